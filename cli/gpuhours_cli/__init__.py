@@ -1,0 +1,1 @@
+"""The gpuhours command line: parse, call, print."""

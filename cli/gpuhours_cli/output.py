@@ -1,0 +1,44 @@
+"""Where answers and errors go: stdout for the answer, stderr for the rest; JSON, a table or one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")]
+
+
+class Result(Protocol):
+    """What every command returns: frozen, and able to say itself as JSON."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document."""
+        ...
+
+
+def console() -> Console:
+    """The console for answers: 80 columns where nothing says otherwise; no colour in a pipe or under NO_COLOR."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 80
+    return Console(width=width, highlight=False, soft_wrap=False)
+
+
+def emit(result: Result, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None) -> None:
+    """Print ``result`` as JSON, as one line (``answer``, under ``--quiet``) or as a screen."""
+    if as_json:
+        json.dump(result.to_dict(), sys.stdout, indent=2, allow_nan=False)
+        sys.stdout.write("\n")
+    elif answer is not None:
+        sys.stdout.write(answer() + "\n")
+    else:
+        console().print(screen())

@@ -1,0 +1,1 @@
+"""Results as screens, tables and plots. Nothing here computes."""

@@ -1,0 +1,1 @@
+"""gpuhours: what a training run costs, and how that is known."""

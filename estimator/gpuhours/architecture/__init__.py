@@ -1,0 +1,1 @@
+"""What is trained: architectures as operators, exact to the parameter."""

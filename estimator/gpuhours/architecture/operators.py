@@ -1,0 +1,224 @@
+"""What a model computes, operator by operator: one list that counts parameters, FLOPs, bytes and time.
+
+An architecture knows nothing of layouts: each operator says how tensor parallelism may split it, and whoever
+prices it (FLOPs, memory, step time) divides. Every number may be a float or a NumPy array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from gpuhours.layout import Array
+
+
+class Split(Enum):
+    """How tensor parallelism divides a weight [outputs, inputs] (Shoeybi et al. 2019)."""
+
+    COLUMN = "column"
+    """outputs / tensor: qkv, gate and up projections; the output stays split."""
+    ROW = "row"
+    """inputs / tensor: attention output and down projections; the output is summed."""
+    VOCABULARY = "vocabulary"
+    """outputs / tensor along the padded vocabulary: embedding and language-model head."""
+    WHOLE = "whole"
+    """every tensor rank holds all of it: routers, small bridges."""
+
+
+class Trainable(Enum):
+    """What training does to a part."""
+
+    FULL = "full"
+    """forward, activation and weight gradients: 6 FLOP per weight and token."""
+    FROZEN = "frozen"
+    """forward only, nothing upstream needs a gradient: 2 FLOP."""
+    PASS_THROUGH = "pass-through"
+    """weights frozen, gradients flow through to something trainable before it: 4 FLOP."""
+    LORA = "lora"
+    """PASS_THROUGH plus trained low-rank adapters."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One matrix product per token: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
+
+    ``outputs`` of products that kernels fuse stand together (qkv; gate and up). ``experts`` weights exist, ``active`` of
+    them see each token. ``bias`` counts parameters only.
+    """
+
+    name: str
+    inputs: Array
+    outputs: Array
+    split: Split
+    bias: bool = False
+    experts: Array = 1
+    active: Array = 1
+
+    @property
+    def parameters(self) -> Array:
+        """Weights, and the bias where there is one."""
+        return self.experts * (self.inputs * self.outputs + (self.outputs if self.bias else 0))
+
+    @property
+    def flops_per_token(self) -> Array:
+        """2 x inputs x outputs x experts used: a multiply-add is two FLOP."""
+        return 2 * self.inputs * self.outputs * self.active
+
+
+@dataclass(frozen=True)
+class AttentionCore:
+    """Scores and weighted sum: softmax(Q K^T) V, per sequence of ``length`` tokens.
+
+    Q [length, heads, head_dim], K [keys, kv_heads, head_dim], V [keys, kv_heads, value_dim]; ``keys`` = length for
+    self-attention. Heads split over tensor ranks. ``window`` caps the keys a query sees.
+    """
+
+    heads: Array
+    kv_heads: Array
+    head_dim: Array
+    value_dim: Array
+    causal: bool
+    keys: Array | None = None
+    window: Array | None = None
+
+    def flops(self, length: Array, *, full: bool) -> Array:
+        """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when causal
+        and ``full`` is False (the ``causal`` convention; ``full`` is PaLM's)."""
+        keys = length if self.keys is None else self.keys
+        halved = 0.5 if self.causal and not full and self.keys is None else 1.0
+        if self.window is not None:
+            import numpy as np
+
+            seen = np.minimum(self.window, keys)
+            pairs = length * keys if full else seen * length - halved * seen * seen
+            return 2 * pairs * self.heads * (self.head_dim + self.value_dim)
+        return 2 * halved * length * keys * self.heads * (self.head_dim + self.value_dim)
+
+
+class Pointwise(Enum):
+    """The memory-bound operators, by what they do; the software profile says what each moves."""
+
+    RMS_NORM = "rms-norm"
+    LAYER_NORM = "layer-norm"
+    RESIDUAL = "residual"
+    ROTARY = "rotary"
+    GELU = "gelu"
+    SWIGLU = "swiglu"
+    DROPOUT = "dropout"
+    BIAS = "bias"
+    ROUTER = "router"
+    PERMUTE = "permute"
+    """Tokens copied to and from expert order."""
+    QK_NORM = "qk-norm"
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """``width`` elements per token pass through a memory-bound operator.
+
+    ``sharded``: the elements are split over tensor ranks (inside attention or the MLP); else they are whole on
+    each rank unless sequence parallelism splits them.
+    """
+
+    kind: Pointwise
+    width: Array
+    sharded: bool
+    parameters: Array = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """One layer: what it computes for each token of its stream, and its attention."""
+
+    linears: tuple[Linear, ...]
+    attention: tuple[AttentionCore, ...]
+    elementwise: tuple[Elementwise, ...]
+    hidden: Array
+    all_reduces: int = 2
+    """Tensor-parallel reductions per forward pass: one after attention, one after the MLP."""
+
+    @property
+    def parameters(self) -> Array:
+        """Everything the block stores."""
+        return sum(part.parameters for part in (*self.linears, *self.elementwise))
+
+    @property
+    def active_parameters(self) -> Array:
+        """What one token meets: ``active`` of the experts."""
+        idle = sum((part.experts - part.active) * part.inputs * part.outputs for part in self.linears)
+        return self.parameters - idle
+
+
+@dataclass(frozen=True)
+class Stack:
+    """``layers`` equal blocks over one stream of tokens.
+
+    ``tokens``     tokens of this stream per training sample (patches for an encoder, text and visual tokens for the
+                   language model, visible tubelets for a masked encoder)
+    ``sequence``   tokens that attend to each other (one frame's patches; the whole sequence); ``tokens`` when None
+    ``trainable``  what training does to the blocks; ``adapters``: LoRA weights per block
+    """
+
+    name: str
+    block: Block
+    layers: Array
+    tokens: Array
+    sequence: Array | None = None
+    trainable: Trainable = Trainable.FULL
+    adapters: tuple[Linear, ...] = ()
+
+    @property
+    def parameters(self) -> Array:
+        """Blocks and adapters."""
+        return self.layers * (self.block.parameters + sum(adapter.parameters for adapter in self.adapters))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What stands before and after the stacks on one stream: embeddings, final norms, heads, patch embedding.
+
+    ``linears`` are products (head, patch embedding, projections); ``tables`` parameters that are looked up or added.
+    """
+
+    name: str
+    linears: tuple[Linear, ...]
+    tables: Array
+    tokens: Array
+    first: bool
+    """On the first pipeline stage (embeddings) or the last (heads)."""
+    vocabulary: Array = 0
+    """Classes of a softmax loss over the outputs; 0 where there is none."""
+    tied: bool = False
+    """The head's weight is the embedding's: counted once, multiplied all the same."""
+    trainable: Trainable = Trainable.FULL
+
+    @property
+    def parameters(self) -> Array:
+        """Tables and products; a tied head's weight is already in the table."""
+        products = sum(part.parameters for part in self.linears)
+        return self.tables + (0 if self.tied else products)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A whole training sample's computation, in the order data flows through it."""
+
+    name: str
+    parts: tuple[Stack | Ends, ...]
+    hidden: Array
+    """Width of the stream that pipeline stages hand on."""
+
+    @property
+    def parameters(self) -> Array:
+        """Every weight, trained or not."""
+        return sum(part.parameters for part in self.parts)
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The repeated blocks."""
+        return tuple(part for part in self.parts if isinstance(part, Stack))
+
+    @property
+    def ends(self) -> tuple[Ends, ...]:
+        """What stands at the two ends."""
+        return tuple(part for part in self.parts if isinstance(part, Ends))

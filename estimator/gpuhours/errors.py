@@ -1,0 +1,32 @@
+"""The two things a user can be told: that the input is wrong, and that the answer is no."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EstimateError(Exception):
+    """Something a user can fix.
+
+    ``where``    file, line and key: ``run.yaml:7:12  hardware.accelerator = 'h100_smx'``
+    ``problem``  what is wrong with it
+    ``hint``     what to do about it
+    """
+
+    def __init__(self, problem: str, hint: str = "", where: str = "") -> None:
+        self.problem = problem
+        self.hint = hint
+        self.where = where
+        super().__init__("\n".join(line for line in (where, problem, hint) if line))
+
+
+class UnitError(ValueError):
+    """A text that is no quantity, or one of the wrong dimension. Pydantic adds the key it stood under."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"Did you mean 'h100-sxm-80gb'?"``, or nothing where nothing is near."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    match = difflib.get_close_matches(name.lower().replace("_", "-"), lowered, n=1, cutoff=0.5)
+    return f"Did you mean {lowered[match[0]]!r}?" if match else ""

@@ -1,0 +1,152 @@
+"""YAML files read with their line numbers, and validated so that every error says file, line, key and value."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gpuhours.errors import EstimateError, nearest
+
+Key = tuple[str | int, ...]
+Validated = TypeVar("Validated", bound=BaseModel)
+
+LARGEST_FILE = 10_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file says, and on which line it says it."""
+
+    name: str
+    data: Any
+    places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
+
+    def place(self, key: Key) -> str:
+        """``run.yaml:7:12``: where the key stands, or the nearest key above it that does."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.places:
+                line, column = self.places[key[:length]]
+                return f"{self.name}:{line}:{column}"
+        return self.name
+
+    def value(self, key: Key) -> Any:
+        """What stands at ``key``, or None."""
+        found = self.data
+        for part in key:
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return found
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path | str) -> Source:
+    """Read one YAML file; an unreadable one is an ``EstimateError`` with its place."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB", where=str(path))
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise EstimateError("is not a text file", "YAML files are UTF-8 text.", str(path)) from None
+    return read_yaml_text(text, str(path))
+
+
+def read_yaml_text(text: str, name: str) -> Source:
+    """Read YAML text; ``name`` is what errors call it."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        places: dict[Key, tuple[int, int]] = {}
+        if node is None:
+            return Source(name, {}, places)
+        data = _construct(node, (), loader, places, name)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise EstimateError(f"is not YAML: {error.problem}", where=where) from None
+    except yaml.YAMLError as error:
+        raise EstimateError(f"is not YAML: {str(error).splitlines()[0]}", where=name) from None
+    finally:
+        loader.dispose()
+    return Source(name, data, places)
+
+
+def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[int, int]], name: str) -> Any:
+    """Build plain Python values, noting where each key's value stands."""
+    places[key] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if len(places) > 200_000 or len(key) > 50:
+        raise EstimateError("nests or repeats too much", "Write the values out without aliases.", name)
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            entry = loader.construct_object(key_node, deep=True)
+            where = f"{name}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
+            if not isinstance(entry, Hashable):
+                raise EstimateError("a key must be a word or a number", where=where)
+            if entry in mapping:
+                raise EstimateError(f"the key {entry!r} stands here a second time", "Keep one of them.", where)
+            mapping[entry] = _construct(value_node, (*key, entry), loader, places, name)
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(item, (*key, index), loader, places, name) for index, item in enumerate(node.value)]
+    return loader.construct_object(node, deep=True)
+
+
+def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Validated:
+    """``model`` filled from ``source``; the first thing that is wrong becomes an ``EstimateError``."""
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        raise explained(error, model, source, prefix) from None
+
+
+def explained(error: ValidationError, model: type[BaseModel], source: Source, prefix: Key = ()) -> EstimateError:
+    """One validation error in the words of the user: place, key = value, what is wrong, what to do."""
+    first = error.errors(include_url=False)[0]
+    location = tuple(part for part in first["loc"] if not _names_a_type(part))
+    key = ".".join(str(part) for part in (*prefix, *location)) or "the whole input"
+    value = first["input"]
+    shown = f" = {_short(value)}" if not isinstance(value, Mapping | list | BaseModel) else ""
+    where = f"{source.place(location)}  {key}{shown}"
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        hint = nearest(str(location[-1]), known) or f"Known here: {', '.join(sorted(known))}."
+        return EstimateError("No such key.", hint, f"{source.place(location)}  {key}")
+    if first["type"] == "missing":
+        return EstimateError("This key is missing.", "", f"{source.place(location[:-1])}  {key}")
+    problem = first["msg"].removeprefix("Value error, ")
+    return EstimateError(problem[0].upper() + problem[1:], "", where)
+
+
+def _names_a_type(part: object) -> bool:
+    """Pydantic's locations name union members too; only parts that are keys belong in a message."""
+    return isinstance(part, str) and ("[" in part or part.startswith("function-"))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields_at(model: type[BaseModel], location: Key) -> list[str]:
+    """The names a mapping at ``location`` may hold."""
+    here: Any = model
+    for part in location:
+        annotation = here.model_fields[part].annotation if part in getattr(here, "model_fields", {}) else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        models = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+        if not models:
+            return []
+        here = models[0]
+    return list(here.model_fields)
