@@ -1,0 +1,124 @@
+"""The totals of a run: any sufficient subset determines the rest.
+
+Every identity is a product, prod(x_i ^ e_i) = 1, so whatever has one unknown left is solved, again and again,
+until nothing moves. What stays unknown is said to be so; what is over-determined must agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.layout import Array
+
+
+@dataclass(frozen=True)
+class Identity:
+    """``text`` is the equation a person reads; ``exponents`` the same as a product that equals one."""
+
+    text: str
+    exponents: Mapping[str, float]
+
+    def solve(self, unknown: str, known: Mapping[str, Array]) -> Array:
+        """The one unknown that makes the product one."""
+        product: Array = 1.0
+        for name, exponent in self.exponents.items():
+            if name != unknown:
+                product = product * np.power(known[name], float(exponent))
+        return np.power(product, -1.0 / self.exponents[unknown])
+
+    def mismatch(self, known: Mapping[str, Array]) -> Array:
+        """The product itself: 1 where the values agree."""
+        return np.prod([np.power(known[name], float(power)) for name, power in self.exponents.items()], axis=0)
+
+
+def product(text: str, result: str, *factors: str, per: Iterable[str] = ()) -> Identity:
+    """``result = factors / per`` as an identity."""
+    exponents = {result: -1.0} | dict.fromkeys(factors, 1.0) | dict.fromkeys(per, -1.0)
+    return Identity(text, exponents)
+
+
+IDENTITIES: tuple[Identity, ...] = (
+    product("samples = global batch x steps", "samples", "global_batch", "steps"),
+    product("samples = epochs x samples of the data set", "samples", "epochs", "dataset_samples"),
+    product("tokens = samples x tokens per sample", "tokens", "samples", "tokens_per_sample"),
+    product("model FLOPs = model FLOPs per step x steps", "model_flops", "model_flops_per_step", "steps"),
+    product("hardware FLOPs per step = MFU's count x HFU / MFU", "hfu", "mfu", "hardware_flops_per_step",
+            per=["model_flops_per_step"]),
+    product("MFU = model FLOPs per step / (step time x GPUs x peak)", "mfu", "model_flops_per_step",
+            per=["step_time", "gpus", "peak"]),
+    product("productive time = steps x step time", "productive_time", "steps", "step_time"),
+    product("goodput = productive time / wall-clock", "goodput", "productive_time", per=["wall_clock"]),
+    product("GPU time = GPUs x wall-clock", "gpu_time", "gpus", "wall_clock"),
+    product("tokens/s per GPU = global batch x tokens per sample / (step time x GPUs)",
+            "tokens_per_second_per_gpu", "global_batch", "tokens_per_sample", per=["step_time", "gpus"]),
+)  # fmt: skip
+"""SI throughout: times in s, ``gpu_time`` in GPU s, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One total, how it came about, and from what."""
+
+    value: Array
+    basis: str
+    equation: str = ""
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An identity whose members are all known and do not agree: the product is ``factor``, not 1."""
+
+    identity: Identity
+    factor: Array
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Everything that follows from what was known."""
+
+    values: Mapping[str, Solved]
+    conflicts: tuple[Conflict, ...]
+
+    def value(self, name: str) -> Any:
+        """The value of one total, or None where it is not determined."""
+        found = self.values.get(name)
+        return None if found is None else found.value
+
+
+def solve(
+    known: Mapping[str, tuple[Array, str]],
+    identities: Iterable[Identity] = IDENTITIES,
+    tolerance: float = 1e-6,
+) -> Totals:
+    """Solve the identities from ``known``: name -> (value, basis: given, predicted or assumed).
+
+    Identities are tried in order until none has exactly one unknown left. Those whose members were all known and
+    disagree by more than ``tolerance`` come back as conflicts.
+    """
+    found = {name: Solved(value, basis) for name, (value, basis) in known.items() if value is not None}
+    used: set[int] = set()
+    identities = tuple(identities)
+    moved = True
+    while moved:
+        moved = False
+        for index, identity in enumerate(identities):
+            unknown = [name for name in identity.exponents if name not in found]
+            if len(unknown) != 1:
+                continue
+            values = {name: found[name].value for name in identity.exponents if name in found}
+            found[unknown[0]] = Solved(identity.solve(unknown[0], values), "solved", identity.text, tuple(values))
+            used.add(index)
+            moved = True
+    conflicts = []
+    for index, identity in enumerate(identities):
+        if index in used or any(name not in found for name in identity.exponents):
+            continue
+        factor = identity.mismatch({name: found[name].value for name in identity.exponents})
+        if np.any(np.abs(factor - 1.0) > tolerance):
+            conflicts.append(Conflict(identity, factor))
+    return Totals(found, tuple(conflicts))
