@@ -10,9 +10,9 @@ mixed    2 + 4 + 8 + 2                                       Megatron, DeepSpeed
 pure     2 + 0 + 4 + 2                                       everything bf16
 =======  ==================================================  ====================================
 
-Source: Rajbhandari et al. 2020, ZeRO, section 3.1 (2 + 2 + 12 = 16 B/parameter); Micikevicius et al. 2018. A stack
-may hold its gradients wider than the weights (Megatron's fp32 main gradients: 18 B/parameter in all): a fact of
-the software, not of the precision.
+Source: Rajbhandari et al. 2020, ZeRO, section 3.1 (2 + 2 + 12 = 16 B/parameter); Micikevicius et al. 2018.
+A stack may hold its gradients wider than the weights (Megatron's fp32 main gradients: 18 B/parameter in all):
+a fact of the software, not of the precision.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BF16: Final = 2.0
 class _Format:
     """Bytes of one number in each place a format is used.
 
-    ``element`` an activation outside the matrix products, ``operand`` an input of a product kept for its weight
-    gradient, ``copies`` quantised copies of a weight kept through the step beside the stored one, ``frozen`` a
-    weight that is not trained, ``product`` the peak rate the products run at.
+    ``element`` an activation outside the matrix products, ``operand`` an input of a product kept for its
+    weight gradient, ``copies`` quantised copies of a weight kept through the step beside the stored one,
+    ``frozen`` a weight that is not trained, ``product`` the peak rate the products run at.
     """
 
     element: float
@@ -53,7 +53,7 @@ FORMATS: Final[dict[str, _Format]] = {
     "mxfp8": _Format(2, 1 + 1 / 32, 2 + 2 / 32, 2, "mxfp8"),
     # half a byte and one fp8 scale for 16 elements, in both directions
     "nvfp4": _Format(2, 0.5 + 1 / 16, 1 + 2 / 16, 2, "nvfp4"),
-    # frozen weights of 4.127 bit with double quantisation, bf16 products (Dettmers et al. 2023, QLoRA, section 3)
+    # frozen weights of 4.127 bit (double quantisation), bf16 products (Dettmers et al. 2023, QLoRA, section 3)
     "nf4": _Format(2, 2, 0, 4.127 / 8, "bf16"),
 }
 STATES: Final = ("amp", "mixed", "pure")
