@@ -53,7 +53,7 @@ FORMATS: Final[dict[str, _Format]] = {
     "mxfp8": _Format(2, 1 + 1 / 32, 2 + 2 / 32, 2, "mxfp8"),
     # half a byte and one fp8 scale for 16 elements, in both directions
     "nvfp4": _Format(2, 0.5 + 1 / 16, 1 + 2 / 16, 2, "nvfp4"),
-    # frozen weights of 4.127 bit (double quantisation), bf16 products (Dettmers et al. 2023, QLoRA, section 3)
+    # frozen weights of 4.127 bit (double quantised), bf16 products (Dettmers et al. 2023, QLoRA, section 3)
     "nf4": _Format(2, 2, 0, 4.127 / 8, "bf16"),
 }
 STATES: Final = ("amp", "mixed", "pure")

@@ -1,0 +1,1 @@
+"""How much one accelerator holds: weights, gradients, optimiser, activations, buffers."""
