@@ -190,6 +190,8 @@ class Ends:
     """Classes of a softmax loss over the outputs; 0 where there is none."""
     tied: bool = False
     """The head's weight is the embedding's: counted once, multiplied all the same."""
+    split: Split = Split.WHOLE
+    """How tensor parallelism divides ``tables``: VOCABULARY for a token embedding, whose rows it deals out."""
     trainable: Trainable = Trainable.FULL
 
     @property

@@ -1,0 +1,188 @@
+"""The pieces that transformer layers are made of: norms, attention, feed-forward layers, experts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Split
+from gpuhours.layout import Array
+
+Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a layer: matrix products, attention cores and memory-bound operators in order."""
+
+    linears: tuple[Linear, ...] = ()
+    attention: tuple[AttentionCore, ...] = ()
+    elementwise: tuple[Elementwise, ...] = ()
+    reductions: int = 0
+    """Tensor-parallel sums its last product needs."""
+
+
+def block(hidden: Array, *pieces: Piece, reductions: int | None = None) -> Block:
+    """A layer of ``pieces``; ``reductions`` replaces their sum where branches share one."""
+    return Block(
+        linears=tuple(linear for piece in pieces for linear in piece.linears),
+        attention=tuple(core for piece in pieces for core in piece.attention),
+        elementwise=tuple(operator for piece in pieces for operator in piece.elementwise),
+        hidden=hidden,
+        all_reduces=sum(piece.reductions for piece in pieces) if reductions is None else reductions,
+    )
+
+
+def norm_parameters(kind: Norm, width: Array) -> Array:
+    """Weights of one normalisation: RMSNorm and bias-free LayerNorm ``width``, LayerNorm 2 ``width``."""
+    return {"rms": 1, "layer": 2, "layer-no-bias": 1, "no-weights": 0}[kind] * width
+
+
+def norm(kind: Norm, width: Array, *, sharded: bool = False) -> Elementwise:
+    """One normalisation over ``width`` elements per token."""
+    operator = Pointwise.RMS_NORM if kind == "rms" else Pointwise.LAYER_NORM
+    return Elementwise(operator, width, sharded, norm_parameters(kind, width))
+
+
+def glue(hidden: Array, kind: Norm, *, norms: int, residuals: int, dropout: bool) -> Piece:
+    """What stands between the products of a layer: norms, residual additions, dropout."""
+    operators = [norm(kind, hidden)] * norms
+    operators += [Elementwise(Pointwise.RESIDUAL, hidden, sharded=False)] * residuals
+    if dropout:
+        operators += [Elementwise(Pointwise.DROPOUT, hidden, sharded=False)] * residuals
+    return Piece(elementwise=tuple(operators))
+
+
+def self_attention(
+    hidden: Array, heads: Array, kv_heads: Array, head_dim: Array, *, causal: bool, qkv_bias: bool, output_bias: bool,
+    rotary: bool = False, qk_norm: Literal["none", "head", "width"] = "none", window: Array | None = None,
+) -> Piece:  # fmt: skip
+    """Grouped-query self-attention.
+
+        qkv  [h, (a + 2 k) d]    scores and sum over a heads of d    output  [a d, h]
+
+    a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et al. 2017.
+    """
+    queries, keys = heads * head_dim, kv_heads * head_dim
+    linears = (
+        Linear("qkv", hidden, queries + 2 * keys, Split.COLUMN, qkv_bias),
+        Linear("attention output", queries, hidden, Split.ROW, output_bias),
+    )
+    operators = []
+    if rotary:
+        operators.append(Elementwise(Pointwise.ROTARY, queries + keys, sharded=True))
+    if qk_norm != "none":
+        weights = 2 * head_dim if qk_norm == "head" else queries + keys
+        operators.append(Elementwise(Pointwise.QK_NORM, queries + keys, sharded=True, parameters=weights))
+    core = AttentionCore(heads, kv_heads, head_dim, head_dim, causal, window=window)
+    return Piece(linears, (core,), (*operators, *biases(linears)), reductions=1)
+
+
+def latent_attention(
+    hidden: Array, heads: Array, *, query_rank: Array | None, kv_rank: Array, nope: Array, rope: Array, value: Array,
+    causal: bool = True,
+) -> Piece:  # fmt: skip
+    """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), as it is trained: keys and values
+    are expanded per head.
+
+        q     h -> q_rank -> a (nope + rope)        (or straight, without q_rank)
+        k, v  h -> kv_rank + rope;  kv_rank -> a (nope + value)
+        out   a value -> h
+    """
+    expanded = heads * (nope + rope)
+    query_input = hidden if query_rank is None else query_rank
+    linears = [Linear("query up", query_input, expanded, Split.COLUMN)]
+    norms = [norm("rms", kv_rank)]
+    if query_rank is not None:
+        linears.insert(0, Linear("query down", hidden, query_rank, Split.WHOLE))
+        norms.insert(0, norm("rms", query_rank))
+    linears += [
+        Linear("key-value down", hidden, kv_rank + rope, Split.WHOLE),
+        Linear("key-value up", kv_rank, heads * (nope + value), Split.COLUMN),
+        Linear("attention output", heads * value, hidden, Split.ROW),
+    ]
+    rotary = Elementwise(Pointwise.ROTARY, (heads + 1) * rope, sharded=True)
+    core = AttentionCore(heads, heads, nope + rope, value, causal)
+    return Piece(tuple(linears), (core,), (*norms, rotary), reductions=1)
+
+
+def cross_attention(
+    hidden: Array,
+    heads: Array,
+    head_dim: Array,
+    keys: Array,
+    *,
+    key_heads: Array | None = None,
+    bias: bool = False,
+) -> Piece:
+    """The query side of attention to ``keys`` tokens of another stream; ``cross_keys`` is the other side.
+
+    query [h, a d]; output [a d, h]; a heads of d over ``keys`` keys, never causal.
+    """
+    width = heads * head_dim
+    linears = (
+        Linear("cross query", hidden, width, Split.COLUMN, bias),
+        Linear("cross output", width, hidden, Split.ROW, bias),
+    )
+    core = AttentionCore(
+        heads, heads if key_heads is None else key_heads, head_dim, head_dim, causal=False, keys=keys
+    )
+    return Piece(linears, (core,), biases(linears), reductions=1)
+
+
+def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = False) -> Piece:
+    """Keys and values [source, 2 k d] that a cross-attention layer makes of each token of the other stream."""
+    linears = (Linear("cross key-value", source, 2 * heads * head_dim, Split.COLUMN, bias),)
+    return Piece(linears, (), biases(linears))
+
+
+def feed_forward(
+    hidden: Array, width: Array, *, gated: bool, bias: bool, output: Array | None = None
+) -> Piece:
+    """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their product, down.
+
+    The activation's ``width`` is its output's: a gated one reads twice as much.
+    """
+    linears = (
+        Linear("gate and up" if gated else "up", hidden, (2 if gated else 1) * width, Split.COLUMN, bias),
+        Linear("down", width, hidden if output is None else output, Split.ROW, bias),
+    )
+    activation = Elementwise(Pointwise.SWIGLU if gated else Pointwise.GELU, width, sharded=True)
+    return Piece(linears, (), (activation, *biases(linears)), reductions=1)
+
+
+def experts(
+    hidden: Array, width: Array, count: Array, top_k: Array, *, gated: bool, shared: Array | None = None,
+    shared_gate: bool = False, router_bias: bool = False,
+) -> Piece:  # fmt: skip
+    """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of ``width``;
+    ``shared`` is the width of the expert that sees every token. Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared).
+    """
+    outputs = (2 if gated else 1) * width
+    linears = [
+        Linear("router", hidden, count, Split.WHOLE),
+        Linear("gate and up" if gated else "up", hidden, outputs, Split.COLUMN, experts=count, active=top_k),
+        Linear("down", width, hidden, Split.ROW, experts=count, active=top_k),
+    ]
+    activated = top_k * width
+    if shared is not None:
+        whole = feed_forward(hidden, shared, gated=gated, bias=False)
+        linears += [Linear(f"shared {one.name}", one.inputs, one.outputs, one.split) for one in whole.linears]
+        activated = activated + shared
+        if shared_gate:
+            linears.append(Linear("shared gate", hidden, 1, Split.WHOLE))
+    operators = (
+        Elementwise(Pointwise.ROUTER, count, sharded=False, parameters=count if router_bias else 0),
+        Elementwise(Pointwise.PERMUTE, top_k * hidden, sharded=False),
+        Elementwise(Pointwise.SWIGLU if gated else Pointwise.GELU, activated, sharded=True),
+    )
+    return Piece(tuple(linears), (), operators, reductions=1)
+
+
+def biases(linears: tuple[Linear, ...]) -> tuple[Elementwise, ...]:
+    """The additions of biased products; software that adds them in the product's epilogue charges nothing."""
+    return tuple(
+        Elementwise(Pointwise.BIAS, linear.outputs, sharded=linear.split is Split.COLUMN)
+        for linear in linears
+        if linear.bias
+    )

@@ -1,0 +1,280 @@
+"""Decoder language models, dense and with experts: a shape in, operators out.
+
+Every number of the shape may be replaced by an array (``model_copy(update=...)``); words and flags are the same for all.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from gpuhours.architecture import blocks
+from gpuhours.architecture.lora import Lora
+from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack, Trainable
+from gpuhours.assumption import Assumption
+from gpuhours.layout import Array
+from gpuhours.units import Count
+
+
+class LatentAttention(BaseModel):
+    """Widths of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kv_rank: Count
+    query_rank: Count | None = None
+    """None: queries are projected straight from the hidden state."""
+    nope_dim: Count
+    rope_dim: Count
+    value_dim: Count
+
+
+class Experts(BaseModel):
+    """A mixture of experts in place of the feed-forward layer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: Count
+    top_k: Count
+    width: Count | None = None
+    """Hidden width of one expert; the model's ``ffn_hidden`` when not given."""
+    shared_width: Count | None = None
+    """Width of the experts that see every token, together."""
+    shared_gate: bool = False
+    router_bias: bool = False
+    """One trained or balanced number per expert beside the router (DeepSeek-V3)."""
+    first_dense: int = 0
+    """Layers at the start with a plain feed-forward layer."""
+    every: Count = 1
+    """One layer in ``every`` of the rest has experts."""
+
+    @model_validator(mode="after")
+    def _no_more_used_than_there_are(self) -> Self:
+        if self.top_k > self.count:
+            raise ValueError(f"top_k = {self.top_k} of only {self.count} experts")
+        return self
+
+
+class Decoder(BaseModel):
+    """The shape of a decoder-only transformer. Defaults are Llama's: gated, RMS norm, rotary, no biases."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    layers: Count
+    hidden: Count
+    heads: Count
+    kv_heads: Count | None = None
+    """Key-value heads; as many as ``heads`` when not given."""
+    head_dim: Count | None = None
+    """hidden / heads when not given."""
+    ffn_hidden: Count | None = None
+    """Width of the feed-forward layer; ``ffn_width`` gives the rule when not given."""
+    gated: bool = True
+    vocab: Count
+    tied: bool = False
+    norm: blocks.Norm = "rms"
+    norms_per_layer: int = 2
+    embedding_norm: bool = False
+    attention_bias: Literal["none", "qkv", "all"] = "none"
+    mlp_bias: bool = False
+    head_bias: bool = False
+    positions: Literal["rotary", "learned", "alibi", "none"] = "rotary"
+    max_positions: Count | None = None
+    """Rows of a learned position table; the sample's tokens when not given."""
+    qk_norm: Literal["none", "head", "width"] = "none"
+    """A norm on queries and keys, per head (Qwen3) or over the whole width (OLMo 2)."""
+    parallel_residual: bool = False
+    """Attention and feed-forward read the same input and share one reduction (GPT-J, PaLM)."""
+    dropout: bool = False
+    causal: bool = True
+    """False for a bidirectional encoder such as BERT."""
+    window: Count | None = None
+    """Keys a query sees in sliding-window layers."""
+    global_every: int = 0
+    """One layer in so many sees every key although ``window`` is given (Gemma); 0: none does."""
+    experts: Experts | None = None
+    latent: LatentAttention | None = None
+
+    @model_validator(mode="after")
+    def _shape_fits_together(self) -> Self:
+        if self.head_dim is None and self.latent is None and self.hidden % self.heads:
+            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads; give head_dim")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads do not share {self.kv_heads} key-value heads evenly")
+        if self.experts is not None and self.experts.first_dense >= self.layers:
+            raise ValueError(
+                f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts"
+            )
+        return self
+
+    @property
+    def head_width(self) -> Array:
+        """``head_dim``, or hidden / heads."""
+        return self.hidden // self.heads if self.head_dim is None else self.head_dim
+
+    @property
+    def key_heads(self) -> Array:
+        """``kv_heads``, or ``heads``."""
+        return self.heads if self.kv_heads is None else self.kv_heads
+
+    @property
+    def ffn_width(self) -> Array:
+        """``ffn_hidden``, or its rule: plain 4 h (Vaswani et al. 2017); gated 8/3 h, which has as many weights, rounded
+        up to 256 (Touvron et al. 2023)."""
+        if self.ffn_hidden is not None:
+            return self.ffn_hidden
+        return np.ceil(8 * self.hidden / 3 / 256) * 256 if self.gated else 4 * self.hidden
+
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """What the shape leaves open and the rules filled in."""
+        if self.ffn_hidden is not None or (self.experts and self.experts.width and not self.has_dense_layers):
+            return ()
+        if self.gated:
+            reason, source = (
+                "8/3 of hidden, rounded up to 256: as many weights as a plain layer of 4",
+                "arXiv:2302.13971",
+            )
+        else:
+            reason, source = "4 x hidden, the plain transformer's width", "arXiv:1706.03762, section 3.3"
+        return (Assumption("model.ffn_hidden", self.ffn_width, "", reason, source),)
+
+    @property
+    def has_dense_layers(self) -> bool:
+        """Some layers have a plain feed-forward layer."""
+        return (
+            self.experts is None
+            or bool(np.any(self.experts.first_dense))
+            or bool(np.any(np.not_equal(self.experts.every, 1)))
+        )
+
+    @property
+    def expert_layers(self) -> Array:
+        """(layers - first_dense) / every, the layers with experts."""
+        return 0 if self.experts is None else (self.layers - self.experts.first_dense) // self.experts.every
+
+    def model(
+        self,
+        tokens: Array,
+        *,
+        name: str = "decoder",
+        trainable: Trainable = Trainable.FULL,
+        lora: Lora | None = None,
+    ) -> Model:
+        """The whole language model over samples of ``tokens`` tokens."""
+        front, layers = self.front(tokens, trainable), self.stacks(tokens, trainable, lora)
+        return Model(name, (*front, *layers, self.head(tokens, trainable)), self.hidden)
+
+    def front(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
+        """Token embedding and, where learned, positions (and the norm that BLOOM has on them)."""
+        embedding = Ends(
+            "embedding",
+            (),
+            self.vocab * self.hidden,
+            tokens,
+            first=True,
+            split=Split.VOCABULARY,
+            trainable=trainable,
+        )
+        rows = (
+            (tokens if self.max_positions is None else self.max_positions)
+            if self.positions == "learned"
+            else 0
+        )
+        extra = rows * self.hidden + (
+            blocks.norm_parameters(self.norm, self.hidden) if self.embedding_norm else 0
+        )
+        if self.positions != "learned" and not self.embedding_norm:
+            return (embedding,)
+        return (embedding, Ends("positions", (), extra, tokens, first=True, trainable=trainable))
+
+    def head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
+        """Final norm, output product and softmax over the vocabulary."""
+        product = Linear("head", self.hidden, self.vocab, Split.VOCABULARY, self.head_bias)
+        norm = blocks.norm_parameters(self.norm, self.hidden)
+        return Ends(
+            "head",
+            (product,),
+            norm,
+            tokens,
+            first=False,
+            vocabulary=self.vocab,
+            tied=self.tied,
+            trainable=trainable,
+        )
+
+    def stacks(
+        self, tokens: Array, trainable: Trainable = Trainable.FULL, lora: Lora | None = None
+    ) -> tuple[Stack, ...]:
+        """The layers, one stack for each kind: dense or experts, sliding window or not."""
+        found = []
+        dense = self.layers - self.expert_layers
+        for is_expert, layers in ((False, dense), (True, self.expert_layers)):
+            if self.experts is None if is_expert else not self.has_dense_layers:
+                continue
+            for windowed, share in self._window_shares():
+                name = "layers" + (" with experts" if is_expert else "") + (", windowed" if windowed else "")
+                adapters = lora.adapters(self.projections(is_expert)) if lora is not None else ()
+                block = self._block(is_expert, windowed)
+                found.append(
+                    Stack(name, block, layers * share, tokens, trainable=trainable, adapters=adapters)
+                )
+        return tuple(found)
+
+    def _window_shares(self) -> tuple[tuple[bool, float], ...]:
+        """(windowed, share of the layers)."""
+        if self.window is None:
+            return ((False, 1),)
+        if not self.global_every:
+            return ((True, 1),)
+        seeing_all = (self.layers // self.global_every) / self.layers
+        return ((False, seeing_all), (True, 1 - seeing_all))
+
+    def _block(self, is_expert: bool, windowed: bool) -> Block:
+        attention = self._attention(windowed)
+        glue = blocks.glue(
+            self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=self.dropout
+        )
+        shared = 1 if self.parallel_residual else None
+        return blocks.block(self.hidden, attention, self._mixer(is_expert), glue, reductions=shared)
+
+    def _attention(self, windowed: bool) -> blocks.Piece:
+        if self.latent is not None:
+            return blocks.latent_attention(
+                self.hidden, self.heads, query_rank=self.latent.query_rank, kv_rank=self.latent.kv_rank,
+                nope=self.latent.nope_dim, rope=self.latent.rope_dim, value=self.latent.value_dim, causal=self.causal,
+            )  # fmt: skip
+        return blocks.self_attention(
+            self.hidden, self.heads, self.key_heads, self.head_width, causal=self.causal, qk_norm=self.qk_norm,
+            qkv_bias=self.attention_bias != "none", output_bias=self.attention_bias == "all",
+            rotary=self.positions == "rotary", window=self.window if windowed else None,
+        )  # fmt: skip
+
+    def _mixer(self, is_expert: bool) -> blocks.Piece:
+        if not is_expert or self.experts is None:
+            return blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias)
+        width = self.ffn_width if self.experts.width is None else self.experts.width
+        return blocks.experts(
+            self.hidden, width, self.experts.count, self.experts.top_k, gated=self.gated,
+            shared=self.experts.shared_width, shared_gate=self.experts.shared_gate, router_bias=self.experts.router_bias,
+        )  # fmt: skip
+
+    def projections(self, is_expert: bool = False) -> dict[str, Linear]:
+        """The weights of one layer under the names that LoRA targets have, not fused."""
+        if self.latent is not None:
+            return {linear.name: linear for linear in self._block(is_expert, False).linears}
+        h, q, k = self.hidden, self.heads * self.head_width, self.key_heads * self.head_width
+        named = {
+            "q": Linear("q", h, q, Split.COLUMN), "k": Linear("k", h, k, Split.COLUMN),
+            "v": Linear("v", h, k, Split.COLUMN), "o": Linear("o", q, h, Split.ROW),
+        }  # fmt: skip
+        for linear in self._mixer(is_expert).linears:
+            if linear.name == "gate and up":
+                half = Linear(
+                    "up", h, linear.outputs // 2, Split.COLUMN, experts=linear.experts, active=linear.active
+                )
+                named |= {"gate": half, "up": half}
+            elif linear.name in ("up", "down"):
+                named[linear.name] = linear
+        return named
