@@ -54,15 +54,24 @@ def glue(hidden: Array, kind: Norm, *, norms: int, residuals: int, dropout: bool
 
 
 def self_attention(
-    hidden: Array, heads: Array, kv_heads: Array, head_dim: Array, *, causal: bool, qkv_bias: bool, output_bias: bool,
-    rotary: bool = False, qk_norm: Literal["none", "head", "width"] = "none", window: Array | None = None,
-) -> Piece:  # fmt: skip
+    hidden: Array,
+    heads: Array,
+    kv_heads: Array,
+    head_dim: Array,
+    *,
+    causal: bool,
+    qkv_bias: bool,
+    output_bias: bool,
+    rotary: bool = False,
+    qk_norm: Literal["none", "head", "width"] = "none",
+    window: Array | None = None,
+) -> Piece:
     """Grouped-query self-attention.
 
         qkv  [h, (a + 2 k) d]    scores and sum over a heads of d    output  [a d, h]
 
-    a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et al. 2017.
-    """
+    a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
+    al. 2017."""
     queries, keys = heads * head_dim, kv_heads * head_dim
     linears = (
         Linear("qkv", hidden, queries + 2 * keys, Split.COLUMN, qkv_bias),
@@ -79,11 +88,18 @@ def self_attention(
 
 
 def latent_attention(
-    hidden: Array, heads: Array, *, query_rank: Array | None, kv_rank: Array, nope: Array, rope: Array, value: Array,
+    hidden: Array,
+    heads: Array,
+    *,
+    query_rank: Array | None,
+    kv_rank: Array,
+    nope: Array,
+    rope: Array,
+    value: Array,
     causal: bool = True,
-) -> Piece:  # fmt: skip
-    """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), as it is trained: keys and values
-    are expanded per head.
+) -> Piece:
+    """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), as it is trained: keys
+    and values are expanded per head.
 
         q     h -> q_rank -> a (nope + rope)        (or straight, without q_rank)
         k, v  h -> kv_rank + rope;  kv_rank -> a (nope + value)
@@ -131,7 +147,7 @@ def cross_attention(
 
 
 def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = False) -> Piece:
-    """Keys and values [source, 2 k d] that a cross-attention layer makes of each token of the other stream."""
+    """Keys and values [source, 2 k d] that a cross-attention layer makes of each token it looks at."""
     linears = (Linear("cross key-value", source, 2 * heads * head_dim, Split.COLUMN, bias),)
     return Piece(linears, (), biases(linears))
 
@@ -139,7 +155,8 @@ def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = Fal
 def feed_forward(
     hidden: Array, width: Array, *, gated: bool, bias: bool, output: Array | None = None
 ) -> Piece:
-    """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their product, down.
+    """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
+    product, down.
 
     The activation's ``width`` is its output's: a gated one reads twice as much.
     """
@@ -152,12 +169,19 @@ def feed_forward(
 
 
 def experts(
-    hidden: Array, width: Array, count: Array, top_k: Array, *, gated: bool, shared: Array | None = None,
-    shared_gate: bool = False, router_bias: bool = False,
-) -> Piece:  # fmt: skip
-    """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of ``width``;
-    ``shared`` is the width of the expert that sees every token. Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared).
-    """
+    hidden: Array,
+    width: Array,
+    count: Array,
+    top_k: Array,
+    *,
+    gated: bool,
+    shared: Array | None = None,
+    shared_gate: bool = False,
+    router_bias: bool = False,
+) -> Piece:
+    """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of
+    ``width``; ``shared`` is the width of the expert that sees every token. Source: Fedus et al. 2021;
+    DeepSeekMoE 2024 (shared)."""
     outputs = (2 if gated else 1) * width
     linears = [
         Linear("router", hidden, count, Split.WHOLE),

@@ -1,7 +1,7 @@
 """Decoder language models, dense and with experts: a shape in, operators out.
 
-Every number of the shape may be replaced by an array (``model_copy(update=...)``); words and flags are the same for all.
-"""
+Every number of the shape may be replaced by an array (``model_copy(update=...)``); words and flags are the
+same for all."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ class Decoder(BaseModel):
 
     @property
     def ffn_width(self) -> Array:
-        """``ffn_hidden``, or its rule: plain 4 h (Vaswani et al. 2017); gated 8/3 h, which has as many weights, rounded
-        up to 256 (Touvron et al. 2023)."""
+        """``ffn_hidden``, or its rule: plain 4 h (Vaswani et al. 2017); gated 8/3 h, which has as many
+        weights, rounded up to 256 (Touvron et al. 2023)."""
         if self.ffn_hidden is not None:
             return self.ffn_hidden
         return np.ceil(8 * self.hidden / 3 / 256) * 256 if self.gated else 4 * self.hidden
@@ -242,23 +242,42 @@ class Decoder(BaseModel):
     def _attention(self, windowed: bool) -> blocks.Piece:
         if self.latent is not None:
             return blocks.latent_attention(
-                self.hidden, self.heads, query_rank=self.latent.query_rank, kv_rank=self.latent.kv_rank,
-                nope=self.latent.nope_dim, rope=self.latent.rope_dim, value=self.latent.value_dim, causal=self.causal,
-            )  # fmt: skip
+                self.hidden,
+                self.heads,
+                query_rank=self.latent.query_rank,
+                kv_rank=self.latent.kv_rank,
+                nope=self.latent.nope_dim,
+                rope=self.latent.rope_dim,
+                value=self.latent.value_dim,
+                causal=self.causal,
+            )
         return blocks.self_attention(
-            self.hidden, self.heads, self.key_heads, self.head_width, causal=self.causal, qk_norm=self.qk_norm,
-            qkv_bias=self.attention_bias != "none", output_bias=self.attention_bias == "all",
-            rotary=self.positions == "rotary", window=self.window if windowed else None,
-        )  # fmt: skip
+            self.hidden,
+            self.heads,
+            self.key_heads,
+            self.head_width,
+            causal=self.causal,
+            qk_norm=self.qk_norm,
+            qkv_bias=self.attention_bias != "none",
+            output_bias=self.attention_bias == "all",
+            rotary=self.positions == "rotary",
+            window=self.window if windowed else None,
+        )
 
     def _mixer(self, is_expert: bool) -> blocks.Piece:
         if not is_expert or self.experts is None:
             return blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias)
         width = self.ffn_width if self.experts.width is None else self.experts.width
         return blocks.experts(
-            self.hidden, width, self.experts.count, self.experts.top_k, gated=self.gated,
-            shared=self.experts.shared_width, shared_gate=self.experts.shared_gate, router_bias=self.experts.router_bias,
-        )  # fmt: skip
+            self.hidden,
+            width,
+            self.experts.count,
+            self.experts.top_k,
+            gated=self.gated,
+            shared=self.experts.shared_width,
+            shared_gate=self.experts.shared_gate,
+            router_bias=self.experts.router_bias,
+        )
 
     def projections(self, is_expert: bool = False) -> dict[str, Linear]:
         """The weights of one layer under the names that LoRA targets have, not fused."""
@@ -266,9 +285,11 @@ class Decoder(BaseModel):
             return {linear.name: linear for linear in self._block(is_expert, False).linears}
         h, q, k = self.hidden, self.heads * self.head_width, self.key_heads * self.head_width
         named = {
-            "q": Linear("q", h, q, Split.COLUMN), "k": Linear("k", h, k, Split.COLUMN),
-            "v": Linear("v", h, k, Split.COLUMN), "o": Linear("o", q, h, Split.ROW),
-        }  # fmt: skip
+            "q": Linear("q", h, q, Split.COLUMN),
+            "k": Linear("k", h, k, Split.COLUMN),
+            "v": Linear("v", h, k, Split.COLUMN),
+            "o": Linear("o", q, h, Split.ROW),
+        }
         for linear in self._mixer(is_expert).linears:
             if linear.name == "gate and up":
                 half = Linear(

@@ -42,9 +42,8 @@ class Trainable(Enum):
 class Linear:
     """One matrix product per token: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
 
-    ``outputs`` of products that kernels fuse stand together (qkv; gate and up). ``experts`` weights exist, ``active`` of
-    them see each token. ``bias`` counts parameters only.
-    """
+    ``outputs`` of products that kernels fuse stand together (qkv; gate and up). ``experts`` weights exist,
+    ``active`` of them see each token. ``bias`` counts parameters only."""
 
     name: str
     inputs: Array
@@ -69,9 +68,8 @@ class Linear:
 class AttentionCore:
     """Scores and weighted sum: softmax(Q K^T) V, per sequence of ``length`` tokens.
 
-    Q [length, heads, head_dim], K [keys, kv_heads, head_dim], V [keys, kv_heads, value_dim]; ``keys`` = length for
-    self-attention. Heads split over tensor ranks. ``window`` caps the keys a query sees.
-    """
+    Q [length, heads, head_dim], K [keys, kv_heads, head_dim], V [keys, kv_heads, value_dim]; ``keys`` =
+    length for self-attention. Heads split over tensor ranks. ``window`` caps the keys a query sees."""
 
     heads: Array
     kv_heads: Array
@@ -82,8 +80,8 @@ class AttentionCore:
     window: Array | None = None
 
     def flops(self, length: Array, *, full: bool) -> Array:
-        """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when causal
-        and ``full`` is False (the ``causal`` convention; ``full`` is PaLM's)."""
+        """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when
+        causal and ``full`` is False (the ``causal`` convention; ``full`` is PaLM's)."""
         keys = length if self.keys is None else self.keys
         halved = 0.5 if self.causal and not full and self.keys is None else 1.0
         if self.window is not None:
@@ -116,9 +114,8 @@ class Pointwise(Enum):
 class Elementwise:
     """``width`` elements per token pass through a memory-bound operator.
 
-    ``sharded``: the elements are split over tensor ranks (inside attention or the MLP); else they are whole on
-    each rank unless sequence parallelism splits them.
-    """
+    ``sharded``: the elements are split over tensor ranks (inside attention or the MLP); else they are whole
+    on each rank unless sequence parallelism splits them."""
 
     kind: Pointwise
     width: Array
@@ -140,7 +137,9 @@ class Block:
     @property
     def parameters(self) -> Array:
         """Everything the block stores."""
-        return sum(part.parameters for part in (*self.linears, *self.elementwise))
+        return sum(part.parameters for part in self.linears) + sum(
+            part.parameters for part in self.elementwise
+        )
 
     @property
     def active_parameters(self) -> Array:
@@ -153,9 +152,9 @@ class Block:
 class Stack:
     """``layers`` equal blocks over one stream of tokens.
 
-    ``tokens``     tokens of this stream per training sample (patches for an encoder, text and visual tokens for the
-                   language model, visible tubelets for a masked encoder)
-    ``sequence``   tokens that attend to each other (one frame's patches; the whole sequence); ``tokens`` when None
+    ``tokens``     tokens of this stream per training sample (patches for an encoder, text and visual tokens
+                   for the language model, visible tubelets for a masked encoder)
+    ``sequence``   tokens that attend to each other (one frame's patches); ``tokens`` when None
     ``trainable``  what training does to the blocks; ``adapters``: LoRA weights per block
     """
 
@@ -177,8 +176,8 @@ class Stack:
 class Ends:
     """What stands before and after the stacks on one stream: embeddings, final norms, heads, patch embedding.
 
-    ``linears`` are products (head, patch embedding, projections); ``tables`` parameters that are looked up or added.
-    """
+    ``linears`` are products (head, patch embedding, projections); ``tables`` parameters that are looked up
+    or added."""
 
     name: str
     linears: tuple[Linear, ...]
@@ -191,7 +190,7 @@ class Ends:
     tied: bool = False
     """The head's weight is the embedding's: counted once, multiplied all the same."""
     split: Split = Split.WHOLE
-    """How tensor parallelism divides ``tables``: VOCABULARY for a token embedding, whose rows it deals out."""
+    """How tensor parallelism divides ``tables``: VOCABULARY deals out the rows of a token embedding."""
     trainable: Trainable = Trainable.FULL
 
     @property
