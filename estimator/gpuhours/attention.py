@@ -1,0 +1,168 @@
+"""Times of attention kernels, fused and unfused, forward and backward. All floats are SI."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuhours.kernel_constants import AttentionPass, attention_constants, memory_constants
+from gpuhours.kernels import OPERAND_BYTES, gemm_time
+from gpuhours.layout import Array
+
+if TYPE_CHECKING:
+    from gpuhours.hardware import Accelerator
+
+SCORE_BYTES = {"forward": 11.0, "backward": 17.0}
+"""Bytes moved per element of the score matrix between the two products (scale, mask, softmax, dropout as fused by
+Megatron; fitted on its published steps)."""
+UNALIGNED_SHARE = 1 / 30
+"""Share of peak of the batched products when the head size is not a multiple of 8 (16 published steps, heads of 108, 150, 450)."""
+
+
+class AttentionKernel(Enum):
+    """Who computes attention. The word "flash" alone does not say: the three differ by a factor of two."""
+
+    UNFUSED = "unfused"
+    """Two batched products with the scores in memory."""
+    FLASH1 = "flash1"
+    """FlashAttention-1 in Triton (2022-23)."""
+    FLASH2 = "flash2"
+    FLASH3 = "flash3"
+    CUDNN = "cudnn"
+
+
+def attention_time(
+    kernel: AttentionKernel | str,
+    direction: str,
+    accelerator: Accelerator,
+    *,
+    batch: Array,
+    heads: Array,
+    kv_heads: Array,
+    length: Array,
+    keys: Array | None = None,
+    head_dim: Array,
+    value_dim: Array | None = None,
+    causal: bool,
+    window: Array | None = None,
+    dtype: str = "bf16",
+) -> Array:
+    """Estimate of the time of one layer's attention core on one accelerator, ``direction`` "forward" or "backward".
+
+    ``batch`` sequences of ``length`` queries see ``keys`` keys each (``length`` when not given). ``causal`` masks the half
+    above the diagonal; ``window`` caps the keys that one query sees.
+    """
+    kernel = AttentionKernel(kernel)
+    keys = length if keys is None else keys
+    value_dim = head_dim if value_dim is None else value_dim
+    if kernel is AttentionKernel.UNFUSED:
+        return unfused_attention_time(
+            direction, accelerator, problems=np.multiply(batch, heads), length=length, keys=keys, head_dim=head_dim,
+            value_dim=value_dim, dtype=dtype,
+        )  # fmt: skip
+    both = attention_constants(accelerator, kernel.value)
+    return fused_attention_time(
+        both.forward if direction == "forward" else both.backward, direction, accelerator, batch=batch, heads=heads,
+        kv_heads=kv_heads, length=length, keys=keys, head_dim=head_dim, value_dim=value_dim, causal=causal, window=window,
+        dtype=dtype,
+    )  # fmt: skip
+
+
+def unfused_attention_time(
+    direction: str,
+    accelerator: Accelerator,
+    *,
+    problems: Array,
+    length: Array,
+    keys: Array,
+    head_dim: Array,
+    value_dim: Array,
+    dtype: str = "bf16",
+) -> Array:
+    """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention).
+
+        forward    t = gemm(s, j, d) + gemm(s, v, j) + 11 B p s j / copy speed
+        backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 17 B p s j / copy speed
+
+    p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
+    No causal discount: the products compute the masked half too. Where d is not a multiple of 8 the products run at 1/30 of peak.
+
+    Source: score bytes and the unaligned rate fitted on published steps of Megatron-LM and BigScience (August 2022).
+    """
+    p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
+    d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
+
+    def product(m: Array, n: Array, k: Array) -> Array:
+        aligned = gemm_time(m, np.ceil(n / 8) * 8, np.ceil(k / 8) * 8, accelerator, dtype, count=p)
+        unaligned = 2 * p * m * n * k / (UNALIGNED_SHARE * accelerator.peak_for(dtype))
+        return np.where(np.maximum(d % 8, v % 8) > 0, unaligned, aligned)
+
+    if direction == "forward":
+        products = product(s, j, d) + product(s, v, j)
+    else:
+        products = product(s, j, v) + product(j, v, s) + product(s, d, j) + product(j, d, s)
+    copy = memory_constants(accelerator)
+    traffic = SCORE_BYTES[direction] * p * s * j / (copy.copy_share * accelerator.memory_bandwidth)
+    return products + traffic + copy.launch
+
+
+def fused_attention_time(
+    c: AttentionPass,
+    direction: str,
+    accelerator: Accelerator,
+    *,
+    batch: Array,
+    heads: Array,
+    kv_heads: Array,
+    length: Array,
+    keys: Array,
+    head_dim: Array,
+    value_dim: Array,
+    causal: bool,
+    window: Array | None,
+    dtype: str,
+) -> Array:
+    """Estimate for attention that keeps scores on chip (FlashAttention, cuDNN).
+
+        t = max( [ w b h R (J + s0) + lambda w Bq S (K + s0) ] / (E P) , bytes / (0.85 B) ) + t0
+        w = 2 (D + V) forward,  2 (3 D + 2 V) backward                    FLOP per query and key
+        R = s rounded up to query blocks;  J = keys per query row with the waste of partly masked blocks
+
+    b batch, h heads, s queries, K keys;  D, V  head and value size padded to what the kernel has;  P peak FLOP/s, S SMs,
+    B byte/s;  E s0 delta lambda t0  ``AttentionPass``
+
+    s0 stands for the work per query row that does not grow with the keys (softmax start and end, row sums, dQ), lambda for the
+    last blocks running alone. Source and errors: the constants' own notes.
+    """
+    b, h, kv, s, K = (np.asarray(size, float) for size in (batch, heads, kv_heads, length, keys))
+    sizes = np.array(sorted(c.efficiency), float)
+    D, V = _padded(head_dim, sizes), _padded(value_dim, sizes)
+    E = np.interp((D + V) / 2, sizes, [c.efficiency[int(size)] for size in sizes])
+    E = np.where(np.asarray(head_dim) % 16 > 0, c.odd_head * E, E)
+    w = 2 * (D + V) if direction == "forward" else 2 * (3 * D + 2 * V)
+    R = np.ceil(s / c.query_block) * c.query_block
+    J = keys_per_query(s, K, causal, window, c)
+    work = w * (b * h * R * (J + c.overhead_keys) + c.tail * c.query_block * accelerator.sms * (np.minimum(2 * J, K) + c.overhead_keys))
+    moved = OPERAND_BYTES[dtype] * b * (h * s * (D + V) + kv * K * (D + V)) * (1.0 if direction == "forward" else 2.25)
+    busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))
+    return busy + c.launch
+
+
+def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
+    """Mean keys a query row is multiplied with: half of a causal sequence, at most the window, plus partly masked blocks."""
+    whole = np.ceil(K / c.key_block) * c.key_block
+    if window is None:
+        return np.minimum((K + c.diagonal) / 2, whole) if causal else whole
+    seen = np.minimum(np.asarray(window, float), K)
+    inside = seen - seen * seen / (2 * K) if causal else seen
+    edges = np.where(seen < K, c.diagonal, c.diagonal / 2) if causal else np.where(seen < K, c.key_block, whole - K)
+    return np.minimum(inside + edges, whole)
+
+
+def _padded(size: Array, sizes: Array) -> Array:
+    """The next head size the kernel has; beyond the largest, the next multiple of 64."""
+    size = np.asarray(size, float)
+    index = np.minimum(np.searchsorted(sizes, size), len(sizes) - 1)
+    return np.where(size <= sizes[-1], sizes[index], np.ceil(size / 64) * 64)

@@ -1,0 +1,172 @@
+"""The measured constants of kernels and links: what an accelerator's YAML may say, and the defaults of its generation.
+
+An accelerator profile that was measured carries its own ``kernels:`` block; each group that it lacks comes from
+``hardware_specs/kernels/GENERATION.yaml``. Every group names its source.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.sources import read_yaml, validated
+
+if TYPE_CHECKING:
+    from gpuhours.hardware import Accelerator
+
+Share = Annotated[float, Field(gt=0, le=1.2)]
+Seconds = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Sourced(BaseModel):
+    """A group of constants that were found together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    note: str = ""
+
+
+class GemmConstants(Sourced):
+    """Constants of ``kernels.gemm_time``."""
+
+    tile_efficiency: Share
+    """E: share of peak inside a full 128 x 256 tile."""
+    reuse_exponent: NotNegative
+    """g: how a tile's rate falls with its operand reuse."""
+    prologue: NotNegative
+    """k0: start and end of a tile, as extra products along k (bf16)."""
+    ceiling: Share
+    """rho: share of peak the whole card sustains (power, issue)."""
+    memory_share: Share
+    """beta: share of the memory bandwidth that operands are read at."""
+    launch: Seconds
+    """t0: fixed cost of a kernel."""
+    whole_waves: bool
+    """Tiles run in whole waves over the SMs (True), or the last wave is shared out (False)."""
+
+
+class MemoryConstants(Sourced):
+    """Constants of ``kernels.memory_time``."""
+
+    copy_share: Share
+    """eta: share of the data-sheet bandwidth that a large copy reaches."""
+    launch: Seconds
+
+
+class AttentionPass(Sourced):
+    """Constants of one direction of a fused attention kernel (``attention.fused_attention_time``)."""
+
+    efficiency: dict[int, Share]
+    """Padded head size -> E, share of peak counted on the padded size."""
+    overhead_keys: NotNegative
+    """s0: work per query row that does not grow with the keys, in keys."""
+    diagonal: NotNegative
+    """delta: keys wasted beside the diagonal of a causal mask."""
+    tail: NotNegative
+    """lambda: share of the longest query block left exposed at the end."""
+    launch: Seconds
+    query_block: Positive = 128
+    key_block: Positive = 128
+    odd_head: Share = 1.0
+    """u: factor on E where the head size is not a multiple of 16."""
+    long_kernel: NotNegative = 0.0
+    """Slow-down of kernels that last: time x (1 + long_kernel t / (t + 10 ms))."""
+
+
+class AttentionConstants(BaseModel):
+    """Both directions of one kernel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    forward: AttentionPass
+    backward: AttentionPass
+
+
+class LinkConstants(Sourced):
+    """Constants of collectives inside an NVLink (or similar) domain (``collectives.ring_time``)."""
+
+    bandwidth_share: Share
+    """Share of the one-direction link bandwidth that large messages reach on a ring."""
+    launch: Seconds
+    """t0: fixed cost of one collective."""
+    step: Seconds
+    """Latency of one ring step."""
+    fill: Seconds
+    """Pipeline latency that grows with the square root of the message's own time."""
+    switch_share: Share | None = None
+    """Share of the link bandwidth that an in-switch reduction (NVLink SHARP) reaches, as bus bandwidth."""
+
+
+class KernelConstants(BaseModel):
+    """The ``kernels:`` block of an accelerator profile; what is missing comes from the generation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gemm: GemmConstants | None = None
+    memory: MemoryConstants | None = None
+    attention: dict[str, AttentionConstants] | None = None
+    """Kernel name (``flash2``, ``cudnn``...) -> its constants."""
+    links: LinkConstants | None = None
+
+
+class GenerationConstants(KernelConstants):
+    """A generation's defaults: every group is there."""
+
+    gemm: GemmConstants
+    memory: MemoryConstants
+    attention: dict[str, AttentionConstants]
+    links: LinkConstants
+
+
+@cache
+def generation_constants(generation: str) -> GenerationConstants:
+    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``."""
+    folder = Path(str(files("hardware_specs"))) / "kernels"
+    path = folder / f"{generation}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
+        raise EstimateError(
+            f"no kernel constants are known for the generation {generation!r}",
+            nearest(generation, known) or f"Known: {', '.join(known)}. Or give the profile a `kernels:` block.",
+        )
+    return validated(GenerationConstants, read_yaml(path))
+
+
+def gemm_constants(accelerator: Accelerator) -> GemmConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.gemm if own and own.gemm else generation_constants(accelerator.generation).gemm
+
+
+def memory_constants(accelerator: Accelerator) -> MemoryConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.memory if own and own.memory else generation_constants(accelerator.generation).memory
+
+
+def attention_constants(accelerator: Accelerator, kernel: str) -> AttentionConstants:
+    """The accelerator's own of this kernel, else its generation's; an error where the kernel does not run."""
+    own = accelerator.kernels
+    if own and own.attention and kernel in own.attention:
+        return own.attention[kernel]
+    known = generation_constants(accelerator.generation).attention
+    if kernel not in known:
+        raise EstimateError(
+            f"the attention kernel {kernel!r} is not known on {accelerator.name} ({accelerator.generation})",
+            f"Known there: {', '.join(['unfused', *known])}.",
+        )
+    return known[kernel]
+
+
+def link_constants(accelerator: Accelerator) -> LinkConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.links if own and own.links else generation_constants(accelerator.generation).links
