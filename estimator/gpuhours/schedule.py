@@ -1,0 +1,85 @@
+"""Pipeline schedules: how long a step's micro-batches take on stages of unequal length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.layout import Array, Schedule
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Seconds of one micro-batch, split as schedules can move it: forward, gradients of inputs, of weights."""
+
+    forward: Array = 0.0
+    backward: Array = 0.0
+    """What the stage before waits for."""
+    weight: Array = 0.0
+    """What nobody waits for."""
+
+    @property
+    def total(self) -> Array:
+        """All three."""
+        return self.forward + self.backward + self.weight
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.forward + other.forward, self.backward + other.backward, self.weight + other.weight)
+
+    def __mul__(self, factor: Array) -> Passes:
+        return Passes(self.forward * factor, self.backward * factor, self.weight * factor)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """A pipeline's stages, one micro-batch each: the sum over all of them and the slowest one."""
+
+    together: Passes
+    slowest: Array
+
+
+def stages(layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array) -> Stages:
+    """``layers`` equal layers over pipeline x interleave chunks, with what else the first and the last stage do.
+
+        c = ceil(layers / (p v))     layers of a chunk;   a last and a first chunk have one fewer where the layers do not fill
+        slowest = max( c v layer,  (c v - s1) layer + first,  (c v - s2) layer + last )      s = 0 or 1
+
+    p pipeline, v interleave. Where more than two layers are missing, the others are missing in the middle and the slowest stage is not
+    affected. One stage holds everything.
+    """
+    chunks = np.multiply(pipeline, interleave)
+    deep = np.ceil(np.divide(layers, chunks))
+    missing = deep * chunks - layers
+    most = deep * interleave
+    together = layer * layers + first + last
+    at_end = layer.total * (most - (missing >= 1)) + last.total
+    at_start = layer.total * (most - (missing >= 2)) + first.total
+    inside = np.where(np.greater(pipeline, 2), layer.total * most, 0.0)
+    several = np.maximum(np.maximum(at_end, at_start), inside)
+    return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
+
+
+def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
+    """Time of a step's forward and backward passes over all micro-batches.
+
+        t = m T + bubble                       T the slowest stage, S the sum of all stages, of one micro-batch
+        1f1b, gpipe    bubble = S - T          fill and drain: the first micro-batch walks through every stage
+        interleaved    bubble = (S - T) / v
+        zb-1p          bubble = (S - T) / 3    weight gradients fill two thirds
+        zb-2p          bubble = max(0, (S_F + S_B) (1 - 1/p) - (m - 1) S_F / (2 p))
+
+    m microbatches, p pipeline, v interleave; S_F, S_B forward and input gradients of all stages.
+
+    With equal stages S - T = (p - 1) T. Sources: Narayanan et al. 2021, section 2.2 (1F1B, interleaved); Qi et al. 2023 (ZB);
+    the factor 1/2 in zb-2p is fitted on that paper's runs.
+    """
+    walk = work.together.total - work.slowest
+    fill = work.together.forward + work.together.backward
+    zb2p = np.maximum(0.0, fill * (1 - 1 / np.asarray(pipeline)) - (microbatches - 1) * work.together.forward / (2 * np.asarray(pipeline)))
+    schedule = np.asarray(schedule)
+    bubble = np.where(schedule == Schedule.interleaved, walk / interleave, walk)
+    bubble = np.where(schedule == Schedule.zb1p, walk / 3, bubble)
+    bubble = np.where(schedule == Schedule.zb2p, zb2p, bubble)
+    bubble = np.where(np.equal(pipeline, 1), 0.0, bubble)
+    return microbatches * work.slowest + bubble

@@ -1,0 +1,227 @@
+"""Software profiles: what a training stack does with an operator, a message and a step. Facts of a stack, never of a run.
+
+One YAML file per stack in ``software_profiles``; ``like: NAME`` takes over everything that a file does not say itself. Every group of
+figures names its source. Bytes are *equivalent* bytes: what a kernel at copy speed would move in the measured time.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.memory.facts import MemoryFacts
+from gpuhours.sources import Source, read_yaml, validated
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Selective = Literal["attention", "all-but-attention"]
+"""What ``recompute: selective`` computes again: the attention core, or everything except it."""
+
+
+class Sourced(BaseModel):
+    """Figures that were found together, and where."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Annotated[str, Field(min_length=4)]
+    note: str = ""
+
+
+class Traffic(BaseModel):
+    """Equivalent bytes per element, in each direction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    forward: NotNegative
+    backward: NotNegative
+
+
+class Pointwise(Sourced):
+    """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``."""
+
+    operators: dict[str, Traffic]
+
+
+class Head(Sourced):
+    """The softmax loss, per logit."""
+
+    forward: NotNegative
+    backward: NotNegative
+
+
+class Casts(Sourced):
+    """Quantisation to 8 or 4 bit, per element of a matrix product's input activations."""
+
+    forward: NotNegative
+    backward: NotNegative
+    block_scaled: Positive = 1.0
+    """Factor where every block of values has its own scale (mxfp8, nvfp4, 128 x 128 tiles)."""
+
+
+class Accumulation(Sourced):
+    """Adding a micro-batch's weight gradients to those of the step."""
+
+    bytes: NotNegative
+    """Per parameter and micro-batch."""
+
+
+class Optimiser(Sourced):
+    """The update with gradient clipping, equivalent bytes per parameter on the rank, by training state."""
+
+    amp: NotNegative
+    mixed: NotNegative
+    pure: NotNegative
+
+
+class Host(Sourced):
+    """Time of the CPU that launches kernels; only what exceeds the GPU's own time is felt."""
+
+    forward: NotNegative
+    """s per layer and micro-batch."""
+    backward: NotNegative
+    autocast: Positive = 1.0
+    """Factor under autocast."""
+    gap: NotNegative = 0.0
+    """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
+
+
+class Exposed(Sourced):
+    """Share of each kind of communication that no computation hides, however much there is to hide behind."""
+
+    tensor: Share
+    context: Share
+    expert: Share
+    data: Share
+    """Reduction of gradients and gathering of weights, once a step (ZeRO 0 to 2)."""
+    shard: Share
+    """Gathers and reductions of every layer (ZeRO-3): what they cost the matrix products that hide them."""
+    pipeline: Share
+
+
+class Network(Sourced):
+    """What the stack makes of the network."""
+
+    sends: Literal["sharded", "whole"]
+    """Pipeline messages split over tensor ranks, or sent whole by each of them."""
+    gradient: Positive
+    """Bytes per parameter in a gradient reduction."""
+    weight: Positive = 2.0
+    """Bytes per parameter in a weight gather."""
+    shard_broadcast: NotNegative = 0.0
+    """s per GB of weights and shard, where every shard broadcasts its part on its own."""
+    stragglers: NotNegative = 0.0
+    """Slow-down per doubling of GPUs beyond one node."""
+    data_share: Positive = 1.0
+    """Share of the network's rate that data-parallel collectives reach between nodes."""
+    zero3_share: Positive = 1.0
+    """The same for the gathers of ZeRO-3."""
+
+
+class Defaults(Sourced):
+    """What the stack does where a run does not say."""
+
+    recompute: Literal["none", "selective", "full"]
+    sharding: Literal["none", "zero1", "zero2", "zero3"]
+    state: Literal["amp", "mixed", "pure"]
+
+
+class Software(BaseModel):
+    """One stack: everything that a step's time needs to know about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = ""
+    title: str
+    note: str = ""
+    aliases: tuple[str, ...] = ()
+    """Other names for it; words of a framework's own description included."""
+    attention: dict[str, str]
+    """Generation (or ``default``) -> attention kernel."""
+    flash: str
+    """The kernel meant by "flash attention" without a version."""
+    vocabulary_multiple: Annotated[int, Field(ge=1)]
+    """The vocabulary is padded to a multiple of this times the tensor degree."""
+    selective: Selective
+    early_stop: bool
+    """Full recompute stops after the last activation that is needed: the block's last product is not repeated."""
+    pointwise: Pointwise
+    autocast: Pointwise | None = None
+    """What autocast adds."""
+    head: Head
+    casts: Casts
+    accumulation: Accumulation
+    optimiser: Optimiser
+    host: Host
+    exposed: Exposed
+    network: Network
+    defaults: Defaults
+    memory: MemoryFacts = MemoryFacts()
+
+    def attention_kernel(self, generation: str) -> str:
+        """The attention kernel that runs on an accelerator's generation."""
+        return self.attention.get(generation, self.attention["default"])
+
+    def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
+        """Equivalent bytes per element of one memory-bound operator, forward and backward."""
+        found = [self.pointwise.operators.get(kind)]
+        if autocast and self.autocast is not None:
+            found.append(self.autocast.operators.get(kind))
+        return sum(one.forward for one in found if one), sum(one.backward for one in found if one)
+
+
+DEFAULT: Final = "megatron-core"
+"""The profile where a run names none."""
+
+
+def _folder() -> Path:
+    return Path(str(files("gpuhours"))) / "software_profiles"
+
+
+@functools.cache
+def list_software() -> tuple[str, ...]:
+    """The names ``load_software`` knows."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+@functools.cache
+def load_software(name: str) -> Software:
+    """``load_software("megatron-core")``, by name or alias, or a path to a YAML file of your own."""
+    if name.endswith((".yaml", ".yml")):
+        return _read(Path(name).expanduser())
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    if plain in list_software():
+        return _read(_folder() / f"{plain}.yaml")
+    for known in list_software():
+        profile = _read(_folder() / f"{known}.yaml")
+        if plain in profile.aliases:
+            return profile
+    known_names = list_software()
+    hint = nearest(plain, known_names) or f"Known: {', '.join(known_names)}."
+    raise EstimateError("No such software profile.", hint, f"software = {name!r}")
+
+
+@functools.cache
+def _read(path: Path) -> Software:
+    source = read_yaml(path)
+    merged = _merged(source.data if isinstance(source.data, dict) else {}, path)
+    return validated(Software, Source(source.name, {"name": path.stem, **merged}, source.places))
+
+
+def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
+    """``data`` over what the profile named by its ``like`` says; groups are taken over or replaced whole."""
+    base = data.get("like")
+    own = {key: value for key, value in data.items() if key != "like"}
+    if base is None:
+        return own
+    parent = path.parent / f"{base}.yaml"
+    if parent == path or not parent.is_file():
+        raise EstimateError(f"{base!r} is no profile beside it.", "", f"{path}  like")
+    inherited = _merged(read_yaml(parent).data, parent)
+    kept = {key: value for key, value in inherited.items() if key not in ("title", "note", "aliases")}
+    return {**kept, **own}
