@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+
 from gpuhours.layout import Array
 
 
@@ -83,14 +85,13 @@ class AttentionCore:
         """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when
         causal and ``full`` is False (the ``causal`` convention; ``full`` is PaLM's)."""
         keys = length if self.keys is None else self.keys
-        halved = 0.5 if self.causal and not full and self.keys is None else 1.0
-        if self.window is not None:
-            import numpy as np
-
+        triangle = self.causal and not full and self.keys is None
+        if self.window is None:
+            pairs = (0.5 if triangle else 1.0) * length * keys
+        else:
             seen = np.minimum(self.window, keys)
-            pairs = length * keys if full else seen * length - halved * seen * seen
-            return 2 * pairs * self.heads * (self.head_dim + self.value_dim)
-        return 2 * halved * length * keys * self.heads * (self.head_dim + self.value_dim)
+            pairs = length * seen - (0.5 * seen * seen if triangle else 0)
+        return 2 * pairs * self.heads * (self.head_dim + self.value_dim)
 
 
 class Pointwise(Enum):

@@ -1,0 +1,186 @@
+"""How much arithmetic training needs, and how much the machine does, from the operator list.
+
+Model FLOPs are what the mathematics needs; MFU divides them. Hardware FLOPs add what is computed twice; HFU
+divides those. A multiply-add is two FLOP. Left out, as everybody does: norms, activations, softmax, the
+optimiser (together below 1 % for hidden sizes over 1,000). """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainable
+from gpuhours.architecture.parameters import active_part
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.layout import Array, Recompute
+
+CONVENTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "causal": "every matrix product, and the half of attention that a causal mask leaves",
+        "full": "every matrix product, and attention as if nothing were masked",
+        "palm": "6 N per token with all parameters, and 12 L H Q T: attention unmasked (PaLM, arXiv:2204.02311)",
+        "6nd": "6 N D with all parameters, no attention (Kaplan et al. 2020, arXiv:2001.08361)",
+    }
+)
+"""Ways of counting model FLOPs; published MFUs differ by them."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often each pass runs over a part in one training step."""
+
+    forward: int
+    activation_gradient: int
+    weight_gradient: int
+
+    @property
+    def products(self) -> int:
+        """Times a matrix product is computed: each gradient is one more of the same size."""
+        return self.forward + self.activation_gradient + self.weight_gradient
+
+    @property
+    def attention(self) -> int:
+        """Times attention is: its backward pass is two forwards, all of activation gradients."""
+        return self.forward + 2 * self.activation_gradient
+
+
+PASSES: Mapping[Trainable, Passes] = MappingProxyType(
+    {
+        Trainable.FULL: Passes(1, 1, 1),
+        Trainable.FROZEN: Passes(1, 0, 0),
+        Trainable.PASS_THROUGH: Passes(1, 1, 0),
+        Trainable.LORA: Passes(1, 1, 0),
+    }
+)
+"""2 FLOP per weight and token and pass: 6 trained, 2 frozen, 4 frozen with gradients flowing through."""
+
+
+@dataclass(frozen=True)
+class PartFlops:
+    """FLOPs of one part of the model for one training sample."""
+
+    name: str
+    products: Array
+    """Forward matrix products, adapters left out."""
+    attention: Array
+    """Forward scores and weighted sums."""
+    adapters: Array
+    """Forward adapter products."""
+    passes: Passes
+    stacked: bool
+    """A stack of layers, which recomputation covers, rather than an end."""
+
+    @property
+    def forward(self) -> Array:
+        """One forward pass."""
+        return self.products + self.attention + self.adapters
+
+    @property
+    def training(self) -> Array:
+        """Forward and backward: adapters are always trained."""
+        passes = self.passes
+        return passes.products * self.products + passes.attention * self.attention + 3 * self.adapters
+
+    def recomputed(self, recompute: Array, share: Array = 1) -> Array:
+        """What is computed a second time.
+
+            full       the forward pass of ``share`` of the layers
+            selective  the scores and weighted sums (Korthikanti et al. 2022, section 5)
+
+        A frozen part keeps nothing for a backward pass, so nothing is repeated.
+        """
+        if not self.stacked or not self.passes.activation_gradient:
+            return 0.0
+        full = np.equal(recompute, Recompute.full) * share * self.forward
+        return full + np.equal(recompute, Recompute.selective) * self.attention
+
+
+def product_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
+    """Forward: sum of 2 x inputs x outputs x active experts, times tokens."""
+    return sum((linear.flops_per_token for linear in linears), start=0) * tokens
+
+
+def attention_flops(stack: Stack, *, full: bool) -> Array:
+    """Forward scores and weighted sums of a stack: sequences x layers x cores."""
+    length = stack.tokens if stack.sequence is None else stack.sequence
+    per_sequence = sum((core.flops(length, full=full) for core in stack.block.attention), start=0)
+    return stack.layers * (stack.tokens / length) * per_sequence
+
+
+def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
+    """One part of the model, for one sample."""
+    passes = PASSES[part.trainable]
+    if isinstance(part, Ends):
+        return PartFlops(part.name, product_flops(part.linears, part.tokens), 0.0, 0.0, passes, stacked=False)
+    return PartFlops(
+        part.name,
+        part.layers * product_flops(part.block.linears, part.tokens),
+        attention_flops(part, full=full),
+        part.layers * product_flops(part.adapters, part.tokens),
+        passes,
+        stacked=True,
+    )
+
+
+def operator_flops(part: Stack | Ends, *, full: bool = False) -> dict[str, Array]:
+    """Forward FLOPs of one sample by operator, summed over the part's layers."""
+    layers = part.layers if isinstance(part, Stack) else 1
+    linears = (*part.block.linears, *part.adapters) if isinstance(part, Stack) else part.linears
+    found = {linear.name: layers * linear.flops_per_token * part.tokens for linear in linears}
+    if isinstance(part, Stack) and part.block.attention:
+        found["attention"] = attention_flops(part, full=full)
+    return found
+
+
+def model_flops(model: Model, samples: Array = 1, convention: str = "causal") -> Array:
+    """FLOPs that training on ``samples`` samples needs.
+
+        causal, full   sum over parts: passes x forward products + passes x forward attention
+        6nd            sum over parts: 2 x passes x N x tokens       (6 N D where all is trained)
+        palm           6nd + passes x attention unmasked
+
+    N is a part's active parameters with its lookup tables, tokens those of its own stream (patches for a
+    vision encoder, visible tubelets for a masked one). """
+    _known(convention)
+    parts = [part_flops(part, full=convention != "causal") for part in model.parts]
+    if convention in ("causal", "full"):
+        return samples * sum(part.training for part in parts)
+    total = sum(
+        2 * counted.passes.products * active_part(part) * part.tokens
+        for part, counted in zip(model.parts, parts, strict=True)
+    )
+    if convention == "palm":
+        total = total + sum(part.passes.attention * part.attention for part in parts)
+    return samples * total
+
+
+def hardware_flops(
+    model: Model,
+    samples: Array = 1,
+    recompute: Array = Recompute.none,
+    share: Array = 1,
+    convention: str = "causal",
+) -> Array:
+    """Model FLOPs and what is computed again; ``share`` of the layers that full recomputation covers."""
+    parts = [part_flops(part, full=convention != "causal") for part in model.parts]
+    again = sum(part.recomputed(recompute, share) for part in parts)
+    return model_flops(model, samples, convention) + samples * again
+
+
+def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
+    """Share of the peak that was useful: FLOPs / (seconds x GPUs x peak FLOP/s). HFU with hardware FLOPs."""
+    return flops / (seconds * gpus * peak)
+
+
+def converted(value: Array, model: Model, of: str, to: str) -> Array:
+    """An MFU (or FLOP rate) stated in convention ``of``, restated in convention ``to``."""
+    return value * model_flops(model, convention=to) / model_flops(model, convention=of)
+
+
+def _known(convention: str) -> None:
+    if convention not in CONVENTIONS:
+        hint = nearest(convention, CONVENTIONS) or f"There are {', '.join(CONVENTIONS)}."
+        raise EstimateError(f"{convention!r} is not a way of counting FLOPs.", hint, "convention")
