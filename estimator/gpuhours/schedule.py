@@ -25,7 +25,9 @@ class Passes:
         return self.forward + self.backward + self.weight
 
     def __add__(self, other: Passes) -> Passes:
-        return Passes(self.forward + other.forward, self.backward + other.backward, self.weight + other.weight)
+        return Passes(
+            self.forward + other.forward, self.backward + other.backward, self.weight + other.weight
+        )
 
     def __mul__(self, factor: Array) -> Passes:
         return Passes(self.forward * factor, self.backward * factor, self.weight * factor)
@@ -39,7 +41,9 @@ class Stages:
     slowest: Array
 
 
-def stages(layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array) -> Stages:
+def stages(
+    layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array
+) -> Stages:
     """``layers`` equal layers over pipeline x interleave chunks, with what else the first and the last stage do.
 
         c = ceil(layers / (p v))     layers of a chunk;   a last and a first chunk have one fewer where the layers do not fill
@@ -60,7 +64,9 @@ def stages(layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: 
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
 
 
-def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
+def pipeline_time(
+    work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array
+) -> Array:
     """Time of a step's forward and backward passes over all micro-batches.
 
         t = m T + bubble                       T the slowest stage, S the sum of all stages, of one micro-batch
@@ -76,7 +82,11 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
     """
     walk = work.together.total - work.slowest
     fill = work.together.forward + work.together.backward
-    zb2p = np.maximum(0.0, fill * (1 - 1 / np.asarray(pipeline)) - (microbatches - 1) * work.together.forward / (2 * np.asarray(pipeline)))
+    zb2p = np.maximum(
+        0.0,
+        fill * (1 - 1 / np.asarray(pipeline))
+        - (microbatches - 1) * work.together.forward / (2 * np.asarray(pipeline)),
+    )
     schedule = np.asarray(schedule)
     bubble = np.where(schedule == Schedule.interleaved, walk / interleave, walk)
     bubble = np.where(schedule == Schedule.zb1p, walk / 3, bubble)

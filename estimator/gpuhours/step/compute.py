@@ -1,0 +1,211 @@
+"""How long one rank computes on one micro-batch of one layer: products, attention, memory-bound operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.architecture.operators import AttentionCore, Block, Ends, Linear, Split, Stack, Trainable
+from gpuhours.attention import attention_time
+from gpuhours.hardware import Accelerator
+from gpuhours.kernels import gemm_time, memory_time
+from gpuhours.layout import Array
+from gpuhours.precision import Precision
+from gpuhours.schedule import Passes
+from gpuhours.software import Software
+from gpuhours.step.ranks import Ranks, degree, has_experts
+
+PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
+NARROW = frozenset({"fp8", "mxfp8", "nvfp4"})
+"""Formats that inputs of products are cast to; everything else stays in 16 bit."""
+BLOCK_SCALED = frozenset({"mxfp8", "nvfp4"})
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the work runs on: chip, stack, formats."""
+
+    accelerator: Accelerator
+    software: Software
+    precision: Precision
+
+    @property
+    def wide(self) -> str:
+        """The format of products that are not quantised (head, attention): 16 bit unless the run has 32."""
+        dtype = self.precision.product
+        return "bf16" if dtype in NARROW else dtype
+
+
+def layer_compute(stack: Stack, ranks: Ranks, machine: Machine) -> dict[str, Passes]:
+    """One layer of a stack, by kind of kernel."""
+    tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
+    products = Passes()
+    for linear in stack.block.linears:
+        products += product_passes(linear, tokens, ranks, machine, stack.trainable)
+    for adapter in stack.adapters:
+        products += product_passes(adapter, tokens, ranks, machine, Trainable.FULL)
+    others = elementwise_passes(stack, tokens, ranks, machine)
+    attention = attention_passes(stack, ranks, machine)
+    found = {PRODUCTS: products, ATTENTION: attention, OTHER: others}
+    if stack.trainable is Trainable.FROZEN:
+        return {kind: Passes(passes.forward) for kind, passes in found.items()}
+    return found
+
+
+def product_passes(
+    linear: Linear,
+    tokens: Array,
+    ranks: Ranks,
+    machine: Machine,
+    trainable: Trainable,
+    dtype: str | None = None,
+) -> Passes:
+    """Forward Y = X W', input gradient dX = dY W and weight gradient dW = dY' X, each in its own shape.
+
+        forward [T, n] over k;   input gradient [T, k] over n;   weight gradient [n, k] over T
+
+    n outputs and k inputs on the rank. Experts: every expert gets T e g a / (t E) tokens (perfectly balanced), E / e experts on a
+    rank; t tensor, g expert_tensor, e expert degree, a active of E experts.
+    """
+    split = degree(linear, ranks)
+    n = np.divide(linear.outputs, 1 if linear.split is Split.ROW else split)
+    k = np.divide(linear.inputs, split if linear.split is Split.ROW else 1)
+    if linear.split is Split.VOCABULARY:
+        multiple = machine.software.vocabulary_multiple
+        n = np.ceil(n / multiple) * multiple
+    count: Array = 1
+    if has_experts(linear):
+        arriving = np.multiply(ranks.expert, ranks.expert_tensor) * tokens * linear.active
+        tokens = arriving / np.multiply(ranks.tensor, linear.experts)
+        count = np.divide(linear.experts, ranks.expert)
+    elif linear.split is Split.WHOLE:
+        tokens = np.divide(tokens, ranks.whole)
+    dtype = dtype or (machine.wide if linear.split is Split.WHOLE else machine.precision.product)
+    chip = machine.accelerator
+    forward = gemm_time(tokens, n, k, chip, dtype, count=count)
+    if trainable is Trainable.FROZEN:
+        return Passes(forward)
+    backward = gemm_time(tokens, k, n, chip, dtype, count=count)
+    weight = (
+        gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True)
+        if trainable is Trainable.FULL
+        else 0.0
+    )
+    return Passes(forward, backward, weight)
+
+
+def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machine) -> Passes:
+    """Memory-bound operators and casts: equivalent bytes of the software profile at copy speed."""
+    forward: Array = 0.0
+    backward: Array = 0.0
+    autocast = machine.precision.autocast
+    scale = machine.precision.element / 2
+    for operator in stack.block.elementwise:
+        there, back = machine.software.traffic(operator.kind.value, autocast=autocast)
+        elements = (
+            np.divide(tokens * operator.width, ranks.tensor if operator.sharded else ranks.whole) * scale
+        )
+        forward, backward = forward + there * elements, backward + back * elements
+    if machine.precision.dtype in NARROW:
+        there, back = cast_bytes(stack.block, tokens, ranks, machine)
+        forward, backward = forward + there, backward + back
+    chip = machine.accelerator
+    return Passes(memory_time(forward, chip), memory_time(backward, chip))
+
+
+def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> tuple[Array, Array]:
+    """Quantising inputs (forward) and output gradients (backward) of a layer's products, bytes."""
+    casts = machine.software.casts
+    factor = casts.block_scaled if machine.precision.dtype in BLOCK_SCALED else 1.0
+    inputs: Array = 0.0
+    outputs: Array = 0.0
+    for linear in block.linears:
+        if linear.split is Split.WHOLE:
+            continue
+        share = np.divide(tokens * linear.active, ranks.tensor)
+        inputs = inputs + share * linear.inputs * (
+            1 if linear.split is Split.ROW else ranks.tensor / ranks.whole
+        )
+        outputs = outputs + share * linear.outputs * (
+            ranks.tensor / ranks.whole if linear.split is Split.ROW else 1
+        )
+    return casts.forward * factor * inputs, casts.backward * factor * outputs
+
+
+def attention_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:
+    """Attention cores of one layer on one rank."""
+    total = Passes()
+    kernel = machine.software.attention_kernel(machine.accelerator.generation)
+    length = stack.tokens if stack.sequence is None else stack.sequence
+    sequences = np.multiply(ranks.microbatch, np.divide(stack.tokens, length))
+    for core in stack.block.attention:
+        forward = core_time(core, "forward", kernel, length, sequences, ranks, machine)
+        backward = core_time(core, "backward", kernel, length, sequences, ranks, machine)
+        total += Passes(forward, backward)
+    return total
+
+
+def core_time(
+    core: AttentionCore,
+    direction: str,
+    kernel: str,
+    length: Array,
+    sequences: Array,
+    ranks: Ranks,
+    machine: Machine,
+) -> Array:
+    """One attention core on one rank, its sequence shared by ring x ulysses ranks.
+
+        heads over tensor x ulysses;  one causal block of s / r, then r - 1 blocks of s / r queries and s / (2 r) keys
+
+    r ring. Balanced as zigzag or striped order does: each rank sees half of every block but its own. An encoder's short sequences
+    (``sequence`` below ``tokens``) are shared whole, not split.
+    """
+    split = np.multiply(ranks.tensor, ranks.ulysses)
+    short = core.keys is not None or stack_is_short(length, sequences, ranks)
+    r = 1 if short else ranks.ring
+    batch = np.divide(sequences, ranks.ring) if short else sequences
+    part = np.divide(length, r)
+    common = {
+        "heads": np.maximum(np.divide(core.heads, split), 1),
+        "kv_heads": np.maximum(np.divide(core.kv_heads, split), 1),
+        "head_dim": core.head_dim,
+        "value_dim": core.value_dim,
+        "window": core.window,
+        "dtype": machine.wide,
+    }
+    chip = machine.accelerator
+    own = attention_time(
+        kernel, direction, chip, batch=batch, length=part, keys=core.keys, causal=core.causal, **common
+    )
+    if np.all(np.equal(r, 1)):
+        return own
+    keys = part / 2 if core.causal else part
+    other = attention_time(
+        kernel, direction, chip, batch=batch, length=part, keys=keys, causal=False, **common
+    )
+    return own + (r - 1) * other
+
+
+def stack_is_short(length: Array, sequences: Array, ranks: Ranks) -> bool:
+    """Whether a sample holds many short sequences (the patches of its frames), which ranks share out whole."""
+    return bool(np.all(np.greater(np.divide(sequences, ranks.microbatch), 1)))
+
+
+def ends_compute(part: Ends, ranks: Ranks, machine: Machine) -> dict[str, Passes]:
+    """Embedding, patch embedding, final products and loss of one micro-batch."""
+    tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
+    products = Passes()
+    for linear in part.linears:
+        products += product_passes(linear, tokens, ranks, machine, part.trainable, machine.wide)
+    head = machine.software.head
+    scale = machine.precision.element / 2
+    logits = np.divide(tokens * part.vocabulary, ranks.tensor)
+    chip = machine.accelerator
+    looked_up = tokens * sum((np.asarray(linear.outputs) for linear in part.linears), start=np.asarray(0.0))
+    stream = np.where(np.greater(part.vocabulary, 0), 0.0, 4.0 * scale * looked_up)
+    forward = memory_time(head.forward * scale * logits + stream, chip)
+    backward = memory_time(head.backward * scale * logits + 2 * stream, chip)
+    trained = part.trainable is not Trainable.FROZEN
+    return {PRODUCTS: products, OTHER: Passes(forward, backward if trained else 0.0)}

@@ -1,0 +1,239 @@
+"""The step's time: layers on stages, stages on a schedule, the ends of the step around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
+from gpuhours.collectives import point_to_point_time
+from gpuhours.flops import hardware_flops, model_flops
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Array, Layout, Recompute
+from gpuhours.precision import Precision
+from gpuhours.schedule import Passes, pipeline_time, stages
+from gpuhours.software import Software
+from gpuhours.step.breakdown import PARTS, Step, where_violated
+from gpuhours.step.communication import (
+    CONTEXT,
+    EXPERT,
+    TENSOR,
+    Site,
+    context_passes,
+    expert_passes,
+    left_over,
+    tensor_passes,
+)
+from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
+from gpuhours.step.ranks import Ranks, ranks_of
+from gpuhours.step.state import (
+    DATA,
+    accumulation_time,
+    end_weights,
+    layer_weights,
+    optimiser_time,
+    sharded_passes,
+    step_reduction,
+)
+from gpuhours.step.validity import violations
+
+RECOMPUTE, SENDS, BUBBLE, OPTIMISER, HOST = (
+    "recompute",
+    "pipeline communication",
+    "pipeline bubble",
+    "optimiser",
+    "host",
+)
+Parts = dict[str, Passes]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One micro-batch's work by kind: the layers that the pipeline shares out, and what only an end stage does."""
+
+    layers: Array = 0
+    """How many layers are shared out."""
+    all_layers: Parts = field(default_factory=dict)
+    """Of all of them together."""
+    first: Parts = field(default_factory=dict)
+    last: Parts = field(default_factory=dict)
+
+
+def step(
+    model: Model,
+    global_batch: Array,
+    layout: Layout,
+    cluster: Cluster,
+    software: Software,
+    precision: Precision,
+) -> Step:
+    """Predict one optimiser step. Any number may be an array with an axis of its own; what does not depend on it keeps its shape.
+
+        time = schedule(stages, micro-batches) + sums of gradients + optimiser + waiting
+
+    A layout that cannot run is marked (``valid``), not raised.
+    """
+    ranks = ranks_of(layout, cluster, global_batch)
+    site = Site(Machine(cluster.accelerator, software, precision), cluster, ranks)
+    work = shared_work(model, layout, site)
+    layer = added(work.all_layers) * (1 / np.asarray(work.layers))
+    line = stages(layer, work.layers, added(work.first), added(work.last), ranks.pipeline, ranks.interleave)
+    sends = send_time(model, site, layer.total)
+    passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, layout.schedule)
+    mean = line.together.total / np.asarray(ranks.pipeline)
+    host = host_time(model, layout, site, mean)
+    parts = {name: np.multiply(0.0, mean) for name in PARTS}
+    for group in (work.all_layers, work.first, work.last):
+        for name, one in group.items():
+            parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
+    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0)
+    parts[SENDS] = sends * ranks.microbatches
+    parts[HOST] = host * ranks.microbatches
+    on_stage = line.together * (1 / np.asarray(ranks.pipeline))
+    reduction = step_reduction(model, site, layout, on_stage.forward, on_stage.backward + on_stage.weight)
+    parts[DATA] = parts[DATA] + reduction
+    parts[OPTIMISER] = optimiser_time(model, site, layout)
+    time = sum(parts.values())
+    waiting = (
+        software.network.stragglers
+        * np.maximum(np.log2(np.divide(cluster.gpus, cluster.gpus_per_node)), 0.0)
+        * time
+    )
+    parts[DATA] = parts[DATA] + waiting
+    reasons = violations(model, global_batch, layout, cluster, ranks)
+    return Step(
+        time=time + waiting,
+        parts=parts,
+        model_flops=model_flops(model, global_batch),
+        hardware_flops=hardware_flops(model, global_batch, layout.recompute),
+        peak=cluster.accelerator.peak_for(precision.product) * np.asarray(cluster.gpus),
+        valid=np.logical_not(where_violated(reasons)),
+        reasons=reasons,
+    )
+
+
+def added(parts: Mapping[str, Passes]) -> Passes:
+    """All kinds together."""
+    total = Passes()
+    for passes in parts.values():
+        total += passes
+    return total
+
+
+def shared_work(model: Model, layout: Layout, site: Site) -> Work:
+    """Everything one micro-batch meets: the stacks on the pipeline's own stream are shared out over its stages; a stack of another
+    width stands on the first stage where it comes before them (a vision encoder), on the last where it comes after (a decoder)."""
+    shared: Array = 0
+    work = Work()
+    seen = False
+    for part in model.parts:
+        if isinstance(part, Ends):
+            found = end_parts(part, layout, site)
+            work = placed(work, found, first=part.first)
+            continue
+        found = {name: passes * part.layers for name, passes in layer_parts(part, layout, site).items()}
+        if (
+            bool(np.all(np.equal(part.block.hidden, model.hidden)))
+            and part.trainable is not Trainable.FROZEN
+            or len(model.stacks) == 1
+        ):
+            seen, shared = True, shared + part.layers
+            work = Work(shared, joined(work.all_layers, found), work.first, work.last)
+        else:
+            work = placed(work, found, first=not seen)
+    return work if seen else Work(1, joined(work.first, work.last))
+
+
+def placed(work: Work, found: Parts, *, first: bool) -> Work:
+    """``found`` added to the first or the last stage."""
+    if first:
+        return Work(work.layers, work.all_layers, joined(work.first, found), work.last)
+    return Work(work.layers, work.all_layers, work.first, joined(work.last, found))
+
+
+def joined(one: Parts, other: Parts) -> Parts:
+    """Both, kind by kind."""
+    return {name: one.get(name, Passes()) + other.get(name, Passes()) for name in {**one, **other}}
+
+
+def layer_parts(stack: Stack, layout: Layout, site: Site) -> Parts:
+    """One layer on one micro-batch: computing, talking, computing again."""
+    parts = layer_compute(stack, site.ranks, site.machine)
+    products, attention = parts[PRODUCTS], parts[ATTENTION]
+    parts[TENSOR] = tensor_passes(stack, site, products)
+    parts[CONTEXT] = context_passes(stack, site, attention)
+    parts[EXPERT] = expert_passes(stack, site)
+    if stack.trainable is not Trainable.FROZEN:
+        parts[RECOMPUTE] = Passes(0.0, repeated(stack, layout, site, parts))
+    weights = layer_weights(stack, site.ranks, trained=True)
+    parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, site))
+    parts[DATA] = sharded_passes(stack, site, layout, added(parts))
+    return parts
+
+
+def repeated(stack: Stack, layout: Layout, site: Site, parts: Parts) -> Array:
+    """Forward work that the backward pass does again.
+
+    full        everything of a layer, for ``recompute_layers`` of a stage's layers or all; without the last product where the stack
+                stops at the last activation that is needed
+    selective   the attention core (Korthikanti et al. 2022, section 5), or everything but it, as the software does
+    """
+    software = site.machine.software
+    everything = added(parts).forward
+    if software.early_stop:
+        last = sum((linear.parameters for linear in stack.block.linears[-1:]), start=0)
+        every = sum(linear.parameters for linear in stack.block.linears)
+        everything = everything - parts[PRODUCTS].forward * np.divide(last, every)
+    core = parts[ATTENTION].forward
+    some = core if software.selective == "attention" else everything - core
+    covered: Array = 1.0
+    if layout.recompute_layers is not None:
+        covered = np.minimum(
+            np.divide(np.multiply(layout.recompute_layers, site.ranks.pipeline), stack.layers), 1.0
+        )
+    recompute = np.asarray(layout.recompute)
+    return np.where(
+        recompute == Recompute.full,
+        covered * everything,
+        np.where(recompute == Recompute.selective, some, 0.0),
+    )
+
+
+def end_parts(part: Ends, layout: Layout, site: Site) -> Parts:
+    """Embeddings, heads and losses on one micro-batch, with the tensor ranks' sum of the embedding or the head's input."""
+    parts = ends_compute(part, site.ranks, site.machine)
+    weights = end_weights(part, site.ranks, trained=True)
+    parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, site))
+    return parts
+
+
+def send_time(model: Model, site: Site, layer: Array) -> Array:
+    """Activations to the next stage and gradients back, per micro-batch: 2 v messages of 2 b s h / c bytes, as far as they are felt.
+
+    Split over tensor ranks where the stack does so (Narayanan et al. 2021, section 4.1).
+    """
+    ranks, network = site.ranks, site.machine.software.network
+    stream = next((stack for stack in reversed(model.stacks)), None)
+    tokens = stream.tokens if stream is not None else 0
+    split = ranks.tensor if network.sends == "sharded" else 1
+    message = (
+        np.multiply(tokens, ranks.microbatch)
+        * model.hidden
+        * site.machine.precision.element
+        / np.multiply(ranks.context, split)
+    )
+    sent = 2 * np.multiply(ranks.interleave, point_to_point_time(message, ranks.stage_group, site.cluster))
+    return left_over(sent, layer, site.machine.software.exposed.pipeline)
+
+
+def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
+    """Waiting for the host, per micro-batch and stage: its time beyond the accelerator's, and gaps that come in any case."""
+    host = site.machine.software.host
+    layers = np.divide(sum(stack.layers for stack in model.stacks), site.ranks.pipeline)
+    again = np.where(np.asarray(layout.recompute) == Recompute.full, host.forward, 0.0)
+    launching = (host.forward + host.backward + again) * (
+        host.autocast if site.machine.precision.autocast else 1.0
+    )
+    return np.maximum(layers * launching - busy, 0.0) + layers * host.gap

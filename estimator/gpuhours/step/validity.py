@@ -1,0 +1,48 @@
+"""Which layouts can run at all: divisions that must come out even."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Array, Layout
+from gpuhours.step.ranks import Ranks, has_experts
+
+
+def violations(
+    model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks
+) -> Mapping[str, Array]:
+    """What a layout breaks: reason -> where. Nothing is raised, so that a sweep may hold such layouts."""
+    degrees = np.multiply(layout.model_parallel, ranks.data)
+    layers = sum(stack.layers for stack in model.stacks)
+    found = {
+        "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(
+            degrees, cluster.gpus
+        ),
+        "data x microbatch does not divide the global batch": _uneven(
+            global_batch, np.multiply(ranks.data, ranks.microbatch)
+        ),
+        "there are fewer layers than pipeline chunks": np.less(
+            layers, np.multiply(ranks.pipeline, ranks.interleave)
+        ),
+        "interleaving needs a pipeline": np.greater(ranks.interleave, 1) & np.equal(ranks.pipeline, 1),
+        "expert x expert_tensor does not divide tensor x context x data": _uneven(
+            np.multiply(ranks.copies, ranks.tensor), np.multiply(ranks.expert, ranks.expert_tensor)
+        ),
+        "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
+    }
+    for stack in model.stacks:
+        for core in stack.block.attention:
+            split = np.multiply(ranks.tensor, ranks.ulysses)
+            found["tensor x ulysses does not divide the attention heads"] = _uneven(core.heads, split)
+        experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
+        if experts:
+            found["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
+    return found
+
+
+def _uneven(whole: Array, part: Array) -> Array:
+    return np.not_equal(np.remainder(whole, part), 0)
