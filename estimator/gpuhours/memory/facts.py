@@ -6,26 +6,58 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+GIB: Final = 2.0**30
+
 SAVED: Final[dict[str, float]] = {
-    "rms-norm": 2.0,  # its input
-    "layer-norm": 2.0,
-    "qk-norm": 2.0,
-    "rotary": 2.0,  # a rotated copy beside the projection, whose storage the values keep alive
-    "gelu": 2.0,  # its input; the output is the next product's
-    "swiglu": 6.0,  # gate, up and silu(gate), per element of the product
-    "dropout": 1.0,  # the mask
-    "bias": 0.0,
-    "residual": 0.0,
-    "router": 4.0,  # fp32 probabilities
-    "permute": 0.0,
+    "rms-norm": 1,  # its input
+    "layer-norm": 1,
+    "qk-norm": 1,
+    "rotary": 1,  # a rotated copy beside the projection, whose storage the values keep alive
+    "gelu": 1,  # its input; its output is kept by the product that reads it
+    "swiglu": 3,  # gate, up and silu(gate), for each element of their product
+    "dropout": 0.5,  # the mask, a byte
+    "bias": 0,
+    "residual": 0,
+    "router": 2,  # probabilities in fp32
+    "permute": 0,
 }
-"""Bytes autograd keeps per element of each memory-bound operator when nothing is fused, at 2 bytes an element."""
+"""Elements that autograd keeps for each element of a memory-bound operator when nothing is fused."""
 
 
 class MemoryFacts(BaseModel):
-    """Bytes a stack holds that follow from how it is written, with PyTorch's own behaviour as the default."""
+    """Bytes that follow from how a stack is written. The defaults are plain PyTorch's, one process per GPU."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    source: str = "own measurements on H200, PyTorch 2.11"
+    note: str = ""
     saved: dict[str, float] = Field(default_factory=dict)
-    """Bytes kept per element by operator kind, where a fused kernel differs from ``SAVED``."""
+    """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
+    gradients: float | None = None
+    """B/parameter of the gradients; None: the stored weight's format."""
+    gradients_live: bool = False
+    """Gradient buffers exist through the whole step, not from the backward pass to the optimiser only."""
+    replica_gradients: float = 0.0
+    """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
+    accumulates_whole: bool = False
+    """Under ZeRO-3 gradients stay whole until the last micro-batch (no_sync)."""
+    update: float = 0.0
+    """B/parameter of temporaries in the optimiser's update of narrow weights."""
+    update_most: float = float("inf")
+    """Bytes that ``update`` never exceeds, where the update runs in chunks."""
+    logits: float = 12.0
+    """B/logit when the loss has been computed and its backward pass begins."""
+    gathered_layers: float = 2.0
+    """Layers whose weights are whole at once under ZeRO-3: the one that runs and the one fetched ahead."""
+    bucket: float = 0.0
+    """Bytes of the buffers that gradients and weights pass through between data-parallel ranks."""
+    reserved: float = 0.05
+    """What the allocator holds beyond the tensors, as a fraction of them."""
+    reserved_zero3: float = 0.23
+    """The same where weights are gathered and dropped layer by layer."""
+    reserved_least: float = 0.03
+    """The same when memory runs short and cached blocks are given back."""
+    context: float = 0.6 * GIB
+    """CUDA context, libraries and their workspaces: what a driver shows beyond the allocator."""
+    communicator: float = 0.3 * GIB
+    """NCCL's buffers for each communicator a rank takes part in."""

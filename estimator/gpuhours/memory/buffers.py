@@ -1,0 +1,44 @@
+"""Memory that communication takes: buffers of messages and of communicators."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.layout import Array, Layout, SequenceMethod
+from gpuhours.precision import FP32, Precision
+from gpuhours.step.ranks import Ranks
+
+
+def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:
+    """Activations and gradients sent and received: 4 x T h element / t where sequence parallelism splits them.
+
+    T tokens of a micro-batch on the rank, h the width that stages hand on, t tensor."""
+    return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
+
+
+def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, precision: Precision) -> Array:
+    """What attention over c ranks needs beside its own Q, K, V, for the layer that runs.
+
+        ring       two K, V blocks in flight, fp32 sums of dK, dV and of the output:  (2 + 2 + ..) of T rows
+        all-gather K, V of the whole sequence and their gradients:                    4 c T k d
+        Ulysses    sent and received Q, K, V and output, one direction at a time:     T (a + 2 k + a) d
+
+    T tokens on the rank, a heads, k key-value heads, d head size, c context. Sources: Liu et al. 2023 (Ring
+    Attention); Jacobs et al. 2023 (DeepSpeed-Ulysses); Megatron-Core's context parallelism."""
+    cores = [core for stack in model.stacks for core in stack.block.attention if core.keys is None]
+    queries = max((core.heads * core.value_dim for core in cores), key=np.max, default=0.0)
+    keys = max((core.kv_heads * (core.head_dim + core.value_dim) for core in cores), key=np.max, default=0.0)
+    element, method = precision.element, np.asarray(layout.sequence_method)
+    ring = 2 * keys * element + keys * FP32 + queries * FP32
+    exchanged = (2 * queries + keys) * element
+    gathered = 2 * keys * ranks.context * element
+    by_head = np.where(method == SequenceMethod.hybrid, exchanged + ring, exchanged)
+    each = np.where(method == SequenceMethod.allgather, gathered, np.where(method >= SequenceMethod.ulysses, by_head, ring))
+    return np.where(np.greater(ranks.context, 1), tokens * each / ranks.tensor, 0)
+
+
+def communicators(ranks: Ranks) -> Array:
+    """Groups of more than one rank that a rank takes part in, each with buffers of its own."""
+    degrees = (ranks.tensor, ranks.pipeline, ranks.context, ranks.copies, ranks.expert)
+    return sum((np.where(np.greater(degree, 1), 1.0, 0.0) for degree in degrees), 0.0)

@@ -1,0 +1,217 @@
+"""The fullest moment of the fullest rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Final
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model, Trainable
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Array, Layout, Recompute, Sharding
+from gpuhours.memory.activations import Saved, saved
+from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
+from gpuhours.memory.facts import MemoryFacts
+from gpuhours.memory.stages import stack_layers, stands_on, waiting
+from gpuhours.memory.states import States, on_stage, states
+from gpuhours.precision import FP32, Precision
+from gpuhours.software import Software
+from gpuhours.step.ranks import Ranks, ranks_of
+
+Parts = Mapping[str, Array]
+PARTS: Final = (
+    "weights", "gradients", "optimiser", "activations", "logits", "communication buffers", "context", "fragmentation"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the fullest rank at its fullest moment; every field may be an array."""
+
+    parts: Parts
+    """By ``PARTS``; they add up to ``total``."""
+    total: Array
+    """What a driver shows as used."""
+    allocated: Array
+    """What tensors take: ``torch.cuda.max_memory_allocated``."""
+    reserved: Array
+    """What the allocator holds for them: ``torch.cuda.max_memory_reserved``."""
+    capacity: Array
+    """What the accelerator has, as a driver shows it."""
+    stage: Array
+    """The pipeline stage that is fullest, from 0."""
+
+    @property
+    def margin(self) -> Array:
+        """Bytes to spare; negative where it does not fit."""
+        return self.capacity - self.total
+
+    @property
+    def fits(self) -> Array:
+        """Whether the run fits."""
+        return np.less_equal(self.total, self.capacity)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, in bytes."""
+        fields = ("total", "allocated", "reserved", "capacity", "margin", "fits", "stage")
+        plain = {name: np.asarray(getattr(self, name)).tolist() for name in fields}
+        return {**plain, "parts": {name: np.asarray(value).tolist() for name, value in self.parts.items()}}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the equations of one run share."""
+
+    model: Model
+    layout: Layout
+    ranks: Ranks
+    facts: MemoryFacts
+    precision: Precision
+    software: Software
+    unfused: bool
+
+    @property
+    def stage3(self) -> Array:
+        """ZeRO-3: weights are gathered to be used."""
+        return np.equal(self.layout.sharding, Sharding.zero3)
+
+    @property
+    def stream(self) -> Array:
+        """Bytes of an element of the residual stream: autocast adds 2-byte products to a stream in fp32. FSDP's mixed
+        precision casts whole layers, so there the stream is narrow as well."""
+        return np.where(self.precision.autocast & ~self.stage3, FP32, self.precision.element)
+
+    def on_rank(self, tokens: Array) -> Array:
+        """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
+        return tokens * self.ranks.microbatch / self.ranks.context
+
+
+def memory(
+    model: Model, global_batch: Array, layout: Layout, cluster: Cluster, software: Software, precision: Precision
+) -> Memory:
+    """Bytes on the fullest rank.
+
+        allocated = max over stages and moments of  weights + gradients + optimiser + activations + logits + buffers
+        total     = allocated + fragmentation + context
+
+    Moments: the loss (every activation that waits, and the logits), the backward pass of the last layer (recomputed
+    activations), its end (all gradients, the first layer's activations), the update. Left out: data loading on the
+    GPU, evaluation. Layouts that do not divide are not refused here.
+    """
+    ranks = ranks_of(layout, cluster, global_batch)
+    unfused = software.attention_kernel(cluster.accelerator.generation) == "unfused"
+    run = _Run(model, layout, ranks, software.memory, precision, software, unfused)
+    p = np.asarray(ranks.pipeline)
+    stages = [np.zeros_like(p)]
+    if np.any(p > 1):
+        stages += [np.minimum(1, p - 1), np.maximum(p - 2, 0), p - 1]
+    parts, stage = reduce(_fuller, [(_stage_peak(run, stage), stage) for stage in stages])
+    return _beside_tensors(run, parts, stage, cluster)
+
+
+def _beside_tensors(run: _Run, parts: Parts, stage: Array, cluster: Cluster) -> Memory:
+    """Adds what lies beside the tensors: context and communicators, and what the allocator holds in vain.
+
+    A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks towards
+    ``reserved_least`` when memory runs short.
+    """
+    facts, capacity = run.facts, cluster.accelerator.memory
+    allocated = total(parts)
+    context = facts.context + facts.communicator * communicators(run.ranks)
+    least = facts.reserved_least * allocated
+    usual = np.where(run.stage3, facts.reserved_zero3, facts.reserved) * allocated
+    unused = np.clip(capacity - context - allocated, least, np.maximum(least, usual))
+    parts = {**parts, "context": context, "fragmentation": unused}
+    return Memory(parts, total(parts), allocated, allocated + unused, capacity, stage)
+
+
+def total(parts: Parts) -> Array:
+    """The sum of the parts."""
+    return reduce(np.add, parts.values())
+
+
+def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts, Array]:
+    first = total(one[0]) >= total(other[0])
+    parts = {name: np.where(first, one[0][name], other[0][name]) for name in one[0]}
+    return parts, np.where(first, one[1], other[1])
+
+
+def _stage_peak(run: _Run, stage: Array) -> Parts:
+    """The fullest moment of one stage."""
+    kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
+    waits, layer = _activations(run, stage)
+    logits = _logits(run, stage)
+    buffers = _buffers(run)
+    loss = _moment(kept, kept.early_gradients, waits, logits, buffers)
+    last_layer = _moment(kept, kept.early_gradients + kept.layer_gradients, waits + layer, 0.0, buffers)
+    first_layer = _moment(kept, kept.gradients + kept.layer_gradients, layer, 0.0, buffers)
+    update = {**_moment(kept, kept.gradients, 0.0, 0.0, 0.0), "optimiser": kept.optimiser + kept.update}
+    update["weights"] = kept.weights
+    return reduce(_fuller, [(moment, stage) for moment in (loss, last_layer, first_layer, update)])[0]
+
+
+def _moment(kept: States, gradients: Array, activations: Array, logits: Array, buffers: Array) -> dict[str, Array]:
+    return {
+        "weights": kept.weights + kept.gathered,
+        "gradients": gradients,
+        "optimiser": kept.optimiser,
+        "activations": activations,
+        "logits": logits,
+        "communication buffers": buffers,
+    }
+
+
+def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
+    """(bytes of all micro-batches that wait, bytes that one layer's backward pass adds to them).
+
+        waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves
+    """
+    held, layer = 0.0, 0.0
+    for stack, layers in stack_layers(run.model, run.ranks, stage):
+        tokens = run.on_rank(stack.tokens)
+        block = saved(stack, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
+        everything = tokens * block.on_rank(run.ranks)
+        if stack.trainable is not Trainable.FROZEN:
+            held = held + tokens * _kept(run, block, layers)
+        layer = np.maximum(layer, np.where(layers > 0, everything, 0))
+    count = waiting(run.layout.schedule, run.ranks, stage)
+    held = np.where(run.layout.offload_activations, 2 * layer, count * held)
+    return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer)
+
+
+def _kept(run: _Run, block: Saved, layers: Array) -> Array:
+    """Bytes per token that all layers of a stage keep under the layout's recompute mode."""
+    everything = block.on_rank(run.ranks)
+    entry = block.entry / run.ranks.whole
+    mode, some = run.layout.recompute, run.layout.recompute_layers
+    covered = layers if some is None else np.minimum(some, layers)
+    if run.software.selective == "attention":
+        partly = layers * block.on_rank(run.ranks, scores=0)
+    else:
+        partly = layers * (entry + block.attended / run.ranks.tensor)
+    whole = covered * entry + (layers - covered) * everything
+    by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
+    return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
+
+
+def _logits(run: _Run, stage: Array) -> Array:
+    """T V B / t at the loss, V padded: fp32 logits, their softmax and its gradient, as far as the stack keeps them
+    apart."""
+    found = 0.0
+    for part in run.model.ends:
+        unit = run.software.vocabulary_multiple * np.asarray(run.ranks.tensor)
+        padded = np.ceil(np.divide(part.vocabulary, unit)) * unit
+        here = run.on_rank(part.tokens) * padded / run.ranks.tensor * run.facts.logits
+        found = found + here * stands_on(part, run.ranks, stage)
+    return found
+
+
+def _buffers(run: _Run) -> Array:
+    """Messages between ranks: pipeline, context and data-parallel buckets."""
+    tokens = run.on_rank(run.model.stacks[-1].tokens) if run.model.stacks else 0.0
+    bucket = run.facts.bucket * np.greater(run.ranks.copies, 1)
+    sends = pipeline_buffers(run.model, tokens, run.ranks, run.precision)
+    return sends + context_buffers(run.model, tokens, run.ranks, run.layout, run.precision) + bucket

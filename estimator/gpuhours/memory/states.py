@@ -1,0 +1,137 @@
+"""Parameters that one rank holds, and the bytes of their weights, gradients and optimiser states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
+from gpuhours.layout import Array, Layout, Recompute, Sharding
+from gpuhours.memory.facts import MemoryFacts
+from gpuhours.memory.stages import stack_layers, stands_on
+from gpuhours.precision import Precision
+from gpuhours.step.ranks import Ranks, has_experts, local_parameters
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters on one rank before data-parallel sharding."""
+
+    dense: Array
+    """Trained, the same on every data-parallel rank."""
+    expert: Array
+    """Trained, in experts: spread over expert-parallel ranks as well."""
+    frozen: Array
+    layer: Array
+    """The largest block, which ZeRO-3 gathers whole."""
+    ends: Array
+    """Embedding and head."""
+
+    @property
+    def trained(self) -> Array:
+        """Dense and experts."""
+        return self.dense + self.expert
+
+
+def on_stage(model: Model, ranks: Ranks, stage: Array) -> Weights:
+    """Parameters on one rank of pipeline stage ``stage``."""
+    dense, expert, frozen, layer, ends = 0.0, 0.0, 0.0, 0.0, 0.0
+    for stack, layers in stack_layers(model, ranks, stage):
+        plain, routed = block_on_rank(stack, ranks)
+        adapters = sum((local_parameters(adapter, ranks) for adapter in stack.adapters), 0.0)
+        trains = stack.trainable is Trainable.FULL
+        dense = dense + layers * (adapters + (plain if trains else 0))
+        expert = expert + layers * (routed if trains else 0)
+        frozen = frozen + layers * (0 if trains else plain + routed)
+        layer = np.maximum(layer, np.where(layers > 0, plain + routed + adapters, 0))
+    for part in model.ends:
+        here = ends_on_rank(part, ranks) * stands_on(part, ranks, stage)
+        trains = part.trainable is Trainable.FULL
+        ends, dense, frozen = ends + here, dense + here * trains, frozen + here * (not trains)
+    return Weights(dense, expert, frozen, layer, ends)
+
+
+def block_on_rank(stack: Stack, ranks: Ranks) -> tuple[Array, Array]:
+    """(parameters of one block that are in no expert, those in experts) on one rank, adapters excluded."""
+    plain = sum((operator.parameters for operator in stack.block.elementwise), 0.0)
+    routed = 0.0
+    for linear in stack.block.linears:
+        if has_experts(linear):
+            routed = routed + local_parameters(linear, ranks)
+        else:
+            plain = plain + local_parameters(linear, ranks)
+    return plain, routed
+
+
+def ends_on_rank(part: Ends, ranks: Ranks) -> Array:
+    """Parameters of embedding or head on one rank; a tied head is a copy of its own once it stands elsewhere."""
+    tables = part.tables / (ranks.tensor if part.split is Split.VOCABULARY else 1)
+    products = sum((local_parameters(linear, ranks) for linear in part.linears), 0.0)
+    return tables + products * (np.greater(ranks.pipeline, 1) if part.tied else 1)
+
+
+@dataclass(frozen=True)
+class States:
+    """Bytes on one rank that do not depend on how much data flows through."""
+
+    weights: Array
+    """Stored and quantised weights, shards under ZeRO-3."""
+    gathered: Array
+    """ZeRO-3: whole layers that are in use."""
+    gradients: Array
+    """When the backward pass is over."""
+    early_gradients: Array
+    """When the last micro-batch's backward pass begins."""
+    layer_gradients: Array
+    """ZeRO-3: one layer's, whole, on their way to the shards."""
+    optimiser: Array
+    update: Array
+    """Temporaries of the optimiser's update."""
+
+
+def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
+    """Bytes of P parameters dealt out to n ranks.
+
+        weights P w / n (ZeRO-3), gradients P g / n (ZeRO-2 and 3), optimiser P (master + moments) / n (ZeRO-1 to 3)
+
+    Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole while they
+    run, and one layer's gradients in the stored and in the reduced format. Source: Rajbhandari et al. 2020, figure 1.
+    """
+    level = np.asarray(layout.sharding)
+    stage3 = level == Sharding.zero3
+
+    def dealt(least: Sharding) -> Array:
+        n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, expert_shards(ranks)))
+        return weights.dense / n + weights.expert / e
+
+    each = precision.gradients if facts.gradients is None else facts.gradients
+    frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
+    stored = dealt(Sharding.zero3) * precision.weights + frozen
+    copies = np.where(stage3, 0, weights.trained * _copies(layout, precision))
+    whole = stage3 & facts.accumulates_whole & np.greater(ranks.microbatches, 1)
+    replicas = facts.replica_gradients * np.where((level == Sharding.none) & np.greater(ranks.copies, 1), 1, 0)
+    gradients = each * (dealt(Sharding.zero2) + np.where(whole, weights.trained, 0) + replicas * weights.trained)
+    live = facts.gradients_live | np.greater(ranks.microbatches, 1) | np.greater(replicas, 0)
+    optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * precision.optimiser)
+    temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
+    return States(
+        weights=stored + copies,
+        gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
+        gradients=gradients,
+        early_gradients=np.where(live, gradients, 0),
+        layer_gradients=np.where(stage3, weights.layer * (precision.element + each), 0),
+        optimiser=optimiser,
+        update=np.minimum(temporary, facts.update_most),
+    )
+
+
+def expert_shards(ranks: Ranks) -> Array:
+    """Ranks that share out the states of experts, at most all of their replicas."""
+    return np.minimum(ranks.expert_copies, ranks.shards)
+
+
+def _copies(layout: Layout, precision: Precision) -> Array:
+    """B/parameter of quantised copies. Under full recompute autocast's cache holds one layer at a time: none here."""
+    cached = precision.element if precision.autocast else 0.0
+    return precision.copies - np.where(np.equal(layout.recompute, Recompute.full), cached, 0.0)
