@@ -1,7 +1,7 @@
 """Times of collectives between accelerators, inside and across NVLink domains. All floats are SI.
 
-``bytes`` is the message as nccl-tests count it: all-reduce, broadcast, all-to-all: what one rank holds; all-gather and
-reduce-scatter: the whole that is gathered or scattered (so ``(n - 1) / n`` of it crosses each link).
+``bytes`` is the message as nccl-tests count it. All-reduce, broadcast, all-to-all: what one rank holds. All-gather and
+reduce-scatter: the whole that is gathered or scattered, so (n - 1) / n of it crosses each link.
 """
 
 from __future__ import annotations
@@ -11,125 +11,182 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuhours.kernel_constants import LinkConstants, link_constants
+from gpuhours.kernel_constants import LinkConstants, link_constants, network_constants
 from gpuhours.layout import Array
 
 if TYPE_CHECKING:
     from gpuhours.hardware import Cluster
 
-NETWORK_SHARE = 0.80
-"""Share of the NICs' line rate that a large collective reaches across nodes."""
-NETWORK_STEP = 12e-6
-"""s: latency of one step between nodes, network and proxy thread."""
-NETWORK_FILL = 60e-6
-"""s: like ``LinkConstants.fill``, across nodes."""
+SWITCH_RANKS = 5
+"""Ranks from which NCCL lets the switch add up (8 x H200 gain 1.29, 4 x H200 nothing: AWS nccl-tests)."""
+MESSAGE_COST = 0.5e-6
+"""s per remote peer of an all-to-all: one message each through the proxy thread (an assumption)."""
 
 
 @dataclass(frozen=True)
 class Group:
     """``size`` ranks that communicate, ``stride`` apart in the cluster's order (Megatron: tensor innermost, stride 1).
 
-    All ``stride`` such groups of a node communicate at the same time, so each rank has its own share of the NICs.
+    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of the NICs.
     """
 
     size: Array
     stride: Array = 1
 
     def per_domain(self, cluster: Cluster) -> Array:
-        """Ranks of one group that share a domain of scale-up links."""
+        """l: ranks of one group that share a domain of scale-up links."""
         return np.clip(np.floor_divide(cluster.gpus_per_domain, self.stride), 1, self.size)
 
     def domains(self, cluster: Cluster) -> Array:
-        """Domains the group spans."""
+        """d: domains the group spans."""
         return np.ceil(np.divide(self.size, self.per_domain(cluster)))
 
 
-def ring_time(crossing: Array, bandwidth: Array, steps: Array, launch: Array, step: Array, fill: Array) -> Array:
-    """Estimate for a pipelined ring.
+@dataclass(frozen=True)
+class _Place:
+    """A group in its cluster: n ranks, l of them per domain, d domains, and what a rank's link and NICs carry."""
 
-        t = t0 + steps a + x + 2 sqrt(f x),    x = crossing / bandwidth
+    n: Array
+    local: Array
+    domains: Array
+    link: Array
+    nics: Array
+    constants: LinkConstants
 
-    crossing   bytes through each rank's link;  steps  hops that follow each other;  a  latency of a hop, s
-    f          pipeline latency: with chunks of the best size a message takes (sqrt(f) + sqrt(x))^2, so half the bandwidth is
-               reached well after latency has stopped to matter
 
-    A message of nothing, or in a group of one, takes no time (the callers see to it).
+def _place(group: Group, cluster: Cluster) -> _Place:
+    """Without a switch a rank reaches its l - 1 peers over one link each (MI300X)."""
+    local, part = group.per_domain(cluster), cluster.accelerator
+    link = np.minimum(cluster.node.link_bandwidth, part.pair_bandwidth * np.maximum(local - 1, 1))
+    return _Place(
+        n=np.asarray(group.size, float),
+        local=local,
+        domains=group.domains(cluster),
+        link=link,
+        nics=cluster.network_bandwidth,
+        constants=link_constants(part),
+    )
+
+
+def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
+    """Estimate for a message that is cut into chunks and handed from rank to rank.
+
+        t = latency + x + 2 sqrt(f x)
+
+    x   bytes through the slowest link / its bandwidth, s;  f  ``fill``, s
+
+    With chunks of the best size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached long after the
+    latency has stopped to matter. NCCL changes its protocol at 1 to 4 MiB per rank: there the estimate is up to 30 % low.
+
+    Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200: median error from 1 MiB 3 to 4 %.
     """
-    x = crossing / bandwidth
-    return launch + steps * step + x + 2 * np.sqrt(fill * x)
+    return latency + x + 2 * np.sqrt(fill * x)
 
 
 def all_gather_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002 - nccl-tests' name
-    """All-gather of ``bytes`` in all: the ring carries (n - 1) / n of them over each link."""
-    return _staged(bytes, group, cluster, rounds=1)
+    """Estimate of an all-gather of ``bytes`` in all; see ``_ring_time``."""
+    return _ring_time(bytes, group, cluster)
 
 
 def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Reduce-scatter of ``bytes`` on each rank: the ring carries (n - 1) / n of them over each link."""
-    return _staged(bytes, group, cluster, rounds=1)
+    """Estimate of a reduce-scatter of ``bytes`` held by each rank; see ``_ring_time``."""
+    return _ring_time(bytes, group, cluster)
+
+
+def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
+    """All-gather or reduce-scatter: one ring through all ranks, l of them side by side so that every NIC works.
+
+        inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
+        between  x = M (n-1)/n / l / (share NIC)                    so does each domain's border, over l NICs
+        latency  = t0 + (n - d) a + (d - 1) a_net  where d > 1
+
+    The slower of the two decides. A rank also copies its own share, M/n. A hierarchical algorithm would send only (d-1)/d
+    between the domains; NCCL's rings do not.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    crossing = np.asarray(message, float) * (p.n - 1) / p.n
+    inside = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
+    between = crossing / p.local / (net.share * p.nics)
+    latency = c.launch + (p.n - p.domains) * c.step + (p.domains - 1) * net.step
+    t = np.maximum(
+        pipelined_time(np.where(p.local > 1, inside, 0.0), latency, c.fill),
+        np.where(p.domains > 1, pipelined_time(between, latency, net.fill), 0.0),
+    )
+    return _unless_alone(t, crossing)
 
 
 def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """All-reduce: a reduce-scatter and an all-gather, 2 (n - 1) / n over each link; less where the switch adds up."""
-    return _staged(bytes, group, cluster, rounds=2)
+    """Estimate of an all-reduce: ring or switch inside a domain, double tree between domains.
 
+        inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
+                 x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
+        between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree carry the same
+        latency  = t0 + 2 (l - 1) a + 2 log2(d) a_net
 
-def _staged(message: Array, group: Group, cluster: Cluster, rounds: int) -> Array:
-    """Inside the domains on the links, between them on the NICs, the two overlapped: the slower decides.
-
-        inside   rounds (l - 1) / l M over the links
-        between  rounds (d - 1) / d M / l over each rank's share of the NICs
-
-    l  ranks per domain, d  domains, M  message
+    Double trees: Sanders, Speck, Träff 2009, as in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
     """
-    c = link_constants(cluster.accelerator)
-    n, local, domains = np.asarray(group.size, float), group.per_domain(cluster), group.domains(cluster)
-    inside = link_time(message, local, cluster, c, rounds)
-    between = ring_time(
-        rounds * (domains - 1) / domains * message / local, NETWORK_SHARE * cluster.network_bandwidth,
-        rounds * np.log2(np.maximum(domains, 1)), c.launch, NETWORK_STEP, NETWORK_FILL,
-    )  # fmt: skip
-    return np.where(n * message > message, np.maximum(inside, np.where(domains > 1, between, 0.0)), 0.0)
-
-
-def link_time(message: Array, local: Array, cluster: Cluster, c: LinkConstants, rounds: int) -> Array:
-    """The part inside one domain: a ring, or for all-reduces on more than four ranks the switch where it can."""
-    link = cluster.node.link_bandwidth
-    ring = ring_time(
-        rounds * (local - 1) / local * message, c.bandwidth_share * link, rounds * (local - 1), c.launch, c.step, c.fill
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    crossing = 2 * np.asarray(bytes, float) * (p.n - 1) / p.n
+    trees = 2 * np.log2(p.domains) * net.step
+    inside = pipelined_time(
+        crossing / (c.ring_share * p.link) + bytes / p.n / c.copy_bandwidth, 2 * (p.local - 1) * c.step, c.fill
     )
-    if rounds == 1 or c.switch_share is None or not cluster.node.sharp:
-        return ring
-    switched = ring_time(rounds * (local - 1) / local * message, c.switch_share * link, 2, c.launch, c.step, c.fill)
-    return np.where(local > 4, np.minimum(switched, ring), ring)
+    if c.switch_share is not None and c.switch_fill is not None and cluster.node.sharp:
+        switched = pipelined_time(crossing / (c.switch_share * p.link), 4 * c.step, c.switch_fill)
+        inside = np.where(p.local >= SWITCH_RANKS, np.minimum(switched, inside), inside)
+    between = pipelined_time(crossing / p.local / (net.share * p.nics), 0.0, net.fill)
+    t = np.maximum(np.where(p.local > 1, inside, 0.0), np.where(p.domains > 1, between, 0.0))
+    return _unless_alone(c.launch + trees + t, crossing)
 
 
 def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """All-to-all: each rank sends bytes / n to each other, (l - 1) / n inside its domain and the rest over its NICs."""
-    c = link_constants(cluster.accelerator)
-    n, local = np.asarray(group.size, float), group.per_domain(cluster)
-    inside = ring_time((local - 1) / n * bytes, c.bandwidth_share * cluster.node.link_bandwidth, 1, c.launch, c.step, c.fill)
-    between = ring_time(
-        (n - local) / n * bytes, NETWORK_SHARE * cluster.network_bandwidth, 1, c.launch, NETWORK_STEP, NETWORK_FILL
+    """Estimate of an all-to-all: each rank sends M / n to each other one, over links inside and its NICs outside.
+
+        inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)   its own share is read and written, not reduced
+        between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) times the cost of a message
+
+    Both at once; the slower decides.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    inside = message * (p.local - 1) / p.n / (c.exchange_share * p.link) + message / p.n / (2 * c.copy_bandwidth)
+    between = message * (p.n - p.local) / p.n / (net.exchange_share * p.nics)
+    remote = c.launch + net.step + (p.n - p.local) * MESSAGE_COST
+    t = np.maximum(
+        pipelined_time(inside, c.launch + c.step, c.fill),
+        np.where(p.domains > 1, pipelined_time(between, remote, net.fill), 0.0),
     )
-    return np.where(n * bytes > bytes, np.maximum(inside, np.where(n > local, between, 0.0)), 0.0)
+    return _unless_alone(t, message * (p.n - 1))
 
 
 def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """One rank sends ``bytes`` to the next of the group (a pipeline stage hands on): over links inside a domain, else the NIC."""
-    c = link_constants(cluster.accelerator)
-    inside = ring_time(bytes, c.bandwidth_share * cluster.node.link_bandwidth, 1, c.launch, c.step, c.fill)
-    between = ring_time(bytes, NETWORK_SHARE * cluster.network_bandwidth, 1, c.launch, NETWORK_STEP, NETWORK_FILL)
-    n = np.asarray(group.size)
-    return np.where((n > 1) & (np.asarray(bytes) > 0), np.where(group.domains(cluster) > 1, between, inside), 0.0)
+    """Estimate for one rank sending to the next of its group, as a pipeline stage hands on.
+
+    x = M / (exchange_share link) inside a domain, M / (exchange_share NIC) where the group spans several.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
+    inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
+    between = pipelined_time(message / (net.exchange_share * p.nics), c.launch + net.step, net.fill)
+    return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
 
 
 def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """One rank's ``bytes`` to all others, pipelined along the ring: each link carries them once."""
-    c = link_constants(cluster.accelerator)
-    n, local, domains = np.asarray(group.size, float), group.per_domain(cluster), group.domains(cluster)
-    inside = ring_time(bytes, c.bandwidth_share * cluster.node.link_bandwidth, local - 1, c.launch, c.step, c.fill)
-    between = ring_time(
-        bytes / local, NETWORK_SHARE * cluster.network_bandwidth, domains - 1, c.launch, NETWORK_STEP, NETWORK_FILL
-    )
-    return np.where(n * bytes > bytes, np.maximum(inside, np.where(domains > 1, between, 0.0)), 0.0)
+    """Estimate of a broadcast, pipelined along a ring: each link carries the message once, l NICs share it."""
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    latency = c.launch + (p.n - p.domains) * c.step + (p.domains - 1) * net.step
+    inside = pipelined_time(np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0), latency, c.step)
+    between = pipelined_time(message / p.local / (net.exchange_share * p.nics), latency, net.fill)
+    return _unless_alone(np.maximum(inside, np.where(p.domains > 1, between, 0.0)), message * (p.n - 1))
+
+
+def _unless_alone(time: Array, crossing: Array) -> Array:
+    """Nothing to send, or nobody to send it to, takes no time."""
+    return np.where(crossing > 0, time, 0.0)

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpuhours.errors import EstimateError, nearest
 from gpuhours.sources import read_yaml, validated
+from gpuhours.units import Bandwidth, Seconds
 
 if TYPE_CHECKING:
     from gpuhours.hardware import Accelerator
 
-Share = Annotated[float, Field(gt=0, le=1.2)]
-Seconds = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1.3)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -93,16 +93,33 @@ class AttentionConstants(BaseModel):
 class LinkConstants(Sourced):
     """Constants of collectives inside an NVLink (or similar) domain (``collectives.ring_time``)."""
 
-    bandwidth_share: Share
-    """Share of the one-direction link bandwidth that large messages reach on a ring."""
+    ring_share: Share
+    """Share of the one-direction link bandwidth that a ring reaches."""
+    exchange_share: Share
+    """The same for all-to-all, broadcast and point-to-point."""
+    copy_bandwidth: Bandwidth
+    """Rate at which the collective's kernel copies a rank's own share."""
     launch: Seconds
     """t0: fixed cost of one collective."""
     step: Seconds
-    """Latency of one ring step."""
+    """Latency of one hop."""
     fill: Seconds
-    """Pipeline latency that grows with the square root of the message's own time."""
+    """f: latency that a message is cut into chunks to hide."""
     switch_share: Share | None = None
-    """Share of the link bandwidth that an in-switch reduction (NVLink SHARP) reaches, as bus bandwidth."""
+    """Share of the link bandwidth, as bus bandwidth, that adding up in the switch reaches (NVLink SHARP); it may pass 1."""
+    switch_fill: Seconds | None = None
+
+
+class NetworkConstants(Sourced):
+    """One file of ``hardware_specs/networks``: what a network between nodes does with its line rate."""
+
+    share: Share
+    """Share of the NICs' line rate that a large ring collective reaches."""
+    exchange_share: Share
+    """The same for all-to-all, broadcast and point-to-point."""
+    step: Seconds
+    """Latency of one hop between nodes."""
+    fill: Seconds
 
 
 class KernelConstants(BaseModel):
@@ -129,15 +146,23 @@ class GenerationConstants(KernelConstants):
 @cache
 def generation_constants(generation: str) -> GenerationConstants:
     """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``."""
-    folder = Path(str(files("hardware_specs"))) / "kernels"
-    path = folder / f"{generation}.yaml"
+    hint = "Or give the accelerator's profile a `kernels:` block of its own."
+    return validated(GenerationConstants, read_yaml(_file("kernels", generation, hint)))
+
+
+@cache
+def network_constants(network: str) -> NetworkConstants:
+    """A kind of network between nodes, from ``hardware_specs/networks/NETWORK.yaml``."""
+    return validated(NetworkConstants, read_yaml(_file("networks", network, "")))
+
+
+def _file(folder: str, name: str, hint: str) -> Path:
+    path = Path(str(files("hardware_specs"))) / folder / f"{name}.yaml"
     if not path.is_file():
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
-        raise EstimateError(
-            f"no kernel constants are known for the generation {generation!r}",
-            nearest(generation, known) or f"Known: {', '.join(known)}. Or give the profile a `kernels:` block.",
-        )
-    return validated(GenerationConstants, read_yaml(path))
+        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        near = nearest(name, known) or f"Known: {', '.join(known)}."
+        raise EstimateError(f"{name!r} is not one of the {folder} there are constants for.", f"{near} {hint}".strip())
+    return path
 
 
 def gemm_constants(accelerator: Accelerator) -> GemmConstants:
@@ -155,8 +180,9 @@ def memory_constants(accelerator: Accelerator) -> MemoryConstants:
 def attention_constants(accelerator: Accelerator, kernel: str) -> AttentionConstants:
     """The accelerator's own of this kernel, else its generation's; an error where the kernel does not run."""
     own = accelerator.kernels
-    if own and own.attention and kernel in own.attention:
-        return own.attention[kernel]
+    measured = own.attention if own and own.attention else {}
+    if kernel in measured:
+        return measured[kernel]
     known = generation_constants(accelerator.generation).attention
     if kernel not in known:
         raise EstimateError(
