@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,14 +12,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpuhours.errors import EstimateError
+from gpuhours.kernel_constants import KernelConstants
 from gpuhours.layout import Array
+from gpuhours.profiles import find_profile, profile_paths
 from gpuhours.sources import read_yaml, validated
 from gpuhours.units import Bandwidth, Bytes, Count, Rate, Watts, measured_in, parse
 
-PROFILES = "GPUHOURS_PROFILES"
-"""The environment variable that names a user's own folders, laid out as ``hardware_specs`` is."""
-
-Kind = Literal["accelerators", "nodes", "prices", "grids"]
 Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"]
 Generation = Literal["volta", "ampere", "ada", "hopper", "blackwell", "cdna3"]
 STORED_AS: Mapping[str, Dtype] = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
@@ -111,7 +106,7 @@ class AcceleratorProfile(Profile):
     pair_bandwidth: BandwidthFigure | None = None
     pcie_bandwidth: BandwidthFigure
     power: PowerFigure
-    kernels: dict[str, Any] | None = None
+    kernels: KernelConstants | None = None
 
 
 class NodeProfile(Profile):
@@ -127,6 +122,8 @@ class NodeProfile(Profile):
     nic_bandwidth: BandwidthFigure
     sharp: bool = False
     """Whether the switch inside the node adds up an all-reduce (NVLink SHARP)."""
+    network: str = "infiniband"
+    """What joins the nodes: a file of ``hardware_specs/networks``."""
     pcie_bandwidth: BandwidthFigure
     power: PowerFigure | None = None
     cpu_cores: CountFigure | None = None
@@ -160,7 +157,7 @@ class Accelerator:
     pcie_bandwidth: float
     power: float
     """W, the limit it is sold with."""
-    kernels: Any = None
+    kernels: KernelConstants | None = None
     """Measured constants of its kernels; None where nobody measured."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     path: Path | None = None
@@ -202,6 +199,8 @@ class Node:
     nic_bandwidth: float
     """B/s per NIC, one direction."""
     sharp: bool
+    network: str
+    """A file of ``hardware_specs/networks``."""
     pcie_bandwidth: float
     power: float | None
     """W of the whole node at its rating."""
@@ -261,28 +260,6 @@ class Cluster:
         return np.ceil(np.divide(self.gpus, self.node.gpus))
 
 
-def profile_folders() -> list[Path]:
-    """Where profiles are looked for: the user's folders first, so that they may replace ours."""
-    own = [Path(entry).expanduser() for entry in os.environ.get(PROFILES, "").split(os.pathsep) if entry]
-    missing = next((folder for folder in own if not folder.is_dir()), None)
-    if missing is not None:
-        raise EstimateError(
-            "is not a folder.",
-            "It holds accelerators/, nodes/, prices/ and grids/.",
-            f"${PROFILES} = {missing}",
-        )
-    return [*own, Path(str(files("hardware_specs")))]
-
-
-def profile_paths(kind: Kind) -> dict[str, Path]:
-    """Every profile of one kind: name -> file; nothing is read."""
-    found: dict[str, Path] = {}
-    for folder in profile_folders():
-        for path in sorted((folder / kind).glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
-
-
 def list_accelerators() -> list[str]:
     """The names ``load_accelerator`` knows."""
     return list(profile_paths("accelerators"))
@@ -291,45 +268,6 @@ def list_accelerators() -> list[str]:
 def list_nodes() -> list[str]:
     """The names ``load_node`` knows."""
     return list(profile_paths("nodes"))
-
-
-def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
-    """The file of a name, or the path itself where ``name`` ends in ``.yaml``."""
-    if name.endswith((".yaml", ".yml")):
-        return (beside.parent if beside else Path()) / Path(name).expanduser()
-    plain = _plain(name)
-    for folder in profile_folders():
-        path = folder / kind / f"{plain}.yaml"
-        if plain == Path(plain).name and path.is_file():
-            return path
-    raise EstimateError(
-        "No such profile.", _suggestion(plain, list(profile_paths(kind))), f"{kind[:-1]} = {name!r}"
-    )
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace("_", "-").replace(" ", "-")
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    """The nearest names: those that start alike before those spelt alike."""
-    alike = [candidate for candidate in known if candidate.startswith(name)] if name else []
-    if not alike:
-        likeness = {candidate: _likeness(name, candidate) for candidate in known}
-        best = max(likeness, key=lambda candidate: likeness[candidate], default="")
-        alike = [best] if likeness.get(best, 0.0) >= 0.6 else []
-    listing = "`gpuhours hardware list` shows all."
-    if not alike:
-        return f"`gpuhours hardware list` shows all {len(known)}; a path ending in .yaml is read as your own."
-    if len(alike) == 1:
-        return f"Did you mean {alike[0]!r}?   {listing}"
-    return f"There are {', '.join(alike)}.   {listing}"
-
-
-def _likeness(name: str, candidate: str) -> float:
-    """How alike two names are, 0 to 1; a name that stops early (``h100-smx``) is compared as far as it goes."""
-    heads = (candidate, candidate[: len(name)])
-    return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
 
 
 def load_accelerator(name: str) -> Accelerator:
@@ -381,6 +319,7 @@ def _read_node(path: Path) -> Node:
         nics=profile.nics.value,
         nic_bandwidth=profile.nic_bandwidth.value,
         sharp=profile.sharp,
+        network=profile.network,
         pcie_bandwidth=profile.pcie_bandwidth.value,
         power=profile.power.value if profile.power else None,
         cpu_cores=profile.cpu_cores.value if profile.cpu_cores else None,
