@@ -1,6 +1,7 @@
 """FLOPs against printed MFUs, and the laws they obey."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,24 @@ import pytest
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Trainable
 from gpuhours.errors import EstimateError
-from gpuhours.flops import CONVENTIONS, converted, hardware_flops, mfu, model_flops, operator_flops
+from gpuhours.flops import (
+    CONVENTIONS,
+    converted,
+    hardware_flops,
+    mfu,
+    model_flops,
+    operator_flops,
+    part_flops,
+)
 from gpuhours.layout import Recompute
 
-# mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: throughput, MFU and HFU as printed; shapes from
-# scripts/train/yamls/pretrain of the same commit. The bf16 peaks are 989.4 and 312 TFLOP/s, the FP8 one twice that.
-FOUNDRY = list(csv.DictReader((Path(__file__).parent / "llm_foundry.csv").open(encoding="utf-8")))
+# mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: throughput, MFU and HFU as printed; shapes
+# from scripts/train/yamls/pretrain of the same commit. bf16 peaks are 989.4 and 312 TFLOP/s, the FP8 one is double.
+TABLE = (Path(__file__).parent / "llm_foundry.csv").read_text(encoding="utf-8")
+FOUNDRY = list(csv.DictReader(TABLE.splitlines()))
 PEAKS = {"h100-sxm-80gb": 989.4e12, "a100-sxm-80gb": 312e12, "a100-sxm-40gb": 312e12}
-MPT = Decoder(
-    layers=1, hidden=64, heads=1, vocab=50368, tied=True, gated=False, norm="layer", attention_bias="all", mlp_bias=True,
-    positions="learned",
-)  # fmt: skip
+GPT = {"gated": False, "norm": "layer", "attention_bias": "all", "mlp_bias": True, "positions": "learned", "tied": True}
+MPT = Decoder(layers=1, hidden=64, heads=1, vocab=50368, **GPT)
 LLAMA = Decoder(layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=128256)
 
 
@@ -60,16 +68,13 @@ def test_llm_foundry_hfu_comes_back_too() -> None:
 
 def test_gpt3_training_compute() -> None:
     # arXiv:2005.14165 table D.1: 3.14e23 FLOP for 174.6e9 parameters and 300e9 tokens, as 6 N D
-    gpt3 = Decoder(
-        layers=96, hidden=12288, heads=96, vocab=50257, tied=True, gated=False, norm="layer", attention_bias="all",
-        mlp_bias=True, positions="learned",
-    )  # fmt: skip
+    gpt3 = Decoder(layers=96, hidden=12288, heads=96, vocab=50257, **GPT)
     assert model_flops(gpt3.model(2048), 300e9 / 2048, "6nd") == pytest.approx(3.14e23, rel=0.005)
 
 
 def test_longvila_attention_at_256_frames() -> None:
-    # LongVILA table 10 (arXiv:2408.10188): 256.40 and 109.89 tera multiply-adds of causal attention, Qwen2-7B and 1.5B,
-    # at 256 frames of 196 tokens and about 372 of text
+    # LongVILA table 10 (arXiv:2408.10188): 256.40 and 109.89 tera multiply-adds of causal attention, Qwen2-7B and
+    # 1.5B, at 256 frames of 196 tokens and about 372 of text
     length = 256 * 196 + 372
     for hidden, heads, expected in ((3584, 28, 256.40e12), (1536, 12, 109.89e12)):
         model = Decoder(layers=28, hidden=hidden, heads=heads, vocab=152064, ffn_hidden=8960).model(length)
@@ -81,12 +86,8 @@ def test_longvila_attention_at_256_frames() -> None:
     ("trainable", "products", "attention"), [("full", 3, 3), ("frozen", 1, 1), ("pass-through", 2, 3)]
 )
 def test_rules_of_partial_training(trainable: str, products: int, attention: int) -> None:
-    """6, 2 and 4 FLOP per weight and token; attention has no weights, so its backward pass is whole or absent."""
+    """6, 2 and 4 FLOP per weight and token; attention has no weights: its backward pass is whole or absent."""
     stack = LLAMA.model(4096).stacks[0]
-    from dataclasses import replace
-
-    from gpuhours.flops import part_flops
-
     part = part_flops(replace(stack, trainable=Trainable(trainable)))
     assert part.training == products * part.products + attention * part.attention
 

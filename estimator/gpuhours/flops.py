@@ -2,7 +2,8 @@
 
 Model FLOPs are what the mathematics needs; MFU divides them. Hardware FLOPs add what is computed twice; HFU
 divides those. A multiply-add is two FLOP. Left out, as everybody does: norms, activations, softmax, the
-optimiser (together below 1 % for hidden sizes over 1,000). """
+optimiser (together below 1 % for hidden sizes over 1,000).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from types import MappingProxyType
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainable
-from gpuhours.architecture.parameters import active_part
 from gpuhours.errors import EstimateError, nearest
 from gpuhours.layout import Array, Recompute
 
@@ -21,7 +21,7 @@ CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {
         "causal": "every matrix product, and the half of attention that a causal mask leaves",
         "full": "every matrix product, and attention as if nothing were masked",
-        "palm": "6 N per token with all parameters, and 12 L H Q T: attention unmasked (PaLM, arXiv:2204.02311)",
+        "palm": "6 N per token with all parameters, and 12 L H Q T: attention unmasked (arXiv:2204.02311)",
         "6nd": "6 N D with all parameters, no attention (Kaplan et al. 2020, arXiv:2001.08361)",
     }
 )
@@ -149,7 +149,7 @@ def model_flops(model: Model, samples: Array = 1, convention: str = "causal") ->
     if convention in ("causal", "full"):
         return samples * sum(part.training for part in parts)
     total = sum(
-        2 * counted.passes.products * active_part(part) * part.tokens
+        2 * counted.passes.products * part.active_parameters * part.tokens
         for part, counted in zip(model.parts, parts, strict=True)
     )
     if convention == "palm":

@@ -5,15 +5,18 @@ same for all."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from gpuhours.architecture import blocks
-from gpuhours.architecture.lora import Lora
+from gpuhours.architecture import blocks, lora
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack, Trainable
+from gpuhours.architecture.spec import Spec, Training, treatment
 from gpuhours.assumption import Assumption
+from gpuhours.data import Data
+from gpuhours.errors import EstimateError
 from gpuhours.layout import Array
 from gpuhours.units import Count
 
@@ -57,11 +60,10 @@ class Experts(BaseModel):
         return self
 
 
-class Decoder(BaseModel):
+class Decoder(Spec):
     """The shape of a decoder-only transformer. Defaults are Llama's: gated, RMS norm, rotary, no biases."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
+    kind: Literal["decoder"] = "decoder"
     layers: Count
     hidden: Count
     heads: Count
@@ -96,6 +98,11 @@ class Decoder(BaseModel):
     """One layer in so many sees every key although ``window`` is given (Gemma); 0: none does."""
     experts: Experts | None = None
     latent: LatentAttention | None = None
+    trainable: Training = "full"
+    rank: Count = 8
+    """Rank of the adapters that ``trainable: lora`` trains."""
+    targets: tuple[str, ...] = lora.ATTENTION
+    """The projections that get adapters."""
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
@@ -107,6 +114,11 @@ class Decoder(BaseModel):
             raise ValueError(
                 f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts"
             )
+        return self
+
+    @property
+    def shape(self) -> Decoder:
+        """Itself: nothing about it is unknown."""
         return self
 
     @property
@@ -127,17 +139,16 @@ class Decoder(BaseModel):
             return self.ffn_hidden
         return np.ceil(8 * self.hidden / 3 / 256) * 256 if self.gated else 4 * self.hidden
 
-    def assumptions(self) -> tuple[Assumption, ...]:
+    def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
         """What the shape leaves open and the rules filled in."""
         if self.ffn_hidden is not None or (self.experts and self.experts.width and not self.has_dense_layers):
             return ()
         if self.gated:
-            reason, source = (
-                "8/3 of hidden, rounded up to 256: as many weights as a plain layer of 4",
-                "arXiv:2302.13971",
-            )
+            reason = "8/3 of hidden, rounded up to 256: as many weights as a plain layer of four times hidden"
+            source = "Touvron et al. 2023, arXiv:2302.13971, section 2.2"
         else:
-            reason, source = "4 x hidden, the plain transformer's width", "arXiv:1706.03762, section 3.3"
+            reason = "four times hidden, the plain transformer's width"
+            source = "Vaswani et al. 2017, arXiv:1706.03762, section 3.3"
         return (Assumption("model.ffn_hidden", self.ffn_width, "", reason, source),)
 
     @property
@@ -154,73 +165,69 @@ class Decoder(BaseModel):
         """(layers - first_dense) / every, the layers with experts."""
         return 0 if self.experts is None else (self.layers - self.experts.first_dense) // self.experts.every
 
-    def model(
-        self,
-        tokens: Array,
-        *,
-        name: str = "decoder",
-        trainable: Trainable = Trainable.FULL,
-        lora: Lora | None = None,
-    ) -> Model:
-        """The whole language model over samples of ``tokens`` tokens."""
-        front, layers = self.front(tokens, trainable), self.stacks(tokens, trainable, lora)
-        return Model(name, (*front, *layers, self.head(tokens, trainable)), self.hidden)
+    def build(self, data: Data) -> Model:
+        """The model over text alone."""
+        tokens = self.tokens_per_sample(data)
+        if tokens is None:
+            raise EstimateError("The tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
+        return self.model(tokens)
 
-    def front(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
+    def tokens_per_sample(self, data: Data) -> Array | None:
+        """``seq_len``; where only frames and tokens per frame are known, those and the text."""
+        if data.tokens_per_frame is None:
+            return data.language_tokens()
+        return data.language_tokens(data.tokens_per_frame * data.clip_frames())
+
+    def model(self, tokens: Array, *, gradient_upstream: bool = False) -> Model:
+        """The whole language model over samples of ``tokens`` tokens."""
+        kind = treatment(self.trainable, gradient_upstream=gradient_upstream)
+        front, layers = self.front(tokens), self.stacks(tokens, kind)
+        parts: tuple[Stack | Ends, ...] = (*front, *layers, self.head(tokens, kind))
+        return Model(self.name or "decoder", parts, self.hidden)
+
+    def front(self, tokens: Array) -> tuple[Ends, ...]:
         """Token embedding and, where learned, positions (and the norm that BLOOM has on them)."""
-        embedding = Ends(
-            "embedding",
-            (),
-            self.vocab * self.hidden,
-            tokens,
-            first=True,
-            split=Split.VOCABULARY,
-            trainable=trainable,
-        )
-        rows = (
-            (tokens if self.max_positions is None else self.max_positions)
-            if self.positions == "learned"
-            else 0
-        )
-        extra = rows * self.hidden + (
-            blocks.norm_parameters(self.norm, self.hidden) if self.embedding_norm else 0
-        )
-        if self.positions != "learned" and not self.embedding_norm:
+        kind = Trainable.FULL if self.trainable == "full" else Trainable.FROZEN
+        rows = self.vocab * self.hidden
+        embedding = Ends("embedding", (), rows, tokens, first=True, split=Split.VOCABULARY, trainable=kind)
+        learned = self.positions == "learned"
+        places = (tokens if self.max_positions is None else self.max_positions) if learned else 0
+        norm = blocks.norm_parameters(self.norm, self.hidden) if self.embedding_norm else 0
+        if not learned and not self.embedding_norm:
             return (embedding,)
-        return (embedding, Ends("positions", (), extra, tokens, first=True, trainable=trainable))
+        extra = Ends("positions", (), places * self.hidden + norm, tokens, first=True, trainable=kind)
+        return (embedding, extra)
 
     def head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
         """Final norm, output product and softmax over the vocabulary."""
+        kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
         product = Linear("head", self.hidden, self.vocab, Split.VOCABULARY, self.head_bias)
-        norm = blocks.norm_parameters(self.norm, self.hidden)
         return Ends(
             "head",
             (product,),
-            norm,
+            blocks.norm_parameters(self.norm, self.hidden),
             tokens,
             first=False,
             vocabulary=self.vocab,
             tied=self.tied,
-            trainable=trainable,
+            trainable=kind,
         )
 
-    def stacks(
-        self, tokens: Array, trainable: Trainable = Trainable.FULL, lora: Lora | None = None
-    ) -> tuple[Stack, ...]:
+    def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:
         """The layers, one stack for each kind: dense or experts, sliding window or not."""
         found = []
-        dense = self.layers - self.expert_layers
-        for is_expert, layers in ((False, dense), (True, self.expert_layers)):
-            if self.experts is None if is_expert else not self.has_dense_layers:
-                continue
-            for windowed, share in self._window_shares():
-                name = "layers" + (" with experts" if is_expert else "") + (", windowed" if windowed else "")
-                adapters = lora.adapters(self.projections(is_expert)) if lora is not None else ()
-                block = self._block(is_expert, windowed)
-                found.append(
-                    Stack(name, block, layers * share, tokens, trainable=trainable, adapters=adapters)
-                )
+        kinds = {False: self.layers - self.expert_layers, True: self.expert_layers}
+        present = [is_expert for is_expert in kinds if (self.experts if is_expert else self.has_dense_layers)]
+        for is_expert, (windowed, share) in itertools.product(present, self._window_shares()):
+            name = "layers" + (" with experts" if is_expert else "") + (", windowed" if windowed else "")
+            block, count = self._block(is_expert, windowed), kinds[is_expert] * share
+            found.append(Stack(name, block, count, tokens, None, trainable, self._adapters(is_expert)))
         return tuple(found)
+
+    def _adapters(self, is_expert: bool) -> tuple[Linear, ...]:
+        if self.trainable != "lora":
+            return ()
+        return lora.adapters(self.rank, self.targets, self.projections(is_expert))
 
     def _window_shares(self) -> tuple[tuple[bool, float], ...]:
         """(windowed, share of the layers)."""

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Mapping, Sequence
 
 from gpuhours.architecture.operators import Linear, Split
-from gpuhours.errors import EstimateError
-from gpuhours.units import Count
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.layout import Array
 
 ATTENTION = ("q", "k", "v", "o")
-MLP = ("gate", "up", "down")
+EVERY = (*ATTENTION, "gate", "up", "down")
 
 
-class Lora(BaseModel):
-    """``rank`` and the projections that get adapters (Hu et al. 2021, arXiv:2106.09685)."""
+def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Linear]) -> tuple[Linear, ...]:
+    """Y = X W + (X A) B, with A [inputs, rank] and B [rank, outputs] beside every target W of one layer.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: Count = 8
-    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ATTENTION
-
-    def adapters(self, projections: Mapping[str, Linear]) -> tuple[Linear, ...]:
-        """Y = X W + (X A) B, with A [inputs, r] and B [r, outputs] for every target of one layer."""
-        unknown = [target for target in self.targets if target not in projections]
-        if unknown:
-            known = ", ".join(projections)
-            raise EstimateError(
-                f"LoRA has no target {unknown[0]!r} in this model", f"Its projections are {known}."
-            )
-        return tuple(part for target in self.targets for part in _pair(projections[target], self.rank))
+    Source: Hu et al. 2021, arXiv:2106.09685, section 4.1.
+    """
+    for target in targets:
+        if target not in projections:
+            hint = nearest(target, projections) or f"Its projections are {', '.join(projections)}."
+            raise EstimateError(f"The model has no projection {target!r} to adapt.", hint, "targets")
+    return tuple(part for target in targets for part in _pair(projections[target], rank))
 
 
-def _pair(weight: Linear, rank: int) -> tuple[Linear, Linear]:
+def _pair(weight: Linear, rank: Array) -> tuple[Linear, Linear]:
     """A and B of one projection; A follows a row-split input, B a column-split output."""
     down = Split.ROW if weight.split is Split.ROW else Split.WHOLE
     up = Split.COLUMN if weight.split is Split.COLUMN else Split.WHOLE

@@ -170,7 +170,22 @@ class Stack:
     @property
     def parameters(self) -> Array:
         """Blocks and adapters."""
-        return self.layers * (self.block.parameters + sum(adapter.parameters for adapter in self.adapters))
+        return self.layers * self.block.parameters + self.adapter_parameters
+
+    @property
+    def adapter_parameters(self) -> Array:
+        """LoRA weights of all layers."""
+        return self.layers * sum(adapter.parameters for adapter in self.adapters)
+
+    @property
+    def trainable_parameters(self) -> Array:
+        """Everything, the adapters alone, or nothing."""
+        return self.parameters if self.trainable is Trainable.FULL else self.adapter_parameters
+
+    @property
+    def active_parameters(self) -> Array:
+        """Parameters less the experts that a token does not meet."""
+        return self.layers * self.block.active_parameters + self.adapter_parameters
 
 
 @dataclass(frozen=True)
@@ -200,6 +215,16 @@ class Ends:
         products = sum(part.parameters for part in self.linears)
         return self.tables + (0 if self.tied else products)
 
+    @property
+    def trainable_parameters(self) -> Array:
+        """Everything or nothing."""
+        return self.parameters if self.trainable is Trainable.FULL else 0
+
+    @property
+    def active_parameters(self) -> Array:
+        """Everything: ends have no experts."""
+        return self.parameters
+
 
 @dataclass(frozen=True)
 class Model:
@@ -224,3 +249,13 @@ class Model:
     def ends(self) -> tuple[Ends, ...]:
         """What stands at the two ends."""
         return tuple(part for part in self.parts if isinstance(part, Ends))
+
+    @property
+    def trainable_parameters(self) -> Array:
+        """What the optimiser updates: all of a fully trained part, of one with adapters these."""
+        return sum(part.trainable_parameters for part in self.parts)
+
+    @property
+    def active_parameters(self) -> Array:
+        """What one token meets: a mixture's idle experts are left out."""
+        return sum(part.active_parameters for part in self.parts)

@@ -1,0 +1,36 @@
+"""The ``model:`` block of a run: a name, a configuration file, a shape, or several models put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
+
+from gpuhours.architecture.catalogue import fields
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.standard import StandardShape
+
+
+def kind(value: Any) -> str:
+    """Which type a block is: its ``kind``, or the one that its keys belong to."""
+    if not isinstance(value, Mapping):
+        return f"[{getattr(value, 'kind', 'decoder')}]"
+    for key, meant in (("params", "standard"), ("language", "video-language")):
+        if key in value:
+            return f"[{value.get('kind', meant)}]"
+    return f"[{value.get('kind', 'decoder')}]"
+
+
+ModelSpec: TypeAlias = Annotated[
+    Annotated[Decoder, Tag("[decoder]")] | Annotated[StandardShape, Tag("[standard]")],
+    Discriminator(kind),
+    BeforeValidator(fields),
+]
+"""Any architecture a run can name. Tags in brackets are left out of error messages."""
+
+
+def read_model(value: Any) -> Any:
+    """``read_model("llama-3-8b")``, ``read_model({"params": "30B"})``: the architecture of a ``model:``
+    block."""
+    return TypeAdapter(ModelSpec).validate_python(value)

@@ -1,0 +1,87 @@
+"""Published models by name, and other people's ``config.json``: text in, the shape's fields out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.sources import read_yaml
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """One file of ``architecture/models``."""
+
+    name: str
+    title: str
+    kind: str
+    shape: Mapping[str, Any]
+    source: str
+    parameters: float | None
+    """The public count, if there is one."""
+    within: float
+    """How exact that count is: 0 to the parameter, else the half of its last digit as a fraction."""
+    counted: str
+    """Where the count comes from."""
+
+
+def folder() -> Path:
+    """Where the named models are."""
+    return Path(str(files("gpuhours.architecture"))) / "models"
+
+
+def names() -> list[str]:
+    """Every name, without reading a file."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+@functools.cache
+def named(name: str) -> NamedModel:
+    """The published model of a name; an unknown name suggests the nearest."""
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    path = folder() / f"{plain}.yaml"
+    if plain != Path(plain).name or not path.is_file():
+        known = names()
+        hint = nearest(plain, known)
+        raise EstimateError(f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model")
+    content = read_yaml(path).data
+    count = content.get("parameters") or {}
+    return NamedModel(
+        plain, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
+        count.get("within", 0), count.get("source", ""),
+    )  # fmt: skip
+
+
+def fields(value: Any) -> Any:
+    """What the ``model:`` block means: a name or file -> its fields; a mapping with a known name ->
+    those, overridden.
+
+    Anything else passes as it is and is judged by its own type.
+    """
+    if isinstance(value, str):
+        return _from_text(value)
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str) and not _is_whole(value):
+        return {**_from_text(value["name"]), **value}
+    return value
+
+
+def _is_whole(value: Mapping[Any, Any]) -> bool:
+    """A mapping that needs no named model: ``name`` is then only what the user calls it."""
+    return any(key in value for key in ("layers", "params", "language"))
+
+
+def _from_text(text: str) -> dict[str, Any]:
+    if text.endswith(".json"):
+        from gpuhours.architecture.huggingface import read_config
+
+        return read_config(Path(text))
+    try:
+        found = named(text)
+    except EstimateError as error:
+        raise ValueError(f"{error.problem} {error.hint}") from None
+    return {**found.shape, "kind": found.kind, "name": found.name}

@@ -1,0 +1,45 @@
+"""What every architecture that a run can name has in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from gpuhours.architecture.operators import Model, Trainable
+from gpuhours.assumption import Assumption
+from gpuhours.data import Data
+from gpuhours.layout import Array
+
+Training = Literal["full", "frozen", "lora"]
+
+
+class Spec(BaseModel):
+    """A shape, read from the ``model:`` block; numbers may be exchanged for arrays, words and flags may
+    not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    name: str = ""
+    """The published model that the shape is taken from, if any."""
+
+    def build(self, data: Data) -> Model:
+        """What one training sample of ``data`` computes."""
+        raise NotImplementedError
+
+    def tokens_per_sample(self, data: Data) -> Array | None:
+        """Tokens of one sample in the stream that the run counts its tokens in."""
+        raise NotImplementedError
+
+    def assumptions(self, data: Data) -> tuple[Assumption, ...]:
+        """What the shape leaves open and a rule filled in."""
+        return ()
+
+
+def treatment(training: Training, *, gradient_upstream: bool) -> Trainable:
+    """What training does to a part: a frozen one passes gradients on to whatever before it is trained."""
+    if training == "full":
+        return Trainable.FULL
+    if training == "lora":
+        return Trainable.LORA
+    return Trainable.PASS_THROUGH if gradient_upstream else Trainable.FROZEN

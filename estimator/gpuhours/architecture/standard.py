@@ -1,0 +1,118 @@
+"""The shape to take when only the number of parameters is known: what public families of that size look
+like."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.lora import ATTENTION
+from gpuhours.architecture.operators import Model
+from gpuhours.architecture.spec import Spec, Training
+from gpuhours.assumption import Assumption
+from gpuhours.data import Data
+from gpuhours.layout import Array
+from gpuhours.units import Count, measured_in
+
+# parameters, layers, width: GPT-3 (arXiv:2005.14165, table 2.1) to 2.7e9, Llama 1-3 (arXiv:2302.13971
+# table 2,
+# arXiv:2407.21783 table 3) to 405e9, Megatron-LM's 1T (arXiv:2104.04473, table 1)
+DECODERS = np.array([
+    (0.125e9, 12, 768), (0.35e9, 24, 1024), (0.76e9, 24, 1536), (1.3e9, 24, 2048), (2.7e9, 32, 2560),
+    (6.7e9, 32, 4096), (13e9, 40, 5120), (32.5e9, 60, 6656), (65.2e9, 80, 8192), (405e9, 126, 16384),
+    (1008e9, 128, 25600),
+])  # fmt: skip
+# ViT-B to bigG: open_clip model configurations; ViT-22B: arXiv:2302.05442, table 1
+ENCODERS = np.array([
+    (86e6, 12, 768, 3072), (304e6, 24, 1024, 4096), (632e6, 32, 1280, 5120), (1013e6, 40, 1408, 6144),
+    (1845e6, 48, 1664, 8192), (3808e6, 56, 1792, 15360), (21743e6, 48, 6144, 24576),
+])  # fmt: skip
+VOCABULARY = 32_000
+FAMILIES = "GPT-3, Llama 1-3 and Megatron-LM shapes (arXiv:2005.14165, 2302.13971, 2407.21783, 2104.04473)"
+
+
+def rounded(value: Array, step: Array) -> Array:
+    """To the nearest multiple of ``step``, at least one of it."""
+    return np.maximum(np.round(value / step), 1) * step
+
+
+def between(table: np.ndarray, params: Array, column: int) -> Array:
+    """A column of a family table at ``params``: a straight line between neighbours, both in logarithms."""
+    return np.exp(np.interp(np.log(params), np.log(table[:, 0]), np.log(table[:, column])))
+
+
+def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
+    """Depth and width between those of neighbouring public models; the feed-forward width takes up the rest.
+
+        layers   to a multiple of 8 (2 below 24 layers), so that pipelines divide them
+        hidden   to a multiple of 1024 (128 below 4096): heads of 128 that tensor ranks divide
+        ffn      (params - 2 V h - L (2 h^2 + 2 h k)) / (3 L h), to a multiple of 128: gated
+        k        key-value width: 1024 (8 heads of 128) from 4096 on, h below
+
+    Misses ``params`` by less than 1 %.
+    """
+    layers, hidden = between(DECODERS, params, 1), between(DECODERS, params, 2)
+    layers = rounded(layers, np.where(layers < 24, 2, 8))
+    hidden = rounded(hidden, np.where(hidden < 3584, 128, 1024))
+    heads = hidden // 128
+    kv_heads = np.where(hidden < 4096, heads, 8)
+    attention = layers * (2 * hidden**2 + 2 * hidden * kv_heads * 128)
+    ffn = (params - 2 * vocab * hidden - attention) / (3 * layers * hidden)
+    return {
+        "layers": layers, "hidden": hidden, "heads": heads, "kv_heads": kv_heads, "head_dim": 128,
+        "ffn_hidden": rounded(ffn, 128), "vocab": vocab,
+    }  # fmt: skip
+
+
+def encoder_shape(params: Array) -> dict[str, Array]:
+    """A vision transformer between the public ones: depth to 4, width to 64, feed-forward width for the rest.
+
+    ffn = (params / L - 4 h^2) / (2 h), to a multiple of 64.
+    """
+    layers, hidden = rounded(between(ENCODERS, params, 1), 4), rounded(between(ENCODERS, params, 2), 64)
+    ffn = rounded((params / layers - 4 * hidden**2) / (2 * hidden), 64)
+    return {"layers": layers, "hidden": hidden, "heads": hidden // 64, "head_dim": 64, "ffn_hidden": ffn}
+
+
+def plain(shape: dict[str, Array]) -> dict[str, Array]:
+    """Numbers of one model as ints, arrays as they are."""
+    return {key: int(value) if np.ndim(value) == 0 else value for key, value in shape.items()}
+
+
+class StandardShape(Spec):
+    """A decoder of which only the size is known."""
+
+    params: Annotated[float, measured_in("parameter")]
+    vocab: Count = VOCABULARY
+    trainable: Training = "full"
+    rank: Count = 8
+    targets: tuple[str, ...] = ATTENTION
+    kind: Literal["standard"] = "standard"
+
+    @property
+    def shape(self) -> Decoder:
+        """The decoder that stands in for the unknown one."""
+        shape = plain(decoder_shape(self.params, self.vocab))
+        fixed = {"name": self.name, "trainable": self.trainable, "rank": self.rank, "targets": self.targets}
+        return SMALLEST.model_copy(update={**shape, **fixed})
+
+    def build(self, data: Data) -> Model:
+        """The stand-in over text alone."""
+        return self.shape.build(data)
+
+    def tokens_per_sample(self, data: Data) -> Array | None:
+        """As for any decoder."""
+        return self.shape.tokens_per_sample(data)
+
+    def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
+        """The shape."""
+        shape = self.shape
+        told = f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, {shape.heads} heads"
+        told = "one shape per size" if np.ndim(self.params) else told
+        reason = "only the size is known: depth and width between public models of that size"
+        return (Assumption("model", told, "", reason, FAMILIES),)
+
+
+SMALLEST = Decoder(layers=1, hidden=128, heads=1, vocab=VOCABULARY)

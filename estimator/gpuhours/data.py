@@ -1,0 +1,153 @@
+"""What a model is trained on: video and text in, samples and tokens out.
+
+``frames`` x ``resolution`` of a clip become patches (the vision encoder's business), then tokens (the
+bridge's); here stand the counts of frames, clips and samples, and the equations between them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from gpuhours.errors import EstimateError
+from gpuhours.layout import Array
+from gpuhours.units import measured_in, whole
+
+Hours = Annotated[float, measured_in("hour")]
+
+
+def frames_of_video(hours: Array, fps: Array) -> Array:
+    """Frames sampled from video: hours x 3600 s x frames per second."""
+    return hours * 3600 * fps
+
+
+def clips_of_video(hours: Array, fps: Array, frames: Array) -> Array:
+    """Clips of ``frames`` frames that follow each other without overlap: sampled frames / frames per clip."""
+    return frames_of_video(hours, fps) / frames
+
+
+def clip_seconds(frames: Array, fps: Array) -> Array:
+    """Seconds of video one clip covers: frames / frames per second."""
+    return frames / fps
+
+
+def patches(height: Array, width: Array, patch: Array) -> Array:
+    """Whole patches of an image: floor(height / patch) x floor(width / patch); the edge left over is cut."""
+    return np.floor_divide(height, patch) * np.floor_divide(width, patch)
+
+
+def slices(frames: Array, tubelet: Array) -> Array:
+    """Positions in time: frames / tubelet, a started tubelet counting whole (the last frame is repeated)."""
+    return np.ceil(np.divide(frames, tubelet))
+
+
+def visible_patches(count: Array, mask_ratio: Array) -> Array:
+    """Patches of one position in time that masking leaves: count - floor(mask_ratio x count).
+
+    Tube masking (Tong et al. 2022, section 3.3) hides the same patches at every time: 90 % of 196 leaves 20,
+    not 19.6.
+    """
+    return count - np.floor(mask_ratio * count + 1e-9)
+
+
+def merged_patches(height: Array, width: Array, patch: Array, factor: Array) -> Array:
+    """Tokens after merging factor x factor neighbours; odd rows are padded: 27 x 27 by 2 gives 14 x 14."""
+    rows = np.ceil(np.floor_divide(height, patch) / factor)
+    columns = np.ceil(np.floor_divide(width, patch) / factor)
+    return rows * columns
+
+
+def with_padding(tokens: Array, padding: Array) -> Array:
+    """Tokens computed when a share ``padding`` of them carries nothing: tokens / (1 - padding)."""
+    return tokens / (1 - padding)
+
+
+def steps(samples: Array, global_batch: Array) -> Array:
+    """Optimiser steps: samples seen / samples per step."""
+    return samples / global_batch
+
+
+class Data(BaseModel):
+    """The ``data:`` block of a run. What is None is not known; nothing here has a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    video_hours: Hours | None = None
+    """Hours of video in the data set."""
+    fps: Annotated[float, measured_in("FPS")] | None = None
+    """Frames sampled per second of video."""
+    frames: Annotated[int, whole("frame")] | None = None
+    """Frames per clip; 1 for an image."""
+    resolution: Annotated[int, whole("pixel")] | None = None
+    """Width in pixels, and height unless ``height`` is given; the encoder's own image size when not given."""
+    height: Annotated[int, whole("pixel")] | None = None
+    tokens_per_frame: Annotated[float, measured_in("token")] | None = None
+    """Tokens per frame that reach the language model, where it is not what encoder and bridge give."""
+    text_tokens: Annotated[float, measured_in("token", positive=False)] | None = None
+    """Text tokens per sample."""
+    text_corpus: Annotated[float, measured_in("token")] | None = None
+    """Text without video that is trained on beside one pass over the clips, spread evenly over them."""
+    seq_len: Annotated[int, whole("token")] | None = None
+    """Tokens per sample in the language model; where there is a clip, text fills what it leaves."""
+    padding: Annotated[float, measured_in("", positive=False, most=0.99)] = 0.0
+    """Share of the computed tokens that carries nothing."""
+    dataset_samples: Annotated[float, measured_in("sample")] | None = None
+    """Samples (clips, pairs, documents) in the data set."""
+    samples: Annotated[float, measured_in("sample")] | None = None
+    """Samples seen in the whole training."""
+    epochs: Annotated[float, measured_in("epoch")] | None = None
+    tokens: Annotated[float, measured_in("token")] | None = None
+    """Tokens seen in the whole training."""
+    steps: Annotated[float, measured_in("step")] | None = None
+
+    @property
+    def unique_samples(self) -> Array | None:
+        """``dataset_samples``, or the clips that the hours of video hold."""
+        if self.dataset_samples is not None:
+            return self.dataset_samples
+        if self.video_hours is None or self.fps is None or self.frames is None:
+            return None
+        return clips_of_video(self.video_hours, self.fps, self.frames)
+
+    @property
+    def text_per_sample(self) -> Array | None:
+        """Text tokens of a sample and its share of the text corpus: text_tokens + text_corpus / clips."""
+        if self.text_corpus is None:
+            return self.text_tokens
+        clips = self.unique_samples
+        if clips is None:
+            raise EstimateError(
+                "The text corpus is spread over the clips, whose number is not known.",
+                "Give data.dataset_samples, or data.video_hours with data.fps and data.frames.",
+                "data.text_corpus",
+            )
+        return (0 if self.text_tokens is None else self.text_tokens) + self.text_corpus / clips
+
+    def language_tokens(self, visual: Array = 0) -> Array | None:
+        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding)."""
+        if self.seq_len is not None and self.text_tokens is None:
+            if np.any(np.greater(visual, self.seq_len)):
+                most, room = np.max(visual), np.min(self.seq_len)
+                raise EstimateError(
+                    f"The clip alone fills {most:,.0f} tokens of a sequence of {room:,}.",
+                    "Lengthen data.seq_len, or give data.text_tokens and leave data.seq_len out.",
+                    "data.seq_len",
+                )
+            return self.seq_len
+        text = self.text_per_sample
+        if text is None and not np.any(visual):
+            return None
+        return with_padding(visual + (0 if text is None else text), self.padding)
+
+    def image(self, native: Array) -> tuple[Array, Array]:
+        """Height and width in pixels; ``native`` is the encoder's own size."""
+        width = native if self.resolution is None else self.resolution
+        return (width if self.height is None else self.height), width
+
+    def clip_frames(self) -> Array:
+        """Frames per clip; a model that sees video cannot do without."""
+        if self.frames is None:
+            raise EstimateError("The model sees video; how many frames?", "1 for images.", "data.frames")
+        return self.frames
