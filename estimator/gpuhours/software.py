@@ -148,6 +148,8 @@ class Software(BaseModel):
     vocabulary_multiple: Annotated[int, Field(ge=1)]
     """The vocabulary is padded to a multiple of this times the tensor degree."""
     selective: Selective
+    sequence_parallel: bool
+    """Norms and residuals are split over tensor ranks where a run does not say."""
     early_stop: bool
     """Full recompute stops after the last activation that is needed: the block's last product is not repeated."""
     pointwise: Pointwise

@@ -1,0 +1,85 @@
+"""A measured row's architecture: the columns, and what a model family is known to add to them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from gpuhours.architecture.decoder import Decoder, Experts, LatentAttention
+from gpuhours.architecture.lora import ATTENTION, EVERY
+from gpuhours.validation.rows import Row
+
+ADAPTER_RANK = 16
+"""Of adapters on every projection, where a row says only that adapters were trained."""
+VOCABULARY = 50257
+"""GPT-2's, where a row names none."""
+LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
+ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.IGNORECASE)
+ENCODER = re.compile(r"\bvit\b|vit-|bert|siglip|clip|videomae|\bmae\b|dit-|swin|t5|whisper|imagen|unet", re.IGNORECASE)
+DEEPSEEK = LatentAttention(kv_rank=512, query_rank=1536, nope_dim=128, rope_dim=64, value_dim=128)
+"""DeepSeek-V3 technical report, section 4.2; Kimi K2 has the same widths."""
+
+
+def unusable(row: Row) -> str | None:
+    """Why a row's model cannot be built from its columns, or None."""
+    name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}"
+    missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
+    if missing:
+        return f"architecture not given ({', '.join(missing)})"
+    if ENCODER.search(name):
+        return "not a decoder language model: needs an architecture of its own"
+    return None
+
+
+def decoder_of(row: Row) -> tuple[Decoder | None, str]:
+    """The decoder, or None and why not."""
+    name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}".lower()
+    gated = row.number("gated_mlp") == 1
+    fields: dict[str, Any] = {
+        "layers": _whole(row, "layers"), "hidden": _whole(row, "hidden"), "heads": _whole(row, "heads"),
+        "kv_heads": _whole(row, "kv_heads") or _whole(row, "heads"), "ffn_hidden": _whole(row, "ffn_hidden"),
+        "gated": gated, "vocab": _whole(row, "vocab") or VOCABULARY, "norm": "rms" if gated else "layer",
+        "positions": "learned" if not gated and LEARNED.search(name) and not ROTARY.search(name) else "rotary",
+    }  # fmt: skip
+    if "mpt" in name:
+        fields["norm"] = "layer-no-bias"
+    elif not gated and not ROTARY.search(name):
+        fields |= {"attention_bias": "all", "mlp_bias": True, "dropout": "gpt" in name and "h200" not in row.id}
+    if fields["hidden"] % fields["heads"] or "qwen3" in name:
+        fields["head_dim"] = 128 if "qwen3" in name else max(8, fields["hidden"] // fields["heads"])
+    if "qwen3" in name:
+        fields["qk_norm"] = "head"
+    if "pythia" in name or "neox" in name:
+        fields["parallel_residual"] = True
+    if row.positive("experts") is not None:
+        fields |= _experts(row, name)
+    if row.number("lora") == 1:
+        fields |= {"trainable": "lora", "rank": ADAPTER_RANK, "targets": EVERY if gated else (*ATTENTION, "up", "down")}
+    try:
+        return Decoder(**{key: value for key, value in fields.items() if value is not None}), ""
+    except ValidationError as error:
+        return None, f"architecture cannot be built: {error.errors()[0]['msg']}"
+
+
+def _experts(row: Row, name: str) -> dict[str, Any]:
+    """The mixture of experts, with the shared experts and latent attention that a family is known for."""
+    count, used = _whole(row, "experts"), _whole(row, "top_k")
+    if count is None or used is None:
+        return {}
+    width = _whole(row, "ffn_hidden")
+    known: dict[str, Any] = {"count": count, "top_k": min(used, count), "width": width}
+    if "deepseek" in name and count == 256 or "kimi" in name:
+        dense = 1 if "kimi" in name else 3
+        return {
+            "experts": Experts(**known, shared_width=width, first_dense=dense), "latent": DEEPSEEK, "ffn_hidden": 18432,
+        }  # fmt: skip
+    if "qwen2" in name:
+        known["shared_width"] = 8 * (width or 0)
+    return {"experts": Experts(**known)}
+
+
+def _whole(row: Row, column: str) -> int | None:
+    value = row.positive(column)
+    return None if value is None else int(round(value))
