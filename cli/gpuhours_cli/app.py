@@ -22,14 +22,17 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command: 0 fine, 1 the answer is no, 2 bad input."""
-    from gpuhours.errors import EstimateError
+    from gpuhours.errors import Contradiction, EstimateError
 
     try:
         app()
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write("error: " + "\n  ".join(lines) + "\n")
-        raise SystemExit(2) from None
+        raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
+
+
+from gpuhours_cli import estimate, reproduce  # noqa: E402, F401  each module registers its command

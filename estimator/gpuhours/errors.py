@@ -21,6 +21,17 @@ class EstimateError(Exception):
         super().__init__("\n".join(line for line in (where, problem, hint) if line))
 
 
+class Contradiction(EstimateError):
+    """What was given cannot be true together: the answer is no, not that the input is malformed.
+
+    ``value`` is the impossible figure itself, where there is one.
+    """
+
+    def __init__(self, problem: str, hint: str = "", where: str = "", value: float | None = None) -> None:
+        super().__init__(problem, hint, where)
+        self.value = value
+
+
 class UnitError(ValueError):
     """A text that is no quantity, or one of the wrong dimension. Pydantic adds the key it stood under."""
 

@@ -1,0 +1,88 @@
+"""``gpuhours estimate``: one run, one screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gpuhours_cli.app import app
+from gpuhours_cli.output import Json, Quiet, console, emit
+
+EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
+
+
+def shortcut(key: str, text: str, *names: str) -> Any:
+    """An option that sets one key of the run; its help says which."""
+    return typer.Option(*names, help=f"{text}  [{key}]", show_default=False, rich_help_panel="Shortcuts")
+
+
+@app.command(epilog=EXAMPLE)
+def estimate(
+    run: Annotated[Path | None, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")] = None,
+    explain: Annotated[str | None, typer.Option(metavar="RESULT", help="Equation, inputs and sources of one result.")] = None,
+    params: Annotated[str | None, shortcut("model.params", "Parameters: 30B.")] = None,
+    model: Annotated[str | None, shortcut("model", "A known model, or a config.json.")] = None,
+    vision: Annotated[str | None, shortcut("model.vision.name", "A vision encoder in front.")] = None,
+    tokens: Annotated[str | None, shortcut("data.tokens", "Tokens to train on: 500B.")] = None,
+    samples: Annotated[str | None, shortcut("data.dataset_samples", "Samples of the data set: 150M.")] = None,
+    epochs: Annotated[str | None, shortcut("data.epochs", "Passes over the data.")] = None,
+    steps: Annotated[str | None, shortcut("data.steps", "Optimiser steps.")] = None,
+    batch: Annotated[str | None, shortcut("training.global_batch", "Samples per step.")] = None,
+    seq_len: Annotated[str | None, shortcut("data.seq_len", "Tokens per sample.")] = None,
+    frames: Annotated[str | None, shortcut("data.frames", "Frames per clip.")] = None,
+    tokens_per_frame: Annotated[str | None, shortcut("data.tokens_per_frame", "Tokens per frame.")] = None,
+    gpu: Annotated[str | None, shortcut("hardware.accelerator", "The accelerator.")] = None,
+    gpus: Annotated[str | None, shortcut("hardware.gpus", "How many.")] = None,
+    precision: Annotated[str | None, shortcut("training.dtype", "bf16, fp8, ...")] = None,
+    tensor: Annotated[str | None, shortcut("layout.tensor", "Tensor-parallel degree.")] = None,
+    pipeline: Annotated[str | None, shortcut("layout.pipeline", "Pipeline stages.")] = None,
+    context: Annotated[str | None, shortcut("layout.context", "Context-parallel degree.")] = None,
+    expert: Annotated[str | None, shortcut("layout.expert", "Expert-parallel degree.")] = None,
+    microbatch: Annotated[str | None, shortcut("layout.microbatch", "Samples per rank and forward pass.")] = None,
+    sharding: Annotated[str | None, shortcut("layout.sharding", "none, zero1, zero2, zero3.")] = None,
+    recompute: Annotated[str | None, shortcut("layout.recompute", "none, selective, full.")] = None,
+    software: Annotated[str | None, shortcut("software", "The training stack.")] = None,
+    mfu: Annotated[str | None, shortcut("known.mfu", "Solve from this MFU: 44.5%.")] = None,
+    gpu_hours: Annotated[str | None, shortcut("known.gpu_hours", "Solve from these GPU-hours: 1.8M.")] = None,
+    days: Annotated[str | None, shortcut("known.days", "Solve from this duration in days.")] = None,
+    price: Annotated[str | None, shortcut("cost.price", "Your price: 2.5 USD/hour.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
+    from gpuhours.estimate import estimate as work_out
+    from gpuhours_cli.render.estimate import answer, explanation, screen
+
+    given = {
+        "model": {"params": params} if params else model, "model.vision.name": vision,
+        "data.tokens": tokens, "data.dataset_samples": samples, "data.epochs": epochs, "data.steps": steps,
+        "training.global_batch": batch, "data.seq_len": seq_len, "data.frames": frames,
+        "data.tokens_per_frame": tokens_per_frame, "hardware.accelerator": gpu, "hardware.gpus": gpus,
+        "training.dtype": precision, "layout.tensor": tensor, "layout.pipeline": pipeline,
+        "layout.context": context, "layout.expert": expert, "layout.microbatch": microbatch,
+        "layout.sharding": sharding, "layout.recompute": recompute, "software": software,
+        "known.mfu": mfu, "known.gpu_hours": gpu_hours, "known.days": days, "cost.price": price,
+    }  # fmt: skip
+    described = describe(run, given, settings or [])
+    result = work_out(described)
+    if explain is not None:
+        console().print(explanation(result, explain))
+    else:
+        emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)
+    if result.fits is False:
+        raise typer.Exit(1)
+
+
+def describe(path: Path | None, given: dict[str, Any], settings: list[str]) -> Any:
+    """The run of a file, with the shortcuts and then the ``--set`` keys put over it."""
+    from gpuhours.errors import EstimateError
+    from gpuhours.run import from_dict, load, setting
+
+    keys = {key: value for key, value in given.items() if value is not None}
+    keys |= dict(setting(text) for text in settings)
+    if path is None and not keys:
+        raise EstimateError("Nothing to estimate.", EXAMPLE)
+    return load(path, keys) if path is not None else from_dict({}, settings=keys)

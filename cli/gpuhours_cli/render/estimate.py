@@ -1,0 +1,227 @@
+"""The screen of ``gpuhours estimate``: the answer, what limits it, what was assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.estimate import Estimate, Result
+from gpuhours.layout import Recompute, Sharding, word
+from gpuhours_cli.render import numbers
+
+BAR = 40
+Formatter = Callable[[float], str]
+
+ROWS: tuple[tuple[str, str, Formatter], ...] = (
+    ("wall-clock", "wall_clock", numbers.duration),
+    ("GPU-hours", "gpu_hours", numbers.count),
+    ("MFU", "mfu", numbers.percent),
+    ("step", "step_time", numbers.duration),
+    ("steps", "steps", numbers.count),
+    ("tokens", "tokens", numbers.count),
+    ("model FLOPs", "model_flops", numbers.si("FLOP")),
+    ("memory", "memory_per_gpu", numbers.si("B")),
+    ("cost", "cost", lambda value: numbers.count(value) + " USD"),
+    ("energy", "energy", numbers.energy),
+    ("carbon", "carbon", numbers.carbon),
+)
+
+
+def screen(found: Estimate) -> RenderableType:
+    """The whole answer on one page."""
+    parts: list[RenderableType] = [title(found), Text(), results(found)]
+    if found.time:
+        parts += [Text(), waterfall(found)]
+    parts += [Text(), *closing(found)]
+    return Group(*parts)
+
+
+def title(found: Estimate) -> RenderableType:
+    """What runs on what, and how it is laid out."""
+    line = Table.grid(expand=True)
+    line.add_column(ratio=1, overflow="fold")
+    line.add_column(justify="right", overflow="fold")
+    line.add_row(Text(heading(found), style="bold"), layout_words(found))
+    return line
+
+
+def heading(found: Estimate) -> str:
+    """``X-Gen-Video-30B on 512 x H100 SXM5 80 GB``."""
+    resolved = found.outcome.resolved
+    name = found.run.name if found.run.name != "run" or resolved.model is None else resolved.model.name
+    if resolved.cluster is None:
+        return name
+    many = "" if resolved.gpus is None else f"{numbers.exact(resolved.gpus)} x "
+    return f"{name} on {many}{resolved.cluster.accelerator.title}"
+
+
+def layout_words(found: Estimate) -> str:
+    """``tensor 4 · pipeline 8 · data 16 · zero1``: only degrees above one."""
+    layout = found.outcome.resolved.layout
+    if layout is None:
+        return ""
+    words = [
+        f"{name} {int(degree)}"
+        for name in ("tensor", "pipeline", "interleave", "context", "expert", "data")
+        if (degree := getattr(layout, name)) is not None and degree > 1
+    ]
+    if layout.sharding:
+        words.append(word(Sharding, layout.sharding))
+    if layout.recompute:
+        words.append(f"recompute {word(Recompute, layout.recompute)}")
+    return " · ".join(words)
+
+
+def results(found: Estimate) -> RenderableType:
+    """One line per result: value, range, how it came about."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=11)
+    table.add_column(justify="left", min_width=12)
+    table.add_column(min_width=15)
+    table.add_column(overflow="fold")
+    for label, name, text in ROWS:
+        result = found.results[name]
+        if result is not None:
+            table.add_row(label, text(result.value), edges(result, text), remark(found, name, result))
+    return Padding(table, (0, 0, 0, 2))
+
+
+def edges(result: Result, text: Formatter) -> str:
+    """The 80 % range, where there is one."""
+    if result.low is None or result.high is None:
+        return ""
+    return numbers.span(result.low, result.high, text)
+
+
+def remark(found: Estimate, name: str, result: Result) -> RenderableType:
+    """What stands beside a value: how it came about, or what it was multiplied from."""
+    outcome = found.outcome
+    if name == "memory_per_gpu" and outcome.memory is not None:
+        spare = float(outcome.memory.margin)
+        words = f"fits, {numbers.si('B')(spare)} to spare" if found.fits else f"does not fit: {numbers.si('B')(-spare)} over"
+        return Text(words, style="green" if found.fits else "bold red")
+    if name == "step_time":
+        batch = outcome.value("global_batch")
+        tokens = outcome.value("tokens_per_sample")
+        if batch is not None and tokens is not None:
+            return f"{numbers.count(batch)} samples, {numbers.count(batch * tokens)} tokens"
+    if name in {"cost", "energy", "carbon"}:
+        return rate(found, name)
+    convention = f", attention counted {found.run.training.convention}" if name == "mfu" else ""
+    if result.basis == "solved" and result.inputs:
+        return f"solved from {', '.join(readable(item) for item in result.inputs[:3])}{convention}"
+    return result.basis + convention
+
+
+def rate(found: Estimate, name: str) -> str:
+    """The unit price behind an amount: ``2.50 USD/GPU-hour``, ``0.595 kW/GPU x PUE 1.2``."""
+    lines = [line for line in found.outcome.bill.lines if line.result == name]
+    said = [f"{numbers.digits(float(line.rate))} {line.rate_unit or line.name}".strip() for line in lines]
+    return " x ".join(said).replace("USD/(GPU*hour)", "USD/GPU-hour")
+
+
+def readable(name: str) -> str:
+    """``gpu_time`` as words."""
+    return name.replace("_", " ").replace("gpu", "GPU").replace("mfu", "MFU").replace("flops", "FLOPs")
+
+
+def waterfall(found: Estimate) -> RenderableType:
+    """Where a step goes: the parts that add up to it."""
+    whole = sum(found.time.values())
+    mfu, peak = found.outcome.value("mfu"), found.outcome.value("peak")
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=22)
+    table.add_column(min_width=BAR)
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    shown = [(part, seconds) for part, seconds in found.time.items() if seconds >= 0.005 * whole]
+    for part, seconds in shown:
+        share = seconds / whole
+        table.add_row(part, Text("█" * max(1, round(share * BAR)), style="cyan"), f"{share:.0%}", numbers.duration(seconds))
+    achieved = f"from {peak / 1e12:,.0f} TFLOP/s of peak to {peak * mfu / 1e12:,.0f}" if mfu is not None else ""
+    line = Table.grid(padding=(0, 4))
+    line.add_row(Text("Where a step goes", style="bold"), achieved)
+    return Group(line, Padding(table, (0, 0, 0, 2)))
+
+
+def closing(found: Estimate) -> Iterator[RenderableType]:
+    """What was assumed, how runs like this one were predicted, what to be wary of."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=12)
+    table.add_column(overflow="fold", ratio=1)
+    if found.assumptions:
+        said = " · ".join(assumed(assumption) for assumption in found.assumptions)
+        table.add_row(f"Assumed ({len(found.assumptions)})", said)
+    if found.band is not None and found.band.runs:
+        table.add_row("Like this run", f"{found.band.runs} measured runs ({found.band.kind}): median error {numbers.percent(found.band.median_error)}")
+    for index, warning in enumerate(found.warnings):
+        table.add_row("Note" if index == 0 else "", warning)
+    if table.row_count:
+        yield table
+
+
+def assumed(assumption: Any) -> str:
+    """``layout.microbatch 1``: the key to set, and what was taken."""
+    value = assumption.value
+    shown = numbers.count(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return f"{assumption.name} {shown}{' ' + assumption.unit if assumption.unit else ''}"
+
+
+def answer(found: Estimate) -> str:
+    """One line, for ``--quiet``."""
+    said = [f"{text(result.value)} {label}" for label, name, text in ROWS[:3] if (result := found.results[name]) is not None]
+    return ", ".join(said) or "not determined"
+
+
+def explanation(found: Estimate, name: str) -> RenderableType:
+    """One result: its equation, the inputs with their values, and where each comes from."""
+    if name not in found.results:
+        raise EstimateError(f"No result {name!r}.", nearest(name, found.results) or f"Results: {', '.join(found.results)}.", "--explain")
+    result = found.results[name]
+    if result is None:
+        return Text(f"{name} is not determined by this run.\n" + "\n".join(found.warnings))
+    parts: list[RenderableType] = [Text(f"{name} = {numbers.digits(float(result.value), 6)} {result.unit}   ({result.basis})", style="bold")]
+    parts.append(tree(found, name, result))
+    return Group(*parts)
+
+
+def tree(found: Estimate, name: str, result: Result) -> RenderableType:
+    """The equations below one result, down to what was given."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for column in ("quantity", "value", "from"):
+        table.add_column(column, overflow="fold")
+    seen: set[str] = set()
+    queue = list(result.inputs)
+    if result.equation:
+        table.add_row(name, numbers.digits(float(result.value), 6), result.equation)
+    while queue:
+        item = queue.pop(0)
+        solved = found.outcome.totals.values.get(item)
+        if solved is None or item in seen:
+            continue
+        seen.add(item)
+        table.add_row(item, numbers.digits(float(np.asarray(solved.value)), 6), origin(found, item, solved.basis, solved.equation))
+        queue += solved.inputs
+    for assumption in found.assumptions:
+        table.add_row(assumption.name, str(assumption.value), f"assumed: {assumption.reason}" + (f" [{assumption.source}]" if assumption.source else ""))
+    return table
+
+
+def origin(found: Estimate, item: str, basis: str, equation: str) -> str:
+    """Where one input comes from: an equation, the profile's source, the step model, or the user."""
+    cluster = found.outcome.resolved.cluster
+    if item == "peak" and cluster is not None:
+        figure = cluster.accelerator.figures.get(f"peak.{found.outcome.resolved.precision.dtype}")
+        return f"{figure.source}; {figure.note}" if figure is not None else cluster.accelerator.title
+    if basis == "predicted":
+        return "predicted: " + " + ".join(f"{part} {numbers.duration(seconds)}" for part, seconds in found.time.items() if seconds)
+    if item in {"flops_per_sample", "hardware_flops_per_sample"}:
+        return f"summed over the model's operators; attention counted {found.run.training.convention}"
+    return equation or basis

@@ -1,0 +1,86 @@
+"""Numbers as people read them: three digits and a prefix, days not seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+COUNTS = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
+SI = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+TIMES = ((365.25 * 86400, "years"), (2 * 86400, "days"), (2 * 3600, "hours"), (120, "minutes"), (0.1, "s"), (1e-4, "ms"))
+DIVISORS = {"years": 365.25 * 86400, "days": 86400, "hours": 3600, "minutes": 60, "s": 1, "ms": 1e-3}
+
+
+def digits(value: float, count: int = 3) -> str:
+    """``count`` significant digits, never an exponent below a million million."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 10 ** (count - 1):
+        return f"{value:,.0f}"
+    text = f"{value:.{count}g}"
+    return text if "e" not in text else f"{value:.2e}"
+
+
+def count(value: float) -> str:
+    """``553 k``, ``1.38 M``, ``4.84 T``; whole numbers below 10,000 stay whole."""
+    if abs(value) < 1e4 and float(value).is_integer():
+        return f"{value:,.0f}"
+    for scale, suffix in COUNTS:
+        if abs(value) >= scale * 0.9995:
+            return digits(value / scale) + suffix
+    return digits(value)
+
+
+def exact(value: float) -> str:
+    """``552,960``: every digit of a whole number."""
+    return f"{value:,.0f}"
+
+
+def si(unit: str) -> Callable[[float], str]:
+    """``61.4 GB``: three digits and an SI prefix on ``unit``."""
+
+    def text(value: float) -> str:
+        for scale, prefix in SI:
+            if abs(value) >= scale * 0.9995:
+                return f"{digits(value / scale)} {prefix}{unit}"
+        return f"{digits(value)} {unit}"
+
+    return text
+
+
+def percent(value: float) -> str:
+    """``44.5 %``."""
+    return f"{100 * value:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """``45 days``, ``5.31 s``: the largest unit of which there are two."""
+    for least, unit in TIMES:
+        if seconds >= least:
+            return f"{digits(seconds / DIVISORS[unit])} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def energy(joules: float) -> str:
+    """``352 MWh``."""
+    return si("Wh")(joules / 3600)
+
+
+def carbon(grams: float) -> str:
+    """``135 t CO2e``."""
+    if grams >= 1e9:
+        return f"{digits(grams / 1e9)} kt CO2e"
+    return f"{digits(grams / 1e6)} t CO2e" if grams >= 1e6 else f"{digits(grams / 1e3)} kg CO2e"
+
+
+def span(low: float, high: float, text: Callable[[float], str]) -> str:
+    """``(42 – 49)``: the unit is on the value already, so only numbers, where both edges share it."""
+    first, last = text(low), text(high)
+    number, _, unit = first.partition(" ")
+    if last.endswith(" " + unit) and unit:
+        return f"({number} – {last.removesuffix(' ' + unit)})"
+    return f"({first} – {last})"
+
+
+def plain_or_percent(value: float) -> str:
+    """A share: MFU, HFU, goodput."""
+    return percent(value)

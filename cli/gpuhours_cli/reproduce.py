@@ -1,0 +1,24 @@
+"""``gpuhours reproduce``: the figures of published texts, computed and judged."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.app import app
+from gpuhours_cli.output import Json, Quiet, emit
+
+
+@app.command(epilog="Example: gpuhours reproduce x-gen-video-30b")
+def reproduce(
+    documents: Annotated[list[str] | None, typer.Argument(help="Names, or YAML files of your own; all that ship when none is given.", show_default=False)] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute what published texts state, without being handed it, and give a verdict per figure."""
+    from gpuhours.documents import reproduce as work_out
+    from gpuhours_cli.render.reproduce import answer, screen
+
+    found = work_out(tuple(documents or ()))
+    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)

@@ -1,0 +1,273 @@
+"""Published texts as YAML: what they state, what had to be supplied, and whether their figures come out.
+
+A document is a run file with two more blocks. ``claims`` are the figures of the text, each with the words around
+it; ``figures`` says what to compute, and which *other* claims it may start from. A figure never sees its own claim.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gpuhours.assumption import Assumption
+from gpuhours.claims.precision import Spread, spread
+from gpuhours.errors import Contradiction, EstimateError, nearest
+from gpuhours.estimate import Estimate, estimate
+from gpuhours.run import Run, from_source, put
+from gpuhours.sources import Source, read_yaml, validated
+from gpuhours.units import parse
+
+SCHEMA = "gpuhours/reproduce/1"
+OPEN = 4.0
+"""A range wider than this factor from end to end leaves a figure open, even where it covers the published value."""
+
+
+class Block(BaseModel):
+    """One mapping of a document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Claim(Block):
+    """One figure that the text states."""
+
+    value: str | float
+    unit: str = ""
+    """The unit to compare in; that of the result it stands for."""
+    key: str = ""
+    """Where it stands in a run when another figure starts from it."""
+    words: tuple[str, ...] = ()
+    """What the text says around it: approximately, estimated, up to."""
+    exact: bool = False
+    """A setting (512 GPUs), not a rounded measurement."""
+    where: str = ""
+
+    def measured(self, unit: str) -> Spread:
+        """The value in ``unit`` and how exact its digits and words make it."""
+        text = str(self.value)
+        value = parse(self.value, unit)
+        duration = unit in {"s", "day"}
+        return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
+
+
+class Figure(Block):
+    """One thing to compute."""
+
+    label: str
+    result: str
+    claim: str | None = None
+    """The claim it is held against; None where the text states nothing."""
+    given: tuple[str, ...] = ()
+    """Claims it may start from."""
+    settings: Mapping[str, Any] = Field(default_factory=dict, alias="set")
+    """Keys of the run set for this figure only: another reading of the text."""
+    note: str = ""
+    not_modelled: str = ""
+
+    @model_validator(mode="after")
+    def _not_its_own_answer(self) -> Figure:
+        if self.claim is not None and self.claim in self.given:
+            raise ValueError(f"{self.label!r} may not start from its own claim {self.claim!r}")
+        return self
+
+
+class Published(Block):
+    """A document file."""
+
+    name: str
+    title: str
+    source: str
+    year: int | None = None
+    run: Mapping[str, Any]
+    claims: Mapping[str, Claim]
+    figures: tuple[Figure, ...]
+
+    @model_validator(mode="after")
+    def _claims_exist(self) -> Published:
+        for figure in self.figures:
+            for name in (*figure.given, *((figure.claim,) if figure.claim else ())):
+                if name not in self.claims:
+                    raise ValueError(f"{figure.label!r} names the claim {name!r}. {nearest(name, self.claims)}".strip())
+        return self
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure: published, computed, verdict. ``low`` and ``high`` bound what was computed."""
+
+    figure: str
+    published: float | None
+    unit: str
+    computed: float | None
+    low: float | None
+    high: float | None
+    relative_error: float | None
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One document, figure by figure."""
+
+    name: str
+    title: str
+    source: str
+    figures: tuple[Finding, ...]
+    assumptions: tuple[Assumption, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``documents`` in the JSON."""
+        return {
+            "name": self.name, "title": self.title, "source": self.source,
+            "figures": [asdict(finding) for finding in self.figures],
+            "assumptions": [asdict(assumption) for assumption in self.assumptions],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reproductions:
+    """Every document that was asked for."""
+
+    documents: tuple[Reproduction, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours reproduce --json``."""
+        return {"schema": SCHEMA, "documents": [document.to_dict() for document in self.documents]}
+
+
+def document_paths() -> dict[str, Path]:
+    """The documents that ship with gpuhours: name -> file."""
+    folder = Path(str(files("gpuhours") / "published" / "documents"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def reproduce(names: tuple[str, ...] = ()) -> Reproductions:
+    """Work out documents by name or path; all that ship with gpuhours when none is named."""
+    known = document_paths()
+    chosen = [_path(name, known) for name in names] if names else list(known.values())
+    return Reproductions(tuple(reproduce_file(path) for path in chosen))
+
+
+def _path(name: str, known: Mapping[str, Path]) -> Path:
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    for stem, path in known.items():
+        if stem.lower() == name.lower():
+            return path
+    raise EstimateError("No such document.", nearest(name, known) or f"There are {', '.join(known)}.", f"document = {name!r}")
+
+
+def reproduce_file(path: Path) -> Reproduction:
+    """Compute every figure of one document file."""
+    source = read_yaml(path)
+    text = validated(Published, source)
+    seen: dict[str, Assumption] = {}
+    findings = []
+    for figure in text.figures:
+        finding, assumptions = _finding(text, figure, source)
+        findings.append(finding)
+        for assumption in assumptions:
+            seen.setdefault(assumption.name, assumption)
+    return Reproduction(text.name, text.title, text.source, tuple(findings), tuple(seen.values()))
+
+
+def _finding(text: Published, figure: Figure, source: Source) -> tuple[Finding, tuple[Assumption, ...]]:
+    """One figure, computed from the run and the claims it may start from, then judged."""
+    claim = None if figure.claim is None else text.claims[figure.claim]
+    if figure.not_modelled:
+        unit = claim.unit if claim else ""
+        stated = claim.measured(unit) if claim else None
+        found = Finding(figure.label, stated.centre if stated else None, unit, None, None, None, None, "underdetermined",
+                        f"not yet modelled: {figure.not_modelled}")  # fmt: skip
+        return found, ()
+    try:
+        worked = _estimate(text, figure, source)
+    except Contradiction as error:
+        return _impossible(figure, claim, error), ()
+    return _judged(figure, claim, worked), tuple(worked.assumptions)
+
+
+def _estimate(text: Published, figure: Figure, source: Source) -> Estimate:
+    """The run of the document with the given claims put at their keys, each with the spread of its words."""
+    data = copy.deepcopy(dict(text.run))
+    supplied = data.setdefault("assumptions", {})
+    for name, value in figure.settings.items():
+        supplied.pop(name, None)
+        put(data, name, value)
+    for name in figure.given:
+        claim = text.claims[name]
+        if not claim.key:
+            raise EstimateError(f"The claim {name!r} has no key to stand at in a run.", "Give it one: key: known.gpu_hours.", source.name)
+        put(data, claim.key, claim.value)
+    run = from_source(Source(source.name, {"name": text.name, **data}, source.places))
+    return estimate(run, uncertain=dict(_stated(text, figure, run)))
+
+
+def _stated(text: Published, figure: Figure, run: Run) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    """The ranges of the claims a figure starts from."""
+    for name in figure.given:
+        claim = text.claims[name]
+        value = run.value(claim.key)
+        if claim.exact or not isinstance(value, int | float):
+            continue
+        exact = claim.measured(claim.unit)
+        if exact.sigma > 0:
+            yield claim.key, (value * exact.low / exact.centre, value, value * exact.high / exact.centre)
+
+
+def _impossible(figure: Figure, claim: Claim | None, error: Contradiction) -> Finding:
+    """A figure whose inputs cannot be true together."""
+    stated = claim.measured(claim.unit) if claim else None
+    reason = " ".join(part for part in (error.problem, figure.note) if part)
+    return Finding(figure.label, stated.centre if stated else None, claim.unit if claim else "", error.value, None, None,
+                   None, "contradicted", reason)  # fmt: skip
+
+
+def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
+    """Published against computed."""
+    if figure.result not in worked.results:
+        raise EstimateError(f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures")
+    result = worked.results[figure.result]
+    stated = None if claim is None else claim.measured(claim.unit or (result.unit if result else ""))
+    published = None if stated is None else stated.centre
+    if result is None:
+        unit = claim.unit if claim else ""
+        return Finding(figure.label, published, unit, None, None, None, None, "underdetermined",
+                       figure.note or "; ".join(worked.warnings))  # fmt: skip
+    value, low, high = float(result.value), result.low, result.high
+    error = None if published is None else value / published - 1
+    return Finding(figure.label, published, result.unit, value, low, high, error, _verdict(stated, value, low, high), figure.note)
+
+
+def _verdict(stated: Spread | None, value: float, low: float | None, high: float | None) -> str:
+    """How a computed value and its range sit with what is stated.
+
+    reproduced        the value lies within the precision of the statement (at least 1 %)
+    consistent        the two ranges touch; or nothing is stated and the value is determined
+    underdetermined   the computed range spans more than a factor of 4: the text leaves the figure open
+    contradicted      the ranges do not touch
+    """
+    low, high = (value, value) if low is None or high is None else (min(low, value), max(high, value))
+    wide = low <= 0 or high / low > OPEN
+    if stated is None:
+        return "underdetermined" if wide else "consistent"
+    least = max(abs(math.log(stated.high / stated.centre)), 0.01)
+    if value > 0 and abs(math.log(value / stated.centre)) <= least:
+        return "reproduced"
+    if low <= stated.high * 1.01 and high >= stated.low * 0.99:
+        return "underdetermined" if wide else "consistent"
+    return "contradicted"
+
+
+def _digits(text: str) -> str:
+    """``"1.8M GPU-hours" -> "1.8"``."""
+    return "".join(takewhile(lambda character: character in "0123456789.,", text.strip()))

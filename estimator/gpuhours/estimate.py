@@ -1,0 +1,151 @@
+"""One run's answer: every result with its unit, its range and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.assumption import Assumption
+from gpuhours.band import Band, band
+from gpuhours.errors import Contradiction
+from gpuhours.evaluate import Outcome, evaluate
+from gpuhours.ranges import draws, middle, percentiles
+from gpuhours.results import results
+from gpuhours.run import Run
+
+SCHEMA = "gpuhours/estimate/1"
+Range = tuple[float, float, float]
+
+STEP_TIME = "step_time"
+WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
+"""Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """``value`` in ``unit``; ``low`` and ``high`` the 10th and 90th percentile where there is a range."""
+
+    value: Any
+    unit: str
+    low: float | None
+    high: float | None
+    basis: str
+    equation: str = ""
+    inputs: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of one result."""
+        return {"value": self.value, "unit": self.unit, "low": self.low, "high": self.high, "basis": self.basis}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Everything known about a run, ready to print."""
+
+    run: Run
+    outcome: Outcome
+    """The same at the centre of every range: plain numbers."""
+    results: Mapping[str, Result | None]
+    time: Mapping[str, float]
+    """Seconds of one step, by part."""
+    memory: Mapping[str, float]
+    """Bytes of the fullest rank, by part."""
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...]
+    band: Band | None
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the fullest rank holds it; None where memory was not worked out."""
+        found = self.results.get("fits")
+        return None if found is None else bool(found.value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours estimate --json``."""
+        return {
+            "schema": SCHEMA,
+            "inputs": self.run.model_dump(mode="json", exclude_none=True),
+            "assumptions": [asdict(assumption) for assumption in self.assumptions],
+            "results": {name: None if found is None else found.to_dict() for name, found in self.results.items()},
+            "time": [{"part": part, "seconds": seconds} for part, seconds in self.time.items()],
+            "memory": [{"part": part, "bytes": size} for part, size in self.memory.items()],
+            "warnings": list(self.warnings),
+        }
+
+
+def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate:
+    """Work out one run: at the centre of every range for the values, over joint draws for the ranges.
+
+    ``uncertain`` adds ranges (low, value, high) to those of the run's own assumptions.
+    """
+    outcome = evaluate(run)
+    _contradictions(outcome)
+    earned = band(outcome) if outcome.step is not None else None
+    drawn = _drawn(run, outcome, earned, uncertain or {})
+    return Estimate(
+        run=run,
+        outcome=outcome,
+        results=_results(outcome, drawn),
+        time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
+        memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
+        assumptions=outcome.assumptions,
+        warnings=(*outcome.warnings, *(earned.warnings if earned else ())),
+        band=earned,
+    )
+
+
+def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
+    """The run over joint draws of its ranges and of the band of its predicted step; the centre where there are none."""
+    ranges = {
+        key: (float(supplied.low), float(supplied.value), float(supplied.high))
+        for key, supplied in run.assumptions.items()
+        if supplied.low is not None and supplied.high is not None
+    }
+    ranges |= uncertain
+    predicted = centre.totals.values.get(STEP_TIME)
+    if earned is not None and predicted is not None and predicted.basis == "predicted":
+        ranges[STEP_TIME] = (earned.low, 1.0, earned.high)
+    sampled = draws(ranges)
+    slower = sampled.pop(STEP_TIME, 1.0)
+    for key, values in sampled.items():
+        whole = key in WHOLE or key.split(".")[0] in WHOLE
+        run = run.replaced(key, np.maximum(1, np.round(values)) if whole else values)
+    return evaluate(run, slower=slower) if ranges else centre
+
+
+def _results(centre: Outcome, drawn: Outcome) -> dict[str, Result | None]:
+    """Every result of INTERFACE: the value at the centre, the range from the draws."""
+    found: dict[str, Result | None] = {}
+    ranged = results(drawn)
+    for name, quantity in results(centre).items():
+        if quantity.value is None:
+            found[name] = None
+            continue
+        low, high = percentiles(ranged[name].value) or (None, None)
+        found[name] = Result(
+            middle(quantity.value), quantity.unit, low, high, quantity.basis, quantity.equation, quantity.inputs
+        )
+    return found
+
+
+def _contradictions(outcome: Outcome) -> None:
+    """Raise where what is known cannot be true together."""
+    mfu = outcome.value("mfu")
+    if mfu is not None and float(np.max(mfu)) > 1.0:
+        solved = outcome.totals.values["mfu"]
+        raise Contradiction(
+            f"It takes {float(mfu):.0%} of the dense peak: no run can.",
+            f"MFU follows from {', '.join(solved.inputs)}; one of them is wrong by {float(mfu):.2g}x or more.",
+            "mfu",
+            float(mfu),
+        )
+    for conflict in outcome.totals.conflicts:
+        factor = float(np.max(conflict.factor))
+        raise Contradiction(
+            f"{conflict.identity.text}: the two sides differ by a factor of {max(factor, 1 / factor):.3g}.",
+            f"Leave out one of {', '.join(sorted(conflict.identity.exponents))}, or correct it.",
+            "known",
+        )

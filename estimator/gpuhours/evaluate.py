@@ -1,0 +1,124 @@
+"""One run or a million: everything that follows from a run whose values may be arrays.
+
+This is the only path from inputs to results. ``estimate`` calls it with floats, ``sweep`` and ``plan`` with
+arrays; nothing here looks at single values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours import flops
+from gpuhours.assumption import Assumption
+from gpuhours.cost import Bill, bill
+from gpuhours.layout import Array
+from gpuhours.memory import Memory, memory
+from gpuhours.resolve import Resolved, resolve
+from gpuhours.run import Run
+from gpuhours.step import Step, step
+from gpuhours.totals import Totals, solve
+
+DAY, HOUR = 86400.0, 3600.0
+
+NO_STOPS = Assumption(
+    "known.goodput", 1.0, "",
+    "no stops are counted: failures, restarts and evaluation come on top",
+    "the run says neither how long it took in all nor how much of it was productive",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run comes to. ``totals`` holds every solved quantity in SI units."""
+
+    run: Run
+    resolved: Resolved
+    totals: Totals
+    step: Step | None
+    memory: Memory | None
+    bill: Bill
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...]
+
+    def value(self, name: str) -> Any:
+        """One total, or None."""
+        return self.totals.value(name)
+
+
+def evaluate(run: Run, *, slower: Array = 1.0) -> Outcome:
+    """Work out a run; ``slower`` multiplies the predicted step time (how a band enters)."""
+    resolved = resolve(run)
+    known = _known(run, resolved)
+    predicted, held, warnings = _predict(resolved)
+    totals, assumed = _solve(known, predicted, slower)
+    charge = bill(totals.value("gpu_time"), resolved.cluster, run.cost)
+    return Outcome(
+        run, resolved, totals, predicted, held, charge,
+        (*resolved.assumptions, *assumed, *charge.assumptions),
+        (*resolved.warnings, *warnings, *charge.warnings),
+    )  # fmt: skip
+
+
+def _known(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
+    """The totals that the run states, or that its architecture, data and machine fix."""
+    known: dict[str, tuple[Array, str]] = {}
+
+    def note(name: str, value: Array | None, basis: str = "given") -> None:
+        if value is not None:
+            known[name] = (value, basis)
+
+    data, given = resolved.data, run.known
+    note("global_batch", resolved.global_batch, resolved.basis("training.global_batch"))
+    note("gpus", resolved.gpus, resolved.basis("hardware.gpus"))
+    note("samples", data.samples)
+    note("epochs", data.epochs)
+    note("dataset_samples", data.unique_samples)
+    note("tokens", data.tokens)
+    note("steps", data.steps)
+    note("tokens_per_sample", resolved.tokens_per_sample, resolved.basis("data.seq_len"))
+    note("mfu", given.mfu)
+    note("step_time", given.step_time)
+    note("goodput", given.goodput)
+    note("wall_clock", given.wall_clock if given.days is None else given.days * DAY)
+    note("gpu_time", None if given.gpu_hours is None else given.gpu_hours * HOUR)
+    if resolved.cluster is not None:
+        note("peak", resolved.peak)
+    if resolved.model is not None:
+        counted = {"convention": run.training.convention}
+        note("flops_per_sample", flops.model_flops(resolved.model, **counted))
+        if resolved.layout is not None:
+            recompute, share = resolved.recompute
+            note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, **counted))
+    return known
+
+
+def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:
+    """Step time and memory, where model, machine, batch and layout are there; otherwise why not."""
+    if resolved.missing:
+        return None, None, (f"step time is not predicted: {', '.join(resolved.missing)} not known",)
+    inputs = (resolved.model, resolved.global_batch, resolved.layout, resolved.cluster, resolved.software, resolved.precision)
+    return step(*inputs), memory(*inputs), ()
+
+
+def _solve(
+    known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array
+) -> tuple[Totals, tuple[Assumption, ...]]:
+    """Solve from what is known; predict the step only where that leaves MFU open; assume no stops only where needed."""
+    whole = {"goodput": (1.0, "assumed")}
+    totals = solve(known)
+    if totals.value("mfu") is None:
+        unstopped = solve({**whole, **known})
+        if unstopped.value("mfu") is not None:
+            return unstopped, (NO_STOPS,)
+        if predicted is not None:
+            known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
+            totals = solve(known)
+    if totals.value("gpu_time") is None or totals.value("wall_clock") is None:
+        unstopped = solve({**whole, **known})
+        if len(unstopped.values) > len(totals.values) + ("goodput" not in known):
+            return unstopped, (NO_STOPS,)
+    return totals, ()

@@ -1,0 +1,176 @@
+"""From what the user wrote to what the equations need; every gap that is filled is listed with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gpuhours.assumption import Assumption
+from gpuhours.architecture.operators import Model
+from gpuhours.data import Data
+from gpuhours.errors import EstimateError
+from gpuhours.hardware import Cluster, cluster
+from gpuhours.layout import Array, Layout, Sharding
+from gpuhours.precision import Precision
+from gpuhours.run import Run
+from gpuhours.software import Software, load_software
+
+BATCH_TOKENS = 4e6
+"""Tokens per optimiser step that large language models settle on: Llama 2 (arXiv:2307.09288, section 2.2) 4M."""
+
+SEQUENCE = Assumption(
+    "data.seq_len", 4096, "token", "no sequence length is stated: the usual one for language models since 2023",
+    "Llama 2, arXiv:2307.09288, table 1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The pieces an equation takes; None where the run does not determine them, ``missing`` says which."""
+
+    data: Data
+    model: Model | None
+    tokens_per_sample: Array | None
+    global_batch: Array | None
+    gpus: Array | None
+    cluster: Cluster | None
+    layout: Layout | None
+    software: Software
+    precision: Precision
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...] = ()
+    bases: Mapping[str, str] = field(default_factory=dict)
+
+    def basis(self, key: str) -> str:
+        """How a value came about: given, solved or assumed."""
+        return self.bases.get(key, "given")
+
+    @property
+    def peak(self) -> float:
+        """Dense FLOP/s of one accelerator in the run's number format."""
+        assert self.cluster is not None
+        return self.cluster.accelerator.peak_for(self.precision.product)
+
+    @property
+    def recompute(self) -> tuple[Array, Array]:
+        """What the backward pass computes again, and for which share of the layers."""
+        assert self.layout is not None
+        covered = self.layout.recompute_layers
+        if covered is None or self.model is None:
+            return self.layout.recompute, 1.0
+        layers = sum(stack.layers for stack in self.model.stacks)
+        return self.layout.recompute, np.minimum(1.0, np.multiply(covered, self.layout.pipeline) / layers)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What a prediction of the step would still need."""
+        needed = {
+            "the model": self.model,
+            "the global batch": self.global_batch,
+            "the accelerator": self.cluster,
+            "the number of GPUs": self.gpus,
+            "the layout": self.layout,
+        }
+        return tuple(name for name, value in needed.items() if value is None)
+
+
+def resolve(run: Run) -> Resolved:
+    """Fill what the run leaves open, listing each gap."""
+    notes: list[Assumption] = [
+        Assumption(key, supplied.value, "", supplied.reason, supplied.source)
+        for key, supplied in run.assumptions.items()
+    ]
+    bases = dict.fromkeys(run.assumptions, "assumed")
+    data = _data(run, notes, bases)
+    model = None if run.model is None else run.model.build(data)
+    tokens = None if run.model is None else run.model.tokens_per_sample(data)
+    if run.model is not None:
+        notes += run.model.assumptions(data)
+    machine, gpus = _machine(run)
+    layout = run.layout
+    software = _software(run, notes)
+    precision = _precision(run, notes)
+    if machine is not None and gpus is not None and layout is not None:
+        layout = layout.replaced(data=_data_degree(layout, gpus))
+    batch = _global_batch(run, tokens, layout, notes, bases)
+    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
+
+
+def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
+    """The data block; a text model without a sequence length takes the usual one."""
+    if run.model is None or run.model.tokens_per_sample(run.data) is not None:
+        return run.data
+    notes.append(SEQUENCE)
+    bases["data.seq_len"] = "assumed"
+    return run.data.model_copy(update={"seq_len": int(SEQUENCE.value)})
+
+
+def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
+    """The cluster, and its GPUs: stated, or as many as the layout's degrees multiply to."""
+    hardware, layout = run.hardware, run.layout
+    gpus = hardware.gpus
+    if gpus is None and layout is not None and layout.data is not None:
+        gpus = np.multiply(layout.model_parallel, layout.data)
+    if hardware.accelerator is None:
+        return None, gpus
+    return cluster(
+        hardware.accelerator, hardware.node, 1 if gpus is None else gpus, internode_bandwidth=hardware.internode_bandwidth
+    ), gpus
+
+
+def _data_degree(layout: Layout, gpus: Array) -> Array:
+    """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the GPUs there are."""
+    ranks = layout.model_parallel
+    degree = np.divide(gpus, ranks)
+    if np.ndim(degree) == 0:
+        stated = layout.data
+        product = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context}"
+        if stated is not None and np.ndim(stated) == 0 and stated != degree:
+            raise EstimateError(
+                f"{product} x data {stated} = {ranks * stated} ranks, on {gpus} GPUs.",
+                "Leave out layout.data to have it solved from the GPUs.",
+                "layout",
+            )
+        if degree != np.floor(degree):
+            raise EstimateError(f"{product} = {ranks} does not divide {gpus} GPUs.", "", "layout")
+    return degree if layout.data is None else layout.data
+
+
+def _software(run: Run, notes: list[Assumption]) -> Software:
+    """The stack, or the usual one for the layout."""
+    if run.software is not None:
+        return load_software(run.software)
+    layout = run.layout
+    if layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
+        name, reason = "fsdp-compile", "fully sharded data parallelism without a stack named: PyTorch FSDP"
+    else:
+        name, reason = "megatron-core", "no stack is named: the one most large runs use"
+    notes.append(Assumption("software", name, "", reason))
+    return load_software(name)
+
+
+def _precision(run: Run, notes: list[Assumption]) -> Precision:
+    """Number formats; bf16 products over fp32 master weights where the run does not say."""
+    if "dtype" not in run.training.model_fields_set:
+        notes.append(Assumption("training.dtype", run.training.dtype, "", "no number format is stated: what nearly all runs since 2022 use"))
+    return run.training.precision
+
+
+def _global_batch(
+    run: Run, tokens: Array | None, layout: Layout | None, notes: list[Assumption], bases: dict[str, str]
+) -> Array | None:
+    """Samples per step: stated, or 4M tokens rounded to whole micro-batches on every rank."""
+    stated = run.training.global_batch
+    if stated is not None or tokens is None or layout is None or layout.data is None:
+        return stated
+    share = np.multiply(layout.data, layout.microbatch)
+    batch = share * np.maximum(1, np.round(BATCH_TOKENS / tokens / share))
+    shown = float(batch) if np.ndim(batch) == 0 else "per layout"
+    notes.append(Assumption(
+        "training.global_batch", shown, "", "no batch is stated: about 4M tokens, in whole micro-batches",
+        "Llama 2, arXiv:2307.09288, section 2.2",
+    ))  # fmt: skip
+    bases["training.global_batch"] = "assumed"
+    return batch

@@ -1,0 +1,60 @@
+"""The results every command speaks of, by name: value (a float or an array), unit, and how it came about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpuhours.evaluate import HOUR, Outcome
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One result of an outcome; ``value`` is None where it is not determined."""
+
+    value: Any
+    unit: str
+    basis: str = ""
+    equation: str = ""
+    inputs: tuple[str, ...] = ()
+
+
+def results(outcome: Outcome) -> dict[str, Quantity]:
+    """Every result, in the order of the screen."""
+    model, held, charge = outcome.resolved.model, outcome.memory, outcome.bill
+
+    def total(name: str, unit: str, scale: float = 1.0) -> Quantity:
+        solved = outcome.totals.values.get(name)
+        if solved is None:
+            return Quantity(None, unit)
+        value = solved.value if scale == 1.0 else solved.value * scale
+        return Quantity(value, unit, solved.basis, solved.equation, solved.inputs)
+
+    return {
+        "parameters": Quantity(
+            None if model is None else model.parameters, "parameter", "solved", "every weight of the model"
+        ),
+        "trainable_parameters": Quantity(
+            None if model is None else model.trainable_parameters, "parameter", "solved", "the weights training changes"
+        ),
+        "tokens": total("tokens", "token"),
+        "samples": total("samples", "sample"),
+        "epochs": total("epochs", "epoch"),
+        "steps": total("steps", "step"),
+        "model_flops_per_step": total("model_flops_per_step", "FLOP"),
+        "hardware_flops_per_step": total("hardware_flops_per_step", "FLOP"),
+        "model_flops": total("model_flops", "FLOP"),
+        "step_time": total("step_time", "s"),
+        "tokens_per_second_per_gpu": total("tokens_per_second_per_gpu", "token/s"),
+        "mfu": total("mfu", ""),
+        "hfu": total("hfu", ""),
+        "memory_per_gpu": Quantity(None if held is None else held.total, "byte", "predicted"),
+        "fits": Quantity(None if held is None else held.fits, "", "predicted"),
+        "gpus": total("gpus", "GPU"),
+        "wall_clock": total("wall_clock", "s"),
+        "gpu_hours": total("gpu_time", "GPU*hour", 1 / HOUR),
+        "goodput": total("goodput", ""),
+        "cost": Quantity(charge.cost, "USD", "solved", "GPU-hours x price", ("gpu_time",)),
+        "energy": Quantity(charge.energy, "J", "solved", "GPU-hours x power x PUE", ("gpu_time",)),
+        "carbon": Quantity(charge.carbon, "gCO2e", "solved", "energy x grid intensity", ("gpu_time",)),
+    }

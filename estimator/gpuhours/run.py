@@ -1,0 +1,169 @@
+"""A training run as its user describes it: ``run.yaml``, validated, in SI floats.
+
+The same frozen object serves one run and a sweep: ``run.replaced("layout.tensor", np.array([1, 2, 4]))``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.architecture.block import ModelSpec
+from gpuhours.cost import CostInputs
+from gpuhours.data import Data
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.layout import Array, Layout
+from gpuhours.precision import Precision
+from gpuhours.sources import Key, Source, read_yaml, validated
+from gpuhours.units import Bandwidth, Count, Fraction, Seconds, measured_in
+
+
+class Block(BaseModel):
+    """One mapping of ``run.yaml``: frozen, and no key that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Training(Block):
+    """One optimiser step, and how numbers are kept."""
+
+    global_batch: Count | None = None
+    """Samples (sequences, clips) per optimiser step."""
+    dtype: str = "bf16"
+    state: str = "mixed"
+    """What is kept per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
+    convention: str = "causal"
+    """How attention is counted in model FLOPs: causal, palm or 6nd."""
+
+    @property
+    def precision(self) -> Precision:
+        """The number formats of this run."""
+        return Precision(self.dtype, self.state)
+
+
+class Hardware(Block):
+    """The machine."""
+
+    accelerator: str | None = None
+    node: str | None = None
+    gpus: Count | None = None
+    internode_bandwidth: Bandwidth | None = None
+    """Per GPU and direction; the node's network cards when not given."""
+
+
+class Known(Block):
+    """Results that are known already; the rest is solved from them."""
+
+    mfu: Annotated[float, measured_in("", most=1.0)] | None = None
+    gpu_hours: Annotated[float, measured_in("GPU*hour")] | None = None
+    wall_clock: Seconds | None = None
+    days: Annotated[float, measured_in("day")] | None = None
+    step_time: Seconds | None = None
+    goodput: Fraction | None = None
+
+
+class Supplied(Block):
+    """Something the text leaves open: the value put at a key, its range, and why."""
+
+    value: Any
+    low: Any = None
+    high: Any = None
+    """10th and 90th percentile; the range goes through to every result."""
+    reason: str
+    source: str = ""
+
+
+class Run(Block):
+    """Everything an estimate starts from."""
+
+    name: str = "run"
+    model: ModelSpec | None = None
+    data: Data = Data()
+    training: Training = Training()
+    hardware: Hardware = Hardware()
+    layout: Layout | None = None
+    software: str | None = None
+    known: Known = Known()
+    cost: CostInputs = CostInputs()
+    assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
+
+    def replaced(self, key: str, value: Array) -> Run:
+        """The same run with one key set, to an array for a sweep; nothing is validated."""
+        replaced: Run = _with(self, key.split("."), value, key)
+        return replaced
+
+    def value(self, key: str) -> Any:
+        """What stands at ``key``: ``run.value("data.frames")``."""
+        found: Any = self
+        for part in key.split("."):
+            found = getattr(found, part, None)
+        return found
+
+
+def _with(block: BaseModel, parts: Sequence[str], value: Array, key: str) -> Any:
+    """A copy of a nested block with the value at ``parts`` exchanged."""
+    name = parts[0]
+    if name not in type(block).model_fields:
+        raise EstimateError(f"No key {key!r}.", nearest(name, type(block).model_fields), key)
+    if len(parts) > 1:
+        inner = getattr(block, name)
+        if not isinstance(inner, BaseModel):
+            raise EstimateError(f"The run has no {name!r} block to set {key!r} in.", "Write it in the run file first.", key)
+        value = _with(inner, parts[1:], value, key)
+    return block.model_copy(update={name: value})
+
+
+def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
+    """Read ``run.yaml``; ``settings`` (key -> value) are set over what the file says."""
+    return from_source(read_yaml(path), settings)
+
+
+def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:
+    """A run from plain values, as YAML would hold them."""
+    return from_source(Source(name, dict(data)), settings)
+
+
+def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:
+    """A run from a file's contents: settings first, then the assumptions put where they belong, then validated."""
+    if not isinstance(source.data, Mapping):
+        raise EstimateError("A run file is a mapping of keys to values.", "See `gpuhours schema run`.", source.name)
+    data = copy.deepcopy(dict(source.data))
+    for key, value in (settings or {}).items():
+        put(data, key, value)
+    for key, assumption in (data.get("assumptions") or {}).items():
+        if isinstance(assumption, Mapping) and "value" in assumption:
+            put(data, str(key), assumption["value"])
+    return validated(Run, Source(source.name, data, source.places))
+
+
+def put(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``hardware.gpus`` in nested mappings, making those that are missing."""
+    *parents, last = key.split(".")
+    here = data
+    for part in parents:
+        below = here.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise EstimateError(f"{part!r} holds {below!r}, so {key!r} cannot be set in it.", "", key)
+        here = below
+    here[last] = value
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """``KEY=VALUE`` from the command line; the value is read as YAML reads it."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        return key.strip(), value
+
+
+def key_of(path: str) -> Key:
+    """``data.frames`` -> ("data", "frames")."""
+    return tuple(path.split("."))
