@@ -15,6 +15,7 @@ app = typer.Typer(
     help="What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # plain help: rich would double the time it takes to appear
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -35,4 +36,4 @@ def main() -> None:
         raise SystemExit(0) from None
 
 
-from gpuhours_cli import estimate, reproduce  # noqa: E402, F401  each module registers its command
+from gpuhours_cli import estimate, hardware, reproduce  # noqa: E402, F401  each module registers its command

@@ -53,7 +53,7 @@ def estimate(
     quiet: Quiet = False,
 ) -> None:
     """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
-    from gpuhours.estimate import estimate as work_out
+    from gpuhours.estimating import estimate as work_out
     from gpuhours_cli.render.estimate import answer, explanation, screen
 
     given = {

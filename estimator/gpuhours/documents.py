@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gpuhours.assumption import Assumption
 from gpuhours.claims.precision import Spread, spread
 from gpuhours.errors import Contradiction, EstimateError, nearest
-from gpuhours.estimate import Estimate, estimate
+from gpuhours.estimating import Estimate, estimate
 from gpuhours.run import Run, from_source, put
 from gpuhours.sources import Source, read_yaml, validated
 from gpuhours.units import parse

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.errors import EstimateError, nearest
-from gpuhours.estimate import Estimate, Result
+from gpuhours.estimating import Estimate, Result
 from gpuhours.layout import Recompute, Sharding, word
 from gpuhours_cli.render import numbers
 
