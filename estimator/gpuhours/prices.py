@@ -66,6 +66,11 @@ class PriceRow(BaseModel):
             (" ".join(part for part in (self.provider, self.offering) if part), self.terms, self.as_of)
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON, USD per GPU-hour."""
+        price = {"value": self.price * SECONDS_PER_HOUR, "unit": "USD/(GPU*hour)"}
+        return self.model_dump(exclude={"price"}) | price
+
 
 class PriceList(RootModel[tuple[PriceRow, ...]]):
     """One file of ``hardware_specs/prices``: the offers for the accelerator of that name."""
@@ -82,14 +87,9 @@ class Price:
     """USD per GPU and second: the cheapest and dearest of the rows it was chosen among."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as JSON, USD per GPU-hour."""
-        unit = "USD/(GPU*hour)"
-        return {
-            "value": self.row.price * SECONDS_PER_HOUR, "low": self.low * SECONDS_PER_HOUR,
-            "high": self.high * SECONDS_PER_HOUR, "unit": unit, "provider": self.row.provider,
-            "offering": self.row.offering, "region": self.row.region, "terms": self.row.terms,
-            "as_of": self.row.as_of, "source": self.row.source, "reason": self.reason,
-        }  # fmt: skip
+        """The row, its range and the reason as JSON."""
+        spread = {"low": self.low * SECONDS_PER_HOUR, "high": self.high * SECONDS_PER_HOUR}
+        return {**self.row.to_dict(), **spread, "reason": self.reason}
 
 
 def price_rows(accelerator: str) -> tuple[PriceRow, ...]:

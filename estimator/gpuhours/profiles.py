@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from gpuhours.errors import EstimateError
 
@@ -31,13 +31,14 @@ class Unknown:
 def profile_folders() -> list[Path]:
     """Where profiles are looked for: the user's folders first, so that they may replace ours."""
     own = [Path(entry).expanduser() for entry in os.environ.get(PROFILES, "").split(os.pathsep) if entry]
-    missing = next((folder for folder in own if not folder.is_dir()), None)
-    if missing is not None:
-        raise EstimateError(
-            "is not a folder.",
-            "It holds accelerators/, nodes/, prices/ and grids/.",
-            f"${PROFILES} = {missing}",
-        )
+    for folder in own:
+        if not any((folder / kind).is_dir() for kind in get_args(Kind)):
+            problem = (
+                "holds none of accelerators/, nodes/, prices/ and grids/."
+                if folder.is_dir()
+                else "is not a folder."
+            )
+            raise EstimateError(problem, "It is laid out as hardware_specs is.", f"${PROFILES} = {folder}")
     return [*own, Path(str(files("hardware_specs")))]
 
 
@@ -52,9 +53,9 @@ def profile_paths(kind: Kind) -> dict[str, Path]:
 
 def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
     """The file of a name, or the path itself where ``name`` ends in ``.yaml``."""
-    if name.endswith((".yaml", ".yml")):
+    if is_path(name):
         return (beside.parent if beside else Path()) / Path(name).expanduser()
-    plain = _plain(name[:LONGEST_NAME])
+    plain = plain_name(name)
     for folder in profile_folders():
         path = folder / kind / f"{plain}.yaml"
         if plain == Path(plain).name and path.is_file():
@@ -66,8 +67,14 @@ def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
     )
 
 
-def _plain(name: str) -> str:
-    return name.strip().lower().replace("_", "-").replace(" ", "-")
+def is_path(name: str) -> bool:
+    """Whether a name is a file of the user's own."""
+    return name.endswith((".yaml", ".yml"))
+
+
+def plain_name(name: str) -> str:
+    """``H100_SXM 80GB`` -> ``h100-sxm-80gb``."""
+    return name[:LONGEST_NAME].strip().lower().replace("_", "-").replace(" ", "-")
 
 
 def suggestion(name: str, known: list[str]) -> str:

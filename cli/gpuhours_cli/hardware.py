@@ -1,0 +1,43 @@
+"""``gpuhours hardware``: the profiles there are, and every figure of one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.app import app
+from gpuhours_cli.output import Json, Quiet, emit
+
+hardware = typer.Typer(
+    help="Accelerators and nodes: every figure with its unit, source and note.",
+    no_args_is_help=True,
+    epilog="Example: gpuhours hardware show h100-sxm-80gb",
+)
+app.add_typer(hardware, name="hardware")
+
+
+@hardware.command("list", epilog="Example: gpuhours hardware list --json")
+def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
+    """All accelerators and nodes that can be named, those of $GPUHOURS_PROFILES too."""
+    from gpuhours.catalogue import catalogue
+    from gpuhours_cli.render.hardware import list_screen, names
+
+    found = catalogue()
+    emit(found, lambda: list_screen(found), as_json=as_json, answer=(lambda: names(found)) if quiet else None)
+
+
+@hardware.command(epilog="Example: gpuhours hardware show dgx-h100")
+def show(
+    name: Annotated[str, typer.Argument(help="An accelerator, a node, or a YAML file of your own.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Every figure of one profile, with its source and what must be known to read it."""
+    from gpuhours.catalogue import sheet
+    from gpuhours_cli.render.hardware import figures, show_screen
+
+    found = sheet(name)
+    emit(
+        found, lambda: show_screen(found), as_json=as_json, answer=(lambda: figures(found)) if quiet else None
+    )

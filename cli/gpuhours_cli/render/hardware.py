@@ -1,0 +1,122 @@
+"""The screens of ``gpuhours hardware``: a table of all profiles, and the data sheet of one."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.catalogue import Catalogue, Sheet
+from gpuhours.hardware import Accelerator, Figure, Node
+from gpuhours.prices import SECONDS_PER_HOUR
+from gpuhours.profiles import Unknown
+from gpuhours_cli.render.numbers import SI, digits
+
+DASH = "–"
+SCALES: dict[str, tuple[tuple[float, str], ...]] = {
+    "": (),
+    "B": ((2**30, "Gi"), (2**20, "Mi")),
+    "FLOP/s": ((1e12, "T"),),
+}
+"""Where the unit's usual prefix is not the largest that fits: a peak stays in TFLOP/s, memory in GiB."""
+
+
+def list_screen(found: Catalogue) -> RenderableType:
+    """Accelerators, then nodes."""
+    return Group(
+        Text("Accelerators: dense peak, one direction", style="bold"),
+        _accelerators(found.accelerators),
+        Text(),
+        Text("Nodes: rates per GPU, one direction", style="bold"),
+        _nodes(found.nodes),
+        Text(),
+        Text("`gpuhours hardware show NAME` prints each figure with its source."),
+    )
+
+
+def _table(*columns: str) -> Table:
+    """A plain table: names on the left, numbers on the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=True)
+    return table
+
+
+def _accelerators(accelerators: tuple[Accelerator, ...]) -> Table:
+    table = _table(
+        "name", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "memory\nGiB", "memory\nTB/s", "link\nGB/s", "power\nW"
+    )
+    for part in accelerators:
+        wide, narrow = part.peak.get("bf16", part.peak.get("fp16")), part.peak.get("fp8")
+        table.add_row(
+            part.name, _scaled(wide, 1e12), _scaled(narrow, 1e12), _scaled(part.memory, 2**30),
+            _scaled(part.memory_bandwidth, 1e12), _scaled(part.link_bandwidth, 1e9), _scaled(part.power, 1),
+        )  # fmt: skip
+    return table
+
+
+def _nodes(nodes: tuple[Node, ...]) -> Table:
+    table = _table("name", "GPUs", "linked", "link\nGB/s", "network\nGB/s", "power\nkW")
+    for node in nodes:
+        table.add_row(
+            node.name, str(node.gpus), str(node.link_domain), _scaled(node.link_bandwidth, 1e9),
+            _scaled(node.network_bandwidth, 1e9), _scaled(node.power, 1e3),
+        )  # fmt: skip
+    return table
+
+
+def _scaled(value: float | None, scale: float) -> str:
+    """Three digits, or a dash where nothing is known."""
+    return DASH if value is None else digits(value / scale)
+
+
+def names(found: Catalogue) -> str:
+    """One name a line."""
+    return "\n".join([*(part.name for part in found.accelerators), *(node.name for node in found.nodes)])
+
+
+def show_screen(found: Sheet) -> RenderableType:
+    """The title, each figure with its note, the price, and the sources by number."""
+    hardware, sources = found.hardware, dict[str, int]()
+    table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, figure in hardware.figures.items():
+        number = sources.setdefault(figure.source, len(sources) + 1)
+        table.add_row(key.replace("_", " ").replace(".", " "), amount(figure), f"[{number}]", figure.note)
+    price = [Text(_price(found)), Text()] if isinstance(hardware, Accelerator) else []
+    cited = [Text(f"[{number}] {source}") for source, number in sources.items()]
+    return Group(
+        Text(hardware.title, style="bold"), Text(_about(hardware)), Text(), table, Text(), *price, *cited
+    )
+
+
+def _about(hardware: Accelerator | Node) -> str:
+    """One line: what it is, and where its profile lies."""
+    if isinstance(hardware, Accelerator):
+        return f"{hardware.vendor}, {hardware.generation}; usual node {hardware.node}; {hardware.path}"
+    holds = ", ".join(hardware.accelerators) or "any accelerator"
+    sharp = "; adds up all-reduces in its switch" if hardware.sharp else ""
+    return f"holds {holds}{sharp}; {hardware.path}"
+
+
+def _price(found: Sheet) -> str:
+    """What an estimate would charge when no price is given."""
+    if isinstance(found.price, Unknown):
+        return f"price: {found.price.reason}"
+    row = found.price.row
+    return f"price: {row.price * SECONDS_PER_HOUR:.2f} USD/GPU-hour, {row.name}; {found.price.reason}"
+
+
+def figures(found: Sheet) -> str:
+    """One figure a line, for ``--quiet``."""
+    return "\n".join(f"{key}: {amount(figure)}" for key, figure in found.hardware.figures.items())
+
+
+def amount(figure: Figure) -> str:
+    """``989 TFLOP/s``, ``79.1 GiB``, ``132``: memory in the binary units that drivers print."""
+    value, unit = figure.value, figure.unit.replace("byte", "B")
+    scales = SCALES.get(unit, SI)
+    scale, prefix = next(((scale, prefix) for scale, prefix in scales if abs(value) >= scale), (1.0, ""))
+    return f"{value / scale:.6g} {prefix}{unit}".strip()
