@@ -21,12 +21,15 @@ from gpuhours.flops import (
 )
 from gpuhours.layout import Recompute
 
-# mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: throughput, MFU and HFU as printed; shapes
-# from scripts/train/yamls/pretrain of the same commit. bf16 peaks are 989.4 and 312 TFLOP/s, the FP8 one is double.
+# mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: throughput, MFU and HFU as
+# printed; shapes
+# from scripts/train/yamls/pretrain of the same commit. bf16 peaks are 989.4 and 312 TFLOP/s, the FP8 one
+# is double.
 TABLE = (Path(__file__).parent / "llm_foundry.csv").read_text(encoding="utf-8")
 FOUNDRY = list(csv.DictReader(TABLE.splitlines()))
 PEAKS = {"h100-sxm-80gb": 989.4e12, "a100-sxm-80gb": 312e12, "a100-sxm-40gb": 312e12}
-GPT = {"gated": False, "norm": "layer", "attention_bias": "all", "mlp_bias": True, "positions": "learned", "tied": True}
+BIASED = {"norm": "layer", "attention_bias": "all", "mlp_bias": True}
+GPT = {**BIASED, "gated": False, "positions": "learned", "tied": True}
 MPT = Decoder(layers=1, hidden=64, heads=1, vocab=50368, **GPT)
 LLAMA = Decoder(layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=128256)
 
@@ -73,7 +76,8 @@ def test_gpt3_training_compute() -> None:
 
 
 def test_longvila_attention_at_256_frames() -> None:
-    # LongVILA table 10 (arXiv:2408.10188): 256.40 and 109.89 tera multiply-adds of causal attention, Qwen2-7B and
+    # LongVILA table 10 (arXiv:2408.10188): 256.40 and 109.89 tera multiply-adds of causal attention,
+    # Qwen2-7B and
     # 1.5B, at 256 frames of 196 tokens and about 372 of text
     length = 256 * 196 + 372
     for hidden, heads, expected in ((3584, 28, 256.40e12), (1536, 12, 109.89e12)):
@@ -86,7 +90,7 @@ def test_longvila_attention_at_256_frames() -> None:
     ("trainable", "products", "attention"), [("full", 3, 3), ("frozen", 1, 1), ("pass-through", 2, 3)]
 )
 def test_rules_of_partial_training(trainable: str, products: int, attention: int) -> None:
-    """6, 2 and 4 FLOP per weight and token; attention has no weights: its backward pass is whole or absent."""
+    """6, 2 and 4 FLOP per weight and token; attention has no weights: its backward is whole or absent."""
     stack = LLAMA.model(4096).stacks[0]
     part = part_flops(replace(stack, trainable=Trainable(trainable)))
     assert part.training == products * part.products + attention * part.attention

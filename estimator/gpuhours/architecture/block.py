@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
 from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.standard import StandardShape
+from gpuhours.architecture.video_language import VideoLanguage
+from gpuhours.architecture.vision import StandardVision, VisionEncoder
 
 
 def kind(value: Any) -> str:
@@ -23,7 +25,11 @@ def kind(value: Any) -> str:
 
 
 ModelSpec: TypeAlias = Annotated[
-    Annotated[Decoder, Tag("[decoder]")] | Annotated[StandardShape, Tag("[standard]")],
+    Annotated[Decoder, Tag("[decoder]")]
+    | Annotated[StandardShape, Tag("[standard]")]
+    | Annotated[VisionEncoder, Tag("[vision]")]
+    | Annotated[StandardVision, Tag("[standard-vision]")]
+    | Annotated[VideoLanguage, Tag("[video-language]")],
     Discriminator(kind),
     BeforeValidator(fields),
 ]

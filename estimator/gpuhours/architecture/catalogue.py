@@ -48,7 +48,9 @@ def named(name: str) -> NamedModel:
     if plain != Path(plain).name or not path.is_file():
         known = names()
         hint = nearest(plain, known)
-        raise EstimateError(f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model")
+        raise EstimateError(
+            f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model"
+        )
     content = read_yaml(path).data
     count = content.get("parameters") or {}
     return NamedModel(

@@ -39,7 +39,7 @@ def read_config(path: Path) -> Fields:
     kind = config["model_type"]
     if kind not in READERS:
         hint = nearest(kind, READERS)
-        listed = f"These are read: {', '.join(sorted(READERS))}. Others can be written out as layers, hidden, heads ..."
+        listed = f"These are read: {', '.join(sorted(READERS))}. Write others out: layers, hidden, heads ..."
         raise EstimateError(f"model_type {kind!r} is not read.", f"{hint} {listed}".strip(), str(path))
     try:
         read = READERS[kind](config)
@@ -83,7 +83,7 @@ def _qwen3(config: Config) -> Fields:
 
 def _qwen_experts(config: Config) -> Fields:
     if config.get("mlp_only_layers"):
-        raise EstimateError("Layers listed in mlp_only_layers are not read.", "Write the shape out with first_dense.")
+        raise EstimateError("mlp_only_layers is not read.", "Write the shape out, with experts.first_dense.")
     return {
         "count": config["num_experts"],
         "top_k": config["num_experts_per_tok"],
@@ -165,14 +165,15 @@ def _gptj(config: Config) -> Fields:
 
 def _gpt_neox(config: Config) -> Fields:
     return {
-        **_llama(config), **BIASED, "gated": False, "parallel_residual": config.get("use_parallel_residual", True),
+        **_llama(config), **BIASED, "gated": False,
+        "parallel_residual": config.get("use_parallel_residual", True),
         "attention_bias": "all" if config.get("attention_bias", True) else "none",
     }  # fmt: skip
 
 
 def _opt(config: Config) -> Fields:
     if config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]:
-        raise EstimateError("A projected embedding (word_embed_proj_dim) is not modelled.", "OPT-350m alone has one.")
+        raise EstimateError("A projected embedding (word_embed_proj_dim, OPT-350m's) is not modelled.")
     return {
         "layers": config["num_hidden_layers"], "hidden": config["hidden_size"],
         "heads": config["num_attention_heads"], "ffn_hidden": config["ffn_dim"], "vocab": config["vocab_size"],
@@ -184,7 +185,8 @@ def _opt(config: Config) -> Fields:
 def _bloom(config: Config) -> Fields:
     hidden = config["hidden_size"] if "hidden_size" in config else config["n_embed"]
     return {
-        "layers": config["n_layer"], "hidden": hidden, "heads": config["n_head"], "vocab": config["vocab_size"],
+        "layers": config["n_layer"], "hidden": hidden, "heads": config["n_head"],
+        "vocab": config["vocab_size"],
         "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": True, "positions": "alibi",
         "embedding_norm": True,
     }  # fmt: skip
@@ -194,12 +196,13 @@ def _mpt(config: Config) -> Fields:
     attention = config.get("attn_config") or {}
     bare = config.get("no_bias", True)
     learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
+    table = {"positions": "learned", "max_positions": config["max_seq_len"]}
     return {
         "layers": config["n_layers"], "hidden": config["d_model"], "heads": config["n_heads"],
         "kv_heads": attention.get("kv_n_heads"), "vocab": config["vocab_size"], "gated": False, "tied": True,
         "ffn_hidden": int(config.get("expansion_ratio", 4) * config["d_model"]),
         **({"norm": "layer-no-bias"} if bare else BIASED),
-        **({"positions": "learned", "max_positions": config["max_seq_len"]} if learned else {"positions": "alibi"}),
+        **(table if learned else {"positions": "alibi"}),
     }  # fmt: skip
 
 

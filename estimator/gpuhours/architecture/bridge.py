@@ -1,0 +1,230 @@
+"""What stands between a vision encoder and a language model, and how many tokens it lets through.
+
+A projector keeps a token per patch (or per merged square of patches); a resampler answers fixed queries;
+cross-attention layers keep visual tokens out of the language model's stream altogether.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Discriminator, Tag
+
+from gpuhours.architecture import blocks
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.operators import Elementwise, Ends, Linear, Pointwise, Split, Stack, Trainable
+from gpuhours.architecture.spec import Spec, Training, treatment
+from gpuhours.architecture.vision import Clip, VisionEncoder
+from gpuhours.data import merged_patches, slices
+from gpuhours.layout import Array
+from gpuhours.units import Count
+
+Parts: TypeAlias = tuple[Stack | Ends, ...]
+
+
+class Bridge(Spec):
+    """What every bridge answers."""
+
+    trainable: Training = "full"
+
+    def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
+        """Tokens that leave the bridge for one sample."""
+        raise NotImplementedError
+
+    def parts(
+        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
+    ) -> Parts:
+        """The bridge's computation; ``text`` is the language model's own tokens, ``upstream`` that vision
+        trains."""
+        raise NotImplementedError
+
+    def in_stream(self) -> bool:
+        """Visual tokens stand in the language model's sequence."""
+        return True
+
+    def treated(self, upstream: bool) -> Trainable:
+        """What training does to the bridge."""
+        return treatment(self.trainable, gradient_upstream=upstream)
+
+
+class Projector(Bridge):
+    """One product (``linear``, LLaVA) or two with a GELU between (``mlp``, LLaVA-1.5), after merging patches.
+
+    ``downsample`` stacks the channels of n x n neighbours (VILA, InternVL): 4 tokens become one of four
+    times the width.
+    ``pool`` averages n x n neighbours after the product. ``norm``: LayerNorm in front, as VILA has.
+    """
+
+    kind: Literal["linear", "mlp"] = "mlp"
+    downsample: Count = 1
+    pool: Count = 1
+    norm: bool = False
+
+    def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
+        """Frames x ceil(rows / n) x ceil(columns / n)."""
+        merged = merged_patches(clip.height, clip.width, vision.patch, self.downsample * self.pool)
+        return slices(clip.frames, vision.tubelet) * merged
+
+    def parts(
+        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
+    ) -> Parts:
+        """[n^2 h_v, h] and, for an MLP, [h, h] per merged token."""
+        times = slices(clip.frames, vision.tubelet)
+        tokens = times * merged_patches(clip.height, clip.width, vision.patch, self.downsample)
+        inputs = self.downsample**2 * vision.hidden
+        products = [Linear("projector", inputs, language.hidden, Split.WHOLE, bias=True)]
+        if self.kind == "mlp":
+            products.append(Linear("projector 2", language.hidden, language.hidden, Split.WHOLE, bias=True))
+        norm = blocks.norm_parameters("layer", inputs) if self.norm else 0
+        kind = self.treated(upstream)
+        return (Ends("projector", tuple(products), norm, tokens, first=True, trainable=kind),)
+
+
+class Resampler(Bridge):
+    """Fixed learnable queries that look at the frames: Flamingo's perceiver resampler (``resampler``) or
+    BLIP-2's
+    ``q-former``, whose queries also see each other and look at the frames every second layer.
+
+    Defaults by kind: resampler 6 layers of the encoder's width, heads of 64 (Alayrac et al. 2022, table 2);
+    q-former 12 layers of 768, 12 heads (Li et al. 2023, section 3.1).
+    """
+
+    kind: Literal["resampler", "q-former"] = "resampler"
+    queries: Count
+    per: Literal["frame", "clip"] = "clip"
+    """Queries for every frame, or for all of a clip's together."""
+    layers: Count | None = None
+    hidden: Count | None = None
+    heads: Count | None = None
+    project: bool = True
+    """A product to the language model's width behind it."""
+
+    @property
+    def depth(self) -> Array:
+        """``layers``, or the kind's."""
+        return self.layers if self.layers is not None else 6 if self.kind == "resampler" else 12
+
+    def width(self, vision: VisionEncoder) -> Array:
+        """``hidden``, or the kind's."""
+        return self.hidden if self.hidden is not None else vision.hidden if self.kind == "resampler" else 768
+
+    def pictures(self, clip: Clip, vision: VisionEncoder) -> Array:
+        """How often the queries are asked for one sample."""
+        return slices(clip.frames, vision.tubelet) if self.per == "frame" else 1
+
+    def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
+        """Queries, for each frame or once."""
+        return self.queries * self.pictures(clip, vision)
+
+    def parts(
+        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
+    ) -> Parts:
+        """Layers over the queries, keys and values over the patches, and the projection."""
+        kind, hidden = self.treated(upstream), self.width(vision)
+        tokens, seen = self.visual_tokens(clip, vision), vision.patches_per_sample(clip)
+        queries = Ends("queries", (), self.queries * hidden, tokens, first=True, trainable=kind)
+        stacks = self._stacks(tokens, seen, self.pictures(clip, vision), hidden, vision.hidden, kind)
+        if not self.project:
+            return (queries, *stacks)
+        product = Linear("projector", hidden, language.hidden, Split.WHOLE, bias=True)
+        return (queries, *stacks, Ends("projector", (product,), 0, tokens, first=True, trainable=kind))
+
+    def _stacks(
+        self, tokens: Array, seen: Array, pictures: Array, hidden: Array, source: Array, kind: Trainable
+    ) -> tuple[Stack, ...]:
+        head_dim = 64
+        heads = hidden // head_dim if self.heads is None else self.heads
+        former = self.kind == "q-former"
+        keys = seen / pictures + (0 if former else self.queries)
+        looks = blocks.cross_attention(hidden, heads, hidden // heads, keys, bias=former)
+        mixer = blocks.feed_forward(hidden, 4 * hidden, gated=False, bias=former)
+        sees = blocks.self_attention(
+            hidden, heads, heads, hidden // heads, causal=False, qkv_bias=True, output_bias=True
+        )
+        count = 3 if former else 2
+        glue = blocks.glue(hidden, "layer", norms=count, residuals=count, dropout=False)
+        both = blocks.block(hidden, *((sees, looks) if former else (looks,)), mixer, glue)
+        asked = blocks.block(hidden, blocks.cross_keys(source, heads, hidden // heads, bias=former))
+        looking = self.depth // 2 if former else self.depth
+        read = seen + (0 if former else tokens)
+        found = [
+            Stack("resampler keys and values", asked, looking, read, None, kind),
+            Stack("resampler layers", both, looking, tokens, tokens / pictures, kind),
+        ]
+        if former:
+            plain = blocks.glue(hidden, "layer", norms=2, residuals=2, dropout=False)
+            rest = blocks.block(hidden, sees, mixer, plain)
+            found.append(
+                Stack("q-former layers", rest, self.depth - looking, tokens, tokens / pictures, kind)
+            )
+        return tuple(found)
+
+
+class CrossAttention(Bridge):
+    """Layers added to the language model that look at the visual tokens (Flamingo; Llama 3.2 Vision).
+
+    One gated layer after ``every`` layers: cross-attention and, with ``feed_forward``, a feed-forward
+    layer as the language model's. With ``resampler`` they look at its queries, else at every patch,
+    projected to the model's width.
+    """
+
+    kind: Literal["cross-attention"] = "cross-attention"
+    every: Count = 4
+    feed_forward: bool = True
+    resampler: Resampler | None = None
+
+    def in_stream(self) -> bool:
+        """The visual tokens are looked at; the sequence is text alone."""
+        return False
+
+    def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
+        """Keys that every added layer sees."""
+        return (
+            vision.patches_per_sample(clip)
+            if self.resampler is None
+            else self.resampler.visual_tokens(clip, vision)
+        )
+
+    def parts(
+        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
+    ) -> Parts:
+        """Resampler or projection, keys and values of each added layer, and the layers over the text."""
+        source = Projector() if self.resampler is None else self.resampler
+        before = source.model_copy(update={"trainable": self.trainable})
+        front = before.parts(clip, vision, language, text, upstream=upstream)
+        keys, kind = self.visual_tokens(clip, vision), self.treated(True)
+        return (*front, *self.layers(language, text, keys, kind))
+
+    def layers(self, language: Decoder, text: Array, keys: Array, kind: Trainable) -> tuple[Stack, Stack]:
+        """Keys and values, made once per added layer and visual token; the layers themselves, per text
+        token."""
+        h, d, kv = language.hidden, language.head_width, language.key_heads
+        count = language.layers // self.every
+        looks = blocks.cross_attention(h, language.heads, d, keys, key_heads=kv)
+        mixer = blocks.feed_forward(h, language.ffn_width, gated=language.gated, bias=False)
+        steps = 2 if self.feed_forward else 1
+        glue = blocks.glue(h, language.norm, norms=steps, residuals=steps, dropout=False)
+        gates = blocks.Piece(
+            elementwise=(Elementwise(Pointwise.RESIDUAL, 0, sharded=False, parameters=steps),)
+        )
+        layer = blocks.block(h, looks, *((mixer,) if self.feed_forward else ()), glue, gates)
+        asked = blocks.block(h, blocks.cross_keys(h, kv, d))
+        return (
+            Stack("cross-attention keys and values", asked, count, keys, None, kind),
+            Stack("cross-attention layers", layer, count, text, None, kind),
+        )
+
+
+def kind(value: object) -> str:
+    """``kind`` of a bridge block, as the tag of its type."""
+    named = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    types = {"resampler": "[resampler]", "q-former": "[resampler]", "cross-attention": "[cross-attention]"}
+    return types.get(str(named), "[projector]")
+
+
+AnyBridge: TypeAlias = Annotated[
+    Annotated[Projector, Tag("[projector]")]
+    | Annotated[Resampler, Tag("[resampler]")]
+    | Annotated[CrossAttention, Tag("[cross-attention]")],
+    Discriminator(kind),
+]

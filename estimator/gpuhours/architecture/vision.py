@@ -1,0 +1,255 @@
+"""Vision transformers over images and frames: patches in, features out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from gpuhours.architecture import blocks, standard
+from gpuhours.architecture.operators import (
+    Block,
+    Elementwise,
+    Ends,
+    Linear,
+    Model,
+    Pointwise,
+    Split,
+    Stack,
+    Trainable,
+)
+from gpuhours.architecture.spec import Spec, Training, treatment
+from gpuhours.assumption import Assumption
+from gpuhours.data import Data, patches, slices
+from gpuhours.layout import Array
+from gpuhours.units import Count, measured_in, whole
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The frames of one sample, in pixels."""
+
+    frames: Array
+    height: Array
+    width: Array
+
+
+class VisionEncoder(Spec):
+    """A vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929).
+
+    Defaults are CLIP's: class token, learned positions, biases. It sees each frame on its own unless
+    ``attends`` says otherwise.
+    """
+
+    kind: Literal["vision"] = "vision"
+    layers: Count
+    hidden: Count
+    heads: Count
+    head_dim: Count | None = None
+    ffn_hidden: Count | None = None
+    """4 x hidden when not given."""
+    gated: bool = False
+    patch: Count
+    tubelet: Count = 1
+    """Frames that share a patch."""
+    image_size: Count = 224
+    """Pixels on a side that the position table was made for."""
+    channels: Count = 3
+    class_token: bool = True
+    registers: Annotated[int, whole(least=0)] = 0
+    positions: Literal["learned", "fixed", "rotary"] = "learned"
+    patch_bias: bool = False
+    pre_norm: bool = True
+    """A norm between the embeddings and the first layer, as CLIP has."""
+    final_norm: bool = True
+    norm: blocks.Norm = "layer"
+    attention_bias: Literal["none", "qkv", "all", "no-key"] = "all"
+    """``no-key``: all but the key's, as BEiT and VideoMAE have."""
+    mlp_bias: bool = True
+    qk_norm: Literal["none", "head", "width"] = "none"
+    layer_scale: bool = False
+    attends: Literal["frame", "clip", "divided"] = "frame"
+    """Which tokens see each other: a frame's, the clip's, or in turn a frame's and one place's over time."""
+    pooling: Literal["none", "attention"] = "none"
+    projection: Count | None = None
+    """Width that the pooled feature is projected to."""
+    classes: Count | None = None
+    trainable: Training = "full"
+
+    @model_validator(mode="after")
+    def _shape_fits_together(self) -> Self:
+        if self.head_dim is None and self.hidden % self.heads:
+            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads; give head_dim")
+        if self.patch > self.image_size:
+            raise ValueError(f"a patch of {self.patch} is larger than the image of {self.image_size}")
+        if self.trainable == "lora":
+            raise ValueError("adapters are for language models: full or frozen")
+        return self
+
+    @property
+    def shape(self) -> VisionEncoder:
+        """Itself: nothing about it is unknown."""
+        return self
+
+    @property
+    def ffn_width(self) -> Array:
+        """``ffn_hidden``, or 4 h (Dosovitskiy et al. 2021, table 1)."""
+        return 4 * self.hidden if self.ffn_hidden is None else self.ffn_hidden
+
+    @property
+    def extra_tokens(self) -> Array:
+        """Class token and registers beside the patches."""
+        return self.registers + (1 if self.class_token else 0)
+
+    def clip(self, data: Data) -> Clip:
+        """The sample's frames; at the encoder's own size where no resolution is given."""
+        return Clip(data.clip_frames(), *data.image(self.image_size))
+
+    def patches_per_slice(self, clip: Clip) -> Array:
+        """Patches of one position in time."""
+        return patches(clip.height, clip.width, self.patch)
+
+    def patches_per_sample(self, clip: Clip) -> Array:
+        """Patches, or tubelets, of the whole clip."""
+        return slices(clip.frames, self.tubelet) * self.patches_per_slice(clip)
+
+    def build(self, data: Data) -> Model:
+        """The encoder alone, as in supervised training."""
+        return Model(self.name or "vision encoder", self.parts(self.clip(data), pooled=True), self.hidden)
+
+    def tokens_per_sample(self, data: Data) -> Array:
+        """Patches of the clip."""
+        return self.patches_per_sample(self.clip(data))
+
+    def assumptions(self, data: Data) -> tuple[Assumption, ...]:
+        """The resolution, where the run does not say."""
+        if data.resolution is not None:
+            return ()
+        reason = f"no resolution is stated: what {self.name or 'the encoder'} was made for"
+        return (Assumption("data.resolution", self.image_size, "pixel", reason),)
+
+    def parts(self, clip: Clip, *, pooled: bool) -> tuple[Stack | Ends, ...]:
+        """Patch embedding, layers, and ``pooled``: what makes one feature of them."""
+        kind = treatment(self.trainable, gradient_upstream=False)
+        count, times = self.patches_per_slice(clip), slices(clip.frames, self.tubelet)
+        tokens = times * count
+        sequence = tokens if self.attends == "clip" else count
+        pictures = 1 if self.attends == "clip" else times
+        embedding = self.embedding(tokens, kind)
+        extra = self.extra_tokens
+        layers = self.stacks(tokens + pictures * extra, sequence + extra, times, kind)
+        return (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else ()))
+
+    def embedding(self, tokens: Array, kind: Trainable) -> Ends:
+        """Patches [channels p^2 tubelet, h], class token, registers, position table, first norm."""
+        pixels = self.channels * self.patch**2 * self.tubelet
+        product = Linear("patch embedding", pixels, self.hidden, Split.WHOLE, self.patch_bias)
+        places = patches(self.image_size, self.image_size, self.patch) + (1 if self.class_token else 0)
+        tables = self.extra_tokens * self.hidden + (
+            places * self.hidden if self.positions == "learned" else 0
+        )
+        if self.pre_norm:
+            tables = tables + blocks.norm_parameters(self.norm, self.hidden)
+        return Ends("patch embedding", (product,), tables, tokens, first=True, trainable=kind)
+
+    def stacks(self, tokens: Array, sequence: Array, times: Array, kind: Trainable) -> tuple[Stack, ...]:
+        """The layers; if divided, a second stack that looks along time (Bertasius et al. 2021)."""
+        layers = Stack("vision layers", self.block(), self.layers, tokens, sequence, kind)
+        if self.attends != "divided":
+            return (layers,)
+        glue = blocks.glue(self.hidden, self.norm, norms=1, residuals=1, dropout=False)
+        along = blocks.block(self.hidden, self._attention(), glue)
+        return (layers, Stack("attention along time", along, self.layers, tokens, times, kind))
+
+    def block(self) -> Block:
+        """One layer."""
+        mixer = blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias)
+        glue = blocks.glue(self.hidden, self.norm, norms=2, residuals=2, dropout=False)
+        scale = (Elementwise(Pointwise.BIAS, self.hidden, sharded=False, parameters=self.hidden),) * 2
+        scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
+        return blocks.block(self.hidden, self._attention(), mixer, glue, scaled)
+
+    def _attention(self) -> blocks.Piece:
+        width = self.hidden // self.heads if self.head_dim is None else self.head_dim
+        keyless = self.attention_bias == "no-key"
+        piece = blocks.self_attention(
+            self.hidden,
+            self.heads,
+            self.heads,
+            width,
+            causal=False,
+            qkv_bias=self.attention_bias in ("qkv", "all"),
+            output_bias=self.attention_bias in ("all", "no-key"),
+            rotary=self.positions == "rotary",
+            qk_norm=self.qk_norm,
+        )
+        if not keyless:
+            return piece
+        biased = 2 * self.heads * width
+        bias = Elementwise(Pointwise.BIAS, biased, sharded=True, parameters=biased)
+        return blocks.Piece(piece.linears, piece.attention, (*piece.elementwise, bias), piece.reductions)
+
+    def pooled(self, tokens: Array, pictures: Array, kind: Trainable) -> tuple[Ends, ...]:
+        """The final norm and what makes one vector of a picture: attention pooling, projection,
+        classifier."""
+        h = self.hidden
+        norm = blocks.norm_parameters(self.norm, h) if self.final_norm else 0
+        ends: list[Ends] = []
+        products: list[Linear] = []
+        if self.pooling == "attention":
+            key_value = Linear("pooling key-value", h, 2 * h, Split.WHOLE, bias=True)
+            ends.append(Ends("pooling keys", (key_value,), h, tokens, first=False, trainable=kind))
+            products += [
+                Linear("pooling query", h, h, Split.WHOLE, bias=True),
+                Linear("pooling output", h, h, Split.WHOLE, bias=True),
+                Linear("pooling up", h, self.ffn_width, Split.WHOLE, bias=True),
+                Linear("pooling down", self.ffn_width, h, Split.WHOLE, bias=True),
+            ]
+            norm = norm + blocks.norm_parameters(self.norm, h)
+        if self.projection is not None:
+            products.append(Linear("projection", h, self.projection, Split.WHOLE))
+        if self.classes is not None:
+            products.append(Linear("classifier", h, self.classes, Split.WHOLE, bias=True))
+        return (*ends, Ends("vision head", tuple(products), norm, pictures, first=False, trainable=kind))
+
+
+class StandardVision(Spec):
+    """A vision transformer of which only the size is known."""
+
+    kind: Literal["standard-vision"] = "standard-vision"
+    params: Annotated[float, measured_in("parameter")]
+    patch: Count = 14
+    image_size: Count = 224
+    attends: Literal["frame", "clip", "divided"] = "frame"
+    trainable: Training = "full"
+
+    @property
+    def shape(self) -> VisionEncoder:
+        """The encoder that stands in for the unknown one."""
+        shape = standard.plain(standard.encoder_shape(self.params))
+        fields = ("name", "patch", "image_size", "attends", "trainable")
+        return SMALLEST.model_copy(update={**shape, **{field: getattr(self, field) for field in fields}})
+
+    def build(self, data: Data) -> Model:
+        """The stand-in alone."""
+        return self.shape.build(data)
+
+    def tokens_per_sample(self, data: Data) -> Array:
+        """Patches of the clip."""
+        return self.shape.tokens_per_sample(data)
+
+    def assumptions(self, data: Data) -> tuple[Assumption, ...]:
+        """The shape, and what follows from it."""
+        shape = self.shape
+        told = (
+            f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, patch {shape.patch}"
+        )
+        told = "one shape per size" if np.ndim(self.params) else told
+        reason = "only the size is known: depth and width between public vision transformers"
+        source = "open_clip model configurations; ViT-22B, arXiv:2302.05442"
+        return (Assumption("model.vision", told, "", reason, source), *shape.assumptions(data))
+
+
+SMALLEST = VisionEncoder(layers=1, hidden=64, heads=1, patch=14)
