@@ -36,4 +36,4 @@ def main() -> None:
         raise SystemExit(0) from None
 
 
-from gpuhours_cli import estimate, hardware, reproduce  # noqa: E402, F401  each module registers its command
+from gpuhours_cli import estimate, hardware, reproduce, validate  # noqa: E402, F401  each module registers its command

@@ -127,8 +127,8 @@ def _layout(row: Row, software: Software, decoder: Decoder, gpus: int) -> Layout
         "sharding": _word(Sharding, row.word("sharding"), software.defaults.sharding),
         "shard_group": None if shard_group is None else int(shard_group),
         "recompute": _word(Recompute, row.word("recompute_kind"), software.defaults.recompute),
-        "schedule": schedule, "offload_activations": "offload" in (row.word("recompute") or ""),
-        "offload_optimizer": "offload" in (row.word("zero_stage") or ""),
+        "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
+        "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
         "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get(row.word("sequence_method") or "", "all-gather")]),
     }  # fmt: skip
     return Layout(**fields)
@@ -156,6 +156,10 @@ def _expert_tensor(row: Row, decoder: Decoder, tensor: int) -> int | None:
         return int(stated)
     found = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
     return int(found[1]) if found else None
+
+
+def _offloads(row: Row, what: str, told_in: str) -> bool:
+    return what in (row.word("offload") or "") or "offload" in (row.word(told_in) or "")
 
 
 def _sequence_parallel(row: Row, software: Software) -> bool:

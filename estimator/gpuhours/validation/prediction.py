@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpuhours.errors import EstimateError
 from gpuhours.hardware import Cluster, load_accelerator
 from gpuhours.layout import Array, Layout
-from gpuhours.step import Step, step
+from gpuhours.memory import memory
+from gpuhours.step import PARTS, step
 from gpuhours.validation.case import Case
 
 Key = tuple[Any, ...]
@@ -21,23 +24,35 @@ NUMBERS = frozenset({
 """Fields of an architecture that may become arrays."""
 
 
-def predict(cases: Sequence[Case]) -> list[tuple[float, dict[str, float]]]:
-    """Step time and its parts, case by case."""
+@dataclass(frozen=True)
+class Prediction:
+    """One case's step and memory; ``problem`` says why there is no step."""
+
+    time: float | None
+    parts: Mapping[str, float]
+    memory: float | None
+    """Bytes that tensors take on the fullest rank."""
+    fits: bool | None
+    problem: str | None = None
+
+
+def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction]:
+    """Step time and memory, case by case."""
     groups: dict[Key, list[int]] = defaultdict(list)
     for index, case in enumerate(cases):
         groups[_words(case)].append(index)
-    found: list[tuple[float, dict[str, float]]] = [(0.0, {})] * len(cases)
+    found: dict[int, Prediction] = {}
     for members in groups.values():
-        predicted = _together([cases[index] for index in members])
-        time = np.broadcast_to(predicted.time, len(members))
-        parts = {name: np.broadcast_to(seconds, len(members)) for name, seconds in predicted.parts.items()}
-        for place, index in enumerate(members):
-            found[index] = float(time[place]), {name: float(seconds[place]) for name, seconds in parts.items()}
-    return found
+        try:
+            together = _together([cases[index] for index in members], step_time)
+        except EstimateError as error:
+            together = [Prediction(None, {}, None, None, error.problem)] * len(members)
+        found.update(zip(members, together, strict=True))
+    return [found[index] for index in range(len(cases))]
 
 
-def _together(cases: Sequence[Case]) -> Step:
-    """One call of ``step`` for cases that share every word."""
+def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
+    """One call of ``step`` and ``memory`` for cases that share every word."""
     one = cases[0]
     decoder = one.decoder.model_copy(update=_stacked([_numbers(case.decoder) for case in cases]))
     if one.decoder.experts is not None:
@@ -50,7 +65,17 @@ def _together(cases: Sequence[Case]) -> Step:
     software = one.software.model_copy(update={"attention": {"default": one.kernel}})
     model = decoder.model(np.array([case.tokens for case in cases]))
     batch = np.array([case.global_batch for case in cases])
-    return step(model, batch, layout, machine, software, one.precision)
+    inputs = (model, batch, layout, machine, software, one.precision)
+    held = memory(*inputs)
+    columns = {"memory": held.allocated, "fits": held.fits}
+    if step_time:
+        predicted = step(*inputs)
+        columns |= {"time": predicted.time, **predicted.parts}
+    size = len(cases)
+    wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
+    parts = [{name: wide[name][place] for name in PARTS if name in wide} for place in range(size)]
+    times = wide.get("time", [None] * size)
+    return [Prediction(times[at], parts[at], wide["memory"][at], wide["fits"][at]) for at in range(size)]
 
 
 def _words(case: Case) -> Key:

@@ -13,7 +13,7 @@ from gpuhours.errors import EstimateError
 
 LARGEST_FILE = 200e6
 """Bytes of a table that is read."""
-NEEDED = ("id",)
+NEEDED = ("seq_len", "global_batch")
 """Columns without which a file is no table of runs."""
 
 

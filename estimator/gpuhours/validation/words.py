@@ -65,7 +65,7 @@ def accelerator_of(row: Row) -> tuple[str | None, str]:
 
 def software_of(row: Row) -> tuple[Software, str]:
     """The profile of the row's stack, refined by the framework's description, and a remark where it is not its own."""
-    stated, described = (row.word("software") or "").lower(), (row.word("framework") or "").lower()
+    stated, described = (row.word("software") or "").lower(), (row.word("framework") or row.word("method") or "").lower()
     found = next((profile for pattern, profile in FRAMEWORKS if re.search(pattern, described)), None)
     if stated in list_software():
         finer = {"megatron-2022": ("megatron-deepspeed", "nemo-2023"), "deepspeed": (), "jax": ()}
@@ -88,6 +88,10 @@ def node_of(row: Row, accelerator: str) -> Node:
     if stated and 1 <= int(stated[1]) <= 16 and node.link_domain <= 16 and int(stated[1]) != node.gpus:
         count = int(stated[1])
         node = replace(node, gpus=count, link_domain=count, nics=max(1, round(node.nics * count / node.gpus)))
-    if "no nvls" in text:
+    per_node = row.positive("gpus_per_node")
+    if per_node is not None and per_node != node.gpus:
+        count = int(per_node)
+        node = replace(node, gpus=count, link_domain=count, nics=max(1, round(node.nics * count / node.gpus)))
+    if "no nvls" in text or row.number("switch_reduction") == 0:
         node = replace(node, sharp=False)
     return node

@@ -1,0 +1,104 @@
+"""The validation as a screen: errors by kind, a parity plot, the ten worst rows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.validation.report import Judged, Validation
+
+WIDTH, HEIGHT = 60, 16
+"""Characters of the parity plot."""
+TABLES = ("source_title", "accelerator", "precision", "parallelism", "length", "kind")
+WORST = 10
+
+
+def answer(found: Validation) -> str:
+    """One line."""
+    total = found.summary()
+    if total["median_ape"] is None:
+        return f"{total['rows']} rows, none predicted"
+    return f"{total['predicted']} of {total['rows']} rows, median error {_share(total['median_ape'])}, mean {_share(total['mape'])}"
+
+
+def screen(found: Validation) -> RenderableType:
+    """Everything."""
+    shown: list[RenderableType] = [Text(answer(found), style="bold"), errors(found.by())]
+    told = [one for one in found.judged if one.error is not None]
+    if told:
+        shown += [Text("\nPredicted against measured step time, logarithmic; / is perfect"), Text(parity(told))]
+        shown += [worst(told)]
+    skipped = Counter(one.skipped_because for one in found.judged if one.skipped_because)
+    if skipped:
+        shown.append(Text("\nSkipped"))
+        shown += [Text(f"  {count:5}  {reason}") for reason, count in skipped.most_common(8)]
+    return Group(*shown)
+
+
+def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """Errors by each grouping."""
+    table = Table(box=None, pad_edge=False, header_style="")
+    table.add_column("", no_wrap=True)
+    for name in ("rows", "median", "mean", "p90", "bias", "in band", "memory"):
+        table.add_column(name, justify="right")
+    for grouping in TABLES:
+        table.add_row(Text(f"\nby {grouping.removesuffix('_title')}", style="bold"))
+        for value, one in by[grouping].items():
+            if one["predicted"] or one["memory_rows"]:
+                table.add_row(
+                    "  " + value[:32], str(one["predicted"]), _share(one["median_ape"]), _share(one["mape"]), _share(one["p90_ape"]),
+                    _share(one["bias"], signed=True), _share(one["coverage_80"], digits=0), _share(one["memory_median_ape"]),
+                )  # fmt: skip
+    return table
+
+
+def parity(told: Sequence[Judged]) -> str:
+    """A scatter plot in characters: measured to the right, predicted upwards, both logarithmic."""
+    pairs = [(math.log10(one.measured), math.log10(one.predicted)) for one in told if one.measured and one.predicted]
+    low, high = min(min(pair) for pair in pairs), max(max(pair) for pair in pairs) + 1e-9
+    counts: Counter[tuple[int, int]] = Counter()
+    for x, y in pairs:
+        counts[int((x - low) / (high - low) * (WIDTH - 1)), int((y - low) / (high - low) * (HEIGHT - 1))] += 1
+    lines = []
+    for row in reversed(range(HEIGHT)):
+        cells = [_mark(counts[column, row], round(column * (HEIGHT - 1) / (WIDTH - 1)) == row) for column in range(WIDTH)]
+        lines.append(f"{_seconds(low + (high - low) * row / (HEIGHT - 1)):>9} " + "".join(cells).rstrip())
+    return "\n".join([*lines, f"{'':9} {_seconds(low)}{_seconds(high):>{WIDTH - len(_seconds(low))}}"])
+
+
+def _mark(count: int, diagonal: bool) -> str:
+    if not count:
+        return "/" if diagonal else " "
+    return "." if count == 1 else "o" if count < 5 else "O" if count < 20 else "@"
+
+
+def worst(told: Sequence[Judged]) -> Table:
+    """The rows furthest off, and what their predicted time is made of."""
+    table = Table(title=f"\nThe {WORST} furthest off", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="")
+    for name, side in (("row", "left"), ("measured", "right"), ("predicted", "right"), ("error", "right"), ("most of it", "left")):
+        table.add_column(name, justify="right" if side == "right" else "left")
+    ranked = sorted(told, key=lambda one: -abs(math.log1p(one.error or 0.0)))
+    for one in ranked[:WORST]:
+        largest = sorted(one.parts.items(), key=lambda part: -part[1])[:2]
+        time = one.predicted or 1.0
+        made_of = ", ".join(f"{name} {_share(seconds / time, digits=0)}" for name, seconds in largest)
+        remark = f"; {one.case.remarks[0]}" if one.case and one.case.remarks else ""
+        table.add_row(
+            one.row.id[:24], f"{one.measured:.3g} s", f"{one.predicted:.3g} s", _share(one.error, signed=True), made_of + remark
+        )
+    return table
+
+
+def _share(value: float | None, *, signed: bool = False, digits: int = 1) -> str:
+    return "–" if value is None else f"{100 * value:{'+' if signed else ''}.{digits}f} %"
+
+
+def _seconds(power: float) -> str:
+    value = 10**power
+    return f"{value:.3g} s" if value >= 0.1 else f"{1e3 * value:.3g} ms"
