@@ -53,6 +53,7 @@ def estimate(
     quiet: Quiet = False,
 ) -> None:
     """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
+    from gpuhours.errors import EstimateError
     from gpuhours.estimating import estimate as work_out
     from gpuhours_cli.render.estimate import answer, explanation, screen
 
@@ -66,6 +67,8 @@ def estimate(
         "layout.sharding": sharding, "layout.recompute": recompute, "software": software,
         "known.mfu": mfu, "known.gpu_hours": gpu_hours, "known.days": days, "cost.price": price,
     }  # fmt: skip
+    if params is not None and model is not None:
+        raise EstimateError(f"Both --params {params} and --model {model} are given.", "Keep the one that describes the model.")
     described = describe(run, given, settings or [])
     result = work_out(described)
     if explain is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuhours.assumption import Assumption
 from gpuhours.band import Band, band
-from gpuhours.errors import Contradiction
+from gpuhours.errors import Contradiction, EstimateError
 from gpuhours.evaluate import Outcome, evaluate
 from gpuhours.ranges import draws, middle, percentiles
 from gpuhours.results import results
@@ -131,8 +131,19 @@ def _results(centre: Outcome, drawn: Outcome) -> dict[str, Result | None]:
     return found
 
 
+def _degrees(outcome: Outcome) -> str:
+    """The degrees and batch of a layout, for a message."""
+    layout, resolved = outcome.resolved.layout, outcome.resolved
+    names = ("tensor", "pipeline", "interleave", "context", "expert", "data", "microbatch")
+    said = [f"{name} {getattr(layout, name):g}" for name in names]
+    return f"{', '.join(said)}, on {resolved.gpus:g} GPUs with a global batch of {resolved.global_batch:g}"
+
+
 def _contradictions(outcome: Outcome) -> None:
-    """Raise where what is known cannot be true together."""
+    """Raise where what is known cannot be true together, or the layout cannot run."""
+    if outcome.step is not None and not np.all(outcome.step.valid):
+        broken = [reason for reason, where in outcome.step.reasons.items() if np.any(where)]
+        raise EstimateError("; ".join(broken) + ".", "`gpuhours plan` finds layouts that run.", f"layout: {_degrees(outcome)}")
     mfu = outcome.value("mfu")
     if mfu is not None and float(np.max(mfu)) > 1.0:
         solved = outcome.totals.values["mfu"]
