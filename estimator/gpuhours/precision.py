@@ -108,9 +108,14 @@ class Precision:
 
     @property
     def copies(self) -> float:
-        """Copies of a weight beside the stored one that live through the step: the autocast cache (2), the
-        quantised weight and its transpose (fp8: 2)."""
-        return self._format.copies + (self.element if self.autocast else 0.0)
+        """Copies of a weight beside the stored one that live through the step: the quantised weight and its
+        transpose (fp8: 2)."""
+        return self._format.copies
+
+    @property
+    def casts(self) -> float:
+        """Autocast's cache of a weight it has cast, from its first use until autocast ends."""
+        return self.element if self.autocast else 0.0
 
     @property
     def frozen(self) -> float:

@@ -24,6 +24,8 @@ class Saved:
 
     stream: Array
     """Whole on each tensor rank, divided under sequence parallelism."""
+    whole: Array
+    """Whole on each tensor rank, always."""
     split: Array
     """Divided by the tensor degree."""
     expert: Array
@@ -38,7 +40,7 @@ class Saved:
     def on_rank(self, ranks: Ranks, *, scores: Array = 1) -> Array:
         """Bytes per token on one rank."""
         shared = (self.split + scores * self.scores) / ranks.tensor
-        return self.stream / ranks.whole + shared + self.expert / ranks.expert_tensor
+        return self.stream / ranks.whole + self.whole + shared + self.expert / ranks.expert_tensor
 
 
 def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Array, unfused: bool) -> Saved:
@@ -52,23 +54,25 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
     """
     element, block = precision.element, stack.block
     keeps = SAVED | facts.saved
-    whole, split, expert = 0.0, 0.0, 0.0
+    shared, whole, split, expert = 0.0, 0.0, 0.0, 0.0
     for operator in block.elementwise:
         each = stream if operator.kind in NORMS and not operator.sharded else element
         kept = keeps[operator.kind.value] * each * operator.width
-        whole, split = whole + (0 if operator.sharded else kept), split + (kept if operator.sharded else 0)
+        shared, split = shared + (0 if operator.sharded else kept), split + (kept if operator.sharded else 0)
     for linear, width in inputs_kept(stack):
         if has_experts(linear):
             expert = expert + width * precision.operand
         elif linear.split is Split.ROW:
             split = split + width * (0.0 if _kept_by_attention(linear, block, precision) else precision.operand)
-        else:
+        elif facts.gathered_inputs and linear.split is Split.COLUMN:
             whole = whole + width * precision.operand
+        else:
+            shared = shared + width * precision.operand
     split = split + sum((_operands(core, element, unfused) for core in block.attention), 0.0)
     length = stack.tokens if stack.sequence is None else stack.sequence
-    scores = sum((_scores(core, block, element, length) for core in block.attention), 0.0) if unfused else 0.0
+    scores = sum((_scores(core, block, element, length, facts) for core in block.attention), 0.0) if unfused else 0.0
     attended = sum((core.heads * (core.value_dim * element + FP32) for core in block.attention), 0.0)
-    return Saved(whole, split, expert, scores, block.hidden * stream, attended)
+    return Saved(shared, whole, split, expert, scores, block.hidden * stream, attended)
 
 
 def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
@@ -111,7 +115,8 @@ def _operands(core: AttentionCore, element: float, unfused: bool) -> Array:
     return width * element + (0 if unfused else core.heads * FP32)
 
 
-def _scores(core: AttentionCore, block: Block, element: float, length: Array) -> Array:
+def _scores(core: AttentionCore, block: Block, element: float, length: Array, facts: MemoryFacts) -> Array:
     """Bytes per token of the softmax over all keys, and with dropout of its mask and the dropped copy (5 a s)."""
     dropout = any(operator.kind is Pointwise.DROPOUT for operator in block.elementwise)
-    return core.heads * (length if core.keys is None else core.keys) * (element + dropout * (1 + element))
+    each = element + dropout * (1 + element) if facts.scores is None else facts.scores
+    return core.heads * (length if core.keys is None else core.keys) * each

@@ -19,7 +19,7 @@ SAVED: Final[dict[str, float]] = {
     "bias": 0,
     "residual": 0,
     "router": 2,  # probabilities in fp32
-    "permute": 0,
+    "permute": 2,  # expert outputs and their products with the router's weights
 }
 """Elements that autograd keeps for each element of a memory-bound operator when nothing is fused."""
 
@@ -33,20 +33,32 @@ class MemoryFacts(BaseModel):
     note: str = ""
     saved: dict[str, float] = Field(default_factory=dict)
     """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
-    gradients: float | None = None
-    """B/parameter of the gradients; None: the stored weight's format."""
+    gradients: dict[str, float] = Field(default_factory=dict)
+    """B/parameter of the gradients by dtype; where none is given, those of the stored weight's format."""
     gradients_live: bool = False
     """Gradient buffers exist through the whole step, not from the backward pass to the optimiser only."""
-    replica_gradients: float = 0.0
+    replica_gradients: float = 1.0
     """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
-    accumulates_whole: bool = False
+    accumulates_whole: bool = True
     """Under ZeRO-3 gradients stay whole until the last micro-batch (no_sync)."""
-    update: float = 0.0
+    partition: float = 0.0
+    """B/parameter of an optimiser shard beside master weights and moments: its own copy of the gradients."""
+    update: float = 4.0
     """B/parameter of temporaries in the optimiser's update of narrow weights."""
-    update_most: float = float("inf")
+    update_most: float = 0.8e9
     """Bytes that ``update`` never exceeds, where the update runs in chunks."""
     logits: float = 12.0
-    """B/logit when the loss has been computed and its backward pass begins."""
+    """B/logit when the backward pass of the loss begins: fp32 logits, their log-softmax, its gradient."""
+    logits_forward: float = 10.0
+    """B/logit when the loss has been computed."""
+    scores: float | None = None
+    """B/attention score of unfused attention; None: the softmax, and with dropout its mask and the dropped copy."""
+    gathered_inputs: bool = True
+    """Sequence parallelism: products keep their gathered input, not the shard they gathered it from."""
+    pipeline_ahead: int = 0
+    """Micro-batches that wait on a pipeline stage beyond those its schedule needs."""
+    pipeline_outputs: int = 0
+    """Outputs of a stage kept for every micro-batch that waits, beside what its layers keep."""
     gathered_layers: float = 2.0
     """Layers whose weights are whole at once under ZeRO-3: the one that runs and the one fetched ahead."""
     bucket: float = 0.0

@@ -97,8 +97,8 @@ def memory(
         allocated = max over stages and moments of  weights + gradients + optimiser + activations + logits + buffers
         total     = allocated + fragmentation + context
 
-    Moments: the loss (every activation that waits, and the logits), the backward pass of the last layer (recomputed
-    activations), its end (all gradients, the first layer's activations), the update. Left out: data loading on the
+    Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass of the
+    last layer (recomputed activations), its end (all gradients, the first layer's activations), the update. Left out: data loading on the
     GPU, evaluation. Layouts that do not divide are not refused here.
     """
     ranks = ranks_of(layout, cluster, global_batch)
@@ -143,24 +143,30 @@ def _stage_peak(run: _Run, stage: Array) -> Parts:
     """The fullest moment of one stage."""
     kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
     waits, layer = _activations(run, stage)
-    logits = _logits(run, stage)
-    buffers = _buffers(run)
-    loss = _moment(kept, kept.early_gradients, waits, logits, buffers)
-    last_layer = _moment(kept, kept.early_gradients + kept.layer_gradients, waits + layer, 0.0, buffers)
-    first_layer = _moment(kept, kept.gradients + kept.layer_gradients, layer, 0.0, buffers)
-    update = {**_moment(kept, kept.gradients, 0.0, 0.0, 0.0), "optimiser": kept.optimiser + kept.update}
-    update["weights"] = kept.weights
-    return reduce(_fuller, [(moment, stage) for moment in (loss, last_layer, first_layer, update)])[0]
+    logits, facts = _logits(run, stage), run.facts
+    recomputed = np.equal(run.layout.recompute, Recompute.full)
+    casts, early = np.where(recomputed, 0, kept.casts), kept.early_gradients
+    moments = (
+        _moment(run, kept, kept.casts, early, waits, logits * facts.logits_forward),
+        _moment(run, kept, casts, early, waits, logits * facts.logits),
+        _moment(run, kept, casts, early + kept.layer_gradients, waits + layer, 0.0),
+        _moment(run, kept, casts, kept.gradients + kept.layer_gradients, layer, 0.0),
+        {**_moment(run, kept, 0.0, kept.gradients, 0.0, 0.0), "optimiser": kept.optimiser + kept.update},
+    )
+    return reduce(_fuller, [(moment, stage) for moment in moments])[0]
 
 
-def _moment(kept: States, gradients: Array, activations: Array, logits: Array, buffers: Array) -> dict[str, Array]:
+def _moment(
+    run: _Run, kept: States, casts: Array, gradients: Array, activations: Array, logits: Array
+) -> dict[str, Array]:
+    """The parts at one moment; at the update no weights are gathered and no messages in flight."""
     return {
-        "weights": kept.weights + kept.gathered,
+        "weights": kept.weights + kept.gathered + casts,
         "gradients": gradients,
         "optimiser": kept.optimiser,
         "activations": activations,
         "logits": logits,
-        "communication buffers": buffers,
+        "communication buffers": _buffers(run),
     }
 
 
@@ -177,8 +183,10 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
         if stack.trainable is not Trainable.FROZEN:
             held = held + tokens * _kept(run, block, layers)
         layer = np.maximum(layer, np.where(layers > 0, everything, 0))
-    count = waiting(run.layout.schedule, run.ranks, stage)
-    held = np.where(run.layout.offload_activations, 2 * layer, count * held)
+    count = waiting(run.layout.schedule, run.ranks, stage, run.facts.pipeline_ahead)
+    output = run.facts.pipeline_outputs * run.on_rank(run.model.stacks[-1].tokens) * run.model.hidden
+    outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
+    held = np.where(run.layout.offload_activations, 2 * layer, count * (held + outputs))
     return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer)
 
 
@@ -198,13 +206,12 @@ def _kept(run: _Run, block: Saved, layers: Array) -> Array:
 
 
 def _logits(run: _Run, stage: Array) -> Array:
-    """T V B / t at the loss, V padded: fp32 logits, their softmax and its gradient, as far as the stack keeps them
-    apart."""
+    """Logits on the rank, T V / t with V padded."""
     found = 0.0
     for part in run.model.ends:
         unit = run.software.vocabulary_multiple * np.asarray(run.ranks.tensor)
         padded = np.ceil(np.divide(part.vocabulary, unit)) * unit
-        here = run.on_rank(part.tokens) * padded / run.ranks.tensor * run.facts.logits
+        here = run.on_rank(part.tokens) * padded / run.ranks.tensor
         found = found + here * stands_on(part, run.ranks, stage)
     return found
 

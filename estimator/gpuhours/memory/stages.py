@@ -26,7 +26,7 @@ def layers_on_stage(layers: Array, ranks: Ranks, stage: Array) -> Array:
     return np.where(p == 1, layers, np.maximum(most - fewer, 0))
 
 
-def waiting(schedule: Array, ranks: Ranks, stage: Array) -> Array:
+def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
     """Micro-batches' worth of a stage's activations held at once.
 
         1F1B          min(p - s, m)
@@ -34,7 +34,7 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array) -> Array:
         ZB-1p, ZB-2p  min(p, m), min(2 p - 1, m) on every stage
         GPipe         m
 
-    p stages, v chunks per rank, m micro-batches, s stage. Sources: Narayanan et al. 2021, section 2.2; Qi et al.
+    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` more where a stack keeps spare buffers. Sources: Narayanan et al. 2021, section 2.2; Qi et al.
     2024, Zero Bubble, section 3 (limits of p and 2 p on the waiting micro-batches).
     """
     p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
@@ -43,7 +43,7 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array) -> Array:
     held = np.where(kind == Schedule.zb1p, p, held)
     held = np.where(kind == Schedule.zb2p, 2 * p - 1, held)
     held = np.where(kind == Schedule.gpipe, m, held)
-    return np.where(p > 1, np.minimum(held, m), 1.0)
+    return np.where(p > 1, np.minimum(held + ahead, m), 1.0)
 
 
 def stack_layers(model: Model, ranks: Ranks, stage: Array) -> list[tuple[Stack, Array]]:

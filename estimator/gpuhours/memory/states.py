@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
-from gpuhours.layout import Array, Layout, Recompute, Sharding
+from gpuhours.layout import Array, Layout, Sharding
 from gpuhours.memory.facts import MemoryFacts
 from gpuhours.memory.stages import stack_layers, stands_on
 from gpuhours.precision import Precision
@@ -77,6 +77,8 @@ class States:
 
     weights: Array
     """Stored and quantised weights, shards under ZeRO-3."""
+    casts: Array
+    """Autocast's cache of the weights it has cast."""
     gathered: Array
     """ZeRO-3: whole layers that are in use."""
     gradients: Array
@@ -105,21 +107,24 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
         n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, expert_shards(ranks)))
         return weights.dense / n + weights.expert / e
 
-    each = precision.gradients if facts.gradients is None else facts.gradients
+    each = facts.gradients.get(precision.dtype, precision.gradients)
     frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
     stored = dealt(Sharding.zero3) * precision.weights + frozen
-    copies = np.where(stage3, 0, weights.trained * _copies(layout, precision))
-    whole = stage3 & facts.accumulates_whole & np.greater(ranks.microbatches, 1)
-    replicas = facts.replica_gradients * np.where((level == Sharding.none) & np.greater(ranks.copies, 1), 1, 0)
-    gradients = each * (dealt(Sharding.zero2) + np.where(whole, weights.trained, 0) + replicas * weights.trained)
-    live = facts.gradients_live | np.greater(ranks.microbatches, 1) | np.greater(replicas, 0)
-    optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * precision.optimiser)
+    copies = np.where(stage3, 0, weights.trained * precision.copies)
+    accumulating = np.greater(ranks.microbatches, 1)
+    wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
+    buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
+    gradients = each * (dealt(Sharding.zero2) + buckets)
+    whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
+    live = facts.gradients_live | (buckets > 0)
+    optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + facts.partition))
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
     return States(
         weights=stored + copies,
+        casts=np.where(stage3, 0, weights.trained * precision.casts),
         gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
         gradients=gradients,
-        early_gradients=np.where(live, gradients, 0),
+        early_gradients=np.where(accumulating, whole, np.where(live, gradients, 0)),
         layer_gradients=np.where(stage3, weights.layer * (precision.element + each), 0),
         optimiser=optimiser,
         update=np.minimum(temporary, facts.update_most),
@@ -129,9 +134,3 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
 def expert_shards(ranks: Ranks) -> Array:
     """Ranks that share out the states of experts, at most all of their replicas."""
     return np.minimum(ranks.expert_copies, ranks.shards)
-
-
-def _copies(layout: Layout, precision: Precision) -> Array:
-    """B/parameter of quantised copies. Under full recompute autocast's cache holds one layer at a time: none here."""
-    cached = precision.element if precision.autocast else 0.0
-    return precision.copies - np.where(np.equal(layout.recompute, Recompute.full), cached, 0.0)
