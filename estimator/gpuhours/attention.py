@@ -14,11 +14,16 @@ from gpuhours.layout import Array
 if TYPE_CHECKING:
     from gpuhours.hardware import Accelerator
 
-SCORE_BYTES = {"forward": 11.0, "backward": 17.0}
-"""Bytes moved per element of the score matrix between the two products (scale, mask, softmax, dropout as fused by
-Megatron; fitted on its published steps)."""
+SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
+"""Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses them: forward 4 for
+scale, mask and softmax and 5 for dropout with its mask; backward 5 for dropout and 6 for softmax."""
 UNALIGNED_SHARE = 1 / 30
 """Share of peak of the batched products when the head size is not a multiple of 8 (16 published steps, heads of 108, 150, 450)."""
+
+
+THROTTLE_AFTER = 20e-3
+"""s: a kernel this long has lost half of the clock that it loses to the power limit in the end (H200, cuDNN: kernels of 80 ms and
+more run 11 to 18 % slower than short ones draw to expect; FlashAttention-2, at half the rate, hardly)."""
 
 
 class AttentionKernel(Enum):
@@ -83,13 +88,13 @@ def unfused_attention_time(
 ) -> Array:
     """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention).
 
-        forward    t = gemm(s, j, d) + gemm(s, v, j) + 11 B p s j / copy speed
-        backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 17 B p s j / copy speed
+        forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed
+        backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
     No causal discount: the products compute the masked half too. Where d is not a multiple of 8 the products run at 1/30 of peak.
 
-    Source: score bytes and the unaligned rate fitted on published steps of Megatron-LM and BigScience (August 2022).
+    Source: the unaligned rate is fitted on BigScience's published steps (2022).
     """
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
@@ -105,7 +110,7 @@ def unfused_attention_time(
         products = product(s, j, v) + product(j, v, s) + product(s, d, j) + product(j, d, s)
     copy = memory_constants(accelerator)
     traffic = SCORE_BYTES[direction] * p * s * j / (copy.copy_share * accelerator.memory_bandwidth)
-    return products + traffic + copy.launch
+    return products + traffic + 2 * copy.launch
 
 
 def fused_attention_time(
@@ -126,7 +131,8 @@ def fused_attention_time(
 ) -> Array:
     """Estimate for attention that keeps scores on chip (FlashAttention, cuDNN).
 
-        t = max( [ w b h R (J + s0) + lambda w Bq S (K + s0) ] / (E P) , bytes / (0.85 B) ) + t0
+        t = u (1 + h u / (u + 20 ms)) + t0
+        u = max( w [ b h R (J + s0) + lambda Bq S (K + s0) ] / (E P) , bytes / (0.85 B) )
         w = 2 (D + V) forward,  2 (3 D + 2 V) backward                    FLOP per query and key
         R = s rounded up to query blocks;  J = keys per query row with the waste of partly masked blocks
 
@@ -141,13 +147,15 @@ def fused_attention_time(
     D, V = _padded(head_dim, sizes), _padded(value_dim, sizes)
     E = np.interp((D + V) / 2, sizes, [c.efficiency[int(size)] for size in sizes])
     E = np.where(np.asarray(head_dim) % 16 > 0, c.odd_head * E, E)
+    power = (E / max(c.efficiency.values())) ** 4
+    D, V = _partly(D, head_dim, c), _partly(V, value_dim, c)
     w = 2 * (D + V) if direction == "forward" else 2 * (3 * D + 2 * V)
     R = np.ceil(s / c.query_block) * c.query_block
     J = keys_per_query(s, K, causal, window, c)
     work = w * (b * h * R * (J + c.overhead_keys) + c.tail * c.query_block * accelerator.sms * (np.minimum(2 * J, K) + c.overhead_keys))
     moved = OPERAND_BYTES[dtype] * b * (h * s * (D + V) + kv * K * (D + V)) * (1.0 if direction == "forward" else 2.25)
     busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))
-    return busy + c.launch
+    return busy * (1 + c.throttle * power * busy / (busy + THROTTLE_AFTER)) + c.launch
 
 
 def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
@@ -159,6 +167,11 @@ def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: At
     inside = seen - seen * seen / (2 * K) if causal else seen
     edges = np.where(seen < K, c.diagonal, c.diagonal / 2) if causal else np.where(seen < K, c.key_block, whole - K)
     return np.minimum(inside + edges, whole)
+
+
+def _partly(padded: Array, size: Array, c: AttentionPass) -> Array:
+    """Head size the work is counted on: most of it is padded, some knows the true size, in steps of 16."""
+    return c.padded_share * padded + (1 - c.padded_share) * np.ceil(np.asarray(size, float) / 16) * 16
 
 
 def _padded(size: Array, sizes: Array) -> Array:

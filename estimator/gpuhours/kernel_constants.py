@@ -77,8 +77,10 @@ class AttentionPass(Sourced):
     key_block: Positive = 128
     odd_head: Share = 1.0
     """u: factor on E where the head size is not a multiple of 16."""
-    long_kernel: NotNegative = 0.0
-    """Slow-down of kernels that last: time x (1 + long_kernel t / (t + 10 ms))."""
+    padded_share: Share = 1.0
+    """a: share of the work that is done on the padded head size; the rest knows the true one."""
+    throttle: NotNegative = 0.0
+    """h: how much slower, in the end, a kernel runs that lasts (power limit)."""
 
 
 class AttentionConstants(BaseModel):
