@@ -27,12 +27,24 @@ class Identity:
         product: Array = 1.0
         for name, exponent in self.exponents.items():
             if name != unknown:
-                product = product * np.power(known[name], float(exponent))
-        return np.power(product, -1.0 / self.exponents[unknown])
+                product = _times(product, known[name], exponent)
+        return _times(1.0, product, -1.0 / self.exponents[unknown])
 
     def mismatch(self, known: Mapping[str, Array]) -> Array:
         """The product itself: 1 where the values agree."""
-        return np.prod([np.power(known[name], float(power)) for name, power in self.exponents.items()], axis=0)
+        product: Array = 1.0
+        for name, exponent in self.exponents.items():
+            product = _times(product, known[name], exponent)
+        return product
+
+
+def _times(product: Array, value: Array, exponent: float) -> Array:
+    """product x value^exponent; a multiplication or division where it is one, which arrays do ten times faster."""
+    if exponent == 1:
+        return product * np.asarray(value, float)
+    if exponent == -1:
+        return product / np.asarray(value, float)
+    return product * np.power(value, float(exponent))
 
 
 def product(text: str, result: str, *factors: str, per: Iterable[str] = ()) -> Identity:
