@@ -8,17 +8,32 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
 
 from gpuhours.architecture.catalogue import fields
+from gpuhours.architecture.contrastive import Contrastive
 from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.diffusion import Diffusion
+from gpuhours.architecture.encoder_decoder import EncoderDecoder
+from gpuhours.architecture.masked import MaskedAutoencoder
 from gpuhours.architecture.standard import StandardShape
 from gpuhours.architecture.video_language import VideoLanguage
 from gpuhours.architecture.vision import StandardVision, VisionEncoder
+
+KEYS = {
+    "params": "standard",
+    "language": "video-language",
+    "mask_ratio": "masked-autoencoder",
+    "text": "contrastive",
+    "encoder_layers": "encoder-decoder",
+    "latent_channels": "diffusion",
+    "patch": "vision",
+}
+"""Keys that only one kind of model has."""
 
 
 def kind(value: Any) -> str:
     """Which type a block is: its ``kind``, or the one that its keys belong to."""
     if not isinstance(value, Mapping):
         return f"[{getattr(value, 'kind', 'decoder')}]"
-    for key, meant in (("params", "standard"), ("language", "video-language")):
+    for key, meant in KEYS.items():
         if key in value:
             return f"[{value.get('kind', meant)}]"
     return f"[{value.get('kind', 'decoder')}]"
@@ -29,7 +44,11 @@ ModelSpec: TypeAlias = Annotated[
     | Annotated[StandardShape, Tag("[standard]")]
     | Annotated[VisionEncoder, Tag("[vision]")]
     | Annotated[StandardVision, Tag("[standard-vision]")]
-    | Annotated[VideoLanguage, Tag("[video-language]")],
+    | Annotated[VideoLanguage, Tag("[video-language]")]
+    | Annotated[MaskedAutoencoder, Tag("[masked-autoencoder]")]
+    | Annotated[Contrastive, Tag("[contrastive]")]
+    | Annotated[Diffusion, Tag("[diffusion]")]
+    | Annotated[EncoderDecoder, Tag("[encoder-decoder]")],
     Discriminator(kind),
     BeforeValidator(fields),
 ]

@@ -1,0 +1,98 @@
+"""Masked autoencoders of images and video: an encoder on what is visible, a light decoder on everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Tag
+
+from gpuhours.architecture import blocks
+from gpuhours.architecture.catalogue import fields
+from gpuhours.architecture.operators import Ends, Linear, Model, Split, Stack, Trainable
+from gpuhours.architecture.spec import Spec
+from gpuhours.architecture.vision import StandardVision, VisionEncoder
+from gpuhours.assumption import Assumption
+from gpuhours.data import Data, slices, visible_patches
+from gpuhours.layout import Array
+from gpuhours.units import Count, Fraction
+
+
+def _known_size(value: Any) -> str:
+    sized = "params" in value if isinstance(value, Mapping) else hasattr(value, "params")
+    return "[size]" if sized else "[shape]"
+
+
+Encoder = Annotated[
+    Annotated[VisionEncoder, Tag("[shape]")] | Annotated[StandardVision, Tag("[size]")],
+    Discriminator(_known_size),
+    BeforeValidator(fields),
+]
+
+
+class MaskedAutoencoder(Spec):
+    """MAE (He et al. 2022, arXiv:2111.06377) and VideoMAE (Tong et al. 2022, arXiv:2203.12602).
+
+    Of T slices of P patches, ``mask_ratio`` of each slice is hidden: the encoder sees T visible(P), joint
+    over time; the decoder all T P; the pixels of the hidden ones are predicted.
+    """
+
+    kind: Literal["masked-autoencoder"] = "masked-autoencoder"
+    encoder: Encoder
+    mask_ratio: Fraction
+    decoder_layers: Count
+    decoder_hidden: Count = 512
+    decoder_heads: Count | None = None
+    """Heads of 64 when not given."""
+    decoder_bias: bool = True
+    """A bias on the product from encoder to decoder (MAE has one, VideoMAE has not)."""
+    predicts: Literal["hidden", "all"] = "hidden"
+    """Patches whose pixels the head computes."""
+
+    def build(self, data: Data) -> Model:
+        """One clip: every patch embedded, the visible ones encoded, all of them decoded."""
+        encoder = self.encoder.shape
+        clip = encoder.clip(data)
+        count, times = encoder.patches_per_slice(clip), slices(clip.frames, encoder.tubelet)
+        tokens, seen = times * count, times * visible_patches(count, self.mask_ratio)
+        own = encoder.extra_tokens
+        front = encoder.embedding(tokens, Trainable.FULL)
+        layers = encoder.stacks(seen + own, seen + own, times, Trainable.FULL)
+        norm = blocks.norm_parameters(encoder.norm, encoder.hidden)
+        handed = Linear("to decoder", encoder.hidden, self.decoder_hidden, Split.WHOLE, self.decoder_bias)
+        between = Ends("encoder end", (handed,), norm + self.decoder_hidden, seen + own, first=False)
+        parts: tuple[Stack | Ends, ...] = (
+            front, *layers, between, self._decoder(encoder, tokens + own), self._head(encoder, tokens, seen),
+        )  # fmt: skip
+        return Model(self.name or "masked autoencoder", parts, encoder.hidden)
+
+    def _decoder(self, encoder: VisionEncoder, tokens: Array) -> Stack:
+        """Light layers over every patch; built as the encoder's, with an MLP of 4 x its width."""
+        heads = self.decoder_hidden // 64 if self.decoder_heads is None else self.decoder_heads
+        shape = {"layers": self.decoder_layers, "hidden": self.decoder_hidden, "heads": heads}
+        light = encoder.model_copy(update={**shape, "head_dim": None, "ffn_hidden": None})
+        return Stack("decoder layers", light.block(), self.decoder_layers, tokens)
+
+    def _head(self, encoder: VisionEncoder, tokens: Array, seen: Array) -> Ends:
+        """A norm and [h, channels p^2 tubelet]: the pixels of a patch, against which the squared error is
+        taken."""
+        pixels = encoder.channels * encoder.patch**2 * encoder.tubelet
+        product = Linear("pixels", self.decoder_hidden, pixels, Split.WHOLE, bias=True)
+        norm = blocks.norm_parameters(encoder.norm, self.decoder_hidden)
+        predicted = tokens - seen if self.predicts == "hidden" else tokens
+        return Ends("pixel head", (product,), norm, predicted, first=False)
+
+    def tokens_per_sample(self, data: Data) -> Array:
+        """All patches of the clip, visible or not."""
+        return self.encoder.shape.tokens_per_sample(data)
+
+    def assumptions(self, data: Data) -> tuple[Assumption, ...]:
+        """Those of the encoder, and the decoder's width where it is not given."""
+        found = list(self.encoder.assumptions(data))
+        if "decoder_hidden" not in self.model_fields_set:
+            reason, source = (
+                "no decoder width is stated: MAE's",
+                "He et al. 2022, arXiv:2111.06377, section 4.1",
+            )
+            found.append(Assumption("model.decoder_hidden", self.decoder_hidden, "", reason, source))
+        return tuple(found)
