@@ -208,7 +208,8 @@ def _estimate(text: Published, figure: Figure, source: Source) -> Estimate:
         if not claim.key:
             raise EstimateError(f"The claim {name!r} has no key to stand at in a run.", "Give it one: key: known.gpu_hours.", source.name)
         put(data, claim.key, claim.value)
-    run = from_source(Source(source.name, {"name": text.name, **data}, source.places))
+    places = {key[1:]: place for key, place in source.places.items() if key[:1] == ("run",)}
+    run = from_source(Source(source.name, {"name": text.name, **data}, places))
     return estimate(run, uncertain=dict(_stated(text, figure, run)))
 
 

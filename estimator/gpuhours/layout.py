@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from gpuhours.units import whole
 
@@ -79,7 +79,12 @@ def one_of(choice: type[IntEnum]) -> BeforeValidator:
             raise ValueError(f"must be one of {', '.join(known)}")
         return choice(known[value.lower()])
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=Literal[tuple(words(choice))])
+
+
+def said(choice: type[IntEnum]) -> PlainSerializer:
+    """A pydantic serialiser: the member -> the user's word, in JSON."""
+    return PlainSerializer(lambda value: word(choice, value), return_type=str, when_used="json")
 
 
 Degree = Annotated[int, whole()]
@@ -107,14 +112,14 @@ class Layout(BaseModel):
     """Sequences per data-parallel rank and forward pass."""
     sequence_parallel: bool = True
     """Norms, dropout and residuals split over the tensor ranks (Korthikanti et al. 2022); no effect at tensor 1."""
-    sharding: Annotated[Sharding, one_of(Sharding)] = Sharding.none
+    sharding: Annotated[Sharding, one_of(Sharding), said(Sharding)] = Sharding.none
     shard_group: Degree | None = None
     """Ranks one shard spans; all data-parallel ranks when not given."""
-    recompute: Annotated[Recompute, one_of(Recompute)] = Recompute.none
+    recompute: Annotated[Recompute, one_of(Recompute), said(Recompute)] = Recompute.none
     recompute_layers: Annotated[int, whole(least=0)] | None = None
     """Layers per stage that ``recompute: full`` covers; all when not given."""
-    schedule: Annotated[Schedule, one_of(Schedule)] = Schedule.f1b1
-    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod)] = SequenceMethod.allgather
+    schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
+    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.allgather
     ulysses: Degree | None = None
     """Ranks of ``context`` that exchange heads under ``hybrid``; those in one node when not given."""
     offload_optimizer: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gpuhours.evaluate import HOUR, Outcome
 
 
@@ -22,6 +24,10 @@ class Quantity:
 def results(outcome: Outcome) -> dict[str, Quantity]:
     """Every result, in the order of the screen."""
     model, held, charge = outcome.resolved.model, outcome.memory, outcome.bill
+
+    gpus, cluster, layout = outcome.value("gpus"), outcome.resolved.cluster, outcome.resolved.layout
+    nodes = None if gpus is None or cluster is None else np.ceil(np.divide(gpus, cluster.gpus_per_node))
+    data = None if layout is None or gpus is None else layout.data
 
     def total(name: str, unit: str, scale: float = 1.0) -> Quantity:
         solved = outcome.totals.values.get(name)
@@ -51,6 +57,8 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         "memory_per_gpu": Quantity(None if held is None else held.total, "byte", "predicted"),
         "fits": Quantity(None if held is None else held.fits, "", "predicted"),
         "gpus": total("gpus", "GPU"),
+        "nodes": Quantity(nodes, "node", "solved", "GPUs / GPUs per node, a node used in part counted whole", ("gpus",)),
+        "data_parallel": Quantity(data, "", "solved", "GPUs / (tensor x pipeline x context)", ("gpus",)),
         "wall_clock": total("wall_clock", "s"),
         "gpu_hours": total("gpu_time", "GPU*hour", 1 / HOUR),
         "goodput": total("goodput", ""),

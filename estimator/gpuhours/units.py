@@ -117,7 +117,7 @@ def measured_in(unit: str, *, positive: bool = True, most: float = math.inf) -> 
             raise UnitError(f"must be at most {most:g}")
         return number
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=float | str)
 
 
 def whole(unit: str = "", *, least: int = 1) -> BeforeValidator:
@@ -131,7 +131,7 @@ def whole(unit: str = "", *, least: int = 1) -> BeforeValidator:
             raise UnitError(f"must be at least {least}")
         return int(number)
 
-    return BeforeValidator(read)
+    return BeforeValidator(read, json_schema_input_type=float | str)
 
 
 Bytes = Annotated[float, measured_in("byte")]

@@ -1,0 +1,22 @@
+"""``gpuhours schema``: what may stand in a file, as JSON Schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from gpuhours_cli.app import app
+
+
+@app.command(epilog="Example: gpuhours schema run > run.schema.json")
+def schema(
+    kind: Annotated[Literal["run", "claims", "hardware", "document", "software"], typer.Argument(help="Which file.")],
+) -> None:
+    """The keys of a run, a document, a hardware or a software profile, as JSON Schema (editors complete from it)."""
+    from gpuhours.schemas import schema as of
+
+    json.dump(of(kind), sys.stdout, indent=2)
+    sys.stdout.write("\n")

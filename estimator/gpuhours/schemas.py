@@ -1,0 +1,26 @@
+"""What may stand in each kind of file, as JSON Schema made from the models that read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from gpuhours.claims.file import ClaimsFile
+from gpuhours.documents import Published
+from gpuhours.hardware import AcceleratorProfile, NodeProfile
+from gpuhours.run import Run
+from gpuhours.software import Software
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The schema of a ``run``, a ``document``, ``claims``, ``hardware`` (accelerator or node) or ``software`` file."""
+    if kind == "hardware":
+        inputs = [(AcceleratorProfile, "validation"), (NodeProfile, "validation")]
+        _, definitions = models_json_schema(inputs)  # type: ignore[arg-type]
+        either = [{"$ref": f"#/$defs/{model.__name__}"} for model, _ in inputs]
+        return {"$schema": DIALECT, "title": "hardware", "anyOf": either, **definitions}
+    model = {"run": Run, "document": Published, "claims": ClaimsFile, "software": Software}[kind]
+    return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
