@@ -41,8 +41,8 @@ class MemoryFacts(BaseModel):
     """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
     accumulates_whole: bool = True
     """Under ZeRO-3 gradients stay whole until the last micro-batch (no_sync)."""
-    partition: float = 0.0
-    """B/parameter of an optimiser shard beside master weights and moments: its own copy of the gradients."""
+    partition: dict[str, float] = Field(default_factory=dict)
+    """B/parameter of an optimiser shard beside master weights and moments, by dtype: its own gradients."""
     update: float = 4.0
     """B/parameter of temporaries in the optimiser's update of narrow weights."""
     update_most: float = 0.8e9

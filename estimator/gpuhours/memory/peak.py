@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -27,22 +27,30 @@ PARTS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """Bytes on the fullest rank at its fullest moment; every field may be an array."""
 
-    parts: Parts
-    """By ``PARTS``; they add up to ``total``."""
-    total: Array
-    """What a driver shows as used."""
     allocated: Array
     """What tensors take: ``torch.cuda.max_memory_allocated``."""
-    reserved: Array
-    """What the allocator holds for them: ``torch.cuda.max_memory_reserved``."""
+    fragmentation: Array
+    """What the allocator holds beyond the tensors."""
+    context: Array
+    """CUDA context, libraries and communicators."""
     capacity: Array
     """What the accelerator has, as a driver shows it."""
-    stage: Array
-    """The pipeline stage that is fullest, from 0."""
+    moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
+    """(parts without the two above, pipeline stage) of every moment that may be the fullest."""
+
+    @property
+    def reserved(self) -> Array:
+        """What the allocator holds: ``torch.cuda.max_memory_reserved``."""
+        return self.allocated + self.fragmentation
+
+    @cached_property
+    def total(self) -> Array:
+        """What a driver shows as used."""
+        return self.reserved + self.context
 
     @property
     def margin(self) -> Array:
@@ -53,6 +61,20 @@ class Memory:
     def fits(self) -> Array:
         """Whether the run fits."""
         return np.less_equal(self.total, self.capacity)
+
+    @cached_property
+    def _fullest(self) -> tuple[Parts, Array]:
+        return reduce(_fuller, self.moments)
+
+    @property
+    def parts(self) -> Parts:
+        """Bytes by ``PARTS`` at the fullest moment; they add up to ``total``."""
+        return {**self._fullest[0], "context": self.context, "fragmentation": self.fragmentation}
+
+    @property
+    def stage(self) -> Array:
+        """The pipeline stage that is fullest, from 0."""
+        return self._fullest[1]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, in bytes."""
@@ -105,27 +127,24 @@ def memory(
     unfused = software.attention_kernel(cluster.accelerator.generation) == "unfused"
     run = _Run(model, layout, ranks, software.memory, precision, software, unfused)
     p = np.asarray(ranks.pipeline)
-    stages = [np.zeros_like(p)]
-    if np.any(p > 1):
-        stages += [np.minimum(1, p - 1), np.maximum(p - 2, 0), p - 1]
-    parts, stage = reduce(_fuller, [(_stage_peak(run, stage), stage) for stage in stages])
-    return _beside_tensors(run, parts, stage, cluster)
+    stages = [np.zeros_like(p), np.minimum(1, p - 1), p - 1] if np.any(p > 1) else [np.zeros_like(p)]
+    moments = tuple((parts, stage) for stage in stages for parts in _moments(run, stage))
+    return _beside_tensors(run, moments, cluster)
 
 
-def _beside_tensors(run: _Run, parts: Parts, stage: Array, cluster: Cluster) -> Memory:
+def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], cluster: Cluster) -> Memory:
     """Adds what lies beside the tensors: context and communicators, and what the allocator holds in vain.
 
     A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks towards
     ``reserved_least`` when memory runs short.
     """
     facts, capacity = run.facts, cluster.accelerator.memory
-    allocated = total(parts)
+    allocated = reduce(np.maximum, (total(parts) for parts, _ in moments))
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
     usual = np.where(run.stage3, facts.reserved_zero3, facts.reserved) * allocated
     unused = np.clip(capacity - context - allocated, least, np.maximum(least, usual))
-    parts = {**parts, "context": context, "fragmentation": unused}
-    return Memory(parts, total(parts), allocated, allocated + unused, capacity, stage)
+    return Memory(allocated, unused, context, capacity, moments)
 
 
 def total(parts: Parts) -> Array:
@@ -139,27 +158,29 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
     return parts, np.where(first, one[1], other[1])
 
 
-def _stage_peak(run: _Run, stage: Array) -> Parts:
-    """The fullest moment of one stage."""
+def _moments(run: _Run, stage: Array) -> list[Parts]:
+    """The moments of one stage of which one is its fullest: the loss, forward and backward, the last layer's backward
+    pass, the first layer's, the update."""
     kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
     waits, layer = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
     casts, early = np.where(recomputed, 0, kept.casts), kept.early_gradients
-    moments = (
-        _moment(run, kept, kept.casts, early, waits, logits * facts.logits_forward),
+    forward = _moment(run, kept, kept.casts, early, waits, logits * facts.logits_forward)
+    moments = [
         _moment(run, kept, casts, early, waits, logits * facts.logits),
         _moment(run, kept, casts, early + kept.layer_gradients, waits + layer, 0.0),
         _moment(run, kept, casts, kept.gradients + kept.layer_gradients, layer, 0.0),
-        {**_moment(run, kept, 0.0, kept.gradients, 0.0, 0.0), "optimiser": kept.optimiser + kept.update},
-    )
-    return reduce(_fuller, [(moment, stage) for moment in moments])[0]
+        {"weights": kept.weights, "gradients": kept.gradients, "optimiser": kept.optimiser + kept.update},
+    ]
+    moments[-1] |= {"activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
+    return [forward, *moments] if run.precision.autocast else moments
 
 
 def _moment(
     run: _Run, kept: States, casts: Array, gradients: Array, activations: Array, logits: Array
 ) -> dict[str, Array]:
-    """The parts at one moment; at the update no weights are gathered and no messages in flight."""
+    """The parts at one moment before the update; there no weights are gathered and no messages in flight."""
     return {
         "weights": kept.weights + kept.gathered + casts,
         "gradients": gradients,

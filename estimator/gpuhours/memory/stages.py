@@ -13,16 +13,16 @@ def layers_on_stage(layers: Array, ranks: Ranks, stage: Array) -> Array:
     """Layers of stage s = 0 ... p - 1.
 
         n = v ceil(L / (p v));   missing = p n - L;   the last stage has n - 1 where missing >= 1, the first n - 1 where
-        missing >= 2, the others n
+        missing = 2, the others n
 
-    L layers, p stages, v chunks each. Ends carry fewer, for the embedding and the head (Qi et al. 2024, Zero Bubble;
-    Llama 3 405B, arXiv:2407.21783, section 3.3.2). Where more than two are missing, inner stages with fewer exist but
-    are never the fullest.
+    L layers, p stages, v chunks each. Where one or two are missing the ends carry fewer, for the embedding and the
+    head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are, the first stages
+    carry more (InternEvo). Other stages with fewer exist but are never the fullest.
     """
     p = np.asarray(ranks.pipeline)
     most = np.ceil(layers / (p * ranks.interleave)) * ranks.interleave
     missing = p * most - layers
-    fewer = np.where(stage == p - 1, missing >= 1, (stage == 0) & (missing >= 2))
+    fewer = np.where(stage == p - 1, missing >= 1, (stage == 0) & (missing == 2))
     return np.where(p == 1, layers, np.maximum(most - fewer, 0))
 
 

@@ -108,6 +108,7 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
         return weights.dense / n + weights.expert / e
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
+    own = facts.partition.get(precision.dtype, 0.0)
     frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
     stored = dealt(Sharding.zero3) * precision.weights + frozen
     copies = np.where(stage3, 0, weights.trained * precision.copies)
@@ -117,7 +118,7 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
     gradients = each * (dealt(Sharding.zero2) + buckets)
     whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
     live = facts.gradients_live | (buckets > 0)
-    optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + facts.partition))
+    optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
     return States(
         weights=stored + copies,
@@ -125,7 +126,7 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
         gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
         gradients=gradients,
         early_gradients=np.where(accumulating, whole, np.where(live, gradients, 0)),
-        layer_gradients=np.where(stage3, weights.layer * (precision.element + each), 0),
+        layer_gradients=np.where(stage3, np.maximum(weights.layer, weights.ends / 2) * (precision.element + each), 0),
         optimiser=optimiser,
         update=np.minimum(temporary, facts.update_most),
     )
