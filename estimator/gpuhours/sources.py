@@ -113,7 +113,8 @@ def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Va
 
 def explained(error: ValidationError, model: type[BaseModel], source: Source, prefix: Key = ()) -> EstimateError:
     """One validation error in the words of the user: place, key = value, what is wrong, what to do."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
     location = tuple(part for part in first["loc"] if not _names_a_type(part))
     key = ".".join(str(part) for part in (*prefix, *location)) or "the whole input"
     value = first["input"]
