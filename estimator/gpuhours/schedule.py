@@ -93,3 +93,11 @@ def pipeline_time(
     bubble = np.where(schedule == Schedule.zb2p, zb2p, bubble)
     bubble = np.where(np.equal(pipeline, 1), 0.0, bubble)
     return microbatches * work.slowest + bubble
+
+
+def left_over(sent: Array, hidden_behind: Array, exposed: Array) -> Array:
+    """Time that is felt of a collective that may overlap: at least its share ``exposed``, and all that finds nothing to hide behind.
+
+    t = exposed x sent + max(0, (1 - exposed) x sent - hidden_behind)
+    """
+    return exposed * sent + np.maximum(0.0, (1 - exposed) * sent - hidden_behind)

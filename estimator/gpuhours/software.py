@@ -104,6 +104,21 @@ class Exposed(Sourced):
     pipeline: Share
 
 
+class Context(Sourced):
+    """How ranks that share a sequence pass its keys and values on."""
+
+    ring: Literal["flat", "double"]
+    """One ring through all ranks, or rings inside nodes beside rings between them."""
+    merge: Traffic
+    """Adding a block's partial output to the others', bytes per element of the output."""
+    gradient: Positive = 2.0
+    """Bytes per element of the gradients of keys and values that travel."""
+    backward: Literal["keys", "queries"] = "keys"
+    """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
+    repeats_keys: bool = False
+    """Grouped keys are copied for every query head before they are sent."""
+
+
 class Network(Sourced):
     """What the stack makes of the network."""
 
@@ -161,6 +176,7 @@ class Software(BaseModel):
     optimiser: Optimiser
     host: Host
     exposed: Exposed
+    context: Context
     network: Network
     defaults: Defaults
     memory: MemoryFacts = MemoryFacts()

@@ -1,4 +1,4 @@
-"""What a rank sends for one micro-batch of one layer: tensor, context and expert parallelism. Exposed time only."""
+"""What a rank sends for one micro-batch of one layer: tensor and expert parallelism. Exposed time only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from gpuhours.collectives import (
     all_gather_time,
     all_reduce_time,
     all_to_all_time,
-    point_to_point_time,
     reduce_scatter_time,
 )
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array
-from gpuhours.schedule import Passes
+from gpuhours.schedule import Passes, left_over
 from gpuhours.step.compute import Machine
 from gpuhours.step.ranks import Ranks, has_experts
 
@@ -31,14 +30,6 @@ class Site:
     machine: Machine
     cluster: Cluster
     ranks: Ranks
-
-
-def left_over(sent: Array, hidden_behind: Array, exposed: Array) -> Array:
-    """Time that is felt of a collective that may overlap: at least its share ``exposed``, and all that finds nothing to hide behind.
-
-    t = exposed x sent + max(0, (1 - exposed) x sent - hidden_behind)
-    """
-    return exposed * sent + np.maximum(0.0, (1 - exposed) * sent - hidden_behind)
 
 
 def tensor_passes(stack: Stack, site: Site, products: Passes) -> Passes:
@@ -70,32 +61,6 @@ def reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster)
     """One sum over tensor ranks, of whole activations or of those that sequence parallelism splits."""
     split = all_gather_time(message, group, cluster) + reduce_scatter_time(message, group, cluster)
     return np.where(np.greater(ranks.whole, 1), split, all_reduce_time(message, group, cluster))
-
-
-def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
-    """Keys and values passed around a ring, heads exchanged by all-to-all (Ulysses), per layer and micro-batch.
-
-        ring      r - 1 messages of 2 x 2 b s / (c t) k d bytes beside attention; the backward pass carries their gradients too: twice
-        ulysses   all-to-all of q, k, v and of the output, b s / c (2 a + 2 k) d / t elements, not hidden
-
-    c context, r ring, a heads, k key-value heads, d head size, b sequences, s length.
-    """
-    ranks, software = site.ranks, site.machine.software
-    tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), np.multiply(ranks.context, ranks.tensor))
-    size = site.machine.precision.element
-    total = Passes()
-    for core in stack.block.attention:
-        values = (core.kv_heads * (np.asarray(core.head_dim) + core.value_dim)) * size
-        queries = core.heads * (np.asarray(core.head_dim) + core.value_dim) * size
-        exchanged = all_to_all_time(tokens * (queries + values), ranks.ulysses_group, site.cluster)
-        step = point_to_point_time(tokens * values * ranks.ulysses, ranks.ring_group, site.cluster)
-        round_trip = np.maximum(ranks.ring - 1, 0) * step
-        exposed = software.exposed.context
-        total += Passes(
-            exchanged + left_over(round_trip, attention.forward, exposed),
-            exchanged + left_over(2 * round_trip, attention.backward, exposed),
-        )
-    return total
 
 
 def expert_passes(stack: Stack, site: Site) -> Passes:

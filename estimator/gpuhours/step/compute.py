@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.architecture.operators import AttentionCore, Block, Ends, Linear, Split, Stack, Trainable
-from gpuhours.attention import attention_time
+from gpuhours.architecture.operators import Block, Ends, Linear, Split, Stack, Trainable
 from gpuhours.hardware import Accelerator
 from gpuhours.kernels import gemm_time, memory_time
 from gpuhours.layout import Array
 from gpuhours.precision import Precision
 from gpuhours.schedule import Passes
 from gpuhours.software import Software
+from gpuhours.step.context import attention_passes
 from gpuhours.step.ranks import Ranks, degree, has_experts
 
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
@@ -131,66 +131,6 @@ def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> t
             ranks.tensor / ranks.whole if linear.split is Split.ROW else 1
         )
     return casts.forward * factor * inputs, casts.backward * factor * outputs
-
-
-def attention_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:
-    """Attention cores of one layer on one rank."""
-    total = Passes()
-    kernel = machine.software.attention_kernel(machine.accelerator.generation)
-    length = stack.tokens if stack.sequence is None else stack.sequence
-    sequences = np.multiply(ranks.microbatch, np.divide(stack.tokens, length))
-    for core in stack.block.attention:
-        forward = core_time(core, "forward", kernel, length, sequences, ranks, machine)
-        backward = core_time(core, "backward", kernel, length, sequences, ranks, machine)
-        total += Passes(forward, backward)
-    return total
-
-
-def core_time(
-    core: AttentionCore,
-    direction: str,
-    kernel: str,
-    length: Array,
-    sequences: Array,
-    ranks: Ranks,
-    machine: Machine,
-) -> Array:
-    """One attention core on one rank, its sequence shared by ring x ulysses ranks.
-
-        heads over tensor x ulysses;  one causal block of s / r, then r - 1 blocks of s / r queries and s / (2 r) keys
-
-    r ring. Balanced as zigzag or striped order does: each rank sees half of every block but its own. An encoder's short sequences
-    (``sequence`` below ``tokens``) are shared whole, not split.
-    """
-    split = np.multiply(ranks.tensor, ranks.ulysses)
-    short = core.keys is not None or stack_is_short(length, sequences, ranks)
-    r = 1 if short else ranks.ring
-    batch = np.divide(sequences, ranks.ring) if short else sequences
-    part = np.divide(length, r)
-    common = {
-        "heads": np.maximum(np.divide(core.heads, split), 1),
-        "kv_heads": np.maximum(np.divide(core.kv_heads, split), 1),
-        "head_dim": core.head_dim,
-        "value_dim": core.value_dim,
-        "window": core.window,
-        "dtype": machine.wide,
-    }
-    chip = machine.accelerator
-    own = attention_time(
-        kernel, direction, chip, batch=batch, length=part, keys=core.keys, causal=core.causal, **common
-    )
-    if np.all(np.equal(r, 1)):
-        return own
-    keys = part / 2 if core.causal else part
-    other = attention_time(
-        kernel, direction, chip, batch=batch, length=part, keys=keys, causal=False, **common
-    )
-    return own + (r - 1) * other
-
-
-def stack_is_short(length: Array, sequences: Array, ranks: Ranks) -> bool:
-    """Whether a sample holds many short sequences (the patches of its frames), which ranks share out whole."""
-    return bool(np.all(np.greater(np.divide(sequences, ranks.microbatch), 1)))
 
 
 def ends_compute(part: Ends, ranks: Ranks, machine: Machine) -> dict[str, Passes]:

@@ -13,7 +13,7 @@ from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, Recompute
 from gpuhours.precision import Precision
-from gpuhours.schedule import Passes, pipeline_time, stages
+from gpuhours.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.software import Software
 from gpuhours.step.breakdown import PARTS, Step, where_violated
 from gpuhours.step.communication import (
@@ -21,12 +21,11 @@ from gpuhours.step.communication import (
     EXPERT,
     TENSOR,
     Site,
-    context_passes,
     expert_passes,
-    left_over,
     tensor_passes,
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
+from gpuhours.step.context import context_passes
 from gpuhours.step.ranks import Ranks, ranks_of
 from gpuhours.step.state import (
     DATA,
@@ -186,7 +185,7 @@ def repeated(stack: Stack, layout: Layout, site: Site, parts: Parts) -> Array:
         last = sum((linear.parameters for linear in stack.block.linears[-1:]), start=0)
         every = sum(linear.parameters for linear in stack.block.linears)
         everything = everything - parts[PRODUCTS].forward * np.divide(last, every)
-    core = parts[ATTENTION].forward
+    core = parts[ATTENTION].forward + parts[CONTEXT].forward
     some = core if software.selective == "attention" else everything - core
     covered: Array = 1.0
     if layout.recompute_layers is not None:

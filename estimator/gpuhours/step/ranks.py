@@ -23,6 +23,8 @@ class Ranks:
     context: Array
     ulysses: Array
     """Ranks of ``context`` that exchange heads; the other factor, ``ring``, exchanges keys and values."""
+    method: Array
+    """How the ``ring`` ranks do it (``SequenceMethod``)."""
     expert: Array
     expert_tensor: Array
     microbatch: Array
@@ -118,6 +120,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array) -> Ranks:
         data=data,
         context=layout.context,
         ulysses=ulysses,
+        method=method,
         expert=layout.expert,
         expert_tensor=layout.tensor if layout.expert_tensor is None else layout.expert_tensor,
         microbatch=layout.microbatch,

@@ -10,8 +10,8 @@ from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
 from gpuhours.collectives import Group, all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.kernels import memory_time
 from gpuhours.layout import Array, Layout, Sharding
-from gpuhours.schedule import Passes
-from gpuhours.step.communication import Site, left_over
+from gpuhours.schedule import Passes, left_over
+from gpuhours.step.communication import Site
 from gpuhours.step.ranks import Ranks, has_experts, local_parameters
 
 DATA = "data communication"

@@ -22,6 +22,8 @@ METHODS = {"ring": "zigzag", "ulysses": "ulysses", "hybrid": "hybrid", "2d": "hy
 """Ways of sharing a sequence; every published ring balances the causal mask."""
 FRAMEWORKS = (
     (r"megatron-deepspeed.*(bigscience|2022)|bigscience", "megatron-deepspeed"),
+    (r"burst|bmtrain", "burstengine"),
+    (r"ulysses", "deepspeed"),
     (r"nemo framework 2023", "nemo-2023"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
     (r"megatron-lm 202[12]", "megatron-2022"),
@@ -31,9 +33,8 @@ FRAMEWORKS = (
     (r"maxtext|paxml|jax|t5x|levanter|xla", "jax"),
     (r"nanotron|picotron", "nanotron"),
     (r"internevo|loongtrain|interntrain", "internevo"),
-    (r"burst|bmtrain", "burstengine"),
     (r"distflash|lightseq", "distflashattn"),
-    (r"ulysses|deepspeed|neox|accelerate|easycontext|colossal|trl|axolotl|hugging", "deepspeed"),
+    (r"deepspeed|neox|accelerate|easycontext|colossal|trl|axolotl|hugging", "deepspeed"),
     (r"fsdp", "fsdp-eager"),
     (r"torch|litgpt|lightning|ddp|timm", "torch-eager"),
 )
@@ -68,7 +69,8 @@ def software_of(row: Row) -> tuple[Software, str]:
     stated, described = (row.word("software") or "").lower(), (row.word("framework") or row.word("method") or "").lower()
     found = next((profile for pattern, profile in FRAMEWORKS if re.search(pattern, described)), None)
     if stated in list_software():
-        finer = {"megatron-2022": ("megatron-deepspeed", "nemo-2023"), "deepspeed": (), "jax": ()}
+        finer = {"megatron-2022": ("megatron-deepspeed", "nemo-2023"), "deepspeed": (), "jax": (),
+                 "burstengine": ("megatron-2023", "deepspeed", "internevo")}  # fmt: skip
         return load_software(found if found in finer.get(stated, ()) else stated), ""
     if stated in RELATED:
         return load_software(RELATED[stated]), f"software {stated!r} has no profile: {RELATED[stated]}"

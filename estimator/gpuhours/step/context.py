@@ -1,0 +1,146 @@
+"""One sequence on several ranks: rings of keys and values, exchanged heads (Ulysses), both, or keys gathered whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import AttentionCore, Stack, Trainable
+from gpuhours.attention import attention_time
+from gpuhours.collectives import (
+    Group,
+    all_gather_time,
+    all_to_all_time,
+    point_to_point_time,
+    reduce_scatter_time,
+)
+from gpuhours.kernels import memory_time
+from gpuhours.layout import Array, SequenceMethod
+from gpuhours.schedule import Passes, left_over
+
+if TYPE_CHECKING:
+    from gpuhours.hardware import Cluster
+    from gpuhours.step.communication import Site
+    from gpuhours.step.compute import Machine
+    from gpuhours.step.ranks import Ranks
+
+
+def attention_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:
+    """Attention cores of one layer on one rank, its sequence shared by ring x ulysses ranks."""
+    total = Passes()
+    length = stack.tokens if stack.sequence is None else stack.sequence
+    sequences = np.multiply(ranks.microbatch, np.divide(stack.tokens, length))
+    for core in stack.block.attention:
+        total += core_passes(core, length, sequences, ranks, machine, whole=shared_out_whole(stack, core))
+    return total
+
+
+def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
+    """Whether ranks take whole sequences rather than parts of one: a sample of many short ones (the patches of its frames, dealt
+    out frame by frame), or keys of another stream, which every rank holds."""
+    return stack.sequence is not None or core.keys is not None
+
+
+def core_passes(
+    core: AttentionCore, length: Array, sequences: Array, ranks: Ranks, machine: Machine, *, whole: bool
+) -> Passes:
+    """One attention core on one rank.
+
+        heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
+            balanced (zigzag, all-gather, hybrid)   s / r queries on s / (2 r) keys: half of every block is masked
+            plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
+
+    s length, r ring. Between blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output).
+    Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
+    """
+    r = 1 if whole else ranks.ring
+    split = np.multiply(ranks.tensor, ranks.ulysses)
+    batch = np.divide(sequences, ranks.ring) if whole else sequences
+    part = np.divide(length, r)
+    common: dict[str, Any] = {
+        "batch": batch,
+        "heads": np.maximum(np.divide(core.heads, split), 1),
+        "kv_heads": np.maximum(np.divide(core.kv_heads, split), 1),
+        "length": part,
+        "head_dim": core.head_dim,
+        "value_dim": core.value_dim,
+        "window": core.window,
+        "dtype": machine.wide,
+    }
+    chip, facts = machine.accelerator, machine.software.context
+    kernel = machine.software.attention_kernel(chip.generation)
+    own = [
+        attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)
+        for direction in ("forward", "backward")
+    ]
+    if np.all(np.equal(r, 1)):
+        return Passes(*own)
+    plain = np.equal(ranks.method, SequenceMethod.ring)
+    keys = np.where(plain, part, part / 2) if core.causal else part
+    other = [
+        attention_time(kernel, direction, chip, keys=keys, causal=False, **common)
+        for direction in ("forward", "backward")
+    ]
+    output = batch * part * common["heads"] * core.value_dim * np.not_equal(ranks.method, SequenceMethod.allgather)
+    merge = [memory_time(bytes * output, chip) for bytes in (facts.merge.forward, facts.merge.backward)]
+    return Passes(*(mine + (r - 1) * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
+
+
+def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
+    """What ranks that share a sequence send in one layer and micro-batch, as far as it is felt.
+
+        exchange   all-to-all of q, k, v and of the output among u ranks, b s / c (2 a + 2 k) d / t elements, each way; not hidden
+        ring       r - 1 blocks M = b s / r (2 k d / t u) elements forward; backward the same and their gradients, or the queries',
+                   their gradients' and the output gradients' rows where that stack sends those
+        all-gather keys and values of the whole sequence before attention, their gradients scattered after it; not hidden
+
+    c context = u ulysses x r ring, a heads, k key-value heads (at least one on a rank: u t > k ranks hold copies), d head size,
+    b sequences, s length, t tensor. Sources: Jacobs et al. 2023 (Ulysses); Liu et al. 2023 (ring); Fang and Zhao 2024 (both);
+    Llama Team 2024, section 3.3.2 (all-gather).
+    """
+    ranks, facts = site.ranks, site.machine.software.context
+    size, exposed = site.machine.precision.element, site.machine.software.exposed.context
+    tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
+    total = Passes()
+    for core in stack.block.attention:
+        if shared_out_whole(stack, core):
+            continue
+        width = np.asarray(core.head_dim) + core.value_dim
+        queries = np.divide(core.heads, ranks.tensor) * width * size
+        held = np.maximum(np.divide(core.kv_heads, ranks.tensor), ranks.ulysses)
+        keys = (np.divide(core.heads, ranks.tensor) if facts.repeats_keys else held) * width * size
+        exchanged = all_to_all_time(tokens * (queries + keys), ranks.ulysses_group, site.cluster)
+        back = keys * (1 + facts.gradient / size)
+        if facts.backward == "queries":
+            back = np.minimum(back, 1.5 * queries)
+        forward, backward = (ring_time(tokens * bytes, ranks, site.cluster, facts.ring) for bytes in (keys, back))
+        whole = tokens * keys * ranks.ring
+        gathered = all_gather_time(whole, ranks.ring_group, site.cluster)
+        scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, site.cluster)
+        together = np.equal(ranks.method, SequenceMethod.allgather)
+        total += Passes(
+            exchanged + np.where(together, gathered, left_over(forward, attention.forward, exposed)),
+            exchanged + np.where(together, gathered + scattered, left_over(backward, attention.backward, exposed)),
+        )
+    return total if stack.trainable is not Trainable.FROZEN else Passes(total.forward)
+
+
+def ring_time(block: Array, ranks: Ranks, cluster: Cluster, kind: str) -> Array:
+    """``block`` bytes handed to the next rank r - 1 times.
+
+        flat     (r - 1) sends, each as slow as the slowest link: across nodes one rank in each waits for its NIC
+        double   rings inside nodes, r - d sends, beside rings between nodes, d - 1 sends over every NIC at once
+
+    r ring, d domains of scale-up links that it spans. Source for double rings: Gu et al. 2024 (LoongTrain), section 4.
+    """
+    ring = ranks.ring_group
+    flat = np.maximum(ring.size - 1, 0) * point_to_point_time(block, ring, cluster)
+    if kind == "flat":
+        return flat
+    domains = ring.domains(cluster)
+    inner = Group(ring.per_domain(cluster), ring.stride)
+    outer = Group(domains, np.multiply(ring.stride, inner.size))
+    inside = np.maximum(ring.size - domains, 0) * point_to_point_time(block, inner, cluster)
+    between = np.maximum(domains - 1, 0) * point_to_point_time(block, outer, cluster)
+    return np.minimum(flat, np.maximum(inside, between))
