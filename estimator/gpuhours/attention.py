@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpuhours.kernel_constants import AttentionPass, attention_constants, memory_constants
-from gpuhours.kernels import OPERAND_BYTES, gemm_time
+from gpuhours.kernels import OPERAND_BYTES, gemm_time, multiprocessors
 from gpuhours.layout import Array
 
 if TYPE_CHECKING:
     from gpuhours.hardware import Accelerator
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
-"""Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses them: forward 4 for
-scale, mask and softmax and 5 for dropout with its mask; backward 5 for dropout and 6 for softmax."""
+"""Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses
+them: forward 4 for scale, mask and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for
+softmax."""
 UNALIGNED_SHARE = 1 / 30
-"""Share of peak of the batched products when the head size is not a multiple of 8 (16 published steps, heads of 108, 150, 450)."""
-
-
+"""Share of peak of the batched products where the head size is not a multiple of 8 (fitted on 16 published
+steps with heads of 108, 150 and 450)."""
 THROTTLE_AFTER = 20e-3
-"""s: a kernel this long has lost half of the clock that it loses to the power limit in the end (H200, cuDNN: kernels of 80 ms and
-more run 11 to 18 % slower than short ones draw to expect; FlashAttention-2, at half the rate, hardly)."""
+"""s: a kernel this long has lost half of the clock it loses to the power limit in the end (H200, cuDNN:
+kernels of 80 ms and more are 11 to 18 % slower than short ones lead to expect; FlashAttention-2, at half
+the rate, hardly)."""
 
 
 class AttentionKernel(Enum):
@@ -54,24 +55,25 @@ def attention_time(
     window: Array | None = None,
     dtype: str = "bf16",
 ) -> Array:
-    """Estimate of the time of one layer's attention core on one accelerator, ``direction`` "forward" or "backward".
+    """Estimate of the time of one layer's attention core on one accelerator.
 
-    ``batch`` sequences of ``length`` queries see ``keys`` keys each (``length`` when not given). ``causal`` masks the half
-    above the diagonal; ``window`` caps the keys that one query sees.
+    ``direction``  "forward" or "backward"
+    ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` when not given)
+    ``causal``     masks the half above the diagonal;  ``window`` caps the keys that one query sees
     """
     kernel = AttentionKernel(kernel)
     keys = length if keys is None else keys
     value_dim = head_dim if value_dim is None else value_dim
     if kernel is AttentionKernel.UNFUSED:
         return unfused_attention_time(
-            direction, accelerator, problems=np.multiply(batch, heads), length=length, keys=keys, head_dim=head_dim,
-            value_dim=value_dim, dtype=dtype,
+            direction, accelerator, problems=np.multiply(batch, heads), length=length, keys=keys,
+            head_dim=head_dim, value_dim=value_dim, dtype=dtype,
         )  # fmt: skip
     both = attention_constants(accelerator, kernel.value)
     return fused_attention_time(
-        both.forward if direction == "forward" else both.backward, direction, accelerator, batch=batch, heads=heads,
-        kv_heads=kv_heads, length=length, keys=keys, head_dim=head_dim, value_dim=value_dim, causal=causal, window=window,
-        dtype=dtype,
+        both.forward if direction == "forward" else both.backward, direction, accelerator,
+        batch=batch, heads=heads, kv_heads=kv_heads, length=length, keys=keys,
+        head_dim=head_dim, value_dim=value_dim, causal=causal, window=window, dtype=dtype,
     )  # fmt: skip
 
 
@@ -92,7 +94,8 @@ def unfused_attention_time(
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
-    No causal discount: the products compute the masked half too. Where d is not a multiple of 8 the products run at 1/30 of peak.
+    No causal discount: the products compute the masked half too. Where d or v is not a multiple of 8 the
+    products run at 1/30 of peak.
 
     Source: the unaligned rate is fitted on BigScience's published steps (2022).
     """
@@ -136,11 +139,12 @@ def fused_attention_time(
         w = 2 (D + V) forward,  2 (3 D + 2 V) backward                    FLOP per query and key
         R = s rounded up to query blocks;  J = keys per query row with the waste of partly masked blocks
 
-    b batch, h heads, s queries, K keys;  D, V  head and value size padded to what the kernel has;  P peak FLOP/s, S SMs,
-    B byte/s;  E s0 delta lambda t0  ``AttentionPass``
+    b batch, h heads, s queries, K keys;  D, V  head and value size, mostly as padded by the kernel
+    P peak FLOP/s, S SMs, B byte/s;  E s0 delta lambda t0  ``AttentionPass``
+    h  its ``throttle`` x (E / best E)^4: what draws less power keeps its clock
 
-    s0 stands for the work per query row that does not grow with the keys (softmax start and end, row sums, dQ), lambda for the
-    last blocks running alone. Source and errors: the constants' own notes.
+    s0 stands for the work per query row that does not grow with the keys (softmax start and end, row sums,
+    dQ), lambda for the last blocks running alone. Source and errors: the constants' own notes.
     """
     b, h, kv, s, K = (np.asarray(size, float) for size in (batch, heads, kv_heads, length, keys))
     sizes = np.array(sorted(c.efficiency), float)
@@ -152,20 +156,27 @@ def fused_attention_time(
     w = 2 * (D + V) if direction == "forward" else 2 * (3 * D + 2 * V)
     R = np.ceil(s / c.query_block) * c.query_block
     J = keys_per_query(s, K, causal, window, c)
-    work = w * (b * h * R * (J + c.overhead_keys) + c.tail * c.query_block * accelerator.sms * (np.minimum(2 * J, K) + c.overhead_keys))
-    moved = OPERAND_BYTES[dtype] * b * (h * s * (D + V) + kv * K * (D + V)) * (1.0 if direction == "forward" else 2.25)
+    longest = np.minimum(2 * J, K) if causal else J
+    last = c.tail * c.query_block * multiprocessors(accelerator) * (longest + c.overhead_keys)
+    work = w * (b * h * R * (J + c.overhead_keys) + last)
+    moved = OPERAND_BYTES[dtype] * b * (h * s + kv * K) * (D + V) * (1.0 if direction == "forward" else 2.25)
     busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))
     return busy * (1 + c.throttle * power * busy / (busy + THROTTLE_AFTER)) + c.launch
 
 
 def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
-    """Mean keys a query row is multiplied with: half of a causal sequence, at most the window, plus partly masked blocks."""
+    """Mean keys a query row is multiplied with, and the waste of partly masked blocks.
+
+        (K + delta) / 2 causal,  K else
+        in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk else
+    """
     whole = np.ceil(K / c.key_block) * c.key_block
     if window is None:
         return np.minimum((K + c.diagonal) / 2, whole) if causal else whole
     seen = np.minimum(np.asarray(window, float), K)
     inside = seen - seen * seen / (2 * K) if causal else seen
-    edges = np.where(seen < K, c.diagonal, c.diagonal / 2) if causal else np.where(seen < K, c.key_block, whole - K)
+    within, without = (c.diagonal, c.diagonal / 2) if causal else (c.key_block, whole - K)
+    edges = np.where(seen < K, within, without)
     return np.minimum(inside + edges, whole)
 
 

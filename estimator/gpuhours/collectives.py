@@ -1,7 +1,8 @@
 """Times of collectives between accelerators, inside and across NVLink domains. All floats are SI.
 
-``bytes`` is the message as nccl-tests count it. All-reduce, broadcast, all-to-all: what one rank holds. All-gather and
-reduce-scatter: the whole that is gathered or scattered, so (n - 1) / n of it crosses each link.
+``bytes`` is the message as nccl-tests count it. All-reduce, broadcast, all-to-all: what one rank holds.
+All-gather and reduce-scatter: the whole that is gathered or scattered, so (n - 1) / n of it crosses each
+link.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ MESSAGE_COST = 0.5e-6
 
 @dataclass(frozen=True)
 class Group:
-    """``size`` ranks that communicate, ``stride`` apart in the cluster's order (Megatron: tensor innermost, stride 1).
+    """``size`` ranks that communicate, ``stride`` apart in the cluster's order (tensor innermost, stride 1).
 
-    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of the NICs.
+    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of
+    the NICs.
     """
 
     size: Array
@@ -44,7 +46,7 @@ class Group:
 
 @dataclass(frozen=True)
 class _Place:
-    """A group in its cluster: n ranks, l of them per domain, d domains, and what a rank's link and NICs carry."""
+    """A group in its cluster: n ranks, l per domain, d domains, and what a rank's link and NICs carry."""
 
     n: Array
     local: Array
@@ -75,10 +77,11 @@ def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
 
     x   bytes through the slowest link / its bandwidth, s;  f  ``fill``, s
 
-    With chunks of the best size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached long after the
-    latency has stopped to matter. NCCL changes its protocol at 1 to 4 MiB per rank: there the estimate is up to 30 % low.
+    With chunks of the best size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached
+    long after the latency has stopped to matter. NCCL changes its protocol at 1 to 4 MiB per rank: there the
+    estimate is up to 30 % low.
 
-    Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200: median error from 1 MiB 3 to 4 %.
+    Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200; median error from 1 MiB 4 %.
     """
     return latency + x + 2 * np.sqrt(fill * x)
 
@@ -94,14 +97,14 @@ def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
 
 
 def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
-    """All-gather or reduce-scatter: one ring through all ranks, l of them side by side so that every NIC works.
+    """All-gather or reduce-scatter: rings through all ranks, l side by side so that every NIC works.
 
         inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
         between  x = M (n-1)/n / l / (share NIC)                    so does each domain's border, over l NICs
         latency  = t0 + (n - d) a + (d - 1) a_net  where d > 1
 
-    The slower of the two decides. A rank also copies its own share, M/n. A hierarchical algorithm would send only (d-1)/d
-    between the domains; NCCL's rings do not.
+    The slower of the two decides. A rank also copies its own share, M/n. A hierarchical algorithm would send
+    only (d-1)/d between the domains; NCCL's rings do not.
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
@@ -121,18 +124,18 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
         inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
                  x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
-        between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree carry the same
+        between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree alike
         latency  = t0 + 2 (l - 1) a + 2 log2(d) a_net
 
-    Double trees: Sanders, Speck, Träff 2009, as in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
+    Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
-    crossing = 2 * np.asarray(bytes, float) * (p.n - 1) / p.n
+    message = np.asarray(bytes, float)
+    crossing = 2 * message * (p.n - 1) / p.n
     trees = 2 * np.log2(p.domains) * net.step
-    inside = pipelined_time(
-        crossing / (c.ring_share * p.link) + bytes / p.n / c.copy_bandwidth, 2 * (p.local - 1) * c.step, c.fill
-    )
+    ring = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
+    inside = pipelined_time(ring, 2 * (p.local - 1) * c.step, c.fill)
     if c.switch_share is not None and c.switch_fill is not None and cluster.node.sharp:
         switched = pipelined_time(crossing / (c.switch_share * p.link), 4 * c.step, c.switch_fill)
         inside = np.where(p.local >= SWITCH_RANKS, np.minimum(switched, inside), inside)
@@ -142,9 +145,9 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of an all-to-all: each rank sends M / n to each other one, over links inside and its NICs outside.
+    """Estimate of an all-to-all: each rank sends M / n to each other, over links inside, NICs outside.
 
-        inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)   its own share is read and written, not reduced
+        inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)
         between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) times the cost of a message
 
     Both at once; the slower decides.
@@ -152,7 +155,8 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)
-    inside = message * (p.local - 1) / p.n / (c.exchange_share * p.link) + message / p.n / (2 * c.copy_bandwidth)
+    own = message / p.n / (2 * c.copy_bandwidth)
+    inside = message * (p.local - 1) / p.n / (c.exchange_share * p.link) + own
     between = message * (p.n - p.local) / p.n / (net.exchange_share * p.nics)
     remote = c.launch + net.step + (p.n - p.local) * MESSAGE_COST
     t = np.maximum(
@@ -177,12 +181,13 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
 
 
 def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of a broadcast, pipelined along a ring: each link carries the message once, l NICs share it."""
+    """Estimate of a broadcast, pipelined along rings: each link carries the message once, l NICs share it."""
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)
     latency = c.launch + (p.n - p.domains) * c.step + (p.domains - 1) * net.step
-    inside = pipelined_time(np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0), latency, c.step)
+    x = np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0)
+    inside = pipelined_time(x, latency, c.step)
     between = pipelined_time(message / p.local / (net.exchange_share * p.nics), latency, net.fill)
     return _unless_alone(np.maximum(inside, np.where(p.domains > 1, between, 0.0)), message * (p.n - 1))
 

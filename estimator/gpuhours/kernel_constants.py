@@ -1,6 +1,6 @@
-"""The measured constants of kernels and links: what an accelerator's YAML may say, and the defaults of its generation.
+"""The measured constants of kernels and links: an accelerator's own, and the defaults of its generation.
 
-An accelerator profile that was measured carries its own ``kernels:`` block; each group that it lacks comes from
+A profile that was measured carries a ``kernels:`` block; each group that it lacks comes from
 ``hardware_specs/kernels/GENERATION.yaml``. Every group names its source.
 """
 
@@ -108,7 +108,8 @@ class LinkConstants(Sourced):
     fill: Seconds
     """f: latency that a message is cut into chunks to hide."""
     switch_share: Share | None = None
-    """Share of the link bandwidth, as bus bandwidth, that adding up in the switch reaches (NVLink SHARP); it may pass 1."""
+    """Share of the link bandwidth, as bus bandwidth, that adding up in the switch reaches (NVLink SHARP);
+    it may pass 1."""
     switch_fill: Seconds | None = None
 
 
@@ -163,7 +164,8 @@ def _file(folder: str, name: str, hint: str) -> Path:
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         near = nearest(name, known) or f"Known: {', '.join(known)}."
-        raise EstimateError(f"{name!r} is not one of the {folder} there are constants for.", f"{near} {hint}".strip())
+        problem = f"{name!r} is not one of the {folder} there are constants for."
+        raise EstimateError(problem, f"{near} {hint}".strip())
     return path
 
 
