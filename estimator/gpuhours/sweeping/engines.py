@@ -1,0 +1,84 @@
+"""Who works out the blocks: this process, several of this machine, or a dask cluster. All give the same rows."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from typing import Any, TypeVar
+
+from gpuhours.errors import EstimateError
+
+Work = Callable[[int], Any]
+Answer = tuple[int, Any]
+T = TypeVar("T")
+
+WORTH_PROCESSES = 8
+"""Blocks per process from which starting it (half a second) pays."""
+AHEAD = 3
+"""Blocks handed out per process beyond the one it works on: keeps them busy, keeps memory flat."""
+
+_work: Work | None = None
+
+
+def answers(work: Work, numbers: Iterable[int], *, engine: str, scheduler: str | None, blocks: int) -> Iterator[Answer]:
+    """(number, work(number)) for every number, as they are done."""
+    if engine == "dask":
+        from gpuhours.sweeping.cluster import dask_answers
+
+        return dask_answers(work, numbers, scheduler)
+    if engine != "local":
+        raise EstimateError(f"No engine {engine!r}.", "local or dask.", "--engine")
+    if scheduler is not None:
+        raise EstimateError("A scheduler is for --engine dask.", "Add --engine dask.", f"--scheduler {scheduler}")
+    processes = min(os.cpu_count() or 1, blocks // WORTH_PROCESSES)
+    if processes <= 1:
+        return ((number, work(number)) for number in numbers)
+    return process_answers(work, numbers, processes)
+
+
+def process_answers(work: Work, numbers: Iterable[int], processes: int) -> Iterator[Answer]:
+    """Blocks on several processes of this machine, a few ahead of what has been taken."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start, (work,)) as pool:
+        yield from in_flight(lambda number: pool.submit(_answer, number), numbers, processes * (1 + AHEAD))
+
+
+def in_flight(submit: Callable[[int], Future[Answer]], numbers: Iterable[int], most: int) -> Iterator[Answer]:
+    """Answers as they are done, never more than ``most`` handed out."""
+    left = iter(numbers)
+    flying = {submit(number) for number in islice(left, most)}
+    try:
+        while flying:
+            done, flying = wait(flying, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+                flying.update(submit(number) for number in islice(left, 1))
+    finally:
+        for future in flying:
+            future.cancel()
+
+
+def _start(work: Work) -> None:
+    """In a new process: keep the work, and end with the process that started this one, even if that is killed."""
+    global _work
+    _work = work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _answer(number: int) -> Answer:
+    assert _work is not None
+    return number, _work(number)

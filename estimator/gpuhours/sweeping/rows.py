@@ -1,0 +1,122 @@
+"""From a block of the grid to rows: every varied key, every result, whether the row is valid, and if not why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.errors import EstimateError
+from gpuhours.evaluate import Outcome, evaluate
+from gpuhours.results import results
+from gpuhours.sweeping.grid import Block, Grid, Piece
+
+VALID, REASON, FITS = "valid", "reason", "fits"
+ABOVE_PEAK = "it takes more than the dense peak"
+Values = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one piece, not yet spread out: ask for a column to get it.
+
+    ``position``  where each row stands in its block
+    """
+
+    position: Values
+    columns: Mapping[str, Callable[[], Values]]
+    valid: Values
+    reasons: tuple[str, ...]
+    """Reasons that ``code`` counts from 1; 0 is a valid row."""
+    code: Values
+
+    def column(self, name: str) -> Values:
+        """One column, flat, in row order; numbers of invalid rows mean nothing."""
+        return self.columns[name]().reshape(-1)
+
+
+def rows(grid: Grid, block: Block, breakdown: bool = False) -> Iterator[Rows]:
+    """The rows of a block, piece by piece."""
+    shape = tuple(chosen.stop - chosen.start for chosen in block)
+    numbers = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+    for part in grid.parts(block):
+        yield from _evaluated(grid, block, part, numbers, breakdown)
+
+
+def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown: bool) -> Iterator[Rows]:
+    """One piece; where the equations refuse it, its halves, down to the single rows that are wrong."""
+    inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, block, strict=True))
+    position = numbers[inside].reshape(-1)
+    piece = grid.piece(part)
+    try:
+        outcome = evaluate(piece.run)
+    except EstimateError as error:
+        longest = max(range(len(part)), key=lambda axis: part[axis].stop - part[axis].start, default=None)
+        if longest is None or part[longest].stop - part[longest].start == 1:
+            yield _refused(grid, part, position, error)
+            return
+        middle = (part[longest].start + part[longest].stop) // 2
+        for half in (slice(part[longest].start, middle), slice(middle, part[longest].stop)):
+            yield from _evaluated(grid, block, (*part[:longest], half, *part[longest + 1 :]), numbers, breakdown)
+        return
+    yield _worked_out(grid, part, position, piece, outcome, breakdown)
+
+
+def _refused(grid: Grid, part: Block, position: Values, error: EstimateError) -> Rows:
+    """A row that is no run: what ``estimate`` would say of it."""
+    return Rows(
+        position, _inputs(grid, part), np.zeros(1, bool), (f"{error.where}: {error.problem}".lstrip(": "),), np.ones(1, np.int8)
+    )
+
+
+def _worked_out(grid: Grid, part: Block, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
+    """Views on the results of one call."""
+    columns = _inputs(grid, part)
+    for name, value in named_values(outcome, breakdown).items():
+        columns[name] = _view(piece, value)
+    reasons, code = invalid(outcome)
+    flat = piece.in_row_order(code).reshape(-1)
+    return Rows(position, columns, flat == 0, reasons, flat)
+
+
+def _view(piece: Piece, value: Any) -> Callable[[], Values]:
+    return lambda: piece.in_row_order(value)
+
+
+def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
+    """Every result that is determined, by name; with ``breakdown`` the seconds and bytes of each part too."""
+    found = {name: quantity.value for name, quantity in results(outcome).items()}
+    if breakdown and outcome.step is not None and outcome.memory is not None:
+        found |= {f"time.{part}": seconds for part, seconds in outcome.step.parts.items()}
+        found |= {f"memory.{part}": size for part, size in outcome.memory.parts.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
+    """Why rows are not valid: the reasons, and for each row the first that holds, counted from 1."""
+    found = dict(outcome.step.reasons) if outcome.step is not None else {}
+    mfu = outcome.value("mfu")
+    if mfu is not None:
+        found[ABOVE_PEAK] = np.greater(mfu, 1.0)
+    code: Any = np.int8(0)
+    for number, broken in enumerate(found.values(), start=1):
+        code = np.where((code == 0) & broken, np.int8(number), code)
+    return tuple(found), code
+
+
+def _inputs(grid: Grid, part: Block) -> dict[str, Callable[[], Values]]:
+    """The varied keys of a piece, as columns."""
+    lengths = tuple(chosen.stop - chosen.start for chosen in part)
+    found: dict[str, Callable[[], Values]] = {}
+    for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
+        own = [length if other == index else 1 for other, length in enumerate(lengths)]
+        for member in axis.members:
+            shown = np.array(member.shown(chosen), object if not member.numeric or member.choice else None)
+            found[member.key] = _spread(shown.reshape(own), lengths)
+    return found
+
+
+def _spread(values: Values, shape: tuple[int, ...]) -> Callable[[], Values]:
+    return lambda: np.broadcast_to(values, shape)
