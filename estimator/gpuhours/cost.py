@@ -250,16 +250,14 @@ def _draw(
         return "accelerators, as measured", inputs.power, 1.0, "given", ()
     if cluster is None:
         return Unknown("no accelerator is given")
-    if inputs.boundary == "node":
-        node, usual = cluster.node, NODE_SHARE
-        if node.power is None:
-            return Unknown(
-                f"the power of {node.title} is not known; `boundary: accelerators` leaves the host out"
-            )
-        name, power, figure = "nodes", node.power / node.gpus, node.figures["power"]
-    else:
-        part, usual = cluster.accelerator, POWER_SHARE
-        name, power, figure = "accelerators", part.power, part.figures["power"]
+    whole = inputs.boundary == "node"
+    profile, usual = (cluster.node, NODE_SHARE) if whole else (cluster.accelerator, POWER_SHARE)
+    if profile.power is None:
+        advice = "cost.boundary accelerators leaves it out" if whole else "give cost.power"
+        return Unknown(f"the power of {profile.title} is not known; {advice}")
+    name = "nodes" if whole else "accelerators"
+    power = profile.power / cluster.node.gpus if whole else profile.power
+    figure = profile.figures["power"]
     if inputs.power_share is not None:
         return name, power, inputs.power_share, f"{figure.source}; share of it given", ()
     return name, power, float(usual.value), f"{figure.source}; share of it: {usual.source}", (usual,)

@@ -19,7 +19,7 @@ from gpuhours.sources import read_yaml, validated
 from gpuhours.units import Bandwidth, Bytes, Count, Rate, Watts, measured_in, parse
 
 Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"]
-Generation = Literal["volta", "ampere", "ada", "hopper", "blackwell", "cdna3"]
+Generation = Literal["volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3", "tpu"]
 STORED_AS: Mapping[str, Dtype] = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
 """Number formats with a scale per block of values: their products run at the rate of the plain format."""
 
@@ -105,7 +105,7 @@ class AcceleratorProfile(Profile):
     link_bandwidth: BandwidthFigure
     pair_bandwidth: BandwidthFigure | None = None
     pcie_bandwidth: BandwidthFigure
-    power: PowerFigure
+    power: PowerFigure | None = None
     kernels: KernelConstants | None = None
 
 
@@ -155,7 +155,7 @@ class Accelerator:
     pair_bandwidth: float
     """B/s to one other GPU, one direction: less than ``link_bandwidth`` where there is no switch."""
     pcie_bandwidth: float
-    power: float
+    power: float | None
     """W, the limit it is sold with."""
     kernels: KernelConstants | None = None
     """Measured constants of its kernels; None where nobody measured."""
@@ -294,7 +294,7 @@ def _read_accelerator(path: Path) -> Accelerator:
         link_bandwidth=profile.link_bandwidth.value,
         pair_bandwidth=(profile.pair_bandwidth or profile.link_bandwidth).value,
         pcie_bandwidth=profile.pcie_bandwidth.value,
-        power=profile.power.value,
+        power=profile.power.value if profile.power else None,
         kernels=profile.kernels,
         figures=figures,
         path=path,
