@@ -144,6 +144,8 @@ class Defaults(Sourced):
     recompute: Literal["none", "selective", "full"]
     sharding: Literal["none", "zero1", "zero2", "zero3"]
     state: Literal["amp", "mixed", "pure"]
+    interleaved: bool = False
+    """Pipelines run interleaved chunks."""
 
 
 class Software(BaseModel):

@@ -1,1 +1,5 @@
 """Predicted against measured: the rows of a table, judged."""
+
+from gpuhours.validation.report import Judged, Validation, validate
+
+__all__ = ["Judged", "Validation", "validate"]

@@ -15,6 +15,10 @@ from gpuhours.validation.architecture import decoder_of, unusable
 from gpuhours.validation.rows import Row
 from gpuhours.validation.words import DTYPES, KERNELS, METHODS, accelerator_of, node_of, software_of
 
+MOST_CHUNKS = 12
+"""Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One run, ready to be predicted."""
@@ -64,7 +68,7 @@ def _case(row: Row) -> Case:
     precision = _precision(row, software, chip.generation)
     chip.peak_for(precision.product)
     bandwidth = row.positive("internode_GBps_per_gpu")
-    stated = row.word("attention_kind")
+    stated = "flash" if "triton" in (row.word("attention_kernel") or "") else row.word("attention_kind")
     kernel = software.flash if stated == "flash" else KERNELS.get(stated or "", software.attention_kernel(chip.generation))
     return Case(
         row=row,
@@ -118,7 +122,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, gpus: int) -> Layout
     expert = row.positive("ep")
     if decoder.experts is not None and expert is None and gpus > 1:
         raise _Skip("expert degree (ep) not stated")
-    schedule, interleave = _schedule(row, decoder, pipeline)
+    schedule, interleave = _schedule(row, software, decoder, pipeline)
     shard_group = row.positive("shard_group")
     fields = {
         "tensor": tensor, "pipeline": pipeline, "interleave": interleave, "data": data, "context": context,
@@ -129,21 +133,24 @@ def _layout(row: Row, software: Software, decoder: Decoder, gpus: int) -> Layout
         "recompute": _word(Recompute, row.word("recompute_kind"), software.defaults.recompute),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
-        "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get(row.word("sequence_method") or "", "all-gather")]),
+        "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get(row.word("sequence_method") or "", "zigzag")]),
     }  # fmt: skip
     return Layout(**fields)
 
 
-def _schedule(row: Row, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
+def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
     """The schedule and its chunks; an interleaved one that does not print them has one layer in each, as deep as they come."""
     words = {"1f1b": Schedule.f1b1, "interleaved": Schedule.interleaved, "zb-1p": Schedule.zb1p, "zb-2p": Schedule.zb2p,
              "gpipe": Schedule.gpipe}  # fmt: skip
-    chunks = int(row.positive("vp") or 1)
+    stated = row.positive("vp")
+    chunks = int(stated or 1)
     schedule = words.get((row.word("schedule") or "").lower())
+    if schedule is None and stated is None and software.defaults.interleaved:
+        schedule = Schedule.interleaved
     if schedule is None:
         schedule = Schedule.interleaved if chunks > 1 else Schedule.f1b1
-    if schedule is Schedule.interleaved and row.positive("vp") is None and pipeline > 1:
-        chunks = max(1, int(decoder.layers) // pipeline)
+    if schedule is Schedule.interleaved and stated is None:
+        chunks = min(max(1, int(decoder.layers) // pipeline), MOST_CHUNKS)
     return schedule, chunks if pipeline > 1 else 1
 
 
