@@ -119,7 +119,7 @@ class Layout(BaseModel):
     recompute_layers: Annotated[int, whole(least=0)] | None = None
     """Layers per stage that ``recompute: full`` covers; all when not given."""
     schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
-    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.allgather
+    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
     ulysses: Degree | None = None
     """Ranks of ``context`` that exchange heads under ``hybrid``; those in one node when not given."""
     offload_optimizer: bool = False
