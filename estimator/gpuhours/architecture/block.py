@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter
+from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter, ValidationError
 
 from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.contrastive import Contrastive
@@ -13,9 +14,11 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.diffusion import Diffusion
 from gpuhours.architecture.encoder_decoder import EncoderDecoder
 from gpuhours.architecture.masked import MaskedAutoencoder
+from gpuhours.architecture.spec import Spec
 from gpuhours.architecture.standard import StandardShape
 from gpuhours.architecture.video_language import VideoLanguage
 from gpuhours.architecture.vision import StandardVision, VisionEncoder
+from gpuhours.errors import EstimateError
 
 KEYS = {
     "params": "standard",
@@ -55,7 +58,17 @@ ModelSpec: TypeAlias = Annotated[
 """Any architecture a run can name. Tags in brackets are left out of error messages."""
 
 
-def read_model(value: Any) -> Any:
+def read_model(value: Any) -> Spec:
     """``read_model("llama-3-8b")``, ``read_model({"params": "30B"})``: the architecture of a ``model:``
     block."""
-    return TypeAdapter(ModelSpec).validate_python(value)
+    try:
+        return _adapter().validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in ("model", *first["loc"]) if not str(part).startswith("["))
+        raise EstimateError(first["msg"].removeprefix("Value error, "), "", key) from None
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Spec]:
+    return TypeAdapter(ModelSpec)

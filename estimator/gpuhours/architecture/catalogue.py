@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gpuhours.errors import EstimateError, nearest
 from gpuhours.sources import read_yaml
+
+ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14"})
+"""Names that only their capital letter tells from another: ViT-g/14 is half as large."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def names() -> list[str]:
 @functools.cache
 def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
-    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    plain = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
     path = folder() / f"{plain}.yaml"
     if plain != Path(plain).name or not path.is_file():
         known = names()

@@ -140,7 +140,9 @@ class VisionEncoder(Spec):
         embedding = self.embedding(tokens, kind)
         extra = self.extra_tokens
         layers = self.stacks(tokens + pictures * extra, sequence + extra, times, kind)
-        return (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else ()))
+        norm = blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0
+        end = Ends("vision end", (), norm, tokens, first=False, trainable=kind)
+        return (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else (end,)))
 
     def embedding(self, tokens: Array, kind: Trainable) -> Ends:
         """Patches [channels p^2 tubelet, h], class token, registers, position table, first norm."""
