@@ -154,8 +154,8 @@ def test_lines_multiply_and_add_up() -> None:
     charge = billed(552_960, price="2.5 USD/hour", pue=1.2, country="United States", year=2024)
     assert [line.result for line in charge.lines] == ["cost", "energy", "energy", "carbon"]
     for line in charge.lines:
-        scale = 1e3 if line.unit == "kWh" and line.amount_unit == "kgCO2e" else 1.0
-        assert line.quantity * line.rate == pytest.approx(line.amount * scale), line.name
+        scale = 1e3 if line.amount.unit == "kgCO2e" else 1.0
+        assert line.quantity.value * line.rate.value == pytest.approx(line.amount.value * scale), line.name
         assert line.source
     assert charge.cost == pytest.approx(1_382_400)
     assert charge.energy == pytest.approx(552_960 * 0.7 * 0.85 * 1.2 * KWH)

@@ -7,7 +7,7 @@ accelerators (``boundary: accelerators``, as papers report it) or of whole nodes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,8 +21,6 @@ from gpuhours.layout import Array
 from gpuhours.prices import SECONDS_PER_HOUR, PerGpu, Terms, choose_price
 from gpuhours.profiles import Unknown
 from gpuhours.units import Fraction, Watts, parse
-
-GRAMS_PER_KILOGRAM = 1e3
 
 POWER_SHARE = Assumption(
     "cost.power_share", 0.85, "",
@@ -101,7 +99,7 @@ def machine_energy(gpu_time: Array, power: Array, share: Array) -> Array:
     about half of a node (DGX A100 3.2 of 6.5 kW, DGX H100 5.6 of 10.2, DGX B200 8 of 14.3). Stops are taken
     to draw as much as steps; a checkpoint draws about 0.15 P (Morrison et al. 2025, arXiv:2503.05804).
     """
-    return np.multiply(np.multiply(gpu_time, power), share)
+    return np.multiply(gpu_time, np.multiply(power, share))
 
 
 def building_energy(machines: Array, pue: Array) -> Array:
@@ -126,24 +124,46 @@ def carbon(energy: Array, intensity: Array) -> Array:
     return np.multiply(energy, intensity)
 
 
+UNIT_SIZES: Mapping[str, float] = {
+    "GPU*hour": SECONDS_PER_HOUR, "kWh": JOULE_PER_KWH, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3,
+    "USD/(GPU*hour)": 1 / SECONDS_PER_HOUR, "gCO2e/kWh": 1 / JOULE_PER_KWH,
+}  # fmt: skip
+"""The units people read a bill in, and how many SI units one of them is."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number in SI units, and the unit people read it in."""
+
+    si: Array
+    unit: str
+
+    @property
+    def value(self) -> Array:
+        """The number in ``unit``."""
+        return np.divide(self.si, UNIT_SIZES[self.unit])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Value and unit."""
+        return {"value": self.value, "unit": self.unit}
+
+
 @dataclass(frozen=True)
 class Line:
-    """One line of a bill: quantity x rate = amount, in the units people read."""
+    """One line of a bill: quantity x rate = amount."""
 
     result: str
     """cost, energy or carbon"""
     name: str
-    quantity: Array
-    unit: str
-    rate: Array
-    rate_unit: str
-    amount: Array
-    amount_unit: str
+    quantity: Amount
+    rate: Amount
+    amount: Amount
     source: str
 
     def to_dict(self) -> dict[str, Any]:
         """The line as JSON."""
-        return asdict(self)
+        numbers = {key: getattr(self, key).to_dict() for key in ("quantity", "rate", "amount")}
+        return {"result": self.result, "name": self.name, **numbers, "source": self.source}
 
 
 @dataclass(frozen=True)
@@ -216,8 +236,8 @@ def _charge(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bil
             Assumption("cost.price", price * SECONDS_PER_HOUR, "USD/(GPU*hour)", reason, row.source),
         )
     cost = money(gpu_time, price)
-    hours, hourly = np.divide(gpu_time, SECONDS_PER_HOUR), np.multiply(price, SECONDS_PER_HOUR)
-    line = Line("cost", "GPU time", hours, "GPU*hour", hourly, "USD/(GPU*hour)", cost, "USD", source)
+    hours, hourly = Amount(gpu_time, "GPU*hour"), Amount(price, "USD/(GPU*hour)")
+    line = Line("cost", "GPU time", hours, hourly, Amount(cost, "USD"), source)
     return Bill((line,), cost=cost, assumptions=assumptions)
 
 
@@ -233,11 +253,11 @@ def _energy(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bil
         assumptions = (*assumptions, PUE)
     machines = machine_energy(gpu_time, power, share)
     energy = building_energy(machines, pue)
-    hours, mean = np.divide(gpu_time, SECONDS_PER_HOUR), np.multiply(power, share)
-    drawn, used = np.divide(machines, JOULE_PER_KWH), np.divide(energy, JOULE_PER_KWH)
+    hours, mean = Amount(gpu_time, "GPU*hour"), Amount(np.multiply(power, share), "kW/GPU")
+    drawn, used = Amount(machines, "kWh"), Amount(energy, "kWh")
     lines = (
-        Line("energy", name, hours, "GPU*hour", np.divide(mean, 1e3), "kW/GPU", drawn, "kWh", source),
-        Line("energy", "building (PUE)", drawn, "kWh", pue, "", used, "kWh", pue_source),
+        Line("energy", name, hours, mean, drawn, source),
+        Line("energy", "building (PUE)", drawn, Amount(pue, ""), used, pue_source),
     )
     return Bill(lines, energy=energy, assumptions=assumptions)
 
@@ -279,9 +299,7 @@ def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
             reason = f"{inputs.year} is not in the table: the nearest known"
         assumptions = (Assumption("cost.year", found.year, "", reason, found.source),)
     emitted = carbon(energy, found.intensity)
-    line = Line(
-        "carbon", f"grid of {found.country} {found.year}",
-        np.divide(energy, JOULE_PER_KWH), "kWh", found.intensity * JOULE_PER_KWH, "gCO2e/kWh",
-        np.divide(emitted, GRAMS_PER_KILOGRAM), "kgCO2e", found.source,
-    )  # fmt: skip
+    used, intensity = Amount(energy, "kWh"), Amount(found.intensity, "gCO2e/kWh")
+    name = f"grid of {found.country} {found.year}"
+    line = Line("carbon", name, used, intensity, Amount(emitted, "kgCO2e"), found.source)
     return Bill((line,), carbon=emitted, assumptions=assumptions)

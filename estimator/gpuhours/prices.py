@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -95,10 +96,15 @@ class Price:
 def price_rows(accelerator: str) -> tuple[PriceRow, ...]:
     """Every dated offer for an accelerator; a user's own file replaces ours."""
     for folder in profile_folders():
-        path: Path = folder / "prices" / f"{accelerator}.yaml"
+        path = folder / "prices" / f"{accelerator}.yaml"
         if path.is_file():
-            return validated(PriceList, read_yaml(path)).root
+            return _read(path)
     return ()
+
+
+@cache
+def _read(path: Path) -> tuple[PriceRow, ...]:
+    return validated(PriceList, read_yaml(path)).root
 
 
 def choose_price(accelerator: str, provider: str | None = None, terms: str | None = None) -> Price | Unknown:
