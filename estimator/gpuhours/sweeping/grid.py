@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,13 @@ class Grid:
             for axis, chosen in zip(self.axes, block, strict=True)
         ]
         return iter(itertools.product(*choices))
+
+    def run_with(self, row: Mapping[str, Any]) -> Run:
+        """The single run of one row, from its columns."""
+        run = self.run
+        for varied in self.varied:
+            run = run.replaced(varied.key, varied.values[varied.shown().index(row[varied.key])])
+        return run
 
     def piece(self, part: Block) -> Piece:
         """The run with the arrays of one piece in it."""

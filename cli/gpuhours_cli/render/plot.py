@@ -1,0 +1,254 @@
+"""Pictures of a sweep, chosen from what varies: a line with its error band, a heat map, bars, a Pareto front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuhours.errors import EstimateError
+from gpuhours.sweeping import Sweep
+
+ENDINGS = (".svg", ".png", ".html")
+MOST_ROWS = 5000
+"""Points a picture can show."""
+MOST_BANDS = 150
+"""Points whose error band is worked out: each takes an estimate of its own."""
+FEW = 8
+"""Lines that one picture can tell apart."""
+GOALS = ("gpu_hours", "step_time", "model_flops", "parameters")
+BLUE = "#2563a8"
+
+SCALES: dict[str, tuple[tuple[float, float, str], ...]] = {
+    "s": ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"), (0.1, 1, "s"), (0, 1e-3, "ms")),
+    "byte": ((1e9, 1e9, "GB"), (0, 1e6, "MB")),
+    "J": ((3.6e9, 3.6e9, "MWh"), (0, 3.6e6, "kWh")),
+    "gCO2e": ((1e6, 1e6, "t CO2e"), (0, 1e3, "kg CO2e")),
+    "FLOP": ((1e24, 1e24, "YFLOP"), (1e21, 1e21, "ZFLOP"), (1e18, 1e18, "EFLOP"), (0, 1e15, "PFLOP")),
+}
+"""Per SI unit: from which largest value, divided by what, is called what."""
+NAMES = {
+    "gpu_hours": "GPU-hours", "step_time": "step time", "mfu": "MFU", "hfu": "HFU", "memory_per_gpu": "memory per GPU",
+    "wall_clock": "wall-clock time", "tokens_per_second_per_gpu": "tokens per second and GPU", "model_flops": "model FLOPs",
+}  # fmt: skip
+KEYS = {
+    "data.frames": "frames per clip", "data.seq_len": "sequence length (tokens)", "hardware.gpus": "GPUs",
+    "training.global_batch": "global batch (samples)", "hardware.internode_bandwidth": "bandwidth between nodes (B/s per GPU)",
+    "data.tokens": "training tokens", "layout.microbatch": "micro-batch (samples)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A result on an axis: which column, divided by what, under which title."""
+
+    name: str
+    divisor: float
+    title: str
+
+
+def check(path: Path) -> None:
+    """Refuse an ending or a missing library before any work starts."""
+    if path.suffix.lower() not in ENDINGS:
+        raise EstimateError(f"{path.suffix or 'No extension'!r} is no picture.", f"Name it {', '.join(ENDINGS)}.", f"--plot {path}")
+    _altair()
+
+
+def _altair() -> Any:
+    try:
+        import altair
+        import vl_convert  # noqa: F401  what turns a chart into a file
+    except ImportError:
+        raise EstimateError("Pictures need altair and vl-convert.", "pip install 'gpuhours[plot]'", "--plot") from None
+    return altair
+
+
+def picture(found: Sweep, path: Path) -> None:
+    """Draw and write it."""
+    drawn = chart(found)
+    if path.suffix.lower() == ".html":
+        drawn.save(str(path), inline=True)
+    else:
+        drawn.save(str(path), scale_factor=2) if path.suffix.lower() == ".png" else drawn.save(str(path))
+
+
+def chart(found: Sweep) -> Any:
+    """The chart that suits what varies."""
+    rows = [row for row in found.table.slice(0, MOST_ROWS + 1).to_pylist() if row["valid"]]
+    if not rows or len(rows) > MOST_ROWS:
+        raise EstimateError(
+            f"{found.kept:,} rows are too many to draw." if rows else "No valid row to draw.", "Narrow it with --where or --minimise.", "--plot"
+        )
+    best = found.job.best
+    if best is not None and best.most is None:
+        return pareto_chart(found, rows)
+    goal = measure(found, rows, best.names[0] if best else _goal(rows))
+    if best is not None:
+        return bar_chart(found, rows, goal)
+    axes = [varied.key for varied in found.job.grid.varied if len({row[varied.key] for row in rows}) > 1]
+    numeric = [key for key in axes if all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows)]
+    numeric.sort(key=lambda key: -len({row[key] for row in rows}))
+    if not numeric:
+        return bar_chart(found, rows, goal)
+    others = [key for key in axes if key != numeric[0]]
+    if len(numeric) > 1 and (len(others) > 1 or len({row[numeric[1]] for row in rows}) > FEW):
+        return heat_map(found, rows, goal, numeric[0], numeric[1])
+    return line_chart(found, rows, goal, numeric[0], others)
+
+
+def _goal(rows: list[dict[str, Any]]) -> str:
+    return next((name for name in GOALS if any(row[name] is not None for row in rows)), GOALS[-1])
+
+
+def measure(found: Sweep, rows: list[dict[str, Any]], name: str) -> Measure:
+    """A result in the unit that people read it in."""
+    unit = found.job.units.get(name, "")
+    words = NAMES.get(name, KEYS.get(name, name.replace("_", " ")))
+    most = max((row[name] for row in rows if isinstance(row[name], int | float)), default=0)
+    for least, divisor, called in SCALES.get(unit, ()):
+        if most >= least:
+            return Measure(name, divisor, f"{words} ({called})")
+    if unit == "" and name in ("mfu", "hfu", "goodput"):
+        return Measure(name, 0.01, f"{words} (%)")
+    return Measure(name, 1.0, words if not unit or unit in ("GPU*hour", "GPU", "parameter") else f"{words} ({unit})")
+
+
+def points(rows: list[dict[str, Any]], goal: Measure, keys: list[str]) -> list[dict[str, Any]]:
+    """Rows as a chart takes them: keys without dots, the goal in its unit."""
+    return [
+        {field(key): row[key] for key in keys} | {"goal": row[goal.name] / goal.divisor, "fits": _fits(row)}
+        for row in rows
+        if row[goal.name] is not None
+    ]
+
+
+def _fits(row: dict[str, Any]) -> str:
+    return {True: "fits in memory", False: "does not fit", None: "memory not known"}[row["fits"]]
+
+
+def field(key: str) -> str:
+    """A key as a chart's field name: dots mean something else there."""
+    return key.replace(".", "_")
+
+
+def title(key: str) -> str:
+    """A key as an axis title."""
+    return KEYS.get(key, key)
+
+
+def line_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure, along: str, others: list[str]) -> Any:
+    """The goal along one key; one line per value of the others, the 80 % band shaded, hollow points where it does not fit."""
+    alt = _altair()
+    data = points(rows, goal, [along, *others])
+    for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
+        point["line"] = ", ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in others)
+    banded = _bands(found, rows, data, goal)
+    scale = alt.Scale(type="log" if _spread([point[field(along)] for point in data]) else "linear", zero=False, nice=False, padding=12)
+    x = alt.X(f"{field(along)}:Q", title=title(along), scale=scale, axis=alt.Axis(values=sorted({point[field(along)] for point in data}), format="~s"))
+    y = alt.Y("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s"))
+    colour = alt.Color("line:N", title=None) if others else alt.value(BLUE)
+    base = alt.Chart(alt.Data(values=data)).encode(x=x, color=colour)
+    layers = [base.mark_line(strokeWidth=2).encode(y=y)]
+    if banded:
+        layers.insert(0, base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=goal.title), y2="high:Q"))
+    unfit = alt.condition("datum.fits == 'does not fit'", alt.value("white"), colour if others else alt.value(BLUE))
+    layers.append(base.mark_point(filled=True, size=50, opacity=1, strokeWidth=1.5).encode(y=y, fill=unfit, stroke=colour))
+    said = ["shaded: 80 % band"] if banded else []
+    said += ["hollow: does not fit in memory"] if any(row["fits"] is False for row in rows) else []
+    return framed(alt.layer(*layers), found, " · ".join(said))
+
+
+def _spread(values: list[float]) -> bool:
+    """Whether values grow by factors rather than by steps."""
+    distinct = sorted(set(values))
+    return len(distinct) > 2 and distinct[0] > 0 and distinct[-1] / distinct[0] >= 8 and distinct[1] / distinct[0] >= 1.5
+
+
+def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]], goal: Measure) -> bool:
+    """Adds the 80 % range of each point, from an estimate of its own; False where there are too many, or no range."""
+    from gpuhours.estimating import estimate
+
+    if len(rows) > MOST_BANDS or found.kept != found.rows and found.job.best is not None:
+        return False
+    drawn = False
+    for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
+        result = estimate(found.job.grid.run_with(row)).results.get(goal.name)
+        if result is None or result.low is None or result.high is None:
+            continue
+        point["low"], point["high"] = result.low / goal.divisor, result.high / goal.divisor
+        drawn = True
+    return drawn
+
+
+def heat_map(found: Sweep, rows: list[dict[str, Any]], goal: Measure, across: str, down: str) -> Any:
+    """The goal over two keys as colour and number; of several rows in one cell, the best that fits."""
+    alt = _altair()
+    cells: dict[tuple[Any, Any], dict[str, Any]] = {}
+    several = False
+    for row in rows:
+        place = row[across], row[down]
+        before = cells.get(place)
+        several |= before is not None
+        if before is None or (row["fits"] is not False, -row[goal.name]) > (before["fits"] is not False, -before[goal.name]):
+            cells[place] = row
+    data = points(list(cells.values()), goal, [across, down])
+    base = alt.Chart(alt.Data(values=data)).encode(
+        x=alt.X(f"{field(across)}:O", title=title(across), axis=alt.Axis(labelAngle=0)),
+        y=alt.Y(f"{field(down)}:O", title=title(down), sort="descending"),
+    )
+    colour = alt.Color("goal:Q", title=goal.title, scale=alt.Scale(scheme="viridis", reverse=True), legend=alt.Legend(format="~s"))
+    tiles = base.mark_rect().encode(color=colour)
+    middle = (min(point["goal"] for point in data) + max(point["goal"] for point in data)) / 2
+    text = base.mark_text(fontSize=10).encode(
+        text=alt.Text("goal:Q", format=".3~s"), color=alt.condition(f"datum.goal > {middle}", alt.value("white"), alt.value("black"))
+    )
+    crossed = base.mark_point(shape="cross", angle=45, size=220, color="red", strokeWidth=1.5).transform_filter("datum.fits == 'does not fit'")
+    said = ["each cell: the best row that fits"] if several else []
+    said += ["red cross: does not fit in memory"] if any(point["fits"] == "does not fit" for point in data) else []
+    return framed(alt.layer(tiles, text, crossed), found, " · ".join(said))
+
+
+def bar_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
+    """One bar per row, named by what varies, in the order of the rows."""
+    alt = _altair()
+    keys = [varied.key for varied in found.job.grid.varied]
+    shown = [row for row in rows if row[goal.name] is not None][:40]
+    data = points(shown, goal, [])
+    for point, row in zip(data, shown, strict=True):
+        point["row"] = " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)
+    base = alt.Chart(alt.Data(values=data)).encode(
+        y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=420)),
+        x=alt.X("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s")),
+        color=alt.Color("fits:N", title=None, scale=alt.Scale(domain=["fits in memory", "does not fit", "memory not known"], range=[BLUE, "#c0504d", "#999999"])),
+    )
+    return framed(base.mark_bar(), found, "", height=max(60, 22 * len(data)))
+
+
+def pareto_chart(found: Sweep, rows: list[dict[str, Any]]) -> Any:
+    """The front over two results: no row beats these in both."""
+    alt = _altair()
+    assert found.job.best is not None
+    first, second = (measure(found, rows, name) for name in found.job.best.names)
+    keys = [varied.key for varied in found.job.grid.varied]
+    data = [
+        {"first": row[first.name] / first.divisor, "second": row[second.name] / second.divisor, "fits": _fits(row)}
+        | {"row": " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)}
+        for row in rows
+    ]
+    base = alt.Chart(alt.Data(values=data)).encode(
+        x=alt.X("first:Q", title=first.title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(format="~s")),
+        y=alt.Y("second:Q", title=second.title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(format="~s")),
+        tooltip=["row:N"],
+    )
+    line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5)
+    dots = base.mark_point(filled=True, size=60, opacity=1).encode(
+        color=alt.Color("fits:N", title=None, scale=alt.Scale(domain=["fits in memory", "does not fit", "memory not known"], range=[BLUE, "#c0504d", "#999999"]))
+    )
+    return framed(alt.layer(line, dots), found, f"{len(rows)} of {found.rows:,} cases: no other beats them in both")
+
+
+def framed(drawn: Any, found: Sweep, subtitle: str, height: int = 300) -> Any:
+    """Title, size and quiet axes."""
+    alt = _altair()
+    name = alt.TitleParams(found.job.grid.run.name, subtitle=subtitle, anchor="start", offset=12)
+    return drawn.properties(title=name, width=520, height=height).configure_view(strokeWidth=0).configure_axis(gridColor="#e5e5e5", domainColor="#888")

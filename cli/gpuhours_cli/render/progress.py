@@ -1,0 +1,27 @@
+"""The progress bar: rate and time left, on a terminal's stderr only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def watching(things: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """A function to tell (done, of all) to; None where nobody looks."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + things), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None, rate="")
+
+        def watch(done: int, whole: int) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, completed=done, total=whole, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield watch

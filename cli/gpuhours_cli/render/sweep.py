@@ -1,0 +1,147 @@
+"""The screen of ``gpuhours sweep``: how many cases, the rows that matter, a bar beside each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.sweeping import Sweep
+from gpuhours_cli.render import numbers
+
+SHOWN = 20
+WIDTH = 78
+BAR = 16
+RESULTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "step_time": ("step", numbers.duration),
+    "mfu": ("MFU", numbers.percent),
+    "memory_per_gpu": ("memory", numbers.si("B")),
+    "fits": ("fits", lambda value: "fits" if value else "no"),
+    "wall_clock": ("wall-clock", numbers.duration),
+    "gpu_hours": ("GPU-hours", numbers.count),
+    "cost": ("USD", numbers.count),
+    "tokens_per_second_per_gpu": ("tokens/s", numbers.count),
+    "parameters": ("parameters", numbers.count),
+    "tokens": ("tokens", numbers.count),
+    "steps": ("steps", numbers.count),
+    "model_flops": ("FLOPs", numbers.si("FLOP")),
+    "energy": ("energy", numbers.energy),
+    "carbon": ("carbon", numbers.carbon),
+}
+"""What a screen shows, most wanted first; the file has everything."""
+GOALS = ("gpu_hours", "step_time", "model_flops")
+"""What the bars show where no goal is given."""
+
+
+def screen(found: Sweep) -> RenderableType:
+    """Rows, then what was left out and why."""
+    parts: list[RenderableType] = [Text(f"{found.job.grid.run.name}: {summary(found)}", style="bold"), Text()]
+    rows = found.table.slice(0, SHOWN).to_pylist()
+    if rows:
+        parts.append(table(found, rows))
+    if found.kept > len(rows):
+        parts.append(Text(f"  … {found.kept - len(rows):,} more" + ("" if found.path else "; -o FILE keeps them"), style="dim"))
+    parts += [Text(note) for note in notes(found, rows)]
+    return Group(*parts)
+
+
+def summary(found: Sweep) -> str:
+    """How many cases, how fast, how many kept."""
+    rate = f"{found.rows:,} cases in {numbers.duration(found.seconds)}"
+    if found.kept == found.rows:
+        return rate
+    return f"{rate}, {found.kept:,} kept"
+
+
+def answer(found: Sweep) -> str:
+    """The best row, or how many there are, in one line."""
+    if found.job.best is None or not found.kept:
+        return str(found.kept)
+    row = found.table.slice(0, 1).to_pylist()[0]
+    names = [varied.key for varied in found.job.grid.varied] + list(found.job.best.names)
+    return " ".join(f"{name}={row[name]}" for name in names)
+
+
+def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
+    """Varied keys and as many results as fit in the width, with a bar for the goal."""
+    keys = [varied.key for varied in found.job.grid.varied]
+    goal = goal_of(found, rows)
+    columns = [(short(key, keys), [plain(row[key]) for row in rows]) for key in keys]
+    wanted = [goal] if goal else []
+    wanted += [name for name in RESULTS if name != goal]
+    used = sum(width(title, cells) for title, cells in columns)
+    for name in wanted:
+        if name in keys or all(row[name] is None for row in rows):
+            continue
+        title, text = RESULTS.get(name, (name, numbers.digits))
+        cells = ["–" if row[name] is None else text(row[name]) for row in rows]
+        if used + width(title, cells) > WIDTH and columns[len(keys) :]:
+            continue
+        used += width(title, cells)
+        columns.append((title, cells))
+    if goal and used + BAR + 2 <= WIDTH and len(rows) > 1:
+        columns.insert(len(keys) + 1, ("", bars([row[goal] for row in rows])))
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title, cells in columns:
+        grid.add_column(title, justify="left" if not title else "right", no_wrap=True, style="cyan" if not title else "")
+    for line in zip(*(cells for _, cells in columns), strict=True):
+        grid.add_row(*line)
+    return grid
+
+
+def goal_of(found: Sweep, rows: list[dict[str, Any]]) -> str | None:
+    """The result that bars show."""
+    names = found.job.best.names[:1] if found.job.best else GOALS
+    return next((name for name in names if any(isinstance(row.get(name), float) for row in rows)), None)
+
+
+def bars(values: list[float | None]) -> list[str]:
+    """Lengths from zero, the longest ``BAR`` blocks, eighths of a block at the end."""
+    most = max((value for value in values if value is not None), default=0.0)
+    found = []
+    for value in values:
+        eighths = round(8 * BAR * value / most) if value is not None and most > 0 else 0
+        found.append("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
+    return found
+
+
+def width(title: str, cells: list[str]) -> int:
+    """Columns a column takes."""
+    return max(len(title), *(len(cell) for cell in cells)) + 2
+
+
+def short(key: str, keys: list[str]) -> str:
+    """The last word of a key, where that says enough."""
+    last = key.rsplit(".", 1)[-1]
+    return last if sum(other.rsplit(".", 1)[-1] == last for other in keys) == 1 else key
+
+
+def plain(value: Any) -> str:
+    """A varied value."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return numbers.count(value)
+    return str(value)
+
+
+def notes(found: Sweep, rows: list[dict[str, Any]]) -> list[str]:
+    """Why rows are not valid; that the best does not fit; where the file is."""
+    said = []
+    reasons = Counter(found.table["reason"].to_pylist())
+    reasons.pop(None, None)
+    for reason, count in reasons.most_common(3):
+        said.append(f"  not valid ({count:,}): {reason}")
+    if not found.kept:
+        said.append("  no row is left" + (f" that meets {found.job.where.text!r}" if found.job.where else ""))
+    if found.job.best and rows and rows[0]["fits"] is False:
+        said.append("  the best row does not fit in memory; --where fits leaves such rows out")
+    if found.path is not None:
+        said.append(f"  written to {found.path}")
+    return ["", *said] if said else []
