@@ -15,7 +15,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from gpuhours.assumption import Assumption
 from gpuhours.errors import UnitError
-from gpuhours.grids import JOULE_PER_KWH, grid
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array
 from gpuhours.prices import SECONDS_PER_HOUR, PerGpu, Terms, choose_price
@@ -125,8 +124,8 @@ def carbon(energy: Array, intensity: Array) -> Array:
 
 
 UNIT_SIZES: Mapping[str, float] = {
-    "GPU*hour": SECONDS_PER_HOUR, "kWh": JOULE_PER_KWH, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3,
-    "USD/(GPU*hour)": 1 / SECONDS_PER_HOUR, "gCO2e/kWh": 1 / JOULE_PER_KWH,
+    "GPU*hour": SECONDS_PER_HOUR, "kWh": 3.6e6, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3,
+    "USD/(GPU*hour)": 1 / SECONDS_PER_HOUR, "gCO2e/kWh": 1 / 3.6e6,
 }  # fmt: skip
 """The units people read a bill in, and how many SI units one of them is."""
 
@@ -289,6 +288,8 @@ def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
         return Bill(reasons={"carbon": "the energy is not"})
     if inputs.country is None:
         return Bill(reasons={"carbon": "no country is given, so the grid is not known"})
+    from gpuhours.grids import grid  # a table that is read only where a country is given
+
     found = grid(inputs.country, inputs.year)
     if isinstance(found, Unknown):
         return Bill(reasons={"carbon": found.reason})
