@@ -7,6 +7,7 @@ figures names its source. Bytes are *equivalent* bytes: what a kernel at copy sp
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -116,7 +117,24 @@ class Context(Sourced):
     backward: Literal["keys", "queries"] = "keys"
     """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
     repeats_keys: bool = False
-    """Grouped keys are copied for every query head before they are sent."""
+    """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
+
+
+class Dispatch(Sourced):
+    """How tokens reach the experts of a mixture, and come back."""
+
+    sends: Literal["copies", "ranks"]
+    """Every copy of a token is a message, or one for each rank (across nodes: each node) that holds some of its experts."""
+    load: Positive = 1.0
+    """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
+    packing: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Further bytes per element of the copies where they go to other ranks (slots, one-hot masks)."""
+    host: Mapping[str, NotNegative]
+    """s per such layer and micro-batch, forward and backward, on top of ``Host``: accelerator (or ``default``) -> time."""
+
+    def host_time(self, accelerator: str) -> float:
+        """What the host of an accelerator needs."""
+        return self.host.get(accelerator, self.host["default"])
 
 
 class Network(Sourced):
@@ -178,6 +196,7 @@ class Software(BaseModel):
     optimiser: Optimiser
     host: Host
     exposed: Exposed
+    dispatch: Dispatch
     context: Context
     network: Network
     defaults: Defaults

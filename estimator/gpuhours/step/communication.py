@@ -15,6 +15,7 @@ from gpuhours.collectives import (
     reduce_scatter_time,
 )
 from gpuhours.hardware import Cluster
+from gpuhours.kernels import memory_time
 from gpuhours.layout import Array
 from gpuhours.schedule import Passes, left_over
 from gpuhours.step.compute import Machine
@@ -36,7 +37,7 @@ def tensor_passes(stack: Stack, site: Site, products: Passes) -> Passes:
     """Sums after attention and the MLP, forward and backward (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2).
 
     all-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of as much. Experts that are split over
-    g ranks sum their own T e / t tokens; not split, they need none.
+    g ranks sum their own T e / t tokens; not split, they need none. Sums across domains cannot be hidden (overlap needs peers' memory).
     """
     ranks, software = site.ranks, site.machine.software
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
@@ -50,7 +51,7 @@ def tensor_passes(stack: Stack, site: Site, products: Passes) -> Passes:
         sent = sent + reduction_time(arriving, Group(ranks.expert_tensor, 1), ranks, site.cluster)
         if any(linear.name.startswith("shared") for linear in stack.block.linears):
             sent = sent + once
-    exposed = software.exposed.tensor
+    exposed = np.where(ranks.tensor_group.domains(site.cluster) > 1, 1.0, software.exposed.tensor)
     backward = left_over(sent, products.backward, exposed)
     return Passes(
         left_over(sent, products.forward, exposed), 0.0 if stack.trainable is Trainable.FROZEN else backward
@@ -66,15 +67,24 @@ def reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster)
 def expert_passes(stack: Stack, site: Site) -> Passes:
     """Tokens sent to their experts and back: two all-to-alls of 2 T a h / t bytes forward, two backward.
 
-    a active experts. Where ``expert`` is 1, nothing is sent.
+    a active experts. A stack that sends a token once to each rank sends U(n) / a of that, U(n) = n (1 - (1 - 1/n)^a) being the ranks
+    (across domains: the domains) that hold at least one of its experts. Where ``expert`` is 1, nothing is sent.
     """
-    ranks = site.ranks
+    ranks, dispatch = site.ranks, site.machine.software.dispatch
     experts = [linear for linear in stack.block.linears if has_experts(linear)]
     if not experts:
         return Passes()
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), np.multiply(ranks.context, ranks.tensor))
-    message = tokens * experts[0].active * stack.block.hidden * site.machine.precision.element
-    there_and_back = (
-        2 * all_to_all_time(message, ranks.expert_group, site.cluster) * site.machine.software.exposed.expert
-    )
-    return Passes(there_and_back, there_and_back)
+    active = np.asarray(experts[0].active, float)
+    copies = active * dispatch.load
+    if dispatch.sends == "ranks":
+        domains = ranks.expert_group.domains(site.cluster)
+        places = np.where(domains > 1, domains, ranks.expert)
+        copies = places * (1 - (1 - 1 / places) ** active)
+    message = tokens * copies * stack.block.hidden * site.machine.precision.element
+    once = all_to_all_time(message, ranks.expert_group, site.cluster)
+    there_and_back = 2 * once * site.machine.software.exposed.expert
+    packed = np.where(np.greater(ranks.expert, 1), tokens * active * stack.block.hidden, 0.0)
+    chip = site.cluster.accelerator
+    forward, backward = (np.where(packed > 0, memory_time(packed * size, chip), 0.0) for size in (dispatch.packing.forward, dispatch.packing.backward))
+    return Passes(there_and_back + forward, there_and_back + backward)

@@ -109,7 +109,8 @@ def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
         width = np.asarray(core.head_dim) + core.value_dim
         queries = np.divide(core.heads, ranks.tensor) * width * size
         held = np.maximum(np.divide(core.kv_heads, ranks.tensor), ranks.ulysses)
-        keys = (np.divide(core.heads, ranks.tensor) if facts.repeats_keys else held) * width * size
+        copied = facts.repeats_keys & np.equal(ranks.ulysses, 1)
+        keys = np.where(copied, np.divide(core.heads, ranks.tensor), held) * width * size
         exchanged = all_to_all_time(tokens * (queries + keys), ranks.ulysses_group, site.cluster)
         back = keys * (1 + facts.gradient / size)
         if facts.backward == "queries":

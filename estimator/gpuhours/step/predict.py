@@ -26,7 +26,7 @@ from gpuhours.step.communication import (
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
-from gpuhours.step.ranks import Ranks, ranks_of
+from gpuhours.step.ranks import has_experts, ranks_of
 from gpuhours.step.state import (
     DATA,
     accumulation_time,

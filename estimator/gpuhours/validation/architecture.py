@@ -28,7 +28,7 @@ def unusable(row: Row) -> str | None:
     missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
     if missing:
         return f"architecture not given ({', '.join(missing)})"
-    if ENCODER.search(name):
+    if ENCODER.search(name) and "vlm" not in name.lower():
         return "not a decoder language model: needs an architecture of its own"
     return None
 

@@ -19,6 +19,10 @@ MOST_CHUNKS = 12
 """Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
 
 
+COARSE = 16
+"""Experts up to which they are wide enough to be split over tensor ranks."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One run, ready to be predicted."""
@@ -155,14 +159,17 @@ def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> 
 
 
 def _expert_tensor(row: Row, decoder: Decoder, tensor: int) -> int | None:
-    """The tensor degree inside experts: a column, else the words of the notes, else the stack's."""
+    """The tensor degree inside experts: a column, else the words of the notes; else few wide experts are split as everything is, many
+    narrow ones are not."""
     if decoder.experts is None:
         return None
     stated = row.positive("expert_tensor")
     if stated is not None:
         return int(stated)
     found = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
-    return int(found[1]) if found else None
+    if found:
+        return int(found[1])
+    return 1 if decoder.experts.count > COARSE else None
 
 
 def _offloads(row: Row, what: str, told_in: str) -> bool:

@@ -11,12 +11,15 @@ import numpy as np
 
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Cluster, load_accelerator
-from gpuhours.layout import Array, Layout
+from gpuhours.layout import Array, Layout, Recompute
 from gpuhours.memory import memory
 from gpuhours.step import PARTS, step
 from gpuhours.validation.case import Case
+from gpuhours.validation.rows import Row
 
 Key = tuple[Any, ...]
+COUNTS = {"nvidia-smi": "driver", "max allocated": "allocated", "max_memory_allocated": "allocated", "reserved": "reserved"}
+"""Words of notes and what the memory figure beside them counts."""
 NUMBERS = frozenset({
     "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "rank", "count", "top_k", "width", "shared_width",
     "first_dense",
@@ -31,7 +34,7 @@ class Prediction:
     time: float | None
     parts: Mapping[str, float]
     memory: float | None
-    """Bytes that tensors take on the fullest rank."""
+    """Bytes on the fullest rank, counted as the row's figure is."""
     fits: bool | None
     problem: str | None = None
 
@@ -67,7 +70,8 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     batch = np.array([case.global_batch for case in cases])
     inputs = (model, batch, layout, machine, software, one.precision)
     held = memory(*inputs)
-    columns = {"memory": held.allocated, "fits": held.fits}
+    columns = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
+    columns["fits"] = held.fits | _would_fit(cases, inputs)
     if step_time:
         predicted = step(*inputs)
         columns |= {"time": predicted.time, **predicted.parts}
@@ -75,7 +79,24 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
     parts = [{name: wide[name][place] for name in PARTS if name in wide} for place in range(size)]
     times = wide.get("time", [None] * size)
-    return [Prediction(times[at], parts[at], wide["memory"][at], wide["fits"][at]) for at in range(size)]
+    counted = [wide[memory_counts(case.row)][at] for at, case in enumerate(cases)]
+    return [Prediction(times[at], parts[at], counted[at], wide["fits"][at]) for at in range(size)]
+
+
+def _would_fit(cases: Sequence[Case], inputs: tuple[Any, ...]) -> Array:
+    """Whether a case fits with full recompute, where its row does not say what was recomputed: what is not known is not
+    held against a run."""
+    unstated = np.array([case.row.word("recompute_kind") is None for case in cases])
+    model, batch, layout, *rest = inputs
+    return unstated & memory(model, batch, layout.replaced(recompute=Recompute.full), *rest).fits if unstated.any() else unstated
+
+
+def memory_counts(row: Row) -> str:
+    """What a row's memory figure counts: the column ``memory_counts``, else the words of its notes. What the allocator
+    holds lies between what tensors take and what a driver shows: taken where nothing is said."""
+    notes = (row.word("notes") or "").lower()
+    said = row.word("memory_counts") or next((counts for words, counts in COUNTS.items() if words in notes), "reserved")
+    return said if said in COUNTS.values() else "reserved"
 
 
 def _words(case: Case) -> Key:

@@ -22,9 +22,12 @@ METHODS = {"ring": "zigzag", "ulysses": "ulysses", "hybrid": "hybrid", "2d": "hy
 """Ways of sharing a sequence; every published ring balances the causal mask."""
 FRAMEWORKS = (
     (r"megatron-deepspeed.*(bigscience|2022)|bigscience", "megatron-deepspeed"),
+    (r"longvila|mm-sp", "longvila"),
     (r"burst|bmtrain", "burstengine"),
     (r"ulysses", "deepspeed"),
     (r"nemo framework 2023", "nemo-2023"),
+    (r"(recipe v|nemo |container )(24|25\.0[0-7])", "megatron-core-2024"),
+    (r"container (26\.(0[6-9]|1)|2[7-9])", "megatron-core-2026"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
     (r"megatron-lm 202[12]", "megatron-2022"),
     (r"megatron", "megatron-2023"),
@@ -69,7 +72,7 @@ def software_of(row: Row) -> tuple[Software, str]:
     stated, described = (row.word("software") or "").lower(), (row.word("framework") or row.word("method") or "").lower()
     found = next((profile for pattern, profile in FRAMEWORKS if re.search(pattern, described)), None)
     if stated in list_software():
-        finer = {"megatron-2022": ("megatron-deepspeed", "nemo-2023"), "deepspeed": (), "jax": (),
+        finer = {"megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"), "deepspeed": (), "jax": (),
                  "burstengine": ("megatron-2023", "deepspeed", "internevo")}  # fmt: skip
         return load_software(found if found in finer.get(stated, ()) else stated), ""
     if stated in RELATED:
