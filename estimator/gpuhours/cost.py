@@ -157,12 +157,15 @@ class Line:
     quantity: Amount
     rate: Amount
     amount: Amount
+    terms: str
+    """What the rate holds for, in a few words: ``AWS on-demand 2026-10``, ``0.85 of 700 W``."""
     source: str
 
     def to_dict(self) -> dict[str, Any]:
         """The line as JSON."""
         numbers = {key: getattr(self, key).to_dict() for key in ("quantity", "rate", "amount")}
-        return {"result": self.result, "name": self.name, **numbers, "source": self.source}
+        words = {"terms": self.terms, "source": self.source}
+        return {"result": self.result, "name": self.name, **numbers, **words}
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ def bill(gpu_time: Array | None, cluster: Cluster | None, inputs: CostInputs) ->
 def _charge(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
     """Money: the price given, or one from the dated lists."""
     assumptions: tuple[Assumption, ...] = ()
-    price, source = inputs.price, "given"
+    price, terms, source = inputs.price, "given", "given"
     if price is None:
         if cluster is None:
             return Bill(reasons={"cost": "neither a price nor an accelerator is given"})
@@ -228,7 +231,7 @@ def _charge(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bil
         if isinstance(chosen, Unknown):
             return Bill(reasons={"cost": chosen.reason})
         price, row = chosen.row.price, chosen.row
-        source = f"{row.name}: {row.source}"
+        terms, source = f"{row.provider} {row.terms} {row.as_of}", f"{row.name}: {row.source}"
         low, high = chosen.low * SECONDS_PER_HOUR, chosen.high * SECONDS_PER_HOUR
         reason = f"{row.name}; {chosen.reason} ({low:.2f} to {high:.2f})"
         assumptions = (
@@ -236,37 +239,49 @@ def _charge(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bil
         )
     cost = money(gpu_time, price)
     hours, hourly = Amount(gpu_time, "GPU*hour"), Amount(price, "USD/(GPU*hour)")
-    line = Line("cost", "GPU time", hours, hourly, Amount(cost, "USD"), source)
+    line = Line("cost", "GPU time", hours, hourly, Amount(cost, "USD"), terms, source)
     return Bill((line,), cost=cost, assumptions=assumptions)
 
 
 def _energy(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
     """Energy: mean draw of the accelerators or of whole nodes, times PUE."""
-    draw = _draw(cluster, inputs)
+    draw = mean_draw(cluster, inputs)
     if isinstance(draw, Unknown):
         return Bill(reasons={"energy": draw.reason})
-    name, power, share, source, assumptions = draw
+    assumptions = draw.assumptions
     pue, pue_source = inputs.pue, "given"
     if pue is None:
         pue, pue_source = float(PUE.value), PUE.source
         assumptions = (*assumptions, PUE)
-    machines = machine_energy(gpu_time, power, share)
+    machines = machine_energy(gpu_time, draw.power, draw.share)
     energy = building_energy(machines, pue)
-    hours, mean = Amount(gpu_time, "GPU*hour"), Amount(np.multiply(power, share), "kW/GPU")
+    hours, mean = Amount(gpu_time, "GPU*hour"), Amount(np.multiply(draw.power, draw.share), "kW/GPU")
     drawn, used = Amount(machines, "kWh"), Amount(energy, "kWh")
     lines = (
-        Line("energy", name, hours, mean, drawn, source),
-        Line("energy", "building (PUE)", drawn, Amount(pue, ""), used, pue_source),
+        Line("energy", draw.name, hours, mean, drawn, draw.terms, draw.source),
+        Line("energy", "building (PUE)", drawn, Amount(pue, ""), used, "PUE", pue_source),
     )
     return Bill(lines, energy=energy, assumptions=assumptions)
 
 
-def _draw(
-    cluster: Cluster | None, inputs: CostInputs
-) -> tuple[str, Array, Array, str, tuple[Assumption, ...]] | Unknown:
-    """What draws, its W per GPU, the share of that it draws on average, whence, and what was assumed."""
+@dataclass(frozen=True)
+class Draw:
+    """What draws power, and how much."""
+
+    name: str
+    power: Array
+    """W per GPU"""
+    share: Array
+    """mean draw over ``power``"""
+    terms: str
+    source: str
+    assumptions: tuple[Assumption, ...] = ()
+
+
+def mean_draw(cluster: Cluster | None, inputs: CostInputs) -> Draw | Unknown:
+    """The mean draw of an accelerator or of its part of a node: measured, or a share of the rating."""
     if inputs.power is not None:
-        return "accelerators, as measured", inputs.power, 1.0, "given", ()
+        return Draw("accelerators", inputs.power, 1.0, "measured", "given")
     if cluster is None:
         return Unknown("no accelerator is given")
     whole = inputs.boundary == "node"
@@ -274,12 +289,13 @@ def _draw(
     if profile.power is None:
         advice = "cost.boundary accelerators leaves it out" if whole else "give cost.power"
         return Unknown(f"the power of {profile.title} is not known; {advice}")
-    name = "nodes" if whole else "accelerators"
     power = profile.power / cluster.node.gpus if whole else profile.power
-    figure = profile.figures["power"]
+    name, source = "nodes" if whole else "accelerators", profile.figures["power"].source
     if inputs.power_share is not None:
-        return name, power, inputs.power_share, f"{figure.source}; share of it given", ()
-    return name, power, float(usual.value), f"{figure.source}; share of it: {usual.source}", (usual,)
+        share = inputs.power_share
+        return Draw(name, power, share, f"a share of {power:g} W", f"{source}; share of it given")
+    share, source = float(usual.value), f"{source}; share of it: {usual.source}"
+    return Draw(name, power, share, f"{share:g} of {power:g} W", source, (usual,))
 
 
 def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
@@ -301,6 +317,6 @@ def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
         assumptions = (Assumption("cost.year", found.year, "", reason, found.source),)
     emitted = carbon(energy, found.intensity)
     used, intensity = Amount(energy, "kWh"), Amount(found.intensity, "gCO2e/kWh")
-    name = f"grid of {found.country} {found.year}"
-    line = Line("carbon", name, used, intensity, Amount(emitted, "kgCO2e"), found.source)
+    terms = f"{found.country} {found.year}"
+    line = Line("carbon", "grid", used, intensity, Amount(emitted, "kgCO2e"), terms, found.source)
     return Bill((line,), carbon=emitted, assumptions=assumptions)
