@@ -21,9 +21,10 @@ from gpuhours.assumption import Assumption
 from gpuhours.claims.precision import Spread, spread
 from gpuhours.errors import Contradiction, EstimateError, nearest
 from gpuhours.estimating import Estimate, estimate
+from gpuhours.results import results
 from gpuhours.run import Run, from_source, put
 from gpuhours.sources import Source, read_yaml, validated
-from gpuhours.units import parse
+from gpuhours.units import magnitude, parse
 
 SCHEMA = "gpuhours/reproduce/1"
 OPEN = 4.0
@@ -50,11 +51,11 @@ class Claim(Block):
     """A setting (512 GPUs), not a rounded measurement."""
     where: str = ""
 
-    def measured(self, unit: str) -> Spread:
-        """The value in ``unit`` and how exact its digits and words make it."""
+    def measured(self, unit: str | None = None) -> Spread:
+        """The value in ``unit`` (or its own) and how exact its digits and words make it."""
         text = str(self.value)
-        value = parse(self.value, unit)
-        duration = unit in {"s", "day"}
+        value = magnitude(self.value) if unit is None else parse(self.value, unit)
+        duration = self.unit in {"s", "day"}
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
 
 
@@ -201,7 +202,8 @@ def _estimate(text: Published, figure: Figure, source: Source) -> Estimate:
     data = copy.deepcopy(dict(text.run))
     supplied = data.setdefault("assumptions", {})
     for name, value in figure.settings.items():
-        supplied.pop(name, None)
+        for key in [key for key in supplied if key == name or key.startswith(f"{name}.")]:
+            del supplied[key]
         put(data, name, value)
     for name in figure.given:
         claim = text.claims[name]
@@ -220,7 +222,7 @@ def _stated(text: Published, figure: Figure, run: Run) -> Iterator[tuple[str, tu
         value = run.value(claim.key)
         if claim.exact or not isinstance(value, int | float):
             continue
-        exact = claim.measured(claim.unit)
+        exact = claim.measured()
         if exact.sigma > 0:
             yield claim.key, (value * exact.low / exact.centre, value, value * exact.high / exact.centre)
 
@@ -229,8 +231,8 @@ def _impossible(figure: Figure, claim: Claim | None, error: Contradiction) -> Fi
     """A figure whose inputs cannot be true together."""
     stated = claim.measured(claim.unit) if claim else None
     reason = " ".join(part for part in (error.problem, figure.note) if part)
-    return Finding(figure.label, stated.centre if stated else None, claim.unit if claim else "", error.value, None, None,
-                   None, "contradicted", reason)  # fmt: skip
+    return Finding(figure.label, stated.centre if stated else None, claim.unit if claim else "",
+                   error.value if figure.result == error.where else None, None, None, None, "contradicted", reason)  # fmt: skip
 
 
 def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
@@ -238,10 +240,10 @@ def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
     if figure.result not in worked.results:
         raise EstimateError(f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures")
     result = worked.results[figure.result]
-    stated = None if claim is None else claim.measured(claim.unit or (result.unit if result else ""))
+    unit = results(worked.outcome)[figure.result].unit
+    stated = None if claim is None else claim.measured(claim.unit or unit)
     published = None if stated is None else stated.centre
     if result is None:
-        unit = claim.unit if claim else ""
         return Finding(figure.label, published, unit, None, None, None, None, "underdetermined",
                        figure.note or "; ".join(worked.warnings))  # fmt: skip
     value, low, high = float(result.value), result.low, result.high

@@ -99,11 +99,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate
 
 def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
     """The run over joint draws of its ranges and of the band of its predicted step; the centre where there are none."""
-    ranges = {
-        key: (float(supplied.low), float(supplied.value), float(supplied.high))
-        for key, supplied in run.assumptions.items()
-        if supplied.low is not None and supplied.high is not None
-    }
+    ranges = run.ranges()
     ranges |= uncertain
     predicted = centre.totals.values.get(STEP_TIME)
     if earned is not None and predicted is not None and predicted.basis == "predicted":

@@ -117,8 +117,7 @@ def _solve(
         if predicted is not None:
             known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
             totals = solve(known)
-    if totals.value("gpu_time") is None or totals.value("wall_clock") is None:
-        unstopped = solve({**whole, **known})
-        if len(unstopped.values) > len(totals.values) + ("goodput" not in known):
-            return unstopped, (NO_STOPS,)
+    unstopped = solve({**whole, **known})
+    if len(unstopped.values.keys() - {"goodput"}) > len(totals.values.keys() - {"goodput"}):
+        return unstopped, (NO_STOPS,)
     return totals, ()

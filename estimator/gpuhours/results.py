@@ -58,7 +58,7 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         "fits": Quantity(None if held is None else held.fits, "", "predicted"),
         "gpus": total("gpus", "GPU"),
         "nodes": Quantity(nodes, "node", "solved", "GPUs / GPUs per node, a node used in part counted whole", ("gpus",)),
-        "data_parallel": Quantity(data, "", "solved", "GPUs / (tensor x pipeline x context)", ("gpus",)),
+        "data_parallel": Quantity(data, "rank", "solved", "GPUs / (tensor x pipeline x context)", ("gpus",)),
         "wall_clock": total("wall_clock", "s"),
         "gpu_hours": total("gpu_time", "GPU*hour", 1 / HOUR),
         "goodput": total("goodput", ""),

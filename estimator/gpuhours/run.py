@@ -20,7 +20,7 @@ from gpuhours.errors import EstimateError, nearest
 from gpuhours.layout import Array, Layout
 from gpuhours.precision import Precision
 from gpuhours.sources import Key, Source, read_yaml, validated
-from gpuhours.units import Bandwidth, Count, Fraction, Seconds, measured_in
+from gpuhours.units import Bandwidth, Count, Fraction, Seconds, magnitude, measured_in
 
 
 class Block(BaseModel):
@@ -96,6 +96,16 @@ class Run(Block):
         """The same run with one key set, to an array for a sweep; nothing is validated."""
         replaced: Run = _with(self, key.split("."), value, key)
         return replaced
+
+    def ranges(self) -> dict[str, tuple[float, float, float]]:
+        """The assumptions that have a range, at their keys: (low, value, high) in SI units."""
+        found = {}
+        for key, supplied in self.assumptions.items():
+            if supplied.low is None or supplied.high is None:
+                continue
+            value, stated = float(self.value(key)), magnitude(supplied.value)
+            found[key] = (value * magnitude(supplied.low) / stated, value, value * magnitude(supplied.high) / stated)
+        return found
 
     def value(self, key: str) -> Any:
         """What stands at ``key``: ``run.value("data.frames")``."""

@@ -57,6 +57,15 @@ def _unit(text: str) -> Any:
         ) from None
 
 
+def magnitude(value: object) -> float:
+    """A quantity in the base units of its own dimension, whatever that is: for ratios of two of a kind."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
+    name = match["unit"] if match else None
+    if not name or name == "%":
+        return parse(value, "")
+    return parse(value, str(registry().Quantity(1.0, _unit(name)).to_base_units().units))
+
+
 def parse(value: object, unit: str = "") -> float:
     """``parse("400 Gbit/s", "B/s") == 5e10``: any way people write a quantity -> a float in ``unit``.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -34,6 +35,10 @@ ROWS: tuple[tuple[str, str, Formatter], ...] = (
 )
 
 
+UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_sample"})
+"""Inputs of an equation that need no mention beside its result; ``--explain`` has them."""
+
+
 def screen(found: Estimate) -> RenderableType:
     """The whole answer on one page."""
     parts: list[RenderableType] = [title(found), Text(), results(found)]
@@ -44,12 +49,8 @@ def screen(found: Estimate) -> RenderableType:
 
 
 def title(found: Estimate) -> RenderableType:
-    """What runs on what, and how it is laid out."""
-    line = Table.grid(expand=True)
-    line.add_column(ratio=1, overflow="fold")
-    line.add_column(justify="right", overflow="fold")
-    line.add_row(Text(heading(found), style="bold"), layout_words(found))
-    return line
+    """What runs on what, and how it is laid out: the second at the right edge, or below where there is no room."""
+    return Columns([Text(heading(found), style="bold"), Text(layout_words(found))], expand=False, padding=(0, 4))
 
 
 def heading(found: Estimate) -> str:
@@ -105,7 +106,8 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     outcome = found.outcome
     if name == "memory_per_gpu" and outcome.memory is not None:
         spare = float(outcome.memory.margin)
-        words = f"fits, {numbers.si('B')(spare)} to spare" if found.fits else f"does not fit: {numbers.si('B')(-spare)} over"
+        held = f"of {numbers.si('B')(float(outcome.memory.capacity))}: "
+        words = held + (f"fits, {numbers.si('B')(spare)} to spare" if found.fits else f"does not fit, {numbers.si('B')(-spare)} over")
         return Text(words, style="green" if found.fits else "bold red")
     if name == "step_time":
         batch = outcome.value("global_batch")
@@ -114,10 +116,11 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
             return f"{numbers.count(batch)} samples, {numbers.count(batch * tokens)} tokens"
     if name in {"cost", "energy", "carbon"}:
         return rate(found, name)
-    convention = f", attention counted {found.run.training.convention}" if name == "mfu" else ""
+    if name == "mfu":
+        return f"{result.basis}, {found.run.training.convention} attention counted"
     if result.basis == "solved" and result.inputs:
-        return f"solved from {', '.join(readable(item) for item in result.inputs[:3])}{convention}"
-    return result.basis + convention
+        return "from " + ", ".join(readable(item) for item in result.inputs if item not in UNSAID)
+    return result.basis
 
 
 def rate(found: Estimate, name: str) -> str:

@@ -75,6 +75,8 @@ def carbon(grams: float) -> str:
 def span(low: float, high: float, text: Callable[[float], str]) -> str:
     """``(42 – 49)``: the unit is on the value already, so only numbers, where both edges share it."""
     first, last = text(low), text(high)
+    if first == last:
+        return ""
     number, _, unit = first.partition(" ")
     if last.endswith(" " + unit) and unit:
         return f"({number} – {last.removesuffix(' ' + unit)})"

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.documents import Finding, Reproductions
+from gpuhours.documents import Finding, Reproduction, Reproductions
 from gpuhours_cli.render import numbers
 
 STYLES = {"reproduced": "green", "consistent": "green", "underdetermined": "yellow", "contradicted": "bold red"}
@@ -19,31 +19,35 @@ TEXTS = {
 
 
 def screen(found: Reproductions) -> RenderableType:
-    """All documents, then the count of verdicts."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1), expand=True)
-    table.add_column("Figure", ratio=3, overflow="fold")
-    table.add_column("Published", ratio=2, overflow="fold")
-    table.add_column("Computed", ratio=4, overflow="fold")
-    table.add_column("Verdict", min_width=15, no_wrap=True)
+    """One table per document, the reasons below it, then the count of verdicts."""
+    parts: list[RenderableType] = []
     for document in found.documents:
-        table.add_row(Text(document.name, style="bold"), "", "", "")
-        for finding in document.figures:
-            table.add_row(
-                "  " + finding.figure, published(finding), computed(finding), Text(finding.verdict, style=STYLES[finding.verdict])
-            )
-            if finding.reason and finding.verdict in {"contradicted", "underdetermined"}:
-                table.add_section()
-    notes = [line for document in found.documents for line in reasons(document.name, document.figures)]
-    return Group(table, Text(), *notes, Text(answer(found), style="bold"))
+        parts += [figures(document), *reasons(document), Text()]
+    return Group(*parts, Text(answer(found), style="bold"))
 
 
-def reasons(name: str, figures: tuple[Finding, ...]) -> list[Text]:
+def figures(document: Reproduction) -> Table:
+    """The figures of one document."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1), expand=True)
+    table.add_column(document.name, ratio=7, overflow="fold")
+    table.add_column("Published", ratio=4, overflow="fold")
+    table.add_column("Computed", ratio=8, overflow="fold")
+    table.add_column("Verdict", min_width=15, no_wrap=True)
+    for finding in document.figures:
+        verdict = Text(finding.verdict, style=STYLES[finding.verdict])
+        table.add_row(finding.figure, published(finding), computed(finding), verdict)
+    return table
+
+
+def reasons(document: Reproduction) -> list[RenderableType]:
     """Why a figure is contradicted or open, in the words of the document file."""
-    return [
-        Text(f"{name}, {finding.figure}: {finding.reason}")
-        for finding in figures
-        if finding.reason and finding.verdict in {"contradicted", "underdetermined"}
-    ]
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for finding in document.figures:
+        if finding.reason and finding.verdict in {"contradicted", "underdetermined"}:
+            table.add_row("↳", f"{finding.figure}: {finding.reason}")
+    return [table] if table.row_count else []
 
 
 def published(finding: Finding) -> str:
@@ -58,7 +62,7 @@ def computed(finding: Finding) -> str:
     said = value(finding, finding.computed)
     if finding.low is None or finding.high is None:
         return said
-    return f"{said} {numbers.span(finding.low, finding.high, TEXTS.get(finding.unit, numbers.count))}"
+    return f"{said} {numbers.span(finding.low, finding.high, TEXTS.get(finding.unit, numbers.count))}".strip()
 
 
 def value(finding: Finding, number: float) -> str:

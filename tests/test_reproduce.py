@@ -1,0 +1,116 @@
+"""The documents' figures against the hand calculations beside them: each row names the arithmetic."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Command
+
+from gpuhours.documents import Finding, document_paths, reproduce
+
+HAND = [
+    # document, figure, by hand, within, arithmetic
+    ("video-llama-30b", "GPUs", 821.3, 0.01, "1.8e6 / (3 x 730.5 h)"),
+    ("video-llama-30b", "clips of 64 frames", 168.75e6, 1e-6, "1.5e6 h x 3600 s x 2 / 64"),
+    ("video-llama-30b", "steps of one pass", 82_397, 1e-4, "168.75e6 / 2048"),
+    ("video-llama-30b", "step, one pass in 3 months", 95.7, 0.01, "91.3 d x 86400 / 82397"),
+    ("video-llama-30b", "tokens of one pass", 3.265e12, 0.005, "64 x 256 x 168.75e6 + 500e9"),
+    ("video-llama-30b", "the same, counted as 6 N D", 0.289, 0.02, "5.85e23 / (1.8e6 x 3600 x 312e12)"),
+    ("videollama-13b", "GPU-hours", 32_256, 1e-6, "64 x 21 x 24"),
+    ("videollama-13b", "nodes", 8, 0, "64 / 8"),
+    ("videomae-huge", "GPU-hours", 18_816, 1e-6, "32 x 24.5 x 24"),
+    ("videomae-huge", "steps", 1.465e6, 0.001, "300 x 10e6 / 2048"),
+    ("videomae-huge", "step, from 3.5 weeks", 1.445, 0.001, "24.5 x 86400 / 1.465e6"),
+    ("videomae-huge", "MFU in 3.5 weeks", 0.285, 0.06, "1.92e12 to 2.08e12 FLOP a clip: 27 to 30 %"),
+    ("x-gen-video-30b", "GPU-hours", 552_960, 1e-6, "512 x 45 x 24"),
+    ("x-gen-video-30b", "data-parallel ranks", 16, 0, "512 / (4 x 8)"),
+    ("x-gen-video-30b", "model FLOPs at 44.5 %", 8.76e23, 0.001, "0.445 x 552960 x 3600 x 989.4e12"),
+    ("x-gen-video-30b", "step, if one epoch took 45 days", 53.1, 0.001, "45 x 86400 / 73242"),
+    ("longvila", "MFU of the script's 0.357B tokens", 0.171, 0.04, "6.47e19 / (336 x 3600 x 312e12)"),
+    ("longvila", "tokens in 336 A100-hours", 0.91e9, 0.25, "45 % of the peak buys 0.91e9 tokens at 256K"),
+]  # fmt: skip
+
+VERDICTS = [
+    ("video-llama-30b", "parameters", "reproduced"),
+    ("video-llama-30b", "GPU-hours, one pass", "consistent"),
+    ("videollama-13b", "parameters", "reproduced"),
+    ("videollama-13b", "MFU if 3T meant tokens", "contradicted"),
+    ("videomae-huge", "parameters of the encoder", "reproduced"),
+    ("videomae-huge", "MFU, masking ignored", "contradicted"),
+    ("x-gen-video-30b", "parameters", "reproduced"),
+    ("longvila", "tokens in 336 A100-hours", "contradicted"),
+    ("longvila", "tokens, if all were at 8,192", "contradicted"),
+    ("longvila", "MFU of 17B tokens, no attention", "contradicted"),
+]  # fmt: skip
+
+
+@cache
+def finding(document: str, figure: str) -> Finding:
+    (worked,) = reproduce((document,)).documents
+    return next(found for found in worked.figures if found.figure == figure)
+
+
+@pytest.mark.parametrize(("document", "figure", "by_hand", "within", "arithmetic"), HAND)
+def test_agrees_with_the_hand_calculation(document: str, figure: str, by_hand: float, within: float, arithmetic: str) -> None:
+    assert finding(document, figure).computed == pytest.approx(by_hand, rel=within or 1e-9), arithmetic
+
+
+@pytest.mark.parametrize(("document", "figure", "verdict"), VERDICTS)
+def test_verdict(document: str, figure: str, verdict: str) -> None:
+    assert finding(document, figure).verdict == verdict
+
+
+def test_all_five_documents_are_there() -> None:
+    assert set(document_paths()) == {"video-llama-30b", "videollama-13b", "x-gen-video-30b", "videomae-huge", "longvila"}
+
+
+def test_json_has_the_promised_keys(gpuhours_command: Command) -> None:
+    ran = gpuhours_command("reproduce", "videomae-huge", "--json")
+    assert ran.code == 0
+    document: dict[str, Any] = json.loads(ran.out)["documents"][0]
+    assert {"name", "figures", "assumptions"} <= document.keys()
+    for figure in document["figures"]:
+        assert figure.keys() == {"figure", "published", "unit", "computed", "low", "high", "relative_error", "verdict", "reason"}
+        assert figure["verdict"] in {"reproduced", "consistent", "underdetermined", "contradicted"}
+    for assumption in document["assumptions"]:
+        assert assumption["reason"]
+
+
+SIXTH = """
+name: Small-LM
+title: a made-up sixth document
+source: nowhere
+run:
+  model: llama-2-7b
+  data: {seq_len: 4096, tokens: 1T}
+  training: {global_batch: 1024, dtype: bf16}
+  hardware: {accelerator: a100-sxm-80gb, gpus: 128}
+  layout: {sharding: zero3, recompute: none}
+  software: fsdp-compile
+claims:
+  wall_clock: {value: 30 days, unit: s, words: [about], key: known.wall_clock}
+figures:
+  - {label: GPU-hours, result: gpu_hours, given: [wall_clock]}
+  - {label: wall-clock, result: wall_clock, claim: wall_clock}
+"""
+
+
+def test_a_sixth_document_needs_no_code(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "sixth.yaml"
+    path.write_text(SIXTH, encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path), "--json")
+    assert ran.code == 0
+    figures = json.loads(ran.out)["documents"][0]["figures"]
+    assert figures[0]["computed"] == pytest.approx(128 * 30 * 24)
+
+
+def test_no_figure_sees_its_own_claim(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(SIXTH.replace("claim: wall_clock}", "claim: wall_clock, given: [wall_clock]}"), encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path))
+    assert ran.code == 2
+    assert "may not start from its own claim" in ran.err
