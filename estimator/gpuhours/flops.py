@@ -19,10 +19,10 @@ from gpuhours.layout import Array, Recompute
 
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "causal": "every matrix product, and the half of attention that a causal mask leaves",
-        "full": "every matrix product, and attention as if nothing were masked",
-        "palm": "6 N per token with all parameters, and 12 L H Q T: attention unmasked (arXiv:2204.02311)",
-        "6nd": "6 N D with all parameters, no attention (Kaplan et al. 2020, arXiv:2001.08361)",
+        "causal": "every matrix product; attention halved by its mask",
+        "full": "every matrix product; attention unmasked",
+        "palm": "6 N D with every parameter, and 12 L H Q T (arXiv:2204.02311)",
+        "6nd": "6 N D with every parameter (arXiv:2001.08361)",
     }
 )
 """Ways of counting model FLOPs; published MFUs differ by them."""

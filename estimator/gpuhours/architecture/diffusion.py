@@ -50,6 +50,8 @@ class Diffusion(Spec):
     """Rows of a class-label table."""
     text_hidden: Count | None = None
     """Width of a text encoder's tokens that cross-attention looks at."""
+    cross_norm: bool = False
+    """A trained norm before cross-attention, and on its queries and keys (Wan)."""
     text_length: Count = 120
     """Text tokens that are looked at, unless the data say."""
     frequencies: Count = 256
@@ -128,7 +130,16 @@ class Diffusion(Spec):
         glue = blocks.glue(h, "no-weights", norms=2, residuals=count, dropout=False)
         table = 6 * h if self.modulation == "shared" else 0
         shift = blocks.Piece(elementwise=(Elementwise(Pointwise.BIAS, 2 * h, sharded=False, parameters=table),))
-        return blocks.block(h, sees, *((looks,) if self.text_hidden is not None else ()), mixer, glue, shift)
+        if self.text_hidden is None:
+            return blocks.block(h, sees, mixer, glue, shift)
+        return blocks.block(h, sees, looks, mixer, glue, shift, *self._cross_norms())
+
+    def _cross_norms(self) -> tuple[blocks.Piece, ...]:
+        """LayerNorm in front (2 h), RMS norms on queries and keys (h each)."""
+        if not self.cross_norm:
+            return ()
+        on_both = (Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=2 * self.hidden),)
+        return (blocks.Piece(elementwise=(blocks.norm("layer", self.hidden), *on_both)),)
 
     def _end(self, tokens: Array) -> tuple[Ends, ...]:
         """The caption's MLP, which runs once per text token; the last modulation; the patches out."""
@@ -141,7 +152,8 @@ class Diffusion(Spec):
         if self.modulation == "per-layer":
             found.append(Ends("last modulation", (_biased("last modulation", h, 2 * h),), 0, 1, first=False))
         pixels = _biased("pixels", h, out * self.patch**2 * self.time_patch)
-        return (*found, Ends("pixel head", (pixels,), 0, tokens, first=False))
+        table = 2 * h if self.modulation == "shared" else 0
+        return (*found, Ends("pixel head", (pixels,), table, tokens, first=False))
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """The resolution, where the run does not say."""

@@ -11,6 +11,7 @@ from gpuhours.architecture.spec import Spec
 from gpuhours.assumption import Assumption
 from gpuhours.data import Data
 from gpuhours.flops import CONVENTIONS, PartFlops, model_flops, part_flops
+from gpuhours.sources import Source, validated
 
 ONE_PICTURE = Data(frames=1, seq_len=2048)
 """What a model is shown where the user says nothing: a picture, and 2,048 tokens as GPT-3 to Llama 1 were
@@ -93,7 +94,8 @@ class Summary:
             "parameters": self.parameters, "active_parameters": self.active,
             "trainable_parameters": self.trainable,
             "published_parameters": {
-                "value": known, "within": count.within if count else None, "source": count.counted if count else "",
+                "value": known, "within": count.within if count else None,
+                "source": count.counted if count else "",
             },
             "tokens_per_sample": self.tokens, "training_flops_per_sample": self.flops,
             "parts": [part.to_dict() for part in self.parts],
@@ -101,12 +103,26 @@ class Summary:
         }  # fmt: skip
 
 
+def sample(
+    seq_len: str | None = None,
+    frames: str | None = None,
+    resolution: str | None = None,
+    text_tokens: str | None = None,
+) -> Data:
+    """One sample, from a user's words: a picture or 2,048 tokens where they say nothing of length."""
+    said = {"seq_len": seq_len, "frames": frames, "resolution": resolution, "text_tokens": text_tokens}
+    given = {key: value for key, value in said.items() if value is not None}
+    length = {} if frames or text_tokens else {"seq_len": ONE_PICTURE.seq_len}
+    return validated(Data, Source("options", {"frames": ONE_PICTURE.frames, **length, **given}))
+
+
 def list_models() -> Listing:
     """Every named model with its size, smallest first within a kind."""
     found = []
     for name in catalogue.names():
         known, model = catalogue.named(name), read_model(name).build(ONE_PICTURE)
-        found.append(Entry(name, known.title, known.kind, float(model.parameters), float(model.active_parameters)))
+        sizes = float(model.parameters), float(model.active_parameters)
+        found.append(Entry(name, known.title, known.kind, *sizes))
     return Listing(tuple(sorted(found, key=lambda entry: (entry.kind, entry.parameters))))
 
 

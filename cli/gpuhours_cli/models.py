@@ -1,0 +1,48 @@
+"""``gpuhours models``: the architectures that have a name, and what one of them is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.app import app
+from gpuhours_cli.output import Json, Quiet, emit
+
+models = typer.Typer(
+    help="Architectures: parameters to the last one, parts, FLOPs.",
+    no_args_is_help=True,
+    epilog="Example: gpuhours models show deepseek-v3",
+)
+app.add_typer(models, name="models")
+
+
+@models.command("list", epilog="Example: gpuhours models list --json")
+def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
+    """All published models that can be named."""
+    from gpuhours.architecture.summary import list_models
+    from gpuhours_cli.render.models import list_screen
+
+    found = list_models()
+    names = "\n".join(entry.name for entry in found.entries)
+    emit(found, lambda: list_screen(found), as_json=as_json, answer=(lambda: names) if quiet else None)
+
+
+@models.command(epilog="Example: gpuhours models show longvila-7b --frames 256 --text-tokens 372")
+def show(
+    name: Annotated[str, typer.Argument(help="A name, a Hugging Face config.json, or a size such as 30B.")],
+    seq_len: Annotated[str | None, typer.Option(help="Tokens per sample; 2,048 if nothing is said.")] = None,
+    frames: Annotated[str | None, typer.Option(help="Frames per clip; 1 if nothing is said.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="Pixels on a side; the model's own.")] = None,
+    text_tokens: Annotated[str | None, typer.Option(help="Text tokens beside a clip.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The parts of one model: what each stores, and what one training sample costs in it."""
+    from gpuhours.architecture.summary import sample, show_model
+    from gpuhours_cli.render.models import show_screen
+    from gpuhours_cli.render.numbers import exact
+
+    found = show_model(name, sample(seq_len, frames, resolution, text_tokens))
+    answer = exact(found.parameters)
+    emit(found, lambda: show_screen(found), as_json=as_json, answer=(lambda: answer) if quiet else None)

@@ -1,0 +1,95 @@
+"""The screens of ``gpuhours models``: the list, and one model part by part."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.architecture.summary import Listing, Summary
+from gpuhours.flops import CONVENTIONS
+from gpuhours_cli.render.numbers import count, exact, si
+
+KINDS = {
+    "decoder": "Language models",
+    "vision": "Vision encoders",
+    "masked-autoencoder": "Masked autoencoders",
+    "video-language": "Video-language models",
+    "contrastive": "Contrastive towers",
+    "diffusion": "Diffusion transformers",
+    "encoder-decoder": "Encoder-decoders",
+}
+
+
+def list_screen(found: Listing) -> RenderableType:
+    """One table per kind, smallest model first."""
+    lines: list[RenderableType] = []
+    for kind, entries in groupby(found.entries, key=lambda entry: entry.kind):
+        table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+        for justify in ("left", "right", "left"):
+            table.add_column(justify=justify, no_wrap=True)
+        for entry in entries:
+            active = f"{count(entry.active)} active" if entry.active < entry.parameters else ""
+            table.add_row(entry.name, count(entry.parameters), active)
+        lines += [Text(KINDS.get(kind, kind), style="bold"), Padding(table, (0, 0, 1, 2))]
+    return Group(*lines, Text("`gpuhours models show NAME` prints the parts of one."))
+
+
+def show_screen(found: Summary) -> RenderableType:
+    """Counts, where they come from, the parts, FLOPs under each convention, assumptions."""
+    lines: list[RenderableType] = [Text(found.title, style="bold"), _facts(found), Text(), _parts(found), Text()]
+    lines.append(_flops(found))
+    if found.assumptions:
+        lines += [Text(), Text("Assumed")]
+        lines += [Text(f"  {one.name} = {one.value}: {one.reason}") for one in found.assumptions]
+    return Group(*lines)
+
+
+def _facts(found: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column()
+    table.add_row("parameters", exact(found.parameters), _against(found))
+    if found.active < found.parameters:
+        table.add_row("active", exact(found.active), "seen by one token")
+    if found.trainable < found.parameters:
+        table.add_row("trained", exact(found.trainable), "")
+    table.add_row("tokens", exact(found.tokens), "per sample")
+    if found.source:
+        table.add_row("source", "", found.source)
+    return table
+
+
+def _against(found: Summary) -> str:
+    """How the count compares with the published one."""
+    known = found.published
+    if known is None or known.parameters is None:
+        return ""
+    if not known.within:
+        return f"as published: {known.counted}"
+    return f"published {count(known.parameters)}: {known.counted}"
+
+
+def _parts(found: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    for name in ("part", "layers", "tokens", "parameters", "trained", "FLOP per sample"):
+        table.add_column(name, justify="left" if name in ("part", "trained") else "right", no_wrap=name != "part")
+    for part in found.parts:
+        layers = exact(part.layers) if part.flops.stacked else ""
+        cost = si("FLOP")(float(part.flops.training)) if part.flops.training else ""
+        table.add_row(part.name, layers, exact(part.tokens), count(part.parameters), part.trainable, cost)
+    return table
+
+
+def _flops(found: Summary) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("convention")
+    table.add_column("FLOP per training sample", justify="right", no_wrap=True)
+    table.add_column("counts")
+    for name, value in found.flops.items():
+        table.add_row(name, si("FLOP")(value), CONVENTIONS[name])
+    return table
