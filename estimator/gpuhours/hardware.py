@@ -223,7 +223,7 @@ class Node:
         """The profile as JSON: every figure with unit, source and note."""
         return {
             "kind": "node", "name": self.name, "title": self.title, "accelerators": list(self.accelerators),
-            "sharp": self.sharp, "path": str(self.path),
+            "sharp": self.sharp, "network": self.network, "path": str(self.path),
             "network_bandwidth_per_gpu": {"value": self.network_bandwidth, "unit": "byte/s"},
             "figures": {key: figure.to_dict() for key, figure in self.figures.items()},
         }  # fmt: skip

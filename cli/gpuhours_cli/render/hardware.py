@@ -98,7 +98,7 @@ def _about(hardware: Accelerator | Node) -> str:
         return f"{hardware.vendor}, {hardware.generation}; usual node {hardware.node}; {hardware.path}"
     holds = ", ".join(hardware.accelerators) or "any accelerator"
     sharp = "; adds up all-reduces in its switch" if hardware.sharp else ""
-    return f"holds {holds}{sharp}; {hardware.path}"
+    return f"holds {holds}{sharp}; network {hardware.network}; {hardware.path}"
 
 
 def _price(found: Sheet) -> str:
