@@ -10,12 +10,14 @@ import functools
 import math
 import re
 from importlib.resources import as_file, files
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pint
 from pydantic import BeforeValidator
 
 from gpuhours.errors import UnitError
+
+if TYPE_CHECKING:
+    import pint
 
 LONGEST_TEXT = 80
 MULTIPLIERS = {
@@ -36,7 +38,9 @@ _COUNTED = re.compile(
 
 @functools.cache
 def registry() -> pint.UnitRegistry[Any]:
-    """The registry built from ``units.txt``; nothing else is a unit."""
+    """The registry built from ``units.txt``; nothing else is a unit. Built when the first unit is met: it takes a tenth of a second."""
+    import pint
+
     with as_file(files("gpuhours") / "units.txt") as vocabulary:
         built: pint.UnitRegistry[Any] = pint.UnitRegistry(str(vocabulary))
     return built
@@ -47,9 +51,11 @@ def _unit(text: str) -> Any:
     """The pint unit of ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``."""
     plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
     plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
+    from pint.errors import PintError
+
     try:
         return registry().parse_units(plain)
-    except (pint.errors.PintError, AttributeError, ValueError, TypeError, SyntaxError) as error:
+    except (PintError, AttributeError, ValueError, TypeError, SyntaxError) as error:
         name = getattr(error, "unit_names", plain)
         name = name if isinstance(name, str) else ", ".join(map(str, name))
         raise UnitError(

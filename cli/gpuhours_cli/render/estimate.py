@@ -124,9 +124,9 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
 
 
 def rate(found: Estimate, name: str) -> str:
-    """The unit price behind an amount: ``2.50 USD/GPU-hour``, ``0.595 kW/GPU x PUE 1.2``."""
+    """The unit price behind an amount: ``2.50 USD/GPU-hour, AWS on-demand 2026-10``, ``0.595 kW/GPU, 0.85 of 700 W x 1.2, PUE``."""
     lines = [line for line in found.outcome.bill.lines if line.result == name]
-    said = [f"{numbers.digits(float(line.rate.value))} {line.rate.unit or line.name}".strip() for line in lines]
+    said = [f"{numbers.digits(float(line.rate.value))} {line.rate.unit}".strip() + f", {line.terms}" for line in lines]
     return " x ".join(said).replace("USD/(GPU*hour)", "USD/GPU-hour")
 
 
