@@ -171,13 +171,12 @@ def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: At
         in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk else
     """
     whole = np.ceil(K / c.key_block) * c.key_block
+    unwindowed = np.minimum((K + c.diagonal) / 2, whole) if causal else whole
     if window is None:
-        return np.minimum((K + c.diagonal) / 2, whole) if causal else whole
+        return unwindowed
     seen = np.minimum(np.asarray(window, float), K)
     inside = seen - seen * seen / (2 * K) if causal else seen
-    within, without = (c.diagonal, c.diagonal / 2) if causal else (c.key_block, whole - K)
-    edges = np.where(seen < K, within, without)
-    return np.minimum(inside + edges, whole)
+    return np.minimum(inside + (c.diagonal if causal else c.key_block), unwindowed)
 
 
 def _partly(padded: Array, size: Array, c: AttentionPass) -> Array:
