@@ -241,6 +241,8 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     for stack in model.stacks:
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
         launching = launching + stack.layers * launches(stack.block) * (host.forward + back)
+        if any(has_experts(linear) for linear in stack.block.linears):
+            launching = launching + stack.layers * site.machine.software.dispatch.host_time(site.cluster.accelerator.name)
         layers = layers + stack.layers
     launching = launching * (host.autocast if site.machine.precision.autocast else 1.0)
     return np.maximum(launching / site.ranks.pipeline - busy, 0.0) + layers * host.gap / site.ranks.pipeline

@@ -134,7 +134,9 @@ def _layout(row: Row, software: Software, decoder: Decoder, gpus: int) -> Layout
         "microbatch": _needed(row, "micro_batch"), "sequence_parallel": _sequence_parallel(row, software),
         "sharding": _word(Sharding, row.word("sharding"), software.defaults.sharding),
         "shard_group": None if shard_group is None else int(shard_group),
-        "recompute": _word(Recompute, row.word("recompute_kind"), software.defaults.recompute),
+        "recompute": _word(
+            Recompute, row.word("recompute_kind"), "none" if decoder.trainable == "lora" else software.defaults.recompute
+        ),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
         "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get(row.word("sequence_method") or "", "zigzag")]),
