@@ -170,6 +170,12 @@ def test_arrays_broadcast() -> None:
     assert together[1, 2] == pytest.approx(price(length=8192, heads=64, kv_heads=8), rel=1e-12)
 
 
+@pytest.mark.parametrize("kernel", ["unfused", "cudnn"])
+def test_nothing_to_attend_to_takes_no_time(kernel: str) -> None:
+    assert price(kernel, length=0, causal=False) == 0.0
+    assert price(kernel, batch=0) == 0.0
+
+
 def test_a_kernel_that_does_not_run_there_is_an_error() -> None:
     with pytest.raises(EstimateError, match="flash3"):
         price("flash3", card=A100)

@@ -69,7 +69,7 @@ def test_other_peoples_nccl_tests(
 
 
 def test_fsdp_traffic_stays_on_the_ring() -> None:
-    """8 H200, 16 GiB: all-gather 361, reduce-scatter 363 GB/s; NVLink SHARP lifts all-reduce to 482."""
+    """8 H200, 16 GiB: all-gather 361, reduce-scatter 363; NVLink SHARP lifts all-reduce to 482 GB/s."""
     here, size = cluster("h200-sxm-141gb", "aws-p5en", 8), 16 * GiB
     for time, busbw in ((all_gather_time, 361.4), (reduce_scatter_time, 362.9)):
         assert 7 / 8 * size / time(size, Group(8), here) / GB == pytest.approx(busbw, rel=0.10)
@@ -112,7 +112,8 @@ def test_who_shares_a_node_and_the_nics() -> None:
     assert Group(8, 8).per_domain(H100) == 1
     assert Group(8, 2).per_domain(H100) == 4
     assert Group(64, 2).domains(H100) == 16
-    inside, across, alone = (all_gather_time(GiB, group, H100) for group in (Group(8), Group(16), Group(16, 8)))
+    groups = Group(8), Group(16), Group(16, 8)
+    inside, across, alone = (all_gather_time(GiB, group, H100) for group in groups)
     assert inside < across < alone / 4
 
 

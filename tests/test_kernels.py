@@ -126,6 +126,14 @@ def test_arrays_broadcast_and_agree_with_floats() -> None:
             assert together[i, j] == pytest.approx(one, rel=1e-12)
 
 
+def test_no_rows_take_no_time() -> None:
+    """A masked autoencoder that hides nothing predicts nothing; a router may leave an expert idle."""
+    card = load_accelerator("h200-sxm-141gb")
+    assert gemm_time(0, 4096, 4096, card) == 0.0
+    assert (gemm_time(np.array([0.0, 64.0]), 4096, 4096, card) > 0).tolist() == [False, True]
+    assert memory_time(0, card) == 0.0
+
+
 def test_small_experts_lose_to_a_batched_product() -> None:
     card = load_accelerator("h200-sxm-141gb")
     assert grouped_gemm_time(128, 1536, 2048, card, experts=128) == pytest.approx(

@@ -113,7 +113,7 @@ def unfused_attention_time(
         products = product(s, j, v) + product(j, v, s) + product(s, d, j) + product(j, d, s)
     copy = memory_constants(accelerator)
     traffic = SCORE_BYTES[direction] * p * s * j / (copy.copy_share * accelerator.memory_bandwidth)
-    return products + traffic + 2 * copy.launch
+    return products + np.where(traffic > 0, traffic + 2 * copy.launch, 0.0)
 
 
 def fused_attention_time(
@@ -161,7 +161,8 @@ def fused_attention_time(
     work = w * (b * h * R * (J + c.overhead_keys) + last)
     moved = OPERAND_BYTES[dtype] * b * (h * s + kv * K) * (D + V) * (1.0 if direction == "forward" else 2.25)
     busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))
-    return busy * (1 + c.throttle * power * busy / (busy + THROTTLE_AFTER)) + c.launch
+    t = busy * (1 + c.throttle * power * busy / (busy + THROTTLE_AFTER)) + c.launch
+    return np.where(b * h * s * K > 0, t, 0.0)
 
 
 def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:

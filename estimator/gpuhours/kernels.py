@@ -64,7 +64,7 @@ def gemm_time(
         t_m = (b_in (m k + k n) + b_out m n) count / (beta B)          memory
 
     P    peak FLOP/s of ``dtype``, dense;  B  memory bandwidth, byte/s;  b  bytes per element
-    rho beta t0          ``GemmConstants`` of the accelerator
+    rho beta t0          ``GemmConstants`` of the accelerator;  no rows, no time
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
 
     A row stride that is not a multiple of 16 bytes multiplies the time (``UNALIGNED``: measured on H200 with
@@ -86,7 +86,7 @@ def gemm_time(
     t_m = (b_scaled * (m + n) * k * count + b_out * outputs) / (c.memory_share * B)
     t_c = tile_time(m, n, k, count, accelerator, c, P, k0)
     t = _root8(_power8(t_c) + _power8(t_p) + _power8(t_m)) + c.launch
-    return t * _alignment(m, n, k, 16 / b_in, weight_gradient)
+    return np.where(outputs * k > 0, t * _alignment(m, n, k, 16 / b_in, weight_gradient), 0.0)
 
 
 def tile_time(
@@ -114,7 +114,7 @@ def tile_time(
     def in_waves(waves: Array) -> Array:
         return np.ceil(waves) if c.whole_waves else np.maximum(waves, 1.0)
 
-    filling = np.minimum(np.maximum(np.floor(1 / w), 1.0), MOST_SPLITS)
+    filling = np.minimum(np.maximum(np.floor(1 / np.maximum(w, 1 / MOST_SPLITS)), 1.0), MOST_SPLITS)
     whole = in_waves(w) * (per_k * (k + k0))
     by_three = in_waves(3 * w) * (per_k * (k / 3 + k0)) + (SPLIT_COST + 3 * summing)
     by_wave = in_waves(filling * w) * (per_k * (k / filling + k0)) + (SPLIT_COST + filling * summing)
@@ -188,7 +188,8 @@ def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 
     The caches are ignored: on H200 only copies under 34 MB gained from them.
     """
     c = memory_constants(accelerator)
-    return np.asarray(bytes, float) / (c.copy_share * accelerator.memory_bandwidth) + c.launch
+    moved = np.asarray(bytes, float)
+    return np.where(moved > 0, moved / (c.copy_share * accelerator.memory_bandwidth) + c.launch, 0.0)
 
 
 def _power8(x: Array) -> Array:
