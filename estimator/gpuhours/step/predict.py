@@ -97,11 +97,7 @@ def step(
     parts[DATA] = parts[DATA] + reduction
     parts[OPTIMISER] = optimiser_time(model, site, layout)
     time = sum(parts.values())
-    waiting = (
-        software.network.stragglers
-        * np.maximum(np.log2(np.divide(cluster.gpus, cluster.gpus_per_node)), 0.0)
-        * time
-    )
+    waiting = waiting_share(cluster, software) * time
     parts[DATA] = parts[DATA] + waiting
     reasons = violations(model, global_batch, layout, cluster, ranks)
     return Step(
@@ -113,6 +109,11 @@ def step(
         valid=np.logical_not(where_violated(reasons)),
         reasons=reasons,
     )
+
+
+def waiting_share(cluster: Cluster, software: Software) -> Array:
+    """Share of a step that is waited for the slowest: w = stragglers x log2(nodes), 0 on one node."""
+    return software.network.stragglers * np.maximum(np.log2(np.divide(cluster.gpus, cluster.gpus_per_node)), 0.0)
 
 
 def added(parts: Mapping[str, Passes]) -> Passes:
