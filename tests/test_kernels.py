@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Accelerator, list_accelerators, load_accelerator
 from gpuhours.kernel_constants import generation_constants
-from gpuhours.kernels import gemm_time, grouped_gemm_time, memory_time, power_level
+from gpuhours.kernels import gemm_time, memory_time, power_level, thin_experts
 from tests.benchmarks.kernels import Row, own_memory_bound, own_products
 
 PRODUCTS = {row.title: row for row in own_products()}
@@ -134,14 +134,10 @@ def test_no_rows_take_no_time() -> None:
     assert memory_time(0, card) == 0.0
 
 
-def test_small_experts_lose_to_a_batched_product() -> None:
-    card = load_accelerator("h200-sxm-141gb")
-    assert grouped_gemm_time(128, 1536, 2048, card, experts=128) == pytest.approx(
-        1.2 * gemm_time(128, 1536, 2048, card, count=128)
-    )
-    shape = (1536, 2048, 128)
-    tokens_along_k = grouped_gemm_time(*shape, card, experts=128, weight_gradient=True)
-    assert tokens_along_k == pytest.approx(1.2 * gemm_time(*shape, card, count=128, weight_gradient=True))
+def test_thin_experts_lose_to_a_batched_product() -> None:
+    tokens = np.array([64.0, 512.0, 768.0, 1024.0, 8192.0])
+    assert thin_experts(tokens, 64) == pytest.approx([1.2, 1.2, 1.1, 1.0, 1.0])
+    assert thin_experts(64, 1) == 1.0
 
 
 PRICED = {"volta", "ampere", "ada", "hopper", "blackwell", "cdna3"}

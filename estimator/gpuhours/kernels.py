@@ -13,7 +13,7 @@ from gpuhours.layout import Array
 if TYPE_CHECKING:
     from gpuhours.hardware import Accelerator
 
-__all__ = ["KernelConstants", "gemm_time", "grouped_gemm_time", "memory_time", "power_level"]
+__all__ = ["KernelConstants", "gemm_time", "memory_time", "power_level", "thin_experts"]
 
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
 """Output tiles (rows, columns) that libraries choose from."""
@@ -38,10 +38,6 @@ OUTPUT_BYTES = {"fp64": 8.0, "fp32": 4.0, "tf32": 4.0}
 UNALIGNED = {"n": 7.3, "k": 5.1, "m": 4.6}
 """Time factor where a row's stride is not a multiple of 16 bytes, by the dimension that lies contiguous in
 memory."""
-GROUPED_COST = 0.2
-"""What a grouped kernel loses on small problems, at most."""
-GROUPED_SMALL = 512
-"""Tokens per problem up to which it loses all of that."""
 
 
 def gemm_time(
@@ -121,29 +117,16 @@ def tile_time(
     return np.minimum(np.minimum(whole, by_three), by_wave).min(axis=0)
 
 
-def grouped_gemm_time(
-    m: Array,
-    n: Array,
-    k: Array,
-    accelerator: Accelerator,
-    dtype: str = "bf16",
-    *,
-    experts: Array,
-    weight_gradient: Array = False,
-) -> Array:
-    """Estimate of the time of ``experts`` products of equal size in one grouped kernel, as in a mixture of
-    experts.
+def thin_experts(tokens: Array, count: Array) -> Array:
+    """Factor on a product grouped over several experts that get few ``tokens`` each.
 
-        t = gemm_time(m, n, k, count=experts) (1 + 0.2 min(1, 512 / tokens))
+    1.2 up to 512 tokens, 1 from 1,024 on
 
-    tokens  of one expert: m, or k for the weight gradient
-
-    Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times the formula with 64
-    to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1024 to 2048. Unequal load is not in it.
+    Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times ``gemm_time`` with 64
+    to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1,024 to 2,048. Unequal load is not in it.
     """
-    tokens = np.where(weight_gradient, k, m)
-    loss = GROUPED_COST * np.minimum(1.0, GROUPED_SMALL / np.maximum(tokens, 1.0))
-    return gemm_time(m, n, k, accelerator, dtype, count=experts, weight_gradient=weight_gradient) * (1 + loss)
+    loss = 0.2 * np.clip((1024 - np.asarray(tokens, float)) / 512, 0.0, 1.0)
+    return 1.0 + np.where(np.greater(count, 1), loss, 0.0)
 
 
 def multiprocessors(accelerator: Accelerator) -> int:
