@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,9 @@ class Saved:
     """The block's input alone: what full recompute keeps. Shared as ``stream``."""
     attended: Array
     """Attention's output and its log-sums, divided by the tensor degree."""
+    passing: Array
+    """Gradients that exist only while the block's backward pass runs, divided by the tensor degree: of the widest
+    product's output."""
 
     def on_rank(self, ranks: Ranks, *, scores: Array = 1) -> Array:
         """Bytes per token on one rank."""
@@ -72,7 +76,9 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
     length = stack.tokens if stack.sequence is None else stack.sequence
     scores = sum((_scores(core, block, element, length, facts) for core in block.attention), 0.0) if unfused else 0.0
     attended = sum((core.heads * (core.value_dim * element + FP32) for core in block.attention), 0.0)
-    return Saved(shared, whole, split, expert, scores, block.hidden * stream, attended)
+    outputs = [linear.outputs * linear.active for linear in block.linears if linear.split is Split.COLUMN]
+    widest = element * reduce(np.maximum, outputs, 0.0)
+    return Saved(shared, whole, split, expert, scores, block.hidden * stream, attended, widest)
 
 
 def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:

@@ -33,6 +33,9 @@ class MemoryFacts(BaseModel):
     note: str = ""
     saved: dict[str, float] = Field(default_factory=dict)
     """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """B/parameter of the stored weights by dtype, quantised copies included; where none is given, the precision's own
+    (Transformer Engine may keep fp8 weights alone)."""
     gradients: dict[str, float] = Field(default_factory=dict)
     """B/parameter of the gradients by dtype; where none is given, those of the stored weight's format."""
     gradients_live: bool = False

@@ -108,7 +108,14 @@ class _Run:
 
     def on_rank(self, tokens: Array) -> Array:
         """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
-        return tokens * self.ranks.microbatch / self.ranks.context
+        return tokens * self.ranks.microbatch / self.sharers
+
+    @cached_property
+    def sharers(self) -> Array:
+        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, so no more than divide them."""
+        heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
+        dealt = np.gcd(np.asarray(self.ranks.ulysses, int), np.asarray(heads[0], int)) if heads else 1
+        return self.ranks.context * dealt / self.ranks.ulysses
 
 
 def memory(
@@ -174,7 +181,8 @@ def _moments(run: _Run, stage: Array) -> list[Parts]:
         {"weights": kept.weights, "gradients": kept.gradients, "optimiser": kept.optimiser + kept.update},
     ]
     moments[-1] |= {"activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
-    return [forward, *moments] if run.precision.autocast else moments
+    more = run.precision.autocast or facts.logits_forward > facts.logits
+    return [forward, *moments] if more else moments
 
 
 def _moment(
@@ -200,7 +208,7 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
     for stack, layers in stack_layers(run.model, run.ranks, stage):
         tokens = run.on_rank(stack.tokens)
         block = saved(stack, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
-        everything = tokens * block.on_rank(run.ranks)
+        everything = tokens * (block.on_rank(run.ranks) + block.passing / run.ranks.tensor)
         if stack.trainable is not Trainable.FROZEN:
             held = held + tokens * _kept(run, block, layers)
         layer = np.maximum(layer, np.where(layers > 0, everything, 0))

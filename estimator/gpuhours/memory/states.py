@@ -110,8 +110,8 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
     each = facts.gradients.get(precision.dtype, precision.gradients)
     own = facts.partition.get(precision.dtype, 0.0)
     frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
-    stored = dealt(Sharding.zero3) * precision.weights + frozen
-    copies = np.where(stage3, 0, weights.trained * precision.copies)
+    each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
+    stored = dealt(Sharding.zero3) * each_weight + frozen
     accumulating = np.greater(ranks.microbatches, 1)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
     buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
@@ -121,7 +121,7 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
     optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
     return States(
-        weights=stored + copies,
+        weights=stored,
         casts=np.where(stage3, 0, weights.trained * precision.casts),
         gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
         gradients=gradients,
