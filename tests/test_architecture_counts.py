@@ -54,7 +54,11 @@ def test_active_parameters(name: str, active: float, within: float, source: str)
 
 def test_non_embedding_parameters_of_deepmind_style_tables() -> None:
     """Pythia's paper (arXiv:2304.01373, table 1) prints non-embedding counts too."""
-    for name, expected in (("pythia-70m", 18_915_328), ("pythia-1b", 805_736_448), ("pythia-12b", 11_327_027_200)):
+    for name, expected in (
+        ("pythia-70m", 18_915_328),
+        ("pythia-1b", 805_736_448),
+        ("pythia-12b", 11_327_027_200),
+    ):
         spec = read_model(name)
         assert isinstance(spec, Decoder)
         model = spec.model(2048)
@@ -66,8 +70,14 @@ def test_forward_macs_of_vision_towers() -> None:
     scores out or count them by a hook, so 2 % are allowed."""
     from gpuhours.flops import part_flops
 
-    for name, gmac in (("vit-l-14", 81.08), ("vit-h-16", 127.40), ("vit-g-14", 267.18), ("vit-bigg-14", 483.96),
-                       ("vit-e-14", 990.94), ("vit-l-14-336", 191.10)):  # fmt: skip
+    for name, gmac in (
+        ("vit-l-14", 81.08),
+        ("vit-h-16", 127.40),
+        ("vit-g-14", 267.18),
+        ("vit-bigg-14", 483.96),
+        ("vit-e-14", 990.94),
+        ("vit-l-14-336", 191.10),
+    ):
         model = read_model(name).build(Data(frames=1))
         ours = sum(part_flops(part).forward for part in model.parts) / 2e9
         assert ours == pytest.approx(gmac, rel=0.02), name

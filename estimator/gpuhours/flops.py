@@ -143,7 +143,7 @@ def model_flops(model: Model, samples: Array = 1, convention: str = "causal") ->
         palm           6nd + passes x attention unmasked
 
     N is a part's active parameters with its lookup tables, tokens those of its own stream (patches for a
-    vision encoder, visible tubelets for a masked one). """
+    vision encoder, visible tubelets for a masked one)."""
     _known(convention)
     parts = [part_flops(part, full=convention != "causal") for part in model.parts]
     if convention in ("causal", "full"):

@@ -40,8 +40,8 @@ def list_screen(found: Listing) -> RenderableType:
 
 def show_screen(found: Summary) -> RenderableType:
     """Counts, where they come from, the parts, FLOPs under each convention, assumptions."""
-    lines: list[RenderableType] = [Text(found.title, style="bold"), _facts(found), Text(), _parts(found), Text()]
-    lines.append(_flops(found))
+    title = Text(found.title, style="bold")
+    lines: list[RenderableType] = [title, _facts(found), Text(), _parts(found), Text(), _flops(found)]
     if found.assumptions:
         lines += [Text(), Text("Assumed")]
         lines += [Text(f"  {one.name} = {one.value}: {one.reason}") for one in found.assumptions]
@@ -77,7 +77,8 @@ def _against(found: Summary) -> str:
 def _parts(found: Summary) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in ("part", "layers", "tokens", "parameters", "trained", "FLOP per sample"):
-        table.add_column(name, justify="left" if name in ("part", "trained") else "right", no_wrap=name != "part")
+        words = name in ("part", "trained")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name != "part")
     for part in found.parts:
         layers = exact(part.layers) if part.flops.stacked else ""
         cost = si("FLOP")(float(part.flops.training)) if part.flops.training else ""

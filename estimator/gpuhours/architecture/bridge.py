@@ -6,9 +6,10 @@ cross-attention layers keep visual tokens out of the language model's stream alt
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Tag
 
 from gpuhours.architecture import blocks
 from gpuhours.architecture.decoder import Decoder
@@ -215,11 +216,26 @@ class CrossAttention(Bridge):
         )
 
 
+TYPES = {
+    "linear": "[projector]",
+    "mlp": "[projector]",
+    "resampler": "[resampler]",
+    "q-former": "[resampler]",
+    "cross-attention": "[cross-attention]",
+}
+
+
 def kind(value: object) -> str:
-    """``kind`` of a bridge block, as the tag of its type."""
-    named = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    types = {"resampler": "[resampler]", "q-former": "[resampler]", "cross-attention": "[cross-attention]"}
-    return types.get(str(named), "[projector]")
+    """``kind`` of a bridge block, as the tag of its type; ``mlp`` when not given."""
+    named = value.get("kind", "mlp") if isinstance(value, Mapping) else getattr(value, "kind", "mlp")
+    return TYPES.get(str(named), str(named))
+
+
+def known_kind(value: object) -> object:
+    """The block as it is, unless it asks for a kind that there is not."""
+    if kind(value) not in TYPES.values():
+        raise ValueError(f"{kind(value)!r} is no kind of bridge; there are {', '.join(TYPES)}")
+    return value
 
 
 AnyBridge: TypeAlias = Annotated[
@@ -227,4 +243,5 @@ AnyBridge: TypeAlias = Annotated[
     | Annotated[Resampler, Tag("[resampler]")]
     | Annotated[CrossAttention, Tag("[cross-attention]")],
     Discriminator(kind),
+    BeforeValidator(known_kind),
 ]

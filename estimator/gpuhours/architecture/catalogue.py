@@ -44,21 +44,25 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
+def plain(name: str) -> str:
+    """``ViT-L/14`` -> ``vit-l-14``."""
+    return ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
+
+
 @functools.cache
 def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
-    plain = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
-    path = folder() / f"{plain}.yaml"
-    if plain != Path(plain).name or not path.is_file():
-        known = names()
-        hint = nearest(plain, known)
+    file = plain(name)
+    path = folder() / f"{file}.yaml"
+    if file != Path(file).name or not path.is_file():
+        hint = nearest(file, names())
         raise EstimateError(
             f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model"
         )
     content = read_yaml(path).data
     count = content.get("parameters") or {}
     return NamedModel(
-        plain, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
+        file, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
         count.get("within", 0), count.get("source", ""),
     )  # fmt: skip
 
@@ -78,7 +82,11 @@ def fields(value: Any) -> Any:
 
 def _is_whole(value: Mapping[Any, Any]) -> bool:
     """A mapping that needs no named model: ``name`` is then only what the user calls it."""
-    return any(key in value for key in ("layers", "params", "language"))
+    return "params" in value or "language" in value or ("layers" in value and not _is_known(value["name"]))
+
+
+def _is_known(name: str) -> bool:
+    return name.endswith(".json") or plain(name) in names()
 
 
 def _from_text(text: str) -> dict[str, Any]:

@@ -129,7 +129,8 @@ class Diffusion(Spec):
         count = 2 if self.text_hidden is None else 3
         glue = blocks.glue(h, "no-weights", norms=2, residuals=count, dropout=False)
         table = 6 * h if self.modulation == "shared" else 0
-        shift = blocks.Piece(elementwise=(Elementwise(Pointwise.BIAS, 2 * h, sharded=False, parameters=table),))
+        shifted = Elementwise(Pointwise.BIAS, 2 * h, sharded=False, parameters=table)
+        shift = blocks.Piece(elementwise=(shifted,))
         if self.text_hidden is None:
             return blocks.block(h, sees, mixer, glue, shift)
         return blocks.block(h, sees, looks, mixer, glue, shift, *self._cross_norms())

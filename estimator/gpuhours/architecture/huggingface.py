@@ -176,9 +176,11 @@ def _opt(config: Config) -> Fields:
         raise EstimateError("A projected embedding (word_embed_proj_dim, OPT-350m's) is not modelled.")
     return {
         "layers": config["num_hidden_layers"], "hidden": config["hidden_size"],
-        "heads": config["num_attention_heads"], "ffn_hidden": config["ffn_dim"], "vocab": config["vocab_size"],
-        **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True), "positions": "learned",
-        "max_positions": config["max_position_embeddings"] + 2, "dropout": bool(config.get("dropout", 0.1)),
+        "heads": config["num_attention_heads"], "ffn_hidden": config["ffn_dim"],
+        "vocab": config["vocab_size"], **BIASED, "gated": False, "positions": "learned",
+        "tied": config.get("tie_word_embeddings", True),
+        "max_positions": config["max_position_embeddings"] + 2,
+        "dropout": bool(config.get("dropout", 0.1)),
     }  # fmt: skip
 
 
@@ -196,7 +198,7 @@ def _mpt(config: Config) -> Fields:
     attention = config.get("attn_config") or {}
     bare = config.get("no_bias", True)
     learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
-    table = {"positions": "learned", "max_positions": config["max_seq_len"]}
+    table = {"positions": "learned", "max_positions": config.get("max_seq_len")}
     return {
         "layers": config["n_layers"], "hidden": config["d_model"], "heads": config["n_heads"],
         "kv_heads": attention.get("kv_n_heads"), "vocab": config["vocab_size"], "gated": False, "tied": True,

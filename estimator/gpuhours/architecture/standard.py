@@ -109,7 +109,7 @@ class StandardShape(Spec):
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
         """The shape."""
         shape = self.shape
-        told = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, feed-forward {shape.ffn_hidden}"
+        told = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, ffn {shape.ffn_hidden}"
         told = "one shape per size" if np.ndim(self.params) else told
         reason = "only the size is known: depth and width between public models of that size"
         return (Assumption("model", told, "", reason, FAMILIES),)

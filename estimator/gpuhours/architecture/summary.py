@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.architecture import catalogue
-from gpuhours.architecture.block import read_model
+from gpuhours.architecture.model_spec import read_model
 from gpuhours.architecture.spec import Spec
 from gpuhours.assumption import Assumption
 from gpuhours.data import Data

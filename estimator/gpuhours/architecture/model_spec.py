@@ -30,6 +30,7 @@ KEYS = {
     "patch": "vision",
 }
 """Keys that only one kind of model has."""
+KINDS = ("decoder", "standard-vision", *KEYS.values())
 
 
 def kind(value: Any) -> str:
@@ -40,6 +41,16 @@ def kind(value: Any) -> str:
         if key in value:
             return f"[{value.get('kind', meant)}]"
     return f"[{value.get('kind', 'decoder')}]"
+
+
+def known_kind(value: Any) -> Any:
+    """The block as it is, unless it asks for a kind that there is not."""
+    if not isinstance(value, Mapping | Spec):
+        raise ValueError("must be a model's name, a config.json, or a mapping such as {params: 30B}")
+    asked = kind(value)[1:-1]
+    if asked not in KINDS:
+        raise ValueError(f"{asked!r} is no kind of model; there are {', '.join(KINDS)}")
+    return value
 
 
 ModelSpec: TypeAlias = Annotated[
@@ -53,6 +64,7 @@ ModelSpec: TypeAlias = Annotated[
     | Annotated[Diffusion, Tag("[diffusion]")]
     | Annotated[EncoderDecoder, Tag("[encoder-decoder]")],
     Discriminator(kind),
+    BeforeValidator(known_kind),
     BeforeValidator(fields),
 ]
 """Any architecture a run can name. Tags in brackets are left out of error messages."""
