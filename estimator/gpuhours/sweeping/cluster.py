@@ -13,7 +13,7 @@ PATIENCE = "30s"
 """How long a scheduler may take to answer."""
 
 
-def dask_answers(work: Work, numbers: Iterable[int], scheduler: str | None) -> Iterator[Answer]:
+def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> Iterator[Answer]:
     """(number, work(number)) as they are done. Blocks of a worker that dies are given to another by the scheduler.
 
     Only a few blocks per worker thread are handed out at once, so neither scheduler nor this process holds many. Each task
@@ -33,7 +33,7 @@ def dask_answers(work: Work, numbers: Iterable[int], scheduler: str | None) -> I
         client.wait_for_workers(1)
         left = iter(numbers)
 
-        def submit(number: int) -> Any:
+        def submit(number: Any) -> Any:
             return client.submit(_answer, work, number, pure=False, retries=3)
 
         threads = max(1, sum(client.nthreads().values()))
@@ -45,5 +45,5 @@ def dask_answers(work: Work, numbers: Iterable[int], scheduler: str | None) -> I
                 flying.add(submit(number))
 
 
-def _answer(work: Work, number: int) -> Answer:
+def _answer(work: Work, number: Any) -> Answer:
     return number, work(number)

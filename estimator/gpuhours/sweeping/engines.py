@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from gpuhours.errors import EstimateError
 
-Work = Callable[[int], Any]
-Answer = tuple[int, Any]
-T = TypeVar("T")
+Work = Callable[[Any], Any]
+Answer = tuple[Any, Any]
 
 WORTH_PROCESSES = 8
 """Blocks per process from which starting it (half a second) pays."""
@@ -23,7 +22,7 @@ AHEAD = 3
 _work: Work | None = None
 
 
-def answers(work: Work, numbers: Iterable[int], *, engine: str, scheduler: str | None, blocks: int) -> Iterator[Answer]:
+def answers(work: Work, numbers: Iterable[Any], *, engine: str, scheduler: str | None, blocks: int) -> Iterator[Answer]:
     """(number, work(number)) for every number, as they are done."""
     if engine == "dask":
         from gpuhours.sweeping.cluster import dask_answers
@@ -39,7 +38,7 @@ def answers(work: Work, numbers: Iterable[int], *, engine: str, scheduler: str |
     return process_answers(work, numbers, processes)
 
 
-def process_answers(work: Work, numbers: Iterable[int], processes: int) -> Iterator[Answer]:
+def process_answers(work: Work, numbers: Iterable[Any], processes: int) -> Iterator[Answer]:
     """Blocks on several processes of this machine, a few ahead of what has been taken."""
     import multiprocessing
 
@@ -48,7 +47,7 @@ def process_answers(work: Work, numbers: Iterable[int], processes: int) -> Itera
         yield from in_flight(lambda number: pool.submit(_answer, number), numbers, processes * (1 + AHEAD))
 
 
-def in_flight(submit: Callable[[int], Future[Answer]], numbers: Iterable[int], most: int) -> Iterator[Answer]:
+def in_flight(submit: Callable[[Any], Future[Answer]], numbers: Iterable[Any], most: int) -> Iterator[Answer]:
     """Answers as they are done, never more than ``most`` handed out."""
     left = iter(numbers)
     flying = {submit(number) for number in islice(left, most)}
@@ -79,6 +78,6 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _answer(number: int) -> Answer:
+def _answer(number: Any) -> Answer:
     assert _work is not None
     return number, _work(number)

@@ -1,0 +1,42 @@
+"""A time that no layout of a cell can beat, from one call of the equations over all cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Schedule
+from gpuhours.planning.space import Space, Values
+from gpuhours.software import Software
+from gpuhours.step import Step
+from gpuhours.step.predict import waiting_share
+
+PASSES = (
+    "matrix products", "attention", "other kernels", "tensor communication", "context communication", "expert communication"
+)  # fmt: skip
+BUBBLE = "pipeline bubble"
+
+
+def lower_bound(space: Space, relaxed: Step, cluster: Cluster, software: Software) -> Values:
+    """Seconds that every layout of a cell takes at least; ``relaxed`` is the cell with nothing recomputed and nothing sharded.
+
+        b = (1 + w) (sum of PASSES + B)        B = the bubble, or 0 under ZB-2p
+
+    w is the share that stragglers add. A cell fixes everything but recompute and sharding. Proof, with t the time of any
+    layout of the cell and T, S the slowest stage and the sum of all stages for one micro-batch:
+
+    1. t = (1 + w) (P + rest), P the time of all passes on their schedule, rest = sums of gradients, optimiser, sends and host,
+       each at least 0; w depends on the number of GPUs alone.
+    2. Recompute adds time to a layer's backward pass, sharding adds exposed gathers and scatters to both passes; neither takes
+       any away. So with x the time of a layer, x >= its value in ``relaxed``.
+    3. S = L x + first + last grows with slope L. T is a maximum of lines in x with slopes of at most c v <= L for p >= 2 (c v =
+       ceil(L / (p v)) v <= L / p + v <= L, since p v <= L), so T and S - T do not fall as x grows.
+    4. For 1F1B, GPipe, interleaved and ZB-1p, P = m T + k (S - T) with k = 1, 1 / v or 1/3: P does not fall as x grows, and in
+       ``relaxed`` P = sum of PASSES + B. For ZB-2p, P >= m T >= m S / p, which is the sum of PASSES.
+
+    Checked against exhaustive search in tests/test_plan.py.
+    """
+    at = space.cells()
+    passes = sum((relaxed.parts[name] for name in PASSES), np.asarray(0.0))
+    bubble = np.where(np.equal(at.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
+    return (passes + bubble) * (1 + waiting_share(cluster, software))

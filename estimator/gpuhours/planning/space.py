@@ -1,0 +1,174 @@
+"""Every layout of a run on a number of GPUs, as array axes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding
+
+SHORTEST = 128
+"""Tokens of a sequence that one context rank keeps at least: below, attention's blocks are not filled."""
+SHARES = (0.25, 0.5, 0.75)
+"""Shares of a stage's layers that full recompute may cover, beside all of them."""
+Values = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that move together.
+
+    Left out, since the equations give them no price or no effect: offloading, shard groups, Ulysses degrees inside a hybrid.
+    Listed once where a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
+    """
+
+    outer: tuple[dict[str, Values], ...]
+    inner: tuple[dict[str, Values], ...]
+    layers: float
+
+    @classmethod
+    def of(cls, model: Model, global_batch: float, cluster: Cluster) -> Space:
+        """The degrees that divide what they split: GPUs, heads, experts, samples."""
+        gpus, layers = int(cluster.gpus), sum(float(stack.layers) for stack in model.stacks)
+        heads = max((int(core.heads) for stack in model.stacks for core in stack.block.attention), default=1)
+        longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)
+        experts = max((int(linear.experts) for stack in model.stacks for linear in stack.block.linears), default=1)
+        ways = divisors(gpus)
+        return cls(
+            outer=(
+                schedules(layers),
+                {"pipeline": numbers([degree for degree in ways if degree <= layers])},
+                expert_degrees([degree for degree in divisors(experts) if gpus % degree == 0]),
+                contexts([degree for degree in ways if degree == 1 or longest / degree >= SHORTEST]),
+                {"sequence_parallel": np.array([True, False])},
+                {"microbatch": numbers(divisors(int(global_batch)))},
+                {"tensor": numbers([degree for degree in ways if heads % degree == 0])},
+            ),
+            inner=(recomputes(), {"sharding": np.array([int(level) for level in Sharding])}),
+            layers=layers,
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points along each outer axis."""
+        return tuple(len(next(iter(axis.values()))) for axis in self.outer)
+
+    @property
+    def inner_shape(self) -> tuple[int, ...]:
+        """Points along each inner axis."""
+        return tuple(len(next(iter(axis.values()))) for axis in self.inner)
+
+    @property
+    def size(self) -> int:
+        """All layouts."""
+        return math.prod(self.shape) * math.prod(self.inner_shape)
+
+    def cells(self) -> Layout:
+        """Every cell, each outer axis on an array axis of its own; nothing recomputed, nothing sharded."""
+        fields = {}
+        for place, axis in enumerate(self.outer):
+            own = [-1 if other == place else 1 for other in range(len(self.outer))]
+            fields |= {name: values.reshape(own) for name, values in axis.items()}
+        return self._layout(fields)
+
+    def some(self, cells: Values) -> Layout:
+        """Some cells (flat numbers) down the first array axis, the inner axes behind it."""
+        places = np.unravel_index(cells, self.shape)
+        behind = (1,) * len(self.inner)
+        fields = {
+            name: values[place].reshape(-1, *behind)
+            for axis, place in zip(self.outer, places, strict=True)
+            for name, values in axis.items()
+        }
+        for number, axis in enumerate(self.inner):
+            own = [1, *(-1 if other == number else 1 for other in range(len(self.inner)))]
+            fields |= {name: values.reshape(own) for name, values in axis.items()}
+        return self._layout(fields)
+
+    def _layout(self, fields: dict[str, Values]) -> Layout:
+        """Relative fields made absolute: expert_tensor 0 or 1 x tensor, recompute shares in layers of a stage."""
+        whole = fields.pop("whole_experts")
+        fields["expert_tensor"] = np.where(whole, 1.0, fields["tensor"])
+        share = fields.pop("recompute_share", None)
+        if share is not None:
+            fields["recompute_layers"] = np.ceil(share * np.ceil(self.layers / fields["pipeline"]))
+        return Layout().replaced(**fields)
+
+    def redundant(self) -> Values:
+        """Cells that are another cell under another name."""
+        at = self.cells()
+        return (
+            (np.equal(at.tensor, 1) & np.logical_not(at.sequence_parallel))
+            | (np.equal(at.pipeline, 1) & np.not_equal(at.schedule, int(Schedule.f1b1)))
+            | (np.equal(at.tensor, 1) & self._whole_experts())
+        )
+
+    def _whole_experts(self) -> Values:
+        place = next(number for number, axis in enumerate(self.outer) if "whole_experts" in axis)
+        return self.outer[place]["whole_experts"].reshape([-1 if other == place else 1 for other in range(len(self.outer))])
+
+    def layout(self, cell: int, inner: int) -> Layout:
+        """One layout in plain numbers, as a user would write it."""
+        places = np.unravel_index([inner], self.inner_shape)
+        one = self.some(np.array([cell]))
+        picked = {name: np.broadcast_to(getattr(one, name), (1, *self.inner_shape))[(0, *(int(place[0]) for place in places))] for name in FIELDS}
+        full = picked["recompute"] == Recompute.full
+        some = full and picked["recompute_layers"] < np.ceil(self.layers / picked["pipeline"])
+        experts = any(len(axis["expert"]) > 1 for axis in self.outer if "expert" in axis)
+        return Layout(
+            tensor=int(picked["tensor"]), pipeline=int(picked["pipeline"]), interleave=int(picked["interleave"]),
+            context=int(picked["context"]), expert=int(picked["expert"]), microbatch=int(picked["microbatch"]),
+            expert_tensor=int(picked["expert_tensor"]) if experts else None,
+            sequence_parallel=bool(picked["sequence_parallel"]), sharding=Sharding(int(picked["sharding"])),
+            recompute=Recompute(int(picked["recompute"])), recompute_layers=int(picked["recompute_layers"]) if some else None,
+            schedule=Schedule(int(picked["schedule"])), sequence_method=SequenceMethod(int(picked["sequence_method"])),
+        )  # fmt: skip
+
+
+FIELDS = (
+    "tensor", "pipeline", "interleave", "context", "expert", "expert_tensor", "microbatch", "sequence_parallel", "sharding",
+    "recompute", "recompute_layers", "schedule", "sequence_method",
+)  # fmt: skip
+
+
+def divisors(number: int) -> list[int]:
+    """1, ..., number."""
+    small = [part for part in range(1, math.isqrt(number) + 1) if number % part == 0]
+    return sorted({*small, *(number // part for part in small)})
+
+
+def numbers(values: list[int]) -> Values:
+    """Counts as floats, as in every sweep."""
+    return np.array(values, float)
+
+
+def schedules(layers: float) -> dict[str, Values]:
+    """Each schedule, the interleaved one with every number of chunks that divides the layers."""
+    plain = [(int(schedule), 1) for schedule in Schedule if schedule != Schedule.interleaved]
+    chunks = [(int(Schedule.interleaved), part) for part in divisors(int(layers)) if 1 < part <= layers / 2]
+    pairs = plain + chunks
+    return {"schedule": np.array([one for one, _ in pairs]), "interleave": numbers([part for _, part in pairs])}
+
+
+def expert_degrees(degrees: list[int]) -> dict[str, Values]:
+    """Expert degrees, each with experts split over the tensor ranks and with experts whole."""
+    wholes = (False, True) if len(degrees) > 1 else (False,)
+    pairs = [(degree, whole) for degree in degrees for whole in wholes]
+    return {"expert": numbers([degree for degree, _ in pairs]), "whole_experts": np.array([whole for _, whole in pairs])}
+
+
+def contexts(degrees: list[int]) -> dict[str, Values]:
+    """Context degrees, each above 1 with every way of sharing a sequence."""
+    pairs = [(1, 0)] + [(degree, int(method)) for degree in degrees if degree > 1 for method in SequenceMethod]
+    return {"context": numbers([degree for degree, _ in pairs]), "sequence_method": np.array([method for _, method in pairs])}
+
+
+def recomputes() -> dict[str, Values]:
+    """Nothing, selective, full for some of a stage's layers, full for all."""
+    modes = [Recompute.none, Recompute.selective, *(Recompute.full for _ in SHARES), Recompute.full]
+    return {"recompute": np.array([int(mode) for mode in modes]), "recompute_share": np.array([1.0, 1.0, *SHARES, 1.0])}
