@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpuhours.architecture.block import ModelSpec
+from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost import CostInputs
 from gpuhours.data import Data
 from gpuhours.errors import EstimateError, nearest
