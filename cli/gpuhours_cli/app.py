@@ -1,24 +1,14 @@
-"""The commands of gpuhours, and the one place where errors become exit codes.
-
-Command modules import only typer at the top: the estimator and rich load when a command runs, so that
-``gpuhours --help`` starts at once.
-"""
+"""All commands together, and the one place where errors become exit codes."""
 
 from __future__ import annotations
 
 import sys
 
-import typer
+from gpuhours_cli import check, estimate, hardware, models, reproduce, schema, sweep, validate
+from gpuhours_cli.root import app
 
-app = typer.Typer(
-    name="gpuhours",
-    help="What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # plain help: rich would double the time it takes to appear
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+COMMANDS = (estimate, reproduce, check, sweep, validate, hardware, models, schema)
+"""The modules whose commands ``app`` holds; importing one registers it."""
 
 
 def main() -> None:
@@ -34,6 +24,3 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(0) from None
-
-
-from gpuhours_cli import estimate, hardware, reproduce, validate  # noqa: E402, F401  each module registers its command

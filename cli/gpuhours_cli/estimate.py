@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gpuhours_cli.app import app
+from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, console, emit
 
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gpuhours_cli.app import app
+from gpuhours_cli.root import app
 
 
 @app.command(epilog="Example: gpuhours schema run > run.schema.json")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuhours_cli.app import app
+from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
 
 if TYPE_CHECKING:

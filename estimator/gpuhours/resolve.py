@@ -89,13 +89,36 @@ def resolve(run: Run) -> Resolved:
     if run.model is not None:
         notes += run.model.assumptions(data)
     machine, gpus = _machine(run)
-    layout = run.layout
     software = _software(run, notes)
     precision = _precision(run, notes)
+    layout, whole = run.layout, gpus
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
-    batch = _global_batch(run, tokens, layout, notes, bases)
+        whole = np.multiply(layout.data, layout.microbatch)
+    batch = _global_batch(run, tokens, whole, notes, bases)
+    if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
+        layout = _usual_layout(model, batch, machine, software, precision, notes)
     return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
+
+
+def _usual_layout(
+    model: Model, batch: Array, machine: Cluster, software: Software, precision: Precision, notes: list[Assumption]
+) -> Layout | None:
+    """The fastest usual layout that fits, where the run names none."""
+    from gpuhours.planning.default import default_layout
+
+    layout = default_layout(model, batch, machine, software, precision)
+    if layout is not None:
+        layout = layout.replaced(data=_data_degree(layout, machine.gpus))
+        shown = ", ".join(f"{name} {value}" for name, value in _unusual(layout)) if np.ndim(layout.tensor) == 0 else "per run"
+        notes.append(Assumption("layout", shown or "plain data parallelism", "", "none is stated: the fastest of the usual ones that fits"))
+    return layout
+
+
+def _unusual(layout: Layout) -> list[tuple[str, object]]:
+    """The fields of a layout that are not their defaults, in the user's words."""
+    said = layout.model_dump(mode="json", exclude={"data"}, exclude_defaults=True)
+    return list(said.items())
 
 
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
@@ -159,17 +182,16 @@ def _precision(run: Run, notes: list[Assumption]) -> Precision:
 
 
 def _global_batch(
-    run: Run, tokens: Array | None, layout: Layout | None, notes: list[Assumption], bases: dict[str, str]
+    run: Run, tokens: Array | None, whole: Array | None, notes: list[Assumption], bases: dict[str, str]
 ) -> Array | None:
-    """Samples per step: stated, or 4M tokens rounded to whole micro-batches on every rank."""
+    """Samples per step: stated, or about 4M tokens, rounded to a multiple of ``whole`` so that every rank has its share."""
     stated = run.training.global_batch
-    if stated is not None or tokens is None or layout is None or layout.data is None:
+    if stated is not None or tokens is None or whole is None:
         return stated
-    share = np.multiply(layout.data, layout.microbatch)
-    batch = share * np.maximum(1, np.round(BATCH_TOKENS / tokens / share))
+    batch = whole * np.maximum(1, np.round(BATCH_TOKENS / tokens / whole))
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
     notes.append(Assumption(
-        "training.global_batch", shown, "", "no batch is stated: about 4M tokens, in whole micro-batches",
+        "training.global_batch", shown, "", "no batch is stated: about 4M tokens, shared evenly",
         "Llama 2, arXiv:2307.09288, section 2.2",
     ))  # fmt: skip
     bases["training.global_batch"] = "assumed"

@@ -1,0 +1,39 @@
+"""``gpuhours check``: can a document's figures be true together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.root import app
+from gpuhours_cli.output import Json, Quiet, emit
+
+
+@app.command(epilog="Example: gpuhours check paper.txt -o claims.yaml")
+def check(
+    document: Annotated[Path, typer.Argument(help="A paper's text, claims as YAML (`gpuhours schema claims`), or a CSV table of runs.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="CLAIMS.yaml", help="Write what was read, to correct by hand.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the verdict as Markdown, to paste into a review.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a paper's figures against each other, and name the likely cause of a contradiction."""
+    from gpuhours.claims.verdict import Check
+    from gpuhours.claims.verdict import check as work_out
+    from gpuhours.claims.file import write_claims
+    from gpuhours.claims.markdown import as_markdown
+    from gpuhours.errors import EstimateError
+    from gpuhours_cli.render.check import answer, screen
+
+    found = work_out(document)
+    if output is not None:
+        if not isinstance(found, Check):
+            raise EstimateError("a table of runs has no claims file", "Give -o with a text or with claims.", str(output))
+        output.write_text(write_claims(found.document), encoding="utf-8")
+    if markdown is not None:
+        markdown.write_text(as_markdown(found), encoding="utf-8")
+    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    if found.verdict == "contradicted":
+        raise typer.Exit(1)

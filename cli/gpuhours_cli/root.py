@@ -1,0 +1,19 @@
+"""The root of the command line: what every command registers with.
+
+Command modules import only typer at the top: the estimator and rich load when a command runs, so that
+``gpuhours --help`` starts at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="gpuhours",
+    help="What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich would double the time it takes to appear
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
