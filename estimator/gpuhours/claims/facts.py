@@ -15,7 +15,7 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "sharding": (
         ("zero-3", "zero3"), ("zero-stage 3", "zero3"), ("zero stage 3", "zero3"), ("zero-2", "zero2"), ("zero stage 2", "zero2"),
         ("zero-1", "zero1"), ("zero stage 1", "zero1"), ("fsdp", "zero3"), ("fully sharded", "zero3"), ("ddp", "none"),
-        ("distributeddataparallel", "none"),
+        ("distributeddataparallel", "none"), ("data parallelism", "none"), ("data-parallel", "none"), ("data-parallelism", "none"),
     ),
     "optimizer": (("adamw", "AdamW"), ("adafactor", "Adafactor"), ("lion", "Lion"), ("lamb", "LAMB"), ("muon", "Muon"),
                   ("sgd", "SGD"), ("adam", "Adam")),
@@ -33,6 +33,9 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "architecture": (("mixture-of-experts", "mixture of experts"), ("mixture of experts", "mixture of experts"),
                      ("moe", "mixture of experts"), ("masked autoencoder", "masked autoencoder"),
                      ("diffusion", "diffusion"), ("encoder-decoder", "encoder-decoder")),
+    "pooling": (("fixed-size latent", "fixed queries"), ("q-former", "fixed queries"), ("resampler", "resampler"),
+                ("latent queries", "fixed queries"), ("learnable queries", "fixed queries"), ("cross-attention layers", "cross-attention"),
+                ("spatio-temporal queries", "fixed queries"), ("token merging", "pooled"), ("pooling", "pooled"), ("pooled", "pooled")),
     "sequence_parallel": (("sequence parallelism", "yes"), ("sequence parallel", "yes"), ("sequence-parallel", "yes"),
                           ("ring attention", "yes"), ("context parallelism", "yes"), ("mm-sp", "yes")),
 }  # fmt: skip

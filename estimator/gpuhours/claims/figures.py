@@ -127,10 +127,13 @@ def _items(node: Any, text: str) -> Iterator[Item]:
         yield Figure("figure", quoted, start, end, value=value, digits=str(sides[0]), sides=sides,
                      unit="gpu" if device else unit or "dims", per=per, word=word, device=device)  # fmt: skip
     else:
-        yield from _figures(node, tokens, quoted, start, end)
+        rising = text[:start].rstrip().lower().endswith(" from")
+        yield from _figures(node, tokens, quoted, start, end, rising=rising)
 
 
-def _figures(node: Any, tokens: list[Any], quoted: str, start: int, end: int) -> Iterator[Item]:
+def _figures(
+    node: Any, tokens: list[Any], quoted: str, start: int, end: int, *, rising: bool
+) -> Iterator[Item]:
     """One figure, or two where what looked like a range is a progression (from 8,192 to 65,536)."""
     numbers = [_number(child) for child in node.iter_subtrees_topdown() if child.data == "number"]
     unit, per, word = _unit(tokens)
@@ -152,7 +155,7 @@ def _figures(node: Any, tokens: list[Any], quoted: str, start: int, end: int) ->
     common = {
         "unit": unit, "per": per, "scale": scale, "word": word, "device": device, "joined": joined, "hedges": hedges,
     }  # fmt: skip
-    if until is not None and not 1.0 < until / value <= 3.0:
+    if until is not None and (rising or not 1.0 < until / value <= 3.0):
         cut = next(token for token in tokens if token.type in ("RANGE", "AND"))
         before = quoted[: cut.start_pos - start].rstrip()
         yield Figure("figure", before, start, start + len(before), value=value * factor, digits=first[1],

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuhours.claims.figures import Figure, Item
-from gpuhours.claims.quantities import QUANTITIES
+from gpuhours.claims.quantities import HOUR, QUANTITIES
 
 DEAREST = 16.0
 REACH = 14
@@ -23,9 +23,11 @@ HOP_STOPS = frozenset(
     "while during into within after before but until via than through total totaling consisting consuming taking took "
     "reaching yielding corresponding followed requiring resulting running trained sampled".split()
 )
+HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
+"""``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
 THING_UNITS = frozenset(
     "token parameter sample step epoch frame layer head expert node patch query stage replica worker rank model task "
-    "dataset language time word pod benchmark".split()
+    "dataset language time word pod benchmark shot fold dimensional bit".split()
 )
 
 
@@ -40,6 +42,8 @@ class Rule:
     reach: float = REACH
     subject: bool = False
     """A word that opens the sentence counts as near: "The decoder, which is smaller, has 8 layers"."""
+    before: bool = False
+    """The words must stand before the figure."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,11 @@ class Place:
 
 
 def _rule(
-    units: str, quantity: str, words: str = "", base: float = 0.0, reach: float = REACH, *, subject: bool = False
+    units: str, quantity: str, words: str = "", base: float = 0.0, reach: float = REACH, *, subject: bool = False, before: bool = False
 ) -> Rule:
     listed = tuple(word.strip() for word in words.split(",") if word.strip())
     kinds = frozenset("" if unit == "bare" else unit for unit in units.split())
-    return Rule(kinds, quantity, listed, base, reach, subject)
+    return Rule(kinds, quantity, listed, base, reach, subject, before)
 
 
 _WARM = "warmup, warm up, warmed, warming, ramp"
@@ -75,7 +79,7 @@ RULES: tuple[Rule, ...] = (
     # parameters
     _rule("parameter", "parameters", base=5),
     _rule("parameter", "parameters", "total, totaling, totalling, comprises, overall, altogether, in total", 0, 6),
-    _rule("parameter", "active_parameters", "active, activated, activates, activating", 0, 7),
+    _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token", 0, 7),
     _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
     _rule("parameter bare", "vision_parameters",
           "vision encoder, video encoder, image encoder, visual encoder, vision tower, vision transformer", 0.2, 5,
@@ -83,13 +87,13 @@ RULES: tuple[Rule, ...] = (
     _rule("parameter bare", "language_parameters",
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
           0.2, 5, subject=True),
-    _rule("scaled model", "parameters", "model, parameters, transformer, network", 3, 5),
+    _rule("scaled model", "parameters", "model, parameters, transformer, network, variant", 3, 5),
     # tokens
     _rule("token", "tokens", base=6),
     _rule("token", "tokens", "total, trained on, training on, corpus, consumed, processed, pretraining, trained for, seen", 1, 8),
     _rule("token", "seq_len",
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
-          "window, maximum length, max length, contexts of, truncated, context", 0),
+          "window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long", 0),
     _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
     _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
     _rule("token", "warmup_tokens", _WARM, 0),
@@ -97,7 +101,9 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "text_tokens", "text tokens, text data, textual, purified text, text only, text corpus", 0.5, 5),
     _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset", 0.5, 5),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
-    _rule("scaled", "tokens", "tokens, trained on, corpus", 4, 6),
+    _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
+    _rule("token", "base_tokens", "base model had, had seen, base model was, originally, base model saw, base checkpoint", -1.5, 8),
+    _rule("named", "parameters", base=2),
     # samples
     _rule("sample sequence", "samples", base=7),
     _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
@@ -126,7 +132,6 @@ RULES: tuple[Rule, ...] = (
     _rule("step", "checkpoint_steps", _CHECKPOINT, 0),
     _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 1.5, 2),
     _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
-    _rule("step", "learning_rate_decay", "nothing", 99),
     _rule("epoch", "epochs", base=3),
     _rule("epoch", "warmup_epochs", _WARM, 0),
     _rule("epoch", "final_epochs", "last, final, cooldown, cool down", 0, 2),
@@ -134,6 +139,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
     _rule("bare", "accumulation", "gradient accumulation, accumulation factor, accumulation of", 0, 5),
+    _rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
     # shares
     _rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
           "model flop utilisation, flops utilization, flops utilisation, flop utilization", 0, 10),
@@ -162,7 +168,8 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "wall_clock", _RUN, 1),
     _rule("calendar", "wall_clock", base=13),
     _rule("time", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "
-          "seconds per step", 0, 8),
+          "seconds per step, every step, every iteration, step took, step takes, a step, one step, iteration takes", 0, 8),
+    _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     _rule("time", "checkpoint_time", _CHECKPOINT, 0),
     _rule("time", "video_hours", "video, videos, audio, speech, footage, recordings, movies, film, recorded", 0.2, 6),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
@@ -175,7 +182,7 @@ RULES: tuple[Rule, ...] = (
     _rule("gpu", "gpus_per_node", "each with, each equipped, per node, each containing, each having, each node, each featuring, "
           "each hosting, each comprising, each housing, nodes with, nodes of, servers with, each server, each machine, "
           "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node", 0, 4),
-    _rule("node pod", "nodes", base=3),
+    _rule("node", "nodes", base=3),
     _rule("bare", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
     _rule("bare", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
@@ -241,9 +248,11 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     _rule("time_word", "change", base=6),
     _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
-    _rule("bare", "count", "nothing", 99),
-    _rule("language task dataset benchmark model word", "count", base=9),
-    _rule("bare", "mask_ratio", "masking ratio, mask ratio", 0, 4),
+    _rule("bare percent", "setting", "guidance scale, guidance, exponential moving average, ema, stride, temporal stride, threshold, seed, "
+          "coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
+          "\\lambda, \\alpha, theta, base frequency, rope base, compression ratio, downsampling", 0.6, 5),
+    _rule("language task dataset benchmark model word pod shot fold bit dimensional", "count", base=9),
+    _rule("bare", "mask_ratio", "masking ratio, mask ratio, masking probability, mask probability, masking rate", 0, 5),
 )  # fmt: skip
 
 
@@ -290,18 +299,28 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     assert isinstance(figure, Figure)
     told = _by_rate(figure)
     if told is not None:
-        return Place(told, figure.text, 0.0) if _plausible(told, figure.value) else None
+        return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
+    if figure.per and not set(figure.per) <= HARMLESS:
+        return None
     unit, at = head_noun(items, index)
     stems = _stems(tuple(items[first:last]))
     best: Place | None = None
-    for kind in _unit_kinds(figure, unit):
+    kinds = _unit_kinds(figure, unit)
+    if "scaled" in kinds and not unit and index > first and _is_name(items[index - 1]):
+        kinds = ("named",)
+    for kind in kinds:
         for rule in _rules(kind):
-            if not _plausible(rule.quantity, figure.value):
+            if not _plausible(rule.quantity, figure):
                 continue
             cost, because = _cost(rule, stems, index - first, at - first, items[first:last])
             if cost <= DEAREST and (best is None or cost < best.cost):
                 best = Place(rule.quantity, because, cost)
     return best
+
+
+def _is_name(item: Item) -> bool:
+    """``Marlin 34B``: a capitalised word directly before a size."""
+    return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
 
 
 def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
@@ -353,6 +372,8 @@ def _by_rate(figure: Figure) -> str | None:
         ("sequence", frozenset({"gpu"})): "microbatch",
         ("gpu", frozenset({"node"})): "gpus_per_node",
         ("time", frozenset({"step"})): "step_time",
+        ("time", frozenset({"epoch"})): "epoch_time",
+        ("byte", frozenset({"gpu"})): "memory_per_gpu",
         ("flop/s", frozenset({"gpu"})): "flops_per_second_per_gpu",
         ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",
         ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
@@ -363,8 +384,24 @@ def _by_rate(figure: Figure) -> str | None:
     return rates.get((figure.unit, frozenset(per)))
 
 
-def _plausible(quantity: str, value: float) -> bool:
+def accepts(quantity: str, figure: Figure) -> bool:
+    """Whether a figure with this unit can be that quantity at all; a bare number can."""
+    if _by_rate(figure) == quantity or (not figure.unit and not figure.per):
+        return True
+    kinds = set(_unit_kinds(figure, figure.unit)) | ({"sample", "sequence"} & {figure.unit})
+    return not figure.per and any(rule.quantity == quantity and rule.units & kinds for rule in RULES)
+
+
+def unit_factor(quantity: str, figure: Figure) -> float:
+    """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms)."""
+    if quantity == "video_hours" and figure.unit == "time":
+        return 1 / HOUR
+    return 1000.0 if quantity == "carbon_intensity" and figure.unit == "co2" else 1.0
+
+
+def _plausible(quantity: str, figure: Figure) -> bool:
     entry = QUANTITIES[quantity]
+    value = figure.value * unit_factor(quantity, figure)
     return entry.least <= value <= entry.most and (value == round(value) or not entry.whole)
 
 
@@ -399,6 +436,8 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
             distance += 0.4 + _crossings(items, max(at, index) + 1, position)
         else:
             distance = 0.0
+        if rule.before and position > index:
+            continue
         if rule.subject and position <= 3:
             distance = min(distance, SUBJECT_DISTANCE)
         cost = distance + rule.base - 0.15 * length

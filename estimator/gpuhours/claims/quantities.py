@@ -73,6 +73,7 @@ _ALL = (
     Quantity("memory_per_gpu", "memory per GPU", "byte", 4e9, 1e12, exact=True),
     # time and work
     Quantity("wall_clock", "wall-clock", "second", 30, 1e9),
+    Quantity("epoch_time", "time per epoch", "second", 1, 1e9),
     Quantity("gpu_hours", "GPU-hours", "GPU*hour", 0.01, 1e11),
     Quantity("node_hours", "node-hours", "node*hour", 0.01, 1e11),
     Quantity("goodput", "goodput", "", 0.01, 1.0),
@@ -139,6 +140,9 @@ _ALL = (
     Quantity("evaluation_size", "size of an evaluation", "", 0, 1e12, checked=False),
     Quantity("peak_share", "share of an operation", "", 0, 1, checked=False),
     Quantity("downtime", "time lost", "second", 0, 1e9, checked=False),
+    Quantity("setting", "another setting", "", -1e12, 1e12, exact=True, checked=False),
+    Quantity("partial", "part of a schedule", "", 0, 1e16, exact=True, checked=False),
+    Quantity("base_tokens", "tokens of the base model", "token", 1e6, 1e16, checked=False),
     Quantity("count", "a count of other things", "", 0, 1e15, exact=True, checked=False),
 )  # fmt: skip
 
@@ -148,6 +152,8 @@ QUANTITIES: Mapping[str, Quantity] = {quantity.name: quantity for quantity in _A
 def shown(name: str, value: float) -> str:
     """``1.8 M``, ``45 days``, ``44.5 %``: a value the way the field writes it."""
     unit = QUANTITIES[name].unit
+    if name == "year":
+        return f"{value:.0f}"
     if name in ("wall_clock", "checkpoint_time", "downtime"):
         return _duration(value)
     if unit == "second":

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from gpuhours.claims.claim import Claim, Document, Unplaced
 from gpuhours.claims.facts import find_facts
 from gpuhours.claims.figures import Figure, Item, scan, tags
-from gpuhours.claims.placing import Place, place
+from gpuhours.claims.placing import Place, head_noun, place, unit_factor
 from gpuhours.claims.precision import Spread, between, spread
-from gpuhours.claims.quantities import DAY, HOUR, QUANTITIES
+from gpuhours.claims.quantities import DAY, QUANTITIES
 from gpuhours.claims.scopes import Sentence, sentences
 from gpuhours.errors import EstimateError
 
@@ -35,6 +35,8 @@ class Placed:
     place: Place
     scope: str
     tagged: bool
+    said: str = ""
+    """The scope of the sentence, which a tag overrules."""
 
 
 def read_text(text: str, name: str = "text") -> Document:
@@ -57,8 +59,8 @@ def read_text(text: str, name: str = "text") -> Document:
                         Unplaced(_plain(item.text), quote(text, item), _line(text, item.start), "no words say what it counts")
                     )
     claims = [_claim(entry, text, items) for entry in placed]
-    main = _main_scope(claims)
-    claims = [replace(claim, scope="") if claim.scope == main else claim for claim in claims]
+    main = _main_scopes(placed)
+    claims = [replace(claim, scope="") if claim.scope in main else claim for claim in claims]
     kept, aside = _one_each(claims, [entry.tagged for entry in placed])
     facts = find_facts(items, text, tagged)
     kept = _size_from_name(kept, facts)
@@ -78,9 +80,9 @@ def _place(
         if figure.start < end and figure.end > start and name in TAGGED:
             told = _tag_says(name, figure)
             if told is not None:
-                return Placed(index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True)
+                return Placed(index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index))
     found = place(items, index, sentence.first, sentence.last)
-    if found is None or (found.by_default and not figure.unit):
+    if not head_noun(items, index)[0] and (found is None or found.by_default):
         found = _as_the_list_before(items, index, before, sentence) or found
     if found is None:
         return None
@@ -147,24 +149,13 @@ def _claim(entry: Placed, text: str, items: Sequence[Item]) -> Claim:
     )
 
 
-def unit_factor(quantity: str, figure: Figure) -> float:
-    """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms)."""
-    if quantity == "video_hours":
-        return 1 / HOUR
-    if quantity == "carbon_intensity":
-        return 1000.0 if figure.unit == "co2" else 1.0
-    if quantity == "tokens_per_second" and "minute" in figure.per:
-        return 1 / 60
-    return 1.0
-
-
 def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) -> Spread:
     """How exactly a figure is meant: its digits, its words, and whether its quantity is a setting."""
     quantity = QUANTITIES[name]
     if figure.until is not None:
         return between(value, figure.until * factor)
     hedges = tuple(word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure)))
-    exact = quantity.exact and (not figure.scale or figure.scale in ("k", "hundred", "dozen"))
+    exact = quantity.exact and (not figure.scale or figure.scale in ("hundred", "dozen"))
     return spread(
         value, figure.digits, hedges,
         exact=exact, duration=figure.unit in ("time", "gpu_time") and value < 400 * DAY and name != "gpu_hours",
@@ -174,14 +165,19 @@ def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) 
 
 def _throughout(figure: Figure) -> bool:
     """``over 300 epochs`` and ``over 21 days`` mean during, not more than."""
-    return figure.unit in ("time", "epoch", "step", "layer", "node", "gpu", "percent")
+    return figure.unit in ("time", "epoch", "step", "layer", "node", "gpu", "percent", "pod")
 
 
-def _main_scope(claims: Sequence[Claim]) -> str:
-    """The scope that is the run: pre-training or unnamed, unless only fine-tuning has hours and GPUs."""
+def _main_scopes(placed: Sequence[Placed]) -> frozenset[str]:
+    """The scopes that are the run: pre-training or unnamed; fine-tuning too where the run is one."""
     telling = {"gpus", "nodes", "wall_clock", "gpu_hours", "tokens", "steps"}
-    counts = {scope: sum(c.scope == scope and c.quantity in telling for c in claims) for scope in ("", "fine-tuning")}
-    return "fine-tuning" if counts["fine-tuning"] and not counts[""] else ""
+    counted = [p for p in placed if p.place.quantity in telling]
+    tagged = [p for p in counted if p.tagged and p.place.quantity in ("gpus", "wall_clock", "gpu_hours")]
+    if any(p.said == "fine-tuning" for p in tagged):
+        return frozenset({"", "fine-tuning"})
+    plain = any(p.scope == "" for p in counted)
+    tuned = any(p.scope == "fine-tuning" for p in counted)
+    return frozenset({"", "fine-tuning"}) if tuned and not plain else frozenset({""})
 
 
 def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Claim], list[Claim]]:
@@ -194,17 +190,28 @@ def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Cla
         if not claims[index].scope:
             best.setdefault(claims[index].quantity, index)
     kept, aside = [], []
+    scheduled = _schedules([claim for claim in claims if not claim.scope])
     for index, claim in enumerate(claims):
         if claim.scope:
             aside.append(claim)
         elif best[claim.quantity] == index or not QUANTITIES[claim.quantity].checked:
-            kept.append(claim)
+            kept.append(replace(claim, spread=scheduled.get(claim.quantity, claim.spread)))
         else:
             first = claims[best[claim.quantity]]
             same = abs(claim.value / first.value - 1) < 0.02 if first.value else claim.value == 0
             if not same:
                 aside.append(replace(claim, scope=f"another figure for {claim.title}"))
     return kept, aside
+
+
+def _schedules(claims: Sequence[Claim]) -> dict[str, Spread]:
+    """A batch or length that grows during the run is known only to lie between its ends."""
+    spreads = {}
+    for name in ("global_batch", "global_batch_tokens", "seq_len"):
+        values = [claim.value for claim in claims if claim.quantity == name]
+        if len(set(values)) > 1:
+            spreads[name] = between(min(values), max(values))
+    return spreads
 
 
 def _size_from_name(claims: list[Claim], facts: Sequence[object]) -> list[Claim]:
@@ -225,7 +232,7 @@ def quote(text: str, figure: Item) -> str:
         start -= 1
     while end < len(text) and not text[end].isspace():
         end += 1
-    line_start = text.rfind("\n", 0, figure.start) + 1
+    line_start = max(text.rfind("\n", 0, figure.start), text.rfind("|", 0, figure.start)) + 1
     line_end = text.find("\n", figure.end)
     start, end = max(start, line_start), min(end, len(text) if line_end < 0 else line_end)
     return _plain(text[start:end])

@@ -1,0 +1,185 @@
+"""The screen of ``gpuhours check``: contradictions first, then what agrees, then what is open and what was not understood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.claims.verdict import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked, Contradiction
+from gpuhours.claims.claim import Claim
+from gpuhours.claims.quantities import QUANTITIES, shown
+from gpuhours.claims.table import TableCheck
+
+STYLES = {CONTRADICTS: "bold red", AGREES: "green", UNDETERMINED: "yellow", "impossible": "bold red", "implausible": "red",
+          "conflicting": "yellow"}  # fmt: skip
+WIDTH = 21
+"""Characters of the plot: a factor of two to either side of what all claims together say."""
+SPAN = math.log(2.0)
+
+
+def answer(found: Check | TableCheck) -> str:
+    """The verdict in one line."""
+    if isinstance(found, TableCheck):
+        return f"{found.verdict}: {found.count('impossible')} of {len(found.rows)} runs above 100 % of peak"
+    if found.contradictions:
+        first = found.contradictions[0]
+        cause = first.likely_causes[0].cause if first.likely_causes else "no known cause"
+        return f"contradicted: {first.statement} ({cause})"
+    return found.verdict
+
+
+def screen(found: Check | TableCheck) -> RenderableType:
+    """The whole answer on one page."""
+    return _table_screen(found) if isinstance(found, TableCheck) else Group(*_parts(found))
+
+
+def _parts(found: Check) -> Iterator[RenderableType]:
+    model = found.document.fact("model") or found.document.name
+    counts = {word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTS, UNDETERMINED)}
+    said = " · ".join(f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n)
+    yield Text.assemble((f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}")
+    for contradiction in found.contradictions:
+        yield Text()
+        yield _contradiction(contradiction, found)
+    compared = [c for c in found.claims if c.verdict in (AGREES, CONTRADICTS) and c.reconciled is not None]
+    if compared:
+        yield Text()
+        yield _compared(compared)
+    alone = [c for c in found.claims if c.verdict == UNDETERMINED]
+    if alone:
+        yield Text()
+        yield _line("nothing in the text tests", ", ".join(_said(c.claim) for c in alone))
+    yield from _open_ends(found)
+    yield from _asides(found)
+
+
+def _contradiction(contradiction: Contradiction, found: Check) -> RenderableType:
+    """What contradicts what, its quote, and the likely causes."""
+    lines: list[RenderableType] = [Text.assemble(("contradicts  ", STYLES[CONTRADICTS]), f"{contradiction.statement} (factor {_factor(contradiction.factor)})")]
+    first = found.document.claim(contradiction.claims[0])
+    if first is not None and first.quote:
+        lines.append(Padding(Text(f"“{first.quote}”  {first.place}", style="italic"), (0, 0, 0, 4)))
+    if not contradiction.likely_causes:
+        lines.append(Padding(Text("no known cause"), (0, 0, 0, 4)))
+    for index, cause in enumerate(contradiction.likely_causes[:3]):
+        word = "likely" if index == 0 else "or"
+        name = QUANTITIES[cause.quantity].title
+        said = f"{word}: {cause.cause} ({name} x {_factor(cause.factor)}): {cause.text}"
+        lines.append(Padding(Text(said), (0, 0, 0, 4)))
+    return Group(*lines)
+
+
+def _compared(claims: list[Checked]) -> RenderableType:
+    """Each compared claim with its verdict and its place beside what all claims together say."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(max_width=20, overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, width=WIDTH)
+    table.add_column()
+    table.add_row("", Text("stated", style="dim"), Text("together", style="dim"), Text("half  =  twice".center(WIDTH), style="dim"), "")
+    for checked in claims:
+        assert checked.reconciled is not None
+        name = checked.claim.quantity
+        table.add_row(
+            checked.claim.title, shown(name, checked.claim.value), shown(name, checked.reconciled), plot(checked),
+            Text(checked.verdict, style=STYLES[checked.verdict]),
+        )  # fmt: skip
+    return table
+
+
+def plot(checked: Checked) -> str:
+    """The claim (o, with its range) beside the reconciled value (|) on a logarithmic line from half to twice of it."""
+    assert checked.reconciled is not None
+    cells = [" "] * WIDTH
+    low, middle, high = (_cell(v, checked.reconciled) for v in (checked.claim.spread.low, checked.claim.value, checked.claim.spread.high))
+    for position in range(max(low, 0), min(high, WIDTH - 1) + 1):
+        cells[position] = "─"
+    cells[WIDTH // 2] = "│"
+    if 0 <= middle < WIDTH:
+        cells[middle] = "●"
+    else:
+        cells[0 if middle < 0 else -1] = "◀" if middle < 0 else "▶"
+    return "".join(cells)
+
+
+def _cell(value: float, reconciled: float) -> int:
+    return round((math.log(value / reconciled) / SPAN + 1) / 2 * (WIDTH - 1))
+
+
+def _open_ends(found: Check) -> Iterator[RenderableType]:
+    known = [i for i in found.implied if i.value is not None]
+    if known:
+        yield Text()
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(max_width=25)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(style="dim")
+        for entry in known:
+            assert entry.value is not None and entry.low is not None and entry.high is not None
+            name = entry.quantity
+            span = "" if entry.high < 1.004 * entry.low else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
+            table.add_row(f"implied {QUANTITIES[name].title}", shown(name, entry.value), span, entry.reason)
+        yield table
+    unknown = [QUANTITIES[i.quantity].title for i in found.implied if i.value is None]
+    if unknown:
+        yield Text()
+        yield _line("not determined by the text", ", ".join(unknown))
+    if found.assumptions:
+        yield _line("assumed", "; ".join(f"{QUANTITIES[a.quantity].title if a.quantity in QUANTITIES else a.quantity.replace('_', ' ')} {a.value:.3g} ({a.reason})" for a in found.assumptions))
+    if found.witness:
+        yield _line("witness", found.witness)
+
+
+def _asides(found: Check) -> Iterator[RenderableType]:
+    noted = [c.claim for c in found.claims if c.verdict == NOTED]
+    if noted:
+        yield _line("read, nothing to test", ", ".join(_said(claim) for claim in noted))
+    if found.document.set_aside:
+        yield _line("set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside))
+    for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
+        if claim.quantity in ("global_batch", "samples", "wall_clock", "memory_per_gpu"):
+            yield _line("placed by its unit alone", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
+    for number in found.document.not_understood:
+        yield _line("not understood", f"“{number.text}” on {number.place}: “{number.quote}”")
+
+
+def _said(claim: Claim) -> str:
+    return f"{claim.title} {shown(claim.quantity, claim.value)}"
+
+
+def _line(name: str, text: str) -> RenderableType:
+    line = Table.grid(padding=(0, 2, 0, 0))
+    line.add_column(width=24, style="dim")
+    line.add_column(overflow="fold")
+    line.add_row(name, text)
+    return line
+
+
+def _factor(value: float) -> str:
+    return f"1/{1 / value:.3g}" if value < 0.67 else f"{value:.3g}"
+
+
+def _table_screen(found: TableCheck) -> RenderableType:
+    """The flagged runs of a table, worst first."""
+    flagged = [row for row in found.rows if row.verdict in ("impossible", "implausible", "conflicting")]
+    order = {"impossible": 0, "implausible": 1, "conflicting": 2}
+    flagged.sort(key=lambda row: (order[row.verdict], -(row.implied_mfu or row.by_flops or 0)))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in flagged:
+        table.add_row(row.id, Text(row.verdict, style=STYLES[row.verdict]), "\n".join(row.reasons))
+    judged = len(found.rows) - found.count("underdetermined")
+    counted = (
+        f"{len(found.rows)} runs · {judged} can be judged · {found.count('impossible')} impossible · "
+        f"{found.count('implausible')} implausible · {found.count('conflicting')} conflicting"
+    )
+    return Group(table, Text(), Text(counted))
