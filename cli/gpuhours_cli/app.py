@@ -16,7 +16,7 @@ def main() -> None:
     from gpuhours.errors import Contradiction, EstimateError
 
     try:
-        app()
+        app(prog_name="gpuhours")
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write("error: " + "\n  ".join(lines) + "\n")

@@ -1,0 +1,92 @@
+"""The screen of ``gpuhours compare``: inputs, results, causes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.comparing import Change, Comparison, plain
+from gpuhours_cli.render import numbers
+from gpuhours_cli.render.sweep import RESULTS
+
+MOST_CAUSES = 3
+LONGEST = 34
+
+
+def screen(found: Comparison) -> RenderableType:
+    """The whole answer."""
+    if not found.inputs:
+        return Text("The two runs have the same inputs.")
+    parts: list[RenderableType] = [Text(f"{found.first.name} → {found.second.name}", style="bold"), Text()]
+    parts += [Text("Inputs", style="bold"), Padding(inputs(found), (0, 0, 1, 2)), Text("Results", style="bold")]
+    parts.append(Padding(changes(found), (0, 0, 0, 2)))
+    notes = [*found.notes, *interactions(found)]
+    parts += [Text(f"  {note}", style="dim") for note in ([""] if notes else []) + notes]
+    return Group(*parts)
+
+
+def inputs(found: Comparison) -> RenderableType:
+    """One line per key that differs."""
+    grid = Table.grid(padding=(0, 2))
+    for one in found.inputs:
+        grid.add_row(one.key, said(one.first), "→", said(one.second))
+    return grid
+
+
+def said(value: Any) -> str:
+    """An input in a few words."""
+    shown = plain(value)
+    if shown is None:
+        return "not given"
+    if isinstance(shown, dict):
+        shown = ", ".join(f"{key} {inner}" for key, inner in shown.items() if not isinstance(inner, dict | list))
+    text = numbers.count(shown) if isinstance(shown, int | float) and not isinstance(shown, bool) else str(shown)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def changes(found: Comparison) -> RenderableType:
+    """One line per result that people decide by: both values, the change, the largest causes."""
+    grid = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right", "right", "left"):
+        grid.add_column(justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for change in found.changes:
+        if change.name not in RESULTS or (change.first is None and change.second is None):
+            continue
+        title, text = RESULTS[change.name]
+        first, second = ("–" if value is None else text(value) for value in (change.first, change.second))
+        grid.add_row(title, first, second, percent(change), causes(change))
+    return grid
+
+
+def percent(change: Change) -> str:
+    """``+12 %``, ``x 3.1`` beyond a doubling, or nothing."""
+    if change.factor is None or change.name == "fits":
+        return ""
+    if abs(change.factor - 1) < 5e-4:
+        return "="
+    return f"x {numbers.digits(change.factor)}" if change.factor >= 2 else f"{100 * (change.factor - 1):+.1f} %".replace("-", "−")
+
+
+def causes(change: Change) -> str:
+    """``gpus x 0.52 · accelerator x 0.91``."""
+    several = change.causes if len(change.causes) > 1 else ()
+    return " · ".join(f"{' + '.join(key.rsplit('.', 1)[-1] for key in one.key.split(' + '))} x {numbers.digits(one.factor)}" for one in several[:MOST_CAUSES])
+
+
+def interactions(found: Comparison) -> list[str]:
+    """Where causes act on each other by more than a per cent."""
+    strong = [change for change in found.changes if change.interaction is not None and change.name in RESULTS and abs(change.interaction - 1) > 0.01]
+    if not strong:
+        return []
+    return ["not explained by inputs one at a time: " + ", ".join(f"{RESULTS[one.name][0]} x {one.interaction:.3f}" for one in strong[:4])]
+
+
+def answer(found: Comparison) -> str:
+    """The change of what matters most, in one line."""
+    kept = {change.name: change for change in found.changes}
+    shown = [(name, kept[name].factor) for name in ("gpu_hours", "wall_clock", "cost", "step_time")]
+    return " ".join(f"{name}={factor:.4g}x" for name, factor in shown if factor is not None) or "nothing to compare"
