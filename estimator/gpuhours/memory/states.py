@@ -119,6 +119,7 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
     whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
     live = facts.gradients_live | (buckets > 0)
     optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
+    unit = np.maximum(weights.layer * np.minimum(facts.gathered_layers, 1), weights.ends / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
     return States(
         weights=stored,
@@ -126,7 +127,7 @@ def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision,
         gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
         gradients=gradients,
         early_gradients=np.where(accumulating, whole, np.where(live, gradients, 0)),
-        layer_gradients=np.where(stage3, np.maximum(weights.layer, weights.ends / 2) * (precision.element + each), 0),
+        layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
         optimiser=optimiser,
         update=np.minimum(temporary, facts.update_most),
     )
