@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuhours.kernel_constants import LinkConstants, link_constants, network_constants
+from gpuhours.kernel_constants import (
+    LinkConstants,
+    NetworkConstants,
+    link_constants,
+    network_constants,
+)
 from gpuhours.layout import Array
 
 if TYPE_CHECKING:
@@ -101,7 +106,7 @@ def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
 
         inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
         between  x = M (n-1)/n / l / (share NIC)                    so does each domain's border, over l NICs
-        latency  = t0 + (n - d) a + (d - 1) a_net  where d > 1
+        latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net where d > 1
 
     The slower of the two decides. A rank also copies its own share, M/n. A hierarchical algorithm would send
     only (d-1)/d between the domains; NCCL's rings do not.
@@ -111,7 +116,7 @@ def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
     crossing = np.asarray(message, float) * (p.n - 1) / p.n
     inside = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
     between = crossing / p.local / (net.share * p.nics)
-    latency = c.launch + (p.n - p.domains) * c.step + (p.domains - 1) * net.step
+    latency = _latency(p, net)
     t = np.maximum(
         pipelined_time(np.where(p.local > 1, inside, 0.0), latency, c.fill),
         np.where(p.domains > 1, pipelined_time(between, latency, net.fill), 0.0),
@@ -125,7 +130,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
         inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
                  x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
         between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree alike
-        latency  = t0 + 2 (l - 1) a + 2 log2(d) a_net
+        latency  = t0 + 2 (l - 1) a, and t0_net + 2 log2(d) a_net where d > 1
 
     Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
     """
@@ -133,7 +138,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)
     crossing = 2 * message * (p.n - 1) / p.n
-    trees = 2 * np.log2(p.domains) * net.step
+    trees = np.where(p.domains > 1, net.launch + 2 * np.log2(p.domains) * net.step, 0.0)
     ring = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
     inside = pipelined_time(ring, 2 * (p.local - 1) * c.step, c.fill)
     if c.switch_share is not None and c.switch_fill is not None and cluster.node.sharp:
@@ -158,7 +163,7 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     own = message / p.n / (2 * c.copy_bandwidth)
     inside = message * (p.local - 1) / p.n / (c.exchange_share * p.link) + own
     between = message * (p.n - p.local) / p.n / (net.exchange_share * p.nics)
-    remote = c.launch + net.step + (p.n - p.local) * MESSAGE_COST
+    remote = c.launch + net.launch + net.step + (p.n - p.local) * MESSAGE_COST
     t = np.maximum(
         pipelined_time(inside, c.launch + c.step, c.fill),
         np.where(p.domains > 1, pipelined_time(between, remote, net.fill), 0.0),
@@ -185,11 +190,17 @@ def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # no
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)
-    latency = c.launch + (p.n - p.domains) * c.step + (p.domains - 1) * net.step
+    latency = _latency(p, net)
     x = np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0)
     inside = pipelined_time(x, latency, c.step)
     between = pipelined_time(message / p.local / (net.exchange_share * p.nics), latency, net.fill)
     return _unless_alone(np.maximum(inside, np.where(p.domains > 1, between, 0.0)), message * (p.n - 1))
+
+
+def _latency(p: _Place, net: NetworkConstants) -> Array:
+    """t0 + (n - d) a + (d - 1) a_net of a ring, and the network's own t0 where it leaves its domain."""
+    outside = net.launch + (p.domains - 1) * net.step
+    return p.constants.launch + (p.n - p.domains) * p.constants.step + np.where(p.domains > 1, outside, 0.0)
 
 
 def _unless_alone(time: Array, crossing: Array) -> Array:

@@ -120,6 +120,8 @@ class NetworkConstants(Sourced):
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
     """The same for all-to-all, broadcast and point-to-point."""
+    launch: Seconds
+    """Fixed cost of a collective that leaves its node, on top of the links' own."""
     step: Seconds
     """Latency of one hop between nodes."""
     fill: Seconds

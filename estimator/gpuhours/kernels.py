@@ -122,8 +122,8 @@ def thin_experts(tokens: Array, count: Array) -> Array:
 
     1.2 up to 512 tokens, 1 from 1,024 on
 
-    Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times ``gemm_time`` with 64
-    to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1,024 to 2,048. Unequal load is not in it.
+    Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times ``gemm_time`` with
+    64 to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1,024 to 2,048. Unequal load is not in it.
     """
     loss = 0.2 * np.clip((1024 - np.asarray(tokens, float)) / 512, 0.0, 1.0)
     return 1.0 + np.where(np.greater(count, 1), loss, 0.0)
