@@ -220,6 +220,9 @@ WRONG = [
     ),
     ({"vision": "vit-l-14", "language": "qwen2-7b", "bridge": {"kind": "q-former"}}, "Field required"),
     ({**VIDEOMAE_HUGE, "mask_ratio": 1.5}, "at most 1"),
+    ({"vision": "ViT-G/14"}, "give the language model, or params"),
+    ({"vision": "ViT-G/14", "language": "qwen2-7b", "params": "7B"}, "and not both"),
+    ({"vision": "ViT-G/14", "params": "1B"}, "have more parameters than params"),
 ]
 
 
@@ -234,6 +237,23 @@ def test_all_frozen_trains_nothing() -> None:
         composed(
             {"kind": "linear", "trainable": "frozen"}, language={"name": "qwen2-7b", "trainable": "frozen"}
         )
+
+
+@pytest.mark.parametrize("bridge", [{"kind": "linear"}, {"kind": "cross-attention", "resampler": {"queries": 64}}])
+def test_a_whole_of_known_size_leaves_the_rest_to_the_language_model(bridge: dict[str, object]) -> None:
+    """Video-LLaMA-30B and X-Gen-Video-30B state one number for everything."""
+    spec = read_model({"params": "30.2B", "vision": {"name": "ViT-G/14", "trainable": "frozen"}, "bridge": bridge})
+    data = Data(frames=64, text_tokens=512)
+    assert spec.build(data).parameters == pytest.approx(30.2e9, rel=0.005)
+    assert [one.name for one in spec.assumptions(data)] == ["data.resolution", "model.language"]
+    swept = spec.model_copy(update={"params": np.array([13e9, 30e9, 70e9])}).build(data)
+    np.testing.assert_allclose(swept.parameters, [13e9, 30e9, 70e9], rtol=0.005)
+
+
+def test_a_language_model_gets_eyes() -> None:
+    data = Data(frames=1, text_tokens=10)
+    short = read_model({"name": "qwen2-7b", "vision": "vit-l-14"}).build(data)
+    assert short.parameters == read_model({"language": "qwen2-7b", "vision": "vit-l-14"}).build(data).parameters
 
 
 def test_video_without_frames_is_an_error() -> None:

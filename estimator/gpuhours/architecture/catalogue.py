@@ -75,6 +75,8 @@ def fields(value: Any) -> Any:
     """
     if isinstance(value, str):
         return _from_text(value)
+    if isinstance(value, Mapping) and {"vision", "name"} <= value.keys() and not _is_whole(value):
+        return {**{key: item for key, item in value.items() if key != "name"}, "language": value["name"]}
     if isinstance(value, Mapping) and isinstance(value.get("name"), str) and not _is_whole(value):
         return {**_from_text(value["name"]), **value}
     return value
@@ -82,7 +84,9 @@ def fields(value: Any) -> Any:
 
 def _is_whole(value: Mapping[Any, Any]) -> bool:
     """A mapping that needs no named model: ``name`` is then only what the user calls it."""
-    return "params" in value or "language" in value or ("layers" in value and not _is_known(value["name"]))
+    if {"params", "language", "text"} & value.keys():
+        return True
+    return "layers" in value and not _is_known(value["name"])
 
 
 def _is_known(name: str) -> bool:

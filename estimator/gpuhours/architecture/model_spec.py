@@ -21,10 +21,11 @@ from gpuhours.architecture.vision import StandardVision, VisionEncoder
 from gpuhours.errors import EstimateError
 
 KEYS = {
-    "params": "standard",
-    "language": "video-language",
-    "mask_ratio": "masked-autoencoder",
     "text": "contrastive",
+    "language": "video-language",
+    "vision": "video-language",
+    "params": "standard",
+    "mask_ratio": "masked-autoencoder",
     "encoder_layers": "encoder-decoder",
     "latent_channels": "diffusion",
     "patch": "vision",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from gpuhours.architecture.bridge import AnyBridge, Bridge, Projector
+from gpuhours.architecture.bridge import AnyBridge, Projector
 from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Ends, Model, Stack
@@ -16,9 +16,10 @@ from gpuhours.architecture.spec import Spec
 from gpuhours.architecture.standard import StandardShape
 from gpuhours.architecture.vision import Clip, StandardVision, VisionEncoder
 from gpuhours.assumption import Assumption
-from gpuhours.data import Data, slices
+from gpuhours.data import Data
 from gpuhours.errors import EstimateError
 from gpuhours.layout import Array
+from gpuhours.units import measured_in
 
 
 def _known_size(value: Any) -> str:
@@ -47,20 +48,46 @@ class VideoLanguage(Spec):
     """
 
     kind: Literal["video-language"] = "video-language"
+    params: Annotated[float, measured_in("parameter")] | None = None
+    """All parameters together, where no language model is given: it gets what encoder and bridge leave."""
     vision: Vision
     bridge: AnyBridge = Field(default_factory=Projector)
-    language: Language
+    language: Language | None = None
 
     @model_validator(mode="after")
-    def _something_is_trained(self) -> VideoLanguage:
-        if {self.vision.trainable, self.bridge.trainable, self.language.trainable} == {"frozen"}:
+    def _parts_fit_together(self) -> VideoLanguage:
+        if (self.params is None) == (self.language is None):
+            raise ValueError("give the language model, or params of the whole, and not both")
+        if self.language is None and self._left_for_language() <= 0:
+            raise ValueError("encoder and bridge alone have more parameters than params")
+        trained = {self.vision.trainable, self.bridge.trainable, self._language.trainable}
+        if trained == {"frozen"}:
             raise ValueError("vision, bridge and language are all frozen: nothing is trained")
         return self
+
+    @property
+    def _language(self) -> Decoder | StandardShape:
+        """The language model, or one of the size that is left for it."""
+        if self.language is not None:
+            return self.language
+        return ANY_SIZE.model_copy(update={"params": self._left_for_language()})
+
+    def _left_for_language(self) -> Array:
+        """params - encoder - bridge. The bridge grows with the language model, so the size is found in a few
+        rounds: P <- params - encoder - bridge(P)."""
+        vision = self.vision.shape
+        encoder = _parameters(vision.parts(STILL, pooled=False))
+        left = self.params - encoder
+        for _ in range(6):
+            language = ANY_SIZE.model_copy(update={"params": np.maximum(left, 1e6)}).shape
+            bridge = self.bridge.parts(STILL, vision, language, 1, upstream=False)
+            left = self.params - encoder - _parameters(bridge)
+        return left
 
     def build(self, data: Data) -> Model:
         """One sample: its frames through the encoder, its visual and text tokens through the language
         model."""
-        vision, bridge, language = self.vision.shape, self._bridge, self.language.shape
+        vision, bridge, language = self.vision.shape, self.bridge, self._language.shape
         clip, tokens = vision.clip(data), self._stream(data)
         trained_before = vision.trainable != "frozen"
         front = vision.parts(clip, pooled=False)
@@ -69,10 +96,6 @@ class VideoLanguage(Spec):
         behind = language.model(tokens, gradient_upstream=upstream).parts
         parts: tuple[Stack | Ends, ...] = (*front, *middle, *behind)
         return Model(self.name or "video-language model", parts, language.hidden)
-
-    @property
-    def _bridge(self) -> Bridge:
-        return self.bridge
 
     def visual_tokens(self, data: Data) -> Array:
         """Visual tokens of one sample behind the bridge: stated per frame, or what the bridge gives."""
@@ -95,7 +118,7 @@ class VideoLanguage(Spec):
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """Those of the parts, and the text where none is given."""
-        found = [*self.vision.assumptions(data), *_renamed(self.language.assumptions(data))]
+        found = [*self.vision.assumptions(data), *_renamed(self._language.assumptions(data))]
         if data.text_tokens is None and data.seq_len is None and data.text_corpus is None:
             reason = "no text per sample is stated: visual tokens alone are counted"
             found.append(Assumption("data.text_tokens", 0, "token", reason))
@@ -112,7 +135,10 @@ def _renamed(found: tuple[Assumption, ...]) -> list[Assumption]:
     ]
 
 
-def tokens_per_frame(model: VideoLanguage, clip: Clip) -> Array:
-    """Visual tokens per frame behind the bridge: all of the clip's / frames."""
-    vision = model.vision.shape
-    return model.bridge.visual_tokens(clip, vision) / np.maximum(slices(clip.frames, 1), 1)
+def _parameters(parts: tuple[Stack | Ends, ...]) -> Array:
+    return sum(part.parameters for part in parts)
+
+
+ANY_SIZE = StandardShape(params=1e9)
+STILL = Clip(1, 224, 224)
+"""Any clip: parameters do not depend on it."""
