@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from gpuhours_cli import check, estimate, hardware, models, reproduce, schema, sweep, validate
+from gpuhours_cli import check, compare, estimate, hardware, models, plan, reproduce, schema, sweep, validate
 from gpuhours_cli.root import app
 
-COMMANDS = (estimate, reproduce, check, sweep, validate, hardware, models, schema)
+COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, models, schema)
 """The modules whose commands ``app`` holds; importing one registers it."""
 
 

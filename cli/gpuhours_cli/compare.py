@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.app import app
+from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml"
