@@ -21,8 +21,8 @@ from gpuhours.sources import Source, read_yaml, validated
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Selective = Literal["attention", "all-but-attention"]
-"""What ``recompute: selective`` computes again: the attention core, or everything except it."""
+Selective = Literal["attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp"]
+"""What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
 
 
 class Sourced(BaseModel):
@@ -88,6 +88,8 @@ class Host(Sourced):
     backward: NotNegative
     autocast: Positive = 1.0
     """Factor under autocast."""
+    shard: NotNegative = 0.0
+    """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
     gap: NotNegative = 0.0
     """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
 

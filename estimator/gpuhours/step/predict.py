@@ -11,7 +11,7 @@ from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack
 from gpuhours.collectives import point_to_point_time
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute
+from gpuhours.layout import Array, Layout, Recompute, Sharding
 from gpuhours.precision import Precision
 from gpuhours.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.software import Software
@@ -26,6 +26,7 @@ from gpuhours.step.communication import (
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
+from gpuhours.step.recompute import repeated
 from gpuhours.step.ranks import has_experts, ranks_of
 from gpuhours.step.state import (
     DATA,
@@ -175,34 +176,6 @@ def layer_parts(stack: Stack, layout: Layout, site: Site) -> Parts:
     return parts
 
 
-def repeated(stack: Stack, layout: Layout, site: Site, parts: Parts) -> Array:
-    """Forward work that the backward pass does again.
-
-    full        everything of a layer, for ``recompute_layers`` of a stage's layers or all; without the last product where the stack
-                stops at the last activation that is needed
-    selective   the attention core (Korthikanti et al. 2022, section 5), or everything but it, as the software does
-    """
-    software = site.machine.software
-    everything = added(parts).forward
-    if software.early_stop:
-        last = sum((linear.parameters for linear in stack.block.linears[-1:]), start=0)
-        every = sum(linear.parameters for linear in stack.block.linears)
-        everything = everything - parts[PRODUCTS].forward * np.divide(last, every)
-    core = parts[ATTENTION].forward + parts[CONTEXT].forward
-    some = core if software.selective == "attention" else everything - core
-    covered: Array = 1.0
-    if layout.recompute_layers is not None:
-        covered = np.minimum(
-            np.divide(np.multiply(layout.recompute_layers, site.ranks.pipeline), stack.layers), 1.0
-        )
-    recompute = np.asarray(layout.recompute)
-    return np.where(
-        recompute == Recompute.full,
-        covered * everything,
-        np.where(recompute == Recompute.selective, some, 0.0),
-    )
-
-
 def end_parts(part: Ends, layout: Layout, site: Site) -> Parts:
     """Embeddings, heads and losses on one micro-batch, with the tensor ranks' sum of the embedding or the head's input."""
     parts = ends_compute(part, site.ranks, site.machine)
@@ -237,13 +210,17 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     """
     host = site.machine.software.host
     again = np.where(np.asarray(layout.recompute) == Recompute.full, host.forward, 0.0)
+    hooks = np.where(np.asarray(layout.sharding) == Sharding.zero3, host.shard, 0.0)
+    dispatching = np.where(
+        np.greater(site.ranks.expert, 1), site.machine.software.dispatch.host_time(site.cluster.accelerator.name), 0.0
+    )
     launching: Array = 0.0
     layers: Array = 0.0
     for stack in model.stacks:
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
-        launching = launching + stack.layers * launches(stack.block) * (host.forward + back)
+        launching = launching + stack.layers * (launches(stack.block) * (host.forward + back) + hooks)
         if any(has_experts(linear) for linear in stack.block.linears):
-            launching = launching + stack.layers * site.machine.software.dispatch.host_time(site.cluster.accelerator.name)
+            launching = launching + stack.layers * dispatching
         layers = layers + stack.layers
     launching = launching * (host.autocast if site.machine.precision.autocast else 1.0)
     return np.maximum(launching / site.ranks.pipeline - busy, 0.0) + layers * host.gap / site.ranks.pipeline

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gpuhours.architecture.operators import Linear, Split
 from gpuhours.collectives import Group
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, SequenceMethod
+from gpuhours.layout import Array, Layout, SequenceMethod, VisionPlacement
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,30 @@ class Ranks:
     """Tensor ranks that share what is not inside attention or the MLP: ``tensor`` with sequence parallelism, else 1."""
     shards: Array
     """Ranks that one copy of the sharded state is split over."""
+    vision: Array
+    """Where a vision encoder runs (``VisionPlacement``)."""
+    vision_gpus: Array
+    """Accelerators of its own, where it has them."""
+
+    @property
+    def encoding(self) -> Ranks:
+        """The ranks as a vision encoder in front sees them.
+
+            first-stage   as they are       replicated   tensor 1, b / (t p) samples a rank       separate   tensor 1, b d / g samples
+
+        b microbatch, t tensor, p pipeline, d data, g accelerators of its own.
+        """
+        first = np.equal(self.vision, VisionPlacement.first_stage)
+        dealt = np.divide(self.microbatch, np.multiply(self.tensor, self.pipeline))
+        apart = np.multiply(self.microbatch, self.data) / np.maximum(self.vision_gpus, 1)
+        own = np.where(np.equal(self.vision, VisionPlacement.replicated), dealt, apart)
+        return replace(
+            self,
+            tensor=np.where(first, self.tensor, 1),
+            whole=np.where(first, self.whole, 1),
+            expert_tensor=np.where(first, self.expert_tensor, 1),
+            microbatch=np.where(first, self.microbatch, own),
+        )
 
     @property
     def ring(self) -> Array:
@@ -126,15 +150,17 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array) -> Ranks:
         microbatch=layout.microbatch,
         microbatches=np.maximum(np.ceil(np.divide(global_batch, samples)), 1),
         whole=np.where(layout.sequence_parallel, layout.tensor, 1),
+        vision=layout.vision,
+        vision_gpus=layout.apart,
         shards=copies if layout.shard_group is None else np.minimum(layout.shard_group, copies),
     )
 
 
 def solved_data(layout: Layout, cluster: Cluster) -> Array:
-    """``data`` as given, else gpus / (tensor x pipeline x context), at least 1."""
+    """``data`` as given, else gpus / (tensor x pipeline x context), at least 1; without those that only see frames."""
     if layout.data is not None:
         return layout.data
-    return np.maximum(np.floor_divide(cluster.gpus, layout.model_parallel), 1)
+    return np.maximum(np.floor_divide(np.subtract(cluster.gpus, layout.apart), layout.model_parallel), 1)
 
 
 def degree(linear: Linear, ranks: Ranks) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout
+from gpuhours.layout import Array, Layout, VisionPlacement
 from gpuhours.step.ranks import Ranks, has_experts
 
 
@@ -16,7 +16,7 @@ def violations(
     model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks
 ) -> Mapping[str, Array]:
     """What a layout breaks: reason -> where. Nothing is raised, so that a sweep may hold such layouts."""
-    degrees = np.multiply(layout.model_parallel, ranks.data)
+    degrees = np.multiply(layout.model_parallel, ranks.data) + layout.apart
     layers = sum(stack.layers for stack in model.stacks)
     found = {
         "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(
@@ -33,6 +33,8 @@ def violations(
             np.multiply(ranks.copies, ranks.tensor), np.multiply(ranks.expert, ranks.expert_tensor)
         ),
         "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
+        "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
+        & np.equal(layout.vision_gpus, 0),
     }
     for stack in model.stacks:
         for core in stack.block.attention:

@@ -15,6 +15,12 @@ from gpuhours.validation.architecture import decoder_of, unusable
 from gpuhours.validation.rows import Row
 from gpuhours.validation.words import DTYPES, KERNELS, METHODS, accelerator_of, node_of, software_of
 
+SCOPES = {
+    "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",
+    "attention core": "attention", "all-but-attention": "all-but-attention", "all-but-half-attention": "all-but-half-attention",
+    "except attention outputs of part": "all-but-half-attention", "except attention outputs": "all-but-attention",
+}  # fmt: skip
+"""Words for what is recomputed -> ``Software.selective``."""
 MOST_CHUNKS = 12
 """Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
 
@@ -71,6 +77,7 @@ def _case(row: Row) -> Case:
     chip = load_accelerator(accelerator)
     precision = _precision(row, software, chip.generation)
     chip.peak_for(precision.product)
+    software = software.model_copy(update=_scope(row, software))
     bandwidth = row.positive("internode_GBps_per_gpu")
     stated = "flash" if "triton" in (row.word("attention_kernel") or "") else row.word("attention_kind")
     kernel = software.flash if stated == "flash" else KERNELS.get(stated or "", software.attention_kernel(chip.generation))
@@ -181,6 +188,12 @@ def _offloads(row: Row, what: str, told_in: str) -> bool:
 def _sequence_parallel(row: Row, software: Software) -> bool:
     stated = row.number("seq_parallel")
     return software.sequence_parallel if stated is None else stated == 1
+
+
+def _scope(row: Row, software: Software) -> dict[str, str]:
+    """What a row says that selective recompute meant: a column, else the source's words."""
+    text = row.word("recompute_scope") or row.word("recompute") or ""
+    return next(({"selective": scope} for words, scope in SCOPES.items() if text == words or (len(words) > 9 and words in text)), {})
 
 
 def _word(choice: type[Sharding] | type[Recompute], text: str | None, default: str) -> Sharding | Recompute:

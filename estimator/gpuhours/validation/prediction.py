@@ -109,7 +109,7 @@ def _words(case: Case) -> Key:
     dense = case.decoder.experts is not None and case.decoder.experts.first_dense > 0
     return (
         tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
-        (case.node.name, case.node.gpus, case.node.sharp), case.software.name, case.kernel, case.precision,
+        (case.node.name, case.node.gpus, case.node.sharp), case.software.name, case.software.selective, case.kernel, case.precision,
     )  # fmt: skip
 
 
