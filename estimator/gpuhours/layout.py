@@ -51,7 +51,19 @@ class SequenceMethod(IntEnum):
     hybrid = 4
 
 
+class VisionPlacement(IntEnum):
+    """Where an encoder in front of a language model runs."""
+
+    first_stage = 0
+    """On the first pipeline stage, split over its tensor ranks as the language model is."""
+    replicated = 1
+    """Whole on every rank; frames are dealt out over tensor and pipeline ranks."""
+    separate = 2
+    """On accelerators of its own, a micro-batch ahead of the language model."""
+
+
 WORDS: dict[type[IntEnum], dict[str, int]] = {
+    VisionPlacement: {"first-stage": 0, "replicated": 1, "separate": 2},
     Schedule: {"1f1b": 0, "interleaved": 1, "zb-1p": 2, "zb-2p": 3, "gpipe": 4},
     SequenceMethod: {"all-gather": 0, "ring": 1, "zigzag": 2, "ulysses": 3, "hybrid": 4, "2d": 4},
 }
@@ -122,6 +134,10 @@ class Layout(BaseModel):
     sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
     ulysses: Degree | None = None
     """Ranks of ``context`` that exchange heads under ``hybrid``; those in one node when not given."""
+    vision: Annotated[VisionPlacement, one_of(VisionPlacement), said(VisionPlacement)] = VisionPlacement.first_stage
+    """Where a vision encoder in front of a language model runs."""
+    vision_gpus: Annotated[int, whole(least=0)] = 0
+    """Accelerators of its own that ``vision: separate`` takes; the rest hold the language model."""
     offload_optimizer: bool = False
     offload_activations: bool = False
 
@@ -133,3 +149,8 @@ class Layout(BaseModel):
     def model_parallel(self) -> Array:
         """Accelerators that hold one copy of the model."""
         return np.multiply(np.multiply(self.tensor, self.pipeline), self.context)
+
+    @property
+    def apart(self) -> Array:
+        """Accelerators that hold no language model: ``vision_gpus`` where vision stands separate."""
+        return np.where(np.equal(self.vision, VisionPlacement.separate), self.vision_gpus, 0)

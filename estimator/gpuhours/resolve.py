@@ -135,7 +135,7 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
     hardware, layout = run.hardware, run.layout
     gpus = hardware.gpus
     if gpus is None and layout is not None and layout.data is not None:
-        gpus = np.multiply(layout.model_parallel, layout.data)
+        gpus = np.multiply(layout.model_parallel, layout.data) + layout.apart
     if hardware.accelerator is None:
         return None, gpus
     return cluster(
@@ -146,7 +146,7 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
 def _data_degree(layout: Layout, gpus: Array) -> Array:
     """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the GPUs there are."""
     ranks = layout.model_parallel
-    degree = np.divide(gpus, ranks)
+    degree = np.divide(np.subtract(gpus, layout.apart), ranks)
     if np.ndim(degree) == 0:
         stated = layout.data
         product = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context}"

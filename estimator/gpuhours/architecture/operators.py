@@ -251,6 +251,25 @@ class Model:
         return tuple(part for part in self.parts if isinstance(part, Ends))
 
     @property
+    def encoder(self) -> tuple[Stack | Ends, ...]:
+        """The leading parts up to the last stack that is not on the pipeline's own stream: a vision
+        encoder, a resampler.
+
+        Of another width than ``hidden``, or frozen; a model of one stack, or whose first stack is on the
+        stream, has none."""
+        leading = 0
+        for place, part in enumerate(self.parts):
+            if isinstance(part, Stack) and self.on_stream(part):
+                return self.parts[:leading]
+            leading = place + 1 if isinstance(part, Stack) else leading
+        return ()
+
+    def on_stream(self, stack: Stack) -> bool:
+        """Whether a stack's layers are shared out over pipeline stages."""
+        wide = bool(np.all(np.equal(stack.block.hidden, self.hidden)))
+        return len(self.stacks) == 1 or (wide and stack.trainable is not Trainable.FROZEN)
+
+    @property
     def trainable_parameters(self) -> Array:
         """What the optimiser updates: all of a fully trained part, of one with adapters these."""
         return sum(part.trainable_parameters for part in self.parts)

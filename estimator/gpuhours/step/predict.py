@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack
 from gpuhours.collectives import point_to_point_time
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute, Sharding
+from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.precision import Precision
 from gpuhours.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.software import Software
@@ -27,7 +27,7 @@ from gpuhours.step.communication import (
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
 from gpuhours.step.recompute import repeated
-from gpuhours.step.ranks import has_experts, ranks_of
+from gpuhours.step.ranks import Ranks, has_experts, ranks_of
 from gpuhours.step.state import (
     DATA,
     accumulation_time,
@@ -61,6 +61,8 @@ class Work:
     """Of all of them together."""
     first: Parts = field(default_factory=dict)
     last: Parts = field(default_factory=dict)
+    apart: Parts = field(default_factory=dict)
+    """On accelerators of its own."""
 
 
 def step(
@@ -90,7 +92,7 @@ def step(
     for group in (work.all_layers, work.first, work.last):
         for name, one in group.items():
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
-    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0)
+    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + encoder_wait(work, ranks, passes)
     parts[SENDS] = sends * ranks.microbatches
     parts[HOST] = host * ranks.microbatches
     on_stage = line.together * (1 / np.asarray(ranks.pipeline))
@@ -126,34 +128,68 @@ def added(parts: Mapping[str, Passes]) -> Passes:
 
 
 def shared_work(model: Model, layout: Layout, site: Site) -> Work:
-    """Everything one micro-batch meets: the stacks on the pipeline's own stream are shared out over its stages; a stack of another
-    width stands on the first stage where it comes before them (a vision encoder), on the last where it comes after (a decoder)."""
-    shared: Array = 0
-    work = Work()
+    """Everything one micro-batch meets: the stacks on the pipeline's own stream are shared out over its stages, an encoder in front
+    stands where ``layout.vision`` says, any other stack on the last stage."""
+    encoder = model.encoder
+    work = encoder_work(encoder, layout, site) if encoder else Work()
     seen = False
-    for part in model.parts:
+    for part in model.parts[len(encoder) :]:
+        found = part_work(part, layout, site)
         if isinstance(part, Ends):
-            found = end_parts(part, layout, site)
             work = placed(work, found, first=part.first)
-            continue
-        found = {name: passes * part.layers for name, passes in layer_parts(part, layout, site).items()}
-        if (
-            bool(np.all(np.equal(part.block.hidden, model.hidden)))
-            and part.trainable is not Trainable.FROZEN
-            or len(model.stacks) == 1
-        ):
-            seen, shared = True, shared + part.layers
-            work = Work(shared, joined(work.all_layers, found), work.first, work.last)
+        elif model.on_stream(part):
+            seen = True
+            work = replace(work, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found))
         else:
             work = placed(work, found, first=not seen)
     return work if seen else Work(1, joined(work.first, work.last))
 
 
+def part_work(part: Stack | Ends, layout: Layout, site: Site) -> Parts:
+    """One micro-batch of all layers of a stack, or of an end."""
+    if isinstance(part, Ends):
+        return end_parts(part, layout, site)
+    return {name: passes * part.layers for name, passes in layer_parts(part, layout, site).items()}
+
+
+def encoder_work(encoder: Sequence[Stack | Ends], layout: Layout, site: Site) -> Work:
+    """An encoder's part of a micro-batch: on the first stage, on all of them alike, or apart.
+
+    Left out: sending features to the ranks that need them (2 B per token and width, below 1 % of encoding), and for a trained
+    replicated encoder the sum of its gradients over tensor and pipeline ranks.
+    """
+    own = replace(site, ranks=site.ranks.encoding)
+    found: Parts = {}
+    for part in encoder:
+        found = joined(found, part_work(part, layout, own))
+    where, pipeline = np.asarray(site.ranks.vision), np.asarray(site.ranks.pipeline)
+    if np.all(where == VisionPlacement.first_stage):
+        return Work(first=found)
+
+    def share(placement: VisionPlacement, times: Array = 1.0) -> Parts:
+        return {name: passes * np.where(where == placement, times, 0.0) for name, passes in found.items()}
+
+    return Work(
+        first=share(VisionPlacement.first_stage),
+        all_layers=share(VisionPlacement.replicated, pipeline),
+        apart=share(VisionPlacement.separate),
+    )
+
+
+def encoder_wait(work: Work, ranks: Ranks, passes: Array) -> Array:
+    """Time that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
+
+    wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all of them
+    """
+    each = added(work.apart).total
+    return each + np.maximum(ranks.microbatches * each - passes, 0.0)
+
+
 def placed(work: Work, found: Parts, *, first: bool) -> Work:
     """``found`` added to the first or the last stage."""
     if first:
-        return Work(work.layers, work.all_layers, joined(work.first, found), work.last)
-    return Work(work.layers, work.all_layers, work.first, joined(work.last, found))
+        return replace(work, first=joined(work.first, found))
+    return replace(work, last=joined(work.last, found))
 
 
 def joined(one: Parts, other: Parts) -> Parts:

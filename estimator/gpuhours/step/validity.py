@@ -36,10 +36,12 @@ def violations(
         "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
         & np.equal(layout.vision_gpus, 0),
     }
+    heads = "tensor x ulysses does not divide the attention heads"
     for stack in model.stacks:
+        front = any(stack is part for part in model.encoder)
+        split = ranks.encoding.tensor if front else np.multiply(ranks.tensor, ranks.ulysses)
         for core in stack.block.attention:
-            split = np.multiply(ranks.tensor, ranks.ulysses)
-            found["tensor x ulysses does not divide the attention heads"] = _uneven(core.heads, split)
+            found[heads] = np.logical_or(found.get(heads, False), _uneven(core.heads, split))
         experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
         if experts:
             found["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
