@@ -239,10 +239,14 @@ def test_all_frozen_trains_nothing() -> None:
         )
 
 
-@pytest.mark.parametrize("bridge", [{"kind": "linear"}, {"kind": "cross-attention", "resampler": {"queries": 64}}])
+@pytest.mark.parametrize(
+    "bridge", [{"kind": "linear"}, {"kind": "cross-attention", "resampler": {"queries": 64}}]
+)
 def test_a_whole_of_known_size_leaves_the_rest_to_the_language_model(bridge: dict[str, object]) -> None:
     """Video-LLaMA-30B and X-Gen-Video-30B state one number for everything."""
-    spec = read_model({"params": "30.2B", "vision": {"name": "ViT-G/14", "trainable": "frozen"}, "bridge": bridge})
+    spec = read_model(
+        {"params": "30.2B", "vision": {"name": "ViT-G/14", "trainable": "frozen"}, "bridge": bridge}
+    )
     data = Data(frames=64, text_tokens=512)
     assert spec.build(data).parameters == pytest.approx(30.2e9, rel=0.005)
     assert [one.name for one in spec.assumptions(data)] == ["data.resolution", "model.language"]
@@ -253,7 +257,9 @@ def test_a_whole_of_known_size_leaves_the_rest_to_the_language_model(bridge: dic
 def test_a_language_model_gets_eyes() -> None:
     data = Data(frames=1, text_tokens=10)
     short = read_model({"name": "qwen2-7b", "vision": "vit-l-14"}).build(data)
-    assert short.parameters == read_model({"language": "qwen2-7b", "vision": "vit-l-14"}).build(data).parameters
+    assert (
+        short.parameters == read_model({"language": "qwen2-7b", "vision": "vit-l-14"}).build(data).parameters
+    )
 
 
 def test_video_without_frames_is_an_error() -> None:
