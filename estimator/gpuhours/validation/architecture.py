@@ -58,9 +58,18 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     if row.number("lora") == 1:
         fields |= {"trainable": "lora", "rank": ADAPTER_RANK, "targets": EVERY if gated else (*ATTENTION, "up", "down")}
     try:
-        return Decoder(**{key: value for key, value in fields.items() if value is not None}), ""
+        decoder = Decoder(**{key: value for key, value in fields.items() if value is not None})
     except ValidationError as error:
         return None, f"architecture cannot be built: {error.errors()[0]['msg']}"
+    return (decoder.model_copy(update={"tied": True}) if _tied(decoder, row) else decoder), ""
+
+
+def _tied(decoder: Decoder, row: Row) -> bool:
+    """Whether the stated parameters are nearer to those of a head that shares the embedding's weights; where the
+    head is under 2 % of the model, rounding decides and nothing is concluded."""
+    stated, head = row.positive("params_b"), decoder.vocab * decoder.hidden
+    apart = decoder.model(1).parameters
+    return stated is not None and head > 0.02 * apart and abs(apart - head - stated * 1e9) < abs(apart - stated * 1e9)
 
 
 def _experts(row: Row, name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Cluster, load_accelerator
-from gpuhours.layout import Array, Layout, Recompute
+from gpuhours.layout import Array, Layout, Recompute, Sharding
 from gpuhours.memory import memory
 from gpuhours.step import PARTS, step
 from gpuhours.validation.case import Case
@@ -84,11 +84,18 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
 
 
 def _would_fit(cases: Sequence[Case], inputs: tuple[Any, ...]) -> Array:
-    """Whether a case fits with full recompute, where its row does not say what was recomputed: what is not known is not
-    held against a run."""
-    unstated = np.array([case.row.word("recompute_kind") is None for case in cases])
+    """Whether a case fits with full recompute and ZeRO-1 where its row says nothing of either: what is not known is not
+    held against a run that ran."""
     model, batch, layout, *rest = inputs
-    return unstated & memory(model, batch, layout.replaced(recompute=Recompute.full), *rest).fits if unstated.any() else unstated
+    unsaid = {
+        column: np.array([case.row.word(column) is None for case in cases]) for column in ("recompute_kind", "sharding")
+    }
+    least = {
+        "recompute": np.where(unsaid["recompute_kind"], Recompute.full, layout.recompute),
+        "sharding": np.where(unsaid["sharding"], np.maximum(layout.sharding, Sharding.zero1), layout.sharding),
+    }
+    open_to = unsaid["recompute_kind"] | unsaid["sharding"]
+    return open_to & memory(model, batch, layout.replaced(**least), *rest).fits if open_to.any() else open_to
 
 
 def memory_counts(row: Row) -> str:

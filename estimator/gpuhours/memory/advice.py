@@ -1,0 +1,141 @@
+"""What to change when a run does not fit, and the longest sequence that does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Array, Layout, Recompute, Sharding, word
+from gpuhours.memory.peak import memory
+from gpuhours.precision import Precision
+from gpuhours.software import Software
+from gpuhours.step.ranks import solved_data
+
+WAYS: Final = 3
+POINTS: Final = 33
+"""Lengths tried at once while the longest sequence is bracketed."""
+LONGEST: Final = 2.0**30
+"""Tokens beyond which no sequence is looked for."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A change of layout that saves memory."""
+
+    change: str
+    """In the words of a layout: ``recompute selective``, ``ZeRO-1``, ``microbatch 1``."""
+    layout: Layout
+    total: float
+    """Bytes that a driver would show."""
+    saved: float
+    """Bytes less than before."""
+    fits: bool
+    slower: float | None
+    """Step time after / before - 1; None where no step time was asked for."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers; bytes."""
+        return {
+            "change": self.change, "total": self.total, "saved": self.saved, "fits": self.fits, "slower": self.slower,
+            "layout": self.layout.model_dump(mode="json"),
+        }  # fmt: skip
+
+
+def ways_to_fit(
+    model: Model,
+    global_batch: float,
+    layout: Layout,
+    cluster: Cluster,
+    software: Software,
+    precision: Precision,
+    step_time: Callable[[Layout], float | None] | None = None,
+) -> tuple[Way, ...]:
+    """The cheapest changes with which a run fits, at most three; where nothing suffices, those that save most.
+
+    Every change is judged by ``memory`` of the changed layout, not by a rule of thumb: one change at a time, then two
+    together when fewer than three suffice alone. Cheapest is the least ``step_time`` (s; None for a layout that cannot
+    run), or the most bytes saved where no step time is given.
+    """
+
+    def held(candidate: Layout) -> Any:
+        return memory(model, global_batch, candidate, cluster, software, precision)
+
+    before, time_before = float(held(layout).total), step_time(layout) if step_time else None
+
+    def judged(change: str, candidate: Layout) -> Way | None:
+        after = held(candidate)
+        time = step_time(candidate) if step_time else None
+        if float(after.total) >= before or (step_time is not None and time is None):
+            return None
+        slower = time / time_before - 1 if time is not None and time_before else None
+        return Way(change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower)
+
+    changes = list(_changes(model, global_batch, layout, cluster))
+    found = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
+    if sum(way.fits for way in found) < WAYS:
+        saving = [change for change in changes if any(way.change == change[0] for way in found if not way.fits)]
+        pairs = [pair for pair in combinations(saving, 2) if not set(pair[0][1]) & set(pair[1][1])]
+        both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
+        found += [way for way in both if way and way.fits]
+    cost = (lambda way: way.slower) if step_time else (lambda way: -way.saved)
+    fitting = sorted((way for way in found if way.fits), key=cost)
+    return tuple(fitting or sorted(found, key=lambda way: -way.saved))[:WAYS]
+
+
+def _changes(
+    model: Model, global_batch: float, layout: Layout, cluster: Cluster
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(words, fields) of the neighbours of a layout that divide."""
+    data = int(solved_data(layout, cluster))
+    for mode in (Recompute.selective, Recompute.full):
+        if mode > layout.recompute:
+            yield f"recompute {word(Recompute, mode)}", {"recompute": mode, "recompute_layers": None}
+    for stage in (Sharding.zero1, Sharding.zero2, Sharding.zero3):
+        if stage > layout.sharding and data * layout.context > 1:
+            yield f"ZeRO-{int(stage)}", {"sharding": stage}
+    if layout.microbatch > 1:
+        smaller = layout.microbatch // 2
+        yield f"microbatch {smaller}", {"microbatch": smaller}
+    heads = min((int(core.kv_heads) for stack in model.stacks for core in stack.block.attention), default=1)
+    layers = min((int(stack.layers) for stack in model.stacks[-1:]), default=1)
+    limits = {"tensor": min(cluster.gpus_per_domain, heads), "pipeline": layers, "context": data * layout.context}
+    for degree, most in limits.items():
+        doubled = 2 * getattr(layout, degree)
+        divides = layers % doubled == 0 if degree == "pipeline" else True
+        if data % 2 == 0 and doubled <= most and divides and global_batch % (data // 2 * layout.microbatch) == 0:
+            yield f"{degree} {doubled}", {degree: doubled, "data": data // 2}
+    if not layout.offload_optimizer:
+        yield "optimiser states on the host", {"offload_optimizer": True}
+
+
+def longest_sequence(
+    build: Callable[[Array], Model],
+    global_batch: Array,
+    layout: Layout,
+    cluster: Cluster,
+    software: Software,
+    precision: Precision,
+    *,
+    multiple: int = 1,
+) -> int | None:
+    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None where none does.
+
+    ``build(tokens)`` makes the model for an array of lengths. Memory grows with length, so a bracket is narrowed by
+    ``POINTS`` lengths in one call until it is one ``multiple`` wide.
+    """
+    low, high = 0, int(LONGEST // multiple)
+    while high - low > 1:
+        spaced = np.geomspace if high - low > POINTS**2 else np.linspace
+        tried = np.unique(np.round(spaced(max(low, 1), high, POINTS)).astype(int))
+        fits = np.broadcast_to(
+            memory(build(tried * multiple), global_batch, layout, cluster, software, precision).fits, tried.shape
+        )
+        low = int(tried[fits].max(initial=low))
+        high = int(tried[~fits].min(initial=high)) if (~fits).any() else low
+    return low * multiple or None
