@@ -89,10 +89,28 @@ def own_products() -> Iterator[Row]:
         m, n, k, count = (t[name][rows] for name in ("m", "n", "k", "count"))
         p = gemm_time(m, n, k, card, dtype, count=count, weight_gradient=t["pass"][rows] == "wgrad")
         yield Row(f"H200 product {dtype} {kind}", p, measured[rows], product_bands(m, n, k))
+    yield three_passes(t)
     rows = t["kind"] == "grouped"
     m, n, k = (t[name][rows] for name in ("m", "n", "k"))
     p = gemm_time(m, n, k, card, count=t["count"][rows]) * thin_experts(m, t["count"][rows])
     yield Row("H200 product bf16 grouped", p, measured[rows], {"all": m > 0})
+
+
+def three_passes(t: dict[str, Any]) -> Row:
+    """A weight's forward product and both of its gradients together, as a training step runs them."""
+    card = load_accelerator(H200)
+    rows = (t["kind"] == "single") & (t["dtype"] == "bf16")
+    columns = zip(t["pass"][rows], t["m"][rows], t["n"][rows], t["k"][rows], t["time_us"][rows], strict=True)
+    time = {(which, m, n, k): us * 1e-6 for which, m, n, k, us in columns}
+    whole = [
+        (m, n, k)
+        for which, m, n, k in time
+        if which == "fwd" and ("dgrad", m, k, n) in time and ("wgrad", n, k, m) in time
+    ]
+    m, n, k = np.array(whole).T
+    p = gemm_time(m, n, k, card) + gemm_time(m, k, n, card) + gemm_time(n, k, m, card, weight_gradient=True)
+    measured = [time["fwd", a, b, c] + time["dgrad", a, c, b] + time["wgrad", b, c, a] for a, b, c in whole]
+    return Row("H200 weight, three passes", p, np.array(measured), product_bands(m, n, k))
 
 
 def own_attention() -> Iterator[Row]:
