@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator
 
 from gpuhours.errors import UnitError
+from gpuhours.unit_factors import FACTORS
 
 if TYPE_CHECKING:
     import pint
@@ -96,11 +97,17 @@ def parse(value: object, unit: str = "") -> float:
     return _finite(number * MULTIPLIERS[multiplier] * _factor(name, unit, value), value)
 
 
-@functools.cache
 def _factor(name: str, unit: str, value: str) -> float:
     """How many ``unit`` one ``name`` is; a bare number is in ``unit`` already."""
     if not name:
         return 1.0
+    known = FACTORS.get((name, unit))
+    return asked(name, unit, value) if known is None else known
+
+
+@functools.cache
+def asked(name: str, unit: str, value: str) -> float:
+    """The registry's factor from ``name`` to ``unit``; ``value`` is what an error quotes."""
     source, target = _unit(name), _unit(unit)
     if source.dimensionality != target.dimensionality:
         raise UnitError(f"{value!r} is in {name}{_expected(unit)}")
