@@ -25,11 +25,13 @@ class Varied:
 
     key: str
     values: tuple[Any, ...]
+    apart: bool = False
+    """Each value decides what else the run is made of, so that no two can stand in one array."""
 
     @property
     def numeric(self) -> bool:
         """Numbers, switches and layout choices become arrays; words and blocks are tried one after another."""
-        return all(isinstance(value, int | float) for value in self.values)
+        return not self.apart and all(isinstance(value, int | float) for value in self.values)
 
     @property
     def choice(self) -> type[IntEnum] | None:
@@ -102,9 +104,31 @@ def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequenc
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
             raise EstimateError(f"Keys that are zipped need as many values each: {told}.", "", f"--zip {','.join(group)}")
-        built.append(Axis(tuple(Varied(name, validated_values(run, name, vary[name])) for name in group)))
+        built.append(Axis(_members(run, {name: vary[name] for name in group})))
         done.update(group)
     return tuple(built)
+
+
+def _members(run: Run, group: Mapping[str, Sequence[Any]]) -> tuple[Varied, ...]:
+    """The keys of one axis. Those of one model's shape are validated together: hidden must divide into heads."""
+    shape = [key for key in group if key.startswith("model.")]
+    together: dict[str, list[Any]] = {key: [] for key in shape}
+    if len(shape) > 1:
+        for point in zip(*(group[key] for key in shape), strict=True):
+            settled = run
+            for key, value in zip(shape, point, strict=True):
+                settled = settled.replaced(key, value)
+            for key, value in zip(shape, point, strict=True):
+                together[key].append(_validated(settled, key, value))
+    return tuple(
+        Varied(key, tuple(together.get(key) or ()) or validated_values(run, key, values), _apart(run, key))
+        for key, values in group.items()
+    )
+
+
+def _apart(run: Run, key: str) -> bool:
+    """Keys by whose value a run chooses its model's structure or its software: ZeRO-3 without a named stack means FSDP."""
+    return key.startswith("model.") or (key == "layout.sharding" and run.software is None)
 
 
 def validated_values(run: Run, key: str, values: Sequence[Any]) -> tuple[Any, ...]:

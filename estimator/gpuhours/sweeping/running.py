@@ -15,7 +15,7 @@ from gpuhours.run import Run
 from gpuhours.sweeping.axes import axes, with_blocks
 from gpuhours.sweeping.engines import answers
 from gpuhours.sweeping.filing import head_of, to_file
-from gpuhours.sweeping.grid import Grid
+from gpuhours.sweeping.grid import BLOCK_ROWS, Grid
 from gpuhours.sweeping.job import MORE_IS_BETTER, Best, Job
 from gpuhours.sweeping.rows import FITS, VALID
 from gpuhours.sweeping.values import read
@@ -106,6 +106,7 @@ def sweep(
     engine: str = "local",
     scheduler: str | None = None,
     watch: Watch | None = None,
+    block_rows: int = BLOCK_ROWS,
 ) -> Sweep:
     """Work out a run for every combination of the varied keys.
 
@@ -113,9 +114,10 @@ def sweep(
     ``together``   groups of keys that move together instead of being combined
     ``where``      a condition over inputs and results: ``"fits and mfu > 40%"``
     ``minimise`` or ``maximise`` with ``top``, or ``pareto`` (two results): only the best valid rows are kept
+    ``block_rows`` rows worked on and written at once
     ``output``     a .csv, .parquet or .jsonl file, written block by block; ``resume`` continues it
     """
-    job = make_job(run, vary, together, where, (minimise, maximise, pareto, top), breakdown)
+    job = make_job(run, vary, together, where, (minimise, maximise, pareto, top), breakdown, block_rows)
     started = time.perf_counter()
     if output is None:
         if force or resume:
@@ -134,13 +136,14 @@ def make_job(
     together: Sequence[Sequence[str]],
     where: str | None,
     goal: tuple[str | None, str | None, Sequence[str] | None, int | None],
-    breakdown: bool,
+    breakdown: bool = False,
+    block_rows: int = BLOCK_ROWS,
 ) -> Job:
     """Everything checked before any work starts."""
     if not vary:
         raise EstimateError("Nothing varies.", "For example: --vary layout.tensor=1,2,4,8", "--vary")
     run = with_blocks(run, list(vary))
-    grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together))
+    grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows)
     plain = Job(grid, breakdown=breakdown)
     names = plain.schema.names
     best = _best(goal, [name for name in names if name not in (VALID, "reason")])
