@@ -92,7 +92,7 @@ def parse(value: object, unit: str = "") -> float:
         raise UnitError(f"{value!r} is not a quantity{_expected(unit)}: write a number and a unit")
     number = float(match["number"].replace(",", "").replace("_", ""))
     multiplier, name = match["multiplier"] or "", match["unit"] or ""
-    if multiplier == "B" and not name and _same_dimension("byte", unit):
+    if multiplier == "B" and not name and unit == "byte":
         multiplier, name = "", "byte"
     return _finite(number * MULTIPLIERS[multiplier] * _factor(name, unit, value), value)
 
@@ -112,10 +112,6 @@ def asked(name: str, unit: str, value: str) -> float:
     if source.dimensionality != target.dimensionality:
         raise UnitError(f"{value!r} is in {name}{_expected(unit)}")
     return float(registry().Quantity(1.0, source).to(target).magnitude)
-
-
-def _same_dimension(name: str, unit: str) -> bool:
-    return bool(_unit(name).dimensionality == _unit(unit).dimensionality)
 
 
 def _expected(unit: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -49,8 +48,8 @@ def screen(found: Estimate) -> RenderableType:
 
 
 def title(found: Estimate) -> RenderableType:
-    """What runs on what, and how it is laid out: the second at the right edge, or below where there is no room."""
-    return Columns([Text(heading(found), style="bold"), Text(layout_words(found))], expand=False, padding=(0, 4))
+    """What runs on what, and how it is laid out: the second beside it, or below where there is no room."""
+    return Text.assemble((heading(found), "bold"), "    ", layout_words(found).replace(" ", "\u00a0").replace("\u00a0·", " ·"))
 
 
 def heading(found: Estimate) -> str:
