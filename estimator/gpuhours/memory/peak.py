@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from gpuhours.architecture.operators import Model, Trainable
+from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, Recompute, Sharding
 from gpuhours.memory.activations import Saved, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.facts import MemoryFacts
-from gpuhours.memory.stages import stack_layers, stands_on, waiting
+from gpuhours.memory.stages import Standing, standing, waiting
 from gpuhours.memory.states import States, on_stage, states
 from gpuhours.precision import FP32, Precision
 from gpuhours.software import Software
@@ -106,9 +106,15 @@ class _Run:
         precision casts whole layers, so there the stream is narrow as well."""
         return np.where(self.precision.autocast & ~self.stage3, FP32, self.precision.element)
 
-    def on_rank(self, tokens: Array) -> Array:
+    def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
         """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
-        return tokens * self.ranks.microbatch / self.sharers
+        return tokens * ranks.microbatch / self.sharers
+
+    @property
+    def stream_tokens(self) -> Array:
+        """Tokens of a micro-batch that stages hand on."""
+        tokens = [stack.tokens for stack in self.model.stacks if self.model.on_stream(stack)] or [0.0]
+        return self.on_rank(tokens[0], self.ranks)
 
     @cached_property
     def sharers(self) -> Array:
@@ -205,30 +211,33 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
         waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves
     """
     held, layer = 0.0, 0.0
-    for stack, layers in stack_layers(run.model, run.ranks, stage):
-        tokens = run.on_rank(stack.tokens)
-        block = saved(stack, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
-        everything = tokens * (block.on_rank(run.ranks) + block.passing / run.ranks.tensor)
-        if stack.trainable is not Trainable.FROZEN:
-            held = held + tokens * _kept(run, block, layers)
-        layer = np.maximum(layer, np.where(layers > 0, everything, 0))
+    for there in standing(run.model, run.ranks, stage):
+        if not isinstance(there.part, Stack):
+            continue
+        tokens = run.on_rank(there.part.tokens, there.ranks)
+        block = saved(there.part, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
+        everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
+        if there.part.trainable is not Trainable.FROZEN:
+            held = held + tokens * _kept(run, block, there)
+        layer = np.maximum(layer, np.where(np.greater(there.count, 0), everything, 0))
     count = waiting(run.layout.schedule, run.ranks, stage, run.facts.pipeline_ahead)
-    output = run.facts.pipeline_outputs * run.on_rank(run.model.stacks[-1].tokens) * run.model.hidden
+    output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
     held = np.where(run.layout.offload_activations, 2 * layer, count * (held + outputs))
     return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer)
 
 
-def _kept(run: _Run, block: Saved, layers: Array) -> Array:
-    """Bytes per token that all layers of a stage keep under the layout's recompute mode."""
-    everything = block.on_rank(run.ranks)
-    entry = block.entry / run.ranks.whole
+def _kept(run: _Run, block: Saved, there: Standing) -> Array:
+    """Bytes per token that all layers of a stack on a stage keep under the layout's recompute mode."""
+    layers, ranks = there.count, there.ranks
+    everything = block.on_rank(ranks)
+    entry = block.entry / ranks.whole
     mode, some = run.layout.recompute, run.layout.recompute_layers
     covered = layers if some is None else np.minimum(some, layers)
     if run.software.selective == "attention":
-        partly = layers * block.on_rank(run.ranks, scores=0)
+        partly = layers * block.on_rank(ranks, scores=0)
     else:
-        partly = layers * (entry + block.attended / run.ranks.tensor)
+        partly = layers * (entry + block.attended / ranks.tensor)
     whole = covered * entry + (layers - covered) * everything
     by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
     return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
@@ -237,17 +246,16 @@ def _kept(run: _Run, block: Saved, layers: Array) -> Array:
 def _logits(run: _Run, stage: Array) -> Array:
     """Logits on the rank, T V / t with V padded."""
     found = 0.0
-    for part in run.model.ends:
-        unit = run.software.vocabulary_multiple * np.asarray(run.ranks.tensor)
-        padded = np.ceil(np.divide(part.vocabulary, unit)) * unit
-        here = run.on_rank(part.tokens) * padded / run.ranks.tensor
-        found = found + here * stands_on(part, run.ranks, stage)
+    for there in standing(run.model, run.ranks, stage):
+        if isinstance(there.part, Ends):
+            unit = run.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
+            padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
+            found = found + there.count * run.on_rank(there.part.tokens, there.ranks) * padded / there.ranks.tensor
     return found
 
 
 def _buffers(run: _Run) -> Array:
     """Messages between ranks: pipeline, context and data-parallel buckets."""
-    tokens = run.on_rank(run.model.stacks[-1].tokens) if run.model.stacks else 0.0
     bucket = run.facts.bucket * np.greater(run.ranks.copies, 1)
-    sends = pipeline_buffers(run.model, tokens, run.ranks, run.precision)
-    return sends + context_buffers(run.model, tokens, run.ranks, run.layout, run.precision) + bucket
+    sends = pipeline_buffers(run.model, run.stream_tokens, run.ranks, run.precision)
+    return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision) + bucket

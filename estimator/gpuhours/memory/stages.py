@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack
-from gpuhours.layout import Array, Schedule
+from gpuhours.layout import Array, Schedule, VisionPlacement
 from gpuhours.step.ranks import Ranks
 
 
@@ -34,8 +36,8 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Arra
         ZB-1p, ZB-2p  min(p, m), min(2 p - 1, m) on every stage
         GPipe         m
 
-    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` more where a stack keeps spare buffers. Sources: Narayanan et al. 2021, section 2.2; Qi et al.
-    2024, Zero Bubble, section 3 (limits of p and 2 p on the waiting micro-batches).
+    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` more where a stack keeps spare buffers. Sources:
+    Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
     """
     p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
     kind = np.where(np.equal(schedule, Schedule.f1b1) & (v > 1), int(Schedule.interleaved), schedule)
@@ -46,16 +48,37 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Arra
     return np.where(p > 1, np.minimum(held + ahead, m), 1.0)
 
 
-def stack_layers(model: Model, ranks: Ranks, stage: Array) -> list[tuple[Stack, Array]]:
-    """(stack, its layers on the stage). Stacks of the last stream share the stages in proportion to their layers;
-    others, such as a vision encoder, stand on the first."""
-    main = [stack for stack in model.stacks if np.array_equal(stack.tokens, model.stacks[-1].tokens)]
-    total = sum((stack.layers for stack in main), 0.0)
-    share = layers_on_stage(total, ranks, stage) / total
+@dataclass(frozen=True)
+class Standing:
+    """A part of the model on one stage."""
+
+    part: Stack | Ends
+    count: Array
+    """Layers of a stack, 1 or 0 of an end."""
+    ranks: Ranks
+    """The ranks as the part sees them."""
+
+
+def standing(model: Model, ranks: Ranks, stage: Array) -> list[Standing]:
+    """What stands on a stage: the layers of the pipeline's own stream in proportion, embeddings and whatever comes
+    before the stream on the first stage, heads and whatever comes after on the last, an encoder in front where the
+    layout has it (one on accelerators of its own is not here)."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
-    return [(stack, stack.layers * (share if any(stack is one for one in main) else first)) for stack in model.stacks]
+    last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
+    in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
+    in_front = np.where(np.equal(ranks.vision, VisionPlacement.replicated), 1.0, in_front)
+    total = sum((stack.layers for stack in model.stacks if model.on_stream(stack)), 0.0)
+    share = layers_on_stage(total, ranks, stage) / np.maximum(total, 1)
+    leading = len(model.encoder)
+    found = [Standing(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
+    seen = False
+    for part in model.parts[leading:]:
+        streams = isinstance(part, Stack) and model.on_stream(part)
+        early = part.first if isinstance(part, Ends) else not seen
+        seen = seen or streams
+        found.append(Standing(part, (share if streams else first if early else last) * _layers(part), ranks))
+    return found
 
 
-def stands_on(part: Ends, ranks: Ranks, stage: Array) -> Array:
-    """1 on the stage that an end stands on, else 0: the first for embeddings, the last for heads."""
-    return np.where(np.equal(stage, 0 if part.first else np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
+def _layers(part: Stack | Ends) -> Array:
+    return part.layers if isinstance(part, Stack) else 1.0

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
+from gpuhours.architecture.operators import Model, Stack
 from gpuhours.layout import Array, Layout, Sharding
 from gpuhours.memory.facts import MemoryFacts
-from gpuhours.memory.stages import stack_layers, stands_on
+from gpuhours.memory.stages import standing
 from gpuhours.precision import Precision
-from gpuhours.step.ranks import Ranks, has_experts, local_parameters
+from gpuhours.step.ranks import Ranks
+from gpuhours.step.state import end_weights, layer_weights
 
 
 @dataclass(frozen=True)
-class Weights:
+class Parameters:
     """Parameters on one rank before data-parallel sharding."""
 
     dense: Array
@@ -34,41 +36,20 @@ class Weights:
         return self.dense + self.expert
 
 
-def on_stage(model: Model, ranks: Ranks, stage: Array) -> Weights:
+def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
     """Parameters on one rank of pipeline stage ``stage``."""
     dense, expert, frozen, layer, ends = 0.0, 0.0, 0.0, 0.0, 0.0
-    for stack, layers in stack_layers(model, ranks, stage):
-        plain, routed = block_on_rank(stack, ranks)
-        adapters = sum((local_parameters(adapter, ranks) for adapter in stack.adapters), 0.0)
-        trains = stack.trainable is Trainable.FULL
-        dense = dense + layers * (adapters + (plain if trains else 0))
-        expert = expert + layers * (routed if trains else 0)
-        frozen = frozen + layers * (0 if trains else plain + routed)
-        layer = np.maximum(layer, np.where(layers > 0, plain + routed + adapters, 0))
-    for part in model.ends:
-        here = ends_on_rank(part, ranks) * stands_on(part, ranks, stage)
-        trains = part.trainable is Trainable.FULL
-        ends, dense, frozen = ends + here, dense + here * trains, frozen + here * (not trains)
-    return Weights(dense, expert, frozen, layer, ends)
-
-
-def block_on_rank(stack: Stack, ranks: Ranks) -> tuple[Array, Array]:
-    """(parameters of one block that are in no expert, those in experts) on one rank, adapters excluded."""
-    plain = sum((operator.parameters for operator in stack.block.elementwise), 0.0)
-    routed = 0.0
-    for linear in stack.block.linears:
-        if has_experts(linear):
-            routed = routed + local_parameters(linear, ranks)
+    for there in standing(model, ranks, stage):
+        part, count = there.part, there.count
+        of = partial(layer_weights if isinstance(part, Stack) else end_weights, part, there.ranks)
+        held, trained = of(trained=False), of(trained=True)
+        dense, expert = dense + count * trained.dense, expert + count * trained.experts
+        frozen = frozen + count * (held.all - trained.all)
+        if isinstance(part, Stack):
+            layer = np.maximum(layer, np.where(np.greater(count, 0), held.all, 0))
         else:
-            plain = plain + local_parameters(linear, ranks)
-    return plain, routed
-
-
-def ends_on_rank(part: Ends, ranks: Ranks) -> Array:
-    """Parameters of embedding or head on one rank; a tied head is a copy of its own once it stands elsewhere."""
-    tables = part.tables / (ranks.tensor if part.split is Split.VOCABULARY else 1)
-    products = sum((local_parameters(linear, ranks) for linear in part.linears), 0.0)
-    return tables + products * (np.greater(ranks.pipeline, 1) if part.tied else 1)
+            ends = ends + count * held.all
+    return Parameters(dense, expert, frozen, layer, ends)
 
 
 @dataclass(frozen=True)
@@ -92,7 +73,7 @@ class States:
     """Temporaries of the optimiser's update."""
 
 
-def states(weights: Weights, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
+def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
     """Bytes of P parameters dealt out to n ranks.
 
         weights P w / n (ZeRO-3), gradients P g / n (ZeRO-2 and 3), optimiser P (master + moments) / n (ZeRO-1 to 3)
