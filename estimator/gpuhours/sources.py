@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from gpuhours.errors import EstimateError, nearest
 
@@ -121,7 +121,7 @@ def explained(error: ValidationError, model: type[BaseModel], source: Source, pr
     shown = f" = {_short(value)}" if not isinstance(value, Mapping | list | BaseModel) else ""
     where = f"{source.place(location)}  {key}{shown}"
     if first["type"] == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
+        known = _fields_at(model, first["loc"][:-1])
         hint = nearest(str(location[-1]), known) or f"Known here: {', '.join(sorted(known))}."
         return EstimateError("No such key.", hint, f"{source.place(location)}  {key}")
     if first["type"] == "missing":
@@ -141,13 +141,21 @@ def _short(value: object) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: Key) -> list[str]:
-    """The names a mapping at ``location`` may hold."""
-    here: Any = model
+    """The names a mapping at ``location`` may hold; a tag in brackets there says which member of a union."""
+    here: list[tuple[type[BaseModel], str]] = [(model, "")]
     for part in location:
-        annotation = here.model_fields[part].annotation if part in getattr(here, "model_fields", {}) else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        models = [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
-        if not models:
-            return []
-        here = models[0]
-    return list(here.model_fields)
+        if _names_a_type(part):
+            here = [(found, tag) for found, tag in here if tag in ("", part)]
+        else:
+            fields = [found.model_fields[part] for found, _ in here if part in found.model_fields]
+            here = [pair for field in fields for pair in _models_in(field.annotation)]
+    return sorted({name for found, _ in here for name in found.model_fields})
+
+
+def _models_in(annotation: Any, tag: str = "") -> list[tuple[type[BaseModel], str]]:
+    """The models an annotation is made of, each with its tag in a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [(annotation, tag)]
+    parts = get_args(annotation)
+    own = next((part.tag for part in parts if isinstance(part, Tag)), tag)
+    return [pair for part in parts for pair in _models_in(part, own)]

@@ -94,6 +94,9 @@ def _is_known(name: str) -> bool:
 
 
 def _from_text(text: str) -> dict[str, Any]:
+    """A size (names start with letters), a file, or a name."""
+    if text[:1].isdigit():
+        return {"params": text}
     if text.endswith(".json"):
         from gpuhours.architecture.huggingface import read_config
 

@@ -31,7 +31,7 @@ KEYS = {
     "patch": "vision",
 }
 """Keys that only one kind of model has."""
-KINDS = ("decoder", "standard-vision", *KEYS.values())
+KINDS = tuple(dict.fromkeys(("decoder", *KEYS.values(), "standard-vision")))
 
 
 def kind(value: Any) -> str:

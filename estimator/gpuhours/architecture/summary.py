@@ -128,7 +128,7 @@ def list_models() -> Listing:
 
 def show_model(value: str, data: Data = ONE_PICTURE) -> Summary:
     """One model, by name, by ``config.json`` or by size (``30B``), over one sample of ``data``."""
-    spec = read_model({"params": value} if value[:1].isdigit() else value)
+    spec = read_model(value)
     known = catalogue.named(spec.name) if spec.name in catalogue.names() else None
     model = spec.build(data)
     parts = tuple(
