@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Accelerator, list_accelerators, load_accelerator
 from gpuhours.kernel_constants import generation_constants
-from gpuhours.kernels import gemm_time, memory_time, power_level, thin_experts
+from gpuhours.kernels import gemm_time, memory_time, thin_experts
 from tests.benchmarks.kernels import Row, own_memory_bound, own_products
 
 PRODUCTS = {row.title: row for row in own_products()}
@@ -155,14 +155,6 @@ def test_every_accelerator_multiplies_or_says_why_not(name: str) -> None:
     reached = 2 * 8192**3 / gemm_time(8192, 8192, 8192, card, dtype)
     assert 0.4 < reached / card.peak_for(dtype) < 0.96
     assert 0.7 < 1e9 / memory_time(1e9, card) / card.memory_bandwidth < 0.97
-
-
-def test_power_level_is_a_factor_below_one() -> None:
-    share = np.linspace(0, 1, 11)
-    level = power_level(share)
-    assert (np.diff(level) >= 0).all()
-    assert level.max() == 1.0
-    assert level.min() == pytest.approx(0.753)
 
 
 def test_what_cannot_be_priced_says_so() -> None:

@@ -13,7 +13,7 @@ from gpuhours.layout import Array
 if TYPE_CHECKING:
     from gpuhours.hardware import Accelerator
 
-__all__ = ["KernelConstants", "gemm_time", "memory_time", "power_level", "thin_experts"]
+__all__ = ["KernelConstants", "gemm_time", "memory_time", "thin_experts"]
 
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
 """Output tiles (rows, columns) that libraries choose from."""
@@ -66,6 +66,10 @@ def gemm_time(
     A row stride that is not a multiple of 16 bytes multiplies the time (``UNALIGNED``: measured on H200 with
     a vocabulary of 50257 that nobody padded). The formula takes the best tile, a library sometimes does not;
     which operand is transposed moves one shape by 7-9 % with little system and is left out.
+
+    The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter kernels
+    let the clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of it, 0.753 + 0.33 x with x the share
+    of products in the step. It is left out: whole steps are not predicted better with it.
 
     Source: own measurements on H200 (5,957 products), a table of 16,200 on A100. Mean / median error on
     held-out shapes with m, n, k >= 1024: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %; all shapes 5.4 / 3.7 and
@@ -145,19 +149,6 @@ def _alignment(m: Array, n: Array, k: Array, elements: float, weight_gradient: A
     factor = np.where(weight_gradient, UNALIGNED["m"], UNALIGNED["k"])
     aligned_inner = np.where(np.mod(inner, elements) > 0, factor, 1.0)
     return np.where(np.mod(n, elements) > 0, UNALIGNED["n"], aligned_inner)
-
-
-def power_level(gemm_share: Array) -> Array:
-    """Factor on a matrix product's time inside a training step, where lighter kernels in between let the
-    clock rise.
-
-        f = 0.753 + 0.33 x,  at most 1
-
-    x  share of the step's GPU time that is matrix products. The tables behind ``gemm_time`` were taken with
-    nothing else running, at the power limit (H200: 1590 of 1980 MHz). Fitted on twelve profiled H200 steps
-    (2.0 % mean error, 2.5 % leaving one model out); not known for other cards.
-    """
-    return np.minimum(0.753 + 0.33 * np.asarray(gemm_share, float), 1.0)
 
 
 def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name
