@@ -88,7 +88,8 @@ class Data(BaseModel):
     text_tokens: Annotated[float, measured_in("token", positive=False)] | None = None
     """Text tokens per sample."""
     text_corpus: Annotated[float, measured_in("token")] | None = None
-    """Text without video that is trained on beside one pass over the clips, spread evenly over them."""
+    """Text without video that is trained on beside one pass over the clips, spread evenly over them: it
+    stands in the clip's sequence, so that its attention is overstated."""
     seq_len: Annotated[int, whole("token")] | None = None
     """Tokens per sample in the language model; where there is a clip, text fills what it leaves."""
     padding: Annotated[float, measured_in("", positive=False, most=0.99)] = 0.0

@@ -81,6 +81,14 @@ def plain(shape: dict[str, Array]) -> dict[str, Array]:
     return {key: int(value) if np.ndim(value) == 0 else value for key, value in shape.items()}
 
 
+def size_label(params: Array) -> str:
+    """``30B decoder``; of many sizes, only that they are decoders."""
+    if np.ndim(params):
+        return "decoder"
+    scale, letter = (1e9, "B") if params >= 1e9 else (1e6, "M")
+    return f"{params / scale:.3g}{letter} decoder"
+
+
 class StandardShape(Spec):
     """A decoder of which only the size is known."""
 
@@ -95,7 +103,7 @@ class StandardShape(Spec):
     def shape(self) -> Decoder:
         """The decoder that stands in for the unknown one."""
         shape = plain(decoder_shape(self.params, self.vocab))
-        fixed = {"name": self.name, "trainable": self.trainable, "rank": self.rank, "targets": self.targets}
+        fixed = {"name": self.name or size_label(self.params), "trainable": self.trainable, "rank": self.rank, "targets": self.targets}
         return SMALLEST.model_copy(update={**shape, **fixed})
 
     def build(self, data: Data) -> Model:
