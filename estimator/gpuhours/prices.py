@@ -24,10 +24,7 @@ SECONDS_PER_HOUR = 3600.0
 
 def read_price(value: object) -> float:
     """``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` -> USD per GPU and second."""
-    try:
-        price = parse(value, "USD/hour")
-    except UnitError:
-        price = parse(value, "USD/(GPU*hour)")
+    price = parse(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour")
     if price < 0:
         raise UnitError("must be at least 0")
     return price / SECONDS_PER_HOUR

@@ -36,6 +36,8 @@ FACTORS: Final[dict[tuple[str, str], float]] = {
     ("days", "day"): 1.0,
     ("GPU-hours", "GPU*hour"): 1.0,
     ("USD/GPU-hour", "USD/(GPU*hour)"): 1.0,
+    ("USD/hour", "USD/hour"): 1.0,
+    ("gCO2e/kWh", "gCO2e/J"): 1 / 3.6e6,
     ("W", "W"): 1.0,
     ("kW", "W"): 1e3,
     ("tokens", "token"): 1.0,
