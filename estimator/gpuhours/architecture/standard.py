@@ -103,7 +103,12 @@ class StandardShape(Spec):
     def shape(self) -> Decoder:
         """The decoder that stands in for the unknown one."""
         shape = plain(decoder_shape(self.params, self.vocab))
-        fixed = {"name": self.name or size_label(self.params), "trainable": self.trainable, "rank": self.rank, "targets": self.targets}
+        fixed = {
+            "name": self.name or size_label(self.params),
+            "trainable": self.trainable,
+            "rank": self.rank,
+            "targets": self.targets,
+        }
         return SMALLEST.model_copy(update={**shape, **fixed})
 
     def build(self, data: Data) -> Model:
