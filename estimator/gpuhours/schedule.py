@@ -44,18 +44,19 @@ class Stages:
 def stages(
     layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array
 ) -> Stages:
-    """``layers`` equal layers over pipeline x interleave chunks, with what else the first and the last stage do.
+    """``layers`` equal layers over p stages of v chunks, with what else the first and last stage do.
 
-        c = ceil(layers / (p v))     layers of a chunk;   a last and a first chunk have one fewer where the layers do not fill
-        slowest = max( c v layer,  (c v - s1) layer + first,  (c v - s2) layer + last )      s = 0 or 1
+        b = floor(L / (p v))            layers every chunk has
+        M = b v + ceil((L - b p v) / p) layers of a full stage
+        slowest = max( M layer,  (M - s1) layer + first,  (M - s2) layer + last )
 
-    p pipeline, v interleave. Where more than two layers are missing, the others are missing in the middle and the slowest stage is not
-    affected. One stage holds everything.
+    L layers, p pipeline, v interleave; s = 1 for the last stage where a layer is missing to fill all
+    stages, and for the first where two are, else 0. One stage holds everything.
     """
     chunks = np.multiply(pipeline, interleave)
-    deep = np.ceil(np.divide(layers, chunks))
-    missing = deep * chunks - layers
-    most = deep * interleave
+    every = np.floor(np.divide(layers, chunks))
+    most = every * interleave + np.ceil(np.divide(layers - every * chunks, pipeline))
+    missing = most * pipeline - layers
     together = layer * layers + first + last
     at_end = layer.total * (most - (missing >= 1)) + last.total
     at_start = layer.total * (most - (missing >= 2)) + first.total

@@ -127,6 +127,8 @@ class Dispatch(Sourced):
 
     sends: Literal["copies", "ranks"]
     """Every copy of a token is a message, or one for each rank (across nodes: each node) that holds some of its experts."""
+    folded: bool = True
+    """Experts are not split over tensor ranks where a run does not say (Megatron's parallel folding)."""
     load: Positive = 1.0
     """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
     packing: Traffic = Traffic(forward=0.0, backward=0.0)

@@ -25,10 +25,6 @@ MOST_CHUNKS = 12
 """Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
 
 
-COARSE = 16
-"""Experts up to which they are wide enough to be split over tensor ranks."""
-
-
 @dataclass(frozen=True)
 class Case:
     """One run, ready to be predicted."""
@@ -137,7 +133,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, gpus: int) -> Layout
     shard_group = row.positive("shard_group")
     fields = {
         "tensor": tensor, "pipeline": pipeline, "interleave": interleave, "data": data, "context": context,
-        "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, decoder, tensor),
+        "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
         "microbatch": _needed(row, "micro_batch"), "sequence_parallel": _sequence_parallel(row, software),
         "sharding": _word(Sharding, row.word("sharding"), software.defaults.sharding),
         "shard_group": None if shard_group is None else int(shard_group),
@@ -167,9 +163,8 @@ def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> 
     return schedule, chunks if pipeline > 1 else 1
 
 
-def _expert_tensor(row: Row, decoder: Decoder, tensor: int) -> int | None:
-    """The tensor degree inside experts: a column, else the words of the notes; else few wide experts are split as everything is, many
-    narrow ones are not."""
+def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None:
+    """The tensor degree inside experts: a column, else the words of the notes, else the stack's."""
     if decoder.experts is None:
         return None
     stated = row.positive("expert_tensor")
@@ -178,7 +173,7 @@ def _expert_tensor(row: Row, decoder: Decoder, tensor: int) -> int | None:
     found = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
     if found:
         return int(found[1])
-    return 1 if decoder.experts.count > COARSE else None
+    return 1 if software.dispatch.folded else None
 
 
 def _offloads(row: Row, what: str, told_in: str) -> bool:

@@ -25,7 +25,9 @@ FRAMEWORKS = (
     (r"longvila|mm-sp", "longvila"),
     (r"burst|bmtrain", "burstengine"),
     (r"ulysses", "deepspeed"),
+    (r"megatron-lm \+ deepspeed$", "megatron-deepspeed"),
     (r"nemo framework 2023", "nemo-2023"),
+    (r"hai-llm|dualpipe", "megatron-core-2026"),
     (r"(recipe v|nemo |container )(24|25\.0[0-7])", "megatron-core-2024"),
     (r"container (26\.(0[6-9]|1)|2[7-9])", "megatron-core-2026"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
@@ -80,7 +82,9 @@ def software_of(row: Row) -> tuple[Software, str]:
     if found is not None:
         return load_software(found), f"software not named; {row.word('framework')!r} read as {found}"
     near = difflib.get_close_matches(stated, list_software(), n=1, cutoff=0.6) if stated else []
-    name = near[0] if near else ("fsdp-eager" if (row.word("sharding") or "") in ("zero2", "zero3") else DEFAULT)
+    split = (row.positive("tp") or 1) > 1 or (row.positive("pp") or 1) > 1
+    sharded = (row.word("sharding") or "") in ("zero2", "zero3")
+    name = near[0] if near else ("fsdp-compile" if sharded and not split else DEFAULT)
     return load_software(name), f"software {stated or 'not stated'}: {name}"
 
 
