@@ -67,9 +67,9 @@ def gemm_time(
     a vocabulary of 50257 that nobody padded). The formula takes the best tile, a library sometimes does not;
     which operand is transposed moves one shape by 7-9 % with little system and is left out.
 
-    The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter kernels
-    let the clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of it, 0.753 + 0.33 x with x the share
-    of products in the step. It is left out: whole steps are not predicted better with it.
+    The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter
+    kernels let the clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of it, 0.753 + 0.33 x with x
+    the share of products in the step. It is left out: whole steps are not predicted better with it.
 
     Source: own measurements on H200 (5,957 products), a table of 16,200 on A100. Mean / median error on
     held-out shapes with m, n, k >= 1024: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %; all shapes 5.4 / 3.7 and
