@@ -94,6 +94,10 @@ class Data(BaseModel):
     """Tokens per sample in the language model; where there is a clip, text fills what it leaves."""
     padding: Annotated[float, measured_in("", positive=False, most=0.99)] = 0.0
     """Share of the computed tokens that carries nothing."""
+    longest_frames: Annotated[int, whole("frame")] | None = None
+    """Frames that clips of different length are padded to; ``frames`` is then their mean."""
+    packed: bool = False
+    """Short samples share a sequence, so that nothing is padded."""
     dataset_samples: Annotated[float, measured_in("sample")] | None = None
     """Samples (clips, pairs, documents) in the data set."""
     samples: Annotated[float, measured_in("sample")] | None = None
@@ -102,6 +106,14 @@ class Data(BaseModel):
     tokens: Annotated[float, measured_in("token")] | None = None
     """Tokens seen in the whole training."""
     steps: Annotated[float, measured_in("step")] | None = None
+
+    @property
+    def wasted(self) -> Array:
+        """Share of the computed tokens that carries nothing: ``padding``, or 1 - mean / longest clip
+        where clips are padded."""
+        if self.packed or self.longest_frames is None or self.frames is None:
+            return 0.0 if self.packed else self.padding
+        return 1 - np.divide(self.frames, self.longest_frames)
 
     @property
     def unique_samples(self) -> Array | None:
@@ -140,7 +152,7 @@ class Data(BaseModel):
         text = self.text_per_sample
         if text is None and not np.any(visual):
             return None
-        return with_padding(visual + (0 if text is None else text), self.padding)
+        return with_padding(visual + (0 if text is None else text), self.wasted)
 
     def image(self, native: Array) -> tuple[Array, Array]:
         """Height and width in pixels; ``native`` is the encoder's own size."""

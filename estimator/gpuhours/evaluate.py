@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours import flops
+from gpuhours import flops, input_pipeline
 from gpuhours.assumption import Assumption
 from gpuhours.cost import Bill, bill
+from gpuhours.input_pipeline import Feed
 from gpuhours.layout import Array
 from gpuhours.memory import Memory, memory
 from gpuhours.resolve import Resolved, resolve
@@ -41,6 +42,8 @@ class Outcome:
     step: Step | None
     memory: Memory | None
     bill: Bill
+    feed: Feed | None
+    """What the input pipeline has to do; None for text."""
     assumptions: tuple[Assumption, ...]
     warnings: tuple[str, ...]
 
@@ -56,10 +59,12 @@ def evaluate(run: Run, *, slower: Array = 1.0) -> Outcome:
     predicted, held, warnings = _predict(resolved)
     totals, assumed = _solve(known, predicted, slower)
     charge = bill(totals.value("gpu_time"), resolved.cluster, run.cost)
+    fed = _fed(run, resolved, totals)
+    bound = None if fed is None else input_pipeline.warning(fed, totals.value("step_time"))
     return Outcome(
-        run, resolved, totals, predicted, held, charge,
+        run, resolved, totals, predicted, held, charge, fed,
         (*resolved.assumptions, *assumed, *charge.assumptions),
-        (*resolved.warnings, *warnings, *charge.warnings),
+        (*resolved.warnings, *warnings, *charge.warnings, *((bound,) if bound else ())),
     )  # fmt: skip
 
 
@@ -94,6 +99,14 @@ def _known(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
             recompute, share = resolved.recompute
             note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, **counted))
     return known
+
+
+def _fed(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
+    """What a step asks of the input pipeline, where step, batch and machine are known."""
+    batch, seconds, cluster = resolved.global_batch, totals.value("step_time"), resolved.cluster
+    if batch is None or seconds is None or cluster is None or resolved.gpus is None:
+        return None
+    return input_pipeline.feed(run.input, resolved.data, batch, seconds, cluster)
 
 
 def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:

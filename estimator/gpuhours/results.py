@@ -36,7 +36,7 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         value = solved.value if scale == 1.0 else solved.value * scale
         return Quantity(value, unit, solved.basis, solved.equation, solved.inputs)
 
-    return {
+    found = {
         "parameters": Quantity(
             None if model is None else model.parameters, "parameter", "solved", "every weight of the model"
         ),
@@ -44,6 +44,7 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
             None if model is None else model.trainable_parameters, "parameter", "solved", "the weights training changes"
         ),
         "tokens": total("tokens", "token"),
+        "effective_tokens": effective_tokens(outcome),
         "samples": total("samples", "sample"),
         "epochs": total("epochs", "epoch"),
         "steps": total("steps", "step"),
@@ -66,3 +67,21 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         "energy": Quantity(charge.energy, "J", "solved", "GPU-hours x power x PUE", ("gpu_time",)),
         "carbon": Quantity(charge.carbon, "gCO2e", "solved", "energy x grid intensity", ("gpu_time",)),
     }
+    return found | of_video(outcome)
+
+
+def effective_tokens(outcome: Outcome) -> Quantity:
+    """Tokens less what padding computes in vain."""
+    tokens, data = outcome.value("tokens"), outcome.resolved.data
+    if tokens is None:
+        return Quantity(None, "token")
+    return Quantity(tokens * (1 - data.wasted), "token", "solved", "tokens x (1 - padding)", ("tokens",))
+
+
+def of_video(outcome: Outcome) -> dict[str, Quantity]:
+    """What only a run over frames has: how fast they are used, and the shortest step that the input pipeline can feed."""
+    fed = outcome.feed
+    if fed is None:
+        return {"frames_per_second": Quantity(None, "frame/s"), "data_time": Quantity(None, "s")}
+    rate = Quantity(fed.frames_per_second, "frame/s", "solved", "samples x frames / step time", ("step_time",))
+    return {"frames_per_second": rate, "data_time": Quantity(fed.time, "s", "predicted", fed.limit)}

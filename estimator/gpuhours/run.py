@@ -17,6 +17,7 @@ from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost import CostInputs
 from gpuhours.data import Data
 from gpuhours.errors import EstimateError, nearest
+from gpuhours.input_pipeline import InputPipeline
 from gpuhours.layout import Array, Layout
 from gpuhours.precision import Precision
 from gpuhours.sources import Key, Source, read_yaml, validated
@@ -84,6 +85,7 @@ class Run(Block):
     name: str = "run"
     model: ModelSpec | None = None
     data: Data = Data()
+    input: InputPipeline = InputPipeline()
     training: Training = Training()
     hardware: Hardware = Hardware()
     layout: Layout | None = None
