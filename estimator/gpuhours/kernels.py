@@ -72,7 +72,7 @@ def gemm_time(
     the share of products in the step. It is left out: whole steps are not predicted better with it.
 
     Source: own measurements on H200 (5,957 products), a table of 16,200 on A100; constants fitted on a random
-    half of each. Mean / median error with m, n, k >= 1024 over both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %
+    half of each. Mean / median error with m, n, k >= 1024, both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %
     (its other half alone 5.8 / 4.9 %); all shapes 5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200
     shapes, layout included, gets to 5.4 / 4.5 %: the rest is not in the shape.
     """
