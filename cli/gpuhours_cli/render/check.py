@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.claims.verdict import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked, Contradiction
+from gpuhours.claims.verdict import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked, Contradiction, Implied
 from gpuhours.claims.claim import Claim
 from gpuhours.claims.quantities import QUANTITIES, shown
 from gpuhours.claims.table import TableCheck
@@ -53,7 +53,7 @@ def _parts(found: Check) -> Iterator[RenderableType]:
     alone = [c for c in found.claims if c.verdict == UNDETERMINED]
     if alone:
         yield Text()
-        yield _line("nothing in the text tests", ", ".join(_said(c.claim) for c in alone))
+        yield _line("nothing tests these", ", ".join(_said(c.claim) for c in alone))
     yield from _open_ends(found)
     yield from _asides(found)
 
@@ -113,39 +113,55 @@ def _cell(value: float, reconciled: float) -> int:
 
 
 def _open_ends(found: Check) -> Iterator[RenderableType]:
-    known = [i for i in found.implied if i.value is not None]
-    if known:
+    solved = [entry for entry in found.implied if entry.value is not None and entry.basis != "assumed"]
+    usual = [entry for entry in found.implied if entry.value is not None and entry.basis == "assumed"]
+    if solved:
         yield Text()
-        table = Table.grid(padding=(0, 2, 0, 0))
-        table.add_column(max_width=25)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(style="dim")
-        for entry in known:
-            assert entry.value is not None and entry.low is not None and entry.high is not None
-            name = entry.quantity
-            span = "" if entry.high < 1.004 * entry.low else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
-            table.add_row(f"implied {QUANTITIES[name].title}", shown(name, entry.value), span, entry.reason)
-        yield table
-    unknown = [QUANTITIES[i.quantity].title for i in found.implied if i.value is None]
+        yield _implied("Implied", solved)
+    if usual:
+        yield Text()
+        yield Text(f"Implied {usual[0].reason}", style="bold")
+        yield _implied("", usual)
+    above = {entry.quantity for entry in usual}
+    unknown = [_name(entry.quantity) for entry in found.implied if entry.value is None and entry.quantity not in above]
+    yield Text()
     if unknown:
-        yield Text()
-        yield _line("not determined by the text", ", ".join(unknown))
+        yield _line("not determined", ", ".join(unknown))
     if found.assumptions:
-        yield _line("assumed", "; ".join(f"{QUANTITIES[a.quantity].title if a.quantity in QUANTITIES else a.quantity.replace('_', ' ')} {a.value:.3g} ({a.reason})" for a in found.assumptions))
+        yield _line("assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions))
     if found.witness:
         yield _line("witness", found.witness)
+
+
+def _implied(heading: str, entries: list[Implied]) -> RenderableType:
+    """What the claims make quantities that nobody stated, with the 80 % range."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=26)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    if heading:
+        table.add_row(Text(heading, style="bold"))
+    for entry in entries:
+        assert entry.value is not None and entry.low is not None and entry.high is not None
+        name = entry.quantity
+        span = "" if entry.high < 1.004 * entry.low else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
+        table.add_row(_name(name), shown(name, entry.value), span)
+    return table
+
+
+def _name(quantity: str) -> str:
+    return QUANTITIES[quantity].title if quantity in QUANTITIES else quantity.replace("_", " ")
 
 
 def _asides(found: Check) -> Iterator[RenderableType]:
     noted = [c.claim for c in found.claims if c.verdict == NOTED]
     if noted:
-        yield _line("read, nothing to test", ", ".join(_said(claim) for claim in noted))
+        yield _line("read, not testable", ", ".join(_said(claim) for claim in noted))
     if found.document.set_aside:
         yield _line("set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside))
     for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
         if claim.quantity in ("global_batch", "samples", "wall_clock", "memory_per_gpu"):
-            yield _line("placed by its unit alone", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
+            yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
     for number in found.document.not_understood:
         yield _line("not understood", f"“{number.text}” on {number.place}: “{number.quote}”")
 
@@ -156,7 +172,7 @@ def _said(claim: Claim) -> str:
 
 def _line(name: str, text: str) -> RenderableType:
     line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_column(width=24, style="dim")
+    line.add_column(width=19, style="dim")
     line.add_column(overflow="fold")
     line.add_row(name, text)
     return line

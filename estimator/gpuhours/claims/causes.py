@@ -117,7 +117,7 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
 def _time(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _one("downtime", "wall_clock", 1.1, 0.8, "the wall-clock time includes stops, restarts and evaluation", 2.2)
     yield from _one("downtime", "gpu_hours", 1.1, 0.5, "the GPU-hours include stops, restarts and other runs", 2.2)
-    yield from _one("productive time only", "gpu_hours", 0.5, 0.5, "the GPU-hours leave out part of the time the machine was held", 0.9)
+    yield from _one("part of the run", "gpu_hours wall_clock", 0.2, 0.45, "covers a part of the run, or leaves out the time lost", 0.9)
     yield from _one("days for hours", "gpu_hours wall_clock", 24.0, 0.3, "hours and days are mixed up")
     yield from _one("hours for days", "gpu_hours wall_clock", 1 / 24, 0.4, "hours and days are mixed up")
     accumulation = document.claim("accumulation")

@@ -14,8 +14,8 @@ from gpuhours.claims.quantities import QUANTITIES
 WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "sharding": (
         ("zero-3", "zero3"), ("zero-stage 3", "zero3"), ("zero stage 3", "zero3"), ("zero-2", "zero2"), ("zero stage 2", "zero2"),
-        ("zero-1", "zero1"), ("zero stage 1", "zero1"), ("fsdp", "zero3"), ("fully sharded", "zero3"), ("ddp", "none"),
-        ("distributeddataparallel", "none"), ("data parallelism", "none"), ("data-parallel", "none"), ("data-parallelism", "none"),
+        ("zero-1", "zero1"), ("zero stage 1", "zero1"), ("fsdp", "zero3"), ("fully sharded", "zero3"), ("ddp", "ddp"),
+        ("distributeddataparallel", "ddp"), ("data parallelism", "none"), ("data-parallel", "none"), ("data-parallelism", "none"),
     ),
     "optimizer": (("adamw", "AdamW"), ("adafactor", "Adafactor"), ("lion", "Lion"), ("lamb", "LAMB"), ("muon", "Muon"),
                   ("sgd", "SGD"), ("adam", "Adam")),

@@ -171,7 +171,7 @@ def _figures(
 def _number(node: Any) -> tuple[float, str, str]:
     """Value, digits as written and scale word of one number."""
     tokens = list(node.scan_values(lambda _: True))
-    scale = _first(tokens, "SCALE").strip().lower()
+    scale = _first(tokens, "SCALE").strip(" -").lower()
     power = _first(tokens, "POWER").translate(SUPERSCRIPTS)
     exponent = int("".join(c for c in power.partition("10")[2] if c.isdigit() or c == "-") or 0) if power else 0
     written = _first(tokens, "NUMBER")
@@ -285,6 +285,9 @@ NOUNS: Mapping[str, str] = {
     "document": "sample", "triplet": "sample", "conversation": "sample", "utterance": "sample", "sentence": "sample",
     "structure": "sample", "protein": "sample", "trajectorie": "sample", "episode": "sample", "volume": "sample",
     "scan": "sample", "slide": "sample", "instance": "sample", "point": "sample", "entrie": "sample", "item": "sample",
+    "demonstration": "sample", "dialogue": "sample", "instruction": "sample", "prompt": "sample", "recording": "sample",
+    "molecule": "sample", "song": "sample", "page": "sample", "book": "sample", "cell": "sample", "comment": "sample",
+    "caption": "sample", "question": "sample", "annotation": "sample",
     "patche": "patch", "querie": "query", "core": "gpu",
 }  # fmt: skip
 

@@ -113,7 +113,7 @@ def read_value(written: float | int | str, name: str, where: str) -> tuple[float
     """``approximately 3 months`` -> seconds and their spread."""
     quantity = QUANTITIES[name]
     text = f"{written:.12g}" if isinstance(written, float) else str(written)
-    figures = [item for item in scan(text) if isinstance(item, Figure)]
+    figures = [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
     if len(figures) == 1 and accepts(name, figures[0]):
         figure = figures[0]
         if quantity.unit in NEEDS_UNIT and not figure.unit:

@@ -65,6 +65,10 @@ class Setting:
     peak: float | None
     recompute: str | None
     sharding: str | None
+    frozen: bool
+
+
+FULL = 6.0
 
 
 def setting(document: Document, accelerator: Named | None) -> Setting:
@@ -80,7 +84,7 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
     return Setting(
         accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
         kind == "mixture of experts" or "active_parameters" in claimed,
-        4.0 if lora else 6.0, kind, claimed, peak, document.fact("recompute"), document.fact("sharding"),
+        4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"), document.fact("sharding"), document.fact("frozen") is not None,
     )  # fmt: skip
 
 
@@ -107,10 +111,27 @@ def _machine(run: Setting) -> Iterator[Identity | Sum]:
         "batch = data x micro-batch x accumulation",
         {"global_batch": 1, "data_parallel": -1, "microbatch": -1, "accumulation": -1},
     )
+    yield from _memory(run)
     yield Sum("parameters = language model + vision encoder", "parameters", ("language_parameters", "vision_parameters"), 0.03)
     yield Identity(
         "trainable parameters = share x parameters", {"trainable_parameters": 1, "trainable_share": -1, "parameters": -1}
     )
+
+
+STATE = 16.0
+"""Bytes per trained parameter: 16-bit weight and gradient, 32-bit master weight and two moments (Rajbhandari et al. 2020)."""
+
+
+def _memory(run: Setting) -> Iterator[Identity]:
+    """What must fit: all state on every GPU under plain data parallelism, spread over all GPUs at best otherwise."""
+    if run.flops_per_parameter == FULL and not run.frozen:
+        if run.sharding == "ddp":
+            yield Identity("state per GPU = 16 bytes x parameters", {"state_per_gpu": 1, "parameters": -1}, STATE, 0.05)
+        else:
+            spread = {"state_per_gpu": 1.0, "parameters": -1.0, "gpus": 1.0}
+            yield Identity("state per GPU is at least 16 bytes x parameters / GPUs", spread, STATE, 0.05)
+    if run.accelerator is not None and run.accelerator.memory is not None and not run.accelerator.note:
+        yield Identity("memory as stated = memory of the accelerator", {"memory_per_gpu": 1}, run.accelerator.memory, 0.04)
 
 
 def _data(run: Setting) -> Iterator[Identity | Sum]:
@@ -235,6 +256,8 @@ def limits(run: Setting) -> Iterator[Limit]:
     yield Limit("price", 0.08, 40.0, "an accelerator-hour costs 0.1 to 30 USD")
     yield Limit("gpus_per_node", 1.0, 72.0, "nodes hold 1 to 72 accelerators")
     yield Limit("data_parallel", 1.0, math.inf, "fewer GPUs than the model-parallel group needs", hard=True)
+    if run.accelerator is not None and run.accelerator.memory is not None:
+        yield Limit("state_per_gpu", 0.0, 1.1 * run.accelerator.memory, "more than the accelerator's memory", hard=True)
     if run.accelerator is not None and run.accelerator.power is not None:
         power = run.accelerator.power
         yield Limit("gpu_power", 0.2 * power, 2.6 * power, f"the accelerator draws up to {power:.0f} W, a node up to twice that per GPU")

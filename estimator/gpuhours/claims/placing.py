@@ -93,7 +93,8 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "tokens", "total, trained on, training on, corpus, consumed, processed, pretraining, trained for, seen", 1, 8),
     _rule("token", "seq_len",
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
-          "window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long", 0),
+          "window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
+          "sequences contain, sequences with, each sequence, sequences", 0),
     _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
     _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
     _rule("token", "warmup_tokens", _WARM, 0),
@@ -130,7 +131,7 @@ RULES: tuple[Rule, ...] = (
     _rule("step", "measured_iterations", "averaged over, averaged, benchmarking, timed, minimize variance", 0, 8),
     _rule("step", "accumulation", "accumulation, accumulate, accumulated, accumulating", -0.5),
     _rule("step", "checkpoint_steps", _CHECKPOINT, 0),
-    _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 1.5, 2),
+    _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 4, 2),
     _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
     _rule("epoch", "epochs", base=3),
     _rule("epoch", "warmup_epochs", _WARM, 0),
@@ -148,6 +149,7 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "hfu", "hfu, hardware flops utilization, hardware flops utilisation, hardware flop utilization", -0.5, 10),
     _rule("percent", "goodput", "goodput, uptime, availability, effective training time, productive", 0, 8),
     _rule("percent", "mask_ratio", "mask, masked, masking, mask ratio, masking ratio", 0, 10),
+    _rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
     _rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
           "of total steps, of the training, of the steps, of total iterations", 0.5),
     _rule("percent", "learning_rate_decay", "decay, decays, decayed, decaying, annealed, peak learning rate, of the peak, "
@@ -192,7 +194,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
     _rule("replica worker rank", "data_parallel", "data parallel, replicas, workers", 2),
     _rule("bare", "zero_stage", "zero stage, zerostage, zero, zero optimization stage, deepspeed stage", 0, 2),
-    _rule("bare", "count", "stage, phase, section, table, figure, step, version, level, equation, appendix", 0.2, 1),
+    _rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
     _rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
     _rule("year", "year", base=12),
     _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, storage, disk, "
@@ -212,7 +214,8 @@ RULES: tuple[Rule, ...] = (
     _rule("large_rate", "flops_per_second", base=6),
     # energy, carbon, money
     _rule("energy", "energy", base=1),
-    _rule("power", "gpu_power", "per gpu, tdp, gpu, gpus, each, thermal, per device, per accelerator", 1, 8),
+    _rule("power", "tdp", "tdp, thermal design power, rated, thermal", 0, 8),
+    _rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
     _rule("power", "gpu_power", base=9),
     _rule("large_power", "power", base=2),
     _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness", 0, 6),
@@ -223,7 +226,7 @@ RULES: tuple[Rule, ...] = (
           "warmed up to, warmup to, stepsize, learning rate of", 0.3),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
-          "final learning rate of, end learning rate of, minimum value of", 0, 6),
+          "final learning rate of, end learning rate of, minimum value of", 0, 6, before=True),
     _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
     _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),
     _rule("bare", "beta2", "beta_2, beta2, \\beta_2, β2, β_2", -0.2, 3),
@@ -234,7 +237,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "temperature", "temperature", 0, 5),
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
     _rule("bare", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
-    _rule("bare word", "seq_len", "sequence length, context length, context window, sequence lengths, context size, "
+    _rule("ratio", "change", base=2),
+    _rule("bare word", "seq_len", "context to, context of, contexts of, sequence length, context length, context window, sequence lengths, context size, "
           "maximum length, max length", 0, 10),
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
           "dimensions, dmodel, dimensionality, embedding size", 0, 4),
@@ -248,7 +252,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     _rule("time_word", "change", base=6),
     _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
-    _rule("bare percent", "setting", "guidance scale, guidance, exponential moving average, ema, stride, temporal stride, threshold, seed, "
+    _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, threshold, seed, "
           "coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
           "\\lambda, \\alpha, theta, base frequency, rope base, compression ratio, downsampling", 0.6, 5),
     _rule("language task dataset benchmark model word pod shot fold bit dimensional", "count", base=9),
@@ -334,6 +338,8 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
         kinds.append("calendar")
     if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):
         kinds = ["time_word"]
+    if unit == "" and figure.text[-1:] in "x×":
+        kinds = ["ratio"]
     if unit == "flop" and _is_rate(figure):
         kinds = ["flop/s"]
     if kinds[0] == "flop/s":
@@ -463,16 +469,21 @@ def _crossings(items: Sequence[Item], first: int, last: int) -> float:
 def _matches(words: tuple[str, ...], stems: Stems) -> tuple[tuple[int, str], ...]:
     """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
     found = []
-    flat = [(part, i) for i, parts in enumerate(stems) for whole in parts for part in _parts(whole)]
+    flat = [(_singular(part), i) for i, parts in enumerate(stems) for whole in parts for part in _parts(whole)]
     spelled = [part for part, _ in flat]
     for word in words:
-        parts = word.split()
+        parts = [_singular(part) for part in word.split()]
         for start in range(len(spelled) - len(parts) + 1):
             if spelled[start : start + len(parts)] == parts:
                 found.append((flat[start][1], word))
     joined = [(i, whole.replace("-", "")) for i, parts in enumerate(stems) for whole in parts if "-" in whole]
     found += [(i, whole) for i, whole in joined if whole in words]
     return tuple(found)
+
+
+def _singular(word: str) -> str:
+    """``checkpoints`` and ``checkpoint`` are one word; ``loss`` is none."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def _parts(word: str) -> list[str]:

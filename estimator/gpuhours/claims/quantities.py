@@ -70,6 +70,7 @@ _ALL = (
     Quantity("pipeline", "pipeline parallel", "", 1, 1024, exact=True, whole=True),
     Quantity("context", "context parallel", "", 1, 1024, exact=True, whole=True),
     Quantity("data_parallel", "data parallel", "", 1, 1e6, exact=True, whole=True),
+    Quantity("state_per_gpu", "weights and optimiser per GPU", "byte"),
     Quantity("memory_per_gpu", "memory per GPU", "byte", 4e9, 1e12, exact=True),
     # time and work
     Quantity("wall_clock", "wall-clock", "second", 30, 1e9),
@@ -140,6 +141,7 @@ _ALL = (
     Quantity("evaluation_size", "size of an evaluation", "", 0, 1e12, checked=False),
     Quantity("peak_share", "share of an operation", "", 0, 1, checked=False),
     Quantity("downtime", "time lost", "second", 0, 1e9, checked=False),
+    Quantity("tdp", "rated power", "W", 10, 5000, exact=True, checked=False),
     Quantity("setting", "another setting", "", -1e12, 1e12, exact=True, checked=False),
     Quantity("partial", "part of a schedule", "", 0, 1e16, exact=True, checked=False),
     Quantity("base_tokens", "tokens of the base model", "token", 1e6, 1e16, checked=False),

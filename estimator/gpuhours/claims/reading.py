@@ -6,6 +6,7 @@ set aside and shown; figures about fine-tuning or evaluation do not enter the ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,7 +83,7 @@ def _place(
             if told is not None:
                 return Placed(index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index))
     found = place(items, index, sentence.first, sentence.last)
-    if not head_noun(items, index)[0] and (found is None or found.by_default):
+    if found is None or found.by_default:
         found = _as_the_list_before(items, index, before, sentence) or found
     if found is None:
         return None
@@ -108,7 +109,9 @@ def _as_the_list_before(
 ) -> Place | None:
     """``8,192 to 65,536, and ultimately to 262,144``: a bare figure goes where the list before it went."""
     figure = items[index]
-    if not before or not isinstance(figure, Figure) or figure.unit:
+    if not before or not isinstance(figure, Figure) or figure.per:
+        return None
+    if head_noun(items, index)[0] not in ("", "sequence", "sample", "token"):
         return None
     last = before[-1]
     between_them = [item.text.lower() for item in items[last.index + 1 : index]]
@@ -187,8 +190,12 @@ def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Cla
     )
     best: dict[str, int] = {}
     for index in order:
-        if not claims[index].scope:
-            best.setdefault(claims[index].quantity, index)
+        claim = claims[index]
+        if claim.scope:
+            continue
+        first = best.setdefault(claim.quantity, index)
+        if claim.spread.sigma < claims[first].spread.sigma and _same(claim, claims[first]):
+            best[claim.quantity] = index
     kept, aside = [], []
     scheduled = _schedules([claim for claim in claims if not claim.scope])
     for index, claim in enumerate(claims):
@@ -197,19 +204,26 @@ def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Cla
         elif best[claim.quantity] == index or not QUANTITIES[claim.quantity].checked:
             kept.append(replace(claim, spread=scheduled.get(claim.quantity, claim.spread)))
         else:
-            first = claims[best[claim.quantity]]
-            same = abs(claim.value / first.value - 1) < 0.02 if first.value else claim.value == 0
-            if not same:
+            if not _same(claim, claims[best[claim.quantity]]):
                 aside.append(replace(claim, scope=f"another figure for {claim.title}"))
     return kept, aside
+
+
+def _same(claim: Claim, other: Claim) -> bool:
+    """Whether two figures say the same within their digits: ``4k (4096 tokens)``."""
+    if claim.value <= 0 or other.value <= 0:
+        return claim.value == other.value
+    apart = abs(math.log(claim.value / other.value))
+    return apart < max(0.02, 2 * math.hypot(claim.spread.sigma, other.spread.sigma))
 
 
 def _schedules(claims: Sequence[Claim]) -> dict[str, Spread]:
     """A batch or length that grows during the run is known only to lie between its ends."""
     spreads = {}
     for name in ("global_batch", "global_batch_tokens", "seq_len"):
-        values = [claim.value for claim in claims if claim.quantity == name]
-        if len(set(values)) > 1:
+        same = [claim for claim in claims if claim.quantity == name]
+        values = [claim.value for claim in same]
+        if any(not _same(claim, same[0]) for claim in same):
             spreads[name] = between(min(values), max(values))
     return spreads
 

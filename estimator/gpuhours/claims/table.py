@@ -196,7 +196,7 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
 def _utilisation_cause(row: Mapping[str, str], factor: float) -> str:
     """Why a stated utilisation differs from 6ND over hours and peak."""
     words = " ".join(row.get(key) or "" for key in ("recompute", "kind", "notes")).lower()
-    recomputed = any(word in words for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full"))
+    recomputed = any(word in words for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full", "counts it"))
     if 1.15 < factor < 1.6 and recomputed:
         return "the stated rate counts recomputed activations (8ND over 6ND)"
     if 1.8 < factor < 2.2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ from gpuhours.errors import EstimateError
 CONTRADICTION = 2.6
 """Normalised residual beyond which two figures contradict each other (once in a hundred by chance)."""
 LEAST_FACTOR = 1.03
+USUAL = (0.08, 0.62)
+"""MFU of published runs that nobody doubts."""
+WHOLE = ("data_parallel", "gpus_per_node")
 COUPLED = 0.2
 LEVER = 0.2
 """How far an implied value must follow a claim (both in logarithms) to rest on it."""
@@ -130,6 +133,8 @@ class Check:
         """``contradicted``, ``consistent`` (something was compared) or ``underdetermined``."""
         if self.contradictions:
             return "contradicted"
+        if any(i.quantity == "mfu" and i.basis == "assumed" and i.value and USUAL[0] < i.value < USUAL[1] for i in self.implied):
+            return "consistent"
         return "consistent" if any(c.verdict == AGREES for c in self.claims) else "underdetermined"
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +249,26 @@ class _Problem:
                 suspects.setdefault(index, contradiction.claims)
             left = [m for m in left if m is not removed]
             fit = reconcile(left, self.equations, self.extra)
+        for contradiction, involved in self._undivided(left, fit):
+            found.append(contradiction)
+            for index in involved:
+                suspects.setdefault(index, contradiction.claims)
         return found, suspects, fit, full
+
+    def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[Contradiction, list[int]]]:
+        """Exact counts that must divide: GPUs by nodes, GPUs by the model-parallel degrees."""
+        for name in WHOLE:
+            value = fit.value(name)
+            if value is None or value[1] != value[2] or any(m.quantity == name for m in left):
+                continue
+            involved = [i for i in self._lever(left, fit, name) if left[i].claim is not None]
+            if abs(value[0] - round(value[0])) <= 0.01 * value[0] or len(involved) < 2:
+                continue
+            names = tuple(left[i].quantity for i in involved)
+            said = ", ".join(self._says(left[i]) for i in involved)
+            statement = f"{said} do not divide: {_title(name)} would be {value[0]:.3g}"
+            indices = [index for i in involved if (index := left[i].claim) is not None]
+            yield Contradiction(names, value[0] / max(round(value[0]), 1), statement, ()), indices
 
     def _misfit(
         self, left: list[Measurement], fit: Fit, worst: int
@@ -421,18 +445,32 @@ def _checked(
     against = suspects.get(index)
     if against is not None:
         verdict, others = CONTRADICTS, tuple(name for name in against if name != claim.quantity)
-    elif residual is None:
-        verdict, others = UNDETERMINED, ()
     else:
         others = tuple(
             dict.fromkeys(
                 m.quantity for j, m in enumerate(measurements)
-                if j != position and full.coupling[position, j] > COUPLED and m.quantity != claim.quantity
+                if residual is not None and j != position and full.coupling[position, j] > COUPLED and m.quantity != claim.quantity
             )
         )  # fmt: skip
+        others = others or _divides_with(fit, measurements, position) or (("accelerator",) if residual is not None else ())
         verdict = AGREES if others else UNDETERMINED
     middle, low, high = value if value else (None, None, None)
     return Checked(claim, middle, low, high, residual, verdict, others)
+
+
+def _divides_with(fit: Fit, measurements: Sequence[Measurement], position: int) -> tuple[str, ...]:
+    """The exact counts a claim divides evenly with; agreement of a kind that no least squares sees."""
+    if fit.gain.shape[1] < len(measurements):
+        return ()
+    for name in WHOLE:
+        value = fit.value(name)
+        if value is None or value[1] != value[2] or value[0] < 1 or any(m.quantity == name for m in measurements):
+            continue
+        row = fit.gain[fit.quantities.index(name)]
+        involved = [i for i in range(len(measurements)) if abs(row[i]) > LEVER]
+        if position in involved and len(involved) > 1:
+            return tuple(measurements[i].quantity for i in involved if i != position)
+    return ()
 
 
 ASKED = (
