@@ -38,8 +38,8 @@ class Saved:
     attended: Array
     """Attention's output and its log-sums, divided by the tensor degree."""
     passing: Array
-    """Gradients that exist only while the block's backward pass runs, divided by the tensor degree: of the widest
-    product's output."""
+    """Gradients that exist only while the block's backward pass runs, divided by the tensor degree: of the
+    widest product's output."""
 
     def on_rank(self, ranks: Ranks, *, scores: Array = 1) -> Array:
         """Bytes per token on one rank."""
@@ -50,12 +50,13 @@ class Saved:
 def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Array, unfused: bool) -> Saved:
     """What one block of a stack keeps per token.
 
-    A product keeps its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores (unfused);
-    a norm its input; an activation what its derivative needs. A tensor that two operators keep is counted once.
-    ``stream`` is the bytes of an element of the residual stream. Leaves out the statistics of norms, 8 B per token.
+    A product keeps its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores
+    (unfused); a norm its input; an activation what its derivative needs. A tensor that two operators keep is
+    counted once. ``stream`` is the bytes of an element of the residual stream. Leaves out the statistics of
+    norms, 8 B per token.
 
-    Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT layer).
-    """
+    Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
+    layer)."""
     element, block = precision.element, stack.block
     keeps = SAVED | facts.saved
     shared, whole, split, expert = 0.0, 0.0, 0.0, 0.0
@@ -67,14 +68,20 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
         if has_experts(linear):
             expert = expert + width * precision.operand
         elif linear.split is Split.ROW:
-            split = split + width * (0.0 if _kept_by_attention(linear, block, precision) else precision.operand)
+            split = split + width * (
+                0.0 if _kept_by_attention(linear, block, precision) else precision.operand
+            )
         elif facts.gathered_inputs and linear.split is Split.COLUMN:
             whole = whole + width * precision.operand
         else:
             shared = shared + width * precision.operand
     split = split + sum((_operands(core, element, unfused) for core in block.attention), 0.0)
     length = stack.tokens if stack.sequence is None else stack.sequence
-    scores = sum((_scores(core, block, element, length, facts) for core in block.attention), 0.0) if unfused else 0.0
+    scores = (
+        sum((_scores(core, block, element, length, facts) for core in block.attention), 0.0)
+        if unfused
+        else 0.0
+    )
     attended = sum((core.heads * (core.value_dim * element + FP32) for core in block.attention), 0.0)
     outputs = [linear.outputs * linear.active for linear in block.linears if linear.split is Split.COLUMN]
     widest = element * reduce(np.maximum, outputs, 0.0)
@@ -84,17 +91,19 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
 def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     """(product, width of its input) for every distinct input that a weight gradient needs.
 
-    Products that read the same tensor share it (router and shared expert; query and key-value down; all of a parallel
-    block): those of equal width with no row-split product between. Frozen weights need none; adapters need the inputs
-    of the weights they stand beside.
-    """
+    Products that read the same tensor share it (router and shared expert; query and key-value down; all of a
+    parallel block): those of equal width with no row-split product between. Frozen weights need none;
+    adapters need the inputs of the weights they stand beside."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
     targets = {adapter.name.removesuffix(" A") for adapter in stack.adapters}
     found: list[tuple[Linear, Array]] = []
     read: list[Array] = []
     for linear in stack.block.linears:
-        if stack.trainable is Trainable.LORA and not ({linear.name} | ADAPTED.get(linear.name, set())) & targets:
+        if (
+            stack.trainable is Trainable.LORA
+            and not ({linear.name} | ADAPTED.get(linear.name, set())) & targets
+        ):
             continue
         if has_experts(linear):
             found.append((linear, linear.inputs * linear.active))
@@ -108,21 +117,23 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
 
 
 def _kept_by_attention(linear: Linear, block: Block, precision: Precision) -> bool:
-    """Attention's output is kept by attention already, unless the product keeps a narrower copy of its own."""
+    """Attention's output is kept by attention already, unless the product keeps a narrower copy of its
+    own."""
     follows = any(np.array_equal(linear.inputs, core.heads * core.value_dim) for core in block.attention)
     return follows and "output" in linear.name and precision.operand == precision.element
 
 
 def _operands(core: AttentionCore, element: float, unfused: bool) -> Array:
-    """Q, K, V and the output; flash keeps one fp32 log-sum per head (Dao 2023, FlashAttention-2, section 3.1). Keys of
-    another stream are kept there."""
+    """Q, K, V and the output; flash keeps one fp32 log-sum per head (Dao 2023, FlashAttention-2, section
+    3.1). Keys of another stream are kept there."""
     keys = core.kv_heads if core.keys is None else 0
     width = (core.heads + keys) * (core.head_dim + core.value_dim)
     return width * element + (0 if unfused else core.heads * FP32)
 
 
 def _scores(core: AttentionCore, block: Block, element: float, length: Array, facts: MemoryFacts) -> Array:
-    """Bytes per token of the softmax over all keys, and with dropout of its mask and the dropped copy (5 a s)."""
+    """Bytes per token of the softmax over all keys, and with dropout of its mask and the dropped copy (5 a
+    s)."""
     dropout = any(operator.kind is Pointwise.DROPOUT for operator in block.elementwise)
     each = element + dropout * (1 + element) if facts.scores is None else facts.scores
     return core.heads * (length if core.keys is None else core.keys) * each

@@ -42,9 +42,13 @@ class Way:
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers; bytes."""
         return {
-            "change": self.change, "total": self.total, "saved": self.saved, "fits": self.fits, "slower": self.slower,
+            "change": self.change,
+            "total": self.total,
+            "saved": self.saved,
+            "fits": self.fits,
+            "slower": self.slower,
             "layout": self.layout.model_dump(mode="json"),
-        }  # fmt: skip
+        }
 
 
 def ways_to_fit(
@@ -56,12 +60,12 @@ def ways_to_fit(
     precision: Precision,
     step_time: Callable[[Layout], float | None] | None = None,
 ) -> tuple[Way, ...]:
-    """The cheapest changes with which a run fits, at most three; where nothing suffices, those that save most.
+    """The cheapest changes with which a run fits, at most three; where nothing suffices, those that save
+    most.
 
-    Every change is judged by ``memory`` of the changed layout, not by a rule of thumb: one change at a time, then two
-    together when fewer than three suffice alone. Cheapest is the least ``step_time`` (s; None for a layout that cannot
-    run), or the most bytes saved where no step time is given.
-    """
+    Every change is judged by ``memory`` of the changed layout, not by a rule of thumb: one change at a time,
+    then two together when fewer than three suffice alone. Cheapest is the least ``step_time`` (s; None for a
+    layout that cannot run), or the most bytes saved where no step time is given."""
 
     def held(candidate: Layout) -> Any:
         return memory(model, global_batch, candidate, cluster, software, precision)
@@ -74,12 +78,16 @@ def ways_to_fit(
         if float(after.total) >= before or (step_time is not None and time is None):
             return None
         slower = time / time_before - 1 if time is not None and time_before else None
-        return Way(change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower)
+        return Way(
+            change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower
+        )
 
     changes = list(_changes(model, global_batch, layout, cluster))
     found = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
     if sum(way.fits for way in found) < WAYS:
-        saving = [change for change in changes if any(way.change == change[0] for way in found if not way.fits)]
+        saving = [
+            change for change in changes if any(way.change == change[0] for way in found if not way.fits)
+        ]
         pairs = [pair for pair in combinations(saving, 2) if not set(pair[0][1]) & set(pair[1][1])]
         both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
         found += [way for way in both if way and way.fits]
@@ -104,11 +112,20 @@ def _changes(
         yield f"microbatch {smaller}", {"microbatch": smaller}
     heads = min((int(core.kv_heads) for stack in model.stacks for core in stack.block.attention), default=1)
     layers = min((int(stack.layers) for stack in model.stacks[-1:]), default=1)
-    limits = {"tensor": min(cluster.gpus_per_domain, heads), "pipeline": layers, "context": data * layout.context}
+    limits = {
+        "tensor": min(cluster.gpus_per_domain, heads),
+        "pipeline": layers,
+        "context": data * layout.context,
+    }
     for degree, most in limits.items():
         doubled = 2 * getattr(layout, degree)
         divides = layers % doubled == 0 if degree == "pipeline" else True
-        if data % 2 == 0 and doubled <= most and divides and global_batch % (data // 2 * layout.microbatch) == 0:
+        if (
+            data % 2 == 0
+            and doubled <= most
+            and divides
+            and global_batch % (data // 2 * layout.microbatch) == 0
+        ):
             yield f"{degree} {doubled}", {degree: doubled, "data": data // 2}
     if not layout.offload_optimizer:
         yield "optimiser states on the host", {"offload_optimizer": True}
@@ -124,17 +141,18 @@ def longest_sequence(
     *,
     multiple: int = 1,
 ) -> int | None:
-    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None where none does.
+    """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None where none
+    does.
 
-    ``build(tokens)`` makes the model for an array of lengths. Memory grows with length, so a bracket is narrowed by
-    ``POINTS`` lengths in one call until it is one ``multiple`` wide.
-    """
+    ``build(tokens)`` makes the model for an array of lengths. Memory grows with length, so a bracket is
+    narrowed by ``POINTS`` lengths in one call until it is one ``multiple`` wide."""
     low, high = 0, int(LONGEST // multiple)
     while high - low > 1:
         spaced = np.geomspace if high - low > POINTS**2 else np.linspace
         tried = np.unique(np.round(spaced(max(low, 1), high, POINTS)).astype(int))
         fits = np.broadcast_to(
-            memory(build(tried * multiple), global_batch, layout, cluster, software, precision).fits, tried.shape
+            memory(build(tried * multiple), global_batch, layout, cluster, software, precision).fits,
+            tried.shape,
         )
         low = int(tried[fits].max(initial=low))
         high = int(tried[~fits].min(initial=high)) if (~fits).any() else low

@@ -11,10 +11,13 @@ from gpuhours.step.ranks import Ranks
 
 
 def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:
-    """Activations and gradients sent and received: 4 x T h element / t where sequence parallelism splits them.
+    """Activations and gradients sent and received: 4 x T h element / t where sequence parallelism splits
+    them.
 
     T tokens of a micro-batch on the rank, h the width that stages hand on, t tensor."""
-    return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
+    return np.where(
+        np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0
+    )
 
 
 def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, precision: Precision) -> Array:
@@ -34,7 +37,11 @@ def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, p
     exchanged = (2 * queries + keys) * element
     gathered = 2 * keys * ranks.context * element
     by_head = np.where(method == SequenceMethod.hybrid, exchanged + ring, exchanged)
-    each = np.where(method == SequenceMethod.allgather, gathered, np.where(method >= SequenceMethod.ulysses, by_head, ring))
+    each = np.where(
+        method == SequenceMethod.allgather,
+        gathered,
+        np.where(method >= SequenceMethod.ulysses, by_head, ring),
+    )
     return np.where(np.greater(ranks.context, 1), tokens * each / ranks.tensor, 0)
 
 

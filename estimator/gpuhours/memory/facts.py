@@ -25,7 +25,8 @@ SAVED: Final[dict[str, float]] = {
 
 
 class MemoryFacts(BaseModel):
-    """Bytes that follow from how a stack is written. The defaults are plain PyTorch's, one process per GPU."""
+    """Bytes that follow from how a stack is written. The defaults are plain PyTorch's, one process per
+    GPU."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,8 +35,8 @@ class MemoryFacts(BaseModel):
     saved: dict[str, float] = Field(default_factory=dict)
     """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
     weights: dict[str, float] = Field(default_factory=dict)
-    """B/parameter of the stored weights by dtype, quantised copies included; where none is given, the precision's own
-    (Transformer Engine may keep fp8 weights alone)."""
+    """B/parameter of the stored weights by dtype, quantised copies included; where none is given, the
+    precision's own (Transformer Engine may keep fp8 weights alone)."""
     gradients: dict[str, float] = Field(default_factory=dict)
     """B/parameter of the gradients by dtype; where none is given, those of the stored weight's format."""
     gradients_live: bool = False
@@ -55,7 +56,8 @@ class MemoryFacts(BaseModel):
     logits_forward: float = 10.0
     """B/logit when the loss has been computed."""
     scores: float | None = None
-    """B/attention score of unfused attention; None: the softmax, and with dropout its mask and the dropped copy."""
+    """B/attention score of unfused attention; None: the softmax, and with dropout its mask and the dropped
+    copy."""
     gathered_inputs: bool = True
     """Sequence parallelism: products keep their gathered input, not the shard they gathered it from."""
     pipeline_ahead: int = 0

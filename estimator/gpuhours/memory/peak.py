@@ -23,7 +23,8 @@ from gpuhours.step.ranks import Ranks, ranks_of
 
 Parts = Mapping[str, Array]
 PARTS: Final = (
-    "weights", "gradients", "optimiser", "activations", "logits", "communication buffers", "context", "fragmentation"
+    "weights", "gradients", "optimiser", "activations", "logits", "communication buffers", "context",
+    "fragmentation",
 )  # fmt: skip
 
 
@@ -102,8 +103,8 @@ class _Run:
 
     @property
     def stream(self) -> Array:
-        """Bytes of an element of the residual stream: autocast adds 2-byte products to a stream in fp32. FSDP's mixed
-        precision casts whole layers, so there the stream is narrow as well."""
+        """Bytes of an element of the residual stream: autocast adds 2-byte products to a stream in fp32.
+        FSDP's mixed precision casts whole layers, so there the stream is narrow as well."""
         return np.where(self.precision.autocast & ~self.stage3, FP32, self.precision.element)
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
@@ -118,23 +119,29 @@ class _Run:
 
     @cached_property
     def sharers(self) -> Array:
-        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, so no more than divide them."""
+        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, so no more than divide
+        them."""
         heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
         dealt = np.gcd(np.asarray(self.ranks.ulysses, int), np.asarray(heads[0], int)) if heads else 1
         return self.ranks.context * dealt / self.ranks.ulysses
 
 
 def memory(
-    model: Model, global_batch: Array, layout: Layout, cluster: Cluster, software: Software, precision: Precision
+    model: Model,
+    global_batch: Array,
+    layout: Layout,
+    cluster: Cluster,
+    software: Software,
+    precision: Precision,
 ) -> Memory:
     """Bytes on the fullest rank.
 
-        allocated = max over stages and moments of  weights + gradients + optimiser + activations + logits + buffers
-        total     = allocated + fragmentation + context
+        allocated = max over stages and moments of  weights + gradients + optimiser + activations + logits +
+        buffers total     = allocated + fragmentation + context
 
-    Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass of the
-    last layer (recomputed activations), its end (all gradients, the first layer's activations), the update. Left out: data loading on the
-    GPU, evaluation. Layouts that do not divide are not refused here.
+    Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass
+    of the last layer (recomputed activations), its end (all gradients, the first layer's activations), the
+    update. Left out: data loading on the GPU, evaluation. Layouts that do not divide are not refused here.
     """
     ranks = ranks_of(layout, cluster, global_batch)
     unfused = software.attention_kernel(cluster.accelerator.generation) == "unfused"
@@ -148,9 +155,8 @@ def memory(
 def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], cluster: Cluster) -> Memory:
     """Adds what lies beside the tensors: context and communicators, and what the allocator holds in vain.
 
-    A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks towards
-    ``reserved_least`` when memory runs short.
-    """
+    A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks
+    towards ``reserved_least`` when memory runs short."""
     facts, capacity = run.facts, cluster.accelerator.memory
     allocated = reduce(np.maximum, (total(parts) for parts, _ in moments))
     context = facts.context + facts.communicator * communicators(run.ranks)
@@ -172,29 +178,28 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
 
 
 def _moments(run: _Run, stage: Array) -> list[Parts]:
-    """The moments of one stage of which one is its fullest: the loss, forward and backward, the last layer's backward
-    pass, the first layer's, the update."""
+    """The moments of one stage of which one is its fullest: the loss, forward and backward, the last layer's
+    backward pass, the first layer's, the update."""
     kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
     waits, layer = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
     casts, early = np.where(recomputed, 0, kept.casts), kept.early_gradients
     forward = _moment(run, kept, kept.casts, early, waits, logits * facts.logits_forward)
-    moments = [
+    moments: list[Parts] = [
         _moment(run, kept, casts, early, waits, logits * facts.logits),
         _moment(run, kept, casts, early + kept.layer_gradients, waits + layer, 0.0),
         _moment(run, kept, casts, kept.gradients + kept.layer_gradients, layer, 0.0),
-        {"weights": kept.weights, "gradients": kept.gradients, "optimiser": kept.optimiser + kept.update},
+        _update(kept),
     ]
-    moments[-1] |= {"activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
     more = run.precision.autocast or facts.logits_forward > facts.logits
     return [forward, *moments] if more else moments
 
 
 def _moment(
     run: _Run, kept: States, casts: Array, gradients: Array, activations: Array, logits: Array
-) -> dict[str, Array]:
-    """The parts at one moment before the update; there no weights are gathered and no messages in flight."""
+) -> Parts:
+    """The parts at one moment before the update."""
     return {
         "weights": kept.weights + kept.gathered + casts,
         "gradients": gradients,
@@ -205,12 +210,19 @@ def _moment(
     }
 
 
+def _update(kept: States) -> Parts:
+    """The parts while the optimiser updates: no activations, no weights gathered, no messages."""
+    states = {"weights": kept.weights, "gradients": kept.gradients, "optimiser": kept.optimiser + kept.update}
+    return {**states, "activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
+
+
 def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
     """(bytes of all micro-batches that wait, bytes that one layer's backward pass adds to them).
 
-        waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves
+    waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves
     """
-    held, layer = 0.0, 0.0
+    held: Array = 0.0
+    layer: Array = 0.0
     for there in standing(run.model, run.ranks, stage):
         if not isinstance(there.part, Stack):
             continue
@@ -250,7 +262,10 @@ def _logits(run: _Run, stage: Array) -> Array:
         if isinstance(there.part, Ends):
             unit = run.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
-            found = found + there.count * run.on_rank(there.part.tokens, there.ranks) * padded / there.ranks.tensor
+            found = (
+                found
+                + there.count * run.on_rank(there.part.tokens, there.ranks) * padded / there.ranks.tensor
+            )
     return found
 
 
@@ -258,4 +273,6 @@ def _buffers(run: _Run) -> Array:
     """Messages between ranks: pipeline, context and data-parallel buckets."""
     bucket = run.facts.bucket * np.greater(run.ranks.copies, 1)
     sends = pipeline_buffers(run.model, run.stream_tokens, run.ranks, run.precision)
-    return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision) + bucket
+    return (
+        sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision) + bucket
+    )

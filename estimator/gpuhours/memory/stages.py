@@ -14,13 +14,12 @@ from gpuhours.step.ranks import Ranks
 def layers_on_stage(layers: Array, ranks: Ranks, stage: Array) -> Array:
     """Layers of stage s = 0 ... p - 1.
 
-        n = v ceil(L / (p v));   missing = p n - L;   the last stage has n - 1 where missing >= 1, the first n - 1 where
-        missing = 2, the others n
+        n = v ceil(L / (p v));   missing = p n - L;   the last stage has n - 1 where missing >= 1, the first n
+        - 1 where missing = 2, the others n
 
-    L layers, p stages, v chunks each. Where one or two are missing the ends carry fewer, for the embedding and the
-    head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are, the first stages
-    carry more (InternEvo). Other stages with fewer exist but are never the fullest.
-    """
+    L layers, p stages, v chunks each. Where one or two are missing the ends carry fewer, for the embedding
+    and the head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are,
+    the first stages carry more (InternEvo). Other stages with fewer exist but are never the fullest."""
     p = np.asarray(ranks.pipeline)
     most = np.ceil(layers / (p * ranks.interleave)) * ranks.interleave
     missing = p * most - layers
@@ -36,8 +35,8 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Arra
         ZB-1p, ZB-2p  min(p, m), min(2 p - 1, m) on every stage
         GPipe         m
 
-    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` more where a stack keeps spare buffers. Sources:
-    Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
+    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` more where a stack keeps spare buffers.
+    Sources: Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
     """
     p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
     kind = np.where(np.equal(schedule, Schedule.f1b1) & (v > 1), int(Schedule.interleaved), schedule)
@@ -60,9 +59,9 @@ class Standing:
 
 
 def standing(model: Model, ranks: Ranks, stage: Array) -> list[Standing]:
-    """What stands on a stage: the layers of the pipeline's own stream in proportion, embeddings and whatever comes
-    before the stream on the first stage, heads and whatever comes after on the last, an encoder in front where the
-    layout has it (one on accelerators of its own is not here)."""
+    """What stands on a stage: the layers of the pipeline's own stream in proportion, embeddings and whatever
+    comes before the stream on the first stage, heads and whatever comes after on the last, an encoder in
+    front where the layout has it (one on accelerators of its own is not here)."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
     last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)

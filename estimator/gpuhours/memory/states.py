@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from gpuhours.architecture.operators import Model, Stack
+from gpuhours.architecture.operators import Ends, Model, Stack
 from gpuhours.layout import Array, Layout, Sharding
 from gpuhours.memory.facts import MemoryFacts
 from gpuhours.memory.stages import standing
 from gpuhours.precision import Precision
 from gpuhours.step.ranks import Ranks
-from gpuhours.step.state import end_weights, layer_weights
+from gpuhours.step.state import Weights, end_weights, layer_weights
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,14 @@ class Parameters:
 
 def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
     """Parameters on one rank of pipeline stage ``stage``."""
-    dense, expert, frozen, layer, ends = 0.0, 0.0, 0.0, 0.0, 0.0
+    dense: Array = 0.0
+    expert: Array = 0.0
+    frozen: Array = 0.0
+    layer: Array = 0.0
+    ends: Array = 0.0
     for there in standing(model, ranks, stage):
         part, count = there.part, there.count
-        of = partial(layer_weights if isinstance(part, Stack) else end_weights, part, there.ranks)
-        held, trained = of(trained=False), of(trained=True)
+        held, trained = (_of(part, there.ranks, trained=only) for only in (False, True))
         dense, expert = dense + count * trained.dense, expert + count * trained.experts
         frozen = frozen + count * (held.all - trained.all)
         if isinstance(part, Stack):
@@ -50,6 +52,15 @@ def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
         else:
             ends = ends + count * held.all
     return Parameters(dense, expert, frozen, layer, ends)
+
+
+def _of(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
+    """One layer of a stack, or an end."""
+    return (
+        layer_weights(part, ranks, trained=trained)
+        if isinstance(part, Stack)
+        else end_weights(part, ranks, trained=trained)
+    )
 
 
 @dataclass(frozen=True)
@@ -73,14 +84,17 @@ class States:
     """Temporaries of the optimiser's update."""
 
 
-def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
+def states(
+    weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts
+) -> States:
     """Bytes of P parameters dealt out to n ranks.
 
-        weights P w / n (ZeRO-3), gradients P g / n (ZeRO-2 and 3), optimiser P (master + moments) / n (ZeRO-1 to 3)
+        weights P w / n (ZeRO-3), gradients P g / n (ZeRO-2 and 3), optimiser P (master + moments) / n (ZeRO-1
+        to 3)
 
-    Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole while they
-    run, and one layer's gradients in the stored and in the reduced format. Source: Rajbhandari et al. 2020, figure 1.
-    """
+    Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
+    while they run, and one layer's gradients in the stored and in the reduced format. Source: Rajbhandari et
+    al. 2020, figure 1."""
     level = np.asarray(layout.sharding)
     stage3 = level == Sharding.zero3
 
@@ -91,7 +105,9 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     each = facts.gradients.get(precision.dtype, precision.gradients)
     own = facts.partition.get(precision.dtype, 0.0)
     frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
-    each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
+    each_weight = facts.weights.get(
+        precision.dtype, precision.weights + np.where(stage3, 0, precision.copies)
+    )
     stored = dealt(Sharding.zero3) * each_weight + frozen
     accumulating = np.greater(ranks.microbatches, 1)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
@@ -105,7 +121,9 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     return States(
         weights=stored,
         casts=np.where(stage3, 0, weights.trained * precision.casts),
-        gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
+        gathered=np.where(
+            stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0
+        ),
         gradients=gradients,
         early_gradients=np.where(accumulating, whole, np.where(live, gradients, 0)),
         layer_gradients=np.where(stage3, unit * (precision.element + each), 0),

@@ -13,9 +13,13 @@ from gpuhours.band import KINDS, kind_of, limits
 from gpuhours.hardware import load_accelerator
 from gpuhours.validation.case import Case, case_of
 from gpuhours.validation.prediction import Prediction, predict
-from gpuhours.validation.rows import Row, published_runs, read_rows
+from gpuhours.validation.rows import Row, out_of_memory_runs, published_runs, read_rows
 
 GIB = 2.0**30
+
+
+OUT_OF_MEMORY = "out of memory"
+"""The ``outcome`` of a layout that did not run."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,12 @@ class Validation:
 
 
 def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Validation:
-    """Predict every row of a table (the published runs when None) that has what a prediction needs."""
+    """Predict every row of a table (the published runs when None) that has what a prediction needs.
+
+    Memory alone is judged on the layouts that are published as out of memory as well.
+    """
     table = published_runs() if path is None else Path(path)
-    rows = read_rows(table)
+    rows = read_rows(table) + (read_rows(out_of_memory_runs()) if memory_only and path is None else ())
     cases = [case_of(row) for row in rows]
     ready = [case for case in cases if isinstance(case, Case)]
     predicted = iter(predict(ready, step_time=not memory_only))
@@ -125,13 +132,14 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
     inside = [one.low <= one.measured <= one.high for one in told if one.low is not None and one.high is not None]
     ran = [one for one in judged if one.fits is not None and (one.measured is not None or one.memory_measured is not None)]
+    failed = [one for one in judged if one.fits is not None and one.row.word("outcome") == OUT_OF_MEMORY]
     return {
         "rows": len(judged), "predicted": len(told), "skipped": len(judged) - len(told),
         "mape": _of(np.mean, abs(errors)), "median_ape": _of(np.median, abs(errors)),
         "p90_ape": _of(lambda values: np.quantile(values, 0.9), abs(errors)), "bias": _of(np.mean, errors),
         "coverage_80": _of(np.mean, np.array(inside, float)), "memory_rows": len(memory),
         "memory_mape": _of(np.mean, abs(memory)), "memory_median_ape": _of(np.median, abs(memory)),
-        "fits_wrong": sum(not one.fits for one in ran),
+        "fits_wrong": sum(not one.fits for one in ran) + sum(bool(one.fits) for one in failed),
     }  # fmt: skip
 
 

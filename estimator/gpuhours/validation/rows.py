@@ -63,6 +63,11 @@ class Row:
         return batch * length / (rate * gpus)
 
 
+def out_of_memory_runs() -> Path:
+    """Layouts that their sources report as out of memory."""
+    return Path(str(files("gpuhours"))) / "published" / "out_of_memory.csv"
+
+
 def published_runs() -> Path:
     """The measured runs that come with gpuhours."""
     return Path(str(files("gpuhours"))) / "published" / "runs.csv"
