@@ -8,19 +8,17 @@ from gpuhours.hardware import list_accelerators, load_accelerator
 from gpuhours.validation.rows import Row
 
 CHIPS = (
-    "gh200", "gb300", "gb200", "b300", "b200", "b100", "h800", "h200", "h100", "h20", "a800", "a100", "v100", "l40s", "l40", "l4",
-    "a40", "a10g", "a10", "a6000", "a30", "5090", "4090", "3090", "6000 ada", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
+    "gh200", "gb300", "gb200", "b300", "b200", "b100", "h800", "h200", "h100", "h20", "a800", "a100", "v100", "l40s", "l4",
+    "a40", "a10g", "a10", "a6000", "5090", "4090", "3090", "6000 ada", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
     "tpu-v4", "tpu-v3",
 )  # fmt: skip
-"""Parts of names that tell chips apart; the first that a text holds is it."""
+"""Parts of names that tell chips apart."""
 FAMILIES = {
     "a6000": "rtx-a6000", "5090": "rtx-5090", "4090": "rtx-4090", "3090": "rtx-3090", "v6e": "tpu-v6e", "v5p": "tpu-v5p",
     "v5e": "tpu-v5e", "h20": "h20-sxm",
 }  # fmt: skip
 """How the profiles of a chip begin, where not with its own name."""
-NEAREST = {
-    "gh200": "h200-sxm-141gb", "b100": "b200-sxm", "l40": "l40s", "a10g": "a10", "6000 ada": "l40s", "a30": "a10",
-}  # fmt: skip
+NEAREST = {"gh200": "h200-sxm-141gb", "b100": "b200-sxm", "a10g": "a10", "6000 ada": "l40s"}
 """Chips without a profile that share the silicon of one that has."""
 FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
 """Module forms as tables write them."""
@@ -39,13 +37,13 @@ def accelerator_of(row: Row) -> tuple[str | None, str]:
 
 
 def profile_of(text: str) -> str | None:
-    """The profile a text names: by its own name, else by chip, form (SXM where none is said) and memory; None where no chip of a
-    profile is in it, or several are."""
+    """The profile a text names: by its own name, else by the first chip in it, form (SXM where none is said) and memory; None where
+    it holds no chip of a profile."""
     name = re.sub(r"[\s_]+", "-", text.strip().lower())
     if name in list_accelerators():
         return name
     chips = chips_in(name)
-    if len(chips) != 1:
+    if not chips:
         return None
     chip = chips[0]
     family = FAMILIES.get(chip, chip)
@@ -54,9 +52,10 @@ def profile_of(text: str) -> str | None:
 
 
 def chips_in(name: str) -> list[str]:
-    """Every chip of ``CHIPS`` that a name holds as a word of its own."""
+    """Every chip of ``CHIPS`` that a name holds as a word of its own, in the order of the text."""
     spaced = name.replace("-", " ")
-    return [chip for chip in CHIPS if re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced)]
+    found = ((re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced), chip) for chip in CHIPS)
+    return [chip for _, chip in sorted((place.start(), chip) for place, chip in found if place)]
 
 
 def _nearest_form(known: list[str], name: str, chip: str) -> str:

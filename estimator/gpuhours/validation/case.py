@@ -8,12 +8,25 @@ from dataclasses import dataclass
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Node, load_accelerator
-from gpuhours.layout import WORDS, Layout, Recompute, Schedule, SequenceMethod, Sharding
+from gpuhours.kernel_constants import generation_constants
+from gpuhours.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.precision import Precision
 from gpuhours.software import Software
 from gpuhours.validation.architecture import decoder_of, unusable
 from gpuhours.validation.rows import Row
-from gpuhours.validation.words import DTYPES, KERNELS, METHODS, accelerator_of, node_of, software_of
+from gpuhours.validation.stated import (
+    Degrees,
+    Unsaid,
+    chunks_of,
+    degrees_of,
+    dtype_of,
+    microbatch_of,
+    needed,
+    recompute_of,
+    schedule_of,
+    sharding_of,
+)
+from gpuhours.validation.words import KERNELS, METHODS, accelerator_of, node_of, software_of
 
 SCOPES = {
     "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",
@@ -21,6 +34,8 @@ SCOPES = {
     "except attention outputs of part": "all-but-half-attention", "except attention outputs": "all-but-attention",
 }  # fmt: skip
 """Words for what is recomputed -> ``Software.selective``."""
+INSTEAD = {"flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1")}
+"""Attention kernels nearest to one that a generation does not run."""
 MOST_CHUNKS = 12
 """Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
 
@@ -44,15 +59,11 @@ class Case:
     remarks: tuple[str, ...]
 
 
-class _Skip(Exception):
-    """Why a row cannot be predicted."""
-
-
 def case_of(row: Row) -> Case | str:
     """The case, or why the row cannot be predicted."""
     try:
         return _case(row)
-    except _Skip as reason:
+    except Unsaid as reason:
         return str(reason)
     except EstimateError as error:
         return " ".join((error.problem, error.hint)).strip()
@@ -61,106 +72,91 @@ def case_of(row: Row) -> Case | str:
 def _case(row: Row) -> Case:
     reason = unusable(row)
     if reason:
-        raise _Skip(reason)
-    length, batch, gpus = _needed(row, "seq_len"), _needed(row, "global_batch"), _needed(row, "gpus")
+        raise Unsaid(reason)
+    length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
-        raise _Skip("accelerator not stated, or no profile is near it")
+        raise Unsaid("accelerator not stated, or no profile is near it")
     software, other = software_of(row)
     decoder, why = decoder_of(row)
     if decoder is None:
-        raise _Skip(why)
+        raise Unsaid(why)
     chip = load_accelerator(accelerator)
     precision = _precision(row, software, chip.generation)
     chip.peak_for(precision.product)
     software = software.model_copy(update=_scope(row, software))
     bandwidth = row.positive("internode_GBps_per_gpu")
-    stated = "flash" if "triton" in (row.word("attention_kernel") or "") else row.word("attention_kind")
-    kernel = software.flash if stated == "flash" else KERNELS.get(stated or "", software.attention_kernel(chip.generation))
     return Case(
         row=row,
         decoder=decoder,
         tokens=length,
         global_batch=batch,
-        layout=_layout(row, software, decoder, gpus),
+        layout=_layout(row, software, decoder, degrees, batch),
         accelerator=accelerator,
         node=node_of(row, accelerator),
         bandwidth=None if bandwidth is None else bandwidth * 1e9,
-        gpus=gpus,
+        gpus=degrees.gpus,
         software=software,
-        kernel=kernel,
+        kernel=_kernel(row, software, chip.generation),
         precision=precision,
         remarks=tuple(text for text in (remark, other) if text),
     )
 
 
-def _needed(row: Row, column: str) -> int:
-    value = row.positive(column)
-    if value is None:
-        raise _Skip(f"{column} not stated")
-    return max(1, round(value))
+def _kernel(row: Row, software: Software, generation: str) -> str:
+    """The attention kernel as stated, else the stack's; where it does not run on that generation, the nearest that does."""
+    stated = "flash" if "triton" in (row.word("attention_kernel") or "") else row.word("attention_kind")
+    kernel = software.flash if stated == "flash" else KERNELS.get(stated or "", software.attention_kernel(generation))
+    known = ("unfused", *generation_constants(generation).attention)
+    return next((one for one in (kernel, *INSTEAD.get(kernel, ())) if one in known), "unfused")
 
 
 def _precision(row: Row, software: Software, generation: str) -> Precision:
     """Formats as stated; 16 bit of the card's time and the stack's own optimiser state where not."""
-    text = (row.word("dtype") or row.word("precision") or ("fp16" if generation == "volta" else "bf16")).lower()
-    dtype = DTYPES.get(text) or next((known for word, known in DTYPES.items() if text.startswith(word)), None)
-    if dtype is None:
-        raise _Skip(f"number format {text!r} is not known")
+    dtype = dtype_of(row, "fp16" if generation == "volta" else "bf16")
     if generation == "volta" and dtype == "bf16":
         dtype = "fp16"
     state = row.word("training_state")
     return Precision(dtype, state if state in ("amp", "mixed", "pure") else software.defaults.state)
 
 
-def _layout(row: Row, software: Software, decoder: Decoder, gpus: int) -> Layout:
-    """The layout as stated. A degree that is blank is 1 only where the others already account for every GPU."""
-    degrees = {name: row.positive(name) for name in ("tp", "pp", "cp", "dp")}
-    stated = 1.0
-    for value in degrees.values():
-        stated *= value or 1.0
-    missing = [name for name in ("tp", "pp") if degrees[name] is None]
-    if missing and stated != gpus:
-        raise _Skip(f"{' and '.join(missing)} not stated")
-    tensor, pipeline, context = (int(degrees[name] or 1) for name in ("tp", "pp", "cp"))
-    data = int(degrees["dp"] or max(1, gpus // (tensor * pipeline * context)))
+def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, batch: int) -> Layout:
+    """The layout as stated and as far as it follows (``validation.stated``)."""
+    tensor, context = degrees.tensor, degrees.context
     if row.word("sequence_method") == "tensor" and tensor == 1:
         tensor, context = context, 1
+    sharding = sharding_of(row, software.defaults.sharding)
     expert = row.positive("ep")
-    if decoder.experts is not None and expert is None and gpus > 1:
-        raise _Skip("expert degree (ep) not stated")
-    schedule, interleave = _schedule(row, software, decoder, pipeline)
+    if decoder.experts is not None and expert is None and degrees.gpus > 1 and sharding is not Sharding.zero3:
+        raise Unsaid("expert degree (ep) not stated")
+    schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
     shard_group = row.positive("shard_group")
     fields = {
-        "tensor": tensor, "pipeline": pipeline, "interleave": interleave, "data": data, "context": context,
+        "tensor": tensor, "pipeline": degrees.pipeline, "interleave": interleave, "data": degrees.data, "context": context,
         "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
-        "microbatch": _needed(row, "micro_batch"), "sequence_parallel": _sequence_parallel(row, software),
-        "sharding": _word(Sharding, row.word("sharding"), software.defaults.sharding),
-        "shard_group": None if shard_group is None else int(shard_group),
-        "recompute": _word(
-            Recompute, row.word("recompute_kind"), "none" if decoder.trainable == "lora" else software.defaults.recompute
-        ),
+        "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),
+        "sharding": sharding, "shard_group": None if shard_group is None else max(1, int(shard_group)),
+        "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
-        "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get(row.word("sequence_method") or "", "zigzag")]),
+        "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get((row.word("sequence_method") or "").lower(), "zigzag")]),
     }  # fmt: skip
     return Layout(**fields)
 
 
 def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
-    """The schedule and its chunks; an interleaved one that does not print them has one layer in each, as deep as they come."""
-    words = {"1f1b": Schedule.f1b1, "interleaved": Schedule.interleaved, "zb-1p": Schedule.zb1p, "zb-2p": Schedule.zb2p,
-             "gpipe": Schedule.gpipe}  # fmt: skip
-    stated = row.positive("vp")
-    chunks = int(stated or 1)
-    schedule = words.get((row.word("schedule") or "").lower())
+    """The schedule and its chunks; an interleaved one that does not print them has few layers in each, as deep as they come."""
+    stated, deepest = row.positive("vp"), max(1, -(-int(decoder.layers) // pipeline))
+    schedule = schedule_of(row)
     if schedule is None and stated is None and software.defaults.interleaved:
         schedule = Schedule.interleaved
     if schedule is None:
-        schedule = Schedule.interleaved if chunks > 1 else Schedule.f1b1
-    if schedule is Schedule.interleaved and stated is None:
-        chunks = min(max(1, int(decoder.layers) // pipeline), MOST_CHUNKS)
-    return schedule, chunks if pipeline > 1 else 1
+        schedule = Schedule.interleaved if (stated or 1) > 1 else Schedule.f1b1
+    if pipeline == 1:
+        return schedule, 1
+    if stated is None:
+        return schedule, chunks_of(int(decoder.layers), pipeline, MOST_CHUNKS) if schedule is Schedule.interleaved else 1
+    return schedule, min(int(stated), deepest)
 
 
 def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None:
@@ -189,8 +185,3 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
     """What a row says that selective recompute meant: a column, else the source's words."""
     text = row.word("recompute_scope") or row.word("recompute") or ""
     return next(({"selective": scope} for words, scope in SCOPES.items() if text == words or (len(words) > 9 and words in text)), {})
-
-
-def _word(choice: type[Sharding] | type[Recompute], text: str | None, default: str) -> Sharding | Recompute:
-    known = {member.name: member for member in choice}
-    return known.get((text or "").lower(), known[default])
