@@ -39,7 +39,11 @@ def test_plain_mapping(tmp_path: Path) -> None:
     )
     found = check_document(read_claims(path))
     assert found.verdict == "consistent"
-    assert {c.claim.quantity for c in found.claims if c.verdict == "agrees"} == {"gpus", "wall_clock", "gpu_hours"}
+    assert {c.claim.quantity for c in found.claims if c.verdict == "agrees"} == {
+        "gpus",
+        "wall_clock",
+        "gpu_hours",
+    }
 
 
 WRONG = {

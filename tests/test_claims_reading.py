@@ -98,13 +98,22 @@ def test_ranges_and_progressions() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("thirty-two", 32), ("three and a half", 3.5), ("two hundred and fifty-six", 256), ("fifteen", 15), ("two thousand", 2000)],
+    [
+        ("thirty-two", 32),
+        ("three and a half", 3.5),
+        ("two hundred and fifty-six", 256),
+        ("fifteen", 15),
+        ("two thousand", 2000),
+    ],
 )
 def test_spelled(text: str, value: float) -> None:
     assert spelled(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "   ", "No figures here.", "((((((", "1", "- - -", "<params></params>", "10 to 12 to 14 20-30-40"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "   ", "No figures here.", "((((((", "1", "- - -", "<params></params>", "10 to 12 to 14 20-30-40"],
+)
 def test_odd_texts(text: str) -> None:
     read_text(text)
 
@@ -122,4 +131,7 @@ def test_fine_tuning_stays_out_of_the_run() -> None:
     epochs, gpus = document.claim("epochs"), document.claim("gpus")
     assert epochs is not None and epochs.value == 300
     assert gpus is not None and gpus.value == 64
-    assert {(claim.quantity, claim.scope) for claim in document.set_aside} == {("epochs", "fine-tuning"), ("gpus", "fine-tuning")}
+    assert {(claim.quantity, claim.scope) for claim in document.set_aside} == {
+        ("epochs", "fine-tuning"),
+        ("gpus", "fine-tuning"),
+    }

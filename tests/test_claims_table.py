@@ -49,7 +49,13 @@ def test_says_why(checked: TableCheck, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("bloom-176b", "recomputed"), ("bloomberggpt", "recomputed"), ("glm-130b", "recomputed"), ("palm-540b", "stops"), ("codefuse-13b", "hours")],
+    [
+        ("bloom-176b", "recomputed"),
+        ("bloomberggpt", "recomputed"),
+        ("glm-130b", "recomputed"),
+        ("palm-540b", "stops"),
+        ("codefuse-13b", "hours"),
+    ],
 )
 def test_stated_against_implied(checked: TableCheck, name: str, reason: str) -> None:
     row = next(row for row in checked.rows if row.id == name)
@@ -71,5 +77,7 @@ def test_command(gpuhours_command: Command, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     assert gpuhours_command("check", str(tmp_path / "x.csv")).code == 2
     good = tmp_path / "good.csv"
-    good.write_text("id,params_b,tokens_b,gpu,gpu_hours\nllama-7b,6.7,1000,A100-80GB,82432\n", encoding="utf-8")
+    good.write_text(
+        "id,params_b,tokens_b,gpu,gpu_hours\nllama-7b,6.7,1000,A100-80GB,82432\n", encoding="utf-8"
+    )
     assert gpuhours_command("check", str(good)).code == 0

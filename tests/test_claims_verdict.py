@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuhours.claims.claim import Claim, Document, Fact
+from gpuhours.claims.outcome import Check
 from gpuhours.claims.precision import Spread
 from gpuhours.claims.reading import read_text
-from gpuhours.claims.verdict import Check, check_document
+from gpuhours.claims.verdict import check_document
 
 TEXTS = Path(__file__).parent / "texts"
 EXPECTED = yaml.safe_load((TEXTS / "expected.yaml").read_text(encoding="utf-8"))
@@ -130,14 +131,27 @@ def test_witness_is_one_more_measurement() -> None:
 
 
 @given(
-    st.floats(1e8, 1e12), st.floats(1e9, 1e14), st.sampled_from([1, 8, 512, 16_384]), st.floats(0.15, 0.6), st.floats(1e-3, 0.1)
+    st.floats(1e8, 1e12),
+    st.floats(1e9, 1e14),
+    st.sampled_from([1, 8, 512, 16_384]),
+    st.floats(0.15, 0.6),
+    st.floats(1e-3, 0.1),
 )
-def test_what_is_true_is_never_contradicted(parameters: float, tokens: float, gpus: int, mfu: float, sigma: float) -> None:
+def test_what_is_true_is_never_contradicted(
+    parameters: float, tokens: float, gpus: int, mfu: float, sigma: float
+) -> None:
     compute = 6 * parameters * tokens
     seconds = compute / (mfu * 312e12 * gpus)
     if not 60 < seconds < 1e9 or 16 * parameters / gpus > 80e9:
         return
-    claims = {"parameters": parameters, "tokens": tokens, "gpus": gpus, "mfu": mfu, "wall_clock": seconds, "model_flops": compute}
+    claims = {
+        "parameters": parameters,
+        "tokens": tokens,
+        "gpus": gpus,
+        "mfu": mfu,
+        "wall_clock": seconds,
+        "model_flops": compute,
+    }
     exact = tuple(Claim(name, value, Spread(value, sigma, "")) for name, value in claims.items())
     assert not check_document(Document("true", exact, (Fact("accelerator", "a100-sxm-80gb"),))).contradictions
 
@@ -146,7 +160,10 @@ def test_what_is_true_is_never_contradicted(parameters: float, tokens: float, gp
 def test_a_wrong_factor_is_found_with_its_size(factor: float, wrong: str) -> None:
     true = {"gpu_hours": 24_000.0, "gpus": 100.0, "wall_clock": 240 * 3600.0}
     found = check_document(document(**{**true, wrong: true[wrong] * factor}))
-    assert bool(found.contradictions) == (abs(math.log(factor)) > 2.6 * math.hypot(0.02, 3**0.5 * 0.005)) or 0.9 < factor < 1.11
+    assert (
+        bool(found.contradictions) == (abs(math.log(factor)) > 2.6 * math.hypot(0.02, 3**0.5 * 0.005))
+        or 0.9 < factor < 1.11
+    )
     if found.contradictions:
         size = abs(math.log(found.contradictions[0].factor))
         assert size == pytest.approx(abs(math.log(factor)), rel=0.02)
@@ -156,7 +173,18 @@ def test_json_contract(gpuhours_command: Command) -> None:
     ran = gpuhours_command("check", str(TEXTS / "bad-sparse.txt"), "--json")
     assert ran.code == 1
     found = json.loads(ran.out)
-    keys = {"quantity", "stated", "low", "high", "reconciled", "reconciled_low", "reconciled_high", "residual", "verdict", "quote"}
+    keys = {
+        "quantity",
+        "stated",
+        "low",
+        "high",
+        "reconciled",
+        "reconciled_low",
+        "reconciled_high",
+        "residual",
+        "verdict",
+        "quote",
+    }
     assert all(keys <= set(claim) for claim in found["claims"])
     assert all({"quantity", "value", "low", "high", "unit"} <= set(entry) for entry in found["implied"])
     (contradiction,) = found["contradictions"]

@@ -7,30 +7,45 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 
 @app.command(epilog="Example: gpuhours check paper.txt -o claims.yaml")
 def check(
-    document: Annotated[Path, typer.Argument(help="A paper's text, claims as YAML (`gpuhours schema claims`), or a CSV table of runs.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="CLAIMS.yaml", help="Write what was read, to correct by hand.")] = None,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the verdict as Markdown, to paste into a review.")] = None,
+    document: Annotated[
+        Path,
+        typer.Argument(
+            help="A paper's text, claims as YAML (`gpuhours schema claims`), or a CSV table of runs."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="CLAIMS.yaml", help="Write what was read, to correct by hand."
+        ),
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.md", help="Write the verdict as Markdown, to paste into a review."),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check a paper's figures against each other, and name the likely cause of a contradiction."""
-    from gpuhours.claims.verdict import Check
-    from gpuhours.claims.verdict import check as work_out
     from gpuhours.claims.file import write_claims
     from gpuhours.claims.markdown import as_markdown
+    from gpuhours.claims.outcome import Check
+    from gpuhours.claims.verdict import check as work_out
     from gpuhours.errors import EstimateError
     from gpuhours_cli.render.check import answer, screen
 
     found = work_out(document)
     if output is not None:
         if not isinstance(found, Check):
-            raise EstimateError("a table of runs has no claims file", "Give -o with a text or with claims.", str(output))
+            raise EstimateError(
+                "a table of runs has no claims file", "Give -o with a text or with claims.", str(output)
+            )
         output.write_text(write_claims(found.document), encoding="utf-8")
     if markdown is not None:
         markdown.write_text(as_markdown(found), encoding="utf-8")

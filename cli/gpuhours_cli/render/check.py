@@ -10,8 +10,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.claims.verdict import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked, Contradiction, Implied
 from gpuhours.claims.claim import Claim
+from gpuhours.claims.outcome import (
+    AGREES,
+    CONTRADICTS,
+    NOTED,
+    UNDETERMINED,
+    Check,
+    Checked,
+    Contradiction,
+    Implied,
+)
 from gpuhours.claims.quantities import QUANTITIES, shown
 from gpuhours.claims.table import TableCheck
 
@@ -40,9 +49,15 @@ def screen(found: Check | TableCheck) -> RenderableType:
 
 def _parts(found: Check) -> Iterator[RenderableType]:
     model = found.document.fact("model") or found.document.name
-    counts = {word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTS, UNDETERMINED)}
-    said = " · ".join(f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n)
-    yield Text.assemble((f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}")
+    counts = {
+        word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTS, UNDETERMINED)
+    }
+    said = " · ".join(
+        f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n
+    )
+    yield Text.assemble(
+        (f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}"
+    )
     for contradiction in found.contradictions:
         yield Text()
         yield _contradiction(contradiction, found)
@@ -60,7 +75,12 @@ def _parts(found: Check) -> Iterator[RenderableType]:
 
 def _contradiction(contradiction: Contradiction, found: Check) -> RenderableType:
     """What contradicts what, its quote, and the likely causes."""
-    lines: list[RenderableType] = [Text.assemble(("contradicts  ", STYLES[CONTRADICTS]), f"{contradiction.statement} (factor {_factor(contradiction.factor)})")]
+    lines: list[RenderableType] = [
+        Text.assemble(
+            ("contradicts  ", STYLES[CONTRADICTS]),
+            f"{contradiction.statement} (factor {_factor(contradiction.factor)})",
+        )
+    ]
     first = found.document.claim(contradiction.claims[0])
     if first is not None and first.quote:
         lines.append(Padding(Text(f"“{first.quote}”  {first.place}", style="italic"), (0, 0, 0, 4)))
@@ -82,7 +102,13 @@ def _compared(claims: list[Checked]) -> RenderableType:
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True, width=WIDTH)
     table.add_column()
-    table.add_row("", Text("stated", style="dim"), Text("together", style="dim"), Text("half  =  twice".center(WIDTH), style="dim"), "")
+    table.add_row(
+        "",
+        Text("stated", style="dim"),
+        Text("together", style="dim"),
+        Text("half  =  twice".center(WIDTH), style="dim"),
+        "",
+    )
     for checked in claims:
         assert checked.reconciled is not None
         name = checked.claim.quantity
@@ -97,7 +123,10 @@ def plot(checked: Checked) -> str:
     """The claim (o, with its range) beside the reconciled value (|) on a logarithmic line from half to twice of it."""
     assert checked.reconciled is not None
     cells = [" "] * WIDTH
-    low, middle, high = (_cell(v, checked.reconciled) for v in (checked.claim.spread.low, checked.claim.value, checked.claim.spread.high))
+    low, middle, high = (
+        _cell(v, checked.reconciled)
+        for v in (checked.claim.spread.low, checked.claim.value, checked.claim.spread.high)
+    )
     for position in range(max(low, 0), min(high, WIDTH - 1) + 1):
         cells[position] = "─"
     cells[WIDTH // 2] = "│"
@@ -123,12 +152,18 @@ def _open_ends(found: Check) -> Iterator[RenderableType]:
         yield Text(f"Implied {usual[0].reason}", style="bold")
         yield _implied("", usual)
     above = {entry.quantity for entry in usual}
-    unknown = [_name(entry.quantity) for entry in found.implied if entry.value is None and entry.quantity not in above]
+    unknown = [
+        _name(entry.quantity)
+        for entry in found.implied
+        if entry.value is None and entry.quantity not in above
+    ]
     yield Text()
     if unknown:
         yield _line("not determined", ", ".join(unknown))
     if found.assumptions:
-        yield _line("assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions))
+        yield _line(
+            "assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions)
+        )
     if found.witness:
         yield _line("witness", found.witness)
 
@@ -142,9 +177,15 @@ def _implied(heading: str, entries: list[Implied]) -> RenderableType:
     if heading:
         table.add_row(Text(heading, style="bold"))
     for entry in entries:
-        assert entry.value is not None and entry.low is not None and entry.high is not None
+        assert entry.value is not None
+        assert entry.low is not None
+        assert entry.high is not None
         name = entry.quantity
-        span = "" if entry.high < 1.004 * entry.low else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
+        span = (
+            ""
+            if entry.high < 1.004 * entry.low
+            else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
+        )
         table.add_row(_name(name), shown(name, entry.value), span)
     return table
 
@@ -158,7 +199,9 @@ def _asides(found: Check) -> Iterator[RenderableType]:
     if noted:
         yield _line("read, not testable", ", ".join(_said(claim) for claim in noted))
     if found.document.set_aside:
-        yield _line("set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside))
+        yield _line(
+            "set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside)
+        )
     for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
         if claim.quantity in ("global_batch", "samples", "wall_clock", "memory_per_gpu"):
             yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")

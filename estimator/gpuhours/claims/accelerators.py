@@ -69,4 +69,14 @@ def _named(row: dict[str, str]) -> Named:
                      row["profile"], row["note"])  # fmt: skip
     peak = float(row["peak"])
     memory, power = (float(row[key]) if row[key] else None for key in ("memory", "power"))
-    return Named(row["title"], peak, doubled and doubled * peak, memory, power, per_node, row["source"], None, row["note"])
+    return Named(
+        row["title"],
+        peak,
+        doubled and doubled * peak,
+        memory,
+        power,
+        per_node,
+        row["source"],
+        None,
+        row["note"],
+    )

@@ -15,11 +15,36 @@ from gpuhours.claims.quantities import DAY, HOUR
 SMALL = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-        "seventeen eighteen nineteen".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
     )
 } | {"a": 1, "an": 1, "half": 0.5}
-TENS = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+TENS = {
+    word: 10 * n
+    for n, word in enumerate(
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2
+    )
+}
 POWERS_OF_TEN = {"hundred": 100.0, "thousand": 1e3, "dozen": 12.0}
 SCALES = {
     "hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mm": 1e6, "billion": 1e9, "b": 1e9, "bn": 1e9,
@@ -152,7 +177,7 @@ def _figures(
     value = first[0] * (SCALES[scale] if scale and not first[2] else 1.0)
     until = numbers[1][0] if len(numbers) > 1 else None
     joined = any(token.type == "HYPHEN" for token in tokens) and unit != "gpu_time"
-    common = {
+    common: dict[str, Any] = {
         "unit": unit, "per": per, "scale": scale, "word": word, "device": device, "joined": joined, "hedges": hedges,
     }  # fmt: skip
     if until is not None and (rising or not 1.0 < until / value <= 3.0):
@@ -161,8 +186,18 @@ def _figures(
         yield Figure("figure", before, start, start + len(before), value=value * factor, digits=first[1],
                      **{**common, "joined": False})  # fmt: skip
         yield Item("word", str(cut), cut.start_pos, cut.end_pos)
-        second = cut.end_pos + (len(quoted[cut.end_pos - start :]) - len(quoted[cut.end_pos - start :].lstrip()))
-        yield Figure("figure", quoted[second - start :], second, end, value=until * factor, digits=numbers[1][1], **common)
+        second = cut.end_pos + (
+            len(quoted[cut.end_pos - start :]) - len(quoted[cut.end_pos - start :].lstrip())
+        )
+        yield Figure(
+            "figure",
+            quoted[second - start :],
+            second,
+            end,
+            value=until * factor,
+            digits=numbers[1][1],
+            **common,
+        )
         return
     yield Figure("figure", quoted, start, end, value=value * factor, until=None if until is None else until * factor,
                  digits=first[1], **common)  # fmt: skip
@@ -173,7 +208,9 @@ def _number(node: Any) -> tuple[float, str, str]:
     tokens = list(node.scan_values(lambda _: True))
     scale = _first(tokens, "SCALE").strip(" -").lower()
     power = _first(tokens, "POWER").translate(SUPERSCRIPTS)
-    exponent = int("".join(c for c in power.partition("10")[2] if c.isdigit() or c == "-") or 0) if power else 0
+    exponent = (
+        int("".join(c for c in power.partition("10")[2] if c.isdigit() or c == "-") or 0) if power else 0
+    )
     written = _first(tokens, "NUMBER")
     if written:
         digits = written.replace("{,}", "").replace(",", "").translate(SUPERSCRIPTS)
@@ -271,7 +308,9 @@ def _kind(unit: str, word: str) -> str:
     lowered = word.lower()
     if unit == "things":
         return noun(word)
-    if unit == "flop" and ("/s" in lowered or lowered.count("/") or word.endswith("FLOPS") and lowered != "flops"):
+    if unit == "flop" and (
+        "/s" in lowered or lowered.count("/") or (word.endswith("FLOPS") and lowered != "flops")
+    ):
         return "flop/s"
     if unit == "bit/s" and ("B/s" in word):
         return "byte/s"
@@ -309,7 +348,21 @@ def _prefix(word: str) -> float:
 
 def _seconds(word: str) -> float:
     lowered = word.lower().strip()
-    for name in ("ms", "milli", "month", "min", "s", "hour", "hr", "h", "day", "d", "week", "fortnight", "year"):
+    for name in (
+        "ms",
+        "milli",
+        "month",
+        "min",
+        "s",
+        "hour",
+        "hr",
+        "h",
+        "day",
+        "d",
+        "week",
+        "fortnight",
+        "year",
+    ):
         if lowered.startswith(name):
             return TIMES.get("h" if name in ("hour", "hr") else name, 1.0)
     return 1.0

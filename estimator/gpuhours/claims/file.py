@@ -85,10 +85,14 @@ def read_claims(path: Path) -> Document:
     for index, claim in enumerate(main):
         if claim.quantity in seen and QUANTITIES[claim.quantity].checked:
             raise EstimateError(
-                f"{claim.quantity} is claimed twice.", "Keep one, or say what the other is `about`.", _where(source, index, claim.quantity)
+                f"{claim.quantity} is claimed twice.",
+                "Keep one, or say what the other is `about`.",
+                _where(source, index, claim.quantity),
             )
         seen.add(claim.quantity)
-    return Document(written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope))
+    return Document(
+        written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope)
+    )
 
 
 def _where(source: Source, index: int, quantity: str) -> str:
@@ -113,22 +117,36 @@ def read_value(written: float | int | str, name: str, where: str) -> tuple[float
     """``approximately 3 months`` -> seconds and their spread."""
     quantity = QUANTITIES[name]
     text = f"{written:.12g}" if isinstance(written, float) else str(written)
-    figures = [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
+    figures = (
+        [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
+    )
     if len(figures) == 1 and accepts(name, figures[0]):
         figure = figures[0]
         if quantity.unit in NEEDS_UNIT and not figure.unit:
-            raise EstimateError(f"{name} = {text} has no unit.", f"Write it with one, such as {_example(quantity.unit)}.", where)
+            raise EstimateError(
+                f"{name} = {text} has no unit.",
+                f"Write it with one, such as {_example(quantity.unit)}.",
+                where,
+            )
         value = figure.value * unit_factor(name, figure)
         return value, figure_spread(name, figure, value, unit_factor(name, figure))
     try:
         value = parse(written, quantity.unit)
     except UnitError as error:
-        raise EstimateError(f"{name}: {error}", f"Write a number and its unit{_unit_hint(quantity.unit)}.", where) from None
+        raise EstimateError(
+            f"{name}: {error}", f"Write a number and its unit{_unit_hint(quantity.unit)}.", where
+        ) from None
     return value, Spread(value, 0.0 if quantity.exact else 0.02, "given")
 
 
 def _example(unit: str) -> str:
-    return {"second": "'45 days' or '2.3 s'", "byte": "'80 GB'", "Wh": "'433 MWh'", "W": "'400 W'", "tCO2e": "'25 tCO2e'"}[unit]
+    return {
+        "second": "'45 days' or '2.3 s'",
+        "byte": "'80 GB'",
+        "Wh": "'433 MWh'",
+        "W": "'400 W'",
+        "tCO2e": "'25 tCO2e'",
+    }[unit]
 
 
 def _unit_hint(unit: str) -> str:
@@ -144,7 +162,9 @@ def write_claims(document: Document) -> str:
         data["facts"] = {fact.name: fact.value for fact in document.facts}
     data["claims"] = claims
     if document.not_understood:
-        data["not_understood"] = [{"text": n.text, "quote": n.quote, "place": n.place} for n in document.not_understood]
+        data["not_understood"] = [
+            {"text": n.text, "quote": n.quote, "place": n.place} for n in document.not_understood
+        ]
     head = (
         "# Claims as `gpuhours check` read them. Correct what is wrong, place what was not understood, and check this file again.\n"
         "# `about` keeps a figure out of the check of the run. Known quantities: gpuhours schema claims.\n"
@@ -167,4 +187,6 @@ def _gives_back(claim: Claim) -> bool:
         value, spread = read_value(claim.text, claim.quantity, "")
     except EstimateError:
         return False
-    return math.isclose(value, claim.value, rel_tol=1e-9) and math.isclose(spread.sigma, claim.spread.sigma, abs_tol=1e-4)
+    return math.isclose(value, claim.value, rel_tol=1e-9) and math.isclose(
+        spread.sigma, claim.spread.sigma, abs_tol=1e-4
+    )

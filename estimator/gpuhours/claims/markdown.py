@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gpuhours.claims.verdict import Check
+from gpuhours.claims.outcome import Check
 from gpuhours.claims.quantities import QUANTITIES, shown
 from gpuhours.claims.table import TableCheck
 

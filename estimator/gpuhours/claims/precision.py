@@ -40,7 +40,14 @@ WORDS: dict[str, tuple[float, float, float]] = {
     "up to": (0.0, -0.30, 0), "at most": (0.0, -0.30, 0), "no more than": (0.0, -0.30, 0),
     "exactly": (0.0, 0, 0),
 }  # fmt: skip
-SYNONYMS = {">": "more than", "<": "less than", "≥": "at least", "≤": "at most", "\\sim": "~", "\\approx": "≈"}
+SYNONYMS = {
+    ">": "more than",
+    "<": "less than",
+    "≥": "at least",
+    "≤": "at most",
+    "\\sim": "~",
+    "\\approx": "≈",
+}
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,18 @@ def read_text(text: str, name: str = "text") -> Document:
             item = items[index]
             if isinstance(item, Figure):
                 found = _place(items, index, sentence, tagged, placed)
-                if found is not None and not (_is_prose(items, index) and not found.tagged and found.place.by_default):
+                if found is not None and not (
+                    _is_prose(items, index) and not found.tagged and found.place.by_default
+                ):
                     placed.append(found)
                 elif not _is_prose(items, index):
                     unplaced.append(
-                        Unplaced(_plain(item.text), quote(text, item), _line(text, item.start), "no words say what it counts")
+                        Unplaced(
+                            _plain(item.text),
+                            quote(text, item),
+                            _line(text, item.start),
+                            "no words say what it counts",
+                        )
                     )
     claims = [_claim(entry, text, items) for entry in placed]
     main = _main_scopes(placed)
@@ -73,7 +80,11 @@ def _tagged(text: str) -> list[tuple[str, int, int]]:
 
 
 def _place(
-    items: Sequence[Item], index: int, sentence: Sentence, tagged: Iterable[tuple[str, int, int]], before: list[Placed]
+    items: Sequence[Item],
+    index: int,
+    sentence: Sentence,
+    tagged: Iterable[tuple[str, int, int]],
+    before: list[Placed],
 ) -> Placed | None:
     figure = items[index]
     assert isinstance(figure, Figure)
@@ -81,7 +92,9 @@ def _place(
         if figure.start < end and figure.end > start and name in TAGGED:
             told = _tag_says(name, figure)
             if told is not None:
-                return Placed(index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index))
+                return Placed(
+                    index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index)
+                )
     found = place(items, index, sentence.first, sentence.last)
     if found is None or found.by_default:
         found = _as_the_list_before(items, index, before, sentence) or found
@@ -94,7 +107,13 @@ def _place(
 def _tag_says(name: str, figure: Figure) -> str | None:
     """The quantity a tag gives to the figure inside it, if the unit can be that."""
     if name == "training":
-        units = {"time": "wall_clock", "gpu_time": "gpu_hours", "step": "steps", "epoch": "epochs", "token": "tokens"}
+        units = {
+            "time": "wall_clock",
+            "gpu_time": "gpu_hours",
+            "step": "steps",
+            "epoch": "epochs",
+            "token": "tokens",
+        }
         return units.get(figure.unit)
     if name == "gpu_count" and figure.unit not in ("", "gpu"):
         return "nodes" if figure.unit == "node" else None
@@ -157,7 +176,9 @@ def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) 
     quantity = QUANTITIES[name]
     if figure.until is not None:
         return between(value, figure.until * factor)
-    hedges = tuple(word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure)))
+    hedges = tuple(
+        word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure))
+    )
     exact = quantity.exact and (not figure.scale or figure.scale in ("hundred", "dozen"))
     return spread(
         value, figure.digits, hedges,
@@ -186,7 +207,8 @@ def _main_scopes(placed: Sequence[Placed]) -> frozenset[str]:
 def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Claim], list[Claim]]:
     """One claim for each quantity that identities use: tagged before told before assumed, first before later."""
     order = sorted(
-        range(len(claims)), key=lambda i: (not tagged[i], claims[i].because == "", claims[i].quantity == "parameters" and i, i)
+        range(len(claims)),
+        key=lambda i: (not tagged[i], claims[i].because == "", claims[i].quantity == "parameters" and i, i),
     )
     best: dict[str, int] = {}
     for index in order:

@@ -1,7 +1,7 @@
 """What a video run would need if it did the usual thing where its text is silent: labelled as assumed, never used to contradict.
 
-    visual tokens = clips x epochs x frames x (side / patch)^2          unpooled, one pass unless epochs are stated
-    masked autoencoder: tokens of a clip = frames / 2 x (side / 16)^2 (tubelets of two frames); the encoder sees the unmasked share
+visual tokens = clips x epochs x frames x (side / patch)^2          unpooled, one pass unless epochs are stated
+masked autoencoder: tokens of a clip = frames / 2 x (side / 16)^2 (tubelets of two frames); the encoder sees the unmasked share
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def scenario(document: Document, run: Setting) -> Scenario | None:
     side = document.claim("resolution")
     tokens = ((side.value if side else SIDE) // float(patch)) ** 2
     assumptions = [
-        Assumed("tokens_per_frame", tokens, 0.002, f"{encoder} at {side.value if side else SIDE:g} px, every patch reaches the language model")
+        Assumed(
+            "tokens_per_frame",
+            tokens,
+            0.002,
+            f"{encoder} at {side.value if side else SIDE:g} px, every patch reaches the language model",
+        )
     ]
     if "epochs" not in run.claimed:
         assumptions.append(Assumed("epochs", 1.0, 0.002, "one pass over the data"))

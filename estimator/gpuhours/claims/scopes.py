@@ -13,7 +13,16 @@ from gpuhours.claims.figures import Item
 
 FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun",
                "sft", "rlhf", "post-pre-training", "transfer learning")  # fmt: skip
-EVALUATION = ("evaluat", "latency", "inference", "ablation", "experiments", "benchmarking", "profiling", "profiled")
+EVALUATION = (
+    "evaluat",
+    "latency",
+    "inference",
+    "ablation",
+    "experiments",
+    "benchmarking",
+    "profiling",
+    "profiled",
+)
 PRETRAINING = ("pre-train", "pretrain", "main run", "main training", "training run", "final run")
 TRAINING = ("train", "optimiz", "optimis")
 OPENING = 7
@@ -46,7 +55,11 @@ def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
         if bound > first:
             marks = tuple(_marks(items, first, bound))
             opening = next((name for start, name in marks if start - first < OPENING), None)
-            begins = "" if opening == "" or (carried == "evaluation" and not marks and _trains(items, first, bound)) else carried
+            begins = (
+                ""
+                if opening == "" or (carried == "evaluation" and not marks and _trains(items, first, bound))
+                else carried
+            )
             if marks and {name for _, name in marks} == {"evaluation"} and not _trains(items, first, bound):
                 begins = "evaluation"
             yield Sentence(first, bound, begins, marks)

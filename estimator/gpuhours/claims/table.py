@@ -92,7 +92,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     missing = [name for name in NEEDED if name not in columns]
     if missing or not columns & {PARAMETERS, "train_flops", "gpu_hours", "gpus"}:
         wanted = "id, params_b, tokens_b, gpu, gpus, days, gpu_hours, mfu_pct, train_flops"
-        raise EstimateError("has not the columns of a table of runs", f"Expected some of: {wanted}.", str(path))
+        raise EstimateError(
+            "has not the columns of a table of runs", f"Expected some of: {wanted}.", str(path)
+        )
     return rows
 
 
@@ -109,7 +111,9 @@ def check_table(rows: list[dict[str, str]], name: str) -> TableCheck:
     implied = 6 * size * 1e9 * column["tokens_b"] * 1e9 / budget
     by_flops = column["train_flops"] / budget
     apart = column["gpu_hours"] / product
-    stated = np.where(np.isnan(column["mfu_pct"]), column["tflops_per_gpu"] * 1e12 / peak, column["mfu_pct"] / 100)
+    stated = np.where(
+        np.isnan(column["mfu_pct"]), column["tflops_per_gpu"] * 1e12 / peak, column["mfu_pct"] / 100
+    )
     judged = [
         _row(row, line, *(None if math.isnan(v) else float(v) for v in values))
         for line, (row, values) in enumerate(
@@ -136,7 +140,12 @@ def _peak(gpu: str) -> float:
 
 
 def _row(
-    row: Mapping[str, str], line: int, implied: float | None, by_flops: float | None, apart: float | None, stated: float | None
+    row: Mapping[str, str],
+    line: int,
+    implied: float | None,
+    by_flops: float | None,
+    apart: float | None,
+    stated: float | None,
 ) -> Row:
     reasons: list[str] = []
     causes: list[tuple[str, float]] = []
@@ -150,7 +159,9 @@ def _row(
         reasons += [text for text, _ in causes]
     elif implied is not None and stated is not None and not 1 / 1.25 < stated / implied < 1.25:
         verdict = "conflicting"
-        reasons.append(f"stated {100 * stated:.1f} % of peak, 6 x parameters x tokens gives {100 * implied:.1f} %")
+        reasons.append(
+            f"stated {100 * stated:.1f} % of peak, 6 x parameters x tokens gives {100 * implied:.1f} %"
+        )
         cause = _utilisation_cause(row, stated / implied)
         causes.append((cause, stated / implied))
         reasons.append(cause)
@@ -162,7 +173,10 @@ def _row(
 
 def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
     """Known reasons for too many FLOPs in too few hours that the row's own words support, with their factor."""
-    words = " ".join(row.get(key) or "" for key in ("model", "modality", "parallelism", "recompute", "kind", "notes", "derived_fields")).lower()
+    words = " ".join(
+        row.get(key) or ""
+        for key in ("model", "modality", "parallelism", "recompute", "kind", "notes", "derived_fields")
+    ).lower()
     found: list[tuple[str, float]] = []
     excess = implied / USUAL
 
@@ -170,7 +184,9 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
         return any(name in words for name in names)
 
     if said("encoder-decoder"):
-        found.append(("encoder-decoder: each token passes about half of the parameters, 6ND counts both halves", 2.0))
+        found.append(
+            ("encoder-decoder: each token passes about half of the parameters, 6ND counts both halves", 2.0)
+        )
     if said("lora", "low-rank", "adapter"):
         found.append(("adapters: no weight gradients, 4ND instead of 6ND", 1.5))
     if said("frozen"):
@@ -178,16 +194,32 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
     if said("growth", "grown", "smaller sizes", "progressive size"):
         found.append(("the model grew: most tokens were seen at smaller sizes", max(excess, 1.0)))
     if said("sequence parallel", "sequence-parallel"):
-        found.append(("sequence-parallel ranks read the same sequence: tokens counted once per rank", max(excess, 1.0)))
+        found.append(
+            ("sequence-parallel ranks read the same sequence: tokens counted once per rank", max(excess, 1.0))
+        )
     if said("image", "video") and not said("diffusion", "generation"):
-        found.append(("not all tokens pass the whole model (image or video tokens counted before pooling)", max(excess, 1.0)))
+        found.append(
+            (
+                "not all tokens pass the whole model (image or video tokens counted before pooling)",
+                max(excess, 1.0),
+            )
+        )
     if said("max steps", "maximum steps", "max_steps"):
         found.append(("tokens are the schedule's maximum, not those seen", max(excess, 1.0)))
     if said("moe", "mixture") and not row.get(ACTIVE):
         found.append(("total parameters used for active ones", max(excess, 1.0)))
     hours, gpus = _number(row.get("gpu_hours")), _number(row.get("gpus"))
-    if (1.4 < excess <= 2.5 or said("ms/step", "ms per step", "steps x")) and not found and not math.isnan(gpus):
-        found.append(("the hours are short of a full run: a step time or a price that other figures of the same machine exclude", excess))
+    if (
+        (1.4 < excess <= 2.5 or said("ms/step", "ms per step", "steps x"))
+        and not found
+        and not math.isnan(gpus)
+    ):
+        found.append(
+            (
+                "the hours are short of a full run: a step time or a price that other figures of the same machine exclude",
+                excess,
+            )
+        )
     if not found and not math.isnan(hours) and hours == round(hours, -2):
         found.append(("hours or tokens are rounded, or the tokens include a base model's", excess))
     return found or [("no known cause", excess)]
@@ -196,7 +228,10 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
 def _utilisation_cause(row: Mapping[str, str], factor: float) -> str:
     """Why a stated utilisation differs from 6ND over hours and peak."""
     words = " ".join(row.get(key) or "" for key in ("recompute", "kind", "notes")).lower()
-    recomputed = any(word in words for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full", "counts it"))
+    recomputed = any(
+        word in words
+        for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full", "counts it")
+    )
     if 1.15 < factor < 1.6 and recomputed:
         return "the stated rate counts recomputed activations (8ND over 6ND)"
     if 1.8 < factor < 2.2:

@@ -1,0 +1,230 @@
+"""The words that tell what a figure is: one rule a line, looked up by the figure's unit (see ``placing``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REACH = 14
+"""Words between a figure and what points to it."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the table."""
+
+    units: frozenset[str]
+    quantity: str
+    words: tuple[str, ...]
+    base: float = 0.0
+    reach: float = REACH
+    subject: bool = False
+    """A word that opens the sentence counts as near: "The decoder, which is smaller, has 8 layers"."""
+    before: bool = False
+    """The words must stand before the figure."""
+
+
+def _rule(
+    units: str,
+    quantity: str,
+    words: str = "",
+    base: float = 0.0,
+    reach: float = REACH,
+    *,
+    subject: bool = False,
+    before: bool = False,
+) -> Rule:
+    listed = tuple(word.strip() for word in words.split(",") if word.strip())
+    kinds = frozenset("" if unit == "bare" else unit for unit in units.split())
+    return Rule(kinds, quantity, listed, base, reach, subject, before)
+
+
+_WARM = "warmup, warm up, warmed, warming, ramp"
+_CHECKPOINT = "checkpoint, checkpointing, checkpointed, save every, saved every, snapshots"
+_RUN = (
+    "training, trained, train, pretraining, pretrained, pretrain, took, spanned, lasted, lasting, spanning, ran, run, "
+    "completed, complete, duration, wallclock, wall clock, required, requiring, finished, entire, phase, continuous"
+)
+
+RULES: tuple[Rule, ...] = (
+    # parameters
+    _rule("parameter", "parameters", base=5),
+    _rule("parameter", "parameters", "total, totaling, totalling, comprises, overall, altogether, in total", 0, 6),
+    _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token", 0, 7),
+    _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
+    _rule("parameter bare", "vision_parameters",
+          "vision encoder, video encoder, image encoder, visual encoder, vision tower, vision transformer", 0.2, 5,
+          subject=True),
+    _rule("parameter bare", "language_parameters",
+          "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
+          0.2, 5, subject=True),
+    _rule("scaled model", "parameters", "model, parameters, transformer, network, variant", 3, 5),
+    # tokens
+    _rule("token", "tokens", base=6),
+    _rule("token", "tokens", "total, trained on, training on, corpus, consumed, processed, pretraining, trained for, seen", 1, 8),
+    _rule("token", "seq_len",
+          "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
+          "window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
+          "sequences contain, sequences with, each sequence, sequences", 0),
+    _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
+    _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
+    _rule("token", "warmup_tokens", _WARM, 0),
+    _rule("token", "visual_tokens", "visual tokens, video tokens, vision tokens, image tokens", 0, 3),
+    _rule("token", "text_tokens", "text tokens, text data, textual, purified text, text only, text corpus", 0.5, 5),
+    _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset", 0.5, 5),
+    _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
+    _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
+    _rule("token", "base_tokens", "base model had, had seen, base model was, originally, base model saw, base checkpoint", -1.5, 8),
+    _rule("named", "parameters", base=2),
+    # samples
+    _rule("sample sequence", "samples", base=7),
+    _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
+    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, minibatch, batches, per iteration", 0),
+    _rule("sample sequence bare", "microbatch", "micro batch, microbatch, per gpu batch, local batch, per device batch, "
+          "device batch", -0.5),
+    _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
+          "benchmark, annotators", 1, 8),
+    _rule("sample sequence", "samples_seen", "samples seen, seen, in total processed", 0, 4),
+    _rule("small_sequence", "global_batch", base=8),
+    # frames and pictures
+    _rule("frame", "frames_per_clip", base=5),
+    _rule("rate", "frame_rate", base=1),
+    _rule("hertz", "sample_rate", base=1),
+    _rule("dims pixel", "resolution", base=2),
+    _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", 0, 4),
+    _rule("bare", "patch_size", "patch size, patches of", 0, 5),
+    _rule("bare", "resolution", "resolution, resolution of, resolutions", 0, 5),
+    _rule("patch", "tokens_per_frame", "per frame, each frame", 1, 6),
+    _rule("patch query", "queries", "queries, learnable, latent, resampler, query", 1),
+    # steps and epochs
+    _rule("step", "steps", base=5),
+    _rule("step", "warmup_steps", _WARM, 0),
+    _rule("step", "measured_iterations", "averaged over, averaged, benchmarking, timed, minimize variance", 0, 8),
+    _rule("step", "accumulation", "accumulation, accumulate, accumulated, accumulating", -0.5),
+    _rule("step", "checkpoint_steps", _CHECKPOINT, 0),
+    _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 4, 2),
+    _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
+    _rule("epoch", "epochs", base=3),
+    _rule("epoch", "warmup_epochs", _WARM, 0),
+    _rule("epoch", "final_epochs", "last, final, cooldown, cool down", 0, 2),
+    _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
+    _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
+    _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
+    _rule("bare", "accumulation", "gradient accumulation, accumulation factor, accumulation of", 0, 5),
+    _rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
+    # shares
+    _rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
+          "model flop utilisation, flops utilization, flops utilisation, flop utilization", 0, 10),
+    _rule("percent", "mfu", "utilization, utilisation, of peak, of the peak, theoretical peak, peak performance, "
+          "hardware efficiency, compute efficiency", 2, 8),
+    _rule("percent", "hfu", "hfu, hardware flops utilization, hardware flops utilisation, hardware flop utilization", -0.5, 10),
+    _rule("percent", "goodput", "goodput, uptime, availability, effective training time, productive", 0, 8),
+    _rule("percent", "mask_ratio", "mask, masked, masking, mask ratio, masking ratio", 0, 10),
+    _rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
+    _rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
+          "of total steps, of the training, of the steps, of total iterations", 0.5),
+    _rule("percent", "learning_rate_decay", "decay, decays, decayed, decaying, annealed, peak learning rate, of the peak, "
+          "learning rate, maximum learning rate, initial learning rate, peak value", 0.3, 12),
+    _rule("percent", "trainable_share", "trainable, parameters are, of the parameters, of parameters, tunable, "
+          "of the weights, of all parameters", 0, 6),
+    _rule("percent", "dropout", "dropout, drop path, drop, stochastic depth", -0.2, 6),
+    _rule("percent", "score", "accuracy, top1, top5, top 1, score, scores, f1, map, recall, precision, wer, bleu, pass, mmlu, "
+          "videomme, video mme, benchmark, benchmarks, subtitle, win rate, improvement, outperform, performance, "
+          "exact match, error rate, correlation, error", 0.4, 9),
+    _rule("percent", "mixture_share", "mixture, of the data, of data, of the corpus, of tokens, data mix, english, code, web, "
+          "books, wikipedia, remaining, sampled from, of the dataset, of samples, proportion, of the training, text, upsampled, "
+          "filtered, discarded, removed, deduplication, held out, validation, subset, split, commoncrawl, sources", 0.8, 8),
+    _rule("percent", "change", "faster, slower, reduction, reduced, reduces, reducing, increase, increases, saving, savings, "
+          "less, more, speedup, higher, lower, compared, improves, overhead, throughput by, relative", 0.8, 8),
+    _rule("percent", "downtime", "downtime, lost to, failures", 0.5, 6),
+    # time
+    _rule("time", "wall_clock", _RUN, 1),
+    _rule("calendar", "wall_clock", base=13),
+    _rule("time", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "
+          "seconds per step, every step, every iteration, step took, step takes, a step, one step, iteration takes", 0, 8),
+    _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
+    _rule("time", "checkpoint_time", _CHECKPOINT, 0),
+    _rule("time", "video_hours", "video, videos, audio, speech, footage, recordings, movies, film, recorded", 0.2, 6),
+    _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
+          0.3, 4),
+    _rule("time", "downtime", "downtime, lost, restart, restarts, recovery, failures, outage, interruptions, mtbf, failure", -0.3, 6),
+    _rule("gpu_time", "gpu_hours", base=1),
+    _rule("node_time", "node_hours", base=1),
+    # machine
+    _rule("gpu", "gpus", base=3),
+    _rule("gpu", "gpus_per_node", "each with, each equipped, per node, each containing, each having, each node, each featuring, "
+          "each hosting, each comprising, each housing, nodes with, nodes of, servers with, each server, each machine, "
+          "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node", 0, 4),
+    _rule("node", "nodes", base=3),
+    _rule("bare", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
+          "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
+    _rule("bare", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
+          "pipeline stages, pipeline depth", 0, 7),
+    _rule("stage", "pipeline", "pipeline", 0, 4),
+    _rule("bare", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
+    _rule("bare", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
+    _rule("replica worker rank", "data_parallel", "data parallel, replicas, workers", 2),
+    _rule("bare", "zero_stage", "zero stage, zerostage, zero, zero optimization stage, deepspeed stage", 0, 2),
+    _rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
+    _rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
+    _rule("year", "year", base=12),
+    _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, storage, disk, "
+          "text, videos, crawls, images, clips", 1, 12),
+    _rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
+    _rule("byte", "count", "checkpoint, checkpoints, ram, host memory, system memory, cpu memory, buffer", 0, 5),
+    _rule("bit/s", "network_bandwidth", base=2),
+    _rule("byte/s", "bandwidth", base=2),
+    # work
+    _rule("flop", "model_flops", base=4),
+    _rule("flop_days", "model_flops", base=1),
+    _rule("flop/s", "flops_per_second_per_gpu", "per gpu, per device, per accelerator, each gpu, per chip, per card, "
+          "achieved per, every gpu", 0, 8),
+    _rule("flop/s", "flops_per_second", "aggregate, cluster, in total, total, system, overall, across, sustained", 2.5, 8),
+    _rule("flop/s", "peak_flops", "peak, theoretical, capable", 1, 5),
+    _rule("small_rate", "flops_per_second_per_gpu", base=6),
+    _rule("large_rate", "flops_per_second", base=6),
+    # energy, carbon, money
+    _rule("energy", "energy", base=1),
+    _rule("power", "tdp", "tdp, thermal design power, rated, thermal", 0, 8),
+    _rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
+    _rule("power", "gpu_power", base=9),
+    _rule("large_power", "power", base=2),
+    _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness", 0, 6),
+    _rule("co2", "carbon", base=1),
+    _rule("money", "cost", base=4),
+    # optimiser and the rest
+    _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
+          "warmed up to, warmup to, stepsize, learning rate of", 0.3),
+    _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
+          "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
+          "final learning rate of, end learning rate of, minimum value of", 0, 6, before=True),
+    _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
+    _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),
+    _rule("bare", "beta2", "beta_2, beta2, \\beta_2, β2, β_2", -0.2, 3),
+    _rule("bare", "epsilon", "epsilon, eps, \\epsilon, ε, ϵ", 0, 3),
+    _rule("bare", "momentum", "momentum", 0, 4),
+    _rule("bare", "gradient_clipping", "clip, clipping, clipped, gradient norm, norm, max norm, gradient clipping", 0, 7),
+    _rule("bare", "dropout", "dropout, drop path, stochastic depth, drop rate", 0, 5),
+    _rule("bare", "temperature", "temperature", 0, 5),
+    _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
+    _rule("bare", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
+    _rule("ratio", "change", base=2),
+    _rule("bare word", "seq_len", "context to, context of, contexts of, sequence length, context length, context window, sequence lengths, context size, "
+          "maximum length, max length", 0, 10),
+    _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
+          "dimensions, dmodel, dimensionality, embedding size", 0, 4),
+    _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
+    _rule("dimension", "hidden", base=4),
+    _rule("layer", "layers", base=4),
+    _rule("layer", "decoder_layers", "decoder", 0, 7, subject=True),
+    _rule("layer", "encoder_layers", "encoder", 0.1, 3, subject=True),
+    _rule("head", "heads", base=4),
+    _rule("expert", "experts", base=4),
+    _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
+    _rule("time_word", "change", base=6),
+    _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
+    _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, threshold, seed, "
+          "coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
+          "\\lambda, \\alpha, theta, base frequency, rope base, compression ratio, downsampling", 0.6, 5),
+    _rule("language task dataset benchmark model word pod shot fold bit dimensional", "count", base=9),
+    _rule("bare", "mask_ratio", "masking ratio, mask ratio, masking probability, mask probability, masking rate", 0, 5),
+)  # fmt: skip
