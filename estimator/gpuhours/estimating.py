@@ -12,6 +12,7 @@ from gpuhours.assumption import Assumption
 from gpuhours.band import Band, band
 from gpuhours.errors import Contradiction, EstimateError
 from gpuhours.evaluate import Outcome, evaluate
+from gpuhours.planning.advice import Advice, advise
 from gpuhours.ranges import draws, middle, percentiles
 from gpuhours.results import results
 from gpuhours.run import Run
@@ -56,6 +57,9 @@ class Estimate:
     assumptions: tuple[Assumption, ...]
     warnings: tuple[str, ...]
     band: Band | None
+    advice: Advice = Advice()
+    stages: tuple[Estimate, ...] = ()
+    """One estimate per stage; what stands outside is then of all of them, or of the longest."""
 
     @property
     def fits(self) -> bool | None:
@@ -72,7 +76,10 @@ class Estimate:
             "results": {name: None if found is None else found.to_dict() for name, found in self.results.items()},
             "time": [{"part": part, "seconds": seconds} for part, seconds in self.time.items()],
             "memory": [{"part": part, "bytes": size} for part, size in self.memory.items()],
+            "ways_to_fit": [way.to_dict() for way in self.advice.ways],
+            "faster_by": [asdict(change) for change in self.advice.faster],
             "warnings": list(self.warnings),
+            **({"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]} if self.stages else {}),
         }
 
 
@@ -81,6 +88,10 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate
 
     ``uncertain`` adds ranges (low, value, high) to those of the run's own assumptions.
     """
+    if run.stages:
+        from gpuhours.stages import estimate_stages
+
+        return estimate_stages(run, uncertain)
     outcome = evaluate(run)
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None
@@ -94,7 +105,15 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate
         assumptions=outcome.assumptions,
         warnings=(*outcome.warnings, *(earned.warnings if earned else ())),
         band=earned,
+        advice=_advice(outcome),
     )
+
+
+def _advice(outcome: Outcome) -> Advice:
+    """What to change in the layout, where step and memory are known."""
+    if outcome.step is None or outcome.memory is None:
+        return Advice()
+    return advise(outcome.resolved, bool(outcome.memory.fits))
 
 
 def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:

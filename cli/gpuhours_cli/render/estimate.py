@@ -41,6 +41,8 @@ UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_s
 def screen(found: Estimate) -> RenderableType:
     """The whole answer on one page."""
     parts: list[RenderableType] = [title(found), Text(), results(found)]
+    if found.stages:
+        parts += [Text(), stages(found)]
     if found.time:
         parts += [Text(), waterfall(found)]
     parts += [Text(), *closing(found)]
@@ -134,6 +136,27 @@ def readable(name: str) -> str:
     return name.replace("_", " ").replace("gpu", "GPU").replace("mfu", "MFU").replace("flops", "FLOPs")
 
 
+STAGE_COLUMNS: tuple[tuple[str, str, Formatter], ...] = (
+    ("GPU-hours", "gpu_hours", numbers.count),
+    ("wall-clock", "wall_clock", numbers.duration),
+    ("tokens", "tokens", numbers.count),
+    ("MFU", "mfu", numbers.percent),
+    ("memory", "memory_per_gpu", numbers.si("B")),
+)
+
+
+def stages(found: Estimate) -> RenderableType:
+    """One line per stage; the results above are of all of them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("stage", overflow="fold")
+    for label, _, _ in STAGE_COLUMNS:
+        table.add_column(label, justify="right")
+    for stage in found.stages:
+        values = [(stage.results[name], text) for _, name, text in STAGE_COLUMNS]
+        table.add_row(stage.run.name, *("open" if result is None else text(result.value) for result, text in values))
+    return Padding(table, (0, 0, 0, 2))
+
+
 def waterfall(found: Estimate) -> RenderableType:
     """Where a step goes: the parts that add up to it."""
     whole = sum(found.time.values())
@@ -149,7 +172,8 @@ def waterfall(found: Estimate) -> RenderableType:
         table.add_row(part, Text("█" * max(1, round(share * BAR)), style="cyan"), f"{share:.0%}", numbers.duration(seconds))
     achieved = f"from {peak / 1e12:,.0f} TFLOP/s of peak to {peak * mfu / 1e12:,.0f}" if mfu is not None else ""
     line = Table.grid(padding=(0, 4))
-    line.add_row(Text("Where a step goes", style="bold"), achieved)
+    longest = f"of {found.outcome.run.name}, the longest stage, " if found.stages else ""
+    line.add_row(Text("Where a step goes", style="bold"), longest + achieved)
     return Group(line, Padding(table, (0, 0, 0, 2)))
 
 
@@ -163,10 +187,21 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
         table.add_row(f"Assumed ({len(found.assumptions)})", said)
     if found.band is not None and found.band.runs:
         table.add_row("Like this run", f"{found.band.runs} measured runs ({found.band.kind}): median error {numbers.percent(found.band.median_error)}")
+    if found.advice.faster:
+        table.add_row("Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in found.advice.faster))
+    if found.advice.ways:
+        table.add_row("To make it fit", " · ".join(way_words(way) for way in found.advice.ways))
     for index, warning in enumerate(found.warnings):
         table.add_row("Note" if index == 0 else "", warning)
     if table.row_count:
         yield table
+
+
+def way_words(way: Any) -> str:
+    """``recompute selective (-21 GB, +4 % time)``."""
+    slower = "" if way.slower is None else f", {way.slower:+.0%} time"
+    short = "" if way.fits else ", still too large"
+    return f"{way.change} (−{numbers.si('B')(way.saved)}{slower}{short})"
 
 
 def assumed(assumption: Any) -> str:

@@ -1,0 +1,96 @@
+"""What to change in a layout: to make it fit where it does not, to make the step shorter where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.layout import Layout, Recompute, Sharding, word
+from gpuhours.memory import Way, memory, ways_to_fit
+from gpuhours.resolve import Resolved
+from gpuhours.step import step
+
+BEST = 2
+WORTH = 0.01
+"""A gain below this is within the noise of a run."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change that fits: its words, and what it makes of the step time (-0.03: three per cent shorter)."""
+
+    words: str
+    gain: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Either may be empty: nothing to mend, or nothing that helps."""
+
+    ways: tuple[Way, ...] = ()
+    """The cheapest ways to make it fit."""
+    faster: tuple[Change, ...] = ()
+    """Single changes that would shorten the step."""
+
+
+def advise(resolved: Resolved, fits: bool) -> Advice:
+    """Advice for a run whose step and memory are known."""
+    return Advice(faster=faster_by(resolved)) if fits else Advice(ways=fitting(resolved))
+
+
+def fitting(resolved: Resolved) -> tuple[Way, ...]:
+    """The cheapest ways to make a run fit, by the step time that each leaves."""
+    model, layout, machine, batch = resolved.model, resolved.layout, resolved.cluster, resolved.global_batch
+    assert model is not None
+    assert layout is not None
+    assert machine is not None
+
+    def step_time(changed: Layout) -> float | None:
+        found = step(model, batch, changed, machine, resolved.software, resolved.precision)
+        return float(found.time) if found.valid else None
+
+    return ways_to_fit(model, batch, layout, machine, resolved.software, resolved.precision, step_time)
+
+
+def faster_by(resolved: Resolved) -> tuple[Change, ...]:
+    """The best single changes of a resolved run's layout, at most two; those that do not run or fit are left out."""
+    model, layout, machine, batch = resolved.model, resolved.layout, resolved.cluster, resolved.global_batch
+    assert model is not None
+    assert layout is not None
+    assert machine is not None
+    changes = list(_neighbours(layout))
+    fields = sorted({name for _, fields in changes for name in fields})
+    columns = {
+        name: np.array([float(getattr(layout, name)), *(float(fields.get(name, getattr(layout, name))) for _, fields in changes)])
+        for name in fields
+    }
+    inputs = (model, batch, layout.replaced(**columns), machine, resolved.software, resolved.precision)
+    predicted, held = step(*inputs), memory(*inputs)
+    time, valid, fits = np.broadcast_arrays(predicted.time, predicted.valid, held.fits)
+    gains = np.where(valid & fits, time, np.inf)[1:] / time[0] - 1
+    best = np.argsort(gains, kind="stable")[:BEST]
+    return tuple(Change(changes[place][0], float(gains[place])) for place in best if gains[place] < -WORTH)
+
+
+def _neighbours(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(words, fields) of the layouts one change away; whether they run is the step's business."""
+    data = float(layout.data or 1)
+    for name in ("tensor", "pipeline"):
+        degree = getattr(layout, name)
+        if degree > 1:
+            yield f"{name} {degree // 2}", {name: degree // 2, "data": data * 2}
+        yield f"{name} {degree * 2}", {name: degree * 2, "data": data / 2}
+    if layout.pipeline > 1:
+        yield f"interleave {layout.interleave * 2} chunks", {"interleave": layout.interleave * 2}
+    if layout.microbatch > 1:
+        yield f"microbatch {layout.microbatch // 2}", {"microbatch": layout.microbatch // 2}
+    yield f"microbatch {layout.microbatch * 2}", {"microbatch": layout.microbatch * 2}
+    for mode in Recompute:
+        if mode < layout.recompute:
+            yield f"recompute {word(Recompute, mode)}", {"recompute": mode}
+    for stage in (Sharding.zero1, Sharding.zero3):
+        if stage != layout.sharding:
+            yield f"ZeRO-{int(stage)}", {"sharding": stage}
