@@ -73,7 +73,7 @@ def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: fl
     shape = GPT_22B.model_copy(update={"hidden": hidden, "heads": heads, "ffn_hidden": 4 * hidden})
     block = saved(stack(shape, 2048), Precision("fp16"), megatron().memory, stream=2.0, unfused=True)
     one = ranks(Layout())
-    assert 1 - block.on_rank(one, scores=0) / block.on_rank(one) == pytest.approx(share, abs=0.01), source
+    assert 1 - block.after_selective(one, "attention", None) / block.on_rank(one) == pytest.approx(share, abs=0.01), source
 
 
 # weights, gradients, optimiser: Rajbhandari et al. 2020, ZeRO, figure 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from typing import Final
@@ -12,23 +13,27 @@ from gpuhours.architecture.operators import AttentionCore, Block, Linear, Pointw
 from gpuhours.layout import Array
 from gpuhours.memory.facts import SAVED, MemoryFacts
 from gpuhours.precision import FP32, Precision
+from gpuhours.software import Selective
 from gpuhours.step.ranks import Ranks, has_experts
 
 NORMS: Final = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
+PLACES: Final = {Pointwise.ROTARY: "attention", Pointwise.QK_NORM: "attention"}
 ADAPTED: Final = {"qkv": {"q", "k", "v"}, "attention output": {"o"}, "gate and up": {"gate", "up"}}
 """Products of a block and the names that adapters of their parts go by."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Bytes per token that one block keeps, by how tensor ranks share them."""
+    """Bytes per token that one block keeps, by how tensor ranks share them and by what may be recomputed."""
 
     stream: Array
     """Whole on each tensor rank, divided under sequence parallelism."""
     whole: Array
     """Whole on each tensor rank, always."""
-    split: Array
-    """Divided by the tensor degree."""
+    attention: Array
+    """Inside attention, divided by the tensor degree."""
+    mlp: Array
+    """Inside the feed-forward layer, divided by the tensor degree."""
     expert: Array
     """What experts keep of their copies of tokens, divided by the tensor degree inside an expert."""
     scores: Array
@@ -37,14 +42,30 @@ class Saved:
     """The block's input alone: what full recompute keeps. Shared as ``stream``."""
     attended: Array
     """Attention's output and its log-sums, divided by the tensor degree."""
+    outputs: Array
+    """What products put out, divided by the tensor degree."""
     passing: Array
     """Gradients that exist only while the block's backward pass runs, divided by the tensor degree: of the
     widest product's output."""
 
-    def on_rank(self, ranks: Ranks, *, scores: Array = 1) -> Array:
+    def on_rank(self, ranks: Ranks) -> Array:
         """Bytes per token on one rank."""
-        shared = (self.split + scores * self.scores) / ranks.tensor
-        return self.stream / ranks.whole + self.whole + shared + self.expert / ranks.expert_tensor
+        split = (self.attention + self.mlp + self.scores) / ranks.tensor
+        return self.stream / ranks.whole + self.whole + split + self.expert / ranks.expert_tensor
+
+    def after_selective(self, ranks: Ranks, selective: Selective, products: float | None) -> Array:
+        """Bytes per token on one rank where ``selective`` is computed again: the scores, a sub-block, or all
+        but attention's output. ``products``: only that share of what products put out is kept beside it."""
+        everything, entry = self.on_rank(ranks), self.entry / ranks.whole
+        if selective == "attention-block":
+            return everything - (self.attention + self.scores) / ranks.tensor
+        if selective == "mlp":
+            return everything - self.mlp / ranks.tensor - self.expert / ranks.expert_tensor
+        if selective == "attention" and products is None:
+            return everything - self.scores / ranks.tensor
+        attended = self.attended * (0.5 if selective == "all-but-half-attention" else 1.0)
+        shared = self.outputs * products if selective == "attention" and products is not None else 0.0
+        return entry + (attended + shared) / ranks.tensor
 
 
 def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Array, unfused: bool) -> Saved:
@@ -58,34 +79,32 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
     Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
     layer)."""
     element, block = precision.element, stack.block
-    keeps = SAVED | facts.saved
-    shared, whole, split, expert = 0.0, 0.0, 0.0, 0.0
+    shared: dict[str, Array] = dict.fromkeys(("stream", "whole", "attention", "mlp", "expert", "nowhere"), 0.0)
     for operator in block.elementwise:
-        each = stream if operator.kind in NORMS and not operator.sharded else element
-        kept = keeps[operator.kind.value] * each * operator.width
-        shared, split = shared + (0 if operator.sharded else kept), split + (kept if operator.sharded else 0)
+        place = PLACES.get(operator.kind, "mlp") if operator.sharded else "stream"
+        each = stream if operator.kind in NORMS and place == "stream" else element
+        kept = facts.saved.get(operator.kind.value, SAVED[operator.kind.value])
+        shared[place] = shared[place] + kept * each * operator.width
     for linear, width in inputs_kept(stack):
-        if has_experts(linear):
-            expert = expert + width * precision.operand
-        elif linear.split is Split.ROW:
-            split = split + width * (
-                0.0 if _kept_by_attention(linear, block, precision) else precision.operand
-            )
-        elif facts.gathered_inputs and linear.split is Split.COLUMN:
-            whole = whole + width * precision.operand
-        else:
-            shared = shared + width * precision.operand
-    split = split + sum((_operands(core, element, unfused) for core in block.attention), 0.0)
+        shared[_place(linear, block, precision, facts)] += width * precision.operand
+    shared["attention"] += _sum(_operands(core, element, unfused) for core in block.attention)
     length = stack.tokens if stack.sequence is None else stack.sequence
-    scores = (
-        sum((_scores(core, block, element, length, facts) for core in block.attention), 0.0)
-        if unfused
-        else 0.0
+    scores = _sum(_scores(core, block, element, length, facts) for core in block.attention) if unfused else 0.0
+    attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
+    outputs = [element * linear.outputs * linear.active for linear in block.linears]
+    del shared["nowhere"]
+    return Saved(
+        **shared,
+        scores=scores,
+        entry=block.hidden * stream,
+        attended=attended,
+        outputs=_sum(outputs),
+        passing=reduce(np.maximum, outputs, 0.0),
     )
-    attended = sum((core.heads * (core.value_dim * element + FP32) for core in block.attention), 0.0)
-    outputs = [linear.outputs * linear.active for linear in block.linears if linear.split is Split.COLUMN]
-    widest = element * reduce(np.maximum, outputs, 0.0)
-    return Saved(shared, whole, split, expert, scores, block.hidden * stream, attended, widest)
+
+
+def _sum(values: Iterable[Array]) -> Array:
+    return sum(values, 0.0)
 
 
 def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
@@ -116,11 +135,17 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     return found
 
 
-def _kept_by_attention(linear: Linear, block: Block, precision: Precision) -> bool:
-    """Attention's output is kept by attention already, unless the product keeps a narrower copy of its
-    own."""
+def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
+    """Where the input of a product is counted. Attention's output is kept by attention already, unless the
+    product keeps a narrower copy of its own."""
+    if has_experts(linear):
+        return "expert"
+    if linear.split is not Split.ROW:
+        return "whole" if facts.gathered_inputs and linear.split is Split.COLUMN else "stream"
     follows = any(np.array_equal(linear.inputs, core.heads * core.value_dim) for core in block.attention)
-    return follows and "output" in linear.name and precision.operand == precision.element
+    if follows and "output" in linear.name:
+        return "nowhere" if precision.operand == precision.element else "attention"
+    return "mlp"
 
 
 def _operands(core: AttentionCore, element: float, unfused: bool) -> Array:

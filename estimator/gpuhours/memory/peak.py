@@ -246,10 +246,7 @@ def _kept(run: _Run, block: Saved, there: Standing) -> Array:
     entry = block.entry / ranks.whole
     mode, some = run.layout.recompute, run.layout.recompute_layers
     covered = layers if some is None else np.minimum(some, layers)
-    if run.software.selective == "attention":
-        partly = layers * block.on_rank(ranks, scores=0)
-    else:
-        partly = layers * (entry + block.attended / ranks.tensor)
+    partly = layers * block.after_selective(ranks, run.software.selective, run.facts.selective_products)
     whole = covered * entry + (layers - covered) * everything
     by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
     return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
