@@ -21,7 +21,7 @@ from gpuhours.sources import Source, read_yaml, validated
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Selective = Literal["attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp"]
+Selective = Literal["attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"]
 """What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
 
 

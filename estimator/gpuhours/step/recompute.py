@@ -44,6 +44,7 @@ def selective_part(kind: str, stack: Stack, parts: Mapping[str, Passes], everyth
     attention               the core (Korthikanti et al. 2022, section 5)
     all-but-attention       everything except the core and what its ranks exchange (selective checkpoint++ of LoongTrain)
     all-but-half-attention  the same, but the core of the first half of the sequence too (BurstEngine, arXiv:2509.19836)
+    half-of-products        every second product and all memory-bound operators (torchtitan's operator-wise policy)
     attention-block, mlp    one half of the block: its products but the last, half of the memory-bound operators
     """
     core = parts[ATTENTION].forward + parts[CONTEXT].forward
@@ -51,6 +52,8 @@ def selective_part(kind: str, stack: Stack, parts: Mapping[str, Passes], everyth
         return core
     if kind in ("all-but-attention", "all-but-half-attention"):
         return everything - core * (1.0 if kind == "all-but-attention" else 1.0 - FIRST_HALF)
+    if kind == "half-of-products":
+        return parts[PRODUCTS].forward / 2 + parts[OTHER].forward
     glue = parts[OTHER].forward / 2
     if kind == "mlp":
         return parts[PRODUCTS].forward * share(stack, MLP - {"down"}) + glue
