@@ -15,6 +15,7 @@ import numpy as np
 from gpuhours import flops, input_pipeline
 from gpuhours.assumption import Assumption
 from gpuhours.cost import Bill, bill
+from gpuhours.errors import EstimateError
 from gpuhours.input_pipeline import Feed
 from gpuhours.layout import Array
 from gpuhours.memory import Memory, memory
@@ -54,6 +55,10 @@ class Outcome:
 
 def evaluate(run: Run, *, slower: Array = 1.0) -> Outcome:
     """Work out a run; ``slower`` multiplies the predicted step time (how a band enters)."""
+    if run.stages:
+        raise EstimateError(
+            "A run of several stages has no single step.", "Give one stage a file of its own to sweep, plan or trace it.", "stages"
+        )
     resolved = resolve(run)
     known = _known(run, resolved)
     predicted, held, warnings = _predict(resolved)

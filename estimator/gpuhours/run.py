@@ -93,6 +93,8 @@ class Run(Block):
     known: Known = Known()
     cost: CostInputs = CostInputs()
     assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
+    stages: tuple[Run, ...] = ()
+    """Training in several stages, each a whole run: in a file, what differs from the keys outside ``stages``."""
 
     def replaced(self, key: str, value: Array) -> Run:
         """The same run with one key set, to an array for a sweep; nothing is validated."""
@@ -147,10 +149,38 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
     data = copy.deepcopy(dict(source.data))
     for key, value in (settings or {}).items():
         put(data, key, value)
+    if isinstance(data.get("stages"), list):
+        data["stages"] = staged(data)
     for key, assumption in (data.get("assumptions") or {}).items():
         if isinstance(assumption, Mapping) and "value" in assumption:
             put(data, str(key), assumption["value"])
     return validated(Run, Source(source.name, data, source.places))
+
+
+def staged(data: Mapping[str, Any]) -> list[Any]:
+    """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong."""
+    common = {key: value for key, value in data.items() if key not in ("stages", "name")}
+    whole = []
+    for number, stage in enumerate(data["stages"], 1):
+        if not isinstance(stage, Mapping):
+            raise EstimateError(f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages")
+        merged = laid_over(common, {"name": f"stage {number}", **stage})
+        for key, assumption in (merged.get("assumptions") or {}).items():
+            if isinstance(assumption, Mapping) and "value" in assumption:
+                put(merged, str(key), assumption["value"])
+        whole.append(merged)
+    return whole
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` where it says something, block by block; a model named by a word takes further keys as its own."""
+    found = copy.deepcopy(dict(below))
+    for key, value in above.items():
+        under = found.get(key)
+        if key == "model" and isinstance(under, str) and isinstance(value, Mapping):
+            under = {"name": under}
+        found[key] = laid_over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else copy.deepcopy(value)
+    return found
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:
