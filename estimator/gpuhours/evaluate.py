@@ -117,9 +117,8 @@ def _fed(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
 def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:
     """Step time and memory, where model, machine, batch and layout are there; otherwise why not."""
     if resolved.missing:
-        return None, None, (f"step time is not predicted: {', '.join(resolved.missing)} not known",)
-    inputs = (resolved.model, resolved.global_batch, resolved.layout, resolved.cluster, resolved.software, resolved.precision)
-    return step(*inputs), memory(*inputs), ()
+        return None, None, (f"step time is not predicted; not known: {', '.join(resolved.missing)}",)
+    return step(*resolved.inputs), memory(*resolved.inputs), ()
 
 
 def _solve(

@@ -156,6 +156,12 @@ def generation_constants(generation: str) -> GenerationConstants:
 
 
 @cache
+def is_known(generation: str) -> bool:
+    """Whether there are constants for a generation at all; TPUs, for one, have none."""
+    return (Path(str(files("hardware_specs"))) / "kernels" / f"{generation}.yaml").is_file()
+
+
+@cache
 def network_constants(network: str) -> NetworkConstants:
     """A kind of network between nodes, from ``hardware_specs/networks/NETWORK.yaml``."""
     return validated(NetworkConstants, read_yaml(_file("networks", network, "")))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gpuhours import kernel_constants
 from gpuhours.assumption import Assumption
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
@@ -54,6 +55,13 @@ class Resolved:
         return self.cluster.accelerator.peak_for(self.precision.product)
 
     @property
+    def inputs(self) -> tuple[Model, Array, Layout, Cluster, Software, Precision]:
+        """What ``step`` and ``memory`` take; only where nothing is missing."""
+        if self.model is None or self.layout is None or self.cluster is None:
+            raise ValueError(f"not known: {', '.join(self.missing)}")
+        return self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision
+
+    @property
     def recompute(self) -> tuple[Array, Array]:
         """What the backward pass computes again, and for which share of the layers."""
         assert self.layout is not None
@@ -70,10 +78,16 @@ class Resolved:
             "the model": self.model,
             "the global batch": self.global_batch,
             "the accelerator": self.cluster,
-            "the number of GPUs": self.gpus,
+            "the number of accelerators": self.gpus,
             "the layout": self.layout,
         }
-        return tuple(name for name, value in needed.items() if value is None)
+        kernels = () if self.cluster is None or self.priced else (f"how fast {self.cluster.accelerator.title} computes",)
+        return (*(name for name, value in needed.items() if value is None), *kernels)
+
+    @property
+    def priced(self) -> bool:
+        """Whether kernel times are known for the accelerator."""
+        return self.cluster is not None and kernel_constants.is_known(self.cluster.accelerator.generation)
 
 
 def resolve(run: Run) -> Resolved:
@@ -94,7 +108,7 @@ def resolve(run: Run) -> Resolved:
     layout, whole = run.layout, gpus
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
-        whole = np.multiply(layout.data, layout.microbatch)
+        whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
     batch = _global_batch(run, tokens, whole, notes, bases)
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, notes)
@@ -105,6 +119,8 @@ def _usual_layout(
     model: Model, batch: Array, machine: Cluster, software: Software, precision: Precision, notes: list[Assumption]
 ) -> Layout | None:
     """The fastest usual layout that fits, where the run names none."""
+    if not kernel_constants.is_known(machine.accelerator.generation):
+        return None
     from gpuhours.planning.default import default_layout
 
     layout = default_layout(model, batch, machine, software, precision)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gpuhours.claims.file import ClaimsFile
@@ -22,5 +23,5 @@ def schema(kind: str) -> dict[str, Any]:
         _, definitions = models_json_schema(inputs)  # type: ignore[arg-type]
         either = [{"$ref": f"#/$defs/{model.__name__}"} for model, _ in inputs]
         return {"$schema": DIALECT, "title": "hardware", "anyOf": either, **definitions}
-    model = {"run": Run, "document": Published, "claims": ClaimsFile, "software": Software}[kind]
-    return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
+    readers: dict[str, type[BaseModel]] = {"run": Run, "document": Published, "claims": ClaimsFile, "software": Software}
+    return {"$schema": DIALECT, **readers[kind].model_json_schema(mode="validation")}

@@ -185,8 +185,9 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
     if found.assumptions:
         said = " · ".join(assumed(assumption) for assumption in found.assumptions)
         table.add_row(f"Assumed ({len(found.assumptions)})", said)
-    if found.band is not None and found.band.runs:
-        table.add_row("Like this run", f"{found.band.runs} measured runs ({found.band.kind}): median error {numbers.percent(found.band.median_error)}")
+    if found.band is not None and found.band.median_error is not None:
+        error = numbers.percent(found.band.median_error)
+        table.add_row("Like this run", f"{found.band.runs} measured runs ({found.band.kind}): median error {error}")
     if found.advice.faster:
         table.add_row("Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in found.advice.faster))
     if found.advice.ways:

@@ -43,31 +43,25 @@ def advise(resolved: Resolved, fits: bool) -> Advice:
 
 def fitting(resolved: Resolved) -> tuple[Way, ...]:
     """The cheapest ways to make a run fit, by the step time that each leaves."""
-    model, layout, machine, batch = resolved.model, resolved.layout, resolved.cluster, resolved.global_batch
-    assert model is not None
-    assert layout is not None
-    assert machine is not None
+    model, batch, layout, machine, software, precision = resolved.inputs
 
     def step_time(changed: Layout) -> float | None:
-        found = step(model, batch, changed, machine, resolved.software, resolved.precision)
+        found = step(model, batch, changed, machine, software, precision)
         return float(found.time) if found.valid else None
 
-    return ways_to_fit(model, batch, layout, machine, resolved.software, resolved.precision, step_time)
+    return ways_to_fit(model, batch, layout, machine, software, precision, step_time)
 
 
 def faster_by(resolved: Resolved) -> tuple[Change, ...]:
     """The best single changes of a resolved run's layout, at most two; those that do not run or fit are left out."""
-    model, layout, machine, batch = resolved.model, resolved.layout, resolved.cluster, resolved.global_batch
-    assert model is not None
-    assert layout is not None
-    assert machine is not None
+    model, batch, layout, machine, software, precision = resolved.inputs
     changes = list(_neighbours(layout))
     fields = sorted({name for _, fields in changes for name in fields})
     columns = {
         name: np.array([float(getattr(layout, name)), *(float(fields.get(name, getattr(layout, name))) for _, fields in changes)])
         for name in fields
     }
-    inputs = (model, batch, layout.replaced(**columns), machine, resolved.software, resolved.precision)
+    inputs = (model, batch, layout.replaced(**columns), machine, software, precision)
     predicted, held = step(*inputs), memory(*inputs)
     time, valid, fits = np.broadcast_arrays(predicted.time, predicted.valid, held.fits)
     gains = np.where(valid & fits, time, np.inf)[1:] / time[0] - 1
