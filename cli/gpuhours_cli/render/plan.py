@@ -9,17 +9,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gpuhours.layout import Layout
 from gpuhours.planning.answer import Choice, Plan, fields_of
 from gpuhours_cli.render import numbers
 
-DEGREES = ("tensor", "pipeline", "interleave", "context", "expert", "data", "microbatch")
+DEGREES = ("tensor", "pipeline", "context", "expert", "data")
 RESULTS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "gpus": ("GPUs", numbers.count),
     "step_time": ("step", numbers.duration),
     "mfu": ("MFU", numbers.percent),
     "memory_per_gpu": ("memory", numbers.si("B")),
     "gpu_hours": ("GPU-hours", numbers.count),
     "cost": ("USD", numbers.count),
 }
+ALWAYS = ("step_time", "mfu", "memory_per_gpu")
 MOST_PARTS = 4
 """Parts of the difference that are named."""
 
@@ -34,26 +37,22 @@ def screen(found: Plan) -> RenderableType:
     rows = [(f"{place}", one) for place, one in enumerate(found.best, start=1)]
     if found.own is not None:
         rows.append(("yours", found.own))
-    parts.append(table(rows))
+    parts.append(table(found, rows))
     parts += [Text(line) for line in ("", *why(found))]
     return Group(*parts)
 
 
-def table(rows: list[tuple[str, Choice]]) -> RenderableType:
-    """One line per layout: the degrees that any of them uses, the words, the results."""
-    layouts = [fields_of(one.layout, one.outcome) for _, one in rows]
-    grid = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+def table(found: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
+    """One line per layout: its degrees and words, then the results that the goal is about."""
+    several = len({one.value("gpus") for _, one in rows}) > 1
+    shown = [name for name in RESULTS if name in ALWAYS or name == found.minimise or (name == "gpus" and several)]
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     grid.add_column("", style="dim")
-    degrees = [name for name in DEGREES if name in ("tensor", "pipeline", "data") or any(one.get(name, 1) != 1 for one in layouts)]
-    shown = [name for name in RESULTS if any(one.results[name][0] is not None for _, one in rows)]
-    for name in degrees:
-        grid.add_column({"interleave": "chunks", "microbatch": "micro"}.get(name, name), justify="right")
-    grid.add_column("how", overflow="fold")
+    grid.add_column("layout", overflow="fold")
     for name in shown:
         grid.add_column(RESULTS[name][0], justify="right", no_wrap=True)
-    for (label, one), fields in zip(rows, layouts, strict=True):
-        cells = [cell(one, name) for name in shown]
-        grid.add_row(label, *(str(fields.get(name, 1)) for name in degrees), words(fields), *cells)
+    for label, one in rows:
+        grid.add_row(label, words(fields_of(one.layout, one.outcome)), *(cell(one, name) for name in shown))
     return grid
 
 
@@ -67,30 +66,38 @@ def cell(one: Choice, name: str) -> str:
 
 
 def words(fields: dict[str, Any]) -> str:
-    """``zero1, recompute full (6 layers)``: what is neither usual nor a degree."""
-    said = [fields["sharding"]] if fields["sharding"] != "none" else []
+    """``tensor 8 · pipeline 4 (24 chunks) · data 128 · micro 4 · zero1``: what is not the usual."""
+    chunks = f" ({fields['interleave']} chunks)" if fields["interleave"] > 1 else ""
+    said = [f"{name} {fields[name]}" + (chunks if name == "pipeline" else "") for name in DEGREES if (fields[name] or 1) > 1]
+    if fields["microbatch"] > 1:
+        said.append(f"micro {fields['microbatch']}")
+    said += [fields["sharding"]] if fields["sharding"] != "none" else []
     if fields["recompute"] != "none":
         layers = fields.get("recompute_layers")
-        said.append(f"recompute {fields['recompute']}" + (f" ({layers} layers)" if layers else ""))
+        said.append(f"recompute {fields['recompute']}" + (f" in {layers} layers" if layers else ""))
     if fields["schedule"] not in ("1f1b", "interleaved"):
         said.append(fields["schedule"])
     if fields["context"] > 1:
         said.append(fields["sequence_method"])
+    if fields["vision"] != "first-stage":
+        said.append(f"vision {fields['vision']}")
     if not fields["sequence_parallel"] and fields["tensor"] > 1:
         said.append("no sequence parallelism")
-    return ", ".join(said)
+    return " · ".join(said) or "one GPU"
 
 
 def why(found: Plan) -> list[str]:
     """What the winner gains on its rivals, and how many others are as good within the model's own error."""
-    lines = []
+    lines, winner = [], found.best[0]
     for name, rival in (("2", found.best[1] if len(found.best) > 1 else None), ("yours", found.own)):
         if rival is None:
             continue
-        gain = rival.value("step_time") / found.best[0].value("step_time") - 1
-        parts = found.against(rival)[:MOST_PARTS]
-        said = ", ".join(f"{part} {'+' if seconds > 0 else '−'}{numbers.duration(abs(seconds))}" for part, seconds in parts)
-        lines.append(f"  {name} takes {gain:+.1%}: {said}" if said else f"  {name} is the same")
+        gain = rival.value(found.minimise) / winner.value(found.minimise) - 1
+        line = f"  {name}: {found.minimise.replace('_', ' ')} {gain:+.1%}".replace("-", "−")
+        if rival.value("gpus") == winner.value("gpus"):
+            parts = found.against(rival)[:MOST_PARTS]
+            line += ", of which " + ", ".join(f"{part} {'+' if more > 0 else '−'}{numbers.duration(abs(more))}" for part, more in parts) if parts else ""
+        lines.append(line)
     flat = found.flatness
     if flat is not None:
         several = [f"{name} {' '.join(map(str, values))}" for name, values in flat.values.items() if len(values) > 1]
@@ -103,6 +110,6 @@ def answer(found: Plan) -> str:
     if not found.best:
         return "none fits"
     one = found.best[0]
-    usual = {"interleave": 1, "context": 1, "expert": 1, "sharding": "none", "recompute": "none", "schedule": "1f1b"}
-    fields = {name: value for name, value in fields_of(one.layout, one.outcome).items() if usual.get(name) != value}
-    return " ".join(f"--set layout.{name}={str(value).lower()}" for name, value in fields.items() if value is not None)
+    usual = fields_of(Layout(), one.outcome)
+    fields = {name: value for name, value in fields_of(one.layout, one.outcome).items() if name != "data" and usual.get(name) != value}
+    return " ".join(f"--set layout.{name}={str(value).lower()}" for name, value in fields.items())

@@ -76,7 +76,8 @@ def _neighbours(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
         degree = getattr(layout, name)
         if degree > 1:
             yield f"{name} {degree // 2}", {name: degree // 2, "data": data * 2}
-        yield f"{name} {degree * 2}", {name: degree * 2, "data": data / 2}
+        if data % 2 == 0:
+            yield f"{name} {degree * 2}", {name: degree * 2, "data": data / 2}
     if layout.pipeline > 1:
         yield f"interleave {layout.interleave * 2} chunks", {"interleave": layout.interleave * 2}
     if layout.microbatch > 1:

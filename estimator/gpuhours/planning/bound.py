@@ -30,9 +30,11 @@ def lower_bound(space: Space, relaxed: Step, cluster: Cluster, software: Softwar
     2. Recompute adds time to a layer's backward pass, sharding adds exposed gathers and scatters to both passes; neither takes
        any away. So with x the time of a layer, x >= its value in ``relaxed``.
     3. S = L x + first + last grows with slope L. T is a maximum of lines in x with slopes of at most c v <= L for p >= 2 (c v =
-       ceil(L / (p v)) v <= L / p + v <= L, since p v <= L), so T and S - T do not fall as x grows.
+       ceil(L / (p v)) v <= L / p + v <= L, since p v <= L), so T and S - T do not fall as x grows; nor as first or last does,
+       which have slope 1 in S and at most 1 in T.
     4. For 1F1B, GPipe, interleaved and ZB-1p, P = m T + k (S - T) with k = 1, 1 / v or 1/3: P does not fall as x grows, and in
        ``relaxed`` P = sum of PASSES + B. For ZB-2p, P >= m T >= m S / p, which is the sum of PASSES.
+    5. Waiting e + max(0, m e - P) for an encoder on GPUs of its own is part of B: P + it = e + max(P, m e) does not fall either.
 
     Checked against exhaustive search in tests/test_plan.py.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model, Stack
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute, Schedule, Sharding
+from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.memory import memory
 from gpuhours.precision import Precision
 from gpuhours.software import Software
@@ -27,7 +27,7 @@ def default_layout(
 
     Inputs may be arrays: the layout then holds arrays of their shape, each row's own best. Usual: powers of two for tensor (inside
     a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch, ZeRO-1 or ZeRO-3, every
-    recompute mode, one chunk per stage. ``plan`` searches all.
+    recompute mode, one chunk per stage, an encoder on the first stage or on all. ``plan`` searches all.
     """
     axes = candidates(model, cluster)
     behind = _dimensions(model, global_batch, cluster)
@@ -62,6 +62,8 @@ def candidates(model: Model, cluster: Cluster) -> dict[str, list[Any]]:
         "sharding": [Sharding.zero1, Sharding.zero3],
         "recompute": [Recompute.none, Recompute.selective, Recompute.full],
     }
+    if model.encoder:
+        axes["vision"] = [VisionPlacement.first_stage, VisionPlacement.replicated]
     if longest >= LONG_SEQUENCE:
         axes["context"] = _powers(min(gpus, longest // 4096))
     if experts > 1:
@@ -84,7 +86,7 @@ def _dimensions(model: Model, global_batch: Array, cluster: Cluster) -> int:
     return max(np.ndim(number) for number in numbers)
 
 
-ENUMERATIONS = {"sharding": Sharding, "recompute": Recompute, "schedule": Schedule}
+ENUMERATIONS = {"sharding": Sharding, "recompute": Recompute, "vision": VisionPlacement}
 
 
 def _plain(name: str, value: Any) -> Any:

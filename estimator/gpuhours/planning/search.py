@@ -119,11 +119,21 @@ def plan(
     started = time.perf_counter()
     outcomes = [_search(one, top, engine, scheduler, watch) for one in _sized(run, gpus)]
     choices = sorted((one for _, found, _, _ in outcomes for one in found), key=lambda one: one.value(minimise))[:top]
-    own = None if run.layout is None else choice(run.replaced("layout", run.layout))
+    own = _own(run, outcomes[0][0].run)
     flat = next((flat for search, found, flat, _ in outcomes if choices and choices[0] in found), None)
     size = sum(search.space.size for search, _, _, _ in outcomes)
     evaluated = sum(count for _, _, _, count in outcomes)
     return Plan(run, minimise, size, evaluated, time.perf_counter() - started, tuple(choices), own, flat)
+
+
+def _own(run: Run, sized: Run) -> Choice | None:
+    """The layout that the run came with, where it can run on these GPUs."""
+    if run.layout is None:
+        return None
+    try:
+        return choice(sized.replaced("layout", run.layout))
+    except EstimateError:
+        return None
 
 
 def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
@@ -138,7 +148,7 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
 def _search(run: Run, top: int, engine: str, scheduler: str | None, watch: Watch | None) -> tuple[Search, list[Choice], Flatness | None, int]:
     """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
     inputs = _inputs(run)
-    search = Search(run.replaced("software", inputs.software.name), inputs, Space.of(inputs.model, float(inputs.global_batch), inputs.cluster))
+    search = Search(run.replaced("software", inputs.software.name), inputs, Space.of(inputs.model, float(inputs.global_batch), inputs.cluster, run.layout))
     cells, bounds = search.cells()
     found, done = Found.nothing(), 0
 

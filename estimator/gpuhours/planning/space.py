@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding
+from gpuhours.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
 
 SHORTEST = 128
 """Tokens of a sequence that one context rank keeps at least: below, attention's blocks are not filled."""
@@ -23,28 +23,33 @@ Values = np.ndarray[Any, Any]
 class Space:
     """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that move together.
 
-    Left out, since the equations give them no price or no effect: offloading, shard groups, Ulysses degrees inside a hybrid.
+    Not searched: offloading, which the equations give no price, shard groups, Ulysses degrees inside a hybrid.
     Listed once where a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
     """
 
+    base: Layout
+    """What is not searched: offloading, shard groups, GPUs set apart for an encoder."""
     outer: tuple[dict[str, Values], ...]
     inner: tuple[dict[str, Values], ...]
     layers: float
 
     @classmethod
-    def of(cls, model: Model, global_batch: float, cluster: Cluster) -> Space:
+    def of(cls, model: Model, global_batch: float, cluster: Cluster, base: Layout | None = None) -> Space:
         """The degrees that divide what they split: GPUs, heads, experts, samples."""
+        base = (base or Layout()).replaced(data=None, ulysses=None)
         gpus, layers = int(cluster.gpus), sum(float(stack.layers) for stack in model.stacks)
         heads = max((int(core.heads) for stack in model.stacks for core in stack.block.attention), default=1)
         longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)
         experts = max((int(linear.experts) for stack in model.stacks for linear in stack.block.linears), default=1)
         ways = divisors(gpus)
         return cls(
+            base=base,
             outer=(
                 schedules(layers),
+                {"vision": np.array(placements(base) if model.encoder else [int(base.vision)])},
                 {"pipeline": numbers([degree for degree in ways if degree <= layers])},
                 expert_degrees([degree for degree in divisors(experts) if gpus % degree == 0]),
-                contexts([degree for degree in ways if degree == 1 or longest / degree >= SHORTEST]),
+                contexts([degree for degree in ways if degree > 1 and longest / degree >= SHORTEST], base),
                 {"sequence_parallel": np.array([True, False])},
                 {"microbatch": numbers(divisors(int(global_batch)))},
                 {"tensor": numbers([degree for degree in ways if heads % degree == 0])},
@@ -97,7 +102,7 @@ class Space:
         share = fields.pop("recompute_share", None)
         if share is not None:
             fields["recompute_layers"] = np.ceil(share * np.ceil(self.layers / fields["pipeline"]))
-        return Layout().replaced(**fields)
+        return self.base.replaced(**fields)
 
     def redundant(self) -> Values:
         """Cells that are another cell under another name."""
@@ -120,19 +125,20 @@ class Space:
         full = picked["recompute"] == Recompute.full
         some = full and picked["recompute_layers"] < np.ceil(self.layers / picked["pipeline"])
         experts = any(len(axis["expert"]) > 1 for axis in self.outer if "expert" in axis)
-        return Layout(
+        return self.base.replaced(
             tensor=int(picked["tensor"]), pipeline=int(picked["pipeline"]), interleave=int(picked["interleave"]),
             context=int(picked["context"]), expert=int(picked["expert"]), microbatch=int(picked["microbatch"]),
             expert_tensor=int(picked["expert_tensor"]) if experts else None,
             sequence_parallel=bool(picked["sequence_parallel"]), sharding=Sharding(int(picked["sharding"])),
             recompute=Recompute(int(picked["recompute"])), recompute_layers=int(picked["recompute_layers"]) if some else None,
             schedule=Schedule(int(picked["schedule"])), sequence_method=SequenceMethod(int(picked["sequence_method"])),
+            vision=VisionPlacement(int(picked["vision"])),
         )  # fmt: skip
 
 
 FIELDS = (
     "tensor", "pipeline", "interleave", "context", "expert", "expert_tensor", "microbatch", "sequence_parallel", "sharding",
-    "recompute", "recompute_layers", "schedule", "sequence_method",
+    "recompute", "recompute_layers", "schedule", "sequence_method", "vision",
 )  # fmt: skip
 
 
@@ -162,10 +168,16 @@ def expert_degrees(degrees: list[int]) -> dict[str, Values]:
     return {"expert": numbers([degree for degree, _ in pairs]), "whole_experts": np.array([whole for _, whole in pairs])}
 
 
-def contexts(degrees: list[int]) -> dict[str, Values]:
-    """Context degrees, each above 1 with every way of sharing a sequence."""
-    pairs = [(1, 0)] + [(degree, int(method)) for degree in degrees if degree > 1 for method in SequenceMethod]
+def contexts(degrees: list[int], base: Layout) -> dict[str, Values]:
+    """No sharing, then every degree with every way of sharing a sequence."""
+    pairs = [(1, int(base.sequence_method))] + [(degree, int(method)) for degree in degrees for method in SequenceMethod]
     return {"context": numbers([degree for degree, _ in pairs]), "sequence_method": np.array([method for _, method in pairs])}
+
+
+def placements(base: Layout) -> list[int]:
+    """Where an encoder in front may run; on GPUs of its own only where the run sets some apart."""
+    places = [VisionPlacement.first_stage, VisionPlacement.replicated]
+    return [int(place) for place in (*places, *([VisionPlacement.separate] if base.vision_gpus else []))]
 
 
 def recomputes() -> dict[str, Values]:

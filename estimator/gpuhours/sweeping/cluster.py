@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -11,6 +12,8 @@ from gpuhours.sweeping.engines import AHEAD, Answer, Work
 
 PATIENCE = "30s"
 """How long a scheduler may take to answer."""
+REFRESH = 2.0
+"""s between looks at how many workers there are."""
 
 
 def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> Iterator[Answer]:
@@ -32,17 +35,25 @@ def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> I
     with client:
         client.wait_for_workers(1)
         left = iter(numbers)
-
-        def submit(number: Any) -> Any:
-            return client.submit(_answer, work, number, pure=False, retries=3)
-
-        threads = max(1, sum(client.nthreads().values()))
-        flying = as_completed([submit(number) for number in islice(left, threads * (1 + AHEAD))])
-        for future in flying:
+        flying = as_completed(loop=client.loop)
+        out, most, asked = 0, _window(client), time.monotonic()
+        while True:
+            for number in islice(left, max(0, most - out)):
+                flying.add(client.submit(_answer, work, number, pure=False, retries=3))
+                out += 1
+            if not out:
+                return
+            future = next(flying)
             yield future.result()
             future.release()
-            for number in islice(left, 1):
-                flying.add(submit(number))
+            out -= 1
+            if time.monotonic() - asked > REFRESH:
+                most, asked = _window(client), time.monotonic()
+
+
+def _window(client: Any) -> int:
+    """Blocks to have out at once, by the workers there are now: they come and go on a busy cluster."""
+    return max(1, sum(client.nthreads().values())) * (1 + AHEAD)
 
 
 def _answer(work: Work, number: Any) -> Answer:

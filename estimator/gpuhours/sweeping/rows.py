@@ -16,6 +16,10 @@ from gpuhours.sweeping.grid import Block, Grid, Piece
 VALID, REASON, FITS = "valid", "reason", "fits"
 ABOVE_PEAK = "it takes more than the dense peak"
 Values = np.ndarray[Any, Any]
+FEW = 32
+"""Rows that are tried one by one when the equations refuse them together."""
+SAMPLES = 14
+"""Rows tried, beside the first and the last, before more than ``FEW`` are refused at once."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,10 @@ def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown
     try:
         outcome = evaluate(piece.run)
     except EstimateError as error:
-        longest = max(range(len(part)), key=lambda axis: part[axis].stop - part[axis].start, default=None)
-        if longest is None or part[longest].stop - part[longest].start == 1:
+        if len(position) == 1 or (len(position) > FEW and _everywhere(grid, part, error)):
             yield _refused(grid, part, position, error)
             return
+        longest = max(range(len(part)), key=lambda axis: part[axis].stop - part[axis].start)
         middle = (part[longest].start + part[longest].stop) // 2
         for half in (slice(part[longest].start, middle), slice(middle, part[longest].stop)):
             yield from _evaluated(grid, block, (*part[:longest], half, *part[longest + 1 :]), numbers, breakdown)
@@ -64,11 +68,29 @@ def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown
     yield _worked_out(grid, part, position, piece, outcome, breakdown)
 
 
+def _everywhere(grid: Grid, part: Block, error: EstimateError) -> bool:
+    """Whether the words of a piece are refused, not some of its numbers: every sampled row gets the very same message.
+
+    Messages about numbers name them, so they differ from row to row.
+    """
+    rng = np.random.default_rng(0)
+    first, last = [one.start for one in part], [one.stop - 1 for one in part]
+    samples = [first, last, *(rng.integers(first, last, endpoint=True).tolist() for _ in range(SAMPLES))]
+    for sample in samples:
+        try:
+            evaluate(grid.piece(tuple(slice(index, index + 1) for index in sample)).run)
+        except EstimateError as other:
+            if str(other) == str(error):
+                continue
+        return False
+    return True
+
+
 def _refused(grid: Grid, part: Block, position: Values, error: EstimateError) -> Rows:
-    """A row that is no run: what ``estimate`` would say of it."""
-    return Rows(
-        position, _inputs(grid, part), np.zeros(1, bool), (f"{error.where}: {error.problem}".lstrip(": "),), np.ones(1, np.int8)
-    )
+    """Rows that are no run: what ``estimate`` would say of them."""
+    count = len(position)
+    message = f"{error.where}: {error.problem}".lstrip(": ")
+    return Rows(position, _inputs(grid, part), np.zeros(count, bool), (message,), np.ones(count, np.int8))
 
 
 def _worked_out(grid: Grid, part: Block, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
