@@ -73,7 +73,7 @@ def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: fl
     shape = GPT_22B.model_copy(update={"hidden": hidden, "heads": heads, "ffn_hidden": 4 * hidden})
     block = saved(stack(shape, 2048), Precision("fp16"), megatron().memory, stream=2.0, unfused=True)
     one = ranks(Layout())
-    assert 1 - block.after_selective(one, "attention", None) / block.on_rank(one) == pytest.approx(share, abs=0.01), source
+    assert 1 - block.after_selective(one, "attention") / block.on_rank(one) == pytest.approx(share, abs=0.01), source
 
 
 # weights, gradients, optimiser: Rajbhandari et al. 2020, ZeRO, figure 1
@@ -86,9 +86,7 @@ def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: fl
 def test_zero_stages_of_a_7_5b_model_on_64_gpus(stage: str, published: float) -> None:
     layout = Layout(sharding=stage)
     facts = load_software("torch-eager").memory.model_copy(update={"replica_gradients": 0.0})
-    held = states(
-        Parameters(7.5e9, 0.0, 0.0, 0.0, 0.0), ranks(layout, 64, 64), layout, Precision("fp16"), facts
-    )
+    held = states(Parameters(7.5e9, 0.0, 0.0, 0.0, 0.0), ranks(layout, 64, 64), layout, Precision("fp16"), facts)
     total = float(held.weights + held.gradients + held.optimiser)
     assert total / GB == pytest.approx(published, abs=0.06), "arXiv:1910.02054, figure 1"
 
@@ -96,9 +94,7 @@ def test_zero_stages_of_a_7_5b_model_on_64_gpus(stage: str, published: float) ->
 def test_megatron_holds_18_bytes_per_parameter() -> None:
     """bf16 weights, fp32 main gradients, fp32 master weights and two moments: Megatron-Core's distributed
     optimizer, without sharding."""
-    held = states(
-        Parameters(1.0, 0.0, 0.0, 0.0, 0.0), ranks(Layout()), Layout(), Precision(), megatron().memory
-    )
+    held = states(Parameters(1.0, 0.0, 0.0, 0.0, 0.0), ranks(Layout()), Layout(), Precision(), megatron().memory)
     assert held.weights + held.gradients + held.optimiser == 18
 
 
@@ -244,9 +240,7 @@ def test_frozen_parts_hold_no_gradients_no_optimiser_and_no_activations() -> Non
 
 def test_an_encoder_stands_where_the_layout_has_it() -> None:
     model = LLAMA_8B.model(8192)
-    narrow = Decoder(layers=24, hidden=1024, heads=16, gated=False, vocab=1000, trainable="frozen").model(
-        2048
-    )
+    narrow = Decoder(layers=24, hidden=1024, heads=16, gated=False, vocab=1000, trainable="frozen").model(2048)
     both = replace(model, parts=(*narrow.stacks, *model.parts))
     software, cluster = load_software("megatron-core"), machine("h100-sxm-80gb", 16)
 

@@ -53,19 +53,19 @@ class Saved:
         split = (self.attention + self.mlp + self.scores) / ranks.tensor
         return self.stream / ranks.whole + self.whole + split + self.expert / ranks.expert_tensor
 
-    def after_selective(self, ranks: Ranks, selective: Selective, products: float | None) -> Array:
+    def after_selective(self, ranks: Ranks, selective: Selective) -> Array:
         """Bytes per token on one rank where ``selective`` is computed again: the scores, a sub-block, or all
-        but attention's output. ``products``: only that share of what products put out is kept beside it."""
+        but attention's output, or all but that and every second product's."""
         everything, entry = self.on_rank(ranks), self.entry / ranks.whole
+        if selective == "attention":
+            return everything - self.scores / ranks.tensor
         if selective == "attention-block":
             return everything - (self.attention + self.scores) / ranks.tensor
         if selective == "mlp":
             return everything - self.mlp / ranks.tensor - self.expert / ranks.expert_tensor
-        if selective == "attention" and products is None:
-            return everything - self.scores / ranks.tensor
         attended = self.attended * (0.5 if selective == "all-but-half-attention" else 1.0)
-        shared = self.outputs * products if selective == "attention" and products is not None else 0.0
-        return entry + (attended + shared) / ranks.tensor
+        products = self.outputs * (0.5 if selective == "half-of-products" else 0.0)
+        return entry + (attended + products) / ranks.tensor
 
 
 def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Array, unfused: bool) -> Saved:
@@ -119,10 +119,7 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     found: list[tuple[Linear, Array]] = []
     read: list[Array] = []
     for linear in stack.block.linears:
-        if (
-            stack.trainable is Trainable.LORA
-            and not ({linear.name} | ADAPTED.get(linear.name, set())) & targets
-        ):
+        if stack.trainable is Trainable.LORA and not ({linear.name} | ADAPTED.get(linear.name, set())) & targets:
             continue
         if has_experts(linear):
             found.append((linear, linear.inputs * linear.active))

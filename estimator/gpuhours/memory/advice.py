@@ -78,16 +78,12 @@ def ways_to_fit(
         if float(after.total) >= before or (step_time is not None and time is None):
             return None
         slower = time / time_before - 1 if time is not None and time_before else None
-        return Way(
-            change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower
-        )
+        return Way(change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower)
 
     changes = list(_changes(model, global_batch, layout, cluster))
     found = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
     if sum(way.fits for way in found) < WAYS:
-        saving = [
-            change for change in changes if any(way.change == change[0] for way in found if not way.fits)
-        ]
+        saving = [change for change in changes if any(way.change == change[0] for way in found if not way.fits)]
         pairs = [pair for pair in combinations(saving, 2) if not set(pair[0][1]) & set(pair[1][1])]
         both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
         found += [way for way in both if way and way.fits]
@@ -120,12 +116,7 @@ def _changes(
     for degree, most in limits.items():
         doubled = 2 * getattr(layout, degree)
         divides = layers % doubled == 0 if degree == "pipeline" else True
-        if (
-            data % 2 == 0
-            and doubled <= most
-            and divides
-            and global_batch % (data // 2 * layout.microbatch) == 0
-        ):
+        if data % 2 == 0 and doubled <= most and divides and global_batch % (data // 2 * layout.microbatch) == 0:
             yield f"{degree} {doubled}", {degree: doubled, "data": data // 2}
     if not layout.offload_optimizer:
         yield "optimiser states on the host", {"offload_optimizer": True}

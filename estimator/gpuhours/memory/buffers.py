@@ -15,9 +15,7 @@ def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Preci
     them.
 
     T tokens of a micro-batch on the rank, h the width that stages hand on, t tensor."""
-    return np.where(
-        np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0
-    )
+    return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
 
 
 def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, precision: Precision) -> Array:

@@ -64,9 +64,6 @@ class MemoryFacts(BaseModel):
     """Micro-batches that wait on a pipeline stage beyond those its schedule needs."""
     pipeline_outputs: int = 0
     """Outputs of a stage kept for every micro-batch that waits, beside what its layers keep."""
-    selective_products: float | None = None
-    """What ``recompute: selective`` keeps of products' outputs, beside attention's; None where it only drops the
-    attention scores."""
     gathered_layers: float = 2.0
     """Layers whose weights are whole at once under ZeRO-3: the one that runs and the one fetched ahead."""
     bucket: float = 0.0

@@ -196,9 +196,7 @@ def _moments(run: _Run, stage: Array) -> list[Parts]:
     return [forward, *moments] if more else moments
 
 
-def _moment(
-    run: _Run, kept: States, casts: Array, gradients: Array, activations: Array, logits: Array
-) -> Parts:
+def _moment(run: _Run, kept: States, casts: Array, gradients: Array, activations: Array, logits: Array) -> Parts:
     """The parts at one moment before the update."""
     return {
         "weights": kept.weights + kept.gathered + casts,
@@ -246,7 +244,7 @@ def _kept(run: _Run, block: Saved, there: Standing) -> Array:
     entry = block.entry / ranks.whole
     mode, some = run.layout.recompute, run.layout.recompute_layers
     covered = layers if some is None else np.minimum(some, layers)
-    partly = layers * block.after_selective(ranks, run.software.selective, run.facts.selective_products)
+    partly = layers * block.after_selective(ranks, run.software.selective)
     whole = covered * entry + (layers - covered) * everything
     by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
     return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
@@ -259,10 +257,7 @@ def _logits(run: _Run, stage: Array) -> Array:
         if isinstance(there.part, Ends):
             unit = run.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
-            found = (
-                found
-                + there.count * run.on_rank(there.part.tokens, there.ranks) * padded / there.ranks.tensor
-            )
+            found = found + there.count * run.on_rank(there.part.tokens, there.ranks) * padded / there.ranks.tensor
     return found
 
 
@@ -270,6 +265,4 @@ def _buffers(run: _Run) -> Array:
     """Messages between ranks: pipeline, context and data-parallel buckets."""
     bucket = run.facts.bucket * np.greater(run.ranks.copies, 1)
     sends = pipeline_buffers(run.model, run.stream_tokens, run.ranks, run.precision)
-    return (
-        sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision) + bucket
-    )
+    return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision) + bucket

@@ -84,9 +84,7 @@ class States:
     """Temporaries of the optimiser's update."""
 
 
-def states(
-    weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts
-) -> States:
+def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
     """Bytes of P parameters dealt out to n ranks.
 
         weights P w / n (ZeRO-3), gradients P g / n (ZeRO-2 and 3), optimiser P (master + moments) / n (ZeRO-1
@@ -105,9 +103,7 @@ def states(
     each = facts.gradients.get(precision.dtype, precision.gradients)
     own = facts.partition.get(precision.dtype, 0.0)
     frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
-    each_weight = facts.weights.get(
-        precision.dtype, precision.weights + np.where(stage3, 0, precision.copies)
-    )
+    each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
     stored = dealt(Sharding.zero3) * each_weight + frozen
     accumulating = np.greater(ranks.microbatches, 1)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
@@ -121,9 +117,7 @@ def states(
     return States(
         weights=stored,
         casts=np.where(stage3, 0, weights.trained * precision.casts),
-        gathered=np.where(
-            stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0
-        ),
+        gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
         gradients=gradients,
         early_gradients=np.where(accumulating, whole, np.where(live, gradients, 0)),
         layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
