@@ -12,6 +12,7 @@ from gpuhours.kernel_constants import generation_constants
 from gpuhours.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.precision import Precision
 from gpuhours.software import Software
+from gpuhours.validation.accelerators import accelerator_of
 from gpuhours.validation.architecture import decoder_of, unusable
 from gpuhours.validation.rows import Row
 from gpuhours.validation.stated import (
@@ -26,7 +27,7 @@ from gpuhours.validation.stated import (
     schedule_of,
     sharding_of,
 )
-from gpuhours.validation.words import KERNELS, METHODS, accelerator_of, node_of, software_of
+from gpuhours.validation.words import kernel_in, method_in, node_of, software_of
 
 SCOPES = {
     "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",
@@ -105,8 +106,9 @@ def _case(row: Row) -> Case:
 
 def _kernel(row: Row, software: Software, generation: str) -> str:
     """The attention kernel as stated, else the stack's; where it does not run on that generation, the nearest that does."""
-    stated = "flash" if "triton" in (row.word("attention_kernel") or "") else row.word("attention_kind")
-    kernel = software.flash if stated == "flash" else KERNELS.get(stated or "", software.attention_kernel(generation))
+    detail, kind = row.word("attention_kernel") or "", row.word("attention_kind")
+    stated = "flash" if "triton" in detail else kernel_in(kind or detail)
+    kernel = software.flash if stated == "flash" else stated or software.attention_kernel(generation)
     known = ("unfused", *generation_constants(generation).attention)
     return next((one for one in (kernel, *INSTEAD.get(kernel, ())) if one in known), "unfused")
 
@@ -139,7 +141,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
-        "sequence_method": SequenceMethod(WORDS[SequenceMethod][METHODS.get((row.word("sequence_method") or "").lower(), "zigzag")]),
+        "sequence_method": SequenceMethod(WORDS[SequenceMethod][method_in(row.word("sequence_method") or "")]),
     }  # fmt: skip
     return Layout(**fields)
 

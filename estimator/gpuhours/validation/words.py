@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 
-from gpuhours.hardware import Node, list_accelerators, load_accelerator, load_node
+from gpuhours.hardware import Node, load_accelerator, load_node
 from gpuhours.software import DEFAULT, Software, list_software, load_software
 from gpuhours.validation.rows import Row
 
-DTYPES = {
-    "bf16": "bf16", "bfloat16": "bf16", "bf16-mixed": "bf16", "bf16-true": "bf16", "fp16": "fp16", "float16": "fp16",
-    "half": "fp16", "fp32": "fp32", "float32": "fp32", "tf32": "tf32", "fp8": "fp8", "mxfp8": "mxfp8", "nvfp4": "nvfp4",
-    "fp4": "nvfp4", "nf4": "nf4", "int4": "nf4", "int8": "bf16",
-}  # fmt: skip
-"""Number formats as tables write them."""
-KERNELS = {"unfused": "unfused", "flash1": "flash1", "flash2": "flash2", "flash3": "flash3", "fused-cudnn": "cudnn", "cudnn": "cudnn"}
-"""Attention kernels as tables write them; "flash" alone means the stack's own."""
-METHODS = {"ring": "zigzag", "ulysses": "ulysses", "hybrid": "hybrid", "2d": "hybrid", "zigzag": "zigzag", "all-gather": "all-gather"}
-"""Ways of sharing a sequence; every published ring balances the causal mask."""
+KERNELS = (
+    (r"unfused|no flash|eager|naive|\bmath\b|fused softmax", "unfused"),
+    (r"cudnn|transformer engine|^te$", "cudnn"),
+    (r"(flash|fa)\D*4|(flash|fa)\D*3", "flash3"),
+    (r"triton|xformers|mem\w*.efficient|(flash|fa)\D*1\b", "flash1"),
+    (r"(flash|fa)\D*2", "flash2"),
+    (r"flash", "flash"),
+)
+"""Words for attention kernels, first match first; "flash" alone means the stack's own."""
+METHODS = (
+    (r"2d|hybrid|usp|unified|double|a2a\W*p2p|loong", "hybrid"),
+    (r"ulysses|a2a|all.?to.?all|heads?", "ulysses"),
+    (r"all.?gather", "all-gather"),
+)
+"""Words for ways of sharing a sequence, first match first; every other one is a ring, and every published ring balances the mask."""
 FRAMEWORKS = (
     (r"megatron-deepspeed.*(bigscience|2022)|bigscience", "megatron-deepspeed"),
     (r"longvila|mm-sp", "longvila"),
@@ -33,59 +37,62 @@ FRAMEWORKS = (
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
     (r"megatron-lm 202[12]", "megatron-2022"),
     (r"megatron", "megatron-2023"),
-    (r"torchtitan|compile", "fsdp-compile"),
+    (r"(torchtitan|fsdp|ddp|torch).*(eager|no compile|without compile)", "fsdp2-eager"),
+    (r"torchtitan|fms-fsdp|compile", "fsdp-compile"),
     (r"llm-foundry|composer|mosaic", "fsdp-eager"),
-    (r"maxtext|paxml|jax|t5x|levanter|xla", "jax"),
+    (r"maxtext|paxml|\bpax\b|jax|t5x|levanter|easylm|alpa|xla|tensorflow|gspmd", "jax"),
     (r"nanotron|picotron", "nanotron"),
+    (r"megascale|vescale|megablocks|dualpipe|hai-llm|simumax|primus|transformer engine", "megatron-core"),
+    (r"lightning|litgpt|lit-gpt|torchtune|unsloth|nanogpt|llm\.c", "torch-compile"),
     (r"internevo|loongtrain|interntrain", "internevo"),
     (r"distflash|lightseq", "distflashattn"),
-    (r"deepspeed|neox|accelerate|easycontext|colossal|trl|axolotl|hugging", "deepspeed"),
-    (r"fsdp", "fsdp-eager"),
-    (r"torch|litgpt|lightning|ddp|timm", "torch-eager"),
+    (r"deepspeed|zero.?infinity|zero.?offload|neox|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
+    (r"fsdp|metaseq|fairseq|fairscale|verl|veomni", "fsdp2-eager"),
+    (r"torch|hugging|transformers|\bhf\b|peft|ddp|timm|tutel|fastmoe", "torch-eager"),
 )
 """Words in a framework's description -> the profile, first match first."""
-RELATED = {
-    "megatron-lm": "megatron-2023", "megatron-2021": "megatron-2022", "megatron-2024": "megatron-core", "nemo": "megatron-core",
-    "torchtitan": "fsdp-compile", "colossalai": "deepspeed", "colossal-ai": "deepspeed", "axolotl": "deepspeed",
-    "litgpt": "torch-eager", "maxtext": "jax", "gpt-neox": "deepspeed", "llama-factory": "deepspeed", "unsloth": "torch-compile",
+FINER = {
+    "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"),
+    "burstengine": ("megatron-2023", "deepspeed", "internevo"), "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
 }  # fmt: skip
-
-
-def accelerator_of(row: Row) -> tuple[str | None, str]:
-    """The profile of the row's accelerator, or the nearest there is, and a remark where it is not its own."""
-    text = row.word("accelerator") or row.word("gpu")
-    if text is None:
-        return None, ""
-    name = text.lower().replace("_", "-").replace(" ", "-")
-    known = list_accelerators()
-    if name in known:
-        return name, ""
-    near = [one for one in known if name.startswith(one.split("-")[0])] or [one for one in known if one.split("-")[0] in name]
-    if not near:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not near:
-        return None, ""
-    best = max(near, key=lambda one: difflib.SequenceMatcher(None, one, name).ratio() + ("sxm" in one) * 0.2)
-    return best, f"accelerator {text!r} has no profile: {best}"
+"""A class of stacks and the profiles that a framework's description may tell apart within it."""
 
 
 def software_of(row: Row) -> tuple[Software, str]:
     """The profile of the row's stack, refined by the framework's description, and a remark where it is not its own."""
     stated, described = (row.word("software") or "").lower(), (row.word("framework") or row.word("method") or "").lower()
-    found = next((profile for pattern, profile in FRAMEWORKS if re.search(pattern, described)), None)
+    found = profile_in(described)
     if stated in list_software():
-        finer = {"megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"), "deepspeed": (), "jax": (),
-                 "burstengine": ("megatron-2023", "deepspeed", "internevo")}  # fmt: skip
-        return load_software(found if found in finer.get(stated, ()) else stated), ""
-    if stated in RELATED:
-        return load_software(RELATED[stated]), f"software {stated!r} has no profile: {RELATED[stated]}"
+        finer = found if found in FINER.get(stated, ()) else stated
+        return load_software("fsdp2-eager" if stated == "fsdp-eager" and finer != stated else finer), ""
+    named = profile_in(stated)
+    if named is not None:
+        return load_software(named), f"software {stated!r} read as {named}"
     if found is not None:
         return load_software(found), f"software not named; {row.word('framework')!r} read as {found}"
-    near = difflib.get_close_matches(stated, list_software(), n=1, cutoff=0.6) if stated else []
     split = (row.positive("tp") or 1) > 1 or (row.positive("pp") or 1) > 1
     sharded = (row.word("sharding") or "") in ("zero2", "zero3")
-    name = near[0] if near else ("fsdp-compile" if sharded and not split else DEFAULT)
+    name = "fsdp-compile" if sharded and not split else DEFAULT
     return load_software(name), f"software {stated or 'not stated'}: {name}"
+
+
+def profile_in(text: str) -> str | None:
+    """The profile that a description of a stack means, by ``FRAMEWORKS``, its name or an alias of it."""
+    plain = text.strip().replace("_", "-").replace(" ", "-")
+    if plain in list_software():
+        return plain
+    found = next((profile for pattern, profile in FRAMEWORKS if re.search(pattern, text)), None)
+    return found or next((name for name in list_software() if plain and plain in load_software(name).aliases), None)
+
+
+def kernel_in(text: str) -> str | None:
+    """The attention kernel that a description means; "flash" where it does not say which."""
+    return next((kernel for pattern, kernel in KERNELS if re.search(pattern, text.lower())), None)
+
+
+def method_in(text: str) -> str:
+    """The way of sharing a sequence that a description means, as ``layout.sequence_method`` writes it."""
+    return next((method for pattern, method in METHODS if re.search(pattern, text.lower())), "zigzag")
 
 
 def node_of(row: Row, accelerator: str) -> Node:
