@@ -131,7 +131,9 @@ class Search:
 
     def _says(self, m: Measurement) -> str:
         """``GPU-hours 336``: a claim as stated."""
-        stated = self.document.claims[m.claim].value if m.claim is not None else math.exp(m.log)
+        if m.claim is None:
+            return f"a predicted {QUANTITIES[m.quantity].title} of {shown(m.quantity, math.exp(m.log))}"
+        stated = self.document.claims[m.claim].value
         return f"{QUANTITIES[m.quantity].title} {shown(m.quantity, stated)}"
 
     def _statement(self, accused: Measurement, factor: float, others: list[Measurement]) -> str:

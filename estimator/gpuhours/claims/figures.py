@@ -148,8 +148,8 @@ def _items(node: Any, text: str) -> Iterator[Item]:
         sides = tuple(int(side) for side in _split_sides(_first(tokens, "DIMENSIONS")))
         unit, per, word = _unit(tokens)
         device = _device(tokens)
-        value = float(sides[0]) if not device else float(math.prod(sides))
-        yield Figure("figure", quoted, start, end, value=value, digits=str(sides[0]), sides=sides,
+        value = float(sides[-1]) if not device else float(math.prod(sides))
+        yield Figure("figure", quoted, start, end, value=value, digits=str(sides[-1]), sides=sides,
                      unit="gpu" if device else unit or "dims", per=per, word=word, device=device)  # fmt: skip
     else:
         rising = text[:start].rstrip().lower().endswith(" from")
@@ -214,7 +214,9 @@ def _number(node: Any) -> tuple[float, str, str]:
     written = _first(tokens, "NUMBER")
     if written:
         digits = written.replace("{,}", "").replace(",", "").translate(SUPERSCRIPTS)
-        value = float(digits)
+        base, raised, power_ = digits.partition("^")
+        value = float(base) ** float(power_.strip(" {}")) if raised else float(digits)
+        digits = f"{value:.12g}" if raised else digits
     else:
         value = spelled(_first(tokens, "SPELLED"))
         digits = f"{value:g}"

@@ -251,6 +251,11 @@ def _pace() -> Iterator[Identity | Sum]:
         sigma=0.01,
     )
     yield Identity(
+        "tokens/s = nodes x tokens/s per node",
+        {"tokens_per_second": 1, "nodes": -1, "tokens_per_second_per_node": -1},
+        sigma=0.01,
+    )
+    yield Identity(
         "tokens = tokens/s x productive time",
         {"tokens": 1, "tokens_per_second": -1, "wall_clock": -1, "goodput": -1},
         sigma=0.01,

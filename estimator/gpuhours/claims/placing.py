@@ -259,6 +259,8 @@ def _by_rate(figure: Figure) -> str | None:
         ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",
         ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
         ("money", frozenset({"gpu", "hour"})): "price",
+        ("money", frozenset({"hour"})): "price",
+        ("token", frozenset({"second", "node"})): "tokens_per_second_per_node",
         ("co2", frozenset({"energy"})): "carbon_intensity",
         ("power", frozenset({"gpu"})): "gpu_power",
     }

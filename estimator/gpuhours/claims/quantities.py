@@ -81,6 +81,7 @@ _ALL = (
     Quantity("model_flops", "training compute", "FLOP", 1e12, 1e30),
     Quantity("tokens_per_second", "tokens per second", "token/second", 1, 1e12),
     Quantity("tokens_per_second_per_gpu", "tokens per second and GPU", "token/second/GPU", 0.01, 1e8),
+    Quantity("tokens_per_second_per_node", "tokens per second and node", "token/second/node", 0.01, 1e9),
     Quantity("samples_per_second", "samples per second", "sample/second", 1e-4, 1e9),
     Quantity("flops_per_second_per_gpu", "achieved FLOP/s per GPU", "FLOP/second/GPU", 1e10, 3e16),
     Quantity("flops_per_second", "achieved FLOP/s", "FLOP/second", 1e12, 1e22),

@@ -14,17 +14,19 @@ from gpuhours.claims.file import read_claims
 from gpuhours.claims.identities import Assumed, assumed, identities, limits, setting
 from gpuhours.claims.implied import implied_values, leaned_on, under_scenario
 from gpuhours.claims.outcome import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked
+from gpuhours.claims.precision import Z
 from gpuhours.claims.quantities import shown
 from gpuhours.claims.reading import read_text
-from gpuhours.claims.reconcile import Fit, Measurement
+from gpuhours.claims.reconcile import Fit, Measurement, reconcile
 from gpuhours.claims.table import TableCheck, check_table, read_rows
+from gpuhours.claims.witness import predicted_mfu
 from gpuhours.errors import EstimateError
 
 Witness = Callable[[Document], "tuple[float, float, float] | None"]
 """Predicts the MFU of a document's run (value, low, high), or None where it says too little."""
 
 
-def check(path: Path | str, witness: Witness | None = None) -> Check | TableCheck:
+def check(path: Path | str, witness: Witness | None = predicted_mfu) -> Check | TableCheck:
     """Check a file: claims in YAML, a table of runs in CSV, or prose in anything else."""
     path = Path(path)
     kind = path.suffix.lower()
@@ -59,12 +61,8 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     extra = tuple(assumed(run))
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
     measurements = [_measurement(document.claims[i], i) for i in used]
-    predicted = witness(document) if witness else None
-    said = ""
-    if predicted is not None:
-        value, low, high = predicted
-        said = f"the layout predicts {shown('mfu', low)} to {shown('mfu', high)} MFU"
-        extra = (*extra, Assumed("mfu", value, math.log(high / low) / 2.5632, said))
+    said, heard = _testimony(document, witness, reconcile(measurements, equations, extra))
+    extra = (*extra, *heard)
     search = Search(document, equations, extra, tuple(mistakes(run, document)), tuple(limits(run)))
     contradictions, suspects, fit, full = search.judge(measurements)
     checked = tuple(
@@ -77,6 +75,24 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
         c.claim.quantity for c in checked if c.verdict == AGREES
     }
     return Check(document, checked, implied, tuple(contradictions), leaned_on(extra, fit, shown_names), said)
+
+
+def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:
+    """What the witness predicts, and the measurement it becomes.
+
+    A run below its prediction is no contradiction: many are slower than their layout allows. Only one above it is.
+    """
+    predicted = witness(document) if witness else None
+    if predicted is None:
+        return "", ()
+    value, low, high = predicted
+    said = f"the stated layout predicts {shown('mfu', low)} to {shown('mfu', high)} MFU"
+    found = fit.value("mfu")
+    if found is None:
+        return said, ()
+    if found[2] < low:
+        return f"{said}; {shown('mfu', found[0])} is below it: slower than this layout allows, which is possible", ()
+    return said, (Assumed("mfu", value, math.log(high / low) / (2 * Z), said),)
 
 
 def _usable(claim: Claim) -> bool:

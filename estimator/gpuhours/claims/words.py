@@ -73,7 +73,8 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset", 0.5, 5),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
-    _rule("token", "base_tokens", "base model had, had seen, base model was, originally, base model saw, base checkpoint", -1.5, 8),
+    _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
+    _rule("token", "base_tokens", "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, originally, base model saw, base checkpoint", -3, 8),
     _rule("named", "parameters", base=2),
     # samples
     _rule("sample sequence", "samples", base=7),
@@ -109,7 +110,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
-    _rule("bare", "accumulation", "gradient accumulation, accumulation factor, accumulation of", 0, 5),
+    _rule("bare", "accumulation", "gradient accumulation, accumulation factor, accumulation of, accumulating, accumulated, accumulate, "
+          "accumulation steps, micro batches", -0.6, 5),
     _rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
     # shares
     _rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
@@ -208,10 +210,10 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
     _rule("bare", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
     _rule("ratio", "change", base=2),
-    _rule("bare word", "seq_len", "context to, context of, contexts of, sequence length, context length, context window, sequence lengths, context size, "
+    _rule("bare word", "seq_len", "of length, lengths of, length, context to, context of, contexts of, sequence length, context length, context window, sequence lengths, context size, "
           "maximum length, max length", 0, 10),
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
-          "dimensions, dmodel, dimensionality, embedding size", 0, 4),
+          "dimensions, dmodel, d _ model, d model, dimensionality, embedding size", 0, 4),
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
     _rule("dimension", "hidden", base=4),
     _rule("layer", "layers", base=4),
