@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
 from gpuhours.collectives import Group, all_gather_time, all_reduce_time, reduce_scatter_time
+from gpuhours.hardware import Cluster
 from gpuhours.kernels import memory_time
 from gpuhours.layout import Array, Layout, Sharding
 from gpuhours.schedule import Passes, left_over
@@ -91,7 +93,7 @@ def sharded_passes(stack: Stack, site: Site, layout: Layout, compute: Passes) ->
     (measured: products slow down 1.1 to 1.35 times), what finds no room is felt whole. ZeRO-2 only scatters.
     """
     software, ranks = site.machine.software, site.ranks
-    sharding = np.asarray(layout.sharding)
+    sharding = sharding_between_passes(layout, ranks)
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
     gather = shard_time(all_gather_time, held, software.network.weight, site)
     scatter = shard_time(reduce_scatter_time, trained, software.network.gradient, site)
@@ -103,12 +105,22 @@ def sharded_passes(stack: Stack, site: Site, layout: Layout, compute: Passes) ->
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
-def shard_time(collective: object, weights: Weights, size: float, site: Site) -> Array:
+def sharding_between_passes(layout: Layout, ranks: Ranks) -> Array:
+    """Which sharding decides what is sent: behind a pipeline, ZeRO-2 and 3 send as ZeRO-1 does, once a step.
+
+    Many micro-batches pass before a gradient is needed, so gathered weights and whole gradients stay until the last one
+    (Llama Team 2024, section 3.3.1: no resharding after the forward pass; Liang et al. 2024, torchtitan: the same under pipelines).
+    """
+    sharding = np.asarray(layout.sharding)
+    kept = np.greater(ranks.pipeline, 1) & (sharding >= Sharding.zero2)
+    return np.where(kept, int(Sharding.zero1), sharding)
+
+
+def shard_time(collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, site: Site) -> Array:
     """``collective`` over the shards of dense weights and, in their own group, of experts; ``size`` bytes each."""
     ranks, cluster = site.ranks, site.cluster
     share = site.machine.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
-    assert callable(collective)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
     return (
         dense
@@ -125,9 +137,10 @@ def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, bac
     ``backward`` and ``forward`` are a micro-batch's passes on the stage, which sums and gathers may hide behind.
     """
     software, ranks = site.machine.software, site.ranks
-    sharding = np.asarray(layout.sharding)
+    sharding = sharding_between_passes(layout, ranks)
     weights = stage_weights(model, ranks, trained=True)
-    sums, gathers = 0.0, 0.0
+    sums: Array = 0.0
+    gathers: Array = 0.0
     for held, group in ((weights.dense, ranks.data_group), (weights.experts, ranks.expert_data_group)):
         gradients, stored = software.network.gradient * held, software.network.weight * held
         between = Group(
