@@ -50,8 +50,9 @@ def screen(found: Estimate) -> RenderableType:
 
 
 def title(found: Estimate) -> RenderableType:
-    """What runs on what, and how it is laid out: the second beside it, or below where there is no room."""
-    return Text.assemble((heading(found), "bold"), "    ", layout_words(found).replace(" ", "\u00a0").replace("\u00a0·", " ·"))
+    """What runs on what; below it, how it is laid out."""
+    layout = layout_words(found)
+    return Text.assemble((heading(found), "bold"), f"\n{layout}" if layout else "")
 
 
 def heading(found: Estimate) -> str:
@@ -85,8 +86,8 @@ def results(found: Estimate) -> RenderableType:
     """One line per result: value, range, how it came about."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=11)
-    table.add_column(justify="left", min_width=12)
-    table.add_column(min_width=15)
+    table.add_column(min_width=11)
+    table.add_column(min_width=13)
     table.add_column(overflow="fold")
     for label, name, text in ROWS:
         result = found.results[name]
@@ -99,7 +100,7 @@ def edges(result: Result, text: Formatter) -> str:
     """The 80 % range, where there is one."""
     if result.low is None or result.high is None:
         return ""
-    return numbers.span(result.low, result.high, text)
+    return numbers.span(result.value, result.low, result.high, text)
 
 
 def remark(found: Estimate, name: str, result: Result) -> RenderableType:
@@ -118,7 +119,7 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     if name in {"cost", "energy", "carbon"}:
         return rate(found, name)
     if name == "mfu":
-        return f"{result.basis}, {found.run.training.convention} attention counted"
+        return f"{result.basis}; {found.run.training.convention} attention"
     if result.basis == "solved" and result.inputs:
         return "from " + ", ".join(readable(item) for item in result.inputs if item not in UNSAID)
     return result.basis

@@ -72,15 +72,13 @@ def carbon(grams: float) -> str:
     return f"{digits(grams / 1e6)} t CO2e" if grams >= 1e6 else f"{digits(grams / 1e3)} kg CO2e"
 
 
-def span(low: float, high: float, text: Callable[[float], str]) -> str:
-    """``(42 – 49)``: the unit is on the value already, so only numbers, where both edges share it."""
-    first, last = text(low), text(high)
-    if first == last:
+def span(value: float, low: float, high: float, text: Callable[[float], str]) -> str:
+    """``(42 – 49)``: both edges in the prefix and unit that ``text`` gives the value, which stands beside them."""
+    number = float(text(value).partition(" ")[0].replace(",", "") or 0)
+    if not number or text(low) == text(high):
         return ""
-    number, _, unit = first.partition(" ")
-    if last.endswith(" " + unit) and unit:
-        return f"({number} – {last.removesuffix(' ' + unit)})"
-    return f"({first} – {last})"
+    scale = value / number
+    return f"({digits(low / scale)} – {digits(high / scale)})"
 
 
 def plain_or_percent(value: float) -> str:

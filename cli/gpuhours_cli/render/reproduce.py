@@ -62,7 +62,7 @@ def computed(finding: Finding) -> str:
     said = value(finding, finding.computed)
     if finding.low is None or finding.high is None:
         return said
-    return f"{said} {numbers.span(finding.low, finding.high, TEXTS.get(finding.unit, numbers.count))}".strip()
+    return f"{said} {numbers.span(finding.computed, finding.low, finding.high, TEXTS.get(finding.unit, numbers.count))}".strip()
 
 
 def value(finding: Finding, number: float) -> str:
