@@ -13,11 +13,19 @@ from gpuhours.validation.rows import Row
 
 ADAPTER_RANK = 16
 """Of adapters on every projection, where a row says only that adapters were trained."""
-VOCABULARY = 50257
-"""GPT-2's, where a row names none."""
+VOCABULARY = 50304
+"""GPT-2's, padded to a multiple of 128 as its trainers do, where a row names none."""
+CLASSES = 8
+"""Instead of a vocabulary where none is predicted token by token: small enough to cost nothing."""
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
 ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.IGNORECASE)
-ENCODER = re.compile(r"\bvit\b|vit-|bert|siglip|clip|videomae|\bmae\b|dit-|swin|t5|whisper|imagen|unet", re.IGNORECASE)
+VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
+BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
+OTHER = re.compile(
+    r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini", re.IGNORECASE
+)
+GATED = re.compile(r"llama|mistral|mixtral|qwen|gemma|deepseek|yi-|internlm|baichuan|olmo|palm|dbrx|kimi|glm|phi-3", re.IGNORECASE)
+"""Families whose feed-forward layer is gated."""
 DEEPSEEK = LatentAttention(kv_rank=512, query_rank=1536, nope_dim=128, rope_dim=64, value_dim=128)
 """DeepSeek-V3 technical report, section 4.2; Kimi K2 has the same widths."""
 
@@ -28,21 +36,26 @@ def unusable(row: Row) -> str | None:
     missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
     if missing:
         return f"architecture not given ({', '.join(missing)})"
-    if ENCODER.search(name) and "vlm" not in name.lower():
-        return "not a decoder language model: needs an architecture of its own"
+    if OTHER.search(name) and "vlm" not in name.lower():
+        return "neither a decoder language model nor an encoder alone: needs an architecture of its own"
+    if (row.positive("experts") or 1) > 1 and row.positive("top_k") is None:
+        return "top_k not stated"
     return None
 
 
 def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     """The decoder, or None and why not."""
     name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}".lower()
-    gated = row.number("gated_mlp") == 1
+    gated = _gated(row, name)
     fields: dict[str, Any] = {
         "layers": _whole(row, "layers"), "hidden": _whole(row, "hidden"), "heads": _whole(row, "heads"),
         "kv_heads": _whole(row, "kv_heads") or _whole(row, "heads"), "ffn_hidden": _whole(row, "ffn_hidden"),
         "gated": gated, "vocab": _whole(row, "vocab") or VOCABULARY, "norm": "rms" if gated else "layer",
         "positions": "learned" if not gated and LEARNED.search(name) and not ROTARY.search(name) else "rotary",
     }  # fmt: skip
+    if "vlm" not in name and (VISION.search(name) or BERT.search(name)):
+        fields |= {"causal": False, "positions": "learned"}
+        fields["vocab"] = fields["vocab"] if BERT.search(name) else CLASSES
     if "mpt" in name:
         fields["norm"] = "layer-no-bias"
     elif not gated and not ROTARY.search(name):
@@ -53,7 +66,7 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
         fields["qk_norm"] = "head"
     if "pythia" in name or "neox" in name:
         fields["parallel_residual"] = True
-    if row.positive("experts") is not None:
+    if (row.positive("experts") or 1) > 1:
         fields |= _experts(row, name)
     if row.number("lora") == 1:
         fields |= {"trainable": "lora", "rank": ADAPTER_RANK, "targets": EVERY if gated else (*ATTENTION, "up", "down")}
@@ -62,6 +75,20 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     except ValidationError as error:
         return None, f"architecture cannot be built: {error.errors()[0]['msg']}"
     return (decoder.model_copy(update={"tied": True}) if _tied(decoder, row) else decoder), ""
+
+
+def _gated(row: Row, name: str) -> bool:
+    """Whether the feed-forward layer is gated: as stated, else by which of both has the stated parameters, else by the family."""
+    stated, parameters = row.number("gated_mlp"), row.positive("params_b")
+    if stated is not None:
+        return stated == 1
+    width, hidden, layers = (row.positive(column) for column in ("ffn_hidden", "hidden", "layers"))
+    if parameters is None or width is None or row.positive("experts") is not None:
+        return GATED.search(name) is not None
+    share = (row.positive("kv_heads") or row.positive("heads") or 1) / (row.positive("heads") or 1)
+    attention = (2 + 2 * share) * hidden * hidden
+    sizes = [layers * (attention + products * hidden * width) + 2 * (row.positive("vocab") or 0) * hidden for products in (2, 3)]
+    return abs(sizes[1] - parameters * 1e9) < abs(sizes[0] - parameters * 1e9)
 
 
 def _tied(decoder: Decoder, row: Row) -> bool:
@@ -79,7 +106,7 @@ def _experts(row: Row, name: str) -> dict[str, Any]:
         return {}
     width = _whole(row, "ffn_hidden")
     known: dict[str, Any] = {"count": count, "top_k": min(used, count), "width": width}
-    if "deepseek" in name and count == 256 or "kimi" in name:
+    if ("deepseek" in name and count == 256) or "kimi" in name:
         dense = 1 if "kimi" in name else 3
         return {
             "experts": Experts(**known, shared_width=width, first_dense=dense), "latent": DEEPSEEK, "ffn_hidden": 18432,
@@ -91,4 +118,4 @@ def _experts(row: Row, name: str) -> dict[str, Any]:
 
 def _whole(row: Row, column: str) -> int | None:
     value = row.positive(column)
-    return None if value is None else int(round(value))
+    return None if value is None else round(value)
