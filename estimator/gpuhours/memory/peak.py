@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Any, Final
@@ -22,6 +22,7 @@ from gpuhours.software import Software
 from gpuhours.step.ranks import Ranks, ranks_of
 
 Parts = Mapping[str, Array]
+STATES: Final = ("weights", "gradients", "optimiser")
 PARTS: Final = (
     "weights", "gradients", "optimiser", "activations", "logits", "communication buffers", "context",
     "fragmentation",
@@ -105,7 +106,8 @@ class _Run:
     def stream(self) -> Array:
         """Bytes of an element of the residual stream: autocast adds 2-byte products to a stream in fp32.
         FSDP's mixed precision casts whole layers, so there the stream is narrow as well."""
-        return np.where(self.precision.autocast & ~self.stage3, FP32, self.precision.element)
+        element = self.precision.element
+        return np.where(self.stage3, element, FP32) if self.precision.autocast else element
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
         """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
@@ -136,8 +138,9 @@ def memory(
 ) -> Memory:
     """Bytes on the fullest rank.
 
-        allocated = max over stages and moments of  weights + gradients + optimiser + activations + logits +
-        buffers total     = allocated + fragmentation + context
+        allocated = max over stages and moments of
+                    weights + gradients + optimiser + activations + logits + buffers
+        total     = allocated + fragmentation + context
 
     Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass
     of the last layer (recomputed activations), its end (all gradients, the first layer's activations), the
@@ -158,7 +161,7 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], cluster
     A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks
     towards ``reserved_least`` when memory runs short."""
     facts, capacity = run.facts, cluster.accelerator.memory
-    allocated = reduce(np.maximum, (total(parts) for parts, _ in moments))
+    allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
     usual = np.where(run.stage3, facts.reserved_zero3, facts.reserved) * allocated
@@ -169,6 +172,18 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], cluster
 def total(parts: Parts) -> Array:
     """The sum of the parts."""
     return reduce(np.add, parts.values())
+
+
+def _highest(moments: Sequence[Parts]) -> Array:
+    """The largest total. Moments that share their states are compared before the states are added, while
+    their arrays are small: a sweep over layouts spends its time in these sums."""
+    groups: dict[tuple[int, ...], tuple[list[Array], list[Array]]] = {}
+    for parts in moments:
+        kept = [parts[name] for name in STATES]
+        flows = reduce(np.add, (value for name, value in parts.items() if name not in STATES))
+        groups.setdefault(tuple(map(id, kept)), (kept, []))[1].append(flows)
+    sums = (reduce(np.add, kept) + reduce(np.maximum, flows) for kept, flows in groups.values())
+    return reduce(np.maximum, sums)
 
 
 def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts, Array]:
@@ -184,28 +199,25 @@ def _moments(run: _Run, stage: Array) -> list[Parts]:
     waits, layer = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
-    casts, early = np.where(recomputed, 0, kept.casts), kept.early_gradients
-    forward = _moment(run, kept, kept.casts, early, waits, logits * facts.logits_forward)
-    moments: list[Parts] = [
-        _moment(run, kept, casts, early, waits, logits * facts.logits),
-        _moment(run, kept, casts, early + kept.layer_gradients, waits + layer, 0.0),
-        _moment(run, kept, casts, kept.gradients + kept.layer_gradients, layer, 0.0),
-        _update(kept),
+    early, buffers = kept.early_gradients, _buffers(run)
+    weights = kept.weights + kept.gathered
+    cached = weights + kept.casts if run.precision.autocast else weights
+    weights = np.where(recomputed, weights, cached) if run.precision.autocast else weights
+    whole = bool(np.any(kept.layer_gradients))
+    last, first = (each + kept.layer_gradients if whole else each for each in (early, kept.gradients))
+
+    def moment(weights: Array, gradients: Array, activations: Array, logits: Array) -> Parts:
+        values = (weights, gradients, kept.optimiser, activations, logits, buffers)
+        return dict(zip(PARTS, values, strict=False))
+
+    moments = [
+        moment(weights, early, waits, logits * facts.logits),
+        moment(weights, last, waits + layer, 0.0),
+        moment(weights, first, layer, 0.0),
     ]
-    more = run.precision.autocast or facts.logits_forward > facts.logits
-    return [forward, *moments] if more else moments
-
-
-def _moment(run: _Run, kept: States, casts: Array, gradients: Array, activations: Array, logits: Array) -> Parts:
-    """The parts at one moment before the update."""
-    return {
-        "weights": kept.weights + kept.gathered + casts,
-        "gradients": gradients,
-        "optimiser": kept.optimiser,
-        "activations": activations,
-        "logits": logits,
-        "communication buffers": _buffers(run),
-    }
+    if run.precision.autocast or facts.logits_forward > facts.logits:
+        moments.append(moment(cached, early, waits, logits * facts.logits_forward))
+    return [*moments, _update(kept)] if facts.update else moments
 
 
 def _update(kept: States) -> Parts:

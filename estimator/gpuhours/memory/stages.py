@@ -14,8 +14,8 @@ from gpuhours.step.ranks import Ranks
 def layers_on_stage(layers: Array, ranks: Ranks, stage: Array) -> Array:
     """Layers of stage s = 0 ... p - 1.
 
-        n = v ceil(L / (p v));   missing = p n - L;   the last stage has n - 1 where missing >= 1, the first n
-        - 1 where missing = 2, the others n
+        n = v ceil(L / (p v));   missing = p n - L
+        the last stage has n - 1 where missing >= 1, the first n - 1 where missing = 2, the others n
 
     L layers, p stages, v chunks each. Where one or two are missing the ends carry fewer, for the embedding
     and the head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are,

@@ -87,8 +87,9 @@ class States:
 def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
     """Bytes of P parameters dealt out to n ranks.
 
-        weights P w / n (ZeRO-3), gradients P g / n (ZeRO-2 and 3), optimiser P (master + moments) / n (ZeRO-1
-        to 3)
+        weights    P w / n                     ZeRO-3
+        gradients  P g / n                     ZeRO-2 and 3
+        optimiser  P (master + moments) / n    ZeRO-1 to 3
 
     Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
     while they run, and one layer's gradients in the stored and in the reduced format. Source: Rajbhandari et
@@ -110,7 +111,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
     gradients = each * (dealt(Sharding.zero2) + buckets)
     whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
-    live = facts.gradients_live | (buckets > 0)
+    early = np.where(accumulating, whole, np.where(buckets > 0, gradients, 0))
     optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
     unit = np.maximum(weights.layer * np.minimum(facts.gathered_layers, 1), weights.ends / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
@@ -119,7 +120,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         casts=np.where(stage3, 0, weights.trained * precision.casts),
         gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
         gradients=gradients,
-        early_gradients=np.where(accumulating, whole, np.where(live, gradients, 0)),
+        early_gradients=gradients if facts.gradients_live else early,
         layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
         optimiser=optimiser,
         update=np.minimum(temporary, facts.update_most),
