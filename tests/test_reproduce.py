@@ -31,6 +31,14 @@ HAND = [
     ("x-gen-video-30b", "model FLOPs at 44.5 %", 8.76e23, 0.001, "0.445 x 552960 x 3600 x 989.4e12"),
     ("x-gen-video-30b", "step, if one epoch took 45 days", 53.1, 0.001, "45 x 86400 / 73242"),
     ("longvila", "MFU of the script's 0.357B tokens", 0.171, 0.04, "6.47e19 / (336 x 3600 x 312e12)"),
+    ("longvila", "GPU-hours of the released scripts", 336, 0.2, "section 3.2: approximately 336 hours"),
+    ("longvila", "attention at 256 frames, 7B", 512.8e12, 0.001, "2 x 50548^2 x 3584 x 28; table 10 prints half of it"),
+    ("longvila", "attention at 256 frames, 1.5B", 219.78e12, 0.001, "2 x 50548^2 x 1536 x 28"),
+    ("longvila", "MM-SP over zigzag ring, 32K on 32 H100", 1.98, 0.3, "2.06 s / 1.04 s"),
+    ("longvila", "MM-SP over zigzag ring, 64K", 4.07, 0.2, "4.40 s / 1.08 s"),
+    ("longvila", "MM-SP over zigzag ring, 128K", 3.75, 0.2, "8.63 s / 2.30 s"),
+    ("longvila", "MM-SP over zigzag ring, 256K", 2.49, 0.2, "17.54 s / 7.04 s"),
+    ("longvila", "MM-SP over zigzag ring, 578K on 64", 4.57, 0.4, "77.2 s / 16.9 s"),
     ("longvila", "tokens in 336 A100-hours", 0.91e9, 0.25, "45 % of the peak buys 0.91e9 tokens at 256K"),
 ]  # fmt: skip
 
@@ -44,6 +52,12 @@ VERDICTS = [
     ("x-gen-video-30b", "parameters", "reproduced"),
     ("longvila", "tokens in 336 A100-hours", "contradicted"),
     ("longvila", "tokens, if all were at 8,192", "contradicted"),
+    ("longvila", "GPU-hours of the released scripts", "consistent"),
+    ("longvila", "MM-SP over zigzag ring, 32K on 32 H100", "reproduced"),
+    ("longvila", "MM-SP over zigzag ring, 578K on 64", "reproduced"),
+    ("longvila", "MM-SP over Megatron CP + TP, 64K", "reproduced"),
+    ("longvila", "MM-SP over Megatron CP + TP, 256K", "reproduced"),
+    ("longvila", "2M tokens on 256 A100, no checkpointing", "reproduced"),
     ("longvila", "MFU of 17B tokens, no attention", "contradicted"),
 ]  # fmt: skip
 
@@ -74,7 +88,7 @@ def test_json_has_the_promised_keys(gpuhours_command: Command) -> None:
     document: dict[str, Any] = json.loads(ran.out)["documents"][0]
     assert {"name", "figures", "assumptions"} <= document.keys()
     for figure in document["figures"]:
-        assert figure.keys() == {"figure", "published", "unit", "computed", "low", "high", "relative_error", "verdict", "reason"}
+        assert figure.keys() >= {"figure", "published", "unit", "computed", "low", "high", "relative_error", "verdict", "reason"}
         assert figure["verdict"] in {"reproduced", "consistent", "underdetermined", "contradicted"}
     for assumption in document["assumptions"]:
         assert assumption["reason"]
@@ -114,3 +128,9 @@ def test_no_figure_sees_its_own_claim(gpuhours_command: Command, tmp_path: Path)
     ran = gpuhours_command("reproduce", str(path))
     assert ran.code == 2
     assert "may not start from its own claim" in ran.err
+
+
+def test_no_figure_is_left_out() -> None:
+    for document in reproduce().documents:
+        for found in document.figures:
+            assert not found.reason.startswith("not yet modelled"), (document.name, found.figure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
@@ -18,15 +18,19 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gpuhours.assumption import Assumption
-from gpuhours.claims.precision import Spread, spread
+from gpuhours.claims.precision import Spread, between, spread
 from gpuhours.errors import Contradiction, EstimateError, nearest
 from gpuhours.estimating import Estimate, estimate
 from gpuhours.results import results
-from gpuhours.run import Run, from_source, put
+from gpuhours.run import Run, from_source, put, revised
 from gpuhours.sources import Source, read_yaml, validated
 from gpuhours.units import magnitude, parse
 
 SCHEMA = "gpuhours/reproduce/1"
+TIMES = "times"
+"""Unit of one run's result over another's."""
+FITS = "fits"
+"""Unit of a yes (1) or no (0)."""
 OPEN = 4.0
 """A range wider than this factor from end to end leaves a figure open, even where it covers the published value."""
 
@@ -49,10 +53,15 @@ class Claim(Block):
     """What the text says around it: approximately, estimated, up to."""
     exact: bool = False
     """A setting (512 GPUs), not a rounded measurement."""
+    low: float | None = None
+    high: float | None = None
+    """The ends of what is stated as a range."""
     where: str = ""
 
     def measured(self, unit: str | None = None) -> Spread:
         """The value in ``unit`` (or its own) and how exact its digits and words make it."""
+        if self.low is not None and self.high is not None:
+            return between(self.low, self.high)
         text = str(self.value)
         value = magnitude(self.value) if unit is None else parse(self.value, unit)
         duration = self.unit in {"s", "day"}
@@ -68,6 +77,10 @@ class Figure(Block):
     """The claim it is held against; None where the text states nothing."""
     given: tuple[str, ...] = ()
     """Claims it may start from."""
+    run: str = ""
+    """One of the document's ``runs``; the document's own where not given."""
+    over: str = ""
+    """Another of ``runs``: the figure is the ratio of this run's result to that one's."""
     settings: Mapping[str, Any] = Field(default_factory=dict, alias="set")
     """Keys of the run set for this figure only: another reading of the text."""
     note: str = ""
@@ -88,12 +101,17 @@ class Published(Block):
     source: str
     year: int | None = None
     run: Mapping[str, Any]
+    runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Other runs that the text speaks of, each laid over ``run``."""
     claims: Mapping[str, Claim]
     figures: tuple[Figure, ...]
 
     @model_validator(mode="after")
-    def _claims_exist(self) -> Published:
+    def _names_exist(self) -> Published:
         for figure in self.figures:
+            for name in (figure.run, figure.over):
+                if name and name not in self.runs:
+                    raise ValueError(f"{figure.label!r} names the run {name!r}. {nearest(name, self.runs)}".strip())
             for name in (*figure.given, *((figure.claim,) if figure.claim else ())):
                 if name not in self.claims:
                     raise ValueError(f"{figure.label!r} names the claim {name!r}. {nearest(name, self.claims)}".strip())
@@ -113,6 +131,8 @@ class Finding:
     relative_error: float | None
     verdict: str
     reason: str
+    stated: str = ""
+    """The words of the text where it states a range."""
 
 
 @dataclass(frozen=True)
@@ -191,15 +211,31 @@ def _finding(text: Published, figure: Figure, source: Source) -> tuple[Finding, 
                         f"not yet modelled: {figure.not_modelled}")  # fmt: skip
         return found, ()
     try:
-        worked = _estimate(text, figure, source)
+        worked = _estimate(text, figure, source, figure.run)
+        other = _estimate(text, figure, source, figure.over) if figure.over else None
     except Contradiction as error:
         return _impossible(figure, claim, error), ()
-    return _judged(figure, claim, worked), tuple(worked.assumptions)
+    found = _judged(figure, claim, worked) if other is None else _ratio(figure, claim, worked, other)
+    ranged = "" if claim is None or claim.low is None else str(claim.value)
+    return replace(found, stated=ranged), (*worked.assumptions, *(() if other is None else other.assumptions))
 
 
-def _estimate(text: Published, figure: Figure, source: Source) -> Estimate:
-    """The run of the document with the given claims put at their keys, each with the spread of its words."""
-    data = copy.deepcopy(dict(text.run))
+def _ratio(figure: Figure, claim: Claim | None, worked: Estimate, other: Estimate) -> Finding:
+    """One run's result over another's. Both are predicted by the same equations: their errors are left to cancel, no range is given."""
+    stated = None if claim is None else claim.measured("")
+    published = None if stated is None else stated.centre
+    above, below = worked.results.get(figure.result), other.results.get(figure.result)
+    if above is None or below is None:
+        reason = figure.note or f"{figure.result} is not determined in both runs"
+        return Finding(figure.label, published, TIMES, None, None, None, None, "underdetermined", reason)
+    value = float(above.value) / float(below.value)
+    error = None if published is None else value / published - 1
+    return Finding(figure.label, published, TIMES, value, None, None, error, _verdict(stated, value, None, None), figure.note)
+
+
+def _estimate(text: Published, figure: Figure, source: Source, name: str) -> Estimate:
+    """The run of the document, or the one of ``name``, with the given claims put at their keys, each with the spread of its words."""
+    data = revised(text.run, text.runs[name]) if name else copy.deepcopy(dict(text.run))
     supplied = data.setdefault("assumptions", {})
     for name, value in figure.settings.items():
         for key in [key for key in supplied if key == name or key.startswith(f"{name}.")]:
@@ -247,8 +283,9 @@ def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
         return Finding(figure.label, published, unit, None, None, None, None, "underdetermined",
                        figure.note or "; ".join(worked.warnings))  # fmt: skip
     value, low, high = float(result.value), result.low, result.high
-    error = None if published is None else value / published - 1
-    return Finding(figure.label, published, result.unit, value, low, high, error, _verdict(stated, value, low, high), figure.note)
+    error = value / published - 1 if published else None
+    unit = FITS if isinstance(result.value, bool) else result.unit
+    return Finding(figure.label, published, unit, value, low, high, error, _verdict(stated, value, low, high), figure.note)
 
 
 def _verdict(stated: Spread | None, value: float, low: float | None, high: float | None) -> str:
@@ -259,6 +296,8 @@ def _verdict(stated: Spread | None, value: float, low: float | None, high: float
     underdetermined   the computed range spans more than a factor of 4: the text leaves the figure open
     contradicted      the ranges do not touch
     """
+    if stated is not None and stated.centre == value:
+        return "reproduced"
     low, high = (value, value) if low is None or high is None else (min(low, value), max(high, value))
     wide = low <= 0 or high / low > OPEN
     if stated is None:

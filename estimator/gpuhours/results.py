@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuhours.evaluate import HOUR, Outcome
+from gpuhours.flops import part_flops
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         "model_flops_per_step": total("model_flops_per_step", "FLOP"),
         "hardware_flops_per_step": total("hardware_flops_per_step", "FLOP"),
         "model_flops": total("model_flops", "FLOP"),
+        "attention_flops": attention_flops(outcome),
         "step_time": total("step_time", "s"),
         "tokens_per_second_per_gpu": total("tokens_per_second_per_gpu", "token/s"),
         "mfu": total("mfu", ""),
@@ -68,6 +70,15 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         "carbon": Quantity(charge.carbon, "gCO2e", "solved", "energy x grid intensity", ("gpu_time",)),
     }
     return found | of_video(outcome)
+
+
+def attention_flops(outcome: Outcome) -> Quantity:
+    """Scores and weighted sums of one sample's forward pass, masked or not as the run's convention counts them."""
+    model, convention = outcome.resolved.model, outcome.run.training.convention
+    if model is None:
+        return Quantity(None, "FLOP")
+    each = [part_flops(part, full=convention != "causal").attention for part in model.parts]
+    return Quantity(sum(each), "FLOP", "solved", "attention of one sample, forward", ())
 
 
 def effective_tokens(outcome: Outcome) -> Quantity:

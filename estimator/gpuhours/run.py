@@ -164,12 +164,36 @@ def staged(data: Mapping[str, Any]) -> list[Any]:
     for number, stage in enumerate(data["stages"], 1):
         if not isinstance(stage, Mapping):
             raise EstimateError(f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages")
-        merged = laid_over(common, {"name": f"stage {number}", **stage})
+        merged = revised(common, {"name": f"stage {number}", **stage})
         for key, assumption in (merged.get("assumptions") or {}).items():
             if isinstance(assumption, Mapping) and "value" in assumption:
                 put(merged, str(key), assumption["value"])
         whole.append(merged)
     return whole
+
+
+def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``laid_over``; what was assumed below at a key that is said above is dropped."""
+    found = laid_over(below, above)
+    said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
+    own = above.get("assumptions") or {}
+    kept = {
+        key: assumption
+        for key, assumption in (found.get("assumptions") or {}).items()
+        if key in own or not any(key == one or key.startswith(f"{one}.") for one in said)
+    }
+    return {**found, "assumptions": kept} if found.get("assumptions") else found
+
+
+def keys_of(data: Mapping[str, Any]) -> set[str]:
+    """Dotted keys of everything that is said: ``{"data": {"frames": 16}}`` -> ``data.frames``."""
+    found = set()
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{below}" for below in keys_of(value)}
+        else:
+            found.add(str(key))
+    return found
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from gpuhours_cli.render import numbers
 STYLES = {"reproduced": "green", "consistent": "green", "underdetermined": "yellow", "contradicted": "bold red"}
 TEXTS = {
     "": numbers.plain_or_percent, "s": numbers.duration, "byte": numbers.si("B"), "FLOP": numbers.si("FLOP"),
-    "J": numbers.energy, "gCO2e": numbers.carbon,
+    "J": numbers.energy, "gCO2e": numbers.carbon, "times": lambda value: f"{value:.2f} times",
+    "fits": lambda value: "fits" if value else "does not fit",
 }  # fmt: skip
 
 
@@ -52,6 +53,8 @@ def reasons(document: Reproduction) -> list[RenderableType]:
 
 def published(finding: Finding) -> str:
     """What the text says, or a dash."""
+    if finding.stated:
+        return f"{finding.stated} {finding.unit}".strip()
     return "–" if finding.published is None else value(finding, finding.published)
 
 
