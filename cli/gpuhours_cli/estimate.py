@@ -55,7 +55,7 @@ def estimate(
     """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
     from gpuhours.errors import EstimateError
     from gpuhours.estimating import estimate as work_out
-    from gpuhours_cli.render.estimate import answer, explanation, screen
+    from gpuhours_cli.render.estimate import answer, screen
 
     given = {
         "model": {"params": params} if params else model, "model.vision.name": vision,
@@ -72,6 +72,8 @@ def estimate(
     described = describe(run, given, settings or [])
     result = work_out(described)
     if explain is not None:
+        from gpuhours_cli.render.explain import explanation
+
         console().print(explanation(result, explain))
     else:
         emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)

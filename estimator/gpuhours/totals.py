@@ -77,6 +77,16 @@ IDENTITIES: tuple[Identity, ...] = (
 """SI throughout: times in s, ``gpu_time`` in GPU s, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs."""
 
 
+UNITS: Mapping[str, str] = {
+    "samples": "sample", "global_batch": "sample", "dataset_samples": "sample", "steps": "step", "epochs": "epoch",
+    "tokens": "token", "tokens_per_sample": "token/sample", "model_flops": "FLOP", "model_flops_per_step": "FLOP",
+    "hardware_flops_per_step": "FLOP", "flops_per_sample": "FLOP/sample", "hardware_flops_per_sample": "FLOP/sample",
+    "step_time": "s", "productive_time": "s", "wall_clock": "s", "gpu_time": "GPU*s", "gpus": "GPU", "peak": "FLOP/s",
+    "tokens_per_second_per_gpu": "token/s", "mfu": "", "hfu": "", "goodput": "",
+}  # fmt: skip
+"""What each total is counted in."""
+
+
 @dataclass(frozen=True)
 class Solved:
     """One total, how it came about, and from what."""

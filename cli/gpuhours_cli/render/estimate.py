@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.errors import EstimateError, nearest
 from gpuhours.estimating import Estimate, Result
 from gpuhours.layout import Recompute, Sharding, word
 from gpuhours_cli.render import numbers
@@ -217,50 +215,3 @@ def answer(found: Estimate) -> str:
     """One line, for ``--quiet``."""
     said = [f"{text(result.value)} {label}" for label, name, text in ROWS[:3] if (result := found.results[name]) is not None]
     return ", ".join(said) or "not determined"
-
-
-def explanation(found: Estimate, name: str) -> RenderableType:
-    """One result: its equation, the inputs with their values, and where each comes from."""
-    if name not in found.results:
-        raise EstimateError(f"No result {name!r}.", nearest(name, found.results) or f"Results: {', '.join(found.results)}.", "--explain")
-    result = found.results[name]
-    if result is None:
-        return Text(f"{name} is not determined by this run.\n" + "\n".join(found.warnings))
-    parts: list[RenderableType] = [Text(f"{name} = {numbers.digits(float(result.value), 6)} {result.unit}   ({result.basis})", style="bold")]
-    parts.append(tree(found, name, result))
-    return Group(*parts)
-
-
-def tree(found: Estimate, name: str, result: Result) -> RenderableType:
-    """The equations below one result, down to what was given."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2))
-    for column in ("quantity", "value", "from"):
-        table.add_column(column, overflow="fold")
-    seen: set[str] = set()
-    queue = list(result.inputs)
-    if result.equation:
-        table.add_row(name, numbers.digits(float(result.value), 6), result.equation)
-    while queue:
-        item = queue.pop(0)
-        solved = found.outcome.totals.values.get(item)
-        if solved is None or item in seen:
-            continue
-        seen.add(item)
-        table.add_row(item, numbers.digits(float(np.asarray(solved.value)), 6), origin(found, item, solved.basis, solved.equation))
-        queue += solved.inputs
-    for assumption in found.assumptions:
-        table.add_row(assumption.name, str(assumption.value), f"assumed: {assumption.reason}" + (f" [{assumption.source}]" if assumption.source else ""))
-    return table
-
-
-def origin(found: Estimate, item: str, basis: str, equation: str) -> str:
-    """Where one input comes from: an equation, the profile's source, the step model, or the user."""
-    cluster = found.outcome.resolved.cluster
-    if item == "peak" and cluster is not None:
-        figure = cluster.accelerator.figures.get(f"peak.{found.outcome.resolved.precision.dtype}")
-        return f"{figure.source}; {figure.note}" if figure is not None else cluster.accelerator.title
-    if basis == "predicted":
-        return "predicted: " + " + ".join(f"{part} {numbers.duration(seconds)}" for part, seconds in found.time.items() if seconds)
-    if item in {"flops_per_sample", "hardware_flops_per_sample"}:
-        return f"summed over the model's operators; attention counted {found.run.training.convention}"
-    return equation or basis

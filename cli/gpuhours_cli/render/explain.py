@@ -1,0 +1,154 @@
+"""``--explain RESULT``: the equation behind a result, its inputs down to what was given, and where each comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.assumption import Assumption
+from gpuhours.cost import Amount
+from gpuhours.errors import EstimateError, nearest
+from gpuhours.estimating import Estimate, Result
+from gpuhours.totals import UNITS
+from gpuhours_cli.render import numbers
+
+PRICED = {"cost": ("cost.price",), "energy": ("cost.power",), "carbon": ("cost.power", "cost.pue", "cost.year")}
+"""Assumptions that only a line of the bill rests on."""
+
+
+def explanation(found: Estimate, name: str) -> RenderableType:
+    """One result on one page: value, equations, parts, assumptions."""
+    if name not in found.results:
+        hint = nearest(name, found.results) or f"Results: {', '.join(found.results)}."
+        raise EstimateError(f"No result {name!r}.", hint, "--explain")
+    result = found.results[name]
+    if result is None:
+        return Text("\n".join((f"{name} is not determined by this run.", *found.warnings)))
+    chain = list(inputs(found, result))
+    parts: list[RenderableType] = [heading(name, result), equations(found, name, result, chain)]
+    if name in {"cost", "energy", "carbon"}:
+        parts.append(bill(found, name))
+    if "step_time" in (name, *chain) and found.time:
+        parts.append(listed("step time, predicted, is the sum of", ((part, numbers.duration(value)) for part, value in found.time.items() if value)))
+    if name in {"memory_per_gpu", "fits"}:
+        parts.append(listed("memory of the fullest rank is the sum of", ((part, numbers.si("B")(value)) for part, value in found.memory.items() if value)))
+    taken = [one for one in found.assumptions if matters(one, name, chain)]
+    if taken:
+        parts.append(assumptions(taken))
+    return Group(*parts)
+
+
+def heading(name: str, result: Result) -> Text:
+    """``gpu_hours = 552,960 GPU*hour   (solved)``."""
+    span = "" if result.low is None or result.high is None else f"   80 % range {precise(result.low)} to {precise(result.high)}"
+    return Text(f"{name} = {precise(float(result.value))} {result.unit}   ({result.basis}){span}", style="bold")
+
+
+def inputs(found: Estimate, result: Result) -> Iterator[str]:
+    """Every total below a result, nearest first, each once."""
+    seen: set[str] = set()
+    queue = list(result.inputs)
+    while queue:
+        item = queue.pop(0)
+        solved = found.outcome.totals.values.get(item)
+        if solved is None or item in seen:
+            continue
+        seen.add(item)
+        queue += solved.inputs
+        yield item
+
+
+def equations(found: Estimate, name: str, result: Result, chain: list[str]) -> RenderableType:
+    """The result and each input: value, unit, and the equation, source or person it comes from."""
+    rows = [(name, f"{precise(float(result.value))} {result.unit}", result.equation or result.basis)]
+    for item in chain:
+        solved = found.outcome.totals.values[item]
+        value = f"{precise(float(np.asarray(solved.value)))} {UNITS.get(item, '')}"
+        rows.append((item, value, origin(found, item, solved.basis, solved.equation)))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for row in rows:
+        table.add_row(*row)
+    return Padding(table, (0, 0, 0, 2))
+
+
+def origin(found: Estimate, item: str, basis: str, equation: str) -> str:
+    """Where one input comes from."""
+    resolved = found.outcome.resolved
+    if item == "peak" and resolved.cluster is not None:
+        figure = resolved.cluster.accelerator.figures.get(f"peak.{resolved.precision.dtype}")
+        return "; ".join(part for part in (figure.source, figure.note) if part) if figure else resolved.cluster.accelerator.title
+    if item in {"flops_per_sample", "hardware_flops_per_sample"}:
+        return f"summed over the model's operators, {found.run.training.convention} attention"
+    return equation or basis
+
+
+def bill(found: Estimate, name: str) -> RenderableType:
+    """quantity x rate = amount, line by line, each with its source."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold", ratio=1)
+    for line in found.outcome.bill.lines:
+        if line.result == name or (name == "carbon" and line.result == "energy"):
+            said = " = ".join((" x ".join((amount(line.quantity), amount(line.rate))), amount(line.amount)))
+            table.add_row(f"{line.name}: {said}")
+            table.add_row(Padding(line.source, (0, 0, 0, 2)))
+    return Padding(table, (1, 0, 0, 2))
+
+
+def amount(number: Amount) -> str:
+    """A number of the bill in its own unit."""
+    return f"{numbers.digits(float(number.value), 4)} {number.unit}".strip()
+
+
+def precise(value: float) -> str:
+    """Six digits; powers of ten from a million million on."""
+    return f"{value:.6g}" if abs(value) >= 1e12 else numbers.digits(value, 6)
+
+
+def matters(assumption: Assumption, name: str, chain: list[str]) -> bool:
+    """Whether a result rests on an assumption."""
+    if assumption.name.startswith("cost."):
+        return any(assumption.name.startswith(start) for start in PRICED.get(name, ())) or (name == "energy" and assumption.name == "cost.pue")
+    if assumption.name == "known.goodput":
+        return "goodput" in chain
+    modelled = {"step_time", "flops_per_sample", "tokens_per_sample"}
+    return bool({name, *chain} & modelled) or name in {"memory_per_gpu", "fits", "parameters", "trainable_parameters"}
+
+
+def assumptions(taken: list[Assumption]) -> RenderableType:
+    """Each key with the value taken; below it the reason."""
+    table = Table.grid()
+    table.add_column(overflow="fold", ratio=1)
+    for one in taken:
+        table.add_row(f"{one.name} = {shown(one)}")
+        table.add_row(Padding(reason(one), (0, 0, 0, 2)))
+    return Group(Text(), Text("assumed", style="bold"), Padding(table, (0, 0, 0, 2)))
+
+
+def shown(assumption: Assumption) -> str:
+    """The value taken."""
+    value = assumption.value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{numbers.digits(value, 4) if number else value} {assumption.unit}".strip()
+
+
+def reason(assumption: Assumption) -> str:
+    """Why this value, and who says so."""
+    return assumption.reason + (f" [{assumption.source}]" if assumption.source else "")
+
+
+def listed(title: str, rows: Iterator[tuple[str, str]]) -> RenderableType:
+    """A titled list: a name, and what belongs to it beside or below."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", ratio=1)
+    for row in rows:
+        table.add_row(*row)
+    return Group(Text(), Text(title, style="bold"), Padding(table, (0, 0, 0, 2)))
