@@ -56,9 +56,7 @@ def test_products_are_reconciled_by_their_weights() -> None:
     assert value is not None
     assert value[0] == pytest.approx(11, rel=0.01)  # a is the loosest, so a moves
     assert fit.residual[0] == pytest.approx(-math.log(1.1) / 0.1, rel=0.01)
-    assert abs(fit.residual[0]) == pytest.approx(
-        abs(fit.residual[1]), rel=1e-6
-    )  # one redundancy: all share it
+    assert abs(fit.residual[0]) == pytest.approx(abs(fit.residual[1]), rel=1e-6)  # one redundancy: all share it
 
 
 def test_what_is_not_determined_is_said() -> None:
@@ -70,9 +68,7 @@ def test_what_is_not_determined_is_said() -> None:
 
 def test_sums() -> None:
     whole = Sum("w = p + q", "w", ("p", "q"))
-    fit = reconcile(
-        [Measurement("w", math.log(13e9), 0.01, 0), Measurement("p", math.log(9.5e9), 0.01, 1)], [whole]
-    )
+    fit = reconcile([Measurement("w", math.log(13e9), 0.01, 0), Measurement("p", math.log(9.5e9), 0.01, 1)], [whole])
     rest = fit.value("q")
     assert rest is not None
     assert rest[0] == pytest.approx(3.5e9, rel=0.01)

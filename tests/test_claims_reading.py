@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpuhours.claims.figures import Figure, scan, spelled
 from gpuhours.claims.quantities import QUANTITIES
@@ -135,3 +137,42 @@ def test_fine_tuning_stays_out_of_the_run() -> None:
         ("epochs", "fine-tuning"),
         ("gpus", "fine-tuning"),
     }
+
+
+WORDS = (
+    "trained for over about 512 8x 1.5e-4 2,048 10-12 44.5% H100 A100 80GB GPUs GPU-hours hours days tokens per second and to from "
+    "<params> </params> <training> </training> - , . ( ) | $ 10^25 × three million 7B parameters batch size of MFU learning rate at"
+).split()
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join) | st.text(max_size=200))
+def test_any_text_can_be_read(text: str) -> None:
+    document = read_text(text)
+    for claim in document.claims:
+        assert claim.spread.low <= claim.spread.high
+
+
+TAGS = {
+    "<gpu_count>8x8</gpu_count> <hardware>H100s</hardware>": ("gpus", 64),
+    "<gpu_count>eight</gpu_count> <hardware>V100 GPUs</hardware>": ("gpus", 8),
+    "<gpu_count>64 GPUs</gpu_count>": ("gpus", 64),
+    "<training>1.2M GPU hours</training>": ("gpu_hours", 1.2e6),
+    "<training>2 weeks and 3 days</training>": ("wall_clock", 17 * 86400),
+    "<training>roughly 200K steps</training>": ("steps", 200_000),
+    "<params>175B</params>": ("parameters", 175e9),
+    "<training>about a week</training>": ("wall_clock", 7 * 86400),
+}
+
+
+@pytest.mark.parametrize("text", TAGS)
+def test_tags(text: str) -> None:
+    quantity, value = TAGS[text]
+    claim = read_text(f"We report {text} here.").claim(quantity)
+    assert claim is not None
+    assert claim.value == pytest.approx(value)
+
+
+def test_a_tag_without_a_figure_is_listed() -> None:
+    document = read_text("It took <training>several weeks</training> on <gpu_count>many</gpu_count> GPUs.")
+    assert [number.text for number in document.not_understood] == ["several weeks", "many"]

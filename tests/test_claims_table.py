@@ -77,7 +77,5 @@ def test_command(gpuhours_command: Command, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     assert gpuhours_command("check", str(tmp_path / "x.csv")).code == 2
     good = tmp_path / "good.csv"
-    good.write_text(
-        "id,params_b,tokens_b,gpu,gpu_hours\nllama-7b,6.7,1000,A100-80GB,82432\n", encoding="utf-8"
-    )
+    good.write_text("id,params_b,tokens_b,gpu,gpu_hours\nllama-7b,6.7,1000,A100-80GB,82432\n", encoding="utf-8")
     assert gpuhours_command("check", str(good)).code == 0

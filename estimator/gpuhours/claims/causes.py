@@ -63,14 +63,10 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
             1.0,
             f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}",
         )
-        yield from _one(
-            "FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats"
-        )
+        yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
     yield from _one("HFU as MFU", "mfu flops_per_second_per_gpu flops_per_second", 4 / 3, 0.9,
                     "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs")  # fmt: skip
-    yield from _one(
-        "percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0
-    )
+    yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
     seq = document.claim("seq_len")
     size = document.claim("active_parameters") or document.claim("parameters")
     if seq is not None and size is not None:
@@ -94,9 +90,7 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
     )
     yield from _one("MAC for FLOP", "model_flops flops_per_second_per_gpu flops_per_second mfu", 0.5, 0.6,
                     "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
-    yield from _one(
-        "twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice"
-    )
+    yield from _one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
     if run.experts:
         yield from _one("total parameters for active ones", "active_parameters parameters model_flops mfu flops_per_second_per_gpu", 1.3, 0.9,
                         "only the experts a token is routed to compute; the total overstates the FLOPs", 40.0)  # fmt: skip
@@ -128,12 +122,8 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
                         "the figure is of the whole machine, not per GPU")  # fmt: skip
     if each > 1:
         yield from _one("nodes for GPUs", "gpus", 1 / each, 0.9, f"counts nodes of {each:g} GPUs, not GPUs")
-        yield from _one(
-            "nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs"
-        )
-        yield from _one(
-            "GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}"
-        )
+        yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
+        yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
         yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
                         f"the figure is per node of {each:g} GPUs")  # fmt: skip
         yield from _one(
@@ -155,18 +145,14 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
         yield from _one("peak of a smaller format", "mfu", 2.0, 0.2, "FP8 work divided by the 16-bit peak")
     yield from _one("tensor or pipeline degree inside the data-parallel count", "data_parallel", 1.9, 0.3,
                     "the data-parallel degree counts model-parallel ranks too", 64.0)  # fmt: skip
-    yield from _one(
-        "GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %"
-    )
+    yield from _one("GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %")
 
 
 def _time(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _one(
         "downtime", "wall_clock", 1.1, 0.8, "the wall-clock time includes stops, restarts and evaluation", 2.2
     )
-    yield from _one(
-        "downtime", "gpu_hours", 1.1, 0.5, "the GPU-hours include stops, restarts and other runs", 2.2
-    )
+    yield from _one("downtime", "gpu_hours", 1.1, 0.5, "the GPU-hours include stops, restarts and other runs", 2.2)
     yield from _one(
         "part of the run",
         "gpu_hours wall_clock",
@@ -180,9 +166,7 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
     accumulation = document.claim("accumulation")
     if accumulation is not None and accumulation.value > 1:
         n = accumulation.value
-        yield from _one(
-            "micro-steps for steps", "steps", n, 0.7, f"counts micro-steps; {n:g} make one optimiser step"
-        )
+        yield from _one("micro-steps for steps", "steps", n, 0.7, f"counts micro-steps; {n:g} make one optimiser step")
         yield from _one(
             "accumulation forgotten",
             "global_batch global_batch_tokens",
@@ -206,9 +190,7 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
         yield from _one(
             "epochs forgotten", "tokens samples_seen steps", 1 / n, 1.0, f"counts one pass; there were {n:g}"
         )
-        yield from _one(
-            "epochs counted twice", "dataset_tokens samples", n, 0.5, f"already contains {n:g} passes"
-        )
+        yield from _one("epochs counted twice", "dataset_tokens samples", n, 0.5, f"already contains {n:g} passes")
     elif n is None:
         yield from _one(
             "epochs forgotten",
@@ -258,9 +240,7 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
         )
     seq = document.claim("seq_len")
     if seq is not None:
-        yield from _one(
-            "sequences for tokens", "global_batch_tokens", 1 / seq.value, 0.7, "sequences, not tokens"
-        )
+        yield from _one("sequences for tokens", "global_batch_tokens", 1 / seq.value, 0.7, "sequences, not tokens")
         yield from _one("tokens for sequences", "global_batch", seq.value, 0.7, "tokens, not sequences")
     yield from _one("thousand, million, billion", "tokens parameters gpu_hours samples model_flops energy cost", 1000.0, 0.25,
                     "a slip of three orders of magnitude in the unit")  # fmt: skip

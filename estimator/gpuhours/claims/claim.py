@@ -83,11 +83,8 @@ class Document:
     def to_dict(self) -> dict[str, Any]:
         """Facts and numbers not understood, for the JSON of a check."""
         return {
-            "facts": [
-                {"name": f.name, "value": f.value, "quote": f.quote, "place": f.place} for f in self.facts
-            ],
+            "facts": [{"name": f.name, "value": f.value, "quote": f.quote, "place": f.place} for f in self.facts],
             "not_understood": [
-                {"text": n.text, "quote": n.quote, "place": n.place, "reason": n.reason}
-                for n in self.not_understood
+                {"text": n.text, "quote": n.quote, "place": n.place, "reason": n.reason} for n in self.not_understood
             ],
         }

@@ -84,9 +84,7 @@ class Search:
             indices = [index for i in involved if (index := left[i].claim) is not None]
             yield Contradiction(names, value[0] / max(round(value[0]), 1), statement, ()), indices
 
-    def _misfit(
-        self, left: list[Measurement], fit: Fit, worst: int
-    ) -> tuple[Contradiction, list[int], Measurement]:
+    def _misfit(self, left: list[Measurement], fit: Fit, worst: int) -> tuple[Contradiction, list[int], Measurement]:
         """A redundant claim that the others contradict."""
         loop = [
             i
@@ -96,9 +94,7 @@ class Search:
         involved = sorted({worst, *loop})
         causes = self._explain(left, involved, fit)
         accused = self._accused(left, involved, causes, fit)
-        names = tuple(
-            dict.fromkeys(left[i].quantity for i in (accused, *(i for i in involved if i != accused)))
-        )
+        names = tuple(dict.fromkeys(left[i].quantity for i in (accused, *(i for i in involved if i != accused))))
         factor = math.exp(float(fit.left_out[accused]))
         statement = self._statement(left[accused], factor, [left[i] for i in involved if i != accused])
         indices = [index for i in involved if (index := left[i].claim) is not None]
@@ -140,9 +136,7 @@ class Search:
         expected = shown(accused.quantity, math.exp(accused.log) / factor)
         return f"{self._says(accused)} contradicts {', '.join(map(self._says, others))}, which make it {expected}"
 
-    def _beyond(
-        self, left: list[Measurement], fit: Fit
-    ) -> tuple[Contradiction, list[int], Measurement] | None:
+    def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[Contradiction, list[int], Measurement] | None:
         """An implied value that cannot be."""
         for limit in sorted(self.limits, key=lambda entry: not entry.hard):
             value = self._outside(left, fit, limit)
@@ -184,9 +178,7 @@ class Search:
                     ranked.append(
                         (
                             rank,
-                            Cause(
-                                mistake.cause, mistake.quantity, best_factor, round(explains, 3), mistake.text
-                            ),
+                            Cause(mistake.cause, mistake.quantity, best_factor, round(explains, 3), mistake.text),
                         )
                     )
         return _ordered(ranked)
@@ -245,9 +237,7 @@ class Search:
         log = min(max(wanted, math.log(mistake.least)), math.log(mistake.most))
         reached = math.log(now[0]) - slope * log
         outside = max(0.0, math.log(max(usual[0], 1e-9)) - reached, reached - math.log(usual[1]))
-        return (
-            (math.exp(log), 3 * outside + 0.5 * abs(reached - math.log(centre))) if outside < 0.35 else None
-        )
+        return (math.exp(log), 3 * outside + 0.5 * abs(reached - math.log(centre))) if outside < 0.35 else None
 
 
 def _title(quantity: str) -> str:

@@ -55,9 +55,7 @@ def find_facts(items: Sequence[Item], text: str, tagged: Iterable[tuple[str, int
     if "accelerator" not in facts:
         most = _most_named(items)
         if most:
-            facts["accelerator"] = Fact(
-                "accelerator", accelerator_name(most.text), most.text, _line(text, most.start)
-            )
+            facts["accelerator"] = Fact("accelerator", accelerator_name(most.text), most.text, _line(text, most.start))
     lowered = " ".join(item.text.lower() for item in items)
     plain = f" {' '.join(lowered.replace(',', ' ').split())} "
     for name, words in WORDS.items():
@@ -67,9 +65,7 @@ def find_facts(items: Sequence[Item], text: str, tagged: Iterable[tuple[str, int
                 break
     encoder = next((item for item in items if item.kind == "word" and _is_encoder(item.text)), None)
     if encoder:
-        facts["vision_encoder"] = Fact(
-            "vision_encoder", encoder.text, encoder.text, _line(text, encoder.start)
-        )
+        facts["vision_encoder"] = Fact("vision_encoder", encoder.text, encoder.text, _line(text, encoder.start))
     if "model" not in facts:
         named = _named_model(items, text)
         if named:
@@ -94,9 +90,7 @@ def _most_named(items: Sequence[Item]) -> Item | None:
         weight = 1
         if isinstance(item, Figure):
             weight = 8 if item.unit == "gpu_time" else 3
-        elif any(
-            isinstance(near, Figure) and near.unit == "gpu_time" for near in items[max(0, index - 8) : index]
-        ):
+        elif any(isinstance(near, Figure) and near.unit == "gpu_time" for near in items[max(0, index - 8) : index]):
             weight = 6
         devices.append(
             (
@@ -130,11 +124,7 @@ def size_in(word: str) -> float | None:
 
 def _named_model(items: Sequence[Item], text: str) -> Fact | None:
     """The first name that carries a size, and whose stem the text's beginning has too where there is a title."""
-    named = [
-        item
-        for item in items
-        if item.kind == "word" and size_in(item.text) and (size_in(item.text) or 0) >= 5e7
-    ]
+    named = [item for item in items if item.kind == "word" and size_in(item.text) and (size_in(item.text) or 0) >= 5e7]
     if not named:
         return None
     counts = Counter(item.text for item in named)

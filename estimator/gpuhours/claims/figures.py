@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -41,16 +41,14 @@ SMALL = {
 } | {"a": 1, "an": 1, "half": 0.5}
 TENS = {
     word: 10 * n
-    for n, word in enumerate(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2
-    )
+    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
 }
 POWERS_OF_TEN = {"hundred": 100.0, "thousand": 1e3, "dozen": 12.0}
 SCALES = {
     "hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mm": 1e6, "billion": 1e9, "b": 1e9, "bn": 1e9,
     "trillion": 1e12, "t": 1e12, "quadrillion": 1e15,
 }  # fmt: skip
-SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−", "0123456789-")
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻", "0123456789--")
 PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21, "y": 1e24}
 LONG_PREFIXES = {
     "kilo": "k", "mega": "m", "giga": "g", "tera": "t", "peta": "p", "exa": "e", "zetta": "z", "yotta": "y",
@@ -130,7 +128,33 @@ def scan(text: str) -> list[Item]:
         return []
     tree = _parser().parse(text, on_error=skip)
     found = [item for child in tree.children for item in _items(child, text)]
-    return sorted([*found, *lost], key=lambda item: item.start)
+    return _sums_of_time(sorted([*found, *lost], key=lambda item: item.start), text)
+
+
+def _sums_of_time(items: list[Item], text: str) -> list[Item]:
+    """``2 weeks and 3 days`` is one figure."""
+    joined: list[Item] = []
+    for item in items:
+        first = joined[-2] if len(joined) > 1 else None
+        if (
+            isinstance(item, Figure)
+            and isinstance(first, Figure)
+            and joined[-1].text.lower() in ("and", ",")
+            and {item.unit, first.unit} == {"time"}
+            and not (item.per or first.per or item.hedges)
+            and item.value < 0.5 * first.value
+            and _seconds(item.word) < _seconds(first.word)
+        ):
+            total = first.value + item.value
+            digits = f"{total / _seconds(item.word):.6g}"
+            joined[-2:] = [
+                replace(
+                    first, value=total, digits=digits, end=item.end, text=text[first.start : item.end], word=item.word
+                )
+            ]
+        else:
+            joined.append(item)
+    return joined
 
 
 def _items(node: Any, text: str) -> Iterator[Item]:
@@ -148,7 +172,7 @@ def _items(node: Any, text: str) -> Iterator[Item]:
         sides = tuple(int(side) for side in _split_sides(_first(tokens, "DIMENSIONS")))
         unit, per, word = _unit(tokens)
         device = _device(tokens)
-        value = float(sides[-1]) if not device else float(math.prod(sides))
+        value = float(math.prod(sides)) if device or unit == "token" else float(sides[-1])
         yield Figure("figure", quoted, start, end, value=value, digits=str(sides[-1]), sides=sides,
                      unit="gpu" if device else unit or "dims", per=per, word=word, device=device)  # fmt: skip
     else:
@@ -156,9 +180,7 @@ def _items(node: Any, text: str) -> Iterator[Item]:
         yield from _figures(node, tokens, quoted, start, end, rising=rising)
 
 
-def _figures(
-    node: Any, tokens: list[Any], quoted: str, start: int, end: int, *, rising: bool
-) -> Iterator[Item]:
+def _figures(node: Any, tokens: list[Any], quoted: str, start: int, end: int, *, rising: bool) -> Iterator[Item]:
     """One figure, or two where what looked like a range is a progression (from 8,192 to 65,536)."""
     numbers = [_number(child) for child in node.iter_subtrees_topdown() if child.data == "number"]
     unit, per, word = _unit(tokens)
@@ -172,6 +194,8 @@ def _figures(
     elif unit == "" and any(token.type == "MONEY_SIGN" for token in tokens):
         unit = "money"
     hedges = tuple(hedge_words(str(token)) for token in tokens if token.type == "HEDGE")
+    if _first(tokens, "NUMBER").endswith("+"):
+        hedges = (*hedges, "more than")
     scale = next((n[2] for n in reversed(numbers) if n[2]), "")
     first = numbers[0]
     value = first[0] * (SCALES[scale] if scale and not first[2] else 1.0)
@@ -186,9 +210,7 @@ def _figures(
         yield Figure("figure", before, start, start + len(before), value=value * factor, digits=first[1],
                      **{**common, "joined": False})  # fmt: skip
         yield Item("word", str(cut), cut.start_pos, cut.end_pos)
-        second = cut.end_pos + (
-            len(quoted[cut.end_pos - start :]) - len(quoted[cut.end_pos - start :].lstrip())
-        )
+        second = cut.end_pos + (len(quoted[cut.end_pos - start :]) - len(quoted[cut.end_pos - start :].lstrip()))
         yield Figure(
             "figure",
             quoted[second - start :],
@@ -208,12 +230,10 @@ def _number(node: Any) -> tuple[float, str, str]:
     tokens = list(node.scan_values(lambda _: True))
     scale = _first(tokens, "SCALE").strip(" -").lower()
     power = _first(tokens, "POWER").translate(SUPERSCRIPTS)
-    exponent = (
-        int("".join(c for c in power.partition("10")[2] if c.isdigit() or c == "-") or 0) if power else 0
-    )
+    exponent = int("".join(c for c in power.partition("10")[2] if c.isdigit() or c == "-") or 0) if power else 0
     written = _first(tokens, "NUMBER")
     if written:
-        digits = written.replace("{,}", "").replace(",", "").translate(SUPERSCRIPTS)
+        digits = written.replace("{,}", "").replace(",", "").rstrip("+").translate(SUPERSCRIPTS)
         base, raised, power_ = digits.partition("^")
         value = float(base) ** float(power_.strip(" {}")) if raised else float(digits)
         digits = f"{value:.12g}" if raised else digits
@@ -310,9 +330,7 @@ def _kind(unit: str, word: str) -> str:
     lowered = word.lower()
     if unit == "things":
         return noun(word)
-    if unit == "flop" and (
-        "/s" in lowered or lowered.count("/") or (word.endswith("FLOPS") and lowered != "flops")
-    ):
+    if unit == "flop" and ("/s" in lowered or lowered.count("/") or (word.endswith("FLOPS") and lowered != "flops")):
         return "flop/s"
     if unit == "bit/s" and ("B/s" in word):
         return "byte/s"

@@ -90,9 +90,7 @@ def read_claims(path: Path) -> Document:
                 _where(source, index, claim.quantity),
             )
         seen.add(claim.quantity)
-    return Document(
-        written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope)
-    )
+    return Document(written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope))
 
 
 def _where(source: Source, index: int, quantity: str) -> str:
@@ -117,9 +115,7 @@ def read_value(written: float | int | str, name: str, where: str) -> tuple[float
     """``approximately 3 months`` -> seconds and their spread."""
     quantity = QUANTITIES[name]
     text = f"{written:.12g}" if isinstance(written, float) else str(written)
-    figures = (
-        [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
-    )
+    figures = [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
     if len(figures) == 1 and accepts(name, figures[0]):
         figure = figures[0]
         if quantity.unit in NEEDS_UNIT and not figure.unit:
@@ -162,9 +158,7 @@ def write_claims(document: Document) -> str:
         data["facts"] = {fact.name: fact.value for fact in document.facts}
     data["claims"] = claims
     if document.not_understood:
-        data["not_understood"] = [
-            {"text": n.text, "quote": n.quote, "place": n.place} for n in document.not_understood
-        ]
+        data["not_understood"] = [{"text": n.text, "quote": n.quote, "place": n.place} for n in document.not_understood]
     head = (
         "# Claims as `gpuhours check` read them. Correct what is wrong, place what was not understood, and check this file again.\n"
         "# `about` keeps a figure out of the check of the run. Known quantities: gpuhours schema claims.\n"

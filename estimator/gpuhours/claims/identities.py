@@ -77,17 +77,9 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
     ratio = document.claim("mask_ratio")
     lora = document.fact("trainable") is not None
     kind = document.fact("architecture") or ""
-    video = bool(
-        claimed & {"frames_per_clip", "video_hours", "tokens_per_frame", "frame_rate", "visual_tokens"}
-    )
-    video = (
-        video or document.fact("vision_encoder") is not None or kind in ("masked autoencoder", "diffusion")
-    )
-    eight = (
-        accelerator is not None
-        and document.fact("precision") == "fp8"
-        and accelerator.sparse_peak is not None
-    )
+    video = bool(claimed & {"frames_per_clip", "video_hours", "tokens_per_frame", "frame_rate", "visual_tokens"})
+    video = video or document.fact("vision_encoder") is not None or kind in ("masked autoencoder", "diffusion")
+    eight = accelerator is not None and document.fact("precision") == "fp8" and accelerator.sparse_peak is not None
     peak = accelerator.peak * (2.0 if eight else 1.0) if accelerator else None
     return Setting(
         accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
@@ -106,23 +98,17 @@ def identities(run: Setting) -> Iterator[Identity | Sum]:
 
 
 def _machine(run: Setting) -> Iterator[Identity | Sum]:
-    yield Identity(
-        "GPU-hours = GPUs x hours", {"gpu_hours": 1, "gpus": -1, "wall_clock": -1}, 1 / HOUR, LOOSE_HOURS
-    )
+    yield Identity("GPU-hours = GPUs x hours", {"gpu_hours": 1, "gpus": -1, "wall_clock": -1}, 1 / HOUR, LOOSE_HOURS)
     yield Identity("GPUs = nodes x GPUs per node", {"gpus": 1, "nodes": -1, "gpus_per_node": -1})
     yield Identity(
         "node-hours = nodes x hours", {"node_hours": 1, "nodes": -1, "wall_clock": -1}, 1 / HOUR, LOOSE_HOURS
     )
-    yield Identity(
-        "GPU-hours = node-hours x GPUs per node", {"gpu_hours": 1, "node_hours": -1, "gpus_per_node": -1}
-    )
+    yield Identity("GPU-hours = node-hours x GPUs per node", {"gpu_hours": 1, "node_hours": -1, "gpus_per_node": -1})
     if run.claimed & {"tensor", "pipeline", "context", "data_parallel"}:
         degrees = dict.fromkeys(("tensor", "pipeline", "context", "data_parallel"), -1.0)
         yield Identity("GPUs = tensor x pipeline x context x data", {"gpus": 1, **degrees})
     elif run.sharding is not None:
-        yield Identity(
-            "GPUs = data-parallel ranks", {"gpus": 1, "data_parallel": -1}, note=f"sharding {run.sharding}"
-        )
+        yield Identity("GPUs = data-parallel ranks", {"gpus": 1, "data_parallel": -1}, note=f"sharding {run.sharding}")
     yield Identity(
         "batch = data x micro-batch x accumulation",
         {"global_batch": 1, "data_parallel": -1, "microbatch": -1, "accumulation": -1},
@@ -148,9 +134,7 @@ def _memory(run: Setting) -> Iterator[Identity]:
     """What must fit: all state on every GPU under plain data parallelism, spread over all GPUs at best otherwise."""
     if run.flops_per_parameter == FULL and not run.frozen:
         if run.sharding == "ddp":
-            yield Identity(
-                "state per GPU = 16 bytes x parameters", {"state_per_gpu": 1, "parameters": -1}, STATE, 0.05
-            )
+            yield Identity("state per GPU = 16 bytes x parameters", {"state_per_gpu": 1, "parameters": -1}, STATE, 0.05)
         else:
             spread = {"state_per_gpu": 1.0, "parameters": -1.0, "gpus": 1.0}
             yield Identity("state per GPU is at least 16 bytes x parameters / GPUs", spread, STATE, 0.05)
@@ -172,28 +156,20 @@ def _data(run: Setting) -> Iterator[Identity | Sum]:
         "tokens per batch = batch x tokens per sample",
         {"global_batch_tokens": 1, "global_batch": -1, "tokens_per_sample": -1},
     )
-    yield Identity(
-        "tokens = data-set tokens x epochs", {"tokens": 1, "dataset_tokens": -1, "epochs": -1}, sigma=0.02
-    )
+    yield Identity("tokens = data-set tokens x epochs", {"tokens": 1, "dataset_tokens": -1, "epochs": -1}, sigma=0.02)
     if run.video:
-        yield Identity(
-            "samples seen = samples x epochs", {"samples_seen": 1, "samples": -1, "epochs": -1}, sigma=0.05
-        )
+        yield Identity("samples seen = samples x epochs", {"samples_seen": 1, "samples": -1, "epochs": -1}, sigma=0.05)
         visual = {"visual_tokens": 1, "samples_seen": -1, "frames_per_clip": -1, "tokens_per_frame": -1}
         yield Identity("visual tokens = samples x frames x tokens per frame", visual, sigma=0.02)
         if run.claimed & {"text_tokens", "visual_tokens", "tokens_per_frame"}:
             yield Sum("tokens = visual + text", "tokens", ("visual_tokens", "text_tokens"), 0.02)
         if "clip_seconds" not in run.claimed:
-            yield Identity(
-                "clip = frames / frame rate", {"clip_seconds": 1, "frames_per_clip": -1, "frame_rate": 1}
-            )
+            yield Identity("clip = frames / frame rate", {"clip_seconds": 1, "frames_per_clip": -1, "frame_rate": 1})
         if "samples" not in run.claimed:
             frames = {"samples": 1, "frames_per_clip": 1, "video_hours": -1, "frame_rate": -1}
             yield Identity("clips = hours x frame rate / frames per clip", frames, HOUR, 0.02)
     else:
-        yield Identity(
-            "tokens per sample = sequence length", {"tokens_per_sample": 1, "seq_len": -1}, sigma=0.01
-        )
+        yield Identity("tokens per sample = sequence length", {"tokens_per_sample": 1, "seq_len": -1}, sigma=0.01)
 
 
 def _work(run: Setting) -> Iterator[Identity | Sum]:
@@ -287,9 +263,7 @@ def _bill() -> Iterator[Identity | Sum]:
     yield Identity(
         "power = GPUs x power per GPU x PUE", {"power": 1, "gpus": -1, "gpu_power": -1, "pue": -1}, sigma=0.02
     )
-    yield Identity(
-        "carbon = energy x intensity", {"carbon": 1, "energy": -1, "carbon_intensity": -1}, 1e-6, 0.02
-    )
+    yield Identity("carbon = energy x intensity", {"carbon": 1, "energy": -1, "carbon_intensity": -1}, 1e-6, 0.02)
     yield Identity("cost = GPU-hours x price", {"cost": 1, "gpu_hours": -1, "price": -1}, sigma=0.02)
 
 
@@ -299,9 +273,7 @@ def assumed(run: Setting) -> Iterator[Assumed]:
         yield Assumed("goodput", 0.97, 0.05, "hours as published include some restarts and evaluation")
     if "recompute_ratio" not in run.claimed:
         ratio = {"full": (4 / 3, 0.03), "selective": (1.02, 0.02)}.get(run.recompute or "", (1.13, 0.12))
-        yield Assumed(
-            "recompute_ratio", *ratio, f"recomputation: {run.recompute or 'not said, none to full'}"
-        )
+        yield Assumed("recompute_ratio", *ratio, f"recomputation: {run.recompute or 'not said, none to full'}")
     if "pue" not in run.claimed:
         yield Assumed("pue", 1.12, 0.08, "data centres for training report 1.05 to 1.3")
     if not run.claimed & {"context"} and run.claimed & {"tensor", "pipeline", "data_parallel"}:
@@ -325,9 +297,7 @@ class Limit:
 def limits(run: Setting) -> Iterator[Limit]:
     """Bounds on implied values."""
     yield Limit("mfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
-    yield Limit(
-        "mfu", 0.004, 0.78, "no published run sustained more than 78 % or less than 0.4 % of the dense peak"
-    )
+    yield Limit("mfu", 0.004, 0.78, "no published run sustained more than 78 % or less than 0.4 % of the dense peak")
     yield Limit("hfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
     yield Limit("goodput", 0.25, 1.05, "productive time cannot exceed the time spent")
     yield Limit("pue", 1.0, 2.5, "PUE is at least 1")

@@ -16,9 +16,7 @@ ASKED = (
     "tokens_per_second", "tokens_per_second_per_gpu", "checkpoint_time", "energy", "gpu_power", "carbon", "carbon_intensity", "cost", "price",
     "dataset_tokens", "visual_tokens", "language_parameters", "vision_parameters", "goodput", "clip_seconds", "gpus_per_node",
 )  # fmt: skip
-ALWAYS = frozenset(
-    {"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epochs", "step_time", "model_flops", "mfu"}
-)
+ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epochs", "step_time", "model_flops", "mfu"})
 
 
 def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
@@ -55,9 +53,7 @@ def under_scenario(
         return []
     fit = reconcile(measurements, [*equations, *usual.identities], [*extra, *usual.assumptions])
     why = "if " + "; ".join(a.reason for a in usual.assumptions)
-    known = {entry.quantity for entry in implied if entry.value is not None} | {
-        a.quantity for a in usual.assumptions
-    }
+    known = {entry.quantity for entry in implied if entry.value is not None} | {a.quantity for a in usual.assumptions}
     found = []
     for name in ("tokens", "visual_tokens", "steps", "step_time", "model_flops", "mfu", "checkpoint_time"):
         value = fit.value(name)

@@ -189,12 +189,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
 
 def _is_name(item: Item) -> bool:
     """``Marlin 34B``: a capitalised word directly before a size."""
-    return (
-        item.kind == "word"
-        and item.text[:1].isupper()
-        and len(item.text) > 1
-        and item.text.lower() not in HOP_STOPS
-    )
+    return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
 
 
 def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
@@ -208,6 +203,8 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
         kinds.append("calendar")
     if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):
         kinds = ["time_word"]
+    if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
+        kinds = [unit, "picture"]
     if unit == "" and figure.text[-1:] in "x×":
         kinds = ["ratio"]
     if unit == "flop" and _is_rate(figure):
@@ -216,12 +213,7 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
         kinds.append("small_rate" if figure.value < 5e15 else "large_rate")
     if unit == "power" and figure.value > 5000:
         kinds = ["large_power"]
-    if (
-        unit == ""
-        and 1990 <= figure.value <= 2035
-        and len(figure.digits) == 4
-        and figure.text.strip().isdigit()
-    ):
+    if unit == "" and 1990 <= figure.value <= 2035 and len(figure.digits) == 4 and figure.text.strip().isdigit():
         kinds.append("year")
     return tuple(kinds)
 
@@ -346,9 +338,7 @@ def _crossings(items: Sequence[Item], first: int, last: int) -> float:
 def _matches(words: tuple[str, ...], stems: Stems) -> tuple[tuple[int, str], ...]:
     """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
     found = []
-    flat = [
-        (_singular(part), i) for i, parts in enumerate(stems) for whole in parts for part in _parts(whole)
-    ]
+    flat = [(_singular(part), i) for i, parts in enumerate(stems) for whole in parts for part in _parts(whole)]
     spelled = [part for part, _ in flat]
     for word in words:
         parts = [_singular(part) for part in word.split()]

@@ -53,9 +53,7 @@ def read_text(text: str, name: str = "text") -> Document:
             item = items[index]
             if isinstance(item, Figure):
                 found = _place(items, index, sentence, tagged, placed)
-                if found is not None and not (
-                    _is_prose(items, index) and not found.tagged and found.place.by_default
-                ):
+                if found is not None and not (_is_prose(items, index) and not found.tagged and found.place.by_default):
                     placed.append(found)
                 elif not _is_prose(items, index):
                     unplaced.append(
@@ -66,6 +64,7 @@ def read_text(text: str, name: str = "text") -> Document:
                             "no words say what it counts",
                         )
                     )
+    unplaced += _empty_tags(text, items, tagged)
     claims = [_claim(entry, text, items) for entry in placed]
     main = _main_scopes(placed)
     claims = [replace(claim, scope="") if claim.scope in main else claim for claim in claims]
@@ -79,6 +78,16 @@ def _tagged(text: str) -> list[tuple[str, int, int]]:
     return [(name, start, end) for name, spans in tags(text).items() for start, end in spans]
 
 
+def _empty_tags(text: str, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
+    """Tags that should hold a figure and hold words: ``<training>several weeks</training>``."""
+    figures = [item for item in items if isinstance(item, Figure)]
+    return [
+        Unplaced(_plain(text[start:end]), _plain(text[start:end]), _line(text, start), f"<{name}> holds no figure")
+        for name, start, end in tagged
+        if name in TAGGED and not any(figure.start < end and figure.end > start for figure in figures)
+    ]
+
+
 def _place(
     items: Sequence[Item],
     index: int,
@@ -90,6 +99,8 @@ def _place(
     assert isinstance(figure, Figure)
     for name, start, end in tagged:
         if figure.start < end and figure.end > start and name in TAGGED:
+            if name == "gpu_count" and figure.sides:
+                figure = replace(figure, value=float(math.prod(figure.sides)), unit="gpu")
             told = _tag_says(name, figure)
             if told is not None:
                 return Placed(
@@ -123,9 +134,7 @@ def _tag_says(name: str, figure: Figure) -> str | None:
     return quantity.name if quantity.least <= figure.value <= quantity.most else None
 
 
-def _as_the_list_before(
-    items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence
-) -> Place | None:
+def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
     """``8,192 to 65,536, and ultimately to 262,144``: a bare figure goes where the list before it went."""
     figure = items[index]
     if not before or not isinstance(figure, Figure) or figure.per:
@@ -176,9 +185,7 @@ def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) 
     quantity = QUANTITIES[name]
     if figure.until is not None:
         return between(value, figure.until * factor)
-    hedges = tuple(
-        word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure))
-    )
+    hedges = tuple(word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure)))
     exact = quantity.exact and (not figure.scale or figure.scale in ("hundred", "dozen"))
     return spread(
         value, figure.digits, hedges,

@@ -136,9 +136,7 @@ def _rows(
     return A, b
 
 
-def _linearised(
-    equation: Sum, column: dict[str, int], x: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
+def _linearised(equation: Sum, column: dict[str, int], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """ln(sum of parts) - ln(whole) = 0 at x, to first order; an unknown part starts as what the others leave."""
     row = np.zeros(len(column))
     values = {name: math.exp(min(x[column[name]], 300.0)) for name in (equation.whole, *equation.parts)}

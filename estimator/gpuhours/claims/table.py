@@ -92,9 +92,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     missing = [name for name in NEEDED if name not in columns]
     if missing or not columns & {PARAMETERS, "train_flops", "gpu_hours", "gpus"}:
         wanted = "id, params_b, tokens_b, gpu, gpus, days, gpu_hours, mfu_pct, train_flops"
-        raise EstimateError(
-            "has not the columns of a table of runs", f"Expected some of: {wanted}.", str(path)
-        )
+        raise EstimateError("has not the columns of a table of runs", f"Expected some of: {wanted}.", str(path))
     return rows
 
 
@@ -111,9 +109,7 @@ def check_table(rows: list[dict[str, str]], name: str) -> TableCheck:
     implied = 6 * size * 1e9 * column["tokens_b"] * 1e9 / budget
     by_flops = column["train_flops"] / budget
     apart = column["gpu_hours"] / product
-    stated = np.where(
-        np.isnan(column["mfu_pct"]), column["tflops_per_gpu"] * 1e12 / peak, column["mfu_pct"] / 100
-    )
+    stated = np.where(np.isnan(column["mfu_pct"]), column["tflops_per_gpu"] * 1e12 / peak, column["mfu_pct"] / 100)
     judged = [
         _row(row, line, *(None if math.isnan(v) else float(v) for v in values))
         for line, (row, values) in enumerate(
@@ -159,9 +155,7 @@ def _row(
         reasons += [text for text, _ in causes]
     elif implied is not None and stated is not None and not 1 / 1.25 < stated / implied < 1.25:
         verdict = "conflicting"
-        reasons.append(
-            f"stated {100 * stated:.1f} % of peak, 6 x parameters x tokens gives {100 * implied:.1f} %"
-        )
+        reasons.append(f"stated {100 * stated:.1f} % of peak, 6 x parameters x tokens gives {100 * implied:.1f} %")
         cause = _utilisation_cause(row, stated / implied)
         causes.append((cause, stated / implied))
         reasons.append(cause)
@@ -184,9 +178,7 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
         return any(name in words for name in names)
 
     if said("encoder-decoder"):
-        found.append(
-            ("encoder-decoder: each token passes about half of the parameters, 6ND counts both halves", 2.0)
-        )
+        found.append(("encoder-decoder: each token passes about half of the parameters, 6ND counts both halves", 2.0))
     if said("lora", "low-rank", "adapter"):
         found.append(("adapters: no weight gradients, 4ND instead of 6ND", 1.5))
     if said("frozen"):
@@ -194,9 +186,7 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
     if said("growth", "grown", "smaller sizes", "progressive size"):
         found.append(("the model grew: most tokens were seen at smaller sizes", max(excess, 1.0)))
     if said("sequence parallel", "sequence-parallel"):
-        found.append(
-            ("sequence-parallel ranks read the same sequence: tokens counted once per rank", max(excess, 1.0))
-        )
+        found.append(("sequence-parallel ranks read the same sequence: tokens counted once per rank", max(excess, 1.0)))
     if said("image", "video") and not said("diffusion", "generation"):
         found.append(
             (
@@ -209,11 +199,7 @@ def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
     if said("moe", "mixture") and not row.get(ACTIVE):
         found.append(("total parameters used for active ones", max(excess, 1.0)))
     hours, gpus = _number(row.get("gpu_hours")), _number(row.get("gpus"))
-    if (
-        (1.4 < excess <= 2.5 or said("ms/step", "ms per step", "steps x"))
-        and not found
-        and not math.isnan(gpus)
-    ):
+    if (1.4 < excess <= 2.5 or said("ms/step", "ms per step", "steps x")) and not found and not math.isnan(gpus):
         found.append(
             (
                 "the hours are short of a full run: a step time or a price that other figures of the same machine exclude",
@@ -229,8 +215,7 @@ def _utilisation_cause(row: Mapping[str, str], factor: float) -> str:
     """Why a stated utilisation differs from 6ND over hours and peak."""
     words = " ".join(row.get(key) or "" for key in ("recompute", "kind", "notes")).lower()
     recomputed = any(
-        word in words
-        for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full", "counts it")
+        word in words for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full", "counts it")
     )
     if 1.15 < factor < 1.6 and recomputed:
         return "the stated rate counts recomputed activations (8ND over 6ND)"

@@ -65,9 +65,7 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     extra = (*extra, *heard)
     search = Search(document, equations, extra, tuple(mistakes(run, document)), tuple(limits(run)))
     contradictions, suspects, fit, full = search.judge(measurements)
-    checked = tuple(
-        _checked(i, claim, full, fit, measurements, suspects) for i, claim in enumerate(document.claims)
-    )
+    checked = tuple(_checked(i, claim, full, fit, measurements, suspects) for i, claim in enumerate(document.claims))
     implied = tuple(implied_values(document, fit, run))
     if not contradictions:
         implied = (*implied, *under_scenario(document, run, measurements, equations, extra, implied))
@@ -128,9 +126,7 @@ def _checked(
             )
         )  # fmt: skip
         others = (
-            others
-            or _divides_with(full, measurements, position)
-            or (("accelerator",) if residual is not None else ())
+            others or _divides_with(full, measurements, position) or (("accelerator",) if residual is not None else ())
         )
         verdict = AGREES if others else UNDETERMINED
     middle, low, high = value if value else (None, None, None)
@@ -141,12 +137,7 @@ def _divides_with(fit: Fit, measurements: Sequence[Measurement], position: int) 
     """The exact counts a claim divides evenly with; agreement of a kind that no least squares sees."""
     for name in WHOLE:
         value = fit.value(name)
-        if (
-            value is None
-            or value[1] != value[2]
-            or value[0] < 1
-            or any(m.quantity == name for m in measurements)
-        ):
+        if value is None or value[1] != value[2] or value[0] < 1 or any(m.quantity == name for m in measurements):
             continue
         row = fit.gain[fit.quantities.index(name)]
         involved = [i for i in range(len(measurements)) if abs(row[i]) > LEVER]

@@ -79,7 +79,7 @@ RULES: tuple[Rule, ...] = (
     # samples
     _rule("sample sequence", "samples", base=7),
     _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
-    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, minibatch, batches, per iteration", 0),
+    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration", 0),
     _rule("sample sequence bare", "microbatch", "micro batch, microbatch, per gpu batch, local batch, per device batch, "
           "device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
@@ -90,7 +90,8 @@ RULES: tuple[Rule, ...] = (
     _rule("frame", "frames_per_clip", base=5),
     _rule("rate", "frame_rate", base=1),
     _rule("hertz", "sample_rate", base=1),
-    _rule("dims pixel", "resolution", base=2),
+    _rule("picture", "resolution", base=2),
+    _rule("dims pixel", "resolution", "pixels, resolution, resized, images, frames, crops, inputs, video, videos", 1, 9),
     _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", 0, 4),
     _rule("bare", "patch_size", "patch size, patches of", 0, 5),
     _rule("bare", "resolution", "resolution, resolution of, resolutions", 0, 5),
