@@ -262,9 +262,10 @@ def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
     own = {key: value for key, value in data.items() if key != "like"}
     if base is None:
         return own
-    parent = path.parent / f"{base}.yaml"
+    beside, ours = path.parent / f"{base}.yaml", _folder() / f"{base}.yaml"
+    parent = beside if beside.is_file() else ours
     if parent == path or not parent.is_file():
-        raise EstimateError(f"{base!r} is no profile beside it.", "", f"{path}  like")
+        raise EstimateError(f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like")
     inherited = _merged(read_yaml(parent).data, parent)
     kept = {key: value for key, value in inherited.items() if key not in ("title", "note", "aliases")}
     return {**kept, **own}

@@ -79,12 +79,14 @@ def expert_passes(stack: Stack, site: Site) -> Passes:
     copies = active * dispatch.load
     if dispatch.sends == "ranks":
         domains = ranks.expert_group.domains(site.cluster)
-        places = np.where(domains > 1, domains, ranks.expert)
+        places: Array = np.where(domains > 1, domains, ranks.expert)
         copies = places * (1 - (1 - 1 / places) ** active)
     message = tokens * copies * stack.block.hidden * site.machine.precision.element
     once = all_to_all_time(message, ranks.expert_group, site.cluster)
     there_and_back = 2 * once * site.machine.software.exposed.expert
     packed = np.where(np.greater(ranks.expert, 1), tokens * active * stack.block.hidden, 0.0)
     chip = site.cluster.accelerator
-    forward, backward = (np.where(packed > 0, memory_time(packed * size, chip), 0.0) for size in (dispatch.packing.forward, dispatch.packing.backward))
+    packing = dispatch.packing
+    forward = np.where(packed > 0, memory_time(packed * packing.forward, chip), 0.0)
+    backward = np.where(packed > 0, memory_time(packed * packing.backward, chip), 0.0)
     return Passes(there_and_back + forward, there_and_back + backward)

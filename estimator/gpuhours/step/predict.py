@@ -26,8 +26,8 @@ from gpuhours.step.communication import (
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
-from gpuhours.step.recompute import repeated
 from gpuhours.step.ranks import Ranks, has_experts, ranks_of
+from gpuhours.step.recompute import repeated
 from gpuhours.step.state import (
     DATA,
     accumulation_time,

@@ -36,7 +36,8 @@ def unusable(row: Row) -> str | None:
     missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
     if missing:
         return f"architecture not given ({', '.join(missing)})"
-    if OTHER.search(name) and "vlm" not in name.lower():
+    tuned = VISION.search(row.word("model_name") or "") and "fine-tune" in name.lower()
+    if OTHER.search(name) and not tuned and "vlm" not in name.lower():
         return "neither a decoder language model nor an encoder alone: needs an architecture of its own"
     if (row.positive("experts") or 1) > 1 and row.positive("top_k") is None:
         return "top_k not stated"

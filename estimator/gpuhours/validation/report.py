@@ -130,7 +130,7 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     told = [one for one in judged if one.error is not None]
     errors = np.array([one.error for one in told], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
-    inside = [one.low <= one.measured <= one.high for one in told if one.low is not None and one.high is not None]
+    inside = [one.low <= one.measured <= one.high for one in told if one.low and one.high and one.measured]
     ran = [one for one in judged if one.fits is not None and (one.measured is not None or one.memory_measured is not None)]
     failed = [one for one in judged if one.fits is not None and one.row.word("outcome") == OUT_OF_MEMORY]
     return {

@@ -41,6 +41,10 @@ SCHEDULES = (
 """Words for the order of a pipeline's passes. Two-way pipelines (DualPipe, Chimera) and ZB-V keep about ZB-1p's third of the bubble."""
 
 
+MOST = 1e15
+"""Above this a cell is no count of anything."""
+
+
 class Unsaid(Exception):
     """What a prediction needs and the row neither says nor implies."""
 
@@ -72,6 +76,8 @@ def degrees_of(row: Row) -> Degrees:
             raise Unsaid("gpus not stated")
         gpus = product
     missing = [name for name in ("tp", "pp") if stated[name] is None]
+    if len(missing) == 1 and stated["dp"] is not None and gpus % product == 0:
+        stated[missing.pop()] = gpus // product
     if missing and product != gpus:
         raise Unsaid(f"{' and '.join(missing)} not stated")
     tensor, pipeline, context = (stated[name] or 1 for name in ("tp", "pp", "cp"))
@@ -146,5 +152,7 @@ def _read(words: tuple[tuple[str, int], ...], text: str | None) -> int | None:
 
 
 def _whole(row: Row, column: str) -> int | None:
-    value = row.positive(column)
-    return None if value is None else max(1, round(value))
+    text = (row.word(column) or "").lower()
+    thousands = re.fullmatch(r"(\d+(?:\.\d+)?)\s*k", text) if column == "seq_len" else None
+    value = float(thousands[1]) * 1024 if thousands else row.positive(column)
+    return None if value is None or value > MOST else max(1, round(value))

@@ -35,7 +35,8 @@ FRAMEWORKS = (
     (r"(recipe v|nemo |container )(24|25\.0[0-7])", "megatron-core-2024"),
     (r"container (26\.(0[6-9]|1)|2[7-9])", "megatron-core-2026"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
-    (r"megatron-lm 202[12]", "megatron-2022"),
+    (r"megatron-lm (19|20)?(19|2[012])\b", "megatron-2022"),
+    (r"megatron-lm.*(202[4-9]|\b0\.\d+)|simumax", "megatron-core"),
     (r"megatron", "megatron-2023"),
     (r"(torchtitan|fsdp|ddp|torch).*(eager|no compile|without compile)", "fsdp2-eager"),
     (r"torchtitan|fms-fsdp|compile", "fsdp-compile"),
@@ -43,12 +44,12 @@ FRAMEWORKS = (
     (r"maxtext|paxml|\bpax\b|jax|t5x|levanter|easylm|alpa|xla|tensorflow|gspmd", "jax"),
     (r"nanotron|picotron", "nanotron"),
     (r"megascale|vescale|megablocks|dualpipe|hai-llm|simumax|primus|transformer engine", "megatron-core"),
-    (r"lightning|litgpt|lit-gpt|torchtune|unsloth|nanogpt|llm\.c", "torch-compile"),
+    (r"unsloth|nanogpt|llm\.c", "torch-compile"),
     (r"internevo|loongtrain|interntrain", "internevo"),
     (r"distflash|lightseq", "distflashattn"),
     (r"deepspeed|zero.?infinity|zero.?offload|neox|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
     (r"fsdp|metaseq|fairseq|fairscale|verl|veomni", "fsdp2-eager"),
-    (r"torch|hugging|transformers|\bhf\b|peft|ddp|timm|tutel|fastmoe", "torch-eager"),
+    (r"lightning|litgpt|lit-gpt|torch|hugging|transformers|\bhf\b|peft|ddp|timm|tutel|fastmoe", "torch-eager"),
 )
 """Words in a framework's description -> the profile, first match first."""
 FINER = {

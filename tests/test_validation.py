@@ -1,0 +1,172 @@
+"""Reading measured runs, judging predictions, and the bands that come of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpuhours.band import KINDS, kind_of, limits, novelty
+from gpuhours.errors import EstimateError
+from gpuhours.validation import Validation, validate
+from gpuhours.validation.learning import WANTED, left_out_coverage, weighted
+from gpuhours.validation.rows import read_rows
+
+ROW: dict[str, Any] = {
+    "id": "A-1", "source_title": "ours", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
+    "software": "megatron-core", "dtype": "bf16", "layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "ffn_hidden": 14336,
+    "gated_mlp": 1, "vocab": 128256, "seq_len": 8192, "global_batch": 128, "micro_batch": 1, "gpus": 8, "tp": 1, "pp": 1, "dp": 4,
+    "cp": 2, "sharding": "zero1", "step_time_s": 12.3,
+}  # fmt: skip
+
+
+def judged(folder: Path, *rows: dict[str, Any]) -> Validation:
+    """The validation of a table of such rows."""
+    table = folder / "runs.csv"
+    columns = list(dict.fromkeys(name for row in rows for name in {**ROW, **row}))
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({**ROW, **row} for row in rows)
+    return validate(table)
+
+
+@pytest.fixture(scope="module")
+def published() -> Validation:
+    return validate()
+
+
+def test_the_published_runs_keep_their_errors(published: Validation) -> None:
+    """What the README claims; a change of a constant that worsens a class fails here."""
+    by = published.by()
+    assert published.summary()["predicted"] > 1400
+    dense = by["kind"]["dense 16-bit"]
+    assert dense["median_ape"] < 0.035
+    assert dense["mape"] < 0.055
+    for kind in ("mixture of experts", "mixture of experts on Blackwell", "Blackwell", "dense 8-bit or less"):
+        assert by["kind"][kind]["median_ape"] < 0.12, kind
+
+
+@pytest.mark.parametrize(
+    ("source", "within"),
+    [("Korthikanti", 0.04), ("Narayanan", 0.045), ("BigScience", 0.055), ("Zero Bubble", 0.05), ("InternEvo", 0.05),
+     ("gpuhours measurements", 0.045)],
+)  # fmt: skip
+def test_errors_by_source(published: Validation, source: str, within: float) -> None:
+    (found,) = (value for title, value in published.by()["source_title"].items() if title.startswith(source))
+    assert found["mape"] < within
+
+
+def test_the_band_covers_as_often_as_it_says(published: Validation) -> None:
+    assert 0.75 <= published.summary()["coverage_80"] <= 0.92
+
+
+def test_the_document_is_what_scripts_rely_on(published: Validation) -> None:
+    document = published.to_dict()
+    json.dumps(document, allow_nan=False)
+    assert set(document) >= {"summary", "by", "rows"}
+    assert set(document["summary"]) >= set(
+        "rows predicted skipped mape median_ape p90_ape bias coverage_80 memory_rows memory_mape memory_median_ape fits_wrong".split()
+    )
+    assert set(document["rows"][0]) >= set(
+        "id measured predicted low high error memory_measured memory_predicted fits skipped_because".split()
+    )
+    told = [row for row in document["rows"] if row["error"] is not None]
+    assert all(row["low"] < row["predicted"] < row["high"] for row in told)
+    assert all(row["predicted"] is None or sum(row["parts"].values()) == pytest.approx(row["predicted"]) for row in told)
+
+
+def test_one_row(tmp_path: Path) -> None:
+    (one,) = judged(tmp_path, {}).judged
+    assert one.error == pytest.approx(0, abs=0.1)
+    assert one.skipped_because is None
+
+
+def test_a_rate_is_as_good_as_a_time(tmp_path: Path) -> None:
+    rate = 128 * 8192 / (12.3 * 8)
+    (one,) = judged(tmp_path, {"step_time_s": "", "tokens_per_s_per_gpu": rate}).judged
+    assert one.measured == pytest.approx(12.3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seq_len": ""}, {"layers": ""}, {"accelerator": "", "gpu": ""}, {"dtype": "weird"}, {"heads": "abc"}, {"kv_heads": 7},
+        {"accelerator": "a100-sxm-80gb", "dtype": "fp8"}, {"model_name": "DiT-XL/2"}, {"accelerator": "abacus"},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_predicted_is_skipped_with_a_reason(tmp_path: Path, change: dict[str, Any]) -> None:
+    (one,) = judged(tmp_path, change).judged
+    assert one.predicted is None
+    assert one.skipped_because
+
+
+@pytest.mark.parametrize(
+    ("change", "remark"),
+    [
+        ({"accelerator": "H100-SXM5-80GB"}, ""), ({"software": "colossal-ai"}, "deepspeed"), ({"software": "", "framework": "MaxText"}, "jax"),
+        ({"software": "", "framework": ""}, "megatron-core"),
+    ],
+)  # fmt: skip
+def test_the_nearest_profile_is_taken_and_said(tmp_path: Path, change: dict[str, Any], remark: str) -> None:
+    (one,) = judged(tmp_path, change).judged
+    assert one.predicted is not None
+    assert one.case is not None
+    assert remark in " ".join(one.case.remarks)
+
+
+def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "other.csv"
+    table.write_text("name,age\nx,3\n", encoding="utf-8")
+    with pytest.raises(EstimateError, match="column"):
+        read_rows(table)
+
+
+def test_rows_predicted_together_are_those_predicted_alone(tmp_path: Path) -> None:
+    changes = [{"id": f"R{batch}", "global_batch": batch, "micro_batch": size} for batch in (64, 128) for size in (1, 2)]
+    together = [one.predicted for one in judged(tmp_path, *changes).judged]
+    alone = [judged(tmp_path, change).judged[0].predicted for change in changes]
+    assert together == pytest.approx(alone, rel=1e-12)
+
+
+def test_kinds_of_runs() -> None:
+    plain = {"experts": False, "partly": False, "tokens": 4096}
+    assert KINDS[int(kind_of("hopper", "bf16", **plain))] == "dense 16-bit"
+    assert KINDS[int(kind_of("hopper", "fp8", **plain))] == "dense 8-bit or less"
+    assert KINDS[int(kind_of("blackwell", "fp8", experts=True, partly=False, tokens=4096))] == "mixture of experts on Blackwell"
+    codes = kind_of("ampere", "bf16", experts=False, partly=False, tokens=np.array([4096, 2**20]))
+    assert [KINDS[code] for code in codes] == ["dense 16-bit", "long sequence"]
+    low, high = limits(codes)
+    assert np.all(low < 1)
+    assert np.all(high > 1)
+
+
+def test_novelty_names_what_was_never_measured() -> None:
+    assert novelty("h100-sxm-80gb", "megatron-core", 512, 8192, "bf16") == ()
+    found = " ".join(novelty("mi300x", "abacus", 10**6, 10**8, "fp32"))
+    for word in ("mi300x", "abacus", "more GPUs", "longer sequences", "fp32"):
+        assert word in found
+
+
+def test_weighted_percentiles_do_not_let_one_source_decide() -> None:
+    """Nine hundred rows of one source weigh thirty, twenty-five of another five: those are past the 86th percentile."""
+    values = np.concatenate([np.zeros(900), np.ones(25)])
+    sources = np.array(["a"] * 900 + ["b"] * 25)
+    low, middle, high = weighted(values, sources)
+    assert (low, middle) == (0, 0)
+    assert high == pytest.approx(1)
+    assert np.quantile(values, 0.9) == 0
+
+
+def test_left_out_coverage_grows_with_width() -> None:
+    random = np.random.default_rng(1)
+    sources = np.repeat([f"s{index}" for index in range(12)], 20)
+    ratios = random.normal(0, 0.05, len(sources)) + np.repeat(random.normal(0, 0.03, 12), 20)
+    kinds = np.zeros(len(sources), int)
+    covered = [left_out_coverage(ratios, sources, kinds, width) for width in (0.5, 1.0, 2.0)]
+    assert covered == sorted(covered)
+    assert covered[0] < WANTED < covered[2]
