@@ -116,11 +116,18 @@ def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cl
     if pipeline.decoder == "gpu":
         engines = decoding().decoders.get(cluster.accelerator.name.split("-")[0])
         if engines is not None:
-            rate, pixels = decoding().hardware_decoder, used * decoded_per_used(pipeline, data) * stored_pixels(pipeline)
+            rate, pixels = (
+                decoding().hardware_decoder,
+                used * decoded_per_used(pipeline, data) * stored_pixels(pipeline),
+            )
             speeds = (rate.value, rate.high, rate.low)
             times.append(("hardware decoding", *(pixels / (engines * cluster.gpus * speed) for speed in speeds)))
     if pipeline.sample_bytes is not None:
-        read = cluster.network_bandwidth * cluster.gpus_per_node if pipeline.storage_bandwidth is None else pipeline.storage_bandwidth
+        read = (
+            cluster.network_bandwidth * cluster.gpus_per_node
+            if pipeline.storage_bandwidth is None
+            else pipeline.storage_bandwidth
+        )
         reading = batch * pipeline.sample_bytes / (nodes * read)
         times.append(("reading from storage", reading, reading, reading))
     if not times:

@@ -8,7 +8,18 @@ from gpuhours.estimating import Estimate, Range, Result, estimate
 from gpuhours.evaluate import HOUR
 from gpuhours.run import Run
 
-SUMMED = ("tokens", "effective_tokens", "samples", "steps", "model_flops", "wall_clock", "gpu_hours", "cost", "energy", "carbon")
+SUMMED = (
+    "tokens",
+    "effective_tokens",
+    "samples",
+    "steps",
+    "model_flops",
+    "wall_clock",
+    "gpu_hours",
+    "cost",
+    "energy",
+    "carbon",
+)
 """Results that add up over stages, which follow one another."""
 MOST = ("memory_per_gpu", "gpus", "nodes", "parameters")
 """Results of which the largest stage decides."""
