@@ -84,11 +84,12 @@ def _gated(row: Row, name: str) -> bool:
     if stated is not None:
         return stated == 1
     width, hidden, layers = (row.positive(column) for column in ("ffn_hidden", "hidden", "layers"))
-    if parameters is None or width is None or row.positive("experts") is not None:
+    if parameters is None or width is None or hidden is None or layers is None or row.positive("experts") is not None:
         return GATED.search(name) is not None
     share = (row.positive("kv_heads") or row.positive("heads") or 1) / (row.positive("heads") or 1)
     attention = (2 + 2 * share) * hidden * hidden
-    sizes = [layers * (attention + products * hidden * width) + 2 * (row.positive("vocab") or 0) * hidden for products in (2, 3)]
+    ends = 2 * (row.positive("vocab") or 0) * hidden
+    sizes = [layers * (attention + products * hidden * width) + ends for products in (2, 3)]
     return abs(sizes[1] - parameters * 1e9) < abs(sizes[0] - parameters * 1e9)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.errors import EstimateError
@@ -17,7 +18,7 @@ from gpuhours.validation.architecture import decoder_of, unusable
 from gpuhours.validation.rows import Row
 from gpuhours.validation.stated import (
     Degrees,
-    Unsaid,
+    UnsaidError,
     chunks_of,
     degrees_of,
     dtype_of,
@@ -35,7 +36,9 @@ SCOPES = {
     "except attention outputs of part": "all-but-half-attention", "except attention outputs": "all-but-attention",
 }  # fmt: skip
 """Words for what is recomputed -> ``Software.selective``."""
-INSTEAD = {"flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1")}
+INSTEAD = {
+    "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
+}  # fmt: skip
 """Attention kernels nearest to one that a generation does not run."""
 MOST_CHUNKS = 12
 """Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
@@ -64,7 +67,7 @@ def case_of(row: Row) -> Case | str:
     """The case, or why the row cannot be predicted."""
     try:
         return _case(row)
-    except Unsaid as reason:
+    except UnsaidError as reason:
         return str(reason)
     except EstimateError as error:
         return " ".join((error.problem, error.hint)).strip()
@@ -73,15 +76,15 @@ def case_of(row: Row) -> Case | str:
 def _case(row: Row) -> Case:
     reason = unusable(row)
     if reason:
-        raise Unsaid(reason)
+        raise UnsaidError(reason)
     length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
-        raise Unsaid("accelerator not stated, or no profile is near it")
+        raise UnsaidError("accelerator not stated, or no profile is near it")
     software, other = software_of(row)
     decoder, why = decoder_of(row)
     if decoder is None:
-        raise Unsaid(why)
+        raise UnsaidError(why)
     chip = load_accelerator(accelerator)
     precision = _precision(row, software, chip.generation)
     chip.peak_for(precision.product)
@@ -130,10 +133,10 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
     sharding = sharding_of(row, software.defaults.sharding)
     expert = row.positive("ep")
     if decoder.experts is not None and expert is None and degrees.gpus > 1 and sharding is not Sharding.zero3:
-        raise Unsaid("expert degree (ep) not stated")
+        raise UnsaidError("expert degree (ep) not stated")
     schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
     shard_group = row.positive("shard_group")
-    fields = {
+    fields: dict[str, Any] = {
         "tensor": tensor, "pipeline": degrees.pipeline, "interleave": interleave, "data": degrees.data, "context": context,
         "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
         "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),

@@ -45,7 +45,7 @@ MOST = 1e15
 """Above this a cell is no count of anything."""
 
 
-class Unsaid(Exception):
+class UnsaidError(Exception):
     """What a prediction needs and the row neither says nor implies."""
 
 
@@ -73,16 +73,16 @@ def degrees_of(row: Row) -> Degrees:
         product *= value or 1
     if gpus is None:
         if stated["dp"] is None or stated["tp"] is None or stated["pp"] is None:
-            raise Unsaid("gpus not stated")
+            raise UnsaidError("gpus not stated")
         gpus = product
     missing = [name for name in ("tp", "pp") if stated[name] is None]
     if len(missing) == 1 and stated["dp"] is not None and gpus % product == 0:
         stated[missing.pop()] = gpus // product
     if missing and product != gpus:
-        raise Unsaid(f"{' and '.join(missing)} not stated")
+        raise UnsaidError(f"{' and '.join(missing)} not stated")
     tensor, pipeline, context = (stated[name] or 1 for name in ("tp", "pp", "cp"))
     if gpus % (tensor * pipeline * context):
-        raise Unsaid(f"tp x pp x cp = {tensor * pipeline * context} does not divide {gpus} GPUs")
+        raise UnsaidError(f"tp x pp x cp = {tensor * pipeline * context} does not divide {gpus} GPUs")
     return Degrees(gpus, tensor, pipeline, context, gpus // (tensor * pipeline * context))
 
 
@@ -91,7 +91,7 @@ def microbatch_of(row: Row, global_batch: int, data: int) -> int:
     stated = _whole(row, "micro_batch")
     share = max(1, global_batch // data)
     if stated is None and share > 1:
-        raise Unsaid("micro_batch not stated")
+        raise UnsaidError("micro_batch not stated")
     return min(stated or 1, share)
 
 
@@ -100,7 +100,7 @@ def needed(row: Row, column: str) -> int:
     value = _whole(row, column)
     if value is None:
         text = row.word(column)
-        raise Unsaid(f"{column} not stated" if text is None else f"{column} = {text!r} is not one number")
+        raise UnsaidError(f"{column} not stated" if text is None else f"{column} = {text!r} is not one number")
     return value
 
 
@@ -113,7 +113,7 @@ def dtype_of(row: Row, usual: str) -> str:
         if known:
             return next((dtype for dtype in known if dtype), usual)
     if said:
-        raise Unsaid(f"number format {said[0]!r} is not known")
+        raise UnsaidError(f"number format {said[0]!r} is not known")
     return usual
 
 

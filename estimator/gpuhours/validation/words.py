@@ -29,6 +29,7 @@ FRAMEWORKS = (
     (r"longvila|mm-sp", "longvila"),
     (r"burst|bmtrain", "burstengine"),
     (r"ulysses", "deepspeed"),
+    (r"neox", "deepspeed"),
     (r"megatron-lm \+ deepspeed$", "megatron-deepspeed"),
     (r"nemo framework 2023", "nemo-2023"),
     (r"hai-llm|dualpipe", "megatron-core-2026"),
@@ -47,7 +48,7 @@ FRAMEWORKS = (
     (r"unsloth|nanogpt|llm\.c", "torch-compile"),
     (r"internevo|loongtrain|interntrain", "internevo"),
     (r"distflash|lightseq", "distflashattn"),
-    (r"deepspeed|zero.?infinity|zero.?offload|neox|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
+    (r"deepspeed|zero.?infinity|zero.?offload|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
     (r"fsdp|metaseq|fairseq|fairscale|verl|veomni", "fsdp2-eager"),
     (r"lightning|litgpt|lit-gpt|torch|hugging|transformers|\bhf\b|peft|ddp|timm|tutel|fastmoe", "torch-eager"),
 )
