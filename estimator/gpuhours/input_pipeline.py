@@ -186,4 +186,4 @@ def decoding() -> Decoding:
     """The figures that ship with gpuhours."""
     path = Path(str(files("hardware_specs"))) / "input" / "decoding.yaml"
     found: Any = validated(Decoding, read_yaml(path))
-    return found  # type: ignore[no-any-return]
+    return found

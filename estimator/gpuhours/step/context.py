@@ -83,7 +83,7 @@ def core_passes(
         for direction in ("forward", "backward")
     ]
     output = batch * part * common["heads"] * core.value_dim * np.not_equal(ranks.method, SequenceMethod.allgather)
-    merge = [memory_time(bytes * output, chip) for bytes in (facts.merge.forward, facts.merge.backward)]
+    merge = [memory_time(moved * output, chip) for moved in (facts.merge.forward, facts.merge.backward)]
     return Passes(*(mine + (r - 1) * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
 
 
@@ -115,7 +115,7 @@ def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
         back = keys * (1 + facts.gradient / size)
         if facts.backward == "queries":
             back = np.minimum(back, 1.5 * queries)
-        forward, backward = (ring_time(tokens * bytes, ranks, site.cluster, facts.ring) for bytes in (keys, back))
+        forward, backward = (ring_time(tokens * row, ranks, site.cluster, facts.ring) for row in (keys, back))
         whole = tokens * keys * ranks.ring
         gathered = all_gather_time(whole, ranks.ring_group, site.cluster)
         scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, site.cluster)
