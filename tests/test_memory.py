@@ -86,7 +86,7 @@ def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: fl
 def test_zero_stages_of_a_7_5b_model_on_64_gpus(stage: str, published: float) -> None:
     layout = Layout(sharding=stage)
     facts = load_software("torch-eager").memory.model_copy(update={"replica_gradients": 0.0})
-    held = states(Parameters(7.5e9, 0.0, 0.0, 0.0, 0.0), ranks(layout, 64, 64), layout, Precision("fp16"), facts)
+    held = states(Parameters(7.5e9, 0.0, 0.0, 0.0, 0.0, 0.0), ranks(layout, 64, 64), layout, Precision("fp16"), facts)
     total = float(held.weights + held.gradients + held.optimiser)
     assert total / GB == pytest.approx(published, abs=0.06), "arXiv:1910.02054, figure 1"
 
@@ -94,7 +94,7 @@ def test_zero_stages_of_a_7_5b_model_on_64_gpus(stage: str, published: float) ->
 def test_megatron_holds_18_bytes_per_parameter() -> None:
     """bf16 weights, fp32 main gradients, fp32 master weights and two moments: Megatron-Core's distributed
     optimizer, without sharding."""
-    held = states(Parameters(1.0, 0.0, 0.0, 0.0, 0.0), ranks(Layout()), Layout(), Precision(), megatron().memory)
+    held = states(Parameters(1.0, 0.0, 0.0, 0.0, 0.0, 0.0), ranks(Layout()), Layout(), Precision(), megatron().memory)
     assert held.weights + held.gradients + held.optimiser == 18
 
 
@@ -236,6 +236,18 @@ def test_frozen_parts_hold_no_gradients_no_optimiser_and_no_activations() -> Non
     )
     assert float(found.parts["gradients"]) == float(found.parts["optimiser"]) == 0
     assert float(found.parts["weights"]) == pytest.approx(2 * shape.model(1).parameters)
+
+
+def test_a_65b_model_in_4_bit_fits_on_48_gb() -> None:
+    """Dettmers et al. 2023, QLoRA, arXiv:2305.14314: a 65B model is fine-tuned on a single 48 GB GPU."""
+    shape = Decoder(
+        layers=80, hidden=8192, heads=64, ffn_hidden=22016, vocab=32000, trainable="lora", rank=64
+    )  # fmt: skip
+    layout, software = Layout(recompute="full"), load_software("torch-eager")
+    found = memory(shape.model(512), 16, layout, machine("l40s", 1), software, Precision("nf4", "pure"))
+    assert 0.7 < float(found.total / found.capacity) <= 1
+    wide = memory(shape.model(512), 16, layout, machine("l40s", 1), software, Precision("bf16", "pure"))
+    assert not wide.fits
 
 
 def test_an_encoder_stands_where_the_layout_has_it() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from gpuhours.architecture.operators import AttentionCore, Block, Linear, Pointwise, Split, Stack, Trainable
+from gpuhours.architecture.operators import AttentionCore, Block, Ends, Linear, Pointwise, Split, Stack, Trainable
 from gpuhours.layout import Array
 from gpuhours.memory.facts import SAVED, MemoryFacts
 from gpuhours.precision import FP32, Precision
@@ -105,6 +105,15 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
 
 def _sum(values: Iterable[Array]) -> Array:
     return sum(values, 0.0)
+
+
+def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
+    """What an end keeps per token, shared as the residual stream is: the inputs of its products; before them
+    the input of the norm that a head begins with, or what was loaded in fp32 (pixels)."""
+    if part.trainable is not Trainable.FULL:
+        return 0.0
+    before = FP32 if part.first else stream
+    return _sum(linear.inputs * (precision.operand + before) for linear in part.linears)
 
 
 def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:

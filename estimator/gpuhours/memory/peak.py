@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
+from gpuhours.architecture.operators import Ends, Model, Trainable
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, Recompute, Sharding
-from gpuhours.memory.activations import Saved, saved
+from gpuhours.memory.activations import Saved, ends_saved, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.facts import MemoryFacts
 from gpuhours.memory.stages import Standing, standing, waiting
@@ -234,9 +234,11 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
     held: Array = 0.0
     layer: Array = 0.0
     for there in standing(run.model, run.ranks, stage):
-        if not isinstance(there.part, Stack):
-            continue
         tokens = run.on_rank(there.part.tokens, there.ranks)
+        if isinstance(there.part, Ends):
+            kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
+            held = held + there.count * tokens * kept
+            continue
         block = saved(there.part, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
         everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
         if there.part.trainable is not Trainable.FROZEN:
@@ -245,7 +247,8 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
     count = waiting(run.layout.schedule, run.ranks, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
-    held = np.where(run.layout.offload_activations, 2 * layer, count * (held + outputs))
+    held = count * (held + outputs)
+    held = np.where(run.layout.offload_activations, np.minimum(held, 2 * layer), held)
     return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer)
 
 

@@ -24,6 +24,8 @@ class Parameters:
     expert: Array
     """Trained, in experts: spread over expert-parallel ranks as well."""
     frozen: Array
+    frozen_ends: Array
+    """Embedding and head that do not train: never stored in 4 bit (Dettmers et al. 2023, QLoRA)."""
     layer: Array
     """The largest block, which ZeRO-3 gathers whole."""
     ends: Array
@@ -40,18 +42,20 @@ def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
     dense: Array = 0.0
     expert: Array = 0.0
     frozen: Array = 0.0
+    frozen_ends: Array = 0.0
     layer: Array = 0.0
     ends: Array = 0.0
     for there in standing(model, ranks, stage):
         part, count = there.part, there.count
         held, trained = (_of(part, there.ranks, trained=only) for only in (False, True))
         dense, expert = dense + count * trained.dense, expert + count * trained.experts
-        frozen = frozen + count * (held.all - trained.all)
         if isinstance(part, Stack):
+            frozen = frozen + count * (held.all - trained.all)
             layer = np.maximum(layer, np.where(np.greater(count, 0), held.all, 0))
         else:
+            frozen_ends = frozen_ends + count * (held.all - trained.all)
             ends = ends + count * held.all
-    return Parameters(dense, expert, frozen, layer, ends)
+    return Parameters(dense, expert, frozen, frozen_ends, layer, ends)
 
 
 def _of(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
@@ -103,7 +107,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
     own = facts.partition.get(precision.dtype, 0.0)
-    frozen = weights.frozen * precision.frozen / np.where(stage3, ranks.shards, 1)
+    frozen = weights.frozen * precision.frozen + weights.frozen_ends * precision.element
+    frozen = frozen / np.where(stage3, ranks.shards, 1)
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
     stored = dealt(Sharding.zero3) * each_weight + frozen
     accumulating = np.greater(ranks.microbatches, 1)
