@@ -11,10 +11,7 @@ from gpuhours.errors import EstimateError
 from gpuhours.kernel_constants import generation_constants
 from gpuhours.software import list_software, load_software
 
-CLASSES = (
-    "megatron-2022 megatron-2023 megatron-core fsdp-eager fsdp-compile torch-eager torch-compile nanotron internevo burstengine"
-    " distflashattn deepspeed jax"
-).split()
+CLASSES = ["megatron-2022", "megatron-2023", "megatron-core", "fsdp-eager", "fsdp-compile", "torch-eager", "torch-compile", "nanotron", "internevo", "burstengine", "distflashattn", "deepspeed", "jax"]
 
 
 @pytest.mark.parametrize("name", list_software())

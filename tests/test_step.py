@@ -159,6 +159,23 @@ def test_frozen_and_adapted_models_cost_less() -> None:
     assert adapted == pytest.approx(full * 2 / 3, rel=0.12)
 
 
+def test_four_bit_weights_cost_their_unpacking() -> None:
+    """QLoRA is slower than LoRA in 16 bit, the more so the fewer tokens share a weight."""
+    adapted = LLAMA8.model_copy(update={"trainable": "lora"})
+    slower = []
+    for tokens in (512, 8192):
+        wide, packed = (float(predicted(adapted, gpus=1, tokens=tokens, batch=1, dtype=dtype, software="torch-eager").time)
+                        for dtype in ("bf16", "nf4"))  # fmt: skip
+        slower.append(packed / wide)
+    assert slower[0] > slower[1] > 1
+
+
+@pytest.mark.parametrize("what", ["offload_optimizer", "offload_activations"])
+def test_offloading_is_never_free(what: str) -> None:
+    layout = {"sharding": "zero1", "recompute": "full"}
+    assert float(predicted(layout={**layout, what: True}).time) > float(predicted(layout=layout).time)
+
+
 def test_eight_bit_products_are_faster_but_not_twice() -> None:
     wide, narrow = (float(predicted(LLAMA70, {"tensor": 4}, dtype=dtype).time) for dtype in ("bf16", "fp8"))
     assert 1.2 < wide / narrow < 2

@@ -19,6 +19,8 @@ from gpuhours.step.ranks import Ranks, degree, has_experts
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
 NARROW = frozenset({"fp8", "mxfp8", "nvfp4"})
 """Formats that inputs of products are cast to; everything else stays in 16 bit."""
+UNPACKING = 2.6
+"""Bytes per 4-bit weight (nf4) that is read and written out in 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
 BLOCK_SCALED = frozenset({"mxfp8", "nvfp4"})
 
 
@@ -85,14 +87,16 @@ def product_passes(
     dtype = dtype or (machine.wide if linear.split is Split.WHOLE else machine.precision.product)
     chip = machine.accelerator
     forward = gemm_time(tokens, n, k, chip, dtype, count=count)
-    if trainable is Trainable.FROZEN:
-        return Passes(forward)
-    backward = gemm_time(tokens, k, n, chip, dtype, count=count)
+    backward: Array = 0.0 if trainable is Trainable.FROZEN else gemm_time(tokens, k, n, chip, dtype, count=count)
     weight = (
         gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True)
         if trainable is Trainable.FULL
         else 0.0
     )
+    if machine.precision.dtype == "nf4" and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
+        unpacked = memory_time(UNPACKING * n * k * count, chip)
+        forward = forward + unpacked
+        backward = backward if trainable is Trainable.FROZEN else backward + unpacked
     slower = thin_experts(tokens, count) if has_experts(linear) else 1.0
     return Passes(forward, backward, weight) * slower
 

@@ -26,6 +26,7 @@ from gpuhours.step.communication import (
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
+from gpuhours.step.offload import activations_time
 from gpuhours.step.ranks import Ranks, has_experts, ranks_of
 from gpuhours.step.recompute import repeated
 from gpuhours.step.state import (
@@ -94,7 +95,7 @@ def step(
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + encoder_wait(work, ranks, passes)
     parts[SENDS] = sends * ranks.microbatches
-    parts[HOST] = host * ranks.microbatches
+    parts[HOST] = parts[HOST] + host * ranks.microbatches
     on_stage = line.together * (1 / np.asarray(ranks.pipeline))
     reduction = step_reduction(model, site, layout, on_stage.forward, on_stage.backward + on_stage.weight)
     parts[DATA] = parts[DATA] + reduction
@@ -107,11 +108,19 @@ def step(
         time=time + waiting,
         parts=parts,
         model_flops=model_flops(model, global_batch),
-        hardware_flops=hardware_flops(model, global_batch, layout.recompute),
+        hardware_flops=hardware_flops(model, global_batch, layout.recompute, covered(model, layout)),
         peak=cluster.accelerator.peak_for(precision.product) * np.asarray(cluster.gpus),
         valid=np.logical_not(where_violated(reasons)),
         reasons=reasons,
     )
+
+
+def covered(model: Model, layout: Layout) -> Array:
+    """Share of the layers that full recompute covers."""
+    if layout.recompute_layers is None:
+        return 1.0
+    layers = sum(stack.layers for stack in model.stacks)
+    return np.minimum(np.divide(np.multiply(layout.recompute_layers, layout.pipeline), layers), 1.0)
 
 
 def waiting_share(cluster: Cluster, software: Software) -> Array:
@@ -209,6 +218,7 @@ def layer_parts(stack: Stack, layout: Layout, site: Site) -> Parts:
     weights = layer_weights(stack, site.ranks, trained=True)
     parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, site))
     parts[DATA] = sharded_passes(stack, site, layout, added(parts))
+    parts[HOST] = Passes(0.0, activations_time(stack, layout, site, added(parts).total))
     return parts
 
 

@@ -14,6 +14,7 @@ from gpuhours.kernels import memory_time
 from gpuhours.layout import Array, Layout, Sharding
 from gpuhours.schedule import Passes, left_over
 from gpuhours.step.communication import Site
+from gpuhours.step.offload import host_update_time
 from gpuhours.step.ranks import Ranks, has_experts, local_parameters
 
 DATA = "data communication"
@@ -172,11 +173,12 @@ def accumulation_time(weights: Weights, site: Site) -> Array:
 
 
 def optimiser_time(model: Model, site: Site, layout: Layout) -> Array:
-    """Clipping and update of what the rank owns: bytes per parameter at copy speed; ZeRO shares the parameters out."""
+    """Clipping and update of what the rank owns: bytes per parameter at copy speed, or on the host; ZeRO shares the parameters out."""
     ranks, software = site.ranks, site.machine.software
     sharded = np.greater_equal(layout.sharding, Sharding.zero1)
     weights = stage_weights(model, ranks, trained=True)
     experts = np.divide(weights.experts, np.where(sharded, np.minimum(ranks.shards, ranks.expert_copies), 1))
     owned = np.divide(weights.dense, np.where(sharded, ranks.shards, 1)) + experts
     rate = {"amp": software.optimiser.amp, "mixed": software.optimiser.mixed, "pure": software.optimiser.pure}
-    return memory_time(rate[site.machine.precision.state] * owned, site.machine.accelerator)
+    here = memory_time(rate[site.machine.precision.state] * owned, site.machine.accelerator)
+    return np.where(layout.offload_optimizer, host_update_time(owned, site), here)
