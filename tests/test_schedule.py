@@ -82,12 +82,15 @@ def test_arrays_give_what_floats_give() -> None:
     line = stages(LAYER, 32, NOTHING, Passes(1.0), depth, 1)
     together = pipeline_time(line, 16, depth, 1, Schedule.f1b1)
     for place, pipeline in enumerate(depth):
-        alone = pipeline_time(stages(LAYER, 32, NOTHING, Passes(1.0), int(pipeline), 1), 16, int(pipeline), 1, Schedule.f1b1)
+        alone = pipeline_time(
+            stages(LAYER, 32, NOTHING, Passes(1.0), int(pipeline), 1), 16, int(pipeline), 1, Schedule.f1b1
+        )
         assert together[place] == alone
 
 
 @pytest.mark.parametrize(
-    ("sent", "behind", "exposed", "felt"), [(1.0, 10.0, 0.0, 0.0), (1.0, 10.0, 0.3, 0.3), (1.0, 0.2, 0.0, 0.8), (1.0, 0.0, 0.5, 1.0)]
+    ("sent", "behind", "exposed", "felt"),
+    [(1.0, 10.0, 0.0, 0.0), (1.0, 10.0, 0.3, 0.3), (1.0, 0.2, 0.0, 0.8), (1.0, 0.0, 0.5, 1.0)],
 )
 def test_what_overlap_leaves(sent: float, behind: float, exposed: float, felt: float) -> None:
     assert float(left_over(sent, behind, exposed)) == pytest.approx(felt)

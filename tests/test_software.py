@@ -11,14 +11,39 @@ from gpuhours.errors import EstimateError
 from gpuhours.kernel_constants import generation_constants
 from gpuhours.software import list_software, load_software
 
-CLASSES = ["megatron-2022", "megatron-2023", "megatron-core", "fsdp-eager", "fsdp-compile", "torch-eager", "torch-compile", "nanotron", "internevo", "burstengine", "distflashattn", "deepspeed", "jax"]
+CLASSES = [
+    "megatron-2022",
+    "megatron-2023",
+    "megatron-core",
+    "fsdp-eager",
+    "fsdp-compile",
+    "torch-eager",
+    "torch-compile",
+    "nanotron",
+    "internevo",
+    "burstengine",
+    "distflashattn",
+    "deepspeed",
+    "jax",
+]
 
 
 @pytest.mark.parametrize("name", list_software())
 def test_every_profile_loads_with_sources(name: str) -> None:
     profile = load_software(name)
     assert profile.name == name
-    groups = ("pointwise", "head", "casts", "accumulation", "optimiser", "host", "exposed", "dispatch", "network", "defaults")
+    groups = (
+        "pointwise",
+        "head",
+        "casts",
+        "accumulation",
+        "optimiser",
+        "host",
+        "exposed",
+        "dispatch",
+        "network",
+        "defaults",
+    )
     assert all(len(getattr(profile, group).source) > 10 for group in groups)
 
 
@@ -32,7 +57,11 @@ def test_every_stack_has_a_kernel_everywhere(name: str, generation: str) -> None
 @pytest.mark.parametrize("name", list_software())
 def test_every_operator_moves_something(name: str) -> None:
     """An operator that a profile forgot would be free; adding biases is fused everywhere."""
-    moved = {kind: load_software(name).traffic(kind.value, autocast=False) for kind in Pointwise if kind is not Pointwise.BIAS}
+    moved = {
+        kind: load_software(name).traffic(kind.value, autocast=False)
+        for kind in Pointwise
+        if kind is not Pointwise.BIAS
+    }
     assert all(forward > 0 and backward > 0 for forward, backward in moved.values())
 
 

@@ -95,7 +95,12 @@ def predicted(
 ) -> Step:
     chosen = layout if isinstance(layout, Layout) else Layout(**(layout or {}))
     return step(
-        decoder.model(tokens), batch, chosen, machine or cluster(accelerator, gpus=gpus), load_software(software), Precision(dtype)
+        decoder.model(tokens),
+        batch,
+        chosen,
+        machine or cluster(accelerator, gpus=gpus),
+        load_software(software),
+        Precision(dtype),
     )
 
 
@@ -105,7 +110,16 @@ LAYOUTS = st.fixed_dictionaries({
     "sharding": st.sampled_from(["none", "zero1", "zero2", "zero3"]), "schedule": st.sampled_from(["1f1b", "interleaved", "zb-1p", "zb-2p"]),
     "sequence_parallel": st.booleans(), "sequence_method": st.sampled_from(["ring", "ulysses", "hybrid", "all-gather"]),
 })  # fmt: skip
-STACKS = ["megatron-2022", "megatron-deepspeed", "megatron-core", "fsdp-eager", "torch-compile", "internevo", "jax", "deepspeed"]
+STACKS = [
+    "megatron-2022",
+    "megatron-deepspeed",
+    "megatron-core",
+    "fsdp-eager",
+    "torch-compile",
+    "internevo",
+    "jax",
+    "deepspeed",
+]
 
 
 @settings(max_examples=60, deadline=None)
@@ -138,7 +152,9 @@ def test_a_better_machine_is_never_slower(layout: dict[str, Any], software: str,
 
 def test_recompute_costs_a_forward_pass() -> None:
     """None, selective and full recompute in that order; full costs about a third of forward and backward."""
-    none, some, full = (float(predicted(GPT22, {"tensor": 8, "recompute": kind}).time) for kind in ("none", "selective", "full"))
+    none, some, full = (
+        float(predicted(GPT22, {"tensor": 8, "recompute": kind}).time) for kind in ("none", "selective", "full")
+    )
     assert none < some < full
     assert full / none == pytest.approx(4 / 3, abs=0.07)
 
@@ -205,7 +221,9 @@ def test_an_array_of_layouts_is_each_of_them() -> None:
     """One call over axes of degrees gives, to the last digit that floats allow, what every single call gives."""
     tensor, pipeline = np.array([1, 2, 8]).reshape(3, 1, 1), np.array([1, 4]).reshape(1, 2, 1)
     modes = np.array([int(mode) for mode in Recompute])
-    swept = predicted(LLAMA70, Layout(sharding=Sharding.zero1).replaced(tensor=tensor, pipeline=pipeline, recompute=modes))
+    swept = predicted(
+        LLAMA70, Layout(sharding=Sharding.zero1).replaced(tensor=tensor, pipeline=pipeline, recompute=modes)
+    )
     for place, time in np.ndenumerate(np.broadcast_to(swept.time, (3, 2, 3))):
         degrees = {"tensor": int(tensor[place[0], 0, 0]), "pipeline": int(pipeline[0, place[1], 0])}
         alone = predicted(LLAMA70, Layout(**degrees, recompute=Recompute(place[2]), sharding=Sharding.zero1))

@@ -69,15 +69,37 @@ def test_the_document_is_what_scripts_rely_on(published: Validation) -> None:
     document = published.to_dict()
     json.dumps(document, allow_nan=False)
     assert set(document) >= {"summary", "by", "rows"}
-    assert set(document["summary"]) >= set(
-        ["rows", "predicted", "skipped", "mape", "median_ape", "p90_ape", "bias", "coverage_80", "memory_rows", "memory_mape", "memory_median_ape", "fits_wrong"]
-    )
-    assert set(document["rows"][0]) >= set(
-        ["id", "measured", "predicted", "low", "high", "error", "memory_measured", "memory_predicted", "fits", "skipped_because"]
-    )
+    assert set(document["summary"]) >= {
+        "rows",
+        "predicted",
+        "skipped",
+        "mape",
+        "median_ape",
+        "p90_ape",
+        "bias",
+        "coverage_80",
+        "memory_rows",
+        "memory_mape",
+        "memory_median_ape",
+        "fits_wrong",
+    }
+    assert set(document["rows"][0]) >= {
+        "id",
+        "measured",
+        "predicted",
+        "low",
+        "high",
+        "error",
+        "memory_measured",
+        "memory_predicted",
+        "fits",
+        "skipped_because",
+    }
     told = [row for row in document["rows"] if row["error"] is not None]
     assert all(row["low"] < row["predicted"] < row["high"] for row in told)
-    assert all(row["predicted"] is None or sum(row["parts"].values()) == pytest.approx(row["predicted"]) for row in told)
+    assert all(
+        row["predicted"] is None or sum(row["parts"].values()) == pytest.approx(row["predicted"]) for row in told
+    )
 
 
 def test_one_row(tmp_path: Path) -> None:
@@ -127,7 +149,9 @@ def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_rows_predicted_together_are_those_predicted_alone(tmp_path: Path) -> None:
-    changes = [{"id": f"R{batch}", "global_batch": batch, "micro_batch": size} for batch in (64, 128) for size in (1, 2)]
+    changes = [
+        {"id": f"R{batch}", "global_batch": batch, "micro_batch": size} for batch in (64, 128) for size in (1, 2)
+    ]
     together = [one.predicted for one in judged(tmp_path, *changes).judged]
     alone = [judged(tmp_path, change).judged[0].predicted for change in changes]
     assert together == pytest.approx(alone, rel=1e-12)
@@ -137,7 +161,10 @@ def test_kinds_of_runs() -> None:
     plain = {"experts": False, "partly": False, "tokens": 4096}
     assert KINDS[int(kind_of("hopper", "bf16", **plain))] == "dense 16-bit"
     assert KINDS[int(kind_of("hopper", "fp8", **plain))] == "dense 8-bit or less"
-    assert KINDS[int(kind_of("blackwell", "fp8", experts=True, partly=False, tokens=4096))] == "mixture of experts on Blackwell"
+    assert (
+        KINDS[int(kind_of("blackwell", "fp8", experts=True, partly=False, tokens=4096))]
+        == "mixture of experts on Blackwell"
+    )
     codes = kind_of("ampere", "bf16", experts=False, partly=False, tokens=np.array([4096, 2**20]))
     assert [KINDS[code] for code in codes] == ["dense 16-bit", "long sequence"]
     low, high = limits(codes)

@@ -26,6 +26,7 @@ from gpuhours.step.communication import (
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
 from gpuhours.step.context import context_passes
+from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.offload import activations_time
 from gpuhours.step.ranks import Ranks, has_experts, ranks_of
 from gpuhours.step.recompute import repeated
@@ -225,6 +226,8 @@ def layer_parts(stack: Stack, layout: Layout, site: Site) -> Parts:
 def end_parts(part: Ends, layout: Layout, site: Site) -> Parts:
     """Embeddings, heads and losses on one micro-batch, with the tensor ranks' sum of the embedding or the head's input."""
     parts = ends_compute(part, site.ranks, site.machine)
+    if np.any(part.compared):
+        parts = joined(parts, contrast_parts(part, site))
     weights = end_weights(part, site.ranks, trained=True)
     parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, site))
     return parts
