@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
@@ -28,7 +29,7 @@ class Varied:
     apart: bool = False
     """Each value decides what else the run is made of, so that no two can stand in one array."""
 
-    @property
+    @cached_property
     def numeric(self) -> bool:
         """Numbers, switches and layout choices become arrays; words and blocks are tried one after another."""
         return not self.apart and all(isinstance(value, int | float) for value in self.values)
@@ -55,7 +56,7 @@ class Varied:
             return list(values)
         return [value if isinstance(value, str) else _label(value) for value in values]
 
-    @property
+    @cached_property
     def kind(self) -> type:
         """What its column holds: bool, int, float or str."""
         plain = [value for value in self.values if value is not None]

@@ -21,8 +21,9 @@ BLOCK_ROWS = 1 << 17
 """Rows worked on at once: enough for the equations' overhead not to matter, few enough to stay in the caches."""
 MOST_ROWS = 10**12
 INNERMOST = ("data.", "model.", "layout.context", "layout.microbatch", "layout.tensor")
-"""Keys that kernel times depend on, from outer to inner: they share the last array axis, where NumPy's loops run."""
+"""Keys that kernel times depend on, from outer to inner."""
 INNER_LENGTH = 64
+"""Points that the last array axis should have."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,7 @@ class Grid:
 class Piece:
     """A run of arrays whose axes are not in row order, and the way back to it.
 
-    Every varied key has its own array axis, except that those which kernel times depend on are flattened into one last axis
-    of at least ``INNER_LENGTH`` points: NumPy's speed is the length of the last axis.
+    Every varied key has its own array axis, except that the last few may share one (see ``_order``).
     """
 
     run: Run
@@ -123,11 +123,7 @@ class Piece:
     def of(cls, grid: Grid, part: Block) -> Piece:
         """Lay out the axes of one piece."""
         lengths = tuple(chosen.stop - chosen.start for chosen in part)
-        order = tuple(sorted(range(len(part)), key=lambda index: (_rank(grid.axes[index]), index)))
-        merged, inner = 0, 1
-        while merged < len(order) and inner < INNER_LENGTH:
-            merged += 1
-            inner *= lengths[order[-merged]]
+        order, merged = _order(grid, lengths)
         piece = cls(grid.run, order, lengths, merged)
         run = grid.run
         for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
@@ -155,6 +151,21 @@ class Piece:
         flat = [*full[:split], math.prod(full[split:])]
         spread = np.broadcast_to(array, flat).reshape(full)
         return spread.transpose(np.argsort(self.order))
+
+
+def _order(grid: Grid, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """(axes from outer to inner, how many of the last share one array axis): the last array axis should be long, since NumPy's
+    loops run along it. A long axis is that by itself; else the axes that kernel times depend on are flattened, which costs
+    these times nothing: they are wanted for all combinations anyway."""
+    longest = max(range(len(lengths)), key=lambda index: lengths[index], default=None)
+    if longest is not None and lengths[longest] >= INNER_LENGTH:
+        return (*(index for index in range(len(lengths)) if index != longest), longest), 1
+    order = tuple(sorted(range(len(lengths)), key=lambda index: (_rank(grid.axes[index]), index)))
+    merged, inner = 0, 1
+    while merged < len(order) and inner < INNER_LENGTH:
+        merged += 1
+        inner *= lengths[order[-merged]]
+    return order, merged
 
 
 def _rank(axis: Axis) -> int:

@@ -1,0 +1,150 @@
+"""How fast gpuhours is: ``python tests/benchmarks/speed.py [estimates|space|rows|start|all]`` prints the figures.
+
+Everything is measured in the same run on the same machine; times are the least of a few repetitions, since other work on a shared
+machine only ever adds to them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+GPT3: dict[str, Any] = {
+    "name": "GPT-3 175B",
+    "model": {"layers": 96, "hidden": 12288, "heads": 96, "ffn_hidden": 49152, "vocab": 51200, "gated": False, "norm": "layer",
+              "positions": "learned", "max_positions": 2048, "attention_bias": "all", "mlp_bias": True, "tied": True},
+    "data": {"seq_len": 2048, "tokens": "300B"},
+    "training": {"global_batch": 4096, "dtype": "bf16"},
+    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 4096},
+    "layout": {"tensor": 8, "pipeline": 8},
+    "software": "megatron-core",
+}  # fmt: skip
+CALCULON = 7_126_368
+"""Configurations of the same model, batch and machine that Calculon searches (Isaev et al. 2023)."""
+SPACE = {
+    "layout.tensor": "1..32*2", "layout.pipeline": "1..64*2", "layout.context": "1..4*2", "layout.interleave": "1,2,3,4,6,8,12,16,24,32,48,96",
+    "layout.microbatch": "1..4096*2", "layout.recompute": "none,selective,full", "layout.sharding": "none,zero1,zero2,zero3",
+    "layout.schedule": "1f1b,interleaved,zb-1p,zb-2p,gpipe", "layout.sequence_parallel": "true,false",
+    "layout.sequence_method": "all-gather,ring,ulysses,hybrid",
+}  # fmt: skip
+"""9.4 million layouts, those that do not divide included, as in Calculon's count."""
+SMALL = {key: SPACE[key] for key in ("layout.tensor", "layout.pipeline", "layout.microbatch", "layout.recompute", "layout.sharding", "layout.schedule", "layout.sequence_parallel")}
+
+
+def least(work: Callable[[], Any], times: int = 3) -> float:
+    """The shortest of a few runs, s."""
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def estimates() -> None:
+    """Full estimates per second: every result, time and memory by part, as Arrow columns."""
+    import gpuhours
+
+    run = gpuhours.from_dict(GPT3)
+    for name, breakdown in (("every result", False), ("every result, time and memory by part", True)):
+        rows = gpuhours.sweep(run, SMALL, breakdown=breakdown).rows
+        seconds = least(lambda: gpuhours.sweep(run, SMALL, breakdown=breakdown))  # noqa: B023
+        print(f"  {name:<42} {rows:>10,} rows {seconds:>8.3f} s {rows / seconds:>12,.0f} estimates/s")
+
+
+def space() -> None:
+    """The search that takes Calculon about six hours: exhaustively, and planned."""
+    import gpuhours
+
+    run = gpuhours.from_dict(GPT3)
+    seen: list[Any] = []
+    seconds = least(lambda: seen.append(gpuhours.sweep(run, SPACE, where="fits", minimise="step_time", top=1)), 2)
+    found = seen[-1]
+    best = found.table["step_time"][0].as_py()
+    assert found.rows >= CALCULON
+    print(f"  exhaustively  {found.rows:>10,} layouts {seconds:>8.2f} s   best {best:.4f} s   {found.rows / seconds:>12,.0f}/s")
+    seconds = least(lambda: seen.append(gpuhours.plan(run, top=1)))
+    plan = seen[-1]
+    assert plan.space >= CALCULON
+    print(f"  planned       {plan.space:>10,} layouts {seconds:>8.2f} s   best {plan.best[0].value('step_time'):.4f} s   {plan.evaluated:,} worked out")
+
+
+ROWS = """
+import gpuhours, resource, sys, time
+run = gpuhours.from_dict({run!r})
+vary = {{"layout.tensor": "1,2,4,8", "layout.microbatch": "1,2,4,8,16", "layout.pipeline": "1,2,4,8,16", "data.tokens": range(10**9, 10**9 + {points})}}
+started = time.perf_counter()
+found = gpuhours.sweep(run, vary, output={path!r})
+seconds = time.perf_counter() - started
+most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+print(f"  {{found.kept:>10,}} rows {{seconds:>8.2f}} s {{1e6 * seconds / found.kept:>7.2f}} us/row   {{most:>6.0f}} MiB   {{__import__('os').path.getsize({path!r}) / 1e6:>8.0f}} MB")
+"""
+
+
+def rows() -> None:
+    """Cost and memory against rows, to a Parquet file; a process each."""
+    for power in (4, 5, 6, 7):
+        with tempfile.TemporaryDirectory() as folder:
+            code = ROWS.format(run=GPT3, points=10**power // 100, path=str(Path(folder) / "rows.parquet"))
+            subprocess.run([sys.executable, "-c", code], check=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """This checkout's packages for a new process, with compiled modules kept as an installation has them."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    compiled = str(Path(tempfile.gettempdir()) / f"gpuhours-speed-{os.getuid()}")
+    return {**kept, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("cli", "estimator", ".")), "PYTHONPYCACHEPREFIX": compiled}
+
+
+def started(code: str, *words: str, times: int = 7) -> list[float]:
+    """CPU seconds of new processes, user and system."""
+    found = []
+    for _ in range(times):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code, *words], check=True, env=environment(), stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return found
+
+
+def start() -> None:
+    """Processes: ``estimate`` and ``--help`` beside the imports they cannot do without (CPU time, least and median)."""
+    main = "from gpuhours_cli.app import main; main()"
+    one_off = ["estimate", "--params", "30B", "--tokens", "500B", "--gpu", "h100-sxm-80gb", "--gpus", "512", "--tensor", "4", "--pipeline", "8", "--batch", "2048"]
+    cases = {
+        "import typer": ("import typer", []), "gpuhours --help": (main, ["--help"]),
+        "import typer, rich.table, pint, yaml": ("import typer, rich.table, pint, yaml", []), "gpuhours estimate ...": (main, one_off),
+    }  # fmt: skip
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for code, words in cases.values():
+        started(code, *words, times=1)
+    for _ in range(7):
+        for name, (code, words) in cases.items():
+            found[name] += started(code, *words, times=1)
+    for name, seconds in found.items():
+        print(f"  {name:<38} {min(seconds):>7.3f} s   median {sorted(seconds)[len(seconds) // 2]:.3f} s")
+    help_, typer_, estimate, imports = (min(found[name]) for name in ("gpuhours --help", "import typer", "gpuhours estimate ...", "import typer, rich.table, pint, yaml"))
+    print(f"  --help {help_ / typer_:.2f} x (at most 1.5)   estimate {estimate / imports:.2f} x (at most 1.3)")
+
+
+SECTIONS = {"estimates": estimates, "space": space, "rows": rows, "start": start}
+
+
+def main() -> None:
+    """Print what is asked for, or everything."""
+    asked = [word for word in sys.argv[1:] if word in SECTIONS] or list(SECTIONS)
+    for name in asked:
+        print(SECTIONS[name].__doc__.splitlines()[0])  # type: ignore[union-attr]
+        SECTIONS[name]()
+
+
+if __name__ == "__main__":
+    main()
