@@ -203,6 +203,8 @@ class Ends:
     """On the first pipeline stage (embeddings) or the last (heads)."""
     vocabulary: Array = 0
     """Classes of a softmax loss over the outputs; 0 where there is none."""
+    compared: Array = 0
+    """Width of features that a contrastive loss compares with those of every sample of the batch; 0 where none does."""
     tied: bool = False
     """The head's weight is the embedding's: counted once, multiplied all the same."""
     split: Split = Split.WHOLE

@@ -1,0 +1,42 @@
+"""The contrastive loss: every sample's features against those of the whole batch, which ranks gather from one another."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuhours.architecture.operators import Ends
+from gpuhours.collectives import all_gather_time, reduce_scatter_time
+from gpuhours.kernels import gemm_time, memory_time
+from gpuhours.schedule import Passes
+from gpuhours.step.communication import Site
+from gpuhours.step.compute import OTHER, PRODUCTS
+from gpuhours.step.state import DATA
+
+
+def contrast_parts(part: Ends, site: Site) -> dict[str, Passes]:
+    """One micro-batch of the loss over pairs, both ways round, on one rank.
+
+        gather     2 B e features;  their gradients scattered back; nothing to hide behind
+        products   2 x [b, B] over e forward, twice as many backward
+        softmax    2 b B logits
+
+    b samples on the rank, B = b x data those compared, e ``compared`` width. Each rank computes its own rows (open_clip's local
+    loss). Source: Radford et al. 2021, arXiv:2103.00020, figure 3; Ilharco et al. 2021, open_clip.
+    """
+    ranks, machine = site.ranks, site.machine
+    b, e = np.asarray(ranks.microbatch, float), np.asarray(part.compared, float)
+    whole = b * ranks.data
+    chip, dtype = machine.accelerator, machine.wide
+    head, size = machine.software.head, machine.precision.element
+    there = 2 * gemm_time(b, whole, e, chip, dtype)
+    back = 2 * (gemm_time(b, e, whole, chip, dtype) + gemm_time(whole, e, b, chip, dtype))
+    logits = 2 * b * whole * size / 2
+    features = 2 * whole * e * size
+    return {
+        PRODUCTS: Passes(there, back),
+        OTHER: Passes(memory_time(head.forward * logits, chip), memory_time(head.backward * logits, chip)),
+        DATA: Passes(
+            all_gather_time(features, ranks.data_group, site.cluster),
+            reduce_scatter_time(features, ranks.data_group, site.cluster),
+        ),
+    }
