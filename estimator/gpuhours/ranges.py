@@ -41,9 +41,8 @@ def positions(dimensions: int) -> NDArray[np.float64]:
 
 def middle(value: Array) -> Any:
     """The centre of a drawn quantity, as a Python number."""
-    array = np.asarray(value)
-    first = array.reshape(-1)[0]
-    return first.item()
+    first = np.asarray(value).reshape(-1)[0]
+    return first.item() if isinstance(first, np.generic) else first  # integers beyond 64 bit stay Python's
 
 
 def percentiles(value: Array) -> tuple[float, float] | None:

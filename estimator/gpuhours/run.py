@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost import CostInputs
@@ -20,7 +19,7 @@ from gpuhours.errors import EstimateError, nearest
 from gpuhours.input_pipeline import InputPipeline
 from gpuhours.layout import Array, Layout
 from gpuhours.precision import Precision
-from gpuhours.sources import Key, Source, read_yaml, validated
+from gpuhours.sources import Source, read_yaml, read_yaml_text, validated
 from gpuhours.units import Bandwidth, Count, Fraction, Seconds, magnitude, measured_in
 
 
@@ -67,6 +66,12 @@ class Known(Block):
     step_time: Seconds | None = None
     goodput: Fraction | None = None
 
+    @model_validator(mode="after")
+    def _one_duration(self) -> Known:
+        if self.days is not None and self.wall_clock is not None:
+            raise ValueError("days and wall_clock are the same result; keep one")
+        return self
+
 
 class Supplied(Block):
     """Something the text leaves open: the value put at a key, its range, and why."""
@@ -78,11 +83,19 @@ class Supplied(Block):
     reason: str
     source: str = ""
 
+    @model_validator(mode="after")
+    def _in_order(self) -> Supplied:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("a range has a low and a high end")
+        if self.low is not None and not 0 < magnitude(self.low) <= magnitude(self.value) <= magnitude(self.high):
+            raise ValueError("low, value and high must be positive and in this order")
+        return self
+
 
 class Run(Block):
     """Everything an estimate starts from."""
 
-    name: str = "run"
+    name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = "run"
     model: ModelSpec | None = None
     data: Data = Data()
     input: InputPipeline = InputPipeline()
@@ -127,7 +140,9 @@ def _with(block: BaseModel, parts: Sequence[str], value: Array, key: str) -> Any
     if len(parts) > 1:
         inner = getattr(block, name)
         if not isinstance(inner, BaseModel):
-            raise EstimateError(f"The run has no {name!r} block to set {key!r} in.", "Write it in the run file first.", key)
+            raise EstimateError(
+                f"The run has no {name!r} block to set {key!r} in.", "Write it in the run file first.", key
+            )
         value = _with(inner, parts[1:], value, key)
     return block.model_copy(update={name: value})
 
@@ -149,11 +164,11 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
     data = copy.deepcopy(dict(source.data))
     for key, value in (settings or {}).items():
         put(data, key, value)
+    if not data:
+        raise EstimateError("Nothing to estimate.", "See `gpuhours schema run`.", source.name)
     if isinstance(data.get("stages"), list):
         data["stages"] = staged(data)
-    for key, assumption in (data.get("assumptions") or {}).items():
-        if isinstance(assumption, Mapping) and "value" in assumption:
-            put(data, str(key), assumption["value"])
+    suppose(data)
     return validated(Run, Source(source.name, data, source.places))
 
 
@@ -163,13 +178,21 @@ def staged(data: Mapping[str, Any]) -> list[Any]:
     whole = []
     for number, stage in enumerate(data["stages"], 1):
         if not isinstance(stage, Mapping):
-            raise EstimateError(f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages")
+            raise EstimateError(
+                f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages"
+            )
         merged = revised(common, {"name": f"stage {number}", **stage})
-        for key, assumption in (merged.get("assumptions") or {}).items():
-            if isinstance(assumption, Mapping) and "value" in assumption:
-                put(merged, str(key), assumption["value"])
+        suppose(merged)
         whole.append(merged)
     return whole
+
+
+def suppose(data: dict[str, Any]) -> None:
+    """Put every assumption's value at its key."""
+    assumptions = data.get("assumptions")
+    for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():
+        if isinstance(assumption, Mapping) and "value" in assumption:
+            put(data, str(key), assumption["value"])
 
 
 def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,7 +226,11 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
         under = found.get(key)
         if key == "model" and isinstance(under, str) and isinstance(value, Mapping):
             under = {"name": under}
-        found[key] = laid_over(under, value) if isinstance(under, Mapping) and isinstance(value, Mapping) else copy.deepcopy(value)
+        found[key] = (
+            laid_over(under, value)
+            if isinstance(under, Mapping) and isinstance(value, Mapping)
+            else copy.deepcopy(value)
+        )
     return found
 
 
@@ -225,11 +252,6 @@ def setting(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.strip(), read_yaml_text(value, "--set").data if value.strip() else None
+    except EstimateError:
         return key.strip(), value
-
-
-def key_of(path: str) -> Key:
-    """``data.frames`` -> ("data", "frames")."""
-    return tuple(path.split("."))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -16,6 +16,17 @@ Key = tuple[str | int, ...]
 Validated = TypeVar("Validated", bound=BaseModel)
 
 LARGEST_FILE = 10_000_000
+MERGE = "tag:yaml.org,2002:merge"
+
+IN_WORDS = {
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "string_pattern_mismatch": "must be text on one line, without control characters",
+}
+"""What pydantic's commonest complaints are in the words of someone who writes YAML."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +61,21 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read_yaml(path: Path | str) -> Source:
     """Read one YAML file; an unreadable one is an ``EstimateError`` with its place."""
-    path = Path(path)
+    return read_yaml_text(read_text(path), str(path))
+
+
+def read_text(path: Path | str) -> str:
+    """A text file whole, where it is one and no larger than a person writes."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)  # not the size: a pipe or a device has none
+        if len(content) > LARGEST_FILE:
             raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB", where=str(path))
-        text = path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except OSError as error:
         raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
     except UnicodeDecodeError:
-        raise EstimateError("is not a text file", "YAML files are UTF-8 text.", str(path)) from None
-    return read_yaml_text(text, str(path))
+        raise EstimateError("is not a text file", "It must be UTF-8 text.", str(path)) from None
 
 
 def read_yaml_text(text: str, name: str) -> Source:
@@ -90,9 +106,11 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
+            where = _place(name, key_node)
+            if key_node.tag == MERGE:
+                raise EstimateError("merge keys (<<) are not read", "Write the values out.", where)
             entry = loader.construct_object(key_node, deep=True)
-            where = f"{name}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
-            if not isinstance(entry, Hashable):
+            if isinstance(entry, list | dict | set):
                 raise EstimateError("a key must be a word or a number", where=where)
             if entry in mapping:
                 raise EstimateError(f"the key {entry!r} stands here a second time", "Keep one of them.", where)
@@ -100,7 +118,15 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*key, index), loader, places, name) for index, item in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:  # a date that is none, an integer of a thousand digits
+        raise EstimateError(f"is not a value: {error}", where=_place(name, node)) from None
+
+
+def _place(name: str, node: yaml.Node) -> str:
+    """``run.yaml:7:12``."""
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
 def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Validated:
@@ -126,7 +152,7 @@ def explained(error: ValidationError, model: type[BaseModel], source: Source, pr
         return EstimateError("No such key.", hint, f"{source.place(location)}  {key}")
     if first["type"] == "missing":
         return EstimateError("This key is missing.", "", f"{source.place(location[:-1])}  {key}")
-    problem = first["msg"].removeprefix("Value error, ")
+    problem = IN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     return EstimateError(problem[0].upper() + problem[1:], "", where)
 
 
@@ -146,7 +172,7 @@ def _fields_at(model: type[BaseModel], location: Key) -> list[str]:
     for part in location:
         if _names_a_type(part):
             here = [(found, tag) for found, tag in here if tag in ("", part)]
-        else:
+        elif any(part in found.model_fields for found, _ in here):  # otherwise an index, or a key of the user's own
             fields = [found.model_fields[part] for found, _ in here if part in found.model_fields]
             here = [pair for field in fields for pair in _models_in(field.annotation)]
     return sorted({name for found, _ in here for name in found.model_fields})

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pint
 
 LONGEST_TEXT = 80
+LARGEST, LARGEST_COUNT = 1e30, 10**12
+"""Nothing a run is described by is larger: products of several such still are floats."""
 MULTIPLIERS = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12,
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
@@ -124,7 +126,7 @@ def _finite(number: float, text: object) -> float:
     return number
 
 
-def measured_in(unit: str, *, positive: bool = True, most: float = math.inf) -> BeforeValidator:
+def measured_in(unit: str, *, positive: bool = True, most: float = LARGEST) -> BeforeValidator:
     """A pydantic validator that reads a quantity of ``unit``; arrays pass, for sweeps."""
 
     def read(value: object) -> object:
@@ -132,7 +134,8 @@ def measured_in(unit: str, *, positive: bool = True, most: float = math.inf) -> 
         if number < 0 or (positive and number == 0):
             raise UnitError(f"must be {'greater than' if positive else 'at least'} 0")
         if number > most:
-            raise UnitError(f"must be at most {most:g}")
+            share = "; a share: 40 % is 40% or 0.4" if most == 1 else ""
+            raise UnitError(f"must be at most {most:g}{share}")
         return number
 
     return BeforeValidator(read, json_schema_input_type=float | str)
@@ -147,6 +150,8 @@ def whole(unit: str = "", *, least: int = 1) -> BeforeValidator:
             raise UnitError("must be a whole number")
         if number < least:
             raise UnitError(f"must be at least {least}")
+        if number > LARGEST_COUNT:
+            raise UnitError(f"must be at most {LARGEST_COUNT:g}")
         return int(number)
 
     return BeforeValidator(read, json_schema_input_type=float | str)
@@ -160,4 +165,3 @@ Watts = Annotated[float, measured_in("W")]
 Tokens = Annotated[float, measured_in("token")]
 Fraction = Annotated[float, measured_in("", positive=False, most=1.0)]
 Count = Annotated[int, whole()]
-

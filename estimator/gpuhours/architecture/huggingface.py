@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gpuhours.errors import EstimateError, nearest
-
-LARGEST = 10_000_000
+from gpuhours.sources import read_text
 
 
 class Config(dict[str, Any]):
@@ -26,13 +25,11 @@ Fields = dict[str, Any]
 def read_config(path: Path) -> Fields:
     """A ``config.json`` -> the fields of a decoder."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise EstimateError("is larger than 10 MB", where=str(path))
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror}", where=str(path)) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = json.loads(read_text(path))
+    except ValueError as error:
         raise EstimateError(f"is not JSON: {error}", where=str(path)) from None
+    except RecursionError:
+        raise EstimateError("nests too much", where=str(path)) from None
     if not isinstance(content, Mapping) or not isinstance(content.get("model_type"), str):
         raise EstimateError("has no model_type.", "A Hugging Face config.json names one.", str(path))
     config = Config(content)

@@ -92,7 +92,7 @@ def size_label(params: Array) -> str:
 class StandardShape(Spec):
     """A decoder of which only the size is known."""
 
-    params: Annotated[float, measured_in("parameter")]
+    params: Annotated[float, measured_in("parameter", most=1e18)]
     vocab: Count = VOCABULARY
     trainable: Training = "full"
     rank: Count = 8
