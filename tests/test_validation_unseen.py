@@ -12,7 +12,15 @@ from gpuhours.errors import EstimateError
 from gpuhours.validation import Judged, validate
 from gpuhours.validation.accelerators import profile_of
 from gpuhours.validation.rows import Row
-from gpuhours.validation.stated import UnsaidError, chunks_of, degrees_of, dtype_of, recompute_of, schedule_of, sharding_of
+from gpuhours.validation.stated import (
+    UnsaidError,
+    chunks_of,
+    degrees_of,
+    dtype_of,
+    recompute_of,
+    schedule_of,
+    sharding_of,
+)
 from gpuhours.validation.words import kernel_in, method_in, profile_in
 
 LLAMA: dict[str, Any] = {

@@ -53,6 +53,13 @@ FRAMEWORKS = (
     (r"lightning|litgpt|lit-gpt|torch|hugging|transformers|\bhf\b|peft|ddp|timm|tutel|fastmoe", "torch-eager"),
 )
 """Words in a framework's description -> the profile, first match first."""
+NETWORKS = (
+    (r"\befa\b|\baws\b|p4d|p5\b", "efa"),
+    (r"omni.?path", "omni-path"),
+    (r"infiniband|\bib\b|\bndr\b|\bhdr\b|\bedr\b|\brdma\b", "infiniband"),
+    (r"roce|ethernet|slingshot|\btcp\b|gpudirect-tcp", "ethernet"),
+)
+"""Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
 FINER = {
     "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"),
     "burstengine": ("megatron-2023", "deepspeed", "internevo"), "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
@@ -110,6 +117,10 @@ def node_of(row: Row, accelerator: str) -> Node:
     if per_node is not None and per_node != node.gpus:
         count = int(per_node)
         node = replace(node, gpus=count, link_domain=count, nics=max(1, round(node.nics * count / node.gpus)))
+    joined = (row.word("network") or text).lower()
+    network = next((kind for pattern, kind in NETWORKS if re.search(pattern, joined)), None)
+    if network is not None:
+        node = replace(node, network=network)
     if "no nvls" in text or row.number("switch_reduction") == 0:
         node = replace(node, sharp=False)
     return node
