@@ -130,7 +130,8 @@ def test_what_cannot_be_predicted_is_skipped_with_a_reason(tmp_path: Path, chang
 @pytest.mark.parametrize(
     ("change", "remark"),
     [
-        ({"accelerator": "H100-SXM5-80GB"}, ""), ({"software": "colossal-ai"}, "deepspeed"), ({"software": "", "framework": "MaxText"}, "jax"),
+        ({"accelerator": "H100-SXM5-80GB"}, ""), ({"software": "colossal-ai"}, "deepspeed"),
+        ({"software": "", "framework": "MaxText"}, "jax"),
         ({"software": "", "framework": ""}, "megatron-core"),
     ],
 )  # fmt: skip

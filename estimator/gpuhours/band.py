@@ -1,7 +1,8 @@
 """How far off predictions were for runs like this one: the 80 % band, learned on measured runs, and what is new about a run.
 
-``published/bands.json`` is written by ``gpuhours validate --update-band``: for each kind of run the 10th and 90th percentile of measured /
-predicted, from sources other than the one judged (leave one source out), a source of n runs weighing sqrt(n). Nothing is learned at start-up.
+``published/bands.json`` is written by ``gpuhours validate --update-band``: for each kind of run the 10th and 90th percentile of
+measured / predicted, widened so that sources left out fall inside as often as they should (``validation.learning``). Nothing is
+learned at start-up.
 """
 
 from __future__ import annotations
