@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
@@ -18,6 +18,8 @@ from gpuhours.software import Software
 from gpuhours.step.ranks import solved_data
 
 WAYS: Final = 3
+GRADUAL: Final = ("sharding", "recompute")
+"""Fields with more than one step: the next step is no way of its own where a smaller one suffices."""
 POINTS: Final = 33
 """Lengths tried at once while the longest sequence is bracketed."""
 LONGEST: Final = 2.0**30
@@ -88,8 +90,19 @@ def ways_to_fit(
         both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
         found += [way for way in both if way and way.fits]
     cost = (lambda way: way.slower) if step_time else (lambda way: -way.saved)
-    fitting = sorted((way for way in found if way.fits), key=cost)
+    fitting = _different(layout, sorted((way for way in found if way.fits), key=cost))
     return tuple(fitting or sorted(found, key=lambda way: -way.saved))[:WAYS]
+
+
+def _different(before: Layout, ways: Iterable[Way]) -> list[Way]:
+    """Of ways that differ only in how far they shard or recompute, the first."""
+    found: dict[tuple[tuple[str, Any], ...], Way] = {}
+    for way in ways:
+        after = {name: getattr(way.layout, name) for name in Layout.model_fields}
+        changed = {name: value for name, value in after.items() if value != getattr(before, name)}
+        key = tuple((name, None if name in GRADUAL else value) for name, value in sorted(changed.items()))
+        found.setdefault(key, way)
+    return list(found.values())
 
 
 def _changes(
