@@ -199,7 +199,7 @@ def _moments(run: _Run, stage: Array) -> list[Parts]:
     waits, layer = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
-    early, buffers = kept.early_gradients, _buffers(run)
+    early, buffers = kept.early_gradients, _buffers(run) + kept.bucket
     weights = kept.weights + kept.gathered
     cached = weights + kept.casts if run.precision.autocast else weights
     weights = np.where(recomputed, weights, cached) if run.precision.autocast else weights
@@ -277,7 +277,6 @@ def _logits(run: _Run, stage: Array) -> Array:
 
 
 def _buffers(run: _Run) -> Array:
-    """Messages between ranks: pipeline, context and data-parallel buckets."""
-    bucket = run.facts.bucket * np.greater(run.ranks.copies, 1)
+    """Messages in flight between pipeline stages and between the ranks that share a sequence."""
     sends = pipeline_buffers(run.model, run.stream_tokens, run.ranks, run.precision)
-    return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision) + bucket
+    return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision)

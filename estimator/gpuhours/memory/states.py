@@ -86,6 +86,8 @@ class States:
     optimiser: Array
     update: Array
     """Temporaries of the optimiser's update."""
+    bucket: Array
+    """Buffers that gradients and weights pass through between data-parallel ranks, no larger than they."""
 
 
 def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precision, facts: MemoryFacts) -> States:
@@ -129,6 +131,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
         optimiser=optimiser,
         update=np.minimum(temporary, facts.update_most),
+        bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),
     )
 
 
