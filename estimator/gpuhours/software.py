@@ -118,6 +118,8 @@ class Context(Sourced):
     """Bytes per element of the gradients of keys and values that travel."""
     backward: Literal["keys", "queries"] = "keys"
     """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
+    balanced: bool = True
+    """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
     repeats_keys: bool = False
     """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
 

@@ -144,7 +144,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
-        "sequence_method": SequenceMethod(WORDS[SequenceMethod][method_in(row.word("sequence_method") or "")]),
+        "sequence_method": _sequence_method(row, software),
     }  # fmt: skip
     return Layout(**fields)
 
@@ -179,6 +179,12 @@ def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None
 
 def _offloads(row: Row, what: str, told_in: str) -> bool:
     return what in (row.word("offload") or "") or "offload" in (row.word(told_in) or "")
+
+
+def _sequence_method(row: Row, software: Software) -> SequenceMethod:
+    """How ranks share a sequence: in the row's words; a ring is balanced where the stack's is."""
+    said = method_in(row.word("sequence_method") or "")
+    return SequenceMethod(WORDS[SequenceMethod]["ring" if said == "zigzag" and not software.context.balanced else said])
 
 
 def _sequence_parallel(row: Row, software: Software) -> bool:
