@@ -98,8 +98,9 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         optimiser  P (master + moments) / n    ZeRO-1 to 3
 
     Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
-    while they run, and one layer's gradients in the stored and in the reduced format. Source: Rajbhandari et
-    al. 2020, figure 1."""
+    while they run, and one layer's gradients in the stored and in the reduced format. With the optimiser on
+    the host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
+    Rajbhandari et al. 2020, figure 1."""
     level = np.asarray(layout.sharding)
     stage3 = level == Sharding.zero3
 
@@ -116,7 +117,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     accumulating = np.greater(ranks.microbatches, 1)
     wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
     buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
-    gradients = each * (dealt(Sharding.zero2) + buckets)
+    on_host = np.greater_equal(level, Sharding.zero2) & layout.offload_optimizer
+    gradients = each * np.where(on_host, 0, dealt(Sharding.zero2) + buckets)
     whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
     early = np.where(accumulating, whole, np.where(buckets > 0, gradients, 0))
     optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
@@ -125,7 +127,11 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     return States(
         weights=stored,
         casts=np.where(stage3, 0, weights.trained * precision.casts),
-        gathered=np.where(stage3, (facts.gathered_layers * weights.layer + weights.ends) * precision.element, 0),
+        gathered=np.where(
+            stage3 & np.greater(ranks.shards, 1),
+            (facts.gathered_layers * weights.layer + weights.ends) * precision.element,
+            0,
+        ),
         gradients=gradients,
         early_gradients=gradients if facts.gradients_live else early,
         layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
