@@ -186,9 +186,10 @@ class Bill:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Why what is missing is missing."""
-        return tuple(
-            f"{result} is not determined: {reason}" for result, reason in (self.reasons or {}).items()
-        )
+        by_reason: dict[str, list[str]] = {}
+        for result, reason in (self.reasons or {}).items():
+            by_reason.setdefault(reason, []).append(result)
+        return tuple(f"not determined: {', '.join(results)}; {reason}" for reason, results in by_reason.items())
 
     def to_dict(self) -> dict[str, Any]:
         """The bill as JSON."""
@@ -234,9 +235,7 @@ def _charge(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bil
         terms, source = f"{row.provider} {row.terms} {row.as_of}", f"{row.name}: {row.source}"
         low, high = chosen.low * SECONDS_PER_HOUR, chosen.high * SECONDS_PER_HOUR
         reason = f"{row.name}; {chosen.reason} ({low:.2f} to {high:.2f})"
-        assumptions = (
-            Assumption("cost.price", price * SECONDS_PER_HOUR, "USD/(GPU*hour)", reason, row.source),
-        )
+        assumptions = (Assumption("cost.price", price * SECONDS_PER_HOUR, "USD/(GPU*hour)", reason, row.source),)
     cost = money(gpu_time, price)
     hours, hourly = Amount(gpu_time, "GPU*hour"), Amount(price, "USD/(GPU*hour)")
     line = Line("cost", "GPU time", hours, hourly, Amount(cost, "USD"), terms, source)

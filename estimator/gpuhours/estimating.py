@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,18 @@ from gpuhours.planning.advice import Advice, advise
 from gpuhours.ranges import draws, middle, percentiles
 from gpuhours.results import results
 from gpuhours.run import Run
+from gpuhours.totals import KEYS, undetermined
 
 SCHEMA = "gpuhours/estimate/1"
 Range = tuple[float, float, float]
 
 STEP_TIME = "step_time"
+SHARES = {
+    "mfu": "of the dense peak",
+    "hfu": "of the dense peak, recomputation counted",
+    "goodput": "of the wall-clock time to make the steps",
+}
+"""Results that cannot exceed one, and what of."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
@@ -57,7 +64,7 @@ class Estimate:
     assumptions: tuple[Assumption, ...]
     warnings: tuple[str, ...]
     band: Band | None
-    advice: Advice = Advice()
+    advice: Advice = field(default_factory=Advice)
     stages: tuple[Estimate, ...] = ()
     """One estimate per stage; what stands outside is then of all of them, or of the longest."""
 
@@ -79,7 +86,11 @@ class Estimate:
             "ways_to_fit": [way.to_dict() for way in self.advice.ways],
             "faster_by": [asdict(change) for change in self.advice.faster],
             "warnings": list(self.warnings),
-            **({"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]} if self.stages else {}),
+            **(
+                {"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]}
+                if self.stages
+                else {}
+            ),
         }
 
 
@@ -103,10 +114,23 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate
         time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
         memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
         assumptions=outcome.assumptions,
-        warnings=(*outcome.warnings, *(earned.warnings if earned else ())),
+        warnings=(*outcome.warnings, *_told(outcome), *(earned.warnings if earned else ())),
         band=earned,
         advice=_advice(outcome),
     )
+
+
+def _told(outcome: Outcome) -> Iterator[str]:
+    """What stays open, and what the step model would have said where the step follows from the run's own figures."""
+    if (opened := undetermined(outcome.totals)) is not None:
+        yield opened
+    seconds = outcome.totals.values.get(STEP_TIME)
+    if outcome.step is not None and seconds is not None and seconds.basis != "predicted":
+        ratio = float(outcome.step.time) / float(seconds.value)
+        yield (
+            f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
+            f"what is given makes it {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
+        )
 
 
 def _advice(outcome: Outcome) -> Advice:
@@ -158,20 +182,23 @@ def _contradictions(outcome: Outcome) -> None:
     """Raise where what is known cannot be true together, or the layout cannot run."""
     if outcome.step is not None and not np.all(outcome.step.valid):
         broken = [reason for reason, where in outcome.step.reasons.items() if np.any(where)]
-        raise EstimateError("; ".join(broken) + ".", "`gpuhours plan` finds layouts that run.", f"layout: {_degrees(outcome)}")
-    mfu = outcome.value("mfu")
-    if mfu is not None and float(np.max(mfu)) > 1.0:
-        solved = outcome.totals.values["mfu"]
-        raise Contradiction(
-            f"It takes {float(mfu):.0%} of the dense peak: no run can.",
-            f"MFU follows from {', '.join(solved.inputs)}; one of them is wrong by {float(mfu):.2g}x or more.",
-            "mfu",
-            float(mfu),
+        raise EstimateError(
+            "; ".join(broken) + ".", "`gpuhours plan` finds layouts that run.", f"layout: {_degrees(outcome)}"
         )
-    for conflict in outcome.totals.conflicts:
+    for name, takes in SHARES.items():
+        share = outcome.value(name)
+        if share is not None and float(share) > 1.0:
+            keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots((name,)))
+            raise Contradiction(
+                f"It takes {float(share):.0%} {takes}: no run can.",
+                f"It follows from {keys}; one of them is wrong by {float(share):.2g}x or more.", name, float(share),
+            )  # fmt: skip
+    if outcome.totals.conflicts:
+        conflict = outcome.totals.plainest
         factor = float(np.max(conflict.factor))
+        keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots(conflict.identity.exponents))
         raise Contradiction(
             f"{conflict.identity.text}: the two sides differ by a factor of {max(factor, 1 / factor):.3g}.",
-            f"Leave out one of {', '.join(sorted(conflict.identity.exponents))}, or correct it.",
+            f"Leave out one of {keys}, or correct it.",
             "known",
         )

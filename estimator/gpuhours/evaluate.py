@@ -57,7 +57,9 @@ def evaluate(run: Run, *, slower: Array = 1.0) -> Outcome:
     """Work out a run; ``slower`` multiplies the predicted step time (how a band enters)."""
     if run.stages:
         raise EstimateError(
-            "A run of several stages has no single step.", "Give one stage a file of its own to sweep, plan or trace it.", "stages"
+            "A run of several stages has no single step.",
+            "Give one stage a file of its own to sweep, plan or trace it.",
+            "stages",
         )
     resolved = resolve(run)
     known = _known(run, resolved)
@@ -135,6 +137,6 @@ def _solve(
             known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
             totals = solve(known)
     unstopped = solve({**whole, **known})
-    if len(unstopped.values.keys() - {"goodput"}) > len(totals.values.keys() - {"goodput"}):
+    if unstopped.values.keys() - totals.values.keys() - {"goodput", "productive_time"}:
         return unstopped, (NO_STOPS,)
     return totals, ()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gpuhours import kernel_constants
-from gpuhours.assumption import Assumption
 from gpuhours.architecture.operators import Model
+from gpuhours.assumption import Assumption
 from gpuhours.data import Data
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Cluster, cluster
@@ -81,7 +81,9 @@ class Resolved:
             "the number of accelerators": self.gpus,
             "the layout": self.layout,
         }
-        kernels = () if self.cluster is None or self.priced else (f"how fast {self.cluster.accelerator.title} computes",)
+        kernels = (
+            () if self.cluster is None or self.priced else (f"how fast {self.cluster.accelerator.title} computes",)
+        )
         return (*(name for name, value in needed.items() if value is None), *kernels)
 
     @property
@@ -104,7 +106,7 @@ def resolve(run: Run) -> Resolved:
         notes += run.model.assumptions(data)
     machine, gpus = _machine(run)
     software = _software(run, notes)
-    precision = _precision(run, notes)
+    precision = run.training.precision if machine is None else _precision(run, notes)
     layout, whole = run.layout, gpus
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
@@ -112,6 +114,8 @@ def resolve(run: Run) -> Resolved:
     batch = _global_batch(run, tokens, whole, notes, bases)
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, notes)
+    if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
+        notes = [note for note in notes if note.name != "software"]
     return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
 
 
@@ -126,8 +130,19 @@ def _usual_layout(
     layout = default_layout(model, batch, machine, software, precision)
     if layout is not None:
         layout = layout.replaced(data=_data_degree(layout, machine.gpus))
-        shown = ", ".join(f"{name} {value}" for name, value in _unusual(layout)) if np.ndim(layout.tensor) == 0 else "per run"
-        notes.append(Assumption("layout", shown or "plain data parallelism", "", "none is stated: the fastest of the usual ones that fits"))
+        shown = (
+            ", ".join(f"{name} {value}" for name, value in _unusual(layout))
+            if np.ndim(layout.tensor) == 0
+            else "per run"
+        )
+        notes.append(
+            Assumption(
+                "layout",
+                shown or "plain data parallelism",
+                "",
+                "none is stated: the fastest of the usual ones that fits",
+            )
+        )
     return layout
 
 
@@ -155,7 +170,10 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
     if hardware.accelerator is None:
         return None, gpus
     return cluster(
-        hardware.accelerator, hardware.node, 1 if gpus is None else gpus, internode_bandwidth=hardware.internode_bandwidth
+        hardware.accelerator,
+        hardware.node,
+        1 if gpus is None else gpus,
+        internode_bandwidth=hardware.internode_bandwidth,
     ), gpus
 
 
@@ -193,7 +211,14 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
 def _precision(run: Run, notes: list[Assumption]) -> Precision:
     """Number formats; bf16 products over fp32 master weights where the run does not say."""
     if "dtype" not in run.training.model_fields_set:
-        notes.append(Assumption("training.dtype", run.training.dtype, "", "no number format is stated: what nearly all runs since 2022 use"))
+        notes.append(
+            Assumption(
+                "training.dtype",
+                run.training.dtype,
+                "",
+                "no number format is stated: nearly all runs since 2022 use it",
+            )
+        )
     return run.training.precision
 
 

@@ -10,6 +10,9 @@ import numpy as np
 from gpuhours.evaluate import HOUR, Outcome
 from gpuhours.flops import part_flops
 
+OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})
+"""The step time in other words: predicted where it is."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -30,12 +33,16 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
     nodes = None if gpus is None or cluster is None else np.ceil(np.divide(gpus, cluster.gpus_per_node))
     data = None if layout is None or gpus is None else layout.data
 
+    step = outcome.totals.values.get("step_time")
+    of_a_step = OF_A_STEP if step is not None and step.basis == "predicted" else frozenset()
+
     def total(name: str, unit: str, scale: float = 1.0) -> Quantity:
         solved = outcome.totals.values.get(name)
         if solved is None:
             return Quantity(None, unit)
         value = solved.value if scale == 1.0 else solved.value * scale
-        return Quantity(value, unit, solved.basis, solved.equation, solved.inputs)
+        basis = "predicted" if name in of_a_step else solved.basis
+        return Quantity(value, unit, basis, solved.equation, solved.inputs)
 
     found = {
         "parameters": Quantity(
@@ -60,7 +67,9 @@ def results(outcome: Outcome) -> dict[str, Quantity]:
         "memory_per_gpu": Quantity(None if held is None else held.total, "byte", "predicted"),
         "fits": Quantity(None if held is None else held.fits, "", "predicted"),
         "gpus": total("gpus", "GPU"),
-        "nodes": Quantity(nodes, "node", "solved", "GPUs / GPUs per node, a node used in part counted whole", ("gpus",)),
+        "nodes": Quantity(
+            nodes, "node", "solved", "GPUs / GPUs per node, a node used in part counted whole", ("gpus",)
+        ),
         "data_parallel": Quantity(data, "rank", "solved", "GPUs / (tensor x pipeline x context)", ("gpus",)),
         "wall_clock": total("wall_clock", "s"),
         "gpu_hours": total("gpu_time", "GPU*hour", 1 / HOUR),

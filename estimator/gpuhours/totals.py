@@ -117,6 +117,59 @@ class Totals:
         found = self.values.get(name)
         return None if found is None else found.value
 
+    def roots(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What the totals of ``names`` come down to: those below them that no equation gave."""
+        found: dict[str, None] = {}
+        queue = list(names)
+        seen: set[str] = set()
+        while queue:
+            name = queue.pop(0)
+            solved = self.values.get(name)
+            if solved is None or name in seen:
+                continue
+            seen.add(name)
+            if solved.basis == "solved":
+                queue += solved.inputs
+            else:
+                found[name] = None
+        return tuple(found)
+
+    @property
+    def plainest(self) -> Conflict:
+        """The conflict between what was stated most directly."""
+        return min(
+            self.conflicts, key=lambda one: sum(self.values[name].basis == "solved" for name in one.identity.exponents)
+        )
+
+
+KEYS: Mapping[str, str] = {
+    "tokens": "data.tokens", "samples": "data.samples", "epochs": "data.epochs", "steps": "data.steps",
+    "dataset_samples": "data.dataset_samples", "tokens_per_sample": "data.seq_len", "global_batch": "training.global_batch",
+    "flops_per_sample": "model", "hardware_flops_per_sample": "layout.recompute", "peak": "hardware.accelerator",
+    "gpus": "hardware.gpus", "mfu": "known.mfu", "gpu_time": "known.gpu_hours", "wall_clock": "known.days",
+    "step_time": "known.step_time", "goodput": "known.goodput",
+}  # fmt: skip
+"""Where in a run each total is stated that can be."""
+
+WANTED = ("tokens", "steps", "mfu", "step_time", "gpus", "wall_clock", "gpu_time")
+"""The totals that a run is asked for."""
+
+
+def undetermined(totals: Totals) -> str | None:
+    """Which of the wanted totals are open, and which one further figure would settle most of them: found by supposing each."""
+    names = [name for name in WANTED if name not in totals.values]
+    if not names:
+        return None
+    known = dict.fromkeys((*totals.values, "goodput"), (1.0, "given"))
+    settled = {}
+    for supposed in KEYS.keys() - totals.values.keys():
+        found = solve({**known, supposed: (1.0, "given")}).values
+        settled[supposed] = sum(name in found for name in names)
+    most = max(settled.values())
+    keys = [key for name, key in KEYS.items() if settled.get(name) == most]
+    open_totals = ", ".join(names).replace("gpu_time", "gpu_hours")
+    return f"not determined: {open_totals}; {'one' if most == len(names) else 'for some of them, one'} of {', '.join(keys)} is enough"
+
 
 def solve(
     known: Mapping[str, tuple[Array, str]],

@@ -20,7 +20,9 @@ Formatter = Callable[[float], str]
 ROWS: tuple[tuple[str, str, Formatter], ...] = (
     ("wall-clock", "wall_clock", numbers.duration),
     ("GPU-hours", "gpu_hours", numbers.count),
+    ("GPUs", "gpus", numbers.count),
     ("MFU", "mfu", numbers.percent),
+    ("goodput", "goodput", numbers.percent),
     ("step", "step_time", numbers.duration),
     ("steps", "steps", numbers.count),
     ("tokens", "tokens", numbers.count),
@@ -31,6 +33,9 @@ ROWS: tuple[tuple[str, str, Formatter], ...] = (
     ("carbon", "carbon", numbers.carbon),
 )
 
+
+WORTH_SAYING = {"gpus": {"solved"}, "goodput": {"given", "solved"}}
+"""Results shown only where they came about in one of these ways: the title has the GPUs, and no stops is an assumption."""
 
 UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_sample"})
 """Inputs of an equation that need no mention beside its result; ``--explain`` has them."""
@@ -89,7 +94,7 @@ def results(found: Estimate) -> RenderableType:
     table.add_column(overflow="fold")
     for label, name, text in ROWS:
         result = found.results[name]
-        if result is not None:
+        if result is not None and result.basis in WORTH_SAYING.get(name, {result.basis}):
             table.add_row(label, text(result.value), edges(result, text), remark(found, name, result))
     return Padding(table, (0, 0, 0, 2))
 
@@ -107,7 +112,11 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     if name == "memory_per_gpu" and outcome.memory is not None:
         spare = float(outcome.memory.margin)
         held = f"of {numbers.si('B')(float(outcome.memory.capacity))}: "
-        words = held + (f"fits, {numbers.si('B')(spare)} to spare" if found.fits else f"does not fit, {numbers.si('B')(-spare)} over")
+        words = held + (
+            f"fits, {numbers.si('B')(spare)} to spare"
+            if found.fits
+            else f"does not fit, {numbers.si('B')(-spare)} over"
+        )
         return Text(words, style="green" if found.fits else "bold red")
     if name == "step_time":
         batch = outcome.value("global_batch")
@@ -119,8 +128,15 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     if name == "mfu":
         return f"{result.basis}; {found.run.training.convention} attention"
     if result.basis == "solved" and result.inputs:
-        return "from " + ", ".join(readable(item) for item in result.inputs if item not in UNSAID)
+        return "from " + ", ".join(readable(item) for item in spelt_out(found, result) if item not in UNSAID)
     return result.basis
+
+
+def spelt_out(found: Estimate, result: Result) -> Iterator[str]:
+    """What a result was solved from, the productive time as what it is itself solved from."""
+    for item in result.inputs:
+        solved = found.outcome.totals.values[item]
+        yield from solved.inputs if item == "productive_time" and solved.inputs else (item,)
 
 
 def rate(found: Estimate, name: str) -> str:
@@ -159,7 +175,7 @@ def stages(found: Estimate) -> RenderableType:
 def waterfall(found: Estimate) -> RenderableType:
     """Where a step goes: the parts that add up to it."""
     whole = sum(found.time.values())
-    mfu, peak = found.outcome.value("mfu"), found.outcome.value("peak")
+    step, peak = found.outcome.step, found.outcome.value("peak")
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=22)
     table.add_column(min_width=BAR)
@@ -168,8 +184,12 @@ def waterfall(found: Estimate) -> RenderableType:
     shown = [(part, seconds) for part, seconds in found.time.items() if seconds >= 0.005 * whole]
     for part, seconds in shown:
         share = seconds / whole
-        table.add_row(part, Text("█" * max(1, round(share * BAR)), style="cyan"), f"{share:.0%}", numbers.duration(seconds))
-    achieved = f"from {peak / 1e12:,.0f} TFLOP/s of peak to {peak * mfu / 1e12:,.0f}" if mfu is not None else ""
+        table.add_row(
+            part, Text("█" * max(1, round(share * BAR)), style="cyan"), f"{share:.0%}", numbers.duration(seconds)
+        )
+    achieved = (
+        "" if step is None else f"from {peak / 1e12:,.0f} TFLOP/s of peak to {peak * float(step.mfu) / 1e12:,.0f}"
+    )
     line = Table.grid(padding=(0, 4))
     longest = f"of {found.outcome.run.name}, the longest stage, " if found.stages else ""
     line.add_row(Text("Where a step goes", style="bold"), longest + achieved)
@@ -213,5 +233,7 @@ def assumed(assumption: Any) -> str:
 
 def answer(found: Estimate) -> str:
     """One line, for ``--quiet``."""
-    said = [f"{text(result.value)} {label}" for label, name, text in ROWS[:3] if (result := found.results[name]) is not None]
+    said = [
+        f"{text(result.value)} {label}" for label, name, text in ROWS[:3] if (result := found.results[name]) is not None
+    ]
     return ", ".join(said) or "not determined"
