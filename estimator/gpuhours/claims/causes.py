@@ -24,6 +24,10 @@ class Mistake:
     most: float
     habit: float
     text: str
+    also: tuple[str, ...] = ()
+    """Other quantities that carry the same factor where they are claimed: one habit of counting, several figures."""
+    nominal: float | None = None
+    """The factor in principle, where the range only allows for what else is counted."""
 
 
 def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
@@ -42,6 +46,19 @@ def _one(
 ) -> Iterator[Mistake]:
     for quantity in quantities.split():
         yield Mistake(cause, quantity, factor, factor if most is None else most, habit, text)
+
+
+RATES = ("mfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops")
+
+
+def _recomputed(cause: str, quantities: tuple[str, ...], text: str) -> Iterator[Mistake]:
+    """Recomputation counted as work: 8 for 6, in one figure or in all that derive from the same count.
+
+    The factor is 4/3 for full recomputation of the linear layers; attention and selective recomputation move it by 5 %.
+    """
+    for quantity in quantities:
+        for also in ((), tuple(name for name in RATES if name != quantity)):
+            yield Mistake(cause, quantity, 1.27, 1.40, 0.9, text, also, 4 / 3)
 
 
 def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
@@ -64,8 +81,8 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
             f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}",
         )
         yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
-    yield from _one("HFU as MFU", "mfu flops_per_second_per_gpu flops_per_second", 4 / 3, 0.9,
-                    "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs")  # fmt: skip
+    sold = "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs"
+    yield from _recomputed("HFU as MFU", RATES[:3], sold)
     yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
     seq = document.claim("seq_len")
     size = document.claim("active_parameters") or document.claim("parameters")
@@ -85,9 +102,7 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
         0.7,
         "2 x parameters x tokens is the forward pass alone; training takes 6",
     )
-    yield from _one(
-        "8ND for 6ND", "model_flops", 4 / 3, 0.7, "8 x parameters x tokens counts a recomputed forward pass"
-    )
+    yield from _recomputed("8ND for 6ND", RATES[3:], "8 x parameters x tokens counts a recomputed forward pass")
     yield from _one("MAC for FLOP", "model_flops flops_per_second_per_gpu flops_per_second mfu", 0.5, 0.6,
                     "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
     yield from _one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
@@ -121,7 +136,8 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
         yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus.value, 0.6,
                         "the figure is of the whole machine, not per GPU")  # fmt: skip
     if each > 1:
-        yield from _one("nodes for GPUs", "gpus", 1 / each, 0.9, f"counts nodes of {each:g} GPUs, not GPUs")
+        spoken = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
+        yield from _one("nodes for GPUs", "gpus", 1 / each, spoken, f"counts nodes of {each:g} GPUs, not GPUs")
         yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
         yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
         yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
@@ -212,7 +228,7 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
         "words read as tokens",
         "tokens dataset_tokens",
         1 / 1.45,
-        0.3,
+        0.15,
         "words: a word is 1.25 to 1.45 tokens",
         1 / 1.25,
     )

@@ -174,7 +174,8 @@ class Search:
                 explains = max(0.0, 1 - after / before)
                 if explains >= EXPLAINED and after < (CONTRADICTION + 0.6) ** 2:
                     width = 1 + abs(math.log(mistake.most / mistake.least))
-                    rank = mistake.habit * math.exp(-after / 8) / width**0.7 * 0.3**troubles
+                    off = math.log(best_factor / mistake.nominal) / 0.03 if mistake.nominal else 0.0
+                    rank = mistake.habit * math.exp(-after / 8 - off**2 / 2) / width**0.7 * 0.3**troubles
                     ranked.append(
                         (
                             rank,
@@ -185,12 +186,18 @@ class Search:
 
     def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int]:
         """The factor of a mistake that fits best, the largest squared residual left in its loop, and what else stays wrong."""
-        wanted = float(fit.left_out[i])
-        log = min(max(wanted, math.log(mistake.least)), math.log(mistake.most))
-        corrected = [*left[:i], replace(left[i], log=left[i].log - log), *left[i + 1 :]]
-        again = reconcile(corrected, self.equations, self.extra)
-        coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
-        return math.exp(log), max(_residual(again, j) for j in coupled) ** 2, self._troubles(corrected, again)
+        least, most = math.log(mistake.least), math.log(mistake.most)
+        touched = {i} | {j for j, m in enumerate(left) if m.quantity in mistake.also and m.claim is not None}
+        tried = []
+        for wanted in {float(fit.left_out[i]), (least + most) / 2} if len(touched) > 1 else {float(fit.left_out[i])}:
+            log = min(max(wanted, least), most)
+            corrected = [replace(m, log=m.log - log) if j in touched else m for j, m in enumerate(left)]
+            again = reconcile(corrected, self.equations, self.extra)
+            coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
+            worst = max(_residual(again, j) for j in coupled) ** 2
+            tried.append((worst, math.exp(log), self._troubles(corrected, again)))
+        worst, factor, troubles = min(tried)
+        return factor, worst, troubles
 
     def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
         """Known mistakes that bring an impossible value back to where runs are."""
