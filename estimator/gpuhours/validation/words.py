@@ -42,7 +42,8 @@ FRAMEWORKS = (
     (r"(torchtitan|fsdp|ddp|torch).*(eager|no compile|without compile)", "fsdp2-eager"),
     (r"torchtitan|fms-fsdp|compile", "fsdp-compile"),
     (r"llm-foundry|composer|mosaic", "fsdp-eager"),
-    (r"maxtext|paxml|\bpax\b|jax|t5x|levanter|easylm|alpa|xla|tensorflow|gspmd", "jax"),
+    (r"paxml|\bpax\b|praxis", "paxml"),
+    (r"maxtext|jax|t5x|levanter|easylm|alpa|xla|tensorflow|gspmd", "jax"),
     (r"nanotron|picotron", "nanotron"),
     (r"megascale|vescale|megablocks|dualpipe|hai-llm|simumax|primus|transformer engine", "megatron-core"),
     (r"unsloth|nanogpt|llm\.c", "torch-compile"),
@@ -62,7 +63,8 @@ NETWORKS = (
 """Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
 FINER = {
     "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"),
-    "burstengine": ("megatron-2023", "deepspeed", "internevo"), "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
+    "jax": ("paxml",), "burstengine": ("megatron-2023", "deepspeed", "internevo"),
+    "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
 }  # fmt: skip
 """A class of stacks and the profiles that a framework's description may tell apart within it."""
 
