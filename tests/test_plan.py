@@ -11,8 +11,8 @@ import gpuhours
 from gpuhours.errors import EstimateError
 from gpuhours.evaluate import evaluate
 from gpuhours.planning.default import default_layout
-from gpuhours.planning.search import Search, _inputs
-from gpuhours.planning.space import Space, divisors
+from gpuhours.planning.search import Search
+from gpuhours.planning.space import divisors
 from gpuhours.resolve import resolve
 
 DENSE: dict[str, Any] = {
@@ -24,13 +24,30 @@ DENSE: dict[str, Any] = {
     "layout": {"tensor": 2, "pipeline": 2},
     "software": "megatron-core",
 }
-TIGHT = {**DENSE, "model": {"layers": 40, "hidden": 6144, "heads": 48, "vocab": 51200}, "hardware": {"accelerator": "a100-sxm-40gb", "gpus": 16}}
-MIXTURE = {**DENSE, "model": {"layers": 16, "hidden": 2048, "heads": 16, "vocab": 32000, "experts": {"count": 8, "top_k": 2, "width": 4096}},
+TIGHT = {
+    **DENSE,
+    "model": {"layers": 40, "hidden": 6144, "heads": 48, "vocab": 51200},
+    "hardware": {"accelerator": "a100-sxm-40gb", "gpus": 16},
+}
+MIXTURE = {**DENSE, "model": {"layers": 16, "hidden": 2048, "heads": 16, "vocab": 32000,
+                               "experts": {"count": 8, "top_k": 2, "width": 4096}},
            "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}}  # fmt: skip
-LONG = {**DENSE, "data": {"seq_len": 32768, "tokens": "10B"}, "training": {"global_batch": 8, "dtype": "bf16"}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 8}}
+LONG = {
+    **DENSE,
+    "data": {"seq_len": 32768, "tokens": "10B"},
+    "training": {"global_batch": 8, "dtype": "bf16"},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 8},
+}
 VIDEO = {**DENSE, "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "mlp"}, "language": {"params": "3B"}},
          "data": {"frames": 8, "text_tokens": 256, "dataset_samples": "1M", "epochs": 1}}  # fmt: skip
-CASES = {"video": VIDEO, "dense": DENSE, "tight": TIGHT, "experts": MIXTURE, "long": LONG, "fsdp": {**DENSE, "software": "fsdp-compile"}}
+CASES = {
+    "video": VIDEO,
+    "dense": DENSE,
+    "tight": TIGHT,
+    "experts": MIXTURE,
+    "long": LONG,
+    "fsdp": {**DENSE, "software": "fsdp-compile"},
+}
 
 
 def exhaustive(search: Search) -> np.ndarray[Any, Any]:
@@ -40,9 +57,7 @@ def exhaustive(search: Search) -> np.ndarray[Any, Any]:
 
 
 def search_of(data: dict[str, Any]) -> Search:
-    run = gpuhours.from_dict(data)
-    inputs = _inputs(run)
-    return Search(run, inputs, Space.of(inputs.model, float(inputs.global_batch), inputs.cluster))
+    return Search.of(gpuhours.from_dict(data))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -90,9 +105,11 @@ def test_search_times_are_those_of_evaluate() -> None:
     for index in rng.permutation(len(found.time))[:12]:
         layout = search.space.layout(int(found.cell[index]), int(found.inner[index]))
         outcome = evaluate(search.run.replaced("layout", layout))
-        assert outcome.step is not None and outcome.memory is not None
+        assert outcome.step is not None
+        assert outcome.memory is not None
         assert float(outcome.step.time) == pytest.approx(found.time[index], rel=1e-12)
-        assert bool(outcome.memory.fits) and bool(outcome.step.valid)
+        assert bool(outcome.memory.fits)
+        assert bool(outcome.step.valid)
 
 
 def test_nothing_fits() -> None:
@@ -116,12 +133,17 @@ def test_document() -> None:
     assert {"space", "evaluated", "pruned", "seconds", "best"} <= set(document)
     first = document["best"][0]
     assert first["results"]["fits"]["value"] is True
-    assert sum(part["seconds"] for part in first["time"]) == pytest.approx(first["results"]["step_time"]["value"], rel=1e-9)
+    assert sum(part["seconds"] for part in first["time"]) == pytest.approx(
+        first["results"]["step_time"]["value"], rel=1e-9
+    )
     for why in document["why"]:
         rival = document["best"][1] if why["against"] == "runner-up" else document["own"]
         gap = rival["results"]["step_time"]["value"] - first["results"]["step_time"]["value"]
         assert sum(part["seconds"] for part in why["parts"]) == pytest.approx(gap, abs=1e-6)
-    assert document["flat"]["layouts"] >= len(document["best"]) or document["best"][-1]["results"]["step_time"]["value"] > 1.05 * first["results"]["step_time"]["value"]
+    assert (
+        document["flat"]["layouts"] >= len(document["best"])
+        or document["best"][-1]["results"]["step_time"]["value"] > 1.05 * first["results"]["step_time"]["value"]
+    )
 
 
 @pytest.mark.parametrize(("change", "options", "message"), [
@@ -140,7 +162,8 @@ def test_bad_input(change: dict[str, Any], options: dict[str, Any], message: str
 def test_default_layout_fits_and_is_near_the_best() -> None:
     for data in (DENSE, TIGHT, MIXTURE, LONG):
         at = resolve(gpuhours.from_dict(data))
-        assert at.model is not None and at.cluster is not None
+        assert at.model is not None
+        assert at.cluster is not None
         layout = default_layout(at.model, at.global_batch, at.cluster, at.software, at.precision)
         assert layout is not None
         alone = gpuhours.estimate(gpuhours.from_dict(data).replaced("layout", layout))
@@ -153,12 +176,16 @@ def test_default_layouts_of_arrays_are_those_of_their_rows() -> None:
     from dataclasses import replace
 
     at = resolve(gpuhours.from_dict(DENSE))
-    assert at.model is not None and at.cluster is not None
+    assert at.model is not None
+    assert at.cluster is not None
     counts = np.array([8.0, 64.0, 512.0])
     together = default_layout(at.model, at.global_batch, replace(at.cluster, gpus=counts), at.software, at.precision)
     for index, gpus in enumerate(counts):
-        alone = default_layout(at.model, at.global_batch, replace(at.cluster, gpus=int(gpus)), at.software, at.precision)
-        assert alone is not None and together is not None
+        alone = default_layout(
+            at.model, at.global_batch, replace(at.cluster, gpus=int(gpus)), at.software, at.precision
+        )
+        assert alone is not None
+        assert together is not None
         for name in ("tensor", "pipeline", "microbatch", "sharding", "recompute"):
             assert getattr(together, name)[index] == getattr(alone, name), name
 

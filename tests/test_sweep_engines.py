@@ -38,15 +38,31 @@ class Cluster:
     """A scheduler and its workers, each a process of its own on the loopback address."""
 
     def __init__(self, folder: Path) -> None:
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "DASK_DISTRIBUTED__WORKER__DAEMON": "false"}
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "DASK_DISTRIBUTED__WORKER__DAEMON": "false",
+        }
         self.folder = folder
         self.address = (folder / "scheduler.json").as_uri().removeprefix("file://")
         common = ["--no-dashboard"]
-        self.processes = [self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.address, *common)]
+        self.processes = [
+            self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.address, *common)
+        ]
         deadline = time.monotonic() + 60
         while not Path(self.address).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        worker = ["worker", "--scheduler-file", self.address, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", *common]
+        worker = [
+            "worker",
+            "--scheduler-file",
+            self.address,
+            "--host",
+            "127.0.0.1",
+            "--nthreads",
+            "1",
+            "--no-nanny",
+            *common,
+        ]
         self.workers = [self.start(*worker, "--local-directory", str(folder / str(number))) for number in range(2)]
         self.processes += self.workers
         from distributed import Client
@@ -55,8 +71,13 @@ class Cluster:
             client.wait_for_workers(2, timeout=60)
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        code = "import sys; from distributed.cli import dask_{0} as m; m.main(sys.argv[1:])".format(words[0])
-        return subprocess.Popen([sys.executable, "-c", code, *words[1:]], env=self.environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        code = f"import sys; from distributed.cli import dask_{words[0]} as m; m.main(sys.argv[1:])"
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *words[1:]],
+            env=self.environment,
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
 
     @property
     def scheduler(self) -> str:
@@ -86,8 +107,11 @@ def test_a_killed_worker_loses_nothing(cluster: Cluster, tmp_path: Path) -> None
             cluster.workers[0].send_signal(signal.SIGKILL)
             killed.append(done)
 
-    found = gpuhours.sweep(run, VARY, output=spread, block_rows=4, engine="dask", scheduler=cluster.scheduler, watch=kill_one)
-    assert killed and killed[0] < found.rows
+    found = gpuhours.sweep(
+        run, VARY, output=spread, block_rows=4, engine="dask", scheduler=cluster.scheduler, watch=kill_one
+    )
+    assert killed
+    assert killed[0] < found.rows
     assert cluster.workers[0].wait(10) == -signal.SIGKILL
     assert found.kept == found.rows
     assert spread.read_bytes() == once.read_bytes()

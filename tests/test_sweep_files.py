@@ -124,7 +124,9 @@ def test_interrupted_anywhere_and_resumed(tmp_path: Path, ending: str, after: in
     found = gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
     assert path.read_bytes() == once.read_bytes()
     assert found.kept == 144
-    assert gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True).kept == 144, "a finished file is left alone"
+    assert gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True).kept == 144, (
+        "a finished file is left alone"
+    )
 
 
 def test_another_sweep_is_not_continued(tmp_path: Path) -> None:
@@ -204,5 +206,6 @@ def test_workers_in_any_order_give_the_same_file(tmp_path: Path) -> None:
 def test_arrow_types_do_not_depend_on_the_rows(tmp_path: Path) -> None:
     found = gpuhours.sweep(run(), {"layout.tensor": [3]}, output=tmp_path / "out.parquet")
     schema = pq.read_schema(tmp_path / "out.parquet")
-    assert schema.field("step_time").type == pa.float64() and schema.field("reason").type == pa.string()
+    assert schema.field("step_time").type == pa.float64()
+    assert schema.field("reason").type == pa.string()
     assert found.table.schema.names == found.job.schema.names

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml"
 

@@ -7,21 +7,29 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
 
 @app.command(epilog=EXAMPLE)
 def plan(
-    run: Annotated[Path, typer.Argument(help="The run as YAML; its own layout is compared with the best.", show_default=False)],
-    gpus: Annotated[str | None, typer.Option(metavar="SPEC", help="How many GPUs, or several numbers: 256,512 or 256..1024*2.")] = None,
+    run: Annotated[
+        Path, typer.Argument(help="The run as YAML; its own layout is compared with the best.", show_default=False)
+    ],
+    gpus: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="How many GPUs, or several numbers: 256,512 or 256..1024*2.")
+    ] = None,
     minimise: Annotated[str, typer.Option(metavar="NAME", help="step_time, gpu_hours or cost.")] = "step_time",
     top: Annotated[int, typer.Option(min=1, help="How many layouts to name.")] = 3,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="local, or dask: a cluster.")] = "local",
-    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -33,7 +41,9 @@ def plan(
 
     described = load(run, dict(setting(text) for text in settings or []))
     with watching("cells", quiet=quiet or as_json) as watch:
-        found = search(described, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch)
+        found = search(
+            described, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch
+        )
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
     if not found.fits:
         raise typer.Exit(1)

@@ -7,33 +7,59 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 if TYPE_CHECKING:
     from gpuhours.sweeping import Sweep
 
-EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary hardware.gpus=64..1024*2 --where fits --minimise cost --top 5"
+EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary hardware.gpus=64..1024*2 --where fits --minimise cost"
 
 
 @app.command(epilog=EXAMPLE)
 def sweep(
     run: Annotated[Path, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)],
-    vary: Annotated[list[str], typer.Option(metavar="KEY=SPEC", help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated.")],
-    together: Annotated[list[str] | None, typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together instead of being combined.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")] = None,
-    where: Annotated[str | None, typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'.")] = None,
-    minimise: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the rows with the least of a result.")] = None,
-    maximise: Annotated[str | None, typer.Option(metavar="NAME", help="Keep the rows with the most of a result.")] = None,
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=SPEC", help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated."),
+    ],
+    together: Annotated[
+        list[str] | None,
+        typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together instead of being combined."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
+    ] = None,
+    minimise: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the rows with the least of a result.")
+    ] = None,
+    maximise: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keep the rows with the most of a result.")
+    ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many of them (10).", show_default=False)] = None,
-    pareto: Annotated[str | None, typer.Option(metavar="NAME,NAME", help="Keep the rows that no other beats in both results.")] = None,
-    breakdown: Annotated[bool, typer.Option("--breakdown", help="Columns for each part of time and memory too.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write rows to a .csv, .parquet or .jsonl file.")] = None,
+    pareto: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME", help="Keep the rows that no other beats in both results.")
+    ] = None,
+    breakdown: Annotated[
+        bool, typer.Option("--breakdown", help="Columns for each part of time and memory too.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write rows to a .csv, .parquet or .jsonl file."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the file where an interrupted sweep left it.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the file where an interrupted sweep left it.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the rows: .svg, .png or .html.")] = None,
     engine: Annotated[str, typer.Option(help="local: processes of this machine; dask: a cluster.")] = "local",
-    scheduler: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -54,7 +80,8 @@ def sweep(
         found = work_out(
             described, dict(varied(text) for text in vary), together=[keys.split(",") for keys in together or []],
             where=where, minimise=minimise, maximise=maximise, top=top, pareto=pareto.split(",") if pareto else None,
-            breakdown=breakdown, output=output, force=force and output is not None, resume=resume, engine=engine, scheduler=scheduler, watch=watch,
+            breakdown=breakdown, output=output, force=force and output is not None, resume=resume,
+            engine=engine, scheduler=scheduler, watch=watch,
         )  # fmt: skip
     if plot is not None:
         _draw(found, plot)

@@ -128,10 +128,16 @@ def _differences(key: str, one: Any, other: Any) -> list[Input]:
         return []
     if key in WHOLE or not isinstance(one, BaseModel) or type(one) is not type(other):
         return [Input(key, one, other)]
-    return [found for name in type(one).model_fields for found in _differences(f"{key}.{name}", getattr(one, name), getattr(other, name))]
+    return [
+        found
+        for name in type(one).model_fields
+        for found in _differences(f"{key}.{name}", getattr(one, name), getattr(other, name))
+    ]
 
 
-def _alone(first: Run, second: Run, inputs: Sequence[Input]) -> tuple[list[tuple[str, Numbers, Numbers]], tuple[str, ...]]:
+def _alone(
+    first: Run, second: Run, inputs: Sequence[Input]
+) -> tuple[list[tuple[str, Numbers, Numbers]], tuple[str, ...]]:
     """For each input, the results with it alone changed, and with it alone not yet changed.
 
     Keys that make no run without each other (a node for another accelerator, degrees for other GPUs) are changed together.
@@ -143,7 +149,9 @@ def _alone(first: Run, second: Run, inputs: Sequence[Input]) -> tuple[list[tuple
             changed = numbers(_set(first, keys, second))
             kept = numbers(_set(second, keys, first))
         except EstimateError as error:
-            notes.append(f"{', '.join(keys)} cannot be changed alone ({error.problem.rstrip('.')}): counted as interaction")
+            notes.append(
+                f"{', '.join(keys)} cannot be changed alone ({error.problem.rstrip('.')}): counted as interaction"
+            )
             continue
         steps.append((" + ".join(keys), changed, kept))
     return steps, tuple(notes)
@@ -153,7 +161,10 @@ def _groups(inputs: Sequence[Input]) -> list[list[Input]]:
     """Inputs one by one, but those of ``TOGETHER`` at once; degrees of a layout change with the number of GPUs they multiply to."""
     groups: list[list[Input]] = []
     for one in inputs:
-        partner = next((group for group in groups if any({one.key, other.key} <= pair for other in group for pair in TOGETHER)), None)
+        partner = next(
+            (group for group in groups if any({one.key, other.key} <= pair for other in group for pair in TOGETHER)),
+            None,
+        )
         if partner is None:
             groups.append([one])
         else:
@@ -167,7 +178,9 @@ def _set(run: Run, keys: Sequence[str], source: Run) -> Run:
     return run
 
 
-def _causes(name: str, first: float | None, second: float | None, steps: Sequence[tuple[str, Numbers, Numbers]]) -> tuple[Cause, ...]:
+def _causes(
+    name: str, first: float | None, second: float | None, steps: Sequence[tuple[str, Numbers, Numbers]]
+) -> tuple[Cause, ...]:
     """Factors of each input on one result, the largest first."""
     found = []
     for key, changed, kept in steps:

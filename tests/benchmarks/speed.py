@@ -30,13 +30,25 @@ GPT3: dict[str, Any] = {
 CALCULON = 7_126_368
 """Configurations of the same model, batch and machine that Calculon searches (Isaev et al. 2023)."""
 SPACE = {
-    "layout.tensor": "1..32*2", "layout.pipeline": "1..64*2", "layout.context": "1..4*2", "layout.interleave": "1,2,3,4,6,8,12,16,24,32,48,96",
+    "layout.tensor": "1..32*2", "layout.pipeline": "1..64*2", "layout.context": "1..4*2",
+    "layout.interleave": "1,2,3,4,6,8,12,16,24,32,48,96",
     "layout.microbatch": "1..4096*2", "layout.recompute": "none,selective,full", "layout.sharding": "none,zero1,zero2,zero3",
     "layout.schedule": "1f1b,interleaved,zb-1p,zb-2p,gpipe", "layout.sequence_parallel": "true,false",
     "layout.sequence_method": "all-gather,ring,ulysses,hybrid",
 }  # fmt: skip
 """9.4 million layouts, those that do not divide included, as in Calculon's count."""
-SMALL = {key: SPACE[key] for key in ("layout.tensor", "layout.pipeline", "layout.microbatch", "layout.recompute", "layout.sharding", "layout.schedule", "layout.sequence_parallel")}
+SMALL = {
+    key: SPACE[key]
+    for key in (
+        "layout.tensor",
+        "layout.pipeline",
+        "layout.microbatch",
+        "layout.recompute",
+        "layout.sharding",
+        "layout.schedule",
+        "layout.sequence_parallel",
+    )
+}
 
 
 def least(work: Callable[[], Any], times: int = 3) -> float:
@@ -70,22 +82,30 @@ def space() -> None:
     found = seen[-1]
     best = found.table["step_time"][0].as_py()
     assert found.rows >= CALCULON
-    print(f"  exhaustively  {found.rows:>10,} layouts {seconds:>8.2f} s   best {best:.4f} s   {found.rows / seconds:>12,.0f}/s")
+    print(
+        f"  exhaustively  {found.rows:>10,} layouts {seconds:>8.2f} s   best {best:.4f} s   {found.rows / seconds:>12,.0f}/s"
+    )
     seconds = least(lambda: seen.append(gpuhours.plan(run, top=1)))
     plan = seen[-1]
     assert plan.space >= CALCULON
-    print(f"  planned       {plan.space:>10,} layouts {seconds:>8.2f} s   best {plan.best[0].value('step_time'):.4f} s   {plan.evaluated:,} worked out")
+    print(
+        f"  planned       {plan.space:>10,} layouts {seconds:>8.2f} s   best {plan.best[0].value('step_time'):.4f} s   "
+        f"{plan.evaluated:,} worked out"
+    )
 
 
 ROWS = """
 import gpuhours, resource, sys, time
 run = gpuhours.from_dict({run!r})
-vary = {{"layout.tensor": "1,2,4,8", "layout.microbatch": "1,2,4,8,16", "layout.pipeline": "1,2,4,8,16", "data.tokens": range(10**9, 10**9 + {points})}}
+vary = {{"layout.tensor": "1,2,4,8", "layout.microbatch": "1,2,4,8,16", "layout.pipeline": "1,2,4,8,16",
+        "data.tokens": range(10**9, 10**9 + {points})}}
 started = time.perf_counter()
 found = gpuhours.sweep(run, vary, output={path!r})
 seconds = time.perf_counter() - started
 most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
-print(f"  {{found.kept:>10,}} rows {{seconds:>8.2f}} s {{1e6 * seconds / found.kept:>7.2f}} us/row   {{most:>6.0f}} MiB   {{__import__('os').path.getsize({path!r}) / 1e6:>8.0f}} MB")
+size = found.path.stat().st_size / 1e6
+rate = 1e6 * seconds / found.kept
+print(f"  {{found.kept:>10,}} rows {{seconds:>8.2f}} s {{rate:>7.2f}} us/row   {{most:>6.0f}} MiB   {{size:>8.0f}} MB")
 """
 
 
@@ -101,7 +121,11 @@ def environment() -> dict[str, str]:
     """This checkout's packages for a new process, with compiled modules kept as an installation has them."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     compiled = str(Path(tempfile.gettempdir()) / f"gpuhours-speed-{os.getuid()}")
-    return {**kept, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("cli", "estimator", ".")), "PYTHONPYCACHEPREFIX": compiled}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("cli", "estimator", ".")),
+        "PYTHONPYCACHEPREFIX": compiled,
+    }
 
 
 def started(code: str, *words: str, times: int = 7) -> list[float]:
@@ -118,7 +142,23 @@ def started(code: str, *words: str, times: int = 7) -> list[float]:
 def start() -> None:
     """Processes: ``estimate`` and ``--help`` beside the imports they cannot do without (CPU time, least and median)."""
     main = "from gpuhours_cli.app import main; main()"
-    one_off = ["estimate", "--params", "30B", "--tokens", "500B", "--gpu", "h100-sxm-80gb", "--gpus", "512", "--tensor", "4", "--pipeline", "8", "--batch", "2048"]
+    one_off = [
+        "estimate",
+        "--params",
+        "30B",
+        "--tokens",
+        "500B",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "512",
+        "--tensor",
+        "4",
+        "--pipeline",
+        "8",
+        "--batch",
+        "2048",
+    ]
     cases = {
         "import typer": ("import typer", []), "gpuhours --help": (main, ["--help"]),
         "import typer, rich.table, pint, yaml": ("import typer, rich.table, pint, yaml", []), "gpuhours estimate ...": (main, one_off),
@@ -131,7 +171,10 @@ def start() -> None:
             found[name] += started(code, *words, times=1)
     for name, seconds in found.items():
         print(f"  {name:<38} {min(seconds):>7.3f} s   median {sorted(seconds)[len(seconds) // 2]:.3f} s")
-    help_, typer_, estimate, imports = (min(found[name]) for name in ("gpuhours --help", "import typer", "gpuhours estimate ...", "import typer, rich.table, pint, yaml"))
+    help_, typer_, estimate, imports = (
+        min(found[name])
+        for name in ("gpuhours --help", "import typer", "gpuhours estimate ...", "import typer, rich.table, pint, yaml")
+    )
     print(f"  --help {help_ / typer_:.2f} x (at most 1.5)   estimate {estimate / imports:.2f} x (at most 1.3)")
 
 

@@ -52,7 +52,7 @@ def changes(found: Comparison) -> RenderableType:
     """One line per result that people decide by: both values, the change, the largest causes."""
     grid = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "right", "right", "left"):
-        grid.add_column(justify=justify, overflow="fold")  # type: ignore[arg-type]
+        grid.add_column(justify=justify, overflow="fold")
     for change in found.changes:
         if change.name not in RESULTS or (change.first is None and change.second is None):
             continue
@@ -68,21 +68,35 @@ def percent(change: Change) -> str:
         return ""
     if abs(change.factor - 1) < 5e-4:
         return "="
-    return f"x {numbers.digits(change.factor)}" if change.factor >= 2 else f"{100 * (change.factor - 1):+.1f} %".replace("-", "−")
+    return (
+        f"x {numbers.digits(change.factor)}"
+        if change.factor >= 2
+        else f"{100 * (change.factor - 1):+.1f} %".replace("-", "−")
+    )
 
 
 def causes(change: Change) -> str:
     """``gpus x 0.52 · accelerator x 0.91``."""
     several = change.causes if len(change.causes) > 1 else ()
-    return " · ".join(f"{' + '.join(key.rsplit('.', 1)[-1] for key in one.key.split(' + '))} x {numbers.digits(one.factor)}" for one in several[:MOST_CAUSES])
+    return " · ".join(
+        f"{' + '.join(key.rsplit('.', 1)[-1] for key in one.key.split(' + '))} x {numbers.digits(one.factor)}"
+        for one in several[:MOST_CAUSES]
+    )
 
 
 def interactions(found: Comparison) -> list[str]:
     """Where causes act on each other by more than a per cent."""
-    strong = [change for change in found.changes if change.interaction is not None and change.name in RESULTS and abs(change.interaction - 1) > 0.01]
+    strong = [
+        change
+        for change in found.changes
+        if change.interaction is not None and change.name in RESULTS and abs(change.interaction - 1) > 0.01
+    ]
     if not strong:
         return []
-    return ["not explained by inputs one at a time: " + ", ".join(f"{RESULTS[one.name][0]} x {one.interaction:.3f}" for one in strong[:4])]
+    return [
+        "not explained by inputs one at a time: "
+        + ", ".join(f"{RESULTS[one.name][0]} x {one.interaction:.3f}" for one in strong[:4])
+    ]
 
 
 def answer(found: Comparison) -> str:

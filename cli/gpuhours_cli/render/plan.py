@@ -29,10 +29,16 @@ MOST_PARTS = 4
 
 def screen(found: Plan) -> RenderableType:
     """The whole answer."""
-    head = f"{found.run.name}: {found.space:,} layouts, {found.evaluated:,} worked out, {numbers.duration(found.seconds)}"
+    head = (
+        f"{found.run.name}: {found.space:,} layouts, {found.evaluated:,} worked out, {numbers.duration(found.seconds)}"
+    )
     parts: list[RenderableType] = [Text(head, style="bold"), Text()]
     if not found.best:
-        parts.append(Text("  No layout fits. More GPUs (--gpus), a smaller batch or more memory per GPU would.", style="bold red"))
+        parts.append(
+            Text(
+                "  No layout fits. More GPUs (--gpus), a smaller batch or more memory per GPU would.", style="bold red"
+            )
+        )
         return Group(*parts)
     rows = [(f"{place}", one) for place, one in enumerate(found.best, start=1)]
     if found.own is not None:
@@ -68,7 +74,9 @@ def cell(one: Choice, name: str) -> str:
 def words(fields: dict[str, Any]) -> str:
     """``tensor 8 · pipeline 4 (24 chunks) · data 128 · micro 4 · zero1``: what is not the usual."""
     chunks = f" ({fields['interleave']} chunks)" if fields["interleave"] > 1 else ""
-    said = [f"{name} {fields[name]}" + (chunks if name == "pipeline" else "") for name in DEGREES if (fields[name] or 1) > 1]
+    said = [
+        f"{name} {fields[name]}" + (chunks if name == "pipeline" else "") for name in DEGREES if (fields[name] or 1) > 1
+    ]
     if fields["microbatch"] > 1:
         said.append(f"micro {fields['microbatch']}")
     said += [fields["sharding"]] if fields["sharding"] != "none" else []
@@ -96,12 +104,20 @@ def why(found: Plan) -> list[str]:
         line = f"  {name}: {found.minimise.replace('_', ' ')} {gain:+.1%}".replace("-", "−")
         if rival.value("gpus") == winner.value("gpus"):
             parts = found.against(rival)[:MOST_PARTS]
-            line += ", of which " + ", ".join(f"{part} {'+' if more > 0 else '−'}{numbers.duration(abs(more))}" for part, more in parts) if parts else ""
+            line += (
+                ", of which "
+                + ", ".join(f"{part} {'+' if more > 0 else '−'}{numbers.duration(abs(more))}" for part, more in parts)
+                if parts
+                else ""
+            )
         lines.append(line)
     flat = found.flatness
     if flat is not None:
         several = [f"{name} {' '.join(map(str, values))}" for name, values in flat.values.items() if len(values) > 1]
-        lines.append(f"  {flat.layouts:,} layouts that fit are within {flat.within:.0%} of the best" + (": " + " · ".join(several[:5]) if several else ""))
+        lines.append(
+            f"  {flat.layouts:,} layouts that fit are within {flat.within:.0%} of the best"
+            + (": " + " · ".join(several[:5]) if several else "")
+        )
     return lines
 
 
@@ -111,5 +127,9 @@ def answer(found: Plan) -> str:
         return "none fits"
     one = found.best[0]
     usual = fields_of(Layout(), one.outcome)
-    fields = {name: value for name, value in fields_of(one.layout, one.outcome).items() if name != "data" and usual.get(name) != value}
+    fields = {
+        name: value
+        for name, value in fields_of(one.layout, one.outcome).items()
+        if name != "data" and usual.get(name) != value
+    }
     return " ".join(f"--set layout.{name}={str(value).lower()}" for name, value in fields.items())

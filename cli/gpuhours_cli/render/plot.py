@@ -8,12 +8,14 @@ from typing import Any
 
 from gpuhours.errors import EstimateError
 from gpuhours.sweeping import Sweep
+from gpuhours_cli.render import numbers
 
 ENDINGS = (".svg", ".png", ".html")
 MOST_ROWS = 5000
 """Points a picture can show."""
 MOST_BANDS = 150
 """Points whose error band is worked out: each takes an estimate of its own."""
+MOST_TICKS = 12
 FEW = 8
 """Lines that one picture can tell apart."""
 GOALS = ("gpu_hours", "step_time", "model_flops", "parameters")
@@ -50,7 +52,9 @@ class Measure:
 def check(path: Path) -> None:
     """Refuse an ending or a missing library before any work starts."""
     if path.suffix.lower() not in ENDINGS:
-        raise EstimateError(f"{path.suffix or 'No extension'!r} is no picture.", f"Name it {', '.join(ENDINGS)}.", f"--plot {path}")
+        raise EstimateError(
+            f"{path.suffix or 'No extension'!r} is no picture.", f"Name it {', '.join(ENDINGS)}.", f"--plot {path}"
+        )
     _altair()
 
 
@@ -77,7 +81,9 @@ def chart(found: Sweep) -> Any:
     rows = [row for row in found.table.slice(0, MOST_ROWS + 1).to_pylist() if row["valid"]]
     if not rows or len(rows) > MOST_ROWS:
         raise EstimateError(
-            f"{found.kept:,} rows are too many to draw." if rows else "No valid row to draw.", "Narrow it with --where or --minimise.", "--plot"
+            f"{found.kept:,} rows are too many to draw." if rows else "No valid row to draw.",
+            "Narrow it with --where or --minimise.",
+            "--plot",
         )
     best = found.job.best
     if best is not None and best.most is None:
@@ -86,7 +92,9 @@ def chart(found: Sweep) -> Any:
     if best is not None:
         return bar_chart(found, rows, goal)
     axes = [varied.key for varied in found.job.grid.varied if len({row[varied.key] for row in rows}) > 1]
-    numeric = [key for key in axes if all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows)]
+    numeric = [
+        key for key in axes if all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows)
+    ]
     numeric.sort(key=lambda key: -len({row[key] for row in rows}))
     if not numeric:
         return bar_chart(found, rows, goal)
@@ -143,32 +151,50 @@ def line_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure, along: s
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
         point["line"] = ", ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in others)
     banded = _bands(found, rows, data, goal)
-    scale = alt.Scale(type="log" if _spread([point[field(along)] for point in data]) else "linear", zero=False, nice=False, padding=12)
-    x = alt.X(f"{field(along)}:Q", title=title(along), scale=scale, axis=alt.Axis(values=sorted({point[field(along)] for point in data}), format="~s"))
+    scale = alt.Scale(
+        type="log" if _spread([point[field(along)] for point in data]) else "linear", zero=False, nice=False, padding=12
+    )
+    x = alt.X(
+        f"{field(along)}:Q", title=title(along), scale=scale, axis=_ticks([point[field(along)] for point in data])
+    )
     y = alt.Y("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s"))
-    colour = alt.Color("line:N", title=None) if others else alt.value(BLUE)
-    base = alt.Chart(alt.Data(values=data)).encode(x=x, color=colour)
-    layers = [base.mark_line(strokeWidth=2).encode(y=y)]
+    base = alt.Chart(alt.Data(values=data)).encode(x=x)
+    colour = alt.Color("line:N", sort=None, legend=None) if others else alt.value(BLUE)
+    layers = [base.mark_line(strokeWidth=2).encode(y=y, color=colour)]
     if banded:
-        layers.insert(0, base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=goal.title), y2="high:Q"))
-    unfit = alt.condition("datum.fits == 'does not fit'", alt.value("white"), colour if others else alt.value(BLUE))
-    layers.append(base.mark_point(filled=True, size=50, opacity=1, strokeWidth=1.5).encode(y=y, fill=unfit, stroke=colour))
+        area = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title=goal.title), y2="high:Q", color=colour)
+        layers.insert(0, area)
+    full = base.mark_point(filled=True, size=50, opacity=1).encode(y=y, color=colour)
+    hollow = base.mark_point(filled=False, size=50, opacity=1, strokeWidth=1.5, fill="white").encode(y=y, color=colour)
+    layers += [full, hollow.transform_filter("datum.fits == 'does not fit'")]
+    if others:
+        last = {point["line"]: point for point in data}
+        names = alt.Chart(alt.Data(values=list(last.values()))).mark_text(align="left", dx=9, fontSize=11)
+        layers.append(names.encode(x=x, y=y, text="line:N", color=colour))
     said = ["shaded: 80 % band"] if banded else []
     said += ["hollow: does not fit in memory"] if any(row["fits"] is False for row in rows) else []
     return framed(alt.layer(*layers), found, " · ".join(said))
 
 
+def _ticks(values: list[float]) -> Any:
+    """Ticks at the points themselves where there are few."""
+    alt = _altair()
+    marked = sorted(set(values))
+    written = "," if max(marked) < 1e6 and all(float(value).is_integer() for value in marked) else "~s"
+    return alt.Axis(values=marked, format=written) if len(marked) <= MOST_TICKS else alt.Axis(format=written)
+
+
 def _spread(values: list[float]) -> bool:
-    """Whether values grow by factors rather than by steps."""
+    """Whether values grow by factors rather than by steps: their last step is far longer than the first."""
     distinct = sorted(set(values))
-    return len(distinct) > 2 and distinct[0] > 0 and distinct[-1] / distinct[0] >= 8 and distinct[1] / distinct[0] >= 1.5
+    return len(distinct) > 2 and distinct[0] > 0 and distinct[-1] - distinct[-2] > 2 * (distinct[1] - distinct[0])
 
 
 def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]], goal: Measure) -> bool:
     """Adds the 80 % range of each point, from an estimate of its own; False where there are too many, or no range."""
     from gpuhours.estimating import estimate
 
-    if len(rows) > MOST_BANDS or found.kept != found.rows and found.job.best is not None:
+    if len(rows) > MOST_BANDS or (found.kept != found.rows and found.job.best is not None):
         return False
     drawn = False
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
@@ -189,23 +215,29 @@ def heat_map(found: Sweep, rows: list[dict[str, Any]], goal: Measure, across: st
         place = row[across], row[down]
         before = cells.get(place)
         several |= before is not None
-        if before is None or (row["fits"] is not False, -row[goal.name]) > (before["fits"] is not False, -before[goal.name]):
+        if before is None or (row["fits"] is not False, -row[goal.name]) > (
+            before["fits"] is not False,
+            -before[goal.name],
+        ):
             cells[place] = row
     data = points(list(cells.values()), goal, [across, down])
+    for point in data:
+        point["label"] = numbers.count(point["goal"]) + (" ×" if point["fits"] == "does not fit" else "")
     base = alt.Chart(alt.Data(values=data)).encode(
         x=alt.X(f"{field(across)}:O", title=title(across), axis=alt.Axis(labelAngle=0)),
         y=alt.Y(f"{field(down)}:O", title=title(down), sort="descending"),
     )
-    colour = alt.Color("goal:Q", title=goal.title, scale=alt.Scale(scheme="viridis", reverse=True), legend=alt.Legend(format="~s"))
+    colour = alt.Color(
+        "goal:Q", title=goal.title, scale=alt.Scale(scheme="viridis", reverse=True), legend=alt.Legend(format="~s")
+    )
     tiles = base.mark_rect().encode(color=colour)
     middle = (min(point["goal"] for point in data) + max(point["goal"] for point in data)) / 2
     text = base.mark_text(fontSize=10).encode(
-        text=alt.Text("goal:Q", format=".3~s"), color=alt.condition(f"datum.goal > {middle}", alt.value("white"), alt.value("black"))
+        text="label:N", color=alt.condition(f"datum.goal > {middle}", alt.value("white"), alt.value("black"))
     )
-    crossed = base.mark_point(shape="cross", angle=45, size=220, color="red", strokeWidth=1.5).transform_filter("datum.fits == 'does not fit'")
     said = ["each cell: the best row that fits"] if several else []
-    said += ["red cross: does not fit in memory"] if any(point["fits"] == "does not fit" for point in data) else []
-    return framed(alt.layer(tiles, text, crossed), found, " · ".join(said))
+    said += ["×: does not fit in memory"] if any(point["fits"] == "does not fit" for point in data) else []
+    return framed(alt.layer(tiles, text), found, " · ".join(said))
 
 
 def bar_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
@@ -219,7 +251,7 @@ def bar_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
     base = alt.Chart(alt.Data(values=data)).encode(
         y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=420)),
         x=alt.X("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s")),
-        color=alt.Color("fits:N", title=None, scale=alt.Scale(domain=["fits in memory", "does not fit", "memory not known"], range=[BLUE, "#c0504d", "#999999"])),
+        color=_fit_colour(data),
     )
     return framed(base.mark_bar(), found, "", height=max(60, 22 * len(data)))
 
@@ -241,14 +273,25 @@ def pareto_chart(found: Sweep, rows: list[dict[str, Any]]) -> Any:
         tooltip=["row:N"],
     )
     line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5)
-    dots = base.mark_point(filled=True, size=60, opacity=1).encode(
-        color=alt.Color("fits:N", title=None, scale=alt.Scale(domain=["fits in memory", "does not fit", "memory not known"], range=[BLUE, "#c0504d", "#999999"]))
-    )
+    dots = base.mark_point(filled=True, size=60, opacity=1).encode(color=_fit_colour(data))
     return framed(alt.layer(line, dots), found, f"{len(rows)} of {found.rows:,} cases: no other beats them in both")
+
+
+def _fit_colour(data: list[dict[str, Any]]) -> Any:
+    """Blue fits, red does not; only what occurs stands in the legend."""
+    alt = _altair()
+    colours = {"fits in memory": BLUE, "does not fit": "#c0504d", "memory not known": "#999999"}
+    found = [words for words in colours if any(point["fits"] == words for point in data)]
+    scale = alt.Scale(domain=found, range=[colours[words] for words in found])
+    return alt.Color("fits:N", title=None, scale=scale, legend=alt.Legend() if len(found) > 1 else None)
 
 
 def framed(drawn: Any, found: Sweep, subtitle: str, height: int = 300) -> Any:
     """Title, size and quiet axes."""
     alt = _altair()
     name = alt.TitleParams(found.job.grid.run.name, subtitle=subtitle, anchor="start", offset=12)
-    return drawn.properties(title=name, width=520, height=height).configure_view(strokeWidth=0).configure_axis(gridColor="#e5e5e5", domainColor="#888")
+    return (
+        drawn.properties(title=name, width=520, height=height)
+        .configure_view(strokeWidth=0)
+        .configure_axis(gridColor="#e5e5e5", domainColor="#888")
+    )

@@ -44,7 +44,9 @@ def screen(found: Sweep) -> RenderableType:
     if rows:
         parts.append(table(found, rows))
     if found.kept > len(rows):
-        parts.append(Text(f"  … {found.kept - len(rows):,} more" + ("" if found.path else "; -o FILE keeps them"), style="dim"))
+        parts.append(
+            Text(f"  … {found.kept - len(rows):,} more" + ("" if found.path else "; -o FILE keeps them"), style="dim")
+        )
     parts += [Text(note) for note in notes(found, rows)]
     return Group(*parts)
 
@@ -71,23 +73,27 @@ def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
     keys = [varied.key for varied in found.job.grid.varied]
     goal = goal_of(found, rows)
     columns = [(short(key, keys), [plain(row[key]) for row in rows]) for key in keys]
-    wanted = [goal] if goal else []
-    wanted += [name for name in RESULTS if name != goal]
+    wanted = list(
+        dict.fromkeys([*([goal] if goal else []), *(found.job.best.names if found.job.best else ()), *RESULTS])
+    )
     used = sum(width(title, cells) for title, cells in columns)
+    room = WIDTH - BAR - 2 if goal and len(rows) > 1 and len(keys) <= 2 else WIDTH
     for name in wanted:
         if name in keys or all(row[name] is None for row in rows):
             continue
         title, text = RESULTS.get(name, (name, numbers.digits))
         cells = ["–" if row[name] is None else text(row[name]) for row in rows]
-        if used + width(title, cells) > WIDTH and columns[len(keys) :]:
+        if used + width(title, cells) > room and columns[len(keys) :]:
             continue
         used += width(title, cells)
         columns.append((title, cells))
     if goal and used + BAR + 2 <= WIDTH and len(rows) > 1:
         columns.insert(len(keys) + 1, ("", bars([row[goal] for row in rows])))
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title, cells in columns:
-        grid.add_column(title, justify="left" if not title else "right", no_wrap=True, style="cyan" if not title else "")
+    for title, _ in columns:
+        grid.add_column(
+            title, justify="left" if not title else "right", no_wrap=True, style="cyan" if not title else ""
+        )
     for line in zip(*(cells for _, cells in columns), strict=True):
         grid.add_row(*line)
     return grid

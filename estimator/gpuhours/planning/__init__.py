@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpuhours.planning.search import Plan as Plan, plan as plan
+    from gpuhours.planning.answer import Plan as Plan
+    from gpuhours.planning.search import plan as plan
 
 __all__ = ["Plan", "plan"]
 
@@ -15,4 +16,4 @@ def __getattr__(name: str) -> Any:
     """``plan`` on first use: an estimate needs only ``planning.default``."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("gpuhours.planning.search"), name)
+    return getattr(import_module(f"gpuhours.planning.{'answer' if name == 'Plan' else 'search'}"), name)

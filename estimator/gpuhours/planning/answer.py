@@ -46,13 +46,19 @@ class Choice:
     @property
     def parts(self) -> Mapping[str, float]:
         """Seconds of a step by part."""
-        return {} if self.outcome.step is None else {name: float(middle(value)) for name, value in self.outcome.step.parts.items()}
+        return (
+            {}
+            if self.outcome.step is None
+            else {name: float(middle(value)) for name, value in self.outcome.step.parts.items()}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of one layout."""
         return {
             "layout": fields_of(self.layout, self.outcome),
-            "results": {name: {"value": value, "unit": unit} for name, (value, unit) in self.results.items() if name in NAMES},
+            "results": {
+                name: {"value": value, "unit": unit} for name, (value, unit) in self.results.items() if name in NAMES
+            },
             "time": [{"part": part, "seconds": seconds} for part, seconds in self.parts.items()],
         }
 
@@ -89,7 +95,17 @@ class Flatness:
         one = space.some(cells)
         places = np.unravel_index(inner, space.inner_shape)
         taken = {}
-        for name in ("tensor", "pipeline", "interleave", "context", "expert", "microbatch", "sharding", "recompute", "schedule"):
+        for name in (
+            "tensor",
+            "pipeline",
+            "interleave",
+            "context",
+            "expert",
+            "microbatch",
+            "sharding",
+            "recompute",
+            "schedule",
+        ):
             spread = np.broadcast_to(getattr(one, name), (len(cells), *space.inner_shape))
             found = sorted({int(value) for value in spread[(np.arange(len(cells)), *places)]})
             kind = type(getattr(Layout(), name))
@@ -98,7 +114,11 @@ class Flatness:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
-        return {"within": self.within, "layouts": self.layouts, "values": {name: list(found) for name, found in self.values.items()}}
+        return {
+            "within": self.within,
+            "layouts": self.layouts,
+            "values": {name: list(found) for name, found in self.values.items()},
+        }
 
 
 @dataclass(frozen=True)

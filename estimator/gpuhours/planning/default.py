@@ -37,7 +37,8 @@ def default_layout(
         for own, (name, values) in enumerate(axes.items())
     }
     inputs = (model, global_batch, Layout().replaced(**chosen), cluster, software, precision)
-    predicted, held = step(*inputs), memory(*inputs)
+    with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
+        predicted, held = step(*inputs), memory(*inputs)
     time, total, valid, fits = np.broadcast_arrays(predicted.time, held.total, predicted.valid, held.fits)
     score = np.where(valid, np.where(fits, time, 1e30 * total), np.inf)
     flat = score.reshape(-1, *score.shape[ahead:])
@@ -52,7 +53,10 @@ def default_layout(
 def candidates(model: Model, cluster: Cluster) -> dict[str, list[Any]]:
     """The values tried for each field of the layout; counts as floats, as in every sweep."""
     gpus, domain = float(np.max(cluster.gpus)), float(np.max(cluster.gpus_per_domain))
-    longest = max((float(np.max(stack.sequence if stack.sequence is not None else stack.tokens)) for stack in model.stacks), default=0)
+    longest = max(
+        (float(np.max(stack.sequence if stack.sequence is not None else stack.tokens)) for stack in model.stacks),
+        default=0,
+    )
     layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1)
     experts = max((_experts(stack) for stack in model.stacks), default=1)
     axes: dict[str, list[Any]] = {

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpuhours.architecture.operators import Model
 from gpuhours.errors import EstimateError
+from gpuhours.hardware import Cluster
 from gpuhours.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.planning.answer import Choice, Flatness, Plan, choice
 from gpuhours.planning.bound import lower_bound
 from gpuhours.planning.space import Space, Values
-from gpuhours.resolve import Resolved, resolve
+from gpuhours.precision import Precision
+from gpuhours.resolve import resolve
 from gpuhours.run import Run
+from gpuhours.software import Software
 from gpuhours.step import step
 from gpuhours.sweeping.axes import validated_values
 from gpuhours.sweeping.engines import answers
@@ -35,31 +39,49 @@ class Search:
     """The layouts of one run on one number of GPUs. Called with cells, it works out all their layouts."""
 
     run: Run
-    inputs: Resolved
+    model: Model
+    global_batch: float
+    cluster: Cluster
+    software: Software
+    precision: Precision
     space: Space
+
+    @classmethod
+    def of(cls, run: Run) -> Search:
+        """All layouts of a run; what it leaves open beside the layout is settled as ``estimate`` would."""
+        resolved = resolve(run.replaced("layout", Layout()))
+        if resolved.missing:
+            raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
+        model, batch, _, cluster, software, precision = resolved.inputs
+        space = Space.of(model, float(batch), cluster, run.layout)
+        return cls(run.replaced("software", software.name), model, float(batch), cluster, software, precision, space)
 
     def __call__(self, cells: Values) -> Found:
         """Times of the layouts of some cells that fit: memory first, the step only where something fits."""
-        held = memory(*self._with(self.space.some(cells)))
+        with np.errstate(all="ignore"):
+            held = memory(*self._with(self.space.some(cells)))
         fits = np.broadcast_to(held.fits, (len(cells), *self.space.inner_shape)).reshape(len(cells), -1)
         some = np.flatnonzero(fits.any(axis=1))
         if not len(some):
             return Found.nothing()
-        predicted = step(*self._with(self.space.some(cells[some])))
+        with np.errstate(all="ignore"):
+            predicted = step(*self._with(self.space.some(cells[some])))
         times = np.broadcast_to(predicted.time, (len(some), *self.space.inner_shape)).reshape(len(some), -1)
         valid = np.broadcast_to(predicted.valid, (len(some), *self.space.inner_shape)).reshape(len(some), -1)
         where, inner = np.nonzero(fits[some] & valid)
         return Found(times[where, inner], cells[some][where], inner)
 
     def _with(self, layout: Layout) -> tuple[Any, ...]:
-        at = self.inputs
-        return at.model, at.global_batch, layout, at.cluster, at.software, at.precision
+        return self.model, self.global_batch, layout, self.cluster, self.software, self.precision
 
     def cells(self) -> tuple[Values, Values]:
         """Cells that can run, and a lower bound for each, in ascending order of the bound."""
-        relaxed = step(*self._with(self.space.cells()))
-        bound = lower_bound(self.space, relaxed, self.inputs.cluster, self.inputs.software)
-        valid = np.broadcast_to(relaxed.valid, self.space.shape) & ~np.broadcast_to(self.space.redundant(), self.space.shape)
+        with np.errstate(all="ignore"):  # cells that cannot run may divide by nothing; they are marked, not read
+            relaxed = step(*self._with(self.space.cells()))
+        bound = lower_bound(self.space, relaxed, self.cluster, self.software)
+        valid = np.broadcast_to(relaxed.valid, self.space.shape) & ~np.broadcast_to(
+            self.space.redundant(), self.space.shape
+        )
         cells = np.flatnonzero(valid)
         bounds = np.broadcast_to(bound, self.space.shape).reshape(-1)[cells]
         order = np.argsort(bounds, kind="stable")
@@ -145,10 +167,11 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
     return [run.replaced("hardware.gpus", count) for count in counts]
 
 
-def _search(run: Run, top: int, engine: str, scheduler: str | None, watch: Watch | None) -> tuple[Search, list[Choice], Flatness | None, int]:
+def _search(
+    run: Run, top: int, engine: str, scheduler: str | None, watch: Watch | None
+) -> tuple[Search, list[Choice], Flatness | None, int]:
     """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
-    inputs = _inputs(run)
-    search = Search(run.replaced("software", inputs.software.name), inputs, Space.of(inputs.model, float(inputs.global_batch), inputs.cluster, run.layout))
+    search = Search.of(run)
     cells, bounds = search.cells()
     found, done = Found.nothing(), 0
 
@@ -166,7 +189,12 @@ def _search(run: Run, top: int, engine: str, scheduler: str | None, watch: Watch
     near = found.below(float(best.time[0]) * (1 + FLAT)) if len(best.time) else found
     layouts = [search.space.layout(int(cell), int(inner)) for cell, inner in zip(best.cell, best.inner, strict=True)]
     flat = Flatness.of(search.space, near.cell, near.inner, FLAT) if layouts else None
-    return search, [choice(search.run.replaced("layout", layout)) for layout in layouts], flat, done * int(np.prod(search.space.inner_shape))
+    return (
+        search,
+        [choice(search.run.replaced("layout", layout)) for layout in layouts],
+        flat,
+        done * int(np.prod(search.space.inner_shape)),
+    )
 
 
 def _chunks(cells: Values, bounds: Values, limit: Callable[[], float]) -> Iterator[Values]:
@@ -176,11 +204,3 @@ def _chunks(cells: Values, bounds: Values, limit: Callable[[], float]) -> Iterat
         yield cells[start : start + size]
         start += size
         size = min(2 * size, LARGEST_CHUNK)
-
-
-def _inputs(run: Run) -> Resolved:
-    """What does not depend on the layout, complete."""
-    inputs = resolve(run.replaced("layout", Layout()))
-    if inputs.missing:
-        raise EstimateError(f"A plan needs {', '.join(inputs.missing)}.", "", "run")
-    return replace(inputs, global_batch=float(inputs.global_batch))  # type: ignore[arg-type]

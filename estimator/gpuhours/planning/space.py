@@ -75,7 +75,7 @@ class Space:
 
     def cells(self) -> Layout:
         """Every cell, each outer axis on an array axis of its own; nothing recomputed, nothing sharded."""
-        fields = {}
+        fields: dict[str, Values] = {}
         for place, axis in enumerate(self.outer):
             own = [-1 if other == place else 1 for other in range(len(self.outer))]
             fields |= {name: values.reshape(own) for name, values in axis.items()}
@@ -115,13 +115,18 @@ class Space:
 
     def _whole_experts(self) -> Values:
         place = next(number for number, axis in enumerate(self.outer) if "whole_experts" in axis)
-        return self.outer[place]["whole_experts"].reshape([-1 if other == place else 1 for other in range(len(self.outer))])
+        return self.outer[place]["whole_experts"].reshape(
+            [-1 if other == place else 1 for other in range(len(self.outer))]
+        )
 
     def layout(self, cell: int, inner: int) -> Layout:
         """One layout in plain numbers, as a user would write it."""
         places = np.unravel_index([inner], self.inner_shape)
         one = self.some(np.array([cell]))
-        picked = {name: np.broadcast_to(getattr(one, name), (1, *self.inner_shape))[(0, *(int(place[0]) for place in places))] for name in FIELDS}
+        picked = {
+            name: np.broadcast_to(getattr(one, name), (1, *self.inner_shape))[(0, *(int(place[0]) for place in places))]
+            for name in FIELDS
+        }
         full = picked["recompute"] == Recompute.full
         some = full and picked["recompute_layers"] < np.ceil(self.layers / picked["pipeline"])
         experts = any(len(axis["expert"]) > 1 for axis in self.outer if "expert" in axis)
@@ -165,13 +170,21 @@ def expert_degrees(degrees: list[int]) -> dict[str, Values]:
     """Expert degrees, each with experts split over the tensor ranks and with experts whole."""
     wholes = (False, True) if len(degrees) > 1 else (False,)
     pairs = [(degree, whole) for degree in degrees for whole in wholes]
-    return {"expert": numbers([degree for degree, _ in pairs]), "whole_experts": np.array([whole for _, whole in pairs])}
+    return {
+        "expert": numbers([degree for degree, _ in pairs]),
+        "whole_experts": np.array([whole for _, whole in pairs]),
+    }
 
 
 def contexts(degrees: list[int], base: Layout) -> dict[str, Values]:
     """No sharing, then every degree with every way of sharing a sequence."""
-    pairs = [(1, int(base.sequence_method))] + [(degree, int(method)) for degree in degrees for method in SequenceMethod]
-    return {"context": numbers([degree for degree, _ in pairs]), "sequence_method": np.array([method for _, method in pairs])}
+    pairs = [(1, int(base.sequence_method))] + [
+        (degree, int(method)) for degree in degrees for method in SequenceMethod
+    ]
+    return {
+        "context": numbers([degree for degree, _ in pairs]),
+        "sequence_method": np.array([method for _, method in pairs]),
+    }
 
 
 def placements(base: Layout) -> list[int]:

@@ -104,7 +104,9 @@ def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequenc
         lengths = {name: len(vary[name]) for name in group}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-            raise EstimateError(f"Keys that are zipped need as many values each: {told}.", "", f"--zip {','.join(group)}")
+            raise EstimateError(
+                f"Keys that are zipped need as many values each: {told}.", "", f"--zip {','.join(group)}"
+            )
         built.append(Axis(_members(run, {name: vary[name] for name in group})))
         done.update(group)
     return tuple(built)
@@ -172,7 +174,9 @@ def _inner(block: BaseModel, part: str, key: str) -> BaseModel:
     if isinstance(inner, BaseModel):
         return inner
     annotation = type(block).model_fields[part].annotation
-    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    kinds = [
+        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
     if inner is not None or len(kinds) != 1:
         raise EstimateError(f"{part!r} of this run is {inner!r}, so {key!r} cannot be varied.", "", key)
     return kinds[0]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from itertools import islice
 from typing import Any
 
@@ -22,20 +23,19 @@ def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> I
     Only a few blocks per worker thread are handed out at once, so neither scheduler nor this process holds many. Each task
     carries the whole job (a few kB): nothing that a task needs can be lost with a worker.
     """
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise EstimateError("dask.distributed is not installed.", "pip install 'gpuhours[dask]'", "--engine dask") from None
+    distributed = _distributed()
     if scheduler is None:
         raise EstimateError("Which cluster?", "Add --scheduler tcp://HOST:8786.", "--engine dask")
     try:
-        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
+        client: Any = distributed.Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise EstimateError(f"No scheduler answers: {error}", "Start one with `dask scheduler`.", f"--scheduler {scheduler}") from None
+        raise EstimateError(
+            f"No scheduler answers: {error}", "Start one with `dask scheduler`.", f"--scheduler {scheduler}"
+        ) from None
     with client:
         client.wait_for_workers(1)
         left = iter(numbers)
-        flying = as_completed(loop=client.loop)
+        flying = distributed.as_completed(loop=client.loop)
         out, most, asked = 0, _window(client), time.monotonic()
         while True:
             for number in islice(left, max(0, most - out)):
@@ -49,6 +49,16 @@ def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> I
             out -= 1
             if time.monotonic() - asked > REFRESH:
                 most, asked = _window(client), time.monotonic()
+
+
+def _distributed() -> Any:
+    """dask.distributed, which few people need."""
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise EstimateError(
+            "dask.distributed is not installed.", "pip install 'gpuhours[dask]'", "--engine dask"
+        ) from None
 
 
 def _window(client: Any) -> int:

@@ -36,7 +36,9 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.rows > MOST_ROWS:
-            raise EstimateError(f"That is {self.rows:.2g} rows.", f"At most {MOST_ROWS:.0e}: vary less at once.", "--vary")
+            raise EstimateError(
+                f"That is {self.rows:.2g} rows.", f"At most {MOST_ROWS:.0e}: vary less at once.", "--vary"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -20,7 +20,9 @@ from gpuhours.sweeping.where import Where
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MORE_IS_BETTER = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu", "goodput", "tokens", "samples", "epochs", "model_flops"})
+MORE_IS_BETTER = frozenset(
+    {"mfu", "hfu", "tokens_per_second_per_gpu", "goodput", "tokens", "samples", "epochs", "model_flops"}
+)
 """Results of which a Pareto front wants more; of all others it wants less."""
 
 
@@ -100,7 +102,9 @@ class Job:
         tables = [self._table(piece, chosen) for chosen, piece in pieces]
         if len(tables) == 1:
             return tables[0]
-        position = np.concatenate([piece.position if chosen is None else piece.position[chosen] for chosen, piece in pieces])
+        position = np.concatenate(
+            [piece.position if chosen is None else piece.position[chosen] for chosen, piece in pieces]
+        )
         whole = pa.concat_tables(tables).take(pa.array(np.argsort(position, kind="stable")))
         return self.reduced(whole)
 

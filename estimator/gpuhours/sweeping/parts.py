@@ -58,7 +58,11 @@ class Parts:
             hint = "--force replaces it." + (" --resume continues it." if self.folder.is_dir() else "")
             raise EstimateError("The file exists.", hint, f"-o {self.target}")
         if self.folder.is_dir() and not force:
-            raise EstimateError("An earlier sweep to this file was not finished.", "--resume continues it, --force starts anew.", f"-o {self.target}")
+            raise EstimateError(
+                "An earlier sweep to this file was not finished.",
+                "--resume continues it, --force starts anew.",
+                f"-o {self.target}",
+            )
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
@@ -75,7 +79,9 @@ class Parts:
         changed = [name for name in manifest if before.get(name) != manifest[name]]
         if changed:
             raise EstimateError(
-                f"The sweep that was interrupted is another one: {', '.join(changed)} changed.", "--force starts anew.", f"-o {self.target}"
+                f"The sweep that was interrupted is another one: {', '.join(changed)} changed.",
+                "--force starts anew.",
+                f"-o {self.target}",
             )
 
     def commit(self, number: int, content: bytes, rows: int) -> None:

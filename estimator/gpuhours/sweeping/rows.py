@@ -55,7 +55,8 @@ def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown
     position = numbers[inside].reshape(-1)
     piece = grid.piece(part)
     try:
-        outcome = evaluate(piece.run)
+        with np.errstate(all="ignore"):  # rows that cannot run may divide by nothing; they are marked, not read
+            outcome = evaluate(piece.run)
     except EstimateError as error:
         if len(position) == 1 or (len(position) > FEW and _everywhere(grid, part, error)):
             yield _refused(grid, part, position, error)
@@ -78,7 +79,8 @@ def _everywhere(grid: Grid, part: Block, error: EstimateError) -> bool:
     samples = [first, last, *(rng.integers(first, last, endpoint=True).tolist() for _ in range(SAMPLES))]
     for sample in samples:
         try:
-            evaluate(grid.piece(tuple(slice(index, index + 1) for index in sample)).run)
+            with np.errstate(all="ignore"):
+                evaluate(grid.piece(tuple(slice(index, index + 1) for index in sample)).run)
         except EstimateError as other:
             if str(other) == str(error):
                 continue

@@ -68,7 +68,9 @@ class Sweep:
             "kept": self.kept,
             "seconds": self.seconds,
             "file": None if self.path is None else str(self.path),
-            "columns": [{"name": field.name, "unit": self.job.units.get(field.name, "")} for field in self.table.schema],
+            "columns": [
+                {"name": field.name, "unit": self.job.units.get(field.name, "")} for field in self.table.schema
+            ],
             "rows": head.to_pylist(),
         }
 
@@ -76,7 +78,9 @@ class Sweep:
         """A notebook's view: the first rows, units under the names."""
         units = self.job.units
         names = [name for name in self.table.schema.names if self.table[name].null_count < len(self.table)]
-        head = "".join(f"<th>{html.escape(name)}<br><small>{html.escape(units.get(name, ''))}</small></th>" for name in names)
+        head = "".join(
+            f"<th>{html.escape(name)}<br><small>{html.escape(units.get(name, ''))}</small></th>" for name in names
+        )
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(_short(row[name]))}</td>" for name in names) + "</tr>"
             for row in self.table.slice(0, 20).to_pylist()
@@ -121,7 +125,11 @@ def sweep(
     started = time.perf_counter()
     if output is None:
         if force or resume:
-            raise EstimateError("There is no file to replace or continue.", "Name one with -o FILE.", "--resume" if resume else "--force")
+            raise EstimateError(
+                "There is no file to replace or continue.",
+                "Name one with -o FILE.",
+                "--resume" if resume else "--force",
+            )
         table = in_memory(job, engine, scheduler, watch)
         return Sweep(job, table, len(table), time.perf_counter() - started)
     path = Path(output)
@@ -157,7 +165,7 @@ def _kinds(job: Job, text: str) -> dict[str, str | None]:
     """What may stand in a condition: columns, and inputs of the run that stay the same."""
     import re
 
-    kinds: dict[str, str | None] = dict(job.units) | {FITS: "condition", VALID: "condition"}
+    kinds: dict[str, str | None] = {**job.units, FITS: "condition", VALID: "condition"}
     kinds |= {varied.key: {str: None, bool: "condition"}.get(varied.kind, "") for varied in job.grid.varied}
     for key in re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text):
         value = job.grid.run.value(key)
@@ -172,10 +180,16 @@ def _best(goal: tuple[str | None, str | None, Sequence[str] | None, int | None],
     if sum(option is not None for option in (minimise, maximise, pareto)) > 1:
         raise EstimateError("One goal at a time: --minimise, --maximise or --pareto.")
     if top is not None and (top < 1 or pareto is not None or (minimise is None and maximise is None)):
-        raise EstimateError("--top N needs N of at least 1, and --minimise or --maximise.", "For example: --minimise cost --top 10", f"--top {top}")
+        raise EstimateError(
+            "--top N needs N of at least 1, and --minimise or --maximise.",
+            "For example: --minimise cost --top 10",
+            f"--top {top}",
+        )
     if pareto is not None:
         if len(pareto) != 2 or pareto[0] == pareto[1]:
-            raise EstimateError("A Pareto front is over two results.", "For example: --pareto cost,wall_clock", "--pareto")
+            raise EstimateError(
+                "A Pareto front is over two results.", "For example: --pareto cost,wall_clock", "--pareto"
+            )
         chosen, signs = tuple(pareto), tuple(-1.0 if name in MORE_IS_BETTER else 1.0 for name in pareto)
         most = None
     elif minimise is not None or maximise is not None:
@@ -201,7 +215,9 @@ def in_memory(job: Job, engine: str, scheduler: str | None, watch: Watch | None)
         found[number] = table
         held += len(table)
         if held > MOST_IN_MEMORY:
-            raise EstimateError(f"More than {MOST_IN_MEMORY:,} rows are too many to hold.", "Write them to a file: -o FILE.parquet")
+            raise EstimateError(
+                f"More than {MOST_IN_MEMORY:,} rows are too many to hold.", "Write them to a file: -o FILE.parquet"
+            )
         if watch:
             watch(len(found) * job.grid.rows // total, job.grid.rows)
     return job.reduced(pa.concat_tables([found[number] for number in sorted(found)]))

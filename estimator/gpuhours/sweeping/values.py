@@ -69,7 +69,9 @@ def _range(text: str, key: str) -> list[Any]:
     suffix, (low, high, by_number) = _common_suffix(start, stop, step if sign != "*" else (step[0], ""), text, key)
     if sign == "*" and step[1].strip():
         raise EstimateError(f"{text.strip()!r}: a factor has no unit.", EXAMPLE, key)
-    numbers = _geometric(low, high, by_number, text, key) if sign == "*" else _arithmetic(low, high, by_number, text, key)
+    numbers = (
+        _geometric(low, high, by_number, text, key) if sign == "*" else _arithmetic(low, high, by_number, text, key)
+    )
     return [f"{number!r}{suffix}" for number in numbers] if suffix.strip() else list(numbers)
 
 
@@ -105,7 +107,7 @@ def _arithmetic(low: float, high: float, step: float, text: str, key: str) -> li
     if not step > 0 or not high >= low:
         raise EstimateError(f"{text.strip()!r} goes nowhere: start <= stop and a step above 0.", EXAMPLE, key)
     _limit((high - low) / step + 1, key)
-    count = int(math.floor((high - low) / step + 1e-9)) + 1
+    count = math.floor((high - low) / step + 1e-9) + 1
     return [_clean(low + index * step) for index in range(count)]
 
 
@@ -113,13 +115,15 @@ def _geometric(low: float, high: float, factor: float, text: str, key: str) -> l
     if not factor > 1 or not high >= low > 0:
         raise EstimateError(f"{text.strip()!r} goes nowhere: 0 < start <= stop and a factor above 1.", EXAMPLE, key)
     _limit(math.log(high / low) / math.log1p(factor - 1) + 1, key)
-    count = int(math.floor(math.log(high / low) / math.log(factor) + 1e-9)) + 1
+    count = math.floor(math.log(high / low) / math.log(factor) + 1e-9) + 1
     return [_clean(low * factor**index) for index in range(count)]
 
 
 def _limit(count: float, key: str) -> None:
     if not count <= MOST_VALUES:
-        raise EstimateError(f"That is {count:,.0f} values for one key.", f"At most {MOST_VALUES:,}: take a larger step.", key)
+        raise EstimateError(
+            f"That is {count:,.0f} values for one key.", f"At most {MOST_VALUES:,}: take a larger step.", key
+        )
 
 
 def _clean(number: float) -> float:

@@ -100,7 +100,9 @@ def _tokens(text: str) -> list[tuple[str, str, str]]:
         kind = "number" if match["number"] else "word" if match["quote"] else kind
         if kind == "name" and match["name"] in KEYWORDS:
             kind = "sign"
-        found.append((kind, match[kind if kind in ("number", "word") else match.lastgroup or "sign"], match["unit"] or ""))
+        found.append(
+            (kind, match[kind if kind in ("number", "word") else match.lastgroup or "sign"], match["unit"] or "")
+        )
         position = match.end()
     return found
 
@@ -202,7 +204,9 @@ class _Reader:
                 raise self.error("a bracket is not closed")
             return node, kind
         if self.here is None or self.here[0] == "sign":
-            raise self.error(f"a value is missing before {self.here[1]!r}" if self.here else "a value is missing at the end")
+            raise self.error(
+                f"a value is missing before {self.here[1]!r}" if self.here else "a value is missing at the end"
+            )
         kind, text, unit = self.here
         self.position += 1
         if kind == "number":
