@@ -31,9 +31,10 @@ FRAMEWORKS = (
     (r"ulysses", "deepspeed"),
     (r"neox", "deepspeed"),
     (r"megatron-lm \+ deepspeed$", "megatron-deepspeed"),
+    (r"megatron-lm fork, schedule|zero.bubble", "zero-bubble"),
     (r"nemo framework 2023", "nemo-2023"),
     (r"hai-llm|dualpipe", "megatron-core-2026"),
-    (r"(recipe v|nemo |container )(24|25\.0[0-7])", "megatron-core-2024"),
+    (r"(recipe v|nemo |container )(24|25\.0[0-7])|(megatron-core|mcore) (202[345]|r?0\.([1-9]|1[01])\b)", "megatron-core-2024"),
     (r"container (26\.(0[6-9]|1)|2[7-9])", "megatron-core-2026"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
     (r"megatron-lm (19|20)?(19|2[012])\b", "megatron-2022"),
@@ -63,7 +64,8 @@ NETWORKS = (
 """Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
 FINER = {
     "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"),
-    "jax": ("paxml",), "burstengine": ("megatron-2023", "deepspeed", "internevo"),
+    "jax": ("paxml",), "megatron-2023": ("zero-bubble",),
+    "burstengine": ("megatron-2023", "deepspeed", "internevo"),
     "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
 }  # fmt: skip
 """A class of stacks and the profiles that a framework's description may tell apart within it."""
