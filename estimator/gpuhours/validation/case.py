@@ -174,7 +174,7 @@ def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None
     found = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
     if found:
         return int(found[1])
-    return 1 if software.dispatch.folded else None
+    return 1 if software.dispatch.folded or "folding" in (row.word("framework") or "").lower() else None
 
 
 def _offloads(row: Row, what: str, told_in: str) -> bool:

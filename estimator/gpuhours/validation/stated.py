@@ -64,7 +64,7 @@ def degrees_of(row: Row) -> Degrees:
     """The degrees as stated, one that is blank from the others: gpus = tp x pp x cp x dp.
 
     Where all are stated and contradict each other, the accelerators are believed and ``dp`` (which some tables count without shards,
-    experts or context ranks) follows from them.
+    experts or context ranks) follows from them; where that leaves ranks without a sequence, more of them share one (``cp``).
     """
     stated = {name: _whole(row, name) for name in ("tp", "pp", "cp", "dp")}
     gpus = _whole(row, "gpus")
@@ -83,7 +83,11 @@ def degrees_of(row: Row) -> Degrees:
     tensor, pipeline, context = (stated[name] or 1 for name in ("tp", "pp", "cp"))
     if gpus % (tensor * pipeline * context):
         raise UnsaidError(f"tp x pp x cp = {tensor * pipeline * context} does not divide {gpus} GPUs")
-    return Degrees(gpus, tensor, pipeline, context, gpus // (tensor * pipeline * context))
+    data, batch = gpus // (tensor * pipeline * context), _whole(row, "global_batch") or gpus
+    if data > batch and stated["dp"] is not None and gpus % (tensor * pipeline * stated["dp"]) == 0:
+        data = stated["dp"]
+        context = gpus // (tensor * pipeline * data)
+    return Degrees(gpus, tensor, pipeline, context, data)
 
 
 def microbatch_of(row: Row, global_batch: int, data: int) -> int:
