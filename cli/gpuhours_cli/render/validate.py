@@ -44,16 +44,17 @@ def screen(found: Validation) -> RenderableType:
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """Errors by each grouping."""
     table = Table(box=None, pad_edge=False, header_style="")
-    table.add_column("", no_wrap=True)
+    table.add_column("error in %", no_wrap=True)
     for name in ("rows", "median", "mean", "p90", "bias", "in band", "memory"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for grouping in TABLES:
         table.add_row(Text(f"\nby {grouping.removesuffix('_title')}", style="bold"))
         for value, one in by[grouping].items():
             if one["predicted"] or one["memory_rows"]:
                 table.add_row(
-                    "  " + value[:32], str(one["predicted"]), _share(one["median_ape"]), _share(one["mape"]), _share(one["p90_ape"]),
-                    _share(one["bias"], signed=True), _share(one["coverage_80"], digits=0), _share(one["memory_median_ape"]),
+                    "  " + _fitted(value), str(one["predicted"]), _percent(one["median_ape"]), _percent(one["mape"]),
+                    _percent(one["p90_ape"]), _percent(one["bias"], signed=True), _percent(one["coverage_80"], digits=0),
+                    _percent(one["memory_median_ape"]),
                 )  # fmt: skip
     return table
 
@@ -93,6 +94,15 @@ def worst(told: Sequence[Judged]) -> Table:
             one.row.id[:24], f"{one.measured:.3g} s", f"{one.predicted:.3g} s", _share(one.error, signed=True), made_of + remark
         )
     return table
+
+
+def _fitted(text: str) -> str:
+    """At most 26 characters, so that the table keeps to 80."""
+    return text if len(text) <= 26 else text[:25] + "…"
+
+
+def _percent(value: float | None, *, signed: bool = False, digits: int = 1) -> str:
+    return _share(value, signed=signed, digits=digits).removesuffix(" %")
 
 
 def _share(value: float | None, *, signed: bool = False, digits: int = 1) -> str:
