@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,7 +13,7 @@ from gpuhours.documents import Finding, Reproduction, Reproductions
 from gpuhours_cli.render import numbers
 
 STYLES = {"reproduced": "green", "consistent": "green", "underdetermined": "yellow", "contradicted": "bold red"}
-TEXTS = {
+TEXTS: dict[str, Callable[[float], str]] = {
     "": numbers.plain_or_percent, "s": numbers.duration, "byte": numbers.si("B"), "FLOP": numbers.si("FLOP"),
     "J": numbers.energy, "gCO2e": numbers.carbon, "times": lambda value: f"{value:.2f} times",
     "fits": lambda value: "fits" if value else "does not fit",
