@@ -73,6 +73,8 @@ IDENTITIES: tuple[Identity, ...] = (
             per=["mfu", "peak", "goodput"]),
     product("tokens/s per GPU = tokens per sample x global batch / (step time x GPUs)",
             "tokens_per_second_per_gpu", "tokens_per_sample", "global_batch", per=["step_time", "gpus"]),
+    product("tokens/s per GPU = MFU x peak / FLOPs per token", "tokens_per_second_per_gpu", "mfu", "peak",
+            "tokens_per_sample", per=["flops_per_sample"]),
 )  # fmt: skip
 """SI throughout: times in s, ``gpu_time`` in GPU s, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs."""
 
