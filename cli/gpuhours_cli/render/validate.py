@@ -43,7 +43,7 @@ def screen(found: Validation) -> RenderableType:
 
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
     """Errors by each grouping."""
-    table = Table(box=None, pad_edge=False, header_style="")
+    table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
     table.add_column("error in %", no_wrap=True)
     for name in ("rows", "median", "mean", "p90", "bias", "in band", "memory"):
         table.add_column(name, justify="right", no_wrap=True, min_width=6)
