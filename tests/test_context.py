@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gpuhours
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.hardware import cluster
 from gpuhours.layout import Layout, SequenceMethod, Sharding
 from gpuhours.precision import Precision
+from gpuhours.run import from_dict
 from gpuhours.software import load_software
 from gpuhours.step import Step, step
 from gpuhours.step.communication import Site
@@ -133,3 +135,52 @@ def test_frames_are_dealt_out_whole() -> None:
     runs = Machine(machine.accelerator, load_software("longvila"), Precision())
     sent = context_passes(frames, Site(runs, machine, ranks), attention_passes(frames, ranks, runs))
     assert float(np.sum(sent.total)) == 0.0
+
+
+# the longest sequence that each method can train
+
+
+def longest(context: int, method: str) -> int:
+    """Tokens that fit a sample of an 8B model on 256 A100, nothing recomputed, as LongVILA's figure 9 asks."""
+    run = from_dict(
+        {
+            "model": "llama-3-8b",
+            "data": {"seq_len": 8192 * context, "steps": 1},
+            "training": {"global_batch": 256 // context, "dtype": "bf16"},
+            "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 256},
+            "layout": {"context": context, "sequence_method": method, "sharding": "zero3"},
+            "software": "longvila",
+        }
+    )
+    found = gpuhours.estimate(run).advice.longest
+    assert found is not None
+    assert found.unit == "token"
+    return found.value
+
+
+def test_two_million_tokens_on_256_a100() -> None:
+    """LongVILA's abstract: 2M without gradient checkpointing; twice as much does not fit."""
+    assert 2_000_000 <= longest(256, "2d") < 4_000_000
+
+
+def test_ulysses_reaches_an_eighth() -> None:
+    """Its 32 heads bound the ranks of a sequence: about 1/8 of MM-SP, in public notes on figure 9."""
+    assert longest(32, "ulysses") / longest(256, "2d") == pytest.approx(1 / 8, rel=0.2)
+
+
+def test_a_video_language_model_asks_for_frames() -> None:
+    run = from_dict(
+        {
+            "model": "longvila-7b",
+            "data": {"frames": 64, "text_tokens": 256, "samples": 1000},
+            "training": {"global_batch": 64, "dtype": "bf16"},
+            "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+            "layout": {"sharding": "zero3", "recompute": "full"},
+            "software": "longvila",
+        }
+    )
+    found = gpuhours.estimate(run).advice.longest
+    assert found is not None
+    assert found.key == "data.frames"
+    fits = [gpuhours.estimate(run.replaced("data.frames", frames)).fits for frames in (found.value, found.value + 1)]
+    assert fits == [True, False]

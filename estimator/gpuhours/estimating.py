@@ -85,6 +85,7 @@ class Estimate:
             "memory": [{"part": part, "bytes": size} for part, size in self.memory.items()],
             "ways_to_fit": [way.to_dict() for way in self.advice.ways],
             "faster_by": [asdict(change) for change in self.advice.faster],
+            "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),
             "warnings": list(self.warnings),
             **(
                 {"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]}
@@ -137,7 +138,7 @@ def _advice(outcome: Outcome) -> Advice:
     """What to change in the layout, where step and memory are known."""
     if outcome.step is None or outcome.memory is None:
         return Advice()
-    return advise(outcome.resolved, bool(outcome.memory.fits))
+    return advise(outcome.run, outcome.resolved, bool(outcome.memory.fits))
 
 
 def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:

@@ -209,6 +209,9 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
         table.add_row("Like this run", f"{found.band.runs} measured runs ({found.band.kind}): median error {error}")
     if found.advice.faster:
         table.add_row("Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in found.advice.faster))
+    if found.advice.longest is not None and not found.stages:
+        longest = found.advice.longest
+        table.add_row("Fits up to", f"{numbers.count(longest.value)} {longest.unit}s a sample, all else as it is")
     if found.advice.ways:
         table.add_row("To make it fit", " · ".join(way_words(way) for way in found.advice.ways))
     for index, warning in enumerate(found.warnings):

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.layout import Layout, Recompute, Sharding, word
-from gpuhours.memory import Way, memory, ways_to_fit
+from gpuhours.architecture.operators import Model
+from gpuhours.layout import Array, Layout, Recompute, Sharding, word
+from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
 from gpuhours.resolve import Resolved
+from gpuhours.run import Run
 from gpuhours.step import step
 
 BEST = 2
@@ -27,6 +29,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Longest:
+    """The longest sample that fits with everything else as it is: ``value`` at ``key``, in ``unit``."""
+
+    key: str
+    value: int
+    unit: str
+
+
+@dataclass(frozen=True)
 class Advice:
     """Either may be empty: nothing to mend, or nothing that helps."""
 
@@ -34,11 +45,32 @@ class Advice:
     """The cheapest ways to make it fit."""
     faster: tuple[Change, ...] = ()
     """Single changes that would shorten the step."""
+    longest: Longest | None = None
+    """How long a sample may become; None where not even the shortest fits."""
 
 
-def advise(resolved: Resolved, fits: bool) -> Advice:
+def advise(run: Run, resolved: Resolved, fits: bool) -> Advice:
     """Advice for a run whose step and memory are known."""
-    return Advice(faster=faster_by(resolved)) if fits else Advice(ways=fitting(resolved))
+    longest = longest_sample(run, resolved)
+    return (
+        Advice(faster=faster_by(resolved), longest=longest) if fits else Advice(ways=fitting(resolved), longest=longest)
+    )
+
+
+def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
+    """The most frames of a clip, or tokens of a text in steps of 1,024, with which the run fits."""
+    if run.model is None:
+        return None
+    spec, data = run.model, resolved.data
+    key, unit, multiple = ("seq_len", "token", 1024) if data.frames is None else ("frames", "frame", 1)
+    text = None if data.frames is None else 0 if data.text_tokens is None else data.text_tokens
+    free = data.model_copy(update={"text_tokens": text, "seq_len": None, "text_corpus": None, "longest_frames": None})
+
+    def build(lengths: Array) -> Model:
+        return spec.build(free.model_copy(update={key: np.asarray(lengths, float)}))
+
+    most = longest_sequence(build, *resolved.inputs[1:], multiple=multiple)
+    return None if most is None else Longest(f"data.{key}", most, unit)
 
 
 def fitting(resolved: Resolved) -> tuple[Way, ...]:
@@ -58,7 +90,9 @@ def faster_by(resolved: Resolved) -> tuple[Change, ...]:
     changes = list(_neighbours(layout))
     fields = sorted({name for _, fields in changes for name in fields})
     columns = {
-        name: np.array([float(getattr(layout, name)), *(float(fields.get(name, getattr(layout, name))) for _, fields in changes)])
+        name: np.array(
+            [float(getattr(layout, name)), *(float(fields.get(name, getattr(layout, name))) for _, fields in changes)]
+        )
         for name in fields
     }
     inputs = (model, batch, layout.replaced(**columns), machine, software, precision)
