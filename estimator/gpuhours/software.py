@@ -61,8 +61,8 @@ class Casts(Sourced):
 
     forward: NotNegative
     backward: NotNegative
-    block_scaled: Positive = 1.0
-    """Factor where every block of values has its own scale (mxfp8, nvfp4, 128 x 128 tiles)."""
+    four_bit: Positive = 1.0
+    """Factor for nvfp4: two levels of scales, rotations, both layouts written."""
 
 
 class Accumulation(Sourced):

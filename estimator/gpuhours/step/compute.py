@@ -23,7 +23,6 @@ UNPACKING = 2.6
 """Bytes per 4-bit weight (nf4) that is read and written out in 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
 STORED_NARROW = frozenset({"nf4"})
 """Formats that frozen weights are stored in, but never multiplied in."""
-BLOCK_SCALED = frozenset({"mxfp8", "nvfp4"})
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def dequantisation_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passe
 def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> tuple[Array, Array]:
     """Quantising inputs (forward) and output gradients (backward) of a layer's products, bytes."""
     casts = machine.software.casts
-    factor = casts.block_scaled if machine.precision.dtype in BLOCK_SCALED else 1.0
+    factor = casts.four_bit if machine.precision.dtype == "nvfp4" else 1.0
     inputs: Array = 0.0
     outputs: Array = 0.0
     for linear in block.linears:
