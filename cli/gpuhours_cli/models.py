@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 models = typer.Typer(
     help="Architectures: parameters to the last one, parts, FLOPs.",

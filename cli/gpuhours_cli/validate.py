@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 
 @app.command(epilog="Example: gpuhours validate --runs my_runs.csv --json")
