@@ -60,8 +60,8 @@ def core_passes(
     part = np.divide(length, r)
     common: dict[str, Any] = {
         "batch": batch,
-        "heads": np.maximum(np.divide(core.heads, split), 1),
-        "kv_heads": np.maximum(np.divide(core.kv_heads, split), 1),
+        "heads": np.ceil(np.divide(core.heads, split)),
+        "kv_heads": np.ceil(np.divide(core.kv_heads, split)),
         "length": part,
         "head_dim": core.head_dim,
         "value_dim": core.value_dim,

@@ -15,7 +15,10 @@ from gpuhours.step.ranks import Ranks, has_experts
 def violations(
     model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks
 ) -> Mapping[str, Array]:
-    """What a layout breaks: reason -> where. Nothing is raised, so that a sweep may hold such layouts."""
+    """What a layout breaks: reason -> where. Nothing is raised, so that a sweep may hold such layouts.
+
+    An encoder's heads may be uneven: its ranks have some more than others.
+    """
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.apart
     layers = sum(stack.layers for stack in model.stacks)
     found = {
@@ -38,9 +41,8 @@ def violations(
     }
     heads = "tensor x ulysses does not divide the attention heads"
     for stack in model.stacks:
-        front = any(stack is part for part in model.encoder)
-        split = ranks.encoding.tensor if front else np.multiply(ranks.tensor, ranks.ulysses)
-        for core in stack.block.attention:
+        split = np.multiply(ranks.tensor, ranks.ulysses)
+        for core in () if any(stack is part for part in model.encoder) else stack.block.attention:
             found[heads] = np.logical_or(found.get(heads, False), _uneven(core.heads, split))
         experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
         if experts:
