@@ -56,6 +56,8 @@ def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None
     """Commit every missing block and publish the file now and then; on any interruption, what is there so far."""
     rows = {number: count for number, (_, count) in parts.there().items()}
     ready, published = 0, 0
+    if not parts.target.exists():
+        parts.publish(0)
     missing = [number for number in range(parts.blocks) if number not in rows]
     try:
         for number, (content, count) in workers(work, missing):
