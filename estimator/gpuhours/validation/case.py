@@ -178,7 +178,8 @@ def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None
 
 
 def _offloads(row: Row, what: str, told_in: str) -> bool:
-    return what in (row.word("offload") or "") or "offload" in (row.word(told_in) or "")
+    noted = f"{what} offload on" in (row.word("notes") or "").lower()
+    return noted or what in (row.word("offload") or "") or "offload" in (row.word(told_in) or "")
 
 
 def _sequence_method(row: Row, software: Software) -> SequenceMethod:

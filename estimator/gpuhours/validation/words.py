@@ -48,7 +48,7 @@ FRAMEWORKS = (
     (r"nanotron|picotron", "nanotron"),
     (r"megascale|vescale|megablocks|dualpipe|hai-llm|simumax|primus|transformer engine", "megatron-core"),
     (r"unsloth|nanogpt|llm\.c", "torch-compile"),
-    (r"internevo|loongtrain|interntrain", "internevo"),
+    (r"internevo|loong.?train|interntrain", "internevo"),
     (r"distflash|lightseq", "distflashattn"),
     (r"deepspeed|zero.?infinity|zero.?offload|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
     (r"fsdp|metaseq|fairseq|fairscale|verl|veomni", "fsdp2-eager"),
