@@ -22,9 +22,12 @@ WORST = 10
 def answer(found: Validation) -> str:
     """One line."""
     total = found.summary()
-    if total["median_ape"] is None:
-        return f"{total['rows']} rows, none predicted"
-    return f"{total['predicted']} of {total['rows']} rows, median error {_share(total['median_ape'])}, mean {_share(total['mape'])}"
+    told = []
+    if total["median_ape"] is not None:
+        told.append(f"{total['predicted']} step times: median error {_share(total['median_ape'])}, mean {_share(total['mape'])}")
+    if total["memory_median_ape"] is not None:
+        told.append(f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}")
+    return "; ".join([f"{total['rows']} rows", *(told or ["nothing to compare"])])
 
 
 def screen(found: Validation) -> RenderableType:
