@@ -6,8 +6,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gpuhours.band import KINDS, limits
 from gpuhours.errors import EstimateError
 from gpuhours.validation import Judged, validate
 from gpuhours.validation.accelerators import profile_of
@@ -176,3 +178,14 @@ def test_behind_a_pipeline_sharded_gradients_are_summed_once_a_step(tmp_path: Pa
     stacked = {"pp": 2, "dp": 4, "vp": 1, "schedule": "1f1b"}
     one, two, three = judged(tmp_path, *({**stacked, "sharding": kind} for kind in ("zero1", "zero2", "zero3")))
     assert one.predicted == pytest.approx(two.predicted) == pytest.approx(three.predicted)
+
+
+def test_new_sources_get_wider_bands_than_measured_ones(tmp_path: Path) -> None:
+    codes = np.arange(len(KINDS))
+    (low, high), (inner, outer) = limits(codes), limits(codes, measured=True)
+    assert np.all(low <= inner)
+    assert np.all(high >= outer)
+    new, known = judged(tmp_path, {}, {"source_title": "NVIDIA DGX Cloud benchmarking recipes"})
+    assert new.low is not None
+    assert known.low is not None
+    assert new.low < known.low

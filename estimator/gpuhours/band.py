@@ -66,10 +66,15 @@ def _table() -> Mapping[str, Any]:
     return table
 
 
-def limits(kind: Array) -> tuple[Array, Array]:
-    """Factors on a predicted step time, 10th and 90th percentile, by kind."""
-    entries = [_table()["kinds"][name] for name in KINDS]
+def limits(kind: Array, *, measured: bool = False) -> tuple[Array, Array]:
+    """Factors on a predicted step time, 10th and 90th percentile, by kind; narrower for sources that were ``measured``."""
+    entries = [_table()["kinds"][name] if measured else _table()["kinds"][name]["new"] for name in KINDS]
     return np.array([entry["low"] for entry in entries])[kind], np.array([entry["high"] for entry in entries])[kind]
+
+
+def was_measured(source: str | None) -> bool:
+    """Whether the bands were learned on runs of this source, too."""
+    return source in _table()["seen"]["sources"]
 
 
 def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens: Array) -> Array:

@@ -258,6 +258,12 @@ def _read(path: Path) -> Software:
     return validated(Software, Source(source.name, {"name": path.stem, **merged}, source.places))
 
 
+def parent_of(name: str) -> str | None:
+    """The profile that ours of this name is written as ``like``: what would stand in for a stack that nobody described."""
+    parent = read_yaml(_folder() / f"{name}.yaml").data.get("like")
+    return None if parent is None else str(parent)
+
+
 def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
     """``data`` over what the profile named by its ``like`` says; groups are taken over or replaced whole."""
     base = data.get("like")

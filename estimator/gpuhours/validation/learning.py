@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gpuhours.band import KINDS, table_path
 from gpuhours.layout import Array
+from gpuhours.software import load_software, parent_of
+from gpuhours.validation.prediction import predict
 from gpuhours.validation.report import Judged, Validation, kind_index
 
 FEW = 3
@@ -24,7 +27,9 @@ def learn(validation: Validation) -> dict[str, Any]:
         low, high = the 10th and 90th percentile of measured / predicted, a source of n runs weighing sqrt(n), widened by a factor
         in logarithms around the median so that sources left out are covered ``WANTED`` of the time
 
-    A kind of fewer than three sources takes the wider of its own percentiles and those of all runs.
+    A kind of fewer than three sources takes the wider of its own percentiles and those of all runs. ``new`` is for sources that are
+    not among these: every source counts once as predicted and once with its stack unknown (``strangers``), and the spread of all kinds
+    together is the least that is claimed.
     """
     told = [one for one in validation.judged if one.error is not None and one.case is not None]
     ratios = np.log([one.measured / one.predicted for one in told if one.measured and one.predicted])
@@ -33,16 +38,35 @@ def learn(validation: Validation) -> dict[str, Any]:
     widths = np.linspace(0.6, 3.0, 49)
     covered = [left_out_coverage(ratios, sources, kinds, float(width)) for width in widths]
     width = float(widths[int(np.argmin(abs(np.array(covered) - WANTED)))])
+    strange = strangers(told)
+    mixed = [np.concatenate(pair) for pair in zip((ratios, sources, kinds), strange, strict=True)]
+    least = limits_of(mixed[0], mixed[1], np.zeros(len(mixed[0]), int), 0, width)
     entries = {}
     for code, name in enumerate(KINDS):
         low, high = limits_of(ratios, sources, kinds, code, width)
+        outer = limits_of(mixed[0], mixed[1], mixed[2], code, width)
         mine = ratios[kinds == code]
         entries[name] = {
             "low": round(float(np.exp(low)), 4), "high": round(float(np.exp(high)), 4), "runs": len(mine),
             "sources": len(set(sources[kinds == code])),
             "median_error": round(float(np.median(abs(np.exp(-mine) - 1))), 4) if len(mine) else None,
+            "new": {
+                "low": round(float(np.exp(min(low, outer[0], least[0]))), 4),
+                "high": round(float(np.exp(max(high, outer[1], least[1]))), 4),
+            },
         }  # fmt: skip
     return {"widened": width, "kinds": entries, "seen": _seen(told)}
+
+
+def strangers(told: Sequence[Judged]) -> tuple[Array, Array, Array]:
+    """Log ratios, sources and kinds of the runs as predicted with the parent of their stack's profile: what a stack costs that nobody
+    described. Stacks that are nobody's child are left out."""
+    known = [(one.case, parent_of(one.case.software.name)) for one in told if one.case]
+    cases = [replace(case, software=load_software(parent)) for case, parent in known if parent]
+    found = [(case, prediction.time) for case, prediction in zip(cases, predict(cases), strict=True) if prediction.time]
+    ratios = np.log([(case.row.seconds or 1.0) / time for case, time in found])
+    sources = np.array([f"{case.row.word('source_title')}, stack unknown" for case, _ in found])
+    return ratios, sources, np.array([kind_index(case) for case, _ in found])
 
 
 def update_band(validation: Validation) -> None:
@@ -96,5 +120,5 @@ def _seen(told: Sequence[Judged]) -> dict[str, Any]:
     return {
         "accelerator": sorted({case.accelerator for case in cases}), "software": sorted({case.software.name for case in cases}),
         "dtype": sorted({case.precision.dtype for case in cases}), "gpus": max(case.gpus for case in cases),
-        "tokens": max(case.tokens for case in cases),
+        "tokens": max(case.tokens for case in cases), "sources": sorted({case.row.word("source_title") or "" for case in cases}),
     }  # fmt: skip

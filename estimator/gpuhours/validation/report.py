@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.band import KINDS, kind_of, limits
+from gpuhours.band import KINDS, kind_of, limits, was_measured
 from gpuhours.hardware import load_accelerator
 from gpuhours.validation.case import Case, case_of
 from gpuhours.validation.prediction import Prediction, predict
@@ -107,7 +107,7 @@ def judge(row: Row, case: Case | str, found: Prediction | None) -> Judged:
     if isinstance(case, str) or found is None:
         return Judged(row, None, measured, None, None, None, memory and memory * GIB, None, None, {}, str(case))
     why = found.problem or (None if measured is not None else "no measured step time or rate")
-    low, high = limits(kind_index(case))
+    low, high = limits(kind_index(case), measured=was_measured(row.word("source_title")))
     time = found.time
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, found.memory, found.fits,
