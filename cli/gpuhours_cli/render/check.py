@@ -164,8 +164,20 @@ def _open_ends(found: Check) -> Iterator[RenderableType]:
         yield _line(
             "assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions)
         )
+    yield from _peak(found)
     if found.witness:
         yield _line("witness", found.witness)
+
+
+def _peak(found: Check) -> Iterator[RenderableType]:
+    """The peak that MFU divides by, and whose figure it is; or that there is none."""
+    named = found.document.fact("accelerator")
+    if found.accelerator is not None:
+        note = f"; {found.accelerator.note}" if found.accelerator.note else ""
+        peak = f"{found.accelerator.peak / 1e12:.4g} TFLOP/s dense, {found.accelerator.name}{note}"
+        yield _line("peak", peak)
+    elif named is not None:
+        yield _line("peak", f"no figures for “{named}”: MFU and power are not checked")
 
 
 def _implied(heading: str, entries: list[Implied]) -> RenderableType:

@@ -6,7 +6,9 @@ import csv
 import functools
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
+from gpuhours.claims.claim import Document
 from gpuhours.hardware import Dtype, load_accelerator
 
 
@@ -28,6 +30,16 @@ class Named:
     profile: str | None = None
     note: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """For the JSON of a check."""
+        return {
+            "name": self.name,
+            "profile": self.profile,
+            "peak": {"value": self.peak, "unit": "FLOP/s"},
+            "source": self.source,
+            "note": self.note or None,
+        }
+
 
 @functools.cache
 def _table() -> tuple[dict[str, str], ...]:
@@ -47,6 +59,12 @@ def find_accelerator(text: str) -> Named | None:
         if all(any(word in plain for word in part.split("|")) for part in row["words"].split("+")):
             return _named(row)
     return None
+
+
+def stated_accelerator(document: Document) -> Named | None:
+    """The accelerator of a document: by its own words, which also say what they leave open, else by the profile's name."""
+    fact = next((fact for fact in document.facts if fact.name == "accelerator"), None)
+    return None if fact is None else find_accelerator(fact.quote) or by_name(fact.value)
 
 
 def by_name(name: str) -> Named | None:

@@ -216,12 +216,14 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
             "the data were read more than once; the figure is one pass",
             1 / 1.5,
         )
+    size, tokens = document.claim("dataset_bytes"), document.claim("tokens") or document.claim("dataset_tokens")
+    alike = size is not None and tokens is not None and 0.95 < size.value / tokens.value < 1.05
     yield from _one(
         "bytes read as tokens",
         "tokens dataset_tokens",
         3.3,
-        0.6,
-        "bytes or characters, 3.3 to 4.7 to a token of text",
+        4.0 if alike else 0.6,
+        "the data set has as many bytes" if alike else "bytes or characters, 3.3 to 4.7 to a token of text",
         4.7,
     )
     yield from _one(

@@ -138,7 +138,7 @@ def _memory(run: Setting) -> Iterator[Identity]:
         else:
             spread = {"state_per_gpu": 1.0, "parameters": -1.0, "gpus": 1.0}
             yield Identity("state per GPU is at least 16 bytes x parameters / GPUs", spread, STATE, 0.05)
-    if run.accelerator is not None and run.accelerator.memory is not None and not run.accelerator.note:
+    if run.accelerator is not None and run.accelerator.memory is not None and "GB assumed" not in run.accelerator.note:
         yield Identity(
             "memory as stated = memory of the accelerator",
             {"memory_per_gpu": 1},

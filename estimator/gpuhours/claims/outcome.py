@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gpuhours.claims.accelerators import Named
 from gpuhours.claims.claim import Claim, Document
 from gpuhours.claims.identities import Assumed
 from gpuhours.claims.quantities import QUANTITIES
@@ -109,6 +110,7 @@ class Check:
     implied: tuple[Implied, ...]
     contradictions: tuple[Contradiction, ...]
     assumptions: tuple[Assumed, ...]
+    accelerator: Named | None = None
     witness: str = ""
 
     @property
@@ -134,6 +136,7 @@ class Check:
                 {"name": a.quantity, "value": a.value, "unit": QUANTITIES[a.quantity].unit if a.quantity in QUANTITIES else "",
                  "reason": a.reason} for a in self.assumptions
             ],
+            "accelerator": self.accelerator.to_dict() if self.accelerator else None,
             "witness": self.witness or None,
             "set_aside": [
                 {"quantity": c.quantity, "stated": c.value, "unit": c.unit, "text": c.text, "quote": c.quote, "place": c.place,

@@ -167,6 +167,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     figure = items[index]
     assert isinstance(figure, Figure)
     told = _by_rate(figure)
+    if told == "tokens_per_second" and _of_media(items, index):
+        told = "setting"
     if told is not None:
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS:
@@ -187,6 +189,12 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     return best
 
 
+def _of_media(items: Sequence[Item], index: int) -> bool:
+    """``50 tokens per second of audio`` is a property of the tokeniser, not a speed."""
+    after = [item.text.lower() for item in items[index + 1 : index + 4]]
+    return after[:1] == ["of"] and bool({"audio", "speech", "video", "music", "sound"} & set(after))
+
+
 def _is_name(item: Item) -> bool:
     """``Marlin 34B``: a capitalised word directly before a size."""
     return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
@@ -197,6 +205,8 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
     kinds = [unit]
     if figure.scale in ("b", "t", "billion", "trillion", "m", "million", "bn") and unit in ("", "model"):
         kinds.append("scaled")
+    if figure.scale in ("m", "million", "k", "thousand") and unit == "":
+        kinds.append("millions")
     if unit == "sequence" and figure.value <= 65_536:
         kinds = ["small_sequence", "sequence"]
     if unit == "time" and figure.word.lower()[:3] in ("day", "wee", "mon", "yea"):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gpuhours.claims.accelerators import by_name
+from gpuhours.claims.accelerators import stated_accelerator
 from gpuhours.claims.causes import mistakes
 from gpuhours.claims.claim import Claim, Document
 from gpuhours.claims.contradictions import COUPLED, LEVER, WHOLE, Search
@@ -55,8 +55,7 @@ def read_prose(path: Path) -> str:
 
 def check_document(document: Document, witness: Witness | None = None) -> Check:
     """Reconcile a document's claims, name the contradictions and their likely causes."""
-    name = document.fact("accelerator")
-    run = setting(document, by_name(name) if name else None)
+    run = setting(document, stated_accelerator(document))
     equations = tuple(identities(run))
     extra = tuple(assumed(run))
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
@@ -72,7 +71,8 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     shown_names = {i.quantity for i in implied if i.value is not None} | {
         c.claim.quantity for c in checked if c.verdict == AGREES
     }
-    return Check(document, checked, implied, tuple(contradictions), leaned_on(extra, fit, shown_names), said)
+    leaned = leaned_on(extra, fit, shown_names)
+    return Check(document, checked, implied, tuple(contradictions), leaned, run.accelerator, said)
 
 
 def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:

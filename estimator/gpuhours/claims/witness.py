@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpuhours.claims.accelerators import by_name
+from gpuhours.claims.accelerators import stated_accelerator
 from gpuhours.claims.claim import Document
 from gpuhours.claims.identities import FULL, setting
 from gpuhours.errors import EstimateError
@@ -39,8 +39,7 @@ def predicted_mfu(document: Document) -> tuple[float, float, float] | None:
 
 def described_run(document: Document) -> dict[str, Any] | None:
     """The run file that a document amounts to, if its claims and facts are enough for a prediction."""
-    name = document.fact("accelerator")
-    accelerator = by_name(name) if name else None
+    accelerator = stated_accelerator(document)
     run = setting(document, accelerator)
     stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
     batch = stated.get("global_batch")

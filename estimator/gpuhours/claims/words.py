@@ -58,6 +58,7 @@ RULES: tuple[Rule, ...] = (
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
           0.2, 5, subject=True),
     _rule("scaled model", "parameters", "model, parameters, transformer, network, variant", 3, 5),
+    _rule("parameter", "vision_parameters", "encoder, vit, tower", 0.6, 2.5, before=True),
     # tokens
     _rule("token", "tokens", base=6),
     _rule("token", "tokens", "total, trained on, training on, corpus, consumed, processed, pretraining, trained for, seen", 1, 8),
@@ -76,7 +77,10 @@ RULES: tuple[Rule, ...] = (
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
     _rule("token", "base_tokens", "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, originally, base model saw, base checkpoint", -3, 8),
     _rule("named", "parameters", base=2),
+    _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
+    _rule("millions", "samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
+    _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.2, 2.5),
     _rule("sample sequence", "samples", base=7),
     _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
     _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration", 0),
@@ -146,7 +150,7 @@ RULES: tuple[Rule, ...] = (
           "seconds per step, every step, every iteration, step took, step takes, a step, one step, iteration takes", 0, 8),
     _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     _rule("time", "checkpoint_time", _CHECKPOINT, 0),
-    _rule("time", "video_hours", "video, videos, audio, speech, footage, recordings, movies, film, recorded", 0.2, 6),
+    _rule("time", "video_hours", "video, videos, audio, speech, music, sound, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
     _rule("time", "downtime", "downtime, lost, restart, restarts, recovery, failures, outage, interruptions, mtbf, failure", -0.3, 6),
