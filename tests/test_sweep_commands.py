@@ -131,3 +131,22 @@ def test_pictures(gpuhours_command: Command, tmp_path: Path) -> None:
     assert gpuhours_command("sweep", RUN, *wide, "--minimise", "cost", "--top", "3", "--plot", str(bars)).code == 0
     assert "cost (USD)" in bars.read_text(encoding="utf-8")
     assert gpuhours_command("sweep", RUN, *wide, "--plot", str(heat)).code == 2, "an existing picture is kept"
+
+
+def test_progress_bar_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    from gpuhours_cli.render.progress import watching
+
+    with watching("cases", quiet=False) as watch:
+        assert watch is None, "stderr is no terminal here"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TTY_INTERACTIVE", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with watching("cases", quiet=False) as watch:
+        assert watch is not None
+        watch(500, 1000)
+    shown = capsys.readouterr()
+    assert "500 of 1,000 cases" in shown.err
+    assert shown.out == ""

@@ -16,6 +16,8 @@ MOST_ROWS = 5000
 MOST_BANDS = 150
 """Points whose error band is worked out: each takes an estimate of its own."""
 MOST_TICKS = 12
+LABEL_HEIGHT = 0.045
+"""Of the height of a picture."""
 FEW = 8
 """Lines that one picture can tell apart."""
 GOALS = ("gpu_hours", "step_time", "model_flops", "parameters")
@@ -168,12 +170,21 @@ def line_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure, along: s
     hollow = base.mark_point(filled=False, size=50, opacity=1, strokeWidth=1.5, fill="white").encode(y=y, color=colour)
     layers += [full, hollow.transform_filter("datum.fits == 'does not fit'")]
     if others:
-        last = {point["line"]: point for point in data}
-        names = alt.Chart(alt.Data(values=list(last.values()))).mark_text(align="left", dx=9, fontSize=11)
-        layers.append(names.encode(x=x, y=y, text="line:N", color=colour))
+        names = alt.Chart(alt.Data(values=_line_ends(data))).mark_text(align="left", dx=9, fontSize=11)
+        layers.append(names.encode(x=x, y=alt.Y("place:Q", title=goal.title), text="line:N", color=colour))
     said = ["shaded: 80 % band"] if banded else []
     said += ["hollow: does not fit in memory"] if any(row["fits"] is False for row in rows) else []
     return framed(alt.layer(*layers), found, " · ".join(said))
+
+
+def _line_ends(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last point of each line, with a ``place`` for its name that is clear of the names below it."""
+    ends = sorted({point["line"]: point for point in data}.values(), key=lambda point: point["goal"])
+    apart = LABEL_HEIGHT * max(point.get("high", point["goal"]) for point in data)
+    places: list[float] = []
+    for point in ends:
+        places.append(max(point["goal"], places[-1] + apart) if places else point["goal"])
+    return [{**point, "place": place} for point, place in zip(ends, places, strict=True)]
 
 
 def _ticks(values: list[float]) -> Any:

@@ -16,17 +16,14 @@ def watching(things: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + things),
-        BarColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    said = "{task.fields[said]}"
+    columns = (TextColumn(said), BarColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, rate="")
+        task = progress.add_task("", total=None, said="", rate="")
 
         def watch(done: int, whole: int) -> None:
             speed = progress.tasks[0].speed
-            progress.update(task, completed=done, total=whole, rate=f"{speed:,.0f}/s" if speed else "")
+            rate = f"{speed:,.0f}/s" if speed else ""
+            progress.update(task, completed=done, total=whole, said=f"{done:,} of {whole:,} {things}", rate=rate)
 
         yield watch
