@@ -14,15 +14,13 @@ from gpuhours.precision import Precision
 from gpuhours.schedule import Passes
 from gpuhours.software import Software
 from gpuhours.step.context import attention_passes
-from gpuhours.step.ranks import Ranks, degree, has_experts, local_parameters
+from gpuhours.step.ranks import Ranks, degree, has_experts
 
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
 NARROW = frozenset({"fp8", "mxfp8", "nvfp4"})
 """Formats that inputs of products are cast to; everything else stays in 16 bit."""
 UNPACKING = 2.6
 """Bytes per 4-bit weight (nf4) that is read and written out in 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
-STORED_NARROW = frozenset({"nf4"})
-"""Formats that frozen weights are stored in, but never multiplied in."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def layer_compute(stack: Stack, ranks: Ranks, machine: Machine) -> dict[str, Pas
         products += product_passes(linear, tokens, ranks, machine, stack.trainable)
     for adapter in stack.adapters:
         products += product_passes(adapter, tokens, ranks, machine, Trainable.FULL)
-    others = elementwise_passes(stack, tokens, ranks, machine) + dequantisation_passes(stack, ranks, machine)
+    others = elementwise_passes(stack, tokens, ranks, machine)
     attention = attention_passes(stack, ranks, machine)
     found = {PRODUCTS: products, ATTENTION: attention, OTHER: others}
     if stack.trainable is Trainable.FROZEN:
@@ -119,20 +117,6 @@ def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machi
         forward, backward = forward + there, backward + back
     chip = machine.accelerator
     return Passes(memory_time(forward, chip), memory_time(backward, chip))
-
-
-def dequantisation_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:
-    """Frozen 4-bit weights are written out in 16 bit before every product that reads them, forward and backward.
-
-        t = (0.516 + 2) B x weights / copy speed, in each direction
-
-    Source: Dettmers et al. 2023 (QLoRA), section 3: 4.127 bit per stored parameter, products in bf16. At copy speed: errs low.
-    """
-    if machine.precision.dtype not in STORED_NARROW or stack.trainable is Trainable.FULL:
-        return Passes()
-    weights = sum((local_parameters(linear, ranks) for linear in stack.block.linears), start=np.asarray(0.0))
-    once = memory_time((machine.precision.frozen + machine.precision.element) * weights, machine.accelerator)
-    return Passes(once, once)
 
 
 def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> tuple[Array, Array]:
