@@ -46,7 +46,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of one result."""
-        return {"value": self.value, "unit": self.unit, "low": self.low, "high": self.high, "basis": self.basis}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ class Estimate:
         found = self.results.get("fits")
         return None if found is None else bool(found.value)
 
+    def _silent(self) -> Iterator[str]:
+        """Why a result is null that no warning speaks of: too little to take room on a screen."""
+        said = " ".join(self.warnings)
+        for name, found in self.results.items():
+            if found is None and name not in said:
+                reason = undetermined(self.outcome.totals, (name,)) if name in KEYS else None
+                yield reason or f"not determined: {name}; the run does not have what it follows from"
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours estimate --json``."""
         return {
@@ -86,7 +94,7 @@ class Estimate:
             "ways_to_fit": [way.to_dict() for way in self.advice.ways],
             "faster_by": [asdict(change) for change in self.advice.faster],
             "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self._silent()],
             **(
                 {"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]}
                 if self.stages

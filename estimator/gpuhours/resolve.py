@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,6 +107,7 @@ def resolve(run: Run) -> Resolved:
     machine, gpus = _machine(run)
     software = _software(run, notes)
     precision = run.training.precision if machine is None else _precision(run, notes)
+    notes += _unstated(run, machine if gpus is not None else None)
     layout, whole = run.layout, gpus
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
@@ -117,6 +118,18 @@ def resolve(run: Run) -> Resolved:
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
         notes = [note for note in notes if note.name != "software"]
     return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
+
+
+def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
+    """The node an accelerator usually comes in, and what a layout leaves unsaid that decides time and memory."""
+    if machine is not None and run.hardware.node is None:
+        reason = f"no node is stated: the one {machine.accelerator.title} usually comes in"
+        yield Assumption("hardware.node", machine.node.name, "", reason)
+    if run.layout is not None:
+        said = run.layout.model_dump(mode="json", include={"microbatch", "sharding", "recompute"} - run.layout.model_fields_set)
+        if said:
+            shown = ", ".join(f"{name} {value}" for name, value in said.items())
+            yield Assumption("layout", shown, "", "not stated: one sample at a time, nothing sharded, nothing computed again")
 
 
 def _usual_layout(
@@ -190,8 +203,10 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
                 "Leave out layout.data to have it solved from the GPUs.",
                 "layout",
             )
-        if degree != np.floor(degree):
-            raise EstimateError(f"{product} = {ranks} does not divide {gpus} GPUs.", "", "layout")
+        if degree < 1 or degree != np.floor(degree):
+            less = f" less {layout.apart} for vision" if layout.apart else ""
+            raise EstimateError(f"{product} = {ranks} does not divide {gpus} GPUs{less}.", "", "layout")
+        degree = int(degree)
     return degree if layout.data is None else layout.data
 
 

@@ -157,9 +157,9 @@ WANTED = ("tokens", "steps", "mfu", "step_time", "gpus", "wall_clock", "gpu_time
 """The totals that a run is asked for."""
 
 
-def undetermined(totals: Totals) -> str | None:
+def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
     """Which of the wanted totals are open, and which one further figure would settle most of them: found by supposing each."""
-    names = [name for name in WANTED if name not in totals.values]
+    names = [name for name in wanted if name not in totals.values]
     if not names:
         return None
     known = dict.fromkeys((*totals.values, "goodput"), (1.0, "given"))

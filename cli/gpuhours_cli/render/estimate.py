@@ -37,6 +37,9 @@ ROWS: tuple[tuple[str, str, Formatter], ...] = (
 WORTH_SAYING = {"gpus": {"solved"}, "goodput": {"given", "solved"}}
 """Results shown only where they came about in one of these ways: the title has the GPUs, and no stops is an assumption."""
 
+ANSWER = frozenset({"wall_clock", "gpu_hours", "gpus", "mfu"})
+"""What ``--quiet`` says."""
+
 UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_sample"})
 """Inputs of an equation that need no mention beside its result; ``--explain`` has them."""
 
@@ -92,11 +95,17 @@ def results(found: Estimate) -> RenderableType:
     table.add_column(min_width=11)
     table.add_column(min_width=13)
     table.add_column(overflow="fold")
+    for label, name, text, result in shown(found):
+        table.add_row(label, text(result.value), edges(result, text), remark(found, name, result))
+    return Padding(table, (0, 0, 0, 2))
+
+
+def shown(found: Estimate) -> Iterator[tuple[str, str, Formatter, Result]]:
+    """The rows of this run's screen."""
     for label, name, text in ROWS:
         result = found.results[name]
         if result is not None and result.basis in WORTH_SAYING.get(name, {result.basis}):
-            table.add_row(label, text(result.value), edges(result, text), remark(found, name, result))
-    return Padding(table, (0, 0, 0, 2))
+            yield label, name, text, result
 
 
 def edges(result: Result, text: Formatter) -> str:
@@ -236,7 +245,5 @@ def assumed(assumption: Any) -> str:
 
 def answer(found: Estimate) -> str:
     """One line, for ``--quiet``."""
-    said = [
-        f"{text(result.value)} {label}" for label, name, text in ROWS[:3] if (result := found.results[name]) is not None
-    ]
+    said = [f"{text(result.value)} {label}" for label, name, text, result in shown(found) if name in ANSWER]
     return ", ".join(said) or "not determined"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -14,10 +14,10 @@ from gpuhours.assumption import Assumption
 from gpuhours.cost import Amount
 from gpuhours.errors import EstimateError, nearest
 from gpuhours.estimating import Estimate, Result
-from gpuhours.totals import UNITS
+from gpuhours.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
 
-PRICED = {"cost": ("cost.price",), "energy": ("cost.power",), "carbon": ("cost.power", "cost.pue", "cost.year")}
+PRICED = {"cost": ("cost.price",), "energy": ("cost.power", "cost.pue"), "carbon": ("cost.power", "cost.pue", "cost.year")}
 """Assumptions that only a line of the bill rests on."""
 
 
@@ -28,16 +28,17 @@ def explanation(found: Estimate, name: str) -> RenderableType:
         raise EstimateError(f"No result {name!r}.", hint, "--explain")
     result = found.results[name]
     if result is None:
-        return Text("\n".join((f"{name} is not determined by this run.", *found.warnings)))
+        why = undetermined(found.outcome.totals, (name,)) if name in KEYS else None
+        return Text("\n".join((f"{name} is not determined by this run.", *((why,) if why else ()), *found.warnings)))
     chain = list(inputs(found, result))
     parts: list[RenderableType] = [heading(name, result), equations(found, name, result, chain)]
     if name in {"cost", "energy", "carbon"}:
         parts.append(bill(found, name))
     if "step_time" in (name, *chain) and found.time:
-        parts.append(listed("step time, predicted, is the sum of", ((part, numbers.duration(value)) for part, value in found.time.items() if value)))
+        parts.append(listed("step time, predicted, is the sum of", named(found.time, numbers.duration)))
     if name in {"memory_per_gpu", "fits"}:
-        parts.append(listed("memory of the fullest rank is the sum of", ((part, numbers.si("B")(value)) for part, value in found.memory.items() if value)))
-    taken = [one for one in found.assumptions if matters(one, name, chain)]
+        parts.append(listed("memory of the fullest rank is the sum of", named(found.memory, numbers.si("B"))))
+    taken = [one for one in found.assumptions if matters(found, one, name, chain)]
     if taken:
         parts.append(assumptions(taken))
     return Group(*parts)
@@ -112,14 +113,22 @@ def precise(value: float) -> str:
     return f"{value:.6g}" if abs(value) >= 1e12 else numbers.digits(value, 6)
 
 
-def matters(assumption: Assumption, name: str, chain: list[str]) -> bool:
+def matters(found: Estimate, assumption: Assumption, name: str, chain: list[str]) -> bool:
     """Whether a result rests on an assumption."""
-    if assumption.name.startswith("cost."):
-        return any(assumption.name.startswith(start) for start in PRICED.get(name, ())) or (name == "energy" and assumption.name == "cost.pue")
+    below, block = {name, *chain}, assumption.name.split(".")[0]
+    if block == "cost":
+        return assumption.name.startswith(PRICED.get(name, ()))
     if assumption.name == "known.goodput":
-        return "goodput" in chain
-    modelled = {"step_time", "flops_per_sample", "tokens_per_sample"}
-    return bool({name, *chain} & modelled) or name in {"memory_per_gpu", "fits", "parameters", "trainable_parameters"}
+        return "goodput" in below
+    step = found.outcome.totals.values.get("step_time")
+    modelled = name in {"memory_per_gpu", "fits"} or ("step_time" in below and step is not None and step.basis == "predicted")
+    if block in {"software", "layout", "hardware"}:
+        return modelled or (block == "layout" and "hardware_flops_per_sample" in below)
+    if block == "training":
+        return modelled or "peak" in below
+    if block == "model" and name in {"parameters", "trainable_parameters"}:
+        return True
+    return modelled or bool(below & {"flops_per_sample", "tokens_per_sample"})
 
 
 def assumptions(taken: list[Assumption]) -> RenderableType:
@@ -142,6 +151,11 @@ def shown(assumption: Assumption) -> str:
 def reason(assumption: Assumption) -> str:
     """Why this value, and who says so."""
     return assumption.reason + (f" [{assumption.source}]" if assumption.source else "")
+
+
+def named(amounts: Mapping[str, float], text: Callable[[float], str]) -> Iterator[tuple[str, str]]:
+    """Each part that there is, with its amount in words."""
+    return ((part, text(amount)) for part, amount in amounts.items() if amount)
 
 
 def listed(title: str, rows: Iterator[tuple[str, str]]) -> RenderableType:
