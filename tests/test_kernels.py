@@ -141,7 +141,7 @@ def test_thin_experts_lose_to_a_batched_product() -> None:
     assert thin_experts(64, 1) == 1.0
 
 
-PRICED = {"volta", "ampere", "ada", "hopper", "blackwell", "cdna3"}
+PRICED = {"volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3"}
 
 
 @pytest.mark.parametrize("name", list_accelerators())
