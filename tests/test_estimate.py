@@ -212,6 +212,13 @@ def test_what_is_not_said_is_assumed_aloud() -> None:
     assert {"hardware.node", "known.goodput"} <= names
 
 
+def test_an_accelerator_without_bf16_takes_fp16() -> None:
+    found = gpuhours.estimate(gpuhours.from_dict({"model": "gpt2", "hardware": {"accelerator": "v100-sxm-32gb", "gpus": 8}}))
+    (dtype,) = [one for one in found.assumptions if one.name == "training.dtype"]
+    assert dtype.value == "fp16"
+    assert "no bf16" in dtype.reason
+
+
 def test_what_is_said_is_not_assumed() -> None:
     said = {assumption.name for assumption in worked(hardware__node="dgx-h100", known__goodput=0.95, layout__recompute="none").assumptions}
     assert said <= {"cost.power_share", "cost.pue"}

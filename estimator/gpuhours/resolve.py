@@ -106,7 +106,7 @@ def resolve(run: Run) -> Resolved:
         notes += run.model.assumptions(data)
     machine, gpus = _machine(run)
     software = _software(run, notes)
-    precision = run.training.precision if machine is None else _precision(run, notes)
+    precision = run.training.precision if machine is None else _precision(run, machine, notes)
     notes += _unstated(run, machine if gpus is not None else None)
     layout, whole = run.layout, gpus
     if machine is not None and gpus is not None and layout is not None:
@@ -223,18 +223,15 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
     return load_software(name)
 
 
-def _precision(run: Run, notes: list[Assumption]) -> Precision:
-    """Number formats; bf16 products over fp32 master weights where the run does not say."""
-    if "dtype" not in run.training.model_fields_set:
-        notes.append(
-            Assumption(
-                "training.dtype",
-                run.training.dtype,
-                "",
-                "no number format is stated: nearly all runs since 2022 use it",
-            )
-        )
-    return run.training.precision
+def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:
+    """Number formats; 16-bit products over fp32 master weights where the run does not say."""
+    if "dtype" in run.training.model_fields_set:
+        return run.training.precision
+    dtype, reason = "bf16", "no number format is stated: nearly all runs since 2022 use it"
+    if dtype not in machine.accelerator.peak and "fp16" in machine.accelerator.peak:
+        dtype, reason = "fp16", f"no number format is stated, and {machine.accelerator.title} has no bf16"
+    notes.append(Assumption("training.dtype", dtype, "", reason))
+    return Precision(dtype, run.training.state)
 
 
 def _global_batch(
