@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuhours.claims.figures import Figure, scan, spelled
+from gpuhours.claims.figures import Figure, scan
+from gpuhours.claims.number_words import spelled
 from gpuhours.claims.quantities import QUANTITIES
 from gpuhours.claims.reading import read_text
 
@@ -131,18 +132,20 @@ def test_fine_tuning_stays_out_of_the_run() -> None:
         "We pre-trained the model for 300 epochs on 64 A100 GPUs. It was then fine-tuned for 10 epochs on 8 A100 GPUs."
     )
     epochs, gpus = document.claim("epochs"), document.claim("gpus")
-    assert epochs is not None and epochs.value == 300
-    assert gpus is not None and gpus.value == 64
+    assert epochs is not None
+    assert gpus is not None
+    assert (epochs.value, gpus.value) == (300, 64)
     assert {(claim.quantity, claim.scope) for claim in document.set_aside} == {
         ("epochs", "fine-tuning"),
         ("gpus", "fine-tuning"),
     }
 
 
-WORDS = (
+VOCABULARY = (
     "trained for over about 512 8x 1.5e-4 2,048 10-12 44.5% H100 A100 80GB GPUs GPU-hours hours days tokens per second and to from "
     "<params> </params> <training> </training> - , . ( ) | $ 10^25 × three million 7B parameters batch size of MFU learning rate at"
-).split()
+)
+WORDS = VOCABULARY.split()
 
 
 @settings(deadline=None, max_examples=80)

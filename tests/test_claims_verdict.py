@@ -83,7 +83,8 @@ def test_videomae_step_time_and_mfu() -> None:
     assert implied(found, "steps") == pytest.approx(1.465e6, rel=1e-3)
     assert implied(found, "step_time") == pytest.approx(1.445, rel=0.05)
     usual = {entry.quantity: entry.value for entry in found.implied if entry.basis == "assumed"}
-    assert usual["mfu"] is not None and 0.24 < usual["mfu"] < 0.34
+    assert usual["mfu"] is not None
+    assert 0.24 < usual["mfu"] < 0.34
 
 
 def test_longvila_tokens_are_impossible() -> None:

@@ -36,7 +36,9 @@ def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _compute(run, document)
     yield from _machine(run, document)
     yield from _time(run, document)
-    yield from _data(run, document)
+    yield from _data(document)
+    yield from _tokens(run, document)
+    yield from _batches(document)
     yield from _bill(run)
     yield from _slips()
 
@@ -199,7 +201,7 @@ def _time(run: Setting, document: Document) -> Iterator[Mistake]:
         )
 
 
-def _data(run: Setting, document: Document) -> Iterator[Mistake]:
+def _data(document: Document) -> Iterator[Mistake]:
     epochs = document.claim("epochs")
     n = epochs.value if epochs else None
     if n is not None and n > 1:
@@ -216,6 +218,9 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
             "the data were read more than once; the figure is one pass",
             1 / 1.5,
         )
+
+
+def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
     size, tokens = document.claim("dataset_bytes"), document.claim("tokens") or document.claim("dataset_tokens")
     alike = size is not None and tokens is not None and 0.95 < size.value / tokens.value < 1.05
     yield from _one(
@@ -240,6 +245,9 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
     tuned = run.flops_per_parameter != 6.0 or "fine-tuning" in {claim.scope for claim in document.set_aside}
     yield from _one("base model's tokens", "tokens", 3.0, 1.2 if tuned else 0.35,
                     "the tokens are those of the base model or of the whole corpus; the hours are of this stage alone", 1e5)  # fmt: skip
+
+
+def _batches(document: Document) -> Iterator[Mistake]:
     frames = document.claim("frames_per_clip")
     if frames is not None:
         yield from _one(
@@ -260,13 +268,12 @@ def _data(run: Setting, document: Document) -> Iterator[Mistake]:
     if seq is not None:
         yield from _one("sequences for tokens", "global_batch_tokens", 1 / seq.value, 0.7, "sequences, not tokens")
         yield from _one("tokens for sequences", "global_batch", seq.value, 0.7, "tokens, not sequences")
-    yield from _one("thousand, million, billion", "tokens parameters gpu_hours samples model_flops energy cost", 1000.0, 0.25,
-                    "a slip of three orders of magnitude in the unit")  # fmt: skip
-    yield from _one("thousand, million, billion", "tokens parameters gpu_hours samples model_flops energy cost", 0.001, 0.25,
-                    "a slip of three orders of magnitude in the unit")  # fmt: skip
 
 
 def _slips() -> Iterator[Mistake]:
+    for factor in (1000.0, 0.001):
+        yield from _one("thousand, million, billion", "tokens parameters gpu_hours samples model_flops energy cost", factor, 0.25,
+                        "a slip of three orders of magnitude in the unit")  # fmt: skip
     for factor in (10.0, 0.1):
         yield from _one(
             "a digit too many or too few",

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from gpuhours.claims.accelerators import find_accelerator
 from gpuhours.claims.claim import Claim, Fact
-from gpuhours.claims.figures import SCALES, Figure, Item, scan
+from gpuhours.claims.figures import SCALES, Figure, Item
 from gpuhours.claims.precision import Spread
-from gpuhours.claims.quantities import QUANTITIES
 
 WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "sharding": (
@@ -145,12 +144,3 @@ def size_in_name(facts: Sequence[object]) -> Claim | None:
 
 def _line(text: str, position: int) -> str:
     return f"line {text.count(chr(10), 0, position) + 1}"
-
-
-def read_value(text: str, quantity: str) -> tuple[Figure, float] | None:
-    """A figure written on its own (``approximately 3 months``) and its value in the unit of ``quantity``."""
-    found = [item for item in scan(text) if isinstance(item, Figure)]
-    if len(found) != 1:
-        return None
-    entry = QUANTITIES[quantity]
-    return (found[0], found[0].value) if entry.least <= found[0].value <= entry.most else None

@@ -9,41 +9,10 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
+from gpuhours.claims.number_words import spelled
 from gpuhours.claims.precision import hedge_words
 from gpuhours.claims.quantities import DAY, HOUR
 
-SMALL = {
-    word: value
-    for value, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-        ]
-    )
-} | {"a": 1, "an": 1, "half": 0.5}
-TENS = {
-    word: 10 * n
-    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
-}
-POWERS_OF_TEN = {"hundred": 100.0, "thousand": 1e3, "dozen": 12.0}
 SCALES = {
     "hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mm": 1e6, "billion": 1e9, "b": 1e9, "bn": 1e9,
     "trillion": 1e12, "t": 1e12, "quadrillion": 1e15,
@@ -241,30 +210,6 @@ def _number(node: Any) -> tuple[float, str, str]:
         value = spelled(_first(tokens, "SPELLED"))
         digits = f"{value:g}"
     return value * 10.0**exponent * SCALES.get(scale, 1.0), digits, scale
-
-
-def spelled(text: str) -> float:
-    """``"thirty-two" -> 32``, ``"three and a half" -> 3.5``, ``"two hundred and fifty-six" -> 256``."""
-    lowered = " ".join(text.lower().replace("-", " ").split())
-    extra = 0.0
-    for tail, amount in ((" and a half", 0.5), (" and a quarter", 0.25)):
-        if lowered.endswith(tail):
-            lowered, extra = lowered.removesuffix(tail), amount
-    if lowered.startswith("half a"):
-        return 0.5
-    if lowered.endswith("single"):
-        return 1.0
-    total = current = 0.0
-    for word in lowered.split():
-        if word in SMALL:
-            current += SMALL[word]
-        elif word in TENS:
-            current += TENS[word]
-        elif word in POWERS_OF_TEN:
-            current = max(current, 1.0) * POWERS_OF_TEN[word]
-            if word == "thousand":
-                total, current = total + current, 0.0
-    return total + current + extra
 
 
 def _split_sides(text: str) -> list[str]:

@@ -41,7 +41,9 @@ def _document(found: Check) -> Iterator[str]:
         yield "| implied | value | 10–90 % |"
         yield "| --- | ---: | --- |"
         for entry in known:
-            assert entry.value is not None and entry.low is not None and entry.high is not None
+            assert entry.value is not None
+            assert entry.low is not None
+            assert entry.high is not None
             name = entry.quantity
             yield f"| {QUANTITIES[name].title} | {shown(name, entry.value)} | {shown(name, entry.low)} – {shown(name, entry.high)} |"
     for number in found.document.not_understood:

@@ -312,7 +312,7 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
     best, because = DEAREST + 1, ""
     for position, word in _matches(rule.words, stems):
         length = word.count(" ")
-        if position <= index <= position + length and not position == index:
+        if position <= index <= position + length and position != index:
             distance = 0.0
         elif position + length < index:
             distance = float(index - position - length - 1) + _crossings(items, position + length + 1, index)

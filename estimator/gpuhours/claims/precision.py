@@ -75,10 +75,7 @@ def rounding(digits: str, value: float, *, largest: float = LARGEST_ROUNDING) ->
     if value == 0 or not any(digit in "123456789" for digit in plain):
         return largest
     whole, _, decimals = plain.partition(".")
-    if decimals:
-        place = 10.0 ** -len(decimals)
-    else:
-        place = 10.0 ** (len(whole) - len(whole.rstrip("0")))
+    place = 10.0 ** (-len(decimals) if decimals else len(whole) - len(whole.rstrip("0")))
     return min(0.5 * place / float(plain), largest)
 
 
