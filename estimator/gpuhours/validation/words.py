@@ -25,6 +25,7 @@ METHODS = (
 )
 """Words for ways of sharing a sequence, first match first; every other one is a ring, and every published ring balances the mask."""
 FRAMEWORKS = (
+    (r"nemo.{0,12}24\.0[1-5]", "megatron-core-early"),
     (r"megatron-deepspeed.*(bigscience|2022)|bigscience", "megatron-deepspeed"),
     (r"longvila|mm-sp", "longvila"),
     (r"burst|bmtrain", "burstengine"),
@@ -63,7 +64,7 @@ NETWORKS = (
 )
 """Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
 FINER = {
-    "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026"),
+    "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026", "megatron-core-early"),
     "jax": ("paxml",), "megatron-2023": ("zero-bubble",),
     "burstengine": ("megatron-2023", "deepspeed", "internevo"),
     "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
