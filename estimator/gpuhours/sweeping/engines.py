@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import threading
+import queue
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
 
 from gpuhours.errors import EstimateError
+from gpuhours.sweeping.workers import Worker
 
 Work = Callable[[Any], Any]
 Answer = tuple[Any, Any]
@@ -18,8 +19,6 @@ WORTH_PROCESSES = 8
 """Blocks per process from which starting it (half a second) pays."""
 AHEAD = 3
 """Blocks handed out per process beyond the one it works on: keeps them busy, keeps memory flat."""
-
-_work: Work | None = None
 
 
 def answers(work: Work, numbers: Iterable[Any], *, engine: str, scheduler: str | None, blocks: int) -> Iterator[Answer]:
@@ -39,12 +38,27 @@ def answers(work: Work, numbers: Iterable[Any], *, engine: str, scheduler: str |
 
 
 def process_answers(work: Work, numbers: Iterable[Any], processes: int) -> Iterator[Answer]:
-    """Blocks on several processes of this machine, a few ahead of what has been taken."""
-    import multiprocessing
+    """Blocks on several processes of this machine, a few ahead of what has been taken.
 
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, (work,)) as pool:
-        yield from in_flight(lambda number: pool.submit(_answer, number), numbers, processes * (1 + AHEAD))
+    The processes are our own (``workers``), not ``multiprocessing``'s, which would run the caller's script again in each.
+    """
+    started = [Worker(work) for _ in range(processes)]
+    idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+    for worker in started:
+        idle.put(worker)
+
+    def ask(number: Any) -> Answer:
+        worker = idle.get()
+        found = worker(number)
+        idle.put(worker)
+        return number, found
+
+    with ThreadPoolExecutor(processes) as threads:
+        try:
+            yield from in_flight(lambda number: threads.submit(ask, number), numbers, processes * (1 + AHEAD))
+        finally:
+            for worker in started:
+                worker.stop()
 
 
 def in_flight(submit: Callable[[Any], Future[Answer]], numbers: Iterable[Any], most: int) -> Iterator[Answer]:
@@ -60,24 +74,3 @@ def in_flight(submit: Callable[[Any], Future[Answer]], numbers: Iterable[Any], m
     finally:
         for future in flying:
             future.cancel()
-
-
-def _start(work: Work) -> None:
-    """In a new process: keep the work, and end with the process that started this one, even if that is killed."""
-    global _work
-    _work = work
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _answer(number: Any) -> Answer:
-    assert _work is not None
-    return number, _work(number)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SCHEMA = "gpuhours/sweep/1"
 MOST_IN_MEMORY = 20_000_000
 """Rows that are held without a file to write them to: about 5 GB."""
+WITHOUT_LAYOUT = 128
+"""Rows worked on at once where each has a layout to be found: hundreds are tried for every row."""
 TOP = 10
 """Rows kept where an objective is given and no number."""
 SHOWN = 1000
@@ -150,7 +152,13 @@ def make_job(
     """Everything checked before any work starts."""
     if not vary:
         raise EstimateError("Nothing varies.", "For example: --vary layout.tensor=1,2,4,8", "--vary")
+    if run.stages:
+        raise EstimateError(
+            "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
+        )
     run = with_blocks(run, list(vary))
+    if run.layout is None:
+        block_rows = min(block_rows, WITHOUT_LAYOUT)
     grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows)
     plain = Job(grid, breakdown=breakdown)
     names = plain.schema.names
