@@ -21,7 +21,7 @@ from gpuhours.totals import KEYS, undetermined
 SCHEMA = "gpuhours/estimate/1"
 Range = tuple[float, float, float]
 
-STEP_TIME = "step_time"
+STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
 SHARES = {
     "mfu": "of the dense peak",
     "hfu": "of the dense peak, recomputation counted",
@@ -133,6 +133,9 @@ def _told(outcome: Outcome) -> Iterator[str]:
     """What stays open, and what the step model would have said where the step follows from the run's own figures."""
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
+    hfu = outcome.value("hfu")
+    if hfu is not None and float(hfu) > 1.0:
+        yield f"{RECOMPUTE} is assumed, and with it the run takes {float(hfu):.0%} of the dense peak: less was computed again"
     seconds = outcome.totals.values.get(STEP_TIME)
     if outcome.step is not None and seconds is not None and seconds.basis != "predicted":
         ratio = float(outcome.step.time) / float(seconds.value)
@@ -196,7 +199,7 @@ def _contradictions(outcome: Outcome) -> None:
         )
     for name, takes in SHARES.items():
         share = outcome.value(name)
-        if share is not None and float(share) > 1.0:
+        if share is not None and float(share) > 1.0 and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):
             keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots((name,)))
             raise Contradiction(
                 f"It takes {float(share):.0%} {takes}: no run can.",
