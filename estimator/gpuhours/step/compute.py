@@ -14,7 +14,7 @@ from gpuhours.precision import Precision
 from gpuhours.schedule import Passes
 from gpuhours.software import Software
 from gpuhours.step.context import attention_passes
-from gpuhours.step.ranks import Ranks, degree, has_experts
+from gpuhours.step.ranks import Ranks, degree, has_experts, local_parameters
 
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
 NARROW = frozenset({"fp8", "mxfp8", "nvfp4"})
@@ -45,7 +45,7 @@ def layer_compute(stack: Stack, ranks: Ranks, machine: Machine) -> dict[str, Pas
     for linear in stack.block.linears:
         products += product_passes(linear, tokens, ranks, machine, stack.trainable)
     for adapter in stack.adapters:
-        products += product_passes(adapter, tokens, ranks, machine, Trainable.FULL)
+        products += product_passes(adapter, tokens, ranks, machine, Trainable.FULL, machine.wide)
     others = elementwise_passes(stack, tokens, ranks, machine)
     attention = attention_passes(stack, ranks, machine)
     found = {PRODUCTS: products, ATTENTION: attention, OTHER: others}
@@ -101,7 +101,8 @@ def product_passes(
 
 
 def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machine) -> Passes:
-    """Memory-bound operators and casts: equivalent bytes of the software profile at copy speed."""
+    """Memory-bound operators, casts and what joins adapters (every second one leads out of its rank) to the products beside
+    them: equivalent bytes of the software profile at copy speed."""
     forward: Array = 0.0
     backward: Array = 0.0
     autocast = machine.precision.autocast
@@ -115,19 +116,22 @@ def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machi
     if machine.precision.dtype in NARROW:
         there, back = cast_bytes(stack.block, tokens, ranks, machine)
         forward, backward = forward + there, backward + back
+    for adapter in stack.adapters[1::2]:
+        outputs = np.divide(tokens * adapter.active * adapter.outputs, degree(adapter, ranks)) * scale
+        forward = forward + machine.software.adapters.forward * outputs
+        backward = backward + machine.software.adapters.backward * outputs
     chip = machine.accelerator
     return Passes(memory_time(forward, chip), memory_time(backward, chip))
 
 
 def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> tuple[Array, Array]:
-    """Quantising inputs (forward) and output gradients (backward) of a layer's products, bytes."""
+    """Quantising inputs (forward) and output gradients (backward) of a layer's products, and weights (half in each), bytes."""
     casts = machine.software.casts
     factor = casts.four_bit if machine.precision.dtype == "nvfp4" else 1.0
     inputs: Array = 0.0
     outputs: Array = 0.0
-    for linear in block.linears:
-        if linear.split is Split.WHOLE:
-            continue
+    quantised = [linear for linear in block.linears if linear.split is not Split.WHOLE]
+    for linear in quantised:
         share = np.divide(tokens * linear.active, ranks.tensor)
         inputs = inputs + share * linear.inputs * (
             1 if linear.split is Split.ROW else ranks.tensor / ranks.whole
@@ -135,7 +139,8 @@ def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> t
         outputs = outputs + share * linear.outputs * (
             ranks.tensor / ranks.whole if linear.split is Split.ROW else 1
         )
-    return casts.forward * factor * inputs, casts.backward * factor * outputs
+    weights = casts.weights * factor * sum(local_parameters(linear, ranks) for linear in quantised)
+    return casts.forward * factor * inputs + weights / 2, casts.backward * factor * outputs + weights / 2
 
 
 def ends_compute(part: Ends, ranks: Ranks, machine: Machine) -> dict[str, Passes]:

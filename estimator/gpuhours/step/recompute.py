@@ -11,6 +11,7 @@ from gpuhours.layout import Array, Layout, Recompute
 from gpuhours.schedule import Passes
 from gpuhours.step.communication import CONTEXT, Site
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS
+from gpuhours.step.ranks import has_experts
 
 MLP = frozenset({"up", "gate and up", "down"})
 """Products of a feed-forward layer."""
@@ -22,13 +23,16 @@ def repeated(stack: Stack, layout: Layout, site: Site, parts: Mapping[str, Passe
     """Seconds of one layer and micro-batch that are computed twice.
 
     full        everything, for ``recompute_layers`` of a stage's layers or all; without the block's last product where the stack
-                stops at the last activation that is needed
+                stops at the last activation that is needed, and that is not behind it (an adapter's beside it is computed after it;
+                the gradient of a routing weight needs its expert's output)
     selective   what the stack means by it, ``selective_part``
     """
     software, ranks = site.machine.software, site.ranks
     everything: Array = sum((passes.forward for passes in parts.values()), start=0.0)
-    if software.early_stop:
-        everything = everything - parts[PRODUCTS].forward * share(stack, {stack.block.linears[-1].name})
+    last = stack.block.linears[-1]
+    adapted = any(adapter.name.startswith(f"{last.name} ") for adapter in stack.adapters)
+    if software.early_stop and not adapted and not has_experts(last):
+        everything = everything - parts[PRODUCTS].forward * share(stack, {last.name})
     covered: Array = 1.0
     if layout.recompute_layers is not None:
         covered = np.minimum(np.divide(np.multiply(layout.recompute_layers, ranks.pipeline), stack.layers), 1.0)

@@ -167,8 +167,15 @@ def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, bac
 
 
 def accumulation_time(weights: Weights, site: Site) -> Array:
-    """Adding one micro-batch's weight gradients to the step's: bytes per parameter at copy speed."""
-    moved = site.machine.software.accumulation.bytes * weights.all
+    """Adding one micro-batch's weight gradients to the step's: bytes per parameter at copy speed.
+
+    A rank alone may keep the first micro-batch's as they come, (m - 1) / m of the sums are left; more ranks copy them into buckets.
+    """
+    software, ranks = site.machine.software.accumulation, site.ranks
+    wide = software.amp is not None and site.machine.precision.state == "amp"
+    kept = np.divide(ranks.microbatches - 1.0, ranks.microbatches)
+    share = 1.0 if software.first else np.where(np.less_equal(ranks.data_group.size, 1), kept, 1.0)
+    moved = (software.amp if wide else software.bytes) * weights.all * share
     return np.where(np.greater(moved, 0), memory_time(moved, site.machine.accelerator), 0.0)
 
 

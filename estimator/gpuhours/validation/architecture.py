@@ -70,7 +70,9 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     if (row.positive("experts") or 1) > 1:
         fields |= _experts(row, name)
     if row.number("lora") == 1:
-        fields |= {"trainable": "lora", "rank": ADAPTER_RANK, "targets": EVERY if gated else (*ATTENTION, "up", "down")}
+        everything = EVERY if gated else (*ATTENTION, "up", "down")
+        targets = tuple((row.word("lora_targets") or "").split()) or everything
+        fields |= {"trainable": "lora", "rank": _whole(row, "lora_rank") or ADAPTER_RANK, "targets": targets}
     try:
         decoder = Decoder(**{key: value for key, value in fields.items() if value is not None})
     except ValidationError as error:

@@ -85,6 +85,8 @@ def _case(row: Row) -> Case:
     decoder, why = decoder_of(row)
     if decoder is None:
         raise UnsaidError(why)
+    if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
+        decoder = decoder.model_copy(update={"targets": software.adapters.targets})
     chip = load_accelerator(accelerator)
     precision = _precision(row, software, chip.generation)
     chip.peak_for(precision.product)
