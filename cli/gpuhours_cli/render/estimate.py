@@ -220,7 +220,8 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
         table.add_row("Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in found.advice.faster))
     if found.advice.longest is not None and not found.stages:
         longest = found.advice.longest
-        table.add_row("Fits up to", f"{numbers.count(longest.value)} {longest.unit}s a sample, all else as it is")
+        many = longest.unit if longest.value == 1 else f"{longest.unit}s"
+        table.add_row("Fits up to", f"{numbers.count(longest.value)} {many} a sample, all else as it is")
     if found.advice.ways:
         table.add_row("To make it fit", " · ".join(way_words(way) for way in found.advice.ways))
     for index, warning in enumerate(found.warnings):
