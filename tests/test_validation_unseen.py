@@ -23,7 +23,7 @@ from gpuhours.validation.stated import (
     schedule_of,
     sharding_of,
 )
-from gpuhours.validation.words import kernel_in, method_in, profile_in
+from gpuhours.validation.words import gpus_in_node, kernel_in, method_in, profile_in
 
 LLAMA: dict[str, Any] = {
     "source_title": "a table", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
@@ -189,3 +189,14 @@ def test_new_sources_get_wider_bands_than_measured_ones(tmp_path: Path) -> None:
     assert new.low is not None
     assert known.low is not None
     assert new.low < known.low
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        ("8x A100 80GB, 4x 100 Gb/s RoCE per node", 8), ("JUWELS Booster (4x A100 per node)", 4), ("2x 8-GPU nodes", 8), ("DGX-1", 8),
+        ("16 nodes x 8 GPUs", 8), ("DGX-2 (16x V100)", 16), ("6 V100 per node", 6), ("64 A100, InfiniBand", None), ("single node", None),
+    ],
+)  # fmt: skip
+def test_the_gpus_of_a_node_are_not_its_network_cards(text: str, gpus: int | None) -> None:
+    assert gpus_in_node(text.lower(), 16) == gpus

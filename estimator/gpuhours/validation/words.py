@@ -25,6 +25,7 @@ METHODS = (
 )
 """Words for ways of sharing a sequence, first match first; every other one is a ring, and every published ring balances the mask."""
 FRAMEWORKS = (
+    (r"paxml|\bpax\b|praxis", "paxml"),
     (r"nemo.{0,12}24\.0[1-5]", "megatron-core-early"),
     (r"megatron-deepspeed.*(bigscience|2022)|bigscience", "megatron-deepspeed"),
     (r"longvila|mm-sp", "longvila"),
@@ -44,7 +45,6 @@ FRAMEWORKS = (
     (r"(torchtitan|fsdp|ddp|torch).*(eager|no compile|without compile)", "fsdp2-eager"),
     (r"torchtitan|fms-fsdp|compile", "fsdp-compile"),
     (r"llm-foundry|composer|mosaic", "fsdp-eager"),
-    (r"paxml|\bpax\b|praxis", "paxml"),
     (r"maxtext|jax|t5x|levanter|easylm|alpa|xla|tensorflow|gspmd", "jax"),
     (r"nanotron|picotron", "nanotron"),
     (r"megascale|vescale|megablocks|dualpipe|hai-llm|simumax|primus|transformer engine", "megatron-core"),
@@ -59,8 +59,8 @@ FRAMEWORKS = (
 NETWORKS = (
     (r"\befa\b|\baws\b|p4d|p5\b", "efa"),
     (r"omni.?path", "omni-path"),
-    (r"infiniband|\bib\b|\bndr\b|\bhdr\b|\bedr\b|\brdma\b", "infiniband"),
     (r"roce|ethernet|slingshot|\btcp\b|gpudirect-tcp", "ethernet"),
+    (r"infiniband|\bib\b|\bndr\b|\bhdr\b|\bedr\b|\brdma\b", "infiniband"),
 )
 """Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
 FINER = {
@@ -109,14 +109,25 @@ def method_in(text: str) -> str:
     return next((method for pattern, method in METHODS if re.search(pattern, text.lower())), "zigzag")
 
 
+def gpus_in_node(text: str, usual: int) -> int | None:
+    """GPUs of a node, as a description says: the number before "GPU" or a chip's name; a number above the usual only where it is said
+    to be a node's."""
+    if "dgx-1" in text:
+        return 8
+    found = re.search(r"(\d+)[\s-]*(?:x\s*)?(?:nvidia\s+|amd\s+)?(?:gpus?\b|[avhbl]\d{2,3}|g[hb]\d{3}|mi\d{3}|rtx)", text)
+    of_a_node = re.search(r"per node|/ ?node|-gpu node|dgx|node \(", text)
+    if found is None or not 1 <= int(found[1]) <= 16 or (int(found[1]) > usual and not of_a_node):
+        return None
+    return int(found[1])
+
+
 def node_of(row: Row, accelerator: str) -> Node:
     """The accelerator's usual node; the GPUs of a node where the row says so, and one host where all stand in it."""
     chip = load_accelerator(accelerator)
     node = load_node(chip.node, chip.path)
     text = (row.word("nodes_interconnect") or "").lower()
-    stated = re.search(r"(\d+)\s*(?:x|gpus?|-gpu)[^,;]*?(?:per node|nodes?\b)", text)
-    if stated and 1 <= int(stated[1]) <= 16 and node.link_domain <= 16 and int(stated[1]) != node.gpus:
-        count = int(stated[1])
+    count = gpus_in_node(text, node.gpus)
+    if count is not None and node.link_domain <= 16 and count != node.gpus:
         node = replace(node, gpus=count, link_domain=count, nics=max(1, round(node.nics * count / node.gpus)))
     per_node = row.positive("gpus_per_node")
     if per_node is not None and per_node != node.gpus:
