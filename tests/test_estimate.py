@@ -163,6 +163,29 @@ def test_a_pipe_gets_no_colour() -> None:
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
+PIPES = [
+    pytest.param(f"{OPTIONS[0]} --params 7B", "| true", 0, id="a reader that leaves"),
+    pytest.param(f"{OPTIONS[0]} --params 7B --json", "| true", 0, id="a reader of JSON that leaves"),
+    pytest.param(" ".join(OPTIONS[:5]) + " --gpu a100-sxm-40gb --gpus 1 --batch 8", "| true", 1, id="one that does not fit"),
+    pytest.param("reproduce videomae-huge", "> /dev/null", 0, id="a terminal of ASCII"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "pipe", "code"), PIPES)
+def test_the_exit_code_is_the_answers(command: str, pipe: str, code: int) -> None:
+    program = f"{sys.executable} -c 'from gpuhours_cli.app import main; main()' {command}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
+    script = f"{program} {pipe}; exit ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env=environment)
+    assert (ran.returncode, ran.stderr) == (code, "")
+
+
+def test_explained_json_is_the_same_document(gpuhours_command: Command) -> None:
+    found = json.loads(gpuhours_command(*OPTIONS, "--explain", "mfu", "--json").out)
+    assert found["results"]["mfu"]["equation"].startswith("MFU = ")
+    assert "step_time" in found["results"]["mfu"]["inputs"]
+
+
 @pytest.mark.parametrize("name", [*UNITS, "epochs"])
 def test_every_result_can_be_explained(gpuhours_command: Command, name: str) -> None:
     ran = gpuhours_command(*OPTIONS, "--explain", name)

@@ -25,6 +25,3 @@ def main() -> None:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write("error: " + "\n  ".join(lines) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
-    except BrokenPipeError:
-        sys.stderr.close()
-        raise SystemExit(0) from None

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gpuhours_cli.output import Json, Quiet, emit, shown
 from gpuhours_cli.root import app
-from gpuhours_cli.output import Json, Quiet, console, emit
 
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
 
@@ -71,10 +71,10 @@ def estimate(
         raise EstimateError(f"Both --params {params} and --model {model} are given.", "Keep the one that describes the model.")
     described = describe(run, given, settings or [])
     result = work_out(described)
-    if explain is not None:
+    if explain is not None and not as_json:
         from gpuhours_cli.render.explain import explanation
 
-        console().print(explanation(result, explain))
+        shown(explanation(result, explain))
     else:
         emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)
     if result.fits is False:

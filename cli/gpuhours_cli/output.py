@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -36,9 +37,27 @@ def console() -> Console:
 def emit(result: Result, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None) -> None:
     """Print ``result`` as JSON, as one line (``answer``, under ``--quiet``) or as a screen."""
     if as_json:
-        json.dump(result.to_dict(), sys.stdout, indent=2, allow_nan=False)
-        sys.stdout.write("\n")
+        written(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
     elif answer is not None:
-        sys.stdout.write(answer() + "\n")
+        written(answer() + "\n")
     else:
-        console().print(screen())
+        shown(screen())
+
+
+def shown(screen: RenderableType) -> None:
+    """Print a screen, coloured only for a terminal."""
+    paper = console()
+    with paper.capture() as captured:
+        paper.print(screen)
+    written(captured.get())
+
+
+def written(text: str) -> None:
+    """Write to stdout; a reader that has seen enough (``| head``) is no error, a terminal without a sign for a bar neither."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Literal
 
 import typer
 
+from gpuhours_cli.output import written
 from gpuhours_cli.root import app
 
 
@@ -18,5 +18,4 @@ def schema(
     """The keys of a run, a document, a hardware or a software profile, as JSON Schema (editors complete from it)."""
     from gpuhours.schemas import schema as of
 
-    json.dump(of(kind), sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    written(json.dumps(of(kind), indent=2) + "\n")
