@@ -226,5 +226,7 @@ def test_video_latents_of_a_hundred_thousand_tokens() -> None:
         layout = Layout(context=8, recompute=Recompute.full, sharding=Sharding.zero3)
         found = step(spec.build(data), 1, layout, machine, load_software("torch-eager"), Precision("bf16", "mixed"))
         times[attends] = found
+    assert times["clip"].parts["context communication"] > 0
+    assert times["alternating"].parts["context communication"] == 0
     assert times["clip"].parts["attention"] > 10 * times["alternating"].parts["attention"]
     assert times["clip"].model_flops > times["alternating"].model_flops

@@ -38,8 +38,12 @@ def attention_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:
 
 def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
     """Whether ranks take whole sequences rather than parts of one: a sample of many short ones (the patches of its frames, dealt
-    out frame by frame), or keys of another stream, which every rank holds."""
-    return stack.sequence is not None or core.keys is not None
+    out frame by frame), or keys of another stream, which every rank holds.
+
+    A stack says so by a ``sequence`` of its own; one that attends over all of its ``tokens`` hands in the same value twice.
+    """
+    own = stack.sequence is not None and stack.sequence is not stack.tokens
+    return own or core.keys is not None
 
 
 def core_passes(
