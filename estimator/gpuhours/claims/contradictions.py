@@ -29,6 +29,10 @@ LEVER = 0.2
 EXPLAINED = 0.6
 """Share of the squared misfit a mistake must remove to be named."""
 MOST_CONTRADICTIONS = 6
+DERIVED = frozenset(
+    {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
+)
+"""Figures that authors work out from others: where nothing else decides, the mistake is rather there."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,15 @@ class Search:
             if causes and left[i].quantity == causes[0].quantity:
                 return i
 
-        def without(i: int) -> tuple[int, float, float]:
+        def without(i: int) -> tuple[int, float, bool, float]:
             rest = [*left[:i], *left[i + 1 :]]
             again = reconcile(rest, self.equations, self.extra)
-            return self._troubles(rest, again), -round(_residual(fit, i), 1), -left[i].sigma
+            return (
+                self._troubles(rest, again),
+                -round(_residual(fit, i), 1),
+                left[i].quantity not in DERIVED,
+                -left[i].sigma,
+            )
 
         return min((i for i in involved if left[i].claim is not None), key=without)
 
@@ -134,7 +143,10 @@ class Search:
 
     def _statement(self, accused: Measurement, factor: float, others: list[Measurement]) -> str:
         expected = shown(accused.quantity, math.exp(accused.log) / factor)
-        return f"{self._says(accused)} contradicts {', '.join(map(self._says, others))}, which make it {expected}"
+        against = ", ".join(map(self._says, others)) or "the accelerator's profile"
+        return (
+            f"{self._says(accused)} contradicts {against}, which {'make' if len(others) > 1 else 'makes'} it {expected}"
+        )
 
     def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[Contradiction, list[int], Measurement] | None:
         """An implied value that cannot be."""

@@ -75,6 +75,20 @@ HOP_STOPS = frozenset(
         "sampled",
     ]
 )
+RUNNING = (
+    "train",
+    "pre-train",
+    "pretrain",
+    "continuous",
+    "wall",
+    "comput",
+    "uninterrupted",
+    "operation",
+    "run",
+    "optimi",
+    "gpu",
+    "processing",
+)
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
 THING_UNITS = frozenset(
@@ -143,6 +157,8 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
         return figure.unit, index
     if figure.per:
         return figure.unit, index
+    if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
+        return listed, index
     hopped = 0
     for position in range(index + 1, min(index + 7, len(items))):
         item = items[position]
@@ -162,6 +178,17 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     return best or figure.unit, at
 
 
+def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
+    """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
+    for item in items[index + 1 : index + 8]:
+        if isinstance(item, Figure):
+            if item.unit:
+                return item.unit if item.unit in THING_UNITS and item.scale else ""
+        elif item.text.lower() not in (",", "and", "or"):
+            return ""
+    return ""
+
+
 def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
     """The quantity of the figure at ``index``, judged by the items ``first`` to ``last`` of its sentence."""
     figure = items[index]
@@ -171,8 +198,9 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         told = "setting"
     if told is not None:
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
-    if figure.per and not set(figure.per) <= HARMLESS:
+    if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
         return None
+    media = figure.unit == "time" and _of_something(items, index)
     unit, at = head_noun(items, index)
     stems = _stems(tuple(items[first:last]))
     best: Place | None = None
@@ -181,12 +209,18 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         kinds = ("named",)
     for kind in kinds:
         for rule in _rules(kind):
-            if not _plausible(rule.quantity, figure):
+            if not _plausible(rule.quantity, figure) or (media and rule.quantity == "wall_clock"):
                 continue
             cost, because = _cost(rule, stems, index - first, at - first, items[first:last])
             if cost <= DEAREST and (best is None or cost < best.cost):
                 best = Place(rule.quantity, because, cost)
     return best
+
+
+def _of_something(items: Sequence[Item], index: int) -> bool:
+    """``400 hours of speech`` is no duration of a run; ``3 weeks of continuous operation`` is."""
+    after = [item.text.lower() for item in items[index + 1 : index + 4]]
+    return after[:1] == ["of"] and not any(word.startswith(RUNNING) for word in after[1:])
 
 
 def _of_media(items: Sequence[Item], index: int) -> bool:
@@ -211,6 +245,8 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
         kinds = ["small_sequence", "sequence"]
     if unit == "time" and figure.word.lower()[:3] in ("day", "wee", "mon", "yea"):
         kinds.append("calendar")
+    if unit == "time" and figure.joined and figure.value < 3600:
+        kinds.append("short_time")
     if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):
         kinds = ["time_word"]
     if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
@@ -256,7 +292,6 @@ def _by_rate(figure: Figure) -> str | None:
         ("gpu", frozenset({"node"})): "gpus_per_node",
         ("time", frozenset({"step"})): "step_time",
         ("time", frozenset({"epoch"})): "epoch_time",
-        ("byte", frozenset({"gpu"})): "memory_per_gpu",
         ("flop/s", frozenset({"gpu"})): "flops_per_second_per_gpu",
         ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",
         ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",

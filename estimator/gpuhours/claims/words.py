@@ -52,7 +52,7 @@ RULES: tuple[Rule, ...] = (
     _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token", 0, 7),
     _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
     _rule("parameter bare", "vision_parameters",
-          "vision encoder, video encoder, image encoder, visual encoder, vision tower, vision transformer", 0.2, 5,
+          "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, visual encoder, vision tower, vision transformer", 0.2, 5,
           subject=True),
     _rule("parameter bare", "language_parameters",
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
@@ -79,6 +79,7 @@ RULES: tuple[Rule, ...] = (
     _rule("named", "parameters", base=2),
     _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
+    _rule("millions", "samples", "trained on, pretrained on, objective on, train on, training on, learned from", 4, 5, before=True),
     _rule("millions", "samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
     _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.2, 2.5),
     _rule("sample sequence", "samples", base=7),
@@ -88,6 +89,8 @@ RULES: tuple[Rule, ...] = (
           "device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
           "benchmark, annotators", 1, 8),
+    _rule("sample sequence", "samples_seen", "in total, seen in total", 1.5, 4),
+    _rule("sample sequence", "samples_seen", "processes, processed", 1.5, 0.5, before=True),
     _rule("sample sequence", "samples_seen", "samples seen, seen, in total processed", 0, 4),
     _rule("small_sequence", "global_batch", base=8),
     # frames and pictures
@@ -154,6 +157,7 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
     _rule("time", "downtime", "downtime, lost, restart, restarts, recovery, failures, outage, interruptions, mtbf, failure", -0.3, 6),
+    _rule("short_time", "clip_seconds", base=3),
     _rule("gpu_time", "gpu_hours", base=1),
     _rule("node_time", "node_hours", base=1),
     # machine
@@ -162,13 +166,13 @@ RULES: tuple[Rule, ...] = (
           "each hosting, each comprising, each housing, nodes with, nodes of, servers with, each server, each machine, "
           "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node", 0, 4),
     _rule("node", "nodes", base=3),
-    _rule("bare", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
+    _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
-    _rule("bare", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
+    _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
           "pipeline stages, pipeline depth", 0, 7),
     _rule("stage", "pipeline", "pipeline", 0, 4),
-    _rule("bare", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
-    _rule("bare", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
+    _rule("bare way", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
+    _rule("bare way", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
     _rule("replica worker rank", "data_parallel", "data parallel, replicas, workers", 2),
     _rule("bare", "zero_stage", "zero stage, zerostage, zero, zero optimization stage, deepspeed stage", 0, 2),
     _rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
@@ -176,6 +180,7 @@ RULES: tuple[Rule, ...] = (
     _rule("year", "year", base=12),
     _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, storage, disk, "
           "text, videos, crawls, images, clips", 1, 12),
+    _rule("byte", "memory_used", "footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, fits in", -0.5, 8),
     _rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
     _rule("byte", "count", "checkpoint, checkpoints, ram, host memory, system memory, cpu memory, buffer", 0, 5),
     _rule("bit/s", "network_bandwidth", base=2),
@@ -201,6 +206,7 @@ RULES: tuple[Rule, ...] = (
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
           "warmed up to, warmup to, stepsize, learning rate of", 0.3),
+    _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
           "final learning rate of, end learning rate of, minimum value of", 0, 6, before=True),
@@ -213,7 +219,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "dropout", "dropout, drop path, stochastic depth, drop rate", 0, 5),
     _rule("bare", "temperature", "temperature", 0, 5),
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
-    _rule("bare", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
+    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
     _rule("ratio", "change", base=2),
     _rule("bare word", "seq_len", "of length, lengths of, length, context to, context of, contexts of, sequence length, context length, context window, sequence lengths, context size, "
           "maximum length, max length", 0, 10),
