@@ -19,7 +19,7 @@ DENSE: dict[str, Any] = {
     "name": "a decoder",
     "model": {"layers": 24, "hidden": 4096, "heads": 32, "vocab": 51200},
     "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 64, "dtype": "bf16"},
+    "training": {"global_batch": 16, "dtype": "bf16"},
     "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 16},
     "layout": {"tensor": 2, "pipeline": 2},
     "software": "megatron-core",
@@ -30,8 +30,8 @@ TIGHT = {
     "hardware": {"accelerator": "a100-sxm-40gb", "gpus": 16},
 }
 MIXTURE = {**DENSE, "model": {"layers": 16, "hidden": 2048, "heads": 16, "vocab": 32000,
-                               "experts": {"count": 8, "top_k": 2, "width": 4096}},
-           "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}}  # fmt: skip
+                               "experts": {"count": 4, "top_k": 2, "width": 4096}},
+           "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 8}}  # fmt: skip
 LONG = {
     **DENSE,
     "data": {"seq_len": 32768, "tokens": "10B"},
@@ -113,7 +113,12 @@ def test_search_times_are_those_of_evaluate() -> None:
 
 
 def test_nothing_fits() -> None:
-    found = gpuhours.plan(gpuhours.from_dict({**TIGHT, "hardware": {"accelerator": "a100-sxm-40gb", "gpus": 2}}))
+    large = {
+        **TIGHT,
+        "model": {**TIGHT["model"], "layers": 80},
+        "hardware": {"accelerator": "a100-sxm-40gb", "gpus": 1},
+    }
+    found = gpuhours.plan(gpuhours.from_dict(large))
     assert not found.fits
     assert found.to_dict()["best"] == []
 

@@ -95,7 +95,7 @@ def test_plan_json_and_quiet(gpuhours_command: Command) -> None:
 
 
 def test_plan_says_no(gpuhours_command: Command) -> None:
-    ran = gpuhours_command("plan", RUN, "--gpus", "1")
+    ran = gpuhours_command("plan", RUN, "--gpus", "1", "--set", "hardware.accelerator=a100-sxm-40gb")
     assert ran.code == 1
     assert "No layout fits" in ran.out
 
@@ -133,7 +133,9 @@ def test_pictures(gpuhours_command: Command, tmp_path: Path) -> None:
     assert gpuhours_command("sweep", RUN, *wide, "--plot", str(heat)).code == 2, "an existing picture is kept"
 
 
-def test_progress_bar_is_for_terminals_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_is_for_terminals_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import sys
 
     from gpuhours_cli.render.progress import watching

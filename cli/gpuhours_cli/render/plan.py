@@ -89,6 +89,7 @@ def words(fields: dict[str, Any]) -> str:
         said.append(fields["sequence_method"])
     if fields["vision"] != "first-stage":
         said.append(f"vision {fields['vision']}")
+    said += [f"{what} offloaded" for what in ("optimizer", "activations") if fields[f"offload_{what}"]]
     if not fields["sequence_parallel"] and fields["tensor"] > 1:
         said.append("no sequence parallelism")
     return " · ".join(said) or "one GPU"

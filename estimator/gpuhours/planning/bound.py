@@ -18,17 +18,17 @@ BUBBLE = "pipeline bubble"
 
 
 def lower_bound(space: Space, relaxed: Step, cluster: Cluster, software: Software) -> Values:
-    """Seconds that every layout of a cell takes at least; ``relaxed`` is the cell with nothing recomputed and nothing sharded.
+    """Seconds that every layout of a cell takes at least; ``relaxed`` is the cell with nothing recomputed, sharded or offloaded.
 
         b = (1 + w) (sum of PASSES + B)        B = the bubble, or 0 under ZB-2p
 
-    w is the share that stragglers add. A cell fixes everything but recompute and sharding. Proof, with t the time of any
+    w is the share that stragglers add. A cell fixes everything but recompute, sharding and offloading. Proof, with t the time of any
     layout of the cell and T, S the slowest stage and the sum of all stages for one micro-batch:
 
     1. t = (1 + w) (P + rest), P the time of all passes on their schedule, rest = sums of gradients, optimiser, sends and host,
        each at least 0; w depends on the number of GPUs alone.
-    2. Recompute adds time to a layer's backward pass, sharding adds exposed gathers and scatters to both passes; neither takes
-       any away. So with x the time of a layer, x >= its value in ``relaxed``.
+    2. Recompute adds time to a layer's backward pass, as offloaded activations do; sharding adds exposed gathers and scatters to
+       both passes; none takes any away. So with x the time of a layer, x >= its value in ``relaxed``.
     3. S = L x + first + last grows with slope L. T is a maximum of lines in x with slopes of at most c v <= L for p >= 2 (c v =
        ceil(L / (p v)) v <= L / p + v <= L, since p v <= L), so T and S - T do not fall as x grows; nor as first or last does,
        which have slope 1 in S and at most 1 in T.

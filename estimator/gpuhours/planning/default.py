@@ -11,6 +11,7 @@ from gpuhours.architecture.operators import Model, Stack
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.memory import memory
+from gpuhours.planning.space import offered
 from gpuhours.precision import Precision
 from gpuhours.software import Software
 from gpuhours.step import step
@@ -25,9 +26,10 @@ def default_layout(
 ) -> Layout | None:
     """The fastest usual layout that fits; where none fits, the one that needs least memory; None where none can run.
 
-    Inputs may be arrays: the layout then holds arrays of their shape, each row's own best. Usual: powers of two for tensor (inside
-    a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch, ZeRO-1 or ZeRO-3, every
-    recompute mode, one chunk per stage, an encoder on the first stage or on all. ``plan`` searches all.
+    Inputs may be arrays: the layout then holds arrays of their shape, each row's own best. Usual: powers of two for
+    tensor (inside a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch,
+    ZeRO-1 or (without a pipeline) ZeRO-3, every recompute mode, one chunk per stage, an encoder on the first stage or
+    on all. ``plan`` searches all.
     """
     axes = candidates(model, cluster)
     behind = _dimensions(model, global_batch, cluster)
@@ -40,7 +42,7 @@ def default_layout(
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
         predicted, held = step(*inputs), memory(*inputs)
     time, total, valid, fits = np.broadcast_arrays(predicted.time, held.total, predicted.valid, held.fits)
-    score = np.where(valid, np.where(fits, time, 1e30 * total), np.inf)
+    score = np.where(valid & offered(inputs[2]), np.where(fits, time, 1e30 * total), np.inf)
     flat = score.reshape(-1, *score.shape[ahead:])
     best = np.argmin(flat, axis=0)
     if not np.all(np.isfinite(np.min(flat, axis=0))):

@@ -16,7 +16,7 @@ from gpuhours.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.planning.answer import Choice, Flatness, Plan, choice
 from gpuhours.planning.bound import lower_bound
-from gpuhours.planning.space import Space, Values
+from gpuhours.planning.space import Space, Values, offered
 from gpuhours.precision import Precision
 from gpuhours.resolve import resolve
 from gpuhours.run import Run
@@ -58,9 +58,12 @@ class Search:
 
     def __call__(self, cells: Values) -> Found:
         """Times of the layouts of some cells that fit: memory first, the step only where something fits."""
+        layouts = self.space.some(cells)
         with np.errstate(all="ignore"):
-            held = memory(*self._with(self.space.some(cells)))
-        fits = np.broadcast_to(held.fits, (len(cells), *self.space.inner_shape)).reshape(len(cells), -1)
+            held = memory(*self._with(layouts))
+        fits = np.broadcast_to(held.fits & offered(layouts), (len(cells), *self.space.inner_shape)).reshape(
+            len(cells), -1
+        )
         some = np.flatnonzero(fits.any(axis=1))
         if not len(some):
             return Found.nothing()

@@ -23,12 +23,12 @@ Values = np.ndarray[Any, Any]
 class Space:
     """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that move together.
 
-    Not searched: offloading, which the equations give no price, shard groups, Ulysses degrees inside a hybrid.
+    Not searched: shard groups, Ulysses degrees inside a hybrid.
     Listed once where a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
     """
 
     base: Layout
-    """What is not searched: offloading, shard groups, GPUs set apart for an encoder."""
+    """What is not searched: shard groups, GPUs set apart for an encoder."""
     outer: tuple[dict[str, Values], ...]
     inner: tuple[dict[str, Values], ...]
     layers: float
@@ -54,7 +54,7 @@ class Space:
                 {"microbatch": numbers(divisors(int(global_batch)))},
                 {"tensor": numbers([degree for degree in ways if heads % degree == 0])},
             ),
-            inner=(recomputes(), {"sharding": np.array([int(level) for level in Sharding])}),
+            inner=(recomputes(), {"sharding": np.array([int(level) for level in Sharding])}, offloads()),
             layers=layers,
         )
 
@@ -138,12 +138,14 @@ class Space:
             recompute=Recompute(int(picked["recompute"])), recompute_layers=int(picked["recompute_layers"]) if some else None,
             schedule=Schedule(int(picked["schedule"])), sequence_method=SequenceMethod(int(picked["sequence_method"])),
             vision=VisionPlacement(int(picked["vision"])),
+            offload_optimizer=bool(picked["offload_optimizer"]), offload_activations=bool(picked["offload_activations"]),
         )  # fmt: skip
 
 
 FIELDS = (
     "tensor", "pipeline", "interleave", "context", "expert", "expert_tensor", "microbatch", "sequence_parallel", "sharding",
     "recompute", "recompute_layers", "schedule", "sequence_method", "vision",
+    "offload_optimizer", "offload_activations",
 )  # fmt: skip
 
 
@@ -191,6 +193,20 @@ def placements(base: Layout) -> list[int]:
     """Where an encoder in front may run; on GPUs of its own only where the run sets some apart."""
     places = [VisionPlacement.first_stage, VisionPlacement.replicated]
     return [int(place) for place in (*places, *([VisionPlacement.separate] if base.vision_gpus else []))]
+
+
+def offloads() -> dict[str, Values]:
+    """Nothing, optimiser states, activations or both kept in host memory."""
+    return {
+        "offload_optimizer": np.array([False, True, False, True]),
+        "offload_activations": np.array([False, False, True, True]),
+    }
+
+
+def offered(layout: Layout) -> Any:
+    """Where a stack offers a layout at all: ZeRO-2 and ZeRO-3 would scatter or gather with every micro-batch of a pipeline, so
+    DeepSpeed refuses them beside pipeline parallelism and Megatron-Core has only ZeRO-1 there."""
+    return np.less_equal(layout.sharding, int(Sharding.zero1)) | np.equal(layout.pipeline, 1)
 
 
 def recomputes() -> dict[str, Values]:
