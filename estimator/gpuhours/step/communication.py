@@ -37,7 +37,8 @@ def tensor_passes(stack: Stack, site: Site, products: Passes) -> Passes:
     """Sums after attention and the MLP, forward and backward (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2).
 
     all-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of as much. Experts that are split over
-    g ranks sum their own T e / t tokens; not split, they need none. Sums across domains cannot be hidden (overlap needs peers' memory).
+    g ranks sum their own T e / t tokens, felt as their exchanges are (what hides sums is built into dense products); not split, they
+    need none. Sums across domains cannot be hidden (overlap needs peers' memory).
     """
     ranks, software = site.ranks, site.machine.software
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
@@ -46,16 +47,16 @@ def tensor_passes(stack: Stack, site: Site, products: Passes) -> Passes:
     once = reduction_time(message, ranks.tensor_group, ranks, site.cluster)
     sums = stack.block.all_reduces - (1 if experts else 0)
     sent = sums * once
+    arrived: Array = 0.0
     if experts:
         arriving = message * experts[0].active * np.divide(ranks.expert_tensor, ranks.tensor)
-        sent = sent + reduction_time(arriving, Group(ranks.expert_tensor, 1), ranks, site.cluster)
+        arrived = software.exposed.expert * reduction_time(arriving, Group(ranks.expert_tensor, 1), ranks, site.cluster)
         if any(linear.name.startswith("shared") for linear in stack.block.linears):
             sent = sent + once
     exposed = np.where(ranks.tensor_group.domains(site.cluster) > 1, 1.0, software.exposed.tensor)
-    backward = left_over(sent, products.backward, exposed)
-    return Passes(
-        left_over(sent, products.forward, exposed), 0.0 if stack.trainable is Trainable.FROZEN else backward
-    )
+    forward = left_over(sent, products.forward, exposed) + arrived
+    backward = left_over(sent, products.backward, exposed) + arrived
+    return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
 def reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster) -> Array:

@@ -12,7 +12,7 @@ from gpuhours.hardware import Node, load_accelerator
 from gpuhours.kernel_constants import generation_constants
 from gpuhours.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.precision import Precision
-from gpuhours.software import Software
+from gpuhours.software import Dispatch, Software
 from gpuhours.validation.accelerators import accelerator_of
 from gpuhours.validation.architecture import decoder_of, unusable
 from gpuhours.validation.rows import Row
@@ -40,6 +40,8 @@ INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
 """Attention kernels nearest to one that a generation does not run."""
+FLASH_YEAR = 2023
+"""From when training stacks have FlashAttention unless they say otherwise (Dao et al., May 2022; Dao, July 2023)."""
 MOST_CHUNKS = 12
 """Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
 
@@ -90,7 +92,7 @@ def _case(row: Row) -> Case:
     chip = load_accelerator(accelerator)
     precision = _precision(row, software, chip.generation)
     chip.peak_for(precision.product)
-    software = software.model_copy(update=_scope(row, software))
+    software = software.model_copy(update={**_scope(row, software), **_capacity(row, software)})
     bandwidth = row.positive("internode_GBps_per_gpu")
     return Case(
         row=row,
@@ -110,10 +112,12 @@ def _case(row: Row) -> Case:
 
 
 def _kernel(row: Row, software: Software, generation: str) -> str:
-    """The attention kernel as stated, else the stack's; where it does not run on that generation, the nearest that does."""
+    """The attention kernel as stated, else the stack's (none before there were fused ones); where it does not run on that generation,
+    the nearest that does."""
     detail, kind = row.word("attention_kernel") or "", row.word("attention_kind")
     stated = "flash" if "triton" in detail else kernel_in(kind or detail)
-    kernel = software.flash if stated == "flash" else stated or software.attention_kernel(generation)
+    usual = "unfused" if (row.number("year") or FLASH_YEAR) < FLASH_YEAR else software.attention_kernel(generation)
+    kernel = software.flash if stated == "flash" else stated or usual
     known = ("unfused", *generation_constants(generation).attention)
     return next((one for one in (kernel, *INSTEAD.get(kernel, ())) if one in known), "unfused")
 
@@ -199,3 +203,10 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
     """What a row says that selective recompute meant: a column, else the source's words."""
     text = row.word("recompute_scope") or row.word("recompute") or ""
     return next(({"selective": scope} for words, scope in SCOPES.items() if text == words or (len(words) > 9 and words in text)), {})
+
+
+def _capacity(row: Row, software: Software) -> dict[str, Dispatch]:
+    """Experts that take as many tokens as a row says, of the mean ("capacity factor 1"), and drop or pad the rest."""
+    text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
+    found = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
+    return {} if found is None else {"dispatch": software.dispatch.model_copy(update={"load": float(found[1])})}

@@ -39,7 +39,8 @@ SCHEDULES = (
     (r"1f1b|pipedream|non-?interleaved", Schedule.f1b1),
 )
 """Words for the order of a pipeline's passes. Two-way pipelines (DualPipe, Chimera) and ZB-V keep about ZB-1p's third of the bubble."""
-
+NO_CHUNKS = r"\b(vp|virtual|interleav\w*|chunks)\b[^;.]*\bnot (given|stated|printed|said|in the table)"
+"""Words for a table that does not say how many chunks its pipelines run."""
 
 MOST = 1e15
 """Above this a cell is no count of anything."""
@@ -140,8 +141,10 @@ def recompute_of(row: Row, usual: str) -> Recompute:
 
 
 def schedule_of(row: Row) -> Schedule | None:
-    """The order of a pipeline's passes, where the row says it."""
+    """The order of a pipeline's passes, where the row says it; a plain 1F1B says nothing where the source does not print chunks."""
     found = _read(SCHEDULES, row.word("schedule"))
+    if found == Schedule.f1b1 and row.positive("vp") is None and re.search(NO_CHUNKS, (row.word("notes") or "").lower()):
+        return None
     return None if found is None else Schedule(found)
 
 
