@@ -200,3 +200,12 @@ def test_new_sources_get_wider_bands_than_measured_ones(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_gpus_of_a_node_are_not_its_network_cards(text: str, gpus: int | None) -> None:
     assert gpus_in_node(text.lower(), 16) == gpus
+
+
+def test_plain_pytorch_before_fused_kernels_is_its_own_stack(tmp_path: Path) -> None:
+    change = {"software": "", "framework": "PyTorch DDP", "tp": 1, "dp": 16, "sharding": "none"}
+    old, new = judged(tmp_path, {**change, "year": 2022}, {**change, "year": 2024})
+    assert [one.case.software.name for one in (old, new) if one.case] == ["torch-2022", "torch-eager"]
+    assert old.predicted is not None
+    assert new.predicted is not None
+    assert old.predicted > new.predicted

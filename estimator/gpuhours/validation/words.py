@@ -53,9 +53,12 @@ FRAMEWORKS = (
     (r"distflash|lightseq", "distflashattn"),
     (r"deepspeed|zero.?infinity|zero.?offload|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
     (r"fsdp|metaseq|fairseq|fairscale|verl|veomni", "fsdp2-eager"),
-    (r"lightning|litgpt|lit-gpt|torch|hugging|transformers|\bhf\b|peft|ddp|timm|tutel|fastmoe", "torch-eager"),
+    (r"timm|open.?clip|\bmae\b|videomae|apex|torch(vision)? 1\.", "torch-2022"),
+    (r"lightning|litgpt|lit-gpt|torch|hugging|transformers|\bhf\b|peft|ddp|tutel|fastmoe", "torch-eager"),
 )
 """Words in a framework's description -> the profile, first match first."""
+FUSED_YEAR = 2023
+"""From when PyTorch fuses attention and the optimiser's update (2.0, March 2023)."""
 NETWORKS = (
     (r"\befa\b|\baws\b|p4d|p5\b", "efa"),
     (r"omni.?path", "omni-path"),
@@ -64,7 +67,8 @@ NETWORKS = (
 )
 """Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
 FINER = {
-    "megatron-2022": ("megatron-deepspeed", "nemo-2023"), "megatron-core": ("megatron-core-2024", "megatron-core-2026", "megatron-core-early"),
+    "megatron-2022": ("megatron-deepspeed", "nemo-2023"),
+    "megatron-core": ("megatron-core-2024", "megatron-core-2026", "megatron-core-early"),
     "jax": ("paxml",), "megatron-2023": ("zero-bubble",),
     "burstengine": ("megatron-2023", "deepspeed", "internevo"),
     "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
@@ -73,21 +77,29 @@ FINER = {
 
 
 def software_of(row: Row) -> tuple[Software, str]:
-    """The profile of the row's stack, refined by the framework's description, and a remark where it is not its own."""
+    """The profile of the row's stack, refined by the framework's description and the year, and a remark where it is not its own."""
+    name, remark = _named(row)
+    if name == "torch-eager" and (row.number("year") or FUSED_YEAR) < FUSED_YEAR:
+        name = "torch-2022"
+    return load_software(name), remark
+
+
+def _named(row: Row) -> tuple[str, str]:
+    """The name of the profile, and a remark where the row does not say it."""
     stated, described = (row.word("software") or "").lower(), (row.word("framework") or row.word("method") or "").lower()
     found = profile_in(described)
     if stated in list_software():
         finer = found if found in FINER.get(stated, ()) else stated
-        return load_software("fsdp2-eager" if stated == "fsdp-eager" and finer != stated else finer), ""
+        return "fsdp2-eager" if stated == "fsdp-eager" and finer != stated else finer, ""
     named = profile_in(stated)
     if named is not None:
-        return load_software(named), f"software {stated!r} read as {named}"
+        return named, f"software {stated!r} read as {named}"
     if found is not None:
-        return load_software(found), f"software not named; {row.word('framework')!r} read as {found}"
+        return found, f"software not named; {row.word('framework')!r} read as {found}"
     split = (row.positive("tp") or 1) > 1 or (row.positive("pp") or 1) > 1
-    sharded = (row.word("sharding") or "") in ("zero2", "zero3")
-    name = "fsdp-compile" if sharded and not split else DEFAULT
-    return load_software(name), f"software {stated or 'not stated'}: {name}"
+    sharding = row.word("sharding") or "none"
+    name = DEFAULT if split or sharding == "zero1" else "torch-eager" if sharding == "none" else "fsdp-compile"
+    return name, f"software {stated or 'not stated'}: {name}"
 
 
 def profile_in(text: str) -> str | None:
