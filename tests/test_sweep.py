@@ -329,3 +329,24 @@ def test_processes_give_the_same_rows(tmp_path: Path) -> None:
     alone = [job.block(number) for number in range(job.grid.blocks)]
     found = dict(process_answers(job.block, range(job.grid.blocks), 2))
     assert [found[number] for number in range(job.grid.blocks)] == alone
+
+
+def test_rows_that_contradict_themselves_are_those_that_estimate_refuses() -> None:
+    data = {**GPT, "known": {"gpu_hours": "10000"}, "layout": None}
+    found = gpuhours.sweep(
+        run_of(data), {"known.days": "1,6.51041666667,30", "known.mfu": "30%,99%", "hardware.gpus": [64]}
+    )
+    refused = []
+    for row in found.table.to_pylist():
+        try:
+            gpuhours.estimate(found.job.grid.run_with(row))
+            refused.append(False)
+        except EstimateError:
+            refused.append(True)
+    assert [not row["valid"] for row in found.table.to_pylist()] == refused
+    assert any(refused)
+    everything = gpuhours.sweep(
+        run_of({**GPT, "data": {"seq_len": 2048, "tokens": "100B"}, "known": {"days": 1}}), {"hardware.gpus": [8, 512]}
+    )
+    assert everything.table["valid"].to_pylist() == [False, True]
+    assert "of the dense peak" in everything.table["reason"][0].as_py()

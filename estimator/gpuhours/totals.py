@@ -15,6 +15,10 @@ import numpy as np
 from gpuhours.layout import Array
 
 
+TOLERANCE = 1e-6
+"""Two sides of an identity that differ by less agree."""
+
+
 @dataclass(frozen=True)
 class Identity:
     """``text`` is the equation a person reads; ``exponents`` the same as a product that equals one."""
@@ -176,7 +180,7 @@ def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
 def solve(
     known: Mapping[str, tuple[Array, str]],
     identities: Iterable[Identity] = IDENTITIES,
-    tolerance: float = 1e-6,
+    tolerance: float = TOLERANCE,
 ) -> Totals:
     """Solve the identities from ``known``: name -> (value, basis: given, predicted or assumed).
 

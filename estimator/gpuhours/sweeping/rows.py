@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from gpuhours.errors import EstimateError
+from gpuhours.estimating import RECOMPUTE, SHARES
 from gpuhours.evaluate import Outcome, evaluate
 from gpuhours.results import results
 from gpuhours.sweeping.grid import Block, Grid, Piece
+from gpuhours.totals import TOLERANCE
 
 VALID, REASON, FITS = "valid", "reason", "fits"
-ABOVE_PEAK = "it takes more than the dense peak"
 Values = np.ndarray[Any, Any]
 FEW = 32
 """Rows that are tried one by one when the equations refuse them together."""
@@ -121,9 +122,12 @@ def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
 def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
     """Why rows are not valid: the reasons, and for each row the first that holds, counted from 1."""
     found = dict(outcome.step.reasons) if outcome.step is not None else {}
-    mfu = outcome.value("mfu")
-    if mfu is not None:
-        found[ABOVE_PEAK] = np.greater(mfu, 1.0)
+    for name, takes in SHARES.items():
+        share = outcome.value(name)
+        if share is not None and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):
+            found[f"it takes more than 100 % {takes}"] = np.greater(share, 1.0)
+    for conflict in outcome.totals.conflicts:
+        found[f"{conflict.identity.text}: the two sides differ"] = np.abs(conflict.factor - 1.0) > TOLERANCE
     code: Any = np.int8(0)
     for number, broken in enumerate(found.values(), start=1):
         code = np.where((code == 0) & broken, np.int8(number), code)
