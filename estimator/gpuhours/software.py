@@ -166,6 +166,8 @@ class Network(Sourced):
     """Pipeline messages split over tensor ranks, or sent whole by each of them."""
     gradient: Positive
     """Bytes per parameter in a gradient reduction."""
+    scattered: Positive | None = None
+    """The same where ZeRO-3 scatters every layer's, where it differs."""
     weight: Positive = 2.0
     """Bytes per parameter in a weight gather."""
     shard_broadcast: NotNegative = 0.0

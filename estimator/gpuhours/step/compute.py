@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.architecture.operators import Block, Ends, Linear, Split, Stack, Trainable
+from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Split, Stack, Trainable
 from gpuhours.hardware import Accelerator
 from gpuhours.kernels import gemm_time, memory_time, thin_experts
 from gpuhours.layout import Array
@@ -102,7 +102,10 @@ def product_passes(
 
 def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machine) -> Passes:
     """Memory-bound operators, casts and what joins adapters (every second one leads out of its rank) to the products beside
-    them: equivalent bytes of the software profile at copy speed."""
+    them: equivalent bytes of the software profile at copy speed.
+
+    Half of a permutation comes after the tokens of ``expert_tensor`` ranks were gathered: (1 + g) / 2 of it in all.
+    """
     forward: Array = 0.0
     backward: Array = 0.0
     autocast = machine.precision.autocast
@@ -112,6 +115,8 @@ def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machi
         elements = (
             np.divide(tokens * operator.width, ranks.tensor if operator.sharded else ranks.whole) * scale
         )
+        if operator.kind is Pointwise.PERMUTE:
+            elements = elements * (1.0 + ranks.expert_tensor) / 2
         forward, backward = forward + there * elements, backward + back * elements
     if machine.precision.dtype in NARROW:
         there, back = cast_bytes(stack.block, tokens, ranks, machine)

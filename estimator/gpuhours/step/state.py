@@ -97,7 +97,7 @@ def sharded_passes(stack: Stack, site: Site, layout: Layout, compute: Passes) ->
     sharding = sharding_between_passes(layout, ranks)
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
     gather = shard_time(all_gather_time, held, software.network.weight, site)
-    scatter = shard_time(reduce_scatter_time, trained, software.network.gradient, site)
+    scatter = shard_time(reduce_scatter_time, trained, software.network.scattered or software.network.gradient, site)
     exposed = software.exposed.shard
     back = np.where(sharding == Sharding.zero3, gather, 0.0) + scatter
     forward = np.where(sharding == Sharding.zero3, left_over(gather, compute.forward, exposed), 0.0)
