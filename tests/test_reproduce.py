@@ -134,3 +134,41 @@ def test_no_figure_is_left_out() -> None:
     for document in reproduce().documents:
         for found in document.figures:
             assert not found.reason.startswith("not yet modelled"), (document.name, found.figure)
+
+
+BROKEN = [
+    pytest.param("wall_clock: {value: 30 days", "wall_clock: {value: 0 days", "greater than 0", id="a figure of nothing"),
+    pytest.param("wall_clock: {value: 30 days", "wall_clock: {value: some days", "not a quantity", id="a figure in words"),
+    pytest.param("{value: 30 days, unit: s", "{value: 30 GB, unit: s", "expected s", id="a figure of another kind"),
+    pytest.param("{value: 30 days", "{value: 30 days, low: 3, high: 1", "in this order", id="a range upside down"),
+    pytest.param("{value: 30 days", "{value: 30 days, low: 3", "a low and a high end", id="half a range"),
+    pytest.param("result: gpu_hours", "result: gpu_hour", "Did you mean 'gpu_hours'", id="a misspelt result"),
+    pytest.param("given: [wall_clock]", "given: [wallclock]", "wall_clock", id="a misspelt claim"),
+    pytest.param("key: known.wall_clock", "key: known.wallclock", "wall_clock", id="a misspelt key"),
+    pytest.param("gpus: 128", "gpu: 128", "Did you mean 'gpus'", id="a misspelt key of the run"),
+    pytest.param("claims:", "claim:", "Did you mean 'claims'", id="a misspelt block"),
+    pytest.param(SIXTH, "", "missing", id="an empty file"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("right", "wrong", "said"), BROKEN)
+def test_a_broken_document_says_where(gpuhours_command: Command, tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    assert right in SIXTH
+    path = tmp_path / "broken.yaml"
+    path.write_text(SIXTH.replace(right, wrong, 1), encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path))
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_every_verdict_has_what_it_needs() -> None:
+    """A range in order; something published where it is reproduced; a reason where it is open or denied."""
+    for document in reproduce().documents:
+        for figure in document.figures:
+            if figure.low is not None and figure.high is not None and figure.computed is not None:
+                assert figure.low <= figure.high, (document.name, figure.figure)
+            if figure.verdict == "reproduced":
+                assert figure.published is not None
+            if figure.verdict in {"contradicted", "underdetermined"}:
+                assert figure.reason, (document.name, figure.figure)
+        assert all(assumption.reason for assumption in document.assumptions)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gpuhours.assumption import Assumption
 from gpuhours.claims.precision import Spread, between, spread
-from gpuhours.errors import Contradiction, EstimateError, nearest
+from gpuhours.errors import Contradiction, EstimateError, UnitError, nearest
 from gpuhours.estimating import Estimate, estimate
 from gpuhours.results import results
 from gpuhours.run import Run, from_source, put, revised
@@ -58,12 +58,25 @@ class Claim(Block):
     """The ends of what is stated as a range."""
     where: str = ""
 
+    @model_validator(mode="after")
+    def _positive(self) -> Claim:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("a range has a low and a high end")
+        if self.low is not None and self.high is not None and not 0 < self.low <= self.high:
+            raise ValueError("low and high must be positive and in this order")
+        if self.low is None and magnitude(self.value) <= 0:
+            raise ValueError("a figure that is compared must be greater than 0")
+        return self
+
     def measured(self, unit: str | None = None) -> Spread:
         """The value in ``unit`` (or its own) and how exact its digits and words make it."""
         if self.low is not None and self.high is not None:
             return between(self.low, self.high)
         text = str(self.value)
-        value = magnitude(self.value) if unit is None else parse(self.value, unit)
+        try:
+            value = magnitude(self.value) if unit is None else parse(self.value, unit)
+        except UnitError as error:
+            raise EstimateError(str(error), "The claim and the result it stands for are of one kind.", f"claims: {self.value}") from None
         duration = self.unit in {"s", "day"}
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
 
@@ -285,7 +298,11 @@ def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
     value, low, high = float(result.value), result.low, result.high
     error = value / published - 1 if published else None
     unit = FITS if isinstance(result.value, bool) else result.unit
-    return Finding(figure.label, published, unit, value, low, high, error, _verdict(stated, value, low, high), figure.note)
+    verdict = _verdict(stated, value, low, high)
+    reason = figure.note
+    if verdict == "underdetermined" and not reason and low and high:
+        reason = f"{', '.join(worked.run.ranges()) or 'the prediction'} leaves it open by a factor of {high / low:.2g}"
+    return Finding(figure.label, published, unit, value, low, high, error, verdict, reason)
 
 
 def _verdict(stated: Spread | None, value: float, low: float | None, high: float | None) -> str:

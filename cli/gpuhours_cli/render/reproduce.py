@@ -77,5 +77,6 @@ def value(finding: Finding, number: float) -> str:
 def answer(found: Reproductions) -> str:
     """``5 documents · 31 figures · 22 reproduced · ...``."""
     verdicts = Counter(finding.verdict for document in found.documents for finding in document.figures)
-    parts = [f"{len(found.documents)} documents", f"{sum(verdicts.values())} figures"]
+    documents, figures = len(found.documents), sum(verdicts.values())
+    parts = [f"{documents} document{'s' * (documents != 1)}", f"{figures} figure{'s' * (figures != 1)}"]
     return " · ".join(parts + [f"{verdicts[name]} {name}" for name in STYLES if verdicts[name]])
