@@ -94,6 +94,16 @@ def test_heads_limit_ulysses() -> None:
     assert sequence(SequenceMethod.hybrid, 262144, 64).valid
 
 
+def test_heads_exchanged_in_a_node_divide() -> None:
+    """Qwen2-7B has 28 heads: four ranks exchange them, rings of eight pass keys on."""
+    machine = cluster("h100-sxm-80gb", "hgx-h100", 32)
+    layout = Layout(context=32, sequence_method=SequenceMethod.hybrid)
+    qwen = Decoder(layers=28, hidden=3584, heads=28, kv_heads=4, ffn_hidden=18944, vocab=152064)
+    assert ranks_of(layout, machine, 1, qwen.model(262144)).ulysses == 4
+    assert ranks_of(layout, machine, 1, LLAMA_8B.model(262144)).ulysses == 8
+    assert step(qwen.model(262144), 1, layout, machine, load_software("longvila"), Precision()).valid
+
+
 def test_double_rings_use_every_nic() -> None:
     ranks = ranks_of(
         Layout(context=32, sequence_method=SequenceMethod.zigzag), cluster("h100-sxm-80gb", "hgx-h100", 32), 1

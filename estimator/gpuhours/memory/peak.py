@@ -146,7 +146,7 @@ def memory(
     of the last layer (recomputed activations), its end (all gradients, the first layer's activations), the
     update. Left out: data loading on the GPU, evaluation. Layouts that do not divide are not refused here.
     """
-    ranks = ranks_of(layout, cluster, global_batch)
+    ranks = ranks_of(layout, cluster, global_batch, model)
     unfused = software.attention_kernel(cluster.accelerator.generation) == "unfused"
     run = _Run(model, layout, ranks, software.memory, precision, software, unfused)
     p = np.asarray(ranks.pipeline)

@@ -81,7 +81,7 @@ def step(
 
     A layout that cannot run is marked (``valid``), not raised.
     """
-    ranks = ranks_of(layout, cluster, global_batch)
+    ranks = ranks_of(layout, cluster, global_batch, model)
     site = Site(Machine(cluster.accelerator, software, precision), cluster, ranks)
     work = shared_work(model, layout, site)
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpuhours.architecture.operators import Linear, Split
+from gpuhours.architecture.operators import Linear, Model, Split
 from gpuhours.collectives import Group
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, SequenceMethod, VisionPlacement
@@ -121,17 +121,18 @@ class Ranks:
         return Group(self.pipeline, np.multiply(self.copies, self.tensor))
 
 
-def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array) -> Ranks:
+def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model | None = None) -> Ranks:
     """Solve what the layout leaves open.
 
         data = gpus / (tensor pipeline context)        microbatches = global_batch / (data microbatch), at least 1
 
-    ``hybrid`` exchanges heads inside a node unless ``ulysses`` says otherwise, and passes keys and values between nodes.
+    ``hybrid`` exchanges heads inside a node unless ``ulysses`` says otherwise, halved until it divides the model's, and passes keys
+    and values between nodes.
     """
     data = solved_data(layout, cluster)
     samples = np.multiply(data, layout.microbatch)
     in_node = np.clip(np.floor_divide(cluster.gpus_per_domain, layout.tensor), 1, layout.context)
-    given = in_node if layout.ulysses is None else layout.ulysses
+    given = dividing_heads(in_node, layout.tensor, model) if layout.ulysses is None else layout.ulysses
     method = np.asarray(layout.sequence_method)
     ulysses = np.where(
         method == SequenceMethod.ulysses, layout.context, np.where(method == SequenceMethod.hybrid, given, 1)
@@ -154,6 +155,18 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array) -> Ranks:
         vision_gpus=layout.apart,
         shards=copies if layout.shard_group is None else np.minimum(layout.shard_group, copies),
     )
+
+
+def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
+    """The largest of ``most``, most / 2, most / 4, most / 8 ranks that the heads left to a tensor rank divide by; 1 where none."""
+    cores = [] if model is None or not model.stacks else model.stacks[-1].block.attention
+    if not cores:
+        return most
+    found: Array = 1
+    for halvings in (8, 4, 2, 1):
+        ranks = np.maximum(np.floor_divide(most, halvings), 1)
+        found = np.where(np.equal(np.remainder(cores[0].heads, np.multiply(tensor, ranks)), 0), ranks, found)
+    return found
 
 
 def solved_data(layout: Layout, cluster: Cluster) -> Array:
