@@ -14,7 +14,6 @@ import numpy as np
 
 from gpuhours.layout import Array
 
-
 TOLERANCE = 1e-6
 """Two sides of an identity that differ by less agree."""
 

@@ -12,8 +12,11 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from gpuhours.errors import EstimateError, nearest
+from gpuhours.hardware import load_accelerator, load_node
 from gpuhours.layout import word
+from gpuhours.precision import Precision
 from gpuhours.run import Run
+from gpuhours.software import load_software
 from gpuhours.sources import Source, explained
 
 ONE_BY_ONE = 1000
@@ -157,9 +160,25 @@ def _validated(run: Run, key: str, value: Any) -> Any:
         raise EstimateError("No such key.", nearest(name, kind.model_fields) or _known(kind), key)
     fields = {field: getattr(block, field) for field in block.model_fields_set}
     try:
-        return getattr(kind.model_validate({**fields, name: value}), name)
+        found = getattr(kind.model_validate({**fields, name: value}), name)
     except ValidationError as error:
         raise explained(error, kind, Source("--vary", {}), tuple(parents)) from None
+    _named(key, found)
+    return found
+
+
+def _named(key: str, value: Any) -> None:
+    """A word that names a profile or a format must be one there is; the loader's own error says which are near."""
+    if value is None:
+        return
+    if key == "software":
+        load_software(value)
+    elif key == "hardware.accelerator":
+        load_accelerator(value)
+    elif key == "hardware.node":
+        load_node(value)
+    elif key in ("training.dtype", "training.state"):
+        Precision(**{key.removeprefix("training."): value})
 
 
 def _known(kind: type[BaseModel]) -> str:
