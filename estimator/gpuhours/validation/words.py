@@ -36,6 +36,7 @@ FRAMEWORKS = (
     (r"megatron-lm fork, schedule|zero.bubble", "zero-bubble"),
     (r"nemo framework 2023", "nemo-2023"),
     (r"hai-llm|dualpipe", "megatron-core-2026"),
+    (r"\bmeta\b.*internal|llama.3.*(team|herd)", "llama-3"),
     (r"(recipe v|nemo |container )(24|25\.0[0-7])|(megatron-core|mcore) (202[345]|r?0\.([1-9]|1[01])\b)", "megatron-core-2024"),
     (r"container (26\.(0[6-9]|1)|2[7-9])", "megatron-core-2026"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
