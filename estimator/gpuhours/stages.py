@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gpuhours.estimating import Estimate, Range, Result, estimate
 from gpuhours.evaluate import HOUR
@@ -61,9 +61,8 @@ def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
     return found
 
 
-def _combined(each: Sequence[Estimate], name: str, how: object, equation: str) -> Result | None:
+def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], float], equation: str) -> Result | None:
     """One result over all stages, or None where one of them leaves it open."""
-    assert callable(how)
     stages = [stage.results[name] for stage in each]
     known = [result for result in stages if result is not None]
     if len(known) < len(each):
