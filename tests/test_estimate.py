@@ -316,6 +316,9 @@ def test_ranges_of_assumptions_reach_the_results() -> None:
     found = worked(assumptions=ranged, known__mfu="40%")
     hours = found.results["gpu_hours"]
     assert hours is not None
+    tokens = found.results["tokens"]
+    assert tokens is not None
+    assert tokens.basis == "assumed"
     assert (hours.low, hours.high) == pytest.approx((hours.value / 2, hours.value * 2), rel=0.1)
     mfu = found.results["mfu"]
     assert mfu is not None

@@ -301,7 +301,7 @@ def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
     verdict = _verdict(stated, value, low, high)
     reason = figure.note
     if verdict == "underdetermined" and not reason and low and high:
-        reason = f"{', '.join(worked.run.ranges()) or 'the prediction'} leaves it open by a factor of {high / low:.2g}"
+        reason = f"left open by a factor of {high / low:.2g} by {', '.join(worked.run.ranges()) or 'the prediction'}"
     return Finding(figure.label, published, unit, value, low, high, error, verdict, reason)
 
 

@@ -22,7 +22,7 @@ from gpuhours.memory import Memory, memory
 from gpuhours.resolve import Resolved, resolve
 from gpuhours.run import Run
 from gpuhours.step import Step, step
-from gpuhours.totals import Totals, solve
+from gpuhours.totals import KEYS, Totals, solve
 
 DAY, HOUR = 86400.0, 3600.0
 
@@ -79,24 +79,27 @@ def _known(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
     """The totals that the run states, or that its architecture, data and machine fix."""
     known: dict[str, tuple[Array, str]] = {}
 
-    def note(name: str, value: Array | None, basis: str = "given") -> None:
+    def note(name: str, value: Array | None, key: str = "") -> None:
         if value is not None:
-            known[name] = (value, basis)
+            known[name] = (value, resolved.basis(key or KEYS.get(name, name)))
 
     data, given = resolved.data, run.known
-    note("global_batch", resolved.global_batch, resolved.basis("training.global_batch"))
-    note("gpus", resolved.gpus, resolved.basis("hardware.gpus"))
+    note("global_batch", resolved.global_batch)
+    note("gpus", resolved.gpus)
     note("samples", data.samples)
     note("epochs", data.epochs)
     note("dataset_samples", data.unique_samples)
     note("tokens", data.tokens)
     note("steps", data.steps)
-    note("tokens_per_sample", resolved.tokens_per_sample, resolved.basis("data.seq_len"))
+    note("tokens_per_sample", resolved.tokens_per_sample)
     note("mfu", given.mfu)
     note("step_time", given.step_time)
     note("goodput", given.goodput)
-    note("wall_clock", given.wall_clock if given.days is None else given.days * DAY)
     note("gpu_time", None if given.gpu_hours is None else given.gpu_hours * HOUR)
+    if given.days is None:
+        note("wall_clock", given.wall_clock, "known.wall_clock")
+    else:
+        note("wall_clock", given.days * DAY)
     if resolved.cluster is not None:
         note("peak", resolved.peak)
     if resolved.model is not None:
