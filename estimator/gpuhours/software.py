@@ -172,6 +172,8 @@ class Network(Sourced):
     """Bytes per parameter in a weight gather."""
     shard_broadcast: NotNegative = 0.0
     """s per GB of weights and shard, where every shard broadcasts its part on its own."""
+    shard_wait: NotNegative = 0.0
+    """s per such broadcast, however little it carries."""
     stragglers: NotNegative = 0.0
     """Slow-down per doubling of GPUs beyond one node."""
     data_share: Positive = 1.0

@@ -159,7 +159,8 @@ def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, bac
         inside = (sharding == Sharding.zero1) | (sharding == Sharding.zero2)
         gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
     exposed, share = software.exposed.data, software.network.data_share
-    broadcast = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 * ranks.shards
+    one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
+    broadcast = one * ranks.shards
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), broadcast, 0.0)
     return (
         left_over(sums / share, backward, exposed) + left_over(gathers / share, forward, exposed) + broadcast
