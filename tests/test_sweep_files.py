@@ -48,7 +48,8 @@ def opened(path: Path) -> list[dict[str, Any]]:
         return pq.read_table(path).to_pylist()
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return pyarrow.csv.read_csv(path).to_pylist()
+    options = pyarrow.csv.ConvertOptions(column_types={"reason": pa.string()}, strings_can_be_null=True)
+    return pyarrow.csv.read_csv(path, convert_options=options).to_pylist()
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
