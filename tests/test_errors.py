@@ -20,11 +20,14 @@ BAD = [
     pytest.param((*ONE, "--tensor", "-8"), ["layout.tensor", "-8", "at least 1"], id="negative tensor parallelism"),
     pytest.param((*ONE, "--tensor", "0"), ["layout.tensor", "0"], id="tensor parallelism of nothing"),
     pytest.param((*ONE, "--set", "layout.tenser=4"), ["layout.tenser", "No such key", "tensor"], id="an unknown key"),
-    pytest.param((*ONE, "--set", "hardware.internode_bandwidth=312e12 FLOP/s"), ["internode_bandwidth", "FLOP/s", "expected byte/s"], id="the wrong unit"),
+    pytest.param((*ONE, "--set", "hardware.internode_bandwidth=312e12 FLOP/s"), ["internode_bandwidth", "expected byte/s"], id="the wrong unit"),
     pytest.param((*ONE, "--gpu", "h100_smx"), ["h100_smx", "No such profile", "h100-sxm-80gb"], id="a misspelt GPU"),
     pytest.param(("estimate", "--model", "lama-3-8b"), ["lama-3-8b", "llama-3-8b"], id="a misspelt model"),
     pytest.param((*ONE, "--model", "llama-3-8b"), ["--params", "--model"], id="two models"),
     pytest.param((*ONE, "--software", "megatron-cor"), ["megatron-cor", "megatron-core"], id="a misspelt stack"),
+    pytest.param((*ONE, "--mfu", "40"), ["known.mfu", "at most 1", "40%"], id="a share as a percentage"),
+    pytest.param((*ONE, "--set", "known.goodput=0"), ["known.goodput", "greater than 0"], id="a run that never runs"),
+    pytest.param((*ONE[:1], "--params", ""), ["model.params", "not a quantity"], id="a size of nothing"),
     pytest.param((*ONE, "--mfu", "150%"), ["known.mfu", "150%", "at most 1"], id="an MFU above 100 %"),
     pytest.param((*ONE, "--gpus", "9**9**9"), ["hardware.gpus", "9**9**9", "not a quantity"], id="a hostile expression"),
     pytest.param((*ONE, "--gpus", "9" * 1_000_000), ["hardware.gpus", "too long"], id="a megabyte of text"),
@@ -78,7 +81,8 @@ def test_bad_files_say_where(gpuhours_command: Command, tmp_path: Path, text: st
 def test_checks_hold_under_optimisation() -> None:
     """``python -O`` must not turn a check off."""
     code = "import sys; sys.argv = ['gpuhours', *sys.argv[1:]]; from gpuhours_cli.app import main; main()"
-    ran = subprocess.run([sys.executable, "-O", "-c", code, *ONE, "--tensor", "-8"], capture_output=True, text=True, check=False, env=environment())
+    command = [sys.executable, "-O", "-c", code, *ONE, "--tensor", "-8"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     assert "layout.tensor" in ran.stderr
@@ -93,7 +97,8 @@ def environment() -> dict[str, str]:
 
 def test_a_contradiction_is_a_no(gpuhours_command: Command) -> None:
     """17B tokens through a 7B model in 336 A100-hours: more than the peak. The answer is no, and says so."""
-    ran = gpuhours_command("estimate", "--params", "7B", "--tokens", "17B", "--gpu", "a100-sxm-80gb", "--gpu-hours", "336", "--seq-len", "8192")
+    spent = ("--gpu", "a100-sxm-80gb", "--gpu-hours", "336")
+    ran = gpuhours_command("estimate", "--params", "7B", "--tokens", "17B", "--seq-len", "8192", *spent)
     assert ran.code == 1
     assert "of the dense peak" in ran.err
 

@@ -100,6 +100,16 @@ def test_a_file_and_its_settings_say_the_same(gpuhours_command: Command, tmp_pat
     assert one["results"] == other["results"]
 
 
+def test_an_encoder_in_front_of_a_named_model(gpuhours_command: Command) -> None:
+    """``--model NAME --vision NAME --frames N``: parameters and tokens of both."""
+    video = ("--model", "llama-2-7b", "--vision", "vit-l-14", "--frames", "16", "--samples", "10M", "--epochs", "1", "--batch", "512")
+    ran = gpuhours_command("estimate", *video, "--gpu", "h100-sxm-80gb", "--gpus", "64", "--json")
+    results = json.loads(ran.out)["results"]
+    assert results["parameters"]["value"] > 6_738_415_616 + 300e6
+    assert results["tokens"]["value"] == pytest.approx(10e6 * 16 * 256)
+    assert results["steps"]["value"] == pytest.approx(10e6 / 512)
+
+
 BASIS = [
     ({}, {"mfu": "predicted", "step_time": "predicted", "wall_clock": "solved", "tokens": "given", "gpus": "given", "goodput": "assumed"}),
     ({"known__mfu": "40%"}, {"mfu": "given", "step_time": "solved", "wall_clock": "solved"}),

@@ -58,7 +58,7 @@ def estimate(
     from gpuhours_cli.render.estimate import answer, screen
 
     given = {
-        "model": {"params": params} if params else model, "model.vision.name": vision,
+        "model": model if params is None else {"params": params}, "model.vision.name": vision,
         "data.tokens": tokens, "data.dataset_samples": samples, "data.epochs": epochs, "data.steps": steps,
         "training.global_batch": batch, "data.seq_len": seq_len, "data.frames": frames,
         "data.tokens_per_frame": tokens_per_frame, "hardware.accelerator": gpu, "hardware.gpus": gpus,

@@ -20,7 +20,7 @@ from gpuhours.input_pipeline import InputPipeline
 from gpuhours.layout import Array, Layout
 from gpuhours.precision import Precision
 from gpuhours.sources import Source, read_yaml, read_yaml_text, validated
-from gpuhours.units import Bandwidth, Count, Fraction, Seconds, magnitude, measured_in
+from gpuhours.units import Bandwidth, Count, Seconds, magnitude, measured_in
 
 
 class Block(BaseModel):
@@ -64,7 +64,7 @@ class Known(Block):
     wall_clock: Seconds | None = None
     days: Annotated[float, measured_in("day")] | None = None
     step_time: Seconds | None = None
-    goodput: Fraction | None = None
+    goodput: Annotated[float, measured_in("", most=1.0)] | None = None
 
     @model_validator(mode="after")
     def _one_duration(self) -> Known:
@@ -240,6 +240,8 @@ def put(data: dict[str, Any], key: str, value: Any) -> None:
     here = data
     for part in parents:
         below = here.setdefault(part, {})
+        if part == "model" and here is data and isinstance(below, str):
+            below = here[part] = {"name": below}  # a model named by a word takes further keys as its own
         if not isinstance(below, dict):
             raise EstimateError(f"{part!r} holds {below!r}, so {key!r} cannot be set in it.", "", key)
         here = below
