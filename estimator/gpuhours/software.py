@@ -121,6 +121,8 @@ class Exposed(Sourced):
     shard: Share
     """Gathers and reductions of every layer (ZeRO-3): what they cost the matrix products that hide them."""
     pipeline: Share
+    one_chunk: Share | None = None
+    """The same for stages of one chunk, where it differs: nothing else can run while a stage waits for its message."""
 
 
 class Context(Sourced):

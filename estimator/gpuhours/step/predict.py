@@ -249,7 +249,9 @@ def send_time(model: Model, site: Site, layer: Array) -> Array:
         / np.multiply(ranks.context, split)
     )
     sent = 2 * np.multiply(ranks.interleave, point_to_point_time(message, ranks.stage_group, site.cluster))
-    return left_over(sent, layer, site.machine.software.exposed.pipeline)
+    exposed = site.machine.software.exposed
+    alone = exposed.pipeline if exposed.one_chunk is None else exposed.one_chunk
+    return left_over(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))
 
 
 def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
