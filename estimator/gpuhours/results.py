@@ -99,9 +99,11 @@ def effective_tokens(outcome: Outcome) -> Quantity:
 
 
 def of_video(outcome: Outcome) -> dict[str, Quantity]:
-    """What only a run over frames has: how fast they are used, and the shortest step that the input pipeline can feed."""
+    """What only a run over frames has: how fast they are used, the CPU cores that decode as fast, and the shortest step that the
+    input pipeline can feed."""
     fed = outcome.feed
     if fed is None:
-        return {"frames_per_second": Quantity(None, "frame/s"), "data_time": Quantity(None, "s")}
+        return {"frames_per_second": Quantity(None, "frame/s"), "decoding_cores": Quantity(None, ""), "data_time": Quantity(None, "s")}
     rate = Quantity(fed.frames_per_second, "frame/s", "solved", "samples x frames / step time", ("step_time",))
-    return {"frames_per_second": rate, "data_time": Quantity(fed.time, "s", "predicted", fed.limit)}
+    cores = Quantity(fed.cores_needed, "", "predicted", "samples x core seconds of one / step time", ("step_time",))
+    return {"frames_per_second": rate, "decoding_cores": cores, "data_time": Quantity(fed.time, "s", "predicted", fed.limit)}
