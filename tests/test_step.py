@@ -28,6 +28,9 @@ LLAMA70 = Decoder(layers=80, hidden=8192, heads=64, kv_heads=8, ffn_hidden=28672
 MIXTRAL = Decoder(
     layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=32000, experts=Experts(count=8, top_k=2)
 )
+MIXTRAL22 = MIXTRAL.model_copy(
+    update={"layers": 56, "hidden": 6144, "heads": 48, "ffn_hidden": 16384, "vocab": 32768}
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ RUNS = [
         "Llama 3.1 70B on 256", LLAMA70, 8192, 512, "h100-sxm-80gb", 256, "megatron-core", "bf16",
         {"tensor": 4, "pipeline": 4, "interleave": 5, "schedule": "interleaved", "context": 2, "sharding": "zero1"}, 14.80, 0.05,
         "NVIDIA DGX Cloud benchmarking recipes 24.11.1",
+    ),
+    Published(
+        "Mixtral 8x22B, folded, 512", MIXTRAL22, 4096, 1024, "h100-sxm-80gb", 512, "megatron-core", "bf16",
+        {"tensor": 2, "pipeline": 8, "interleave": 7, "schedule": "interleaved", "expert": 8, "expert_tensor": 1, "sharding": "zero1"},
+        4.10, 0.08, "Liu et al. 2025, table 4: 483.6 TFLOP/s with causal FLOPs",
     ),
     Published(
         "llama3-8b, one H200, eager", LLAMA8, 4096, 1, "h200-sxm-141gb", 1, "torch-eager", "bf16",
@@ -197,6 +205,23 @@ def test_offloading_is_never_free(what: str) -> None:
 def test_eight_bit_products_are_faster_but_not_twice() -> None:
     wide, narrow = (float(predicted(LLAMA70, {"tensor": 4}, dtype=dtype).time) for dtype in ("bf16", "fp8"))
     assert 1.2 < wide / narrow < 2
+
+
+def test_folding_experts_saves_their_sums() -> None:
+    """Experts split over tensor ranks gather and sum their tokens in the open; whole ones on a node need neither."""
+    layouts = ({"tensor": 2, "expert": 4, "expert_tensor": 2}, {"tensor": 2, "expert": 8, "expert_tensor": 1})
+    split, folded = (predicted(MIXTRAL22, layout) for layout in layouts)
+    assert float(split.time) > 1.02 * float(folded.time)
+    assert float(split.parts["tensor communication"]) > 3 * float(folded.parts["tensor communication"])
+
+
+def test_sends_of_one_chunk_are_waited_for() -> None:
+    plain, deep = (
+        predicted(LLAMA70, {"pipeline": 16, "interleave": chunks, "schedule": schedule}, gpus=128)
+        for chunks, schedule in ((1, "1f1b"), (5, "interleaved"))
+    )
+    name = "pipeline communication"
+    assert float(plain.parts[name]) > float(deep.parts[name])
 
 
 def test_sums_across_nodes_are_not_hidden() -> None:

@@ -108,6 +108,23 @@ def test_one_row(tmp_path: Path) -> None:
     assert one.skipped_because is None
 
 
+def test_a_table_without_chunks_says_nothing_of_the_schedule(tmp_path: Path) -> None:
+    """A plain 1F1B beside "VP not given" is a blank: the stack interleaves."""
+    row = {"pp": 4, "dp": 1, "vp": "", "schedule": "1f1b", "global_batch": 16}
+    said, unsaid = (judged(tmp_path, row | {"notes": notes}).judged[0] for notes in ("", "micro batch, VP not given"))
+    assert unsaid.predicted is not None
+    assert said.predicted is not None
+    assert unsaid.predicted < 0.9 * said.predicted
+
+
+def test_a_capacity_that_is_said_is_what_experts_compute(tmp_path: Path) -> None:
+    row = {"experts": 8, "top_k": 2, "ep": 8, "framework": "NeMo 24.12", "software": "megatron-core", "dp": 8, "cp": 1}
+    usual, dropped = (judged(tmp_path, row | {"notes": notes}).judged[0].predicted for notes in ("", "capacity factor 1"))
+    assert usual is not None
+    assert dropped is not None
+    assert dropped < usual
+
+
 def test_a_rate_is_as_good_as_a_time(tmp_path: Path) -> None:
     rate = 128 * 8192 / (12.3 * 8)
     (one,) = judged(tmp_path, {"step_time_s": "", "tokens_per_s_per_gpu": rate}).judged
