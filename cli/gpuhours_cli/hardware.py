@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 hardware = typer.Typer(
     help="Accelerators and nodes: every figure with its unit, source and note.",
@@ -41,3 +42,25 @@ def show(
     emit(
         found, lambda: show_screen(found), as_json=as_json, answer=(lambda: figures(found)) if quiet else None
     )
+
+
+@hardware.command(epilog="Example: gpuhours hardware measure -o my-h200.yaml")
+def measure(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the accelerator's profile with the measured constants.")
+    ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option("--accelerator", help="The profile to bring to the measured level; else by the device's name.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Time matrix products, attention and copies on this machine's GPU (15 s on an H200, needs PyTorch)."""
+    from gpuhours.measuring import measure as measured
+    from gpuhours.measuring import write
+    from gpuhours_cli.render.hardware import measured_screen
+
+    found = measured(accelerator)
+    if output is not None:
+        write(found, output)
+    emit(found, lambda: measured_screen(found, output), as_json=as_json, answer=found.yaml if quiet else None)

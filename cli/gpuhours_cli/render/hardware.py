@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gpuhours.catalogue import Catalogue, Sheet
 from gpuhours.hardware import Accelerator, Figure, Node
+from gpuhours.measuring import Measured
 from gpuhours.prices import SECONDS_PER_HOUR
 from gpuhours.profiles import Unknown
 from gpuhours_cli.render.numbers import SI, digits
@@ -120,3 +123,16 @@ def amount(figure: Figure) -> str:
     scales = SCALES.get(unit, SI)
     scale, prefix = next(((scale, prefix) for scale, prefix in scales if abs(value) >= scale), (1.0, ""))
     return f"{value / scale:.6g} {prefix}{unit}".strip()
+
+
+def measured_screen(found: Measured, output: Path | None) -> RenderableType:
+    """What was measured, beside what the profile said."""
+    table = _table("kernel", "median rate", "of the profile's", "shapes", "error then")
+    for level in found.levels:
+        unit = "TB/s" if level.kernel == "copies" else "TFLOP/s"
+        error = f"{100 * level.error:.1f} %" if level.shapes > 1 else DASH
+        table.add_row(level.kernel, f"{level.rate / 1e12:.3g} {unit}", f"{level.factor:.2f}", str(level.shapes), error)
+    then = f"Written to {output}: `--accelerator {output}` uses it." if output else "`-o FILE.yaml` writes a profile with these constants."
+    return Group(
+        Text(f"{found.device.name}, PyTorch {found.device.torch}, as {found.accelerator.name}", style="bold"), table, Text(), Text(then)
+    )
