@@ -25,3 +25,5 @@ def main() -> None:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write("error: " + "\n  ".join(lines) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
+    finally:
+        gc.freeze()  # nor is anything left worth looking for: the process ends

@@ -1,7 +1,5 @@
 """``gpuhours check``: can a document's figures be true together."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

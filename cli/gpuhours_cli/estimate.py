@@ -1,7 +1,5 @@
 """``gpuhours estimate``: one run, one screen."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

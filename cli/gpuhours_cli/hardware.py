@@ -1,7 +1,5 @@
 """``gpuhours hardware``: the profiles there are, and every figure of one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

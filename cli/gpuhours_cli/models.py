@@ -1,7 +1,5 @@
 """``gpuhours models``: the architectures that have a name, and what one of them is made of."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -31,7 +31,7 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 80
-    return Console(width=width, highlight=False, soft_wrap=False)
+    return Console(width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
 def emit(result: Result, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None) -> None:

@@ -1,7 +1,5 @@
 """``gpuhours plan``: the best layout of all that fit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``gpuhours reproduce``: the figures of published texts, computed and judged."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

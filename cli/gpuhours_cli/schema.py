@@ -1,7 +1,5 @@
 """``gpuhours schema``: what may stand in a file, as JSON Schema."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Literal
 

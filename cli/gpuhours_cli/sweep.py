@@ -1,7 +1,5 @@
 """``gpuhours sweep``: any input varied, every result a column."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +98,7 @@ def _plottable(path: Path, force: bool) -> None:
         raise EstimateError("The file exists.", "--force replaces it.", f"--plot {path}")
 
 
-def _draw(found: Sweep, path: Path) -> Any:
+def _draw(found: "Sweep", path: Path) -> Any:
     from gpuhours_cli.render.plot import picture
 
     return picture(found, path)

@@ -1,7 +1,5 @@
 """``gpuhours validate``: predictions against measured runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -4,8 +4,6 @@ What is left out: storage, traffic, people, embodied carbon, failed and trial ru
 accelerators (``boundary: accelerators``, as papers report it) or of whole nodes (``node``), times PUE.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal

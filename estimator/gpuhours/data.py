@@ -4,8 +4,6 @@
 bridge's); here stand the counts of frames, clips and samples, and the equations between them.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import numpy as np

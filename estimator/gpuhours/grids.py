@@ -1,7 +1,5 @@
 """How much carbon a kilowatt-hour carries, by country and year."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path

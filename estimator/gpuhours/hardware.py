@@ -1,7 +1,5 @@
 """Accelerators, nodes and clusters, read from YAML profiles in which each figure has a unit and a source."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Whether data arrive as fast as they are used: frames decoded, bytes read, cores and decoders that it takes."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from importlib.resources import files

@@ -4,8 +4,6 @@ A profile that was measured carries a ``kernels:`` block; each group that it lac
 ``hardware_specs/kernels/GENERATION.yaml``. Every group names its source.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -177,19 +175,19 @@ def _file(folder: str, name: str, hint: str) -> Path:
     return path
 
 
-def gemm_constants(accelerator: Accelerator) -> GemmConstants:
+def gemm_constants(accelerator: "Accelerator") -> GemmConstants:
     """The accelerator's own, else its generation's."""
     own = accelerator.kernels
     return own.gemm if own and own.gemm else generation_constants(accelerator.generation).gemm
 
 
-def memory_constants(accelerator: Accelerator) -> MemoryConstants:
+def memory_constants(accelerator: "Accelerator") -> MemoryConstants:
     """The accelerator's own, else its generation's."""
     own = accelerator.kernels
     return own.memory if own and own.memory else generation_constants(accelerator.generation).memory
 
 
-def attention_constants(accelerator: Accelerator, kernel: str) -> AttentionConstants:
+def attention_constants(accelerator: "Accelerator", kernel: str) -> AttentionConstants:
     """The accelerator's own of this kernel, else its generation's; an error where the kernel does not run."""
     own = accelerator.kernels
     measured = own.attention if own and own.attention else {}
@@ -204,7 +202,7 @@ def attention_constants(accelerator: Accelerator, kernel: str) -> AttentionConst
     return known[kernel]
 
 
-def link_constants(accelerator: Accelerator) -> LinkConstants:
+def link_constants(accelerator: "Accelerator") -> LinkConstants:
     """The accelerator's own, else its generation's."""
     own = accelerator.kernels
     return own.links if own and own.links else generation_constants(accelerator.generation).links

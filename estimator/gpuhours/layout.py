@@ -1,7 +1,5 @@
 """How a step is laid out over the accelerators. Every field may be an array: a sweep is the same object."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -141,7 +139,7 @@ class Layout(BaseModel):
     offload_optimizer: bool = False
     offload_activations: bool = False
 
-    def replaced(self, **fields: Array) -> Layout:
+    def replaced(self, **fields: Array) -> "Layout":
         """The same layout with some fields set, to arrays for a sweep; nothing is validated."""
         return self.model_copy(update=fields)
 

@@ -1,7 +1,5 @@
 """What an hour of an accelerator costs: dated rows, and how one of them is chosen."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import cache

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpuhours.layout import Array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DRAWS = 128
 LOW, HIGH = 0.1, 0.9
@@ -50,7 +52,8 @@ def percentiles(value: Array) -> tuple[float, float] | None:
     array = np.asarray(value)
     if array.size <= 1 or array.dtype == bool:
         return None
-    low, high = np.quantile(array.reshape(-1)[1:], [LOW, HIGH])
+    drawn = np.sort(array.reshape(-1)[1:])
+    low, high = np.interp([LOW, HIGH], np.linspace(0, 1, drawn.size), drawn)
     return None if low == high else (float(low), float(high))
 
 

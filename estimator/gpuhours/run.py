@@ -3,8 +3,6 @@
 The same frozen object serves one run and a sweep: ``run.replaced("layout.tensor", np.array([1, 2, 4]))``.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -67,7 +65,7 @@ class Known(Block):
     goodput: Annotated[float, measured_in("", most=1.0)] | None = None
 
     @model_validator(mode="after")
-    def _one_duration(self) -> Known:
+    def _one_duration(self) -> "Known":
         if self.days is not None and self.wall_clock is not None:
             raise ValueError("days and wall_clock are the same result; keep one")
         return self
@@ -84,7 +82,7 @@ class Supplied(Block):
     source: str = ""
 
     @model_validator(mode="after")
-    def _in_order(self) -> Supplied:
+    def _in_order(self) -> "Supplied":
         if (self.low is None) != (self.high is None):
             raise ValueError("a range has a low and a high end")
         if self.low is not None and not 0 < magnitude(self.low) <= magnitude(self.value) <= magnitude(self.high):
@@ -106,10 +104,10 @@ class Run(Block):
     known: Known = Known()
     cost: CostInputs = CostInputs()
     assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
-    stages: tuple[Run, ...] = ()
+    stages: tuple["Run", ...] = ()
     """Training in several stages, each a whole run: in a file, what differs from the keys outside ``stages``."""
 
-    def replaced(self, key: str, value: Array) -> Run:
+    def replaced(self, key: str, value: Array) -> "Run":
         """The same run with one key set, to an array for a sweep; nothing is validated."""
         replaced: Run = _with(self, key.split("."), value, key)
         return replaced

@@ -4,8 +4,6 @@ One YAML file per stack in ``software_profiles``; ``like: NAME`` takes over ever
 figures names its source. Bytes are *equivalent* bytes: what a kernel at copy speed would move in the measured time.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from importlib.resources import files

@@ -4,8 +4,6 @@ A projector keeps a token per patch (or per merged square of patches); a resampl
 cross-attention layers keep visual tokens out of the language model's stream altogether.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 

@@ -1,7 +1,5 @@
 """Two towers, pictures and text, trained to agree: CLIP, SigLIP, and their video descendants."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from gpuhours.architecture.decoder import Decoder

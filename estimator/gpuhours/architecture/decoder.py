@@ -3,8 +3,6 @@
 Every number of the shape may be replaced by an array (``model_copy(update=...)``); words and flags are the
 same for all."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Literal, Self
 
@@ -117,7 +115,7 @@ class Decoder(Spec):
         return self
 
     @property
-    def shape(self) -> Decoder:
+    def shape(self) -> "Decoder":
         """Itself: nothing about it is unknown."""
         return self
 

@@ -1,7 +1,5 @@
 """Diffusion transformers over compressed images and video."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, Self
 
 import numpy as np

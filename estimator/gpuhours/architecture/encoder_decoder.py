@@ -1,7 +1,5 @@
 """Encoder-decoder transformers: T5 and its relatives."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from gpuhours.architecture import blocks

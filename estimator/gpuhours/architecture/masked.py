@@ -1,7 +1,5 @@
 """Masked autoencoders of images and video: an encoder on what is visible, a light decoder on everything."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

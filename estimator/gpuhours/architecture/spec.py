@@ -1,7 +1,5 @@
 """What every architecture that a run can name has in common."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict

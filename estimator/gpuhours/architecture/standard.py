@@ -1,8 +1,6 @@
 """The shape to take when only the number of parameters is known: what public families of that size look
 like."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np

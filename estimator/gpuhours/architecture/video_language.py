@@ -1,7 +1,5 @@
 """A vision encoder, a bridge and a language model, each frozen, trained or adapted, as one model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -55,7 +53,7 @@ class VideoLanguage(Spec):
     language: Language | None = None
 
     @model_validator(mode="after")
-    def _parts_fit_together(self) -> VideoLanguage:
+    def _parts_fit_together(self) -> "VideoLanguage":
         if (self.params is None) == (self.language is None):
             raise ValueError("give the language model, or params of the whole, and not both")
         if self.language is None and self._left_for_language() <= 0:

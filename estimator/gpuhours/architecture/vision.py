@@ -1,7 +1,5 @@
 """Vision transformers over images and frames: patches in, features out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -89,7 +87,7 @@ class VisionEncoder(Spec):
         return self
 
     @property
-    def shape(self) -> VisionEncoder:
+    def shape(self) -> "VisionEncoder":
         """Itself: nothing about it is unknown."""
         return self
 

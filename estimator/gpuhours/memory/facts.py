@@ -1,7 +1,5 @@
 """What a software stack keeps in memory: the ``memory:`` block of a software profile."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
