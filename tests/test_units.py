@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,10 +83,8 @@ def test_bytes_survive_a_round_trip(value: float, unit: str) -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
+    with contextlib.suppress(UnitError):
         parse(text, "byte")
-    except UnitError:
-        pass
 
 
 def test_magnitudes_of_a_kind_can_be_divided() -> None:

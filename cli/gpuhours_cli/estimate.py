@@ -18,9 +18,15 @@ def shortcut(key: str, text: str, *names: str) -> Any:
 
 @app.command(epilog=EXAMPLE)
 def estimate(
-    run: Annotated[Path | None, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")] = None,
-    explain: Annotated[str | None, typer.Option(metavar="RESULT", help="Equation, inputs and sources of one result.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
+    ] = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="RESULT", help="Equation, inputs and sources of one result.")
+    ] = None,
     params: Annotated[str | None, shortcut("model.params", "Parameters: 30B.")] = None,
     model: Annotated[str | None, shortcut("model", "A known model, or a config.json.")] = None,
     vision: Annotated[str | None, shortcut("model.vision.name", "A vision encoder in front.")] = None,
@@ -66,7 +72,9 @@ def estimate(
         "known.mfu": mfu, "known.gpu_hours": gpu_hours, "known.days": days, "cost.price": price,
     }  # fmt: skip
     if params is not None and model is not None:
-        raise EstimateError(f"Both --params {params} and --model {model} are given.", "Keep the one that describes the model.")
+        raise EstimateError(
+            f"Both --params {params} and --model {model} are given.", "Keep the one that describes the model."
+        )
     described = describe(run, given, settings or [])
     result = work_out(described)
     if explain is not None and not as_json:

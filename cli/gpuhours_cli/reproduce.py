@@ -4,13 +4,16 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.root import app
 from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
 
 
 @app.command(epilog="Example: gpuhours reproduce x-gen-video-30b")
 def reproduce(
-    documents: Annotated[list[str] | None, typer.Argument(help="Names, or YAML files of your own; all that ship when none is given.", show_default=False)] = None,
+    documents: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names, or YAML files of your own; all that ship when none is given.", show_default=False),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

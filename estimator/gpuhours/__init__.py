@@ -13,17 +13,22 @@ if TYPE_CHECKING:
     from gpuhours.claims import check as check
     from gpuhours.comparing import compare as compare
     from gpuhours.documents import reproduce as reproduce
-    from gpuhours.errors import Contradiction as Contradiction, EstimateError as EstimateError
-    from gpuhours.estimating import Estimate as Estimate, estimate as estimate
-    from gpuhours.hardware import load_accelerator as load_accelerator, load_node as load_node
+    from gpuhours.errors import Contradiction as Contradiction
+    from gpuhours.errors import EstimateError as EstimateError
+    from gpuhours.estimates import Estimate as Estimate
+    from gpuhours.estimating import estimate as estimate
+    from gpuhours.hardware import load_accelerator as load_accelerator
+    from gpuhours.hardware import load_node as load_node
     from gpuhours.planning import plan as plan
-    from gpuhours.run import Run as Run, from_dict as from_dict, load as load
+    from gpuhours.run import Run as Run
+    from gpuhours.run import from_dict as from_dict
+    from gpuhours.run import load as load
     from gpuhours.sweeping import sweep as sweep
     from gpuhours.validation import validate as validate
 
 _HOMES = {
     "Contradiction": "errors",
-    "Estimate": "estimating",
+    "Estimate": "estimates",
     "EstimateError": "errors",
     "Run": "run",
     "check": "claims",

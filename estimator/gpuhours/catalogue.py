@@ -27,13 +27,16 @@ class Catalogue:
         }
 
 
+BY_ACCELERATOR = Unknown("a node is priced by its accelerators")
+
+
 @dataclass(frozen=True)
 class Sheet:
     """One profile, and for an accelerator what it rents for."""
 
     hardware: Accelerator | Node
     prices: tuple[PriceRow, ...] = ()
-    price: Price | Unknown = Unknown("a node is priced by its accelerators")
+    price: Price | Unknown = BY_ACCELERATOR
 
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON, with the price an estimate would take."""
