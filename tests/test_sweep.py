@@ -282,6 +282,17 @@ def test_where_keeps_the_rows_it_says() -> None:
     )
 
 
+def test_where_knows_the_inputs_that_stay_the_same() -> None:
+    run, vary = run_of({**GPT, "layout": {"tensor": 2, "recompute": "full"}}), {"layout.pipeline": [1, 2]}
+    for text, kept in (
+        ("layout.recompute == full", 2),
+        ("layout.recompute == none", 0),
+        ("hardware.accelerator == 'a100-sxm-80gb' and layout.sequence_parallel", 2),
+        ("training.global_batch >= 512 and layout.pipeline * layout.tensor == 4", 1),
+    ):
+        assert gpuhours.sweep(run, vary, where=text).kept == kept, text
+
+
 def test_best_rows_are_the_best() -> None:
     data, vary = CASES["layout"]
     whole = [row for row in gpuhours.sweep(run_of(data), vary).table.to_pylist() if row["valid"]]

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from gpuhours.errors import EstimateError
-from gpuhours.sweeping.engines import AHEAD, Answer, Work
+from gpuhours.sweeping.workers import AHEAD, Answer, Work
 
 PATIENCE = "30s"
 """How long a scheduler may take to answer."""

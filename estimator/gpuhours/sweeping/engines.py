@@ -10,15 +10,10 @@ from itertools import islice
 from typing import Any
 
 from gpuhours.errors import EstimateError
-from gpuhours.sweeping.workers import Worker
-
-Work = Callable[[Any], Any]
-Answer = tuple[Any, Any]
+from gpuhours.sweeping.workers import AHEAD, Answer, Work, Worker
 
 WORTH_PROCESSES = 8
 """Blocks per process from which starting it (half a second) pays."""
-AHEAD = 3
-"""Blocks handed out per process beyond the one it works on: keeps them busy, keeps memory flat."""
 
 
 def answers(work: Work, numbers: Iterable[Any], *, engine: str, scheduler: str | None, blocks: int) -> Iterator[Answer]:

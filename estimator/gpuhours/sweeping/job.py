@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gpuhours.evaluate import evaluate
+from gpuhours.layout import word
 from gpuhours.results import results
 from gpuhours.run import Run
 from gpuhours.sweeping.grid import Grid
@@ -140,32 +142,36 @@ class Job:
         if name in self.units:
             return np.full(len(piece.position), np.nan)
         value = self.grid.run.value(name)
+        if isinstance(value, IntEnum):
+            return word(type(value), value)
         return np.nan if value is None else value
 
     def _table(self, piece: Rows, chosen: Values | None) -> pa.Table:
         """The rows of one piece as Arrow columns; results of invalid rows are null."""
         import pyarrow as pa
 
-        keys = {varied.key for varied in self.grid.varied}
         valid = piece.valid if chosen is None else piece.valid[chosen]
-        unknown = None if valid.all() else ~valid
-        columns = []
-        for field in self.schema:
+        bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
+
+        def column(field: pa.Field) -> pa.Array:
             if field.name == VALID:
-                columns.append(pa.array(valid))
-                continue
+                return pa.array(valid)
             if field.name == REASON:
-                columns.append(_reasons(piece, chosen))
-                continue
+                return _reasons(piece, chosen)
             if field.name not in piece.columns:
-                columns.append(pa.nulls(len(valid), field.type))
-                continue
+                return pa.nulls(len(valid), field.type)
+            if field.name in piece.choices:
+                tried, places = piece.choices[field.name]
+                which = places().reshape(-1) if chosen is None else places().reshape(-1)[chosen]
+                return pa.array(tried, field.type, from_pandas=True).take(pa.array(which))
             values = piece.column(field.name)
             values = values if chosen is None else values[chosen]
-            if field.type != pa.string():
-                values = values.astype(field.type.to_pandas_dtype(), copy=False) if values.dtype != object else values
-            columns.append(pa.array(values, field.type, mask=None if field.name in keys else unknown, from_pandas=True))
-        return pa.Table.from_arrays(columns, schema=self.schema)
+            if field.type != pa.float64() or np.isnan(np.sum(values, dtype=np.float64)):
+                return pa.array(values, field.type, mask=~valid, from_pandas=True)
+            numbers = pa.py_buffer(np.ascontiguousarray(values, np.float64))
+            return pa.Array.from_buffers(field.type, len(valid), [bits, numbers])
+
+        return pa.Table.from_arrays([column(field) for field in self.schema], schema=self.schema)
 
 
 def _reasons(piece: Rows, chosen: Values | None) -> pa.Array:

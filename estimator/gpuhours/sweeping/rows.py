@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ class Rows:
 
     position: Values
     columns: Mapping[str, Callable[[], Values]]
+    choices: Mapping[str, tuple[Values, Callable[[], Values]]]
+    """The varied keys again: their values, and which of them each row has."""
     valid: Values
     reasons: tuple[str, ...]
     """Reasons that ``code`` counts from 1; 0 is a valid row."""
@@ -93,17 +96,19 @@ def _refused(grid: Grid, part: Block, position: Values, error: EstimateError) ->
     """Rows that are no run: what ``estimate`` would say of them."""
     count = len(position)
     message = f"{error.where}: {error.problem}".lstrip(": ")
-    return Rows(position, _inputs(grid, part), np.zeros(count, bool), (message,), np.ones(count, np.int8))
+    inputs = choices(grid, part)
+    return Rows(position, _inputs(inputs), inputs, np.zeros(count, bool), (message,), np.ones(count, np.int8))
 
 
 def _worked_out(grid: Grid, part: Block, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
     """Views on the results of one call."""
-    columns = _inputs(grid, part)
+    inputs = choices(grid, part)
+    columns = _inputs(inputs)
     for name, value in named_values(outcome, breakdown).items():
         columns[name] = _view(piece, value)
     reasons, code = invalid(outcome)
     flat = piece.in_row_order(code).reshape(-1)
-    return Rows(position, columns, flat == 0, reasons, flat)
+    return Rows(position, columns, inputs, flat == 0, reasons, flat)
 
 
 def _view(piece: Piece, value: Any) -> Callable[[], Values]:
@@ -134,17 +139,23 @@ def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
     return tuple(found), code
 
 
-def _inputs(grid: Grid, part: Block) -> dict[str, Callable[[], Values]]:
+def _inputs(chosen: Mapping[str, tuple[Values, Callable[[], Values]]]) -> dict[str, Callable[[], Values]]:
     """The varied keys of a piece, as columns."""
+    return {key: functools.partial(_picked, values, places) for key, (values, places) in chosen.items()}
+
+
+def _picked(values: Values, places: Callable[[], Values]) -> Values:
+    return values[places()]
+
+
+def choices(grid: Grid, part: Block) -> dict[str, tuple[Values, Callable[[], Values]]]:
+    """For every varied key of a piece its values, and which of them each row has."""
     lengths = tuple(chosen.stop - chosen.start for chosen in part)
-    found: dict[str, Callable[[], Values]] = {}
+    found: dict[str, tuple[Values, Callable[[], Values]]] = {}
     for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
         own = [length if other == index else 1 for other, length in enumerate(lengths)]
+        places = functools.partial(np.broadcast_to, np.arange(lengths[index], dtype=np.int32).reshape(own), lengths)
         for member in axis.members:
             shown = np.array(member.shown(chosen), object if not member.numeric or member.choice else None)
-            found[member.key] = _spread(shown.reshape(own), lengths)
+            found[member.key] = shown, places
     return found
-
-
-def _spread(values: Values, shape: tuple[int, ...]) -> Callable[[], Values]:
-    return lambda: np.broadcast_to(values, shape)

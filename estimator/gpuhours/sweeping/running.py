@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,7 +179,7 @@ def _kinds(job: Job, text: str) -> dict[str, str | None]:
     for key in re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text):
         value = job.grid.run.value(key)
         if key not in kinds and value is not None:
-            kinds[key] = None if isinstance(value, str) else "condition" if isinstance(value, bool) else ""
+            kinds[key] = None if isinstance(value, str | IntEnum) else "condition" if isinstance(value, bool) else ""
     return kinds
 
 

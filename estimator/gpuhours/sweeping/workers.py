@@ -15,11 +15,18 @@ from typing import Any
 
 from gpuhours.errors import EstimateError
 
+Work = Callable[[Any], Any]
+"""What makes a block out of its number."""
+Answer = tuple[Any, Any]
+"""A number and its block."""
+AHEAD = 3
+"""Blocks handed out per worker beyond the one it works on: keeps them busy, keeps memory flat."""
+
 
 class Worker:
     """The near end of one process."""
 
-    def __init__(self, work: Callable[[Any], Any]) -> None:
+    def __init__(self, work: Work) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from gpuhours.sweeping.workers import serve; serve()"],
             stdin=subprocess.PIPE,
