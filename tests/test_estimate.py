@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gpuhours
-from gpuhours.estimating import Estimate
+from gpuhours.estimates import Estimate
 
 TEXT = {
     "model": "llama-2-13b",

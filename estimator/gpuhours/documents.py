@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gpuhours.assumption import Assumption
 from gpuhours.claims.precision import Spread, between, spread
 from gpuhours.errors import Contradiction, EstimateError, UnitError, nearest
-from gpuhours.estimating import Estimate, estimate
+from gpuhours.estimates import Estimate
+from gpuhours.estimating import estimate
 from gpuhours.results import results
 from gpuhours.run import Run, from_source, put, revised
 from gpuhours.sources import Source, read_yaml, validated

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from gpuhours.estimating import Estimate, Range, Result, estimate
+from gpuhours.estimates import Estimate, Result
 from gpuhours.evaluate import HOUR
 from gpuhours.run import Run
 
@@ -25,9 +25,8 @@ MOST = ("memory_per_gpu", "gpus", "nodes", "parameters")
 """Results of which the largest stage decides."""
 
 
-def estimate_stages(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate:
-    """Work out every stage of a run and add them up; time, memory and model shown are those of the longest stage."""
-    each = tuple(estimate(stage, uncertain) for stage in run.stages)
+def together(run: Run, each: Sequence[Estimate]) -> Estimate:
+    """A run of the stages ``each``, added up; time, memory and model shown are those of the longest stage."""
     longest = max(each, key=lambda one: _value(one, "gpu_hours"))
     return Estimate(
         run=run,
@@ -38,7 +37,7 @@ def estimate_stages(run: Run, uncertain: Mapping[str, Range] | None = None) -> E
         assumptions=tuple(dict.fromkeys(assumption for stage in each for assumption in stage.assumptions)),
         warnings=(*_open(each), *_warned(each)),
         band=longest.band,
-        stages=each,
+        stages=tuple(each),
     )
 
 

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.estimating import Estimate, Result
+from gpuhours.estimates import Estimate, Result
 from gpuhours.layout import Recompute, Sharding, word
 from gpuhours_cli.render import numbers
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from gpuhours.assumption import Assumption
 from gpuhours.cost import Amount
 from gpuhours.errors import EstimateError, nearest
-from gpuhours.estimating import Estimate, Result
+from gpuhours.estimates import Estimate, Result
 from gpuhours.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
 
