@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,10 +11,12 @@ from rich.text import Text
 
 from gpuhours.catalogue import Catalogue, Sheet
 from gpuhours.hardware import Accelerator, Figure, Node
-from gpuhours.measuring import Measured
 from gpuhours.prices import SECONDS_PER_HOUR
 from gpuhours.profiles import Unknown
 from gpuhours_cli.render.numbers import SI, digits
+
+if TYPE_CHECKING:
+    from gpuhours.measuring import Measured
 
 DASH = "–"
 SCALES: dict[str, tuple[tuple[float, str], ...]] = {
