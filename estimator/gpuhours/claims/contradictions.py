@@ -47,7 +47,7 @@ class Search:
 
     def judge(
         self, measurements: Sequence[Measurement]
-    ) -> tuple[list[Contradiction], dict[int, tuple[str, ...]], Fit, Fit]:
+    ) -> tuple[list[Contradiction], dict[int, tuple[str, ...]], list[Measurement], Fit]:
         """Find the worst misfit, explain it, leave its claim out, and look again."""
         left = list(measurements)
         full = fit = reconcile(left, self.equations, self.extra)
@@ -71,7 +71,7 @@ class Search:
             found.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return found, suspects, fit, full
+        return found, suspects, left, full
 
     def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[Contradiction, list[int]]]:
         """Exact counts that must divide: GPUs by nodes, GPUs by the model-parallel degrees."""
@@ -214,49 +214,36 @@ class Search:
     def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
         """Known mistakes that bring an impossible value back to where runs are."""
         usual = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}.get(limit.quantity, (limit.least, limit.most))
+        fit = reconcile(left, self.equations, self.extra)
         ranked = []
         for mistake in self.mistakes:
             for i in involved:
                 if left[i].quantity != mistake.quantity:
                     continue
-                outcome = self._brought_back(left, i, mistake, limit.quantity, usual)
+                outcome = _brought_back(fit, i, mistake, limit.quantity, usual)
                 if outcome is not None:
                     factor, distance = outcome
                     width = 1 + abs(math.log(mistake.most / mistake.least))
-                    rank = mistake.habit * math.exp(-distance) / width**0.35
-                    ranked.append(
-                        (
-                            rank,
-                            Cause(
-                                mistake.cause,
-                                mistake.quantity,
-                                factor,
-                                round(math.exp(-distance), 3),
-                                mistake.text,
-                            ),
-                        )
-                    )
+                    explains = round(math.exp(-distance), 3)
+                    cause = Cause(mistake.cause, mistake.quantity, factor, explains, mistake.text)
+                    ranked.append((mistake.habit * math.exp(-distance) / width**0.35, cause))
         return _ordered(ranked)
 
-    def _brought_back(
-        self, left: list[Measurement], i: int, mistake: Mistake, quantity: str, usual: tuple[float, float]
-    ) -> tuple[float, float] | None:
-        """The factor within the mistake's range that comes nearest to usual values, and how far off it stays."""
-        fit = reconcile(left, self.equations, self.extra)
-        now = fit.value(quantity)
-        nudged = [*left[:i], replace(left[i], log=left[i].log - 0.1), *left[i + 1 :]]
-        moved = reconcile(nudged, self.equations, self.extra).value(quantity)
-        if now is None or moved is None:
-            return None
-        slope = math.log(moved[0] / now[0]) / -0.1
-        if abs(slope) < 0.05:
-            return None
-        centre = math.sqrt(max(usual[0], 1e-9) * min(usual[1], 1e9))
-        wanted = math.log(now[0] / centre) / slope
-        log = min(max(wanted, math.log(mistake.least)), math.log(mistake.most))
-        reached = math.log(now[0]) - slope * log
-        outside = max(0.0, math.log(max(usual[0], 1e-9)) - reached, reached - math.log(usual[1]))
-        return (math.exp(log), 3 * outside + 0.5 * abs(reached - math.log(centre))) if outside < 0.35 else None
+
+def _brought_back(
+    fit: Fit, i: int, mistake: Mistake, quantity: str, usual: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The factor within the mistake's range that comes nearest to usual values, and how far off it stays."""
+    now = fit.value(quantity)
+    slope = float(fit.gain[fit.quantities.index(quantity), i])
+    if now is None or abs(slope) < 0.05:
+        return None
+    least, most = math.log(max(usual[0], 1e-9)), math.log(min(usual[1], 1e9))
+    centre = (least + most) / 2
+    log = min(max((math.log(now[0]) - centre) / slope, math.log(mistake.least)), math.log(mistake.most))
+    reached = math.log(now[0]) - slope * log
+    outside = max(0.0, least - reached, reached - most)
+    return (math.exp(log), 3 * outside + 0.5 * abs(reached - centre)) if outside < 0.35 else None
 
 
 def _title(quantity: str) -> str:

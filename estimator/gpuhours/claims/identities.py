@@ -227,6 +227,12 @@ def _pace() -> Iterator[Identity | Sum]:
         sigma=0.01,
     )
     yield Identity(
+        "tokens = tokens/s per GPU x productive GPU-hours",
+        {"tokens": 1, "tokens_per_second_per_gpu": -1, "gpu_hours": -1, "goodput": -1},
+        HOUR,
+        0.02,
+    )
+    yield Identity(
         "tokens/s = nodes x tokens/s per node",
         {"tokens_per_second": 1, "nodes": -1, "tokens_per_second_per_node": -1},
         sigma=0.01,

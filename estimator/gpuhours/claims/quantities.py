@@ -196,6 +196,7 @@ def _duration(seconds: float) -> str:
 
 
 def _number(value: float) -> str:
+    value = float(f"{value:.9g}")  # so that the last digit does not hang on rounding errors
     size = abs(value)
     for scale, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
         if size >= scale:

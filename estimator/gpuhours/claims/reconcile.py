@@ -4,7 +4,7 @@
 
 x are the logarithms of all quantities, known or not. Sums (parameters = language + vision) are linearised and solved
 again (Gauss-Newton). A quantity is determined when no direction of the null space moves it; its range is the 10th to 90th
-percentile of the fit. The normalised residual of a claim is its distance from what all the others say, in standard deviations:
+percentile of the fit. Equations that no claim can contradict are taken off first and worked out afterwards by substitution. The normalised residual of a claim is its distance from what all the others say, in standard deviations:
 
     z_i = e_i / (s_i sqrt(r_i)),    r_i = 1 - h_ii  (its redundancy);   e_i / r_i is the leave-one-out residual
 
@@ -15,8 +15,9 @@ networks (data snooping).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,16 +80,14 @@ def reconcile(
 ) -> Fit:
     """Solve for every quantity that claims, identities and assumptions mention."""
     every = [*measurements, *(Measurement(a.quantity, math.log(a.value), a.sigma) for a in extra)]
-    names = sorted(
-        {m.quantity for m in every}
-        | {name for e in equations for name in (e.terms if isinstance(e, Identity) else (e.whole, *e.parts))}
-    )
+    core, leaves = _peeled(equations, frozenset(m.quantity for m in every))
+    names = sorted({m.quantity for m in every} | {name for equation in core for name in _members(equation)})
     column = {name: j for j, name in enumerate(names)}
     x = np.zeros(len(names))
     for m in every:
         x[column[m.quantity]] = m.log
-    sums = [equation for equation in equations if isinstance(equation, Sum)]
-    products = [equation for equation in equations if isinstance(equation, Identity)]
+    sums = [equation for equation in core if isinstance(equation, Sum)]
+    products = [equation for equation in core if isinstance(equation, Identity)]
     active: list[Sum] = []
     if sums:
         A, b = _rows(every, products, [], column, x)
@@ -103,12 +102,92 @@ def reconcile(
         x = solution[0]
         if moved < 1e-9:
             break
-    return _fit(names, every, A, b, *solution)
+    return _with_leaves(_fit(names, every, A, b, *solution), solution[1], leaves)
+
+
+def _peeled(
+    equations: Sequence[Identity | Sum], measured: frozenset[str]
+) -> tuple[list[Identity | Sum], list[tuple[Identity | Sum, tuple[str, ...]]]]:
+    """The equations that can contradict a measurement, and the leaves around them in the order they were taken off.
+
+    An equation with members that nobody measured and that stand in no other equation only says what those are.
+    """
+    core: list[Identity | Sum] = list(equations)
+    leaves: list[tuple[Identity | Sum, tuple[str, ...]]] = []
+    counts = Counter(name for equation in core for name in _members(equation))
+    found = True
+    while found:
+        found = False
+        for equation in tuple(core):
+            free = tuple(name for name in _members(equation) if counts[name] == 1 and name not in measured)
+            if free:
+                core.remove(equation)
+                counts.subtract(_members(equation))
+                leaves.append((equation, free))
+                found = True
+    return core, leaves
+
+
+def _members(equation: Identity | Sum) -> tuple[str, ...]:
+    return tuple(equation.terms) if isinstance(equation, Identity) else (equation.whole, *equation.parts)
 
 
 def _usable(equation: Sum, known: set[str]) -> bool:
     """A sum can be linearised where at most one of its members is unknown."""
     return sum(name not in known for name in (equation.whole, *equation.parts)) <= 1
+
+
+def _with_leaves(
+    fit: Fit, covariance: NDArray[np.float64], leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
+) -> Fit:
+    """The fit with the quantities at the leaves worked out from the inside outwards, by substitution.
+
+    x_d = (ln c - sum a_i x_i) / a_d,    cov(x_d, .) = -sum a_i cov(x_i, .) / a_d,    var(x_d) the same twice + (s / a_d)^2
+    """
+    names = list(fit.quantities)
+    outer = [name for _, free in leaves for name in free]
+    size = len(names) + len(outer)
+    x, determined = np.pad(fit.x, (0, len(outer))), np.pad(fit.determined, (0, len(outer)))
+    gain = np.pad(fit.gain, ((0, len(outer)), (0, 0)))
+    spread = np.zeros((size, size))
+    spread[: len(names), : len(names)] = covariance
+    column = {name: j for j, name in enumerate([*names, *outer])}
+    for equation, free in reversed(leaves):
+        others = [column[name] for name in _members(equation) if name not in free]
+        if len(free) > 1 or not determined[others].all():
+            continue
+        d = column[free[0]]
+        slopes, value, sigma = _leaf(equation, free[0], {name: x[j] for name, j in column.items()})
+        if slopes is None:
+            continue
+        row = np.zeros(size)
+        row[others] = [slopes[name] for name in _members(equation) if name not in free]
+        x[d], determined[d] = value, True
+        gain[d] = row @ gain
+        spread[d] = row @ spread
+        spread[:, d] = spread[d]
+        spread[d, d] = row @ spread @ row + sigma**2
+    sd = np.sqrt(np.clip(np.diag(spread), 0.0, None))
+    return replace(fit, quantities=(*names, *outer), x=x, sd=sd, determined=determined, gain=gain)
+
+
+def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
+    """The slope of ``name`` to each other member, its logarithm and what the equation itself adds to its s.d."""
+    if isinstance(equation, Identity):
+        a = equation.terms[name]
+        slopes = {other: -b / a for other, b in equation.terms.items() if other != name}
+        value = math.log(equation.constant) / a + sum(slope * x[other] for other, slope in slopes.items())
+        return slopes, value, equation.sigma / abs(a)
+    parts = [part for part in equation.parts if part != name]
+    if name == equation.whole:
+        amount = sum(math.exp(x[part]) for part in parts)
+        return {part: math.exp(x[part]) / amount for part in parts}, math.log(amount), equation.sigma
+    whole = math.exp(x[equation.whole])
+    amount = whole - sum(math.exp(x[part]) for part in parts)
+    if amount <= 0:
+        return None, 0.0, 0.0
+    slopes = {equation.whole: whole / amount} | {part: -math.exp(x[part]) / amount for part in parts}
+    return slopes, math.log(amount), equation.sigma * whole / amount
 
 
 def _rows(
@@ -158,7 +237,9 @@ def _solve(
     A: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Minimum-norm solution, covariance and null space, through one singular value decomposition."""
-    U, singular, directions = np.linalg.svd(A, full_matrices=True)
+    missing = max(A.shape[1] - A.shape[0], 0)  # rows of zeros, so that the small decomposition has all directions
+    A, b = np.pad(A, ((0, missing), (0, 0))), np.pad(b, (0, missing))
+    U, singular, directions = np.linalg.svd(A, full_matrices=False)
     rank = int(np.sum(singular > 1e-9 * singular[0]))
     basis, null = directions[:rank].T, directions[rank:]
     x = basis @ ((U.T @ b)[:rank] / singular[:rank])

@@ -62,8 +62,10 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     measurements = [_measurement(document.claims[i], i) for i in used]
     said, heard = _testimony(document, witness, reconcile(measurements, equations, extra))
     extra = (*extra, *heard)
-    search = Search(document, equations, extra, tuple(mistakes(run, document)), tuple(limits(run)))
-    contradictions, suspects, fit, full = search.judge(measurements)
+    bounds = tuple(limits(run))
+    search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds)
+    contradictions, suspects, left, full = search.judge(measurements)
+    fit = reconcile(left, equations, extra)
     checked = tuple(_checked(i, claim, full, fit, measurements, suspects) for i, claim in enumerate(document.claims))
     implied = tuple(implied_values(document, fit, run))
     if not contradictions:
