@@ -130,7 +130,10 @@ def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machi
 
 
 def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> tuple[Array, Array]:
-    """Quantising inputs (forward) and output gradients (backward) of a layer's products, and weights (half in each), bytes."""
+    """Quantising inputs (forward) and output gradients (backward) of a layer's products, and weights (half in each), bytes.
+
+    Where a dense product is split, ranks cast their share before it is gathered; experts get their tokens gathered, and cast them all.
+    """
     casts = machine.software.casts
     factor = casts.four_bit if machine.precision.dtype == "nvfp4" else 1.0
     inputs: Array = 0.0
@@ -138,12 +141,10 @@ def cast_bytes(block: Block, tokens: Array, ranks: Ranks, machine: Machine) -> t
     quantised = [linear for linear in block.linears if linear.split is not Split.WHOLE]
     for linear in quantised:
         share = np.divide(tokens * linear.active, ranks.tensor)
-        inputs = inputs + share * linear.inputs * (
-            1 if linear.split is Split.ROW else ranks.tensor / ranks.whole
-        )
-        outputs = outputs + share * linear.outputs * (
-            ranks.tensor / ranks.whole if linear.split is Split.ROW else 1
-        )
+        wide = ranks.expert_tensor if has_experts(linear) else np.divide(ranks.tensor, ranks.whole)
+        row = linear.split is Split.ROW
+        inputs = inputs + share * linear.inputs * (1 if row else wide)
+        outputs = outputs + share * linear.outputs * (wide if row else 1)
     weights = casts.weights * factor * sum(local_parameters(linear, ranks) for linear in quantised)
     return casts.forward * factor * inputs + weights / 2, casts.backward * factor * outputs + weights / 2
 
