@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from gpuhours.errors import EstimateError, nearest
+from gpuhours.kinds import ByKind
 
 Key = tuple[str | int, ...]
 Validated = TypeVar("Validated", bound=BaseModel)
@@ -182,6 +183,6 @@ def _models_in(annotation: Any, tag: str = "") -> list[tuple[type[BaseModel], st
     """The models an annotation is made of, each with its tag in a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(annotation, tag)]
-    parts = get_args(annotation)
+    parts = [part.union() if isinstance(part, ByKind) else part for part in get_args(annotation)]
     own = next((part.tag for part in parts if isinstance(part, Tag)), tag)
     return [pair for part in parts for pair in _models_in(part, own)]

@@ -6,19 +6,12 @@ import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from gpuhours.architecture.catalogue import fields
-from gpuhours.architecture.contrastive import Contrastive
-from gpuhours.architecture.decoder import Decoder
-from gpuhours.architecture.diffusion import Diffusion
-from gpuhours.architecture.encoder_decoder import EncoderDecoder
-from gpuhours.architecture.masked import MaskedAutoencoder
 from gpuhours.architecture.spec import Spec
-from gpuhours.architecture.standard import StandardShape
-from gpuhours.architecture.video_language import VideoLanguage
-from gpuhours.architecture.vision import StandardVision, VisionEncoder
 from gpuhours.errors import EstimateError
+from gpuhours.kinds import ByKind
 
 KEYS = {
     "text": "contrastive",
@@ -32,43 +25,42 @@ KEYS = {
 }
 """Keys that only one kind of model has."""
 KINDS = tuple(dict.fromkeys(("decoder", *KEYS.values(), "standard-vision")))
+HOMES = {
+    "decoder": "gpuhours.architecture.decoder:Decoder",
+    "standard": "gpuhours.architecture.standard:StandardShape",
+    "vision": "gpuhours.architecture.vision:VisionEncoder",
+    "standard-vision": "gpuhours.architecture.vision:StandardVision",
+    "video-language": "gpuhours.architecture.video_language:VideoLanguage",
+    "masked-autoencoder": "gpuhours.architecture.masked:MaskedAutoencoder",
+    "contrastive": "gpuhours.architecture.contrastive:Contrastive",
+    "diffusion": "gpuhours.architecture.diffusion:Diffusion",
+    "encoder-decoder": "gpuhours.architecture.encoder_decoder:EncoderDecoder",
+}
+"""Where each kind of model is described."""
 
 
 def kind(value: Any) -> str:
     """Which type a block is: its ``kind``, or the one that its keys belong to."""
     if not isinstance(value, Mapping):
-        return f"[{getattr(value, 'kind', 'decoder')}]"
+        return str(getattr(value, "kind", "decoder"))
     for key, meant in KEYS.items():
         if key in value:
-            return f"[{value.get('kind', meant)}]"
-    return f"[{value.get('kind', 'decoder')}]"
+            return str(value.get("kind", meant))
+    return str(value.get("kind", "decoder"))
 
 
 def known_kind(value: Any) -> Any:
     """The block as it is, unless it asks for a kind that there is not."""
     if not isinstance(value, Mapping | Spec):
         raise ValueError("must be a model's name, a config.json, or a mapping such as {params: 30B}")
-    asked = kind(value)[1:-1]
+    asked = kind(value)
     if asked not in KINDS:
         raise ValueError(f"{asked!r} is no kind of model; there are {', '.join(KINDS)}")
     return value
 
 
-ModelSpec: TypeAlias = Annotated[
-    Annotated[Decoder, Tag("[decoder]")]
-    | Annotated[StandardShape, Tag("[standard]")]
-    | Annotated[VisionEncoder, Tag("[vision]")]
-    | Annotated[StandardVision, Tag("[standard-vision]")]
-    | Annotated[VideoLanguage, Tag("[video-language]")]
-    | Annotated[MaskedAutoencoder, Tag("[masked-autoencoder]")]
-    | Annotated[Contrastive, Tag("[contrastive]")]
-    | Annotated[Diffusion, Tag("[diffusion]")]
-    | Annotated[EncoderDecoder, Tag("[encoder-decoder]")],
-    Discriminator(kind),
-    BeforeValidator(known_kind),
-    BeforeValidator(fields),
-]
-"""Any architecture a run can name. Tags in brackets are left out of error messages."""
+ModelSpec: TypeAlias = Annotated[Spec, ByKind(HOMES, kind), BeforeValidator(known_kind), BeforeValidator(fields)]
+"""Any architecture a run can name."""
 
 
 def read_model(value: Any) -> Spec:

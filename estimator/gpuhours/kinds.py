@@ -1,0 +1,51 @@
+"""A union of models that are imported when one of their kind is met: most runs need one of nine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any, Union
+
+from pydantic import BaseModel, Discriminator, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+
+@dataclass(frozen=True, eq=False)
+class ByKind:
+    """Stands in an ``Annotated`` for the union of the models at ``homes`` (kind -> ``module:Class``).
+
+    ``kind`` tells the member of a value; tags in brackets are left out of error messages.
+    """
+
+    homes: Mapping[str, str]
+    kind: Callable[[Any], str]
+
+    def member(self, kind: str) -> type[BaseModel]:
+        """The model of one kind."""
+        module, name = self.homes[kind].split(":")
+        found: type[BaseModel] = getattr(import_module(module), name)
+        return found
+
+    def union(self) -> Any:
+        """The same as pydantic's own union, with every member imported: for schemas and suggestions."""
+        members = tuple(Annotated[self.member(kind), Tag(f"[{kind}]")] for kind in self.homes)
+        return Annotated[Union[members], Discriminator(self._tag)]  # noqa: UP007
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices: dict[Any, Mapping[str, Any]] = {
+            f"[{kind}]": core_schema.no_info_plain_validator_function(partial(self._validated, kind))
+            for kind in self.homes
+        }
+        return core_schema.tagged_union_schema(choices, self._tag)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(TypeAdapter(self.union()).core_schema)
+
+    def _tag(self, value: Any) -> str:
+        return f"[{self.kind(value)}]"
+
+    def _validated(self, kind: str, value: Any) -> BaseModel:
+        return self.member(kind).model_validate(value)
