@@ -41,6 +41,8 @@ SCHEDULES = (
 """Words for the order of a pipeline's passes. Two-way pipelines (DualPipe, Chimera) and ZB-V keep about ZB-1p's third of the bubble."""
 NO_CHUNKS = r"\b(vp|virtual|interleav\w*|chunks)\b[^;.]*\bnot (given|stated|printed|said|in the table)"
 """Words for a table that does not say how many chunks its pipelines run."""
+ACCUMULATION = r"grad\w*\.? ?acc\w*(?: steps?)?\W{0,4}(\d+)"
+"""Words for how many passes add up to one step's gradient."""
 
 MOST = 1e15
 """Above this a cell is no count of anything."""
@@ -92,9 +94,13 @@ def degrees_of(row: Row) -> Degrees:
 
 
 def microbatch_of(row: Row, global_batch: int, data: int) -> int:
-    """Sequences per rank and pass: as stated, at most the batch's share of a rank; one where a rank has only one."""
+    """Sequences per rank and pass: as stated, or as the stated passes share them out, at most the batch's share of a rank; one where a
+    rank has only one."""
     stated = _whole(row, "micro_batch")
     share = max(1, global_batch // data)
+    passes = re.search(ACCUMULATION, (row.word("notes") or "").lower())
+    if stated is None and passes is not None and int(passes[1]) > 0:
+        stated = max(1, share // int(passes[1]))
     if stated is None and share > 1:
         raise UnsaidError("micro_batch not stated")
     return min(stated or 1, share)
