@@ -195,6 +195,20 @@ def test_default_layouts_of_arrays_are_those_of_their_rows() -> None:
             assert getattr(together, name)[index] == getattr(alone, name), name
 
 
+def test_cells_come_in_blocks_of_any_size() -> None:
+    space = search_of(MIXTURE).space
+    for most in (1000, 10**9):
+        numbers = np.concatenate([space.numbers(block).reshape(-1) for block in space.blocks(most)])
+        assert np.array_equal(np.sort(numbers), np.arange(int(np.prod(space.shape))))
+        assert all(space.numbers(block).size <= most for block in space.blocks(most))
+    some = np.array([0, 17, int(np.prod(space.shape)) - 1])
+    block = next(space.blocks(10**9))
+    at = space.cells(block)
+    for name in ("tensor", "pipeline", "microbatch", "context", "expert", "expert_tensor"):
+        spread = np.broadcast_to(getattr(at, name), space.shape).reshape(-1)
+        assert np.array_equal(spread[some], np.ravel(getattr(space.some(some), name))), name
+
+
 def test_divisors() -> None:
     assert divisors(12) == [1, 2, 3, 4, 6, 12]
     assert divisors(1) == [1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Schedule
-from gpuhours.planning.space import Space, Values
+from gpuhours.layout import Layout, Schedule
+from gpuhours.planning.space import Values
 from gpuhours.software import Software
 from gpuhours.step import Step
 from gpuhours.step.predict import waiting_share
@@ -17,8 +17,9 @@ PASSES = (
 BUBBLE = "pipeline bubble"
 
 
-def lower_bound(space: Space, relaxed: Step, cluster: Cluster, software: Software) -> Values:
-    """Seconds that every layout of a cell takes at least; ``relaxed`` is the cell with nothing recomputed, sharded or offloaded.
+def lower_bound(at: Layout, relaxed: Step, cluster: Cluster, software: Software) -> Values:
+    """Seconds that every layout of a cell takes at least; ``relaxed`` is the step with nothing
+    recomputed, sharded or offloaded, of the cells in ``at``.
 
         b = (1 + w) (sum of PASSES + B)        B = the bubble, or 0 under ZB-2p
 
@@ -38,7 +39,6 @@ def lower_bound(space: Space, relaxed: Step, cluster: Cluster, software: Softwar
 
     Checked against exhaustive search in tests/test_plan.py.
     """
-    at = space.cells()
     passes = sum((relaxed.parts[name] for name in PASSES), np.asarray(0.0))
     bubble = np.where(np.equal(at.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
     return (passes + bubble) * (1 + waiting_share(cluster, software))

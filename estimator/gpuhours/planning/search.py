@@ -31,6 +31,8 @@ FLAT = 0.05
 """Layouts within this of the best are counted: about what separates the model's errors for two layouts of one run."""
 FIRST_CHUNK, LARGEST_CHUNK = 256, 4096
 """Cells worked out at once: few at first, since the best is usually among them."""
+CELLS = 1 << 20
+"""Cells whose bound is worked out at once."""
 Watch = Callable[[int, int], None]
 
 
@@ -79,16 +81,19 @@ class Search:
 
     def cells(self) -> tuple[Values, Values]:
         """Cells that can run, and a lower bound for each, in ascending order of the bound."""
-        with np.errstate(all="ignore"):  # cells that cannot run may divide by nothing; they are marked, not read
-            relaxed = step(*self._with(self.space.cells()))
-        bound = lower_bound(self.space, relaxed, self.cluster, self.software)
-        valid = np.broadcast_to(relaxed.valid, self.space.shape) & ~np.broadcast_to(
-            self.space.redundant(), self.space.shape
-        )
-        cells = np.flatnonzero(valid)
-        bounds = np.broadcast_to(bound, self.space.shape).reshape(-1)[cells]
-        order = np.argsort(bounds, kind="stable")
+        found = [self._bounds(block) for block in self.space.blocks(CELLS)]
+        cells, bounds = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.lexsort((cells, bounds))
         return cells[order], bounds[order]
+
+    def _bounds(self, block: tuple[slice, ...]) -> tuple[Values, Values]:
+        """The same for one block, in no order."""
+        at, shape = self.space.cells(block), tuple(one.stop - one.start for one in block)
+        with np.errstate(all="ignore"):  # cells that cannot run may divide by nothing; they are marked, not read
+            relaxed = step(*self._with(at))
+            bound = lower_bound(at, relaxed, self.cluster, self.software)
+        valid = np.broadcast_to(relaxed.valid & ~self.space.redundant(block), shape).reshape(-1)
+        return self.space.numbers(block).reshape(-1)[valid], np.broadcast_to(bound, shape).reshape(-1)[valid]
 
 
 @dataclass(frozen=True)

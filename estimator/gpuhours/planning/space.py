@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +74,36 @@ class Space:
         """All layouts."""
         return math.prod(self.shape) * math.prod(self.inner_shape)
 
-    def cells(self) -> Layout:
-        """Every cell, each outer axis on an array axis of its own; nothing recomputed, nothing sharded."""
+    def blocks(self, most: int) -> Iterator[tuple[slice, ...]]:
+        """All cells in pieces of at most ``most``: leading axes one value at a time, the last ones whole."""
+        shape, behind = self.shape, 1
+        place = len(shape)
+        while place > 0 and behind * shape[place - 1] <= most:
+            place -= 1
+            behind *= shape[place]
+        whole = tuple(slice(0, length) for length in shape[place:])
+        for index in np.ndindex(shape[:place]):
+            yield (*(slice(one, one + 1) for one in index), *whole)
+
+    def cells(self, block: tuple[slice, ...]) -> Layout:
+        """Cells of a block, each outer axis on an array axis of its own; nothing recomputed, sharded or offloaded."""
         fields: dict[str, Values] = {}
-        for place, axis in enumerate(self.outer):
+        for place, (axis, chosen) in enumerate(zip(self.outer, block, strict=True)):
             own = [-1 if other == place else 1 for other in range(len(self.outer))]
-            fields |= {name: values.reshape(own) for name, values in axis.items()}
-        return self._layout(fields)
+            fields |= {name: values[chosen].reshape(own) for name, values in axis.items()}
+        plain: dict[str, Any] = {
+            "recompute": Recompute.none,
+            "sharding": Sharding.none,
+            "offload_optimizer": False,
+            "offload_activations": False,
+        }
+        return self._layout({**fields, **plain})
+
+    def numbers(self, block: tuple[slice, ...]) -> Values:
+        """The flat number of each cell of a block."""
+        return np.ravel_multi_index(
+            np.meshgrid(*(np.arange(one.start, one.stop) for one in block), indexing="ij"), self.shape
+        )
 
     def some(self, cells: Values) -> Layout:
         """Some cells (flat numbers) down the first array axis, the inner axes behind it."""
@@ -104,19 +128,14 @@ class Space:
             fields["recompute_layers"] = np.ceil(share * np.ceil(self.layers / fields["pipeline"]))
         return self.base.replaced(**fields)
 
-    def redundant(self) -> Values:
-        """Cells that are another cell under another name."""
-        at = self.cells()
-        return (
-            (np.equal(at.tensor, 1) & np.logical_not(at.sequence_parallel))
-            | (np.equal(at.pipeline, 1) & np.not_equal(at.schedule, int(Schedule.f1b1)))
-            | (np.equal(at.tensor, 1) & self._whole_experts())
-        )
-
-    def _whole_experts(self) -> Values:
+    def redundant(self, block: tuple[slice, ...]) -> Any:
+        """Cells of a block that are another cell under another name."""
+        at = self.cells(block)
         place = next(number for number, axis in enumerate(self.outer) if "whole_experts" in axis)
-        return self.outer[place]["whole_experts"].reshape(
-            [-1 if other == place else 1 for other in range(len(self.outer))]
+        own = [-1 if other == place else 1 for other in range(len(self.outer))]
+        whole = self.outer[place]["whole_experts"][block[place]].reshape(own)
+        return (np.equal(at.tensor, 1) & (np.logical_not(at.sequence_parallel) | whole)) | (
+            np.equal(at.pipeline, 1) & np.not_equal(at.schedule, int(Schedule.f1b1))
         )
 
     def layout(self, cell: int, inner: int) -> Layout:
