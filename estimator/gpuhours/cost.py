@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from gpuhours.assumption import Assumption
 from gpuhours.errors import UnitError
@@ -17,6 +17,7 @@ from gpuhours.hardware import Cluster
 from gpuhours.layout import Array
 from gpuhours.prices import SECONDS_PER_HOUR, PerGpu, Terms, choose_price
 from gpuhours.profiles import Unknown
+from gpuhours.sources import Block
 from gpuhours.units import Fraction, Watts, parse
 
 POWER_SHARE = Assumption(
@@ -54,10 +55,8 @@ def read_year(value: object) -> int:
     return int(year)
 
 
-class CostInputs(BaseModel):
+class CostInputs(Block):
     """The ``cost:`` block of a run; everything may be left out. Numbers may be arrays."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     price: PerGpu | None = None
     """``2.5 USD/GPU-hour``; USD per GPU and second inside."""

@@ -7,10 +7,10 @@ bridge's); here stand the counts of frames, clips and samples, and the equations
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from gpuhours.errors import EstimateError
 from gpuhours.layout import Array
+from gpuhours.sources import Block
 from gpuhours.units import measured_in, whole
 
 Hours = Annotated[float, measured_in("hour")]
@@ -67,10 +67,8 @@ def steps(samples: Array, global_batch: Array) -> Array:
     return samples / global_batch
 
 
-class Data(BaseModel):
+class Data(Block):
     """The ``data:`` block of a run. What is None is not known; nothing here has a silent default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     video_hours: Hours | None = None
     """Hours of video in the data set."""

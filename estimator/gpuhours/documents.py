@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gpuhours.assumption import Assumption
 from gpuhours.claims.precision import Spread, between, spread
@@ -24,7 +24,7 @@ from gpuhours.estimates import Estimate
 from gpuhours.estimating import estimate
 from gpuhours.results import results
 from gpuhours.run import Run, from_source, put, revised
-from gpuhours.sources import Source, read_yaml, validated
+from gpuhours.sources import Block, Source, read_yaml, validated
 from gpuhours.units import magnitude, parse
 
 SCHEMA = "gpuhours/reproduce/1"
@@ -34,12 +34,6 @@ FITS = "fits"
 """Unit of a yes (1) or no (0)."""
 OPEN = 4.0
 """A range wider than this factor from end to end leaves a figure open, even where it covers the published value."""
-
-
-class Block(BaseModel):
-    """One mapping of a document."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Claim(Block):

@@ -7,24 +7,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from gpuhours.data import Data
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array
-from gpuhours.sources import read_yaml, validated
+from gpuhours.sources import Block, read_yaml, validated
 from gpuhours.units import Bandwidth, Bytes, Seconds, measured_in, whole
 
 Pixels = Annotated[float, measured_in("pixel")]
 PixelRate = Annotated[float, measured_in("pixel/s")]
 STORED = 340 * 256
 """Pixels of a stored frame where the run does not say: the size Kinetics is usually kept in."""
-
-
-class Block(BaseModel):
-    """One mapping: frozen, and no key that is not known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 class InputPipeline(Block):

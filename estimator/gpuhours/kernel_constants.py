@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gpuhours.errors import EstimateError, nearest
-from gpuhours.sources import read_yaml, validated
+from gpuhours.sources import Block, Sourced, read_yaml, validated
 from gpuhours.units import Bandwidth, Seconds
 
 if TYPE_CHECKING:
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(gt=0, le=1.3)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class Sourced(BaseModel):
-    """A group of constants that were found together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: str
-    note: str = ""
 
 
 class GemmConstants(Sourced):
@@ -81,10 +72,8 @@ class AttentionPass(Sourced):
     """h: how much slower, in the end, a kernel runs that lasts (power limit)."""
 
 
-class AttentionConstants(BaseModel):
+class AttentionConstants(Block):
     """Both directions of one kernel."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     forward: AttentionPass
     backward: AttentionPass
@@ -125,10 +114,8 @@ class NetworkConstants(Sourced):
     fill: Seconds
 
 
-class KernelConstants(BaseModel):
+class KernelConstants(Block):
     """The ``kernels:`` block of an accelerator profile; what is missing comes from the generation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gemm: GemmConstants | None = None
     memory: MemoryConstants | None = None

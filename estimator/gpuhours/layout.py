@@ -4,8 +4,9 @@ from enum import IntEnum
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer
 
+from gpuhours.sources import Block
 from gpuhours.units import whole
 
 Array = Any
@@ -100,14 +101,12 @@ def said(choice: type[IntEnum]) -> PlainSerializer:
 Degree = Annotated[int, whole()]
 
 
-class Layout(BaseModel):
+class Layout(Block):
     """Degrees of parallelism and what each rank keeps.
 
     Ranks are numbered tensor innermost, then context, then data (expert inside it), then pipeline, as Megatron does.
     ``data`` is solved from the GPU count when not given: gpus / (tensor x pipeline x context).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     tensor: Degree = 1
     pipeline: Degree = 1

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost import CostInputs
@@ -17,14 +17,8 @@ from gpuhours.errors import EstimateError, nearest
 from gpuhours.input_pipeline import InputPipeline
 from gpuhours.layout import Array, Layout
 from gpuhours.precision import Precision
-from gpuhours.sources import Source, read_yaml, read_yaml_text, validated
+from gpuhours.sources import Block, Source, read_yaml, read_yaml_text, validated
 from gpuhours.units import Bandwidth, Count, Seconds, magnitude, measured_in
-
-
-class Block(BaseModel):
-    """One mapping of ``run.yaml``: frozen, and no key that is not known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
 class Training(Block):

@@ -10,11 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gpuhours.errors import EstimateError, nearest
 from gpuhours.memory.facts import MemoryFacts
-from gpuhours.sources import Source, read_yaml, validated
+from gpuhours.sources import Block, Source, Sourced, read_yaml, validated
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -23,19 +23,8 @@ Selective = Literal["attention", "all-but-attention", "all-but-half-attention", 
 """What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
 
 
-class Sourced(BaseModel):
-    """Figures that were found together, and where."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: Annotated[str, Field(min_length=4)]
-    note: str = ""
-
-
-class Traffic(BaseModel):
+class Traffic(Block):
     """Equivalent bytes per element, in each direction."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     forward: NotNegative
     backward: NotNegative
@@ -192,10 +181,8 @@ class Defaults(Sourced):
     """Pipelines run interleaved chunks."""
 
 
-class Software(BaseModel):
+class Software(Block):
     """One stack: everything that a step's time needs to know about it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = ""
     title: str

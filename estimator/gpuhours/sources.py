@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError
 
 from gpuhours.errors import EstimateError, nearest
 from gpuhours.kinds import ByKind
@@ -28,6 +28,19 @@ IN_WORDS = {
     "string_pattern_mismatch": "must be text on one line, without control characters",
 }
 """What pydantic's commonest complaints are in the words of someone who writes YAML."""
+
+
+class Block(BaseModel):
+    """One mapping of a file: frozen, no key that is not known; a sweep may put arrays where numbers stand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Sourced(Block):
+    """Figures that were found together, and where."""
+
+    source: Annotated[str, Field(min_length=4)]
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,18 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.assumption import Assumption
 from gpuhours.data import Data
 from gpuhours.layout import Array
+from gpuhours.sources import Block
 
 Training = Literal["full", "frozen", "lora"]
 
 
-class Spec(BaseModel):
+class Spec(Block):
     """A shape, read from the ``model:`` block; numbers may be exchanged for arrays, words and flags may
     not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: str = ""
     """The published model that the shape is taken from, if any."""
