@@ -39,7 +39,6 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
                           ("ring attention", "yes"), ("context parallelism", "yes"), ("mm-sp", "yes")),
 }  # fmt: skip
 ENCODERS = ("vit", "clip", "siglip", "eva", "dinov2", "internvit", "videomae", "convnext", "swin")
-NOT_A_MODEL = ("gpt4", "gpt-4", "gpt-3.5")
 
 
 def find_facts(items: Sequence[Item], text: str, tagged: Iterable[tuple[str, int, int]]) -> tuple[Fact, ...]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from gpuhours.claims.claim import Document
 from gpuhours.claims.identities import Assumed, Identity, Setting
 
-COMPRESSED = ("fixed queries", "resampler", "pooled")
 SIDE = 224.0
 TUBELET, PATCH = 2.0, 16.0
 DECODER_SHARE = 1.3

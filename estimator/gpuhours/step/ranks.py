@@ -75,11 +75,6 @@ class Ranks:
         return Group(self.tensor, 1)
 
     @property
-    def context_group(self) -> Group:
-        """Ranks that share a sequence."""
-        return Group(self.context, self.tensor)
-
-    @property
     def ulysses_group(self) -> Group:
         """Ranks that exchange heads, innermost in ``context``."""
         return Group(self.ulysses, self.tensor)
