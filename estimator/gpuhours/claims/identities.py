@@ -226,6 +226,7 @@ def _pace() -> Iterator[Identity | Sum]:
         {"tokens_per_second": 1, "gpus": -1, "tokens_per_second_per_gpu": -1},
         sigma=0.01,
     )
+    yield Identity("steps per second = 1 / step time", {"steps_per_second": 1, "step_time": 1}, sigma=0.01)
     yield Identity(
         "tokens = tokens/s per GPU x productive GPU-hours",
         {"tokens": 1, "tokens_per_second_per_gpu": -1, "gpu_hours": -1, "goodput": -1},

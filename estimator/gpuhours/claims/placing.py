@@ -291,6 +291,7 @@ def _by_rate(figure: Figure) -> str | None:
         ("sequence", frozenset({"gpu"})): "microbatch",
         ("gpu", frozenset({"node"})): "gpus_per_node",
         ("time", frozenset({"step"})): "step_time",
+        ("step", frozenset({"second"})): "steps_per_second",
         ("time", frozenset({"epoch"})): "epoch_time",
         ("flop/s", frozenset({"gpu"})): "flops_per_second_per_gpu",
         ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",

@@ -74,6 +74,7 @@ _ALL = (
     Quantity("memory_per_gpu", "memory per GPU", "byte", 4e9, 1e12, exact=True),
     # time and work
     Quantity("wall_clock", "wall-clock", "second", 30, 7e7),
+    Quantity("steps_per_second", "steps per second", "step/second", 1e-5, 1e4),
     Quantity("epoch_time", "time per epoch", "second", 1, 1e9),
     Quantity("gpu_hours", "GPU-hours", "GPU*hour", 0.01, 1e11),
     Quantity("node_hours", "node-hours", "node*hour", 0.01, 1e11),

@@ -109,6 +109,8 @@ def _place(
     found = place(items, index, sentence.first, sentence.last)
     if found is None or found.by_default:
         found = _as_the_list_before(items, index, before, sentence) or found
+    if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
+        found = Place("beta2", "betas", 0.0)  # the two are given as a pair
     if found is None:
         return None
     scope = sentence.scope_at(index)
@@ -126,7 +128,7 @@ def _tag_says(name: str, figure: Figure) -> str | None:
             "token": "tokens",
         }
         return units.get(figure.unit)
-    if name == "gpu_count" and figure.unit not in ("", "gpu"):
+    if name == "gpu_count" and figure.unit not in ("", "gpu", "chip"):
         return "nodes" if figure.unit == "node" else None
     if name == "params" and figure.unit not in ("", "parameter", "model"):
         return None

@@ -85,7 +85,7 @@ RULES: tuple[Rule, ...] = (
     _rule("sample sequence", "samples", base=7),
     _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
     _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration", 0),
-    _rule("sample sequence bare", "microbatch", "micro batch, microbatch, per gpu batch, local batch, per device batch, "
+    _rule("sample sequence bare", "microbatch", "micro batch, microbatch, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, per device batch, "
           "device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
           "benchmark, annotators", 1, 8),
@@ -136,14 +136,14 @@ RULES: tuple[Rule, ...] = (
           "learning rate, maximum learning rate, initial learning rate, peak value", 0.3, 12),
     _rule("percent", "trainable_share", "trainable, parameters are, of the parameters, of parameters, tunable, "
           "of the weights, of all parameters", 0, 6),
-    _rule("percent", "dropout", "dropout, drop path, drop, stochastic depth", -0.2, 6),
+    _rule("percent", "dropout", "dropout, drop path, stochastic depth", -0.2, 6),
     _rule("percent", "score", "accuracy, top1, top5, top 1, score, scores, f1, map, recall, precision, wer, bleu, pass, mmlu, "
           "videomme, video mme, benchmark, benchmarks, subtitle, win rate, improvement, outperform, performance, "
           "exact match, error rate, correlation, error", 0.4, 9),
     _rule("percent", "mixture_share", "mixture, of the data, of data, of the corpus, of tokens, data mix, english, code, web, "
           "books, wikipedia, remaining, sampled from, of the dataset, of samples, proportion, of the training, text, upsampled, "
           "filtered, discarded, removed, deduplication, held out, validation, subset, split, commoncrawl, sources", 0.8, 8),
-    _rule("percent", "change", "faster, slower, reduction, reduced, reduces, reducing, increase, increases, saving, savings, "
+    _rule("percent", "change", "faster, slower, drop by, drops by, dropped, reduction, reduced, reduces, reducing, increase, increases, saving, savings, "
           "less, more, speedup, higher, lower, compared, improves, overhead, throughput by, relative", 0.8, 8),
     _rule("percent", "downtime", "downtime, lost to, failures", 0.5, 6),
     # time
@@ -154,6 +154,7 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     _rule("time", "checkpoint_time", _CHECKPOINT, 0),
     _rule("time", "video_hours", "video, videos, audio, speech, music, sound, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
+    _rule("time", "clip_seconds", "average duration, average length, mean duration, seconds long", 0, 4),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
     _rule("time", "downtime", "downtime, lost, restart, restarts, recovery, failures, outage, interruptions, mtbf, failure", -0.3, 6),
