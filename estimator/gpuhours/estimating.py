@@ -89,7 +89,7 @@ def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[st
     for key, values in sampled.items():
         whole = key in WHOLE or key.split(".")[0] in WHOLE
         run = run.replaced(key, np.maximum(1, np.round(values)) if whole else values)
-    return evaluate(run, slower=slower) if ranges else centre
+    return evaluate(run, slower=slower, like=None if sampled else centre) if ranges else centre
 
 
 def _results(centre: Outcome, drawn: Outcome) -> dict[str, Result | None]:

@@ -53,17 +53,20 @@ class Outcome:
         return self.totals.value(name)
 
 
-def evaluate(run: Run, *, slower: Array = 1.0) -> Outcome:
-    """Work out a run; ``slower`` multiplies the predicted step time (how a band enters)."""
+def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> Outcome:
+    """Work out a run; ``slower`` multiplies the predicted step time (how a band enters).
+
+    ``like``: an outcome of the same run, whose step and memory hold for this one, too.
+    """
     if run.stages:
         raise EstimateError(
             "A run of several stages has no single step.",
             "Give one stage a file of its own to sweep, plan or trace it.",
             "stages",
         )
-    resolved = resolve(run)
+    resolved = resolve(run) if like is None else like.resolved
     known = _known(run, resolved)
-    predicted, held, warnings = _predict(resolved)
+    predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
     totals, assumed = _solve(known, predicted, slower)
     charge = bill(totals.value("gpu_time"), resolved.cluster, run.cost)
     fed = _fed(run, resolved, totals)

@@ -153,7 +153,7 @@ def longest_sequence(
     low, high = 0, int(LONGEST // multiple)
     while high - low > 1:
         spaced = np.geomspace if high - low > POINTS**2 else np.linspace
-        tried = np.unique(np.round(spaced(max(low, 1), high, POINTS)).astype(int))
+        tried = np.round(spaced(max(low, 1), high, POINTS)).astype(int)
         fits = np.broadcast_to(
             memory(build(tried * multiple), global_batch, layout, cluster, software, precision).fits,
             tried.shape,
