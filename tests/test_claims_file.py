@@ -75,3 +75,9 @@ def test_output_and_markdown(gpuhours_command: Command, tmp_path: Path) -> None:
     assert "HFU as MFU" in review.read_text(encoding="utf-8")
     assert gpuhours_command("check", str(claims)).code == 1
     assert gpuhours_command("check", str(TEXTS / "minutes.txt"), "--quiet").out == "consistent\n"
+
+
+def test_a_file_that_cannot_be_written_is_bad_input(gpuhours_command: Command, tmp_path: Path) -> None:
+    ran = gpuhours_command("check", str(TEXTS / "minutes.txt"), "-o", str(tmp_path / "missing" / "claims.yaml"))
+    assert ran.code == 2
+    assert "cannot be written" in ran.err

@@ -44,9 +44,19 @@ def check(
             raise EstimateError(
                 "a table of runs has no claims file", "Give -o with a text or with claims.", str(output)
             )
-        output.write_text(write_claims(found.document), encoding="utf-8")
+        _write(output, write_claims(found.document))
     if markdown is not None:
-        markdown.write_text(as_markdown(found), encoding="utf-8")
+        _write(markdown, as_markdown(found))
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
     if found.verdict == "contradicted":
         raise typer.Exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file; one that cannot be written is bad input."""
+    from gpuhours.errors import EstimateError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EstimateError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
