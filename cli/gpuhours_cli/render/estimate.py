@@ -247,4 +247,6 @@ def assumed(assumption: Any) -> str:
 def answer(found: Estimate) -> str:
     """One line, for ``--quiet``."""
     said = [f"{text(result.value)} {label}" for label, name, text, result in shown(found) if name in ANSWER]
+    if found.fits is False:
+        said.append("does not fit")
     return ", ".join(said) or "not determined"
