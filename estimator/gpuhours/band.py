@@ -39,7 +39,7 @@ SEEN = ("volta", "ampere", "hopper", "blackwell")
 """Generations with measured runs; the others are ``unseen accelerator``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Band:
     """What to expect of measured / predicted step time. ``low`` and ``high`` may be arrays."""
 

@@ -29,7 +29,7 @@ MESSAGE_COST = 0.5e-6
 """s per remote peer of an all-to-all: one message each through the proxy thread (an assumption)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """``size`` ranks that communicate, ``stride`` apart in the cluster's order (tensor innermost, stride 1).
 
@@ -49,7 +49,7 @@ class Group:
         return np.ceil(np.divide(self.size, self.per_domain(cluster)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Place:
     """A group in its cluster: n ranks, l per domain, d domains, and what a rank's link and NICs carry."""
 

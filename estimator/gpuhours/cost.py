@@ -127,7 +127,7 @@ UNIT_SIZES: Mapping[str, float] = {
 """The units people read a bill in, and how many SI units one of them is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Amount:
     """A number in SI units, and the unit people read it in."""
 
@@ -144,7 +144,7 @@ class Amount:
         return {"value": self.value, "unit": self.unit}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """One line of a bill: quantity x rate = amount."""
 
@@ -165,7 +165,7 @@ class Line:
         return {"result": self.result, "name": self.name, **numbers, **words}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bill:
     """What a run costs. A total is None where something is not known; ``warnings`` say what."""
 
@@ -260,7 +260,7 @@ def _energy(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bil
     return Bill(lines, energy=energy, assumptions=assumptions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draw:
     """What draws power, and how much."""
 

@@ -33,7 +33,7 @@ NO_STOPS = Assumption(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What a run comes to. ``totals`` holds every solved quantity in SI units."""
 

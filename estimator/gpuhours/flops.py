@@ -28,7 +28,7 @@ CONVENTIONS: Mapping[str, str] = MappingProxyType(
 """Ways of counting model FLOPs; published MFUs differ by them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Passes:
     """How often each pass runs over a part in one training step."""
 
@@ -58,7 +58,7 @@ PASSES: Mapping[Trainable, Passes] = MappingProxyType(
 """2 FLOP per weight and token and pass: 6 trained, 2 frozen, 4 frozen with gradients flowing through."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PartFlops:
     """FLOPs of one part of the model for one training sample."""
 

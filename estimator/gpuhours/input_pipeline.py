@@ -67,7 +67,7 @@ class Decoding(Block):
     decoders_source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Feed:
     """What a step asks of the input pipeline. ``time`` is the shortest step that it can feed."""
 

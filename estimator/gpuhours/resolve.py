@@ -27,7 +27,7 @@ SEQUENCE = Assumption(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resolved:
     """The pieces an equation takes; None where the run does not determine them, ``missing`` says which."""
 

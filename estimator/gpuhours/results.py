@@ -14,7 +14,7 @@ OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})
 """The step time in other words: predicted where it is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Quantity:
     """One result of an outcome; ``value`` is None where it is not determined."""
 

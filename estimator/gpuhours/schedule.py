@@ -9,7 +9,7 @@ import numpy as np
 from gpuhours.layout import Array, Schedule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Passes:
     """Seconds of one micro-batch, split as schedules can move it: forward, gradients of inputs, of weights."""
 
@@ -33,7 +33,7 @@ class Passes:
         return Passes(self.forward * factor, self.backward * factor, self.weight * factor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stages:
     """A pipeline's stages, one micro-batch each: the sum over all of them and the slowest one."""
 

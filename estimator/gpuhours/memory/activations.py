@@ -22,7 +22,7 @@ ADAPTED: Final = {"qkv": {"q", "k", "v"}, "attention output": {"o"}, "gate and u
 """Products of a block and the names that adapters of their parts go by."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Saved:
     """Bytes per token that one block keeps, by how tensor ranks share them and by what may be recomputed."""
 

@@ -26,7 +26,7 @@ LONGEST: Final = 2.0**30
 """Tokens beyond which no sequence is looked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Way:
     """A change of layout that saves memory."""
 

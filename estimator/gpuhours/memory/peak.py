@@ -85,7 +85,7 @@ class Memory:
         return {**plain, "parts": {name: np.asarray(value).tolist() for name, value in self.parts.items()}}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Run:
     """What the equations of one run share."""
 

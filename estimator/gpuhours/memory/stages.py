@@ -47,7 +47,7 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Arra
     return np.where(p > 1, np.minimum(held + ahead, m), 1.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Standing:
     """A part of the model on one stage."""
 

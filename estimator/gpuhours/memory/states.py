@@ -15,7 +15,7 @@ from gpuhours.step.ranks import Ranks
 from gpuhours.step.state import Weights, end_weights, layer_weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parameters:
     """Parameters on one rank before data-parallel sharding."""
 
@@ -67,7 +67,7 @@ def _of(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class States:
     """Bytes on one rank that do not depend on how much data flows through."""
 

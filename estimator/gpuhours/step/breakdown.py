@@ -26,7 +26,7 @@ PARTS = (
 """What a step's seconds are spent on, in the order of the waterfall."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One optimiser step. Arrays keep the axes of the inputs they depend on.
 

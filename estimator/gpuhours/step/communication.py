@@ -24,7 +24,7 @@ from gpuhours.step.ranks import Ranks, has_experts
 TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expert communication"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Site:
     """Where the work runs and over which links it talks."""
 

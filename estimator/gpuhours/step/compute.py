@@ -23,7 +23,7 @@ UNPACKING = 2.6
 """Bytes per 4-bit weight (nf4) that is read and written out in 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Machine:
     """What the work runs on: chip, stack, formats."""
 

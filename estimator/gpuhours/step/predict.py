@@ -53,7 +53,7 @@ LLAMA_LAUNCHES = 14
 """Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
     """One micro-batch's work by kind: the layers that the pipeline shares out, and what only an end stage does."""
 

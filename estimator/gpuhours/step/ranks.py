@@ -12,7 +12,7 @@ from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, SequenceMethod, VisionPlacement
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranks:
     """A layout on a cluster, with nothing left open. Every field may be an array on an axis of its own."""
 

@@ -20,7 +20,7 @@ from gpuhours.step.ranks import Ranks, has_experts, local_parameters
 DATA = "data communication"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """Parameters on one rank: ``dense`` of every kind, ``experts`` apart since other ranks share them."""
 
