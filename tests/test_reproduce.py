@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Command
 
-from gpuhours.documents import Finding, document_paths, reproduce
+from gpuhours.documents import Finding, Reproduction, document_paths, reproduce
 
 HAND = [
     # document, figure, by hand, within, arithmetic
@@ -59,13 +59,19 @@ VERDICTS = [
     ("longvila", "MM-SP over Megatron CP + TP, 256K", "reproduced"),
     ("longvila", "2M tokens on 256 A100, no checkpointing", "reproduced"),
     ("longvila", "MFU of 17B tokens, no attention", "contradicted"),
+    ("longvila", "stage 5 at 256 frames", "underdetermined"),  # epochs are not stated: 147 to 1,026 hours
 ]  # fmt: skip
 
 
 @cache
+def worked(document: str) -> Reproduction:
+    """One of the five, computed once."""
+    (found,) = reproduce((document,)).documents
+    return found
+
+
 def finding(document: str, figure: str) -> Finding:
-    (worked,) = reproduce((document,)).documents
-    return next(found for found in worked.figures if found.figure == figure)
+    return next(found for found in worked(document).figures if found.figure == figure)
 
 
 @pytest.mark.parametrize(("document", "figure", "by_hand", "within", "arithmetic"), HAND)
@@ -131,7 +137,7 @@ def test_no_figure_sees_its_own_claim(gpuhours_command: Command, tmp_path: Path)
 
 
 def test_no_figure_is_left_out() -> None:
-    for document in reproduce().documents:
+    for document in map(worked, document_paths()):
         for found in document.figures:
             assert not found.reason.startswith("not yet modelled"), (document.name, found.figure)
 
@@ -163,7 +169,7 @@ def test_a_broken_document_says_where(gpuhours_command: Command, tmp_path: Path,
 
 def test_every_verdict_has_what_it_needs() -> None:
     """A range in order; something published where it is reproduced; a reason where it is open or denied."""
-    for document in reproduce().documents:
+    for document in map(worked, document_paths()):
         for figure in document.figures:
             if figure.low is not None and figure.high is not None and figure.computed is not None:
                 assert figure.low <= figure.high, (document.name, figure.figure)

@@ -305,7 +305,8 @@ def _verdict(stated: Spread | None, value: float, low: float | None, high: float
 
     reproduced        the value lies within the precision of the statement (at least 1 %)
     consistent        the two ranges touch; or nothing is stated and the value is determined
-    underdetermined   the computed range spans more than a factor of 4: the text leaves the figure open
+    underdetermined   the computed range spans more than a factor of 4 and touches what is stated: the text leaves the figure
+                      open, however near the middle of the range comes
     contradicted      the ranges do not touch
     """
     if stated is not None and stated.centre == value:
@@ -315,7 +316,7 @@ def _verdict(stated: Spread | None, value: float, low: float | None, high: float
     if stated is None:
         return "underdetermined" if wide else "consistent"
     least = max(abs(math.log(stated.high / stated.centre)), 0.01)
-    if value > 0 and abs(math.log(value / stated.centre)) <= least:
+    if not wide and value > 0 and abs(math.log(value / stated.centre)) <= least:
         return "reproduced"
     if low <= stated.high * 1.01 and high >= stated.low * 0.99:
         return "underdetermined" if wide else "consistent"
