@@ -109,7 +109,8 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
                     "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
     yield from _one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
     if run.experts:
-        yield from _one("total parameters for active ones", "active_parameters parameters model_flops mfu flops_per_second_per_gpu", 1.3, 0.9,
+        yield from _one("total parameters for active ones",
+                        "active_parameters parameters model_flops mfu flops_per_second_per_gpu", 1.3, 0.9,
                         "only the experts a token is routed to compute; the total overstates the FLOPs", 40.0)  # fmt: skip
     elif document.fact("architecture") == "encoder-decoder":
         yield from _one("encoder-decoder counted as one", "parameters model_flops", 2.0, 0.9,
@@ -241,7 +242,8 @@ def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
     )
     if document.fact("sequence_parallel"):
         yield from _one("sequence-parallel ranks counted as readers", "tokens", 4.0, 3.0,
-                        "all ranks of a sequence-parallel group read the same sequence; each token was counted once per rank", 512.0)  # fmt: skip
+                        "all ranks of a sequence-parallel group read the same sequence; each token was counted once per rank",
+                        512.0)  # fmt: skip
     tuned = run.flops_per_parameter != 6.0 or "fine-tuning" in {claim.scope for claim in document.set_aside}
     yield from _one("base model's tokens", "tokens", 3.0, 1.2 if tuned else 0.35,
                     "the tokens are those of the base model or of the whole corpus; the hours are of this stage alone", 1e5)  # fmt: skip

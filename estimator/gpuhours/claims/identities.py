@@ -84,7 +84,8 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
     return Setting(
         accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
         kind == "mixture of experts" or "active_parameters" in claimed,
-        4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"), document.fact("sharding"), document.fact("frozen") is not None,
+        4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"),
+        document.fact("sharding"), document.fact("frozen") is not None,
     )  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from gpuhours.claims.scenarios import scenario
 ASKED = (
     "gpus", "nodes", "gpu_hours", "wall_clock", "tokens", "samples", "samples_seen", "steps", "epochs", "step_time", "global_batch_tokens",
     "tokens_per_sample", "tokens_per_frame", "data_parallel", "microbatch", "model_flops", "flops_per_second_per_gpu", "mfu", "hfu",
-    "tokens_per_second", "tokens_per_second_per_gpu", "checkpoint_time", "energy", "gpu_power", "carbon", "carbon_intensity", "cost", "price",
-    "dataset_tokens", "visual_tokens", "language_parameters", "vision_parameters", "goodput", "clip_seconds", "gpus_per_node",
+    "tokens_per_second", "tokens_per_second_per_gpu", "checkpoint_time", "energy", "gpu_power", "carbon", "carbon_intensity", "cost",
+    "price", "dataset_tokens", "visual_tokens", "language_parameters", "vision_parameters", "goodput", "clip_seconds",
+    "gpus_per_node",
 )  # fmt: skip
 ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epochs", "step_time", "model_flops", "mfu"})
 

@@ -34,7 +34,8 @@ def _document(found: Check) -> Iterator[str]:
     for checked in found.claims:
         name = checked.claim.quantity
         together = "" if checked.reconciled is None else shown(name, checked.reconciled)
-        yield f"| {checked.claim.title} | {_cell(shown(name, checked.claim.value))} | {together} | {checked.verdict} | {checked.claim.place} |"
+        stated = _cell(shown(name, checked.claim.value))
+        yield f"| {checked.claim.title} | {stated} | {together} | {checked.verdict} | {checked.claim.place} |"
     known = [entry for entry in found.implied if entry.value is not None]
     if known:
         yield ""

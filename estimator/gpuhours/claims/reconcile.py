@@ -4,7 +4,8 @@
 
 x are the logarithms of all quantities, known or not. Sums (parameters = language + vision) are linearised and solved
 again (Gauss-Newton). A quantity is determined when no direction of the null space moves it; its range is the 10th to 90th
-percentile of the fit. Equations that no claim can contradict are taken off first and worked out afterwards by substitution. The normalised residual of a claim is its distance from what all the others say, in standard deviations:
+percentile of the fit. Equations that no claim can contradict are taken off first and worked out afterwards by
+substitution. The normalised residual of a claim is its distance from what all the others say, in standard deviations:
 
     z_i = e_i / (s_i sqrt(r_i)),    r_i = 1 - h_ii  (its redundancy);   e_i / r_i is the leave-one-out residual
 

@@ -52,7 +52,8 @@ RULES: tuple[Rule, ...] = (
     _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token", 0, 7),
     _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
     _rule("parameter bare", "vision_parameters",
-          "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, visual encoder, vision tower, vision transformer", 0.2, 5,
+          "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, "
+          "visual encoder, vision tower, vision transformer", 0.2, 5,
           subject=True),
     _rule("parameter bare", "language_parameters",
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
@@ -75,7 +76,9 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
-    _rule("token", "base_tokens", "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, originally, base model saw, base checkpoint", -3, 8),
+    _rule("token", "base_tokens",
+          "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, originally, "
+          "base model saw, base checkpoint", -3, 8),
     _rule("named", "parameters", base=2),
     _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
@@ -85,8 +88,9 @@ RULES: tuple[Rule, ...] = (
     _rule("sample sequence", "samples", base=7),
     _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
     _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration", 0),
-    _rule("sample sequence bare", "microbatch", "micro batch, microbatch, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, per device batch, "
-          "device batch", -0.5),
+    _rule("sample sequence bare", "microbatch",
+          "micro batch, microbatch, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
+          "per device batch, device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
           "benchmark, annotators", 1, 8),
     _rule("sample sequence", "samples_seen", "in total, seen in total", 1.5, 4),
@@ -143,8 +147,8 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "mixture_share", "mixture, of the data, of data, of the corpus, of tokens, data mix, english, code, web, "
           "books, wikipedia, remaining, sampled from, of the dataset, of samples, proportion, of the training, text, upsampled, "
           "filtered, discarded, removed, deduplication, held out, validation, subset, split, commoncrawl, sources", 0.8, 8),
-    _rule("percent", "change", "faster, slower, drop by, drops by, dropped, reduction, reduced, reduces, reducing, increase, increases, saving, savings, "
-          "less, more, speedup, higher, lower, compared, improves, overhead, throughput by, relative", 0.8, 8),
+    _rule("percent", "change", "faster, slower, drop by, drops by, dropped, reduction, reduced, reduces, reducing, increase, increases, "
+          "saving, savings, less, more, speedup, higher, lower, compared, improves, overhead, throughput by, relative", 0.8, 8),
     _rule("percent", "downtime", "downtime, lost to, failures", 0.5, 6),
     # time
     _rule("time", "wall_clock", _RUN, 1),
@@ -153,7 +157,8 @@ RULES: tuple[Rule, ...] = (
           "seconds per step, every step, every iteration, step took, step takes, a step, one step, iteration takes", 0, 8),
     _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     _rule("time", "checkpoint_time", _CHECKPOINT, 0),
-    _rule("time", "video_hours", "video, videos, audio, speech, music, sound, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
+    _rule("time", "video_hours",
+          "video, videos, audio, speech, music, sound, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
     _rule("time", "clip_seconds", "average duration, average length, mean duration, seconds long", 0, 4),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
@@ -222,8 +227,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
     _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
     _rule("ratio", "change", base=2),
-    _rule("bare word", "seq_len", "of length, lengths of, length, context to, context of, contexts of, sequence length, context length, context window, sequence lengths, context size, "
-          "maximum length, max length", 0, 10),
+    _rule("bare word", "seq_len", "of length, lengths of, length, context to, context of, contexts of, sequence length, context length, "
+          "context window, sequence lengths, context size, maximum length, max length", 0, 10),
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
           "dimensions, dmodel, d _ model, d model, dimensionality, embedding size", 0, 4),
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
@@ -236,8 +241,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     _rule("time_word", "change", base=6),
     _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
-    _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, threshold, seed, "
-          "coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
+    _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, "
+          "threshold, seed, coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
           "\\lambda, \\alpha, theta, base frequency, rope base, compression ratio, downsampling", 0.6, 5),
     _rule("language task dataset benchmark model word pod shot fold bit dimensional", "count", base=9),
     _rule("bare", "mask_ratio", "masking ratio, mask ratio, masking probability, mask probability, masking rate", 0, 5),
