@@ -9,19 +9,17 @@ from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
 
-@app.command(epilog="Example: gpuhours check paper.txt -o claims.yaml")
+@app.command(
+    short_help="A paper's figures against each other.", epilog="Example: gpuhours check paper.txt -o claims.yaml"
+)
 def check(
     document: Annotated[
         Path,
-        typer.Argument(
-            help="A paper's text, claims as YAML (`gpuhours schema claims`), or a CSV table of runs."
-        ),
+        typer.Argument(help="A paper's text, claims as YAML (`gpuhours schema claims`), or a CSV table of runs."),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="CLAIMS.yaml", help="Write what was read, to correct by hand."
-        ),
+        typer.Option("-o", "--output", metavar="CLAIMS.yaml", help="Write what was read, to correct by hand."),
     ] = None,
     markdown: Annotated[
         Path | None,

@@ -11,7 +11,7 @@ from gpuhours_cli.root import app
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml"
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(short_help="Two runs side by side.", epilog=EXAMPLE)
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.yaml", help="The run to compare with.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B.yaml", help="The run that is compared.", show_default=False)],

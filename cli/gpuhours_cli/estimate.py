@@ -16,7 +16,7 @@ def shortcut(key: str, text: str, *names: str) -> Any:
     return typer.Option(*names, help=f"{text}  [{key}]", show_default=False, rich_help_panel="Shortcuts")
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(short_help="What one run costs, how long it takes, what limits it.", epilog=EXAMPLE)
 def estimate(
     run: Annotated[
         Path | None, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)

@@ -37,9 +37,7 @@ def show(
     from gpuhours_cli.render.hardware import figures, show_screen
 
     found = sheet(name)
-    emit(
-        found, lambda: show_screen(found), as_json=as_json, answer=(lambda: figures(found)) if quiet else None
-    )
+    emit(found, lambda: show_screen(found), as_json=as_json, answer=(lambda: figures(found)) if quiet else None)
 
 
 @hardware.command(epilog="Example: gpuhours hardware measure -o my-h200.yaml")
@@ -48,7 +46,8 @@ def measure(
         Path | None, typer.Option("--output", "-o", help="Write the accelerator's profile with the measured constants.")
     ] = None,
     accelerator: Annotated[
-        str | None, typer.Option("--accelerator", help="The profile to bring to the measured level; else by the device's name.")
+        str | None,
+        typer.Option("--accelerator", help="The profile to bring to the measured level; else by the device's name."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -34,7 +34,9 @@ def console() -> Console:
     return Console(width=width, highlight=False, soft_wrap=False, emoji=False)
 
 
-def emit(result: Result, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None) -> None:
+def emit(
+    result: Result, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None
+) -> None:
     """Print ``result`` as JSON, as one line (``answer``, under ``--quiet``) or as a screen."""
     if as_json:
         written(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")

@@ -11,7 +11,7 @@ from gpuhours_cli.root import app
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(short_help="The best layout of all that fit.", epilog=EXAMPLE)
 def plan(
     run: Annotated[
         Path, typer.Argument(help="The run as YAML; its own layout is compared with the best.", show_default=False)

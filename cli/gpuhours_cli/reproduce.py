@@ -8,7 +8,9 @@ from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
 
-@app.command(epilog="Example: gpuhours reproduce x-gen-video-30b")
+@app.command(
+    short_help="Published texts' figures, computed and judged.", epilog="Example: gpuhours reproduce x-gen-video-30b"
+)
 def reproduce(
     documents: Annotated[
         list[str] | None,

@@ -9,7 +9,7 @@ from gpuhours_cli.output import written
 from gpuhours_cli.root import app
 
 
-@app.command(epilog="Example: gpuhours schema run > run.schema.json")
+@app.command(short_help="The keys of a file, as JSON Schema.", epilog="Example: gpuhours schema run > run.schema.json")
 def schema(
     kind: Annotated[Literal["run", "claims", "hardware", "document", "software"], typer.Argument(help="Which file.")],
 ) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary hardware.gpus=64..1024*2 --where fits --minimise cost"
 
 
-@app.command(epilog=EXAMPLE)
+@app.command(short_help="What-if: every combination of some inputs.", epilog=EXAMPLE)
 def sweep(
     run: Annotated[Path, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)],
     vary: Annotated[

@@ -9,7 +9,9 @@ from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
 
-@app.command(epilog="Example: gpuhours validate --runs my_runs.csv --json")
+@app.command(
+    short_help="Predictions against measured runs.", epilog="Example: gpuhours validate --runs my_runs.csv --json"
+)
 def validate(
     runs: Annotated[
         Path | None,
