@@ -31,9 +31,7 @@ def test_show_prints_counts_to_the_parameter(gpuhours_command: Command) -> None:
     assert "37,552,297,472" in screen
     assert all(len(line) <= 80 for line in screen.splitlines())
     shown = json.loads(
-        gpuhours_command(
-            "models", "show", "longvila-7b", "--frames", "256", "--text-tokens", "372", "--json"
-        ).out
+        gpuhours_command("models", "show", "longvila-7b", "--frames", "256", "--text-tokens", "372", "--json").out
     )
     assert shown["tokens_per_sample"] == 50_548
     assert sum(part["parameters"] for part in shown["parts"]) == shown["parameters"]
@@ -44,9 +42,7 @@ def test_show_reads_sizes_and_configuration_files(gpuhours_command: Command, tmp
     path = tmp_path / "config.json"
     keys = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 128}
     path.write_text(json.dumps({"model_type": "llama", "vocab_size": 100, **keys}), encoding="utf-8")
-    assert (
-        gpuhours_command("models", "show", str(path), "--quiet").out == "95,040\n"
-    )  # 12,800 + 2 x 41,088 + 64
+    assert gpuhours_command("models", "show", str(path), "--quiet").out == "95,040\n"  # 12,800 + 2 x 41,088 + 64
 
 
 BAD = [

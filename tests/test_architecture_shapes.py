@@ -19,9 +19,7 @@ TEXT = Data(seq_len=2048)
 SMALL = {"layers": 4, "hidden": 512, "heads": 8, "vocab": 32000}
 
 
-@pytest.mark.parametrize(
-    "size", ["125M", "1.3B", "7B", "9.5B", "13B", "29.7B", "30B", "70B", "175B", "405B", "1T"]
-)
+@pytest.mark.parametrize("size", ["125M", "1.3B", "7B", "9.5B", "13B", "29.7B", "30B", "70B", "175B", "405B", "1T"])
 def test_a_shape_known_by_size_has_that_size(size: str) -> None:
     spec = read_model({"params": size})
     assert isinstance(spec, StandardShape)
@@ -80,9 +78,7 @@ def test_the_feed_forward_rule_is_listed() -> None:
     assert [one.name for one in gated.assumptions()] == ["model.ffn_hidden"]
     assert read_model({**SMALL, "ffn_hidden": 1000}).assumptions(TEXT) == ()
     llama = read_model("llama-7b")
-    assert (
-        llama.model_copy(update={"ffn_hidden": None}).ffn_width == 11008
-    )  # the rule gives Llama's own width
+    assert llama.model_copy(update={"ffn_hidden": None}).ffn_width == 11008  # the rule gives Llama's own width
 
 
 def test_experts_and_dense_layers_are_counted_apart() -> None:
@@ -223,13 +219,9 @@ LIKE_LLAMA = [
 
 
 @pytest.mark.parametrize(("kind", "name", "extra"), LIKE_LLAMA, ids=[row[1] for row in LIKE_LLAMA])
-def test_config_files_give_the_named_models(
-    tmp_path: Path, kind: str, name: str, extra: dict[str, object]
-) -> None:
+def test_config_files_give_the_named_models(tmp_path: Path, kind: str, name: str, extra: dict[str, object]) -> None:
     named = read_model(name)
-    config = {
-        key: getattr(named, field) for key, field in LLAMA_KEYS.items() if getattr(named, field) is not None
-    }
+    config = {key: getattr(named, field) for key, field in LLAMA_KEYS.items() if getattr(named, field) is not None}
     read = hugging_face(tmp_path, {"model_type": kind, **config, **extra})
     assert read.build(TEXT).parameters == named.build(TEXT).parameters
     assert model_flops(read.build(TEXT)) == model_flops(named.build(TEXT))

@@ -61,9 +61,7 @@ def test_video_llama_13b_by_hand() -> None:
     that if not."""
     data = Data(frames=16, resolution=224, text_tokens=2048)
     for trainable, expected in (("frozen", 2.87e13), ("full", 8.60e13)):
-        spec = read_model(
-            {"vision": {"params": "3.5B", "trainable": trainable}, "language": {"params": "9.5B"}}
-        )
+        spec = read_model({"vision": {"params": "3.5B", "trainable": trainable}, "language": {"params": "9.5B"}})
         model = spec.build(data)
         assert spec.tokens_per_sample(data) == 6144
         encoder = [one for one in model.parts if one.name in ("vision layers", "patch embedding")]
@@ -234,19 +232,13 @@ def test_bad_blocks_say_what_is_wrong(block: dict[str, object], message: str) ->
 
 def test_all_frozen_trains_nothing() -> None:
     with pytest.raises(EstimateError, match="nothing is trained"):
-        composed(
-            {"kind": "linear", "trainable": "frozen"}, language={"name": "qwen2-7b", "trainable": "frozen"}
-        )
+        composed({"kind": "linear", "trainable": "frozen"}, language={"name": "qwen2-7b", "trainable": "frozen"})
 
 
-@pytest.mark.parametrize(
-    "bridge", [{"kind": "linear"}, {"kind": "cross-attention", "resampler": {"queries": 64}}]
-)
+@pytest.mark.parametrize("bridge", [{"kind": "linear"}, {"kind": "cross-attention", "resampler": {"queries": 64}}])
 def test_a_whole_of_known_size_leaves_the_rest_to_the_language_model(bridge: dict[str, object]) -> None:
     """Video-LLaMA-30B and X-Gen-Video-30B state one number for everything."""
-    spec = read_model(
-        {"params": "30.2B", "vision": {"name": "ViT-G/14", "trainable": "frozen"}, "bridge": bridge}
-    )
+    spec = read_model({"params": "30.2B", "vision": {"name": "ViT-G/14", "trainable": "frozen"}, "bridge": bridge})
     data = Data(frames=64, text_tokens=512)
     assert spec.build(data).parameters == pytest.approx(30.2e9, rel=0.005)
     assert [one.name for one in spec.assumptions(data)] == ["data.resolution", "model.language"]
@@ -257,9 +249,7 @@ def test_a_whole_of_known_size_leaves_the_rest_to_the_language_model(bridge: dic
 def test_a_language_model_gets_eyes() -> None:
     data = Data(frames=1, text_tokens=10)
     short = read_model({"name": "qwen2-7b", "vision": "vit-l-14"}).build(data)
-    assert (
-        short.parameters == read_model({"language": "qwen2-7b", "vision": "vit-l-14"}).build(data).parameters
-    )
+    assert short.parameters == read_model({"language": "qwen2-7b", "vision": "vit-l-14"}).build(data).parameters
 
 
 def test_video_without_frames_is_an_error() -> None:

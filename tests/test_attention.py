@@ -50,9 +50,7 @@ CUDNN_H100: dict[tuple[int, bool], dict[int, float]] = {
 }
 
 
-def tflops(
-    kernel: str, card: Any, head_dim: int, causal: bool, length: int, directions: tuple[str, ...]
-) -> float:
+def tflops(kernel: str, card: Any, head_dim: int, causal: bool, length: int, directions: tuple[str, ...]) -> float:
     """As the papers count: 16384 tokens, 2048 wide, causal FLOP at half, backward 2.5 times forward."""
     batch, heads = 16384 // length, 2048 // head_dim
     shape = {"batch": batch, "heads": heads, "kv_heads": heads, "length": length, "head_dim": head_dim}

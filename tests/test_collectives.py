@@ -64,9 +64,7 @@ NCCL_TESTS = [
 
 
 @pytest.mark.parametrize(("here", "n", "size", "busbw", "within", "what"), NCCL_TESTS)
-def test_other_peoples_nccl_tests(
-    here: Cluster, n: int, size: float, busbw: float, within: float, what: str
-) -> None:
+def test_other_peoples_nccl_tests(here: Cluster, n: int, size: float, busbw: float, within: float, what: str) -> None:
     reached = 2 * (n - 1) / n * size / all_reduce_time(size, Group(n), here) / GB
     assert reached == pytest.approx(busbw, rel=within), what
 

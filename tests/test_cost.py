@@ -125,9 +125,7 @@ def test_the_price_deepseek_reckons_with_is_the_one_known_for_its_accelerator() 
     assert "stated, 2024-12; the only stated offer known" in charge.assumptions[0].reason
 
 
-@pytest.mark.parametrize(
-    "price", ["2.5 USD/hour", "2.5 USD/GPU-hour", 2.5, "2.5", "60 USD/day", "2.5 USD/(GPU*hour)"]
-)
+@pytest.mark.parametrize("price", ["2.5 USD/hour", "2.5 USD/GPU-hour", 2.5, "2.5", "60 USD/day", "2.5 USD/(GPU*hour)"])
 def test_a_price_as_people_write_it(price: object) -> None:
     assert billed(1000, price=price).cost == pytest.approx(2_500)
 
@@ -211,9 +209,7 @@ NOTHING: list[tuple[float | None, Cluster | None, dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("time", "machine", "inputs", "result", "reason"), NOTHING, ids=[row[4] for row in NOTHING]
-)
+@pytest.mark.parametrize(("time", "machine", "inputs", "result", "reason"), NOTHING, ids=[row[4] for row in NOTHING])
 def test_what_is_not_known_is_none_with_a_reason(
     time: float | None, machine: Cluster | None, inputs: dict[str, Any], result: str, reason: str
 ) -> None:
@@ -259,9 +255,7 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "provider", "terms", "usd"), PAGES, ids=[f"{row[0]} {row[1]}" for row in PAGES]
-)
+@pytest.mark.parametrize(("name", "provider", "terms", "usd"), PAGES, ids=[f"{row[0]} {row[1]}" for row in PAGES])
 def test_a_price_is_the_nodes_over_its_accelerators(name: str, provider: str, terms: str, usd: float) -> None:
     """GCP lists hosts and accelerators apart: 9.46 USD/hour is a host without its eight H100."""
     chosen = choose_price(name, provider, terms)

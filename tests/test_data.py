@@ -59,9 +59,7 @@ def test_language_tokens() -> None:
 
 
 def test_a_text_corpus_is_spread_over_the_clips() -> None:
-    data = Data.model_validate(
-        {"video_hours": "1.5M hours", "fps": 2, "frames": 64, "text_corpus": "500B tokens"}
-    )
+    data = Data.model_validate({"video_hours": "1.5M hours", "fps": 2, "frames": 64, "text_corpus": "500B tokens"})
     assert data.text_per_sample == pytest.approx(500e9 / 168.75e6)
 
 

@@ -12,7 +12,21 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-ONE = ("estimate", "--params", "7B", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--batch", "512", "--seq-len", "4096")
+ONE = (
+    "estimate",
+    "--params",
+    "7B",
+    "--tokens",
+    "1T",
+    "--gpu",
+    "h100-sxm-80gb",
+    "--gpus",
+    "64",
+    "--batch",
+    "512",
+    "--seq-len",
+    "4096",
+)
 LAYOUT = ("--sharding", "zero3")
 
 BAD = [
@@ -103,7 +117,9 @@ def test_a_contradiction_is_a_no(gpuhours_command: Command) -> None:
     assert "of the dense peak" in ran.err
 
 
-@pytest.mark.parametrize("text", ["1 Tb/s", "30 GB + 1", "__import__('os')", "1 parsec", "", "    ", "GB", "1 GB GB GB**99"])
+@pytest.mark.parametrize(
+    "text", ["1 Tb/s", "30 GB + 1", "__import__('os')", "1 parsec", "", "    ", "GB", "1 GB GB GB**99"]
+)
 def test_odd_quantities_are_refused_at_once(text: str) -> None:
     from gpuhours.errors import UnitError
     from gpuhours.units import parse

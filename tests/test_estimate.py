@@ -36,7 +36,9 @@ OPTIONS = (
 
 def worked(**keys: Any) -> Estimate:
     """The run with some keys set (``__`` for the dot)."""
-    return gpuhours.estimate(gpuhours.from_dict(TEXT, settings={key.replace("__", "."): value for key, value in keys.items()}))
+    return gpuhours.estimate(
+        gpuhours.from_dict(TEXT, settings={key.replace("__", "."): value for key, value in keys.items()})
+    )
 
 
 def value(found: Estimate, name: str) -> float:
@@ -73,7 +75,12 @@ def test_json_is_the_contract(gpuhours_command: Command, options: tuple[str, ...
     assert UNITS.keys() <= found["results"].keys()
     for name, result in found["results"].items():
         if result is None:
-            assert any(name in warning for warning in found["warnings"]) or name in {"cost", "energy", "carbon", "parameters"}, name
+            assert any(name in warning for warning in found["warnings"]) or name in {
+                "cost",
+                "energy",
+                "carbon",
+                "parameters",
+            }, name
             continue
         assert {"value", "unit", "low", "high", "basis"} <= result.keys()
         assert result["basis"] in BASES
@@ -102,7 +109,20 @@ def test_a_file_and_its_settings_say_the_same(gpuhours_command: Command, tmp_pat
 
 def test_an_encoder_in_front_of_a_named_model(gpuhours_command: Command) -> None:
     """``--model NAME --vision NAME --frames N``: parameters and tokens of both."""
-    video = ("--model", "llama-2-7b", "--vision", "vit-l-14", "--frames", "16", "--samples", "10M", "--epochs", "1", "--batch", "512")
+    video = (
+        "--model",
+        "llama-2-7b",
+        "--vision",
+        "vit-l-14",
+        "--frames",
+        "16",
+        "--samples",
+        "10M",
+        "--epochs",
+        "1",
+        "--batch",
+        "512",
+    )
     ran = gpuhours_command("estimate", *video, "--gpu", "h100-sxm-80gb", "--gpus", "64", "--json")
     results = json.loads(ran.out)["results"]
     assert results["parameters"]["value"] > 6_738_415_616 + 300e6
@@ -167,7 +187,9 @@ def test_a_pipe_gets_no_colour() -> None:
     code = "import sys; sys.argv = ['gpuhours', *sys.argv[1:]]; from gpuhours_cli.app import main; main()"
     environment = {key: text for key, text in os.environ.items() if key not in {"NO_COLOR", "COLUMNS"}}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    ran = subprocess.run([sys.executable, "-c", code, *OPTIONS], capture_output=True, text=True, check=False, env=environment)
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *OPTIONS], capture_output=True, text=True, check=False, env=environment
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "\x1b" not in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 80
@@ -246,14 +268,19 @@ def test_what_is_not_said_is_assumed_aloud() -> None:
 
 
 def test_an_accelerator_without_bf16_takes_fp16() -> None:
-    found = gpuhours.estimate(gpuhours.from_dict({"model": "gpt2", "hardware": {"accelerator": "v100-sxm-32gb", "gpus": 8}}))
+    found = gpuhours.estimate(
+        gpuhours.from_dict({"model": "gpt2", "hardware": {"accelerator": "v100-sxm-32gb", "gpus": 8}})
+    )
     (dtype,) = [one for one in found.assumptions if one.name == "training.dtype"]
     assert dtype.value == "fp16"
     assert "no bf16" in dtype.reason
 
 
 def test_what_is_said_is_not_assumed() -> None:
-    said = {assumption.name for assumption in worked(hardware__node="dgx-h100", known__goodput=0.95, layout__recompute="none").assumptions}
+    said = {
+        assumption.name
+        for assumption in worked(hardware__node="dgx-h100", known__goodput=0.95, layout__recompute="none").assumptions
+    }
     assert said <= {"cost.power_share", "cost.pue"}
 
 
@@ -283,7 +310,9 @@ def test_money_and_time_follow_from_hours() -> None:
     found = worked()
     assert value(found, "cost") == pytest.approx(2.5 * value(found, "gpu_hours"))
     assert value(found, "gpu_hours") == pytest.approx(128 * value(found, "wall_clock") / 3600)
-    assert value(found, "mfu") == pytest.approx(value(found, "model_flops_per_step") / (value(found, "step_time") * 128 * 989.4e12))
+    assert value(found, "mfu") == pytest.approx(
+        value(found, "model_flops_per_step") / (value(found, "step_time") * 128 * 989.4e12)
+    )
     assert value(worked(cost__price="5 USD/hour"), "cost") == pytest.approx(2 * value(found, "cost"))
 
 
@@ -315,7 +344,9 @@ def test_conventions_differ_in_attention_alone() -> None:
 def test_what_is_solved_solves_back(mfu: float, tokens: float, gpus: int, goodput: float) -> None:
     """tokens + MFU + GPUs -> days, and the days, given instead, give the MFU back."""
     there = worked(known__mfu=mfu, data__tokens=tokens, hardware__gpus=gpus, known__goodput=goodput)
-    back = worked(known__wall_clock=value(there, "wall_clock"), data__tokens=tokens, hardware__gpus=gpus, known__goodput=goodput)
+    back = worked(
+        known__wall_clock=value(there, "wall_clock"), data__tokens=tokens, hardware__gpus=gpus, known__goodput=goodput
+    )
     assert value(back, "mfu") == pytest.approx(mfu)
     spent = {"known__gpu_hours": value(there, "gpu_hours"), "known__mfu": mfu, "known__goodput": goodput}
     assert value(worked(**spent, data__tokens=None, hardware__gpus=gpus), "tokens") == pytest.approx(tokens)

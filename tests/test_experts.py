@@ -26,7 +26,14 @@ def experts_alone(row: dict[str, str]) -> Stack:
     """The layer without attention, norms and residuals, as it was measured."""
     width = int(row["width"])
     chosen = Experts(count=int(row["experts"]), top_k=int(row["top_k"]), width=width)
-    shape = {"layers": 1, "hidden": int(row["hidden"]), "heads": 16, "kv_heads": 16, "ffn_hidden": width, "vocab": 32000}
+    shape = {
+        "layers": 1,
+        "hidden": int(row["hidden"]),
+        "heads": 16,
+        "kv_heads": 16,
+        "ffn_hidden": width,
+        "vocab": 32000,
+    }
     stack = Decoder(**shape, gated=True, experts=chosen).model(int(row["tokens"])).stacks[0]
     linears = tuple(one for one in stack.block.linears if one.name not in ("qkv", "attention output"))
     elementwise = tuple(one for one in stack.block.elementwise if one.kind in INSIDE)

@@ -28,9 +28,7 @@ from gpuhours.layout import Recompute
 # twice that.
 PRINTED = {
     row["id"]: row
-    for row in csv.DictReader(
-        (Path(__file__).parent / "llm_foundry.csv").read_text(encoding="utf-8").splitlines()
-    )
+    for row in csv.DictReader((Path(__file__).parent / "llm_foundry.csv").read_text(encoding="utf-8").splitlines())
 }
 RUNS = (files("gpuhours") / "published" / "runs.csv").read_text(encoding="utf-8")
 FOUNDRY = [row | PRINTED[row["id"]] for row in csv.DictReader(RUNS.splitlines()) if row["id"] in PRINTED]

@@ -180,9 +180,7 @@ def test_a_rack_is_one_domain() -> None:
 
 
 def test_clusters_take_arrays() -> None:
-    many = cluster(
-        "h100-sxm-80gb", gpus=np.array([8, 512, 1001]), internode_bandwidth=np.array([25e9, 50e9, 50e9])
-    )
+    many = cluster("h100-sxm-80gb", gpus=np.array([8, 512, 1001]), internode_bandwidth=np.array([25e9, 50e9, 50e9]))
     assert many.nodes.tolist() == [1, 64, 126]
     assert many.network_bandwidth.tolist() == [25e9, 50e9, 50e9]
 

@@ -159,6 +159,4 @@ def test_hardware_show_of_what_is_not_there(gpuhours: Callable[..., Answer]) -> 
     shown = gpuhours("hardware", "show", "h100_smx")
     assert shown.code == 2
     assert shown.out == ""
-    assert shown.err.startswith(
-        "error: hardware = 'h100_smx'\n  No such profile.\n  Did you mean 'h100-sxm-80gb'?"
-    )
+    assert shown.err.startswith("error: hardware = 'h100_smx'\n  No such profile.\n  Did you mean 'h100-sxm-80gb'?")

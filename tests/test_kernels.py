@@ -58,9 +58,7 @@ BEST_SHAPES = [
 
 
 @pytest.mark.parametrize(("name", "dtype", "shape", "tflops"), BEST_SHAPES)
-def test_best_shapes_of_other_cards(
-    name: str, dtype: str, shape: tuple[int, int, int], tflops: float
-) -> None:
+def test_best_shapes_of_other_cards(name: str, dtype: str, shape: tuple[int, int, int], tflops: float) -> None:
     """The best of thousands of shapes: typical ones, and so the formula, stay 5 to 20 % below.
 
     Blackwell's level is taken from whole training steps, another tenth below. stas00/ml-engineering,

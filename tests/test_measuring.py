@@ -28,7 +28,15 @@ def slower(by: float) -> Times:
     def core(direction: str, shape: tuple[int, ...]) -> float:
         batch, heads, length, width = shape
         found = attention_time(
-            "cudnn", direction, H200, batch=batch, heads=heads, kv_heads=heads, length=length, head_dim=width, causal=True
+            "cudnn",
+            direction,
+            H200,
+            batch=batch,
+            heads=heads,
+            kv_heads=heads,
+            length=length,
+            head_dim=width,
+            causal=True,
         )
         return by * float(found)
 

@@ -75,7 +75,9 @@ def finding(document: str, figure: str) -> Finding:
 
 
 @pytest.mark.parametrize(("document", "figure", "by_hand", "within", "arithmetic"), HAND)
-def test_agrees_with_the_hand_calculation(document: str, figure: str, by_hand: float, within: float, arithmetic: str) -> None:
+def test_agrees_with_the_hand_calculation(
+    document: str, figure: str, by_hand: float, within: float, arithmetic: str
+) -> None:
     assert finding(document, figure).computed == pytest.approx(by_hand, rel=within or 1e-9), arithmetic
 
 
@@ -85,7 +87,13 @@ def test_verdict(document: str, figure: str, verdict: str) -> None:
 
 
 def test_all_five_documents_are_there() -> None:
-    assert set(document_paths()) == {"video-llama-30b", "videollama-13b", "x-gen-video-30b", "videomae-huge", "longvila"}
+    assert set(document_paths()) == {
+        "video-llama-30b",
+        "videollama-13b",
+        "x-gen-video-30b",
+        "videomae-huge",
+        "longvila",
+    }
 
 
 def test_json_has_the_promised_keys(gpuhours_command: Command) -> None:
@@ -94,7 +102,17 @@ def test_json_has_the_promised_keys(gpuhours_command: Command) -> None:
     document: dict[str, Any] = json.loads(ran.out)["documents"][0]
     assert {"name", "figures", "assumptions"} <= document.keys()
     for figure in document["figures"]:
-        assert figure.keys() >= {"figure", "published", "unit", "computed", "low", "high", "relative_error", "verdict", "reason"}
+        assert figure.keys() >= {
+            "figure",
+            "published",
+            "unit",
+            "computed",
+            "low",
+            "high",
+            "relative_error",
+            "verdict",
+            "reason",
+        }
         assert figure["verdict"] in {"reproduced", "consistent", "underdetermined", "contradicted"}
     for assumption in document["assumptions"]:
         assert assumption["reason"]
@@ -158,7 +176,9 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("right", "wrong", "said"), BROKEN)
-def test_a_broken_document_says_where(gpuhours_command: Command, tmp_path: Path, right: str, wrong: str, said: str) -> None:
+def test_a_broken_document_says_where(
+    gpuhours_command: Command, tmp_path: Path, right: str, wrong: str, said: str
+) -> None:
     assert right in SIXTH
     path = tmp_path / "broken.yaml"
     path.write_text(SIXTH.replace(right, wrong, 1), encoding="utf-8")

@@ -28,9 +28,7 @@ LLAMA70 = Decoder(layers=80, hidden=8192, heads=64, kv_heads=8, ffn_hidden=28672
 MIXTRAL = Decoder(
     layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=32000, experts=Experts(count=8, top_k=2)
 )
-MIXTRAL22 = MIXTRAL.model_copy(
-    update={"layers": 56, "hidden": 6144, "heads": 48, "ffn_hidden": 16384, "vocab": 32768}
-)
+MIXTRAL22 = MIXTRAL.model_copy(update={"layers": 56, "hidden": 6144, "heads": 48, "ffn_hidden": 16384, "vocab": 32768})
 
 
 @dataclass(frozen=True)

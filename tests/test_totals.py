@@ -134,7 +134,9 @@ def test_arrays_are_solved_as_their_elements() -> None:
     assert np.shape(many.value("wall_clock")) == (2, 3)
     for row in range(2):
         for column in range(3):
-            one = solve({**known(*FIXED, "tokens", "global_batch"), "gpus": (gpus[row, 0], ""), "mfu": (mfu[column], "")})
+            one = solve(
+                {**known(*FIXED, "tokens", "global_batch"), "gpus": (gpus[row, 0], ""), "mfu": (mfu[column], "")}
+            )
             assert many.value("wall_clock")[row, column] == pytest.approx(one.value("wall_clock"))
 
 

@@ -119,7 +119,9 @@ def test_a_table_without_chunks_says_nothing_of_the_schedule(tmp_path: Path) -> 
 
 def test_a_capacity_that_is_said_is_what_experts_compute(tmp_path: Path) -> None:
     row = {"experts": 8, "top_k": 2, "ep": 8, "framework": "NeMo 24.12", "software": "megatron-core", "dp": 8, "cp": 1}
-    usual, dropped = (judged(tmp_path, row | {"notes": notes}).judged[0].predicted for notes in ("", "capacity factor 1"))
+    usual, dropped = (
+        judged(tmp_path, row | {"notes": notes}).judged[0].predicted for notes in ("", "capacity factor 1")
+    )
     assert usual is not None
     assert dropped is not None
     assert dropped < usual

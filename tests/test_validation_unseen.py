@@ -95,12 +95,27 @@ def test_words_for_formats_sharding_recompute_and_schedules() -> None:
     assert dtype_of(row(dtype="amp"), "fp16") == "fp16"
     with pytest.raises(UnsaidError, match="not known"):
         dtype_of(row(dtype="posit"), "bf16")
-    shardings = [sharding_of(row(zero_stage=text), "zero1").name for text in ("ZeRO-3 (FSDP)", "stage 2", "none (DDP)", "3", "-", "odd")]
+    shardings = [
+        sharding_of(row(zero_stage=text), "zero1").name
+        for text in ("ZeRO-3 (FSDP)", "stage 2", "none (DDP)", "3", "-", "odd")
+    ]
     assert shardings == ["zero3", "zero2", "none", "zero3", "zero1", "zero1"]
-    kept = [recompute_of(row(recompute=text), "none").name for text in ("full, offloaded", "selective (attention core)", "none", "odd")]
+    kept = [
+        recompute_of(row(recompute=text), "none").name
+        for text in ("full, offloaded", "selective (attention core)", "none", "odd")
+    ]
     assert kept == ["full", "selective", "none", "none"]
-    orders = [schedule_of(row(schedule=text)) for text in ("1F1B", "interleaved 1F1B", "ZB-H1", "DualPipe", "GPipe", "odd")]
-    assert [order.name if order is not None else None for order in orders] == ["f1b1", "interleaved", "zb1p", "zb1p", "gpipe", None]
+    orders = [
+        schedule_of(row(schedule=text)) for text in ("1F1B", "interleaved 1F1B", "ZB-H1", "DualPipe", "GPipe", "odd")
+    ]
+    assert [order.name if order is not None else None for order in orders] == [
+        "f1b1",
+        "interleaved",
+        "zb1p",
+        "zb1p",
+        "gpipe",
+        None,
+    ]
 
 
 def test_words_for_attention_and_shared_sequences() -> None:

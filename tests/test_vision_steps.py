@@ -211,12 +211,21 @@ def test_diffusion_transformer_steps(dtype: str, seconds: float, within: float) 
     model = read_model("dit-xl-2").build(Data(frames=1, resolution=256))
     layout = Layout(microbatch=256, recompute=Recompute.full)
     machine, software = cluster("a100-sxm-80gb", None, 1), load_software("torch-eager")
-    assert step(model, 256, layout, machine, software, Precision(dtype, "amp")).time == pytest.approx(seconds, rel=within)
+    assert step(model, 256, layout, machine, software, Precision(dtype, "amp")).time == pytest.approx(
+        seconds, rel=within
+    )
 
 
 def test_video_latents_of_a_hundred_thousand_tokens() -> None:
     """Open-Sora's length: attention over the whole clip costs more than over frames and places in turn."""
-    clip = {"kind": "diffusion", "layers": 28, "hidden": 1152, "heads": 16, "time_compression": 4, "latent_channels": 16}
+    clip = {
+        "kind": "diffusion",
+        "layers": 28,
+        "hidden": 1152,
+        "heads": 16,
+        "time_compression": 4,
+        "latent_channels": 16,
+    }
     data = Data(frames=97, resolution=1024)
     times = {}
     for attends in ("clip", "alternating"):

@@ -168,8 +168,8 @@ def fused_attention_time(
 def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
     """Mean keys a query row is multiplied with, and the waste of partly masked blocks.
 
-        (K + delta) / 2 causal,  K else
-        in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk else
+    (K + delta) / 2 causal,  K else
+    in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk else
     """
     whole = np.ceil(K / c.key_block) * c.key_block
     unwindowed = np.minimum((K + c.diagonal) / 2, whole) if causal else whole

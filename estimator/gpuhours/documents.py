@@ -71,7 +71,9 @@ class Claim(Block):
         try:
             value = magnitude(self.value) if unit is None else parse(self.value, unit)
         except UnitError as error:
-            raise EstimateError(str(error), "The claim and the result it stands for are of one kind.", f"claims: {self.value}") from None
+            raise EstimateError(
+                str(error), "The claim and the result it stands for are of one kind.", f"claims: {self.value}"
+            ) from None
         duration = self.unit in {"s", "day"}
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
 
@@ -192,7 +194,9 @@ def _path(name: str, known: Mapping[str, Path]) -> Path:
     for stem, path in known.items():
         if stem.lower() == name.lower():
             return path
-    raise EstimateError("No such document.", nearest(name, known) or f"There are {', '.join(known)}.", f"document = {name!r}")
+    raise EstimateError(
+        "No such document.", nearest(name, known) or f"There are {', '.join(known)}.", f"document = {name!r}"
+    )
 
 
 def reproduce_file(path: Path) -> Reproduction:
@@ -238,7 +242,9 @@ def _ratio(figure: Figure, claim: Claim | None, worked: Estimate, other: Estimat
         return Finding(figure.label, published, TIMES, None, None, None, None, "underdetermined", reason)
     value = float(above.value) / float(below.value)
     error = None if published is None else value / published - 1
-    return Finding(figure.label, published, TIMES, value, None, None, error, _verdict(stated, value, None, None), figure.note)
+    return Finding(
+        figure.label, published, TIMES, value, None, None, error, _verdict(stated, value, None, None), figure.note
+    )
 
 
 def _estimate(text: Published, figure: Figure, source: Source, name: str) -> Estimate:
@@ -252,7 +258,11 @@ def _estimate(text: Published, figure: Figure, source: Source, name: str) -> Est
     for name in figure.given:
         claim = text.claims[name]
         if not claim.key:
-            raise EstimateError(f"The claim {name!r} has no key to stand at in a run.", "Give it one: key: known.gpu_hours.", source.name)
+            raise EstimateError(
+                f"The claim {name!r} has no key to stand at in a run.",
+                "Give it one: key: known.gpu_hours.",
+                source.name,
+            )
         put(data, claim.key, claim.value)
     places = {key[1:]: place for key, place in source.places.items() if key[:1] == ("run",)}
     run = from_source(Source(source.name, {"name": text.name, **data}, places))
@@ -282,7 +292,9 @@ def _impossible(figure: Figure, claim: Claim | None, error: Contradiction) -> Fi
 def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
     """Published against computed."""
     if figure.result not in worked.results:
-        raise EstimateError(f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures")
+        raise EstimateError(
+            f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures"
+        )
     result = worked.results[figure.result]
     unit = results(worked.outcome)[figure.result].unit
     stated = None if claim is None else claim.measured(claim.unit or unit)

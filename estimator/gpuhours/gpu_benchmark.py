@@ -82,17 +82,27 @@ class Times:
 def torch_with_gpu() -> Any:
     """The ``torch`` module, or what is missing."""
     if importlib.util.find_spec("torch") is None:
-        raise EstimateError("Measuring needs PyTorch, which is not installed here.", "pip install torch, on the machine that has the GPU.")
+        raise EstimateError(
+            "Measuring needs PyTorch, which is not installed here.",
+            "pip install torch, on the machine that has the GPU.",
+        )
     torch: Any = importlib.import_module("torch")
     if not torch.cuda.is_available():
-        raise EstimateError("PyTorch sees no GPU on this machine.", "Run it where `nvidia-smi` lists one; nothing was measured.")
+        raise EstimateError(
+            "PyTorch sees no GPU on this machine.", "Run it where `nvidia-smi` lists one; nothing was measured."
+        )
     return torch
 
 
 def device(torch: Any) -> Device:
     """The first GPU."""
     found = torch.cuda.get_device_properties(0)
-    return Device(torch.cuda.get_device_name(0), float(found.total_memory), int(found.multi_processor_count), str(torch.__version__))
+    return Device(
+        torch.cuda.get_device_name(0),
+        float(found.total_memory),
+        int(found.multi_processor_count),
+        str(torch.__version__),
+    )
 
 
 def benchmark(torch: Any) -> Times:

@@ -61,11 +61,7 @@ def _read(path: Path) -> GridTable:
 
 def _tables() -> list[GridTable]:
     """The user's sets first, then ours, the newest file name first."""
-    paths = [
-        path
-        for folder in profile_folders()
-        for path in sorted((folder / "grids").glob("*.yaml"), reverse=True)
-    ]
+    paths = [path for folder in profile_folders() for path in sorted((folder / "grids").glob("*.yaml"), reverse=True)]
     return [_read(path) for path in paths]
 
 
@@ -91,6 +87,4 @@ def grid(name: str, year: int | None = None) -> Grid | Unknown:
     nearest_year = years[-1] if year is None else min(years, key=lambda known: abs(known - year))
     if year is not None and abs(nearest_year - year) > YEARS_APART:
         return Unknown(f"the grid of {country.name} is known for {years[0]} to {years[-1]}, not for {year}")
-    return Grid(
-        code, country.name, nearest_year, country.intensity[nearest_year] / JOULE_PER_KWH, table.source
-    )
+    return Grid(code, country.name, nearest_year, country.intensity[nearest_year] / JOULE_PER_KWH, table.source)

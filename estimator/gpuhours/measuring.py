@@ -48,7 +48,13 @@ class Level:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {"kernel": self.kernel, "factor": self.factor, "rate": self.rate, "shapes": self.shapes, "error": self.error}
+        return {
+            "kernel": self.kernel,
+            "factor": self.factor,
+            "rate": self.rate,
+            "shapes": self.shapes,
+            "error": self.error,
+        }
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,12 @@ class Measured:
         """As JSON."""
         found = {"name": self.device.name, "memory": self.device.memory, "torch": self.device.torch}
         levels = [level.to_dict() for level in self.levels]
-        return {"accelerator": self.accelerator.name, "device": found, "levels": levels, "kernels": self.profile["kernels"]}
+        return {
+            "accelerator": self.accelerator.name,
+            "device": found,
+            "levels": levels,
+            "kernels": self.profile["kernels"],
+        }
 
     def yaml(self) -> str:
         """The profile as a file."""
@@ -129,7 +140,10 @@ def product_level(times: Times, accelerator: Accelerator, source: str) -> tuple[
     base = gemm_constants(accelerator)
 
     def at(factor: float) -> GemmConstants:
-        scaled = {"tile_efficiency": min(base.tile_efficiency * factor, MOST), "ceiling": min(base.ceiling * factor, MOST)}
+        scaled = {
+            "tile_efficiency": min(base.tile_efficiency * factor, MOST),
+            "ceiling": min(base.ceiling * factor, MOST),
+        }
         return base.model_copy(update={**scaled, "source": source, "note": f"shape constants as before: {base.source}"})
 
     def predicted(factor: float) -> Array:
@@ -156,14 +170,24 @@ def attention_levels(
 
         def at(factor: float, one: AttentionPass = one) -> AttentionPass:
             efficiency = {width: round(min(share * factor, MOST), 3) for width, share in one.efficiency.items()}
-            return one.model_copy(update={"efficiency": efficiency, "source": source, "note": f"shape constants as before: {one.source}"})
+            return one.model_copy(
+                update={"efficiency": efficiency, "source": source, "note": f"shape constants as before: {one.source}"}
+            )
 
         def predicted(factor: float, direction: str = direction, at: Callable[[float], AttentionPass] = at) -> Array:
             both = base.model_copy(update={direction: at(factor)})
             part = with_kernels(accelerator, attention={kernel: both})
             batch, heads, length, width = shapes
             return attention_time(
-                kernel, direction, part, batch=batch, heads=heads, kv_heads=heads, length=length, head_dim=width, causal=True
+                kernel,
+                direction,
+                part,
+                batch=batch,
+                heads=heads,
+                kv_heads=heads,
+                length=length,
+                head_dim=width,
+                causal=True,
             )
 
         factor, error = best(predicted, t)
@@ -191,4 +215,6 @@ def write(measured: Measured, path: Path) -> None:
     try:
         path.write_text(measured.yaml(), encoding="utf-8")
     except OSError as error:
-        raise EstimateError(f"cannot be written: {error.strerror}.", "Name a file in a folder that is there.", str(path)) from None
+        raise EstimateError(
+            f"cannot be written: {error.strerror}.", "Name a file in a folder that is there.", str(path)
+        ) from None

@@ -58,9 +58,7 @@ class PriceRow(BaseModel):
     @property
     def name(self) -> str:
         """``AWS p5.48xlarge, on-demand, 2026-10``."""
-        return ", ".join(
-            (" ".join(part for part in (self.provider, self.offering) if part), self.terms, self.as_of)
-        )
+        return ", ".join((" ".join(part for part in (self.provider, self.offering) if part), self.terms, self.as_of))
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON, USD per GPU-hour."""

@@ -34,9 +34,7 @@ def profile_folders() -> list[Path]:
     for folder in own:
         if not any((folder / kind).is_dir() for kind in get_args(Kind)):
             problem = (
-                "holds none of accelerators/, nodes/, prices/ and grids/."
-                if folder.is_dir()
-                else "is not a folder."
+                "holds none of accelerators/, nodes/, prices/ and grids/." if folder.is_dir() else "is not a folder."
             )
             raise EstimateError(problem, "It is laid out as hardware_specs is.", f"${PROFILES} = {folder}")
     return [*own, Path(str(files("hardware_specs")))]

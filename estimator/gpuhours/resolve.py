@@ -126,10 +126,14 @@ def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
         reason = f"no node is stated: the one {machine.accelerator.title} usually comes in"
         yield Assumption("hardware.node", machine.node.name, "", reason)
     if run.layout is not None:
-        said = run.layout.model_dump(mode="json", include={"microbatch", "sharding", "recompute"} - run.layout.model_fields_set)
+        said = run.layout.model_dump(
+            mode="json", include={"microbatch", "sharding", "recompute"} - run.layout.model_fields_set
+        )
         if said:
             shown = ", ".join(f"{name} {value}" for name, value in said.items())
-            yield Assumption("layout", shown, "", "not stated: one sample at a time, nothing sharded, nothing computed again")
+            yield Assumption(
+                "layout", shown, "", "not stated: one sample at a time, nothing sharded, nothing computed again"
+            )
 
 
 def _usual_layout(

@@ -103,7 +103,15 @@ def of_video(outcome: Outcome) -> dict[str, Quantity]:
     input pipeline can feed."""
     fed = outcome.feed
     if fed is None:
-        return {"frames_per_second": Quantity(None, "frame/s"), "decoding_cores": Quantity(None, ""), "data_time": Quantity(None, "s")}
+        return {
+            "frames_per_second": Quantity(None, "frame/s"),
+            "decoding_cores": Quantity(None, ""),
+            "data_time": Quantity(None, "s"),
+        }
     rate = Quantity(fed.frames_per_second, "frame/s", "solved", "samples x frames / step time", ("step_time",))
     cores = Quantity(fed.cores_needed, "", "predicted", "samples x core seconds of one / step time", ("step_time",))
-    return {"frames_per_second": rate, "decoding_cores": cores, "data_time": Quantity(fed.time, "s", "predicted", fed.limit)}
+    return {
+        "frames_per_second": rate,
+        "decoding_cores": cores,
+        "data_time": Quantity(fed.time, "s", "predicted", fed.limit),
+    }

@@ -25,9 +25,7 @@ class Passes:
         return self.forward + self.backward + self.weight
 
     def __add__(self, other: Passes) -> Passes:
-        return Passes(
-            self.forward + other.forward, self.backward + other.backward, self.weight + other.weight
-        )
+        return Passes(self.forward + other.forward, self.backward + other.backward, self.weight + other.weight)
 
     def __mul__(self, factor: Array) -> Passes:
         return Passes(self.forward * factor, self.backward * factor, self.weight * factor)
@@ -41,9 +39,7 @@ class Stages:
     slowest: Array
 
 
-def stages(
-    layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array
-) -> Stages:
+def stages(layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array) -> Stages:
     """``layers`` equal layers over p stages of v chunks, with what else the first and last stage do.
 
         b = floor(L / (p v))            layers every chunk has
@@ -65,9 +61,7 @@ def stages(
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
 
 
-def pipeline_time(
-    work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array
-) -> Array:
+def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
     """Time of a step's forward and backward passes over all micro-batches.
 
         t = m T + bubble                       T the slowest stage, S the sum of all stages, of one micro-batch
@@ -85,8 +79,7 @@ def pipeline_time(
     fill = work.together.forward + work.together.backward
     zb2p = np.maximum(
         0.0,
-        fill * (1 - 1 / np.asarray(pipeline))
-        - (microbatches - 1) * work.together.forward / (2 * np.asarray(pipeline)),
+        fill * (1 - 1 / np.asarray(pipeline)) - (microbatches - 1) * work.together.forward / (2 * np.asarray(pipeline)),
     )
     schedule = np.asarray(schedule)
     bubble = np.where(schedule == Schedule.interleaved, walk / interleave, walk)

@@ -23,5 +23,10 @@ def schema(kind: str) -> dict[str, Any]:
         _, definitions = models_json_schema(inputs)  # type: ignore[arg-type]
         either = [{"$ref": f"#/$defs/{model.__name__}"} for model, _ in inputs]
         return {"$schema": DIALECT, "title": "hardware", "anyOf": either, **definitions}
-    readers: dict[str, type[BaseModel]] = {"run": Run, "document": Published, "claims": ClaimsFile, "software": Software}
+    readers: dict[str, type[BaseModel]] = {
+        "run": Run,
+        "document": Published,
+        "claims": ClaimsFile,
+        "software": Software,
+    }
     return {"$schema": DIALECT, **readers[kind].model_json_schema(mode="validation")}

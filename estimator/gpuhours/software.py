@@ -19,7 +19,9 @@ from gpuhours.sources import Block, Source, Sourced, read_yaml, validated
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-Selective = Literal["attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"]
+Selective = Literal[
+    "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
+]
 """What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
 
 
@@ -206,7 +208,9 @@ class Software(Block):
     """What autocast adds."""
     head: Head
     casts: Casts
-    adapters: Adapters = Adapters(source="own measurements on H200, eager adapters of llama models", forward=10.0, backward=6.0)
+    adapters: Adapters = Adapters(
+        source="own measurements on H200, eager adapters of llama models", forward=10.0, backward=6.0
+    )
     accumulation: Accumulation
     optimiser: Optimiser
     host: Host
@@ -282,7 +286,9 @@ def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
     beside, ours = path.parent / f"{base}.yaml", _folder() / f"{base}.yaml"
     parent = beside if beside.is_file() else ours
     if parent == path or not parent.is_file():
-        raise EstimateError(f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like")
+        raise EstimateError(
+            f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like"
+        )
     inherited = _merged(read_yaml(parent).data, parent)
     kept = {key: value for key, value in inherited.items() if key not in ("title", "note", "aliases")}
     return {**kept, **own}

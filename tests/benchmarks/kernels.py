@@ -208,9 +208,7 @@ TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {
     "gemm_a100_sxm4_80gb.csv": lambda path: products(path, A100),
     "gemm_h100_sxm5.csv": lambda path: products(path, H100),
     "attention_forward_a100.csv": lambda path: serving_attention(path, A100, "flash2", {128: 3.05}),
-    "attention_forward_h100.csv": lambda path: serving_attention(
-        path, H100, "flash3", {64: 6.4, 128: 3.3, 256: 8.9}
-    ),
+    "attention_forward_h100.csv": lambda path: serving_attention(path, H100, "flash3", {64: 6.4, 128: 3.3, 256: 8.9}),
     "nccl_in_node_a100_h100.csv": in_node,
 }
 

@@ -49,15 +49,9 @@ def screen(found: Check | TableCheck) -> RenderableType:
 
 def _parts(found: Check) -> Iterator[RenderableType]:
     model = found.document.fact("model") or found.document.name
-    counts = {
-        word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTS, UNDETERMINED)
-    }
-    said = " · ".join(
-        f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n
-    )
-    yield Text.assemble(
-        (f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}"
-    )
+    counts = {word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTS, UNDETERMINED)}
+    said = " · ".join(f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n)
+    yield Text.assemble((f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}")
     for contradiction in found.contradictions:
         yield Text()
         yield _contradiction(contradiction, found)
@@ -124,8 +118,7 @@ def plot(checked: Checked) -> str:
     assert checked.reconciled is not None
     cells = [" "] * WIDTH
     low, middle, high = (
-        _cell(v, checked.reconciled)
-        for v in (checked.claim.spread.low, checked.claim.value, checked.claim.spread.high)
+        _cell(v, checked.reconciled) for v in (checked.claim.spread.low, checked.claim.value, checked.claim.spread.high)
     )
     for position in range(max(low, 0), min(high, WIDTH - 1) + 1):
         cells[position] = "─"
@@ -152,18 +145,12 @@ def _open_ends(found: Check) -> Iterator[RenderableType]:
         yield Text(f"Implied {usual[0].reason}", style="bold")
         yield _implied("", usual)
     above = {entry.quantity for entry in usual}
-    unknown = [
-        _name(entry.quantity)
-        for entry in found.implied
-        if entry.value is None and entry.quantity not in above
-    ]
+    unknown = [_name(entry.quantity) for entry in found.implied if entry.value is None and entry.quantity not in above]
     yield Text()
     if unknown:
         yield _line("not determined", ", ".join(unknown))
     if found.assumptions:
-        yield _line(
-            "assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions)
-        )
+        yield _line("assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions))
     yield from _peak(found)
     if found.witness:
         yield _line("witness", found.witness)
@@ -193,11 +180,7 @@ def _implied(heading: str, entries: list[Implied]) -> RenderableType:
         assert entry.low is not None
         assert entry.high is not None
         name = entry.quantity
-        span = (
-            ""
-            if entry.high < 1.004 * entry.low
-            else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
-        )
+        span = "" if entry.high < 1.004 * entry.low else f"({shown(name, entry.low)} – {shown(name, entry.high)})"
         table.add_row(_name(name), shown(name, entry.value), span)
     return table
 
@@ -211,9 +194,7 @@ def _asides(found: Check) -> Iterator[RenderableType]:
     if noted:
         yield _line("read, not testable", ", ".join(_said(claim) for claim in noted))
     if found.document.set_aside:
-        yield _line(
-            "set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside)
-        )
+        yield _line("set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside))
     for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
         if claim.quantity in ("global_batch", "samples", "wall_clock", "memory_per_gpu"):
             yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")

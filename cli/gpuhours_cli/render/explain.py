@@ -17,7 +17,11 @@ from gpuhours.estimates import Estimate, Result
 from gpuhours.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
 
-PRICED = {"cost": ("cost.price",), "energy": ("cost.power", "cost.pue"), "carbon": ("cost.power", "cost.pue", "cost.year")}
+PRICED = {
+    "cost": ("cost.price",),
+    "energy": ("cost.power", "cost.pue"),
+    "carbon": ("cost.power", "cost.pue", "cost.year"),
+}
 """Assumptions that only a line of the bill rests on."""
 
 
@@ -46,7 +50,11 @@ def explanation(found: Estimate, name: str) -> RenderableType:
 
 def heading(name: str, result: Result) -> Text:
     """``gpu_hours = 552,960 GPU*hour   (solved)``."""
-    span = "" if result.low is None or result.high is None else f"   80 % range {precise(result.low)} to {precise(result.high)}"
+    span = (
+        ""
+        if result.low is None or result.high is None
+        else f"   80 % range {precise(result.low)} to {precise(result.high)}"
+    )
     return Text(f"{name} = {precise(float(result.value))} {result.unit}   ({result.basis}){span}", style="bold")
 
 
@@ -85,7 +93,11 @@ def origin(found: Estimate, item: str, basis: str, equation: str) -> str:
     resolved = found.outcome.resolved
     if item == "peak" and resolved.cluster is not None:
         figure = resolved.cluster.accelerator.figures.get(f"peak.{resolved.precision.dtype}")
-        return "; ".join(part for part in (figure.source, figure.note) if part) if figure else resolved.cluster.accelerator.title
+        return (
+            "; ".join(part for part in (figure.source, figure.note) if part)
+            if figure
+            else resolved.cluster.accelerator.title
+        )
     if item in {"flops_per_sample", "hardware_flops_per_sample"}:
         return f"summed over the model's operators, {found.run.training.convention} attention"
     return equation or basis
@@ -121,7 +133,9 @@ def matters(found: Estimate, assumption: Assumption, name: str, chain: list[str]
     if assumption.name == "known.goodput":
         return "goodput" in below
     step = found.outcome.totals.values.get("step_time")
-    modelled = name in {"memory_per_gpu", "fits"} or ("step_time" in below and step is not None and step.basis == "predicted")
+    modelled = name in {"memory_per_gpu", "fits"} or (
+        "step_time" in below and step is not None and step.basis == "predicted"
+    )
     if block in {"software", "layout", "hardware"}:
         return modelled or (block == "layout" and "hardware_flops_per_sample" in below)
     if block == "training":

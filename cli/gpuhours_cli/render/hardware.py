@@ -49,9 +49,7 @@ def _table(*columns: str) -> Table:
 
 
 def _accelerators(accelerators: tuple[Accelerator, ...]) -> Table:
-    table = _table(
-        "name", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "memory\nGiB", "memory\nTB/s", "link\nGB/s", "power\nW"
-    )
+    table = _table("name", "16-bit\nTFLOP/s", "8-bit\nTFLOP/s", "memory\nGiB", "memory\nTB/s", "link\nGB/s", "power\nW")
     for part in accelerators:
         wide, narrow = part.peak.get("bf16", part.peak.get("fp16")), part.peak.get("fp8")
         table.add_row(
@@ -93,9 +91,7 @@ def show_screen(found: Sheet) -> RenderableType:
         table.add_row(key.replace("_", " ").replace(".", " "), amount(figure), f"[{number}]", figure.note)
     price = [Text(_price(found)), Text()] if isinstance(hardware, Accelerator) else []
     cited = [Text(f"[{number}] {source}") for source, number in sources.items()]
-    return Group(
-        Text(hardware.title, style="bold"), Text(_about(hardware)), Text(), table, Text(), *price, *cited
-    )
+    return Group(Text(hardware.title, style="bold"), Text(_about(hardware)), Text(), table, Text(), *price, *cited)
 
 
 def _about(hardware: Accelerator | Node) -> str:
@@ -135,7 +131,14 @@ def measured_screen(found: Measured, output: Path | None) -> RenderableType:
         unit = "TB/s" if level.kernel == "copies" else "TFLOP/s"
         error = f"{100 * level.error:.1f} %" if level.shapes > 1 else DASH
         table.add_row(level.kernel, f"{level.rate / 1e12:.3g} {unit}", f"{level.factor:.2f}", str(level.shapes), error)
-    then = f"Written to {output}: `--accelerator {output}` uses it." if output else "`-o FILE.yaml` writes a profile with these constants."
+    then = (
+        f"Written to {output}: `--accelerator {output}` uses it."
+        if output
+        else "`-o FILE.yaml` writes a profile with these constants."
+    )
     return Group(
-        Text(f"{found.device.name}, PyTorch {found.device.torch}, as {found.accelerator.name}", style="bold"), table, Text(), Text(then)
+        Text(f"{found.device.name}, PyTorch {found.device.torch}, as {found.accelerator.name}", style="bold"),
+        table,
+        Text(),
+        Text(then),
     )

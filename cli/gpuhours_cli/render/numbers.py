@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 COUNTS = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
 SI = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-TIMES = ((365.25 * 86400, "years"), (2 * 86400, "days"), (2 * 3600, "hours"), (120, "minutes"), (0.1, "s"), (1e-4, "ms"))
+TIMES = (
+    (365.25 * 86400, "years"),
+    (2 * 86400, "days"),
+    (2 * 3600, "hours"),
+    (120, "minutes"),
+    (0.1, "s"),
+    (1e-4, "ms"),
+)
 DIVISORS = {"years": 365.25 * 86400, "days": 86400, "hours": 3600, "minutes": 60, "s": 1, "ms": 1e-3}
 
 

@@ -24,9 +24,13 @@ def answer(found: Validation) -> str:
     total = found.summary()
     told = []
     if total["median_ape"] is not None:
-        told.append(f"{total['predicted']} step times: median error {_share(total['median_ape'])}, mean {_share(total['mape'])}")
+        told.append(
+            f"{total['predicted']} step times: median error {_share(total['median_ape'])}, mean {_share(total['mape'])}"
+        )
     if total["memory_median_ape"] is not None:
-        told.append(f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}")
+        told.append(
+            f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}"
+        )
     return "; ".join([f"{total['rows']} rows", *(told or ["nothing to compare"])])
 
 
@@ -71,7 +75,9 @@ def parity(told: Sequence[Judged]) -> str:
         counts[int((x - low) / (high - low) * (WIDTH - 1)), int((y - low) / (high - low) * (HEIGHT - 1))] += 1
     lines = []
     for row in reversed(range(HEIGHT)):
-        cells = [_mark(counts[column, row], round(column * (HEIGHT - 1) / (WIDTH - 1)) == row) for column in range(WIDTH)]
+        cells = [
+            _mark(counts[column, row], round(column * (HEIGHT - 1) / (WIDTH - 1)) == row) for column in range(WIDTH)
+        ]
         lines.append(f"{_seconds(low + (high - low) * row / (HEIGHT - 1)):>9} " + "".join(cells).rstrip())
     return "\n".join([*lines, f"{'':9} {_seconds(low)}{_seconds(high):>{WIDTH - len(_seconds(low))}}"])
 
@@ -84,8 +90,21 @@ def _mark(count: int, diagonal: bool) -> str:
 
 def worst(told: Sequence[Judged]) -> Table:
     """The rows furthest off, and what their predicted time is made of."""
-    table = Table(title=f"\nThe {WORST} furthest off", title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="")
-    for name, side in (("row", "left"), ("measured", "right"), ("predicted", "right"), ("error", "right"), ("most of it", "left")):
+    table = Table(
+        title=f"\nThe {WORST} furthest off",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="",
+    )
+    for name, side in (
+        ("row", "left"),
+        ("measured", "right"),
+        ("predicted", "right"),
+        ("error", "right"),
+        ("most of it", "left"),
+    ):
         table.add_column(name, justify="right" if side == "right" else "left")
     ranked = sorted(told, key=lambda one: -abs(math.log1p(one.error or 0.0)))
     for one in ranked[:WORST]:
@@ -94,7 +113,11 @@ def worst(told: Sequence[Judged]) -> Table:
         made_of = ", ".join(f"{name} {_share(seconds / time, digits=0)}" for name, seconds in largest)
         remark = f"; {one.case.remarks[0]}" if one.case and one.case.remarks else ""
         table.add_row(
-            one.row.id[:24], f"{one.measured:.3g} s", f"{one.predicted:.3g} s", _share(one.error, signed=True), made_of + remark
+            one.row.id[:24],
+            f"{one.measured:.3g} s",
+            f"{one.predicted:.3g} s",
+            _share(one.error, signed=True),
+            made_of + remark,
         )
     return table
 

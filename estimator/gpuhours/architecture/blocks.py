@@ -140,9 +140,7 @@ def cross_attention(
         Linear("cross query", hidden, width, Split.COLUMN, bias),
         Linear("cross output", width, hidden, Split.ROW, bias),
     )
-    core = AttentionCore(
-        heads, heads if key_heads is None else key_heads, head_dim, head_dim, causal=False, keys=keys
-    )
+    core = AttentionCore(heads, heads if key_heads is None else key_heads, head_dim, head_dim, causal=False, keys=keys)
     return Piece(linears, (core,), biases(linears), reductions=1)
 
 
@@ -152,9 +150,7 @@ def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = Fal
     return Piece(linears, (), biases(linears))
 
 
-def feed_forward(
-    hidden: Array, width: Array, *, gated: bool, bias: bool, output: Array | None = None
-) -> Piece:
+def feed_forward(hidden: Array, width: Array, *, gated: bool, bias: bool, output: Array | None = None) -> Piece:
     """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
     product, down.
 

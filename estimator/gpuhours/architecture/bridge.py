@@ -30,9 +30,7 @@ class Bridge(Spec):
         """Tokens that leave the bridge for one sample."""
         raise NotImplementedError
 
-    def parts(
-        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
-    ) -> Parts:
+    def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
         """The bridge's computation; ``text`` is the language model's own tokens, ``upstream`` that vision
         trains."""
         raise NotImplementedError
@@ -64,9 +62,7 @@ class Projector(Bridge):
         merged = merged_patches(clip.height, clip.width, vision.patch, self.downsample * self.pool)
         return slices(clip.frames, vision.tubelet) * merged
 
-    def parts(
-        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
-    ) -> Parts:
+    def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
         """[n^2 h_v, h] and, for an MLP, [h, h] per merged token."""
         times = slices(clip.frames, vision.tubelet)
         tokens = times * merged_patches(clip.height, clip.width, vision.patch, self.downsample)
@@ -115,9 +111,7 @@ class Resampler(Bridge):
         """Queries, for each frame or once."""
         return self.queries * self.pictures(clip, vision)
 
-    def parts(
-        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
-    ) -> Parts:
+    def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
         """Layers over the queries, keys and values over the patches, and the projection."""
         kind, hidden = self.treated(upstream), self.width(vision)
         tokens, seen = self.visual_tokens(clip, vision), vision.patches_per_sample(clip)
@@ -153,9 +147,7 @@ class Resampler(Bridge):
         if former:
             plain = blocks.glue(hidden, "layer", norms=2, residuals=2, dropout=False)
             rest = blocks.block(hidden, sees, mixer, plain)
-            found.append(
-                Stack("q-former layers", rest, self.depth - looking, tokens, tokens / pictures, kind)
-            )
+            found.append(Stack("q-former layers", rest, self.depth - looking, tokens, tokens / pictures, kind))
         return tuple(found)
 
 
@@ -178,15 +170,9 @@ class CrossAttention(Bridge):
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
         """Keys that every added layer sees."""
-        return (
-            vision.patches_per_sample(clip)
-            if self.resampler is None
-            else self.resampler.visual_tokens(clip, vision)
-        )
+        return vision.patches_per_sample(clip) if self.resampler is None else self.resampler.visual_tokens(clip, vision)
 
-    def parts(
-        self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool
-    ) -> Parts:
+    def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
         """Resampler or projection, keys and values of each added layer, and the layers over the text."""
         source = Projector() if self.resampler is None else self.resampler
         before = source.model_copy(update={"trainable": self.trainable})
@@ -203,9 +189,7 @@ class CrossAttention(Bridge):
         mixer = blocks.feed_forward(h, language.ffn_width, gated=language.gated, bias=False)
         steps = 2 if self.feed_forward else 1
         glue = blocks.glue(h, language.norm, norms=steps, residuals=steps, dropout=False)
-        gates = blocks.Piece(
-            elementwise=(Elementwise(Pointwise.RESIDUAL, 0, sharded=False, parameters=steps),)
-        )
+        gates = blocks.Piece(elementwise=(Elementwise(Pointwise.RESIDUAL, 0, sharded=False, parameters=steps),))
         layer = blocks.block(h, looks, *((mixer,) if self.feed_forward else ()), glue, gates)
         asked = blocks.block(h, blocks.cross_keys(h, kv, d))
         return (

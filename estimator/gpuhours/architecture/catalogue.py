@@ -56,9 +56,7 @@ def named(name: str) -> NamedModel:
     path = folder() / f"{file}.yaml"
     if file != Path(file).name or not path.is_file():
         hint = nearest(file, names())
-        raise EstimateError(
-            f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model"
-        )
+        raise EstimateError(f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model")
     content = read_yaml(path).data
     count = content.get("parameters") or {}
     return NamedModel(

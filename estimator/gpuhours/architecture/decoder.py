@@ -109,9 +109,7 @@ class Decoder(Spec):
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads do not share {self.kv_heads} key-value heads evenly")
         if self.experts is not None and self.experts.first_dense >= self.layers:
-            raise ValueError(
-                f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts"
-            )
+            raise ValueError(f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts")
         return self
 
     @property
@@ -238,9 +236,7 @@ class Decoder(Spec):
 
     def _block(self, is_expert: bool, windowed: bool) -> Block:
         attention = self._attention(windowed)
-        glue = blocks.glue(
-            self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=self.dropout
-        )
+        glue = blocks.glue(self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=self.dropout)
         shared = 1 if self.parallel_residual else None
         return blocks.block(self.hidden, attention, self._mixer(is_expert), glue, reductions=shared)
 
@@ -297,9 +293,7 @@ class Decoder(Spec):
         }
         for linear in self._mixer(is_expert).linears:
             if linear.name == "gate and up":
-                half = Linear(
-                    "up", h, linear.outputs // 2, Split.COLUMN, experts=linear.experts, active=linear.active
-                )
+                half = Linear("up", h, linear.outputs // 2, Split.COLUMN, experts=linear.experts, active=linear.active)
                 named |= {"gate": half, "up": half}
             elif linear.name in ("up", "down"):
                 named[linear.name] = linear

@@ -65,9 +65,7 @@ class EncoderDecoder(Spec):
     def _read(self, data: Data) -> Array:
         tokens = data.language_tokens()
         if tokens is None:
-            raise EstimateError(
-                "The input tokens per sample are not known.", "Give data.seq_len.", "data.seq_len"
-            )
+            raise EstimateError("The input tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
         return tokens
 
     def tokens_per_sample(self, data: Data) -> Array:

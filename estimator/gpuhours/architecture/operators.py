@@ -138,9 +138,7 @@ class Block:
     @property
     def parameters(self) -> Array:
         """Everything the block stores."""
-        return sum(part.parameters for part in self.linears) + sum(
-            part.parameters for part in self.elementwise
-        )
+        return sum(part.parameters for part in self.linears) + sum(part.parameters for part in self.elementwise)
 
     @property
     def active_parameters(self) -> Array:

@@ -126,9 +126,7 @@ class VideoLanguage(Spec):
 def _renamed(found: tuple[Assumption, ...]) -> list[Assumption]:
     """The language model's assumptions under the key they have here."""
     return [
-        Assumption(
-            one.name.replace("model", "model.language", 1), one.value, one.unit, one.reason, one.source
-        )
+        Assumption(one.name.replace("model", "model.language", 1), one.value, one.unit, one.reason, one.source)
         for one in found
     ]
 

@@ -147,9 +147,7 @@ class VisionEncoder(Spec):
         pixels = self.channels * self.patch**2 * self.tubelet
         product = Linear("patch embedding", pixels, self.hidden, Split.WHOLE, self.patch_bias)
         places = patches(self.image_size, self.image_size, self.patch) + (1 if self.class_token else 0)
-        tables = self.extra_tokens * self.hidden + (
-            places * self.hidden if self.positions == "learned" else 0
-        )
+        tables = self.extra_tokens * self.hidden + (places * self.hidden if self.positions == "learned" else 0)
         if self.pre_norm:
             tables = tables + blocks.norm_parameters(self.norm, self.hidden)
         return Ends("patch embedding", (product,), tables, tokens, first=True, trainable=kind)
@@ -243,9 +241,7 @@ class StandardVision(Spec):
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """The shape, and what follows from it."""
         shape = self.shape
-        told = (
-            f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, patch {shape.patch}"
-        )
+        told = f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, patch {shape.patch}"
         told = "one shape per size" if np.ndim(self.params) else told
         reason = "only the size is known: depth and width between public vision transformers"
         source = "open_clip model configurations; ViT-22B, arXiv:2302.05442"

@@ -88,9 +88,7 @@ def product_passes(
     forward = gemm_time(tokens, n, k, chip, dtype, count=count)
     backward: Array = 0.0 if trainable is Trainable.FROZEN else gemm_time(tokens, k, n, chip, dtype, count=count)
     weight = (
-        gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True)
-        if trainable is Trainable.FULL
-        else 0.0
+        gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True) if trainable is Trainable.FULL else 0.0
     )
     if machine.precision.dtype == "nf4" and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
         unpacked = memory_time(UNPACKING * n * k * count, chip)
@@ -112,9 +110,7 @@ def elementwise_passes(stack: Stack, tokens: Array, ranks: Ranks, machine: Machi
     scale = machine.precision.element / 2
     for operator in stack.block.elementwise:
         there, back = machine.software.traffic(operator.kind.value, autocast=autocast)
-        elements = (
-            np.divide(tokens * operator.width, ranks.tensor if operator.sharded else ranks.whole) * scale
-        )
+        elements = np.divide(tokens * operator.width, ranks.tensor if operator.sharded else ranks.whole) * scale
         if operator.kind is Pointwise.PERMUTE:
             elements = elements * (1.0 + ranks.expert_tensor) / 2
         forward, backward = forward + there * elements, backward + back * elements

@@ -42,9 +42,10 @@ def activations_time(stack: Stack, layout: Layout, site: Site, compute: Array) -
     elements = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context) * stack.block.hidden
     size = site.machine.precision.element
     kept = np.where(
-        np.equal(layout.recompute, Recompute.full), size * elements / ranks.whole, 17 * size * elements / np.asarray(ranks.tensor)
+        np.equal(layout.recompute, Recompute.full),
+        size * elements / ranks.whole,
+        17 * size * elements / np.asarray(ranks.tensor),
     )
     copied = 2 * kept / (PCIE_SHARE * site.cluster.accelerator.pcie_bandwidth)
     felt = left_over(copied, compute, EXPOSED)
     return np.where(layout.offload_activations, felt, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0
-

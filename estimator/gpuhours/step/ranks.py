@@ -185,6 +185,4 @@ def has_experts(linear: Linear) -> bool:
 
 def local_parameters(linear: Linear, ranks: Ranks) -> Array:
     """Weights of one product on a rank: split over tensor ranks, experts shared out."""
-    return np.divide(
-        linear.parameters, np.multiply(degree(linear, ranks), ranks.expert if has_experts(linear) else 1)
-    )
+    return np.divide(linear.parameters, np.multiply(degree(linear, ranks), ranks.expert if has_experts(linear) else 1))

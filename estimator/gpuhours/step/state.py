@@ -79,9 +79,7 @@ def stage_weights(model: Model, ranks: Ranks, *, trained: bool) -> Weights:
             first += end_weights(part, ranks, trained=trained)
         else:
             last += end_weights(part, ranks, trained=trained)
-    ends = np.where(
-        np.equal(ranks.pipeline, 1), first.dense + last.dense, np.maximum(first.dense, last.dense)
-    )
+    ends = np.where(np.equal(ranks.pipeline, 1), first.dense + last.dense, np.maximum(first.dense, last.dense))
     return layers + Weights(ends, 0.0)
 
 
@@ -117,15 +115,16 @@ def sharding_between_passes(layout: Layout, ranks: Ranks) -> Array:
     return np.where(kept, int(Sharding.zero1), sharding)
 
 
-def shard_time(collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, site: Site) -> Array:
+def shard_time(
+    collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, site: Site
+) -> Array:
     """``collective`` over the shards of dense weights and, in their own group, of experts; ``size`` bytes each."""
     ranks, cluster = site.ranks, site.cluster
     share = site.machine.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
     return (
-        dense
-        + np.where(np.greater(weights.experts, 0), collective(size * weights.experts, experts, cluster), 0.0)
+        dense + np.where(np.greater(weights.experts, 0), collective(size * weights.experts, experts, cluster), 0.0)
     ) / share
 
 
@@ -162,9 +161,7 @@ def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, bac
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = one * ranks.shards
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), broadcast, 0.0)
-    return (
-        left_over(sums / share, backward, exposed) + left_over(gathers / share, forward, exposed) + broadcast
-    )
+    return left_over(sums / share, backward, exposed) + left_over(gathers / share, forward, exposed) + broadcast
 
 
 def accumulation_time(weights: Weights, site: Site) -> Array:

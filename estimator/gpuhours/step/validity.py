@@ -22,15 +22,11 @@ def violations(
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.apart
     layers = sum(stack.layers for stack in model.stacks)
     found = {
-        "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(
-            degrees, cluster.gpus
-        ),
+        "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(degrees, cluster.gpus),
         "data x microbatch does not divide the global batch": _uneven(
             global_batch, np.multiply(ranks.data, ranks.microbatch)
         ),
-        "there are fewer layers than pipeline chunks": np.less(
-            layers, np.multiply(ranks.pipeline, ranks.interleave)
-        ),
+        "there are fewer layers than pipeline chunks": np.less(layers, np.multiply(ranks.pipeline, ranks.interleave)),
         "interleaving needs a pipeline": np.greater(ranks.interleave, 1) & np.equal(ranks.pipeline, 1),
         "expert x expert_tensor does not divide tensor x context x data": _uneven(
             np.multiply(ranks.copies, ranks.tensor), np.multiply(ranks.expert, ranks.expert_tensor)

@@ -54,7 +54,9 @@ def profile_of(text: str) -> str | None:
 def chips_in(name: str) -> list[str]:
     """Every chip of ``CHIPS`` that a name holds as a word of its own, in the order of the text."""
     spaced = name.replace("-", " ")
-    found = ((re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced), chip) for chip in CHIPS)
+    found = (
+        (re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced), chip) for chip in CHIPS
+    )
     return [chip for _, chip in sorted((place.start(), chip) for place, chip in found if place)]
 
 

@@ -22,9 +22,12 @@ ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.I
 VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
 BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
 OTHER = re.compile(
-    r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini", re.IGNORECASE
+    r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini",
+    re.IGNORECASE,
 )
-GATED = re.compile(r"llama|mistral|mixtral|qwen|gemma|deepseek|yi-|internlm|baichuan|olmo|palm|dbrx|kimi|glm|phi-3", re.IGNORECASE)
+GATED = re.compile(
+    r"llama|mistral|mixtral|qwen|gemma|deepseek|yi-|internlm|baichuan|olmo|palm|dbrx|kimi|glm|phi-3", re.IGNORECASE
+)
 """Families whose feed-forward layer is gated."""
 DEEPSEEK = LatentAttention(kv_rank=512, query_rank=1536, nope_dim=128, rope_dim=64, value_dim=128)
 """DeepSeek-V3 technical report, section 4.2; Kimi K2 has the same widths."""

@@ -166,7 +166,9 @@ def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> 
     if pipeline == 1:
         return schedule, 1
     if stated is None:
-        return schedule, chunks_of(int(decoder.layers), pipeline, MOST_CHUNKS) if schedule is Schedule.interleaved else 1
+        return schedule, chunks_of(
+            int(decoder.layers), pipeline, MOST_CHUNKS
+        ) if schedule is Schedule.interleaved else 1
     return schedule, min(int(stated), deepest)
 
 
@@ -202,7 +204,14 @@ def _sequence_parallel(row: Row, software: Software) -> bool:
 def _scope(row: Row, software: Software) -> dict[str, str]:
     """What a row says that selective recompute meant: a column, else the source's words."""
     text = row.word("recompute_scope") or row.word("recompute") or ""
-    return next(({"selective": scope} for words, scope in SCOPES.items() if text == words or (len(words) > 9 and words in text)), {})
+    return next(
+        (
+            {"selective": scope}
+            for words, scope in SCOPES.items()
+            if text == words or (len(words) > 9 and words in text)
+        ),
+        {},
+    )
 
 
 def _capacity(row: Row, software: Software) -> dict[str, Dispatch]:

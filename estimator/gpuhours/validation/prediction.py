@@ -18,7 +18,12 @@ from gpuhours.validation.case import Case
 from gpuhours.validation.rows import Row
 
 Key = tuple[Any, ...]
-COUNTS = {"nvidia-smi": "driver", "max allocated": "allocated", "max_memory_allocated": "allocated", "reserved": "reserved"}
+COUNTS = {
+    "nvidia-smi": "driver",
+    "max allocated": "allocated",
+    "max_memory_allocated": "allocated",
+    "reserved": "reserved",
+}
 """Words of notes and what the memory figure beside them counts."""
 NUMBERS = frozenset({
     "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "rank", "count", "top_k", "width", "shared_width",
@@ -123,7 +128,9 @@ def _words(case: Case) -> Key:
 def _numbers(model: Any) -> dict[str, float]:
     """The numeric fields of an architecture."""
     return {
-        name: value for name, value in model if name in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool)
+        name: value
+        for name, value in model
+        if name in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 

@@ -77,11 +77,19 @@ class Validation:
 
     def by(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Over the rows of each value of each grouping."""
-        return {name: {value: summary(group) for value, group in _grouped(self.judged, of).items()} for name, of in GROUPS.items()}
+        return {
+            name: {value: summary(group) for value, group in _grouped(self.judged, of).items()}
+            for name, of in GROUPS.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
-        return {"runs": self.path, "summary": self.summary(), "by": self.by(), "rows": [one.to_dict() for one in self.judged]}
+        return {
+            "runs": self.path,
+            "summary": self.summary(),
+            "by": self.by(),
+            "rows": [one.to_dict() for one in self.judged],
+        }
 
 
 def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Validation:
@@ -96,7 +104,10 @@ def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Va
     predicted = iter(predict(ready, step_time=not memory_only))
     return Validation(
         str(table),
-        tuple(judge(row, case, next(predicted) if isinstance(case, Case) else None) for row, case in zip(rows, cases, strict=True)),
+        tuple(
+            judge(row, case, next(predicted) if isinstance(case, Case) else None)
+            for row, case in zip(rows, cases, strict=True)
+        ),
     )
 
 
@@ -120,7 +131,13 @@ def kind_index(case: Case) -> int:
     generation = load_accelerator(case.accelerator).generation
     partly = case.decoder.trainable != "full"
     return int(
-        kind_of(generation, case.precision.dtype, experts=case.decoder.experts is not None, partly=partly, tokens=case.tokens)
+        kind_of(
+            generation,
+            case.precision.dtype,
+            experts=case.decoder.experts is not None,
+            partly=partly,
+            tokens=case.tokens,
+        )
     )
 
 
@@ -131,7 +148,9 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     errors = np.array([one.error for one in told], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
     inside = [one.low <= one.measured <= one.high for one in told if one.low and one.high and one.measured]
-    ran = [one for one in judged if one.fits is not None and (one.measured is not None or one.memory_measured is not None)]
+    ran = [
+        one for one in judged if one.fits is not None and (one.measured is not None or one.memory_measured is not None)
+    ]
     failed = [one for one in judged if one.fits is not None and one.row.word("outcome") == OUT_OF_MEMORY]
     return {
         "rows": len(judged), "predicted": len(told), "skipped": len(judged) - len(told),
@@ -159,7 +178,12 @@ def parallelism(one: Judged) -> str:
     if one.case is None:
         return "unknown"
     layout, used = one.case.layout, []
-    for name, degree in (("tensor", layout.tensor), ("pipeline", layout.pipeline), ("context", layout.context), ("expert", layout.expert)):
+    for name, degree in (
+        ("tensor", layout.tensor),
+        ("pipeline", layout.pipeline),
+        ("context", layout.context),
+        ("expert", layout.expert),
+    ):
         if degree > 1:
             used.append(name)
     if layout.sharding.name == "zero3":
@@ -172,7 +196,9 @@ def length(one: Judged) -> str:
     tokens = one.row.positive("seq_len")
     if tokens is None:
         return "unknown"
-    return next((f"up to {bound // 1024}K" for bound in (2048, 8192, 32768, 131072 - 1) if tokens <= bound), "128K and more")
+    return next(
+        (f"up to {bound // 1024}K" for bound in (2048, 8192, 32768, 131072 - 1) if tokens <= bound), "128K and more"
+    )
 
 
 GROUPS: Mapping[str, Callable[[Judged], str]] = {

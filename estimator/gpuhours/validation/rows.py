@@ -85,9 +85,14 @@ def read_rows(path: Path | str) -> tuple[Row, ...]:
             missing = [name for name in NEEDED if name not in columns]
             if missing:
                 raise EstimateError(
-                    f"has no column {missing[0]!r}.", "The first line names the columns; see `gpuhours validate --help`.", str(path)
+                    f"has no column {missing[0]!r}.",
+                    "The first line names the columns; see `gpuhours validate --help`.",
+                    str(path),
                 )
-            return tuple(Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2))
+            return tuple(
+                Row({k: v for k, v in cells.items() if isinstance(v, str)}, line)
+                for line, cells in enumerate(reader, 2)
+            )
     except OSError as error:
         raise EstimateError(f"cannot be read: {error.strerror or error}.", "", str(path)) from None
     except (UnicodeDecodeError, csv.Error) as error:

@@ -149,7 +149,11 @@ def recompute_of(row: Row, usual: str) -> Recompute:
 def schedule_of(row: Row) -> Schedule | None:
     """The order of a pipeline's passes, where the row says it; a plain 1F1B says nothing where the source does not print chunks."""
     found = _read(SCHEDULES, row.word("schedule"))
-    if found == Schedule.f1b1 and row.positive("vp") is None and re.search(NO_CHUNKS, (row.word("notes") or "").lower()):
+    if (
+        found == Schedule.f1b1
+        and row.positive("vp") is None
+        and re.search(NO_CHUNKS, (row.word("notes") or "").lower())
+    ):
         return None
     return None if found is None else Schedule(found)
 

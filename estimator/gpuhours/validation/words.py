@@ -37,7 +37,10 @@ FRAMEWORKS = (
     (r"nemo framework 2023", "nemo-2023"),
     (r"hai-llm|dualpipe", "megatron-core-2026"),
     (r"\bmeta\b.*internal|llama.3.*(team|herd)", "llama-3"),
-    (r"(recipe v|nemo |container )(24|25\.0[0-7])|(megatron-core|mcore) (202[345]|r?0\.([1-9]|1[01])\b)", "megatron-core-2024"),
+    (
+        r"(recipe v|nemo |container )(24|25\.0[0-7])|(megatron-core|mcore) (202[345]|r?0\.([1-9]|1[01])\b)",
+        "megatron-core-2024",
+    ),
     (r"container (26\.(0[6-9]|1)|2[7-9])", "megatron-core-2026"),
     (r"megatron-core|megatron-bridge|nemo|mcore", "megatron-core"),
     (r"megatron-lm (19|20)?(19|2[012])\b", "megatron-2022"),
@@ -52,7 +55,10 @@ FRAMEWORKS = (
     (r"unsloth|nanogpt|llm\.c", "torch-compile"),
     (r"internevo|loong.?train|interntrain", "internevo"),
     (r"distflash|lightseq", "distflashattn"),
-    (r"deepspeed|zero.?infinity|zero.?offload|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift", "deepspeed"),
+    (
+        r"deepspeed|zero.?infinity|zero.?offload|accelerate|easycontext|colossal|\btrl\b|axolotl|llama.?factory|xtuner|swift",
+        "deepspeed",
+    ),
     (r"fsdp|metaseq|fairseq|fairscale|verl|veomni", "fsdp2-eager"),
     (r"timm|open.?clip|\bmae\b|videomae|apex|torch(vision)? 1\.", "torch-2022"),
     (r"lightning|litgpt|lit-gpt|torch|hugging|transformers|\bhf\b|peft|ddp|tutel|fastmoe", "torch-eager"),
@@ -87,7 +93,10 @@ def software_of(row: Row) -> tuple[Software, str]:
 
 def _named(row: Row) -> tuple[str, str]:
     """The name of the profile, and a remark where the row does not say it."""
-    stated, described = (row.word("software") or "").lower(), (row.word("framework") or row.word("method") or "").lower()
+    stated, described = (
+        (row.word("software") or "").lower(),
+        (row.word("framework") or row.word("method") or "").lower(),
+    )
     found = profile_in(described)
     if stated in list_software():
         finer = found if found in FINER.get(stated, ()) else stated
@@ -127,7 +136,9 @@ def gpus_in_node(text: str, usual: int) -> int | None:
     to be a node's."""
     if "dgx-1" in text:
         return 8
-    found = re.search(r"(\d+)[\s-]*(?:x\s*)?(?:nvidia\s+|amd\s+)?(?:gpus?\b|[avhbl]\d{2,3}|g[hb]\d{3}|mi\d{3}|rtx)", text)
+    found = re.search(
+        r"(\d+)[\s-]*(?:x\s*)?(?:nvidia\s+|amd\s+)?(?:gpus?\b|[avhbl]\d{2,3}|g[hb]\d{3}|mi\d{3}|rtx)", text
+    )
     of_a_node = re.search(r"per node|/ ?node|-gpu node|dgx|node \(", text)
     if found is None or not 1 <= int(found[1]) <= 16 or (int(found[1]) > usual and not of_a_node):
         return None
