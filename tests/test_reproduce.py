@@ -20,6 +20,7 @@ HAND = [
     ("video-llama-30b", "step, one pass in 3 months", 95.7, 0.01, "91.3 d x 86400 / 82397"),
     ("video-llama-30b", "tokens of one pass", 3.265e12, 0.005, "64 x 256 x 168.75e6 + 500e9"),
     ("video-llama-30b", "the same, counted as 6 N D", 0.289, 0.02, "5.85e23 / (1.8e6 x 3600 x 312e12)"),
+    ("video-llama-30b", "336 pixels, counted as 6 N D", 0.59, 0.03, "1.20e24 / 2.02e24"),
     ("videollama-13b", "GPU-hours", 32_256, 1e-6, "64 x 21 x 24"),
     ("videollama-13b", "nodes", 8, 0, "64 / 8"),
     ("videomae-huge", "GPU-hours", 18_816, 1e-6, "32 x 24.5 x 24"),
