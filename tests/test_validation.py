@@ -62,7 +62,7 @@ def test_errors_by_source(published: Validation, source: str, within: float) -> 
 
 
 def test_the_band_covers_as_often_as_it_says(published: Validation) -> None:
-    assert 0.75 <= published.summary()["coverage_80"] <= 0.92
+    assert 0.75 <= published.summary()["coverage_80"] <= 0.88
 
 
 def test_the_document_is_what_scripts_rely_on(published: Validation) -> None:

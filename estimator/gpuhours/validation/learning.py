@@ -17,7 +17,7 @@ from gpuhours.validation.report import Judged, Validation, kind_index
 
 FEW = 3
 """Sources below which a kind borrows the spread of all runs."""
-WANTED = 0.83
+WANTED = 0.82
 """Coverage that left-out sources should reach: more than 0.8, since the constants have seen the sources that are left out here."""
 
 
