@@ -78,6 +78,10 @@ def core_passes(
         attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)
         for direction in ("forward", "backward")
     ]
+    if kernel == "unfused":
+        scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)
+        added = machine.software.traffic("scores", autocast=machine.precision.autocast)
+        own = [time + memory_time(moved * scores, chip) for time, moved in zip(own, added, strict=True)]
     if np.all(np.equal(r, 1)):
         return Passes(*own)
     plain = np.equal(ranks.method, SequenceMethod.ring)
