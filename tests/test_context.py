@@ -68,13 +68,13 @@ LONGVILA = [
     (SequenceMethod.zigzag, 128, 32, 8.63, 0.15), (SequenceMethod.hybrid, 128, 32, 2.30, 0.1),
     (SequenceMethod.zigzag, 256, 32, 17.54, 0.25), (SequenceMethod.hybrid, 256, 32, 7.04, 0.1),
     (SequenceMethod.hybrid, 320, 32, 11.12, 0.1), (SequenceMethod.hybrid, 578, 64, 16.9, 0.1),
-    (SequenceMethod.zigzag, 578, 64, 77.2, 0.4),
+    pytest.param(SequenceMethod.zigzag, 578, 64, 77.2, 0.1, marks=pytest.mark.xfail(reason="a third too fast; why is not known")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("method", "thousands", "gpus", "seconds", "within"), LONGVILA)
 def test_longvila_steps(method: SequenceMethod, thousands: int, gpus: int, seconds: float, within: float) -> None:
-    """The ring on 64 GPUs is a third too fast: what doubles its cost per byte there is not known."""
+    """The measured tables; the ring's constants were fitted on its rows at 32 GPUs, so only 64 GPUs test it, and it fails there."""
     assert sequence(method, thousands * 1024, gpus).time == pytest.approx(seconds, rel=within)
 
 

@@ -33,7 +33,8 @@ class Traffic(Block):
 
 
 class Pointwise(Sourced):
-    """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``."""
+    """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
+    what unfused attention moves for every score beyond what its 16-bit kernels do."""
 
     operators: dict[str, Traffic]
 

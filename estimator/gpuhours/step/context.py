@@ -55,6 +55,7 @@ def core_passes(
             balanced (zigzag, all-gather, hybrid)   s / r queries on s / (2 r) keys: half of every block is masked
             plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
 
+    Unfused attention adds what the stack moves per score beyond its kernels (an fp32 softmax under autocast).
     s length, r ring. Between blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output).
     Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
     """
