@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuhours.kernel_constants import AttentionPass, attention_constants, memory_constants
+from gpuhours.kernel_constants import AttentionPass, attention_constants, memory_constants, unfused_constants
 from gpuhours.kernels import OPERAND_BYTES, gemm_time, multiprocessors
 from gpuhours.layout import Array
 
@@ -18,9 +18,8 @@ SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
 """Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses
 them: forward 4 for scale, mask and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for
 softmax."""
-UNALIGNED_SHARE = 1 / 30
-"""Share of peak of the batched products where the head size is not a multiple of 8 (fitted on 16 published
-steps with heads of 108, 150 and 450)."""
+UNALIGNED_TILE = 64.0
+"""Side of the output tiles that products without 16-byte rows run on."""
 THROTTLE_AFTER = 20e-3
 """s: a kernel this long has lost half of the clock it loses to the power limit in the end (H200, cuDNN:
 kernels of 80 ms and more are 11 to 18 % slower than short ones lead to expect; FlashAttention-2, at half
@@ -94,18 +93,21 @@ def unfused_attention_time(
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
-    No causal discount: the products compute the masked half too. Where d or v is not a multiple of 8 the
-    products run at 1/30 of peak.
+    No causal discount: the products compute the masked half too. Where j, d or v is not a multiple of 8, no
+    row starts at a multiple of 16 bytes, and the library's kernels for that run on tiles of 64 at a small
+    share u of peak (``UnfusedConstants``):  2 p ceil64(m) ceil64(n) k / (u P).
 
-    Source: the unaligned rate is fitted on BigScience's published steps (2022).
+    Source: the unaligned rates are measured on H100 and fitted on BigScience's published steps (2022).
     """
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
+    unaligned, c = np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0, unfused_constants(accelerator)
+    share = np.where(np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0, c.odd, c.even)
 
     def product(m: Array, n: Array, k: Array) -> Array:
         aligned = gemm_time(m, np.ceil(n / 8) * 8, np.ceil(k / 8) * 8, accelerator, dtype, count=p)
-        unaligned = 2 * p * m * n * k / (UNALIGNED_SHARE * accelerator.peak_for(dtype))
-        return np.where(np.maximum(d % 8, v % 8) > 0, unaligned, aligned)
+        rows, columns = (np.ceil(size / UNALIGNED_TILE) * UNALIGNED_TILE for size in (m, n))
+        return np.where(unaligned, 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype)), aligned)
 
     if direction == "forward":
         products = product(s, j, d) + product(s, v, j)

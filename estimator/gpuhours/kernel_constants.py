@@ -79,6 +79,15 @@ class AttentionConstants(Block):
     backward: AttentionPass
 
 
+class UnfusedConstants(Sourced):
+    """Batched products of unfused attention whose rows do not start at a multiple of 16 bytes: share of peak on tiles of 64."""
+
+    odd: Share
+    """A row of scores or of a head is an odd number of 2-byte elements (197 or 257 tokens: patches and a class token)."""
+    even: Share
+    """It is even, but no multiple of 8."""
+
+
 class LinkConstants(Sourced):
     """Constants of collectives inside an NVLink (or similar) domain (``collectives.ring_time``)."""
 
@@ -121,6 +130,7 @@ class KernelConstants(Block):
     memory: MemoryConstants | None = None
     attention: dict[str, AttentionConstants] | None = None
     """Kernel name (``flash2``, ``cudnn``...) -> its constants."""
+    unfused: UnfusedConstants | None = None
     links: LinkConstants | None = None
 
 
@@ -130,6 +140,7 @@ class GenerationConstants(KernelConstants):
     gemm: GemmConstants
     memory: MemoryConstants
     attention: dict[str, AttentionConstants]
+    unfused: UnfusedConstants
     links: LinkConstants
 
 
@@ -187,6 +198,12 @@ def attention_constants(accelerator: "Accelerator", kernel: str) -> AttentionCon
             f"Known there: {', '.join(['unfused', *known])}.",
         )
     return known[kernel]
+
+
+def unfused_constants(accelerator: "Accelerator") -> UnfusedConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.unfused if own and own.unfused else generation_constants(accelerator.generation).unfused
 
 
 def link_constants(accelerator: "Accelerator") -> LinkConstants:
