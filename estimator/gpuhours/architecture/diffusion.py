@@ -126,12 +126,17 @@ class Diffusion(Spec):
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)
         count = 2 if self.text_hidden is None else 3
         glue = blocks.glue(h, "no-weights", norms=2, residuals=count, dropout=False)
-        table = 6 * h if self.modulation == "shared" else 0
-        shifted = Elementwise(Pointwise.BIAS, 2 * h, sharded=False, parameters=table)
-        shift = blocks.Piece(elementwise=(shifted,))
         if self.text_hidden is None:
-            return blocks.block(h, sees, mixer, glue, shift)
-        return blocks.block(h, sees, looks, mixer, glue, shift, *self._cross_norms())
+            return blocks.block(h, sees, mixer, glue, *self._modulated())
+        return blocks.block(h, sees, looks, mixer, glue, *self._modulated(), *self._cross_norms())
+
+    def _modulated(self) -> tuple[blocks.Piece, ...]:
+        """Attention and MLP each behind a shift and a scale and before a gate; a table of six vectors where layers share a product."""
+        if self.modulation == "none":
+            return ()
+        table = 6 * self.hidden if self.modulation == "shared" else 0
+        halves = Elementwise(Pointwise.MODULATION, 2 * self.hidden, sharded=False, parameters=table)
+        return (blocks.Piece(elementwise=(halves,)),)
 
     def _cross_norms(self) -> tuple[blocks.Piece, ...]:
         """LayerNorm in front (2 h), RMS norms on queries and keys (h each)."""

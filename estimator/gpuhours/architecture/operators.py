@@ -109,6 +109,8 @@ class Pointwise(Enum):
     PERMUTE = "permute"
     """Tokens copied to and from expert order."""
     QK_NORM = "qk-norm"
+    MODULATION = "modulation"
+    """Shift and scale behind a norm, and the gate before the residual (adaLN), of one half of a block."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ SAVED: Final[dict[str, float]] = {
     "bias": 0,
     "residual": 0,
     "router": 2,  # probabilities in fp32
+    "modulation": 2,  # the norm's output, and what is gated
     "permute": 2,  # expert outputs and their products with the router's weights
 }
 """Elements that autograd keeps for each element of a memory-bound operator when nothing is fused."""
