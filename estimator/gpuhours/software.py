@@ -115,6 +115,13 @@ class Exposed(Sourced):
     """The same for stages of one chunk, where it differs: nothing else can run while a stage waits for its message."""
 
 
+class Launches(Block):
+    """Host time, s, in each direction."""
+
+    forward: NotNegative = 0.0
+    backward: NotNegative = 0.0
+
+
 class Context(Sourced):
     """How ranks that share a sequence pass its keys and values on."""
 
@@ -128,6 +135,10 @@ class Context(Sourced):
     """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
     balanced: bool = True
     """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
+    hop: Launches = Launches()
+    """What the host needs for a block of a ring: its sends, its attention, its merging."""
+    exchange: Launches = Launches()
+    """What it needs to exchange the heads of a layer, there and back."""
     repeats_keys: bool = False
     """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
 

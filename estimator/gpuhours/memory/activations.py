@@ -107,11 +107,23 @@ def _sum(values: Iterable[Array]) -> Array:
     return sum(values, 0.0)
 
 
+def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
+    """Bytes per token that a frozen block takes while it runs, and nothing after: the stream, its norm and the sum, and of the
+    widest product what it puts out and what becomes of it.
+
+        e (3 h + 2 w / t)
+
+    e bytes of an element, h hidden, w widest output, t tensor. Checked on H200: 23.2 and 24.8 B per token and width of ViT-L
+    and ViT-g running forward only, where this gives 22.0 and 23.5 beside the pixels."""
+    widest: Array = reduce(np.maximum, (linear.outputs * linear.active for linear in stack.block.linears), 0.0)
+    return precision.element * (3 * stack.block.hidden / ranks.whole + 2 * widest / ranks.tensor)
+
+
 def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
     """What an end keeps per token, shared as the residual stream is: the inputs of its products; before them
-    the input of the norm that a head begins with, or what was loaded in fp32 (pixels)."""
+    the input of the norm that a head begins with, or what was loaded in fp32 (pixels), also where it is frozen."""
     if part.trainable is not Trainable.FULL:
-        return 0.0
+        return _sum(FP32 * linear.inputs for linear in part.linears) if part.first else 0.0
     before = FP32 if part.first else stream
     return _sum(linear.inputs * (precision.operand + before) for linear in part.linears)
 

@@ -12,7 +12,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Model, Trainable
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, Recompute, Sharding
-from gpuhours.memory.activations import Saved, ends_saved, saved
+from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.facts import MemoryFacts
 from gpuhours.memory.stages import Standing, standing, waiting
@@ -193,10 +193,10 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
 
 
 def _moments(run: _Run, stage: Array) -> list[Parts]:
-    """The moments of one stage of which one is its fullest: the loss, forward and backward, the last layer's
-    backward pass, the first layer's, the update."""
+    """The moments of one stage of which one is its fullest: a frozen part's forward pass, the loss, forward and backward, the last
+    layer's backward pass, the first layer's, the update."""
     kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
-    waits, layer = _activations(run, stage)
+    waits, layer, passing = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
     early, buffers = kept.early_gradients, _buffers(run) + kept.bucket
@@ -217,6 +217,8 @@ def _moments(run: _Run, stage: Array) -> list[Parts]:
     ]
     if run.precision.autocast or facts.logits_forward > facts.logits:
         moments.append(moment(cached, early, waits, logits * facts.logits_forward))
+    if np.any(passing):
+        moments.append(moment(cached, early, passing, 0.0))
     return [*moments, _update(kept)] if facts.update else moments
 
 
@@ -226,30 +228,36 @@ def _update(kept: States) -> Parts:
     return {**states, "activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
 
 
-def _activations(run: _Run, stage: Array) -> tuple[Array, Array]:
-    """(bytes of all micro-batches that wait, bytes that one layer's backward pass adds to them).
+def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
+    """(bytes of all micro-batches that wait, bytes that one layer's backward pass adds to them, bytes while a frozen layer runs).
 
-    waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves
+    waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves;   frozen: what passes through
+    beside the micro-batches that wait already
     """
     held: Array = 0.0
     layer: Array = 0.0
+    passing: Array = 0.0
     for there in standing(run.model, run.ranks, stage):
-        tokens = run.on_rank(there.part.tokens, there.ranks)
+        tokens, present = run.on_rank(there.part.tokens, there.ranks), np.greater(there.count, 0)
         if isinstance(there.part, Ends):
             kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
             held = held + there.count * tokens * kept
             continue
+        if there.part.trainable is Trainable.FROZEN:
+            through = tokens * passing_through(there.part, there.ranks, run.precision)
+            passing = np.maximum(passing, np.where(present, through, 0))
+            continue
         block = saved(there.part, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
         everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
-        if there.part.trainable is not Trainable.FROZEN:
-            held = held + tokens * _kept(run, block, there)
-        layer = np.maximum(layer, np.where(np.greater(there.count, 0), everything, 0))
+        held = held + tokens * _kept(run, block, there)
+        layer = np.maximum(layer, np.where(present, everything, 0))
     count = waiting(run.layout.schedule, run.ranks, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
+    passing = np.where(np.greater(passing, 0), (count - 1) * (held + outputs) + passing, 0.0)
     held = count * (held + outputs)
     held = np.where(run.layout.offload_activations, np.minimum(held, 2 * layer), held)
-    return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer)
+    return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer), passing
 
 
 def _kept(run: _Run, block: Saved, there: Standing) -> Array:

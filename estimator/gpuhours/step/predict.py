@@ -25,7 +25,7 @@ from gpuhours.step.communication import (
     tensor_passes,
 )
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
-from gpuhours.step.context import context_passes
+from gpuhours.step.context import context_passes, shared_out_whole
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.offload import activations_time
 from gpuhours.step.ranks import Ranks, has_experts, ranks_of
@@ -257,7 +257,7 @@ def send_time(model: Model, site: Site, layer: Array) -> Array:
 def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     """Waiting for the host, per micro-batch and stage: its time beyond the accelerator's, and gaps that come in any case.
 
-    A frozen stack is launched forward only; a block of fewer operators than the measured one takes its share (``launches``).
+    A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of fewer operators than the measured one takes its share (``launches``).
     """
     host = site.machine.software.host
     again = np.where(np.asarray(layout.recompute) == Recompute.full, host.forward, 0.0)
@@ -269,12 +269,30 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     layers: Array = 0.0
     for stack in model.stacks:
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
-        launching = launching + stack.layers * (launches(stack.block) * (host.forward + back) + hooks)
+        shared = sharing_time(stack, layout, site)
+        launching = launching + stack.layers * (launches(stack.block) * (host.forward + back) + hooks + shared)
         if any(has_experts(linear) for linear in stack.block.linears):
             launching = launching + stack.layers * dispatching
         layers = layers + stack.layers
     launching = launching * (host.autocast if site.machine.precision.autocast else 1.0)
     return np.maximum(launching / site.ranks.pipeline - busy, 0.0) + layers * host.gap / site.ranks.pipeline
+
+
+def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
+    """What the host launches for one layer whose sequence several ranks share, in each direction that is run.
+
+        r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads
+    """
+    facts, ranks = site.machine.software.context, site.ranks
+    if all(shared_out_whole(stack, core) for core in stack.block.attention):
+        return 0.0
+    hops = np.where(np.greater(ranks.ring, 1), ranks.ring, 0.0)
+    exchanges = np.where(np.greater(ranks.ulysses, 1), 1.0, 0.0)
+    forward = hops * facts.hop.forward + exchanges * facts.exchange.forward
+    if stack.trainable is Trainable.FROZEN:
+        return forward
+    again = np.where(np.asarray(layout.recompute) == Recompute.full, forward, 0.0)
+    return forward + again + hops * facts.hop.backward + exchanges * facts.exchange.backward
 
 
 def launches(block: Block) -> float:
