@@ -53,12 +53,14 @@ def attention_time(
     causal: bool,
     window: Array | None = None,
     dtype: str = "bf16",
+    unaligned: float = 1.0,
 ) -> Array:
     """Estimate of the time of one layer's attention core on one accelerator.
 
     ``direction``  "forward" or "backward"
     ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` when not given)
     ``causal``     masks the half above the diagonal;  ``window`` caps the keys that one query sees
+    ``unaligned``  ``Software.unaligned``, for unfused attention
     """
     kernel = AttentionKernel(kernel)
     keys = length if keys is None else keys
@@ -66,7 +68,7 @@ def attention_time(
     if kernel is AttentionKernel.UNFUSED:
         return unfused_attention_time(
             direction, accelerator, problems=np.multiply(batch, heads), length=length, keys=keys,
-            head_dim=head_dim, value_dim=value_dim, dtype=dtype,
+            head_dim=head_dim, value_dim=value_dim, dtype=dtype, unaligned=unaligned,
         )  # fmt: skip
     both = attention_constants(accelerator, kernel.value)
     return fused_attention_time(
@@ -86,6 +88,7 @@ def unfused_attention_time(
     head_dim: Array,
     value_dim: Array,
     dtype: str = "bf16",
+    unaligned: float = 1.0,
 ) -> Array:
     """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention).
 
@@ -95,19 +98,23 @@ def unfused_attention_time(
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
     No causal discount: the products compute the masked half too. Where j, d or v is not a multiple of 8, no
     row starts at a multiple of 16 bytes, and the library's kernels for that run on tiles of 64 at a small
-    share u of peak (``UnfusedConstants``):  2 p ceil64(m) ceil64(n) k / (u P).
+    share u of peak (``UnfusedConstants``; older libraries at ``unaligned`` of that of odd rows, even or odd):
 
-    Source: the unaligned rates are measured on H100 and fitted on BigScience's published steps (2022).
+        2 p ceil64(m) ceil64(n) k / (u P)
+
+    Source: today's rates are measured on H100; the older ones fitted on BigScience's published steps (2022).
     """
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
-    unaligned, c = np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0, unfused_constants(accelerator)
-    share = np.where(np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0, c.odd, c.even)
+    c = unfused_constants(accelerator)
+    strided = np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0
+    odd = np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0
+    share = unaligned * c.odd if unaligned < 1 else np.where(odd, c.odd, c.even)
 
     def product(m: Array, n: Array, k: Array) -> Array:
         aligned = gemm_time(m, np.ceil(n / 8) * 8, np.ceil(k / 8) * 8, accelerator, dtype, count=p)
         rows, columns = (np.ceil(size / UNALIGNED_TILE) * UNALIGNED_TILE for size in (m, n))
-        return np.where(unaligned, 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype)), aligned)
+        return np.where(strided, 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype)), aligned)
 
     if direction == "forward":
         products = product(s, j, d) + product(s, v, j)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack, Trainable
-from gpuhours.collectives import point_to_point_time
+from gpuhours.collectives import Group, all_gather_time, point_to_point_time, reduce_scatter_time
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
@@ -163,15 +163,12 @@ def part_work(part: Stack | Ends, layout: Layout, site: Site) -> Parts:
 
 
 def encoder_work(encoder: Sequence[Stack | Ends], layout: Layout, site: Site) -> Work:
-    """An encoder's part of a micro-batch: on the first stage, on all of them alike, or apart.
-
-    Left out: sending features to the ranks that need them (2 B per token and width, below 1 % of encoding), and for a trained
-    replicated encoder the sum of its gradients over tensor and pipeline ranks.
-    """
+    """An encoder's part of a micro-batch: on the first stage, on all of them alike, or apart."""
     own = replace(site, ranks=site.ranks.encoding)
     found: Parts = {}
     for part in encoder:
         found = joined(found, part_work(part, layout, own))
+    found = joined(found, feature_parts(encoder, site))
     where, pipeline = np.asarray(site.ranks.vision), np.asarray(site.ranks.pipeline)
     if np.all(where == VisionPlacement.first_stage):
         return Work(first=found)
@@ -184,6 +181,36 @@ def encoder_work(encoder: Sequence[Stack | Ends], layout: Layout, site: Site) ->
         all_layers=share(VisionPlacement.replicated, pipeline),
         apart=share(VisionPlacement.separate),
     )
+
+
+def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> Parts:
+    """Features of a micro-batch on their way from the ranks that encoded its frames to those that read them; nothing hides it.
+
+        first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
+        replicated    all-gather over all ranks that share a sample
+        separate      sent by the encoder's accelerators, 1 / t of them to each tensor rank
+
+    M = T b h e bytes, T tokens of a sample that leave the encoder, b samples, h its width, e bytes of an element; gradients the same
+    way back where the encoder trains. Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
+    """
+    ranks, stack = site.ranks, [part for part in encoder if isinstance(part, Stack)][-1]
+    message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * site.machine.precision.element
+    trained = stack.trainable is not Trainable.FROZEN
+
+    def dealt(group: Group, where: Array) -> Passes:
+        there = all_gather_time(message, group, site.cluster)
+        back = reduce_scatter_time(message, group, site.cluster) if trained else 0.0
+        return Passes(there, back) * np.where(where, 1.0, 0.0)
+
+    placement = np.asarray(ranks.vision)
+    sharing = Group(ranks.context, ranks.tensor)
+    whole = Group(np.multiply(np.multiply(ranks.tensor, ranks.context), ranks.pipeline), 1)
+    sent = point_to_point_time(message / ranks.tensor, Group(2, site.cluster.gpus_per_domain), site.cluster)
+    apart = Passes(sent, sent if trained else 0.0) * np.where(placement == VisionPlacement.separate, 1.0, 0.0)
+    return {
+        CONTEXT: dealt(sharing, placement == VisionPlacement.first_stage),
+        SENDS: dealt(whole, placement == VisionPlacement.replicated) + apart,
+    }
 
 
 def encoder_wait(work: Work, ranks: Ranks, passes: Array) -> Array:

@@ -11,7 +11,7 @@ from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
 from gpuhours.collectives import Group, all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.hardware import Cluster
 from gpuhours.kernels import memory_time
-from gpuhours.layout import Array, Layout, Sharding
+from gpuhours.layout import Array, Layout, Sharding, VisionPlacement
 from gpuhours.schedule import Passes, left_over
 from gpuhours.step.communication import Site
 from gpuhours.step.offload import host_update_time
@@ -70,9 +70,12 @@ def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
 
 
 def stage_weights(model: Model, ranks: Ranks, *, trained: bool) -> Weights:
-    """The fullest pipeline stage: its share of the layers, and the larger end (both where there is one stage)."""
-    layers, first, last = NOTHING, NOTHING, NOTHING
-    for part in model.parts:
+    """The fullest pipeline stage: its share of the layers, and the larger end (both where there is one stage).
+
+    An encoder in front belongs to the first end where it stands there, to every stage where it is replicated."""
+    layers, first, last = encoder_weights(model, ranks, VisionPlacement.replicated, trained=trained), NOTHING, NOTHING
+    first += encoder_weights(model, ranks, VisionPlacement.first_stage, trained=trained)
+    for part in model.parts[len(model.encoder) :]:
         if isinstance(part, Stack):
             layers += layer_weights(part, ranks, trained=trained) * np.divide(part.layers, ranks.pipeline)
         elif part.first:
@@ -81,6 +84,17 @@ def stage_weights(model: Model, ranks: Ranks, *, trained: bool) -> Weights:
             last += end_weights(part, ranks, trained=trained)
     ends = np.where(np.equal(ranks.pipeline, 1), first.dense + last.dense, np.maximum(first.dense, last.dense))
     return layers + Weights(ends, 0.0)
+
+
+def encoder_weights(model: Model, ranks: Ranks, placement: VisionPlacement, *, trained: bool) -> Weights:
+    """A vision encoder's parameters on a rank that holds it, where it stands as ``placement`` says; else none."""
+    own, total = ranks.encoding, NOTHING
+    for part in model.encoder:
+        if isinstance(part, Stack):
+            total += layer_weights(part, own, trained=trained) * part.layers
+        else:
+            total += end_weights(part, own, trained=trained)
+    return total * np.where(np.equal(ranks.vision, placement), 1.0, 0.0)
 
 
 def sharded_passes(stack: Stack, site: Site, layout: Layout, compute: Passes) -> Passes:
@@ -157,11 +171,22 @@ def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, bac
         sums = sums + np.where(np.greater(held, 0), summed, 0.0)
         inside = (sharding == Sharding.zero1) | (sharding == Sharding.zero2)
         gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
+    sums = sums + replica_reduction(model, site)
     exposed, share = software.exposed.data, software.network.data_share
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = one * ranks.shards
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), broadcast, 0.0)
     return left_over(sums / share, backward, exposed) + left_over(gathers / share, forward, exposed) + broadcast
+
+
+def replica_reduction(model: Model, site: Site) -> Array:
+    """All-reduce of a trained encoder's gradients over the tensor x pipeline ranks that each hold it whole (``replicated``)."""
+    if not model.encoder:
+        return 0.0
+    ranks = site.ranks
+    held = encoder_weights(model, ranks, VisionPlacement.replicated, trained=True).all
+    group = Group(np.multiply(ranks.tensor, ranks.pipeline), 1)
+    return all_reduce_time(site.machine.software.network.gradient * held, group, site.cluster)
 
 
 def accumulation_time(weights: Weights, site: Site) -> Array:

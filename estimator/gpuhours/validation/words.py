@@ -49,6 +49,7 @@ FRAMEWORKS = (
     (r"(torchtitan|fsdp|ddp|torch).*(eager|no compile|without compile)", "fsdp2-eager"),
     (r"torchtitan|fms-fsdp|compile", "fsdp-compile"),
     (r"llm-foundry|composer|mosaic", "fsdp-eager"),
+    (r"big_vision|\bflax\b", "flax"),
     (r"maxtext|jax|t5x|levanter|easylm|alpa|xla|tensorflow|gspmd", "jax"),
     (r"nanotron|picotron", "nanotron"),
     (r"megascale|vescale|megablocks|dualpipe|hai-llm|simumax|primus|transformer engine", "megatron-core"),
@@ -76,7 +77,7 @@ NETWORKS = (
 FINER = {
     "megatron-2022": ("megatron-deepspeed", "nemo-2023"),
     "megatron-core": ("megatron-core-2024", "megatron-core-2026", "megatron-core-early"),
-    "jax": ("paxml",), "megatron-2023": ("zero-bubble",),
+    "jax": ("paxml", "flax"), "megatron-2023": ("zero-bubble",),
     "burstengine": ("megatron-2023", "deepspeed", "internevo"),
     "fsdp-eager": ("fsdp2-eager", "fsdp-compile", "deepspeed", "torch-eager"),
 }  # fmt: skip
