@@ -175,14 +175,14 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
     """Estimate for one rank sending to the next of its group, as a pipeline stage hands on.
 
-    x = M / (exchange_share link) inside a domain, M / (exchange_share NIC) where the group spans several.
+    x = M / (exchange_share link) inside a domain, M / (send_share NIC) where the group spans several.
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)
     link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
     inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
-    between = pipelined_time(message / (net.exchange_share * p.nics), c.launch + net.step, net.fill)
+    between = pipelined_time(message / (net.send_share * p.nics), c.launch + net.step, net.fill)
     return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
 
 

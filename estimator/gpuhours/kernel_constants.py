@@ -115,7 +115,9 @@ class NetworkConstants(Sourced):
     share: Share
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
-    """The same for all-to-all, broadcast and point-to-point."""
+    """The same for all-to-all and broadcast."""
+    send_share: Share
+    """The same of one NIC, from one rank to another."""
     launch: Seconds
     """Fixed cost of a collective that leaves its node, on top of the links' own."""
     step: Seconds
