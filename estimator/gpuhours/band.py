@@ -31,6 +31,7 @@ KINDS = (
     "mixture of experts on Blackwell",
     "adapters or frozen parts",
     "unseen accelerator",
+    "vision and video",
 )
 """Kinds of runs, in the order of ``kind_of``'s codes."""
 LONG = 131072
@@ -77,8 +78,8 @@ def was_measured(source: str | None) -> bool:
     return source in _table()["seen"]["sources"]
 
 
-def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens: Array) -> Array:
-    """Index into ``KINDS``; only ``tokens`` may be an array."""
+def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens: Array, frames: bool = False) -> Array:
+    """Index into ``KINDS``; only ``tokens`` may be an array. ``frames``: the samples are images or clips."""
     narrow = dtype in ("fp8", "mxfp8", "nvfp4")
     plain = 1 if narrow else 0
     if generation == "blackwell":
@@ -87,6 +88,8 @@ def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens:
         plain = 3
     if partly:
         plain = 6
+    if frames:
+        plain = 8
     if generation not in SEEN:
         plain = 7
     return np.where(np.greater_equal(tokens, LONG) & (plain in (0, 1)), 2, plain)
@@ -102,7 +105,14 @@ def band(outcome: Outcome) -> Band | None:
     experts = any(np.any(np.greater(linear.experts, 1)) for stack in run.model.stacks for linear in stack.block.linears)
     partly = any(part.trainable is not Trainable.FULL for part in run.model.parts)
     chip = run.cluster.accelerator
-    codes = kind_of(chip.generation, run.precision.dtype, experts=experts, partly=partly, tokens=run.tokens_per_sample)
+    codes = kind_of(
+        chip.generation,
+        run.precision.dtype,
+        experts=experts,
+        partly=partly,
+        tokens=run.tokens_per_sample,
+        frames=run.data.frames is not None,
+    )
     low, high = limits(codes)
     first = KINDS[int(np.ravel(codes)[0])]
     entry = _table()["kinds"][first]

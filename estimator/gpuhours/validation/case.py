@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.architecture.decoder import Decoder
+from gpuhours.band import kind_of
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Node, load_accelerator
 from gpuhours.kernel_constants import generation_constants
@@ -63,6 +64,19 @@ class Case:
     kernel: str
     precision: Precision
     remarks: tuple[str, ...]
+
+    @property
+    def kind(self) -> int:
+        """The kind of run, for its band."""
+        return int(
+            kind_of(
+                load_accelerator(self.accelerator).generation,
+                self.precision.dtype,
+                experts=self.decoder.experts is not None,
+                partly=self.decoder.trainable != "full",
+                tokens=self.tokens,
+            )
+        )
 
 
 def case_of(row: Row) -> Case | str:

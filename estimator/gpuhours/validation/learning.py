@@ -12,8 +12,9 @@ import numpy as np
 from gpuhours.band import KINDS, table_path
 from gpuhours.layout import Array
 from gpuhours.software import load_software, parent_of
+from gpuhours.validation.case import Case
 from gpuhours.validation.prediction import predict
-from gpuhours.validation.report import Judged, Validation, kind_index
+from gpuhours.validation.report import Judged, Validation
 
 FEW = 3
 """Sources below which a kind borrows the spread of all runs."""
@@ -29,12 +30,12 @@ def learn(validation: Validation) -> dict[str, Any]:
 
     A kind of fewer than three sources takes the wider of its own percentiles and those of all runs. ``new`` is for sources that are
     not among these: every source counts once as predicted and once with its stack unknown (``strangers``), and the spread of all kinds
-    together is the least that is claimed.
+    together is the least that is claimed. Whole-run averages are no steps and teach nothing here.
     """
-    told = [one for one in validation.judged if one.error is not None and one.case is not None]
+    told = [one for one in validation.judged if one.error is not None and one.case is not None and not one.average]
     ratios = np.log([one.measured / one.predicted for one in told if one.measured and one.predicted])
     sources = np.array([one.row.word("source_title") or "" for one in told])
-    kinds = np.array([kind_index(one.case) for one in told if one.case])
+    kinds = np.array([one.case.kind for one in told if one.case])
     widths = np.linspace(0.6, 3.0, 49)
     covered = [left_out_coverage(ratios, sources, kinds, float(width)) for width in widths]
     width = float(widths[int(np.argmin(abs(np.array(covered) - WANTED)))])
@@ -61,12 +62,12 @@ def learn(validation: Validation) -> dict[str, Any]:
 def strangers(told: Sequence[Judged]) -> tuple[Array, Array, Array]:
     """Log ratios, sources and kinds of the runs as predicted with the parent of their stack's profile: what a stack costs that nobody
     described. Stacks that are nobody's child are left out."""
-    known = [(one.case, parent_of(one.case.software.name)) for one in told if one.case]
+    known = [(one.case, parent_of(one.case.software.name)) for one in told if isinstance(one.case, Case)]
     cases = [replace(case, software=load_software(parent)) for case, parent in known if parent]
     found = [(case, prediction.time) for case, prediction in zip(cases, predict(cases), strict=True) if prediction.time]
     ratios = np.log([(case.row.seconds or 1.0) / time for case, time in found])
     sources = np.array([f"{case.row.word('source_title')}, stack unknown" for case, _ in found])
-    return ratios, sources, np.array([kind_index(case) for case, _ in found])
+    return ratios, sources, np.array([case.kind for case, _ in found])
 
 
 def update_band(validation: Validation) -> None:

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.band import KINDS, kind_of, limits, was_measured
-from gpuhours.hardware import load_accelerator
+from gpuhours.band import KINDS, limits, was_measured
+from gpuhours.memory.facts import GIB
 from gpuhours.validation.case import Case, case_of
+from gpuhours.validation.described import Described, described_runs, predict_described, read_described
 from gpuhours.validation.prediction import Prediction, predict
 from gpuhours.validation.rows import Row, out_of_memory_runs, published_runs, read_rows
 
-GIB = 2.0**30
-
-
 OUT_OF_MEMORY = "out of memory"
 """The ``outcome`` of a layout that did not run."""
+AVERAGE = "average"
+"""The ``outcome`` of a run of which only the whole is known."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Judged:
     """One row: measured and predicted, or why not."""
 
     row: Row
-    case: Case | None
+    case: Case | Described | None
     measured: float | None
     """s a step."""
     predicted: float | None
@@ -44,6 +44,11 @@ class Judged:
     def error(self) -> float | None:
         """predicted / measured - 1."""
         return None if self.predicted is None or self.measured is None else self.predicted / self.measured - 1
+
+    @property
+    def average(self) -> bool:
+        """Measured as a whole run's time over its steps."""
+        return self.row.word("outcome") == AVERAGE
 
     @property
     def memory_error(self) -> float | None:
@@ -93,52 +98,44 @@ class Validation:
 
 
 def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Validation:
-    """Predict every row of a table (the published runs when None) that has what a prediction needs.
+    """Predict every row of a table, or every run of a YAML file (all that are published when None), that has what a prediction needs.
 
     Memory alone is judged on the layouts that are published as out of memory as well.
     """
     table = published_runs() if path is None else Path(path)
+    if table.suffix in (".yaml", ".yml"):
+        return Validation(str(table), _described([table], memory_only))
     rows = read_rows(table) + (read_rows(out_of_memory_runs()) if memory_only and path is None else ())
     cases = [case_of(row) for row in rows]
     ready = [case for case in cases if isinstance(case, Case)]
     predicted = iter(predict(ready, step_time=not memory_only))
-    return Validation(
-        str(table),
-        tuple(
-            judge(row, case, next(predicted) if isinstance(case, Case) else None)
-            for row, case in zip(rows, cases, strict=True)
-        ),
+    judged = tuple(
+        judge(row, case, next(predicted) if isinstance(case, Case) else None)
+        for row, case in zip(rows, cases, strict=True)
     )
+    return Validation(str(table), judged + (_described(described_runs(), memory_only) if path is None else ()))
 
 
-def judge(row: Row, case: Case | str, found: Prediction | None) -> Judged:
+def _described(paths: Iterable[Path], memory_only: bool) -> tuple[Judged, ...]:
+    """The runs of YAML files, judged."""
+    runs = [run for path in paths for run in read_described(path)]
+    found = predict_described(runs, step_time=not memory_only)
+    return tuple(judge(run.row, run, prediction) for run, prediction in zip(runs, found, strict=True))
+
+
+def judge(row: Row, case: Case | Described | str, found: Prediction | None) -> Judged:
     """One row with its prediction, or with the reason that there is none."""
     memory = row.positive("mem_gib_per_gpu")
     measured = row.seconds
     if isinstance(case, str) or found is None:
         return Judged(row, None, measured, None, None, None, memory and memory * GIB, None, None, {}, str(case))
     why = found.problem or (None if measured is not None else "no measured step time or rate")
-    low, high = limits(kind_index(case), measured=was_measured(row.word("source_title")))
+    low, high = limits(case.kind, measured=was_measured(row.word("source_title")))
     time = found.time
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, found.memory, found.fits,
         found.parts, why,
     )  # fmt: skip
-
-
-def kind_index(case: Case) -> int:
-    """The kind of run, for its band."""
-    generation = load_accelerator(case.accelerator).generation
-    partly = case.decoder.trainable != "full"
-    return int(
-        kind_of(
-            generation,
-            case.precision.dtype,
-            experts=case.decoder.experts is not None,
-            partly=partly,
-            tokens=case.tokens,
-        )
-    )
 
 
 def summary(judged: Iterable[Judged]) -> dict[str, Any]:
@@ -208,6 +205,6 @@ GROUPS: Mapping[str, Callable[[Judged], str]] = {
     "precision": lambda one: one.case.precision.dtype if one.case else one.row.word("dtype") or "unknown",
     "parallelism": parallelism,
     "length": length,
-    "kind": lambda one: KINDS[kind_index(one.case)] if one.case else "unknown",
+    "kind": lambda one: "whole-run averages" if one.average else KINDS[one.case.kind] if one.case else "unknown",
 }
 """What errors are told apart by."""

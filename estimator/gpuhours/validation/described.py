@@ -1,0 +1,147 @@
+"""Measured runs that no table of columns holds (encoders, clips, diffusion): each is a run file with its measurement beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from gpuhours.architecture.operators import Model, Trainable
+from gpuhours.band import kind_of
+from gpuhours.hardware import Cluster
+from gpuhours.layout import Layout
+from gpuhours.memory import memory
+from gpuhours.memory.facts import GIB
+from gpuhours.precision import Precision
+from gpuhours.resolve import Resolved, resolve
+from gpuhours.run import from_source, laid_over
+from gpuhours.software import Software
+from gpuhours.sources import Block, Source, read_yaml, validated
+from gpuhours.step import step
+from gpuhours.units import Bytes, Seconds
+from gpuhours.validation.prediction import Prediction
+from gpuhours.validation.rows import Row
+
+
+class Measurement(Block):
+    """One run: what it says beside the keys that all rows share, and what was measured."""
+
+    id: str
+    step_time: Seconds | None = None
+    allocated: Bytes | None = None
+    """The most that the framework's allocator had handed out (``torch.cuda.max_memory_allocated``)."""
+    average: bool = False
+    """A whole run's time over its steps: data loading, evaluation and restarts are in it."""
+    note: str = ""
+    run: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Measurements(Block):
+    """One source's measured runs."""
+
+    title: str
+    source: str
+    note: str = ""
+    models: Mapping[str, Any] = Field(default_factory=dict)
+    """Architectures by the names that ``run.model`` calls them here."""
+    run: Mapping[str, Any] = Field(default_factory=dict)
+    """What all rows share."""
+    rows: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """One run, ready to be predicted."""
+
+    row: Row
+    resolved: Resolved
+    model: Model
+    layout: Layout
+    cluster: Cluster
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def accelerator(self) -> str:
+        """Its profile's name."""
+        return self.cluster.accelerator.name
+
+    @property
+    def software(self) -> Software:
+        """The stack."""
+        return self.resolved.software
+
+    @property
+    def precision(self) -> Precision:
+        """Its number formats."""
+        return self.resolved.precision
+
+    @property
+    def gpus(self) -> int:
+        """How many accelerators."""
+        return int(self.cluster.gpus)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a sample in the widest stream."""
+        return int(self.resolved.tokens_per_sample or 0)
+
+    @property
+    def kind(self) -> int:
+        """The kind of run, for its band."""
+        return int(
+            kind_of(
+                self.cluster.accelerator.generation,
+                self.precision.dtype,
+                experts=False,
+                partly=any(part.trainable is not Trainable.FULL for part in self.model.parts),
+                tokens=self.tokens,
+                frames=self.resolved.data.frames is not None,
+            )
+        )
+
+
+def described_runs() -> tuple[Path, ...]:
+    """The files of measured runs that come with gpuhours."""
+    return tuple(sorted((Path(str(files("gpuhours"))) / "published" / "described").glob("*.yaml")))
+
+
+def read_described(path: Path | str) -> tuple[Described, ...]:
+    """Every run of a file."""
+    source = read_yaml(path)
+    return tuple(_described(validated(Measurements, source), source))
+
+
+def _described(table: Measurements, source: Source) -> Iterator[Described]:
+    for line, one in enumerate(table.rows, 1):
+        data = laid_over(table.run, one.run)
+        model = data.get("model")
+        if isinstance(model, str) and model in table.models:
+            data["model"] = dict(table.models[model])
+        run = from_source(Source(f"{source.name}  {one.id}", {"name": one.id, **data}))
+        found = resolve(run)
+        model, _, layout, cluster, *_ = found.inputs
+        cells = {
+            "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
+            "step_time_s": "" if one.step_time is None else repr(float(one.step_time)),
+            "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
+            "seq_len": repr(float(found.tokens_per_sample or 0)),
+        }  # fmt: skip
+        yield Described(Row(cells, line), found, model, layout, cluster)
+
+
+def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> list[Prediction]:
+    """Step time and allocated memory, run by run."""
+    found = []
+    for one in runs:
+        held = memory(*one.resolved.inputs)
+        time, parts = None, {}
+        if step_time:
+            predicted = step(*one.resolved.inputs)
+            time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
+        found.append(Prediction(time, parts, float(held.allocated), bool(np.all(held.fits))))
+    return found
