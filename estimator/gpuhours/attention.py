@@ -60,7 +60,7 @@ def attention_time(
     ``direction``  "forward" or "backward"
     ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` when not given)
     ``causal``     masks the half above the diagonal;  ``window`` caps the keys that one query sees
-    ``unaligned``  ``Software.unaligned``, for unfused attention
+    ``unaligned``  ``Libraries.unaligned``, for unfused attention
     """
     kernel = AttentionKernel(kernel)
     keys = length if keys is None else keys

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from gpuhours.errors import EstimateError, nearest
+from gpuhours.libraries import Libraries
 from gpuhours.memory.facts import MemoryFacts
 from gpuhours.sources import Block, Source, Sourced, read_yaml, validated
 
@@ -209,8 +210,7 @@ class Software(Block):
     """The kernel meant by "flash attention" without a version."""
     vocabulary_multiple: Annotated[int, Field(ge=1)]
     """The vocabulary is padded to a multiple of this times the tensor degree."""
-    unaligned: Share = 1.0
-    """Rate of unfused attention's products without 16-byte rows, of what today's libraries reach with odd ones on the card."""
+    libraries: Libraries = Libraries()
     selective: Selective
     sequence_parallel: bool
     """Norms and residuals are split over tensor ranks where a run does not say."""

@@ -72,7 +72,7 @@ def core_passes(
         "value_dim": core.value_dim,
         "window": core.window,
         "dtype": machine.wide,
-        "unaligned": machine.software.unaligned,
+        "unaligned": machine.software.libraries.unaligned,
     }
     chip, facts = machine.accelerator, machine.software.context
     kernel = machine.software.attention_kernel(chip.generation)

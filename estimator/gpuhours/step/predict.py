@@ -82,7 +82,7 @@ def step(
     A layout that cannot run is marked (``valid``), not raised.
     """
     ranks = ranks_of(layout, cluster, global_batch, model)
-    site = Site(Machine(cluster.accelerator, software, precision), cluster, ranks)
+    site = Site(Machine(software.libraries.on(cluster.accelerator), software, precision), cluster, ranks)
     work = shared_work(model, layout, site)
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))
     line = stages(layer, work.layers, added(work.first), added(work.last), ranks.pipeline, ranks.interleave)
@@ -292,12 +292,13 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     dispatching = np.where(
         np.greater(site.ranks.expert, 1), site.machine.software.dispatch.host_time(site.cluster.accelerator.name), 0.0
     )
+    unfused = site.machine.software.attention_kernel(site.machine.accelerator.generation) == "unfused"
     launching: Array = 0.0
     layers: Array = 0.0
     for stack in model.stacks:
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
         shared = sharing_time(stack, layout, site)
-        launching = launching + stack.layers * (launches(stack.block) * (host.forward + back) + hooks + shared)
+        launching = launching + stack.layers * (launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + shared)
         if any(has_experts(linear) for linear in stack.block.linears):
             launching = launching + stack.layers * dispatching
         layers = layers + stack.layers
@@ -322,13 +323,14 @@ def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
     return forward + again + hops * facts.hop.backward + exchanges * facts.exchange.backward
 
 
-def launches(block: Block) -> float:
+def launches(block: Block, *, unfused: bool = False) -> float:
     """Operators a host launches for a block, as a share of the llama block that hosts were timed on.
 
         (products + attention cores + memory-bound operators, biases none, rotary as the four it is made of) / 14
 
-    Checked on H200: ViT blocks take 0.70 of a llama block's host time without gradients, 0.77 and 0.68 forward and backward with.
+    Unfused attention is six: two products, scale, softmax, mask or dropout, a copy. Checked on H200: ViT blocks take 0.70 of a llama
+    block's host time without gradients, 0.77 and 0.68 forward and backward with.
     """
     weight = {Pointwise.BIAS: 0, Pointwise.ROTARY: 4}
     pointwise = sum(weight.get(operator.kind, 1) for operator in block.elementwise)
-    return (len(block.linears) + len(block.attention) + pointwise) / LLAMA_LAUNCHES
+    return (len(block.linears) + len(block.attention) * (6 if unfused else 1) + pointwise) / LLAMA_LAUNCHES
