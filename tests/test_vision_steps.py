@@ -1,119 +1,84 @@
-"""Vision transformers and masked video autoencoders against our own steps on H200."""
+"""Encoders, video, contrastive towers and diffusion against measured steps, our own and published."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gpuhours.architecture import read_model
-from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.data import Data
+from gpuhours.flops import hardware_flops
 from gpuhours.hardware import cluster
 from gpuhours.layout import Layout, Recompute, Sharding, VisionPlacement
-from gpuhours.memory import memory
 from gpuhours.precision import Precision
 from gpuhours.software import load_software
 from gpuhours.step import step
+from gpuhours.validation import Judged, validate
+from gpuhours.validation.described import Described, described_runs
 
-PLAIN = {"kind": "vision", "patch": 14, "pre_norm": False, "classes": 1000}
-MODELS: dict[str, dict[str, Any]] = {
-    "vit-l14": {**PLAIN, "layers": 24, "hidden": 1024, "heads": 16},
-    "vit-h14": {**PLAIN, "layers": 32, "hidden": 1280, "heads": 16},
-    "vit-g14": {**PLAIN, "layers": 40, "hidden": 1408, "heads": 16, "ffn_hidden": 6144},
-    "videomae-h": {
-        "kind": "masked-autoencoder",
-        "encoder": {"layers": 32, "hidden": 1280, "heads": 16, "patch": 16, "tubelet": 2, "class_token": False,
-                    "positions": "fixed", "attends": "clip", "pre_norm": False},
-        "mask_ratio": 0.75, "decoder_layers": 8, "decoder_hidden": 640,
-    },
-}  # fmt: skip
-"""The plain PyTorch models that were timed: pre-norm encoders, a classifier head; VideoMAE's encoder and decoder."""
-STATES = {"amp": "amp", "bf16m": "mixed", "bf16": "pure", "fsdp_mp": "amp"}
+JUDGED = {path.stem: validate(path).judged for path in described_runs()}
+OWN = [one for name in ("h200-vision", "h100-video") for one in JUDGED[name]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """One timed step."""
-
-    id: str
-    training: bool
-    single: bool
-    seconds: float
-    allocated: float
-    predicted: float
-    held: float
-
-    @property
-    def error(self) -> float:
-        """Predicted / measured - 1."""
-        return self.predicted / self.seconds - 1
+def error(one: Judged) -> float:
+    assert one.error is not None
+    return one.error
 
 
-@cache
-def measured() -> tuple[Measured, ...]:
-    """Every row of ``published/vision_h200.csv`` beside its prediction."""
-    path = files("gpuhours") / "published" / "vision_h200.csv"
-    with path.open(encoding="utf-8") as table:
-        return tuple(predicted(row) for row in csv.DictReader(table))
+def seconds(name: str) -> tuple[float, float]:
+    """Measured and predicted, of one of our own rows."""
+    one = next(one for one in OWN if one.row.id == name)
+    assert one.measured
+    assert one.predicted
+    return one.measured, one.predicted
 
 
-def predicted(row: dict[str, str]) -> Measured:
-    """One row's step and memory."""
-    training, gpus, batch = row["mode"] == "train", int(row["gpus"]), int(row["micro_batch"])
-    model = read_model(MODELS[row["model"]]).build(Data(frames=16 if "video" in row["model"] else 1, resolution=224))
-    layout = Layout(
-        microbatch=batch, recompute=Recompute[row["recompute"]],
-        sharding=Sharding.zero3 if row["strategy"] == "fsdp2" else Sharding.none,
-    )  # fmt: skip
-    inputs = (
-        model if training else frozen(model), batch * gpus, layout, cluster("h200-sxm-141gb", None, gpus),
-        load_software("torch-compile" if row["compile"] == "block" else "torch-eager"), Precision("bf16", STATES[row["precision"]]),
-    )  # fmt: skip
-    return Measured(
-        row["id"], training, gpus == 1, float(row["step_ms"]) / 1e3, float(row["allocated_GB"]) * 1e9,
-        float(step(*inputs).time), float(memory(*inputs).allocated),
-    )  # fmt: skip
-
-
-def frozen(model: Model) -> Model:
-    """The same, forward only."""
-    return dataclasses.replace(
-        model, parts=tuple(dataclasses.replace(part, trainable=Trainable.FROZEN) for part in model.parts)
-    )
-
-
-@pytest.mark.parametrize(
-    ("which", "median"),
-    [
-        (lambda one: one.training and one.single, 0.07),
-        (lambda one: one.training and not one.single, 0.10),
-        (lambda one: not one.training, 0.07),
-    ],
-    ids=["training", "data parallel", "forward only"],
-)
-def test_median_error_of_the_step(which: Callable[[Measured], bool], median: float) -> None:
-    errors = [abs(one.error) for one in measured() if which(one)]
-    assert len(errors) >= 4
+@pytest.mark.parametrize(("source", "median"), [("h200-vision", 0.04), ("h100-video", 0.07)])
+def test_own_steps(source: str, median: float) -> None:
+    errors = [abs(error(one)) for one in JUDGED[source]]
+    assert len(errors) >= 37
     assert np.median(errors) < median
 
 
-@pytest.mark.parametrize("one", measured(), ids=lambda one: one.id)
-def test_no_step_is_far_off(one: Measured) -> None:
-    """15 %; the worst are compiled VideoMAE steps, whose norms and GELU the profile makes too cheap."""
-    assert one.predicted == pytest.approx(one.seconds, rel=0.16)
+@pytest.mark.parametrize("one", OWN, ids=lambda one: one.row.id)
+def test_no_step_is_far_off(one: Judged) -> None:
+    """20 %; the worst are small autoencoders written as in 2021, where the host sets the pace and two machines differed by half."""
+    assert abs(error(one)) < 0.20
 
 
-def test_memory_of_training() -> None:
-    errors = [abs(one.held / one.allocated - 1) for one in measured() if one.training]
-    assert np.median(errors) < 0.05
-    assert max(errors) < 0.15
+def test_memory_of_own_steps() -> None:
+    errors = [abs(one.memory_error) for one in OWN if one.memory_error is not None]
+    assert len(errors) >= 77
+    assert np.median(errors) < 0.03
+    assert max(errors) < 0.18
+
+
+def test_frames_that_pass_a_frozen_encoder_take_memory() -> None:
+    """Forward only, H200: 2.24 GB for 256 images through ViT-L, of which the weights are 0.6."""
+    one = next(one for one in OWN if one.row.id == "s1_vit-l14_s257_b256_bf16_none_none_a1_fwd")
+    assert one.memory_error == pytest.approx(0, abs=0.08)
+
+
+def test_an_encoder_on_the_first_stage_against_one_shared_out() -> None:
+    """Two H100, 8 micro-batches of 16 frames: the imbalance costs 1.117 times; predicted before it was measured."""
+    (first, predicted_first), (shared, predicted_shared) = (
+        seconds("pipeline-first-stage"),
+        seconds("pipeline-replicated"),
+    )
+    assert first / shared == pytest.approx(1.117, abs=0.001)
+    assert predicted_first / predicted_shared == pytest.approx(first / shared, rel=0.03)
+
+
+@pytest.mark.parametrize("frames", ["64f-frozen", "256f-frozen", "128f-trained"])
+def test_a_long_video_by_ring_and_by_ulysses(frames: str) -> None:
+    """Four H100: frames dealt out, features gathered, tokens shared; rings with FlashAttention-2 against Ulysses with cuDNN."""
+    (ring, predicted_ring), (heads, predicted_heads) = (
+        seconds(f"long-{way}-{frames}") for way in ("zigzag", "ulysses")
+    )
+    assert predicted_ring / predicted_heads == pytest.approx(ring / heads, rel=0.08)
 
 
 # where the encoder stands
@@ -165,24 +130,46 @@ def test_placements_as_an_array_are_the_placements_one_by_one() -> None:
     assert np.allclose(together, alone, rtol=1e-12)
 
 
-# published run averages: hours of a whole run, data loading and all, over its steps
-
-CLIP_A100 = [
-    # model, GPUs, global batch, samples/s measured, recompute (github LAION-AI/scaling-laws-openclip, throughput per run)
-    ("clip-l-14", 396, 88704, 40027, "full"),
-    ("clip-h-14", 824, 79104, 34608, "full"),
-    ("clip-g-14", 800, 64000, 24800, "full"),
-]
+# whole runs: hours or samples a second of a run, data loading and evaluation and all
 
 
-@pytest.mark.parametrize(("name", "gpus", "batch", "rate", "recompute"), CLIP_A100)
-def test_openclip_is_predicted_too_fast(name: str, gpus: int, batch: int, rate: float, recompute: str) -> None:
-    """28 to 39 % short on A100-40GB: every size of open_clip in 2022 ran at 15 to 18 % MFU; what slows it is not shown."""
-    model = read_model(name).build(Data(frames=1, resolution=224))
-    layout = Layout(microbatch=batch // gpus, recompute=Recompute[recompute])
-    machine = cluster("a100-sxm-40gb", None, gpus)
-    seconds = step(model, batch, layout, machine, load_software("torch-2022"), Precision("bf16", "amp")).time
-    assert 0.5 < seconds * rate / batch < 0.9
+def fastest(judged: tuple[Judged, ...]) -> dict[tuple[str, int, int], Judged]:
+    """The fastest run of each configuration: model, GPUs, samples a GPU."""
+    alike: dict[tuple[str, int, int], list[Judged]] = defaultdict(list)
+    for one in judged:
+        assert isinstance(one.case, Described)
+        name = one.case.resolved.model.name if one.case.resolved.model else ""
+        alike[name, one.case.gpus, int(one.case.layout.microbatch)].append(one)
+    return {key: min(group, key=lambda one: one.measured or np.inf) for key, group in alike.items()}
+
+
+def test_openclip_where_the_gpu_sets_the_pace() -> None:
+    """A100 40 GB, 2022. Nothing was fitted on these: products of 197 and 257 tokens run as BigScience's odd heads do.
+
+    The fastest run of each configuration of B/16, L/14, H/14 and g/14; the one that prints half of its GPUs is left out."""
+    errors = {
+        key: error(one)
+        for key, one in fastest(JUDGED["openclip"]).items()
+        if "b-32" not in key[0].lower() and one.row.id != "openclip-l-14_80m_13b"
+    }
+    assert len(errors) >= 10
+    assert np.median(np.abs(list(errors.values()))) < 0.13
+    assert np.mean(np.abs(list(errors.values())) < 0.15) >= 0.6
+    assert max(map(abs, errors.values())) < 0.25
+
+
+def test_runs_alike_differ_by_more_than_any_model_can_explain() -> None:
+    """B/32 on 344 GPUs with 256 pairs each: 99,289 to 219,759 pairs a second."""
+    alike = [one.measured for one in JUDGED["openclip"] if "b-32" in one.row.id and one.measured and one.case
+             and one.case.gpus == 344]  # fmt: skip
+    assert max(alike) / min(alike) > 2
+
+
+def test_small_pictures_come_out_too_fast() -> None:
+    """B/32 and the autoencoders on V100, 30 % and more: averages that nothing here explains (B/32 wants 850 pairs a second and GPU decoded)."""
+    for name, one in {**fastest(JUDGED["openclip"]), **fastest(JUDGED["masked-autoencoders"])}.items():
+        if "b-32" in name[0].lower() or "autoencoder" in name[0] or "mae" in one.row.id:
+            assert -0.8 < error(one) < -0.25
 
 
 def test_the_whole_batch_is_compared() -> None:
@@ -197,23 +184,17 @@ def test_the_whole_batch_is_compared() -> None:
     assert sent[1] < sent[2]
 
 
-DIT = [
-    # dtype, seconds, within (github chuanyangjin/fast-DiT, README; one A100, batch 256, recomputed; the first two run a VAE too)
-    ("tf32", 2.3256, 0.2),
-    ("bf16", 1.7857, 0.2),
-    ("bf16", 1.1905, 0.3),
-]
+def test_a_diffusion_transformer_on_a100() -> None:
+    """fast-DiT's row with autocast, whose autoencoder is not counted; the other two cannot be one A100 (see the file's note)."""
+    amp = next(one for one in JUDGED["fast-dit"] if one.row.id == "fast-dit-amp")
+    assert error(amp) == pytest.approx(0, abs=0.1)
 
 
-@pytest.mark.parametrize(("dtype", "seconds", "within"), DIT)
-def test_diffusion_transformer_steps(dtype: str, seconds: float, within: float) -> None:
-    """DiT-XL/2 at 256 pixels. Without the VAE 27 % too slow: the table would need 65 % of peak in eager PyTorch."""
+def test_why_a_tf32_step_of_the_same_table_is_impossible() -> None:
+    """Its time less the 0.6 s that the autoencoder takes would need nine tenths of tf32's peak."""
     model = read_model("dit-xl-2").build(Data(frames=1, resolution=256))
-    layout = Layout(microbatch=256, recompute=Recompute.full)
-    machine, software = cluster("a100-sxm-80gb", None, 1), load_software("torch-eager")
-    assert step(model, 256, layout, machine, software, Precision(dtype, "amp")).time == pytest.approx(
-        seconds, rel=within
-    )
+    work = float(hardware_flops(model, 256, Recompute.full))
+    assert work / (2.3256 - 0.6) / 156e12 > 0.85
 
 
 def test_video_latents_of_a_hundred_thousand_tokens() -> None:

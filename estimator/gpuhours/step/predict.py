@@ -97,7 +97,7 @@ def step(
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + encoder_wait(work, ranks, passes)
     parts[SENDS] = sends * ranks.microbatches
     parts[HOST] = parts[HOST] + host * ranks.microbatches
-    on_stage = line.together * (1 / np.asarray(ranks.pipeline))
+    on_stage = line.together * ((1 + host / mean) / np.asarray(ranks.pipeline))
     reduction = step_reduction(model, site, layout, on_stage.forward, on_stage.backward + on_stage.weight)
     parts[DATA] = parts[DATA] + reduction
     parts[OPTIMISER] = optimiser_time(model, site, layout)
