@@ -35,7 +35,7 @@ KINDS = (
 )
 """Kinds of runs, in the order of ``kind_of``'s codes."""
 LONG = 131072
-"""Tokens from which a sequence is long."""
+"""Tokens from which a sequence is long; what its ranks exchange then counts for more than what is trained."""
 SEEN = ("volta", "ampere", "hopper", "blackwell")
 """Generations with measured runs; the others are ``unseen accelerator``."""
 
@@ -92,7 +92,7 @@ def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens:
         plain = 8
     if generation not in SEEN:
         plain = 7
-    return np.where(np.greater_equal(tokens, LONG) & (plain in (0, 1)), 2, plain)
+    return np.where(np.greater_equal(tokens, LONG) & (plain in (0, 1, 6)), 2, plain)
 
 
 def band(outcome: Outcome) -> Band | None:

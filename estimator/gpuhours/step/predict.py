@@ -97,9 +97,7 @@ def step(
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + encoder_wait(work, ranks, passes)
     parts[SENDS] = sends * ranks.microbatches
     parts[HOST] = parts[HOST] + host * ranks.microbatches
-    on_stage = line.together * ((1 + host / mean) / np.asarray(ranks.pipeline))
-    reduction = step_reduction(model, site, layout, on_stage.forward, on_stage.backward + on_stage.weight)
-    parts[DATA] = parts[DATA] + reduction
+    parts[DATA] = parts[DATA] + step_reduction(model, site, layout, mean + host)
     parts[OPTIMISER] = optimiser_time(model, site, layout)
     time = sum(parts.values())
     waiting = waiting_share(cluster, software) * time
@@ -298,7 +296,9 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     for stack in model.stacks:
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
         shared = sharing_time(stack, layout, site)
-        launching = launching + stack.layers * (launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + shared)
+        launching = launching + stack.layers * (
+            launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + shared
+        )
         if any(has_experts(linear) for linear in stack.block.linears):
             launching = launching + stack.layers * dispatching
         layers = layers + stack.layers
@@ -309,7 +309,7 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
 def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
     """What the host launches for one layer whose sequence several ranks share, in each direction that is run.
 
-        r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads
+    r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads
     """
     facts, ranks = site.machine.software.context, site.ranks
     if all(shared_out_whole(stack, core) for core in stack.block.attention):

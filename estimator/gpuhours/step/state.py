@@ -142,13 +142,14 @@ def shard_time(
     ) / share
 
 
-def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, backward: Array) -> Array:
+def step_reduction(model: Model, site: Site, layout: Layout, beside: Array) -> Array:
     """Gradients summed and weights gathered once a step, as far as it is felt (ZeRO 0, 1 and 2, and between shard groups).
 
         none    all-reduce of the gradients                       zero1   reduce-scatter them, all-gather the weights
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
 
-    ``backward`` and ``forward`` are a micro-batch's passes on the stage, which sums and gathers may hide behind.
+    ``beside``  s of a micro-batch's passes on the stage, waiting for the host included: sums hide behind the last one's backward
+    pass, gathers behind the next step's first forward pass, together behind one whole pass.
     """
     software, ranks = site.machine.software, site.ranks
     sharding = sharding_between_passes(layout, ranks)
@@ -176,7 +177,7 @@ def step_reduction(model: Model, site: Site, layout: Layout, forward: Array, bac
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = one * ranks.shards
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), broadcast, 0.0)
-    return left_over(sums / share, backward, exposed) + left_over(gathers / share, forward, exposed) + broadcast
+    return left_over((sums + gathers) / share, beside, exposed) + broadcast
 
 
 def replica_reduction(model: Model, site: Site) -> Array:
