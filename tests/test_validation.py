@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from gpuhours.band import KINDS, kind_of, limits, novelty
 from gpuhours.errors import EstimateError
 from gpuhours.validation import Validation, validate
 from gpuhours.validation.learning import WANTED, left_out_coverage, weighted
 from gpuhours.validation.rows import read_rows
+from tests.benchmarks.swaps import ranked
 
 ROW: dict[str, Any] = {
     "id": "A-1", "source_title": "ours", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
@@ -217,3 +219,52 @@ def test_left_out_coverage_grows_with_width() -> None:
     covered = [left_out_coverage(ratios, sources, kinds, width) for width in (0.5, 1.0, 2.0)]
     assert covered == sorted(covered)
     assert covered[0] < WANTED < covered[2]
+
+
+def test_methods_of_one_stack_are_ranked_as_measured(published: Validation) -> None:
+    """Rings, double rings, Ulysses, both, tensor ranks; recomputed or not: pairs that differ by over 2 %."""
+    pairs, right = ranked(published.judged, 0.02, lambda case: case.software.name)
+    assert pairs > 140
+    assert right / pairs > 0.97
+
+
+DESCRIBED: dict[str, Any] = {
+    "title": "ours",
+    "source": "a notebook",
+    "models": {"tower": {"kind": "vision", "layers": 24, "hidden": 1024, "heads": 16, "patch": 14, "classes": 1000}},
+    "run": {"model": "tower", "data": {"frames": 1}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 1}},
+    "rows": [
+        {"id": "a", "step_time": "160 ms", "allocated": "20 GB", "run": {"training": {"global_batch": 128},
+         "layout": {"microbatch": 128}, "software": "torch-eager"}},
+    ],
+}  # fmt: skip
+
+
+def described(folder: Path, **changes: Any) -> Validation:
+    """The validation of such a file."""
+    path = folder / "ours.yaml"
+    path.write_text(yaml.safe_dump({**DESCRIBED, **changes}), encoding="utf-8")
+    return validate(path)
+
+
+def test_runs_described_in_yaml(tmp_path: Path) -> None:
+    (one,) = described(tmp_path).judged
+    assert one.error is not None
+    assert abs(one.error) < 0.15
+    assert one.memory_measured == pytest.approx(20e9)
+    assert one.to_dict()["software"] == "torch-eager"
+
+
+def test_what_a_described_run_lacks_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match="not known: the global batch") as raised:
+        described(tmp_path, rows=[{"id": "b", "step_time": "1 s"}])
+    assert "ours.yaml  b" in raised.value.where
+    with pytest.raises(EstimateError, match="No such key"):
+        described(tmp_path, rows=[{"id": "c", "run": {"layuot": {}}}])
+
+
+def test_an_impossible_layout_is_a_reason_to_skip(tmp_path: Path) -> None:
+    row = {**DESCRIBED["rows"][0], "run": {"training": {"global_batch": 128}, "layout": {"microbatch": 100}}}
+    (one,) = described(tmp_path, rows=[row]).judged
+    assert one.predicted is None
+    assert "does not divide" in (one.skipped_because or "")

@@ -11,9 +11,11 @@ from gpuhours_cli.root import app
 
 @app.command(short_help="The keys of a file, as JSON Schema.", epilog="Example: gpuhours schema run > run.schema.json")
 def schema(
-    kind: Annotated[Literal["run", "claims", "hardware", "document", "software"], typer.Argument(help="Which file.")],
+    kind: Annotated[
+        Literal["run", "claims", "hardware", "document", "software", "measurements"], typer.Argument(help="Which file.")
+    ],
 ) -> None:
-    """The keys of a run, a document, a hardware or a software profile, as JSON Schema (editors complete from it)."""
+    """The keys of a run, a document, measurements, a hardware or a software profile, as JSON Schema (editors complete from it)."""
     from gpuhours.schemas import schema as of
 
     written(json.dumps(of(kind), indent=2) + "\n")

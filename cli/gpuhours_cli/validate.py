@@ -15,7 +15,9 @@ from gpuhours_cli.root import app
 def validate(
     runs: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Measured runs of your own, one a line.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Measured runs of your own: a table (.csv) or run files (.yaml).", show_default=False
+        ),
     ] = None,
     memory_only: Annotated[bool, typer.Option("--memory-only", help="Leave step times out.")] = False,
     update_band: Annotated[

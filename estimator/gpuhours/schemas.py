@@ -12,12 +12,13 @@ from gpuhours.documents import Published
 from gpuhours.hardware import AcceleratorProfile, NodeProfile
 from gpuhours.run import Run
 from gpuhours.software import Software
+from gpuhours.validation.described import Measurements
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The schema of a ``run``, a ``document``, ``claims``, ``hardware`` (accelerator or node) or ``software`` file."""
+    """The schema of a ``run``, a ``document``, ``claims``, ``hardware`` (accelerator or node), ``software`` or ``measurements`` file."""
     if kind == "hardware":
         inputs = [(AcceleratorProfile, "validation"), (NodeProfile, "validation")]
         _, definitions = models_json_schema(inputs)  # type: ignore[arg-type]
@@ -28,5 +29,6 @@ def schema(kind: str) -> dict[str, Any]:
         "document": Published,
         "claims": ClaimsFile,
         "software": Software,
+        "measurements": Measurements,
     }
     return {"$schema": DIALECT, **readers[kind].model_json_schema(mode="validation")}

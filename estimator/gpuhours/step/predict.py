@@ -282,7 +282,8 @@ def send_time(model: Model, site: Site, layer: Array) -> Array:
 def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     """Waiting for the host, per micro-batch and stage: its time beyond the accelerator's, and gaps that come in any case.
 
-    A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of fewer operators than the measured one takes its share (``launches``).
+    A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of
+    fewer operators than the measured one takes its share (``launches``).
     """
     host = site.machine.software.host
     again = np.where(np.asarray(layout.recompute) == Recompute.full, host.forward, 0.0)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.band import kind_of
+from gpuhours.errors import EstimateError
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Layout
 from gpuhours.memory import memory
@@ -26,6 +27,9 @@ from gpuhours.step import step
 from gpuhours.units import Bytes, Seconds
 from gpuhours.validation.prediction import Prediction
 from gpuhours.validation.rows import Row
+
+BATCH = "training.global_batch"
+"""What an estimate may assume, and a measured run has to say."""
 
 
 class Measurement(Block):
@@ -64,6 +68,7 @@ class Described:
     layout: Layout
     cluster: Cluster
     remarks: tuple[str, ...] = ()
+    """What its file leaves open and was assumed."""
 
     @property
     def accelerator(self) -> str:
@@ -118,12 +123,14 @@ def read_described(path: Path | str) -> tuple[Described, ...]:
 
 def _described(table: Measurements, source: Source) -> Iterator[Described]:
     for line, one in enumerate(table.rows, 1):
-        data = laid_over(table.run, one.run)
-        model = data.get("model")
-        if isinstance(model, str) and model in table.models:
-            data["model"] = dict(table.models[model])
-        run = from_source(Source(f"{source.name}  {one.id}", {"name": one.id, **data}))
+        place = f"{source.name}  {one.id}"
+        run = from_source(Source(place, {"name": one.id, **_whole(table, one)}))
         found = resolve(run)
+        assumed = [assumption.name for assumption in found.assumptions]
+        missing = [*found.missing, *(["the global batch"] if BATCH in assumed else [])]
+        if missing or run.stages:
+            told = ", ".join(missing) or "which of the stages was measured"
+            raise EstimateError(f"The step cannot be predicted; not known: {told}.", "Say it in the row's run.", place)
         model, _, layout, cluster, *_ = found.inputs
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
@@ -131,7 +138,15 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
             "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
             "seq_len": repr(float(found.tokens_per_sample or 0)),
         }  # fmt: skip
-        yield Described(Row(cells, line), found, model, layout, cluster)
+        remarks = (f"assumed {', '.join(assumed)}",) if assumed else ()
+        yield Described(Row(cells, line), found, model, layout, cluster, remarks)
+
+
+def _whole(table: Measurements, one: Measurement) -> dict[str, Any]:
+    """A row's run over what all share, its model looked up."""
+    data = laid_over(table.run, one.run)
+    named = data.get("model")
+    return {**data, "model": table.models[named]} if isinstance(named, str) and named in table.models else data
 
 
 def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> list[Prediction]:
@@ -140,8 +155,10 @@ def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> l
     for one in runs:
         held = memory(*one.resolved.inputs)
         time, parts = None, {}
+        problem = None
         if step_time:
             predicted = step(*one.resolved.inputs)
+            problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
             time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
-        found.append(Prediction(time, parts, float(held.allocated), bool(np.all(held.fits))))
+        found.append(Prediction(None if problem else time, parts, float(held.allocated), bool(held.fits), problem))
     return found

@@ -1,0 +1,77 @@
+"""What validation leaves out: each source with its stack's profile unknown, and whether methods are ranked as they were measured.
+
+``python -m tests.benchmarks.swaps``
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from gpuhours.validation import Judged, validate
+from gpuhours.validation.case import Case
+from gpuhours.validation.learning import strangers
+
+LONG = ("BurstEngine", "LongVILA", "EasyContext")
+"""Sources that run one sequence by several methods."""
+
+
+def with_the_parents_profile(judged: Iterable[Judged]) -> Iterator[tuple[str, int, float]]:
+    """(source, runs, mean error) where each stack is taken for the one that its profile is written ``like``."""
+    told = [one for one in judged if one.error is not None and one.case is not None and not one.average]
+    ratios, sources, _ = strangers(told)
+    for source in sorted(set(sources)):
+        errors = np.abs(np.exp(-ratios[sources == source]) - 1)
+        yield source.removesuffix(", stack unknown"), len(errors), float(errors.mean())
+
+
+def ranked(judged: Iterable[Judged], apart: float, key: Callable[[Case], object]) -> tuple[int, int]:
+    """(pairs, of which predicted in the measured order) of methods on one model, length and number of ranks that share a sequence.
+
+    Pairs whose measured times differ by less than the share ``apart`` are left out; ``key`` holds further things equal.
+    """
+    groups: dict[object, list[Judged]] = defaultdict(list)
+    for one in judged:
+        source = one.row.word("source_ref")
+        if isinstance(one.case, Case) and one.error is not None and _title(one).startswith(LONG):
+            sharing = max(one.case.layout.context, one.case.layout.tensor)
+            groups[source, one.row.word("model_name"), one.case.gpus, one.case.tokens, sharing, key(one.case)].append(
+                one
+            )
+    pairs = right = 0
+    for group in groups.values():
+        for one, other in itertools.combinations(group, 2):
+            if _method(one) != _method(other) and one.measured and other.measured and one.predicted and other.predicted:
+                measured, predicted = math.log(one.measured / other.measured), math.log(one.predicted / other.predicted)
+                pairs += abs(measured) > apart
+                right += abs(measured) > apart and measured * predicted > 0
+    return pairs, right
+
+
+def _title(one: Judged) -> str:
+    return one.row.word("source_title") or ""
+
+
+def _method(one: Judged) -> tuple[str | None, ...]:
+    """What tells two ways of running one sequence apart."""
+    return tuple(one.row.word(name) for name in ("software", "sequence_method", "recompute_kind", "recompute_scope"))
+
+
+def main() -> None:
+    """Print both."""
+    judged = validate().judged
+    print("mean error with the profile of the stack's parent")
+    for source, runs, error in with_the_parents_profile(judged):
+        print(f"  {source[:60]:60} {runs:4}  {error:6.1%}")
+    print("methods in the measured order, of pairs that differ by more than")
+    for apart in (0.0, 0.02, 0.05, 0.10):
+        inside, across = ranked(judged, apart, lambda case: case.software.name), ranked(judged, apart, lambda _: None)
+        print(f"  {apart:4.0%}  in one stack {inside[1]} of {inside[0]}, in any {across[1]} of {across[0]}")
+
+
+if __name__ == "__main__":
+    main()
