@@ -1,14 +1,18 @@
 """Models that see video: encoders, bridges, language models together, against hand calculations."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+import gpuhours
 from gpuhours.architecture import read_model
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.errors import EstimateError
 from gpuhours.flops import model_flops, part_flops
+from gpuhours.run import from_dict
 
 VIDEOMAE_HUGE = {
     "encoder": {
@@ -262,3 +266,41 @@ def test_video_diffusion_tokens() -> None:
     spec = read_model("wan-2.1-14b")
     assert spec.tokens_per_sample(Data(frames=81, resolution=832, height=480)) == 32_760
     assert spec.tokens_per_sample(Data(frames=81, resolution=1280, height=720)) == 75_600
+
+
+CLIPS: dict[str, Any] = {
+    "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "mlp"}, "language": {"params": "7B"}},
+    "data": {"frames": 8, "resolution": 224, "text_tokens": 256, "dataset_samples": 1e6, "epochs": 1},
+    "training": {"global_batch": 64},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+    "layout": {"tensor": 4, "sharding": "zero1", "recompute": "full", "vision": "replicated"},
+}  # fmt: skip
+
+
+def of_clips(**data: Any) -> dict[str, float]:
+    """Results of clips of 8 frames on average."""
+    found = gpuhours.estimate(from_dict({**CLIPS, "data": {**CLIPS["data"], **data}})).results
+    return {name: float(found[name].value) for name in ("tokens", "effective_tokens", "step_time", "model_flops")}  # type: ignore[union-attr]
+
+
+def test_clips_padded_to_the_longest_cost_what_it_costs() -> None:
+    padded, longest, mean = of_clips(longest_frames=64), of_clips(frames=64), of_clips()
+    assert padded["step_time"] == longest["step_time"]
+    assert padded["tokens"] == longest["tokens"] == 1e6 * (64 * 256 + 256)
+    assert padded["effective_tokens"] == mean["tokens"] == mean["effective_tokens"] == 1e6 * (8 * 256 + 256)
+
+
+def test_packed_clips_waste_nothing() -> None:
+    packed, mean = of_clips(longest_frames=64, packed=True), of_clips()
+    assert packed == mean
+
+
+def test_a_stated_share_of_padding() -> None:
+    padded = of_clips(padding=0.2)
+    assert padded["effective_tokens"] == pytest.approx(0.8 * padded["tokens"])
+    assert padded["tokens"] == pytest.approx(of_clips()["tokens"] / 0.8)
+
+
+def test_clips_longer_on_average_than_the_longest_are_an_error() -> None:
+    with pytest.raises(EstimateError, match="cannot be padded to 4"):
+        of_clips(longest_frames=4)

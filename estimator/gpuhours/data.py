@@ -91,7 +91,7 @@ class Data(Block):
     padding: Annotated[float, measured_in("", positive=False, most=0.99)] = 0.0
     """Share of the computed tokens that carries nothing."""
     longest_frames: Annotated[int, whole("frame")] | None = None
-    """Frames that clips of different length are padded to; ``frames`` is then their mean."""
+    """Frames that clips of different length are padded to, encoder and language model alike; ``frames`` is then their mean."""
     packed: bool = False
     """Short samples share a sequence, so that nothing is padded."""
     dataset_samples: Annotated[float, measured_in("sample")] | None = None
@@ -104,12 +104,9 @@ class Data(Block):
     steps: Annotated[float, measured_in("step")] | None = None
 
     @property
-    def wasted(self) -> Array:
-        """Share of the computed tokens that carries nothing: ``padding``, or 1 - mean / longest clip
-        where clips are padded."""
-        if self.packed or self.longest_frames is None or self.frames is None:
-            return 0.0 if self.packed else self.padding
-        return 1 - np.divide(self.frames, self.longest_frames)
+    def unpadded(self) -> "Data":
+        """The same without what padding adds."""
+        return self.model_copy(update={"packed": True})
 
     @property
     def unique_samples(self) -> Array | None:
@@ -135,7 +132,7 @@ class Data(Block):
         return (0 if self.text_tokens is None else self.text_tokens) + self.text_corpus / clips
 
     def language_tokens(self, visual: Array = 0) -> Array | None:
-        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding)."""
+        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding), packed without padding."""
         if self.seq_len is not None and self.text_tokens is None:
             if np.any(np.greater(visual, self.seq_len)):
                 most, room = np.max(visual), np.min(self.seq_len)
@@ -148,7 +145,7 @@ class Data(Block):
         text = self.text_per_sample
         if text is None and not np.any(visual):
             return None
-        return with_padding(visual + (0 if text is None else text), self.wasted)
+        return with_padding(visual + (0 if text is None else text), 0.0 if self.packed else self.padding)
 
     def image(self, native: Array) -> tuple[Array, Array]:
         """Height and width in pixels; ``native`` is the encoder's own size."""
@@ -156,7 +153,16 @@ class Data(Block):
         return (width if self.height is None else self.height), width
 
     def clip_frames(self) -> Array:
-        """Frames per clip; a model that sees video cannot do without."""
+        """Frames of a clip that are computed: ``longest_frames`` where clips are padded to it, else ``frames``."""
         if self.frames is None:
             raise EstimateError("The model sees video; how many frames?", "1 for images.", "data.frames")
-        return self.frames
+        if self.packed or self.longest_frames is None:
+            return self.frames
+        if np.any(np.greater(self.frames, self.longest_frames)):
+            mean, longest = float(np.max(self.frames)), float(np.min(self.longest_frames))
+            raise EstimateError(
+                f"Clips of {mean:,.0f} frames on average cannot be padded to {longest:,.0f}.",
+                "data.longest_frames is the longest clip's; leave it out where all are alike.",
+                "data.longest_frames",
+            )
+        return self.longest_frames

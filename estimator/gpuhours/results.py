@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuhours.evaluate import HOUR, Outcome
 from gpuhours.flops import part_flops
+from gpuhours.layout import Array
 
 OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})
 """The step time in other words: predicted where it is."""
@@ -91,11 +92,16 @@ def attention_flops(outcome: Outcome) -> Quantity:
 
 
 def effective_tokens(outcome: Outcome) -> Quantity:
-    """Tokens less what padding computes in vain."""
-    tokens, data = outcome.value("tokens"), outcome.resolved.data
+    """Tokens less what padding computes in vain: tokens x tokens of a sample without padding / with it."""
+    tokens, model, data = outcome.value("tokens"), outcome.run.model, outcome.resolved.data
     if tokens is None:
         return Quantity(None, "token")
-    return Quantity(tokens * (1 - data.wasted), "token", "solved", "tokens x (1 - padding)", ("tokens",))
+    share: Array = 1.0
+    if model is not None:
+        padded, plain = model.tokens_per_sample(data), model.tokens_per_sample(data.unpadded)
+        share = 1.0 if padded is None or plain is None else np.divide(plain, padded)
+    equation = "tokens x those of a sample without padding / with it"
+    return Quantity(tokens * share, "token", "solved", equation, ("tokens",))
 
 
 def of_video(outcome: Outcome) -> dict[str, Quantity]:
