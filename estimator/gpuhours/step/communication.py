@@ -22,6 +22,7 @@ from gpuhours.step.compute import Machine
 from gpuhours.step.ranks import Ranks, has_experts
 
 TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expert communication"
+SENDS = "pipeline communication"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,28 +7,23 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack, Trainable
-from gpuhours.collectives import Group, all_gather_time, point_to_point_time, reduce_scatter_time
+from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
+from gpuhours.collectives import point_to_point_time
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
+from gpuhours.layout import Array, Layout, VisionPlacement
 from gpuhours.precision import Precision
 from gpuhours.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.software import Software
 from gpuhours.step.breakdown import PARTS, Step, where_violated
-from gpuhours.step.communication import (
-    CONTEXT,
-    EXPERT,
-    TENSOR,
-    Site,
-    expert_passes,
-    tensor_passes,
-)
+from gpuhours.step.communication import CONTEXT, EXPERT, SENDS, TENSOR, Site, expert_passes, tensor_passes
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
-from gpuhours.step.context import context_passes, shared_out_whole
+from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
+from gpuhours.step.features import feature_parts
+from gpuhours.step.host import host_time
 from gpuhours.step.offload import activations_time
-from gpuhours.step.ranks import Ranks, has_experts, ranks_of
+from gpuhours.step.ranks import Ranks, ranks_of
 from gpuhours.step.recompute import repeated
 from gpuhours.step.state import (
     DATA,
@@ -41,16 +36,8 @@ from gpuhours.step.state import (
 )
 from gpuhours.step.validity import violations
 
-RECOMPUTE, SENDS, BUBBLE, OPTIMISER, HOST = (
-    "recompute",
-    "pipeline communication",
-    "pipeline bubble",
-    "optimiser",
-    "host",
-)
+RECOMPUTE, BUBBLE, OPTIMISER, HOST = "recompute", "pipeline bubble", "optimiser", "host"
 Parts = dict[str, Passes]
-LLAMA_LAUNCHES = 14
-"""Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,36 +168,6 @@ def encoder_work(encoder: Sequence[Stack | Ends], layout: Layout, site: Site) ->
     )
 
 
-def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> Parts:
-    """Features of a micro-batch on their way from the ranks that encoded its frames to those that read them; nothing hides it.
-
-        first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
-        replicated    all-gather over all ranks that share a sample
-        separate      sent by the encoder's accelerators, 1 / t of them to each tensor rank
-
-    M = T b h e bytes, T tokens of a sample that leave the encoder, b samples, h its width, e bytes of an element; gradients the same
-    way back where the encoder trains. Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
-    """
-    ranks, stack = site.ranks, [part for part in encoder if isinstance(part, Stack)][-1]
-    message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * site.machine.precision.element
-    trained = stack.trainable is not Trainable.FROZEN
-
-    def dealt(group: Group, where: Array) -> Passes:
-        there = all_gather_time(message, group, site.cluster)
-        back = reduce_scatter_time(message, group, site.cluster) if trained else 0.0
-        return Passes(there, back) * np.where(where, 1.0, 0.0)
-
-    placement = np.asarray(ranks.vision)
-    sharing = Group(ranks.context, ranks.tensor)
-    whole = Group(np.multiply(np.multiply(ranks.tensor, ranks.context), ranks.pipeline), 1)
-    sent = point_to_point_time(message / ranks.tensor, Group(2, site.cluster.gpus_per_domain), site.cluster)
-    apart = Passes(sent, sent if trained else 0.0) * np.where(placement == VisionPlacement.separate, 1.0, 0.0)
-    return {
-        CONTEXT: dealt(sharing, placement == VisionPlacement.first_stage),
-        SENDS: dealt(whole, placement == VisionPlacement.replicated) + apart,
-    }
-
-
 def encoder_wait(work: Work, ranks: Ranks, passes: Array) -> Array:
     """Time that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
 
@@ -277,61 +234,3 @@ def send_time(model: Model, site: Site, layer: Array) -> Array:
     exposed = site.machine.software.exposed
     alone = exposed.pipeline if exposed.one_chunk is None else exposed.one_chunk
     return left_over(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))
-
-
-def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
-    """Waiting for the host, per micro-batch and stage: its time beyond the accelerator's, and gaps that come in any case.
-
-    A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of
-    fewer operators than the measured one takes its share (``launches``).
-    """
-    host = site.machine.software.host
-    again = np.where(np.asarray(layout.recompute) == Recompute.full, host.forward, 0.0)
-    hooks = np.where(np.asarray(layout.sharding) == Sharding.zero3, host.shard, 0.0)
-    dispatching = np.where(
-        np.greater(site.ranks.expert, 1), site.machine.software.dispatch.host_time(site.cluster.accelerator.name), 0.0
-    )
-    unfused = site.machine.software.attention_kernel(site.machine.accelerator.generation) == "unfused"
-    launching: Array = 0.0
-    layers: Array = 0.0
-    for stack in model.stacks:
-        back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
-        shared = sharing_time(stack, layout, site)
-        launching = launching + stack.layers * (
-            launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + shared
-        )
-        if any(has_experts(linear) for linear in stack.block.linears):
-            launching = launching + stack.layers * dispatching
-        layers = layers + stack.layers
-    launching = launching * (host.autocast if site.machine.precision.autocast else 1.0)
-    return np.maximum(launching / site.ranks.pipeline - busy, 0.0) + layers * host.gap / site.ranks.pipeline
-
-
-def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
-    """What the host launches for one layer whose sequence several ranks share, in each direction that is run.
-
-    r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads
-    """
-    facts, ranks = site.machine.software.context, site.ranks
-    if all(shared_out_whole(stack, core) for core in stack.block.attention):
-        return 0.0
-    hops = np.where(np.greater(ranks.ring, 1), ranks.ring, 0.0)
-    exchanges = np.where(np.greater(ranks.ulysses, 1), 1.0, 0.0)
-    forward = hops * facts.hop.forward + exchanges * facts.exchange.forward
-    if stack.trainable is Trainable.FROZEN:
-        return forward
-    again = np.where(np.asarray(layout.recompute) == Recompute.full, forward, 0.0)
-    return forward + again + hops * facts.hop.backward + exchanges * facts.exchange.backward
-
-
-def launches(block: Block, *, unfused: bool = False) -> float:
-    """Operators a host launches for a block, as a share of the llama block that hosts were timed on.
-
-        (products + attention cores + memory-bound operators, biases none, rotary as the four it is made of) / 14
-
-    Unfused attention is six: two products, scale, softmax, mask or dropout, a copy. Checked on H200: ViT blocks take 0.70 of a llama
-    block's host time without gradients, 0.77 and 0.68 forward and backward with.
-    """
-    weight = {Pointwise.BIAS: 0, Pointwise.ROTARY: 4}
-    pointwise = sum(weight.get(operator.kind, 1) for operator in block.elementwise)
-    return (len(block.linears) + len(block.attention) * (6 if unfused else 1) + pointwise) / LLAMA_LAUNCHES
