@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpuhours.attention import AttentionKernel, attention_time
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import load_accelerator
-from gpuhours.software import load_software
+from gpuhours.libraries import libraries_of
 from tests.benchmarks.kernels import own_attention
 
 OWN = {row.title: row for row in own_attention()}
@@ -66,7 +66,7 @@ def tflops(kernel: str, card: Any, head_dim: int, causal: bool, length: int, dir
         ("flash2", A100, FLASH2_A100, ("forward", "backward"), 0.015, 0.04),
         ("flash2", H100, FLASH2_H100, ("forward", "backward"), 0.035, 0.07),
         ("flash3", H100, FLASH3_H100, ("forward",), 0.035, 0.12),
-        ("cudnn", load_software("megatron-core").libraries.on(H100), CUDNN_H100, ("forward",), 0.035, 0.06),
+        ("cudnn", libraries_of("2024").on(H100), CUDNN_H100, ("forward",), 0.035, 0.06),
     ],
     ids=["flash2 A100", "flash2 H100", "flash3 H100", "cuDNN H100"],
 )

@@ -53,7 +53,7 @@ def attention_time(
     causal: bool,
     window: Array | None = None,
     dtype: str = "bf16",
-    unaligned: float = 1.0,
+    unaligned: float | None = None,
 ) -> Array:
     """Estimate of the time of one layer's attention core on one accelerator.
 
@@ -88,7 +88,7 @@ def unfused_attention_time(
     head_dim: Array,
     value_dim: Array,
     dtype: str = "bf16",
-    unaligned: float = 1.0,
+    unaligned: float | None = None,
 ) -> Array:
     """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention).
 
@@ -96,9 +96,10 @@ def unfused_attention_time(
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
-    No causal discount: the products compute the masked half too. Where j, d or v is not a multiple of 8, no
-    row starts at a multiple of 16 bytes, and the library's kernels for that run on tiles of 64 at a small
-    share u of peak (``UnfusedConstants``; older libraries at ``unaligned`` of that of odd rows, even or odd):
+    No causal discount: the products compute the masked half too. Where j, d or v is not a multiple of 8
+    (2-byte elements; wider ones are taken as aligned), no row starts at a multiple of 16 bytes, and the
+    library's kernels for that run on tiles of 64 at a small share u of peak, but no faster than the others
+    (``UnfusedConstants``; older libraries at ``unaligned`` of that of odd rows, even or odd):
 
         2 p ceil64(m) ceil64(n) k / (u P)
 
@@ -107,14 +108,16 @@ def unfused_attention_time(
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
     c = unfused_constants(accelerator)
-    strided = np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0
+    narrow = OPERAND_BYTES[dtype] <= 2
+    strided = (np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0) & narrow
     odd = np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0
-    share = unaligned * c.odd if unaligned < 1 else np.where(odd, c.odd, c.even)
+    share = np.where(odd, c.odd, c.even) if unaligned is None else unaligned * c.odd
 
     def product(m: Array, n: Array, k: Array) -> Array:
         aligned = gemm_time(m, np.ceil(n / 8) * 8, np.ceil(k / 8) * 8, accelerator, dtype, count=p)
         rows, columns = (np.ceil(size / UNALIGNED_TILE) * UNALIGNED_TILE for size in (m, n))
-        return np.where(strided, 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype)), aligned)
+        slow = 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype))
+        return np.where(strided, np.maximum(slow, aligned), aligned)
 
     if direction == "forward":
         products = product(s, j, d) + product(s, v, j)

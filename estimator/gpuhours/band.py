@@ -20,7 +20,9 @@ import numpy as np
 from gpuhours.layout import Array
 
 if TYPE_CHECKING:
+    from gpuhours.architecture.operators import Model
     from gpuhours.evaluate import Outcome
+    from gpuhours.hardware import Accelerator
 
 KINDS = (
     "dense 16-bit",
@@ -79,7 +81,8 @@ def was_measured(source: str | None) -> bool:
 
 
 def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens: Array, frames: bool = False) -> Array:
-    """Index into ``KINDS``; only ``tokens`` may be an array. ``frames``: the samples are images or clips."""
+    """Index into ``KINDS``; only ``tokens`` may be an array. ``frames``: the samples are images or clips, which were measured in 16
+    bit on Volta to Hopper alone: what is new in other ways keeps the wider kind."""
     narrow = dtype in ("fp8", "mxfp8", "nvfp4")
     plain = 1 if narrow else 0
     if generation == "blackwell":
@@ -88,11 +91,11 @@ def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens:
         plain = 3
     if partly:
         plain = 6
-    if frames:
+    if frames and plain in (0, 6):
         plain = 8
     if generation not in SEEN:
         plain = 7
-    return np.where(np.greater_equal(tokens, LONG) & (plain in (0, 1, 6)), 2, plain)
+    return np.where(np.greater_equal(tokens, LONG) & (plain in (0, 1, 6, 8)), 2, plain)
 
 
 def band(outcome: Outcome) -> Band | None:
@@ -100,24 +103,22 @@ def band(outcome: Outcome) -> Band | None:
     run = outcome.resolved
     if run.model is None or run.cluster is None or run.tokens_per_sample is None:
         return None
-    from gpuhours.architecture.operators import Trainable
-
-    experts = any(np.any(np.greater(linear.experts, 1)) for stack in run.model.stacks for linear in stack.block.linears)
-    partly = any(part.trainable is not Trainable.FULL for part in run.model.parts)
-    chip = run.cluster.accelerator
-    codes = kind_of(
-        chip.generation,
-        run.precision.dtype,
-        experts=experts,
-        partly=partly,
-        tokens=run.tokens_per_sample,
-        frames=run.data.frames is not None,
-    )
+    chip, frames = run.cluster.accelerator, run.data.frames is not None
+    codes = kind_of_model(run.model, chip, run.precision.dtype, run.tokens_per_sample, frames=frames)
     low, high = limits(codes)
     first = KINDS[int(np.ravel(codes)[0])]
     entry = _table()["kinds"][first]
     warnings = novelty(chip.name, run.software.name, run.cluster.gpus, run.tokens_per_sample, run.precision.dtype)
     return Band(low, high, first, entry["runs"], entry["median_error"], warnings)
+
+
+def kind_of_model(model: Model, chip: Accelerator, dtype: str, tokens: Array, *, frames: bool) -> Array:
+    """``kind_of`` a model on a chip."""
+    from gpuhours.architecture.operators import Trainable
+
+    experts = any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
+    partly = any(part.trainable is not Trainable.FULL for part in model.parts)
+    return kind_of(chip.generation, dtype, experts=experts, partly=partly, tokens=tokens, frames=frames)
 
 
 def novelty(accelerator: str, software: str, gpus: Array, tokens: Array, dtype: str) -> tuple[str, ...]:

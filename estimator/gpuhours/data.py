@@ -104,6 +104,11 @@ class Data(Block):
     steps: Annotated[float, measured_in("step")] | None = None
 
     @property
+    def fixed(self) -> bool:
+        """``seq_len`` says how long a sample is, whatever fills it."""
+        return self.seq_len is not None and self.text_tokens is None
+
+    @property
     def unpadded(self) -> "Data":
         """The same without what padding adds."""
         return self.model_copy(update={"packed": True})
@@ -133,7 +138,7 @@ class Data(Block):
 
     def language_tokens(self, visual: Array = 0) -> Array | None:
         """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding), packed without padding."""
-        if self.seq_len is not None and self.text_tokens is None:
+        if self.seq_len is not None and self.fixed:
             if np.any(np.greater(visual, self.seq_len)):
                 most, room = np.max(visual), np.min(self.seq_len)
                 raise EstimateError(

@@ -1,11 +1,13 @@
-"""The kernel libraries that a stack was built with: how they compare with those an accelerator's constants were measured with."""
+"""The kernel libraries of a stack's time: how they compare with those an accelerator's constants were measured with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from functools import cache, lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -16,29 +18,45 @@ from gpuhours.kernel_constants import (
     gemm_constants,
     generation_constants,
 )
-from gpuhours.sources import Sourced
+from gpuhours.sources import Block, Sourced, read_yaml, validated
 
 if TYPE_CHECKING:
     from gpuhours.hardware import Accelerator
 
 Share = Annotated[float, Field(gt=0, le=1)]
+Time = Literal["today", "2024", "2022"]
 
 
 class Libraries(Sourced):
-    """Rates of older kernels, as shares of today's (November 2026: cuBLAS 13, cuDNN 9.19)."""
+    """Rates of older kernels, as shares of today's. What an owner measured on a card counts as today's."""
 
-    source: str = "today's libraries"
-    products: Mapping[str, Share] = Field(default_factory=dict)
+    products: Mapping[Literal["hopper"], Share] = Field(default_factory=dict)
     """Generation -> share, of matrix products."""
-    cudnn: Mapping[str, Share] = Field(default_factory=dict)
+    cudnn: Mapping[Literal["hopper"], Share] = Field(default_factory=dict)
     """The same of cuDNN's attention."""
-    unaligned: Share = 1.0
-    """Of unfused attention's products without 16-byte rows, odd or even, of what odd ones reach today on the same card."""
+    unaligned: Share | None = None
+    """Of unfused attention's products without 16-byte rows, odd or even, of what odd ones reach today on the same card; None: today's."""
 
     def on(self, accelerator: Accelerator) -> Accelerator:
         """The accelerator with its kernels as these libraries run them."""
-        generation = accelerator.generation
-        return _slowed(accelerator, self.products.get(generation, 1.0), self.cudnn.get(generation, 1.0))
+        if accelerator.generation != "hopper":
+            return accelerator
+        return _slowed(accelerator, self.products.get("hopper", 1.0), self.cudnn.get("hopper", 1.0))
+
+
+class _Sets(Block):
+    """``hardware_specs/libraries.yaml``."""
+
+    today: Libraries
+    of_2024: Libraries = Field(alias="2024")
+    of_2022: Libraries = Field(alias="2022")
+
+
+@cache
+def libraries_of(time: Time) -> Libraries:
+    """The libraries that stacks of a time were built with."""
+    sets = validated(_Sets, read_yaml(Path(str(files("hardware_specs"))) / "libraries.yaml"))
+    return {"today": sets.today, "2024": sets.of_2024, "2022": sets.of_2022}[time]
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from gpuhours.errors import EstimateError, nearest
-from gpuhours.libraries import Libraries
+from gpuhours.libraries import Time
 from gpuhours.memory.facts import MemoryFacts
 from gpuhours.sources import Block, Source, Sourced, read_yaml, validated
 
@@ -210,7 +210,8 @@ class Software(Block):
     """The kernel meant by "flash attention" without a version."""
     vocabulary_multiple: Annotated[int, Field(ge=1)]
     """The vocabulary is padded to a multiple of this times the tensor degree."""
-    libraries: Libraries = Libraries()
+    libraries: Time = "today"
+    """When its kernel libraries are from (``hardware_specs/libraries.yaml``)."""
     selective: Selective
     sequence_parallel: bool
     """Norms and residuals are split over tensor ranks where a run does not say."""

@@ -232,16 +232,18 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
     """(bytes of all micro-batches that wait, bytes that one layer's backward pass adds to them, bytes while a frozen layer runs).
 
     waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves;   frozen: what passes through
-    beside the micro-batches that wait already
+    beside what was loaded for it and the micro-batches that wait already
     """
     held: Array = 0.0
     layer: Array = 0.0
     passing: Array = 0.0
+    loaded: Array = 0.0
     for there in standing(run.model, run.ranks, stage):
         tokens, present = run.on_rank(there.part.tokens, there.ranks), np.greater(there.count, 0)
         if isinstance(there.part, Ends):
             kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
             held = held + there.count * tokens * kept
+            loaded = loaded + there.count * tokens * kept * there.part.first
             continue
         if there.part.trainable is Trainable.FROZEN:
             through = tokens * passing_through(there.part, there.ranks, run.precision)
@@ -254,9 +256,9 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
     count = waiting(run.layout.schedule, run.ranks, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
-    passing = np.where(np.greater(passing, 0), (count - 1) * (held + outputs) + passing, 0.0)
     held = count * (held + outputs)
     held = np.where(run.layout.offload_activations, np.minimum(held, 2 * layer), held)
+    passing = np.where(np.greater(passing, 0), held * (count - 1) / count + loaded + passing, 0.0)
     return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer), passing
 
 

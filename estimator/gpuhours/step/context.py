@@ -17,6 +17,7 @@ from gpuhours.collectives import (
 )
 from gpuhours.kernels import memory_time
 from gpuhours.layout import Array, SequenceMethod
+from gpuhours.libraries import libraries_of
 from gpuhours.schedule import Passes, left_over
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def core_passes(
         "value_dim": core.value_dim,
         "window": core.window,
         "dtype": machine.wide,
-        "unaligned": machine.software.libraries.unaligned,
+        "unaligned": libraries_of(machine.software.libraries).unaligned,
     }
     chip, facts = machine.accelerator, machine.software.context
     kernel = machine.software.attention_kernel(chip.generation)

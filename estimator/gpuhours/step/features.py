@@ -17,27 +17,29 @@ def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> dict[str, Pass
     """Features of a micro-batch on their way from the ranks that encoded its frames to those that read them; nothing hides it.
 
         first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
-        replicated    all-gather over all ranks that share a sample
+        replicated    all-gather over the stages, then over the ranks of a stage that share a sample
         separate      sent by the encoder's accelerators, 1 / t of them to each tensor rank
 
-    M = T b h e bytes, T tokens of a sample that leave the encoder, b samples, h its width, e bytes of an element; gradients the same
-    way back where the encoder trains. Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
+    M = T b h e bytes, T tokens of a sample that leave the encoder's last layer, class token and all, before a bridge makes fewer of
+    them, b samples, h its width, e bytes of an element; gradients the same way back where the encoder trains. Source: LongVILA,
+    arXiv:2408.10188, section 3.3 (two-stage sharding).
     """
     ranks, stack = site.ranks, [part for part in encoder if isinstance(part, Stack)][-1]
     message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * site.machine.precision.element
     trained = stack.trainable is not Trainable.FROZEN
 
-    def dealt(group: Group, where: Array) -> Passes:
-        there = all_gather_time(message, group, site.cluster)
-        back = reduce_scatter_time(message, group, site.cluster) if trained else 0.0
-        return Passes(there, back) * np.where(where, 1.0, 0.0)
+    def dealt(group: Group, gathered: Array) -> Passes:
+        there = all_gather_time(gathered, group, site.cluster)
+        return Passes(there, reduce_scatter_time(gathered, group, site.cluster) if trained else 0.0)
 
     placement = np.asarray(ranks.vision)
-    sharing = Group(ranks.context, ranks.tensor)
-    whole = Group(np.multiply(np.multiply(ranks.tensor, ranks.context), ranks.pipeline), 1)
+    first = np.where(placement == VisionPlacement.first_stage, 1.0, 0.0)
+    replicated = np.where(placement == VisionPlacement.replicated, 1.0, 0.0)
+    inside = np.multiply(ranks.tensor, ranks.context)
     sent = point_to_point_time(message / ranks.tensor, Group(2, site.cluster.gpus_per_domain), site.cluster)
     apart = Passes(sent, sent if trained else 0.0) * np.where(placement == VisionPlacement.separate, 1.0, 0.0)
+    everywhere = dealt(ranks.stage_group, message / inside) + dealt(Group(inside, 1), message)
     return {
-        CONTEXT: dealt(sharing, placement == VisionPlacement.first_stage),
-        SENDS: dealt(whole, placement == VisionPlacement.replicated) + apart,
+        CONTEXT: dealt(Group(ranks.context, ranks.tensor), message) * first,
+        SENDS: everywhere * replicated + apart,
     }

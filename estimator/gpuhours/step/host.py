@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Model, Pointwise, Stack, Trainable
-from gpuhours.layout import Array, Layout, Recompute, Sharding
+from gpuhours.layout import Array, Layout, Recompute, SequenceMethod, Sharding
 from gpuhours.step.communication import Site
 from gpuhours.step.context import shared_out_whole
 from gpuhours.step.ranks import has_experts
@@ -50,7 +50,8 @@ def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
     facts, ranks = site.machine.software.context, site.ranks
     if all(shared_out_whole(stack, core) for core in stack.block.attention):
         return 0.0
-    hops = np.where(np.greater(ranks.ring, 1), ranks.ring, 0.0)
+    rings = np.greater(ranks.ring, 1) & np.not_equal(ranks.method, SequenceMethod.allgather)
+    hops = np.where(rings, ranks.ring, 0.0)
     exchanges = np.where(np.greater(ranks.ulysses, 1), 1.0, 0.0)
     forward = hops * facts.hop.forward + exchanges * facts.exchange.forward
     if stack.trainable is Trainable.FROZEN:

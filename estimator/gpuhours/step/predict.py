@@ -12,6 +12,7 @@ from gpuhours.collectives import point_to_point_time
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Array, Layout, VisionPlacement
+from gpuhours.libraries import libraries_of
 from gpuhours.precision import Precision
 from gpuhours.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.software import Software
@@ -69,7 +70,7 @@ def step(
     A layout that cannot run is marked (``valid``), not raised.
     """
     ranks = ranks_of(layout, cluster, global_batch, model)
-    site = Site(Machine(software.libraries.on(cluster.accelerator), software, precision), cluster, ranks)
+    site = Site(Machine(libraries_of(software.libraries).on(cluster.accelerator), software, precision), cluster, ranks)
     work = shared_work(model, layout, site)
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))
     line = stages(layer, work.layers, added(work.first), added(work.last), ranks.pipeline, ranks.interleave)
@@ -81,8 +82,9 @@ def step(
     for group in (work.all_layers, work.first, work.last):
         for name, one in group.items():
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
-    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + encoder_wait(work, ranks, passes)
-    parts[SENDS] = sends * ranks.microbatches
+    wait = encoder_wait(work, ranks, passes + ranks.microbatches * host)
+    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + wait
+    parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
     parts[HOST] = parts[HOST] + host * ranks.microbatches
     parts[DATA] = parts[DATA] + step_reduction(model, site, layout, mean + host)
     parts[OPTIMISER] = optimiser_time(model, site, layout)
@@ -171,7 +173,7 @@ def encoder_work(encoder: Sequence[Stack | Ends], layout: Layout, site: Site) ->
 def encoder_wait(work: Work, ranks: Ranks, passes: Array) -> Array:
     """Time that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
 
-    wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all of them
+    wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all, as the host lets it
     """
     each = added(work.apart).total
     return each + np.maximum(ranks.microbatches * each - passes, 0.0)

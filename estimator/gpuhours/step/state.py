@@ -18,6 +18,8 @@ from gpuhours.step.offload import host_update_time
 from gpuhours.step.ranks import Ranks, has_experts, local_parameters
 
 DATA = "data communication"
+BACKWARD = 2 / 3
+"""Share of a pass that its backward half takes, by FLOPs. A fixed share, so that a faster card never hides less of the whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +150,8 @@ def step_reduction(model: Model, site: Site, layout: Layout, beside: Array) -> A
         none    all-reduce of the gradients                       zero1   reduce-scatter them, all-gather the weights
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
 
-    ``beside``  s of a micro-batch's passes on the stage, waiting for the host included: sums hide behind the last one's backward
-    pass, gathers behind the next step's first forward pass, together behind one whole pass.
+    ``beside``  s of a micro-batch's passes on the stage, waiting for the host included. Sums hide behind the last one's backward pass,
+    taken as two thirds of it, gathers behind the next step's first forward pass.
     """
     software, ranks = site.machine.software, site.ranks
     sharding = sharding_between_passes(layout, ranks)
@@ -172,22 +174,34 @@ def step_reduction(model: Model, site: Site, layout: Layout, beside: Array) -> A
         sums = sums + np.where(np.greater(held, 0), summed, 0.0)
         inside = (sharding == Sharding.zero1) | (sharding == Sharding.zero2)
         gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
-    sums = sums + replica_reduction(model, site)
+    sums = np.maximum(sums + replica_reduction(model, site), apart_reduction(model, site))
     exposed, share = software.exposed.data, software.network.data_share
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = one * ranks.shards
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), broadcast, 0.0)
-    return left_over((sums + gathers) / share, beside, exposed) + broadcast
+    hidden = left_over(sums / share, BACKWARD * beside, exposed) + left_over(
+        gathers / share, (1 - BACKWARD) * beside, exposed
+    )
+    return hidden + broadcast
 
 
 def replica_reduction(model: Model, site: Site) -> Array:
-    """All-reduce of a trained encoder's gradients over the tensor x pipeline ranks that each hold it whole (``replicated``)."""
+    """All-reduce of a trained encoder's gradients over the tensor ranks and then the stages that each hold it whole (``replicated``)."""
     if not model.encoder:
         return 0.0
-    ranks = site.ranks
-    held = encoder_weights(model, ranks, VisionPlacement.replicated, trained=True).all
-    group = Group(np.multiply(ranks.tensor, ranks.pipeline), 1)
-    return all_reduce_time(site.machine.software.network.gradient * held, group, site.cluster)
+    ranks, size = site.ranks, site.machine.software.network.gradient
+    everywhere = size * encoder_weights(model, ranks, VisionPlacement.replicated, trained=True).all
+    inside = all_reduce_time(everywhere, ranks.tensor_group, site.cluster)
+    return inside + all_reduce_time(everywhere, ranks.stage_group, site.cluster)
+
+
+def apart_reduction(model: Model, site: Site) -> Array:
+    """All-reduce of a trained encoder's gradients over its own accelerators (``separate``), beside the language model's sums."""
+    if not model.encoder:
+        return 0.0
+    held = encoder_weights(model, site.ranks, VisionPlacement.separate, trained=True).all
+    own = Group(np.maximum(site.ranks.vision_gpus, 1), 1)
+    return all_reduce_time(site.machine.software.network.gradient * held, own, site.cluster)
 
 
 def accumulation_time(weights: Weights, site: Site) -> Array:
@@ -204,12 +218,17 @@ def accumulation_time(weights: Weights, site: Site) -> Array:
 
 
 def optimiser_time(model: Model, site: Site, layout: Layout) -> Array:
-    """Clipping and update of what the rank owns: bytes per parameter at copy speed, or on the host; ZeRO shares the parameters out."""
+    """Clipping and update of what the fullest rank owns: bytes per parameter at copy speed, or on the host.
+
+    An encoder's own accelerators are among the ranks; ZeRO shares the parameters out.
+    """
     ranks, software = site.ranks, site.machine.software
     sharded = np.greater_equal(layout.sharding, Sharding.zero1)
     weights = stage_weights(model, ranks, trained=True)
     experts = np.divide(weights.experts, np.where(sharded, np.minimum(ranks.shards, ranks.expert_copies), 1))
     owned = np.divide(weights.dense, np.where(sharded, ranks.shards, 1)) + experts
     rate = {"amp": software.optimiser.amp, "mixed": software.optimiser.mixed, "pure": software.optimiser.pure}
+    apart = encoder_weights(model, ranks, VisionPlacement.separate, trained=True).all if model.encoder else 0.0
+    owned = np.maximum(owned, np.divide(apart, np.where(sharded, np.maximum(ranks.vision_gpus, 1), 1)))
     here = memory_time(rate[site.machine.precision.state] * owned, site.machine.accelerator)
     return np.where(layout.offload_optimizer, host_update_time(owned, site), here)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from gpuhours.architecture.operators import Model, Trainable
-from gpuhours.band import kind_of
+from gpuhours.architecture.operators import Model
+from gpuhours.band import kind_of_model
 from gpuhours.errors import EstimateError
 from gpuhours.hardware import Cluster
 from gpuhours.layout import Layout
@@ -98,16 +98,8 @@ class Described:
     @property
     def kind(self) -> int:
         """The kind of run, for its band."""
-        return int(
-            kind_of(
-                self.cluster.accelerator.generation,
-                self.precision.dtype,
-                experts=False,
-                partly=any(part.trainable is not Trainable.FULL for part in self.model.parts),
-                tokens=self.tokens,
-                frames=self.resolved.data.frames is not None,
-            )
-        )
+        chip, frames = self.cluster.accelerator, self.resolved.data.frames is not None
+        return int(kind_of_model(self.model, chip, self.precision.dtype, self.tokens, frames=frames))
 
 
 def described_runs() -> tuple[Path, ...]:
