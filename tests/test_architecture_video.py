@@ -301,6 +301,39 @@ def test_a_stated_share_of_padding() -> None:
     assert padded["tokens"] == pytest.approx(of_clips()["tokens"] / 0.8)
 
 
+def test_padding_of_a_stated_length_is_within_it() -> None:
+    """Text of 4,096 tokens of which a quarter pad costs 4,096 and carries 3,072."""
+    text = {
+        "model": "llama-3-8b",
+        "data": {"seq_len": 4096, "padding": 0.25, "samples": 1e6},
+        "training": {"global_batch": 64},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+        "layout": {"sharding": "zero3"},
+    }
+    found = gpuhours.estimate(from_dict(text)).results
+    assert found["tokens"].value == 1e6 * 4096  # type: ignore[union-attr]
+    assert found["effective_tokens"].value == 1e6 * 3072  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "vision", "layers": 12, "hidden": 768, "heads": 12, "patch": 16},
+        {"kind": "diffusion", "layers": 12, "hidden": 768, "heads": 12},
+    ],
+)
+def test_a_picture_smaller_than_a_patch_is_an_error(model: dict[str, Any]) -> None:
+    with pytest.raises(EstimateError, match="holds no patch") as raised:
+        read_model(model).build(Data(frames=1, resolution=12))
+    assert raised.value.where == "data.resolution"
+
+
+@pytest.mark.parametrize(("heads", "told"), [({}, "heads of 64"), ({"decoder_heads": 7}, "7 heads")])
+def test_a_decoder_that_does_not_divide_into_heads_is_an_error(heads: dict[str, int], told: str) -> None:
+    with pytest.raises(EstimateError, match=f"does not divide into {told}"):
+        read_model({**VIDEOMAE_HUGE, "decoder_hidden": 48, **heads})
+
+
 def test_clips_longer_on_average_than_the_longest_are_an_error() -> None:
     with pytest.raises(EstimateError, match="cannot be padded to 4"):
         of_clips(longest_frames=4)

@@ -190,3 +190,28 @@ def test_nothing_to_attend_to_takes_no_time(kernel: str) -> None:
 def test_a_kernel_that_does_not_run_there_is_an_error() -> None:
     with pytest.raises(EstimateError, match="flash3"):
         price("flash3", card=A100)
+
+
+@given(
+    problems=st.sampled_from([1, 16, 128, 1024]),
+    length=st.integers(8, 2048),
+    head_dim=st.sampled_from([64, 80, 108, 128]),
+    direction=st.sampled_from(["forward", "backward"]),
+    card=st.sampled_from(["h200-sxm-141gb", "a100-sxm-80gb"]),
+    libraries=st.sampled_from(["today", "2022"]),
+)
+def test_unaligned_rows_are_never_faster(
+    problems: int, length: int, head_dim: int, direction: str, card: str, libraries: str
+) -> None:
+    """Than the multiple of 8 below, in the same libraries; and today's are never the slower ones."""
+
+    def time(size: int, time_of: str) -> float:
+        shape = {"batch": 1, "heads": problems, "kv_heads": problems, "length": size, "head_dim": head_dim}
+        unaligned = libraries_of(time_of).unaligned  # type: ignore[arg-type]
+        return float(
+            attention_time("unfused", direction, load_accelerator(card), causal=False, unaligned=unaligned, **shape)
+        )
+
+    below = 8 * (length // 8)
+    assert time(below + 3, libraries) >= time(below, libraries) * (1 - 1e-9)
+    assert time(below + 3, "2022") >= time(below + 3, "today") * (1 - 1e-9)

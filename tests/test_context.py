@@ -194,3 +194,9 @@ def test_a_video_language_model_asks_for_frames() -> None:
     assert found.key == "data.frames"
     fits = [gpuhours.estimate(run.replaced("data.frames", frames)).fits for frames in (found.value, found.value + 1)]
     assert fits == [True, False]
+
+
+def test_gathered_keys_are_launched_once_and_not_hop_by_hop() -> None:
+    """At lengths where the host sets the pace, an all-gather waits for it less than a ring of 32."""
+    gathered, ring = (sequence(method, 8192) for method in (SequenceMethod.allgather, SequenceMethod.ring))
+    assert gathered.parts["host"] < 0.5 * ring.parts["host"]

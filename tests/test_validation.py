@@ -260,7 +260,28 @@ def test_what_a_described_run_lacks_is_said(tmp_path: Path) -> None:
         described(tmp_path, rows=[{"id": "b", "step_time": "1 s"}])
     assert "ours.yaml  b" in raised.value.where
     with pytest.raises(EstimateError, match="No such key"):
-        described(tmp_path, rows=[{"id": "c", "run": {"layuot": {}}}])
+        described(tmp_path, rows=[{"id": "c", "step_time": "1 s", "run": {"layuot": {}}}])
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ([], "at least 1 item"),
+        ([{"id": "", "step_time": "1 s"}], "at least 1 character"),
+        ([{"id": "d", "run": {"training": {"global_batch": 128}}}], "nothing to judge by"),
+        ([{"id": "d", "step_time": "1 s"}, {"id": "d", "step_time": "2 s"}], "two rows are called 'd'"),
+    ],
+)
+def test_rows_that_cannot_be_meant(tmp_path: Path, rows: list[dict[str, Any]], match: str) -> None:
+    with pytest.raises(EstimateError, match=f"(?i){match}") as raised:
+        described(tmp_path, rows=rows)
+    assert "ours.yaml" in raised.value.where
+
+
+def test_a_wrong_profile_is_said_with_its_row(tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match="Did you mean 'h100-sxm-80gb'") as raised:
+        described(tmp_path, rows=[{"id": "e", "step_time": "1 s", "run": {"hardware": {"accelerator": "h100_smx"}}}])
+    assert "ours.yaml  e  accelerator" in raised.value.where
 
 
 def test_an_impossible_layout_is_a_reason_to_skip(tmp_path: Path) -> None:

@@ -32,8 +32,16 @@ def clip_seconds(frames: Array, fps: Array) -> Array:
 
 
 def patches(height: Array, width: Array, patch: Array) -> Array:
-    """Whole patches of an image: floor(height / patch) x floor(width / patch); the edge left over is cut."""
-    return np.floor_divide(height, patch) * np.floor_divide(width, patch)
+    """Whole patches of an image: floor(height / patch) x floor(width / patch), at least one; the edge left over is cut."""
+    count = np.floor_divide(height, patch) * np.floor_divide(width, patch)
+    if np.any(np.less(count, 1)):
+        low, wide, side = float(np.min(height)), float(np.min(width)), float(np.max(patch))
+        raise EstimateError(
+            f"A frame of {low:,.0f} x {wide:,.0f} pixels holds no patch of {side:,.0f}.",
+            "Enlarge it.",
+            "data.resolution",
+        )
+    return count
 
 
 def slices(frames: Array, tubelet: Array) -> Array:

@@ -126,8 +126,8 @@ def fitted(times: Times, accelerator: Accelerator) -> Measured:
         core, found = attention_levels(times, times.kernel, accelerator, source)
         kernels["attention"] = {**((accelerator.kernels and accelerator.kernels.attention) or {}), times.kernel: core}
         levels += found
-    if accelerator.kernels is not None and accelerator.kernels.links is not None:
-        kernels["links"] = accelerator.kernels.links
+    if accelerator.kernels is not None:
+        kernels |= {"links": accelerator.kernels.links, "unfused": accelerator.kernels.unfused}
     measured = KernelConstants(**kernels).model_dump(exclude_none=True, exclude_defaults=True)
     assert accelerator.path is not None
     kept = {key: value for key, value in read_yaml(accelerator.path).data.items() if key != "kernels"}

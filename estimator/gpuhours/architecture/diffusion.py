@@ -9,7 +9,7 @@ from gpuhours.architecture import blocks
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
 from gpuhours.architecture.spec import Spec
 from gpuhours.assumption import Assumption
-from gpuhours.data import Data
+from gpuhours.data import Data, patches
 from gpuhours.layout import Array
 from gpuhours.units import Count, whole
 
@@ -70,9 +70,7 @@ class Diffusion(Spec):
 
     def tokens_per_frame(self, data: Data) -> Array:
         """Patches of one latent frame: (height / c / p) x (width / c / p)."""
-        height, width = data.image(self.image_size)
-        side = self.compression * self.patch
-        return np.floor_divide(height, side) * np.floor_divide(width, side)
+        return patches(*data.image(self.image_size), self.compression * self.patch)
 
     def tokens_per_sample(self, data: Data) -> Array:
         """Latent patches of the clip."""

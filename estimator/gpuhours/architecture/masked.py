@@ -1,9 +1,9 @@
 """Masked autoencoders of images and video: an encoder on what is visible, a light decoder on everything."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Tag
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from gpuhours.architecture import blocks
 from gpuhours.architecture.catalogue import fields
@@ -47,6 +47,18 @@ class MaskedAutoencoder(Spec):
     predicts: Literal["hidden", "all"] = "hidden"
     """Patches whose pixels the head computes."""
 
+    @model_validator(mode="after")
+    def _decoder_divides_into_heads(self) -> Self:
+        if self.heads < 1 or self.decoder_hidden % self.heads:
+            told = "heads of 64" if self.decoder_heads is None else f"{self.decoder_heads} heads"
+            raise ValueError(f"decoder_hidden = {self.decoder_hidden} does not divide into {told}; give decoder_heads")
+        return self
+
+    @property
+    def heads(self) -> int:
+        """``decoder_heads``, or as many of 64 as the width holds."""
+        return self.decoder_hidden // 64 if self.decoder_heads is None else self.decoder_heads
+
     def build(self, data: Data) -> Model:
         """One clip: every patch embedded, the visible ones encoded, all of them decoded."""
         encoder = self.encoder.shape
@@ -66,8 +78,7 @@ class MaskedAutoencoder(Spec):
 
     def _decoder(self, encoder: VisionEncoder, tokens: Array) -> Stack:
         """Light layers over every patch; built as the encoder's, with an MLP of 4 x its width."""
-        heads = self.decoder_hidden // 64 if self.decoder_heads is None else self.decoder_heads
-        shape = {"layers": self.decoder_layers, "hidden": self.decoder_hidden, "heads": heads}
+        shape = {"layers": self.decoder_layers, "hidden": self.decoder_hidden, "heads": self.heads}
         light = encoder.model_copy(update={**shape, "head_dim": None, "ffn_hidden": None})
         return Stack("decoder layers", light.block(), self.decoder_layers, tokens)
 

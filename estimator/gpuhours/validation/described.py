@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gpuhours.architecture.operators import Model
 from gpuhours.band import kind_of_model
@@ -20,7 +20,7 @@ from gpuhours.memory import memory
 from gpuhours.memory.facts import GIB
 from gpuhours.precision import Precision
 from gpuhours.resolve import Resolved, resolve
-from gpuhours.run import from_source, laid_over
+from gpuhours.run import Run, from_source, laid_over
 from gpuhours.software import Software
 from gpuhours.sources import Block, Source, read_yaml, validated
 from gpuhours.step import step
@@ -35,14 +35,22 @@ BATCH = "training.global_batch"
 class Measurement(Block):
     """One run: what it says beside the keys that all rows share, and what was measured."""
 
-    id: str
+    id: Annotated[str, Field(min_length=1)]
     step_time: Seconds | None = None
+    foretold: Seconds | None = None
+    """Step time that was predicted before the run was measured, to be judged as it stood."""
     allocated: Bytes | None = None
     """The most that the framework's allocator had handed out (``torch.cuda.max_memory_allocated``)."""
     average: bool = False
     """A whole run's time over its steps: data loading, evaluation and restarts are in it."""
     note: str = ""
     run: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _something_was_measured(self) -> Self:
+        if self.step_time is None and self.allocated is None:
+            raise ValueError(f"row {self.id!r} has nothing to judge by; give step_time, allocated or both")
+        return self
 
 
 class Measurements(Block):
@@ -55,7 +63,14 @@ class Measurements(Block):
     """Architectures by the names that ``run.model`` calls them here."""
     run: Mapping[str, Any] = Field(default_factory=dict)
     """What all rows share."""
-    rows: tuple[Measurement, ...]
+    rows: Annotated[tuple[Measurement, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        names = [row.id for row in self.rows]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two rows are called {', '.join(map(repr, twice))}")
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +132,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
     for line, one in enumerate(table.rows, 1):
         place = f"{source.name}  {one.id}"
         run = from_source(Source(place, {"name": one.id, **_whole(table, one)}))
-        found = resolve(run)
+        found = _resolved(run, place)
         assumed = [assumption.name for assumption in found.assumptions]
         missing = [*found.missing, *(["the global batch"] if BATCH in assumed else [])]
         if missing or run.stages:
@@ -132,6 +147,14 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         }  # fmt: skip
         remarks = (f"assumed {', '.join(assumed)}",) if assumed else ()
         yield Described(Row(cells, line), found, model, layout, cluster, remarks)
+
+
+def _resolved(run: Run, place: str) -> Resolved:
+    """The run with its profiles and architecture; what is wrong with it is said with the row's name."""
+    try:
+        return resolve(run)
+    except EstimateError as error:
+        raise EstimateError(error.problem, error.hint, f"{place}  {error.where}".rstrip()) from None
 
 
 def _whole(table: Measurements, one: Measurement) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Va
     Memory alone is judged on the layouts that are published as out of memory as well.
     """
     table = published_runs() if path is None else Path(path)
-    if table.suffix in (".yaml", ".yml"):
+    if table.suffix.lower() in (".yaml", ".yml"):
         return Validation(str(table), _described([table], memory_only))
     rows = read_rows(table) + (read_rows(out_of_memory_runs()) if memory_only and path is None else ())
     cases = [case_of(row) for row in rows]
