@@ -56,7 +56,7 @@ def learn(validation: Validation) -> dict[str, Any]:
                 "high": round(float(np.exp(max(high, outer[1], least[1]))), 4),
             },
         }  # fmt: skip
-    return {"widened": width, "kinds": entries, "seen": _seen(told)}
+    return {"widened": round(width, 2), "kinds": entries, "seen": _seen(told)}
 
 
 def strangers(told: Sequence[Judged]) -> tuple[Array, Array, Array]:
