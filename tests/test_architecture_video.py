@@ -295,6 +295,21 @@ def test_packed_clips_waste_nothing() -> None:
     assert packed == mean
 
 
+def test_a_sequence_of_stated_length_holds_the_padding_of_its_clips() -> None:
+    """8 of 64 frames are the clip's own: 56 x 256 of 32,768 tokens carry nothing, and a tenth is padded on top."""
+    kept = of_clips(longest_frames=64, text_tokens=None, seq_len=32768, padding=0.1)
+    assert kept["tokens"] == 1e6 * 32768
+    assert kept["effective_tokens"] == pytest.approx(1e6 * (0.9 * 32768 - 56 * 256))
+
+
+@pytest.mark.parametrize("data", [{"padding": 0.3}, {"seq_len": 77}, {"padding": 0.3, "seq_len": 77}])
+def test_an_encoder_alone_has_no_text_to_pad(data: dict[str, Any]) -> None:
+    frames = {"frames": 4, "longest_frames": 8, "resolution": 224, "samples": 1e6}
+    run = {**CLIPS, "model": "vit-l-14", "layout": {}, "data": {**frames, **data}}
+    found = gpuhours.estimate(from_dict(run)).results
+    assert found["effective_tokens"].value == 0.5 * found["tokens"].value == 1e6 * 4 * 256  # type: ignore[union-attr]
+
+
 def test_a_stated_share_of_padding() -> None:
     padded = of_clips(padding=0.2)
     assert padded["effective_tokens"] == pytest.approx(0.8 * padded["tokens"])
@@ -328,10 +343,30 @@ def test_a_picture_smaller_than_a_patch_is_an_error(model: dict[str, Any]) -> No
     assert raised.value.where == "data.resolution"
 
 
-@pytest.mark.parametrize(("heads", "told"), [({}, "heads of 64"), ({"decoder_heads": 7}, "7 heads")])
-def test_a_decoder_that_does_not_divide_into_heads_is_an_error(heads: dict[str, int], told: str) -> None:
+@pytest.mark.parametrize(("width", "told"), [(48, "heads of 64"), (100, "heads of 64"), (48, "7 heads")])
+def test_a_decoder_that_does_not_divide_into_heads_is_an_error(width: int, told: str) -> None:
+    heads = {"decoder_heads": 7} if "7" in told else {}
     with pytest.raises(EstimateError, match=f"does not divide into {told}"):
-        read_model({**VIDEOMAE_HUGE, "decoder_hidden": 48, **heads})
+        read_model({**VIDEOMAE_HUGE, "decoder_hidden": width, **heads})
+
+
+def test_a_frozen_encoder_cannot_be_pretrained() -> None:
+    with pytest.raises(EstimateError, match="is what trains"):
+        read_model({**VIDEOMAE_HUGE, "encoder": {**VIDEOMAE_HUGE["encoder"], "trainable": "frozen"}})
+
+
+@pytest.mark.parametrize(
+    ("bridge", "told"),
+    [
+        ({"kind": "resampler", "queries": 64, "hidden": 32}, "heads of 64"),
+        ({"kind": "resampler", "queries": 64, "heads": 7}, "7 heads"),
+        ({"kind": "q-former", "queries": 32, "layers": 1}, "at least 2 layers"),
+        ({"kind": "cross-attention", "every": 100}, "no layer is added"),
+    ],
+)
+def test_a_bridge_that_cannot_be_meant_is_an_error(bridge: dict[str, Any], told: str) -> None:
+    with pytest.raises(EstimateError, match=told):
+        read_model({**CLIPS["model"], "bridge": bridge}).build(Data(frames=1, text_tokens=77, resolution=224))
 
 
 def test_clips_longer_on_average_than_the_longest_are_an_error() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import Command
 
 from gpuhours.band import KINDS, kind_of, limits, novelty
 from gpuhours.errors import EstimateError
@@ -267,7 +268,8 @@ def test_what_a_described_run_lacks_is_said(tmp_path: Path) -> None:
     ("rows", "match"),
     [
         ([], "at least 1 item"),
-        ([{"id": "", "step_time": "1 s"}], "at least 1 character"),
+        ([{"id": " ", "step_time": "1 s"}], "at least 1 character"),
+        ([{"id": "d", "step_time": "1 s", "run": {"known": {"mfu": "40 %"}}}], "leave known out"),
         ([{"id": "d", "run": {"training": {"global_batch": 128}}}], "nothing to judge by"),
         ([{"id": "d", "step_time": "1 s"}, {"id": "d", "step_time": "2 s"}], "two rows are called 'd'"),
     ],
@@ -276,6 +278,20 @@ def test_rows_that_cannot_be_meant(tmp_path: Path, rows: list[dict[str, Any]], m
     with pytest.raises(EstimateError, match=f"(?i){match}") as raised:
         described(tmp_path, rows=rows)
     assert "ours.yaml" in raised.value.where
+
+
+def test_no_step_takes_no_time(tmp_path: Path) -> None:
+    (one,) = described(tmp_path, rows=[{**DESCRIBED["rows"][0], "step_time": "1e-320 s"}]).judged
+    assert one.error is None
+    assert "1e-320 s" in (one.skipped_because or "")
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path, gpuhours_command: Command) -> None:
+    """What a terminal would take for markup, too."""
+    described(tmp_path, title="[ours] steps", rows=[{**DESCRIBED["rows"][0], "id": "[/nope]"}])
+    ran = gpuhours_command("validate", "--runs", str(tmp_path / "ours.yaml"))
+    assert "[ours] steps" in ran.out
+    assert "[/nope]" in ran.out
 
 
 def test_a_wrong_profile_is_said_with_its_row(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ class Data(Block):
     seq_len: Annotated[int, whole("token")] | None = None
     """Tokens per sample in the language model; where there is a clip, text fills what it leaves."""
     padding: Annotated[float, measured_in("", positive=False, most=0.99)] = 0.0
-    """Share of the computed tokens that carries nothing."""
+    """Share of the language model's tokens that carries nothing."""
     longest_frames: Annotated[int, whole("frame")] | None = None
     """Frames that clips of different length are padded to, encoder and language model alike; ``frames`` is then their mean."""
     packed: bool = False
@@ -110,11 +110,6 @@ class Data(Block):
     tokens: Annotated[float, measured_in("token")] | None = None
     """Tokens seen in the whole training."""
     steps: Annotated[float, measured_in("step")] | None = None
-
-    @property
-    def fixed(self) -> bool:
-        """``seq_len`` says how long a sample is, whatever fills it."""
-        return self.seq_len is not None and self.text_tokens is None
 
     @property
     def unpadded(self) -> "Data":
@@ -146,7 +141,7 @@ class Data(Block):
 
     def language_tokens(self, visual: Array = 0) -> Array | None:
         """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding), packed without padding."""
-        if self.seq_len is not None and self.fixed:
+        if self.seq_len is not None and self.text_tokens is None:
             if np.any(np.greater(visual, self.seq_len)):
                 most, room = np.max(visual), np.min(self.seq_len)
                 raise EstimateError(
@@ -159,6 +154,13 @@ class Data(Block):
         if text is None and not np.any(visual):
             return None
         return with_padding(visual + (0 if text is None else text), 0.0 if self.packed else self.padding)
+
+    def carrying_tokens(self, visual: Array = 0, longest: Array = 0) -> Array | None:
+        """Those of ``language_tokens(longest)`` that carry something, ``visual`` of them a clip's own: ``seq_len`` less its padding and
+        what padding clips adds, or visual + text."""
+        if self.seq_len is not None and self.text_tokens is None:
+            return self.seq_len * (1.0 if self.packed else 1.0 - self.padding) - (longest - visual)
+        return self.unpadded.language_tokens(visual)
 
     def image(self, native: Array) -> tuple[Array, Array]:
         """Height and width in pixels; ``native`` is the encoder's own size."""

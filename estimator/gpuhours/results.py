@@ -92,18 +92,15 @@ def attention_flops(outcome: Outcome) -> Quantity:
 
 
 def effective_tokens(outcome: Outcome) -> Quantity:
-    """Tokens less what padding computes in vain: tokens x tokens of a sample without padding / with it, or x (1 - padding) where
-    samples have a fixed length."""
+    """Tokens less what padding computes in vain: tokens x those of a sample that carry something / all of them."""
     tokens, model, data = outcome.value("tokens"), outcome.run.model, outcome.resolved.data
     if tokens is None:
         return Quantity(None, "token")
-    share: Array = 1.0
-    if data.fixed or model is None:
-        share = 1.0 if data.packed else 1.0 - data.padding
-    else:
-        padded, plain = model.tokens_per_sample(data), model.tokens_per_sample(data.unpadded)
-        share = 1.0 if padded is None or plain is None else np.divide(plain, padded)
-    equation = "tokens x those of a sample without padding / with it"
+    share: Array = 1.0 if data.packed else 1.0 - data.padding
+    if model is not None:
+        computed, carrying = model.tokens_per_sample(data), model.effective_tokens(data)
+        share = 1.0 if computed is None or carrying is None else np.divide(carrying, computed)
+    equation = "tokens x those of a sample that carry something / all of them"
     return Quantity(tokens * share, "token", "solved", equation, ("tokens",))
 
 

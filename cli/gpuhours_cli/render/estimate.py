@@ -120,7 +120,8 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     outcome = found.outcome
     if name == "memory_per_gpu" and outcome.memory is not None:
         spare = float(outcome.memory.margin)
-        held = f"of {numbers.si('B')(float(outcome.memory.capacity))}: "
+        where = " on the encoder's own GPUs" if outcome.memory.stage < 0 else ""
+        held = f"of {numbers.si('B')(float(outcome.memory.capacity))}{where}: "
         words = held + (
             f"fits, {numbers.si('B')(spare)} to spare"
             if found.fits

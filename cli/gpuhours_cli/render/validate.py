@@ -31,6 +31,10 @@ def answer(found: Validation) -> str:
         told.append(
             f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}"
         )
+    if total["foretold_rows"]:
+        told.append(
+            f"{total['foretold_rows']} foretold: {_share(total['foretold_median_ape'])}, {_share(total['foretold_mape'])}"
+        )
     return "; ".join([f"{total['rows']} rows", *(told or ["nothing to compare"])])
 
 
@@ -59,7 +63,7 @@ def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
         for value, one in by[grouping].items():
             if one["predicted"] or one["memory_rows"]:
                 table.add_row(
-                    "  " + _fitted(value), str(one["predicted"]), _percent(one["median_ape"]), _percent(one["mape"]),
+                    Text("  " + _fitted(value)), str(one["predicted"]), _percent(one["median_ape"]), _percent(one["mape"]),
                     _percent(one["p90_ape"]), _percent(one["bias"], signed=True), _percent(one["coverage_80"], digits=0),
                     _percent(one["memory_median_ape"]),
                 )  # fmt: skip
@@ -113,11 +117,11 @@ def worst(told: Sequence[Judged]) -> Table:
         made_of = ", ".join(f"{name} {_share(seconds / time, digits=0)}" for name, seconds in largest)
         remark = f"; {one.case.remarks[0]}" if one.case and one.case.remarks else ""
         table.add_row(
-            one.row.id[:24],
+            Text(one.row.id[:24]),
             f"{one.measured:.3g} s",
             f"{one.predicted:.3g} s",
             _share(one.error, signed=True),
-            made_of + remark,
+            Text(made_of + remark),
         )
     return table
 

@@ -5,9 +5,10 @@ cross-attention layers keep visual tokens out of the language model's stream alt
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Tag
+import numpy as np
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from gpuhours.architecture import blocks
 from gpuhours.architecture.decoder import Decoder
@@ -15,6 +16,7 @@ from gpuhours.architecture.operators import Elementwise, Ends, Linear, Pointwise
 from gpuhours.architecture.spec import Spec, Training, treatment
 from gpuhours.architecture.vision import Clip, VisionEncoder
 from gpuhours.data import merged_patches, slices
+from gpuhours.errors import EstimateError
 from gpuhours.layout import Array
 from gpuhours.units import Count
 
@@ -94,6 +96,12 @@ class Resampler(Bridge):
     project: bool = True
     """A product to the language model's width behind it."""
 
+    @model_validator(mode="after")
+    def _looks_at_the_frames(self) -> Self:
+        if self.kind == "q-former" and self.layers == 1:
+            raise ValueError("a q-former looks at the frames in every second layer; give at least 2 layers")
+        return self
+
     @property
     def depth(self) -> Array:
         """``layers``, or the kind's."""
@@ -102,6 +110,13 @@ class Resampler(Bridge):
     def width(self, vision: VisionEncoder) -> Array:
         """``hidden``, or the kind's."""
         return self.hidden if self.hidden is not None else vision.hidden if self.kind == "resampler" else 768
+
+    def heads_of(self, hidden: Array) -> Array:
+        """``heads``, or as many of 64 as the width holds."""
+        if np.any(np.remainder(hidden, 64 if self.heads is None else self.heads)):
+            told = "heads of 64" if self.heads is None else f"{self.heads} heads"
+            raise EstimateError(f"A width of {hidden} does not divide into {told}.", "Give heads.", "model.bridge")
+        return np.floor_divide(hidden, 64) if self.heads is None else self.heads
 
     def pictures(self, clip: Clip, vision: VisionEncoder) -> Array:
         """How often the queries are asked for one sample."""
@@ -125,8 +140,7 @@ class Resampler(Bridge):
     def _stacks(
         self, tokens: Array, seen: Array, pictures: Array, hidden: Array, source: Array, kind: Trainable
     ) -> tuple[Stack, ...]:
-        head_dim = 64
-        heads = hidden // head_dim if self.heads is None else self.heads
+        heads = self.heads_of(hidden)
         former = self.kind == "q-former"
         keys = seen / pictures + (0 if former else self.queries)
         looks = blocks.cross_attention(hidden, heads, hidden // heads, keys, bias=former)
@@ -184,7 +198,10 @@ class CrossAttention(Bridge):
         """Keys and values, made once per added layer and visual token; the layers themselves, per text
         token."""
         h, d, kv = language.hidden, language.head_width, language.key_heads
-        count = language.layers // self.every
+        count = np.floor_divide(language.layers, self.every)
+        if np.any(np.less(count, 1)):
+            told = f"After every {self.every} layers of {language.layers} no layer is added."
+            raise EstimateError(told, "Lower every.", "model.bridge.every")
         looks = blocks.cross_attention(h, language.heads, d, keys, key_heads=kv)
         mixer = blocks.feed_forward(h, language.ffn_width, gated=language.gated, bias=False)
         steps = 2 if self.feed_forward else 1

@@ -174,6 +174,13 @@ class Decoder(Spec):
             return data.language_tokens()
         return data.language_tokens(data.tokens_per_frame * data.clip_frames())
 
+    def effective_tokens(self, data: Data) -> Array | None:
+        """The same without padding."""
+        if data.tokens_per_frame is None:
+            return data.carrying_tokens()
+        each = data.tokens_per_frame
+        return data.carrying_tokens(each * data.unpadded.clip_frames(), each * data.clip_frames())
+
     def model(self, tokens: Array, *, gradient_upstream: bool = False) -> Model:
         """The whole language model over samples of ``tokens`` tokens."""
         kind = treatment(self.trainable, gradient_upstream=gradient_upstream)

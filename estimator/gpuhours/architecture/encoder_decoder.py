@@ -71,3 +71,8 @@ class EncoderDecoder(Spec):
     def tokens_per_sample(self, data: Data) -> Array:
         """Input and target."""
         return self._read(data) + self.target_tokens
+
+    def effective_tokens(self, data: Data) -> Array | None:
+        """The same without padding of the input."""
+        read = data.carrying_tokens()
+        return None if read is None else read + self.target_tokens

@@ -26,6 +26,10 @@ class Spec(Block):
         """Tokens of one sample in the stream that the run counts its tokens in."""
         raise NotImplementedError
 
+    def effective_tokens(self, data: Data) -> Array | None:
+        """Those of them that carry something, the rest being padding."""
+        return self.tokens_per_sample(data.unpadded)
+
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """What the shape leaves open and a rule filled in."""
         return ()

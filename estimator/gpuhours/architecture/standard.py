@@ -117,6 +117,10 @@ class StandardShape(Spec):
         """As for any decoder."""
         return self.shape.tokens_per_sample(data)
 
+    def effective_tokens(self, data: Data) -> Array | None:
+        """As for any decoder."""
+        return self.shape.effective_tokens(data)
+
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
         """The shape."""
         shape = self.shape

@@ -106,6 +106,12 @@ class VideoLanguage(Spec):
         """Tokens of the language model's sequence."""
         return self._stream(data)
 
+    def effective_tokens(self, data: Data) -> Array | None:
+        """The same without padding of text and clips."""
+        if not self.bridge.in_stream():
+            return data.carrying_tokens()
+        return data.carrying_tokens(self.visual_tokens(data.unpadded), self.visual_tokens(data))
+
     def _stream(self, data: Data) -> Array:
         visual = self.visual_tokens(data) if self.bridge.in_stream() else 0
         tokens = data.language_tokens(visual)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any, Final
 
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Model, Trainable
+from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute, Sharding
+from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.facts import MemoryFacts
@@ -42,7 +42,7 @@ class Memory:
     capacity: Array
     """What the accelerator has, as a driver shows it."""
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
-    """(parts without the two above, pipeline stage) of every moment that may be the fullest."""
+    """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
 
     @property
     def reserved(self) -> Array:
@@ -75,7 +75,7 @@ class Memory:
 
     @property
     def stage(self) -> Array:
-        """The pipeline stage that is fullest, from 0."""
+        """The pipeline stage that is fullest, from 0; -1 where the encoder's own accelerators are fuller."""
         return self._fullest[1]
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +92,8 @@ class _Run:
     model: Model
     layout: Layout
     ranks: Ranks
+    queue: Ranks
+    """The pipeline that says how many micro-batches wait: ``ranks``, but for an encoder on accelerators of its own."""
     facts: MemoryFacts
     precision: Precision
     software: Software
@@ -142,17 +144,34 @@ def memory(
                     weights + gradients + optimiser + activations + logits + buffers
         total     = allocated + fragmentation + context
 
-    Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass
-    of the last layer (recomputed activations), its end (all gradients, the first layer's activations), the
-    update. Left out: data loading on the GPU, evaluation. Layouts that do not divide are not refused here.
+    Moments: the loss, forward and backward (every activation that waits, and the logits), the backward pass of the last layer
+    (recomputed activations), its end (all gradients, the first layer's activations), the update. An encoder on accelerators of its
+    own is one stage more, ahead of the first. Left out: data loading on the GPU, evaluation. Layouts that do not divide are not
+    refused here.
     """
     ranks = ranks_of(layout, cluster, global_batch, model)
     unfused = software.attention_kernel(cluster.accelerator.generation) == "unfused"
-    run = _Run(model, layout, ranks, software.memory, precision, software, unfused)
+    run = _Run(model, layout, ranks, ranks, software.memory, precision, software, unfused)
     p = np.asarray(ranks.pipeline)
     stages = [np.zeros_like(p), np.minimum(1, p - 1), p - 1] if np.any(p > 1) else [np.zeros_like(p)]
     moments = tuple((parts, stage) for stage in stages for parts in _moments(run, stage))
+    if model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
+        moments += _apart(run)
     return _beside_tensors(run, moments, cluster)
+
+
+def _apart(run: _Run) -> tuple[tuple[Parts, Array], ...]:
+    """The moments of an encoder's own accelerators: whole models of it, one stage ahead of the language model's first."""
+    separate = np.equal(run.ranks.vision, VisionPlacement.separate)
+    stacks = [part for part in run.model.encoder if isinstance(part, Stack)]
+    alone = Model("encoder", run.model.encoder, stacks[-1].block.hidden)
+    own = replace(run.ranks.encoding, vision=VisionPlacement.first_stage)
+    longer = replace(run.ranks, pipeline=np.add(run.ranks.pipeline, 1))
+    inner = replace(run, model=alone, ranks=own, queue=longer)
+    found = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
+    return tuple(
+        ({name: np.where(separate, held, 0.0) for name, held in parts.items()}, np.asarray(-1)) for parts in found
+    )
 
 
 def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], cluster: Cluster) -> Memory:
@@ -253,7 +272,7 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
         everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
         held = held + tokens * _kept(run, block, there)
         layer = np.maximum(layer, np.where(present, everything, 0))
-    count = waiting(run.layout.schedule, run.ranks, stage, run.facts.pipeline_ahead)
+    count = waiting(run.layout.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
     held = count * (held + outputs)

@@ -36,7 +36,7 @@ def lower_bound(at: Layout, relaxed: Step, cluster: Cluster, software: Software)
     4. For 1F1B, GPipe, interleaved and ZB-1p, P = m T + k (S - T) with k = 1, 1 / v or 1/3: P does not fall as x grows, and in
        ``relaxed`` P = sum of PASSES + B. For ZB-2p, P >= m T >= m S / p, which is the sum of PASSES.
     5. Waiting e + max(0, m e - P - H) for an encoder on GPUs of its own is part of B, H the host's part of the rest. P + H + it =
-       e + max(P + H, m e) is at least e + max(P', m e), P' of ``relaxed``, and that at least P' + what ``relaxed`` waits.
+       e + max(P + H, m e) is at least e' + max(P', m e'), e' and P' of ``relaxed``, and that at least P' + what ``relaxed`` waits.
 
     Checked against exhaustive search in tests/test_plan.py.
     """

@@ -18,11 +18,11 @@ def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> dict[str, Pass
 
         first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
         replicated    all-gather over the stages, then over the ranks of a stage that share a sample
-        separate      sent by the encoder's accelerators, 1 / t of them to each tensor rank
+        separate      sent: M d / g from each of the encoder's g accelerators, M / (t c) to each rank that reads
 
     M = T b h e bytes, T tokens of a sample that leave the encoder's last layer, class token and all, before a bridge makes fewer of
-    them, b samples, h its width, e bytes of an element; gradients the same way back where the encoder trains. Source: LongVILA,
-    arXiv:2408.10188, section 3.3 (two-stage sharding).
+    them, b samples, h its width, e bytes of an element; d, t, c data, tensor, context. Gradients go the same way back where the
+    encoder trains. Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
     """
     ranks, stack = site.ranks, [part for part in encoder if isinstance(part, Stack)][-1]
     message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * site.machine.precision.element
@@ -36,7 +36,8 @@ def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> dict[str, Pass
     first = np.where(placement == VisionPlacement.first_stage, 1.0, 0.0)
     replicated = np.where(placement == VisionPlacement.replicated, 1.0, 0.0)
     inside = np.multiply(ranks.tensor, ranks.context)
-    sent = point_to_point_time(message / ranks.tensor, Group(2, site.cluster.gpus_per_domain), site.cluster)
+    busiest = np.maximum(np.divide(ranks.data, np.maximum(ranks.vision_gpus, 1)), 1 / np.asarray(inside))
+    sent = point_to_point_time(message * busiest, Group(2, site.cluster.gpus_per_domain), site.cluster)
     apart = Passes(sent, sent if trained else 0.0) * np.where(placement == VisionPlacement.separate, 1.0, 0.0)
     everywhere = dealt(ranks.stage_group, message / inside) + dealt(Group(inside, 1), message)
     return {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from gpuhours.architecture.operators import Block, Model, Pointwise, Stack, Trainable
-from gpuhours.layout import Array, Layout, Recompute, SequenceMethod, Sharding
+from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack, Trainable
+from gpuhours.layout import Array, Layout, Recompute, SequenceMethod, Sharding, VisionPlacement
 from gpuhours.step.communication import Site
 from gpuhours.step.context import shared_out_whole
 from gpuhours.step.ranks import has_experts
@@ -15,7 +17,22 @@ LLAMA_LAUNCHES = 14
 
 
 def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
-    """Waiting for the host, per micro-batch and stage: its time beyond the accelerator's, and gaps that come in any case.
+    """Waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in any case.
+
+    max(0, H / p + E - busy) + gaps     H launching all layers, E an encoder in front, whole on a stage; ``busy`` s of computing
+    """
+    front, rest = model.encoder, model.parts[len(model.encoder) :]
+    launching, gaps = launch_time(rest, layout, site)
+    launching, gaps = launching / site.ranks.pipeline, gaps / site.ranks.pipeline
+    if front:
+        here = np.where(np.equal(site.ranks.vision, VisionPlacement.separate), 0.0, 1.0)
+        encoding, between = launch_time(front, layout, site)
+        launching, gaps = launching + here * encoding, gaps + here * between
+    return np.maximum(launching - busy, 0.0) + gaps
+
+
+def launch_time(parts: Sequence[Stack | Ends], layout: Layout, site: Site) -> tuple[Array, Array]:
+    """(s that the host takes to launch one micro-batch of all layers among ``parts``, s of gaps between them).
 
     A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of
     fewer operators than the measured one takes its share (``launches``).
@@ -29,7 +46,7 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
     unfused = site.machine.software.attention_kernel(site.machine.accelerator.generation) == "unfused"
     launching: Array = 0.0
     layers: Array = 0.0
-    for stack in model.stacks:
+    for stack in (part for part in parts if isinstance(part, Stack)):
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
         shared = sharing_time(stack, layout, site)
         launching = launching + stack.layers * (
@@ -38,8 +55,7 @@ def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
         if any(has_experts(linear) for linear in stack.block.linears):
             launching = launching + stack.layers * dispatching
         layers = layers + stack.layers
-    launching = launching * (host.autocast if site.machine.precision.autocast else 1.0)
-    return np.maximum(launching / site.ranks.pipeline - busy, 0.0) + layers * host.gap / site.ranks.pipeline
+    return launching * (host.autocast if site.machine.precision.autocast else 1.0), layers * host.gap
 
 
 def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:

@@ -22,9 +22,9 @@ from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_comp
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
-from gpuhours.step.host import host_time
+from gpuhours.step.host import host_time, launch_time
 from gpuhours.step.offload import activations_time
-from gpuhours.step.ranks import Ranks, ranks_of
+from gpuhours.step.ranks import ranks_of
 from gpuhours.step.recompute import repeated
 from gpuhours.step.state import (
     DATA,
@@ -77,16 +77,17 @@ def step(
     sends = send_time(model, site, layer.total)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, layout.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
-    host = host_time(model, layout, site, mean)
+    host = host_time(model, layout, site, line.slowest)
+    encoding = encoding_time(work, model, layout, site)
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last):
         for name, one in group.items():
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
-    wait = encoder_wait(work, ranks, passes + ranks.microbatches * host)
+    wait = encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + wait
     parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
     parts[HOST] = parts[HOST] + host * ranks.microbatches
-    parts[DATA] = parts[DATA] + step_reduction(model, site, layout, mean + host)
+    parts[DATA] = parts[DATA] + step_reduction(model, site, layout, np.maximum(line.slowest + host, encoding))
     parts[OPTIMISER] = optimiser_time(model, site, layout)
     time = sum(parts.values())
     waiting = waiting_share(cluster, software) * time
@@ -170,13 +171,22 @@ def encoder_work(encoder: Sequence[Stack | Ends], layout: Layout, site: Site) ->
     )
 
 
-def encoder_wait(work: Work, ranks: Ranks, passes: Array) -> Array:
+def encoding_time(work: Work, model: Model, layout: Layout, site: Site) -> Array:
+    """One micro-batch on an encoder's own accelerators: its computing or the host's launching, whichever takes longer, and gaps."""
+    if not work.apart:
+        return 0.0
+    own = replace(site, ranks=site.ranks.encoding)
+    launching, gaps = launch_time(model.encoder, layout, own)
+    apart = np.equal(site.ranks.vision, VisionPlacement.separate)
+    return np.where(apart, np.maximum(added(work.apart).total, launching) + gaps, 0.0)
+
+
+def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
     """Time that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
 
     wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all, as the host lets it
     """
-    each = added(work.apart).total
-    return each + np.maximum(ranks.microbatches * each - passes, 0.0)
+    return each + np.maximum(microbatches * each - passes, 0.0)
 
 
 def placed(work: Work, found: Parts, *, first: bool) -> Work:

@@ -43,20 +43,29 @@ class Ranks:
     def encoding(self) -> Ranks:
         """The ranks as a vision encoder in front sees them.
 
-            first-stage   as they are       replicated   tensor 1, b / (t p) samples a rank       separate   tensor 1, b d / g samples
+            first-stage   as they are       replicated   tensor 1, b / (t p) samples a rank
+            separate      g data-parallel ranks, b d / g samples each
 
         b microbatch, t tensor, p pipeline, d data, g accelerators of its own.
         """
         first = np.equal(self.vision, VisionPlacement.first_stage)
+        apart = np.equal(self.vision, VisionPlacement.separate)
+        gpus = np.maximum(self.vision_gpus, 1)
         dealt = np.divide(self.microbatch, np.multiply(self.tensor, self.pipeline))
-        apart = np.multiply(self.microbatch, self.data) / np.maximum(self.vision_gpus, 1)
-        own = np.where(np.equal(self.vision, VisionPlacement.replicated), dealt, apart)
+        own = np.where(apart, np.multiply(self.microbatch, self.data) / gpus, dealt)
+        whole = np.where(np.equal(self.shards, self.copies), gpus, np.minimum(self.shards, gpus))
         return replace(
             self,
             tensor=np.where(first, self.tensor, 1),
             whole=np.where(first, self.whole, 1),
             expert_tensor=np.where(first, self.expert_tensor, 1),
             microbatch=np.where(first, self.microbatch, own),
+            pipeline=np.where(apart, 1, self.pipeline),
+            interleave=np.where(apart, 1, self.interleave),
+            context=np.where(apart, 1, self.context),
+            ulysses=np.where(apart, 1, self.ulysses),
+            data=np.where(apart, gpus, self.data),
+            shards=np.where(apart, whole, self.shards),
         )
 
     @property

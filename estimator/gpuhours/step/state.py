@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,8 @@ def stage_weights(model: Model, ranks: Ranks, *, trained: bool) -> Weights:
 
 def encoder_weights(model: Model, ranks: Ranks, placement: VisionPlacement, *, trained: bool) -> Weights:
     """A vision encoder's parameters on a rank that holds it, where it stands as ``placement`` says; else none."""
+    if not model.encoder:
+        return NOTHING
     own, total = ranks.encoding, NOTHING
     for part in model.encoder:
         if isinstance(part, Stack):
@@ -150,12 +152,30 @@ def step_reduction(model: Model, site: Site, layout: Layout, beside: Array) -> A
         none    all-reduce of the gradients                       zero1   reduce-scatter them, all-gather the weights
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
 
-    ``beside``  s of a micro-batch's passes on the stage, waiting for the host included. Sums hide behind the last one's backward pass,
-    taken as two thirds of it, gathers behind the next step's first forward pass.
+    ``beside``  s of a micro-batch's passes on the slowest stage, waiting for host and encoder included. Sums hide behind the last one's
+    backward pass, taken as two thirds of it, gathers behind the next step's first forward pass. An encoder on accelerators of its own
+    sums its gradients at the same time.
     """
     software, ranks = site.machine.software, site.ranks
-    sharding = sharding_between_passes(layout, ranks)
     weights = stage_weights(model, ranks, trained=True)
+    sums, gathers = sums_and_gathers(weights, site, layout)
+    if model.encoder:
+        apart = encoder_weights(model, ranks, VisionPlacement.separate, trained=True)
+        own_sums, own_gathers = sums_and_gathers(apart, replace(site, ranks=ranks.encoding), layout)
+        sums = np.maximum(sums + replica_reduction(model, site), own_sums)
+        gathers = np.maximum(gathers, own_gathers)
+    exposed, share = software.exposed.data, software.network.data_share
+    one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
+    zero1 = sharding_between_passes(layout, ranks) == Sharding.zero1
+    broadcast = np.where(zero1 & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
+    felt = left_over(sums / share, BACKWARD * beside, exposed)
+    return felt + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
+
+
+def sums_and_gathers(weights: Weights, site: Site, layout: Layout) -> tuple[Array, Array]:
+    """Seconds of what ``step_reduction`` sums and gathers of ``weights``, were nothing beside it."""
+    software, ranks = site.machine.software, site.ranks
+    sharding = sharding_between_passes(layout, ranks)
     sums: Array = 0.0
     gathers: Array = 0.0
     for held, group in ((weights.dense, ranks.data_group), (weights.experts, ranks.expert_data_group)):
@@ -174,34 +194,15 @@ def step_reduction(model: Model, site: Site, layout: Layout, beside: Array) -> A
         sums = sums + np.where(np.greater(held, 0), summed, 0.0)
         inside = (sharding == Sharding.zero1) | (sharding == Sharding.zero2)
         gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
-    sums = np.maximum(sums + replica_reduction(model, site), apart_reduction(model, site))
-    exposed, share = software.exposed.data, software.network.data_share
-    one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
-    broadcast = one * ranks.shards
-    broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), broadcast, 0.0)
-    hidden = left_over(sums / share, BACKWARD * beside, exposed) + left_over(
-        gathers / share, (1 - BACKWARD) * beside, exposed
-    )
-    return hidden + broadcast
+    return sums, gathers
 
 
 def replica_reduction(model: Model, site: Site) -> Array:
     """All-reduce of a trained encoder's gradients over the tensor ranks and then the stages that each hold it whole (``replicated``)."""
-    if not model.encoder:
-        return 0.0
     ranks, size = site.ranks, site.machine.software.network.gradient
     everywhere = size * encoder_weights(model, ranks, VisionPlacement.replicated, trained=True).all
     inside = all_reduce_time(everywhere, ranks.tensor_group, site.cluster)
     return inside + all_reduce_time(everywhere, ranks.stage_group, site.cluster)
-
-
-def apart_reduction(model: Model, site: Site) -> Array:
-    """All-reduce of a trained encoder's gradients over its own accelerators (``separate``), beside the language model's sums."""
-    if not model.encoder:
-        return 0.0
-    held = encoder_weights(model, site.ranks, VisionPlacement.separate, trained=True).all
-    own = Group(np.maximum(site.ranks.vision_gpus, 1), 1)
-    return all_reduce_time(site.machine.software.network.gradient * held, own, site.cluster)
 
 
 def accumulation_time(weights: Weights, site: Site) -> Array:
@@ -228,7 +229,8 @@ def optimiser_time(model: Model, site: Site, layout: Layout) -> Array:
     experts = np.divide(weights.experts, np.where(sharded, np.minimum(ranks.shards, ranks.expert_copies), 1))
     owned = np.divide(weights.dense, np.where(sharded, ranks.shards, 1)) + experts
     rate = {"amp": software.optimiser.amp, "mixed": software.optimiser.mixed, "pure": software.optimiser.pure}
-    apart = encoder_weights(model, ranks, VisionPlacement.separate, trained=True).all if model.encoder else 0.0
-    owned = np.maximum(owned, np.divide(apart, np.where(sharded, np.maximum(ranks.vision_gpus, 1), 1)))
+    if model.encoder:
+        apart = encoder_weights(model, ranks, VisionPlacement.separate, trained=True).all
+        owned = np.maximum(owned, np.divide(apart, np.where(sharded, ranks.encoding.shards, 1)))
     here = memory_time(rate[site.machine.precision.state] * owned, site.machine.accelerator)
     return np.where(layout.offload_optimizer, host_update_time(owned, site), here)

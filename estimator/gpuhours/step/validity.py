@@ -34,6 +34,10 @@ def violations(
         "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
         "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
         & np.equal(layout.vision_gpus, 0),
+        "vision stands separate, but no encoder stands in front of a language model": np.equal(
+            layout.vision, VisionPlacement.separate
+        )
+        & (not model.encoder),
     }
     heads = "tensor x ulysses does not divide the attention heads"
     for stack in model.stacks:

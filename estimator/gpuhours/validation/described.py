@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from gpuhours.architecture.operators import Model
 from gpuhours.band import kind_of_model
@@ -28,6 +28,7 @@ from gpuhours.units import Bytes, Seconds
 from gpuhours.validation.prediction import Prediction
 from gpuhours.validation.rows import Row
 
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 BATCH = "training.global_batch"
 """What an estimate may assume, and a measured run has to say."""
 
@@ -35,10 +36,10 @@ BATCH = "training.global_batch"
 class Measurement(Block):
     """One run: what it says beside the keys that all rows share, and what was measured."""
 
-    id: Annotated[str, Field(min_length=1)]
+    id: Name
     step_time: Seconds | None = None
     foretold: Seconds | None = None
-    """Step time that was predicted before the run was measured, to be judged as it stood."""
+    """Step time that was predicted before the run was measured; judged beside today's prediction."""
     allocated: Bytes | None = None
     """The most that the framework's allocator had handed out (``torch.cuda.max_memory_allocated``)."""
     average: bool = False
@@ -50,14 +51,16 @@ class Measurement(Block):
     def _something_was_measured(self) -> Self:
         if self.step_time is None and self.allocated is None:
             raise ValueError(f"row {self.id!r} has nothing to judge by; give step_time, allocated or both")
+        if "known" in self.run:
+            raise ValueError(f"row {self.id!r} is predicted, not solved from what is known; leave known out")
         return self
 
 
 class Measurements(Block):
     """One source's measured runs."""
 
-    title: str
-    source: str
+    title: Name
+    source: Name
     note: str = ""
     models: Mapping[str, Any] = Field(default_factory=dict)
     """Architectures by the names that ``run.model`` calls them here."""
@@ -70,6 +73,8 @@ class Measurements(Block):
         names = [row.id for row in self.rows]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rows are called {', '.join(map(repr, twice))}")
+        if "known" in self.run:
+            raise ValueError("measured runs are predicted, not solved from what is known; leave known out of run")
         return self
 
 
@@ -142,6 +147,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
             "step_time_s": "" if one.step_time is None else repr(float(one.step_time)),
+            "foretold_s": "" if one.foretold is None else repr(float(one.foretold)),
             "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
             "seq_len": repr(float(found.tokens_per_sample or 0)),
         }  # fmt: skip

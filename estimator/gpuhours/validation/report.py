@@ -18,6 +18,8 @@ from gpuhours.validation.rows import Row, out_of_memory_runs, published_runs, re
 
 OUT_OF_MEMORY = "out of memory"
 """The ``outcome`` of a layout that did not run."""
+SHORTEST = 1e-6
+"""s that a measured step takes at least."""
 AVERAGE = "average"
 """The ``outcome`` of a run of which only the whole is known."""
 
@@ -41,6 +43,12 @@ class Judged:
     skipped_because: str | None
 
     @property
+    def foretold_error(self) -> float | None:
+        """predicted / measured - 1 of what was predicted before the run was measured, where that was kept."""
+        foretold = self.row.positive("foretold_s")
+        return None if foretold is None or self.measured is None else foretold / self.measured - 1
+
+    @property
     def error(self) -> float | None:
         """predicted / measured - 1."""
         return None if self.predicted is None or self.measured is None else self.predicted / self.measured - 1
@@ -62,6 +70,7 @@ class Judged:
         return {
             "id": self.row.id, "source_title": self.row.word("source_title"), "measured": self.measured,
             "predicted": self.predicted, "low": self.low, "high": self.high, "error": self.error,
+            "foretold_error": self.foretold_error,
             "memory_measured": self.memory_measured, "memory_predicted": self.memory_predicted, "fits": self.fits,
             "skipped_because": self.skipped_because, "remarks": list(self.case.remarks) if self.case else [],
             "accelerator": self.case.accelerator if self.case else None,
@@ -130,6 +139,8 @@ def judge(row: Row, case: Case | Described | str, found: Prediction | None) -> J
     if isinstance(case, str) or found is None:
         return Judged(row, None, measured, None, None, None, memory and memory * GIB, None, None, {}, str(case))
     why = found.problem or (None if measured is not None else "no measured step time or rate")
+    if measured is not None and measured < SHORTEST:
+        measured, why = None, f"a step of {measured:.0e} s is none"
     low, high = limits(case.kind, measured=was_measured(row.word("source_title")))
     time = found.time
     return Judged(
@@ -143,6 +154,7 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     judged = list(judged)
     told = [one for one in judged if one.error is not None]
     errors = np.array([one.error for one in told], float)
+    foretold = np.array([one.foretold_error for one in judged if one.foretold_error is not None], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
     inside = [one.low <= one.measured <= one.high for one in told if one.low and one.high and one.measured]
     ran = [
@@ -154,6 +166,8 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
         "mape": _of(np.mean, abs(errors)), "median_ape": _of(np.median, abs(errors)),
         "p90_ape": _of(lambda values: np.quantile(values, 0.9), abs(errors)), "bias": _of(np.mean, errors),
         "coverage_80": _of(np.mean, np.array(inside, float)), "memory_rows": len(memory),
+        "foretold_rows": len(foretold), "foretold_mape": _of(np.mean, abs(foretold)),
+        "foretold_median_ape": _of(np.median, abs(foretold)),
         "memory_mape": _of(np.mean, abs(memory)), "memory_median_ape": _of(np.median, abs(memory)),
         "fits_wrong": sum(not one.fits for one in ran) + sum(bool(one.fits) for one in failed),
     }  # fmt: skip
