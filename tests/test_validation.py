@@ -17,7 +17,7 @@ from gpuhours.errors import EstimateError
 from gpuhours.validation import Validation, validate
 from gpuhours.validation.learning import WANTED, left_out_coverage, weighted
 from gpuhours.validation.rows import read_rows
-from tests.benchmarks.swaps import ranked
+from tests.benchmarks.swaps import ranked, stack
 
 ROW: dict[str, Any] = {
     "id": "A-1", "source_title": "ours", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
@@ -109,6 +109,16 @@ def test_one_row(tmp_path: Path) -> None:
     (one,) = judged(tmp_path, {}).judged
     assert one.error == pytest.approx(0, abs=0.1)
     assert one.skipped_because is None
+
+
+def test_rows_side_by_side_are_the_rows_alone(tmp_path: Path) -> None:
+    """A capacity factor is the row's own, not its neighbour's."""
+    mixture = {"experts": 8, "top_k": 2, "ep": 2, "dp": 2, "gpus": 2}
+    rows = [mixture | {"notes": notes} for notes in ("", "capacity factor 2")]
+    together = [one.predicted for one in judged(tmp_path, *rows).judged]
+    alone = [judged(tmp_path, row).judged[0].predicted for row in rows]
+    assert together == pytest.approx(alone)
+    assert alone[1] != pytest.approx(alone[0])
 
 
 def test_a_table_without_chunks_says_nothing_of_the_schedule(tmp_path: Path) -> None:
@@ -224,7 +234,7 @@ def test_left_out_coverage_grows_with_width() -> None:
 
 def test_methods_of_one_stack_are_ranked_as_measured(published: Validation) -> None:
     """Rings, double rings, Ulysses, both, tensor ranks; recomputed or not: pairs that differ by over 2 %."""
-    pairs, right = ranked(published.judged, 0.02, lambda case: case.software.name)
+    pairs, right = ranked(published.judged, 0.02, stack)
     assert pairs > 140
     assert right / pairs > 0.97
 

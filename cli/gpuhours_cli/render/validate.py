@@ -40,7 +40,7 @@ def answer(found: Validation) -> str:
 
 def screen(found: Validation) -> RenderableType:
     """Everything."""
-    shown: list[RenderableType] = [Text(answer(found), style="bold"), errors(found.by())]
+    shown: list[RenderableType] = [Text(answer(found), style="bold"), *fits(found.summary()), errors(found.by())]
     told = [one for one in found.judged if one.error is not None]
     if told:
         shown += [Text("\nPredicted against measured step time, logarithmic; / is perfect"), Text(parity(told))]
@@ -50,6 +50,19 @@ def screen(found: Validation) -> RenderableType:
         shown.append(Text("\nSkipped"))
         shown += [Text(f"  {count:5}  {reason}") for reason, count in skipped.most_common(8)]
     return Group(*shown)
+
+
+def fits(total: Mapping[str, Any]) -> list[Text]:
+    """What was said to fit and what was said not to, of what ran and of what did not; nothing where nothing is published as failed."""
+    ran, failed = total["ran_rows"], total["out_of_memory_rows"]
+    if not failed:
+        return []
+    return [
+        Text(
+            f"{total['ran_fits']} of {ran} that ran are said to fit; "
+            f"{total['out_of_memory_called']} of {failed} out of memory are said not to"
+        )
+    ]
 
 
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:

@@ -121,7 +121,8 @@ def _words(case: Case) -> Key:
     dense = case.decoder.experts is not None and case.decoder.experts.first_dense > 0
     return (
         tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
-        (case.node.name, case.node.gpus, case.node.sharp), case.software.name, case.software.selective, case.kernel, case.precision,
+        (case.node.name, case.node.gpus, case.node.sharp), case.kernel, case.precision,
+        (case.software.name, case.software.selective, case.software.dispatch.load),
     )  # fmt: skip
 
 

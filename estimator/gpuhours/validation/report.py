@@ -170,6 +170,8 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
         "foretold_median_ape": _of(np.median, abs(foretold)),
         "memory_mape": _of(np.mean, abs(memory)), "memory_median_ape": _of(np.median, abs(memory)),
         "fits_wrong": sum(not one.fits for one in ran) + sum(bool(one.fits) for one in failed),
+        "ran_rows": len(ran), "ran_fits": sum(bool(one.fits) for one in ran),
+        "out_of_memory_rows": len(failed), "out_of_memory_called": sum(not one.fits for one in failed),
     }  # fmt: skip
 
 
