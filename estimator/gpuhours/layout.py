@@ -135,6 +135,9 @@ class Layout(Block):
     """Where a vision encoder in front of a language model runs."""
     vision_gpus: Annotated[int, whole(least=0)] = 0
     """Accelerators of its own that ``vision: separate`` takes; the rest hold the language model."""
+    loss_blocks: Degree | None = None
+    """Blocks of a micro-batch's tokens that the head and its loss run over, one after another, so that one block's logits exist at
+    a time; as the stack does when not given."""
     offload_optimizer: bool = False
     offload_activations: bool = False
 

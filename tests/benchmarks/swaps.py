@@ -15,7 +15,6 @@ import numpy as np
 from gpuhours.validation import Judged, validate
 from gpuhours.validation.case import Case
 from gpuhours.validation.learning import strangers
-from gpuhours.validation.rows import Row
 
 LONG = ("BurstEngine", "LongVILA", "EasyContext")
 """Sources that run one sequence by several methods."""
@@ -35,35 +34,31 @@ def ranked(judged: Iterable[Judged], apart: float, key: Callable[[Case], object]
 
     Pairs whose measured times differ by less than the share ``apart`` are left out; ``key`` holds further things equal.
     """
-    groups: dict[object, list[tuple[object, float, float]]] = defaultdict(list)
+    groups: dict[object, list[Judged]] = defaultdict(list)
     for one in judged:
-        if isinstance(one.case, Case) and one.measured and one.predicted and _title(one).startswith(LONG):
-            case, row = one.case, one.row
-            sharing = max(case.layout.context, case.layout.tensor)
-            same = (row.word("source_ref"), row.word("model_name"), case.gpus, case.tokens, sharing, key(case))
-            groups[same].append((_method(row, case), math.log(one.measured), math.log(one.predicted)))
+        source = one.row.word("source_ref")
+        if isinstance(one.case, Case) and one.error is not None and _title(one).startswith(LONG):
+            sharing = max(one.case.layout.context, one.case.layout.tensor)
+            groups[source, one.row.word("model_name"), one.case.gpus, one.case.tokens, sharing, key(one.case)].append(
+                one
+            )
     pairs = right = 0
     for group in groups.values():
-        for (method, measured, predicted), (other, *times) in itertools.combinations(group, 2):
-            if method != other and abs(measured - times[0]) > apart:
-                pairs += 1
-                right += (measured - times[0]) * (predicted - times[1]) > 0
+        for one, other in itertools.combinations(group, 2):
+            if _method(one) != _method(other) and one.measured and other.measured and one.predicted and other.predicted:
+                measured, predicted = math.log(one.measured / other.measured), math.log(one.predicted / other.predicted)
+                pairs += abs(measured) > apart
+                right += abs(measured) > apart and measured * predicted > 0
     return pairs, right
-
-
-def stack(case: Case) -> str:
-    """The stack of a run; profiles that differ in memory alone are one, and so are a profile's ways of recomputing."""
-    return case.software.model_dump_json(exclude={"name", "title", "aliases", "memory", "selective"})
 
 
 def _title(one: Judged) -> str:
     return one.row.word("source_title") or ""
 
 
-def _method(row: Row, case: Case) -> tuple[str | None, ...]:
+def _method(one: Judged) -> tuple[str | None, ...]:
     """What tells two ways of running one sequence apart."""
-    said = (row.word(name) for name in ("sequence_method", "recompute_kind", "recompute_scope"))
-    return (stack(case), *said)
+    return tuple(one.row.word(name) for name in ("software", "sequence_method", "recompute_kind", "recompute_scope"))
 
 
 def main() -> None:
@@ -74,7 +69,7 @@ def main() -> None:
         print(f"  {source[:60]:60} {runs:4}  {error:6.1%}")
     print("methods in the measured order, of pairs that differ by more than")
     for apart in (0.0, 0.02, 0.05, 0.10):
-        inside, across = ranked(judged, apart, stack), ranked(judged, apart, lambda _: None)
+        inside, across = ranked(judged, apart, lambda case: case.software.name), ranked(judged, apart, lambda _: None)
         print(f"  {apart:4.0%}  in one stack {inside[1]} of {inside[0]}, in any {across[1]} of {across[0]}")
 
 

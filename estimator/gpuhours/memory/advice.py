@@ -20,6 +20,8 @@ from gpuhours.step.ranks import solved_data
 WAYS: Final = 3
 GRADUAL: Final = ("sharding", "recompute")
 """Fields with more than one step: the next step is no way of its own where a smaller one suffices."""
+BLOCKS: Final = 8
+"""Blocks of tokens that a loss may run over."""
 POINTS: Final = 33
 """Lengths tried at once while the longest sequence is bracketed."""
 LONGEST: Final = 2.0**30
@@ -131,6 +133,8 @@ def _changes(
         divides = layers % doubled == 0 if degree == "pipeline" else True
         if data % 2 == 0 and doubled <= most and divides and global_batch % (data // 2 * layout.microbatch) == 0:
             yield f"{degree} {doubled}", {degree: doubled, "data": data // 2}
+    if not layout.loss_blocks:
+        yield f"the loss in {BLOCKS} blocks", {"loss_blocks": BLOCKS}
     if not layout.offload_optimizer:
         yield "optimiser states on the host", {"offload_optimizer": True}
 

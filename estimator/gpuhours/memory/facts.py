@@ -2,7 +2,10 @@
 
 from typing import Final
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.layout import Array, Layout
 
 GIB: Final = 2.0**30
 
@@ -54,6 +57,8 @@ class MemoryFacts(BaseModel):
     """B/logit when the backward pass of the loss begins: fp32 logits, their log-softmax, its gradient."""
     logits_forward: float = 10.0
     """B/logit when the loss has been computed."""
+    loss_blocks: int = 1
+    """Blocks of tokens that the head and its loss run over, one after another, where a layout does not say."""
     scores: float | None = None
     """B/attention score of unfused attention; None: the softmax, and with dropout its mask and the dropped
     copy."""
@@ -77,3 +82,8 @@ class MemoryFacts(BaseModel):
     """CUDA context, libraries and their workspaces: what a driver shows beyond the allocator."""
     communicator: float = 0.3 * GIB
     """NCCL's buffers for each communicator a rank takes part in."""
+
+    def blocks(self, layout: Layout, tokens: Array) -> Array:
+        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's tokens."""
+        asked = self.loss_blocks if layout.loss_blocks is None else layout.loss_blocks
+        return np.minimum(asked, np.maximum(tokens, 1.0))

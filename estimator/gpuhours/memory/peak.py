@@ -295,13 +295,15 @@ def _kept(run: _Run, block: Saved, there: Standing) -> Array:
 
 
 def _logits(run: _Run, stage: Array) -> Array:
-    """Logits on the rank, T V / t with V padded."""
+    """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     found = 0.0
     for there in standing(run.model, run.ranks, stage):
         if isinstance(there.part, Ends):
             unit = run.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
-            found = found + there.count * run.on_rank(there.part.tokens, there.ranks) * padded / there.ranks.tensor
+            tokens = run.on_rank(there.part.tokens, there.ranks)
+            at_once = tokens / run.facts.blocks(run.layout, tokens)
+            found = found + there.count * at_once * padded / there.ranks.tensor
     return found
 
 

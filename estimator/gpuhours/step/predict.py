@@ -29,6 +29,7 @@ from gpuhours.step.recompute import repeated
 from gpuhours.step.state import (
     DATA,
     accumulation_time,
+    blocks_time,
     end_weights,
     layer_weights,
     optimiser_time,
@@ -223,7 +224,7 @@ def end_parts(part: Ends, layout: Layout, site: Site) -> Parts:
     if np.any(part.compared):
         parts = joined(parts, contrast_parts(part, site))
     weights = end_weights(part, site.ranks, trained=True)
-    parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, site))
+    parts[OTHER] += Passes(0.0, blocks_time(part, weights, layout, site), accumulation_time(weights, site))
     return parts
 
 

@@ -155,7 +155,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
     if decoder.experts is not None and expert is None and degrees.gpus > 1 and sharding is not Sharding.zero3:
         raise UnsaidError("expert degree (ep) not stated")
     schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
-    shard_group = row.positive("shard_group")
+    shard_group, blocks = row.positive("shard_group"), row.positive("loss_blocks")
     fields: dict[str, Any] = {
         "tensor": tensor, "pipeline": degrees.pipeline, "interleave": interleave, "data": degrees.data, "context": context,
         "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
@@ -164,7 +164,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
-        "sequence_method": _sequence_method(row, software),
+        "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),
     }  # fmt: skip
     return Layout(**fields)
 
