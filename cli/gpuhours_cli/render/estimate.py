@@ -72,7 +72,7 @@ def heading(found: Estimate) -> str:
 
 
 def layout_words(found: Estimate) -> str:
-    """``tensor 4 · pipeline 8 · data 16 · zero1``: only degrees above one."""
+    """``tensor 4 · pipeline 8 · data 16 · zero1``: only degrees above one, and what saves memory."""
     layout = found.outcome.resolved.layout
     if layout is None:
         return ""
@@ -85,6 +85,8 @@ def layout_words(found: Estimate) -> str:
         words.append(word(Sharding, layout.sharding))
     if layout.recompute:
         words.append(f"recompute {word(Recompute, layout.recompute)}")
+    if (layout.loss_blocks or 1) > 1:
+        words.append(f"loss in {layout.loss_blocks} blocks")
     return " · ".join(words)
 
 
