@@ -365,6 +365,15 @@ def test_a_loss_by_blocks_holds_one_block_of_logits() -> None:
     assert times - times[0] == pytest.approx([0, 0, 0.009], abs=0.0035), "1,421, 1,420 and 1,429 ms"
 
 
+def test_a_tied_head_adds_up_its_gradient_too() -> None:
+    shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256)
+    layout = Layout().replaced(loss_blocks=np.array([1, 32]))
+    rest = (layout, machine("h100-sxm-80gb", 1), load_software("torch-eager"), Precision("bf16", "pure"))
+    alone, tied = (step(one.model(8192), 1, *rest).time for one in (shape, shape.model_copy(update={"tied": True})))
+    assert np.diff(tied) == pytest.approx(np.diff(alone), rel=0.01)
+    assert np.diff(tied) > 0.008
+
+
 def test_blocks_are_no_more_than_tokens() -> None:
     few, many = (held(Layout(loss_blocks=blocks, sharding="zero3")).total for blocks in (8192, 10**9))
     assert few == pytest.approx(many)
@@ -375,7 +384,8 @@ def test_a_run_that_does_not_fit_hears_of_blocks() -> None:
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256)
     inputs = (shape.model(65536), 1, Layout(recompute="full"), cluster, software, Precision("bf16", "pure"))
     assert not memory(*inputs).fits
-    (way, *_) = ways_to_fit(*inputs, lambda layout: float(step(*inputs[:2], layout, *inputs[3:]).time))
-    assert way.change == "the loss in 8 blocks"
-    assert way.fits
-    assert way.slower == pytest.approx(0, abs=0.01)
+    for stated in (None, 1, 2):
+        layout = inputs[2].replaced(loss_blocks=stated)
+        (way, *_) = ways_to_fit(*inputs[:2], layout, *inputs[3:])
+        assert way.change == "the loss in 8 blocks", stated
+        assert way.fits

@@ -123,6 +123,15 @@ def test_nothing_fits() -> None:
     assert found.to_dict()["best"] == []
 
 
+def test_what_is_not_searched_is_in_the_answer() -> None:
+    """A layout that is copied back fits as it did in the plan."""
+    run = gpuhours.from_dict({**LONG, "layout": {"loss_blocks": 8}})
+    best = gpuhours.plan(run).to_dict()["best"][0]
+    assert best["layout"]["loss_blocks"] == 8
+    again = gpuhours.estimate(gpuhours.from_dict({**LONG, "layout": best["layout"]})).to_dict()["results"]
+    assert again["memory_per_gpu"]["value"] == pytest.approx(best["results"]["memory_per_gpu"]["value"])
+
+
 def test_several_numbers_of_gpus() -> None:
     run = gpuhours.from_dict({**DENSE, "cost": {"price": "2 USD/hour"}})
     fastest = gpuhours.plan(run, gpus="8..32*2")

@@ -121,6 +121,12 @@ def test_rows_side_by_side_are_the_rows_alone(tmp_path: Path) -> None:
     assert alone[1] != pytest.approx(alone[0])
 
 
+def test_a_degree_that_no_layout_has_is_a_reason_to_skip(tmp_path: Path) -> None:
+    rows = judged(tmp_path, {"loss_blocks": "1e30"}, {"loss_blocks": "8"}).judged
+    assert rows[0].skipped_because == "loss_blocks = 1e+30: no layout has that"
+    assert rows[1].predicted is not None
+
+
 def test_a_table_without_chunks_says_nothing_of_the_schedule(tmp_path: Path) -> None:
     """A plain 1F1B beside "VP not given" is a blank: the stack interleaves."""
     row = {"pp": 4, "dp": 1, "vp": "", "schedule": "1f1b", "global_batch": 16}

@@ -36,7 +36,9 @@ def screen(found: Plan) -> RenderableType:
     if not found.best:
         parts.append(
             Text(
-                "  No layout fits. More GPUs (--gpus), a smaller batch or more memory per GPU would.", style="bold red"
+                "  No layout fits. More GPUs (--gpus), a smaller batch, a loss by blocks (layout.loss_blocks) or more memory per GPU "
+                "would.",
+                style="bold red",
             )
         )
         return Group(*parts)
@@ -89,6 +91,8 @@ def words(fields: dict[str, Any]) -> str:
         said.append(fields["sequence_method"])
     if fields["vision"] != "first-stage":
         said.append(f"vision {fields['vision']}")
+    if (fields.get("loss_blocks") or 1) > 1:
+        said.append(f"loss in {fields['loss_blocks']} blocks")
     said += [f"{what} offloaded" for what in ("optimizer", "activations") if fields[f"offload_{what}"]]
     if not fields["sequence_parallel"] and fields["tensor"] > 1:
         said.append("no sequence parallelism")

@@ -57,12 +57,9 @@ def fits(total: Mapping[str, Any]) -> list[Text]:
     ran, failed = total["ran_rows"], total["out_of_memory_rows"]
     if not failed:
         return []
-    return [
-        Text(
-            f"{total['ran_fits']} of {ran} that ran are said to fit; "
-            f"{total['out_of_memory_called']} of {failed} out of memory are said not to"
-        )
-    ]
+    told = [f"{total['ran_fits']} of {ran} that ran are said to fit"] if ran else []
+    told += [f"{total['out_of_memory_called']} of {failed} out of memory are said not to"]
+    return [Text("; ".join(told))]
 
 
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:

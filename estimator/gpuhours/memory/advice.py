@@ -133,7 +133,7 @@ def _changes(
         divides = layers % doubled == 0 if degree == "pipeline" else True
         if data % 2 == 0 and doubled <= most and divides and global_batch % (data // 2 * layout.microbatch) == 0:
             yield f"{degree} {doubled}", {degree: doubled, "data": data // 2}
-    if not layout.loss_blocks:
+    if (layout.loss_blocks or 1) < BLOCKS:
         yield f"the loss in {BLOCKS} blocks", {"loss_blocks": BLOCKS}
     if not layout.offload_optimizer:
         yield "optimiser states on the host", {"offload_optimizer": True}

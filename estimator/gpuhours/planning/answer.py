@@ -12,7 +12,7 @@ import numpy as np
 
 from gpuhours.evaluate import Outcome, evaluate
 from gpuhours.layout import Layout, word
-from gpuhours.planning.space import FIELDS, Space, Values
+from gpuhours.planning.space import FIELDS, GIVEN, Space, Values
 from gpuhours.ranges import middle
 from gpuhours.results import results
 from gpuhours.run import Run
@@ -77,6 +77,7 @@ def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
         value = getattr(layout, name)
         if value is not None:
             found[name] = word(type(value), value) if isinstance(value, IntEnum) else value
+    found |= {name: value for name in GIVEN if (value := getattr(layout, name))}
     found["data"] = None if solved is None or solved.data is None else int(middle(solved.data))
     return found
 

@@ -24,12 +24,12 @@ Values = np.ndarray[Any, Any]
 class Space:
     """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that move together.
 
-    Not searched: shard groups, Ulysses degrees inside a hybrid.
+    Not searched: shard groups, Ulysses degrees inside a hybrid, blocks of the loss.
     Listed once where a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
     """
 
     base: Layout
-    """What is not searched: shard groups, GPUs set apart for an encoder."""
+    """What is not searched (``GIVEN``)."""
     outer: tuple[dict[str, Values], ...]
     inner: tuple[dict[str, Values], ...]
     layers: float
@@ -166,6 +166,8 @@ FIELDS = (
     "recompute", "recompute_layers", "schedule", "sequence_method", "vision",
     "offload_optimizer", "offload_activations",
 )  # fmt: skip
+GIVEN = ("shard_group", "vision_gpus", "loss_blocks")
+"""Fields that a layout found keeps as they were given."""
 
 
 def divisors(number: int) -> list[int]:

@@ -224,7 +224,7 @@ def end_parts(part: Ends, layout: Layout, site: Site) -> Parts:
     if np.any(part.compared):
         parts = joined(parts, contrast_parts(part, site))
     weights = end_weights(part, site.ranks, trained=True)
-    parts[OTHER] += Passes(0.0, blocks_time(part, weights, layout, site), accumulation_time(weights, site))
+    parts[OTHER] += Passes(0.0, blocks_time(part, layout, site), accumulation_time(weights, site))
     return parts
 
 

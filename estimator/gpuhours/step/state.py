@@ -218,16 +218,20 @@ def accumulation_time(weights: Weights, site: Site) -> Array:
     return np.where(np.greater(moved, 0), memory_time(moved, site.machine.accelerator), 0.0)
 
 
-def blocks_time(part: Ends, weights: Weights, layout: Layout, site: Site) -> Array:
-    """What a loss by blocks of tokens costs: each block's gradient of the head's P weights is added to that of those before.
+def blocks_time(part: Ends, layout: Layout, site: Site) -> Array:
+    """What a loss by blocks of tokens costs: each block's gradient of the head's P weights, tied or not, is added to that of those before.
 
     (n - 1) 2 e P bytes at copy speed: n blocks, e bytes of an element. No product is repeated, since each block's gradients are taken as
     soon as its loss is known (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100, 8 and 32
-    blocks of 128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11.
+    blocks of 128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11. Left out: reading the weights for every block, which
+    is all that a head without gradients pays.
     """
+    if part.trainable is not Trainable.FULL:
+        return 0.0
+    weights = sum((local_parameters(linear, site.ranks) for linear in part.linears), start=np.asarray(0.0))
     tokens = np.divide(np.multiply(part.tokens, site.ranks.microbatch), site.ranks.context)
     again = np.where(np.greater(part.vocabulary, 0), site.machine.software.memory.blocks(layout, tokens) - 1.0, 0.0)
-    moved = again * 2 * site.machine.precision.element * weights.all
+    moved = again * 2 * site.machine.precision.element * weights
     return np.where(np.greater(moved, 0), memory_time(moved, site.machine.accelerator), 0.0)
 
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.band import kind_of
 from gpuhours.errors import EstimateError
@@ -166,7 +168,11 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
         "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),
     }  # fmt: skip
-    return Layout(**fields)
+    try:
+        return Layout(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnsaidError(f"{first['loc'][0]} = {first['input']:g}: no layout has that") from None
 
 
 def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
