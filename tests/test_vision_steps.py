@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,9 @@ from gpuhours.validation import Judged, validate
 from gpuhours.validation.described import Described, described_runs
 
 JUDGED = {path.stem: validate(path).judged for path in described_runs()}
-OWN = [one for name in ("h200-vision", "h100-video") for one in JUDGED[name]]
+FURTHEST = {"h200-vision": 0.13, "h100-video": 0.18, "h100-loss": 0.08}
+"""The most that a step of our own may be off; on H100 the worst are small autoencoders as of 2021, where the host sets the pace."""
+OWN = [one for name in FURTHEST for one in JUDGED[name]]
 
 
 def error(one: Judged) -> float:
@@ -43,17 +46,30 @@ def seconds(name: str) -> tuple[float, float]:
     return one.measured, one.predicted
 
 
-@pytest.mark.parametrize(("source", "median"), [("h200-vision", 0.04), ("h100-video", 0.07)])
-def test_own_steps(source: str, median: float) -> None:
-    errors = [abs(error(one)) for one in JUDGED[source]]
-    assert len(errors) >= 37
+@pytest.mark.parametrize(
+    ("source", "which", "median"),
+    [
+        ("h200-vision", lambda name: name.startswith("s1") and not name.endswith("fwd"), 0.04),
+        ("h200-vision", lambda name: name.endswith("fwd"), 0.04),
+        ("h200-vision", lambda name: name.startswith(("ddp", "fsdp")), 0.04),
+        ("h100-video", lambda name: True, 0.06),
+        ("h100-loss", lambda name: True, 0.03),
+    ],
+    ids=["training", "forward only", "data parallel", "video", "losses by blocks"],
+)
+def test_own_steps(source: str, which: Callable[[str], bool], median: float) -> None:
+    errors = [abs(error(one)) for one in JUDGED[source] if which(one.row.id)]
+    assert len(errors) >= 5
     assert np.median(errors) < median
 
 
-@pytest.mark.parametrize("one", OWN, ids=lambda one: one.row.id)
-def test_no_step_is_far_off(one: Judged) -> None:
-    """20 %; the worst are small autoencoders written as in 2021, where the host sets the pace and two machines differed by half."""
-    assert abs(error(one)) < 0.20
+@pytest.mark.parametrize(
+    ("one", "most"),
+    [(one, most) for name, most in FURTHEST.items() for one in JUDGED[name]],
+    ids=[one.row.id for name in FURTHEST for one in JUDGED[name]],
+)
+def test_no_step_is_far_off(one: Judged, most: float) -> None:
+    assert abs(error(one)) < most
 
 
 def test_h100_steps_were_foretold() -> None:
@@ -63,11 +79,14 @@ def test_h100_steps_were_foretold() -> None:
     assert np.median(np.abs(errors)) == pytest.approx(0.093, abs=0.001)
 
 
-def test_memory_of_own_steps() -> None:
-    errors = [abs(one.memory_error) for one in OWN if one.memory_error is not None]
-    assert len(errors) >= 77
-    assert np.median(errors) < 0.03
-    assert max(errors) < 0.18
+@pytest.mark.parametrize(
+    ("source", "median", "most"), [("h200-vision", 0.03, 0.12), ("h100-video", 0.03, 0.18), ("h100-loss", 0.01, 0.04)]
+)
+def test_memory_of_own_steps(source: str, median: float, most: float) -> None:
+    errors = [abs(one.memory_error) for one in JUDGED[source] if one.memory_error is not None]
+    assert len(errors) == len(JUDGED[source])
+    assert np.median(errors) < median
+    assert max(errors) < most
 
 
 def test_frames_that_pass_a_frozen_encoder_take_memory() -> None:

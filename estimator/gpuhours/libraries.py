@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gpuhours.hardware import Accelerator, Generation
 from gpuhours.kernel_constants import (
     AttentionConstants,
     KernelConstants,
@@ -20,9 +21,6 @@ from gpuhours.kernel_constants import (
 )
 from gpuhours.sources import Block, Sourced, read_yaml, validated
 
-if TYPE_CHECKING:
-    from gpuhours.hardware import Accelerator
-
 Share = Annotated[float, Field(gt=0, le=1)]
 Time = Literal["today", "2024", "2022"]
 
@@ -30,18 +28,17 @@ Time = Literal["today", "2024", "2022"]
 class Libraries(Sourced):
     """Rates of older kernels, as shares of today's. What an owner measured on a card counts as today's."""
 
-    products: Mapping[Literal["hopper"], Share] = Field(default_factory=dict)
+    products: Mapping[Generation, Share] = Field(default_factory=dict)
     """Generation -> share, of matrix products."""
-    cudnn: Mapping[Literal["hopper"], Share] = Field(default_factory=dict)
+    cudnn: Mapping[Generation, Share] = Field(default_factory=dict)
     """The same of cuDNN's attention."""
     unaligned: Share | None = None
     """Of unfused attention's products without 16-byte rows, odd or even, of what odd ones reach today on the same card; None: today's."""
 
     def on(self, accelerator: Accelerator) -> Accelerator:
         """The accelerator with its kernels as these libraries run them."""
-        if accelerator.generation != "hopper":
-            return accelerator
-        return _slowed(accelerator, self.products.get("hopper", 1.0), self.cudnn.get("hopper", 1.0))
+        products, cudnn = (shares.get(accelerator.generation, 1.0) for shares in (self.products, self.cudnn))
+        return accelerator if products == cudnn == 1 else _slowed(accelerator, products, cudnn)
 
 
 class _Sets(Block):
@@ -62,8 +59,6 @@ def libraries_of(time: Time) -> Libraries:
 @lru_cache(maxsize=256)
 def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
     """E and rho of products times ``products``, E of cuDNN's attention times ``cudnn``."""
-    if products == cudnn == 1:
-        return accelerator
     gemm, own = gemm_constants(accelerator), accelerator.kernels or KernelConstants()
     slower = gemm.model_copy(
         update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}
