@@ -15,7 +15,7 @@ from gpuhours.data import (
     steps,
     visible_patches,
 )
-from gpuhours.errors import EstimateError
+from gpuhours.inputs.errors import EstimateError
 
 
 def test_a_million_and_a_half_hours_at_two_frames_a_second() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Trainable
-from gpuhours.errors import EstimateError
 from gpuhours.flops import (
     CONVENTIONS,
     converted,
@@ -20,7 +19,8 @@ from gpuhours.flops import (
     operator_flops,
     part_flops,
 )
-from gpuhours.layout import Recompute
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Recompute
 
 # mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: MFU and HFU as printed; shapes and
 # step times
@@ -28,7 +28,9 @@ from gpuhours.layout import Recompute
 # twice that.
 PRINTED = {
     row["id"]: row
-    for row in csv.DictReader((Path(__file__).parent / "llm_foundry.csv").read_text(encoding="utf-8").splitlines())
+    for row in csv.DictReader(
+        (Path(__file__).parent / "measurements" / "llm_foundry.csv").read_text(encoding="utf-8").splitlines()
+    )
 }
 RUNS = (files("gpuhours") / "published" / "runs.csv").read_text(encoding="utf-8")
 FOUNDRY = [row | PRINTED[row["id"]] for row in csv.DictReader(RUNS.splitlines()) if row["id"] in PRINTED]

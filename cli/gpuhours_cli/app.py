@@ -17,7 +17,7 @@ def main() -> None:
     """Run a command: 0 fine, 1 the answer is no, 2 bad input."""
     gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
-    from gpuhours.errors import Contradiction, EstimateError
+    from gpuhours.inputs.errors import Contradiction, EstimateError
 
     try:
         app(prog_name="gpuhours")

@@ -29,11 +29,11 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Check a paper's figures against each other, and name the likely cause of a contradiction."""
-    from gpuhours.claims.file import write_claims
-    from gpuhours.claims.markdown import as_markdown
-    from gpuhours.claims.outcome import Check
-    from gpuhours.claims.verdict import check as work_out
-    from gpuhours.errors import EstimateError
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.checking.file import write_claims
+    from gpuhours.questions.checking.markdown import as_markdown
+    from gpuhours.questions.checking.outcome import Check
+    from gpuhours.questions.checking.verdict import check as work_out
     from gpuhours_cli.render.check import answer, screen
 
     found = work_out(document)
@@ -52,7 +52,7 @@ def check(
 
 def _write(path: Path, text: str) -> None:
     """Write a file; one that cannot be written is bad input."""
-    from gpuhours.errors import EstimateError
+    from gpuhours.inputs.errors import EstimateError
 
     try:
         path.write_text(text, encoding="utf-8")

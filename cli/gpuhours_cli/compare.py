@@ -19,8 +19,8 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """What changed in the inputs, by how much in every result, and which input caused it."""
-    from gpuhours.comparing import compare as side_by_side
-    from gpuhours.run import load
+    from gpuhours.questions.comparing import compare as side_by_side
+    from gpuhours.run.spec import load
     from gpuhours_cli.render.compare import answer, screen
 
     found = side_by_side(load(first), load(second))

@@ -57,8 +57,8 @@ def estimate(
     quiet: Quiet = False,
 ) -> None:
     """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
-    from gpuhours.errors import EstimateError
-    from gpuhours.estimating import estimate as work_out
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.estimating.estimating import estimate as work_out
     from gpuhours_cli.render.estimate import answer, screen
 
     given = {
@@ -89,8 +89,8 @@ def estimate(
 
 def describe(path: Path | None, given: dict[str, Any], settings: list[str]) -> Any:
     """The run of a file, with the shortcuts and then the ``--set`` keys put over it."""
-    from gpuhours.errors import EstimateError
-    from gpuhours.run import from_dict, load, setting
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.run.spec import from_dict, load, setting
 
     keys = {key: value for key, value in given.items() if value is not None}
     keys |= dict(setting(text) for text in settings)

@@ -19,7 +19,7 @@ app.add_typer(hardware, name="hardware")
 @hardware.command("list", epilog="Example: gpuhours hardware list --json")
 def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
     """All accelerators and nodes that can be named, those of $GPUHOURS_PROFILES too."""
-    from gpuhours.catalogue import catalogue
+    from gpuhours.questions.listing.hardware import catalogue
     from gpuhours_cli.render.hardware import list_screen, names
 
     found = catalogue()
@@ -33,7 +33,7 @@ def show(
     quiet: Quiet = False,
 ) -> None:
     """Every figure of one profile, with its source and what must be known to read it."""
-    from gpuhours.catalogue import sheet
+    from gpuhours.questions.listing.hardware import sheet
     from gpuhours_cli.render.hardware import figures, show_screen
 
     found = sheet(name)
@@ -53,8 +53,8 @@ def measure(
     quiet: Quiet = False,
 ) -> None:
     """Time matrix products, attention and copies on this machine's GPU (15 s on an H200, needs PyTorch)."""
-    from gpuhours.measuring import measure as measured
-    from gpuhours.measuring import write
+    from gpuhours.questions.measuring.measuring import measure as measured
+    from gpuhours.questions.measuring.measuring import write
     from gpuhours_cli.render.hardware import measured_screen
 
     found = measured(accelerator)

@@ -18,7 +18,7 @@ app.add_typer(models, name="models")
 @models.command("list", epilog="Example: gpuhours models list --json")
 def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
     """All published models that can be named."""
-    from gpuhours.architecture.summary import list_models
+    from gpuhours.questions.listing.models import list_models
     from gpuhours_cli.render.models import list_screen
 
     found = list_models()
@@ -37,7 +37,7 @@ def show(
     quiet: Quiet = False,
 ) -> None:
     """The parts of one model: what each stores, and what one training sample costs in it."""
-    from gpuhours.architecture.summary import sample, show_model
+    from gpuhours.questions.listing.models import sample, show_model
     from gpuhours_cli.render.models import show_screen
     from gpuhours_cli.render.numbers import exact
 

@@ -32,8 +32,8 @@ def plan(
     quiet: Quiet = False,
 ) -> None:
     """Search all layouts for the fastest or cheapest that fits; exit code 1 where none does."""
-    from gpuhours.planning import plan as search
-    from gpuhours.run import load, setting
+    from gpuhours.questions.planning import plan as search
+    from gpuhours.run.spec import load, setting
     from gpuhours_cli.render.plan import answer, screen
     from gpuhours_cli.render.progress import watching
 

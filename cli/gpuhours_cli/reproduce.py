@@ -20,7 +20,7 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """Compute what published texts state, without being handed it, and give a verdict per figure."""
-    from gpuhours.documents import reproduce as work_out
+    from gpuhours.questions.reproducing import reproduce as work_out
     from gpuhours_cli.render.reproduce import answer, screen
 
     found = work_out(tuple(documents or ()))

@@ -16,6 +16,6 @@ def schema(
     ],
 ) -> None:
     """The keys of a run, a document, measurements, a hardware or a software profile, as JSON Schema (editors complete from it)."""
-    from gpuhours.schemas import schema as of
+    from gpuhours.questions.listing.schemas import schema as of
 
     written(json.dumps(of(kind), indent=2) + "\n")

@@ -9,7 +9,7 @@ from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
 if TYPE_CHECKING:
-    from gpuhours.sweeping import Sweep
+    from gpuhours.questions.sweeping import Sweep
 
 EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary hardware.gpus=64..1024*2 --where fits --minimise cost"
 
@@ -62,10 +62,10 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Work out a run for every combination of some inputs: a table, a file, a picture."""
-    from gpuhours.run import load, setting
-    from gpuhours.sweeping import sweep as work_out
-    from gpuhours.sweeping.formats import format_of
-    from gpuhours.sweeping.values import varied
+    from gpuhours.questions.sweeping import sweep as work_out
+    from gpuhours.questions.sweeping.formats import format_of
+    from gpuhours.questions.sweeping.values import varied
+    from gpuhours.run.spec import load, setting
     from gpuhours_cli.render.progress import watching
     from gpuhours_cli.render.sweep import answer, screen
 
@@ -90,7 +90,7 @@ def sweep(
 
 def _plottable(path: Path, force: bool) -> None:
     """Refuse a picture that cannot be written, before any work."""
-    from gpuhours.errors import EstimateError
+    from gpuhours.inputs.errors import EstimateError
     from gpuhours_cli.render.plot import check
 
     check(path)

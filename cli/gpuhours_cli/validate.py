@@ -27,12 +27,12 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Predict measured runs: errors by source, accelerator, precision, parallelism and length, and the ten worst."""
-    from gpuhours.validation.report import validate as work_out
+    from gpuhours.questions.validating.report import validate as work_out
     from gpuhours_cli.render.validate import answer, screen
 
     found = work_out(runs, memory_only=memory_only)
     if update_band:
-        from gpuhours.validation.learning import update_band as store
+        from gpuhours.questions.validating.learning import update_band as store
 
         store(found)
         found = work_out(runs, memory_only=memory_only)

@@ -10,38 +10,38 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpuhours.claims import check as check
-    from gpuhours.comparing import compare as compare
-    from gpuhours.documents import reproduce as reproduce
-    from gpuhours.errors import Contradiction as Contradiction
-    from gpuhours.errors import EstimateError as EstimateError
-    from gpuhours.estimates import Estimate as Estimate
-    from gpuhours.estimating import estimate as estimate
-    from gpuhours.hardware import load_accelerator as load_accelerator
-    from gpuhours.hardware import load_node as load_node
-    from gpuhours.planning import plan as plan
-    from gpuhours.run import Run as Run
-    from gpuhours.run import from_dict as from_dict
-    from gpuhours.run import load as load
-    from gpuhours.sweeping import sweep as sweep
-    from gpuhours.validation import validate as validate
+    from gpuhours.hardware.profiles import load_accelerator as load_accelerator
+    from gpuhours.hardware.profiles import load_node as load_node
+    from gpuhours.inputs.errors import Contradiction as Contradiction
+    from gpuhours.inputs.errors import EstimateError as EstimateError
+    from gpuhours.questions.checking import check as check
+    from gpuhours.questions.comparing import compare as compare
+    from gpuhours.questions.estimating.estimates import Estimate as Estimate
+    from gpuhours.questions.estimating.estimating import estimate as estimate
+    from gpuhours.questions.planning import plan as plan
+    from gpuhours.questions.reproducing import reproduce as reproduce
+    from gpuhours.questions.sweeping import sweep as sweep
+    from gpuhours.questions.validating import validate as validate
+    from gpuhours.run.spec import Run as Run
+    from gpuhours.run.spec import from_dict as from_dict
+    from gpuhours.run.spec import load as load
 
 _HOMES = {
-    "Contradiction": "errors",
-    "Estimate": "estimates",
-    "EstimateError": "errors",
-    "Run": "run",
-    "check": "claims",
-    "compare": "comparing",
-    "estimate": "estimating",
-    "from_dict": "run",
-    "load": "run",
-    "load_accelerator": "hardware",
-    "load_node": "hardware",
-    "plan": "planning",
-    "reproduce": "documents",
-    "sweep": "sweeping",
-    "validate": "validation",
+    "Contradiction": "inputs.errors",
+    "Estimate": "questions.estimating.estimates",
+    "EstimateError": "inputs.errors",
+    "Run": "run.spec",
+    "check": "questions.checking",
+    "compare": "questions.comparing",
+    "estimate": "questions.estimating.estimating",
+    "from_dict": "run.spec",
+    "load": "run.spec",
+    "load_accelerator": "hardware.profiles",
+    "load_node": "hardware.profiles",
+    "plan": "questions.planning",
+    "reproduce": "questions.reproducing",
+    "sweep": "questions.sweeping",
+    "validate": "questions.validating",
 }
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"

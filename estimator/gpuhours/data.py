@@ -8,10 +8,10 @@ from typing import Annotated
 
 import numpy as np
 
-from gpuhours.errors import EstimateError
-from gpuhours.layout import Array
-from gpuhours.sources import Block
-from gpuhours.units import measured_in, whole
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import measured_in, whole
+from gpuhours.inputs.yaml_files import Block
 
 Hours = Annotated[float, measured_in("hour")]
 

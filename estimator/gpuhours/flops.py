@@ -14,8 +14,9 @@ from types import MappingProxyType
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainable
-from gpuhours.errors import EstimateError, nearest
-from gpuhours.layout import Array, Recompute
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.layout.layout import Recompute
 
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.attention import attention_time
-from gpuhours.collectives import (
+from gpuhours.hardware.profiles import cluster, load_accelerator
+from gpuhours.kernels.attention import attention_time
+from gpuhours.kernels.collectives import (
     Group,
     all_gather_time,
     all_reduce_time,
@@ -29,8 +30,7 @@ from gpuhours.collectives import (
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.hardware import cluster, load_accelerator
-from gpuhours.kernels import gemm_time, memory_time, thin_experts
+from gpuhours.kernels.gemm import gemm_time, memory_time, thin_experts
 
 OWN = Path(__file__).parents[1] / "measurements"
 H200, H100, A100 = "h200-sxm-141gb", "h100-sxm-80gb", "a100-sxm-80gb"

@@ -66,7 +66,7 @@ def least(work: Callable[[], Any], times: int = 3, clock: Callable[[], float] = 
 def estimates() -> None:
     """Full estimates per second on one core, as Arrow columns: by the clock, and by the processor's own time."""
     from gpuhours import from_dict
-    from gpuhours.sweeping.running import make_job
+    from gpuhours.questions.sweeping.running import make_job
 
     for name, breakdown in (("every result", False), ("every result, time and memory by part", True)):
         job = make_job(from_dict(GPT3), SMALL, (), None, (None, None, None, None), breakdown)

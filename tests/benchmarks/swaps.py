@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from gpuhours.validation import Judged, validate
-from gpuhours.validation.case import Case
-from gpuhours.validation.learning import strangers
+from gpuhours.questions.validating import Judged, validate
+from gpuhours.questions.validating.case import Case
+from gpuhours.questions.validating.learning import strangers
 
 LONG = ("BurstEngine", "LongVILA", "EasyContext")
 """Sources that run one sequence by several methods."""

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.claims.claim import Claim
-from gpuhours.claims.outcome import (
+from gpuhours.questions.checking.claim import Claim
+from gpuhours.questions.checking.outcome import (
     AGREES,
     CONTRADICTS,
     NOTED,
@@ -21,8 +21,8 @@ from gpuhours.claims.outcome import (
     Contradiction,
     Implied,
 )
-from gpuhours.claims.quantities import QUANTITIES, shown
-from gpuhours.claims.table import TableCheck
+from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.table import TableCheck
 
 STYLES = {CONTRADICTS: "bold red", AGREES: "green", UNDETERMINED: "yellow", "impossible": "bold red", "implausible": "red",
           "conflicting": "yellow"}  # fmt: skip

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.comparing import Change, Comparison, plain
+from gpuhours.questions.comparing import Change, Comparison, plain
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.sweep import RESULTS
 

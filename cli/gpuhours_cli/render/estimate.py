@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.estimates import Estimate, Result
-from gpuhours.layout import Recompute, Sharding, word
+from gpuhours.layout.layout import Recompute, Sharding, word
+from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours_cli.render import numbers
 
 BAR = 40

@@ -10,11 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.assumption import Assumption
-from gpuhours.cost import Amount
-from gpuhours.errors import EstimateError, nearest
-from gpuhours.estimates import Estimate, Result
-from gpuhours.totals import KEYS, UNITS, undetermined
+from gpuhours.cost.bill import Amount
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.run.identities import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
 
 PRICED = {

@@ -9,14 +9,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.catalogue import Catalogue, Sheet
-from gpuhours.hardware import Accelerator, Figure, Node
-from gpuhours.prices import SECONDS_PER_HOUR
-from gpuhours.profiles import Unknown
+from gpuhours.cost.prices import SECONDS_PER_HOUR
+from gpuhours.hardware.profiles import Accelerator, Figure, Node
+from gpuhours.inputs.profile_folders import Unknown
+from gpuhours.questions.listing.hardware import Catalogue, Sheet
 from gpuhours_cli.render.numbers import SI, digits
 
 if TYPE_CHECKING:
-    from gpuhours.measuring import Measured
+    from gpuhours.questions.measuring.measuring import Measured
 
 DASH = "–"
 SCALES: dict[str, tuple[tuple[float, str], ...]] = {

@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.architecture.summary import Listing, Summary
 from gpuhours.flops import CONVENTIONS
+from gpuhours.questions.listing.models import Listing, Summary
 from gpuhours_cli.render.numbers import count, exact, si
 
 KINDS = {

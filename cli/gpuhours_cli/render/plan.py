@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.layout import Layout
-from gpuhours.planning.answer import Choice, Plan, fields_of
+from gpuhours.layout.layout import Layout
+from gpuhours.questions.planning.answer import Choice, Plan, fields_of
 from gpuhours_cli.render import numbers
 
 DEGREES = ("tensor", "pipeline", "context", "expert", "data")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuhours.errors import EstimateError
-from gpuhours.sweeping import Sweep
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.sweeping import Sweep
 from gpuhours_cli.render import numbers
 
 ENDINGS = (".svg", ".png", ".html")
@@ -203,7 +203,7 @@ def _spread(values: list[float]) -> bool:
 
 def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]], goal: Measure) -> bool:
     """Adds the 80 % range of each point, from an estimate of its own; False where there are too many, or no range."""
-    from gpuhours.estimating import estimate
+    from gpuhours.questions.estimating.estimating import estimate
 
     if len(rows) > MOST_BANDS or (found.kept != found.rows and found.job.best is not None):
         return False

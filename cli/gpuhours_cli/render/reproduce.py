@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.documents import Finding, Reproduction, Reproductions
+from gpuhours.questions.reproducing import Finding, Reproduction, Reproductions
 from gpuhours_cli.render import numbers
 
 STYLES = {"reproduced": "green", "consistent": "green", "underdetermined": "yellow", "contradicted": "bold red"}

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.sweeping import Sweep
+from gpuhours.questions.sweeping import Sweep
 from gpuhours_cli.render import numbers
 
 SHOWN = 20

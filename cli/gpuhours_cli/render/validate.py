@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.validation.report import Judged, Validation
+from gpuhours.questions.validating.report import Judged, Validation
 
 WIDTH, HEIGHT = 60, 16
 """Characters of the parity plot."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Split
-from gpuhours.layout import Array
+from gpuhours.inputs.arrays import Array
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
 

@@ -16,9 +16,9 @@ from gpuhours.architecture.operators import Elementwise, Ends, Linear, Pointwise
 from gpuhours.architecture.spec import Spec, Training, treatment
 from gpuhours.architecture.vision import Clip, VisionEncoder
 from gpuhours.data import merged_patches, slices
-from gpuhours.errors import EstimateError
-from gpuhours.layout import Array
-from gpuhours.units import Count
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import Count
 
 Parts: TypeAlias = tuple[Stack | Ends, ...]
 

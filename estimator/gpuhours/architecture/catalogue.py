@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gpuhours.errors import EstimateError, nearest
-from gpuhours.sources import read_yaml
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.yaml_files import read_yaml
 
 ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14"})
 """Names that only their capital letter tells from another: ViT-g/14 is half as large."""
@@ -96,7 +96,7 @@ def _from_text(text: str) -> dict[str, Any]:
     if text[:1].isdigit():
         return {"params": text}
     if text.endswith(".json"):
-        from gpuhours.architecture.huggingface import read_config
+        from gpuhours.architecture.hugging_face.config import read_config
 
         return read_config(Path(text))
     try:

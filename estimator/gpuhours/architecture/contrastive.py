@@ -6,10 +6,10 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec
 from gpuhours.architecture.video_language import Vision
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data
-from gpuhours.layout import Array
-from gpuhours.units import Count
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.units import Count
 
 
 class Contrastive(Spec):

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from gpuhours.architecture import blocks, lora
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, treatment
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data
-from gpuhours.errors import EstimateError
-from gpuhours.layout import Array
-from gpuhours.units import Count
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import Count
 
 
 class LatentAttention(BaseModel):

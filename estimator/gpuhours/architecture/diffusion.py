@@ -8,10 +8,10 @@ from pydantic import model_validator
 from gpuhours.architecture import blocks
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
 from gpuhours.architecture.spec import Spec
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data, patches
-from gpuhours.layout import Array
-from gpuhours.units import Count, whole
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.units import Count, whole
 
 
 class Diffusion(Spec):

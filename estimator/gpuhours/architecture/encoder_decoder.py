@@ -6,9 +6,9 @@ from gpuhours.architecture import blocks
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack
 from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
-from gpuhours.errors import EstimateError
-from gpuhours.layout import Array
-from gpuhours.units import Count
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import Count
 
 
 class EncoderDecoder(Spec):

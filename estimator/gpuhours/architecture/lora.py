@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpuhours.architecture.operators import Linear, Split
-from gpuhours.errors import EstimateError, nearest
-from gpuhours.layout import Array
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError, nearest
 
 ATTENTION = ("q", "k", "v", "o")
 EVERY = (*ATTENTION, "gate", "up", "down")

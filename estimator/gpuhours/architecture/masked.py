@@ -10,10 +10,10 @@ from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.operators import Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec
 from gpuhours.architecture.vision import StandardVision, VisionEncoder
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data, slices, visible_patches
-from gpuhours.layout import Array
-from gpuhours.units import Count, Fraction
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.units import Count, Fraction
 
 
 def _known_size(value: Any) -> str:

@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.spec import Spec
-from gpuhours.errors import EstimateError
-from gpuhours.kinds import ByKind
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.unions import ByKind
 
 KEYS = {
     "text": "contrastive",

@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 
-from gpuhours.layout import Array
+from gpuhours.inputs.arrays import Array
 
 
 class Split(Enum):

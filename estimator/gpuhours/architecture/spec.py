@@ -3,10 +3,10 @@
 from typing import Literal
 
 from gpuhours.architecture.operators import Model, Trainable
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data
-from gpuhours.layout import Array
-from gpuhours.sources import Block
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.yaml_files import Block
 
 Training = Literal["full", "frozen", "lora"]
 

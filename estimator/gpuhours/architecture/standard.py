@@ -9,10 +9,10 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.lora import ATTENTION
 from gpuhours.architecture.operators import Model
 from gpuhours.architecture.spec import Spec, Training
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data
-from gpuhours.layout import Array
-from gpuhours.units import Count, measured_in
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.units import Count, measured_in
 
 # parameters, layers, width: GPT-3 (arXiv:2005.14165, table 2.1) to 2.7e9, Llama 1-3 (arXiv:2302.13971
 # table 2,

@@ -13,11 +13,11 @@ from gpuhours.architecture.operators import Ends, Model, Stack
 from gpuhours.architecture.spec import Spec
 from gpuhours.architecture.standard import StandardShape
 from gpuhours.architecture.vision import Clip, StandardVision, VisionEncoder
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data
-from gpuhours.errors import EstimateError
-from gpuhours.layout import Array
-from gpuhours.units import measured_in
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import measured_in
 
 
 def _known_size(value: Any) -> str:

@@ -19,10 +19,10 @@ from gpuhours.architecture.operators import (
     Trainable,
 )
 from gpuhours.architecture.spec import Spec, Training, treatment
-from gpuhours.assumption import Assumption
 from gpuhours.data import Data, patches, slices
-from gpuhours.layout import Array
-from gpuhours.units import Count, measured_in, whole
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.units import Count, measured_in, whole
 
 
 @dataclass(frozen=True)

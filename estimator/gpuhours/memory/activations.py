@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 
 from gpuhours.architecture.operators import AttentionCore, Block, Ends, Linear, Pointwise, Split, Stack, Trainable
-from gpuhours.layout import Array
-from gpuhours.memory.facts import SAVED, MemoryFacts
-from gpuhours.precision import FP32, Precision
-from gpuhours.software import Selective
-from gpuhours.step.ranks import Ranks, has_experts
+from gpuhours.hardware.number_formats import FP32, Precision
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.ranks import Ranks, has_experts
+from gpuhours.software.memory import SAVED, MemoryFacts
+from gpuhours.software.profile import Selective
 
 NORMS: Final = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
 PLACES: Final = {Pointwise.ROTARY: "attention", Pointwise.QK_NORM: "attention"}

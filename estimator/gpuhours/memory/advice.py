@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 
 from gpuhours.architecture.operators import Model
-from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute, Sharding, word
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute, Sharding, word
+from gpuhours.layout.ranks import solved_data
 from gpuhours.memory.peak import memory
-from gpuhours.precision import Precision
-from gpuhours.software import Software
-from gpuhours.step.ranks import solved_data
+from gpuhours.software.profile import Software
 
 WAYS: Final = 3
 GRADUAL: Final = ("sharding", "recompute")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Model
-from gpuhours.layout import Array, Layout, SequenceMethod
-from gpuhours.precision import FP32, Precision
-from gpuhours.step.ranks import Ranks
+from gpuhours.hardware.number_formats import FP32, Precision
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, SequenceMethod
+from gpuhours.layout.ranks import Ranks
 
 
 def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:

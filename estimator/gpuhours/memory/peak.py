@@ -10,16 +10,17 @@ from typing import Any, Final
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
-from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, Recompute, Sharding, VisionPlacement
+from gpuhours.hardware.number_formats import FP32, Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
+from gpuhours.layout.placement import Standing, standing, waiting
+from gpuhours.layout.ranks import Ranks, ranks_of
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
-from gpuhours.memory.facts import MemoryFacts
-from gpuhours.memory.stages import Standing, standing, waiting
 from gpuhours.memory.states import States, on_stage, states
-from gpuhours.precision import FP32, Precision
-from gpuhours.software import Software
-from gpuhours.step.ranks import Ranks, ranks_of
+from gpuhours.software.memory import MemoryFacts
+from gpuhours.software.profile import Software
 
 Parts = Mapping[str, Array]
 STATES: Final = ("weights", "gradients", "optimiser")

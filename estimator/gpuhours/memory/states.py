@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack
-from gpuhours.layout import Array, Layout, Sharding
-from gpuhours.memory.facts import MemoryFacts
-from gpuhours.memory.stages import standing
-from gpuhours.precision import Precision
-from gpuhours.step.ranks import Ranks
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Sharding
+from gpuhours.layout.placement import standing
+from gpuhours.layout.ranks import Ranks
+from gpuhours.software.memory import MemoryFacts
 from gpuhours.step.state import Weights, end_weights, layer_weights
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.layout import Array
+from gpuhours.inputs.arrays import Array
 
 PARTS = (
     "matrix products",

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuhours.architecture.operators import Stack, Trainable
-from gpuhours.collectives import (
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.collectives import (
     Group,
     all_gather_time,
     all_reduce_time,
     all_to_all_time,
     reduce_scatter_time,
 )
-from gpuhours.hardware import Cluster
-from gpuhours.kernels import memory_time
-from gpuhours.layout import Array
-from gpuhours.schedule import Passes, left_over
+from gpuhours.kernels.gemm import memory_time
+from gpuhours.layout.ranks import Ranks, has_experts
 from gpuhours.step.compute import Machine
-from gpuhours.step.ranks import Ranks, has_experts
+from gpuhours.step.schedule import Passes, left_over
 
 TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expert communication"
 SENDS = "pipeline communication"

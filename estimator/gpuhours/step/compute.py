@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Split, Stack, Trainable
-from gpuhours.hardware import Accelerator
-from gpuhours.kernels import gemm_time, memory_time, thin_experts
-from gpuhours.layout import Array
-from gpuhours.precision import Precision
-from gpuhours.schedule import Passes
-from gpuhours.software import Software
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Accelerator
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.gemm import gemm_time, memory_time, thin_experts
+from gpuhours.layout.ranks import Ranks, degree, has_experts, local_parameters
+from gpuhours.software.profile import Software
 from gpuhours.step.context import attention_passes
-from gpuhours.step.ranks import Ranks, degree, has_experts, local_parameters
+from gpuhours.step.schedule import Passes
 
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
 NARROW = frozenset({"fp8", "mxfp8", "nvfp4"})

@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuhours.architecture.operators import AttentionCore, Stack, Trainable
-from gpuhours.attention import attention_time
-from gpuhours.collectives import (
+from gpuhours.hardware.libraries import libraries_of
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.attention import attention_time
+from gpuhours.kernels.collectives import (
     Group,
     all_gather_time,
     all_to_all_time,
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels import memory_time
-from gpuhours.layout import Array, SequenceMethod
-from gpuhours.libraries import libraries_of
-from gpuhours.schedule import Passes, left_over
+from gpuhours.kernels.gemm import memory_time
+from gpuhours.layout.layout import SequenceMethod
+from gpuhours.step.schedule import Passes, left_over
 
 if TYPE_CHECKING:
-    from gpuhours.hardware import Cluster
+    from gpuhours.hardware.profiles import Cluster
+    from gpuhours.layout.ranks import Ranks
     from gpuhours.step.communication import Site
     from gpuhours.step.compute import Machine
-    from gpuhours.step.ranks import Ranks
 
 
 def attention_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:

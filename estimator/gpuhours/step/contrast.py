@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Ends
-from gpuhours.collectives import all_gather_time, reduce_scatter_time
-from gpuhours.kernels import gemm_time, memory_time
-from gpuhours.schedule import Passes
+from gpuhours.kernels.collectives import all_gather_time, reduce_scatter_time
+from gpuhours.kernels.gemm import gemm_time, memory_time
 from gpuhours.step.communication import Site
 from gpuhours.step.compute import OTHER, PRODUCTS
+from gpuhours.step.schedule import Passes
 from gpuhours.step.state import DATA
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Stack, Trainable
-from gpuhours.collectives import Group, all_gather_time, point_to_point_time, reduce_scatter_time
-from gpuhours.layout import Array, VisionPlacement
-from gpuhours.schedule import Passes
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.collectives import Group, all_gather_time, point_to_point_time, reduce_scatter_time
+from gpuhours.layout.layout import VisionPlacement
 from gpuhours.step.communication import CONTEXT, SENDS, Site
+from gpuhours.step.schedule import Passes
 
 
 def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> dict[str, Passes]:

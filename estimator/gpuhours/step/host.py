@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack, Trainable
-from gpuhours.layout import Array, Layout, Recompute, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.ranks import has_experts
 from gpuhours.step.communication import Site
 from gpuhours.step.context import shared_out_whole
-from gpuhours.step.ranks import has_experts
 
 LLAMA_LAUNCHES = 14
 """Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""

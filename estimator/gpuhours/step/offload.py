@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Stack, Trainable
-from gpuhours.layout import Array, Layout, Recompute
-from gpuhours.schedule import left_over
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.step.communication import Site
+from gpuhours.step.schedule import left_over
 
 HOST_BANDWIDTH = 25e9
 """B/s of host memory that one accelerator's share of the processors reads and writes in Adam (200 GB/s of eight channels over 8

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
-from gpuhours.collectives import point_to_point_time
 from gpuhours.flops import hardware_flops, model_flops
-from gpuhours.hardware import Cluster
-from gpuhours.layout import Array, Layout, VisionPlacement
-from gpuhours.libraries import libraries_of
-from gpuhours.precision import Precision
-from gpuhours.schedule import Passes, left_over, pipeline_time, stages
-from gpuhours.software import Software
+from gpuhours.hardware.libraries import libraries_of
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.collectives import point_to_point_time
+from gpuhours.layout.layout import Layout, VisionPlacement
+from gpuhours.layout.ranks import ranks_of
+from gpuhours.layout.validity import violations
+from gpuhours.software.profile import Software
 from gpuhours.step.breakdown import PARTS, Step, where_violated
 from gpuhours.step.communication import CONTEXT, EXPERT, SENDS, TENSOR, Site, expert_passes, tensor_passes
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, Machine, ends_compute, layer_compute
@@ -24,8 +26,8 @@ from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.host import host_time, launch_time
 from gpuhours.step.offload import activations_time
-from gpuhours.step.ranks import ranks_of
 from gpuhours.step.recompute import repeated
+from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.step.state import (
     DATA,
     accumulation_time,
@@ -36,7 +38,6 @@ from gpuhours.step.state import (
     sharded_passes,
     step_reduction,
 )
-from gpuhours.step.validity import violations
 
 RECOMPUTE, BUBBLE, OPTIMISER, HOST = "recompute", "pipeline bubble", "optimiser", "host"
 Parts = dict[str, Passes]

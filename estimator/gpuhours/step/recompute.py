@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from gpuhours.architecture.operators import Stack
-from gpuhours.layout import Array, Layout, Recompute
-from gpuhours.schedule import Passes
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.ranks import has_experts
 from gpuhours.step.communication import CONTEXT, Site
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS
-from gpuhours.step.ranks import has_experts
+from gpuhours.step.schedule import Passes
 
 MLP = frozenset({"up", "gate and up", "down"})
 """Products of a feed-forward layer."""

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
-from gpuhours.collectives import Group, all_gather_time, all_reduce_time, reduce_scatter_time
-from gpuhours.hardware import Cluster
-from gpuhours.kernels import memory_time
-from gpuhours.layout import Array, Layout, Sharding, VisionPlacement
-from gpuhours.schedule import Passes, left_over
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.collectives import Group, all_gather_time, all_reduce_time, reduce_scatter_time
+from gpuhours.kernels.gemm import memory_time
+from gpuhours.layout.layout import Layout, Sharding, VisionPlacement
+from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
 from gpuhours.step.communication import Site
 from gpuhours.step.offload import host_update_time
-from gpuhours.step.ranks import Ranks, has_experts, local_parameters
+from gpuhours.step.schedule import Passes, left_over
 
 DATA = "data communication"
 BACKWARD = 2 / 3

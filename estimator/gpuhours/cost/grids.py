@@ -1,0 +1,90 @@
+"""How much carbon a kilowatt-hour carries, by country and year."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.inputs.errors import nearest
+from gpuhours.inputs.profile_folders import Unknown, profile_folders
+from gpuhours.inputs.units import measured_in
+from gpuhours.inputs.yaml_files import read_yaml, validated
+
+YEARS_APART = 3
+"""How far the nearest year of a country may lie from the year asked for: grids change slowly."""
+
+JOULE_PER_KWH = 3.6e6
+
+
+class Country(BaseModel):
+    """One country's grid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    also: tuple[str, ...] = ()
+    """Other names and codes."""
+    intensity: dict[int, Annotated[float, measured_in("gCO2e/kWh", positive=False)]] = Field(min_length=1)
+    """Year -> gCO2e per kWh."""
+
+
+class GridTable(BaseModel):
+    """One published set: a file of ``hardware_specs/grids``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    source: Annotated[str, Field(min_length=4)]
+    note: str = ""
+    countries: dict[str, Country]
+    """By ISO 3166 code of three letters."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A country's grid in one year."""
+
+    code: str
+    country: str
+    year: int
+    intensity: float
+    """gCO2e per joule."""
+    source: str
+
+
+@cache
+def _read(path: Path) -> GridTable:
+    return validated(GridTable, read_yaml(path))
+
+
+def _tables() -> list[GridTable]:
+    """The user's sets first, then ours, the newest file name first."""
+    paths = [path for folder in profile_folders() for path in sorted((folder / "grids").glob("*.yaml"), reverse=True)]
+    return [_read(path) for path in paths]
+
+
+def find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
+    """A country by name, ISO code of two or three letters, or a usual other name."""
+    wanted, names = name.strip().lower(), list[str]()
+    for table in _tables():
+        for code, country in table.countries.items():
+            if wanted in (alias.lower() for alias in (code, country.name, *country.also)):
+                return code, country, table
+            names.append(country.name)
+    hint = nearest(name, names) or f"{len(names)} are known; 'World' is the average."
+    return Unknown(f"no grid intensity is known for the country {name!r}. {hint}")
+
+
+def grid(name: str, year: int | None = None) -> Grid | Unknown:
+    """A country's grid in a year, or in the nearest within 3 years; the newest where no year is given."""
+    found = find_country(name)
+    if isinstance(found, Unknown):
+        return found
+    code, country, table = found
+    years = sorted(country.intensity)
+    nearest_year = years[-1] if year is None else min(years, key=lambda known: abs(known - year))
+    if year is not None and abs(nearest_year - year) > YEARS_APART:
+        return Unknown(f"the grid of {country.name} is known for {years[0]} to {years[-1]}, not for {year}")
+    return Grid(code, country.name, nearest_year, country.intensity[nearest_year] / JOULE_PER_KWH, table.source)

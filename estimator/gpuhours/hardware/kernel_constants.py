@@ -1,0 +1,214 @@
+"""The measured constants of kernels and links: an accelerator's own, and the defaults of its generation.
+
+A profile that was measured carries a ``kernels:`` block; each group that it lacks comes from
+``hardware_specs/kernels/GENERATION.yaml``. Every group names its source.
+"""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.units import Bandwidth, Seconds
+from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
+
+if TYPE_CHECKING:
+    from gpuhours.hardware.profiles import Accelerator
+
+Share = Annotated[float, Field(gt=0, le=1.3)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class GemmConstants(Sourced):
+    """Constants of ``kernels.gemm_time``."""
+
+    tile_efficiency: Share
+    """E: share of peak inside a full 128 x 256 tile."""
+    reuse_exponent: NotNegative
+    """g: how a tile's rate falls with its operand reuse."""
+    prologue: NotNegative
+    """k0: start and end of a tile, as extra products along k (bf16)."""
+    ceiling: Share
+    """rho: share of peak the whole card sustains (power, issue)."""
+    memory_share: Share
+    """beta: share of the memory bandwidth that operands are read at."""
+    launch: Seconds
+    """t0: fixed cost of a kernel."""
+    whole_waves: bool
+    """Tiles run in whole waves over the SMs (True), or the last wave is shared out (False)."""
+
+
+class MemoryConstants(Sourced):
+    """Constants of ``kernels.memory_time``."""
+
+    copy_share: Share
+    """eta: share of the data-sheet bandwidth that a large copy reaches."""
+    launch: Seconds
+
+
+class AttentionPass(Sourced):
+    """Constants of one direction of a fused attention kernel (``attention.fused_attention_time``)."""
+
+    efficiency: dict[int, Share]
+    """Padded head size -> E, share of peak counted on the padded size."""
+    overhead_keys: NotNegative
+    """s0: work per query row that does not grow with the keys, in keys."""
+    diagonal: NotNegative
+    """delta: keys wasted beside the diagonal of a causal mask."""
+    tail: NotNegative
+    """lambda: share of the longest query block left exposed at the end."""
+    launch: Seconds
+    query_block: Positive = 128
+    key_block: Positive = 128
+    odd_head: Share = 1.0
+    """u: factor on E where the head size is not a multiple of 16."""
+    padded_share: Share = 1.0
+    """a: share of the work that is done on the padded head size; the rest knows the true one."""
+    throttle: NotNegative = 0.0
+    """h: how much slower, in the end, a kernel runs that lasts (power limit)."""
+
+
+class AttentionConstants(Block):
+    """Both directions of one kernel."""
+
+    forward: AttentionPass
+    backward: AttentionPass
+
+
+class UnfusedConstants(Sourced):
+    """Batched products of unfused attention whose rows do not start at a multiple of 16 bytes: share of peak on tiles of 64."""
+
+    odd: Share
+    """A row of scores or of a head is an odd number of 2-byte elements (197 or 257 tokens: patches and a class token)."""
+    even: Share
+    """It is even, but no multiple of 8."""
+
+
+class LinkConstants(Sourced):
+    """Constants of collectives inside an NVLink (or similar) domain (``collectives.ring_time``)."""
+
+    ring_share: Share
+    """Share of the one-direction link bandwidth that a ring reaches."""
+    exchange_share: Share
+    """The same for all-to-all, broadcast and point-to-point."""
+    copy_bandwidth: Bandwidth
+    """Rate at which the collective's kernel copies a rank's own share."""
+    launch: Seconds
+    """t0: fixed cost of one collective."""
+    step: Seconds
+    """Latency of one hop."""
+    fill: Seconds
+    """f: latency that a message is cut into chunks to hide."""
+    switch_share: Share | None = None
+    """Share of the link bandwidth, as bus bandwidth, that adding up in the switch reaches (NVLink SHARP);
+    it may pass 1."""
+    switch_fill: Seconds | None = None
+
+
+class NetworkConstants(Sourced):
+    """One file of ``hardware_specs/networks``: what a network between nodes does with its line rate."""
+
+    share: Share
+    """Share of the NICs' line rate that a large ring collective reaches."""
+    exchange_share: Share
+    """The same for all-to-all and broadcast."""
+    send_share: Share
+    """The same of one NIC, from one rank to another."""
+    launch: Seconds
+    """Fixed cost of a collective that leaves its node, on top of the links' own."""
+    step: Seconds
+    """Latency of one hop between nodes."""
+    fill: Seconds
+
+
+class KernelConstants(Block):
+    """The ``kernels:`` block of an accelerator profile; what is missing comes from the generation."""
+
+    gemm: GemmConstants | None = None
+    memory: MemoryConstants | None = None
+    attention: dict[str, AttentionConstants] | None = None
+    """Kernel name (``flash2``, ``cudnn``...) -> its constants."""
+    unfused: UnfusedConstants | None = None
+    links: LinkConstants | None = None
+
+
+class GenerationConstants(KernelConstants):
+    """A generation's defaults: every group is there."""
+
+    gemm: GemmConstants
+    memory: MemoryConstants
+    attention: dict[str, AttentionConstants]
+    unfused: UnfusedConstants
+    links: LinkConstants
+
+
+@cache
+def generation_constants(generation: str) -> GenerationConstants:
+    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``."""
+    hint = "Or give the accelerator's profile a `kernels:` block of its own."
+    return validated(GenerationConstants, read_yaml(_file("kernels", generation, hint)))
+
+
+@cache
+def is_known(generation: str) -> bool:
+    """Whether there are constants for a generation at all; TPUs, for one, have none."""
+    return (Path(str(files("hardware_specs"))) / "kernels" / f"{generation}.yaml").is_file()
+
+
+@cache
+def network_constants(network: str) -> NetworkConstants:
+    """A kind of network between nodes, from ``hardware_specs/networks/NETWORK.yaml``."""
+    return validated(NetworkConstants, read_yaml(_file("networks", network, "")))
+
+
+def _file(folder: str, name: str, hint: str) -> Path:
+    path = Path(str(files("hardware_specs"))) / folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+        near = nearest(name, known) or f"Known: {', '.join(known)}."
+        problem = f"{name!r} is not one of the {folder} there are constants for."
+        raise EstimateError(problem, f"{near} {hint}".strip())
+    return path
+
+
+def gemm_constants(accelerator: "Accelerator") -> GemmConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.gemm if own and own.gemm else generation_constants(accelerator.generation).gemm
+
+
+def memory_constants(accelerator: "Accelerator") -> MemoryConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.memory if own and own.memory else generation_constants(accelerator.generation).memory
+
+
+def attention_constants(accelerator: "Accelerator", kernel: str) -> AttentionConstants:
+    """The accelerator's own of this kernel, else its generation's; an error where the kernel does not run."""
+    own = accelerator.kernels
+    measured = own.attention if own and own.attention else {}
+    if kernel in measured:
+        return measured[kernel]
+    known = generation_constants(accelerator.generation).attention
+    if kernel not in known:
+        raise EstimateError(
+            f"the attention kernel {kernel!r} is not known on {accelerator.name} ({accelerator.generation})",
+            f"Known there: {', '.join(['unfused', *known])}.",
+        )
+    return known[kernel]
+
+
+def unfused_constants(accelerator: "Accelerator") -> UnfusedConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.unfused if own and own.unfused else generation_constants(accelerator.generation).unfused
+
+
+def link_constants(accelerator: "Accelerator") -> LinkConstants:
+    """The accelerator's own, else its generation's."""
+    own = accelerator.kernels
+    return own.links if own and own.links else generation_constants(accelerator.generation).links

@@ -1,0 +1,77 @@
+"""The kernel libraries of a stack's time: how they compare with those an accelerator's constants were measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache, lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gpuhours.hardware.kernel_constants import (
+    AttentionConstants,
+    KernelConstants,
+    attention_constants,
+    gemm_constants,
+    generation_constants,
+)
+from gpuhours.hardware.profiles import Accelerator, Generation
+from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Time = Literal["today", "2024", "2022"]
+
+
+class Libraries(Sourced):
+    """Rates of older kernels, as shares of today's. What an owner measured on a card counts as today's."""
+
+    products: Mapping[Generation, Share] = Field(default_factory=dict)
+    """Generation -> share, of matrix products."""
+    cudnn: Mapping[Generation, Share] = Field(default_factory=dict)
+    """The same of cuDNN's attention."""
+    unaligned: Share | None = None
+    """Of unfused attention's products without 16-byte rows, odd or even, of what odd ones reach today on the same card; None: today's."""
+
+    def on(self, accelerator: Accelerator) -> Accelerator:
+        """The accelerator with its kernels as these libraries run them."""
+        products, cudnn = (shares.get(accelerator.generation, 1.0) for shares in (self.products, self.cudnn))
+        return accelerator if products == cudnn == 1 else _slowed(accelerator, products, cudnn)
+
+
+class _Sets(Block):
+    """``hardware_specs/libraries.yaml``."""
+
+    today: Libraries
+    of_2024: Libraries = Field(alias="2024")
+    of_2022: Libraries = Field(alias="2022")
+
+
+@cache
+def libraries_of(time: Time) -> Libraries:
+    """The libraries that stacks of a time were built with."""
+    sets = validated(_Sets, read_yaml(Path(str(files("hardware_specs"))) / "libraries.yaml"))
+    return {"today": sets.today, "2024": sets.of_2024, "2022": sets.of_2022}[time]
+
+
+@lru_cache(maxsize=256)
+def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
+    """E and rho of products times ``products``, E of cuDNN's attention times ``cudnn``."""
+    gemm, own = gemm_constants(accelerator), accelerator.kernels or KernelConstants()
+    slower = gemm.model_copy(
+        update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}
+    )
+    attention = dict(own.attention or {})
+    if "cudnn" in generation_constants(accelerator.generation).attention:
+        attention["cudnn"] = _slower(attention_constants(accelerator, "cudnn"), cudnn)
+    return replace(accelerator, kernels=own.model_copy(update={"gemm": slower, "attention": attention}))
+
+
+def _slower(constants: AttentionConstants, share: float) -> AttentionConstants:
+    both = {
+        name: one.model_copy(update={"efficiency": {size: share * each for size, each in one.efficiency.items()}})
+        for name, one in (("forward", constants.forward), ("backward", constants.backward))
+    }
+    return constants.model_copy(update=both)

@@ -1,0 +1,167 @@
+"""The one unit registry: text comes in here and leaves as an SI float.
+
+Inside gpuhours every value is a plain float (or an array of them) in base units: byte, second, FLOP, token, watt,
+USD, gCO2e, GPU. ``1.8M GPU-hours`` is read once, at the door.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator
+
+from gpuhours.inputs.errors import UnitError
+from gpuhours.inputs.unit_factors import FACTORS
+
+if TYPE_CHECKING:
+    import pint
+
+LONGEST_TEXT = 80
+LARGEST, LARGEST_COUNT = 1e30, 10**12
+"""Nothing a run is described by is larger: products of several such still are floats."""
+MULTIPLIERS = {
+    "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12,
+    "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
+}  # fmt: skip
+_QUANTITY = re.compile(
+    r"\s*(?P<number>[-+]?(\d{1,3}(,\d{3})+|\d[\d_]*|(?=\.\d))(\.\d+)?([eE][-+]?\d{1,3})?)"
+    r"(\s*(?P<multiplier>thousand|million|billion|trillion|[kKMBT])(?![\w/%]))?"
+    r"\s*(?P<unit>[^\W\d](?:[\w*/·^() -]*[\w)])?|1/[\w()* ]+|%)?\s*"
+)
+_COUNTED = re.compile(
+    r"\b(gpu|token|frame|hour|day|week|month|year|sample|parameter|step|iteration|clip|second|minute|epoch|node|pair"
+    r"|byte|bit|layer|core|sequence)s?\b",
+    re.IGNORECASE,
+)
+
+
+@functools.cache
+def registry() -> pint.UnitRegistry[Any]:
+    """The registry built from ``units.txt``; nothing else is a unit. Built when the first unit is met: it takes a tenth of a second."""
+    import pint
+
+    with as_file(files("gpuhours.inputs") / "units.txt") as vocabulary:
+        built: pint.UnitRegistry[Any] = pint.UnitRegistry(str(vocabulary))
+    return built
+
+
+@functools.cache
+def _unit(text: str) -> Any:
+    """The pint unit of ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``."""
+    plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
+    plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
+    from pint.errors import PintError
+
+    try:
+        return registry().parse_units(plain)
+    except (PintError, AttributeError, ValueError, TypeError, SyntaxError) as error:
+        name = getattr(error, "unit_names", plain)
+        name = name if isinstance(name, str) else ", ".join(map(str, name))
+        raise UnitError(
+            f"{name!r} is not a unit gpuhours knows; bytes are B, bits are bit: '3.35 TB/s', '400 Gbit/s'"
+        ) from None
+
+
+def magnitude(value: object) -> float:
+    """A quantity in the base units of its own dimension, whatever that is: for ratios of two of a kind."""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
+    name = match["unit"] if match else None
+    if not name or name == "%":
+        return parse(value, "")
+    return parse(value, str(registry().Quantity(1.0, _unit(name)).to_base_units().units))
+
+
+def parse(value: object, unit: str = "") -> float:
+    """``parse("400 Gbit/s", "B/s") == 5e10``: any way people write a quantity -> a float in ``unit``.
+
+    A bare number is taken to be in ``unit``. ``K M B T`` after a number are thousand, million, billion, trillion
+    unless they are a unit of the expected dimension (``80 B`` of memory is 80 bytes).
+    """
+    if isinstance(value, bool) or value is None:
+        raise UnitError(f"{value!r} is not a quantity{_expected(unit)}")
+    if isinstance(value, int | float):
+        return _finite(float(value) if abs(value) < 1e300 else math.inf, repr(value))
+    if not isinstance(value, str):
+        raise UnitError(f"a {type(value).__name__} is not a quantity{_expected(unit)}")
+    if len(value) > LONGEST_TEXT:
+        raise UnitError(f"{value[:20]!r}... ({len(value):,} characters) is too long for a quantity")
+    match = _QUANTITY.fullmatch(value)
+    if match is None:
+        raise UnitError(f"{value!r} is not a quantity{_expected(unit)}: write a number and a unit")
+    number = float(match["number"].replace(",", "").replace("_", ""))
+    multiplier, name = match["multiplier"] or "", match["unit"] or ""
+    if multiplier == "B" and not name and unit == "byte":
+        multiplier, name = "", "byte"
+    return _finite(number * MULTIPLIERS[multiplier] * _factor(name, unit, value), value)
+
+
+def _factor(name: str, unit: str, value: str) -> float:
+    """How many ``unit`` one ``name`` is; a bare number is in ``unit`` already."""
+    if not name:
+        return 1.0
+    known = FACTORS.get((name, unit))
+    return asked(name, unit, value) if known is None else known
+
+
+@functools.cache
+def asked(name: str, unit: str, value: str) -> float:
+    """The registry's factor from ``name`` to ``unit``; ``value`` is what an error quotes."""
+    source, target = _unit(name), _unit(unit)
+    if source.dimensionality != target.dimensionality:
+        raise UnitError(f"{value!r} is in {name}{_expected(unit)}")
+    return float(registry().Quantity(1.0, source).to(target).magnitude)
+
+
+def _expected(unit: str) -> str:
+    return f"; expected {unit}" if unit else "; expected a plain number"
+
+
+def _finite(number: float, text: object) -> float:
+    if not math.isfinite(number):
+        raise UnitError(f"{text} is not a finite number")
+    return number
+
+
+def measured_in(unit: str, *, positive: bool = True, most: float = LARGEST) -> BeforeValidator:
+    """A pydantic validator that reads a quantity of ``unit``; arrays pass, for sweeps."""
+
+    def read(value: object) -> object:
+        number = parse(value, unit)
+        if number < 0 or (positive and number == 0):
+            raise UnitError(f"must be {'greater than' if positive else 'at least'} 0")
+        if number > most:
+            share = "; a share: 40 % is 40% or 0.4" if most == 1 else ""
+            raise UnitError(f"must be at most {most:g}{share}")
+        return number
+
+    return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+def whole(unit: str = "", *, least: int = 1) -> BeforeValidator:
+    """A pydantic validator that reads a whole number of ``unit``: ``150M``, ``2,048``, ``1e6``."""
+
+    def read(value: object) -> object:
+        number = parse(value, unit)
+        if number != round(number):
+            raise UnitError("must be a whole number")
+        if number < least:
+            raise UnitError(f"must be at least {least}")
+        if number > LARGEST_COUNT:
+            raise UnitError(f"must be at most {LARGEST_COUNT:g}")
+        return int(number)
+
+    return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+Bytes = Annotated[float, measured_in("byte")]
+Bandwidth = Annotated[float, measured_in("byte/s")]
+Rate = Annotated[float, measured_in("FLOP/s")]
+Seconds = Annotated[float, measured_in("s")]
+Watts = Annotated[float, measured_in("W")]
+Tokens = Annotated[float, measured_in("token")]
+Fraction = Annotated[float, measured_in("", positive=False, most=1.0)]
+Count = Annotated[int, whole()]

@@ -1,0 +1,201 @@
+"""YAML files read with their line numbers, and validated so that every error says file, line, key and value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError
+
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.unions import ByKind
+
+Key = tuple[str | int, ...]
+Validated = TypeVar("Validated", bound=BaseModel)
+
+LARGEST_FILE = 10_000_000
+MERGE = "tag:yaml.org,2002:merge"
+
+IN_WORDS = {
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "string_pattern_mismatch": "must be text on one line, without control characters",
+}
+"""What pydantic's commonest complaints are in the words of someone who writes YAML."""
+
+
+class Block(BaseModel):
+    """One mapping of a file: frozen, no key that is not known; a sweep may put arrays where numbers stand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Sourced(Block):
+    """Figures that were found together, and where."""
+
+    source: Annotated[str, Field(min_length=4)]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file says, and on which line it says it."""
+
+    name: str
+    data: Any
+    places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
+
+    def place(self, key: Key) -> str:
+        """``run.yaml:7:12``: where the key stands, or the nearest key above it that does."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.places:
+                line, column = self.places[key[:length]]
+                return f"{self.name}:{line}:{column}"
+        return self.name
+
+    def value(self, key: Key) -> Any:
+        """What stands at ``key``, or None."""
+        found = self.data
+        for part in key:
+            try:
+                found = found[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return found
+
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path | str) -> Source:
+    """Read one YAML file; an unreadable one is an ``EstimateError`` with its place."""
+    return read_yaml_text(read_text(path), str(path))
+
+
+def read_text(path: Path | str) -> str:
+    """A text file whole, where it is one and no larger than a person writes."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)  # not the size: a pipe or a device has none
+        if len(content) > LARGEST_FILE:
+            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB", where=str(path))
+        return content.decode("utf-8")
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise EstimateError("is not a text file", "It must be UTF-8 text.", str(path)) from None
+
+
+def read_yaml_text(text: str, name: str) -> Source:
+    """Read YAML text; ``name`` is what errors call it."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        places: dict[Key, tuple[int, int]] = {}
+        if node is None:
+            return Source(name, {}, places)
+        data = _construct(node, (), loader, places, name)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise EstimateError(f"is not YAML: {error.problem}", where=where) from None
+    except yaml.YAMLError as error:
+        raise EstimateError(f"is not YAML: {str(error).splitlines()[0]}", where=name) from None
+    finally:
+        loader.dispose()
+    return Source(name, data, places)
+
+
+def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[int, int]], name: str) -> Any:
+    """Build plain Python values, noting where each key's value stands."""
+    places[key] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if len(places) > 200_000 or len(key) > 50:
+        raise EstimateError("nests or repeats too much", "Write the values out without aliases.", name)
+    if isinstance(node, yaml.MappingNode):
+        mapping: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            where = _place(name, key_node)
+            if key_node.tag == MERGE:
+                raise EstimateError("merge keys (<<) are not read", "Write the values out.", where)
+            entry = loader.construct_object(key_node, deep=True)
+            if isinstance(entry, list | dict | set):
+                raise EstimateError("a key must be a word or a number", where=where)
+            if entry in mapping:
+                raise EstimateError(f"the key {entry!r} stands here a second time", "Keep one of them.", where)
+            mapping[entry] = _construct(value_node, (*key, entry), loader, places, name)
+        return mapping
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(item, (*key, index), loader, places, name) for index, item in enumerate(node.value)]
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:  # a date that is none, an integer of a thousand digits
+        raise EstimateError(f"is not a value: {error}", where=_place(name, node)) from None
+
+
+def _place(name: str, node: yaml.Node) -> str:
+    """``run.yaml:7:12``."""
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Validated:
+    """``model`` filled from ``source``; the first thing that is wrong becomes an ``EstimateError``."""
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        raise explained(error, model, source, prefix) from None
+
+
+def explained(error: ValidationError, model: type[BaseModel], source: Source, prefix: Key = ()) -> EstimateError:
+    """One validation error in the words of the user: place, key = value, what is wrong, what to do."""
+    errors = error.errors(include_url=False)
+    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
+    location = tuple(part for part in first["loc"] if not _names_a_type(part))
+    key = ".".join(str(part) for part in (*prefix, *location)) or "the whole input"
+    value = first["input"]
+    shown = f" = {_short(value)}" if not isinstance(value, Mapping | list | BaseModel) else ""
+    where = f"{source.place(location)}  {key}{shown}"
+    if first["type"] == "extra_forbidden":
+        known = _fields_at(model, first["loc"][:-1])
+        hint = nearest(str(location[-1]), known) or f"Known here: {', '.join(sorted(known))}."
+        return EstimateError("No such key.", hint, f"{source.place(location)}  {key}")
+    if first["type"] == "missing":
+        return EstimateError("This key is missing.", "", f"{source.place(location[:-1])}  {key}")
+    problem = IN_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return EstimateError(problem[0].upper() + problem[1:], "", where)
+
+
+def _names_a_type(part: object) -> bool:
+    """Pydantic's locations name union members too; only parts that are keys belong in a message."""
+    return isinstance(part, str) and ("[" in part or part.startswith("function-"))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields_at(model: type[BaseModel], location: Key) -> list[str]:
+    """The names a mapping at ``location`` may hold; a tag in brackets there says which member of a union."""
+    here: list[tuple[type[BaseModel], str]] = [(model, "")]
+    for part in location:
+        if _names_a_type(part):
+            here = [(found, tag) for found, tag in here if tag in ("", part)]
+        elif any(part in found.model_fields for found, _ in here):  # otherwise an index, or a key of the user's own
+            fields = [found.model_fields[part] for found, _ in here if part in found.model_fields]
+            here = [pair for field in fields for pair in _models_in(field.annotation)]
+    return sorted({name for found, _ in here for name in found.model_fields})
+
+
+def _models_in(annotation: Any, tag: str = "") -> list[tuple[type[BaseModel], str]]:
+    """The models an annotation is made of, each with its tag in a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [(annotation, tag)]
+    parts = [part.union() if isinstance(part, ByKind) else part for part in get_args(annotation)]
+    own = next((part.tag for part in parts if isinstance(part, Tag)), tag)
+    return [pair for part in parts for pair in _models_in(part, own)]

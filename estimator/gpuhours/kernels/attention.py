@@ -1,0 +1,204 @@
+"""Times of attention kernels, fused and unfused, forward and backward. All floats are SI."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuhours.hardware.kernel_constants import AttentionPass, attention_constants, memory_constants, unfused_constants
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.gemm import OPERAND_BYTES, gemm_time, multiprocessors
+
+if TYPE_CHECKING:
+    from gpuhours.hardware.profiles import Accelerator
+
+SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
+"""Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses
+them: forward 4 for scale, mask and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for
+softmax."""
+UNALIGNED_TILE = 64.0
+"""Side of the output tiles that products without 16-byte rows run on."""
+THROTTLE_AFTER = 20e-3
+"""s: a kernel this long has lost half of the clock it loses to the power limit in the end (H200, cuDNN:
+kernels of 80 ms and more are 11 to 18 % slower than short ones lead to expect; FlashAttention-2, at half
+the rate, hardly)."""
+
+
+class AttentionKernel(Enum):
+    """Who computes attention. The word "flash" alone does not say: the three differ by a factor of two."""
+
+    UNFUSED = "unfused"
+    """Two batched products with the scores in memory."""
+    FLASH1 = "flash1"
+    """FlashAttention-1 in Triton (2022-23)."""
+    FLASH2 = "flash2"
+    FLASH3 = "flash3"
+    CUDNN = "cudnn"
+
+
+def attention_time(
+    kernel: AttentionKernel | str,
+    direction: str,
+    accelerator: Accelerator,
+    *,
+    batch: Array,
+    heads: Array,
+    kv_heads: Array,
+    length: Array,
+    keys: Array | None = None,
+    head_dim: Array,
+    value_dim: Array | None = None,
+    causal: bool,
+    window: Array | None = None,
+    dtype: str = "bf16",
+    unaligned: float | None = None,
+) -> Array:
+    """Estimate of the time of one layer's attention core on one accelerator.
+
+    ``direction``  "forward" or "backward"
+    ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` when not given)
+    ``causal``     masks the half above the diagonal;  ``window`` caps the keys that one query sees
+    ``unaligned``  ``Libraries.unaligned``, for unfused attention
+    """
+    kernel = AttentionKernel(kernel)
+    keys = length if keys is None else keys
+    value_dim = head_dim if value_dim is None else value_dim
+    if kernel is AttentionKernel.UNFUSED:
+        return unfused_attention_time(
+            direction, accelerator, problems=np.multiply(batch, heads), length=length, keys=keys,
+            head_dim=head_dim, value_dim=value_dim, dtype=dtype, unaligned=unaligned,
+        )  # fmt: skip
+    both = attention_constants(accelerator, kernel.value)
+    return fused_attention_time(
+        both.forward if direction == "forward" else both.backward, direction, accelerator,
+        batch=batch, heads=heads, kv_heads=kv_heads, length=length, keys=keys,
+        head_dim=head_dim, value_dim=value_dim, causal=causal, window=window, dtype=dtype,
+    )  # fmt: skip
+
+
+def unfused_attention_time(
+    direction: str,
+    accelerator: Accelerator,
+    *,
+    problems: Array,
+    length: Array,
+    keys: Array,
+    head_dim: Array,
+    value_dim: Array,
+    dtype: str = "bf16",
+    unaligned: float | None = None,
+) -> Array:
+    """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention).
+
+        forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed
+        backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
+
+    p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
+    No causal discount: the products compute the masked half too. Where j, d or v is not a multiple of 8
+    (2-byte elements; wider ones are taken as aligned), no row starts at a multiple of 16 bytes, and the
+    library's kernels for that run on tiles of 64 at a small share u of peak, but no faster than the others
+    (``UnfusedConstants``; older libraries at ``unaligned`` of that of odd rows, even or odd):
+
+        2 p ceil64(m) ceil64(n) k / (u P)
+
+    Source: today's rates are measured on H100; the older ones fitted on BigScience's published steps (2022).
+    """
+    p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
+    d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
+    c = unfused_constants(accelerator)
+    narrow = OPERAND_BYTES[dtype] <= 2
+    strided = (np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0) & narrow
+    odd = np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0
+    share = np.where(odd, c.odd, c.even) if unaligned is None else unaligned * c.odd
+
+    def product(m: Array, n: Array, k: Array) -> Array:
+        aligned = gemm_time(m, np.ceil(n / 8) * 8, np.ceil(k / 8) * 8, accelerator, dtype, count=p)
+        rows, columns = (np.ceil(size / UNALIGNED_TILE) * UNALIGNED_TILE for size in (m, n))
+        slow = 2 * p * rows * columns * k / (share * accelerator.peak_for(dtype))
+        return np.where(strided, np.maximum(slow, aligned), aligned)
+
+    if direction == "forward":
+        products = product(s, j, d) + product(s, v, j)
+    else:
+        products = product(s, j, v) + product(j, v, s) + product(s, d, j) + product(j, d, s)
+    copy = memory_constants(accelerator)
+    traffic = SCORE_BYTES[direction] * p * s * j / (copy.copy_share * accelerator.memory_bandwidth)
+    return products + np.where(traffic > 0, traffic + 2 * copy.launch, 0.0)
+
+
+def fused_attention_time(
+    c: AttentionPass,
+    direction: str,
+    accelerator: Accelerator,
+    *,
+    batch: Array,
+    heads: Array,
+    kv_heads: Array,
+    length: Array,
+    keys: Array,
+    head_dim: Array,
+    value_dim: Array,
+    causal: bool,
+    window: Array | None,
+    dtype: str,
+) -> Array:
+    """Estimate for attention that keeps scores on chip (FlashAttention, cuDNN).
+
+        t = u (1 + h u / (u + 20 ms)) + t0
+        u = max( w [ b h R (J + s0) + lambda Bq S (K + s0) ] / (E P) , bytes / (0.85 B) )
+        w = 2 (D + V) forward,  2 (3 D + 2 V) backward                    FLOP per query and key
+        R = s rounded up to query blocks;  J = keys per query row with the waste of partly masked blocks
+
+    b batch, h heads, s queries, K keys;  D, V  head and value size, mostly as padded by the kernel
+    P peak FLOP/s, S SMs, B byte/s;  E s0 delta lambda t0  ``AttentionPass``
+    h  its ``throttle`` x (E / best E)^4: what draws less power keeps its clock
+
+    s0 stands for the work per query row that does not grow with the keys (softmax start and end, row sums,
+    dQ), lambda for the last blocks running alone. Source and errors: the constants' own notes.
+    """
+    b, h, kv, s, K = (np.asarray(size, float) for size in (batch, heads, kv_heads, length, keys))
+    sizes = np.array(sorted(c.efficiency), float)
+    D, V = _padded(head_dim, sizes), _padded(value_dim, sizes)
+    E = np.interp((D + V) / 2, sizes, [c.efficiency[int(size)] for size in sizes])
+    E = np.where(np.asarray(head_dim) % 16 > 0, c.odd_head * E, E)
+    power = (E / max(c.efficiency.values())) ** 4
+    D, V = _partly(D, head_dim, c), _partly(V, value_dim, c)
+    w = 2 * (D + V) if direction == "forward" else 2 * (3 * D + 2 * V)
+    R = np.ceil(s / c.query_block) * c.query_block
+    J = keys_per_query(s, K, causal, window, c)
+    longest = np.minimum(2 * J, K) if causal else J
+    last = c.tail * c.query_block * multiprocessors(accelerator) * (longest + c.overhead_keys)
+    work = w * (b * h * R * (J + c.overhead_keys) + last)
+    moved = OPERAND_BYTES[dtype] * b * (h * s + kv * K) * (D + V) * (1.0 if direction == "forward" else 2.25)
+    busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))
+    t = busy * (1 + c.throttle * power * busy / (busy + THROTTLE_AFTER)) + c.launch
+    return np.where(b * h * s * K > 0, t, 0.0)
+
+
+def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
+    """Mean keys a query row is multiplied with, and the waste of partly masked blocks.
+
+    (K + delta) / 2 causal,  K else
+    in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk else
+    """
+    whole = np.ceil(K / c.key_block) * c.key_block
+    unwindowed = np.minimum((K + c.diagonal) / 2, whole) if causal else whole
+    if window is None:
+        return unwindowed
+    seen = np.minimum(np.asarray(window, float), K)
+    inside = seen - seen * seen / (2 * K) if causal else seen
+    return np.minimum(inside + (c.diagonal if causal else c.key_block), unwindowed)
+
+
+def _partly(padded: Array, size: Array, c: AttentionPass) -> Array:
+    """Head size the work is counted on: most of it is padded, some knows the true size, in steps of 16."""
+    return c.padded_share * padded + (1 - c.padded_share) * np.ceil(np.asarray(size, float) / 16) * 16
+
+
+def _padded(size: Array, sizes: Array) -> Array:
+    """The next head size the kernel has; beyond the largest, the next multiple of 64."""
+    size = np.asarray(size, float)
+    index = np.minimum(np.searchsorted(sizes, size), len(sizes) - 1)
+    return np.where(size <= sizes[-1], sizes[index], np.ceil(size / 64) * 64)

@@ -1,0 +1,209 @@
+"""Times of collectives between accelerators, inside and across NVLink domains. All floats are SI.
+
+``bytes`` is the message as nccl-tests count it. All-reduce, broadcast, all-to-all: what one rank holds.
+All-gather and reduce-scatter: the whole that is gathered or scattered, so (n - 1) / n of it crosses each
+link.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuhours.hardware.kernel_constants import (
+    LinkConstants,
+    NetworkConstants,
+    link_constants,
+    network_constants,
+)
+from gpuhours.inputs.arrays import Array
+
+if TYPE_CHECKING:
+    from gpuhours.hardware.profiles import Cluster
+
+SWITCH_RANKS = 5
+"""Ranks from which NCCL lets the switch add up (8 x H200 gain 1.29, 4 x H200 nothing: AWS nccl-tests)."""
+MESSAGE_COST = 0.5e-6
+"""s per remote peer of an all-to-all: one message each through the proxy thread (an assumption)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """``size`` ranks that communicate, ``stride`` apart in the cluster's order (tensor innermost, stride 1).
+
+    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of
+    the NICs.
+    """
+
+    size: Array
+    stride: Array = 1
+
+    def per_domain(self, cluster: Cluster) -> Array:
+        """l: ranks of one group that share a domain of scale-up links."""
+        return np.clip(np.floor_divide(cluster.gpus_per_domain, self.stride), 1, self.size)
+
+    def domains(self, cluster: Cluster) -> Array:
+        """d: domains the group spans."""
+        return np.ceil(np.divide(self.size, self.per_domain(cluster)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """A group in its cluster: n ranks, l per domain, d domains, and what a rank's link and NICs carry."""
+
+    n: Array
+    local: Array
+    domains: Array
+    link: Array
+    nics: Array
+    constants: LinkConstants
+
+
+def _place(group: Group, cluster: Cluster) -> _Place:
+    """Without a switch a rank reaches its l - 1 peers over one link each (MI300X)."""
+    local, part = group.per_domain(cluster), cluster.accelerator
+    link = np.minimum(cluster.node.link_bandwidth, part.pair_bandwidth * np.maximum(local - 1, 1))
+    return _Place(
+        n=np.asarray(group.size, float),
+        local=local,
+        domains=group.domains(cluster),
+        link=link,
+        nics=cluster.network_bandwidth,
+        constants=link_constants(part),
+    )
+
+
+def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
+    """Estimate for a message that is cut into chunks and handed from rank to rank.
+
+        t = latency + x + 2 sqrt(f x)
+
+    x   bytes through the slowest link / its bandwidth, s;  f  ``fill``, s
+
+    With chunks of the best size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached
+    long after the latency has stopped to matter. NCCL changes its protocol at 1 to 4 MiB per rank: there the
+    estimate is up to 30 % low.
+
+    Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200; median error from 1 MiB 4 %.
+    """
+    # groups of a layout that cannot run may be smaller than one rank; validity refuses them, here they only must not warn
+    return latency + x + 2 * np.sqrt(fill * np.maximum(x, 0))
+
+
+def all_gather_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002 - nccl-tests' name
+    """Estimate of an all-gather of ``bytes`` in all; see ``_ring_time``."""
+    return _ring_time(bytes, group, cluster)
+
+
+def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
+    """Estimate of a reduce-scatter of ``bytes`` held by each rank; see ``_ring_time``."""
+    return _ring_time(bytes, group, cluster)
+
+
+def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
+    """All-gather or reduce-scatter: rings through all ranks, l side by side so that every NIC works.
+
+        inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
+        between  x = M (n-1)/n / l / (share NIC)                    so does each domain's border, over l NICs
+        latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net where d > 1
+
+    The slower of the two decides. A rank also copies its own share, M/n. A hierarchical algorithm would send
+    only (d-1)/d between the domains; NCCL's rings do not.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    crossing = np.asarray(message, float) * (p.n - 1) / p.n
+    inside = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
+    between = crossing / p.local / (net.share * p.nics)
+    latency = _latency(p, net)
+    t = np.maximum(
+        pipelined_time(np.where(p.local > 1, inside, 0.0), latency, c.fill),
+        np.where(p.domains > 1, pipelined_time(between, latency, net.fill), 0.0),
+    )
+    return _unless_alone(t, crossing)
+
+
+def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
+    """Estimate of an all-reduce: ring or switch inside a domain, double tree between domains.
+
+        inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
+                 x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
+        between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree alike
+        latency  = t0 + 2 (l - 1) a, and t0_net + 2 log2(d) a_net where d > 1
+
+    Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    crossing = 2 * message * (p.n - 1) / p.n
+    trees = np.where(p.domains > 1, net.launch + 2 * np.log2(p.domains) * net.step, 0.0)
+    ring = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
+    inside = pipelined_time(ring, 2 * (p.local - 1) * c.step, c.fill)
+    if c.switch_share is not None and c.switch_fill is not None and cluster.node.sharp:
+        switched = pipelined_time(crossing / (c.switch_share * p.link), 4 * c.step, c.switch_fill)
+        inside = np.where(p.local >= SWITCH_RANKS, np.minimum(switched, inside), inside)
+    between = pipelined_time(crossing / p.local / (net.share * p.nics), 0.0, net.fill)
+    t = np.maximum(np.where(p.local > 1, inside, 0.0), np.where(p.domains > 1, between, 0.0))
+    return _unless_alone(c.launch + trees + t, crossing)
+
+
+def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
+    """Estimate of an all-to-all: each rank sends M / n to each other, over links inside, NICs outside.
+
+        inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)
+        between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) times the cost of a message
+
+    Both at once; the slower decides.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    own = message / p.n / (2 * c.copy_bandwidth)
+    inside = message * (p.local - 1) / p.n / (c.exchange_share * p.link) + own
+    between = message * (p.n - p.local) / p.n / (net.exchange_share * p.nics)
+    remote = c.launch + net.launch + net.step + (p.n - p.local) * MESSAGE_COST
+    t = np.maximum(
+        pipelined_time(inside, c.launch + c.step, c.fill),
+        np.where(p.domains > 1, pipelined_time(between, remote, net.fill), 0.0),
+    )
+    return _unless_alone(t, message * (p.n - 1))
+
+
+def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
+    """Estimate for one rank sending to the next of its group, as a pipeline stage hands on.
+
+    x = M / (exchange_share link) inside a domain, M / (send_share NIC) where the group spans several.
+    """
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
+    inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
+    between = pipelined_time(message / (net.send_share * p.nics), c.launch + net.step, net.fill)
+    return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
+
+
+def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
+    """Estimate of a broadcast, pipelined along rings: each link carries the message once, l NICs share it."""
+    p = _place(group, cluster)
+    c, net = p.constants, network_constants(cluster.node.network)
+    message = np.asarray(bytes, float)
+    latency = _latency(p, net)
+    x = np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0)
+    inside = pipelined_time(x, latency, c.step)
+    between = pipelined_time(message / p.local / (net.exchange_share * p.nics), latency, net.fill)
+    return _unless_alone(np.maximum(inside, np.where(p.domains > 1, between, 0.0)), message * (p.n - 1))
+
+
+def _latency(p: _Place, net: NetworkConstants) -> Array:
+    """t0 + (n - d) a + (d - 1) a_net of a ring, and the network's own t0 where it leaves its domain."""
+    outside = net.launch + (p.domains - 1) * net.step
+    return p.constants.launch + (p.n - p.domains) * p.constants.step + np.where(p.domains > 1, outside, 0.0)
+
+
+def _unless_alone(time: Array, crossing: Array) -> Array:
+    """Nothing to send, or nobody to send it to, takes no time."""
+    return np.where(crossing > 0, time, 0.0)

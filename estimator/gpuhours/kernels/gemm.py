@@ -1,0 +1,178 @@
+"""Times of single kernels on one accelerator: matrix products and memory-bound operations, in SI units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gpuhours.hardware.kernel_constants import GemmConstants, KernelConstants, gemm_constants, memory_constants
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+
+if TYPE_CHECKING:
+    from gpuhours.hardware.profiles import Accelerator
+
+__all__ = ["KernelConstants", "gemm_time", "memory_time", "thin_experts"]
+
+TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
+"""Output tiles (rows, columns) that libraries choose from."""
+LARGE_TILE_REUSE = 128 * 256 / (128 + 256)
+"""Products per operand element read, in a 128 x 256 tile."""
+MOST_SPLITS = 16
+SPLIT_COST = 2.2e-6
+"""tau, s: the second pass that sums a split product (fitted on A100 and H200)."""
+SPLIT_TRAFFIC = 0.4 * 8
+"""sigma x 8 B: traffic per output element and part of a split product, the share that is not hidden."""
+
+OPERAND_BYTES = {
+    "fp64": 8.0, "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.0, "int8": 1.0,
+    "fp4": 0.5, "mxfp4": 0.5, "nvfp4": 0.5,
+}  # fmt: skip
+"""Bytes per input element."""
+SCALE_BYTES = {"mxfp8": 1 / 32, "mxfp4": 1 / 32, "nvfp4": 1 / 16}
+"""Bytes per input element for the scale of its block, where the format has one."""
+OUTPUT_BYTES = {"fp64": 8.0, "fp32": 4.0, "tf32": 4.0}
+"""Bytes per output element; 2 where not named."""
+
+UNALIGNED = {"n": 7.3, "k": 5.1, "m": 4.6}
+"""Time factor where a row's stride is not a multiple of 16 bytes, by the dimension that lies contiguous in
+memory."""
+
+
+def gemm_time(
+    m: Array,
+    n: Array,
+    k: Array,
+    accelerator: Accelerator,
+    dtype: str = "bf16",
+    *,
+    count: Array = 1,
+    weight_gradient: Array = False,
+) -> Array:
+    """Estimate of the time of ``count`` equal matrix products run as one kernel.
+
+        Y [m, n] = X [m, k] @ W [k, n]
+
+        t   = (t_c^8 + t_p^8 + t_m^8)^(1/8) + t0                       a rounded maximum of three limits
+        t_c   the tiles on the SMs: ``tile_time``
+        t_p = 2 m n k count / (rho P)                                  power and issue
+        t_m = (b_in (m k + k n) + b_out m n) count / (beta B)          memory
+
+    P    peak FLOP/s of ``dtype``, dense;  B  memory bandwidth, byte/s;  b  bytes per element
+    rho beta t0          ``GemmConstants`` of the accelerator;  no rows, no time
+    ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
+
+    A row stride that is not a multiple of 16 bytes multiplies the time (``UNALIGNED``: measured on H200 with
+    a vocabulary of 50257 that nobody padded). The formula takes the best tile, a library sometimes does not;
+    which operand is transposed moves one shape by 7-9 % with little system and is left out.
+
+    The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter
+    kernels let the clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of it, 0.753 + 0.33 x with x
+    the share of products in the step. It is left out: whole steps are not predicted better with it.
+
+    Source: own measurements on H200 (5,957 products), a table of 16,200 on A100; constants fitted on a random
+    half of each. Mean / median error with m, n, k >= 1024, both halves: A100 3.7 / 2.5 %, H200 5.8 / 4.6 %
+    (its other half alone 5.8 / 4.9 %); all shapes 5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200
+    shapes, layout included, gets to 5.4 / 4.5 %: the rest is not in the shape.
+    """
+    c = gemm_constants(accelerator)
+    P, B = accelerator.peak_for(dtype), accelerator.memory_bandwidth
+    b_in, b_out = OPERAND_BYTES[dtype], OUTPUT_BYTES.get(dtype, 2.0)
+    b_scaled = b_in + SCALE_BYTES.get(dtype, 0.0)
+    m, n, k, count = (np.asarray(size, float) for size in (m, n, k, count))
+    k0 = c.prologue * P / accelerator.peak.get("bf16", accelerator.peak.get("fp16", P))
+    outputs = m * n * count
+    t_p = 2 * outputs * k / (c.ceiling * P)
+    t_m = (b_scaled * (m + n) * k * count + b_out * outputs) / (c.memory_share * B)
+    t_c = tile_time(m, n, k, count, accelerator, c, P, k0)
+    t = _root8(_power8(t_c) + _power8(t_p) + _power8(t_m)) + c.launch
+    return np.where(outputs * k > 0, t * _alignment(m, n, k, 16 / b_in, weight_gradient), 0.0)
+
+
+def tile_time(
+    m: Array, n: Array, k: Array, count: Array, part: Accelerator, c: GemmConstants, P: float, k0: float
+) -> Array:
+    """t_c of ``gemm_time``: the best of a few tiles, each whole or split along k.
+
+        t_c = min over (tm, tn), s of   W(w) 2 tm tn (k/s + k0) S / (P E (I / 85.3)^g)
+                                        [ + tau + sigma 8 s m n count / (beta B)   where s > 1 ]
+        w   = s count ceil(m/tm) ceil(n/tn) / S        waves over the SMs;  I = tm tn / (tm + tn)
+        W   = ceil(w), or max(w, 1) where the last wave is shared out
+
+    P  FLOP/s;  S  SMs;  k0  start and end of a tile as products along k (a time, so it grows with P / P_bf16)
+    E g beta  ``GemmConstants``;  tau sigma  ``SPLIT_COST``, ``SPLIT_TRAFFIC``
+
+    Splits tried: 1, 3 and what fills one wave, up to 16. All of 1 to 16 would gain 0.1 points on A100.
+    """
+    S = multiprocessors(part)
+    tm, tn = TILES.T.reshape(2, -1, *(1,) * np.broadcast(m, n, k, count).ndim)
+    reuse = (tm * tn / (tm + tn) / LARGE_TILE_REUSE) ** c.reuse_exponent
+    per_k = 2 * tm * tn * S / (P * c.tile_efficiency * reuse)
+    w = np.ceil(m / tm) * np.ceil(n / tn) * (count / S)
+    summing = SPLIT_TRAFFIC / (c.memory_share * part.memory_bandwidth) * (m * n * count)
+
+    def in_waves(waves: Array) -> Array:
+        return np.ceil(waves) if c.whole_waves else np.maximum(waves, 1.0)
+
+    filling = np.minimum(np.maximum(np.floor(1 / np.maximum(w, 1 / MOST_SPLITS)), 1.0), MOST_SPLITS)
+    whole = in_waves(w) * (per_k * (k + k0))
+    by_three = in_waves(3 * w) * (per_k * (k / 3 + k0)) + (SPLIT_COST + 3 * summing)
+    by_wave = in_waves(filling * w) * (per_k * (k / filling + k0)) + (SPLIT_COST + filling * summing)
+    return np.minimum(np.minimum(whole, by_three), by_wave).min(axis=0)
+
+
+def thin_experts(tokens: Array, count: Array) -> Array:
+    """Factor on a product grouped over several experts that get few ``tokens`` each.
+
+    1.2 up to 512 tokens, 1 from 1,024 on
+
+    Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times ``gemm_time`` with
+    64 to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1,024 to 2,048. Unequal load is not in it.
+    """
+    loss = 0.2 * np.clip((1024 - np.asarray(tokens, float)) / 512, 0.0, 1.0)
+    return 1.0 + np.where(np.greater(count, 1), loss, 0.0)
+
+
+def multiprocessors(accelerator: Accelerator) -> int:
+    """S; a profile without them cannot be priced."""
+    if accelerator.sms is None:
+        raise EstimateError(
+            f"The profile of {accelerator.name} does not say how many multiprocessors it has.",
+            "Give it `sms: {value: ..., source: ...}`: tiles are counted in waves over them.",
+        )
+    return accelerator.sms
+
+
+def _alignment(m: Array, n: Array, k: Array, elements: float, weight_gradient: Array) -> Array:
+    """The factor of ``UNALIGNED`` that applies; ``elements`` fill 16 bytes."""
+    inner = np.where(weight_gradient, m, k)
+    factor = np.where(weight_gradient, UNALIGNED["m"], UNALIGNED["k"])
+    aligned_inner = np.where(np.mod(inner, elements) > 0, factor, 1.0)
+    return np.where(np.mod(n, elements) > 0, UNALIGNED["n"], aligned_inner)
+
+
+def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name
+    """Estimate of the time of one memory-bound kernel.
+
+        t = bytes / (eta B) + t0
+
+    bytes  what a kernel at copy speed would move in that time (the software profile knows, per operator)
+    eta    share of the data-sheet bandwidth B that a large copy reaches
+
+    The caches are ignored: on H200 only copies under 34 MB gained from them.
+    """
+    c = memory_constants(accelerator)
+    moved = np.asarray(bytes, float)
+    return np.where(moved > 0, moved / (c.copy_share * accelerator.memory_bandwidth) + c.launch, 0.0)
+
+
+def _power8(x: Array) -> Array:
+    """x^8 in three products: NumPy's power is ten times as slow."""
+    square = x * x
+    fourth = square * square
+    return fourth * fourth
+
+
+def _root8(x: Array) -> Array:
+    return np.sqrt(np.sqrt(np.sqrt(x)))

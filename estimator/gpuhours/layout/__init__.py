@@ -1,0 +1,1 @@
+"""How a step is laid out over ranks: degrees, groups, placement on stages, validity."""

@@ -1,0 +1,154 @@
+"""How a step is laid out over the accelerators. Every field may be an array: a sweep is the same object."""
+
+from enum import IntEnum
+from typing import Annotated, Literal, TypeVar
+
+import numpy as np
+from pydantic import BeforeValidator, PlainSerializer
+
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.units import whole
+from gpuhours.inputs.yaml_files import Block
+
+
+class Sharding(IntEnum):
+    """What data-parallel ranks split among them (Rajbhandari et al. 2020, ZeRO stages)."""
+
+    none = 0
+    zero1 = 1
+    zero2 = 2
+    zero3 = 3
+
+
+class Recompute(IntEnum):
+    """Which activations the backward pass computes again."""
+
+    none = 0
+    selective = 1
+    full = 2
+
+
+class Schedule(IntEnum):
+    """The order of a pipeline's forward and backward passes."""
+
+    f1b1 = 0
+    interleaved = 1
+    zb1p = 2
+    zb2p = 3
+    gpipe = 4
+
+
+class SequenceMethod(IntEnum):
+    """How ``context`` ranks share one sequence's attention."""
+
+    allgather = 0
+    ring = 1
+    zigzag = 2
+    ulysses = 3
+    hybrid = 4
+
+
+class VisionPlacement(IntEnum):
+    """Where an encoder in front of a language model runs."""
+
+    first_stage = 0
+    """On the first pipeline stage, split over its tensor ranks as the language model is."""
+    replicated = 1
+    """Whole on every rank; frames are dealt out over tensor and pipeline ranks."""
+    separate = 2
+    """On accelerators of its own, a micro-batch ahead of the language model."""
+
+
+WORDS: dict[type[IntEnum], dict[str, int]] = {
+    VisionPlacement: {"first-stage": 0, "replicated": 1, "separate": 2},
+    Schedule: {"1f1b": 0, "interleaved": 1, "zb-1p": 2, "zb-2p": 3, "gpipe": 4},
+    SequenceMethod: {"all-gather": 0, "ring": 1, "zigzag": 2, "ulysses": 3, "hybrid": 4, "2d": 4},
+}
+Choice = TypeVar("Choice", bound=IntEnum)
+
+
+def words(choice: type[IntEnum]) -> dict[str, int]:
+    """The words a user writes for each member: ``1f1b``, ``zero3``, ``full``."""
+    return WORDS.get(choice) or {member.name: int(member) for member in choice}
+
+
+def word(choice: type[IntEnum], value: int) -> str:
+    """The word for one member."""
+    return next(text for text, number in words(choice).items() if number == value)
+
+
+def one_of(choice: type[IntEnum]) -> BeforeValidator:
+    """A pydantic validator: the user's word -> the member."""
+
+    def read(value: object) -> object:
+        if isinstance(value, choice):
+            return value
+        known = words(choice)
+        if not isinstance(value, str) or value.lower() not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return choice(known[value.lower()])
+
+    return BeforeValidator(read, json_schema_input_type=Literal[tuple(words(choice))])
+
+
+def said(choice: type[IntEnum]) -> PlainSerializer:
+    """A pydantic serialiser: the member -> the user's word, in JSON."""
+    return PlainSerializer(lambda value: word(choice, value), return_type=str, when_used="json")
+
+
+Degree = Annotated[int, whole()]
+
+
+class Layout(Block):
+    """Degrees of parallelism and what each rank keeps.
+
+    Ranks are numbered tensor innermost, then context, then data (expert inside it), then pipeline, as Megatron does.
+    ``data`` is solved from the GPU count when not given: gpus / (tensor x pipeline x context).
+    """
+
+    tensor: Degree = 1
+    pipeline: Degree = 1
+    interleave: Degree = 1
+    """Model chunks per pipeline rank (virtual stages)."""
+    data: Degree | None = None
+    context: Degree = 1
+    expert: Degree = 1
+    expert_tensor: Degree | None = None
+    """Tensor degree inside an expert; ``tensor`` when not given."""
+    microbatch: Degree = 1
+    """Sequences per data-parallel rank and forward pass."""
+    sequence_parallel: bool = True
+    """Norms, dropout and residuals split over the tensor ranks (Korthikanti et al. 2022); no effect at tensor 1."""
+    sharding: Annotated[Sharding, one_of(Sharding), said(Sharding)] = Sharding.none
+    shard_group: Degree | None = None
+    """Ranks one shard spans; all data-parallel ranks when not given."""
+    recompute: Annotated[Recompute, one_of(Recompute), said(Recompute)] = Recompute.none
+    recompute_layers: Annotated[int, whole(least=0)] | None = None
+    """Layers per stage that ``recompute: full`` covers; all when not given."""
+    schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
+    sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
+    ulysses: Degree | None = None
+    """Ranks of ``context`` that exchange heads under ``hybrid``; those in one node when not given."""
+    vision: Annotated[VisionPlacement, one_of(VisionPlacement), said(VisionPlacement)] = VisionPlacement.first_stage
+    """Where a vision encoder in front of a language model runs."""
+    vision_gpus: Annotated[int, whole(least=0)] = 0
+    """Accelerators of its own that ``vision: separate`` takes; the rest hold the language model."""
+    loss_blocks: Degree | None = None
+    """Blocks of a micro-batch's tokens that the head and its loss run over, one after another, so that one block's logits exist at
+    a time; as the stack does when not given."""
+    offload_optimizer: bool = False
+    offload_activations: bool = False
+
+    def replaced(self, **fields: Array) -> "Layout":
+        """The same layout with some fields set, to arrays for a sweep; nothing is validated."""
+        return self.model_copy(update=fields)
+
+    @property
+    def model_parallel(self) -> Array:
+        """Accelerators that hold one copy of the model."""
+        return np.multiply(np.multiply(self.tensor, self.pipeline), self.context)
+
+    @property
+    def apart(self) -> Array:
+        """Accelerators that hold no language model: ``vision_gpus`` where vision stands separate."""
+        return np.where(np.equal(self.vision, VisionPlacement.separate), self.vision_gpus, 0)

@@ -1,0 +1,198 @@
+"""What one rank of a layout has to do: degrees solved, tokens shared out, micro-batches counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gpuhours.architecture.operators import Linear, Model, Split
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.collectives import Group
+from gpuhours.layout.layout import Layout, SequenceMethod, VisionPlacement
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """A layout on a cluster, with nothing left open. Every field may be an array on an axis of its own."""
+
+    tensor: Array
+    pipeline: Array
+    interleave: Array
+    data: Array
+    context: Array
+    ulysses: Array
+    """Ranks of ``context`` that exchange heads; the other factor, ``ring``, exchanges keys and values."""
+    method: Array
+    """How the ``ring`` ranks do it (``SequenceMethod``)."""
+    expert: Array
+    expert_tensor: Array
+    microbatch: Array
+    microbatches: Array
+    """Per optimiser step and data-parallel rank."""
+    whole: Array
+    """Tensor ranks that share what is not inside attention or the MLP: ``tensor`` with sequence parallelism, else 1."""
+    shards: Array
+    """Ranks that one copy of the sharded state is split over."""
+    vision: Array
+    """Where a vision encoder runs (``VisionPlacement``)."""
+    vision_gpus: Array
+    """Accelerators of its own, where it has them."""
+
+    @property
+    def encoding(self) -> Ranks:
+        """The ranks as a vision encoder in front sees them.
+
+            first-stage   as they are       replicated   tensor 1, b / (t p) samples a rank
+            separate      g data-parallel ranks, b d / g samples each
+
+        b microbatch, t tensor, p pipeline, d data, g accelerators of its own.
+        """
+        first = np.equal(self.vision, VisionPlacement.first_stage)
+        apart = np.equal(self.vision, VisionPlacement.separate)
+        gpus = np.maximum(self.vision_gpus, 1)
+        dealt = np.divide(self.microbatch, np.multiply(self.tensor, self.pipeline))
+        own = np.where(apart, np.multiply(self.microbatch, self.data) / gpus, dealt)
+        whole = np.where(np.equal(self.shards, self.copies), gpus, np.minimum(self.shards, gpus))
+        return replace(
+            self,
+            tensor=np.where(first, self.tensor, 1),
+            whole=np.where(first, self.whole, 1),
+            expert_tensor=np.where(first, self.expert_tensor, 1),
+            microbatch=np.where(first, self.microbatch, own),
+            pipeline=np.where(apart, 1, self.pipeline),
+            interleave=np.where(apart, 1, self.interleave),
+            context=np.where(apart, 1, self.context),
+            ulysses=np.where(apart, 1, self.ulysses),
+            data=np.where(apart, gpus, self.data),
+            shards=np.where(apart, whole, self.shards),
+        )
+
+    @property
+    def ring(self) -> Array:
+        """context / ulysses."""
+        return np.divide(self.context, self.ulysses)
+
+    @property
+    def copies(self) -> Array:
+        """Ranks that hold the same weights: data x context."""
+        return np.multiply(self.data, self.context)
+
+    @property
+    def tensor_group(self) -> Group:
+        """Neighbours that split every product."""
+        return Group(self.tensor, 1)
+
+    @property
+    def ulysses_group(self) -> Group:
+        """Ranks that exchange heads, innermost in ``context``."""
+        return Group(self.ulysses, self.tensor)
+
+    @property
+    def ring_group(self) -> Group:
+        """Ranks that pass keys and values on."""
+        return Group(self.ring, np.multiply(self.tensor, self.ulysses))
+
+    @property
+    def expert_group(self) -> Group:
+        """Ranks that share out experts (Megatron's parallel folding: inside tensor x context x data)."""
+        return Group(self.expert, self.expert_tensor)
+
+    @property
+    def data_group(self) -> Group:
+        """Ranks that sum gradients of the weights that are no experts'."""
+        return Group(self.copies, self.tensor)
+
+    @property
+    def shard_group(self) -> Group:
+        """Ranks that one copy of the sharded state is split over."""
+        return Group(self.shards, self.tensor)
+
+    @property
+    def expert_copies(self) -> Array:
+        """Ranks that hold the same experts: data x context x tensor / (expert x expert_tensor), at least 1."""
+        inside = np.multiply(self.expert, self.expert_tensor)
+        return np.maximum(np.floor_divide(np.multiply(self.copies, self.tensor), inside), 1)
+
+    @property
+    def expert_data_group(self) -> Group:
+        """Ranks that sum gradients of experts."""
+        return Group(self.expert_copies, np.multiply(self.expert, self.expert_tensor))
+
+    @property
+    def stage_group(self) -> Group:
+        """Pipeline stages, outermost in the rank order."""
+        return Group(self.pipeline, np.multiply(self.copies, self.tensor))
+
+
+def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model | None = None) -> Ranks:
+    """Solve what the layout leaves open.
+
+        data = gpus / (tensor pipeline context)        microbatches = global_batch / (data microbatch), at least 1
+
+    ``hybrid`` exchanges heads inside a node unless ``ulysses`` says otherwise, halved until it divides the model's, and passes keys
+    and values between nodes.
+    """
+    data = solved_data(layout, cluster)
+    samples = np.multiply(data, layout.microbatch)
+    in_node = np.clip(np.floor_divide(cluster.gpus_per_domain, layout.tensor), 1, layout.context)
+    given = dividing_heads(in_node, layout.tensor, model) if layout.ulysses is None else layout.ulysses
+    method = np.asarray(layout.sequence_method)
+    ulysses = np.where(
+        method == SequenceMethod.ulysses, layout.context, np.where(method == SequenceMethod.hybrid, given, 1)
+    )
+    copies = np.multiply(data, layout.context)
+    return Ranks(
+        tensor=layout.tensor,
+        pipeline=layout.pipeline,
+        interleave=layout.interleave,
+        data=data,
+        context=layout.context,
+        ulysses=ulysses,
+        method=method,
+        expert=layout.expert,
+        expert_tensor=layout.tensor if layout.expert_tensor is None else layout.expert_tensor,
+        microbatch=layout.microbatch,
+        microbatches=np.maximum(np.ceil(np.divide(global_batch, samples)), 1),
+        whole=np.where(layout.sequence_parallel, layout.tensor, 1),
+        vision=layout.vision,
+        vision_gpus=layout.apart,
+        shards=copies if layout.shard_group is None else np.minimum(layout.shard_group, copies),
+    )
+
+
+def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
+    """The largest of ``most``, most / 2, most / 4, most / 8 ranks that the heads left to a tensor rank divide by; 1 where none."""
+    cores = [] if model is None or not model.stacks else model.stacks[-1].block.attention
+    if not cores:
+        return most
+    found: Array = 1
+    for halvings in (8, 4, 2, 1):
+        ranks = np.maximum(np.floor_divide(most, halvings), 1)
+        found = np.where(np.equal(np.remainder(cores[0].heads, np.multiply(tensor, ranks)), 0), ranks, found)
+    return found
+
+
+def solved_data(layout: Layout, cluster: Cluster) -> Array:
+    """``data`` as given, else gpus / (tensor x pipeline x context), at least 1; without those that only see frames."""
+    if layout.data is not None:
+        return layout.data
+    return np.maximum(np.floor_divide(np.subtract(cluster.gpus, layout.apart), layout.model_parallel), 1)
+
+
+def degree(linear: Linear, ranks: Ranks) -> Array:
+    """Tensor ranks that split a product's weight."""
+    if linear.split is Split.WHOLE:
+        return 1
+    return ranks.expert_tensor if has_experts(linear) else ranks.tensor
+
+
+def has_experts(linear: Linear) -> bool:
+    """Whether the product belongs to experts, of which a token meets only some."""
+    return bool(np.any(np.greater(linear.experts, 1)))
+
+
+def local_parameters(linear: Linear, ranks: Ranks) -> Array:
+    """Weights of one product on a rank: split over tensor ranks, experts shared out."""
+    return np.divide(linear.parameters, np.multiply(degree(linear, ranks), ranks.expert if has_experts(linear) else 1))

@@ -1,0 +1,100 @@
+"""The accelerator that prose means: ``NVIDIA A100 80GB GPUs`` -> a profile; what the wording leaves open is said."""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from gpuhours.hardware.profiles import Dtype, load_accelerator
+from gpuhours.questions.checking.claim import Document
+
+
+@dataclass(frozen=True)
+class Named:
+    """An accelerator as a document names it.
+
+    ``peak`` is dense FLOP/s in half precision, ``sparse_peak`` what its data sheet prints with 2:4 sparsity (None where it has
+    none), ``memory`` bytes as sold, ``power`` watts; ``profile`` is the file of ``hardware_specs`` with more, if there is one.
+    """
+
+    name: str
+    peak: float
+    sparse_peak: float | None
+    memory: float | None
+    power: float | None
+    gpus_per_node: int
+    source: str
+    profile: str | None = None
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the JSON of a check."""
+        return {
+            "name": self.name,
+            "profile": self.profile,
+            "peak": {"value": self.peak, "unit": "FLOP/s"},
+            "source": self.source,
+            "note": self.note or None,
+        }
+
+
+@functools.cache
+def _table() -> tuple[dict[str, str], ...]:
+    """Names in prose and half-precision peaks, most telling first: ``published/accelerators_in_prose.csv``."""
+    text = (files("gpuhours") / "published" / "accelerators_in_prose.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def find_accelerator(text: str) -> Named | None:
+    """The accelerator ``text`` names, or None.
+
+    The memory size decides between variants (A100 40 or 80 GB, V100 16 or 32); without one the first listed is taken, which
+    changes nothing in FLOP/s; ``PCIe`` and ``NVL`` must be said.
+    """
+    plain = "".join(c for c in text.lower() if c.isalnum())
+    for row in _table():
+        if all(any(word in plain for word in part.split("|")) for part in row["words"].split("+")):
+            return _named(row)
+    return None
+
+
+def stated_accelerator(document: Document) -> Named | None:
+    """The accelerator of a document: by its own words, which also say what they leave open, else by the profile's name."""
+    fact = next((fact for fact in document.facts if fact.name == "accelerator"), None)
+    return None if fact is None else find_accelerator(fact.quote) or by_name(fact.value)
+
+
+def by_name(name: str) -> Named | None:
+    """The accelerator a profile name or prose means."""
+    for row in _table():
+        if row["profile"] == name:
+            return _named(row)
+    return find_accelerator(name)
+
+
+def _named(row: dict[str, str]) -> Named:
+    doubled = 2.0 if row["sparse"] == "yes" else None
+    per_node = int(row["gpus_per_node"])
+    if row["profile"]:
+        profile = load_accelerator(row["profile"])
+        dtype: Dtype = "bf16" if "bf16" in profile.peak else "fp16"
+        peak, figure = profile.peak_for(dtype), profile.figures.get(f"peak.{dtype}")
+        source = figure.source if figure else profile.title
+        return Named(profile.title, peak, doubled and doubled * peak, profile.memory, profile.power, per_node, source,
+                     row["profile"], row["note"])  # fmt: skip
+    peak = float(row["peak"])
+    memory, power = (float(row[key]) if row[key] else None for key in ("memory", "power"))
+    return Named(
+        row["title"],
+        peak,
+        doubled and doubled * peak,
+        memory,
+        power,
+        per_node,
+        row["source"],
+        None,
+        row["note"],
+    )

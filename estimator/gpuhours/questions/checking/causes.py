@@ -1,0 +1,314 @@
+"""Known mistakes, each by the factor it puts on one figure: stated = factor x true.
+
+A cause is tested, not guessed: the figure is divided by the factor, everything is reconciled again, and the cause explains as
+much of the misfit as disappears. ``habit`` is how often the mistake is seen in practice (1 common, 0.2 rare); it orders
+causes that explain equally well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.identities import Setting, attention_share
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """``stated = factor x true`` for one quantity; a range of factors is searched."""
+
+    cause: str
+    quantity: str
+    least: float
+    most: float
+    habit: float
+    text: str
+    also: tuple[str, ...] = ()
+    """Other quantities that carry the same factor where they are claimed: one habit of counting, several figures."""
+    nominal: float | None = None
+    """The factor in principle, where the range only allows for what else is counted."""
+
+
+def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
+    """Every known mistake that a run of this kind can contain."""
+    yield from _utilisation(run, document)
+    yield from _compute(run, document)
+    yield from _machine(run, document)
+    yield from _time(run, document)
+    yield from _data(document)
+    yield from _tokens(run, document)
+    yield from _batches(document)
+    yield from _bill(run)
+    yield from _slips()
+
+
+def _one(
+    cause: str, quantities: str, factor: float, habit: float, text: str, most: float | None = None
+) -> Iterator[Mistake]:
+    for quantity in quantities.split():
+        yield Mistake(cause, quantity, factor, factor if most is None else most, habit, text)
+
+
+RATES = ("mfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops")
+
+
+def _recomputed(cause: str, quantities: tuple[str, ...], text: str) -> Iterator[Mistake]:
+    """Recomputation counted as work: 8 for 6, in one figure or in all that derive from the same count.
+
+    The factor is 4/3 for full recomputation of the linear layers; attention and selective recomputation move it by 5 %.
+    """
+    for quantity in quantities:
+        for also in ((), tuple(name for name in RATES if name != quantity)):
+            yield Mistake(cause, quantity, 1.27, 1.40, 0.9, text, also, 4 / 3)
+
+
+def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
+    accelerator = run.accelerator
+    if accelerator is not None and accelerator.sparse_peak is not None:
+        peak = f"{accelerator.sparse_peak / 1e12:,.0f} TFLOP/s"
+        dense = f"{accelerator.peak / 1e12:,.0f}"
+        yield from _one(
+            "sparse peak",
+            "mfu hfu",
+            0.5,
+            1.0,
+            f"divided by the peak with 2:4 sparsity ({peak}); dense is {dense}",
+        )
+        yield from _one(
+            "sparse peak",
+            "peak_flops",
+            2.0,
+            1.0,
+            f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}",
+        )
+        yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
+    sold = "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs"
+    yield from _recomputed("HFU as MFU", RATES[:3], sold)
+    yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
+    seq = document.claim("seq_len")
+    size = document.claim("active_parameters") or document.claim("parameters")
+    if seq is not None and size is not None:
+        share = attention_share(size.value, seq.value)
+        if share > 0.1:
+            yield from _one("attention counted in full or not at all", "mfu model_flops flops_per_second_per_gpu", 1 + share / 2, 0.6,
+                            f"attention adds {100 * share:.0f} % to 6ND at {seq.value:,.0f} tokens when counted in full, half when causal",
+                            1 + share)  # fmt: skip
+
+
+def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
+    yield from _one(
+        "2ND for 6ND",
+        "model_flops",
+        1 / 3,
+        0.7,
+        "2 x parameters x tokens is the forward pass alone; training takes 6",
+    )
+    yield from _recomputed("8ND for 6ND", RATES[3:], "8 x parameters x tokens counts a recomputed forward pass")
+    yield from _one("MAC for FLOP", "model_flops flops_per_second_per_gpu flops_per_second mfu", 0.5, 0.6,
+                    "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
+    yield from _one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")
+    if run.experts:
+        yield from _one("total parameters for active ones",
+                        "active_parameters parameters model_flops mfu flops_per_second_per_gpu", 1.3, 0.9,
+                        "only the experts a token is routed to compute; the total overstates the FLOPs", 40.0)  # fmt: skip
+    elif document.fact("architecture") == "encoder-decoder":
+        yield from _one("encoder-decoder counted as one", "parameters model_flops", 2.0, 0.9,
+                        "each token passes the encoder or the decoder, about half of the parameters")  # fmt: skip
+    if run.flops_per_parameter == 6.0 and document.fact("frozen"):
+        yield from _one("frozen part counted as trained", "parameters tokens", 1.4, 1.5,
+                        "a frozen part costs 2 FLOP per parameter and token (4 behind trained layers), not 6", 3.2)  # fmt: skip
+    if run.masked:
+        ratio = document.claim("mask_ratio")
+        kept = 1 - ratio.value if ratio else 0.25
+        yield from _one("masking ignored", "tokens model_flops visual_tokens", 1 / kept, 0.9,
+                        f"the encoder sees {100 * kept:.0f} % of the patches; all of them were counted")  # fmt: skip
+
+
+def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
+    gpus = document.claim("gpus")
+    per_node = document.claim("gpus_per_node")
+    each = per_node.value if per_node else float(run.accelerator.gpus_per_node) if run.accelerator else 8.0
+    if gpus is not None and gpus.value > 1:
+        yield from _one("wall-clock for aggregate hours", "gpu_hours", 1 / gpus.value, 1.0,
+                        "the figure is the wall-clock time of the job, not hours x GPUs")  # fmt: skip
+        yield from _one("aggregate for wall-clock hours", "wall_clock", gpus.value, 0.7,
+                        "the time is GPU-hours summed over all GPUs, not the wall-clock time")  # fmt: skip
+        yield from _one("per GPU for all", "global_batch global_batch_tokens tokens_per_second samples_per_second flops_per_second",
+                        1 / gpus.value, 0.7, "the figure is per GPU")  # fmt: skip
+        yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus.value, 0.6,
+                        "the figure is of the whole machine, not per GPU")  # fmt: skip
+    if each > 1:
+        spoken = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
+        yield from _one("nodes for GPUs", "gpus", 1 / each, spoken, f"counts nodes of {each:g} GPUs, not GPUs")
+        yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
+        yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
+        yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
+                        f"the figure is per node of {each:g} GPUs")  # fmt: skip
+        yield from _one(
+            "per GPU for per node",
+            "price gpu_power",
+            1 / each,
+            0.3,
+            "the figure is per GPU where a node was meant",
+        )
+    if run.accelerator is not None and "TPU" in run.accelerator.name:
+        yield from _one(
+            "cores for chips",
+            "gpus gpu_hours",
+            2.0,
+            0.8,
+            "TPU v2 and v3 chips have two cores; cores were counted",
+        )
+    if run.experts:
+        yield from _one("peak of a smaller format", "mfu", 2.0, 0.2, "FP8 work divided by the 16-bit peak")
+    yield from _one("tensor or pipeline degree inside the data-parallel count", "data_parallel", 1.9, 0.3,
+                    "the data-parallel degree counts model-parallel ranks too", 64.0)  # fmt: skip
+    yield from _one("GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %")
+
+
+def _time(run: Setting, document: Document) -> Iterator[Mistake]:
+    yield from _one(
+        "downtime", "wall_clock", 1.1, 0.8, "the wall-clock time includes stops, restarts and evaluation", 2.2
+    )
+    yield from _one("downtime", "gpu_hours", 1.1, 0.5, "the GPU-hours include stops, restarts and other runs", 2.2)
+    yield from _one(
+        "part of the run",
+        "gpu_hours wall_clock",
+        0.2,
+        0.45,
+        "covers a part of the run, or leaves out the time lost",
+        0.9,
+    )
+    yield from _one("days for hours", "gpu_hours wall_clock", 24.0, 0.3, "hours and days are mixed up")
+    yield from _one("hours for days", "gpu_hours wall_clock", 1 / 24, 0.4, "hours and days are mixed up")
+    accumulation = document.claim("accumulation")
+    if accumulation is not None and accumulation.value > 1:
+        n = accumulation.value
+        yield from _one("micro-steps for steps", "steps", n, 0.7, f"counts micro-steps; {n:g} make one optimiser step")
+        yield from _one(
+            "accumulation forgotten",
+            "global_batch global_batch_tokens",
+            1 / n,
+            0.8,
+            f"the batch leaves out {n:g} accumulated micro-steps",
+        )
+        yield from _one(
+            "accumulation counted twice",
+            "global_batch global_batch_tokens",
+            n,
+            0.4,
+            "the batch already contained the accumulated micro-steps",
+        )
+
+
+def _data(document: Document) -> Iterator[Mistake]:
+    epochs = document.claim("epochs")
+    n = epochs.value if epochs else None
+    if n is not None and n > 1:
+        yield from _one(
+            "epochs forgotten", "tokens samples_seen steps", 1 / n, 1.0, f"counts one pass; there were {n:g}"
+        )
+        yield from _one("epochs counted twice", "dataset_tokens samples", n, 0.5, f"already contains {n:g} passes")
+    elif n is None:
+        yield from _one(
+            "epochs forgotten",
+            "tokens",
+            1 / 12,
+            0.4,
+            "the data were read more than once; the figure is one pass",
+            1 / 1.5,
+        )
+
+
+def _tokens(run: Setting, document: Document) -> Iterator[Mistake]:
+    size, tokens = document.claim("dataset_bytes"), document.claim("tokens") or document.claim("dataset_tokens")
+    alike = size is not None and tokens is not None and 0.95 < size.value / tokens.value < 1.05
+    yield from _one(
+        "bytes read as tokens",
+        "tokens dataset_tokens",
+        3.3,
+        4.0 if alike else 0.6,
+        "the data set has as many bytes" if alike else "bytes or characters, 3.3 to 4.7 to a token of text",
+        4.7,
+    )
+    yield from _one(
+        "words read as tokens",
+        "tokens dataset_tokens",
+        1 / 1.45,
+        0.15,
+        "words: a word is 1.25 to 1.45 tokens",
+        1 / 1.25,
+    )
+    if document.fact("sequence_parallel"):
+        yield from _one("sequence-parallel ranks counted as readers", "tokens", 4.0, 3.0,
+                        "all ranks of a sequence-parallel group read the same sequence; each token was counted once per rank",
+                        512.0)  # fmt: skip
+    tuned = run.flops_per_parameter != 6.0 or "fine-tuning" in {claim.scope for claim in document.set_aside}
+    yield from _one("base model's tokens", "tokens", 3.0, 1.2 if tuned else 0.35,
+                    "the tokens are those of the base model or of the whole corpus; the hours are of this stage alone", 1e5)  # fmt: skip
+
+
+def _batches(document: Document) -> Iterator[Mistake]:
+    frames = document.claim("frames_per_clip")
+    if frames is not None:
+        yield from _one(
+            "frames counted as samples",
+            "global_batch samples samples_per_second",
+            frames.value,
+            0.6,
+            "counts frames, not clips",
+        )
+        yield from _one(
+            "tokens per frame for tokens per clip",
+            "tokens_per_sample",
+            1 / frames.value,
+            0.6,
+            "per frame, not per clip",
+        )
+    seq = document.claim("seq_len")
+    if seq is not None:
+        yield from _one("sequences for tokens", "global_batch_tokens", 1 / seq.value, 0.7, "sequences, not tokens")
+        yield from _one("tokens for sequences", "global_batch", seq.value, 0.7, "tokens, not sequences")
+
+
+def _slips() -> Iterator[Mistake]:
+    for factor in (1000.0, 0.001):
+        yield from _one("thousand, million, billion", "tokens parameters gpu_hours samples model_flops energy cost", factor, 0.25,
+                        "a slip of three orders of magnitude in the unit")  # fmt: skip
+    for factor in (10.0, 0.1):
+        yield from _one(
+            "a digit too many or too few",
+            "tokens gpu_hours samples steps energy cost carbon",
+            factor,
+            0.2,
+            "a factor of ten",
+        )
+
+
+def _bill(run: Setting) -> Iterator[Mistake]:
+    yield from _one(
+        "PUE left out",
+        "energy",
+        1 / 1.6,
+        0.6,
+        "the energy of the accelerators alone, without cooling and losses",
+        1 / 1.05,
+    )
+    yield from _one(
+        "whole node in the energy", "energy", 1.3, 0.6, "the energy includes hosts, network and storage", 2.2
+    )
+    yield from _one("kWh for MWh", "energy", 1000.0, 0.5, "kWh and MWh are mixed up")
+    yield from _one("MWh for kWh", "energy", 0.001, 0.5, "kWh and MWh are mixed up")
+    yield from _one("kilograms for tonnes", "carbon", 1000.0, 0.6, "kilograms of CO2e printed as tonnes")
+    yield from _one("tonnes for kilograms", "carbon", 0.001, 0.4, "tonnes of CO2e printed as kilograms")
+    yield from _one("carbon for CO2", "carbon", 12 / 44, 0.3, "mass of carbon, not of CO2 (44/12)")
+    yield from _one("price per node", "price", 8.0, 0.5, "the price is of a node, not of an accelerator")
+    yield from _one(
+        "other runs in the bill",
+        "cost energy carbon gpu_hours",
+        1.3,
+        0.3,
+        "experiments and failed runs are included",
+        5.0,
+    )

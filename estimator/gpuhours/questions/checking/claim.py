@@ -1,0 +1,90 @@
+"""One figure that a document states, as a measurement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.checking.quantities import QUANTITIES
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``value`` as stated, in the unit of its quantity; ``spread`` how exactly it is meant."""
+
+    quantity: str
+    value: float
+    spread: Spread
+    text: str = ""
+    """The figure as written: ``approximately 3 months``."""
+    quote: str = ""
+    place: str = ""
+    because: str = ""
+    """The words that decided the quantity; empty where only the unit did."""
+    scope: str = ""
+    """Empty for the run itself; fine-tuning, evaluation ... for figures about something else."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of ``value``."""
+        return QUANTITIES[self.quantity].unit
+
+    @property
+    def title(self) -> str:
+        """The quantity in words."""
+        return QUANTITIES[self.quantity].title
+
+    @property
+    def checked(self) -> bool:
+        """Whether identities may use it."""
+        return QUANTITIES[self.quantity].checked and not self.scope
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something a document says in words: model, accelerator, country, sharding."""
+
+    name: str
+    value: str
+    quote: str = ""
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """A number nobody could say the meaning of, or that was left aside, and why."""
+
+    text: str
+    quote: str
+    place: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything read from one document."""
+
+    name: str
+    claims: tuple[Claim, ...]
+    facts: tuple[Fact, ...] = ()
+    not_understood: tuple[Unplaced, ...] = ()
+    set_aside: tuple[Claim, ...] = field(default=())
+    """Claims about something else than the run, or a second figure for the same quantity."""
+
+    def fact(self, name: str) -> str | None:
+        """The value of a fact, or None."""
+        return next((fact.value for fact in self.facts if fact.name == name), None)
+
+    def claim(self, quantity: str) -> Claim | None:
+        """The claim for a quantity, or None."""
+        return next((claim for claim in self.claims if claim.quantity == quantity), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Facts and numbers not understood, for the JSON of a check."""
+        return {
+            "facts": [{"name": f.name, "value": f.value, "quote": f.quote, "place": f.place} for f in self.facts],
+            "not_understood": [
+                {"text": n.text, "quote": n.quote, "place": n.place, "reason": n.reason} for n in self.not_understood
+            ],
+        }

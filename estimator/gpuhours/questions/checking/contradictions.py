@@ -1,0 +1,273 @@
+"""Contradictions: found one after the other, worst first, each explained by the known mistake that removes most of it.
+
+Where one claim of a redundant set must be wrong, all of them have the same normalised residual: the arithmetic cannot say which. A known
+mistake in one of them can; else the claim is left out without which most of the rest is well again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gpuhours.questions.checking.causes import Mistake
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.identities import Assumed, Identity, Limit, Sum
+from gpuhours.questions.checking.outcome import Cause, Contradiction
+from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.reconcile import Fit, Measurement, reconcile
+
+CONTRADICTION = 2.6
+"""Normalised residual beyond which two figures contradict each other (once in a hundred by chance)."""
+LEAST_FACTOR = 1.03
+WHOLE = ("data_parallel", "gpus_per_node")
+"""Implied counts that must come out whole."""
+COUPLED = 0.2
+"""Correlation of residuals from which two claims stand in one equation."""
+LEVER = 0.2
+"""How far an implied value must follow a claim (both in logarithms) to rest on it."""
+EXPLAINED = 0.6
+"""Share of the squared misfit a mistake must remove to be named."""
+MOST_CONTRADICTIONS = 6
+DERIVED = frozenset(
+    {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
+)
+"""Figures that authors work out from others: where nothing else decides, the mistake is rather there."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for contradictions: claims, identities, assumptions, known mistakes and limits."""
+
+    document: Document
+    equations: tuple[Identity | Sum, ...]
+    extra: tuple[Assumed, ...]
+    mistakes: tuple[Mistake, ...]
+    limits: tuple[Limit, ...]
+
+    def judge(
+        self, measurements: Sequence[Measurement]
+    ) -> tuple[list[Contradiction], dict[int, tuple[str, ...]], list[Measurement], Fit]:
+        """Find the worst misfit, explain it, leave its claim out, and look again."""
+        left = list(measurements)
+        full = fit = reconcile(left, self.equations, self.extra)
+        found: list[Contradiction] = []
+        suspects: dict[int, tuple[str, ...]] = {}
+        while len(found) < MOST_CONTRADICTIONS:
+            worst = _worst(fit, len(left))
+            if worst is not None:
+                contradiction, involved, removed = self._misfit(left, fit, worst)
+            else:
+                beyond = self._beyond(left, fit)
+                if beyond is None:
+                    break
+                contradiction, involved, removed = beyond
+            found.append(contradiction)
+            for index in involved:
+                suspects.setdefault(index, contradiction.claims)
+            left = [m for m in left if m is not removed]
+            fit = reconcile(left, self.equations, self.extra)
+        for contradiction, involved in self._undivided(left, fit):
+            found.append(contradiction)
+            for index in involved:
+                suspects.setdefault(index, contradiction.claims)
+        return found, suspects, left, full
+
+    def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[Contradiction, list[int]]]:
+        """Exact counts that must divide: GPUs by nodes, GPUs by the model-parallel degrees."""
+        for name in WHOLE:
+            value = fit.value(name)
+            if value is None or value[1] != value[2] or any(m.quantity == name for m in left):
+                continue
+            involved = [i for i in self._lever(left, fit, name) if left[i].claim is not None]
+            if abs(value[0] - round(value[0])) <= 0.01 * value[0] or len(involved) < 2:
+                continue
+            names = tuple(left[i].quantity for i in involved)
+            said = ", ".join(self._says(left[i]) for i in involved)
+            statement = f"{said} do not divide: {_title(name)} would be {value[0]:.3g}"
+            indices = [index for i in involved if (index := left[i].claim) is not None]
+            yield Contradiction(names, value[0] / max(round(value[0]), 1), statement, ()), indices
+
+    def _misfit(self, left: list[Measurement], fit: Fit, worst: int) -> tuple[Contradiction, list[int], Measurement]:
+        """A redundant claim that the others contradict."""
+        loop = [
+            i
+            for i in range(len(left))
+            if fit.coupling[worst, i] > COUPLED and _residual(fit, i) > 0.5 * _residual(fit, worst)
+        ]
+        involved = sorted({worst, *loop})
+        causes = self._explain(left, involved, fit)
+        accused = self._accused(left, involved, causes, fit)
+        names = tuple(dict.fromkeys(left[i].quantity for i in (accused, *(i for i in involved if i != accused))))
+        factor = math.exp(float(fit.left_out[accused]))
+        statement = self._statement(left[accused], factor, [left[i] for i in involved if i != accused])
+        indices = [index for i in involved if (index := left[i].claim) is not None]
+        return Contradiction(names, factor, statement, tuple(causes)), indices, left[accused]
+
+    def _accused(self, left: list[Measurement], involved: list[int], causes: list[Cause], fit: Fit) -> int:
+        """The claim to leave out: the one a known mistake names, else the one without which most is well again."""
+        for i in involved:
+            if causes and left[i].quantity == causes[0].quantity:
+                return i
+
+        def without(i: int) -> tuple[int, float, bool, float]:
+            rest = [*left[:i], *left[i + 1 :]]
+            again = reconcile(rest, self.equations, self.extra)
+            return (
+                self._troubles(rest, again),
+                -round(_residual(fit, i), 1),
+                left[i].quantity not in DERIVED,
+                -left[i].sigma,
+            )
+
+        return min((i for i in involved if left[i].claim is not None), key=without)
+
+    def _troubles(self, left: list[Measurement], fit: Fit) -> int:
+        """How many claims and implied values are still impossible."""
+        claims = sum(_residual(fit, i) > CONTRADICTION for i in range(len(left)))
+        return claims + sum(self._outside(left, fit, limit) is not None for limit in self.limits)
+
+    def _outside(self, left: list[Measurement], fit: Fit, limit: Limit) -> tuple[float, float, float] | None:
+        """The implied value, if it lies beyond a limit."""
+        value = fit.value(limit.quantity)
+        if value is None or any(m.quantity == limit.quantity for m in left):
+            return None
+        return None if value[1] <= limit.most and value[2] >= limit.least else value
+
+    def _says(self, m: Measurement) -> str:
+        """``GPU-hours 336``: a claim as stated."""
+        if m.claim is None:
+            return f"a predicted {QUANTITIES[m.quantity].title} of {shown(m.quantity, math.exp(m.log))}"
+        stated = self.document.claims[m.claim].value
+        return f"{QUANTITIES[m.quantity].title} {shown(m.quantity, stated)}"
+
+    def _statement(self, accused: Measurement, factor: float, others: list[Measurement]) -> str:
+        expected = shown(accused.quantity, math.exp(accused.log) / factor)
+        against = ", ".join(map(self._says, others)) or "the accelerator's profile"
+        return (
+            f"{self._says(accused)} contradicts {against}, which {'make' if len(others) > 1 else 'makes'} it {expected}"
+        )
+
+    def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[Contradiction, list[int], Measurement] | None:
+        """An implied value that cannot be."""
+        for limit in sorted(self.limits, key=lambda entry: not entry.hard):
+            value = self._outside(left, fit, limit)
+            if value is None:
+                continue
+            middle, low, _ = value
+            involved = [i for i in self._lever(left, fit, limit.quantity) if left[i].claim is not None]
+            if not involved:
+                continue
+            bound = limit.most if low > limit.most else limit.least
+            causes = self._explain_limit(left, involved, limit)
+            named = [i for i in involved if causes and left[i].quantity == causes[0].quantity]
+            accused = named[0] if named else max(involved, key=lambda i: left[i].sigma)
+            names = tuple(left[i].quantity for i in (accused, *(i for i in involved if i != accused)))
+            listed = ", ".join(self._says(left[i]) for i in involved)
+            statement = f"{listed} together imply {_title(limit.quantity)} {shown(limit.quantity, middle)}; {limit.why}"
+            indices = [index for i in involved if (index := left[i].claim) is not None]
+            return Contradiction(names, middle / bound, statement, tuple(causes)), indices, left[accused]
+        return None
+
+    def _lever(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
+        """The measurements that move an implied value."""
+        gain = fit.gain[fit.quantities.index(quantity)]
+        return [i for i in range(len(left)) if abs(gain[i]) > LEVER]
+
+    def _explain(self, left: list[Measurement], involved: list[int], fit: Fit) -> list[Cause]:
+        """Known mistakes in the figures involved, by how much of the misfit each removes."""
+        before = max(_residual(fit, i) for i in involved) ** 2
+        ranked: list[tuple[float, Cause]] = []
+        for mistake in self.mistakes:
+            for i in involved:
+                if left[i].quantity != mistake.quantity or left[i].claim is None:
+                    continue
+                best_factor, after, troubles = self._best(left, i, mistake, fit)
+                explains = max(0.0, 1 - after / before)
+                if explains >= EXPLAINED and after < (CONTRADICTION + 0.6) ** 2:
+                    width = 1 + abs(math.log(mistake.most / mistake.least))
+                    off = math.log(best_factor / mistake.nominal) / 0.03 if mistake.nominal else 0.0
+                    rank = mistake.habit * math.exp(-after / 8 - off**2 / 2) / width**0.7 * 0.3**troubles
+                    ranked.append(
+                        (
+                            rank,
+                            Cause(mistake.cause, mistake.quantity, best_factor, round(explains, 3), mistake.text),
+                        )
+                    )
+        return _ordered(ranked)
+
+    def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int]:
+        """The factor of a mistake that fits best, the largest squared residual left in its loop, and what else stays wrong."""
+        least, most = math.log(mistake.least), math.log(mistake.most)
+        touched = {i} | {j for j, m in enumerate(left) if m.quantity in mistake.also and m.claim is not None}
+        tried = []
+        for wanted in {float(fit.left_out[i]), (least + most) / 2} if len(touched) > 1 else {float(fit.left_out[i])}:
+            log = min(max(wanted, least), most)
+            corrected = [replace(m, log=m.log - log) if j in touched else m for j, m in enumerate(left)]
+            again = reconcile(corrected, self.equations, self.extra)
+            coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
+            worst = max(_residual(again, j) for j in coupled) ** 2
+            tried.append((worst, math.exp(log), self._troubles(corrected, again)))
+        worst, factor, troubles = min(tried)
+        return factor, worst, troubles
+
+    def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
+        """Known mistakes that bring an impossible value back to where runs are."""
+        usual = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}.get(limit.quantity, (limit.least, limit.most))
+        fit = reconcile(left, self.equations, self.extra)
+        ranked = []
+        for mistake in self.mistakes:
+            for i in involved:
+                if left[i].quantity != mistake.quantity:
+                    continue
+                outcome = _brought_back(fit, i, mistake, limit.quantity, usual)
+                if outcome is not None:
+                    factor, distance = outcome
+                    width = 1 + abs(math.log(mistake.most / mistake.least))
+                    explains = round(math.exp(-distance), 3)
+                    cause = Cause(mistake.cause, mistake.quantity, factor, explains, mistake.text)
+                    ranked.append((mistake.habit * math.exp(-distance) / width**0.35, cause))
+        return _ordered(ranked)
+
+
+def _brought_back(
+    fit: Fit, i: int, mistake: Mistake, quantity: str, usual: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The factor within the mistake's range that comes nearest to usual values, and how far off it stays."""
+    now = fit.value(quantity)
+    slope = float(fit.gain[fit.quantities.index(quantity), i])
+    if now is None or abs(slope) < 0.05:
+        return None
+    least, most = math.log(max(usual[0], 1e-9)), math.log(min(usual[1], 1e9))
+    centre = (least + most) / 2
+    log = min(max((math.log(now[0]) - centre) / slope, math.log(mistake.least)), math.log(mistake.most))
+    reached = math.log(now[0]) - slope * log
+    outside = max(0.0, least - reached, reached - most)
+    return (math.exp(log), 3 * outside + 0.5 * abs(reached - centre)) if outside < 0.35 else None
+
+
+def _title(quantity: str) -> str:
+    return QUANTITIES[quantity].title if quantity in QUANTITIES else quantity.replace("_", " ")
+
+
+def _ordered(ranked: list[tuple[float, Cause]]) -> list[Cause]:
+    """Best first, one line per cause."""
+    causes: dict[str, Cause] = {}
+    for _, cause in sorted(ranked, key=lambda entry: -entry[0]):
+        causes.setdefault(cause.cause, cause)
+    return list(causes.values())[:4]
+
+
+def _residual(fit: Fit, i: int) -> float:
+    z = float(fit.residual[i])
+    return 0.0 if math.isnan(z) else abs(z)
+
+
+def _worst(fit: Fit, claims: int) -> int | None:
+    """The claim with the largest residual, if that is a contradiction."""
+    beyond = [
+        i
+        for i in range(claims)
+        if _residual(fit, i) > CONTRADICTION and abs(float(fit.left_out[i])) > math.log(LEAST_FACTOR)
+    ]
+    return max(beyond, key=lambda i: (round(_residual(fit, i), 3), -i)) if beyond else None

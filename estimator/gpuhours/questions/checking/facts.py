@@ -1,0 +1,145 @@
+"""What a document says in words: model, accelerator, country, sharding, precision, what is frozen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gpuhours.questions.checking.accelerators import find_accelerator
+from gpuhours.questions.checking.claim import Claim, Fact
+from gpuhours.questions.checking.figures import SCALES, Figure, Item
+from gpuhours.questions.checking.precision import Spread
+
+WORDS: dict[str, tuple[tuple[str, str], ...]] = {
+    "sharding": (
+        ("zero-3", "zero3"), ("zero-stage 3", "zero3"), ("zero stage 3", "zero3"), ("zero-2", "zero2"), ("zero stage 2", "zero2"),
+        ("zero-1", "zero1"), ("zero stage 1", "zero1"), ("fsdp", "zero3"), ("fully sharded", "zero3"), ("ddp", "ddp"),
+        ("distributeddataparallel", "ddp"), ("data parallelism", "none"), ("data-parallel", "none"), ("data-parallelism", "none"),
+    ),
+    "optimizer": (("adamw", "AdamW"), ("adafactor", "Adafactor"), ("lion", "Lion"), ("lamb", "LAMB"), ("muon", "Muon"),
+                  ("sgd", "SGD"), ("adam", "Adam")),
+    "precision": (("bfloat16", "bf16"), ("bf16", "bf16"), ("float16", "fp16"), ("fp16", "fp16"), ("fp8", "fp8"),
+                  ("mixed precision", "mixed"), ("mixed-precision", "mixed"), ("amp", "mixed"), ("tf32", "tf32")),
+    "software": (("megatron-deepspeed", "Megatron-DeepSpeed"), ("megatron-lm", "Megatron-LM"), ("megatron-core", "Megatron-Core"),
+                 ("megatron", "Megatron-LM"), ("deepspeed", "DeepSpeed"), ("maxtext", "MaxText"), ("jax", "JAX"),
+                 ("nemo", "NeMo"), ("colossal-ai", "Colossal-AI"), ("pytorch", "PyTorch"), ("tensorflow", "TensorFlow")),
+    "trainable": (("lora", "lora"), ("low-rank", "lora"), ("qlora", "lora"), ("adapters", "adapters")),
+    "frozen": (("frozen", "vision encoder"), ("freeze", "part of the model"), ("freezing", "part of the model")),
+    "recompute": (("gradient checkpointing", "full"), ("activation checkpointing", "full"), ("activation recomputation", "full"),
+                  ("selective recomputation", "selective"), ("recomputation", "full")),
+    "attention": (("flashattention", "flash"), ("flash-attention", "flash"), ("flash attention", "flash"),
+                  ("flashattention-2", "flash2"), ("flash-attention2", "flash2")),
+    "architecture": (("mixture-of-experts", "mixture of experts"), ("mixture of experts", "mixture of experts"),
+                     ("moe", "mixture of experts"), ("masked autoencoder", "masked autoencoder"),
+                     ("diffusion", "diffusion"), ("encoder-decoder", "encoder-decoder")),
+    "pooling": (("fixed-size latent", "fixed queries"), ("q-former", "fixed queries"), ("resampler", "resampler"),
+                ("latent queries", "fixed queries"), ("learnable queries", "fixed queries"), ("cross-attention layers", "cross-attention"),
+                ("spatio-temporal queries", "fixed queries"), ("token merging", "pooled"), ("pooling", "pooled"), ("pooled", "pooled")),
+    "sequence_parallel": (("sequence parallelism", "yes"), ("sequence parallel", "yes"), ("sequence-parallel", "yes"),
+                          ("ring attention", "yes"), ("context parallelism", "yes"), ("mm-sp", "yes")),
+}  # fmt: skip
+ENCODERS = ("vit", "clip", "siglip", "eva", "dinov2", "internvit", "videomae", "convnext", "swin")
+
+
+def find_facts(items: Sequence[Item], text: str, tagged: Iterable[tuple[str, int, int]]) -> tuple[Fact, ...]:
+    """Facts from tags first, then from words."""
+    facts: dict[str, Fact] = {}
+    for tag, start, end in tagged:
+        name = {"model": "model", "hardware": "accelerator", "country": "country"}.get(tag)
+        if name and name not in facts:
+            said = " ".join(text[start:end].split())
+            value = said if name != "accelerator" else accelerator_name(said)
+            facts[name] = Fact(name, value, said, _line(text, start))
+    if "accelerator" not in facts:
+        most = _most_named(items)
+        if most:
+            facts["accelerator"] = Fact("accelerator", accelerator_name(most.text), most.text, _line(text, most.start))
+    lowered = " ".join(item.text.lower() for item in items)
+    plain = f" {' '.join(lowered.replace(',', ' ').split())} "
+    for name, words in WORDS.items():
+        for word, value in words:
+            if f" {word} " in plain or f" {word}s " in plain:
+                facts.setdefault(name, Fact(name, value, word))
+                break
+    encoder = next((item for item in items if item.kind == "word" and _is_encoder(item.text)), None)
+    if encoder:
+        facts["vision_encoder"] = Fact("vision_encoder", encoder.text, encoder.text, _line(text, encoder.start))
+    if "model" not in facts:
+        named = _named_model(items, text)
+        if named:
+            facts["model"] = named
+    return tuple(facts.values())
+
+
+def accelerator_name(said: str) -> str:
+    """The profile a document's words mean; the words themselves where none is known."""
+    named = find_accelerator(said)
+    return said if named is None else named.profile or named.name
+
+
+def _most_named(items: Sequence[Item]) -> Item | None:
+    """The device that stands beside GPU-hours, else beside a count, else the one named most often."""
+    devices = []
+    for index, item in enumerate(items):
+        said = item.device if isinstance(item, Figure) else item.text if item.kind == "device" else ""
+        named = find_accelerator(said) if said else None
+        if named is None:
+            continue
+        weight = 1
+        if isinstance(item, Figure):
+            weight = 8 if item.unit == "gpu_time" else 3
+        elif any(isinstance(near, Figure) and near.unit == "gpu_time" for near in items[max(0, index - 8) : index]):
+            weight = 6
+        devices.append(
+            (
+                named.name,
+                weight,
+                item if not isinstance(item, Figure) else Item("device", said, item.start, item.end),
+            )
+        )
+    if not devices:
+        return None
+    votes: Counter[str] = Counter()
+    for name, weight, _ in devices:
+        votes[name] += weight
+    best = votes.most_common(1)[0][0]
+    return next(item for name, _, item in devices if name == best)
+
+
+def _is_encoder(word: str) -> bool:
+    lowered = word.lower()
+    return any(lowered.startswith(name + joint) for name in ENCODERS for joint in ("-", "/"))
+
+
+def size_in(word: str) -> float | None:
+    """``LongVILA-7B -> 7e9``; None for names without a size."""
+    tail = word.replace("_", "-").split("-")[-1]
+    number, scale = tail[:-1], tail[-1:].lower()
+    if scale in ("b", "m") and word[:1].isalpha() and number.replace(".", "", 1).isdigit():
+        return float(number) * SCALES[scale]
+    return None
+
+
+def _named_model(items: Sequence[Item], text: str) -> Fact | None:
+    """The first name that carries a size, and whose stem the text's beginning has too where there is a title."""
+    named = [item for item in items if item.kind == "word" and size_in(item.text) and (size_in(item.text) or 0) >= 5e7]
+    if not named:
+        return None
+    counts = Counter(item.text for item in named)
+    first = max(named, key=lambda item: (counts[item.text] > 1, -item.start))
+    first = named[0] if counts[first.text] <= 1 else first
+    return Fact("model", first.text, first.text, _line(text, first.start))
+
+
+def size_in_name(facts: Sequence[object]) -> Claim | None:
+    """Parameters as the model's name has them: nominal, 10 %."""
+    model = next((fact for fact in facts if isinstance(fact, Fact) and fact.name == "model"), None)
+    size = size_in(model.value) if model else None
+    if model is None or size is None:
+        return None
+    said = Spread(size, 0.10, "from the model's name")
+    return Claim("parameters", size, said, model.value, model.quote, model.place, "the model's name")
+
+
+def _line(text: str, position: int) -> str:
+    return f"line {text.count(chr(10), 0, position) + 1}"

@@ -1,0 +1,186 @@
+"""Claims as YAML: what ``check`` reads, and what ``-o claims.yaml`` writes to be corrected by hand.
+
+    facts: {accelerator: a100-sxm-80gb, country: China}
+    claims:
+      - {quantity: wall_clock, value: approximately 3 months, quote: ..., place: line 5}
+      - {quantity: gpu_hours, value: 1.8M GPU-hours}
+
+``value`` is written as the document has it; its words and digits say how exact it is, unless ``spread`` (a relative standard
+deviation) does. ``claims`` may also be a plain mapping, quantity: value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from gpuhours.inputs.errors import EstimateError, UnitError, nearest
+from gpuhours.inputs.units import parse
+from gpuhours.inputs.yaml_files import Source, read_yaml, validated
+from gpuhours.questions.checking.claim import Claim, Document, Fact
+from gpuhours.questions.checking.figures import Figure, scan
+from gpuhours.questions.checking.placing import accepts, unit_factor
+from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading import figure_spread
+
+NEEDS_UNIT = frozenset({"second", "byte", "Wh", "W", "tCO2e"})
+
+
+def _known(value: object) -> object:
+    if not isinstance(value, str) or value not in QUANTITIES:
+        raise ValueError(f"no such quantity. {nearest(str(value), QUANTITIES)}".strip())
+    return value
+
+
+QuantityName = Annotated[str, BeforeValidator(_known)]
+
+
+class WrittenClaim(BaseModel):
+    """One claim of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quantity: QuantityName
+    value: float | int | str
+    spread: Annotated[float, Field(gt=0, lt=5)] | None = None
+    quote: str = ""
+    place: str = ""
+    about: str = ""
+    """Empty for the run; anything else keeps the claim out of the check (fine-tuning, evaluation)."""
+
+
+def _as_list(value: object) -> object:
+    """``{gpus: 512}`` -> ``[{quantity: gpus, value: 512}]``."""
+    if isinstance(value, Mapping):
+        return [{"quantity": name, "value": entry} for name, entry in value.items()]
+    return value
+
+
+class ClaimsFile(BaseModel):
+    """A file of claims about one run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = None
+    facts: dict[str, str] = {}
+    claims: Annotated[tuple[WrittenClaim, ...], BeforeValidator(_as_list)] = Field(min_length=1)
+    not_understood: tuple[dict[str, str], ...] = ()
+    """Numbers nobody could place; kept for whoever corrects the file."""
+
+
+def read_claims(path: Path) -> Document:
+    """The document that a YAML file of claims describes."""
+    source = read_yaml(path)
+    written = validated(ClaimsFile, source)
+    facts = tuple(Fact(name, value) for name, value in written.facts.items())
+    claims = tuple(_claim(entry, source, index) for index, entry in enumerate(written.claims))
+    main = tuple(claim for claim in claims if not claim.scope)
+    seen: set[str] = set()
+    for index, claim in enumerate(main):
+        if claim.quantity in seen and QUANTITIES[claim.quantity].checked:
+            raise EstimateError(
+                f"{claim.quantity} is claimed twice.",
+                "Keep one, or say what the other is `about`.",
+                _where(source, index, claim.quantity),
+            )
+        seen.add(claim.quantity)
+    return Document(written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope))
+
+
+def _where(source: Source, index: int, quantity: str) -> str:
+    listed = isinstance(source.value(("claims",)), list)
+    return source.place(("claims", index, "value") if listed else ("claims", quantity))
+
+
+def _claim(entry: WrittenClaim, source: Source, index: int) -> Claim:
+    where = _where(source, index, entry.quantity)
+    value, spread = read_value(entry.value, entry.quantity, where)
+    if entry.spread is not None:
+        spread = Spread(value, entry.spread, "given")
+    quantity = QUANTITIES[entry.quantity]
+    if not quantity.least <= value <= quantity.most:
+        raise EstimateError(f"{entry.quantity} = {entry.value!r} cannot be: {value:g} {quantity.unit}".rstrip(),
+                            f"Expected {quantity.least:g} to {quantity.most:g}.", where)  # fmt: skip
+    place = entry.place or where
+    return Claim(entry.quantity, value, spread, str(entry.value), entry.quote, place, "given", entry.about)
+
+
+def read_value(written: float | int | str, name: str, where: str) -> tuple[float, Spread]:
+    """``approximately 3 months`` -> seconds and their spread."""
+    quantity = QUANTITIES[name]
+    text = f"{written:.12g}" if isinstance(written, float) else str(written)
+    figures = [] if text.lstrip().startswith("-") else [item for item in scan(text) if isinstance(item, Figure)]
+    if len(figures) == 1 and accepts(name, figures[0]):
+        figure = figures[0]
+        if quantity.unit in NEEDS_UNIT and not figure.unit:
+            raise EstimateError(
+                f"{name} = {text} has no unit.",
+                f"Write it with one, such as {_example(quantity.unit)}.",
+                where,
+            )
+        value = figure.value * unit_factor(name, figure)
+        return value, figure_spread(name, figure, value, unit_factor(name, figure))
+    try:
+        value = parse(written, quantity.unit)
+    except UnitError as error:
+        raise EstimateError(
+            f"{name}: {error}", f"Write a number and its unit{_unit_hint(quantity.unit)}.", where
+        ) from None
+    return value, Spread(value, 0.0 if quantity.exact else 0.02, "given")
+
+
+def _example(unit: str) -> str:
+    return {
+        "second": "'45 days' or '2.3 s'",
+        "byte": "'80 GB'",
+        "Wh": "'433 MWh'",
+        "W": "'400 W'",
+        "tCO2e": "'25 tCO2e'",
+    }[unit]
+
+
+def _unit_hint(unit: str) -> str:
+    return f", in {unit}" if unit else ""
+
+
+def write_claims(document: Document) -> str:
+    """The YAML of a document: every claim in the document's own words, what was set aside, what was not understood."""
+    claims = [_entry(claim, "") for claim in document.claims]
+    claims += [_entry(claim, claim.scope) for claim in document.set_aside]
+    data: dict[str, Any] = {"name": document.name}
+    if document.facts:
+        data["facts"] = {fact.name: fact.value for fact in document.facts}
+    data["claims"] = claims
+    if document.not_understood:
+        data["not_understood"] = [{"text": n.text, "quote": n.quote, "place": n.place} for n in document.not_understood]
+    head = (
+        "# Claims as `gpuhours check` read them. Correct what is wrong, place what was not understood, and check this file again.\n"
+        "# `about` keeps a figure out of the check of the run. Known quantities: gpuhours schema claims.\n"
+    )
+    return head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _entry(claim: Claim, about: str) -> dict[str, Any]:
+    """One claim; in numbers where its words alone do not give it back."""
+    entry: dict[str, Any] = {"quantity": claim.quantity, "value": claim.text}
+    if not _gives_back(claim):
+        entry["value"] = f"{claim.value:.12g} {claim.unit}".strip()
+        entry["spread"] = round(max(claim.spread.sigma, 1e-6), 6)
+    entry |= {"quote": claim.quote, "place": claim.place}
+    return entry | ({"about": about} if about else {})
+
+
+def _gives_back(claim: Claim) -> bool:
+    try:
+        value, spread = read_value(claim.text, claim.quantity, "")
+    except EstimateError:
+        return False
+    return math.isclose(value, claim.value, rel_tol=1e-9) and math.isclose(
+        spread.sigma, claim.spread.sigma, abs_tol=1e-4
+    )

@@ -1,0 +1,73 @@
+"""What a document leaves unsaid: values that its claims determine, and those that they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.identities import Assumed, Identity, Setting, Sum
+from gpuhours.questions.checking.outcome import Implied
+from gpuhours.questions.checking.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.scenarios import scenario
+
+ASKED = (
+    "gpus", "nodes", "gpu_hours", "wall_clock", "tokens", "samples", "samples_seen", "steps", "epochs", "step_time", "global_batch_tokens",
+    "tokens_per_sample", "tokens_per_frame", "data_parallel", "microbatch", "model_flops", "flops_per_second_per_gpu", "mfu", "hfu",
+    "tokens_per_second", "tokens_per_second_per_gpu", "checkpoint_time", "energy", "gpu_power", "carbon", "carbon_intensity", "cost",
+    "price", "dataset_tokens", "visual_tokens", "language_parameters", "vision_parameters", "goodput", "clip_seconds",
+    "gpus_per_node",
+)  # fmt: skip
+ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epochs", "step_time", "model_flops", "mfu"})
+
+
+def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
+    """Quantities nobody stated: solved, or not determined with what is missing."""
+    found = []
+    for name in ASKED:
+        if document.claim(name) is not None:
+            continue
+        value = fit.value(name)
+        wide = value is not None and value[2] > 50 * value[1]
+        if value is not None and not wide and not _only_assumed(name, run):
+            found.append(Implied(name, *value))
+        elif name in ALWAYS:
+            found.append(Implied(name, None, None, None, "", "not determined by the text"))
+    return found
+
+
+def _only_assumed(name: str, run: Setting) -> bool:
+    """Goodput and the like are shown only where the text fixes them better than the assumption does."""
+    return name == "goodput" and not {"steps", "step_time"} <= run.claimed
+
+
+def under_scenario(
+    document: Document,
+    run: Setting,
+    measurements: Sequence[Measurement],
+    equations: Sequence[Identity | Sum],
+    extra: Sequence[Assumed],
+    implied: Sequence[Implied],
+) -> list[Implied]:
+    """What becomes determined when the run does the usual thing where its text is silent."""
+    usual = scenario(document, run)
+    if usual is None:
+        return []
+    fit = reconcile(measurements, [*equations, *usual.identities], [*extra, *usual.assumptions])
+    why = "if " + "; ".join(a.reason for a in usual.assumptions)
+    known = {entry.quantity for entry in implied if entry.value is not None} | {a.quantity for a in usual.assumptions}
+    found = []
+    for name in ("tokens", "visual_tokens", "steps", "step_time", "model_flops", "mfu", "checkpoint_time"):
+        value = fit.value(name)
+        if value is not None and name not in known and document.claim(name) is None:
+            found.append(Implied(name, *value, "assumed", why))
+    return found
+
+
+def leaned_on(extra: Sequence[Assumed], fit: Fit, names: set[str]) -> tuple[Assumed, ...]:
+    """The assumptions that some value on the page rests on."""
+    rows = [j for j, name in enumerate(fit.quantities) if name in names and fit.determined[j]]
+    offset = fit.gain.shape[1] - len(extra)
+    return tuple(
+        assumption for k, assumption in enumerate(extra)
+        if any(abs(fit.gain[j, offset + k]) > 0.1 for j in rows) and assumption.quantity not in ("context", "tensor", "pipeline")
+    )  # fmt: skip

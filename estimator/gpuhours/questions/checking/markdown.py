@@ -1,0 +1,67 @@
+"""The verdict as Markdown, for a review."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gpuhours.questions.checking.outcome import Check
+from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.table import TableCheck
+
+
+def as_markdown(found: Check | TableCheck) -> str:
+    """One page: contradictions, a verdict per figure, what is implied, what was not understood."""
+    lines = _table(found) if isinstance(found, TableCheck) else _document(found)
+    return "\n".join(lines) + "\n"
+
+
+def _document(found: Check) -> Iterator[str]:
+    yield f"## {found.document.fact('model') or found.document.name}: {found.verdict}"
+    for contradiction in found.contradictions:
+        yield ""
+        yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
+        first = found.document.claim(contradiction.claims[0])
+        if first is not None and first.quote:
+            yield f"  > {first.quote} ({first.place})"
+        for cause in contradiction.likely_causes:
+            title = QUANTITIES[cause.quantity].title
+            yield f"  - likely: {cause.cause} ({title} × {cause.factor:.3g}): {cause.text}"
+        if not contradiction.likely_causes:
+            yield "  - no known cause"
+    yield ""
+    yield "| figure | stated | together with the others | verdict | place |"
+    yield "| --- | ---: | ---: | --- | --- |"
+    for checked in found.claims:
+        name = checked.claim.quantity
+        together = "" if checked.reconciled is None else shown(name, checked.reconciled)
+        stated = _cell(shown(name, checked.claim.value))
+        yield f"| {checked.claim.title} | {stated} | {together} | {checked.verdict} | {checked.claim.place} |"
+    known = [entry for entry in found.implied if entry.value is not None]
+    if known:
+        yield ""
+        yield "| implied | value | 10–90 % |"
+        yield "| --- | ---: | --- |"
+        for entry in known:
+            assert entry.value is not None
+            assert entry.low is not None
+            assert entry.high is not None
+            name = entry.quantity
+            yield f"| {QUANTITIES[name].title} | {shown(name, entry.value)} | {shown(name, entry.low)} – {shown(name, entry.high)} |"
+    for number in found.document.not_understood:
+        yield ""
+        yield f"Not understood: “{number.text}” ({number.place}): “{number.quote}”"
+
+
+def _table(found: TableCheck) -> Iterator[str]:
+    yield f"## {found.name}: {found.verdict}"
+    yield ""
+    yield "| run | verdict | implied MFU | why |"
+    yield "| --- | --- | ---: | --- |"
+    for row in found.rows:
+        if row.verdict in ("impossible", "implausible", "conflicting"):
+            mfu = row.implied_mfu if row.implied_mfu is not None else row.by_flops
+            yield f"| {_cell(row.id)} | {row.verdict} | {'' if mfu is None else f'{100 * mfu:.0f} %'} | {_cell('; '.join(row.reasons))} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,146 @@
+"""What a check finds: a verdict per claim, implied values, contradictions with their causes. Frozen, and able to say itself as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpuhours.questions.checking.accelerators import Named
+from gpuhours.questions.checking.claim import Claim, Document
+from gpuhours.questions.checking.identities import Assumed
+from gpuhours.questions.checking.quantities import QUANTITIES
+
+AGREES, CONTRADICTS, UNDETERMINED, NOTED = "agrees", "contradicts", "not determined", "noted"
+"""Verdicts: confirmed by others, refuted by others, nothing to compare with, not a figure that identities use."""
+USUAL = (0.08, 0.62)
+"""MFU of published runs that nobody doubts."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One claim beside what all the others say."""
+
+    claim: Claim
+    reconciled: float | None
+    reconciled_low: float | None
+    reconciled_high: float | None
+    residual: float | None
+    """Normalised: beyond 2.6 it contradicts the others."""
+    verdict: str
+    against: tuple[str, ...] = ()
+    """The quantities it was compared with."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``claims``."""
+        claim = self.claim
+        return {
+            "quantity": claim.quantity, "unit": claim.unit, "stated": claim.value, "low": claim.spread.low,
+            "high": claim.spread.high, "reconciled": self.reconciled, "reconciled_low": self.reconciled_low,
+            "reconciled_high": self.reconciled_high, "residual": self.residual, "verdict": self.verdict,
+            "against": list(self.against), "text": claim.text, "quote": claim.quote, "place": claim.place,
+            "because": claim.because or None, "precision": claim.spread.reason,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Implied:
+    """A quantity nobody stated: what the others make it, or None where they leave it open."""
+
+    quantity: str
+    value: float | None
+    low: float | None
+    high: float | None
+    basis: str = "solved"
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``implied``."""
+        return {
+            "quantity": self.quantity, "value": self.value, "low": self.low, "high": self.high,
+            "unit": QUANTITIES[self.quantity].unit if self.quantity in QUANTITIES else "", "basis": self.basis,
+            "reason": self.reason or None,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A known mistake and how much of the contradiction it explains (0 to 1)."""
+
+    cause: str
+    quantity: str
+    factor: float
+    explains: float
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``likely_causes``."""
+        return {
+            "cause": self.cause,
+            "quantity": self.quantity,
+            "factor": self.factor,
+            "explains": self.explains,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """Claims that cannot be true together."""
+
+    claims: tuple[str, ...]
+    factor: float
+    statement: str
+    likely_causes: tuple[Cause, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``contradictions``."""
+        return {
+            "claims": list(self.claims), "factor": self.factor, "statement": self.statement,
+            "likely_causes": [cause.to_dict() for cause in self.likely_causes],
+            "no_known_cause": not self.likely_causes,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict on one document."""
+
+    document: Document
+    claims: tuple[Checked, ...]
+    implied: tuple[Implied, ...]
+    contradictions: tuple[Contradiction, ...]
+    assumptions: tuple[Assumed, ...]
+    accelerator: Named | None = None
+    witness: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``contradicted``, ``consistent`` (something was compared) or ``underdetermined``."""
+        if self.contradictions:
+            return "contradicted"
+        if any(
+            i.quantity == "mfu" and i.basis == "assumed" and i.value and USUAL[0] < i.value < USUAL[1]
+            for i in self.implied
+        ):
+            return "consistent"
+        return "consistent" if any(c.verdict == AGREES for c in self.claims) else "underdetermined"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``gpuhours check``."""
+        return {
+            "schema": "gpuhours/check/1", "name": self.document.name, "verdict": self.verdict,
+            "claims": [claim.to_dict() for claim in self.claims],
+            "implied": [implied.to_dict() for implied in self.implied],
+            "contradictions": [contradiction.to_dict() for contradiction in self.contradictions],
+            "assumptions": [
+                {"name": a.quantity, "value": a.value, "unit": QUANTITIES[a.quantity].unit if a.quantity in QUANTITIES else "",
+                 "reason": a.reason} for a in self.assumptions
+            ],
+            "accelerator": self.accelerator.to_dict() if self.accelerator else None,
+            "witness": self.witness or None,
+            "set_aside": [
+                {"quantity": c.quantity, "stated": c.value, "unit": c.unit, "text": c.text, "quote": c.quote, "place": c.place,
+                 "reason": c.scope} for c in self.document.set_aside
+            ],
+            **self.document.to_dict(),
+        }  # fmt: skip

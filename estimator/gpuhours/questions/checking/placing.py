@@ -1,0 +1,405 @@
+"""Which quantity a figure is: its unit says what it can be, the nearest telling words in its sentence which of those it is.
+
+Every rule is a line of ``words.RULES``: a unit, a quantity, the words that point to it, and how far a figure may stand from
+them. The cost of a rule is the distance to its nearest word (commas and other figures in between count extra) plus its
+own base cost; the cheapest rule wins, and above ``DEAREST`` nothing is placed. A rule without words is what the unit means
+where nothing else is said; then the placement is marked as such.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.figures import Figure, Item
+from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
+from gpuhours.questions.checking.words import RULES, Rule
+
+DEAREST = 16.0
+SUBJECT_DISTANCE = 3.4
+HOP_STOPS = frozenset(
+    [
+        "of",
+        "for",
+        "in",
+        "on",
+        "with",
+        "at",
+        "to",
+        "by",
+        "from",
+        "and",
+        "or",
+        "per",
+        "using",
+        "over",
+        "across",
+        "were",
+        "was",
+        "is",
+        "are",
+        "each",
+        "the",
+        "a",
+        "an",
+        "which",
+        "that",
+        "then",
+        "as",
+        "while",
+        "during",
+        "into",
+        "within",
+        "after",
+        "before",
+        "but",
+        "until",
+        "via",
+        "than",
+        "through",
+        "total",
+        "totaling",
+        "consisting",
+        "consuming",
+        "taking",
+        "took",
+        "reaching",
+        "yielding",
+        "corresponding",
+        "followed",
+        "requiring",
+        "resulting",
+        "running",
+        "trained",
+        "sampled",
+    ]
+)
+RUNNING = (
+    "train",
+    "pre-train",
+    "pretrain",
+    "continuous",
+    "wall",
+    "comput",
+    "uninterrupted",
+    "operation",
+    "run",
+    "optimi",
+    "gpu",
+    "processing",
+)
+HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
+"""``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
+THING_UNITS = frozenset(
+    [
+        "token",
+        "parameter",
+        "sample",
+        "step",
+        "epoch",
+        "frame",
+        "layer",
+        "head",
+        "expert",
+        "node",
+        "patch",
+        "query",
+        "stage",
+        "replica",
+        "worker",
+        "rank",
+        "model",
+        "task",
+        "dataset",
+        "language",
+        "time",
+        "word",
+        "pod",
+        "benchmark",
+        "shot",
+        "fold",
+        "dimensional",
+        "bit",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a figure goes, what said so, and at what distance."""
+
+    quantity: str
+    because: str
+    cost: float
+
+    @property
+    def by_default(self) -> bool:
+        """Nothing but the unit spoke for it."""
+        return self.because == ""
+
+
+@functools.cache
+def _rules(unit: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in RULES if unit in rule.units)
+
+
+def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
+    """The counted thing behind a figure (``150 million high-quality video-text pairs``) and where it stands."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    from gpuhours.questions.checking.figures import noun
+
+    best, at = (figure.unit, index) if figure.unit in THING_UNITS else ("", index)
+    if figure.joined and figure.unit:
+        return figure.unit, index
+    if figure.unit and figure.unit not in THING_UNITS and not (figure.unit == "gpu" and figure.device):
+        return figure.unit, index
+    if figure.per:
+        return figure.unit, index
+    if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
+        return listed, index
+    hopped = 0
+    for position in range(index + 1, min(index + 7, len(items))):
+        item = items[position]
+        lowered = item.text.lower()
+        if item.kind == "mark" and item.text in "-–":
+            continue
+        if item.kind != "word" or lowered in HOP_STOPS:
+            break
+        name = noun(lowered)
+        if name == "gpu" or (name not in THING_UNITS and name not in ("sequence", "dimension", "gpu")):
+            hopped += 1
+            if best or hopped > 4:
+                break
+            continue
+        best, at = name, position
+        hopped = 0
+    return best or figure.unit, at
+
+
+def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
+    """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
+    for item in items[index + 1 : index + 8]:
+        if isinstance(item, Figure):
+            if item.unit:
+                return item.unit if item.unit in THING_UNITS and item.scale else ""
+        elif item.text.lower() not in (",", "and", "or"):
+            return ""
+    return ""
+
+
+def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
+    """The quantity of the figure at ``index``, judged by the items ``first`` to ``last`` of its sentence."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    told = _by_rate(figure)
+    if told == "tokens_per_second" and _of_media(items, index):
+        told = "setting"
+    if told is not None:
+        return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
+    if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
+        return None
+    media = figure.unit == "time" and _of_something(items, index)
+    unit, at = head_noun(items, index)
+    stems = _stems(tuple(items[first:last]))
+    best: Place | None = None
+    kinds = _unit_kinds(figure, unit)
+    if "scaled" in kinds and not unit and index > first and _is_name(items[index - 1]):
+        kinds = ("named",)
+    for kind in kinds:
+        for rule in _rules(kind):
+            if not _plausible(rule.quantity, figure) or (media and rule.quantity == "wall_clock"):
+                continue
+            cost, because = _cost(rule, stems, index - first, at - first, items[first:last])
+            if cost <= DEAREST and (best is None or cost < best.cost):
+                best = Place(rule.quantity, because, cost)
+    return best
+
+
+def _of_something(items: Sequence[Item], index: int) -> bool:
+    """``400 hours of speech`` is no duration of a run; ``3 weeks of continuous operation`` is."""
+    after = [item.text.lower() for item in items[index + 1 : index + 4]]
+    return after[:1] == ["of"] and not any(word.startswith(RUNNING) for word in after[1:])
+
+
+def _of_media(items: Sequence[Item], index: int) -> bool:
+    """``50 tokens per second of audio`` is a property of the tokeniser, not a speed."""
+    after = [item.text.lower() for item in items[index + 1 : index + 4]]
+    return after[:1] == ["of"] and bool({"audio", "speech", "video", "music", "sound"} & set(after))
+
+
+def _is_name(item: Item) -> bool:
+    """``Marlin 34B``: a capitalised word directly before a size."""
+    return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
+
+
+def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
+    """The units a figure may be looked up under."""
+    kinds = [unit]
+    if figure.scale in ("b", "t", "billion", "trillion", "m", "million", "bn") and unit in ("", "model"):
+        kinds.append("scaled")
+    if figure.scale in ("m", "million", "k", "thousand") and unit == "":
+        kinds.append("millions")
+    if unit == "sequence" and figure.value <= 65_536:
+        kinds = ["small_sequence", "sequence"]
+    if unit == "time" and figure.word.lower()[:3] in ("day", "wee", "mon", "yea"):
+        kinds.append("calendar")
+    if unit == "time" and figure.joined and figure.value < 3600:
+        kinds.append("short_time")
+    if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):
+        kinds = ["time_word"]
+    if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
+        kinds = [unit, "picture"]
+    if unit == "" and figure.text[-1:] in "x×":
+        kinds = ["ratio"]
+    if unit == "flop" and _is_rate(figure):
+        kinds = ["flop/s"]
+    if kinds[0] == "flop/s":
+        kinds.append("small_rate" if figure.value < 5e15 else "large_rate")
+    if unit == "power" and figure.value > 5000:
+        kinds = ["large_power"]
+    if unit == "" and 1990 <= figure.value <= 2035 and len(figure.digits) == 4 and figure.text.strip().isdigit():
+        kinds.append("year")
+    return tuple(kinds)
+
+
+def _is_rate(figure: Figure) -> bool:
+    """``400 TFLOPs`` is a rate whatever its s stands for: no training run is that small."""
+    return figure.value < 1e17 and figure.word[:1] in "tTpPgG"
+
+
+def _by_rate(figure: Figure) -> str | None:
+    """Figures whose unit alone says what they are: tokens per second, frames per clip, dollars per GPU-hour."""
+    per = set(figure.per)
+    rates: dict[tuple[str, frozenset[str]], str] = {
+        ("token", frozenset({"second"})): "tokens_per_second",
+        ("token", frozenset({"second", "gpu"})): "tokens_per_second_per_gpu",
+        ("sample", frozenset({"second"})): "samples_per_second",
+        ("sequence", frozenset({"second"})): "samples_per_second",
+        ("token", frozenset({"frame"})): "tokens_per_frame",
+        ("patch", frozenset({"frame"})): "tokens_per_frame",
+        ("token", frozenset({"sample"})): "tokens_per_sample",
+        ("token", frozenset({"sequence"})): "seq_len",
+        ("token", frozenset({"step"})): "global_batch_tokens",
+        ("sample", frozenset({"step"})): "global_batch",
+        ("sequence", frozenset({"step"})): "global_batch",
+        ("frame", frozenset({"sample"})): "frames_per_clip",
+        ("frame", frozenset({"sequence"})): "frames_per_clip",
+        ("frame", frozenset({"second"})): "frame_rate",
+        ("sample", frozenset({"gpu"})): "microbatch",
+        ("sequence", frozenset({"gpu"})): "microbatch",
+        ("gpu", frozenset({"node"})): "gpus_per_node",
+        ("time", frozenset({"step"})): "step_time",
+        ("step", frozenset({"second"})): "steps_per_second",
+        ("time", frozenset({"epoch"})): "epoch_time",
+        ("flop/s", frozenset({"gpu"})): "flops_per_second_per_gpu",
+        ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",
+        ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
+        ("money", frozenset({"gpu", "hour"})): "price",
+        ("money", frozenset({"hour"})): "price",
+        ("token", frozenset({"second", "node"})): "tokens_per_second_per_node",
+        ("co2", frozenset({"energy"})): "carbon_intensity",
+        ("power", frozenset({"gpu"})): "gpu_power",
+    }
+    return rates.get((figure.unit, frozenset(per)))
+
+
+def accepts(quantity: str, figure: Figure) -> bool:
+    """Whether a figure with this unit can be that quantity at all; a bare number can."""
+    if _by_rate(figure) == quantity or (not figure.unit and not figure.per):
+        return True
+    kinds = set(_unit_kinds(figure, figure.unit)) | ({"sample", "sequence"} & {figure.unit})
+    return not figure.per and any(rule.quantity == quantity and rule.units & kinds for rule in RULES)
+
+
+def unit_factor(quantity: str, figure: Figure) -> float:
+    """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms)."""
+    if quantity == "video_hours" and figure.unit == "time":
+        return 1 / HOUR
+    return 1000.0 if quantity == "carbon_intensity" and figure.unit == "co2" else 1.0
+
+
+def _plausible(quantity: str, figure: Figure) -> bool:
+    entry = QUANTITIES[quantity]
+    value = figure.value * unit_factor(quantity, figure)
+    return entry.least <= value <= entry.most and (value == round(value) or not entry.whole)
+
+
+Stems = tuple[tuple[str, ...], ...]
+
+
+@functools.lru_cache(maxsize=64)
+def _stems(items: tuple[Item, ...]) -> Stems:
+    """The words of each item, lower-case; ``warm-up`` also as ``warmup`` and as ``warm up``."""
+    return tuple(_words(item) for item in items)
+
+
+def _words(item: Item) -> tuple[str, ...]:
+    if isinstance(item, Figure):
+        return ("#", *item.word.lower().split(), *(("per", *item.per) if item.per else ()))
+    return tuple(item.text.lower().replace("’", "'").split())
+
+
+def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) -> tuple[float, str]:
+    """Distance to the nearest of the rule's words, and which it was."""
+    if not rule.words:
+        return rule.base, ""
+    best, because = DEAREST + 1, ""
+    for position, word in _matches(rule.words, stems):
+        length = word.count(" ")
+        if position <= index <= position + length and position != index:
+            distance = 0.0
+        elif position + length < index:
+            distance = float(index - position - length - 1) + _crossings(items, position + length + 1, index)
+        elif position > index:
+            distance = 0.4 * max(0, min(position, at) - index - 1) + 1.25 * max(0, position - at - 1)
+            distance += 0.4 + _crossings(items, max(at, index) + 1, position)
+        else:
+            distance = 0.0
+        if rule.before and position > index:
+            continue
+        if rule.subject and position <= 3:
+            distance = min(distance, SUBJECT_DISTANCE)
+        cost = distance + rule.base - 0.15 * length
+        if distance <= rule.reach and cost < best:
+            best, because = cost, word
+    return best, because
+
+
+def _crossings(items: Sequence[Item], first: int, last: int) -> float:
+    """What stands between: a comma or an ``and`` starts another thought, another figure has its own words."""
+    cost = 0.0
+    for item in items[first:last]:
+        if item.kind == "figure":
+            cost += 2.5
+        elif item.kind == "mark":
+            cost += 2.0 if item.text == "," else 0.3
+        elif item.text.lower() in ("and", "followed", "with", "while", "whereas", "alongside", "then"):
+            cost += 2.5
+    return cost
+
+
+@functools.lru_cache(maxsize=4096)
+def _matches(words: tuple[str, ...], stems: Stems) -> tuple[tuple[int, str], ...]:
+    """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
+    found = []
+    flat = [(_singular(part), i) for i, parts in enumerate(stems) for whole in parts for part in _parts(whole)]
+    spelled = [part for part, _ in flat]
+    for word in words:
+        parts = [_singular(part) for part in word.split()]
+        for start in range(len(spelled) - len(parts) + 1):
+            if spelled[start : start + len(parts)] == parts:
+                found.append((flat[start][1], word))
+    joined = [(i, whole.replace("-", "")) for i, parts in enumerate(stems) for whole in parts if "-" in whole]
+    found += [(i, whole) for i, whole in joined if whole in words]
+    return tuple(found)
+
+
+def _singular(word: str) -> str:
+    """``checkpoints`` and ``checkpoint`` are one word; ``loss`` is none."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _parts(word: str) -> list[str]:
+    return [part for part in word.replace("-", " ").split() if part] or [word]

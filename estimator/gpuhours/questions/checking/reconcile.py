@@ -1,0 +1,277 @@
+"""One weighted least squares over all claims and identities, in logarithms.
+
+    minimise  sum_claims ((x_q - ln v) / s)^2 + sum_identities ((a.x - ln c) / s)^2 + sum_assumed ((x_q - ln v) / s)^2
+
+x are the logarithms of all quantities, known or not. Sums (parameters = language + vision) are linearised and solved
+again (Gauss-Newton). A quantity is determined when no direction of the null space moves it; its range is the 10th to 90th
+percentile of the fit. Equations that no claim can contradict are taken off first and worked out afterwards by
+substitution. The normalised residual of a claim is its distance from what all the others say, in standard deviations:
+
+    z_i = e_i / (s_i sqrt(r_i)),    r_i = 1 - h_ii  (its redundancy);   e_i / r_i is the leave-one-out residual
+
+A claim with r_i = 0 has nothing to be compared with. Source: W. Baarda 1968, A testing procedure for use in geodetic
+networks (data snooping).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuhours.questions.checking.identities import Assumed, Identity, Sum
+from gpuhours.questions.checking.precision import Z
+
+LEAST_SIGMA = 0.002
+"""Exact figures get this relative s.d., so that every equation has a finite weight."""
+EXACT = 3.5 * LEAST_SIGMA
+"""What follows from exact figures alone is exact."""
+NOTHING = 1e-6
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """``quantity = exp(log)`` to within ``sigma``, from a claim (its index) or from an assumption (index None)."""
+
+    quantity: str
+    log: float
+    sigma: float
+    claim: int | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The reconciled run."""
+
+    quantities: tuple[str, ...]
+    x: NDArray[np.float64]
+    sd: NDArray[np.float64]
+    determined: NDArray[np.bool_]
+    residual: NDArray[np.float64]
+    """Normalised, per measurement; nan where nothing checks it."""
+    left_out: NDArray[np.float64]
+    """Stated minus what the others say, in logarithms, per measurement."""
+    redundancy: NDArray[np.float64]
+    coupling: NDArray[np.float64]
+    """Correlation of residuals between measurements: which claims stand against which."""
+    gain: NDArray[np.float64]
+    """How far each quantity follows each measurement: d ln x_j / d ln v_i."""
+
+    def value(self, quantity: str) -> tuple[float, float, float] | None:
+        """Reconciled value and its 10th and 90th percentile; None where nothing determines it."""
+        if quantity not in self.quantities:
+            return None
+        j = self.quantities.index(quantity)
+        if not self.determined[j]:
+            return None
+        x, sd = float(self.x[j]), float(self.sd[j])
+        if abs(x) > 200 or sd > 20:
+            return None
+        if sd < EXACT:
+            return math.exp(x), math.exp(x), math.exp(x)
+        return math.exp(x), math.exp(x - Z * sd), math.exp(x + Z * sd)
+
+
+def reconcile(
+    measurements: Sequence[Measurement], equations: Sequence[Identity | Sum], extra: Sequence[Assumed] = ()
+) -> Fit:
+    """Solve for every quantity that claims, identities and assumptions mention."""
+    every = [*measurements, *(Measurement(a.quantity, math.log(a.value), a.sigma) for a in extra)]
+    core, leaves = _peeled(equations, frozenset(m.quantity for m in every))
+    names = sorted({m.quantity for m in every} | {name for equation in core for name in _members(equation)})
+    column = {name: j for j, name in enumerate(names)}
+    x = np.zeros(len(names))
+    for m in every:
+        x[column[m.quantity]] = m.log
+    sums = [equation for equation in core if isinstance(equation, Sum)]
+    products = [equation for equation in core if isinstance(equation, Identity)]
+    active: list[Sum] = []
+    if sums:
+        A, b = _rows(every, products, [], column, x)
+        x, _, null = _solve(A, b)
+        known = {name for name, j in column.items() if not len(null) or np.linalg.norm(null[:, j]) <= NOTHING}
+        active = [s for s in sums if _usable(s, known)]
+        x = np.where([name in known for name in names], x, 0.0)
+    for _ in range(6 if active else 1):
+        A, b = _rows(every, products, active, column, x)
+        solution = _solve(A, b)
+        moved = float(np.max(np.abs(solution[0] - x))) if active else 0.0
+        x = solution[0]
+        if moved < 1e-9:
+            break
+    return _with_leaves(_fit(names, every, A, b, *solution), solution[1], leaves)
+
+
+def _peeled(
+    equations: Sequence[Identity | Sum], measured: frozenset[str]
+) -> tuple[list[Identity | Sum], list[tuple[Identity | Sum, tuple[str, ...]]]]:
+    """The equations that can contradict a measurement, and the leaves around them in the order they were taken off.
+
+    An equation with members that nobody measured and that stand in no other equation only says what those are.
+    """
+    core: list[Identity | Sum] = list(equations)
+    leaves: list[tuple[Identity | Sum, tuple[str, ...]]] = []
+    counts = Counter(name for equation in core for name in _members(equation))
+    found = True
+    while found:
+        found = False
+        for equation in tuple(core):
+            free = tuple(name for name in _members(equation) if counts[name] == 1 and name not in measured)
+            if free:
+                core.remove(equation)
+                counts.subtract(_members(equation))
+                leaves.append((equation, free))
+                found = True
+    return core, leaves
+
+
+def _members(equation: Identity | Sum) -> tuple[str, ...]:
+    return tuple(equation.terms) if isinstance(equation, Identity) else (equation.whole, *equation.parts)
+
+
+def _usable(equation: Sum, known: set[str]) -> bool:
+    """A sum can be linearised where at most one of its members is unknown."""
+    return sum(name not in known for name in (equation.whole, *equation.parts)) <= 1
+
+
+def _with_leaves(
+    fit: Fit, covariance: NDArray[np.float64], leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
+) -> Fit:
+    """The fit with the quantities at the leaves worked out from the inside outwards, by substitution.
+
+    x_d = (ln c - sum a_i x_i) / a_d,    cov(x_d, .) = -sum a_i cov(x_i, .) / a_d,    var(x_d) the same twice + (s / a_d)^2
+    """
+    names = list(fit.quantities)
+    outer = [name for _, free in leaves for name in free]
+    size = len(names) + len(outer)
+    x, determined = np.pad(fit.x, (0, len(outer))), np.pad(fit.determined, (0, len(outer)))
+    gain = np.pad(fit.gain, ((0, len(outer)), (0, 0)))
+    spread = np.zeros((size, size))
+    spread[: len(names), : len(names)] = covariance
+    column = {name: j for j, name in enumerate([*names, *outer])}
+    for equation, free in reversed(leaves):
+        others = [column[name] for name in _members(equation) if name not in free]
+        if len(free) > 1 or not determined[others].all():
+            continue
+        d = column[free[0]]
+        slopes, value, sigma = _leaf(equation, free[0], {name: x[j] for name, j in column.items()})
+        if slopes is None:
+            continue
+        row = np.zeros(size)
+        row[others] = [slopes[name] for name in _members(equation) if name not in free]
+        x[d], determined[d] = value, True
+        gain[d] = row @ gain
+        spread[d] = row @ spread
+        spread[:, d] = spread[d]
+        spread[d, d] = row @ spread @ row + sigma**2
+    sd = np.sqrt(np.clip(np.diag(spread), 0.0, None))
+    return replace(fit, quantities=(*names, *outer), x=x, sd=sd, determined=determined, gain=gain)
+
+
+def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
+    """The slope of ``name`` to each other member, its logarithm and what the equation itself adds to its s.d."""
+    if isinstance(equation, Identity):
+        a = equation.terms[name]
+        slopes = {other: -b / a for other, b in equation.terms.items() if other != name}
+        value = math.log(equation.constant) / a + sum(slope * x[other] for other, slope in slopes.items())
+        return slopes, value, equation.sigma / abs(a)
+    parts = [part for part in equation.parts if part != name]
+    if name == equation.whole:
+        amount = sum(math.exp(x[part]) for part in parts)
+        return {part: math.exp(x[part]) / amount for part in parts}, math.log(amount), equation.sigma
+    whole = math.exp(x[equation.whole])
+    amount = whole - sum(math.exp(x[part]) for part in parts)
+    if amount <= 0:
+        return None, 0.0, 0.0
+    slopes = {equation.whole: whole / amount} | {part: -math.exp(x[part]) / amount for part in parts}
+    return slopes, math.log(amount), equation.sigma * whole / amount
+
+
+def _rows(
+    measurements: Sequence[Measurement],
+    products: Sequence[Identity],
+    sums: Sequence[Sum],
+    column: dict[str, int],
+    x: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The weighted equations A x = b: measurements first, then identities, then sums linearised at x."""
+    A = np.zeros((len(measurements) + len(products) + len(sums), len(column)))
+    b = np.zeros(len(A))
+    for i, m in enumerate(measurements):
+        weight = 1 / max(m.sigma, LEAST_SIGMA)
+        A[i, column[m.quantity]] = weight
+        b[i] = weight * m.log
+    for i, product in enumerate(products, len(measurements)):
+        for name, exponent in product.terms.items():
+            A[i, column[name]] = exponent / product.sigma
+        b[i] = math.log(product.constant) / product.sigma
+    for i, sum_ in enumerate(sums, len(measurements) + len(products)):
+        row, value = _linearised(sum_, column, x)
+        A[i] = row / sum_.sigma
+        b[i] = value / sum_.sigma
+    return A, b
+
+
+def _linearised(equation: Sum, column: dict[str, int], x: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """ln(sum of parts) - ln(whole) = 0 at x, to first order; an unknown part starts as what the others leave."""
+    row = np.zeros(len(column))
+    values = {name: math.exp(min(x[column[name]], 300.0)) for name in (equation.whole, *equation.parts)}
+    unknown = [name for name in equation.parts if values[name] <= 1.0]
+    if unknown and values[equation.whole] > 1.0:
+        rest = values[equation.whole] - sum(values[name] for name in equation.parts if name not in unknown)
+        values[unknown[0]] = max(rest, 0.01 * values[equation.whole])
+        x[column[unknown[0]]] = math.log(values[unknown[0]])
+    total = sum(values[name] for name in equation.parts)
+    constant = math.log(total)
+    for name in equation.parts:
+        row[column[name]] += values[name] / total
+        constant -= values[name] / total * math.log(values[name])
+    row[column[equation.whole]] -= 1.0
+    return row, -constant
+
+
+def _solve(
+    A: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Minimum-norm solution, covariance and null space, through one singular value decomposition."""
+    missing = max(A.shape[1] - A.shape[0], 0)  # rows of zeros, so that the small decomposition has all directions
+    A, b = np.pad(A, ((0, missing), (0, 0))), np.pad(b, (0, missing))
+    U, singular, directions = np.linalg.svd(A, full_matrices=False)
+    rank = int(np.sum(singular > 1e-9 * singular[0]))
+    basis, null = directions[:rank].T, directions[rank:]
+    x = basis @ ((U.T @ b)[:rank] / singular[:rank])
+    covariance = (basis / singular[:rank] ** 2) @ basis.T
+    return x, covariance, null
+
+
+def _fit(
+    names: list[str],
+    measurements: Sequence[Measurement],
+    A: NDArray[np.float64],
+    b: NDArray[np.float64],
+    x: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    null: NDArray[np.float64],
+) -> Fit:
+    n = len(measurements)
+    size = np.linalg.norm(null, axis=0) if len(null) else np.zeros(len(names))
+    determined = size <= NOTHING
+    measured = A[:n]
+    hat = measured @ covariance @ measured.T
+    e = b[:n] - measured @ x
+    R = np.eye(n) - hat
+    r = np.clip(np.diag(R), 0.0, 1.0)
+    sigma = np.array([max(m.sigma, LEAST_SIGMA) for m in measurements])
+    seen = r > NOTHING
+    safe = np.where(seen, r, 1.0)
+    z = np.where(seen, e / np.sqrt(safe), np.nan)
+    left = np.where(seen, e * sigma / safe, np.nan)
+    coupling = np.abs(R) / np.sqrt(np.outer(safe, safe))
+    coupling[~seen, :] = coupling[:, ~seen] = 0.0
+    gain = covariance @ measured.T / sigma
+    sd = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
+    return Fit(tuple(names), x, sd, determined, z, left, r, coupling, gain)

@@ -1,0 +1,71 @@
+"""What a video run would need if it did the usual thing where its text is silent: labelled as assumed, never used to contradict.
+
+visual tokens = clips x epochs x frames x (side / patch)^2          unpooled, one pass unless epochs are stated
+masked autoencoder: tokens of a clip = frames / 2 x (side / 16)^2 (tubelets of two frames); the encoder sees the unmasked share
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.identities import Assumed, Identity, Setting
+
+SIDE = 224.0
+TUBELET, PATCH = 2.0, 16.0
+DECODER_SHARE = 1.3
+"""Work of a light decoder (8 layers of 512 over all patches) and of attention beside 6 N per visible patch: 1.2 to 1.4."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Assumptions and the identities that only hold under them."""
+
+    assumptions: tuple[Assumed, ...]
+    identities: tuple[Identity, ...]
+
+
+def scenario(document: Document, run: Setting) -> Scenario | None:
+    """The usual case for a video run that leaves its tokens open; None where nothing usual is known."""
+    if not run.video or run.claimed & {"tokens", "model_flops"}:
+        return None
+    if run.masked:
+        return _masked(document)
+    encoder = document.fact("vision_encoder") or ""
+    patch = encoder.rpartition("/")[2]
+    if not patch.isdigit() or "frames_per_clip" not in run.claimed or document.fact("pooling"):
+        return None
+    side = document.claim("resolution")
+    tokens = ((side.value if side else SIDE) // float(patch)) ** 2
+    assumptions = [
+        Assumed(
+            "tokens_per_frame",
+            tokens,
+            0.002,
+            f"{encoder} at {side.value if side else SIDE:g} px, every patch reaches the language model",
+        )
+    ]
+    if "epochs" not in run.claimed:
+        assumptions.append(Assumed("epochs", 1.0, 0.002, "one pass over the data"))
+    return Scenario(tuple(a for a in assumptions if a.quantity not in run.claimed), tuple(_plain_sum(run)))
+
+
+def _plain_sum(run: Setting) -> Iterator[Identity]:
+    """Without a text corpus all tokens are visual ones."""
+    if "text_tokens" not in run.claimed:
+        yield Identity("tokens = visual tokens", {"tokens": 1, "visual_tokens": -1}, sigma=0.05)
+
+
+def _masked(document: Document) -> Scenario | None:
+    side, frames, ratio = (document.claim(name) for name in ("resolution", "frames_per_clip", "mask_ratio"))
+    if frames is None or ratio is None:
+        return None
+    patches = frames.value / TUBELET * ((side.value if side else SIDE) // PATCH) ** 2
+    visible = patches * (1 - ratio.value)
+    reason = f"{patches:,.0f} patches a clip (16 px, tubelets of two frames), {100 * (1 - ratio.value):.0f} % of them visible"
+    work = Identity(
+        "compute = 6 x parameters x visible patches x clips, and a light decoder",
+        {"model_flops": 1, "active_parameters": -1, "tokens_per_sample": -1, "samples_seen": -1}, 6.0 * DECODER_SHARE, 0.1,
+    )  # fmt: skip
+    return Scenario((Assumed("tokens_per_sample", visible, 0.002, reason),), (work,))

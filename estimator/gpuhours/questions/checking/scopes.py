@@ -1,0 +1,102 @@
+"""What a sentence is about: the run itself, or fine-tuning, evaluation, experiments beside it.
+
+A figure belongs to the last scope word before it in its sentence, else to what the paragraph was about. Fine-tuning lasts
+to the end of its paragraph or to the next word about pre-training; evaluation to the next word about training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.figures import Item
+
+FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun",
+               "sft", "rlhf", "post-pre-training", "transfer learning")  # fmt: skip
+EVALUATION = (
+    "evaluat",
+    "latency",
+    "inference",
+    "ablation",
+    "experiments",
+    "benchmarking",
+    "profiling",
+    "profiled",
+)
+PRETRAINING = ("pre-train", "pretrain", "main run", "main training", "training run", "final run")
+TRAINING = ("train", "optimiz", "optimis")
+OPENING = 7
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Items ``first`` to ``last`` of a text, and what the paragraph was about when it began."""
+
+    first: int
+    last: int
+    scope: str
+    scopes: tuple[tuple[int, str], ...]
+    """Where in the sentence another scope begins."""
+
+    def scope_at(self, index: int) -> str:
+        """The scope of the item at ``index``."""
+        scope = self.scope
+        for start, name in self.scopes:
+            if start <= index:
+                scope = name
+        return scope
+
+
+def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
+    """The sentences of a text; a blank line or a table cell starts a new paragraph."""
+    carried, first = "", 0
+    bounds = [index for index, item in enumerate(items) if item.kind == "stop"]
+    for bound in [*bounds, len(items)]:
+        if bound > first:
+            marks = tuple(_marks(items, first, bound))
+            opening = next((name for start, name in marks if start - first < OPENING), None)
+            begins = (
+                ""
+                if opening == "" or (carried == "evaluation" and not marks and _trains(items, first, bound))
+                else carried
+            )
+            if marks and {name for _, name in marks} == {"evaluation"} and not _trains(items, first, bound):
+                begins = "evaluation"
+            yield Sentence(first, bound, begins, marks)
+            if marks:
+                carried = _carry(carried, marks, first)
+        if bound < len(items):
+            stop = items[bound]
+            gap = text[stop.start : items[bound + 1].start] if bound + 1 < len(items) else ""
+            if "|" in stop.text or "\n\n" in gap or stop.text.startswith("\n"):
+                carried = ""
+        first = bound + 1
+
+
+def _marks(items: Sequence[Item], first: int, last: int) -> Iterator[tuple[int, str]]:
+    """Scope words of a sentence in order; a word about the run itself has the empty scope."""
+    for index in range(first, last):
+        item = items[index]
+        if item.kind not in ("word", "device"):
+            continue
+        lowered = item.text.lower()
+        pair = f"{lowered} {items[index + 1].text.lower()}" if index + 1 < last else lowered
+        if any(lowered.startswith(word) or pair.startswith(word) for word in FINE_TUNING):
+            yield index, "fine-tuning"
+        elif any(lowered.startswith(word) or pair.startswith(word) for word in PRETRAINING):
+            yield index, ""
+        elif any(lowered.startswith(word) for word in EVALUATION):
+            yield index, "evaluation"
+
+
+def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
+    """What the next sentence is about."""
+    last_start, last = marks[-1]
+    if last == "evaluation":
+        return "evaluation" if last_start - first < OPENING else carried
+    return last
+
+
+def _trains(items: Sequence[Item], first: int, last: int) -> bool:
+    """Whether a sentence speaks of training."""
+    return any(item.text.lower().startswith(TRAINING) for item in items[first:last] if item.kind == "word")

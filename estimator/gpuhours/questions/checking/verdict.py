@@ -1,0 +1,148 @@
+"""``gpuhours check``: are a document's figures true together, and if not, what is the likely cause."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.checking.accelerators import stated_accelerator
+from gpuhours.questions.checking.causes import mistakes
+from gpuhours.questions.checking.claim import Claim, Document
+from gpuhours.questions.checking.contradictions import COUPLED, LEVER, WHOLE, Search
+from gpuhours.questions.checking.file import read_claims
+from gpuhours.questions.checking.identities import Assumed, assumed, identities, limits, setting
+from gpuhours.questions.checking.implied import implied_values, leaned_on, under_scenario
+from gpuhours.questions.checking.outcome import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked
+from gpuhours.questions.checking.precision import Z
+from gpuhours.questions.checking.quantities import shown
+from gpuhours.questions.checking.reading import read_text
+from gpuhours.questions.checking.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.table import TableCheck, check_table, read_rows
+from gpuhours.questions.checking.witness import predicted_mfu
+
+Witness = Callable[[Document], "tuple[float, float, float] | None"]
+"""Predicts the MFU of a document's run (value, low, high), or None where it says too little."""
+
+
+def check(path: Path | str, witness: Witness | None = predicted_mfu) -> Check | TableCheck:
+    """Check a file: claims in YAML, a table of runs in CSV, or prose in anything else."""
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        return check_table(read_rows(path), path.name)
+    if kind == ".pdf":
+        raise EstimateError("is a PDF", "Save its text first: pdftotext paper.pdf paper.txt", str(path))
+    document = read_claims(path) if kind in (".yaml", ".yml") else read_text(read_prose(path), path.name)
+    return check_document(document, witness)
+
+
+def read_prose(path: Path) -> str:
+    """The text of a file; something that is not text is an error."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise EstimateError("is not a text file", "Save its text as UTF-8 first.", str(path)) from None
+    if "\0" in text:
+        raise EstimateError("is not a text file", "Save its text as UTF-8 first.", str(path))
+    if not text.strip():
+        raise EstimateError("is empty", "", str(path))
+    return text
+
+
+def check_document(document: Document, witness: Witness | None = None) -> Check:
+    """Reconcile a document's claims, name the contradictions and their likely causes."""
+    run = setting(document, stated_accelerator(document))
+    equations = tuple(identities(run))
+    extra = tuple(assumed(run))
+    used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
+    measurements = [_measurement(document.claims[i], i) for i in used]
+    said, heard = _testimony(document, witness, reconcile(measurements, equations, extra))
+    extra = (*extra, *heard)
+    bounds = tuple(limits(run))
+    search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds)
+    contradictions, suspects, left, full = search.judge(measurements)
+    fit = reconcile(left, equations, extra)
+    checked = tuple(_checked(i, claim, full, fit, measurements, suspects) for i, claim in enumerate(document.claims))
+    implied = tuple(implied_values(document, fit, run))
+    if not contradictions:
+        implied = (*implied, *under_scenario(document, run, measurements, equations, extra, implied))
+    shown_names = {i.quantity for i in implied if i.value is not None} | {
+        c.claim.quantity for c in checked if c.verdict == AGREES
+    }
+    leaned = leaned_on(extra, fit, shown_names)
+    return Check(document, checked, implied, tuple(contradictions), leaned, run.accelerator, said)
+
+
+def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:
+    """What the witness predicts, and the measurement it becomes.
+
+    A run below its prediction is no contradiction: many are slower than their layout allows. Only one above it is.
+    """
+    predicted = witness(document) if witness else None
+    if predicted is None:
+        return "", ()
+    value, low, high = predicted
+    said = f"the stated layout predicts {shown('mfu', low)} to {shown('mfu', high)} MFU"
+    found = fit.value("mfu")
+    if found is None:
+        return said, ()
+    if found[2] < low:
+        return f"{said}; {shown('mfu', found[0])} is below it: slower than this layout allows, which is possible", ()
+    return said, (Assumed("mfu", value, math.log(high / low) / (2 * Z), said),)
+
+
+def _usable(claim: Claim) -> bool:
+    return (claim.checked or claim.quantity == "peak_flops") and not claim.scope and claim.value > 0
+
+
+def _measurement(claim: Claim, index: int) -> Measurement:
+    return Measurement(claim.quantity, math.log(claim.spread.centre), claim.spread.sigma, index)
+
+
+def _checked(
+    index: int,
+    claim: Claim,
+    full: Fit,
+    fit: Fit,
+    measurements: Sequence[Measurement],
+    suspects: dict[int, tuple[str, ...]],
+) -> Checked:
+    position = next((j for j, m in enumerate(measurements) if m.claim == index), None)
+    if position is None:
+        return Checked(claim, None, None, None, None, NOTED if not claim.scope else UNDETERMINED)
+    value = fit.value(claim.quantity)
+    z = float(full.residual[position])
+    residual = None if math.isnan(z) or full.redundancy[position] < 1e-4 else z
+    against = suspects.get(index)
+    if against is not None:
+        verdict, others = CONTRADICTS, tuple(name for name in against if name != claim.quantity)
+    else:
+        others = tuple(
+            dict.fromkeys(
+                m.quantity for j, m in enumerate(measurements)
+                if residual is not None and j != position and full.coupling[position, j] > COUPLED and m.quantity != claim.quantity
+            )
+        )  # fmt: skip
+        others = (
+            others or _divides_with(full, measurements, position) or (("accelerator",) if residual is not None else ())
+        )
+        verdict = AGREES if others else UNDETERMINED
+    middle, low, high = value if value else (None, None, None)
+    return Checked(claim, middle, low, high, residual, verdict, others)
+
+
+def _divides_with(fit: Fit, measurements: Sequence[Measurement], position: int) -> tuple[str, ...]:
+    """The exact counts a claim divides evenly with; agreement of a kind that no least squares sees."""
+    for name in WHOLE:
+        value = fit.value(name)
+        if value is None or value[1] != value[2] or value[0] < 1 or any(m.quantity == name for m in measurements):
+            continue
+        row = fit.gain[fit.quantities.index(name)]
+        involved = [i for i in range(len(measurements)) if abs(row[i]) > LEVER]
+        if position in involved and len(involved) > 1:
+            return tuple(measurements[i].quantity for i in involved if i != position)
+    return ()

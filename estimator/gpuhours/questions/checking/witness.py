@@ -1,0 +1,70 @@
+"""An independent witness: the MFU that the stated model, machine and layout would reach, predicted from the operators.
+
+It is asked only where a text says enough to be predicted (a dense decoder's size, GPUs with a profile, length, batch and a layout), and
+believed only as far as its band. Published averages include data loading, evaluation and stops that a step does not, so the band is
+widened downwards by a quarter.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.checking.accelerators import stated_accelerator
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.identities import FULL, setting
+
+RUN_BELOW_STEP = 0.75
+DEGREES = ("tensor", "pipeline", "context")
+SHARDINGS = {"zero1": "zero1", "zero2": "zero2", "zero3": "zero3", "ddp": "none"}
+STACKS = {"Megatron-LM": "megatron-core", "Megatron-Core": "megatron-core", "Megatron-DeepSpeed": "megatron-deepspeed"}
+
+
+def predicted_mfu(document: Document) -> tuple[float, float, float] | None:
+    """MFU with its 80 % band for a document's own layout; None where the text does not fix one."""
+    described = described_run(document)
+    if described is None:
+        return None
+    from gpuhours.questions.estimating.estimating import estimate
+    from gpuhours.run.spec import from_dict
+
+    try:
+        found = estimate(from_dict(described, document.name)).results.get("mfu")
+    except EstimateError:
+        return None
+    if found is None or found.value is None or found.low is None or found.high is None:
+        return None
+    return float(found.value), RUN_BELOW_STEP * float(found.low), float(found.high)
+
+
+def described_run(document: Document) -> dict[str, Any] | None:
+    """The run file that a document amounts to, if its claims and facts are enough for a prediction."""
+    accelerator = stated_accelerator(document)
+    run = setting(document, accelerator)
+    stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
+    batch = stated.get("global_batch")
+    if batch is None and {"global_batch_tokens", "seq_len"} <= stated.keys():
+        batch = stated["global_batch_tokens"] / stated["seq_len"]
+    sharding = SHARDINGS.get(run.sharding or "")
+    laid_out = bool(stated.keys() & set(DEGREES)) or sharding is not None
+    plain = run.flops_per_parameter == FULL and not (run.video or run.masked or run.experts or run.frozen)
+    if accelerator is None or accelerator.profile is None or batch is None or not (plain and laid_out):
+        return None
+    if not {"parameters", "gpus", "seq_len"} <= stated.keys():
+        return None
+    layout: dict[str, Any] = {degree: int(stated[degree]) for degree in DEGREES if degree in stated}
+    if sharding is not None:
+        layout["sharding"] = sharding
+    if "microbatch" in stated:
+        layout["microbatch"] = int(stated["microbatch"])
+    if run.recompute is not None:
+        layout["recompute"] = run.recompute
+    described: dict[str, Any] = {
+        "model": {"params": stated["parameters"]},
+        "hardware": {"accelerator": accelerator.profile, "gpus": int(stated["gpus"])},
+        "data": {"seq_len": int(stated["seq_len"])},
+        "training": {"global_batch": round(batch)},
+        "layout": layout,
+    }
+    software = STACKS.get(document.fact("software") or "")
+    return described | ({"software": software} if software else {})

@@ -1,0 +1,211 @@
+"""Two runs side by side: which inputs differ, what every result becomes, and which input is to blame for how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import word
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.ranges import middle
+from gpuhours.run.results import results
+from gpuhours.run.spec import Run
+
+SCHEMA = "gpuhours/compare/1"
+WHOLE = ("model", "cost")
+"""Blocks that change as one: their keys mean little apart."""
+TOGETHER = (frozenset({"hardware.accelerator", "hardware.node"}),)
+"""Keys that only make sense changed at once."""
+SKIPPED = frozenset({"name", "assumptions"})
+Numbers = Mapping[str, tuple[float | None, str]]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One key, or block, that differs."""
+
+    key: str
+    first: Any
+    second: Any
+
+
+@dataclass(frozen=True)
+class Cause:
+    """By what factor one input changes a result: changed first of all, changed last, and the geometric mean of both."""
+
+    key: str
+    factor: float
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One result of both runs; ``interaction`` is what the product of the causes leaves unexplained, 1 where nothing."""
+
+    name: str
+    unit: str
+    first: float | None
+    second: float | None
+    causes: tuple[Cause, ...] = ()
+    interaction: float | None = None
+
+    @property
+    def factor(self) -> float | None:
+        """second / first."""
+        if self.first is None or self.second is None or not self.first or not self.second:
+            return None
+        return self.second / self.first
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs, their differences, and where these come from."""
+
+    first: Run
+    second: Run
+    inputs: tuple[Input, ...]
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours compare --json``."""
+        return {
+            "schema": SCHEMA,
+            "names": [self.first.name, self.second.name],
+            "inputs": [{"key": one.key, "a": plain(one.first), "b": plain(one.second)} for one in self.inputs],
+            "results": [
+                {
+                    "name": change.name, "unit": change.unit, "a": change.first, "b": change.second, "factor": change.factor,
+                    "change": None if change.factor is None else change.factor - 1, "interaction": change.interaction,
+                    "causes": [{"key": one.key, "factor": one.factor, "first": one.first, "last": one.last} for one in change.causes],
+                }
+                for change in self.changes
+            ],
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def compare(first: Run, second: Run) -> Comparison:
+    """What changed in the inputs, and by how much in every result.
+
+    Inputs are changed one at a time from the first run to the second, in the order of the run file. A cause's factor is the
+    geometric mean of the change it makes when it is the first input changed and when it is the last; where causes act on each
+    other the product of all is not quite the whole change, and the rest is given as ``interaction``.
+    """
+    inputs = differences(first, second)
+    before, after = numbers(first), numbers(second)
+    steps, notes = _alone(first, second, inputs)
+    changes = []
+    for name, (value, unit) in before.items():
+        other = after[name][0]
+        change = Change(name, unit, value, other)
+        if change.factor is not None and not math.isclose(change.factor, 1, rel_tol=1e-12) and steps:
+            causes = _causes(name, value, other, steps)
+            product = math.prod(cause.factor for cause in causes)
+            change = Change(name, unit, value, other, causes, change.factor / product if product else None)
+        changes.append(change)
+    return Comparison(first, second, inputs, tuple(changes), notes)
+
+
+def differences(first: Run, second: Run) -> tuple[Input, ...]:
+    """Every key of the run file whose value differs; blocks of ``WHOLE``, and those one run lacks, as one."""
+    found: list[Input] = []
+    for name in Run.model_fields:
+        if name not in SKIPPED:
+            found += _differences(name, getattr(first, name), getattr(second, name))
+    return tuple(found)
+
+
+def _differences(key: str, one: Any, other: Any) -> list[Input]:
+    if one == other:
+        return []
+    if key in WHOLE or not isinstance(one, BaseModel) or type(one) is not type(other):
+        return [Input(key, one, other)]
+    return [
+        found
+        for name in type(one).model_fields
+        for found in _differences(f"{key}.{name}", getattr(one, name), getattr(other, name))
+    ]
+
+
+def _alone(
+    first: Run, second: Run, inputs: Sequence[Input]
+) -> tuple[list[tuple[str, Numbers, Numbers]], tuple[str, ...]]:
+    """For each input, the results with it alone changed, and with it alone not yet changed.
+
+    Keys that make no run without each other (a node for another accelerator, degrees for other GPUs) are changed together.
+    """
+    steps, notes = [], []
+    for group in _groups(inputs):
+        keys = [one.key for one in group]
+        try:
+            changed = numbers(_set(first, keys, second))
+            kept = numbers(_set(second, keys, first))
+        except EstimateError as error:
+            notes.append(
+                f"{', '.join(keys)} cannot be changed alone ({error.problem.rstrip('.')}): counted as interaction"
+            )
+            continue
+        steps.append((" + ".join(keys), changed, kept))
+    return steps, tuple(notes)
+
+
+def _groups(inputs: Sequence[Input]) -> list[list[Input]]:
+    """Inputs one by one, but those of ``TOGETHER`` at once; degrees of a layout change with the number of GPUs they multiply to."""
+    groups: list[list[Input]] = []
+    for one in inputs:
+        partner = next(
+            (group for group in groups if any({one.key, other.key} <= pair for other in group for pair in TOGETHER)),
+            None,
+        )
+        if partner is None:
+            groups.append([one])
+        else:
+            partner.append(one)
+    return groups
+
+
+def _set(run: Run, keys: Sequence[str], source: Run) -> Run:
+    for key in keys:
+        run = run.replaced(key, source.value(key))
+    return run
+
+
+def _causes(
+    name: str, first: float | None, second: float | None, steps: Sequence[tuple[str, Numbers, Numbers]]
+) -> tuple[Cause, ...]:
+    """Factors of each input on one result, the largest first."""
+    found = []
+    for key, changed, kept in steps:
+        alone, without = changed[name][0], kept[name][0]
+        if not first or not second or not alone or not without:
+            continue
+        once, last = alone / first, second / without
+        if not (math.isclose(once, 1, rel_tol=1e-9) and math.isclose(last, 1, rel_tol=1e-9)):
+            found.append(Cause(key, math.sqrt(once * last), once, last))
+    return tuple(sorted(found, key=lambda cause: -abs(math.log(cause.factor))))
+
+
+def numbers(run: Run) -> Numbers:
+    """Every result that is a number: name -> (value, unit)."""
+    found = {}
+    for name, result in results(evaluate(run)).items():
+        value = None if result.value is None else middle(result.value)
+        found[name] = (float(value) if value is not None else None, result.unit)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """An input as JSON has it."""
+    if isinstance(value, IntEnum):
+        return word(type(value), value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    return value

@@ -1,0 +1,1 @@
+"""One run's answer: every result with its range, the advice, stages added up."""

@@ -1,0 +1,87 @@
+"""What is known about a run: every result with its unit, its range and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.questions.planning.advice import Advice
+from gpuhours.run.band import Band
+from gpuhours.run.evaluate import Outcome
+from gpuhours.run.identities import KEYS, undetermined
+from gpuhours.run.spec import Run
+
+SCHEMA = "gpuhours/estimate/1"
+
+
+@dataclass(frozen=True)
+class Result:
+    """``value`` in ``unit``; ``low`` and ``high`` the 10th and 90th percentile where there is a range."""
+
+    value: Any
+    unit: str
+    low: float | None
+    high: float | None
+    basis: str
+    equation: str = ""
+    inputs: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of one result."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Everything known about a run, ready to print."""
+
+    run: Run
+    outcome: Outcome
+    """The same at the centre of every range: plain numbers."""
+    results: Mapping[str, Result | None]
+    time: Mapping[str, float]
+    """Seconds of one step, by part."""
+    memory: Mapping[str, float]
+    """Bytes of the fullest rank, by part."""
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...]
+    band: Band | None
+    advice: Advice = field(default_factory=Advice)
+    stages: tuple[Estimate, ...] = ()
+    """One estimate per stage; what stands outside is then of all of them, or of the longest."""
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the fullest rank holds it; None where memory was not worked out."""
+        found = self.results.get("fits")
+        return None if found is None else bool(found.value)
+
+    def _silent(self) -> Iterator[str]:
+        """Why a result is null that no warning speaks of: too little to take room on a screen."""
+        said = " ".join(self.warnings)
+        for name, found in self.results.items():
+            if found is None and name not in said:
+                reason = undetermined(self.outcome.totals, (name,)) if name in KEYS else None
+                yield reason or f"not determined: {name}; the run does not have what it follows from"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours estimate --json``."""
+        return {
+            "schema": SCHEMA,
+            "inputs": self.run.model_dump(mode="json", exclude_none=True),
+            "assumptions": [asdict(assumption) for assumption in self.assumptions],
+            "results": {name: None if found is None else found.to_dict() for name, found in self.results.items()},
+            "time": [{"part": part, "seconds": seconds} for part, seconds in self.time.items()],
+            "memory": [{"part": part, "bytes": size} for part, size in self.memory.items()],
+            "ways_to_fit": [way.to_dict() for way in self.advice.ways],
+            "faster_by": [asdict(change) for change in self.advice.faster],
+            "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),
+            "warnings": [*self.warnings, *self._silent()],
+            **(
+                {"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]}
+                if self.stages
+                else {}
+            ),
+        }

@@ -1,0 +1,141 @@
+"""From a run to its estimate: values at the centre of every range, ranges over joint draws, stages one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from gpuhours.inputs.errors import Contradiction, EstimateError
+from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.questions.estimating.stages import together
+from gpuhours.questions.planning.advice import Advice, advise
+from gpuhours.run.band import Band, band
+from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.identities import KEYS, undetermined
+from gpuhours.run.ranges import draws, middle, percentiles
+from gpuhours.run.results import results
+from gpuhours.run.spec import Run
+
+Range = tuple[float, float, float]
+
+STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
+SHARES = {
+    "mfu": "of the dense peak",
+    "hfu": "of the dense peak, recomputation counted",
+    "goodput": "of the wall-clock time to make the steps",
+}
+"""Results that cannot exceed one, and what of."""
+WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
+"""Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
+
+
+def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate:
+    """Work out one run: at the centre of every range for the values, over joint draws for the ranges.
+
+    ``uncertain`` adds ranges (low, value, high) to those of the run's own assumptions.
+    """
+    if run.stages:
+        return together(run, [estimate(stage, uncertain) for stage in run.stages])
+    outcome = evaluate(run)
+    _contradictions(outcome)
+    earned = band(outcome) if outcome.step is not None else None
+    drawn = _drawn(run, outcome, earned, uncertain or {})
+    return Estimate(
+        run=run,
+        outcome=outcome,
+        results=_results(outcome, drawn),
+        time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
+        memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
+        assumptions=outcome.assumptions,
+        warnings=(*outcome.warnings, *_told(outcome), *(earned.warnings if earned else ())),
+        band=earned,
+        advice=_advice(outcome),
+    )
+
+
+def _told(outcome: Outcome) -> Iterator[str]:
+    """What stays open, and what the step model would have said where the step follows from the run's own figures."""
+    if (opened := undetermined(outcome.totals)) is not None:
+        yield opened
+    hfu = outcome.value("hfu")
+    if hfu is not None and float(hfu) > 1.0:
+        yield f"{RECOMPUTE} is assumed, and with it the run takes {float(hfu):.0%} of the dense peak: less was computed again"
+    seconds = outcome.totals.values.get(STEP_TIME)
+    if outcome.step is not None and seconds is not None and seconds.basis != "predicted":
+        ratio = float(outcome.step.time) / float(seconds.value)
+        yield (
+            f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
+            f"what is given makes it {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
+        )
+
+
+def _advice(outcome: Outcome) -> Advice:
+    """What to change in the layout, where step and memory are known."""
+    if outcome.step is None or outcome.memory is None:
+        return Advice()
+    return advise(outcome.run, outcome.resolved, bool(outcome.memory.fits))
+
+
+def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
+    """The run over joint draws of its ranges and of the band of its predicted step; the centre where there are none."""
+    ranges = run.ranges()
+    ranges |= uncertain
+    predicted = centre.totals.values.get(STEP_TIME)
+    if earned is not None and predicted is not None and predicted.basis == "predicted":
+        ranges[STEP_TIME] = (earned.low, 1.0, earned.high)
+    sampled = draws(ranges)
+    slower = sampled.pop(STEP_TIME, 1.0)
+    for key, values in sampled.items():
+        whole = key in WHOLE or key.split(".")[0] in WHOLE
+        run = run.replaced(key, np.maximum(1, np.round(values)) if whole else values)
+    return evaluate(run, slower=slower, like=None if sampled else centre) if ranges else centre
+
+
+def _results(centre: Outcome, drawn: Outcome) -> dict[str, Result | None]:
+    """Every result: the value at the centre, the range from the draws."""
+    found: dict[str, Result | None] = {}
+    ranged = results(drawn)
+    for name, quantity in results(centre).items():
+        if quantity.value is None:
+            found[name] = None
+            continue
+        low, high = percentiles(ranged[name].value) or (None, None)
+        found[name] = Result(
+            middle(quantity.value), quantity.unit, low, high, quantity.basis, quantity.equation, quantity.inputs
+        )
+    return found
+
+
+def _degrees(outcome: Outcome) -> str:
+    """The degrees and batch of a layout, for a message."""
+    layout, resolved = outcome.resolved.layout, outcome.resolved
+    names = ("tensor", "pipeline", "interleave", "context", "expert", "data", "microbatch")
+    said = [f"{name} {getattr(layout, name):g}" for name in names]
+    return f"{', '.join(said)}, on {resolved.gpus:g} GPUs with a global batch of {resolved.global_batch:g}"
+
+
+def _contradictions(outcome: Outcome) -> None:
+    """Raise where what is known cannot be true together, or the layout cannot run."""
+    if outcome.step is not None and not np.all(outcome.step.valid):
+        broken = [reason for reason, where in outcome.step.reasons.items() if np.any(where)]
+        raise EstimateError(
+            "; ".join(broken) + ".", "`gpuhours plan` finds layouts that run.", f"layout: {_degrees(outcome)}"
+        )
+    for name, takes in SHARES.items():
+        share = outcome.value(name)
+        if share is not None and float(share) > 1.0 and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):
+            keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots((name,)))
+            raise Contradiction(
+                f"It takes {float(share):.0%} {takes}: no run can.",
+                f"It follows from {keys}; one of them is wrong by {float(share):.2g}x or more.", name, float(share),
+            )  # fmt: skip
+    if outcome.totals.conflicts:
+        conflict = outcome.totals.plainest
+        factor = float(np.max(conflict.factor))
+        keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots(conflict.identity.exponents))
+        raise Contradiction(
+            f"{conflict.identity.text}: the two sides differ by a factor of {max(factor, 1 / factor):.3g}.",
+            f"Leave out one of {keys}, or correct it.",
+            "known",
+        )

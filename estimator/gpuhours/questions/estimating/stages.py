@@ -1,0 +1,108 @@
+"""Training in stages: alignment, pre-training, context extension, fine-tuning. One estimate each, and their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.run.evaluate import HOUR
+from gpuhours.run.spec import Run
+
+SUMMED = (
+    "tokens",
+    "effective_tokens",
+    "samples",
+    "steps",
+    "model_flops",
+    "wall_clock",
+    "gpu_hours",
+    "cost",
+    "energy",
+    "carbon",
+)
+"""Results that add up over stages, which follow one another."""
+MOST = ("memory_per_gpu", "gpus", "nodes", "parameters")
+"""Results of which the largest stage decides."""
+
+
+def together(run: Run, each: Sequence[Estimate]) -> Estimate:
+    """A run of the stages ``each``, added up; time, memory and model shown are those of the longest stage."""
+    longest = max(each, key=lambda one: _value(one, "gpu_hours"))
+    return Estimate(
+        run=run,
+        outcome=longest.outcome,
+        results=totals(each),
+        time=longest.time,
+        memory=longest.memory,
+        assumptions=tuple(dict.fromkeys(assumption for stage in each for assumption in stage.assumptions)),
+        warnings=(*_open(each), *_warned(each)),
+        band=longest.band,
+        stages=tuple(each),
+    )
+
+
+def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
+    """Results of all stages together; None where a stage leaves one open, or where stages share no single value.
+
+        MFU = sum of model FLOPs / sum of GPU-seconds x peak
+
+    Ranges add end to end: stages are predicted by the same equations, so their errors go together.
+    """
+    found: dict[str, Result | None] = dict.fromkeys(each[0].results)
+    for name in SUMMED:
+        found[name] = _combined(each, name, sum, "the sum over the stages")
+    for name in MOST:
+        found[name] = _combined(each, name, max, "the largest of the stages")
+    fits = [stage.fits for stage in each]
+    if None not in fits:
+        found["fits"] = Result(all(fits), "", None, None, "predicted", "every stage fits")
+    found["mfu"] = _mfu(each)
+    return found
+
+
+def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], float], equation: str) -> Result | None:
+    """One result over all stages, or None where one of them leaves it open."""
+    stages = [stage.results[name] for stage in each]
+    known = [result for result in stages if result is not None]
+    if len(known) < len(each):
+        return None
+    low = how([result.value if result.low is None else result.low for result in known])
+    high = how([result.value if result.high is None else result.high for result in known])
+    value = how([result.value for result in known])
+    ranged = low < value or high > value
+    return Result(value, known[0].unit, low if ranged else None, high if ranged else None, "solved", equation)
+
+
+def _mfu(each: Sequence[Estimate]) -> Result | None:
+    """Useful FLOPs over what the hours could have done, all stages together."""
+    useful, possible = 0.0, 0.0
+    for stage in each:
+        flops, hours, peak = stage.results["model_flops"], stage.results["gpu_hours"], stage.outcome.value("peak")
+        if flops is None or hours is None or peak is None:
+            return None
+        useful, possible = useful + flops.value, possible + hours.value * HOUR * float(peak)
+    return Result(useful / possible, "", None, None, "solved", "model FLOPs / (GPU-seconds x peak), all stages")
+
+
+def _value(stage: Estimate, name: str) -> float:
+    result = stage.results[name]
+    return 0.0 if result is None else float(result.value)
+
+
+def _open(each: Sequence[Estimate]) -> tuple[str, ...]:
+    """Which stages keep a total from being known."""
+    told = []
+    for name in ("gpu_hours", "wall_clock"):
+        missing = [stage.run.name for stage in each if stage.results[name] is None]
+        if missing:
+            told.append(f"{name} of all stages is not determined: open in {', '.join(missing)}")
+    return tuple(told)
+
+
+def _warned(each: Sequence[Estimate]) -> tuple[str, ...]:
+    """Every stage's warnings under its name; what several say is said once."""
+    by_text: dict[str, list[str]] = {}
+    for stage in each:
+        for warning in stage.warnings:
+            by_text.setdefault(warning, []).append(stage.run.name)
+    return tuple(text if len(names) == len(each) else f"{', '.join(names)}: {text}" for text, names in by_text.items())

@@ -1,0 +1,1 @@
+"""What there is to name: accelerators, nodes, models, schemas."""

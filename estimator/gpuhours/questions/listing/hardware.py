@@ -1,0 +1,71 @@
+"""Which profiles there are, and all that is known of one: what ``gpuhours hardware`` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpuhours.cost.prices import Price, PriceRow, choose_price, price_rows
+from gpuhours.hardware.profiles import Accelerator, Node, list_accelerators, list_nodes, load_accelerator, load_node
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, plain_name, suggestion
+from gpuhours.inputs.yaml_files import read_yaml
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every accelerator and node that can be named."""
+
+    accelerators: tuple[Accelerator, ...]
+    nodes: tuple[Node, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All profiles as JSON."""
+        return {
+            "accelerators": [accelerator.to_dict() for accelerator in self.accelerators],
+            "nodes": [node.to_dict() for node in self.nodes],
+        }
+
+
+BY_ACCELERATOR = Unknown("a node is priced by its accelerators")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One profile, and for an accelerator what it rents for."""
+
+    hardware: Accelerator | Node
+    prices: tuple[PriceRow, ...] = ()
+    price: Price | Unknown = BY_ACCELERATOR
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as JSON, with the price an estimate would take."""
+        price = None if isinstance(self.price, Unknown) else self.price.to_dict()
+        return {**self.hardware.to_dict(), "price": price, "prices": [row.to_dict() for row in self.prices]}
+
+
+def catalogue() -> Catalogue:
+    """Read every profile: ours and those of the user's folders."""
+    return Catalogue(
+        tuple(load_accelerator(name) for name in list_accelerators()),
+        tuple(load_node(name) for name in list_nodes()),
+    )
+
+
+def sheet(name: str) -> Sheet:
+    """All that is known of the accelerator or node of this name, or of a YAML file."""
+    plain = plain_name(name)
+    found: Accelerator | Node
+    if is_path(name):
+        data = read_yaml(name).data
+        found = load_accelerator(name) if isinstance(data, dict) and "peak" in data else load_node(name)
+    elif plain in list_nodes():
+        found = load_node(plain)
+    elif plain in list_accelerators():
+        found = load_accelerator(plain)
+    else:
+        hint = suggestion(plain, [*list_accelerators(), *list_nodes()])
+        raise EstimateError("No such profile.", hint, f"hardware = {name[:LONGEST_NAME]!r}")
+    if isinstance(found, Node):
+        return Sheet(found)
+    return Sheet(found, price_rows(found.name), choose_price(found.name))

@@ -1,0 +1,146 @@
+"""What one model is, in numbers: for `gpuhours models`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpuhours.architecture import catalogue
+from gpuhours.architecture.model_spec import read_model
+from gpuhours.architecture.spec import Spec
+from gpuhours.data import Data
+from gpuhours.flops import CONVENTIONS, PartFlops, model_flops, part_flops
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.yaml_files import Source, validated
+
+ONE_PICTURE = Data(frames=1, seq_len=2048)
+"""What a model is shown where the user says nothing: a picture, and 2,048 tokens as GPT-3 to Llama 1 were
+trained."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list."""
+
+    name: str
+    title: str
+    kind: str
+    parameters: float
+    active: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "name": self.name, "title": self.title, "kind": self.kind, "parameters": self.parameters,
+            "active_parameters": self.active,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every named model."""
+
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``models list``."""
+        return {"models": [entry.to_dict() for entry in self.entries]}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a model: what it stores and what one sample costs in it."""
+
+    name: str
+    layers: float
+    tokens: float
+    parameters: float
+    trainable: str
+    flops: PartFlops
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "name": self.name, "layers": self.layers, "tokens": self.tokens, "parameters": self.parameters,
+            "trainable": self.trainable, "forward_flops": float(self.flops.forward),
+            "training_flops": float(self.flops.training),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One model, its parts and its FLOPs per sample under every convention."""
+
+    name: str
+    title: str
+    spec: Spec
+    source: str
+    published: catalogue.NamedModel | None
+    parameters: float
+    active: float
+    trainable: float
+    tokens: float
+    parts: tuple[Part, ...]
+    flops: dict[str, float]
+    assumptions: tuple[Assumption, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``models show``."""
+        count = self.published
+        known = None if count is None or count.parameters is None else count.parameters
+        return {
+            "name": self.name, "title": self.title, "source": self.source,
+            "shape": self.spec.model_dump(mode="json", exclude_defaults=True),
+            "parameters": self.parameters, "active_parameters": self.active,
+            "trainable_parameters": self.trainable,
+            "published_parameters": {
+                "value": known, "within": count.within if count else None,
+                "source": count.counted if count else "",
+            },
+            "tokens_per_sample": self.tokens, "training_flops_per_sample": self.flops,
+            "parts": [part.to_dict() for part in self.parts],
+            "assumptions": [one.to_dict() for one in self.assumptions],
+        }  # fmt: skip
+
+
+def sample(
+    seq_len: str | None = None,
+    frames: str | None = None,
+    resolution: str | None = None,
+    text_tokens: str | None = None,
+) -> Data:
+    """One sample, from a user's words: a picture or 2,048 tokens where they say nothing of length."""
+    said = {"seq_len": seq_len, "frames": frames, "resolution": resolution, "text_tokens": text_tokens}
+    given = {key: value for key, value in said.items() if value is not None}
+    length = {} if frames or text_tokens else {"seq_len": ONE_PICTURE.seq_len}
+    return validated(Data, Source("options", {"frames": ONE_PICTURE.frames, **length, **given}))
+
+
+def list_models() -> Listing:
+    """Every named model with its size, smallest first within a kind."""
+    found = []
+    for name in catalogue.names():
+        known, model = catalogue.named(name), read_model(name).build(ONE_PICTURE)
+        sizes = float(model.parameters), float(model.active_parameters)
+        found.append(Entry(name, known.title, known.kind, *sizes))
+    return Listing(tuple(sorted(found, key=lambda entry: (entry.kind, entry.parameters))))
+
+
+def show_model(value: str, data: Data = ONE_PICTURE) -> Summary:
+    """One model, by name, by ``config.json`` or by size (``30B``), over one sample of ``data``."""
+    spec = read_model(value)
+    known = catalogue.named(spec.name) if spec.name in catalogue.names() else None
+    model = spec.build(data)
+    parts = tuple(
+        Part(
+            part.name, float(getattr(part, "layers", 1)), float(part.tokens), float(part.parameters),
+            part.trainable.value, part_flops(part),
+        )
+        for part in model.parts
+    )  # fmt: skip
+    return Summary(
+        value, known.title if known else value, spec, known.source if known else "", known,
+        float(model.parameters), float(model.active_parameters), float(model.trainable_parameters),
+        float(spec.tokens_per_sample(data) or 0), parts,
+        {name: float(model_flops(model, convention=name)) for name in CONVENTIONS}, spec.assumptions(data),
+    )  # fmt: skip

@@ -1,0 +1,220 @@
+"""A profile of the GPU at hand: the constants of its generation, brought to the level that was measured on it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuhours.hardware.kernel_constants import (
+    AttentionConstants,
+    AttentionPass,
+    GemmConstants,
+    KernelConstants,
+    MemoryConstants,
+    attention_constants,
+    gemm_constants,
+    memory_constants,
+)
+from gpuhours.hardware.profiles import Accelerator, list_accelerators, load_accelerator
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.kernels.attention import attention_time
+from gpuhours.kernels.gemm import gemm_time
+from gpuhours.questions.measuring.gpu_benchmark import Device, Times, benchmark, device, torch_with_gpu
+
+LEVELS = np.arange(0.3, 1.6, 0.005)
+MOST = 1.3
+"""Largest share of a data sheet's figure that a profile may state."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One kind of kernel: how far the profile was off, and how far the estimate is from the single times now."""
+
+    kernel: str
+    factor: float
+    """Measured rate over the profile's."""
+    rate: float
+    """FLOP/s of the median shape, or byte/s."""
+    shapes: int
+    error: float
+    """Mean error over the shapes with the factor applied."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "kernel": self.kernel,
+            "factor": self.factor,
+            "rate": self.rate,
+            "shapes": self.shapes,
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What ``gpuhours hardware measure`` found, and the profile that follows."""
+
+    accelerator: Accelerator
+    device: Device
+    levels: tuple[Level, ...]
+    profile: dict[str, Any]
+    """What a YAML file of this accelerator holds, ``kernels`` as measured."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        found = {"name": self.device.name, "memory": self.device.memory, "torch": self.device.torch}
+        levels = [level.to_dict() for level in self.levels]
+        return {
+            "accelerator": self.accelerator.name,
+            "device": found,
+            "levels": levels,
+            "kernels": self.profile["kernels"],
+        }
+
+    def yaml(self) -> str:
+        """The profile as a file."""
+        import yaml
+
+        return str(yaml.safe_dump(self.profile, sort_keys=False, allow_unicode=True, width=120))
+
+
+def measure(name: str | None = None) -> Measured:
+    """Measure the first GPU of this machine; ``name`` of its profile where the device's own name does not settle it."""
+    torch = torch_with_gpu()
+    found = device(torch)
+    accelerator = load_accelerator(name or recognised(found))
+    return fitted(benchmark(torch), accelerator)
+
+
+def recognised(found: Device) -> str:
+    """The profile a device's name means: the same model, then the nearest memory, form and multiprocessors."""
+    words = found.name.lower().replace("-", " ").split()
+    parts = [load_accelerator(name) for name in list_accelerators() if name.split("-")[0] in words]
+    if not parts:
+        hint = "Name its profile with --accelerator, or write one first (`gpuhours schema hardware`)."
+        raise EstimateError(f"No profile is known for {found.name!r}.", hint)
+
+    def distance(part: Accelerator) -> tuple[float, bool, float]:
+        form = ("pcie" in words) != ("pcie" in part.name)
+        return round(abs(part.memory - found.memory) / 4e9), form, abs((part.sms or 0) - found.multiprocessors)
+
+    return min(parts, key=distance).name
+
+
+def fitted(times: Times, accelerator: Accelerator) -> Measured:
+    """The accelerator's constants at the measured level: one factor for products, one for copies, two for attention.
+
+    The shape of each formula (tiles, splits, what an attention kernel wastes) belongs to the libraries and is kept; the level belongs
+    to the card, its power limit and its clock. 30 products settle it to 2 % (fits with A100, H100 and H200 exchanged).
+    """
+    today = datetime.date.today().isoformat()
+    source = f"gpuhours hardware measure on {times.device.name}, PyTorch {times.device.torch}, {today} (random data)"
+    gemm, products = product_level(times, accelerator, source)
+    copied = memory_constants(accelerator)
+    share = times.copy_bandwidth / accelerator.memory_bandwidth
+    memory = MemoryConstants(copy_share=round(min(share, MOST), 3), launch=float(f"{times.launch:.2g}"), source=source)
+    levels = [products, Level("copies", share / copied.copy_share, times.copy_bandwidth, 1, 0.0)]
+    kernels: dict[str, Any] = {"gemm": gemm, "memory": memory}
+    if times.kernel is not None:
+        core, found = attention_levels(times, times.kernel, accelerator, source)
+        kernels["attention"] = {**((accelerator.kernels and accelerator.kernels.attention) or {}), times.kernel: core}
+        levels += found
+    if accelerator.kernels is not None:
+        kernels |= {"links": accelerator.kernels.links, "unfused": accelerator.kernels.unfused}
+    measured = KernelConstants(**kernels).model_dump(exclude_none=True, exclude_defaults=True)
+    assert accelerator.path is not None
+    kept = {key: value for key, value in read_yaml(accelerator.path).data.items() if key != "kernels"}
+    return Measured(accelerator, times.device, tuple(levels), {**kept, "kernels": measured})
+
+
+def product_level(times: Times, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
+    """E and rho of ``gemm_time`` times one factor."""
+    m, n, k, t = np.array([(one.m, one.n, one.k, one.seconds) for one in times.products]).T
+    base = gemm_constants(accelerator)
+
+    def at(factor: float) -> GemmConstants:
+        scaled = {
+            "tile_efficiency": min(base.tile_efficiency * factor, MOST),
+            "ceiling": min(base.ceiling * factor, MOST),
+        }
+        return base.model_copy(update={**scaled, "source": source, "note": f"shape constants as before: {base.source}"})
+
+    def predicted(factor: float) -> Array:
+        return gemm_time(m, n, k, with_kernels(accelerator, gemm=at(factor)), times.dtype)
+
+    factor, error = best(predicted, t)
+    rate = float(np.median(2 * m * n * k / t))
+    constants = at(factor)
+    rounded = {key: round(getattr(constants, key), 3) for key in ("tile_efficiency", "ceiling")}
+    return constants.model_copy(update=rounded), Level("matrix products", factor, rate, len(t), error)
+
+
+def attention_levels(
+    times: Times, kernel: str, accelerator: Accelerator, source: str
+) -> tuple[AttentionConstants, list[Level]]:
+    """E of each direction times a factor of its own."""
+    base = attention_constants(accelerator, kernel)
+    shapes = np.array([(one.batch, one.heads, one.length, one.head_dim) for one in times.attention], float).T
+    found: dict[str, AttentionPass] = {}
+    levels = []
+    for direction, work in (("forward", 2.0), ("backward", 5.0)):
+        one: AttentionPass = getattr(base, direction)
+        t = np.array([getattr(shape, direction) for shape in times.attention])
+
+        def at(factor: float, one: AttentionPass = one) -> AttentionPass:
+            efficiency = {width: round(min(share * factor, MOST), 3) for width, share in one.efficiency.items()}
+            return one.model_copy(
+                update={"efficiency": efficiency, "source": source, "note": f"shape constants as before: {one.source}"}
+            )
+
+        def predicted(factor: float, direction: str = direction, at: Callable[[float], AttentionPass] = at) -> Array:
+            both = base.model_copy(update={direction: at(factor)})
+            part = with_kernels(accelerator, attention={kernel: both})
+            batch, heads, length, width = shapes
+            return attention_time(
+                kernel,
+                direction,
+                part,
+                batch=batch,
+                heads=heads,
+                kv_heads=heads,
+                length=length,
+                head_dim=width,
+                causal=True,
+            )
+
+        factor, error = best(predicted, t)
+        rate = float(np.median(work * np.prod(shapes, axis=0) * shapes[2] / t))
+        found[direction] = at(factor)
+        levels.append(Level(f"attention {direction} ({kernel})", factor, rate, len(t), error))
+    return AttentionConstants(**found), levels
+
+
+def with_kernels(accelerator: Accelerator, **kernels: Any) -> Accelerator:
+    """The accelerator with other constants."""
+    return replace(accelerator, kernels=KernelConstants(**kernels))
+
+
+def best(predicted: Callable[[float], Array], measured: Array) -> tuple[float, float]:
+    """The factor with the least mean |log(predicted / measured)|, and the mean error there."""
+    errors: Sequence[Array] = [np.abs(np.log(predicted(factor) / measured)) for factor in LEVELS]
+    means = [float(np.mean(error)) for error in errors]
+    place = int(np.argmin(means))
+    return float(LEVELS[place]), float(np.mean(np.abs(np.exp(errors[place]) - 1)))
+
+
+def write(measured: Measured, path: Path) -> None:
+    """The profile as a file that ``accelerator:`` and ``gpuhours hardware show`` accept."""
+    try:
+        path.write_text(measured.yaml(), encoding="utf-8")
+    except OSError as error:
+        raise EstimateError(
+            f"cannot be written: {error.strerror}.", "Name a file in a folder that is there.", str(path)
+        ) from None

@@ -1,0 +1,126 @@
+"""What to change in a layout: to make it fit where it does not, to make the step shorter where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute, Sharding, word
+from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
+from gpuhours.run.resolve import Resolved
+from gpuhours.run.spec import Run
+from gpuhours.step import step
+
+BEST = 2
+WORTH = 0.01
+"""A gain below this is within the noise of a run."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change that fits: its words, and what it makes of the step time (-0.03: three per cent shorter)."""
+
+    words: str
+    gain: float
+
+
+@dataclass(frozen=True)
+class Longest:
+    """The longest sample that fits with everything else as it is: ``value`` at ``key``, in ``unit``."""
+
+    key: str
+    value: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Either may be empty: nothing to mend, or nothing that helps."""
+
+    ways: tuple[Way, ...] = ()
+    """The cheapest ways to make it fit."""
+    faster: tuple[Change, ...] = ()
+    """Single changes that would shorten the step."""
+    longest: Longest | None = None
+    """How long a sample may become; None where not even the shortest fits."""
+
+
+def advise(run: Run, resolved: Resolved, fits: bool) -> Advice:
+    """Advice for a run whose step and memory are known."""
+    longest = longest_sample(run, resolved)
+    return (
+        Advice(faster=faster_by(resolved), longest=longest) if fits else Advice(ways=fitting(resolved), longest=longest)
+    )
+
+
+def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
+    """The most frames of a clip, or tokens of a text in steps of 1,024, with which the run fits."""
+    if run.model is None:
+        return None
+    spec, data = run.model, resolved.data
+    key, unit, multiple = ("seq_len", "token", 1024) if data.frames is None else ("frames", "frame", 1)
+    text = None if data.frames is None else 0 if data.text_tokens is None else data.text_tokens
+    free = data.model_copy(update={"text_tokens": text, "seq_len": None, "text_corpus": None, "longest_frames": None})
+
+    def build(lengths: Array) -> Model:
+        return spec.build(free.model_copy(update={key: np.asarray(lengths, float)}))
+
+    most = longest_sequence(build, *resolved.inputs[1:], multiple=multiple)
+    return None if most is None else Longest(f"data.{key}", most, unit)
+
+
+def fitting(resolved: Resolved) -> tuple[Way, ...]:
+    """The cheapest ways to make a run fit, by the step time that each leaves."""
+    model, batch, layout, machine, software, precision = resolved.inputs
+
+    def step_time(changed: Layout) -> float | None:
+        found = step(model, batch, changed, machine, software, precision)
+        return float(found.time) if found.valid else None
+
+    return ways_to_fit(model, batch, layout, machine, software, precision, step_time)
+
+
+def faster_by(resolved: Resolved) -> tuple[Change, ...]:
+    """The best single changes of a resolved run's layout, at most two; those that do not run or fit are left out."""
+    model, batch, layout, machine, software, precision = resolved.inputs
+    changes = list(_neighbours(layout))
+    fields = sorted({name for _, fields in changes for name in fields})
+    columns = {
+        name: np.array(
+            [float(getattr(layout, name)), *(float(fields.get(name, getattr(layout, name))) for _, fields in changes)]
+        )
+        for name in fields
+    }
+    inputs = (model, batch, layout.replaced(**columns), machine, software, precision)
+    predicted, held = step(*inputs), memory(*inputs)
+    time, valid, fits = np.broadcast_arrays(predicted.time, predicted.valid, held.fits)
+    gains = np.where(valid & fits, time, np.inf)[1:] / time[0] - 1
+    best = np.argsort(gains, kind="stable")[:BEST]
+    return tuple(Change(changes[place][0], float(gains[place])) for place in best if gains[place] < -WORTH)
+
+
+def _neighbours(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(words, fields) of the layouts one change away; whether they run is the step's business."""
+    data = float(layout.data or 1)
+    for name in ("tensor", "pipeline"):
+        degree = getattr(layout, name)
+        if degree > 1:
+            yield f"{name} {degree // 2}", {name: degree // 2, "data": data * 2}
+        if data % 2 == 0:
+            yield f"{name} {degree * 2}", {name: degree * 2, "data": data / 2}
+    if layout.pipeline > 1:
+        yield f"interleave {layout.interleave * 2} chunks", {"interleave": layout.interleave * 2}
+    if layout.microbatch > 1:
+        yield f"microbatch {layout.microbatch // 2}", {"microbatch": layout.microbatch // 2}
+    yield f"microbatch {layout.microbatch * 2}", {"microbatch": layout.microbatch * 2}
+    for mode in Recompute:
+        if mode < layout.recompute:
+            yield f"recompute {word(Recompute, mode)}", {"recompute": mode}
+    for stage in (Sharding.zero1, Sharding.zero3):
+        if stage != layout.sharding:
+            yield f"ZeRO-{int(stage)}", {"sharding": stage}

@@ -1,0 +1,176 @@
+"""What a plan comes to: the best layouts, why the first wins, and how flat the optimum is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gpuhours.layout.layout import Layout, word
+from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values
+from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.ranges import middle
+from gpuhours.run.results import results
+from gpuhours.run.spec import Run
+
+SCHEMA = "gpuhours/plan/1"
+NAMES: tuple[str, ...] = (
+    "step_time", "mfu", "memory_per_gpu", "fits", "gpus", "wall_clock", "gpu_hours", "cost", "energy", "tokens_per_second_per_gpu"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One layout and what the run comes to with it."""
+
+    layout: Layout
+    outcome: Outcome
+
+    @cached_property
+    def results(self) -> Mapping[str, tuple[Any, str]]:
+        """Result -> (value, unit), as ``estimate`` has them."""
+        return {
+            name: (None if found.value is None else middle(found.value), found.unit)
+            for name, found in results(self.outcome).items()
+        }
+
+    def value(self, name: str) -> float:
+        """One result; infinite where it is not known, so that it is never the least."""
+        found = self.results[name][0]
+        return float("inf") if found is None else float(found)
+
+    @property
+    def parts(self) -> Mapping[str, float]:
+        """Seconds of a step by part."""
+        return (
+            {}
+            if self.outcome.step is None
+            else {name: float(middle(value)) for name, value in self.outcome.step.parts.items()}
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of one layout."""
+        return {
+            "layout": fields_of(self.layout, self.outcome),
+            "results": {
+                name: {"value": value, "unit": unit} for name, (value, unit) in self.results.items() if name in NAMES
+            },
+            "time": [{"part": part, "seconds": seconds} for part, seconds in self.parts.items()],
+        }
+
+
+def choice(run: Run) -> Choice:
+    """A run with its layout, worked out as ``estimate`` does."""
+    assert run.layout is not None
+    return Choice(run.layout, evaluate(run))
+
+
+def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
+    """A layout as a run file writes it, with the data degree that follows."""
+    solved = outcome.resolved.layout
+    found: dict[str, Any] = {}
+    for name in FIELDS:
+        value = getattr(layout, name)
+        if value is not None:
+            found[name] = word(type(value), value) if isinstance(value, IntEnum) else value
+    found |= {name: value for name in GIVEN if (value := getattr(layout, name))}
+    found["data"] = None if solved is None or solved.data is None else int(middle(solved.data))
+    return found
+
+
+@dataclass(frozen=True)
+class Flatness:
+    """Layouts that come within ``within`` of the best, and the values that their fields take."""
+
+    within: float
+    layouts: int
+    values: Mapping[str, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, space: Space, cells: Values, inner: Values, within: float) -> Flatness:
+        """From the layouts that the search found."""
+        one = space.some(cells)
+        places = np.unravel_index(inner, space.inner_shape)
+        taken = {}
+        for name in (
+            "tensor",
+            "pipeline",
+            "interleave",
+            "context",
+            "expert",
+            "microbatch",
+            "sharding",
+            "recompute",
+            "schedule",
+        ):
+            spread = np.broadcast_to(getattr(one, name), (len(cells), *space.inner_shape))
+            found = sorted({int(value) for value in spread[(np.arange(len(cells)), *places)]})
+            kind = type(getattr(Layout(), name))
+            taken[name] = tuple(word(kind, value) if issubclass(kind, IntEnum) else value for value in found)
+        return cls(within, len(cells), taken)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "within": self.within,
+            "layouts": self.layouts,
+            "values": {name: list(found) for name, found in self.values.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer of a search over all layouts."""
+
+    run: Run
+    minimise: str
+    space: int
+    evaluated: int
+    """Layouts whose memory or step was worked out."""
+    seconds: float
+    best: tuple[Choice, ...]
+    own: Choice | None
+    """The layout that the run came with."""
+    flatness: Flatness | None
+
+    @property
+    def pruned(self) -> int:
+        """Layouts that a bound or a division that does not come out even excludes."""
+        return self.space - self.evaluated
+
+    @property
+    def fits(self) -> bool:
+        """Whether any layout fits."""
+        return bool(self.best)
+
+    def against(self, other: Choice) -> list[tuple[str, float]]:
+        """(part, seconds that the other takes more), largest first: why the winner wins."""
+        if not self.best:
+            return []
+        ours, theirs = self.best[0].parts, other.parts
+        more = [(part, theirs.get(part, 0.0) - ours[part]) for part in ours]
+        return sorted((pair for pair in more if abs(pair[1]) > 1e-9), key=lambda pair: -abs(pair[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours plan --json``."""
+        rivals = [("runner-up", self.best[1])] if len(self.best) > 1 else []
+        rivals += [("own layout", self.own)] if self.own is not None else []
+        return {
+            "schema": SCHEMA,
+            "minimise": self.minimise,
+            "space": self.space,
+            "evaluated": self.evaluated,
+            "pruned": self.pruned,
+            "seconds": self.seconds,
+            "best": [one.to_dict() for one in self.best],
+            "own": None if self.own is None else self.own.to_dict(),
+            "why": [
+                {"against": name, "parts": [{"part": part, "seconds": seconds} for part, seconds in self.against(other)]}
+                for name, other in rivals
+            ] if self.best else [],
+            "flat": None if self.flatness is None else self.flatness.to_dict(),
+        }  # fmt: skip

@@ -1,0 +1,215 @@
+"""``plan``: the best layout of all that fit, exactly, without working most of them out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.validity import offered
+from gpuhours.memory import memory
+from gpuhours.questions.planning.answer import Choice, Flatness, Plan, choice
+from gpuhours.questions.planning.bound import lower_bound
+from gpuhours.questions.planning.space import Space, Values
+from gpuhours.questions.sweeping.axes import validated_values
+from gpuhours.questions.sweeping.engines import answers
+from gpuhours.questions.sweeping.values import read
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import Run
+from gpuhours.software.profile import Software
+from gpuhours.step import step
+
+OBJECTIVES = ("step_time", "gpu_hours", "cost")
+FLAT = 0.05
+"""Layouts within this of the best are counted: about what separates the model's errors for two layouts of one run."""
+FIRST_CHUNK, LARGEST_CHUNK = 256, 4096
+"""Cells worked out at once: few at first, since the best is usually among them."""
+CELLS = 1 << 20
+"""Cells whose bound is worked out at once."""
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The layouts of one run on one number of GPUs. Called with cells, it works out all their layouts."""
+
+    run: Run
+    model: Model
+    global_batch: float
+    cluster: Cluster
+    software: Software
+    precision: Precision
+    space: Space
+
+    @classmethod
+    def of(cls, run: Run) -> Search:
+        """All layouts of a run; what it leaves open beside the layout is settled as ``estimate`` would."""
+        resolved = resolve(run.replaced("layout", Layout()))
+        if resolved.missing:
+            raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
+        model, batch, _, cluster, software, precision = resolved.inputs
+        space = Space.of(model, float(batch), cluster, run.layout)
+        return cls(run.replaced("software", software.name), model, float(batch), cluster, software, precision, space)
+
+    def __call__(self, cells: Values) -> Found:
+        """Times of the layouts of some cells that fit: memory first, the step only where something fits."""
+        layouts = self.space.some(cells)
+        with np.errstate(all="ignore"):
+            held = memory(*self._with(layouts))
+        fits = np.broadcast_to(held.fits & offered(layouts), (len(cells), *self.space.inner_shape)).reshape(
+            len(cells), -1
+        )
+        some = np.flatnonzero(fits.any(axis=1))
+        if not len(some):
+            return Found.nothing()
+        with np.errstate(all="ignore"):
+            predicted = step(*self._with(self.space.some(cells[some])))
+        times = np.broadcast_to(predicted.time, (len(some), *self.space.inner_shape)).reshape(len(some), -1)
+        valid = np.broadcast_to(predicted.valid, (len(some), *self.space.inner_shape)).reshape(len(some), -1)
+        where, inner = np.nonzero(fits[some] & valid)
+        return Found(times[where, inner], cells[some][where], inner)
+
+    def _with(self, layout: Layout) -> tuple[Any, ...]:
+        return self.model, self.global_batch, layout, self.cluster, self.software, self.precision
+
+    def cells(self) -> tuple[Values, Values]:
+        """Cells that can run, and a lower bound for each, in ascending order of the bound."""
+        found = [self._bounds(block) for block in self.space.blocks(CELLS)]
+        cells, bounds = (np.concatenate(column) for column in zip(*found, strict=True))
+        order = np.lexsort((cells, bounds))
+        return cells[order], bounds[order]
+
+    def _bounds(self, block: tuple[slice, ...]) -> tuple[Values, Values]:
+        """The same for one block, in no order."""
+        at, shape = self.space.cells(block), tuple(one.stop - one.start for one in block)
+        with np.errstate(all="ignore"):  # cells that cannot run may divide by nothing; they are marked, not read
+            relaxed = step(*self._with(at))
+            bound = lower_bound(at, relaxed, self.cluster, self.software)
+        valid = np.broadcast_to(relaxed.valid & ~self.space.redundant(block), shape).reshape(-1)
+        return self.space.numbers(block).reshape(-1)[valid], np.broadcast_to(bound, shape).reshape(-1)[valid]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Layouts that fit, as flat arrays."""
+
+    time: Values
+    cell: Values
+    inner: Values
+
+    @classmethod
+    def nothing(cls) -> Found:
+        """No layout."""
+        return cls(np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def __add__(self, other: Found) -> Found:
+        return Found(*(np.concatenate(pair) for pair in zip(self._columns, other._columns, strict=True)))
+
+    @property
+    def _columns(self) -> tuple[Values, Values, Values]:
+        return self.time, self.cell, self.inner
+
+    def fastest(self, most: int) -> Found:
+        """The ``most`` fastest; ties in the order of the space, so that every engine finds the same."""
+        order = np.lexsort((self.inner, self.cell, self.time))[:most]
+        return Found(*(column[order] for column in self._columns))
+
+    def below(self, limit: float) -> Found:
+        """Those no slower than ``limit``."""
+        kept = self.time <= limit
+        return Found(*(column[kept] for column in self._columns))
+
+
+def plan(
+    run: Run,
+    *,
+    gpus: int | str | Iterable[Any] | None = None,
+    minimise: str = "step_time",
+    top: int = 3,
+    engine: str = "local",
+    scheduler: str | None = None,
+    watch: Watch | None = None,
+) -> Plan:
+    """The ``top`` layouts of a run that fit and take the least ``minimise``, of all layouts there are.
+
+    ``gpus`` may be several numbers (``"256..1024*2"``). On one number of GPUs time, GPU-hours and cost have the same order, so
+    each number's fastest are found and then compared.
+    """
+    if minimise not in OBJECTIVES:
+        raise EstimateError(f"{minimise!r} is nothing to minimise.", f"One of {', '.join(OBJECTIVES)}.", "--minimise")
+    if top < 1:
+        raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
+    started = time.perf_counter()
+    outcomes = [_search(one, top, engine, scheduler, watch) for one in _sized(run, gpus)]
+    choices = sorted((one for _, found, _, _ in outcomes for one in found), key=lambda one: one.value(minimise))[:top]
+    own = _own(run, outcomes[0][0].run)
+    flat = next((flat for search, found, flat, _ in outcomes if choices and choices[0] in found), None)
+    size = sum(search.space.size for search, _, _, _ in outcomes)
+    evaluated = sum(count for _, _, _, count in outcomes)
+    return Plan(run, minimise, size, evaluated, time.perf_counter() - started, tuple(choices), own, flat)
+
+
+def _own(run: Run, sized: Run) -> Choice | None:
+    """The layout that the run came with, where it can run on these GPUs."""
+    if run.layout is None:
+        return None
+    try:
+        return choice(sized.replaced("layout", run.layout))
+    except EstimateError:
+        return None
+
+
+def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
+    """The run on each number of GPUs, its software settled."""
+    asked = [gpus] if isinstance(gpus, int) else gpus
+    if asked is None and run.hardware.gpus is None:
+        raise EstimateError("How many GPUs?", "Give hardware.gpus, or --gpus N.", "hardware.gpus")
+    counts = [run.hardware.gpus] if asked is None else validated_values(run, "hardware.gpus", read(asked, "--gpus"))
+    return [run.replaced("hardware.gpus", count) for count in counts]
+
+
+def _search(
+    run: Run, top: int, engine: str, scheduler: str | None, watch: Watch | None
+) -> tuple[Search, list[Choice], Flatness | None, int]:
+    """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
+    search = Search.of(run)
+    cells, bounds = search.cells()
+    found, done = Found.nothing(), 0
+
+    def limit() -> float:
+        """Cells whose bound is above it hold none of the ``top`` fastest, and none within ``FLAT`` of the best."""
+        return max(float(found.time[top - 1]), float(found.time[0]) * (1 + FLAT)) if len(found.time) >= top else np.inf
+
+    for chunk, more in answers(search, _chunks(cells, bounds, limit), engine=engine, scheduler=scheduler, blocks=1):
+        done += len(chunk)
+        found = (found + more).fastest(max(top, len(found.time) + len(more.time)))
+        found = found.below(limit())
+        if watch:
+            watch(done, len(cells))
+    best = found.fastest(top)
+    near = found.below(float(best.time[0]) * (1 + FLAT)) if len(best.time) else found
+    layouts = [search.space.layout(int(cell), int(inner)) for cell, inner in zip(best.cell, best.inner, strict=True)]
+    flat = Flatness.of(search.space, near.cell, near.inner, FLAT) if layouts else None
+    return (
+        search,
+        [choice(search.run.replaced("layout", layout)) for layout in layouts],
+        flat,
+        done * int(np.prod(search.space.inner_shape)),
+    )
+
+
+def _chunks(cells: Values, bounds: Values, limit: Callable[[], float]) -> Iterator[Values]:
+    """Cells in ascending order of their bound, until no further one can be among the best."""
+    start, size = 0, FIRST_CHUNK
+    while start < len(cells) and bounds[start] <= limit():
+        yield cells[start : start + size]
+        start += size
+        size = min(2 * size, LARGEST_CHUNK)

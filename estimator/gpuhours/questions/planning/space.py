@@ -1,0 +1,230 @@
+"""Every layout of a run on a number of GPUs, as array axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
+
+SHORTEST = 128
+"""Tokens of a sequence that one context rank keeps at least: below, attention's blocks are not filled."""
+SHARES = (0.25, 0.5, 0.75)
+"""Shares of a stage's layers that full recompute may cover, beside all of them."""
+Values = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that move together.
+
+    Not searched: shard groups, Ulysses degrees inside a hybrid, blocks of the loss.
+    Listed once where a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
+    """
+
+    base: Layout
+    """What is not searched (``GIVEN``)."""
+    outer: tuple[dict[str, Values], ...]
+    inner: tuple[dict[str, Values], ...]
+    layers: float
+
+    @classmethod
+    def of(cls, model: Model, global_batch: float, cluster: Cluster, base: Layout | None = None) -> Space:
+        """The degrees that divide what they split: GPUs, heads, experts, samples."""
+        base = (base or Layout()).replaced(data=None, ulysses=None)
+        gpus, layers = int(cluster.gpus), sum(float(stack.layers) for stack in model.stacks)
+        heads = max((int(core.heads) for stack in model.stacks for core in stack.block.attention), default=1)
+        longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)
+        experts = max((int(linear.experts) for stack in model.stacks for linear in stack.block.linears), default=1)
+        ways = divisors(gpus)
+        return cls(
+            base=base,
+            outer=(
+                schedules(layers),
+                {"vision": np.array(placements(base) if model.encoder else [int(base.vision)])},
+                {"pipeline": numbers([degree for degree in ways if degree <= layers])},
+                expert_degrees([degree for degree in divisors(experts) if gpus % degree == 0]),
+                contexts([degree for degree in ways if degree > 1 and longest / degree >= SHORTEST], base),
+                {"sequence_parallel": np.array([True, False])},
+                {"microbatch": numbers(divisors(int(global_batch)))},
+                {"tensor": numbers([degree for degree in ways if heads % degree == 0])},
+            ),
+            inner=(recomputes(), {"sharding": np.array([int(level) for level in Sharding])}, offloads()),
+            layers=layers,
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points along each outer axis."""
+        return tuple(len(next(iter(axis.values()))) for axis in self.outer)
+
+    @property
+    def inner_shape(self) -> tuple[int, ...]:
+        """Points along each inner axis."""
+        return tuple(len(next(iter(axis.values()))) for axis in self.inner)
+
+    @property
+    def size(self) -> int:
+        """All layouts."""
+        return math.prod(self.shape) * math.prod(self.inner_shape)
+
+    def blocks(self, most: int) -> Iterator[tuple[slice, ...]]:
+        """All cells in pieces of at most ``most``: leading axes one value at a time, the last ones whole."""
+        shape, behind = self.shape, 1
+        place = len(shape)
+        while place > 0 and behind * shape[place - 1] <= most:
+            place -= 1
+            behind *= shape[place]
+        whole = tuple(slice(0, length) for length in shape[place:])
+        for index in np.ndindex(shape[:place]):
+            yield (*(slice(one, one + 1) for one in index), *whole)
+
+    def cells(self, block: tuple[slice, ...]) -> Layout:
+        """Cells of a block, each outer axis on an array axis of its own; nothing recomputed, sharded or offloaded."""
+        fields: dict[str, Values] = {}
+        for place, (axis, chosen) in enumerate(zip(self.outer, block, strict=True)):
+            own = [-1 if other == place else 1 for other in range(len(self.outer))]
+            fields |= {name: values[chosen].reshape(own) for name, values in axis.items()}
+        plain: dict[str, Any] = {
+            "recompute": Recompute.none,
+            "sharding": Sharding.none,
+            "offload_optimizer": False,
+            "offload_activations": False,
+        }
+        return self._layout({**fields, **plain})
+
+    def numbers(self, block: tuple[slice, ...]) -> Values:
+        """The flat number of each cell of a block."""
+        return np.ravel_multi_index(
+            np.meshgrid(*(np.arange(one.start, one.stop) for one in block), indexing="ij"), self.shape
+        )
+
+    def some(self, cells: Values) -> Layout:
+        """Some cells (flat numbers) down the first array axis, the inner axes behind it."""
+        places = np.unravel_index(cells, self.shape)
+        behind = (1,) * len(self.inner)
+        fields = {
+            name: values[place].reshape(-1, *behind)
+            for axis, place in zip(self.outer, places, strict=True)
+            for name, values in axis.items()
+        }
+        for number, axis in enumerate(self.inner):
+            own = [1, *(-1 if other == number else 1 for other in range(len(self.inner)))]
+            fields |= {name: values.reshape(own) for name, values in axis.items()}
+        return self._layout(fields)
+
+    def _layout(self, fields: dict[str, Values]) -> Layout:
+        """Relative fields made absolute: expert_tensor 0 or 1 x tensor, recompute shares in layers of a stage."""
+        whole = fields.pop("whole_experts")
+        fields["expert_tensor"] = np.where(whole, 1.0, fields["tensor"])
+        share = fields.pop("recompute_share", None)
+        if share is not None:
+            fields["recompute_layers"] = np.ceil(share * np.ceil(self.layers / fields["pipeline"]))
+        return self.base.replaced(**fields)
+
+    def redundant(self, block: tuple[slice, ...]) -> Any:
+        """Cells of a block that are another cell under another name."""
+        at = self.cells(block)
+        place = next(number for number, axis in enumerate(self.outer) if "whole_experts" in axis)
+        own = [-1 if other == place else 1 for other in range(len(self.outer))]
+        whole = self.outer[place]["whole_experts"][block[place]].reshape(own)
+        return (np.equal(at.tensor, 1) & (np.logical_not(at.sequence_parallel) | whole)) | (
+            np.equal(at.pipeline, 1) & np.not_equal(at.schedule, int(Schedule.f1b1))
+        )
+
+    def layout(self, cell: int, inner: int) -> Layout:
+        """One layout in plain numbers, as a user would write it."""
+        places = np.unravel_index([inner], self.inner_shape)
+        one = self.some(np.array([cell]))
+        picked = {
+            name: np.broadcast_to(getattr(one, name), (1, *self.inner_shape))[(0, *(int(place[0]) for place in places))]
+            for name in FIELDS
+        }
+        full = picked["recompute"] == Recompute.full
+        some = full and picked["recompute_layers"] < np.ceil(self.layers / picked["pipeline"])
+        experts = any(len(axis["expert"]) > 1 for axis in self.outer if "expert" in axis)
+        return self.base.replaced(
+            tensor=int(picked["tensor"]), pipeline=int(picked["pipeline"]), interleave=int(picked["interleave"]),
+            context=int(picked["context"]), expert=int(picked["expert"]), microbatch=int(picked["microbatch"]),
+            expert_tensor=int(picked["expert_tensor"]) if experts else None,
+            sequence_parallel=bool(picked["sequence_parallel"]), sharding=Sharding(int(picked["sharding"])),
+            recompute=Recompute(int(picked["recompute"])), recompute_layers=int(picked["recompute_layers"]) if some else None,
+            schedule=Schedule(int(picked["schedule"])), sequence_method=SequenceMethod(int(picked["sequence_method"])),
+            vision=VisionPlacement(int(picked["vision"])),
+            offload_optimizer=bool(picked["offload_optimizer"]), offload_activations=bool(picked["offload_activations"]),
+        )  # fmt: skip
+
+
+FIELDS = (
+    "tensor", "pipeline", "interleave", "context", "expert", "expert_tensor", "microbatch", "sequence_parallel", "sharding",
+    "recompute", "recompute_layers", "schedule", "sequence_method", "vision",
+    "offload_optimizer", "offload_activations",
+)  # fmt: skip
+GIVEN = ("shard_group", "vision_gpus", "loss_blocks")
+"""Fields that a layout found keeps as they were given."""
+
+
+def divisors(number: int) -> list[int]:
+    """1, ..., number."""
+    small = [part for part in range(1, math.isqrt(number) + 1) if number % part == 0]
+    return sorted({*small, *(number // part for part in small)})
+
+
+def numbers(values: list[int]) -> Values:
+    """Counts as floats, as in every sweep."""
+    return np.array(values, float)
+
+
+def schedules(layers: float) -> dict[str, Values]:
+    """Each schedule, the interleaved one with every number of chunks that divides the layers."""
+    plain = [(int(schedule), 1) for schedule in Schedule if schedule != Schedule.interleaved]
+    chunks = [(int(Schedule.interleaved), part) for part in divisors(int(layers)) if 1 < part <= layers / 2]
+    pairs = plain + chunks
+    return {"schedule": np.array([one for one, _ in pairs]), "interleave": numbers([part for _, part in pairs])}
+
+
+def expert_degrees(degrees: list[int]) -> dict[str, Values]:
+    """Expert degrees, each with experts split over the tensor ranks and with experts whole."""
+    wholes = (False, True) if len(degrees) > 1 else (False,)
+    pairs = [(degree, whole) for degree in degrees for whole in wholes]
+    return {
+        "expert": numbers([degree for degree, _ in pairs]),
+        "whole_experts": np.array([whole for _, whole in pairs]),
+    }
+
+
+def contexts(degrees: list[int], base: Layout) -> dict[str, Values]:
+    """No sharing, then every degree with every way of sharing a sequence."""
+    pairs = [(1, int(base.sequence_method))] + [
+        (degree, int(method)) for degree in degrees for method in SequenceMethod
+    ]
+    return {
+        "context": numbers([degree for degree, _ in pairs]),
+        "sequence_method": np.array([method for _, method in pairs]),
+    }
+
+
+def placements(base: Layout) -> list[int]:
+    """Where an encoder in front may run; on GPUs of its own only where the run sets some apart."""
+    places = [VisionPlacement.first_stage, VisionPlacement.replicated]
+    return [int(place) for place in (*places, *([VisionPlacement.separate] if base.vision_gpus else []))]
+
+
+def offloads() -> dict[str, Values]:
+    """Nothing, optimiser states, activations or both kept in host memory."""
+    return {
+        "offload_optimizer": np.array([False, True, False, True]),
+        "offload_activations": np.array([False, False, True, True]),
+    }
+
+
+def recomputes() -> dict[str, Values]:
+    """Nothing, selective, full for some of a stage's layers, full for all."""
+    modes = [Recompute.none, Recompute.selective, *(Recompute.full for _ in SHARES), Recompute.full]
+    return {"recompute": np.array([int(mode) for mode in modes]), "recompute_share": np.array([1.0, 1.0, *SHARES, 1.0])}

@@ -1,0 +1,5 @@
+"""What-if by the million: any input varied, every result a column."""
+
+from gpuhours.questions.sweeping.running import Sweep, sweep
+
+__all__ = ["Sweep", "sweep"]

@@ -1,0 +1,150 @@
+"""A sweep written to a file: block by block, continued where it was interrupted, byte for byte the same as made in one go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.sweeping.formats import Format, format_of
+from gpuhours.questions.sweeping.job import Job
+from gpuhours.questions.sweeping.parts import Parts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HEAD = 1000
+"""Rows of a finished file that are read back to be shown."""
+Workers = Callable[[Callable[[int], Any], Iterable[int]], Iterator[tuple[int, Any]]]
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Makes a block's bytes where the block is worked out: they are what processes and clusters send back."""
+
+    job: Job
+    format: Format
+
+    def __call__(self, number: int) -> tuple[bytes, int]:
+        """The bytes of one block, and its rows."""
+        table = self.job.block(number)
+        return self.format.encode(table), len(table)
+
+
+def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool, watch: Watch | None) -> int:
+    """Write every row that is kept; returns how many."""
+    form = format_of(path)
+    stored = form if job.best is None else Format(form.suffix)
+    work = Encoded(job, stored)
+    parts = Parts(path, form, job.schema, job.grid.blocks, None if job.best is None else job.reduced)
+    if resume and path.exists() and not parts.folder.is_dir():
+        return _finished(job, path, form)
+    parts.open(_manifest(job), force=force, resume=resume)
+    _check_first(parts, work)
+    rows = _work_out(parts, work, workers, watch, job.grid.rows)
+    parts.close()
+    return rows if job.best is None else rows_of(path)
+
+
+def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None, cases: int) -> int:
+    """Commit every missing block and publish the file now and then; on any interruption, what is there so far."""
+    rows = {number: count for number, (_, count) in parts.there().items()}
+    ready, published = 0, 0
+    if not parts.target.exists():
+        parts.publish(0)
+    missing = [number for number in range(parts.blocks) if number not in rows]
+    try:
+        for number, (content, count) in workers(work, missing):
+            parts.commit(number, content, count)
+            rows[number] = count
+            while ready in rows:
+                ready += 1
+            if ready >= max(1, 2 * published) and ready < parts.blocks:
+                parts.publish(ready)
+                published = ready
+            if watch:
+                watch(len(rows) * cases // parts.blocks, cases)
+    finally:
+        while ready in rows:
+            ready += 1
+        if ready > published or ready == parts.blocks:
+            parts.publish(ready)
+    return sum(rows.values())
+
+
+def _manifest(job: Job) -> dict[str, Any]:
+    """What decides the rows of a sweep: a file is continued only where all of it is the same."""
+    from gpuhours import __version__
+
+    values = {varied.key: hashlib.sha256(repr(varied.values).encode()).hexdigest() for varied in job.grid.varied}
+    return {
+        "gpuhours": __version__,
+        "the run": json.loads(job.grid.run.model_dump_json(exclude_none=True)),
+        "--vary": values,
+        "--zip": [[member.key for member in axis.members] for axis in job.grid.axes],
+        "--where": job.where.text if job.where else None,
+        "the goal": None if job.best is None else [list(job.best.names), list(job.best.signs), job.best.most],
+        "the columns": job.schema.names,
+        "rows per block": job.grid.block_rows,
+    }
+
+
+def _check_first(parts: Parts, work: Encoded) -> None:
+    """Work out the first block that is there once more: figures or equations may have changed since."""
+    there = parts.there()
+    if there and work(min(there))[0] != there[min(there)][0].read_bytes():
+        raise EstimateError(
+            "The rows written before the interruption come out differently now: a profile or gpuhours itself has changed.",
+            "--force starts anew.", f"-o {parts.target}",
+        )  # fmt: skip
+
+
+def _finished(job: Job, path: Path, form: Format) -> int:
+    """``--resume`` of a file that is whole: nothing to do, if it is this sweep's."""
+    own = job.block(0) if job.best is None else None
+    head = head_of(path, job)
+    same = 0 if own is None else min(len(own), len(head))
+    if own is None or not same or not head.slice(0, same).equals(own.slice(0, same)):
+        raise EstimateError("The file exists, and no interrupted sweep to it.", "--force replaces it.", f"-o {path}")
+    return rows_of(path)
+
+
+def head_of(path: Path, job: Job) -> pa.Table:
+    """The first rows of a finished file."""
+    import pyarrow as pa
+
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            batch = next(file.iter_batches(batch_size=HEAD), None)
+        return job.schema.empty_table() if batch is None else pa.Table.from_batches([batch]).cast(job.schema)
+    with path.open("rb") as file:
+        lines = list(islice(file, HEAD + 1))
+    if path.suffix == ".jsonl":
+        return pa.Table.from_pylist([json.loads(line) for line in lines[:HEAD]], job.schema)
+    import pyarrow.csv
+
+    if len(lines) < 2:
+        return job.schema.empty_table()
+    types = {field.name: field.type for field in job.schema}
+    options = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    return pyarrow.csv.read_csv(pa.BufferReader(b"".join(lines)), convert_options=options).cast(job.schema)
+
+
+def rows_of(path: Path) -> int:
+    """Rows of a finished file."""
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            return int(file.metadata.num_rows)
+    with path.open("rb") as file:
+        lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    return lines - (path.suffix == ".csv")

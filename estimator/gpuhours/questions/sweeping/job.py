@@ -1,0 +1,189 @@
+"""A sweep as one frozen, picklable value: any block of it can be worked out anywhere, with the same rows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuhours.layout.layout import word
+from gpuhours.questions.sweeping.grid import Grid
+from gpuhours.questions.sweeping.pareto import front
+from gpuhours.questions.sweeping.rows import FITS, REASON, VALID, Rows, Values, rows
+from gpuhours.questions.sweeping.where import Where
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.results import results
+from gpuhours.run.spec import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MORE_IS_BETTER = frozenset(
+    {"mfu", "hfu", "tokens_per_second_per_gpu", "goodput", "tokens", "samples", "epochs", "model_flops"}
+)
+"""Results of which a Pareto front wants more; of all others it wants less."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """Which rows are kept: the ``most`` best of one result, or the front over two."""
+
+    names: tuple[str, ...]
+    signs: tuple[float, ...]
+    """1 where less is better, -1 where more is."""
+    most: int | None = None
+    """None: the Pareto front."""
+
+    def keep(self, columns: tuple[Values, ...]) -> Values:
+        """Indices of the rows kept, best first (a front: by the first result); ties in row order, unknown values never."""
+        goals = [sign * np.asarray(column, float) for sign, column in zip(self.signs, columns, strict=True)]
+        known = np.flatnonzero(np.all([~np.isnan(goal) for goal in goals], axis=0))
+        if self.most is None:
+            return known[front(goals[0][known], goals[1][known])]
+        goal = goals[0][known]
+        if len(goal) > 4 * self.most:
+            limit = np.partition(goal, self.most - 1)[self.most - 1]
+            near = np.flatnonzero(goal <= limit)
+            known, goal = known[near], goal[near]
+        return known[np.argsort(goal, kind="stable")[: self.most]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that decides which rows come out."""
+
+    grid: Grid
+    where: Where | None = None
+    best: Best | None = None
+    breakdown: bool = False
+
+    @functools.cached_property
+    def units(self) -> Mapping[str, str]:
+        """Every column: its unit, "" for a plain number."""
+        found = {varied.key: "" for varied in self.grid.varied}
+        found |= result_units()
+        if self.breakdown:
+            found |= {name: "s" if name.startswith("time.") else "byte" for name in self._parts}
+        return found
+
+    @functools.cached_property
+    def _parts(self) -> tuple[str, ...]:
+        from gpuhours.memory.peak import PARTS as HELD
+        from gpuhours.step import PARTS
+
+        return (*(f"time.{part}" for part in PARTS), *(f"memory.{part}" for part in HELD))
+
+    @functools.cached_property
+    def schema(self) -> pa.Schema:
+        """Varied keys, ``valid`` and ``reason``, results; each field's metadata holds its unit."""
+        import pyarrow as pa
+
+        kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+        fields = [pa.field(varied.key, kinds[varied.kind]) for varied in self.grid.varied]
+        fields += [pa.field(VALID, pa.bool_()), pa.field(REASON, pa.string())]
+        for name, unit in self.units.items():
+            if name not in {varied.key for varied in self.grid.varied}:
+                kind = pa.bool_() if name == FITS else pa.float64()
+                fields.append(pa.field(name, kind, metadata={"unit": unit} if unit else None))
+        return pa.schema(fields)
+
+    def block(self, number: int) -> pa.Table:
+        """The rows of one block that are kept, as a table."""
+        import pyarrow as pa
+
+        pieces = [
+            (chosen, piece) for piece in rows(self.grid, self.grid.block(number), self.breakdown)
+            for chosen in [self._chosen(piece)] if chosen is None or len(chosen)
+        ]  # fmt: skip
+        if not pieces:
+            return self.schema.empty_table()
+        tables = [self._table(piece, chosen) for chosen, piece in pieces]
+        if len(tables) == 1:
+            return tables[0]
+        position = np.concatenate(
+            [piece.position if chosen is None else piece.position[chosen] for chosen, piece in pieces]
+        )
+        whole = pa.concat_tables(tables).take(pa.array(np.argsort(position, kind="stable")))
+        return self.reduced(whole)
+
+    def reduced(self, table: pa.Table) -> pa.Table:
+        """The best rows of a table whose rows are in order; all of them where nothing is asked for."""
+        if self.best is None:
+            return table.combine_chunks()
+        columns = tuple(table[name].to_numpy(zero_copy_only=False) for name in self.best.names)
+        return table.take(np.asarray(self.best.keep(columns))).combine_chunks()
+
+    def _chosen(self, piece: Rows) -> Values | None:
+        """Indices of the rows of a piece that are kept; None for all."""
+        if self.where is None and self.best is None:
+            return None
+        kept = np.ones(len(piece.position), bool)
+        if self.where is not None:
+            kept = np.broadcast_to(self.where(lambda name: self._asked(piece, name)), kept.shape)
+        chosen = np.flatnonzero(kept if self.best is None else kept & piece.valid)
+        if self.best is None:
+            return chosen
+        best = self.best.keep(tuple(self._asked(piece, name)[chosen] for name in self.best.names))
+        return np.sort(chosen[best]) if self.best.most is None else chosen[best]
+
+    def _asked(self, piece: Rows, name: str) -> Any:
+        """A column for a condition; results of invalid rows are unknown."""
+        if name == VALID:
+            return piece.valid
+        if name in piece.columns:
+            column = piece.column(name)
+            if name in {varied.key for varied in self.grid.varied}:
+                return column
+            return column & piece.valid if column.dtype == bool else np.where(piece.valid, column, np.nan)
+        if name in self.units:
+            return np.full(len(piece.position), np.nan)
+        value = self.grid.run.value(name)
+        if isinstance(value, IntEnum):
+            return word(type(value), value)
+        return np.nan if value is None else value
+
+    def _table(self, piece: Rows, chosen: Values | None) -> pa.Table:
+        """The rows of one piece as Arrow columns; results of invalid rows are null."""
+        import pyarrow as pa
+
+        valid = piece.valid if chosen is None else piece.valid[chosen]
+        bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
+
+        def column(field: pa.Field) -> pa.Array:
+            if field.name == VALID:
+                return pa.array(valid)
+            if field.name == REASON:
+                return _reasons(piece, chosen)
+            if field.name not in piece.columns:
+                return pa.nulls(len(valid), field.type)
+            if field.name in piece.choices:
+                tried, places = piece.choices[field.name]
+                which = places().reshape(-1) if chosen is None else places().reshape(-1)[chosen]
+                return pa.array(tried, field.type, from_pandas=True).take(pa.array(which))
+            values = piece.column(field.name)
+            values = values if chosen is None else values[chosen]
+            if field.type != pa.float64() or np.isnan(np.sum(values, dtype=np.float64)):
+                return pa.array(values, field.type, mask=~valid, from_pandas=True)
+            numbers = pa.py_buffer(np.ascontiguousarray(values, np.float64))
+            return pa.Array.from_buffers(field.type, len(valid), [bits, numbers])
+
+        return pa.Table.from_arrays([column(field) for field in self.schema], schema=self.schema)
+
+
+def _reasons(piece: Rows, chosen: Values | None) -> pa.Array:
+    """Null for valid rows, the reason in words for others."""
+    import pyarrow as pa
+
+    code = (piece.code if chosen is None else piece.code[chosen]).astype(np.int32)
+    words = pa.array(list(piece.reasons) or [""], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(code - 1, mask=code == 0), words).cast(pa.string())
+
+
+@functools.cache
+def result_units() -> Mapping[str, str]:
+    """Every result and its unit, from a run that says nothing."""
+    return {name: quantity.unit for name, quantity in results(evaluate(Run())).items()}

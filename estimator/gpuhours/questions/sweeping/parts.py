@@ -1,0 +1,122 @@
+"""A file that grows block by block and survives being killed at any moment.
+
+Finished blocks lie in ``FILE.parts/``, each put there in one rename, so a block is whole or not there. ``FILE`` itself is always a
+complete file of the rows so far: it is joined from the blocks under another name and renamed over the old one, after the first
+block and then whenever the rows have doubled, so that all joins together cost at most about twice the last. The last join has every
+row and is the same whether or not the work was interrupted before; then the folder goes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.sweeping.formats import Format, decoded
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The blocks of one file. ``reduce`` picks the rows that stay from all of them together; None keeps each as it is."""
+
+    target: Path
+    format: Format
+    schema: pa.Schema
+    blocks: int
+    reduce: Callable[[pa.Table], pa.Table] | None
+
+    @property
+    def folder(self) -> Path:
+        """Where finished blocks lie."""
+        return self.target.with_name(self.target.name + ".parts")
+
+    def there(self) -> dict[int, tuple[Path, int]]:
+        """Finished blocks: number -> its file and its rows."""
+        found = {}
+        for path in self.folder.iterdir():
+            number, _, rows = path.name.partition(".")
+            if number.isdigit() and rows.isdigit():
+                found[int(number)] = (path, int(rows))
+        return found
+
+    def open(self, manifest: dict[str, Any], *, force: bool, resume: bool) -> None:
+        """Make the folder, or find it again; refuse to write over what is there unless told to."""
+        if resume and self.folder.is_dir():
+            self._same(manifest)
+            return
+        if self.target.exists() and not force:
+            hint = "--force replaces it." + (" --resume continues it." if self.folder.is_dir() else "")
+            raise EstimateError("The file exists.", hint, f"-o {self.target}")
+        if self.folder.is_dir() and not force:
+            raise EstimateError(
+                "An earlier sweep to this file was not finished.",
+                "--resume continues it, --force starts anew.",
+                f"-o {self.target}",
+            )
+        try:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise EstimateError(f"Cannot write here: {error.strerror}.", "", f"-o {self.target}") from None
+        _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+    def _same(self, manifest: dict[str, Any]) -> None:
+        """Refuse to continue another sweep."""
+        try:
+            before = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            before = {}
+        changed = [name for name in manifest if before.get(name) != manifest[name]]
+        if changed:
+            raise EstimateError(
+                f"The sweep that was interrupted is another one: {', '.join(changed)} changed.",
+                "--force starts anew.",
+                f"-o {self.target}",
+            )
+
+    def commit(self, number: int, content: bytes, rows: int) -> None:
+        """Put one finished block there."""
+        _put(self.folder / f"{number:08d}.{rows}", content)
+
+    def publish(self, count: int) -> None:
+        """Make the file of the first ``count`` blocks, and put it in place in one rename."""
+        whole, there = self.folder / ("joined" + self.target.suffix), self.there()
+        paths = [there[number][0] for number in range(count)]
+        if self.reduce is None:
+            self.format.join(paths, self.schema, whole)
+        else:
+            self.format.write([self.reduced(paths)], self.schema, whole)
+        os.replace(whole, self.target)
+
+    def reduced(self, paths: Iterable[Path]) -> pa.Table:
+        """The rows that stay from several blocks, reduced as they are read."""
+        import pyarrow as pa
+
+        assert self.reduce is not None
+        kept, waiting = self.schema.empty_table(), []
+        for path in paths:
+            waiting.append(decoded(path))
+            if sum(table.num_rows for table in waiting) > 100_000:
+                kept, waiting = self.reduce(pa.concat_tables([kept, *waiting])), []
+        return self.reduce(pa.concat_tables([kept, *waiting]))
+
+    def close(self) -> None:
+        """Everything is in the file: the folder goes."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file so that it is whole or not there."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_bytes(content)
+    os.replace(draft, path)

@@ -1,0 +1,161 @@
+"""From a block of the grid to rows: every varied key, every result, whether the row is valid, and if not why."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.estimating.estimating import RECOMPUTE, SHARES
+from gpuhours.questions.sweeping.grid import Block, Grid, Piece
+from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.identities import TOLERANCE
+from gpuhours.run.results import results
+
+VALID, REASON, FITS = "valid", "reason", "fits"
+Values = np.ndarray[Any, Any]
+FEW = 32
+"""Rows that are tried one by one when the equations refuse them together."""
+SAMPLES = 14
+"""Rows tried, beside the first and the last, before more than ``FEW`` are refused at once."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one piece, not yet spread out: ask for a column to get it.
+
+    ``position``  where each row stands in its block
+    """
+
+    position: Values
+    columns: Mapping[str, Callable[[], Values]]
+    choices: Mapping[str, tuple[Values, Callable[[], Values]]]
+    """The varied keys again: their values, and which of them each row has."""
+    valid: Values
+    reasons: tuple[str, ...]
+    """Reasons that ``code`` counts from 1; 0 is a valid row."""
+    code: Values
+
+    def column(self, name: str) -> Values:
+        """One column, flat, in row order; numbers of invalid rows mean nothing."""
+        return self.columns[name]().reshape(-1)
+
+
+def rows(grid: Grid, block: Block, breakdown: bool = False) -> Iterator[Rows]:
+    """The rows of a block, piece by piece."""
+    shape = tuple(chosen.stop - chosen.start for chosen in block)
+    numbers = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+    for part in grid.parts(block):
+        yield from _evaluated(grid, block, part, numbers, breakdown)
+
+
+def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown: bool) -> Iterator[Rows]:
+    """One piece; where the equations refuse it, its halves, down to the single rows that are wrong."""
+    inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, block, strict=True))
+    position = numbers[inside].reshape(-1)
+    piece = grid.piece(part)
+    try:
+        with np.errstate(all="ignore"):  # rows that cannot run may divide by nothing; they are marked, not read
+            outcome = evaluate(piece.run)
+    except EstimateError as error:
+        if len(position) == 1 or (len(position) > FEW and _everywhere(grid, part, error)):
+            yield _refused(grid, part, position, error)
+            return
+        longest = max(range(len(part)), key=lambda axis: part[axis].stop - part[axis].start)
+        middle = (part[longest].start + part[longest].stop) // 2
+        for half in (slice(part[longest].start, middle), slice(middle, part[longest].stop)):
+            yield from _evaluated(grid, block, (*part[:longest], half, *part[longest + 1 :]), numbers, breakdown)
+        return
+    yield _worked_out(grid, part, position, piece, outcome, breakdown)
+
+
+def _everywhere(grid: Grid, part: Block, error: EstimateError) -> bool:
+    """Whether the words of a piece are refused, not some of its numbers: every sampled row gets the very same message.
+
+    Messages about numbers name them, so they differ from row to row.
+    """
+    rng = np.random.default_rng(0)
+    first, last = [one.start for one in part], [one.stop - 1 for one in part]
+    samples = [first, last, *(rng.integers(first, last, endpoint=True).tolist() for _ in range(SAMPLES))]
+    for sample in samples:
+        try:
+            with np.errstate(all="ignore"):
+                evaluate(grid.piece(tuple(slice(index, index + 1) for index in sample)).run)
+        except EstimateError as other:
+            if str(other) == str(error):
+                continue
+        return False
+    return True
+
+
+def _refused(grid: Grid, part: Block, position: Values, error: EstimateError) -> Rows:
+    """Rows that are no run: what ``estimate`` would say of them."""
+    count = len(position)
+    message = f"{error.where}: {error.problem}".lstrip(": ")
+    inputs = choices(grid, part)
+    return Rows(position, _inputs(inputs), inputs, np.zeros(count, bool), (message,), np.ones(count, np.int8))
+
+
+def _worked_out(grid: Grid, part: Block, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
+    """Views on the results of one call."""
+    inputs = choices(grid, part)
+    columns = _inputs(inputs)
+    for name, value in named_values(outcome, breakdown).items():
+        columns[name] = _view(piece, value)
+    reasons, code = invalid(outcome)
+    flat = piece.in_row_order(code).reshape(-1)
+    return Rows(position, columns, inputs, flat == 0, reasons, flat)
+
+
+def _view(piece: Piece, value: Any) -> Callable[[], Values]:
+    return lambda: piece.in_row_order(value)
+
+
+def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
+    """Every result that is determined, by name; with ``breakdown`` the seconds and bytes of each part too."""
+    found = {name: quantity.value for name, quantity in results(outcome).items()}
+    if breakdown and outcome.step is not None and outcome.memory is not None:
+        found |= {f"time.{part}": seconds for part, seconds in outcome.step.parts.items()}
+        found |= {f"memory.{part}": size for part, size in outcome.memory.parts.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
+    """Why rows are not valid: the reasons, and for each row the first that holds, counted from 1."""
+    found = dict(outcome.step.reasons) if outcome.step is not None else {}
+    for name, takes in SHARES.items():
+        share = outcome.value(name)
+        if share is not None and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):
+            found[f"it takes more than 100 % {takes}"] = np.greater(share, 1.0)
+    for conflict in outcome.totals.conflicts:
+        found[f"{conflict.identity.text}: the two sides differ"] = np.abs(conflict.factor - 1.0) > TOLERANCE
+    code: Any = np.int8(0)
+    for number, broken in enumerate(found.values(), start=1):
+        code = np.where((code == 0) & broken, np.int8(number), code)
+    return tuple(found), code
+
+
+def _inputs(chosen: Mapping[str, tuple[Values, Callable[[], Values]]]) -> dict[str, Callable[[], Values]]:
+    """The varied keys of a piece, as columns."""
+    return {key: functools.partial(_picked, values, places) for key, (values, places) in chosen.items()}
+
+
+def _picked(values: Values, places: Callable[[], Values]) -> Values:
+    return values[places()]
+
+
+def choices(grid: Grid, part: Block) -> dict[str, tuple[Values, Callable[[], Values]]]:
+    """For every varied key of a piece its values, and which of them each row has."""
+    lengths = tuple(chosen.stop - chosen.start for chosen in part)
+    found: dict[str, tuple[Values, Callable[[], Values]]] = {}
+    for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
+        own = [length if other == index else 1 for other, length in enumerate(lengths)]
+        places = functools.partial(np.broadcast_to, np.arange(lengths[index], dtype=np.int32).reshape(own), lengths)
+        for member in axis.members:
+            shown = np.array(member.shown(chosen), object if not member.numeric or member.choice else None)
+            found[member.key] = shown, places
+    return found

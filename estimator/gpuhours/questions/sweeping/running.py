@@ -1,0 +1,232 @@
+"""``sweep``: vary inputs, keep every row or the best ones, in memory or in a file."""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.questions.sweeping.axes import axes, with_blocks
+from gpuhours.questions.sweeping.engines import answers
+from gpuhours.questions.sweeping.filing import head_of, to_file
+from gpuhours.questions.sweeping.grid import BLOCK_ROWS, Grid
+from gpuhours.questions.sweeping.job import MORE_IS_BETTER, Best, Job
+from gpuhours.questions.sweeping.rows import FITS, VALID
+from gpuhours.questions.sweeping.values import read
+from gpuhours.questions.sweeping.where import where as condition
+from gpuhours.run.spec import Run
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = "gpuhours/sweep/1"
+MOST_IN_MEMORY = 20_000_000
+"""Rows that are held without a file to write them to: about 5 GB."""
+WITHOUT_LAYOUT = 128
+"""Rows worked on at once where each has a layout to be found: hundreds are tried for every row."""
+TOP = 10
+"""Rows kept where an objective is given and no number."""
+SHOWN = 1000
+"""Rows in the JSON document where all of them are in a file."""
+Watch = Callable[[int, int], None]
+"""Told (rows done, rows in all) after every block."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The rows of a sweep. ``table`` is an Arrow table; in a file's case it is the file's own rows, memory-mapped or its head."""
+
+    job: Job
+    table: pa.Table
+    kept: int
+    seconds: float
+    path: Path | None = None
+
+    @property
+    def rows(self) -> int:
+        """Cases worked out."""
+        return self.job.grid.rows
+
+    def __len__(self) -> int:
+        return self.kept
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Any Arrow-speaking library (polars, pandas, DuckDB) takes a sweep as its table."""
+        return self.table.__arrow_c_stream__(requested_schema)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours sweep --json``."""
+        head = self.table.slice(0, SHOWN) if self.path is not None else self.table
+        return {
+            "schema": SCHEMA,
+            "vary": [{"keys": [one.key for one in axis.members], "points": axis.length} for axis in self.job.grid.axes],
+            "where": self.job.where.text if self.job.where else None,
+            "evaluated": self.rows,
+            "kept": self.kept,
+            "seconds": self.seconds,
+            "file": None if self.path is None else str(self.path),
+            "columns": [
+                {"name": field.name, "unit": self.job.units.get(field.name, "")} for field in self.table.schema
+            ],
+            "rows": head.to_pylist(),
+        }
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the first rows, units under the names."""
+        units = self.job.units
+        names = [name for name in self.table.schema.names if self.table[name].null_count < len(self.table)]
+        head = "".join(
+            f"<th>{html.escape(name)}<br><small>{html.escape(units.get(name, ''))}</small></th>" for name in names
+        )
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_short(row[name]))}</td>" for name in names) + "</tr>"
+            for row in self.table.slice(0, 20).to_pylist()
+        )
+        more = f"<p>{self.kept:,} rows of {self.rows:,} cases in {self.seconds:.2f} s</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def sweep(
+    run: Run,
+    vary: Mapping[str, str | Iterable[Any]],
+    *,
+    together: Sequence[Sequence[str]] = (),
+    where: str | None = None,
+    minimise: str | None = None,
+    maximise: str | None = None,
+    pareto: Sequence[str] | None = None,
+    top: int | None = None,
+    breakdown: bool = False,
+    output: Path | str | None = None,
+    force: bool = False,
+    resume: bool = False,
+    engine: str = "local",
+    scheduler: str | None = None,
+    watch: Watch | None = None,
+    block_rows: int = BLOCK_ROWS,
+) -> Sweep:
+    """Work out a run for every combination of the varied keys.
+
+    ``vary``       key -> values: any iterable, or text such as ``"16..128:16"``
+    ``together``   groups of keys that move together instead of being combined
+    ``where``      a condition over inputs and results: ``"fits and mfu > 40%"``
+    ``minimise`` or ``maximise`` with ``top``, or ``pareto`` (two results): only the best valid rows are kept
+    ``block_rows`` rows worked on and written at once
+    ``output``     a .csv, .parquet or .jsonl file, written block by block; ``resume`` continues it
+    """
+    job = make_job(run, vary, together, where, (minimise, maximise, pareto, top), breakdown, block_rows)
+    started = time.perf_counter()
+    if output is None:
+        if force or resume:
+            raise EstimateError(
+                "There is no file to replace or continue.",
+                "Name one with -o FILE.",
+                "--resume" if resume else "--force",
+            )
+        table = in_memory(job, engine, scheduler, watch)
+        return Sweep(job, table, len(table), time.perf_counter() - started)
+    path = Path(output)
+    workers = partial(answers, engine=engine, scheduler=scheduler, blocks=job.grid.blocks)
+    kept = to_file(job, path, workers, force=force, resume=resume, watch=watch)
+    return Sweep(job, head_of(path, job), kept, time.perf_counter() - started, path)
+
+
+def make_job(
+    run: Run,
+    vary: Mapping[str, str | Iterable[Any]],
+    together: Sequence[Sequence[str]],
+    where: str | None,
+    goal: tuple[str | None, str | None, Sequence[str] | None, int | None],
+    breakdown: bool = False,
+    block_rows: int = BLOCK_ROWS,
+) -> Job:
+    """Everything checked before any work starts."""
+    if not vary:
+        raise EstimateError("Nothing varies.", "For example: --vary layout.tensor=1,2,4,8", "--vary")
+    if run.stages:
+        raise EstimateError(
+            "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
+        )
+    run = with_blocks(run, list(vary))
+    if run.layout is None:
+        block_rows = min(block_rows, WITHOUT_LAYOUT)
+    grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows)
+    plain = Job(grid, breakdown=breakdown)
+    names = plain.schema.names
+    best = _best(goal, [name for name in names if name not in (VALID, "reason")])
+    asked = None
+    if where is not None:
+        asked = condition(where, _kinds(plain, where))
+    return Job(grid, asked, best, breakdown)
+
+
+def _kinds(job: Job, text: str) -> dict[str, str | None]:
+    """What may stand in a condition: columns, and inputs of the run that stay the same."""
+    import re
+
+    kinds: dict[str, str | None] = {**job.units, FITS: "condition", VALID: "condition"}
+    kinds |= {varied.key: {str: None, bool: "condition"}.get(varied.kind, "") for varied in job.grid.varied}
+    for key in re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text):
+        value = job.grid.run.value(key)
+        if key not in kinds and value is not None:
+            kinds[key] = None if isinstance(value, str | IntEnum) else "condition" if isinstance(value, bool) else ""
+    return kinds
+
+
+def _best(goal: tuple[str | None, str | None, Sequence[str] | None, int | None], names: list[str]) -> Best | None:
+    """Which rows are kept, from the options that say so."""
+    minimise, maximise, pareto, top = goal
+    if sum(option is not None for option in (minimise, maximise, pareto)) > 1:
+        raise EstimateError("One goal at a time: --minimise, --maximise or --pareto.")
+    if top is not None and (top < 1 or pareto is not None or (minimise is None and maximise is None)):
+        raise EstimateError(
+            "--top N needs N of at least 1, and --minimise or --maximise.",
+            "For example: --minimise cost --top 10",
+            f"--top {top}",
+        )
+    if pareto is not None:
+        if len(pareto) != 2 or pareto[0] == pareto[1]:
+            raise EstimateError(
+                "A Pareto front is over two results.", "For example: --pareto cost,wall_clock", "--pareto"
+            )
+        chosen, signs = tuple(pareto), tuple(-1.0 if name in MORE_IS_BETTER else 1.0 for name in pareto)
+        most = None
+    elif minimise is not None or maximise is not None:
+        chosen, signs = (minimise or maximise or "",), (1.0 if minimise else -1.0,)
+        most = top or TOP
+    else:
+        return None
+    for name in chosen:
+        if name not in names:
+            raise EstimateError(f"No result {name!r}.", nearest(name, names) or f"Known: {', '.join(names)}.")
+    return Best(chosen, signs, most)
+
+
+def in_memory(job: Job, engine: str, scheduler: str | None, watch: Watch | None) -> pa.Table:
+    """All rows that are kept, as one table."""
+    import pyarrow as pa
+
+    if job.best is None and job.where is None and job.grid.rows > MOST_IN_MEMORY:
+        raise EstimateError(f"{job.grid.rows:,} rows are too many to hold.", "Write them to a file: -o FILE.parquet")
+    found: dict[int, pa.Table] = {}
+    total, held = job.grid.blocks, 0
+    for number, table in answers(job.block, range(total), engine=engine, scheduler=scheduler, blocks=total):
+        found[number] = table
+        held += len(table)
+        if held > MOST_IN_MEMORY:
+            raise EstimateError(
+                f"More than {MOST_IN_MEMORY:,} rows are too many to hold.", "Write them to a file: -o FILE.parquet"
+            )
+        if watch:
+            watch(len(found) * job.grid.rows // total, job.grid.rows)
+    return job.reduced(pa.concat_tables([found[number] for number in sorted(found)]))

@@ -1,0 +1,75 @@
+"""Which accelerator profile a table's words mean."""
+
+from __future__ import annotations
+
+import re
+
+from gpuhours.hardware.profiles import list_accelerators, load_accelerator
+from gpuhours.questions.validating.rows import Row
+
+CHIPS = (
+    "gh200", "gb300", "gb200", "b300", "b200", "b100", "h800", "h200", "h100", "h20", "a800", "a100", "v100", "l40s", "l4",
+    "a40", "a10g", "a10", "a6000", "5090", "4090", "3090", "6000 ada", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
+    "tpu-v4", "tpu-v3",
+)  # fmt: skip
+"""Parts of names that tell chips apart."""
+FAMILIES = {
+    "a6000": "rtx-a6000", "5090": "rtx-5090", "4090": "rtx-4090", "3090": "rtx-3090", "v6e": "tpu-v6e", "v5p": "tpu-v5p",
+    "v5e": "tpu-v5e", "h20": "h20-sxm",
+}  # fmt: skip
+"""How the profiles of a chip begin, where not with its own name."""
+NEAREST = {"gh200": "h200-sxm-141gb", "b100": "b200-sxm", "a10g": "a10", "6000 ada": "l40s"}
+"""Chips without a profile that share the silicon of one that has."""
+FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
+"""Module forms as tables write them."""
+
+
+def accelerator_of(row: Row) -> tuple[str | None, str]:
+    """The profile of the row's accelerator, or the nearest there is, and a remark where the name is not its own."""
+    for column in ("accelerator", "gpu"):
+        text = row.word(column)
+        if text is None:
+            continue
+        found = profile_of(text)
+        if found is not None:
+            return found, "" if found == text else f"accelerator {text!r} read as {found}"
+    return None, ""
+
+
+def profile_of(text: str) -> str | None:
+    """The profile a text names: by its own name, else by the first chip in it, form (SXM where none is said) and memory; None where
+    it holds no chip of a profile."""
+    name = re.sub(r"[\s_]+", "-", text.strip().lower())
+    if name in list_accelerators():
+        return name
+    chips = chips_in(name)
+    if not chips:
+        return None
+    chip = chips[0]
+    family = FAMILIES.get(chip, chip)
+    known = [one for one in list_accelerators() if one == family or one.startswith(f"{family}-")]
+    return _nearest_form(known, name, chip) if known else NEAREST.get(chip)
+
+
+def chips_in(name: str) -> list[str]:
+    """Every chip of ``CHIPS`` that a name holds as a word of its own, in the order of the text."""
+    spaced = name.replace("-", " ")
+    found = (
+        (re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced), chip) for chip in CHIPS
+    )
+    return [chip for _, chip in sorted((place.start(), chip) for place, chip in found if place)]
+
+
+def _nearest_form(known: list[str], name: str, chip: str) -> str:
+    """Of several profiles of one chip: that of the form, then that of the memory, both as far as they are said; else the one most
+    runs are on (SXM, the larger memory that is not a later variant)."""
+    rest = name.replace(chip, "", 1)
+    form = next((form for form, words in FORMS.items() if any(word in rest for word in words)), "sxm")
+    size = re.search(r"(\d+)-?gi?b", rest)
+
+    def distance(profile: str) -> tuple[bool, float, float]:
+        memory = load_accelerator(profile).memory / 2**30
+        wanted = float(size[1]) if size else 80.0
+        return (f"-{form}" not in profile, abs(memory - wanted), memory)
+
+    return min(known, key=distance)

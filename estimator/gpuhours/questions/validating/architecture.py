@@ -1,0 +1,128 @@
+"""A measured row's architecture: the columns, and what a model family is known to add to them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from gpuhours.architecture.decoder import Decoder, Experts, LatentAttention
+from gpuhours.architecture.lora import ATTENTION, EVERY
+from gpuhours.questions.validating.rows import Row
+
+ADAPTER_RANK = 16
+"""Of adapters on every projection, where a row says only that adapters were trained."""
+VOCABULARY = 50304
+"""GPT-2's, padded to a multiple of 128 as its trainers do, where a row names none."""
+CLASSES = 8
+"""Instead of a vocabulary where none is predicted token by token: small enough to cost nothing."""
+LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
+ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.IGNORECASE)
+VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
+BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
+OTHER = re.compile(
+    r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini",
+    re.IGNORECASE,
+)
+GATED = re.compile(
+    r"llama|mistral|mixtral|qwen|gemma|deepseek|yi-|internlm|baichuan|olmo|palm|dbrx|kimi|glm|phi-3", re.IGNORECASE
+)
+"""Families whose feed-forward layer is gated."""
+DEEPSEEK = LatentAttention(kv_rank=512, query_rank=1536, nope_dim=128, rope_dim=64, value_dim=128)
+"""DeepSeek-V3 technical report, section 4.2; Kimi K2 has the same widths."""
+
+
+def unusable(row: Row) -> str | None:
+    """Why a row's model cannot be built from its columns, or None."""
+    name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}"
+    missing = [column for column in ("layers", "hidden", "heads") if row.positive(column) is None]
+    if missing:
+        return f"architecture not given ({', '.join(missing)})"
+    tuned = VISION.search(row.word("model_name") or "") and "fine-tune" in name.lower()
+    if OTHER.search(name) and not tuned and "vlm" not in name.lower():
+        return "neither a decoder language model nor an encoder alone: needs an architecture of its own"
+    if (row.positive("experts") or 1) > 1 and row.positive("top_k") is None:
+        return "top_k not stated"
+    return None
+
+
+def decoder_of(row: Row) -> tuple[Decoder | None, str]:
+    """The decoder, or None and why not."""
+    name = f"{row.word('model_family') or ''} {row.word('model_name') or ''}".lower()
+    gated = _gated(row, name)
+    fields: dict[str, Any] = {
+        "layers": _whole(row, "layers"), "hidden": _whole(row, "hidden"), "heads": _whole(row, "heads"),
+        "kv_heads": _whole(row, "kv_heads") or _whole(row, "heads"), "ffn_hidden": _whole(row, "ffn_hidden"),
+        "gated": gated, "vocab": _whole(row, "vocab") or VOCABULARY, "norm": "rms" if gated else "layer",
+        "positions": "learned" if not gated and LEARNED.search(name) and not ROTARY.search(name) else "rotary",
+    }  # fmt: skip
+    if "vlm" not in name and (VISION.search(name) or BERT.search(name)):
+        fields |= {"causal": False, "positions": "learned"}
+        fields["vocab"] = fields["vocab"] if BERT.search(name) else CLASSES
+    if "mpt" in name:
+        fields["norm"] = "layer-no-bias"
+    elif not gated and not ROTARY.search(name):
+        fields |= {"attention_bias": "all", "mlp_bias": True, "dropout": "gpt" in name and "h200" not in row.id}
+    if fields["hidden"] % fields["heads"] or "qwen3" in name:
+        fields["head_dim"] = 128 if "qwen3" in name else max(8, fields["hidden"] // fields["heads"])
+    if "qwen3" in name:
+        fields["qk_norm"] = "head"
+    if "pythia" in name or "neox" in name:
+        fields["parallel_residual"] = True
+    if (row.positive("experts") or 1) > 1:
+        fields |= _experts(row, name)
+    if row.number("lora") == 1:
+        everything = EVERY if gated else (*ATTENTION, "up", "down")
+        targets = tuple((row.word("lora_targets") or "").split()) or everything
+        fields |= {"trainable": "lora", "rank": _whole(row, "lora_rank") or ADAPTER_RANK, "targets": targets}
+    try:
+        decoder = Decoder(**{key: value for key, value in fields.items() if value is not None})
+    except ValidationError as error:
+        return None, f"architecture cannot be built: {error.errors()[0]['msg']}"
+    return (decoder.model_copy(update={"tied": True}) if _tied(decoder, row) else decoder), ""
+
+
+def _gated(row: Row, name: str) -> bool:
+    """Whether the feed-forward layer is gated: as stated, else by which of both has the stated parameters, else by the family."""
+    stated, parameters = row.number("gated_mlp"), row.positive("params_b")
+    if stated is not None:
+        return stated == 1
+    width, hidden, layers = (row.positive(column) for column in ("ffn_hidden", "hidden", "layers"))
+    if parameters is None or width is None or hidden is None or layers is None or row.positive("experts") is not None:
+        return GATED.search(name) is not None
+    share = (row.positive("kv_heads") or row.positive("heads") or 1) / (row.positive("heads") or 1)
+    attention = (2 + 2 * share) * hidden * hidden
+    ends = 2 * (row.positive("vocab") or 0) * hidden
+    sizes = [layers * (attention + products * hidden * width) + ends for products in (2, 3)]
+    return abs(sizes[1] - parameters * 1e9) < abs(sizes[0] - parameters * 1e9)
+
+
+def _tied(decoder: Decoder, row: Row) -> bool:
+    """Whether the stated parameters are nearer to those of a head that shares the embedding's weights; where the
+    head is under 2 % of the model, rounding decides and nothing is concluded."""
+    stated, head = row.positive("params_b"), decoder.vocab * decoder.hidden
+    apart = decoder.model(1).parameters
+    return stated is not None and head > 0.02 * apart and abs(apart - head - stated * 1e9) < abs(apart - stated * 1e9)
+
+
+def _experts(row: Row, name: str) -> dict[str, Any]:
+    """The mixture of experts, with the shared experts and latent attention that a family is known for."""
+    count, used = _whole(row, "experts"), _whole(row, "top_k")
+    if count is None or used is None:
+        return {}
+    width = _whole(row, "ffn_hidden")
+    known: dict[str, Any] = {"count": count, "top_k": min(used, count), "width": width}
+    if ("deepseek" in name and count == 256) or "kimi" in name:
+        dense = 1 if "kimi" in name else 3
+        return {
+            "experts": Experts(**known, shared_width=width, first_dense=dense), "latent": DEEPSEEK, "ffn_hidden": 18432,
+        }  # fmt: skip
+    if "qwen2" in name:
+        known["shared_width"] = 8 * (width or 0)
+    return {"experts": Experts(**known)}
+
+
+def _whole(row: Row, column: str) -> int | None:
+    value = row.positive(column)
+    return None if value is None else round(value)

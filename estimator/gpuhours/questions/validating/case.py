@@ -1,0 +1,241 @@
+"""From a measured row to what ``step`` takes. Blanks are not filled in to look good: what is missing is a reason to skip."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.hardware.kernel_constants import generation_constants
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Node, load_accelerator
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
+from gpuhours.questions.validating.accelerators import accelerator_of
+from gpuhours.questions.validating.architecture import decoder_of, unusable
+from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.stated import (
+    Degrees,
+    UnsaidError,
+    chunks_of,
+    degrees_of,
+    dtype_of,
+    microbatch_of,
+    needed,
+    recompute_of,
+    schedule_of,
+    sharding_of,
+)
+from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of
+from gpuhours.run.band import kind_of
+from gpuhours.software.profile import Dispatch, Software
+
+SCOPES = {
+    "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",
+    "attention core": "attention", "all-but-attention": "all-but-attention", "all-but-half-attention": "all-but-half-attention",
+    "except attention outputs of part": "all-but-half-attention", "except attention outputs": "all-but-attention",
+}  # fmt: skip
+"""Words for what is recomputed -> ``Software.selective``."""
+INSTEAD = {
+    "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
+}  # fmt: skip
+"""Attention kernels nearest to one that a generation does not run."""
+FLASH_YEAR = 2023
+"""From when training stacks have FlashAttention unless they say otherwise (Dao et al., May 2022; Dao, July 2023)."""
+MOST_CHUNKS = 12
+"""Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, ready to be predicted."""
+
+    row: Row
+    decoder: Decoder
+    tokens: int
+    global_batch: int
+    layout: Layout
+    accelerator: str
+    node: Node
+    bandwidth: float | None
+    gpus: int
+    software: Software
+    kernel: str
+    precision: Precision
+    remarks: tuple[str, ...]
+
+    @property
+    def kind(self) -> int:
+        """The kind of run, for its band."""
+        return int(
+            kind_of(
+                load_accelerator(self.accelerator).generation,
+                self.precision.dtype,
+                experts=self.decoder.experts is not None,
+                partly=self.decoder.trainable != "full",
+                tokens=self.tokens,
+            )
+        )
+
+
+def case_of(row: Row) -> Case | str:
+    """The case, or why the row cannot be predicted."""
+    try:
+        return _case(row)
+    except UnsaidError as reason:
+        return str(reason)
+    except EstimateError as error:
+        return " ".join((error.problem, error.hint)).strip()
+
+
+def _case(row: Row) -> Case:
+    reason = unusable(row)
+    if reason:
+        raise UnsaidError(reason)
+    length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
+    accelerator, remark = accelerator_of(row)
+    if accelerator is None:
+        raise UnsaidError("accelerator not stated, or no profile is near it")
+    software, other = software_of(row)
+    decoder, why = decoder_of(row)
+    if decoder is None:
+        raise UnsaidError(why)
+    if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
+        decoder = decoder.model_copy(update={"targets": software.adapters.targets})
+    chip = load_accelerator(accelerator)
+    precision = _precision(row, software, chip.generation)
+    chip.peak_for(precision.product)
+    software = software.model_copy(update={**_scope(row, software), **_capacity(row, software)})
+    bandwidth = row.positive("internode_GBps_per_gpu")
+    return Case(
+        row=row,
+        decoder=decoder,
+        tokens=length,
+        global_batch=batch,
+        layout=_layout(row, software, decoder, degrees, batch),
+        accelerator=accelerator,
+        node=node_of(row, accelerator),
+        bandwidth=None if bandwidth is None else bandwidth * 1e9,
+        gpus=degrees.gpus,
+        software=software,
+        kernel=_kernel(row, software, chip.generation),
+        precision=precision,
+        remarks=tuple(text for text in (remark, other) if text),
+    )
+
+
+def _kernel(row: Row, software: Software, generation: str) -> str:
+    """The attention kernel as stated, else the stack's (none before there were fused ones); where it does not run on that generation,
+    the nearest that does."""
+    detail, kind = row.word("attention_kernel") or "", row.word("attention_kind")
+    stated = "flash" if "triton" in detail else kernel_in(kind or detail)
+    usual = "unfused" if (row.number("year") or FLASH_YEAR) < FLASH_YEAR else software.attention_kernel(generation)
+    kernel = software.flash if stated == "flash" else stated or usual
+    known = ("unfused", *generation_constants(generation).attention)
+    return next((one for one in (kernel, *INSTEAD.get(kernel, ())) if one in known), "unfused")
+
+
+def _precision(row: Row, software: Software, generation: str) -> Precision:
+    """Formats as stated; 16 bit of the card's time and the stack's own optimiser state where not."""
+    dtype = dtype_of(row, "fp16" if generation == "volta" else "bf16")
+    if generation == "volta" and dtype == "bf16":
+        dtype = "fp16"
+    state = row.word("training_state")
+    return Precision(dtype, state if state in ("amp", "mixed", "pure") else software.defaults.state)
+
+
+def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, batch: int) -> Layout:
+    """The layout as stated and as far as it follows (``validation.stated``)."""
+    tensor, context = degrees.tensor, degrees.context
+    if row.word("sequence_method") == "tensor" and tensor == 1:
+        tensor, context = context, 1
+    sharding = sharding_of(row, software.defaults.sharding)
+    expert = row.positive("ep")
+    if decoder.experts is not None and expert is None and degrees.gpus > 1 and sharding is not Sharding.zero3:
+        raise UnsaidError("expert degree (ep) not stated")
+    schedule, interleave = _schedule(row, software, decoder, degrees.pipeline)
+    shard_group, blocks = row.positive("shard_group"), row.positive("loss_blocks")
+    fields: dict[str, Any] = {
+        "tensor": tensor, "pipeline": degrees.pipeline, "interleave": interleave, "data": degrees.data, "context": context,
+        "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
+        "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),
+        "sharding": sharding, "shard_group": None if shard_group is None else max(1, int(shard_group)),
+        "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
+        "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
+        "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
+        "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),
+    }  # fmt: skip
+    try:
+        return Layout(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UnsaidError(f"{first['loc'][0]} = {first['input']:g}: no layout has that") from None
+
+
+def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
+    """The schedule and its chunks; an interleaved one that does not print them has few layers in each, as deep as they come."""
+    stated, deepest = row.positive("vp"), max(1, -(-int(decoder.layers) // pipeline))
+    schedule = schedule_of(row)
+    if schedule is None and stated is None and software.defaults.interleaved:
+        schedule = Schedule.interleaved
+    if schedule is None:
+        schedule = Schedule.interleaved if (stated or 1) > 1 else Schedule.f1b1
+    if pipeline == 1:
+        return schedule, 1
+    if stated is None:
+        return schedule, chunks_of(
+            int(decoder.layers), pipeline, MOST_CHUNKS
+        ) if schedule is Schedule.interleaved else 1
+    return schedule, min(int(stated), deepest)
+
+
+def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None:
+    """The tensor degree inside experts: a column, else the words of the notes, else the stack's."""
+    if decoder.experts is None:
+        return None
+    stated = row.positive("expert_tensor")
+    if stated is not None:
+        return int(stated)
+    found = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
+    if found:
+        return int(found[1])
+    return 1 if software.dispatch.folded or "folding" in (row.word("framework") or "").lower() else None
+
+
+def _offloads(row: Row, what: str, told_in: str) -> bool:
+    noted = f"{what} offload on" in (row.word("notes") or "").lower()
+    return noted or what in (row.word("offload") or "") or "offload" in (row.word(told_in) or "")
+
+
+def _sequence_method(row: Row, software: Software) -> SequenceMethod:
+    """How ranks share a sequence: in the row's words; a ring is balanced where the stack's is."""
+    said = method_in(row.word("sequence_method") or "")
+    return SequenceMethod(WORDS[SequenceMethod]["ring" if said == "zigzag" and not software.context.balanced else said])
+
+
+def _sequence_parallel(row: Row, software: Software) -> bool:
+    stated = row.number("seq_parallel")
+    return software.sequence_parallel if stated is None else stated == 1
+
+
+def _scope(row: Row, software: Software) -> dict[str, str]:
+    """What a row says that selective recompute meant: a column, else the source's words."""
+    text = row.word("recompute_scope") or row.word("recompute") or ""
+    return next(
+        (
+            {"selective": scope}
+            for words, scope in SCOPES.items()
+            if text == words or (len(words) > 9 and words in text)
+        ),
+        {},
+    )
+
+
+def _capacity(row: Row, software: Software) -> dict[str, Dispatch]:
+    """Experts that take as many tokens as a row says, of the mean ("capacity factor 1"), and drop or pad the rest."""
+    text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
+    found = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
+    return {} if found is None else {"dispatch": software.dispatch.model_copy(update={"load": float(found[1])})}

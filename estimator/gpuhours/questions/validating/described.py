@@ -1,0 +1,185 @@
+"""Measured runs that no table of columns holds (encoders, clips, diffusion): each is a run file with its measurement beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import Field, StringConstraints, model_validator
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import Bytes, Seconds
+from gpuhours.inputs.yaml_files import Block, Source, read_yaml, validated
+from gpuhours.layout.layout import Layout
+from gpuhours.memory import memory
+from gpuhours.questions.validating.prediction import Prediction
+from gpuhours.questions.validating.rows import Row
+from gpuhours.run.band import kind_of_model
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.spec import Run, from_source, laid_over
+from gpuhours.software.memory import GIB
+from gpuhours.software.profile import Software
+from gpuhours.step import step
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+BATCH = "training.global_batch"
+"""What an estimate may assume, and a measured run has to say."""
+
+
+class Measurement(Block):
+    """One run: what it says beside the keys that all rows share, and what was measured."""
+
+    id: Name
+    step_time: Seconds | None = None
+    foretold: Seconds | None = None
+    """Step time that was predicted before the run was measured; judged beside today's prediction."""
+    allocated: Bytes | None = None
+    """The most that the framework's allocator had handed out (``torch.cuda.max_memory_allocated``)."""
+    average: bool = False
+    """A whole run's time over its steps: data loading, evaluation and restarts are in it."""
+    note: str = ""
+    run: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _something_was_measured(self) -> Self:
+        if self.step_time is None and self.allocated is None:
+            raise ValueError(f"row {self.id!r} has nothing to judge by; give step_time, allocated or both")
+        if "known" in self.run:
+            raise ValueError(f"row {self.id!r} is predicted, not solved from what is known; leave known out")
+        return self
+
+
+class Measurements(Block):
+    """One source's measured runs."""
+
+    title: Name
+    source: Name
+    note: str = ""
+    models: Mapping[str, Any] = Field(default_factory=dict)
+    """Architectures by the names that ``run.model`` calls them here."""
+    run: Mapping[str, Any] = Field(default_factory=dict)
+    """What all rows share."""
+    rows: Annotated[tuple[Measurement, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        names = [row.id for row in self.rows]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two rows are called {', '.join(map(repr, twice))}")
+        if "known" in self.run:
+            raise ValueError("measured runs are predicted, not solved from what is known; leave known out of run")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """One run, ready to be predicted."""
+
+    row: Row
+    resolved: Resolved
+    model: Model
+    layout: Layout
+    cluster: Cluster
+    remarks: tuple[str, ...] = ()
+    """What its file leaves open and was assumed."""
+
+    @property
+    def accelerator(self) -> str:
+        """Its profile's name."""
+        return self.cluster.accelerator.name
+
+    @property
+    def software(self) -> Software:
+        """The stack."""
+        return self.resolved.software
+
+    @property
+    def precision(self) -> Precision:
+        """Its number formats."""
+        return self.resolved.precision
+
+    @property
+    def gpus(self) -> int:
+        """How many accelerators."""
+        return int(self.cluster.gpus)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a sample in the widest stream."""
+        return int(self.resolved.tokens_per_sample or 0)
+
+    @property
+    def kind(self) -> int:
+        """The kind of run, for its band."""
+        chip, frames = self.cluster.accelerator, self.resolved.data.frames is not None
+        return int(kind_of_model(self.model, chip, self.precision.dtype, self.tokens, frames=frames))
+
+
+def described_runs() -> tuple[Path, ...]:
+    """The files of measured runs that come with gpuhours."""
+    return tuple(sorted((Path(str(files("gpuhours"))) / "published" / "described").glob("*.yaml")))
+
+
+def read_described(path: Path | str) -> tuple[Described, ...]:
+    """Every run of a file."""
+    source = read_yaml(path)
+    return tuple(_described(validated(Measurements, source), source))
+
+
+def _described(table: Measurements, source: Source) -> Iterator[Described]:
+    for line, one in enumerate(table.rows, 1):
+        place = f"{source.name}  {one.id}"
+        run = from_source(Source(place, {"name": one.id, **_whole(table, one)}))
+        found = _resolved(run, place)
+        assumed = [assumption.name for assumption in found.assumptions]
+        missing = [*found.missing, *(["the global batch"] if BATCH in assumed else [])]
+        if missing or run.stages:
+            told = ", ".join(missing) or "which of the stages was measured"
+            raise EstimateError(f"The step cannot be predicted; not known: {told}.", "Say it in the row's run.", place)
+        model, _, layout, cluster, *_ = found.inputs
+        cells = {
+            "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
+            "step_time_s": "" if one.step_time is None else repr(float(one.step_time)),
+            "foretold_s": "" if one.foretold is None else repr(float(one.foretold)),
+            "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
+            "seq_len": repr(float(found.tokens_per_sample or 0)),
+        }  # fmt: skip
+        remarks = (f"assumed {', '.join(assumed)}",) if assumed else ()
+        yield Described(Row(cells, line), found, model, layout, cluster, remarks)
+
+
+def _resolved(run: Run, place: str) -> Resolved:
+    """The run with its profiles and architecture; what is wrong with it is said with the row's name."""
+    try:
+        return resolve(run)
+    except EstimateError as error:
+        raise EstimateError(error.problem, error.hint, f"{place}  {error.where}".rstrip()) from None
+
+
+def _whole(table: Measurements, one: Measurement) -> dict[str, Any]:
+    """A row's run over what all share, its model looked up."""
+    data = laid_over(table.run, one.run)
+    named = data.get("model")
+    return {**data, "model": table.models[named]} if isinstance(named, str) and named in table.models else data
+
+
+def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> list[Prediction]:
+    """Step time and allocated memory, run by run."""
+    found = []
+    for one in runs:
+        held = memory(*one.resolved.inputs)
+        time, parts = None, {}
+        problem = None
+        if step_time:
+            predicted = step(*one.resolved.inputs)
+            problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
+            time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
+        found.append(Prediction(None if problem else time, parts, float(held.allocated), bool(held.fits), problem))
+    return found

@@ -1,0 +1,145 @@
+"""Predict many cases at once: those that differ only in numbers are one call with arrays."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.hardware.profiles import Cluster, load_accelerator
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Layout, Recompute, Sharding
+from gpuhours.memory import memory
+from gpuhours.questions.validating.case import Case
+from gpuhours.questions.validating.rows import Row
+from gpuhours.step import PARTS, step
+
+Key = tuple[Any, ...]
+COUNTS = {
+    "nvidia-smi": "driver",
+    "max allocated": "allocated",
+    "max_memory_allocated": "allocated",
+    "reserved": "reserved",
+}
+"""Words of notes and what the memory figure beside them counts."""
+NUMBERS = frozenset({
+    "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "rank", "count", "top_k", "width", "shared_width",
+    "first_dense",
+})  # fmt: skip
+"""Fields of an architecture that may become arrays."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One case's step and memory; ``problem`` says why there is no step."""
+
+    time: float | None
+    parts: Mapping[str, float]
+    memory: float | None
+    """Bytes on the fullest rank, counted as the row's figure is."""
+    fits: bool | None
+    problem: str | None = None
+
+
+def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction]:
+    """Step time and memory, case by case."""
+    groups: dict[Key, list[int]] = defaultdict(list)
+    for index, case in enumerate(cases):
+        groups[_words(case)].append(index)
+    found: dict[int, Prediction] = {}
+    for members in groups.values():
+        try:
+            together = _together([cases[index] for index in members], step_time)
+        except EstimateError as error:
+            together = [Prediction(None, {}, None, None, error.problem)] * len(members)
+        found.update(zip(members, together, strict=True))
+    return [found[index] for index in range(len(cases))]
+
+
+def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
+    """One call of ``step`` and ``memory`` for cases that share every word."""
+    one = cases[0]
+    decoder = one.decoder.model_copy(update=_stacked([_numbers(case.decoder) for case in cases]))
+    if one.decoder.experts is not None:
+        experts = _stacked([_numbers(case.decoder.experts) for case in cases])
+        decoder = decoder.model_copy(update={"experts": one.decoder.experts.model_copy(update=experts)})
+    layout = one.layout.model_copy(update=_stacked([_layout_numbers(case.layout) for case in cases]))
+    bandwidth = np.array([case.node.network_bandwidth if case.bandwidth is None else case.bandwidth for case in cases])
+    gpus = np.array([case.gpus for case in cases])
+    machine = Cluster(load_accelerator(one.accelerator), one.node, gpus, bandwidth)
+    software = one.software.model_copy(update={"attention": {"default": one.kernel}})
+    model = decoder.model(np.array([case.tokens for case in cases]))
+    batch = np.array([case.global_batch for case in cases])
+    inputs = (model, batch, layout, machine, software, one.precision)
+    held = memory(*inputs)
+    columns = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
+    columns["fits"] = held.fits | _would_fit(cases, inputs)
+    if step_time:
+        predicted = step(*inputs)
+        columns |= {"time": predicted.time, **predicted.parts}
+    size = len(cases)
+    wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
+    parts = [{name: wide[name][place] for name in PARTS if name in wide} for place in range(size)]
+    times = wide.get("time", [None] * size)
+    counted = [wide[memory_counts(case.row)][at] for at, case in enumerate(cases)]
+    return [Prediction(times[at], parts[at], counted[at], wide["fits"][at]) for at in range(size)]
+
+
+def _would_fit(cases: Sequence[Case], inputs: tuple[Any, ...]) -> Array:
+    """Whether a case fits with full recompute and ZeRO-1 where its row says nothing of either: what is not known is not
+    held against a run that ran."""
+    model, batch, layout, *rest = inputs
+    unsaid = {
+        column: np.array([case.row.word(column) is None for case in cases]) for column in ("recompute_kind", "sharding")
+    }
+    least = {
+        "recompute": np.where(unsaid["recompute_kind"], Recompute.full, layout.recompute),
+        "sharding": np.where(unsaid["sharding"], np.maximum(layout.sharding, Sharding.zero1), layout.sharding),
+    }
+    open_to = unsaid["recompute_kind"] | unsaid["sharding"]
+    return open_to & memory(model, batch, layout.replaced(**least), *rest).fits if open_to.any() else open_to
+
+
+def memory_counts(row: Row) -> str:
+    """What a row's memory figure counts: the column ``memory_counts``, else the words of its notes. What the allocator
+    holds lies between what tensors take and what a driver shows: taken where nothing is said."""
+    notes = (row.word("notes") or "").lower()
+    said = row.word("memory_counts") or next((counts for words, counts in COUNTS.items() if words in notes), "reserved")
+    return said if said in COUNTS.values() else "reserved"
+
+
+def _words(case: Case) -> Key:
+    """Everything of a case that is not a number, so that equal keys may share a call."""
+    decoder = {name: value for name, value in case.decoder if name not in _numbers(case.decoder) and name != "experts"}
+    experts = () if case.decoder.experts is None else tuple(
+        (name, value) for name, value in case.decoder.experts if name not in _numbers(case.decoder.experts)
+    )  # fmt: skip
+    layout = tuple(name for name in Layout.model_fields if getattr(case.layout, name) is None)
+    dense = case.decoder.experts is not None and case.decoder.experts.first_dense > 0
+    return (
+        tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
+        (case.node.name, case.node.gpus, case.node.sharp), case.kernel, case.precision,
+        (case.software.name, case.software.selective, case.software.dispatch.load),
+    )  # fmt: skip
+
+
+def _numbers(model: Any) -> dict[str, float]:
+    """The numeric fields of an architecture."""
+    return {
+        name: value
+        for name, value in model
+        if name in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _layout_numbers(layout: Layout) -> dict[str, Any]:
+    return {name: int(value) for name, value in layout if value is not None}
+
+
+def _stacked(fields: Sequence[dict[str, Any]]) -> dict[str, Array]:
+    """One array per field."""
+    return {name: np.array([one[name] for one in fields]) for name in fields[0]}

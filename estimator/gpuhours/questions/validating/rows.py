@@ -1,0 +1,99 @@
+"""Measured runs as a table has them: one CSV row each, cells as text, blanks kept blank."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from gpuhours.inputs.errors import EstimateError
+
+LARGEST_FILE = 200e6
+"""Bytes of a table that is read."""
+NEEDED = ("seq_len", "global_batch")
+"""Columns without which a file is no table of runs."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured run. A blank cell, a missing column and a word where a number belongs are all None."""
+
+    cells: Mapping[str, str]
+    line: int
+
+    @property
+    def id(self) -> str:
+        """The row's name, or its line where it has none."""
+        return self.word("id") or f"line {self.line}"
+
+    def word(self, column: str) -> str | None:
+        """The text of a cell."""
+        text = (self.cells.get(column) or "").strip()
+        return None if text.lower() in ("", "nan", "none stated", "n/a", "-", "?") else text
+
+    def number(self, column: str) -> float | None:
+        """The number in a cell."""
+        text = self.word(column)
+        if text is None:
+            return None
+        try:
+            value = float(text.replace(",", ""))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+    def positive(self, column: str) -> float | None:
+        """The number in a cell where it is above 0."""
+        value = self.number(column)
+        return value if value is not None and value > 0 else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Measured step time, else what the rate comes to: batch x length / (rate x accelerators)."""
+        stated = self.positive("step_time_s")
+        if stated is not None:
+            return stated
+        rate, gpus = self.positive("tokens_per_s_per_gpu"), self.positive("gpus")
+        batch, length = self.positive("global_batch"), self.positive("seq_len")
+        if rate is None or gpus is None or batch is None or length is None:
+            return None
+        return batch * length / (rate * gpus)
+
+
+def out_of_memory_runs() -> Path:
+    """Layouts that their sources report as out of memory."""
+    return Path(str(files("gpuhours"))) / "published" / "out_of_memory.csv"
+
+
+def published_runs() -> Path:
+    """The measured runs that come with gpuhours."""
+    return Path(str(files("gpuhours"))) / "published" / "runs.csv"
+
+
+def read_rows(path: Path | str) -> tuple[Row, ...]:
+    """Every row of a CSV file; unknown columns are ignored."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB.", "", str(path))
+        with path.open(encoding="utf-8-sig", newline="") as table:
+            reader = csv.DictReader(table)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            missing = [name for name in NEEDED if name not in columns]
+            if missing:
+                raise EstimateError(
+                    f"has no column {missing[0]!r}.",
+                    "The first line names the columns; see `gpuhours validate --help`.",
+                    str(path),
+                )
+            return tuple(
+                Row({k: v for k, v in cells.items() if isinstance(v, str)}, line)
+                for line, cells in enumerate(reader, 2)
+            )
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}.", "", str(path)) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise EstimateError(f"is not a CSV file in UTF-8: {error}.", "", str(path)) from None

@@ -1,0 +1,175 @@
+"""What a row says about its layout, in whatever words, and what follows from what it says.
+
+A blank is filled only where the rest of the row leaves no choice (``dp`` from the accelerators, one sequence a rank where the batch
+has as many as there are ranks), or where the stack's documented default decides. Everything else is a reason to skip the row.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gpuhours.layout.layout import Recompute, Schedule, Sharding
+from gpuhours.questions.validating.rows import Row
+
+DTYPES = {
+    "bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "half": "fp16", "amp": "", "o1": "", "o2": "fp16",
+    "mixed": "", "fp32": "fp32", "float32": "fp32", "tf32": "tf32", "mxfp8": "mxfp8", "fp8": "fp8", "float8": "fp8", "e4m3": "fp8",
+    "nvfp4": "nvfp4", "fp4": "nvfp4", "nf4": "nf4", "qlora": "nf4", "int4": "nf4", "4bit": "nf4", "int8": "bf16",
+}  # fmt: skip
+"""Number formats as tables write them; an empty one is 16 bit without saying which."""
+SHARDINGS = (
+    (r"zero\W*3|fsdp|hsdp|full.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3", Sharding.zero3),
+    (r"zero\W*2|grad.?op|^2$|stage.?2", Sharding.zero2),
+    (r"zero\W*1|distributed (fused )?(optimi[sz]er|adam)|zero.?offload|^1$|stage.?1", Sharding.zero1),
+    (r"none|ddp|^no$|\bdp\b|zero\W*0|^0$|replicat", Sharding.none),
+)
+"""Words for what data-parallel ranks share out, first match first."""
+RECOMPUTES = (
+    (r"^(none|no|off|false|0)\b", Recompute.none),
+    (r"selective|attention only|\bcore\b|\battn\b|\bmlp\b|every op|\bsac\b|\+\+", Recompute.selective),
+    (r"full|block|uniform|per.?layer|checkpoint|^(yes|true|1|on|all)\b", Recompute.full),
+)
+"""Words for what is computed again, first match first."""
+SCHEDULES = (
+    (r"zb-?2p|zb-?h2", Schedule.zb2p),
+    (r"zb|zero.?bubble|dualpipe|chimera", Schedule.zb1p),
+    (r"interleav|1f1b-?i\b|virtual|vpp|circular", Schedule.interleaved),
+    (r"gpipe|afab|fill.?drain", Schedule.gpipe),
+    (r"1f1b|pipedream|non-?interleaved", Schedule.f1b1),
+)
+"""Words for the order of a pipeline's passes. Two-way pipelines (DualPipe, Chimera) and ZB-V keep about ZB-1p's third of the bubble."""
+NO_CHUNKS = r"\b(vp|virtual|interleav\w*|chunks)\b[^;.]*\bnot (given|stated|printed|said|in the table)"
+"""Words for a table that does not say how many chunks its pipelines run."""
+ACCUMULATION = r"grad\w*\.? ?acc\w*(?: steps?)?\W{0,4}(\d+)"
+"""Words for how many passes add up to one step's gradient."""
+
+MOST = 1e15
+"""Above this a cell is no count of anything."""
+
+
+class UnsaidError(Exception):
+    """What a prediction needs and the row neither says nor implies."""
+
+
+@dataclass(frozen=True)
+class Degrees:
+    """How many ranks share what, multiplying to ``gpus``."""
+
+    gpus: int
+    tensor: int
+    pipeline: int
+    context: int
+    data: int
+
+
+def degrees_of(row: Row) -> Degrees:
+    """The degrees as stated, one that is blank from the others: gpus = tp x pp x cp x dp.
+
+    Where all are stated and contradict each other, the accelerators are believed and ``dp`` (which some tables count without shards,
+    experts or context ranks) follows from them; where that leaves ranks without a sequence, more of them share one (``cp``).
+    """
+    stated = {name: _whole(row, name) for name in ("tp", "pp", "cp", "dp")}
+    gpus = _whole(row, "gpus")
+    product = 1
+    for value in stated.values():
+        product *= value or 1
+    if gpus is None:
+        if stated["dp"] is None or stated["tp"] is None or stated["pp"] is None:
+            raise UnsaidError("gpus not stated")
+        gpus = product
+    missing = [name for name in ("tp", "pp") if stated[name] is None]
+    if len(missing) == 1 and stated["dp"] is not None and gpus % product == 0:
+        stated[missing.pop()] = gpus // product
+    if missing and product != gpus:
+        raise UnsaidError(f"{' and '.join(missing)} not stated")
+    tensor, pipeline, context = (stated[name] or 1 for name in ("tp", "pp", "cp"))
+    if gpus % (tensor * pipeline * context):
+        raise UnsaidError(f"tp x pp x cp = {tensor * pipeline * context} does not divide {gpus} GPUs")
+    data, batch = gpus // (tensor * pipeline * context), _whole(row, "global_batch") or gpus
+    if data > batch and stated["dp"] is not None and gpus % (tensor * pipeline * stated["dp"]) == 0:
+        data = stated["dp"]
+        context = gpus // (tensor * pipeline * data)
+    return Degrees(gpus, tensor, pipeline, context, data)
+
+
+def microbatch_of(row: Row, global_batch: int, data: int) -> int:
+    """Sequences per rank and pass: as stated, or as the stated passes share them out, at most the batch's share of a rank; one where a
+    rank has only one."""
+    stated = _whole(row, "micro_batch")
+    share = max(1, global_batch // data)
+    passes = re.search(ACCUMULATION, (row.word("notes") or "").lower())
+    if stated is None and passes is not None and int(passes[1]) > 0:
+        stated = max(1, share // int(passes[1]))
+    if stated is None and share > 1:
+        raise UnsaidError("micro_batch not stated")
+    return min(stated or 1, share)
+
+
+def needed(row: Row, column: str) -> int:
+    """A whole number that nothing else implies."""
+    value = _whole(row, column)
+    if value is None:
+        text = row.word(column)
+        raise UnsaidError(f"{column} not stated" if text is None else f"{column} = {text!r} is not one number")
+    return value
+
+
+def dtype_of(row: Row, usual: str) -> str:
+    """The number format that a row's words mean; ``usual`` where it only says 16 bit or nothing."""
+    said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
+    for text in said:
+        words = re.findall(r"[a-z]+\d*[a-z]*\d*|\d+bit", text.lower().replace("-bit", "bit"))
+        known = [DTYPES[word] for word in words if word in DTYPES]
+        if known:
+            return next((dtype for dtype in known if dtype), usual)
+    if said:
+        raise UnsaidError(f"number format {said[0]!r} is not known")
+    return usual
+
+
+def sharding_of(row: Row, usual: str) -> Sharding:
+    """What data-parallel ranks share out: either column's words, else the stack's own."""
+    for column in ("sharding", "zero_stage"):
+        found = _read(SHARDINGS, row.word(column))
+        if found is not None:
+            return Sharding(found)
+    return Sharding[usual]
+
+
+def recompute_of(row: Row, usual: str) -> Recompute:
+    """What is computed again: either column's words, else the stack's own."""
+    kind = (row.word("recompute_kind") or "").lower()
+    if kind in Recompute.__members__:
+        return Recompute[kind]
+    found = _read(RECOMPUTES, row.word("recompute") or (kind or None))
+    return Recompute[usual] if found is None else Recompute(found)
+
+
+def schedule_of(row: Row) -> Schedule | None:
+    """The order of a pipeline's passes, where the row says it; a plain 1F1B says nothing where the source does not print chunks."""
+    found = _read(SCHEDULES, row.word("schedule"))
+    if (
+        found == Schedule.f1b1
+        and row.positive("vp") is None
+        and re.search(NO_CHUNKS, (row.word("notes") or "").lower())
+    ):
+        return None
+    return None if found is None else Schedule(found)
+
+
+def chunks_of(layers: int, pipeline: int, most: int) -> int:
+    """Chunks per stage of an interleaved schedule that does not print them: as many as divide a stage's layers, up to ``most``."""
+    deep = -(-layers // pipeline)
+    return max((chunks for chunks in range(1, most + 1) if deep % chunks == 0), default=1)
+
+
+def _read(words: tuple[tuple[str, int], ...], text: str | None) -> int | None:
+    return None if text is None else next((value for pattern, value in words if re.search(pattern, text.lower())), None)
+
+
+def _whole(row: Row, column: str) -> int | None:
+    text = (row.word(column) or "").lower()
+    thousands = re.fullmatch(r"(\d+(?:\.\d+)?)\s*k", text) if column == "seq_len" else None
+    value = float(thousands[1]) * 1024 if thousands else row.positive(column)
+    return None if value is None or value > MOST else max(1, round(value))

@@ -1,0 +1,103 @@
+"""The layout of a run that names none: the fastest that fits, out of a few hundred usual ones, in one call of the equations."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model, Stack
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
+from gpuhours.layout.validity import offered
+from gpuhours.memory import memory
+from gpuhours.software.profile import Software
+from gpuhours.step import step
+
+LONG_SEQUENCE = 16384
+"""Tokens from which sharing a sequence over several accelerators is tried."""
+DEEPEST = 64
+
+
+def default_layout(
+    model: Model, global_batch: Array, cluster: Cluster, software: Software, precision: Precision
+) -> Layout | None:
+    """The fastest usual layout that fits; where none fits, the one that needs least memory; None where none can run.
+
+    Inputs may be arrays: the layout then holds arrays of their shape, each row's own best. Usual: powers of two for
+    tensor (inside a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch,
+    ZeRO-1 or (without a pipeline) ZeRO-3, every recompute mode, one chunk per stage, an encoder on the first stage or
+    on all. ``plan`` searches all.
+    """
+    axes = candidates(model, cluster)
+    behind = _dimensions(model, global_batch, cluster)
+    ahead = len(axes)
+    chosen = {
+        name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(ahead)] + [1] * behind)
+        for own, (name, values) in enumerate(axes.items())
+    }
+    inputs = (model, global_batch, Layout().replaced(**chosen), cluster, software, precision)
+    with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
+        predicted, held = step(*inputs), memory(*inputs)
+    time, total, valid, fits = np.broadcast_arrays(predicted.time, held.total, predicted.valid, held.fits)
+    score = np.where(valid & offered(inputs[2]), np.where(fits, time, 1e30 * total), np.inf)
+    flat = score.reshape(-1, *score.shape[ahead:])
+    best = np.argmin(flat, axis=0)
+    if not np.all(np.isfinite(np.min(flat, axis=0))):
+        return None
+    places = np.unravel_index(best, score.shape[:ahead])
+    picked = {name: np.asarray(values)[place] for (name, values), place in zip(axes.items(), places, strict=True)}
+    return Layout().replaced(**{name: _plain(name, value) for name, value in picked.items()})
+
+
+def candidates(model: Model, cluster: Cluster) -> dict[str, list[Any]]:
+    """The values tried for each field of the layout; counts as floats, as in every sweep."""
+    gpus, domain = float(np.max(cluster.gpus)), float(np.max(cluster.gpus_per_domain))
+    longest = max(
+        (float(np.max(stack.sequence if stack.sequence is not None else stack.tokens)) for stack in model.stacks),
+        default=0,
+    )
+    layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1)
+    experts = max((_experts(stack) for stack in model.stacks), default=1)
+    axes: dict[str, list[Any]] = {
+        "tensor": _powers(min(gpus, domain, 8)),
+        "microbatch": _powers(8),
+        "pipeline": _powers(min(gpus, layers, DEEPEST)),
+        "sharding": [Sharding.zero1, Sharding.zero3],
+        "recompute": [Recompute.none, Recompute.selective, Recompute.full],
+    }
+    if model.encoder:
+        axes["vision"] = [VisionPlacement.first_stage, VisionPlacement.replicated]
+    if longest >= LONG_SEQUENCE:
+        axes["context"] = _powers(min(gpus, longest // 4096))
+    if experts > 1:
+        axes["expert"] = _powers(min(gpus, experts))
+    return dict(reversed(axes.items()))
+
+
+def _powers(most: float) -> list[float]:
+    return list(takewhile(lambda degree: degree <= most, (2.0**power for power in range(40))))
+
+
+def _experts(stack: Stack) -> float:
+    return max((float(np.max(linear.experts)) for linear in stack.block.linears), default=1)
+
+
+def _dimensions(model: Model, global_batch: Array, cluster: Cluster) -> int:
+    """Axes of the arrays among the inputs."""
+    numbers = [global_batch, cluster.gpus, cluster.network_bandwidth, model.hidden, model.parameters]
+    numbers += [number for part in model.parts for number in (part.tokens, getattr(part, "layers", 0))]
+    return max(np.ndim(number) for number in numbers)
+
+
+ENUMERATIONS = {"sharding": Sharding, "recompute": Recompute, "vision": VisionPlacement}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A single choice as the layout holds it: a whole number or a member of its enumeration; arrays as they are."""
+    if np.ndim(value):
+        return value
+    return ENUMERATIONS[name](int(value)) if name in ENUMERATIONS else int(value)

@@ -1,0 +1,149 @@
+"""One run or a million: everything that follows from a run whose values may be arrays.
+
+This is the only path from inputs to results. ``estimate`` calls it with floats, ``sweep`` and ``plan`` with
+arrays; nothing here looks at single values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours import flops
+from gpuhours.cost.bill import Bill, bill
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.memory import Memory, memory
+from gpuhours.run import input_pipeline
+from gpuhours.run.identities import KEYS, Totals, solve
+from gpuhours.run.input_pipeline import Feed
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.spec import Run
+from gpuhours.step import Step, step
+
+DAY, HOUR = 86400.0, 3600.0
+
+NO_STOPS = Assumption(
+    "known.goodput", 1.0, "",
+    "no stops are counted: failures, restarts and evaluation come on top",
+    "the run says neither how long it took in all nor how much of it was productive",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run comes to. ``totals`` holds every solved quantity in SI units."""
+
+    run: Run
+    resolved: Resolved
+    totals: Totals
+    step: Step | None
+    memory: Memory | None
+    bill: Bill
+    feed: Feed | None
+    """What the input pipeline has to do; None for text."""
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...]
+
+    def value(self, name: str) -> Any:
+        """One total, or None."""
+        return self.totals.value(name)
+
+
+def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> Outcome:
+    """Work out a run; ``slower`` multiplies the predicted step time (how a band enters).
+
+    ``like``: an outcome of the same run, whose step and memory hold for this one, too.
+    """
+    if run.stages:
+        raise EstimateError(
+            "A run of several stages has no single step.",
+            "Give one stage a file of its own to sweep, plan or trace it.",
+            "stages",
+        )
+    resolved = resolve(run) if like is None else like.resolved
+    known = _known(run, resolved)
+    predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
+    totals, assumed = _solve(known, predicted, slower)
+    charge = bill(totals.value("gpu_time"), resolved.cluster, run.cost)
+    fed = _fed(run, resolved, totals)
+    bound = None if fed is None else input_pipeline.warning(fed, totals.value("step_time"))
+    return Outcome(
+        run, resolved, totals, predicted, held, charge, fed,
+        (*resolved.assumptions, *assumed, *charge.assumptions),
+        (*resolved.warnings, *warnings, *charge.warnings, *((bound,) if bound else ())),
+    )  # fmt: skip
+
+
+def _known(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
+    """The totals that the run states, or that its architecture, data and machine fix."""
+    known: dict[str, tuple[Array, str]] = {}
+
+    def note(name: str, value: Array | None, key: str = "") -> None:
+        if value is not None:
+            known[name] = (value, resolved.basis(key or KEYS.get(name, name)))
+
+    data, given = resolved.data, run.known
+    note("global_batch", resolved.global_batch)
+    note("gpus", resolved.gpus)
+    note("samples", data.samples)
+    note("epochs", data.epochs)
+    note("dataset_samples", data.unique_samples)
+    note("tokens", data.tokens)
+    note("steps", data.steps)
+    note("tokens_per_sample", resolved.tokens_per_sample)
+    note("mfu", given.mfu)
+    note("step_time", given.step_time)
+    note("goodput", given.goodput)
+    note("gpu_time", None if given.gpu_hours is None else given.gpu_hours * HOUR)
+    if given.days is None:
+        note("wall_clock", given.wall_clock, "known.wall_clock")
+    else:
+        note("wall_clock", given.days * DAY)
+    if resolved.cluster is not None:
+        note("peak", resolved.peak)
+    if resolved.model is not None:
+        counted = {"convention": run.training.convention}
+        note("flops_per_sample", flops.model_flops(resolved.model, **counted))
+        if resolved.layout is not None:
+            recompute, share = resolved.recompute
+            note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, **counted))
+    return known
+
+
+def _fed(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
+    """What a step asks of the input pipeline, where step, batch and machine are known."""
+    batch, seconds, cluster = resolved.global_batch, totals.value("step_time"), resolved.cluster
+    if batch is None or seconds is None or cluster is None or resolved.gpus is None:
+        return None
+    return input_pipeline.feed(run.input, resolved.data, batch, seconds, cluster)
+
+
+def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:
+    """Step time and memory, where model, machine, batch and layout are there; otherwise why not."""
+    if resolved.missing:
+        return None, None, (f"step time is not predicted; not known: {', '.join(resolved.missing)}",)
+    return step(*resolved.inputs), memory(*resolved.inputs), ()
+
+
+def _solve(
+    known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array
+) -> tuple[Totals, tuple[Assumption, ...]]:
+    """Solve from what is known; predict the step only where that leaves MFU open; assume no stops only where needed."""
+    whole = {"goodput": (1.0, "assumed")}
+    totals = solve(known)
+    if totals.value("mfu") is None:
+        unstopped = solve({**whole, **known})
+        if unstopped.value("mfu") is not None:
+            return unstopped, (NO_STOPS,)
+        if predicted is not None:
+            known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
+            totals = solve(known)
+    unstopped = solve({**whole, **known})
+    if unstopped.values.keys() - totals.values.keys() - {"goodput", "productive_time"}:
+        return unstopped, (NO_STOPS,)
+    return totals, ()

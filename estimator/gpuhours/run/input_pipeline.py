@@ -1,0 +1,180 @@
+"""Whether data arrive as fast as they are used: frames decoded, bytes read, cores and decoders that it takes."""
+
+import functools
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from gpuhours.data import Data
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.units import Bandwidth, Bytes, Seconds, measured_in, whole
+from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+
+Pixels = Annotated[float, measured_in("pixel")]
+PixelRate = Annotated[float, measured_in("pixel/s")]
+STORED = 340 * 256
+"""Pixels of a stored frame where the run does not say: the size Kinetics is usually kept in."""
+
+
+class InputPipeline(Block):
+    """The ``input:`` block of a run: how frames get from storage to the accelerators."""
+
+    decoder: Literal["cpu", "gpu", "none"] = "cpu"
+    """``none``: frames or features were extracted before training."""
+    frame_pixels: Pixels | None = None
+    """Pixels of a stored frame."""
+    stored_fps: Annotated[float, measured_in("FPS")] | None = None
+    """Frames per second of the stored video; what lies between the sampled ones is decoded too."""
+    cores_per_gpu: Annotated[float, measured_in("")] | None = None
+    """CPU cores for each GPU; those of the node when not given."""
+    sample_bytes: Bytes | None = None
+    """Bytes of one stored sample."""
+    storage_bandwidth: Bandwidth | None = None
+    """What one node reads from storage; its network cards when not given."""
+
+
+class Rate(Block):
+    """A figure with its uncertainty."""
+
+    value: PixelRate
+    low: PixelRate
+    high: PixelRate
+    source: str
+
+
+class Duration(Block):
+    """A time with its uncertainty."""
+
+    value: Seconds
+    low: Seconds
+    high: Seconds
+    source: str
+
+
+class Decoding(Block):
+    """``hardware_specs/input/decoding.yaml``."""
+
+    video_core: Rate
+    transform: Duration
+    image: Duration
+    hardware_decoder: Rate
+    decoders: dict[str, Annotated[int, whole()]]
+    """NVDEC engines by the first word of an accelerator's name."""
+    decoders_source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """What a step asks of the input pipeline. ``time`` is the shortest step that it can feed."""
+
+    frames_per_second: Array
+    """Used, at the predicted or stated step time."""
+    cores_needed: Array | None
+    """CPU cores that keep up; None where nothing is decoded on them."""
+    time: Array
+    low: Array
+    """``time`` with the fast end of every figure."""
+    high: Array
+    limit: str
+    """What the time is for."""
+
+
+def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cluster: Cluster) -> Feed | None:
+    """The input pipeline of a run over clips or images; None where nothing of it is known.
+
+        time = max( B c / (cores), B f r a / (decoders v), B y / (nodes w) )
+
+    B samples per step, c core seconds per sample (``core_seconds``), f frames, r decoded frames for each used one, a pixels of a
+    stored frame, v pixel/s of a hardware decoder, y bytes of a sample, w byte/s that a node reads.
+    Assumes perfect balance over nodes and workers; the figures are uncertain by a factor of two.
+    """
+    if data.frames is None:
+        return None
+    used = np.multiply(batch, data.frames)
+    nodes = np.ceil(np.divide(cluster.gpus, cluster.gpus_per_node))
+    times: list[tuple[str, Array, Array, Array]] = []
+    needed = None
+    if pipeline.decoder == "cpu":
+        cores = _cores(pipeline, cluster)
+        middle, fast, slow = (core_seconds(pipeline, data, bound) for bound in ("value", "high", "low"))
+        needed = batch * middle / step_time
+        if cores is not None:
+            times.append(("decoding on CPU cores", *(batch * each / cores for each in (middle, fast, slow))))
+    if pipeline.decoder == "gpu":
+        engines = decoding().decoders.get(cluster.accelerator.name.split("-")[0])
+        if engines is not None:
+            rate, pixels = (
+                decoding().hardware_decoder,
+                used * decoded_per_used(pipeline, data) * stored_pixels(pipeline),
+            )
+            speeds = (rate.value, rate.high, rate.low)
+            times.append(("hardware decoding", *(pixels / (engines * cluster.gpus * speed) for speed in speeds)))
+    if pipeline.sample_bytes is not None:
+        read = (
+            cluster.network_bandwidth * cluster.gpus_per_node
+            if pipeline.storage_bandwidth is None
+            else pipeline.storage_bandwidth
+        )
+        reading = batch * pipeline.sample_bytes / (nodes * read)
+        times.append(("reading from storage", reading, reading, reading))
+    if not times:
+        return None
+    limit = max(times, key=lambda one: float(np.max(one[1])))[0]
+    slowest = [functools.reduce(np.maximum, column) for column in list(zip(*times, strict=True))[1:]]
+    return Feed(used / step_time, needed, slowest[0], slowest[1], slowest[2], limit)
+
+
+def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> Array:
+    """Core seconds of one sample: f r a / v + f x for a clip, one JPEG for an image.
+
+    f frames, r decoded frames for each used one, a pixels of a stored frame, v pixel/s of a core, x s to transform a frame.
+    ``bound`` "high" takes the fast end of every figure, "low" the slow one.
+    """
+    figures = decoding()
+    slow = {"value": "value", "high": "low", "low": "high"}[bound]
+    frames = np.asarray(data.frames, float)
+    decoded = frames * decoded_per_used(pipeline, data) * stored_pixels(pipeline) / getattr(figures.video_core, bound)
+    clip = decoded + frames * getattr(figures.transform, slow)
+    return np.where(frames > 1, clip, getattr(figures.image, slow))
+
+
+def decoded_per_used(pipeline: InputPipeline, data: Data) -> Array:
+    """Frames decoded for each one used: stored rate / sampled rate, at least 1; what lies between is decoded to be dropped."""
+    if pipeline.stored_fps is None or data.fps is None:
+        return 1.0
+    return np.maximum(np.divide(pipeline.stored_fps, data.fps), 1.0)
+
+
+def stored_pixels(pipeline: InputPipeline) -> Array:
+    """Pixels of a stored frame."""
+    return STORED if pipeline.frame_pixels is None else pipeline.frame_pixels
+
+
+def warning(found: Feed, step_time: Array) -> str | None:
+    """What to say of a single run: that data bind, that they may, or nothing."""
+    if np.ndim(found.time) or np.ndim(step_time) or float(found.high) <= step_time:
+        return None
+    wants = f"{float(found.frames_per_second):,.0f} frames a second"
+    span = f"{found.limit} takes {float(found.time):.3g} s a step ({float(found.low):.2g} to {float(found.high):.2g})"
+    verb = "binds" if float(found.low) > step_time else "may bind"
+    return f"the input pipeline {verb}: {wants} at {float(step_time):.3g} s a step, but {span}"
+
+
+def _cores(pipeline: InputPipeline, cluster: Cluster) -> Array | None:
+    """CPU cores of all nodes together, or None where the node's are not known."""
+    if pipeline.cores_per_gpu is not None:
+        return np.multiply(pipeline.cores_per_gpu, cluster.gpus)
+    own = cluster.node.cpu_cores
+    return None if own is None else np.multiply(own / cluster.gpus_per_node, cluster.gpus)
+
+
+@functools.cache
+def decoding() -> Decoding:
+    """The figures that ship with gpuhours."""
+    path = Path(str(files("hardware_specs"))) / "input" / "decoding.yaml"
+    found: Any = validated(Decoding, read_yaml(path))
+    return found

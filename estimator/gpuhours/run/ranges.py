@@ -1,0 +1,65 @@
+"""How what is uncertain goes through to every result: deterministic draws, and the 80 % range of what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuhours.inputs.arrays import Array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DRAWS = 128
+LOW, HIGH = 0.1, 0.9
+
+
+def spread_over(low: float, value: float, high: float, position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draws of a positive quantity with 10th percentile ``low``, median ``value`` and 90th percentile ``high``.
+
+    The logarithm is piecewise linear between the three, and runs on at the same slopes outside:
+    ln x(u) through (0.1, ln low), (0.5, ln value), (0.9, ln high).
+    """
+    below, middle, above = np.log([low, value, high])
+    slope_below, slope_above = (middle - below) / (0.5 - LOW), (above - middle) / (HIGH - 0.5)
+    distance = position - 0.5
+    return np.exp(middle + np.where(distance < 0, slope_below, slope_above) * distance)
+
+
+def positions(dimensions: int) -> NDArray[np.float64]:
+    """``[dimensions, 1 + DRAWS]`` points in the unit cube: the centre first, then an additive recurrence that fills evenly.
+
+    u_j(i) = frac(1/2 + i / phi^(j+1)), phi the root of x^(d+1) = x + 1.
+    Source: Roberts 2018, The unreasonable effectiveness of quasirandom sequences.
+    """
+    phi = 2.0
+    for _ in range(30):
+        phi = (1 + phi) ** (1 / (dimensions + 1))
+    steps = phi ** -(1.0 + np.arange(dimensions))[:, np.newaxis]
+    return np.mod(0.5 + np.arange(1 + DRAWS) * steps, 1.0)
+
+
+def middle(value: Array) -> Any:
+    """The centre of a drawn quantity, as a Python number."""
+    first = np.asarray(value).reshape(-1)[0]
+    return first.item() if isinstance(first, np.generic) else first  # integers beyond 64 bit stay Python's
+
+
+def percentiles(value: Array) -> tuple[float, float] | None:
+    """10th and 90th percentile of the draws; None where there are none or they do not differ."""
+    array = np.asarray(value)
+    if array.size <= 1 or array.dtype == bool:
+        return None
+    drawn = np.sort(array.reshape(-1)[1:])
+    low, high = np.interp([LOW, HIGH], np.linspace(0, 1, drawn.size), drawn)
+    return None if low == high else (float(low), float(high))
+
+
+def draws(ranges: Mapping[str, tuple[float, float, float]]) -> dict[str, NDArray[np.float64]]:
+    """Joint draws for several independent ranges (low, value, high)."""
+    if not ranges:
+        return {}
+    points = positions(len(ranges))
+    return {key: spread_over(*bounds, points[index]) for index, (key, bounds) in enumerate(ranges.items())}

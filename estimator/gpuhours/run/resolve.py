@@ -1,0 +1,256 @@
+"""From what the user wrote to what the equations need; every gap that is filled is listed with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.data import Data
+from gpuhours.hardware import kernel_constants
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster, cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Layout, Sharding
+from gpuhours.run.spec import Run
+from gpuhours.software.profile import Software, load_software
+
+BATCH_TOKENS = 4e6
+"""Tokens per optimiser step that large language models settle on: Llama 2 (arXiv:2307.09288, section 2.2) 4M."""
+
+SEQUENCE = Assumption(
+    "data.seq_len", 4096, "token", "no sequence length is stated: the usual one for language models since 2023",
+    "Llama 2, arXiv:2307.09288, table 1",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Resolved:
+    """The pieces an equation takes; None where the run does not determine them, ``missing`` says which."""
+
+    data: Data
+    model: Model | None
+    tokens_per_sample: Array | None
+    global_batch: Array | None
+    gpus: Array | None
+    cluster: Cluster | None
+    layout: Layout | None
+    software: Software
+    precision: Precision
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...] = ()
+    bases: Mapping[str, str] = field(default_factory=dict)
+
+    def basis(self, key: str) -> str:
+        """How a value came about: given, solved or assumed."""
+        return self.bases.get(key, "given")
+
+    @property
+    def peak(self) -> float:
+        """Dense FLOP/s of one accelerator in the run's number format."""
+        assert self.cluster is not None
+        return self.cluster.accelerator.peak_for(self.precision.product)
+
+    @property
+    def inputs(self) -> tuple[Model, Array, Layout, Cluster, Software, Precision]:
+        """What ``step`` and ``memory`` take; only where nothing is missing."""
+        if self.model is None or self.layout is None or self.cluster is None:
+            raise ValueError(f"not known: {', '.join(self.missing)}")
+        return self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision
+
+    @property
+    def recompute(self) -> tuple[Array, Array]:
+        """What the backward pass computes again, and for which share of the layers."""
+        assert self.layout is not None
+        covered = self.layout.recompute_layers
+        if covered is None or self.model is None:
+            return self.layout.recompute, 1.0
+        layers = sum(stack.layers for stack in self.model.stacks)
+        return self.layout.recompute, np.minimum(1.0, np.multiply(covered, self.layout.pipeline) / layers)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What a prediction of the step would still need."""
+        needed = {
+            "the model": self.model,
+            "the global batch": self.global_batch,
+            "the accelerator": self.cluster,
+            "the number of accelerators": self.gpus,
+            "the layout": self.layout,
+        }
+        kernels = (
+            () if self.cluster is None or self.priced else (f"how fast {self.cluster.accelerator.title} computes",)
+        )
+        return (*(name for name, value in needed.items() if value is None), *kernels)
+
+    @property
+    def priced(self) -> bool:
+        """Whether kernel times are known for the accelerator."""
+        return self.cluster is not None and kernel_constants.is_known(self.cluster.accelerator.generation)
+
+
+def resolve(run: Run) -> Resolved:
+    """Fill what the run leaves open, listing each gap."""
+    notes: list[Assumption] = [
+        Assumption(key, supplied.value, "", supplied.reason, supplied.source)
+        for key, supplied in run.assumptions.items()
+    ]
+    bases = dict.fromkeys(run.assumptions, "assumed")
+    data = _data(run, notes, bases)
+    model = None if run.model is None else run.model.build(data)
+    tokens = None if run.model is None else run.model.tokens_per_sample(data)
+    if run.model is not None:
+        notes += run.model.assumptions(data)
+    machine, gpus = _machine(run)
+    software = _software(run, notes)
+    precision = run.training.precision if machine is None else _precision(run, machine, notes)
+    notes += _unstated(run, machine if gpus is not None else None)
+    layout, whole = run.layout, gpus
+    if machine is not None and gpus is not None and layout is not None:
+        layout = layout.replaced(data=_data_degree(layout, gpus))
+        whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
+    batch = _global_batch(run, tokens, whole, notes, bases)
+    if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
+        layout = _usual_layout(model, batch, machine, software, precision, notes)
+    if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
+        notes = [note for note in notes if note.name != "software"]
+    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
+
+
+def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
+    """The node an accelerator usually comes in, and what a layout leaves unsaid that decides time and memory."""
+    if machine is not None and run.hardware.node is None:
+        reason = f"no node is stated: the one {machine.accelerator.title} usually comes in"
+        yield Assumption("hardware.node", machine.node.name, "", reason)
+    if run.layout is not None:
+        said = run.layout.model_dump(
+            mode="json", include={"microbatch", "sharding", "recompute"} - run.layout.model_fields_set
+        )
+        if said:
+            shown = ", ".join(f"{name} {value}" for name, value in said.items())
+            yield Assumption(
+                "layout", shown, "", "not stated: one sample at a time, nothing sharded, nothing computed again"
+            )
+
+
+def _usual_layout(
+    model: Model, batch: Array, machine: Cluster, software: Software, precision: Precision, notes: list[Assumption]
+) -> Layout | None:
+    """The fastest usual layout that fits, where the run names none."""
+    if not kernel_constants.is_known(machine.accelerator.generation):
+        return None
+    from gpuhours.run.default_layout import default_layout
+
+    layout = default_layout(model, batch, machine, software, precision)
+    if layout is not None:
+        layout = layout.replaced(data=_data_degree(layout, machine.gpus))
+        shown = (
+            ", ".join(f"{name} {value}" for name, value in _unusual(layout))
+            if np.ndim(layout.tensor) == 0
+            else "per run"
+        )
+        notes.append(
+            Assumption(
+                "layout",
+                shown or "plain data parallelism",
+                "",
+                "none is stated: the fastest of the usual ones that fits",
+            )
+        )
+    return layout
+
+
+def _unusual(layout: Layout) -> list[tuple[str, object]]:
+    """The fields of a layout that are not their defaults, in the user's words."""
+    said = layout.model_dump(mode="json", exclude={"data"}, exclude_defaults=True)
+    return list(said.items())
+
+
+def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
+    """The data block; a text model without a sequence length takes the usual one."""
+    if run.model is None or run.model.tokens_per_sample(run.data) is not None:
+        return run.data
+    notes.append(SEQUENCE)
+    bases["data.seq_len"] = "assumed"
+    return run.data.model_copy(update={"seq_len": int(SEQUENCE.value)})
+
+
+def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
+    """The cluster, and its GPUs: stated, or as many as the layout's degrees multiply to."""
+    hardware, layout = run.hardware, run.layout
+    gpus = hardware.gpus
+    if gpus is None and layout is not None and layout.data is not None:
+        gpus = np.multiply(layout.model_parallel, layout.data) + layout.apart
+    if hardware.accelerator is None:
+        return None, gpus
+    return cluster(
+        hardware.accelerator,
+        hardware.node,
+        1 if gpus is None else gpus,
+        internode_bandwidth=hardware.internode_bandwidth,
+    ), gpus
+
+
+def _data_degree(layout: Layout, gpus: Array) -> Array:
+    """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the GPUs there are."""
+    ranks = layout.model_parallel
+    degree = np.divide(np.subtract(gpus, layout.apart), ranks)
+    if np.ndim(degree) == 0:
+        stated = layout.data
+        product = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context}"
+        if stated is not None and np.ndim(stated) == 0 and stated != degree:
+            raise EstimateError(
+                f"{product} x data {stated} = {ranks * stated} ranks, on {gpus} GPUs.",
+                "Leave out layout.data to have it solved from the GPUs.",
+                "layout",
+            )
+        if degree < 1 or degree != np.floor(degree):
+            less = f" less {layout.apart} for vision" if layout.apart else ""
+            raise EstimateError(f"{product} = {ranks} does not divide {gpus} GPUs{less}.", "", "layout")
+        degree = int(degree)
+    return degree if layout.data is None else layout.data
+
+
+def _software(run: Run, notes: list[Assumption]) -> Software:
+    """The stack, or the usual one for the layout."""
+    if run.software is not None:
+        return load_software(run.software)
+    layout = run.layout
+    if layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
+        name, reason = "fsdp-compile", "fully sharded data parallelism without a stack named: PyTorch FSDP"
+    else:
+        name, reason = "megatron-core", "no stack is named: the one most large runs use"
+    notes.append(Assumption("software", name, "", reason))
+    return load_software(name)
+
+
+def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:
+    """Number formats; 16-bit products over fp32 master weights where the run does not say."""
+    if "dtype" in run.training.model_fields_set:
+        return run.training.precision
+    dtype, reason = "bf16", "no number format is stated: nearly all runs since 2022 use it"
+    if dtype not in machine.accelerator.peak and "fp16" in machine.accelerator.peak:
+        dtype, reason = "fp16", f"no number format is stated, and {machine.accelerator.title} has no bf16"
+    notes.append(Assumption("training.dtype", dtype, "", reason))
+    return Precision(dtype, run.training.state)
+
+
+def _global_batch(
+    run: Run, tokens: Array | None, whole: Array | None, notes: list[Assumption], bases: dict[str, str]
+) -> Array | None:
+    """Samples per step: stated, or about 4M tokens, rounded to a multiple of ``whole`` so that every rank has its share."""
+    stated = run.training.global_batch
+    if stated is not None or tokens is None or whole is None:
+        return stated
+    batch = whole * np.maximum(1, np.round(BATCH_TOKENS / tokens / whole))
+    shown = float(batch) if np.ndim(batch) == 0 else "per layout"
+    notes.append(Assumption(
+        "training.global_batch", shown, "", "no batch is stated: about 4M tokens, shared evenly",
+        "Llama 2, arXiv:2307.09288, section 2.2",
+    ))  # fmt: skip
+    bases["training.global_batch"] = "assumed"
+    return batch

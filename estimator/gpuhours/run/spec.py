@@ -1,0 +1,252 @@
+"""A training run as its user describes it: ``run.yaml``, validated, in SI floats.
+
+The same frozen object serves one run and a sweep: ``run.replaced("layout.tensor", np.array([1, 2, 4]))``.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from gpuhours.architecture.model_spec import ModelSpec
+from gpuhours.cost.bill import CostInputs
+from gpuhours.data import Data
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.units import Bandwidth, Count, Seconds, magnitude, measured_in
+from gpuhours.inputs.yaml_files import Block, Source, read_yaml, read_yaml_text, validated
+from gpuhours.layout.layout import Layout
+from gpuhours.run.input_pipeline import InputPipeline
+
+
+class Training(Block):
+    """One optimiser step, and how numbers are kept."""
+
+    global_batch: Count | None = None
+    """Samples (sequences, clips) per optimiser step."""
+    dtype: str = "bf16"
+    state: str = "mixed"
+    """What is kept per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
+    convention: str = "causal"
+    """How attention is counted in model FLOPs: causal, palm or 6nd."""
+
+    @property
+    def precision(self) -> Precision:
+        """The number formats of this run."""
+        return Precision(self.dtype, self.state)
+
+
+class Hardware(Block):
+    """The machine."""
+
+    accelerator: str | None = None
+    node: str | None = None
+    gpus: Count | None = None
+    internode_bandwidth: Bandwidth | None = None
+    """Per GPU and direction; the node's network cards when not given."""
+
+
+class Known(Block):
+    """Results that are known already; the rest is solved from them."""
+
+    mfu: Annotated[float, measured_in("", most=1.0)] | None = None
+    gpu_hours: Annotated[float, measured_in("GPU*hour")] | None = None
+    wall_clock: Seconds | None = None
+    days: Annotated[float, measured_in("day")] | None = None
+    step_time: Seconds | None = None
+    goodput: Annotated[float, measured_in("", most=1.0)] | None = None
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> "Known":
+        if self.days is not None and self.wall_clock is not None:
+            raise ValueError("days and wall_clock are the same result; keep one")
+        return self
+
+
+class Supplied(Block):
+    """Something the text leaves open: the value put at a key, its range, and why."""
+
+    value: Any
+    low: Any = None
+    high: Any = None
+    """10th and 90th percentile; the range goes through to every result."""
+    reason: str
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Supplied":
+        if (self.low is None) != (self.high is None):
+            raise ValueError("a range has a low and a high end")
+        if self.low is not None and not 0 < magnitude(self.low) <= magnitude(self.value) <= magnitude(self.high):
+            raise ValueError("low, value and high must be positive and in this order")
+        return self
+
+
+class Run(Block):
+    """Everything an estimate starts from."""
+
+    name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = "run"
+    model: ModelSpec | None = None
+    data: Data = Data()
+    input: InputPipeline = InputPipeline()
+    training: Training = Training()
+    hardware: Hardware = Hardware()
+    layout: Layout | None = None
+    software: str | None = None
+    known: Known = Known()
+    cost: CostInputs = CostInputs()
+    assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
+    stages: tuple["Run", ...] = ()
+    """Training in several stages, each a whole run: in a file, what differs from the keys outside ``stages``."""
+
+    def replaced(self, key: str, value: Array) -> "Run":
+        """The same run with one key set, to an array for a sweep; nothing is validated."""
+        replaced: Run = _with(self, key.split("."), value, key)
+        return replaced
+
+    def ranges(self) -> dict[str, tuple[float, float, float]]:
+        """The assumptions that have a range, at their keys: (low, value, high) in SI units."""
+        found = {}
+        for key, supplied in self.assumptions.items():
+            if supplied.low is None or supplied.high is None:
+                continue
+            value, stated = float(self.value(key)), magnitude(supplied.value)
+            found[key] = (value * magnitude(supplied.low) / stated, value, value * magnitude(supplied.high) / stated)
+        return found
+
+    def value(self, key: str) -> Any:
+        """What stands at ``key``: ``run.value("data.frames")``."""
+        found: Any = self
+        for part in key.split("."):
+            found = getattr(found, part, None)
+        return found
+
+
+def _with(block: BaseModel, parts: Sequence[str], value: Array, key: str) -> Any:
+    """A copy of a nested block with the value at ``parts`` exchanged."""
+    name = parts[0]
+    if name not in type(block).model_fields:
+        raise EstimateError(f"No key {key!r}.", nearest(name, type(block).model_fields), key)
+    if len(parts) > 1:
+        inner = getattr(block, name)
+        if not isinstance(inner, BaseModel):
+            raise EstimateError(
+                f"The run has no {name!r} block to set {key!r} in.", "Write it in the run file first.", key
+            )
+        value = _with(inner, parts[1:], value, key)
+    return block.model_copy(update={name: value})
+
+
+def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
+    """Read ``run.yaml``; ``settings`` (key -> value) are set over what the file says."""
+    return from_source(read_yaml(path), settings)
+
+
+def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:
+    """A run from plain values, as YAML would hold them."""
+    return from_source(Source(name, dict(data)), settings)
+
+
+def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:
+    """A run from a file's contents: settings first, then the assumptions put where they belong, then validated."""
+    if not isinstance(source.data, Mapping):
+        raise EstimateError("A run file is a mapping of keys to values.", "See `gpuhours schema run`.", source.name)
+    data = copy.deepcopy(dict(source.data))
+    for key, value in (settings or {}).items():
+        put(data, key, value)
+    if not data:
+        raise EstimateError("Nothing to estimate.", "See `gpuhours schema run`.", source.name)
+    if isinstance(data.get("stages"), list):
+        data["stages"] = staged(data)
+    suppose(data)
+    return validated(Run, Source(source.name, data, source.places))
+
+
+def staged(data: Mapping[str, Any]) -> list[Any]:
+    """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong."""
+    common = {key: value for key, value in data.items() if key not in ("stages", "name")}
+    whole = []
+    for number, stage in enumerate(data["stages"], 1):
+        if not isinstance(stage, Mapping):
+            raise EstimateError(
+                f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages"
+            )
+        merged = revised(common, {"name": f"stage {number}", **stage})
+        suppose(merged)
+        whole.append(merged)
+    return whole
+
+
+def suppose(data: dict[str, Any]) -> None:
+    """Put every assumption's value at its key."""
+    assumptions = data.get("assumptions")
+    for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():
+        if isinstance(assumption, Mapping) and "value" in assumption:
+            put(data, str(key), assumption["value"])
+
+
+def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``laid_over``; what was assumed below at a key that is said above is dropped."""
+    found = laid_over(below, above)
+    said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
+    own = above.get("assumptions") or {}
+    kept = {
+        key: assumption
+        for key, assumption in (found.get("assumptions") or {}).items()
+        if key in own or not any(key == one or key.startswith(f"{one}.") for one in said)
+    }
+    return {**found, "assumptions": kept} if found.get("assumptions") else found
+
+
+def keys_of(data: Mapping[str, Any]) -> set[str]:
+    """Dotted keys of everything that is said: ``{"data": {"frames": 16}}`` -> ``data.frames``."""
+    found = set()
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{below}" for below in keys_of(value)}
+        else:
+            found.add(str(key))
+    return found
+
+
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` where it says something, block by block; a model named by a word takes further keys as its own."""
+    found = copy.deepcopy(dict(below))
+    for key, value in above.items():
+        under = found.get(key)
+        if key == "model" and isinstance(under, str) and isinstance(value, Mapping):
+            under = {"name": under}
+        found[key] = (
+            laid_over(under, value)
+            if isinstance(under, Mapping) and isinstance(value, Mapping)
+            else copy.deepcopy(value)
+        )
+    return found
+
+
+def put(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set ``hardware.gpus`` in nested mappings, making those that are missing."""
+    *parents, last = key.split(".")
+    here = data
+    for part in parents:
+        below = here.setdefault(part, {})
+        if part == "model" and here is data and isinstance(below, str):
+            below = here[part] = {"name": below}  # a model named by a word takes further keys as its own
+        if not isinstance(below, dict):
+            raise EstimateError(f"{part!r} holds {below!r}, so {key!r} cannot be set in it.", "", key)
+        here = below
+    here[last] = value
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """``KEY=VALUE`` from the command line; the value is read as YAML reads it."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")
+    try:
+        return key.strip(), read_yaml_text(value, "--set").data if value.strip() else None
+    except EstimateError:
+        return key.strip(), value

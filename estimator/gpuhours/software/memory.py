@@ -1,0 +1,90 @@
+"""What a software stack keeps in memory: the ``memory:`` block of a software profile."""
+
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout
+
+GIB: Final = 2.0**30
+
+SAVED: Final[dict[str, float]] = {
+    "rms-norm": 1,  # its input
+    "layer-norm": 1,
+    "qk-norm": 1,
+    "rotary": 1,  # a rotated copy beside the projection, whose storage the values keep alive
+    "gelu": 1,  # its input; its output is kept by the product that reads it
+    "swiglu": 3,  # gate, up and silu(gate), for each element of their product
+    "dropout": 0.5,  # the mask, a byte
+    "bias": 0,
+    "residual": 0,
+    "router": 2,  # probabilities in fp32
+    "modulation": 2,  # the norm's output, and what is gated
+    "permute": 2,  # expert outputs and their products with the router's weights
+}
+"""Elements that autograd keeps for each element of a memory-bound operator when nothing is fused."""
+
+
+class MemoryFacts(BaseModel):
+    """Bytes that follow from how a stack is written. The defaults are plain PyTorch's, one process per
+    GPU."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = "own measurements on H200, PyTorch 2.11"
+    note: str = ""
+    saved: dict[str, float] = Field(default_factory=dict)
+    """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """B/parameter of the stored weights by dtype, quantised copies included; where none is given, the
+    precision's own (Transformer Engine may keep fp8 weights alone)."""
+    gradients: dict[str, float] = Field(default_factory=dict)
+    """B/parameter of the gradients by dtype; where none is given, those of the stored weight's format."""
+    gradients_live: bool = False
+    """Gradient buffers exist through the whole step, not from the backward pass to the optimiser only."""
+    replica_gradients: float = 1.0
+    """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
+    accumulates_whole: bool = True
+    """Under ZeRO-3 gradients stay whole until the last micro-batch (no_sync)."""
+    partition: dict[str, float] = Field(default_factory=dict)
+    """B/parameter of an optimiser shard beside master weights and moments, by dtype: its own gradients."""
+    update: float = 4.0
+    """B/parameter of temporaries in the optimiser's update of narrow weights."""
+    update_most: float = 0.8e9
+    """Bytes that ``update`` never exceeds, where the update runs in chunks."""
+    logits: float = 12.0
+    """B/logit when the backward pass of the loss begins: fp32 logits, their log-softmax, its gradient."""
+    logits_forward: float = 10.0
+    """B/logit when the loss has been computed."""
+    loss_blocks: int = 1
+    """Blocks of tokens that the head and its loss run over, one after another, where a layout does not say."""
+    scores: float | None = None
+    """B/attention score of unfused attention; None: the softmax, and with dropout its mask and the dropped
+    copy."""
+    gathered_inputs: bool = True
+    """Sequence parallelism: products keep their gathered input, not the shard they gathered it from."""
+    pipeline_ahead: int = 0
+    """Micro-batches that wait on a pipeline stage beyond those its schedule needs."""
+    pipeline_outputs: int = 0
+    """Outputs of a stage kept for every micro-batch that waits, beside what its layers keep."""
+    gathered_layers: float = 2.0
+    """Layers whose weights are whole at once under ZeRO-3: the one that runs and the one fetched ahead."""
+    bucket: float = 0.0
+    """Bytes of the buffers that gradients and weights pass through between data-parallel ranks."""
+    reserved: float = 0.05
+    """What the allocator holds beyond the tensors, as a fraction of them."""
+    reserved_zero3: float = 0.23
+    """The same where weights are gathered and dropped layer by layer."""
+    reserved_least: float = 0.03
+    """The same when memory runs short and cached blocks are given back."""
+    context: float = 0.6 * GIB
+    """CUDA context, libraries and their workspaces: what a driver shows beyond the allocator."""
+    communicator: float = 0.3 * GIB
+    """NCCL's buffers for each communicator a rank takes part in."""
+
+    def blocks(self, layout: Layout, tokens: Array) -> Array:
+        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's tokens."""
+        asked = self.loss_blocks if layout.loss_blocks is None else layout.loss_blocks
+        return np.minimum(asked, np.maximum(tokens, 1.0))

@@ -1,0 +1,309 @@
+"""Software profiles: what a training stack does with an operator, a message and a step. Facts of a stack, never of a run.
+
+One YAML file per stack in ``software/profiles``; ``like: NAME`` takes over everything that a file does not say itself. Every group of
+figures names its source. Bytes are *equivalent* bytes: what a kernel at copy speed would move in the measured time.
+"""
+
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from gpuhours.hardware.libraries import Time
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
+from gpuhours.software.memory import MemoryFacts
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Selective = Literal[
+    "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
+]
+"""What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
+
+
+class Traffic(Block):
+    """Equivalent bytes per element, in each direction."""
+
+    forward: NotNegative
+    backward: NotNegative
+
+
+class Pointwise(Sourced):
+    """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
+    what unfused attention moves for every score beyond what its 16-bit kernels do."""
+
+    operators: dict[str, Traffic]
+
+
+class Head(Sourced):
+    """The softmax loss, per logit."""
+
+    forward: NotNegative
+    backward: NotNegative
+
+
+class Casts(Sourced):
+    """Quantisation to 8 or 4 bit, per element of a matrix product's input activations."""
+
+    forward: NotNegative
+    backward: NotNegative
+    weights: NotNegative = 0.0
+    """Per weight and micro-batch, where weights are quantised again for each; forward and backward together."""
+    four_bit: Positive = 1.0
+    """Factor for nvfp4: two levels of scales, rotations, both layouts written."""
+
+
+class Adapters(Sourced):
+    """Scaling an adapter's output and adding it to the frozen product's, bytes per element of that output."""
+
+    forward: NotNegative
+    backward: NotNegative
+    """Its scaled gradient, and the sum of both branches' input gradients."""
+    targets: tuple[str, ...] = ()
+    """What they stand beside where a run does not say; all products where this is empty."""
+
+
+class Accumulation(Sourced):
+    """Adding a micro-batch's weight gradients to those of the step."""
+
+    bytes: NotNegative
+    """Per parameter and micro-batch."""
+    amp: NotNegative | None = None
+    """The same under autocast, where it differs."""
+    first: bool = True
+    """The first micro-batch's are added too, into a buffer that is there; where not, a rank alone keeps them as they come."""
+
+
+class Optimiser(Sourced):
+    """The update with gradient clipping, equivalent bytes per parameter on the rank, by training state."""
+
+    amp: NotNegative
+    mixed: NotNegative
+    pure: NotNegative
+
+
+class Host(Sourced):
+    """Time of the CPU that launches kernels; only what exceeds the GPU's own time is felt."""
+
+    forward: NotNegative
+    """s per layer and micro-batch."""
+    backward: NotNegative
+    autocast: Positive = 1.0
+    """Factor under autocast."""
+    shard: NotNegative = 0.0
+    """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
+    gap: NotNegative = 0.0
+    """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
+
+
+class Exposed(Sourced):
+    """Share of each kind of communication that no computation hides, however much there is to hide behind."""
+
+    tensor: Share
+    context: Share
+    expert: Share
+    data: Share
+    """Reduction of gradients and gathering of weights, once a step (ZeRO 0 to 2)."""
+    shard: Share
+    """Gathers and reductions of every layer (ZeRO-3): what they cost the matrix products that hide them."""
+    pipeline: Share
+    one_chunk: Share | None = None
+    """The same for stages of one chunk, where it differs: nothing else can run while a stage waits for its message."""
+
+
+class Launches(Block):
+    """Host time, s, in each direction."""
+
+    forward: NotNegative = 0.0
+    backward: NotNegative = 0.0
+
+
+class Context(Sourced):
+    """How ranks that share a sequence pass its keys and values on."""
+
+    ring: Literal["flat", "double"]
+    """One ring through all ranks, or rings inside nodes beside rings between them."""
+    merge: Traffic
+    """Adding a block's partial output to the others', bytes per element of the output."""
+    gradient: Positive = 2.0
+    """Bytes per element of the gradients of keys and values that travel."""
+    backward: Literal["keys", "queries"] = "keys"
+    """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
+    balanced: bool = True
+    """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
+    hop: Launches = Launches()
+    """What the host needs for a block of a ring: its sends, its attention, its merging."""
+    exchange: Launches = Launches()
+    """What it needs to exchange the heads of a layer, there and back."""
+    repeats_keys: bool = False
+    """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
+
+
+class Dispatch(Sourced):
+    """How tokens reach the experts of a mixture, and come back."""
+
+    sends: Literal["copies", "ranks"]
+    """Every copy of a token is a message, or one for each rank (across nodes: each node) that holds some of its experts."""
+    folded: bool = True
+    """Experts are not split over tensor ranks where a run does not say (Megatron's parallel folding)."""
+    load: Positive = 1.0
+    """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
+    packing: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Further bytes per element of the copies where they go to other ranks (slots, one-hot masks)."""
+    host: Mapping[str, NotNegative]
+    """s per such layer and micro-batch, forward and backward, on top of ``Host``: accelerator (or ``default``) -> time."""
+
+    def host_time(self, accelerator: str) -> float:
+        """What the host of an accelerator needs."""
+        return self.host.get(accelerator, self.host["default"])
+
+
+class Network(Sourced):
+    """What the stack makes of the network."""
+
+    sends: Literal["sharded", "whole"]
+    """Pipeline messages split over tensor ranks, or sent whole by each of them."""
+    gradient: Positive
+    """Bytes per parameter in a gradient reduction."""
+    scattered: Positive | None = None
+    """The same where ZeRO-3 scatters every layer's, where it differs."""
+    weight: Positive = 2.0
+    """Bytes per parameter in a weight gather."""
+    shard_broadcast: NotNegative = 0.0
+    """s per GB of weights and shard, where every shard broadcasts its part on its own."""
+    shard_wait: NotNegative = 0.0
+    """s per such broadcast, however little it carries."""
+    stragglers: NotNegative = 0.0
+    """Slow-down per doubling of GPUs beyond one node."""
+    data_share: Positive = 1.0
+    """Share of the network's rate that data-parallel collectives reach between nodes."""
+    zero3_share: Positive = 1.0
+    """The same for the gathers of ZeRO-3."""
+
+
+class Defaults(Sourced):
+    """What the stack does where a run does not say."""
+
+    recompute: Literal["none", "selective", "full"]
+    sharding: Literal["none", "zero1", "zero2", "zero3"]
+    state: Literal["amp", "mixed", "pure"]
+    interleaved: bool = False
+    """Pipelines run interleaved chunks."""
+
+
+class Software(Block):
+    """One stack: everything that a step's time needs to know about it."""
+
+    name: str = ""
+    title: str
+    note: str = ""
+    aliases: tuple[str, ...] = ()
+    """Other names for it; words of a framework's own description included."""
+    attention: dict[str, str]
+    """Generation (or ``default``) -> attention kernel."""
+    flash: str
+    """The kernel meant by "flash attention" without a version."""
+    vocabulary_multiple: Annotated[int, Field(ge=1)]
+    """The vocabulary is padded to a multiple of this times the tensor degree."""
+    libraries: Time = "today"
+    """When its kernel libraries are from (``hardware_specs/libraries.yaml``)."""
+    selective: Selective
+    sequence_parallel: bool
+    """Norms and residuals are split over tensor ranks where a run does not say."""
+    early_stop: bool
+    """Full recompute stops after the last activation that is needed: the block's last product is not repeated (unless an adapter
+    or the weights of experts need its output)."""
+    pointwise: Pointwise
+    autocast: Pointwise | None = None
+    """What autocast adds."""
+    head: Head
+    casts: Casts
+    adapters: Adapters = Adapters(
+        source="own measurements on H200, eager adapters of llama models", forward=10.0, backward=6.0
+    )
+    accumulation: Accumulation
+    optimiser: Optimiser
+    host: Host
+    exposed: Exposed
+    dispatch: Dispatch
+    context: Context
+    network: Network
+    defaults: Defaults
+    memory: MemoryFacts = MemoryFacts()
+
+    def attention_kernel(self, generation: str) -> str:
+        """The attention kernel that runs on an accelerator's generation."""
+        return self.attention.get(generation, self.attention["default"])
+
+    def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
+        """Equivalent bytes per element of one memory-bound operator, forward and backward."""
+        found = [self.pointwise.operators.get(kind)]
+        if autocast and self.autocast is not None:
+            found.append(self.autocast.operators.get(kind))
+        return sum(one.forward for one in found if one), sum(one.backward for one in found if one)
+
+
+DEFAULT: Final = "megatron-core"
+"""The profile where a run names none."""
+
+
+def _folder() -> Path:
+    return Path(str(files("gpuhours.software"))) / "profiles"
+
+
+@functools.cache
+def list_software() -> tuple[str, ...]:
+    """The names ``load_software`` knows."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+@functools.cache
+def load_software(name: str) -> Software:
+    """``load_software("megatron-core")``, by name or alias, or a path to a YAML file of your own."""
+    if name.endswith((".yaml", ".yml")):
+        return _read(Path(name).expanduser())
+    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
+    if plain in list_software():
+        return _read(_folder() / f"{plain}.yaml")
+    for known in list_software():
+        profile = _read(_folder() / f"{known}.yaml")
+        if plain in profile.aliases:
+            return profile
+    known_names = list_software()
+    hint = nearest(plain, known_names) or f"Known: {', '.join(known_names)}."
+    raise EstimateError("No such software profile.", hint, f"software = {name!r}")
+
+
+@functools.cache
+def _read(path: Path) -> Software:
+    source = read_yaml(path)
+    merged = _merged(source.data if isinstance(source.data, dict) else {}, path)
+    return validated(Software, Source(source.name, {"name": path.stem, **merged}, source.places))
+
+
+def parent_of(name: str) -> str | None:
+    """The profile that ours of this name is written as ``like``: what would stand in for a stack that nobody described."""
+    parent = read_yaml(_folder() / f"{name}.yaml").data.get("like")
+    return None if parent is None else str(parent)
+
+
+def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
+    """``data`` over what the profile named by its ``like`` says; groups are taken over or replaced whole."""
+    base = data.get("like")
+    own = {key: value for key, value in data.items() if key != "like"}
+    if base is None:
+        return own
+    beside, ours = path.parent / f"{base}.yaml", _folder() / f"{base}.yaml"
+    parent = beside if beside.is_file() else ours
+    if parent == path or not parent.is_file():
+        raise EstimateError(
+            f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like"
+        )
+    inherited = _merged(read_yaml(parent).data, parent)
+    kept = {key: value for key, value in inherited.items() if key not in ("title", "note", "aliases")}
+    return {**kept, **own}

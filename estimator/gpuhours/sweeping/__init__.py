@@ -1,5 +1,0 @@
-"""What-if by the million: any input varied, every result a column."""
-
-from gpuhours.sweeping.running import Sweep, sweep
-
-__all__ = ["Sweep", "sweep"]

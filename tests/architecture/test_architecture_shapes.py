@@ -1,0 +1,383 @@
+"""Shapes written out, shapes known by size alone, configuration files, adapters, sweeps, bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuhours.architecture import read_model
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.hugging_face.config import READERS
+from gpuhours.architecture.operators import Pointwise, Split
+from gpuhours.architecture.standard import StandardShape
+from gpuhours.data import Data
+from gpuhours.flops import model_flops
+from gpuhours.inputs.errors import EstimateError
+
+TEXT = Data(seq_len=2048)
+SMALL = {"layers": 4, "hidden": 512, "heads": 8, "vocab": 32000}
+
+
+@pytest.mark.parametrize("size", ["125M", "1.3B", "7B", "9.5B", "13B", "29.7B", "30B", "70B", "175B", "405B", "1T"])
+def test_a_shape_known_by_size_has_that_size(size: str) -> None:
+    spec = read_model({"params": size})
+    assert isinstance(spec, StandardShape)
+    assert spec.build(TEXT).parameters == pytest.approx(spec.params, rel=0.015)
+    shape = spec.shape
+    assert shape.hidden == shape.heads * 128
+    assert 1.0 <= shape.ffn_width / shape.hidden < 6
+    (supplied,) = spec.assumptions(TEXT)
+    assert "only the size is known" in supplied.reason
+    assert "arXiv" in supplied.source
+    assert str(shape.layers) in supplied.value
+
+
+def test_sizes_of_public_families_get_shapes_like_theirs() -> None:
+    for size, layers, hidden in (
+        ("6.7B", 32, 4096),
+        ("13B", 40, 5120),
+        ("65.2B", 80, 8192),
+        ("1.3B", 24, 2048),
+    ):
+        shape = read_model({"params": size}).shape  # type: ignore[attr-defined]
+        assert (shape.layers, shape.hidden) == (layers, hidden)
+
+
+def test_sizes_may_be_swept() -> None:
+    sizes = np.geomspace(2e8, 8e11, 200)
+    model = read_model({"params": "30B"}).model_copy(update={"params": sizes}).build(TEXT)
+    np.testing.assert_allclose(model.parameters, sizes, rtol=0.015)
+    assert np.all(np.diff(model_flops(model)) > 0)
+
+
+def test_any_number_of_a_shape_may_be_an_array() -> None:
+    names = ("llama-7b", "llama-13b", "llama-65b")
+    specs = [read_model(name) for name in names]
+    fields = ("layers", "hidden", "heads", "ffn_hidden")
+    update = {field: np.array([getattr(spec, field) for spec in specs]) for field in fields}
+    together = specs[0].model_copy(update=update).build(Data(seq_len=4096))
+    alone = [spec.build(Data(seq_len=4096)) for spec in specs]
+    np.testing.assert_array_equal(together.parameters, [model.parameters for model in alone])
+    np.testing.assert_allclose(model_flops(together), [model_flops(model) for model in alone])
+
+
+def test_lengths_and_layers_keep_their_own_axes() -> None:
+    spec = read_model("llama-3-8b").model_copy(update={"layers": np.array([[16], [32]])})
+    assert isinstance(spec, Decoder)
+    model = spec.model(np.array([2048.0, 4096.0, 8192.0]))
+    assert model.parameters.shape == (2, 1)
+    assert model_flops(model).shape == (2, 3)
+
+
+def test_the_feed_forward_rule_is_listed() -> None:
+    gated, plain = read_model(SMALL), read_model({**SMALL, "gated": False})
+    assert isinstance(gated, Decoder)
+    assert isinstance(plain, Decoder)
+    assert (gated.ffn_width, plain.ffn_width) == (1536, 2048)
+    assert [one.name for one in gated.assumptions()] == ["model.ffn_hidden"]
+    assert read_model({**SMALL, "ffn_hidden": 1000}).assumptions(TEXT) == ()
+    llama = read_model("llama-7b")
+    assert llama.model_copy(update={"ffn_hidden": None}).ffn_width == 11008  # the rule gives Llama's own width
+
+
+def test_experts_and_dense_layers_are_counted_apart() -> None:
+    experts = {"count": 8, "top_k": 2, "width": 1000, "first_dense": 1, "every": 2}
+    spec = read_model({**SMALL, "layers": 5, "ffn_hidden": 2000, "experts": experts})
+    assert isinstance(spec, Decoder)
+    stacks = {stack.name: stack for stack in spec.model(128).stacks}
+    assert {name: stack.layers for name, stack in stacks.items()} == {"layers": 3, "layers with experts": 2}
+    routed = [linear for linear in stacks["layers with experts"].block.linears if linear.experts != 1]
+    assert [(linear.experts, linear.active, linear.outputs) for linear in routed] == [
+        (8, 2, 2000),
+        (8, 2, 512),
+    ]
+
+
+def test_windows_cap_what_a_query_sees() -> None:
+    everything = read_model({**SMALL}).build(Data(seq_len=8192))
+    windowed = read_model({**SMALL, "window": 1024}).build(Data(seq_len=8192))
+    alternating = read_model({**SMALL, "window": 1024, "global_every": 2}).build(Data(seq_len=8192))
+    assert [stack.layers for stack in alternating.stacks] == [2, 2]
+    counts = [model_flops(model) for model in (windowed, alternating, everything)]
+    assert counts == sorted(counts)
+    assert windowed.parameters == everything.parameters
+    longer = read_model({**SMALL, "window": 9000}).build(Data(seq_len=8192))
+    assert model_flops(longer) == pytest.approx(model_flops(everything))
+
+
+def test_splits_follow_megatron() -> None:
+    """Shoeybi et al. 2019: qkv and up by column, output and down by row, so that a layer needs two
+    reductions."""
+    (stack,) = read_model("llama-3-8b").build(TEXT).stacks
+    splits = {linear.name: linear.split for linear in stack.block.linears}
+    assert splits == {
+        "qkv": Split.COLUMN,
+        "attention output": Split.ROW,
+        "gate and up": Split.COLUMN,
+        "down": Split.ROW,
+    }
+    assert stack.block.all_reduces == 2
+    assert read_model("gpt-j-6b").build(TEXT).stacks[0].block.all_reduces == 1
+    kinds = [operator.kind for operator in stack.block.elementwise]
+    assert kinds.count(Pointwise.RMS_NORM) == kinds.count(Pointwise.RESIDUAL) == 2
+
+
+def test_adapters_are_all_that_lora_trains() -> None:
+    """Hu et al. 2021, section 5.5: GPT-3 175B with rank 8 on one projection or 4 on two trains 18.9 M
+    parameters."""
+    gpt3 = {"name": "gpt-3-175b", "trainable": "lora"}
+    for rank, targets in ((4, ["q", "v"]), (8, ["q"])):
+        model = read_model({**gpt3, "rank": rank, "targets": targets}).build(TEXT)
+        assert model.trainable_parameters == pytest.approx(18.9e6, rel=0.002)
+    with pytest.raises(EstimateError, match="no projection 'query'"):
+        read_model({**gpt3, "targets": ["query"]}).build(TEXT)
+
+
+def hugging_face(tmp_path: Path, config: dict[str, object]) -> Decoder:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    spec = read_model(str(path))
+    assert isinstance(spec, Decoder)
+    return spec
+
+
+LLAMA_KEYS = {
+    "num_hidden_layers": "layers",
+    "hidden_size": "hidden",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "intermediate_size": "ffn_hidden",
+    "vocab_size": "vocab",
+    "head_dim": "head_dim",
+    "tie_word_embeddings": "tied",
+}
+LIKE_LLAMA = [
+    ("llama", "llama-3.1-405b", {}),
+    ("llama", "llama-3.2-1b", {}),
+    ("mistral", "mistral-7b", {"sliding_window": 4096}),
+    ("mixtral", "mixtral-8x7b", {"num_local_experts": 8, "num_experts_per_tok": 2}),
+    ("qwen2", "qwen2.5-0.5b", {}),
+    ("qwen3", "qwen3-8b", {}),
+    (
+        "qwen3_moe",
+        "qwen3-30b-a3b",
+        {"num_experts": 128, "num_experts_per_tok": 8, "moe_intermediate_size": 768},
+    ),
+    (
+        "qwen2_moe",
+        "qwen2-57b-a14b",
+        {
+            "num_experts": 64,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 2560,
+            "shared_expert_intermediate_size": 20480,
+        },
+    ),
+    ("gemma", "gemma-7b", {}),
+    ("gemma2", "gemma-2-9b", {"sliding_window": 4096}),
+    ("gemma3_text", "gemma-3-1b", {"sliding_window": 512}),
+    ("olmo2", "olmo-2-7b", {}),
+    ("phi3", "phi-4", {}),
+    ("nemotron", "nemotron-4-15b", {}),
+    ("starcoder2", "starcoder2-15b", {"tie_word_embeddings": False}),
+    ("phi", "phi-2", {}),
+    ("gpt_neox", "gpt-neox-20b", {}),
+    (
+        "deepseek_v3",
+        "deepseek-v3",
+        {
+            "kv_lora_rank": 512,
+            "q_lora_rank": 1536,
+            "qk_nope_head_dim": 128,
+            "qk_rope_head_dim": 64,
+            "v_head_dim": 128,
+            "n_routed_experts": 256,
+            "num_experts_per_tok": 8,
+            "moe_intermediate_size": 2048,
+            "n_shared_experts": 1,
+            "first_k_dense_replace": 3,
+        },
+    ),
+    (
+        "deepseek_v2",
+        "deepseek-v2-lite",
+        {
+            "kv_lora_rank": 512,
+            "q_lora_rank": None,
+            "qk_nope_head_dim": 128,
+            "qk_rope_head_dim": 64,
+            "v_head_dim": 128,
+            "n_routed_experts": 64,
+            "num_experts_per_tok": 6,
+            "moe_intermediate_size": 1408,
+            "n_shared_experts": 2,
+            "first_k_dense_replace": 1,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "extra"), LIKE_LLAMA, ids=[row[1] for row in LIKE_LLAMA])
+def test_config_files_give_the_named_models(tmp_path: Path, kind: str, name: str, extra: dict[str, object]) -> None:
+    named = read_model(name)
+    config = {key: getattr(named, field) for key, field in LLAMA_KEYS.items() if getattr(named, field) is not None}
+    read = hugging_face(tmp_path, {"model_type": kind, **config, **extra})
+    assert read.build(TEXT).parameters == named.build(TEXT).parameters
+    assert model_flops(read.build(TEXT)) == model_flops(named.build(TEXT))
+
+
+OLDER = [
+    ("gpt2-xl", {"model_type": "gpt2", "n_layer": 48, "n_embd": 1600, "n_head": 25, "vocab_size": 50257}),
+    (
+        "gpt-j-6b",
+        {
+            "model_type": "gptj",
+            "n_layer": 28,
+            "n_embd": 4096,
+            "n_head": 16,
+            "vocab_size": 50400,
+            "n_inner": 16384,
+        },
+    ),
+    (
+        "bloom-176b",
+        {"model_type": "bloom", "n_layer": 70, "hidden_size": 14336, "n_head": 112, "vocab_size": 250880},
+    ),
+    (
+        "mpt-7b",
+        {
+            "model_type": "mpt",
+            "n_layers": 32,
+            "d_model": 4096,
+            "n_heads": 32,
+            "vocab_size": 50432,
+            "no_bias": True,
+            "attn_config": {"alibi": True},
+        },
+    ),
+    (
+        "opt-6.7b",
+        {
+            "model_type": "opt",
+            "num_hidden_layers": 32,
+            "hidden_size": 4096,
+            "num_attention_heads": 32,
+            "ffn_dim": 16384,
+            "vocab_size": 50272,
+            "max_position_embeddings": 2048,
+        },
+    ),
+    (
+        "falcon-7b",
+        {
+            "model_type": "falcon",
+            "num_hidden_layers": 32,
+            "hidden_size": 4544,
+            "num_attention_heads": 71,
+            "vocab_size": 65024,
+            "multi_query": True,
+            "parallel_attn": True,
+        },
+    ),
+    (
+        "falcon-40b",
+        {
+            "model_type": "falcon",
+            "num_hidden_layers": 60,
+            "hidden_size": 8192,
+            "num_attention_heads": 128,
+            "vocab_size": 65024,
+            "new_decoder_architecture": True,
+            "num_kv_heads": 8,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "config"), OLDER, ids=[row[0] for row in OLDER])
+def test_older_config_files_too(tmp_path: Path, name: str, config: dict[str, object]) -> None:
+    assert hugging_face(tmp_path, config).build(TEXT).parameters == read_model(name).build(TEXT).parameters
+
+
+def test_cohere_command_r_plus(tmp_path: Path) -> None:
+    """CohereForAI/c4ai-command-r-plus: 104 B; the norms on its queries and keys, 0.9 M, are left out."""
+    config = {
+        "model_type": "cohere",
+        "num_hidden_layers": 64,
+        "hidden_size": 12288,
+        "num_attention_heads": 96,
+        "num_key_value_heads": 8,
+        "intermediate_size": 33792,
+        "vocab_size": 256000,
+    }
+    assert hugging_face(tmp_path, config).build(TEXT).parameters == pytest.approx(104e9, rel=0.005)
+
+
+CONFIGS = [
+    ({"model_type": "mamba"}, "'mamba' is not read"),
+    ({"model_type": "lama"}, "Did you mean 'llama'"),
+    ({"model_type": "llama", "hidden_size": 4096}, "'num_hidden_layers' is missing"),
+    ({"hidden_size": 4096}, "has no model_type"),
+    ([1, 2], "has no model_type"),
+    ({"model_type": "qwen3_moe", "mlp_only_layers": [0]}, "is missing|mlp_only_layers"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), CONFIGS, ids=[row[1] for row in CONFIGS])
+def test_config_files_that_cannot_be_read(tmp_path: Path, config: object, message: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(EstimateError, match=message) as caught:
+        read_model(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_files_that_are_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match="cannot be read"):
+        read_model(str(tmp_path / "missing.json"))
+    broken = tmp_path / "broken.json"
+    broken.write_text("{", encoding="utf-8")
+    with pytest.raises(EstimateError, match="is not JSON"):
+        read_model(str(broken))
+
+
+def test_every_reader_is_tested() -> None:
+    tested = {row[0] for row in LIKE_LLAMA} | {str(row[1]["model_type"]) for row in OLDER} | {"cohere"}
+    assert set(READERS) - tested == {"granite", "smollm3"}  # shaped as Llama, through the same function
+
+
+WRONG = [
+    ({**SMALL, "hidden": 100, "heads": 3}, "does not divide into 3 heads", "model"),
+    ({**SMALL, "kv_heads": 3}, "do not share 3", "model"),
+    ({**SMALL, "layers": 0}, "at least 1", "model.layers"),
+    ({**SMALL, "layers": 2.5}, "whole number", "model.layers"),
+    ({**SMALL, "vocab": "three"}, "not a quantity", "model.vocab"),
+    ({**SMALL, "experts": {"count": 4, "top_k": 8}}, "top_k = 8 of only 4", "model.experts"),
+    ({**SMALL, "experts": {"count": 4, "top_k": 2, "first_dense": 9}}, "leaves no layer", "model"),
+    ({"hidden": 512, "heads": 8, "vocab": 100}, "Field required", "model.layers"),
+    ({**SMALL, "depth": 3}, "Extra inputs", "model.depth"),
+    ({"name": "llama-3-8b", "layer": 3}, "Extra inputs", "model.layer"),
+    ({"params": "30 GB"}, "expected parameter", "model.params"),
+    (3, "must be a model's name", "model"),
+    ({"kind": "recurrent", **SMALL}, "'recurrent' is no kind of model; there are decoder", "model"),
+]
+
+
+@pytest.mark.parametrize(("block", "message", "where"), WRONG, ids=[row[1] for row in WRONG])
+def test_bad_shapes_say_what_and_where(block: object, message: str, where: str) -> None:
+    with pytest.raises(EstimateError, match=message) as caught:
+        read_model(block)
+    assert caught.value.where == where
+
+
+def test_fields_over_a_named_model() -> None:
+    short = read_model({"name": "llama-3-8b", "layers": 16})
+    whole = read_model("llama-3-8b")
+    assert short.layers == 16  # type: ignore[attr-defined]
+    assert short.build(TEXT).parameters < whole.build(TEXT).parameters
+
+
+def test_a_length_is_needed() -> None:
+    with pytest.raises(EstimateError, match="tokens per sample are not known"):
+        read_model("llama-3-8b").build(Data())

@@ -1,0 +1,44 @@
+"""Whole screens, kept as text that a reviewer can read in the diff, at 80 and 120 columns.
+
+``GPUHOURS_WRITE=1 pytest tests/cli/test_screens.py`` writes what the commands print now.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+RUNS = Path(__file__).parents[1] / "runs"
+
+SCREENS = {
+    "estimate": ("estimate", str(RUNS / "x-gen.yaml")),
+    "estimate-shortcuts": (
+        "estimate", "--params", "30B", "--tokens", "500B", "--gpu", "h100-sxm-80gb", "--gpus", "512",
+        "--tensor", "4", "--pipeline", "8", "--batch", "2048", "--seq-len", "2048",
+    ),
+    "estimate-too-large": (
+        "estimate", "--model", "llama-2-70b", "--tokens", "1T", "--gpu", "a100-sxm-80gb", "--gpus", "64",
+        "--tensor", "2", "--batch", "1024", "--seq-len", "4096",
+    ),
+    "estimate-explain": ("estimate", str(RUNS / "x-gen.yaml"), "--explain", "gpu_hours"),
+    "reproduce": ("reproduce",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("name", SCREENS)
+def test_screen(gpuhours_command: Command, name: str, columns: int) -> None:
+    ran = gpuhours_command(*SCREENS[name], columns=columns)
+    screen = "\n".join(line.rstrip() for line in ran.out.splitlines()) + "\n"
+    path = SNAPSHOTS / f"{name}-{columns}.txt"
+    if os.environ.get("GPUHOURS_WRITE"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(screen, encoding="utf-8")
+        return
+    assert max(len(line) for line in screen.splitlines()) <= columns
+    assert screen == path.read_text(encoding="utf-8")

@@ -1,0 +1,97 @@
+"""Files that are no run files: empty, binary, endless, too deep. Each is refused at once, with its place and no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{above}'] * 10)}]\n" for above, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+FILES = [
+    pytest.param(b"", "Nothing to estimate", id="empty"),
+    pytest.param(b"~", "mapping of keys", id="null"),
+    pytest.param(b"hello", "mapping of keys", id="a word"),
+    pytest.param(bytes(range(256)), "not a text file", id="binary"),
+    pytest.param("name: é".encode("latin-1"), "UTF-8", id="latin-1"),
+    pytest.param("model: 7B".encode("utf-16"), "not a text file", id="utf-16"),
+    pytest.param(b"model:\n\tparams: 7B\n", "run.yaml:2:1", id="tabs"),
+    pytest.param(BOMB.encode(), "repeats too much", id="aliases of aliases"),
+    pytest.param(b"a: &a [*a]\n", "repeats too much", id="a list in itself"),
+    pytest.param(b"[" * 3000 + b"]" * 3000, "nests", id="brackets"),
+    pytest.param(b"x" * 10_000_001, "larger than 10 MB", id="too large"),
+    pytest.param(b"model: !!python/object:os.system x\n", "not YAML", id="a Python object"),
+    pytest.param(b"a: 1\n---\nb: 2\n", "another document", id="two documents"),
+    pytest.param(b"a: &a {x: 1}\nb: {<<: *a}\n", "merge keys", id="merge keys"),
+    pytest.param(b"name: 2020-99-99\n", "run.yaml:1:7", id="a date that is none"),
+    pytest.param(b"model: {params: " + b"9" * 5000 + b"}\n", "run.yaml:1:17", id="5,000 digits"),
+    pytest.param(b"model: {params: .inf}\n", "not a finite number", id="infinity"),
+    pytest.param(b"model: {params: 1e30}\n", "at most 1e+18", id="more parameters than can be"),
+    pytest.param(b"data: {tokens: 1e300}\n", "at most 1e+30", id="more tokens than can be"),
+    pytest.param(b"[1, 2]: 3\n", "a word or a number", id="a list for a key"),
+    pytest.param(b'name: "a\\e[31mb"\n', "control characters", id="an escape sequence"),
+    pytest.param(b"model: {params: 7B}\nassumptions: 3\n", "run.yaml:2:14", id="assumptions that are none"),
+    pytest.param(b"stages: 3\n", "must be a list", id="stages that are none"),
+    pytest.param(b"model: {params: 7B}\nstages: [{data: {token: 3}}]\n", "Did you mean 'tokens'", id="a misspelt key of a stage"),
+]  # fmt: skip
+
+ASSUMED = [
+    pytest.param("value: 4096", "This key is missing", id="no reason"),
+    pytest.param("value: 4096, reason: x, low: 1024", "a low and a high end", id="half a range"),
+    pytest.param("value: 4096, reason: x, low: 5000, high: 3000", "in this order", id="a range upside down"),
+    pytest.param("value: 4096, reason: x, low: 0, high: 9000", "must be positive", id="a range from nothing"),
+    pytest.param("value: 4096, reason: x, low: few, high: many", "not a quantity", id="a range of words"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "said"), FILES)
+def test_refused(gpuhours_command: Command, tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    ran = gpuhours_command("estimate", str(path))
+    assert (ran.code, ran.out) == (2, "")
+    assert said.lower() in ran.err.lower()
+    assert len(ran.err) < 1500
+
+
+@pytest.mark.parametrize(("assumption", "said"), ASSUMED)
+def test_assumptions_are_checked(gpuhours_command: Command, tmp_path: Path, assumption: str, said: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"model: {{params: 7B}}\nassumptions: {{data.seq_len: {{{assumption}}}}}\n", encoding="utf-8")
+    ran = gpuhours_command("estimate", str(path))
+    assert ran.code == 2
+    assert "assumptions.data.seq_len" in ran.err
+    assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"a":' * 5000 + "1" + "}" * 5000, '{"model_type": "llama"}', '{"a": ' + "9" * 5000 + "}"]
+)
+def test_a_config_that_is_none(gpuhours_command: Command, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    ran = gpuhours_command("estimate", "--model", str(path))
+    assert ran.code == 2
+    assert "config.json" in ran.err
+
+
+@pytest.mark.parametrize("path", ["", "/", "/dev/zero", "/proc/self/mem"])
+def test_what_is_no_file(gpuhours_command: Command, path: str) -> None:
+    ran = gpuhours_command("estimate", path)
+    assert ran.code == 2
+    assert ran.err.startswith("error: ")
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "9" * 5000, "{a: &a [*a]}", "2020-99-99"])
+def test_settings_are_read_as_carefully(gpuhours_command: Command, value: str) -> None:
+    assert gpuhours_command("estimate", "--set", f"hardware.gpus={value}").code == 2
+
+
+def test_the_same_duration_twice(gpuhours_command: Command) -> None:
+    ran = gpuhours_command("estimate", "--gpus", "8", "--days", "3", "--set", "known.wall_clock=4 days")
+    assert ran.code == 2
+    assert "keep one" in ran.err

@@ -1,0 +1,367 @@
+"""Sweeps: one code path with estimate, the words of --vary and --where, the best rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import gpuhours
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.sweeping.pareto import front
+from gpuhours.questions.sweeping.values import read, varied
+from gpuhours.questions.sweeping.where import where
+
+GPT = {
+    "name": "a decoder",
+    "model": {"layers": 24, "hidden": 2048, "heads": 16, "ffn_hidden": 8192, "vocab": 51200, "gated": False},
+    "data": {"seq_len": 2048, "tokens": "100B"},
+    "training": {"global_batch": 512, "dtype": "bf16"},
+    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
+    "layout": {"tensor": 2, "pipeline": 2},
+    "software": "megatron-core",
+}
+VIDEO = {
+    "name": "a video model",
+    "model": {
+        "vision": {"name": "vit-l-14", "trainable": "frozen"},
+        "bridge": {"kind": "mlp"},
+        "language": {"params": "7B"},
+    },
+    "data": {"frames": 16, "text_tokens": 512, "dataset_samples": "10M", "epochs": 1},
+    "training": {"global_batch": 512, "dtype": "bf16"},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+    "layout": {"tensor": 2},
+    "software": "megatron-core",
+}
+MIXTURE = {
+    **GPT,
+    "model": {**GPT["model"], "gated": True, "experts": {"count": 16, "top_k": 2, "width": 2048}},  # type: ignore[dict-item]
+}
+
+
+def run_of(data: dict[str, Any]) -> gpuhours.Run:
+    return gpuhours.from_dict(data)
+
+
+CASES = {
+    "layout": (GPT, {
+        "layout.tensor": "1,2,4", "layout.pipeline": "1..8*2", "layout.microbatch": "1,2", "layout.recompute": "none,selective,full",
+        "layout.sharding": "none,zero1,zero2,zero3", "layout.schedule": "1f1b,zb-1p,gpipe", "layout.sequence_parallel": "true,false",
+    }),
+    "machine": (GPT, {
+        "hardware.accelerator": "a100-sxm-80gb,h100-sxm-80gb,v100-sxm-32gb", "hardware.gpus": "16..256*2",
+        "training.global_batch": "256,512,768", "layout.sharding": "zero1,zero3", "hardware.internode_bandwidth": "12..50 GB/s:19",
+    }),
+    "data": (GPT, {"data.seq_len": "1024..8192*2", "layout.context": "1,2,4", "data.tokens": "1B..1T*10",
+                   "layout.sequence_method": "ring,ulysses,all-gather"}),
+    "model": (GPT, {"model.layers": "12,24,48", "layout.pipeline": "1,2,4", "layout.interleave": "1,2,3", "training.dtype": "bf16,fp16"}),
+    "experts": (MIXTURE, {"layout.expert": "1,2,4,8,16", "layout.tensor": "1,2",
+                          "layout.microbatch": "1,2,4", "layout.expert_tensor": "1,2"}),
+    "video": (VIDEO, {"data.frames": "1,4..64*4", "data.text_tokens": "0,128,1024",
+                      "layout.tensor": "1,2,4", "layout.recompute": "none,full"}),
+    "no layout": ({**GPT, "layout": None}, {"hardware.gpus": "8,64,512", "training.global_batch": "512,1024"}),
+    "no software": ({**GPT, "software": None}, {"layout.sharding": "zero1,zero3", "layout.microbatch": "1,2"}),
+    "money": ({**GPT, "cost": {"price": "2 USD/hour"}}, {"known.goodput": "50%,90%,100%", "cost.price": "1,2.5", "layout.tensor": "1,8"}),
+    "solved": ({**GPT, "known": {"mfu": "40%"}}, {"known.mfu": "30%,45%", "hardware.gpus": "64,128"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rows_are_what_estimate_says(name: str) -> None:
+    data, vary = CASES[name]
+    found = gpuhours.sweep(run_of(data), vary, block_rows=500)
+    assert found.kept == found.rows
+    rows = found.table.to_pylist()
+    rng = np.random.default_rng(len(rows))
+    checked = 0
+    for index in rng.permutation(len(rows))[:16]:
+        row = rows[index]
+        run = found.job.grid.run_with(row)
+        if not row["valid"]:
+            assert row["reason"]
+            continue
+        checked += 1
+        alone = gpuhours.estimate(run).results
+        for result, expected in alone.items():
+            if expected is None or isinstance(expected.value, bool):
+                assert row[result] == (expected if expected is None else expected.value), (result, row)
+            else:
+                assert row[result] == pytest.approx(expected.value, rel=1e-12), (result, row)
+    assert checked > 0
+
+
+def test_every_row_once_in_order() -> None:
+    vary = {
+        "layout.tensor": [1, 2, 4],
+        "hardware.accelerator": ["a100-sxm-80gb", "h100-sxm-80gb"],
+        "layout.microbatch": [1, 2],
+    }
+    expected = [
+        (t, a, m)
+        for t in vary["layout.tensor"]
+        for a in vary["hardware.accelerator"]
+        for m in vary["layout.microbatch"]
+    ]
+    for block_rows in (1, 3, 5, 1000):
+        found = gpuhours.sweep(run_of(GPT), vary, block_rows=block_rows)
+        assert [tuple(row[key] for key in vary) for row in found.table.to_pylist()] == expected
+
+
+def test_blocks_do_not_change_rows() -> None:
+    data, vary = CASES["layout"]
+    whole = gpuhours.sweep(run_of(data), vary).table.to_pydict()
+    pieces = gpuhours.sweep(run_of(data), vary, block_rows=333).table.to_pydict()
+    for name, column in whole.items():
+        if isinstance(next((value for value in column if value is not None), None), float):
+            assert np.allclose(np.array(column, float), np.array(pieces[name], float), rtol=1e-12, equal_nan=True), name
+        else:
+            assert column == pieces[name], name
+
+
+def test_zip_pairs_keys() -> None:
+    vary = {"layout.tensor": [1, 2, 4], "layout.pipeline": [4, 2, 1], "layout.microbatch": [1, 2]}
+    found = gpuhours.sweep(run_of(GPT), vary, together=[["layout.tensor", "layout.pipeline"]])
+    assert found.rows == 6
+    assert found.table["layout.pipeline"].to_pylist() == [4, 4, 2, 2, 1, 1]
+
+
+def test_zip_of_a_shape_is_validated_together() -> None:
+    vary = {"model.hidden": [1536, 2560], "model.heads": [12, 20]}
+    found = gpuhours.sweep(run_of(GPT), vary, together=[list(vary)])
+    assert found.table["parameters"][0].as_py() < found.table["parameters"][1].as_py()
+    with pytest.raises(EstimateError, match="heads"):
+        gpuhours.sweep(run_of(GPT), {"model.hidden": [1536, 2001]})
+
+
+def test_rows_that_cannot_run_say_why() -> None:
+    found = gpuhours.sweep(
+        run_of(GPT), {"layout.tensor": [1, 3], "hardware.accelerator": ["a100-sxm-80gb", "v100-sxm-32gb"]}
+    )
+    by_place = {(row["layout.tensor"], row["hardware.accelerator"]): row for row in found.table.to_pylist()}
+    assert by_place[1, "a100-sxm-80gb"]["valid"]
+    assert by_place[1, "a100-sxm-80gb"]["reason"] is None
+    assert "batch" in by_place[3, "a100-sxm-80gb"]["reason"]
+    assert "bf16" in by_place[1, "v100-sxm-32gb"]["reason"]
+    assert by_place[3, "a100-sxm-80gb"]["step_time"] is None
+
+
+def test_python_result_is_an_arrow_table() -> None:
+    found = gpuhours.sweep(run_of(VIDEO), {"data.frames": range(16, 129, 16)})
+    table = pa.table(found)
+    assert table["data.frames"].to_pylist() == list(range(16, 129, 16))
+    assert table.schema.field("gpu_hours").metadata == {b"unit": b"GPU*hour"}
+    assert "<table>" in found._repr_html_()
+    assert "GPU*hour" in found._repr_html_()
+    hours = table["gpu_hours"].to_pylist()
+    assert hours == sorted(hours)
+    document = found.to_dict()
+    assert document["evaluated"] == 8
+    assert len(document["rows"]) == 8
+
+
+@pytest.mark.parametrize(("spec", "values"), [
+    ("1,2,4,8", [1, 2, 4, 8]),
+    ("16..128:16", [16, 32, 48, 64, 80, 96, 112, 128]),
+    ("1..10:4", [1, 5, 9]),
+    ("64..1024*2", [64, 128, 256, 512, 1024]),
+    ("1..3", [1, 2, 3]),
+    ("0.1..0.5:0.1", [0.1, 0.2, 0.3, 0.4, 0.5]),
+    ("none,full", ["none", "full"]),
+    ("true,false", [True, False]),
+    ("100..400 Gbit/s:100", ["100 Gbit/s", "200 Gbit/s", "300 Gbit/s", "400 Gbit/s"]),
+    ("1B..8B*2", ["1B", "2B", "4B", "8B"]),
+    ("500M..2B*2", [500_000_000, 1_000_000_000, 2_000_000_000]),
+    ("1,4..16*2,64", [1, 4, 8, 16, 64]),
+    ("zb-1p", ["zb-1p"]),
+])  # fmt: skip
+def test_spec(spec: str, values: list[Any]) -> None:
+    assert list(read(spec, "key")) == values
+
+
+@pytest.mark.parametrize("spec", [
+    "", " ", "1,,2", "1..", "..5", "5..1", "1..10:0", "1..10:-1", "1..10*1", "1..10*0.5", "0..8*2", "1..1e300:1e-300", "1..1e18",
+    "1..10:nan", "1..2..3", "1 GB..2 s:1", "1..10*2 GB", "1" * 200_000, "1..9e999:1",
+])  # fmt: skip
+def test_hostile_spec(spec: str) -> None:
+    run = run_of(GPT)
+    with pytest.raises(EstimateError):
+        gpuhours.sweep(run, dict([varied(f"layout.tensor={spec}")]))
+
+
+@pytest.mark.parametrize(("vary", "message"), [
+    ({"layout.tensr": [1]}, "tensor"),
+    ({"layot.tensor": [1]}, "layout"),
+    ({"layout.tensor": [0]}, "at least 1"),
+    ({"layout.tensor": [1.5]}, "whole"),
+    ({"layout.tensor": ["two"]}, "not a quantity"),
+    ({"layout.recompute": ["some"]}, "none, selective, full"),
+    ({"data.seq_len": ["2 GB"]}, "GB"),
+    ({"hardware.accelerator": ["h100-sxm-80gb", "h100-smx-80gb"]}, "h100-sxm-80gb"),
+    ({"software": ["megatron-cor"]}, "megatron-core"),
+    ({"training.dtype": ["bf61"]}, "bf16"),
+    ({"model": ["lama-2-7b"]}, "llama-2-7b"),
+    ({"layout.tensor": []}, "no value"),
+    ({}, "Nothing varies"),
+    ({"layout.tensor": range(1, 10**6 + 1), "data.seq_len": range(1, 10**6 + 1), "layout.pipeline": [1, 2]}, "rows"),
+])  # fmt: skip
+def test_bad_input(vary: dict[str, Any], message: str) -> None:
+    with pytest.raises(EstimateError, match=message):
+        gpuhours.sweep(run_of(GPT), vary)
+
+
+def test_bad_values_are_the_errors_of_estimate() -> None:
+    for key, value in (("layout.tensor", 0), ("data.seq_len", "1 GB"), ("layout.recompute", "some")):
+        block, name = key.split(".")
+        with pytest.raises(EstimateError) as alone:
+            gpuhours.from_dict({**GPT, block: {**GPT[block], name: value}})  # type: ignore[dict-item]
+        with pytest.raises(EstimateError) as swept:
+            gpuhours.sweep(run_of(GPT), {key: [value]})
+        assert swept.value.problem == alone.value.problem
+
+
+COLUMNS = {
+    "mfu": np.array([0.3, 0.5, np.nan]), "wall_clock": np.array([10, 40, 1]) * 86400.0, "fits": np.array([True, True, False]),
+    "gpu_hours": np.array([1e3, 1e6, 2.0]), "memory_per_gpu": np.array([60e9, 70e9, 90e9]), "cost": np.array([1.0, 2e6, 3.0]),
+    "layout.recompute": np.array(["full", "none", "none"]), "layout.tensor": np.array([1.0, 2.0, 4.0]),
+}  # fmt: skip
+UNITS = {
+    "mfu": "", "wall_clock": "s", "fits": "condition", "gpu_hours": "GPU*hour", "memory_per_gpu": "byte", "cost": "USD",
+    "layout.recompute": None, "layout.tensor": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "rows"), [
+    ("fits and mfu > 40%", [1]),
+    ("wall_clock < 30 days", [0, 2]),
+    ("gpu_hours > 2k", [1]),
+    ("gpu_hours > 0.5M GPU-hours", [1]),
+    ("memory_per_gpu < 64 GiB or not fits", [0, 2]),
+    ("layout.recompute == full", [0]),
+    ("layout.recompute != 'none'", [0]),
+    ("cost / gpu_hours < 1.6 USD/GPU-hours", [0, 2]),
+    ("layout.tensor * 2 > 3", [1, 2]),
+    ("0.2 < mfu < 0.4", [0]),
+    ("mfu + 0.1 > 0.5", [1]),
+    ("-mfu < -0.4", [1]),
+    ("not (mfu > 0.4 or fits)", [2]),
+    ("layout.tensor ** 2 == 4", [1]),
+])  # fmt: skip
+def test_where(text: str, rows: list[int]) -> None:
+    assert np.flatnonzero(where(text, UNITS)(COLUMNS.__getitem__)).tolist() == rows
+
+
+@pytest.mark.parametrize("text", [
+    "", "mfu", "mfu >", "(mfu > 1", "foo > 1", "wall_clock < memory_per_gpu", "mfu > 3 days", "fits == 1", "mfu and fits",
+    "__import__('os').system('true')", "mfu > 1; fits", "mfu.__class__ == 1", "lambda: 1", "(" * 500 + "mfu", "mfu ** 9e9 ** 9e9 > cost",
+    "not " * 500 + "fits", "1" * 5000, "layout.recompute > full", "mfu > 'high'", "fits + fits > 1",
+])  # fmt: skip
+def test_hostile_where(text: str) -> None:
+    with pytest.raises(EstimateError):
+        where(text, UNITS)
+
+
+def test_where_keeps_the_rows_it_says() -> None:
+    data, vary = CASES["layout"]
+    whole = gpuhours.sweep(run_of(data), vary).table.to_pylist()
+    kept = gpuhours.sweep(
+        run_of(data),
+        vary,
+        where="fits and mfu > 30% and layout.recompute != full and hardware.gpus == 64",
+        block_rows=300,
+    )
+    expected = [
+        row for row in whole if row["valid"] and row["fits"] and row["mfu"] > 0.3 and row["layout.recompute"] != "full"
+    ]
+    assert expected
+    assert [row["step_time"] for row in kept.table.to_pylist()] == pytest.approx(
+        [row["step_time"] for row in expected], rel=1e-12
+    )
+
+
+def test_where_knows_the_inputs_that_stay_the_same() -> None:
+    run, vary = run_of({**GPT, "layout": {"tensor": 2, "recompute": "full"}}), {"layout.pipeline": [1, 2]}
+    for text, kept in (
+        ("layout.recompute == full", 2),
+        ("layout.recompute == none", 0),
+        ("hardware.accelerator == 'a100-sxm-80gb' and layout.sequence_parallel", 2),
+        ("training.global_batch >= 512 and layout.pipeline * layout.tensor == 4", 1),
+    ):
+        assert gpuhours.sweep(run, vary, where=text).kept == kept, text
+
+
+def test_best_rows_are_the_best() -> None:
+    data, vary = CASES["layout"]
+    whole = [row for row in gpuhours.sweep(run_of(data), vary).table.to_pylist() if row["valid"]]
+    least = gpuhours.sweep(run_of(data), vary, minimise="step_time", top=7, block_rows=900).table.to_pylist()
+    assert [row["step_time"] for row in least] == pytest.approx(
+        sorted(row["step_time"] for row in whole)[:7], rel=1e-12
+    )
+    most = gpuhours.sweep(run_of(data), vary, maximise="mfu", top=3).table.to_pylist()
+    assert [row["mfu"] for row in most] == pytest.approx(
+        sorted((row["mfu"] for row in whole), reverse=True)[:3], rel=1e-12
+    )
+    kept = gpuhours.sweep(run_of(data), vary, pareto=["step_time", "memory_per_gpu"], block_rows=900).table.to_pylist()
+    points = {(row["step_time"], row["memory_per_gpu"]) for row in whole}
+    expected = sorted(p for p in points if not any(q[0] <= p[0] and q[1] <= p[1] and q != p for q in points))
+    assert np.allclose([(row["step_time"], row["memory_per_gpu"]) for row in kept], expected, rtol=1e-12)
+
+
+def test_pareto_front_against_the_definition() -> None:
+    rng = np.random.default_rng(5)
+    for size in (0, 1, 2, 50):
+        first, second = rng.integers(0, 12, (2, size)).astype(float)
+        found = {(first[i], second[i]) for i in front(first, second)}
+        points = set(zip(first, second, strict=True))
+        assert found == {p for p in points if not any(q[0] <= p[0] and q[1] <= p[1] and q != p for q in points)}
+
+
+@pytest.mark.parametrize("options", [
+    {"minimise": "nothing"}, {"top": 3}, {"minimise": "cost", "top": 0}, {"minimise": "cost", "maximise": "mfu"}, {"pareto": ["cost"]},
+    {"pareto": ["cost", "cost"]}, {"engine": "slurm"}, {"scheduler": "tcp://nowhere:1"}, {"engine": "dask"},
+    {"resume": True}, {"force": True},
+])  # fmt: skip
+def test_bad_options(options: dict[str, Any]) -> None:
+    with pytest.raises(EstimateError):
+        gpuhours.sweep(run_of(GPT), {"layout.tensor": [1, 2]}, **options)
+
+
+def test_many_values_on_one_key() -> None:
+    found = gpuhours.sweep(run_of(GPT), {"data.tokens": range(10**9, 10**9 + 200_000)}, maximise="gpu_hours", top=1)
+    assert found.rows == 200_000
+    assert found.table["data.tokens"].to_pylist() == [10**9 + 199_999]
+
+
+def test_processes_give_the_same_rows(tmp_path: Path) -> None:
+    from gpuhours.questions.sweeping.engines import process_answers
+    from gpuhours.questions.sweeping.running import make_job
+
+    data, vary = CASES["layout"]
+    job = make_job(run_of(data), vary, (), None, (None, None, None, None), block_rows=900)
+    alone = [job.block(number) for number in range(job.grid.blocks)]
+    found = dict(process_answers(job.block, range(job.grid.blocks), 2))
+    assert [found[number] for number in range(job.grid.blocks)] == alone
+
+
+def test_rows_that_contradict_themselves_are_those_that_estimate_refuses() -> None:
+    data = {**GPT, "known": {"gpu_hours": "10000"}, "layout": None}
+    found = gpuhours.sweep(
+        run_of(data), {"known.days": "1,6.51041666667,30", "known.mfu": "30%,99%", "hardware.gpus": [64]}
+    )
+    refused = []
+    for row in found.table.to_pylist():
+        try:
+            gpuhours.estimate(found.job.grid.run_with(row))
+            refused.append(False)
+        except EstimateError:
+            refused.append(True)
+    assert [not row["valid"] for row in found.table.to_pylist()] == refused
+    assert any(refused)
+    everything = gpuhours.sweep(
+        run_of({**GPT, "data": {"seq_len": 2048, "tokens": "100B"}, "known": {"days": 1}}), {"hardware.gpus": [8, 512]}
+    )
+    assert everything.table["valid"].to_pylist() == [False, True]
+    assert "of the dense peak" in everything.table["reason"][0].as_py()

@@ -1,0 +1,212 @@
+"""Files of a sweep: three formats, never overwritten unasked, and the same bytes whether or not the work was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+import gpuhours
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.sweeping.engines import answers
+from gpuhours.questions.sweeping.filing import to_file
+from gpuhours.questions.sweeping.formats import FORMATS
+from gpuhours.questions.sweeping.running import make_job
+
+RUN: dict[str, Any] = {
+    "name": "a decoder",
+    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200},
+    "data": {"seq_len": 2048, "tokens": "100B"},
+    "training": {"global_batch": 512, "dtype": "bf16"},
+    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
+    "software": "megatron-core",
+}
+VARY = {
+    "layout.tensor": "1,2,3,4", "layout.pipeline": "1,2,4", "layout.recompute": "none,full", "layout.microbatch": "1,2,4",
+    "hardware.accelerator": "a100-sxm-80gb,h100-sxm-80gb",
+}  # fmt: skip
+ENDINGS = sorted(FORMATS)
+
+
+def run() -> gpuhours.Run:
+    return gpuhours.from_dict(RUN)
+
+
+def opened(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, read as anybody would."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    options = pyarrow.csv.ConvertOptions(column_types={"reason": pa.string()}, strings_can_be_null=True)
+    return pyarrow.csv.read_csv(path, convert_options=options).to_pylist()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_file_holds_every_row_exactly(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    whole = gpuhours.sweep(run(), VARY).table.to_pylist()
+    found = gpuhours.sweep(run(), VARY, output=path, block_rows=20)
+    assert found.kept == found.rows == len(whole) == len(opened(path))
+    assert not path.with_name(path.name + ".parts").exists()
+    for row, expected in zip(opened(path), whole, strict=True):
+        for name, value in expected.items():
+            assert row[name] == value or (value is None and row[name] in (None, "")), name
+    assert found.table.slice(0, 5).to_pylist() == whole[:5]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_file_of_the_best_rows(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"best{ending}"
+    options: dict[str, Any] = {"minimise": "step_time", "top": 5, "where": "fits"}
+    alone = gpuhours.sweep(run(), VARY, **options).table
+    found = gpuhours.sweep(run(), VARY, output=path, block_rows=50, **options)
+    assert found.kept == 5
+    assert [row["step_time"] for row in opened(path)] == pytest.approx(alone["step_time"].to_pylist(), rel=1e-12)
+
+
+def test_no_row_left_is_still_a_file(tmp_path: Path) -> None:
+    for ending in ENDINGS:
+        path = tmp_path / f"none{ending}"
+        assert gpuhours.sweep(run(), VARY, where="mfu > 99%", output=path).kept == 0
+        assert opened(path) == []
+
+
+def test_wrong_ending_is_told_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match="xlsx"):
+        gpuhours.sweep(run(), VARY, output=tmp_path / "out.xlsx", watch=lambda *_: pytest.fail("worked"))
+
+
+def test_existing_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("mine")
+    with pytest.raises(EstimateError, match="exists"):
+        gpuhours.sweep(run(), VARY, output=path)
+    with pytest.raises(EstimateError, match="exists"):
+        gpuhours.sweep(run(), VARY, output=path, resume=True)
+    assert path.read_text() == "mine"
+    gpuhours.sweep(run(), VARY, output=path, force=True)
+    assert len(opened(path)) == 144
+
+
+def test_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EstimateError, match="Cannot write"):
+        gpuhours.sweep(run(), VARY, output=tmp_path / "file" / "out.csv")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("after", [1, 3, 6])
+def test_interrupted_anywhere_and_resumed(tmp_path: Path, ending: str, after: int) -> None:
+    path, once = tmp_path / f"out{ending}", tmp_path / f"once{ending}"
+    gpuhours.sweep(run(), VARY, output=once, block_rows=20)
+    seen = []
+
+    def stop(done: int, _: int) -> None:
+        seen.append(done)
+        if len(seen) == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, watch=stop)
+    assert opened(path) == opened(once)[: len(opened(path))] != []
+    with pytest.raises(EstimateError, match="--resume"):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20)
+    found = gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
+    assert path.read_bytes() == once.read_bytes()
+    assert found.kept == 144
+    assert gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True).kept == 144, (
+        "a finished file is left alone"
+    )
+
+
+def test_another_sweep_is_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, watch=stop)
+    for changed in ({"vary": {**VARY, "layout.microbatch": "1,2,8"}}, {"where": "fits"}, {"breakdown": True}):
+        options: dict[str, Any] = {"vary": VARY, "output": path, "block_rows": 20, "resume": True, **changed}
+        with pytest.raises(EstimateError, match="another"):
+            gpuhours.sweep(run(), **options)
+
+
+def test_rows_that_come_out_differently_are_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with pytest.raises(KeyboardInterrupt):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, watch=_interrupt)
+    part = sorted((tmp_path / "out.csv.parts").glob("00000000.*"))[0]
+    part.write_bytes(part.read_bytes().replace(b"true", b"false"))
+    with pytest.raises(EstimateError, match="differently"):
+        gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
+
+
+def _interrupt(*_: int) -> None:
+    raise KeyboardInterrupt
+
+
+KILLED = """
+import sys, time, pathlib, gpuhours
+gpuhours.sweep(gpuhours.from_dict({run!r}), {vary!r}, output={path!r}, block_rows=20, resume={resume}, watch=lambda *_: time.sleep(0.05))
+"""
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_kill_9_and_resume(tmp_path: Path, ending: str) -> None:
+    path, once = tmp_path / f"out{ending}", tmp_path / f"once{ending}"
+    gpuhours.sweep(run(), VARY, output=once, block_rows=20)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    kills = 0
+    for resume in (False, True):
+        code = KILLED.format(run=RUN, vary=VARY, path=str(path), resume=resume)
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+        before = _parts(path)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and _parts(path) < before + 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        assert opened(path) == opened(once)[: len(opened(path))] != []
+    assert kills >= 1
+    gpuhours.sweep(run(), VARY, output=path, block_rows=20, resume=True)
+    assert path.read_bytes() == once.read_bytes()
+
+
+def _parts(path: Path) -> int:
+    folder = path.with_name(path.name + ".parts")
+    return len(list(folder.glob("0*.*[0-9]"))) if folder.is_dir() else 0
+
+
+def test_workers_in_any_order_give_the_same_file(tmp_path: Path) -> None:
+    job = make_job(run(), VARY, (), None, (None, None, None, None), block_rows=20)
+
+    def backwards(work: Any, numbers: Any) -> Any:
+        return answers(work, reversed(list(numbers)), engine="local", scheduler=None, blocks=1)
+
+    def forwards(work: Any, numbers: Any) -> Any:
+        return answers(work, numbers, engine="local", scheduler=None, blocks=1)
+
+    for name, workers in (("a.parquet", forwards), ("b.parquet", backwards)):
+        to_file(job, tmp_path / name, workers, force=False, resume=False, watch=None)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_arrow_types_do_not_depend_on_the_rows(tmp_path: Path) -> None:
+    found = gpuhours.sweep(run(), {"layout.tensor": [3]}, output=tmp_path / "out.parquet")
+    schema = pq.read_schema(tmp_path / "out.parquet")
+    assert schema.field("step_time").type == pa.float64()
+    assert schema.field("reason").type == pa.string()
+    assert found.table.schema.names == found.job.schema.names

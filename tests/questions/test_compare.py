@@ -1,0 +1,108 @@
+"""Two runs side by side: what differs, by how much, and because of what."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+import gpuhours
+from gpuhours.questions.comparing import Comparison
+
+RUN: dict[str, Any] = {
+    "name": "a decoder",
+    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200},
+    "data": {"seq_len": 2048, "tokens": "100B"},
+    "training": {"global_batch": 512, "dtype": "bf16"},
+    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
+    "layout": {"tensor": 2, "pipeline": 2},
+    "software": "megatron-core",
+}
+
+
+def changed(**blocks: Any) -> dict[str, Any]:
+    return {
+        **RUN,
+        **{name: {**RUN[name], **block} if isinstance(block, dict) else block for name, block in blocks.items()},
+    }
+
+
+def compared(other: dict[str, Any]) -> Comparison:
+    return gpuhours.compare(gpuhours.from_dict(RUN), gpuhours.from_dict(other))
+
+
+def change(found: Comparison, name: str) -> Any:
+    return next(one for one in found.changes if one.name == name)
+
+
+def test_same_runs_differ_in_nothing() -> None:
+    found = compared(RUN)
+    assert found.inputs == ()
+    assert all(one.factor in (1, None) and one.causes == () for one in found.changes)
+
+
+def test_both_sides_are_the_single_estimates() -> None:
+    other = changed(hardware={"gpus": 128}, layout={"tensor": 4})
+    found = compared(other)
+    first, second = (gpuhours.estimate(gpuhours.from_dict(data)).results for data in (RUN, other))
+    for one in found.changes:
+        for value, expected in ((one.first, first[one.name]), (one.second, second[one.name])):
+            assert value == (None if expected is None else pytest.approx(float(expected.value), rel=1e-12)), one.name
+
+
+def test_one_input_is_the_whole_cause() -> None:
+    found = compared(changed(data={"tokens": "300B"}))
+    assert [one.key for one in found.inputs] == ["data.tokens"]
+    hours = change(found, "gpu_hours")
+    assert hours.factor == pytest.approx(3)
+    assert [(cause.key, cause.factor) for cause in hours.causes] == [("data.tokens", pytest.approx(3))]
+    assert hours.interaction == pytest.approx(1)
+    assert change(found, "step_time").causes == ()
+
+
+def test_independent_causes_multiply_to_the_whole_change() -> None:
+    found = compared(changed(data={"tokens": "50B"}, layout={"recompute": "full"}))
+    hours = change(found, "gpu_hours")
+    assert {cause.key for cause in hours.causes} == {"data.tokens", "layout.recompute"}
+    assert math.prod(cause.factor for cause in hours.causes) == pytest.approx(hours.factor, rel=1e-9)
+    assert hours.interaction == pytest.approx(1, rel=1e-9)
+
+
+def test_interaction_is_what_causes_leave() -> None:
+    found = compared(
+        changed(
+            hardware={"accelerator": "h100-sxm-80gb", "gpus": 256},
+            layout={"pipeline": 4},
+            training={"global_batch": 1024},
+        )
+    )
+    for one in found.changes:
+        if one.causes:
+            product = math.prod(cause.factor for cause in one.causes) * one.interaction
+            assert product == pytest.approx(one.factor, rel=1e-9), one.name
+            sizes = [abs(math.log(cause.factor)) for cause in one.causes]
+            assert sizes == sorted(sizes, reverse=True)
+    assert "hardware.accelerator" in {cause.key for cause in change(found, "step_time").causes}
+
+
+def test_an_input_that_cannot_change_alone_is_named() -> None:
+    found = compared(
+        changed(hardware={"gpus": 12}, layout={"tensor": 3, "pipeline": 1}, training={"global_batch": 516})
+    )
+    assert change(found, "gpus").second == 12
+    assert "hardware.gpus" in " ".join(found.notes)
+
+
+def test_whole_models_are_one_input() -> None:
+    other = {**RUN, "model": {"layers": 48, "hidden": 4096, "heads": 32, "vocab": 51200}}
+    assert [one.key for one in compared(other).inputs] == ["model"]
+
+
+def test_document_is_plain_json() -> None:
+    import json
+
+    document = compared(changed(layout={"recompute": "full"}, software="megatron-2023")).to_dict()
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert {"key": "layout.recompute", "a": "none", "b": "full"} in document["inputs"]
+    assert set(document["results"][0]) == {"name", "unit", "a", "b", "factor", "change", "interaction", "causes"}

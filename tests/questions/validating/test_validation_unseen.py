@@ -1,0 +1,226 @@
+"""Tables of runs nobody here has seen: read whatever their words mean, derive what leaves no choice, skip the rest with a reason."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.validating import Judged, validate
+from gpuhours.questions.validating.accelerators import profile_of
+from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.stated import (
+    UnsaidError,
+    chunks_of,
+    degrees_of,
+    dtype_of,
+    recompute_of,
+    schedule_of,
+    sharding_of,
+)
+from gpuhours.questions.validating.words import gpus_in_node, kernel_in, method_in, profile_in
+from gpuhours.run.band import KINDS, limits
+
+LLAMA: dict[str, Any] = {
+    "source_title": "a table", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
+    "software": "megatron-core", "dtype": "bf16", "sharding": "zero1", "layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8,
+    "ffn_hidden": 14336, "gated_mlp": 1, "vocab": 128256, "seq_len": 8192, "global_batch": 128, "micro_batch": 1, "gpus": 16, "tp": 2,
+    "pp": 1, "dp": 8, "cp": 1, "step_time_s": 6.5, "lora": 0,
+}  # fmt: skip
+
+
+def judged(tmp_path: Path, *changes: dict[str, Any]) -> list[Judged]:
+    """Llama 3 8B with some cells changed, one row per change."""
+    columns = dict.fromkeys([*LLAMA, *(column for change in changes for column in change)])
+    table = tmp_path / "runs.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(columns))
+        writer.writeheader()
+        writer.writerows({**LLAMA, **change} for change in changes)
+    return list(validate(table).judged)
+
+
+def row(**cells: Any) -> Row:
+    return Row({column: str(value) for column, value in cells.items()}, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        ("A100", "a100-sxm-80gb"), ("NVIDIA A100-SXM4-40GB", "a100-sxm-40gb"), ("A100 40GB PCIe", "a100-pcie-40gb"),
+        ("h100", "h100-sxm-80gb"), ("H100 PCIe", "h100-pcie-80gb"), ("h100-nvl", "h100-nvl-94gb"), ("H100 96GB HBM2e", "h100-sxm-96gb"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm-80gb"), ("h20", "h20-sxm-96gb"), ("gh200-96gb", "h200-sxm-141gb"), ("B100", "b200-sxm"),
+        ("v100-sxm-16gb", "v100-sxm-16gb"), ("Tesla V100", "v100-sxm-32gb"), ("l40s", "l40s"), ("L4", "l4"), ("RTX 4090", "rtx-4090"),
+        ("a10g", "a10"), ("A10", "a10"), ("A6000", "rtx-a6000"), ("GB200 NVL72", "gb200"), ("MI250X", "mi250x"), ("TPU v4", "tpu-v4"),
+        ("trainium", None), ("Gaudi 2", None), ("P100", None), ("Hopper", None), ("a quick brown fox", None),
+    ],
+)  # fmt: skip
+def test_accelerators_are_found_by_chip_form_and_memory(text: str, profile: str | None) -> None:
+    assert profile_of(text) == profile
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        ("torchtitan (fsdp2, torch.compile)", "fsdp-compile"), ("torchtitan, eager", "fsdp2-eager"), ("metaseq", "fsdp2-eager"),
+        ("gpt-neox (deepspeed + megatron)", "deepspeed"), ("colossal-ai gemini", "deepspeed"), ("axolotl", "deepspeed"),
+        ("maxtext", "jax"), ("alpa", "jax"), ("paxml", "paxml"), ("megascale", "megatron-core"), ("megablocks", "megatron-core"),
+        ("megatron-lm 2019", "megatron-2022"), ("megatron-lm", "megatron-2023"), ("nanotron", "nanotron"), ("litgpt", "torch-eager"),
+        ("hf trainer", "torch-eager"), ("nanogpt", "torch-compile"), ("llm-foundry", "fsdp-eager"), ("nemo", "megatron-core"),
+        ("something new", None), ("", None),
+    ],
+)  # fmt: skip
+def test_stacks_are_found_by_what_tables_call_them(text: str, profile: str | None) -> None:
+    assert profile_in(text) == profile
+
+
+def test_llm_foundry_is_told_from_other_fsdp(tmp_path: Path) -> None:
+    found = judged(
+        tmp_path,
+        {"software": "fsdp-eager", "framework": "llm-foundry 0.4"},
+        {"software": "fsdp-eager", "framework": "torchtitan, FSDP2"},
+    )
+    assert [one.case.software.name for one in found if one.case] == ["fsdp-eager", "fsdp2-eager"]
+
+
+def test_words_for_formats_sharding_recompute_and_schedules() -> None:
+    assert dtype_of(row(dtype="bf16-true"), "bf16") == "bf16"
+    assert dtype_of(row(precision="everything bf16 (6 + 2)"), "fp16") == "bf16"
+    assert dtype_of(row(dtype="float8"), "bf16") == "fp8"
+    assert dtype_of(row(dtype="4-bit nf4"), "bf16") == "nf4"
+    assert dtype_of(row(dtype="amp"), "fp16") == "fp16"
+    with pytest.raises(UnsaidError, match="not known"):
+        dtype_of(row(dtype="posit"), "bf16")
+    shardings = [
+        sharding_of(row(zero_stage=text), "zero1").name
+        for text in ("ZeRO-3 (FSDP)", "stage 2", "none (DDP)", "3", "-", "odd")
+    ]
+    assert shardings == ["zero3", "zero2", "none", "zero3", "zero1", "zero1"]
+    kept = [
+        recompute_of(row(recompute=text), "none").name
+        for text in ("full, offloaded", "selective (attention core)", "none", "odd")
+    ]
+    assert kept == ["full", "selective", "none", "none"]
+    orders = [
+        schedule_of(row(schedule=text)) for text in ("1F1B", "interleaved 1F1B", "ZB-H1", "DualPipe", "GPipe", "odd")
+    ]
+    assert [order.name if order is not None else None for order in orders] == [
+        "f1b1",
+        "interleaved",
+        "zb1p",
+        "zb1p",
+        "gpipe",
+        None,
+    ]
+
+
+def test_words_for_attention_and_shared_sequences() -> None:
+    kernels = [kernel_in(text) for text in ("FlashAttention-2", "FA3", "flash", "cuDNN", "eager", "xformers", "sdpa")]
+    assert kernels == ["flash2", "flash3", "flash", "cudnn", "unfused", "flash1", None]
+    methods = [method_in(text) for text in ("ring", "striped", "Ulysses", "usp", "2d", "all-gather", "")]
+    assert methods == ["zigzag", "zigzag", "ulysses", "hybrid", "hybrid", "all-gather", "zigzag"]
+
+
+def test_a_blank_degree_follows_from_the_others() -> None:
+    whole = {"tp": 2, "pp": 2, "cp": 1, "dp": 4, "gpus": 16}
+    for blank in ("tp", "pp", "dp", "gpus", "cp"):
+        found = degrees_of(row(**{column: value for column, value in whole.items() if column != blank}))
+        assert (found.tensor, found.pipeline, found.context, found.data, found.gpus) == (2, 2, 1, 4, 16)
+    with pytest.raises(UnsaidError, match="tp and pp not stated"):
+        degrees_of(row(gpus=16, dp=4))
+    with pytest.raises(UnsaidError, match="does not divide"):
+        degrees_of(row(gpus=16, tp=3, pp=2))
+
+
+def test_chunks_that_are_not_printed_divide_a_stage() -> None:
+    assert [chunks_of(*shape, 12) for shape in ((32, 2), (96, 8), (126, 8), (7, 4))] == [8, 12, 8, 2]
+
+
+def test_odd_rows_never_stop_the_others(tmp_path: Path) -> None:
+    odd: list[dict[str, Any]] = [
+        {"micro_batch": "", "global_batch": 8}, {"micro_batch": 64}, {"gpus": ""}, {"kv_heads": ""}, {"ffn_hidden": ""}, {"vocab": ""},
+        {"gated_mlp": ""}, {"seq_len": "8K"}, {"vp": 40, "pp": 4, "dp": 2}, {"hidden": 4097}, {"dtype": "nf4", "lora": 1},
+        {"accelerator": "v100-sxm-32gb"}, {"accelerator": "v100-sxm-32gb", "attention_kind": "flash2"},
+        {"accelerator": "b200-sxm", "attention_kind": "flash", "software": "fsdp-eager"}, {"dtype": "tf32"}, {"dtype": "fp32"},
+        {"cp": 2, "dp": 4, "sequence_method": "what"}, {"shard_group": 3, "sharding": "zero3"}, {"schedule": "zb-v", "pp": 2, "dp": 4},
+        {"model_family": "BERT", "model_name": "BERT-large", "gated_mlp": 0}, {"model_name": "ViT-L/16", "gated_mlp": 0},
+        {"experts": 8, "top_k": 2, "ep": 4}, {"experts": 60, "top_k": 4, "ep": 16}, {"experts": 1, "top_k": 1}, {"layers": 1e6},
+        {"internode_GBps_per_gpu": "25 GB/s"}, {"step_time_s": "", "tokens_per_s_per_gpu": 5000},
+    ]  # fmt: skip
+    for change, one in zip(odd, judged(tmp_path, *odd), strict=True):
+        assert one.predicted is not None, (change, one.skipped_because)
+        assert one.predicted > 0, change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seq_len": "2048/4096"}, "seq_len = '2048/4096' is not one number"), ({"micro_batch": ""}, "micro_batch not stated"),
+        ({"global_batch": ""}, "global_batch not stated"), ({"tp": "", "pp": "", "dp": ""}, "tp and pp not stated"),
+        ({"experts": 8, "ep": 2}, "top_k not stated"), ({"experts": 8, "top_k": 2}, "expert degree (ep) not stated"),
+        ({"heads": ""}, "architecture not given (heads)"), ({"heads": 33}, "architecture cannot be built"),
+        ({"accelerator": "trainium"}, "accelerator not stated"), ({"accelerator": "tpu-v4"}, "'tpu' is not one of"),
+        ({"accelerator": "a100-sxm-80gb", "dtype": "fp8"}, "multiplies no 'fp8' matrices"), ({"dtype": "posit"}, "number format"),
+        ({"model_family": "T5", "model_name": "T5-11B"}, "needs an architecture of its own"), ({"global_batch": "1e308"}, "global_batch"),
+        ({"gpus": 24}, None), ({"gpus": 17}, "does not divide 17 GPUs"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_predicted_says_why(tmp_path: Path, change: dict[str, Any], reason: str | None) -> None:
+    one = judged(tmp_path, change)[0]
+    if reason is None:
+        assert one.predicted is not None
+    else:
+        assert one.predicted is None
+        assert reason in (one.skipped_because or "")
+
+
+def test_a_file_with_few_columns_is_read_and_one_without_any_is_refused(tmp_path: Path) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("\ufeffseq_len,global_batch\n2048,8\n,\n", encoding="utf-8")
+    assert all(one.skipped_because for one in validate(few).judged)
+    none = tmp_path / "none.csv"
+    none.write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(EstimateError, match="no column"):
+        validate(none)
+
+
+def test_behind_a_pipeline_sharded_gradients_are_summed_once_a_step(tmp_path: Path) -> None:
+    """Llama Team 2024, section 3.3.1: shards are not resharded between micro-batches."""
+    stacked = {"pp": 2, "dp": 4, "vp": 1, "schedule": "1f1b"}
+    one, two, three = judged(tmp_path, *({**stacked, "sharding": kind} for kind in ("zero1", "zero2", "zero3")))
+    assert one.predicted == pytest.approx(two.predicted) == pytest.approx(three.predicted)
+
+
+def test_new_sources_get_wider_bands_than_measured_ones(tmp_path: Path) -> None:
+    codes = np.arange(len(KINDS))
+    (low, high), (inner, outer) = limits(codes), limits(codes, measured=True)
+    assert np.all(low <= inner)
+    assert np.all(high >= outer)
+    new, known = judged(tmp_path, {}, {"source_title": "NVIDIA DGX Cloud benchmarking recipes"})
+    assert new.low is not None
+    assert known.low is not None
+    assert new.low < known.low
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        ("8x A100 80GB, 4x 100 Gb/s RoCE per node", 8), ("JUWELS Booster (4x A100 per node)", 4), ("2x 8-GPU nodes", 8), ("DGX-1", 8),
+        ("16 nodes x 8 GPUs", 8), ("DGX-2 (16x V100)", 16), ("6 V100 per node", 6), ("64 A100, InfiniBand", None), ("single node", None),
+    ],
+)  # fmt: skip
+def test_the_gpus_of_a_node_are_not_its_network_cards(text: str, gpus: int | None) -> None:
+    assert gpus_in_node(text.lower(), 16) == gpus
+
+
+def test_plain_pytorch_before_fused_kernels_is_its_own_stack(tmp_path: Path) -> None:
+    change = {"software": "", "framework": "PyTorch DDP", "tp": 1, "dp": 16, "sharding": "none"}
+    old, new = judged(tmp_path, {**change, "year": 2022}, {**change, "year": 2024})
+    assert [one.case.software.name for one in (old, new) if one.case] == ["torch-2022", "torch-eager"]
+    assert old.predicted is not None
+    assert new.predicted is not None
+    assert old.predicted > new.predicted

@@ -1,0 +1,192 @@
+"""Any sufficient subset of a run's totals determines the rest; what is not determined is said; what cannot be is refused."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuhours.run.identities import IDENTITIES, KEYS, UNITS, WANTED, Identity, solve, undetermined
+from tests.conftest import Command
+
+# One run worked by hand: 7B x 6 FLOP a token, 2,048 tokens, 1,024 samples a step, 100,000 steps of 2.5 s on 128 GPUs.
+RUN = {
+    "global_batch": 1024.0,
+    "steps": 1e5,
+    "samples": 1.024e8,
+    "dataset_samples": 5.12e7,
+    "epochs": 2.0,
+    "tokens_per_sample": 2048.0,
+    "tokens": 1.024e8 * 2048,
+    "flops_per_sample": 6 * 7e9 * 2048,
+    "hardware_flops_per_sample": 8 * 7e9 * 2048,
+    "model_flops_per_step": 6 * 7e9 * 2048 * 1024,
+    "hardware_flops_per_step": 8 * 7e9 * 2048 * 1024,
+    "model_flops": 6 * 7e9 * 2048 * 1.024e8,
+    "gpus": 128.0,
+    "peak": 989.4e12,
+    "step_time": 2.5,
+    "productive_time": 2.5e5,
+    "goodput": 0.8,
+    "wall_clock": 2.5e5 / 0.8,
+    "gpu_time": 128 * 2.5e5 / 0.8,
+    "mfu": 6 * 7e9 * 2048 * 1024 / (2.5 * 128 * 989.4e12),
+    "hfu": 8 * 7e9 * 2048 * 1024 / (2.5 * 128 * 989.4e12),
+    "tokens_per_second_per_gpu": 2048 * 1024 / (2.5 * 128),
+}
+
+FIXED = ("tokens_per_sample", "flops_per_sample", "hardware_flops_per_sample", "peak", "goodput", "dataset_samples")
+"""What model, data set and accelerator fix."""
+
+AMOUNT = ("tokens", "samples", "epochs")
+STEPPED = ("global_batch", "steps")
+SPEED = ("mfu", "step_time", "tokens_per_second_per_gpu", "hfu")
+SPENT = ("gpus", "wall_clock", "gpu_time")
+
+
+def known(*names: str) -> dict[str, tuple[float, str]]:
+    return {name: (RUN[name], "given") for name in names}
+
+
+SUFFICIENT = [
+    # how much x how it is cut into steps x how fast x on how many or how long
+    *((amount, cut, speed, spent) for amount in AMOUNT for cut in STEPPED for speed in SPEED for spent in SPENT if (speed, spent) not in {
+        ("mfu", "gpu_time"), ("hfu", "gpu_time"), ("tokens_per_second_per_gpu", "gpu_time"), ("step_time", "wall_clock")}),
+    # the amount follows from what was spent at a known speed
+    *((cut, speed, *pair) for cut in STEPPED for speed in ("mfu", "hfu") for pair in combinations(SPENT, 2)),
+    # the speed follows from the amount and what was spent
+    *((amount, cut, *pair) for amount in AMOUNT for cut in STEPPED for pair in combinations(SPENT, 2)),
+    # steps of a known length that fill the time
+    *(("global_batch", "step_time", *pair) for pair in combinations(SPENT, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("names", SUFFICIENT, ids="+".join)
+def test_a_sufficient_subset_determines_the_rest(names: tuple[str, ...]) -> None:
+    totals = solve(known(*FIXED, *names))
+    assert totals.values.keys() == RUN.keys()
+    for name, solved in totals.values.items():
+        assert solved.value == pytest.approx(RUN[name], rel=1e-9), name
+        assert (solved.basis == "solved") == (name not in (*FIXED, *names))
+    assert totals.conflicts == ()
+    assert undetermined(totals) is None
+
+
+@given(st.sets(st.sampled_from(sorted(RUN))))
+def test_whatever_is_known_nothing_solved_is_wrong(names: set[str]) -> None:
+    totals = solve(known(*names))
+    assert names <= totals.values.keys()
+    assert totals.conflicts == ()
+    for name, solved in totals.values.items():
+        assert solved.value == pytest.approx(RUN[name], rel=1e-9), name
+
+
+@given(st.sets(st.sampled_from(sorted(RUN))), st.sampled_from(sorted(RUN)))
+def test_knowing_more_never_determines_less(names: set[str], more: str) -> None:
+    assert solve(known(*names)).values.keys() <= solve(known(*names, more)).values.keys()
+
+
+STATED = sorted(KEYS.keys() - set(FIXED))
+NAMES = sorted(RUN)
+EXPONENTS = np.array([[identity.exponents.get(name, 0.0) for name in NAMES] for identity in IDENTITIES])
+
+
+@given(st.sets(st.sampled_from(STATED), max_size=5))
+def test_one_unknown_at_a_time_finds_all_that_can_be_found(names: set[str]) -> None:
+    """In logarithms the identities are linear: a total is determined where leaving its column out lowers the rank."""
+    found = solve(known(*names, *FIXED)).values.keys()
+    unknown = [index for index, name in enumerate(NAMES) if name not in names and name not in FIXED]
+    left = EXPONENTS[:, unknown]
+    rank = np.linalg.matrix_rank(left)
+    for column, index in enumerate(unknown):
+        determined = np.linalg.matrix_rank(np.delete(left, column, axis=1)) < rank
+        assert (NAMES[index] in found) == bool(determined), NAMES[index]
+
+
+@given(st.sets(st.sampled_from(sorted(RUN))), st.permutations(IDENTITIES))
+def test_the_order_of_the_identities_does_not_matter(names: set[str], shuffled: list[Identity]) -> None:
+    assert solve(known(*names), shuffled).values.keys() == solve(known(*names)).values.keys()
+
+
+@given(st.sampled_from(sorted(RUN)), st.floats(min_value=1.01, max_value=1e6))
+def test_one_wrong_figure_is_found(name: str, factor: float) -> None:
+    wrong = {**known(*RUN), name: (RUN[name] * factor, "given")}
+    conflicts = solve(wrong).conflicts
+    assert [conflict.identity for conflict in conflicts] == [one for one in IDENTITIES if name in one.exponents]
+    for conflict in conflicts:
+        assert conflict.factor == pytest.approx(factor ** conflict.identity.exponents[name], rel=1e-6)
+
+
+def test_every_identity_holds_for_the_run_by_hand() -> None:
+    for identity in IDENTITIES:
+        assert prod(RUN[name] ** power for name, power in identity.exponents.items()) == pytest.approx(1), identity.text
+        assert set(identity.exponents) <= UNITS.keys()
+
+
+def test_arrays_are_solved_as_their_elements() -> None:
+    gpus = np.array([[64.0], [128.0]])
+    mfu = np.array([0.2, 0.4, 0.5])
+    many = solve({**known(*FIXED, "tokens", "global_batch"), "gpus": (gpus, "given"), "mfu": (mfu, "given")})
+    assert np.shape(many.value("wall_clock")) == (2, 3)
+    for row in range(2):
+        for column in range(3):
+            one = solve(
+                {**known(*FIXED, "tokens", "global_batch"), "gpus": (gpus[row, 0], ""), "mfu": (mfu[column], "")}
+            )
+            assert many.value("wall_clock")[row, column] == pytest.approx(one.value("wall_clock"))
+
+
+def test_a_total_comes_down_to_what_was_stated() -> None:
+    totals = solve(known(*FIXED, "tokens", "global_batch", "mfu", "gpus"))
+    assert set(totals.roots(["wall_clock"])) == {
+        "tokens", "tokens_per_sample", "flops_per_sample", "mfu", "gpus", "peak", "goodput", "global_batch",
+    }  # fmt: skip
+    assert totals.roots(["mfu"]) == ("mfu",)
+
+
+OPEN = [
+    (("wall_clock", "gpu_time"), "gpus", None),
+    (("gpus", "wall_clock"), "gpu_hours", None),
+    ((), "tokens", "data.tokens"),
+    (("tokens", "mfu"), "gpus", "hardware.gpus"),
+    (("gpus", "mfu", "tokens"), "steps", "training.global_batch"),
+]
+
+
+@pytest.mark.parametrize(("names", "total", "key"), OPEN)
+def test_what_is_open_names_what_would_settle_it(names: tuple[str, ...], total: str, key: str | None) -> None:
+    """``key`` None: the total is settled already, so it is not among the open ones."""
+    said = undetermined(solve(known(*FIXED, *names)))
+    assert said is not None
+    opened, _, settles = said.partition(";")
+    assert (total in opened.replace(",", "").split()) == (key is not None)
+    assert key is None or key in settles
+
+
+def test_wanted_totals_have_units() -> None:
+    assert set(WANTED) <= UNITS.keys()
+
+
+# The same through the command: what a person gives, and what must come out, by hand.
+MODEL = ("estimate", "--model", "llama-2-7b", "--seq-len", "4096", "--gpu", "h100-sxm-80gb", "--quiet")
+CONTRADICTIONS = [
+    # options, what the message names
+    ("--tokens 500B --gpu-hours 1k", ["mfu", "of the dense peak", "known.gpu_hours", "data.tokens"]),
+    ("--tokens 500B --gpus 64 --days 1 --mfu 20%", ["goodput", "wall-clock", "known.mfu", "known.days"]),
+    ("--gpus 64 --days 10 --gpu-hours 50k", ["GPU time = GPUs x wall-clock", "factor of 3.26", "known.gpu_hours"]),
+    ("--samples 1M --epochs 1 --tokens 500B", ["tokens = samples x tokens per sample", "data.tokens"]),
+    ("--steps 1000 --batch 512 --tokens 500B", ["factor of 238", "data.steps"]),
+    ("--tokens 1T --gpus 64 --mfu 95% --recompute full --batch 512", ["hfu", "recomputation counted"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "said"), CONTRADICTIONS)
+def test_a_contradiction_explains_itself(gpuhours_command: Command, options: str, said: list[str]) -> None:
+    ran = gpuhours_command(*MODEL, *options.split())
+    assert (ran.code, ran.out) == (1, "")
+    for words in said:
+        assert words in ran.err

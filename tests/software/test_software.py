@@ -1,0 +1,98 @@
+"""Software profiles: every file loads, says where its figures come from, and is found by its names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpuhours.architecture.operators import Pointwise
+from gpuhours.hardware.kernel_constants import generation_constants
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.software.profile import list_software, load_software
+
+CLASSES = [
+    "megatron-2022",
+    "megatron-2023",
+    "megatron-core",
+    "fsdp-eager",
+    "fsdp-compile",
+    "torch-eager",
+    "torch-compile",
+    "nanotron",
+    "internevo",
+    "burstengine",
+    "distflashattn",
+    "deepspeed",
+    "jax",
+]
+
+
+@pytest.mark.parametrize("name", list_software())
+def test_every_profile_loads_with_sources(name: str) -> None:
+    profile = load_software(name)
+    assert profile.name == name
+    groups = (
+        "pointwise",
+        "head",
+        "casts",
+        "accumulation",
+        "optimiser",
+        "host",
+        "exposed",
+        "dispatch",
+        "network",
+        "defaults",
+    )
+    assert all(len(getattr(profile, group).source) > 10 for group in groups)
+
+
+@pytest.mark.parametrize("name", list_software())
+@pytest.mark.parametrize("generation", ["volta", "ampere", "ada", "hopper", "blackwell", "cdna3"])
+def test_every_stack_has_a_kernel_everywhere(name: str, generation: str) -> None:
+    kernel = load_software(name).attention_kernel(generation)
+    assert kernel == "unfused" or kernel in generation_constants(generation).attention
+
+
+@pytest.mark.parametrize("name", list_software())
+def test_every_operator_moves_something(name: str) -> None:
+    """An operator that a profile forgot would be free; adding biases is fused everywhere."""
+    moved = {
+        kind: load_software(name).traffic(kind.value, autocast=False)
+        for kind in Pointwise
+        if kind is not Pointwise.BIAS
+    }
+    assert all(forward > 0 and backward > 0 for forward, backward in moved.values())
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_published_class_has_a_profile(name: str) -> None:
+    assert load_software(name).name == name
+
+
+def test_names_and_aliases() -> None:
+    assert load_software("Megatron_Core").name == "megatron-core"
+    assert load_software("maxtext").name == "jax"
+
+
+def test_an_unknown_name_suggests_one() -> None:
+    with pytest.raises(EstimateError, match="megatron-core") as caught:
+        load_software("megatron-coer")
+    assert "software" in caught.value.where
+
+
+def test_a_profile_of_ones_own(tmp_path: Path) -> None:
+    """``like`` takes over one of ours; groups are replaced whole, and a slip is named with its place."""
+    own = tmp_path / "mine.yaml"
+    own.write_text("like: torch-eager\ntitle: Ours\nsequence_parallel: true\n", encoding="utf-8")
+    mine, theirs = load_software(str(own)), load_software("torch-eager")
+    assert (mine.name, mine.title, mine.sequence_parallel) == ("mine", "Ours", True)
+    assert mine.pointwise == theirs.pointwise
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("like: torch-eager\ntitle: Ours\nsequence_paralel: true\n", encoding="utf-8")
+    with pytest.raises(EstimateError, match="sequence_parallel"):
+        load_software(str(wrong))
+    lost = tmp_path / "lost.yaml"
+    lost.write_text("like: torch-eger\ntitle: Ours\n", encoding="utf-8")
+    with pytest.raises(EstimateError, match="torch-eager"):
+        load_software(str(lost))

@@ -1,0 +1,60 @@
+"""Layers of experts on one accelerator against our own H200 measurements: grouped products, routing, activation."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.architecture.operators import Pointwise, Stack
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import cluster
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.ranks import ranks_of
+from gpuhours.software.profile import load_software
+from gpuhours.step.compute import Machine, elementwise_passes, product_passes
+from gpuhours.step.schedule import Passes
+
+TABLE = Path(__file__).parents[1] / "measurements" / "h200_experts.csv"
+INSIDE = (Pointwise.SWIGLU, Pointwise.ROUTER, Pointwise.PERMUTE)
+
+
+def experts_alone(row: dict[str, str]) -> Stack:
+    """The layer without attention, norms and residuals, as it was measured."""
+    width = int(row["width"])
+    chosen = Experts(count=int(row["experts"]), top_k=int(row["top_k"]), width=width)
+    shape = {
+        "layers": 1,
+        "hidden": int(row["hidden"]),
+        "heads": 16,
+        "kv_heads": 16,
+        "ffn_hidden": width,
+        "vocab": 32000,
+    }
+    stack = Decoder(**shape, gated=True, experts=chosen).model(int(row["tokens"])).stacks[0]
+    linears = tuple(one for one in stack.block.linears if one.name not in ("qkv", "attention output"))
+    elementwise = tuple(one for one in stack.block.elementwise if one.kind in INSIDE)
+    return replace(stack, block=replace(stack.block, linears=linears, attention=(), elementwise=elementwise))
+
+
+def test_layers_of_experts() -> None:
+    """8 x top 2, 64 x top 6 and 128 x top 8 at 4K to 32K tokens, forward and backward, routed by a random router."""
+    one = cluster("h200-sxm-141gb", gpus=1)
+    ranks = ranks_of(Layout(microbatch=1), one, 1)
+    errors: dict[str, list[float]] = {"products": [], "torch-eager": [], "torch-compile": []}
+    with TABLE.open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            stack, tokens = experts_alone(row), int(row["tokens"])
+            stack_name = "torch-compile" if row["compiled"] == "1" else "torch-eager"
+            machine = Machine(one.accelerator, load_software(stack_name), Precision("bf16", "pure"))
+            each = (product_passes(linear, tokens, ranks, machine, stack.trainable) for linear in stack.block.linears)
+            products = sum(each, start=Passes())
+            time = products.total + elementwise_passes(stack, tokens, ranks, machine).total
+            errors["products"].append(float(products.total) * 1e3 / float(row["products_ms"]) - 1)
+            errors[stack_name].append(float(time) * 1e3 / float(row["forward_backward_ms"]) - 1)
+    assert np.median(np.abs(errors["products"])) < 0.05
+    assert np.median(np.abs(errors["torch-compile"])) < 0.03
+    assert np.median(np.abs(errors["torch-eager"])) < 0.09
