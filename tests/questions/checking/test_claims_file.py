@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.file import read_claims, write_claims
-from gpuhours.questions.checking.reading import read_text
+from gpuhours.questions.checking.reading.text import read_text
 from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
 

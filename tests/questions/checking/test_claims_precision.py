@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.questions.checking.identities import Identity, Sum
 from gpuhours.questions.checking.precision import rounding, spread
-from gpuhours.questions.checking.reconcile import Measurement, reconcile
+from gpuhours.questions.checking.reconciling.reconcile import Measurement, reconcile
 
 
 @pytest.mark.parametrize(

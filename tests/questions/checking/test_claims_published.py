@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from gpuhours.questions.checking.outcome import Check
-from gpuhours.questions.checking.reading import read_text
+from gpuhours.questions.checking.reading.text import read_text
 from gpuhours.questions.checking.verdict import check_document
 
 TOTALS = files("gpuhours") / "published" / "run_totals.csv"

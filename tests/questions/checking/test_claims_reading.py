@@ -9,10 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuhours.questions.checking.figures import Figure, scan
-from gpuhours.questions.checking.number_words import spelled
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading import read_text
+from gpuhours.questions.checking.reading.number_words import spelled
+from gpuhours.questions.checking.reading.numbers import Figure, scan
+from gpuhours.questions.checking.reading.text import read_text
 
 TEXTS = Path(__file__).parents[2] / "texts"
 EXPECTED = yaml.safe_load((TEXTS / "expected.yaml").read_text(encoding="utf-8"))

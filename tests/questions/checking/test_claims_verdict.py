@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gpuhours.questions.checking.claim import Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.precision import Spread
-from gpuhours.questions.checking.reading import read_text
+from gpuhours.questions.checking.reading.text import read_text
 from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
 

@@ -23,11 +23,11 @@ from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
 from gpuhours.questions.checking.claim import Claim, Document, Fact
-from gpuhours.questions.checking.figures import Figure, scan
-from gpuhours.questions.checking.placing import accepts, unit_factor
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading import figure_spread
+from gpuhours.questions.checking.reading.numbers import Figure, scan
+from gpuhours.questions.checking.reading.placing import accepts, unit_factor
+from gpuhours.questions.checking.reading.text import figure_spread
 
 NEEDS_UNIT = frozenset({"second", "byte", "Wh", "W", "tCO2e"})
 

@@ -10,17 +10,17 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
 from gpuhours.questions.checking.claim import Claim, Document
-from gpuhours.questions.checking.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.identities import Assumed, assumed, identities, limits, setting
-from gpuhours.questions.checking.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.outcome import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
-from gpuhours.questions.checking.reading import read_text
-from gpuhours.questions.checking.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.reading.text import read_text
+from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
+from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
+from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.reconciling.witness import predicted_mfu
 from gpuhours.questions.checking.table import TableCheck, check_table, read_rows
-from gpuhours.questions.checking.witness import predicted_mfu
 
 Witness = Callable[[Document], "tuple[float, float, float] | None"]
 """Predicts the MFU of a document's run (value, low, high), or None where it says too little."""

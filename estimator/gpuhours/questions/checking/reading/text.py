@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Claim, Document, Unplaced
-from gpuhours.questions.checking.facts import find_facts
-from gpuhours.questions.checking.figures import Figure, Item, scan, tags
-from gpuhours.questions.checking.placing import Place, head_noun, place, unit_factor
 from gpuhours.questions.checking.precision import Spread, between, spread
 from gpuhours.questions.checking.quantities import DAY, QUANTITIES
-from gpuhours.questions.checking.scopes import Sentence, sentences
+from gpuhours.questions.checking.reading.facts import find_facts
+from gpuhours.questions.checking.reading.numbers import Figure, Item, scan, tags
+from gpuhours.questions.checking.reading.placing import Place, head_noun, place, unit_factor
+from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 
 TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
 """What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
@@ -263,7 +263,7 @@ def _size_from_name(claims: list[Claim], facts: Sequence[object]) -> list[Claim]
     """A model's size from its name, where the text gives no other: ``LongVILA-7B``."""
     if any(claim.quantity == "parameters" for claim in claims):
         return claims
-    from gpuhours.questions.checking.facts import size_in_name
+    from gpuhours.questions.checking.reading.facts import size_in_name
 
     found = size_in_name(facts)
     return [*claims, found] if found else claims

@@ -1,4 +1,4 @@
-"""Text -> words and figures, through the grammar in ``figures.lark``: what stands where, before anyone asks what it means."""
+"""Text -> words and figures, through the grammar in ``numbers.lark``: what stands where, before anyone asks what it means."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
-from gpuhours.questions.checking.number_words import spelled
 from gpuhours.questions.checking.precision import hedge_words
 from gpuhours.questions.checking.quantities import DAY, HOUR
+from gpuhours.questions.checking.reading.number_words import spelled
 
 SCALES = {
     "hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mm": 1e6, "billion": 1e9, "b": 1e9, "bn": 1e9,
@@ -64,7 +64,7 @@ def _parser() -> Any:
     """The parser, built once; lark is imported only where prose is read."""
     from lark import Lark
 
-    grammar = (files("gpuhours.questions.checking") / "figures.lark").read_text(encoding="utf-8")
+    grammar = (files("gpuhours.questions.checking.reading") / "numbers.lark").read_text(encoding="utf-8")
     return Lark(grammar, parser="lalr", lexer="basic", maybe_placeholders=False)
 
 

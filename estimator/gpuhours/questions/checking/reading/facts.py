@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Claim, Fact
-from gpuhours.questions.checking.figures import SCALES, Figure, Item
 from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.checking.reading.numbers import SCALES, Figure, Item
 
 WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "sharding": (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from gpuhours.questions.checking.claim import Document
 from gpuhours.questions.checking.identities import Assumed, Identity, Setting, Sum
 from gpuhours.questions.checking.outcome import Implied
-from gpuhours.questions.checking.reconcile import Fit, Measurement, reconcile
-from gpuhours.questions.checking.scenarios import scenario
+from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.reconciling.scenarios import scenario
 
 ASKED = (
     "gpus", "nodes", "gpu_hours", "wall_clock", "tokens", "samples", "samples_seen", "steps", "epochs", "step_time", "global_batch_tokens",

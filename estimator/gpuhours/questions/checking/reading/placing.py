@@ -12,9 +12,9 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuhours.questions.checking.figures import Figure, Item
 from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
-from gpuhours.questions.checking.words import RULES, Rule
+from gpuhours.questions.checking.reading.numbers import Figure, Item
+from gpuhours.questions.checking.reading.words import RULES, Rule
 
 DEAREST = 16.0
 SUBJECT_DISTANCE = 3.4
@@ -148,7 +148,7 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     """The counted thing behind a figure (``150 million high-quality video-text pairs``) and where it stands."""
     figure = items[index]
     assert isinstance(figure, Figure)
-    from gpuhours.questions.checking.figures import noun
+    from gpuhours.questions.checking.reading.numbers import noun
 
     best, at = (figure.unit, index) if figure.unit in THING_UNITS else ("", index)
     if figure.joined and figure.unit:
