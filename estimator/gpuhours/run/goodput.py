@@ -1,0 +1,196 @@
+"""From productive time to wall-clock: failures, restarts, lost work, checkpoints, evaluation and the launch.
+
+Every equation takes floats or arrays. What a run does not say is drawn from ``hardware_specs/operation/failures.yaml``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.units import Bandwidth, Fraction, Seconds, measured_in
+from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.run.ranges import spread_over
+
+DAY = 86400.0
+STATE_BYTES: Mapping[str, float] = {"mixed": 14.0, "amp": 12.0, "pure": 6.0}
+"""Bytes that a checkpoint keeps per trained parameter: weights 2 and fp32 master 4 with two fp32 moments 8; under autocast the
+master is the weight; all in 16 bit 2 + 2 + 2. BLOOM's 2.3 TB are 13.05 a parameter, MaxText's documentation says 12."""
+FROZEN_BYTES = 2.0
+NEAR_BEST = 2.0
+"""Who does not state an interval saves at most this many times as rarely as would be best, which loses a quarter more."""
+
+
+class Operation(Block):
+    """The ``operation:`` block of a run: how it is kept going. What is None is drawn from what is usual."""
+
+    failures: Annotated[float, measured_in("")] | None = None
+    """Failures that stop the run, per GPU and day: 5e-4."""
+    restart: Seconds | None = None
+    """From a failure to the next step: detection, replacement, start, loading."""
+    checkpoint_interval: Seconds | None = None
+    """Productive time between two saves."""
+    checkpoint_steps: Annotated[float, measured_in("step")] | None = None
+    """The same in steps."""
+    storage: Literal["lustre", "nvme", "object"] | None = None
+    """Where checkpoints go; what it takes in bounds how fast."""
+    checkpoint_bandwidth: Bandwidth | None = None
+    """Byte/s that all ranks together write, where it is known."""
+    blocking: bool | None = None
+    """Training waits until a save is written; where not, it waits for a copy only."""
+    evaluation: Fraction | None = None
+    """Share of the wall-clock time spent on evaluation."""
+    launch: Seconds | None = None
+    """From the start of the job to its first step."""
+
+
+class Spread(Block):
+    """A figure of ``failures.yaml``: median, 10th and 90th percentile."""
+
+    value: float
+    low: float
+    high: float
+    source: str
+
+    def draw(self, position: Array) -> Array:
+        """The figure at a position between 0 and 1 of its distribution."""
+        return spread_over(self.low, self.value, self.high, np.asarray(position, float))
+
+
+class Times(Spread):
+    """A figure in seconds."""
+
+    value: Seconds
+    low: Seconds
+    high: Seconds
+
+
+class Rates(Spread):
+    """A figure in byte/s."""
+
+    value: Bandwidth
+    low: Bandwidth
+    high: Bandwidth
+
+
+class Usual(Block):
+    """``hardware_specs/operation/failures.yaml``."""
+
+    failures: Spread
+    restart: Times
+    evaluation: Spread
+    launch: Times
+    interval: Times
+    blocked: Times
+    storage: Mapping[Literal["lustre", "nvme", "object"], Rates]
+
+
+@functools.cache
+def usual() -> Usual:
+    """The figures that ship with gpuhours."""
+    path = Path(str(files("hardware_specs"))) / "operation" / "failures.yaml"
+    found: Any = validated(Usual, read_yaml(path))
+    return found
+
+
+def checkpoint_bytes(trained: Array, frozen: Array, state: str) -> Array:
+    """Bytes of one checkpoint: b P + 2 F, b by training state (``STATE_BYTES``), P trained and F frozen parameters."""
+    return np.multiply(STATE_BYTES[state], trained) + np.multiply(FROZEN_BYTES, frozen)
+
+
+def best_interval(blocked: Array, failures: Array) -> Array:
+    """Productive seconds between saves that lose least: sqrt(2 C / f), C s blocked by a save, f failures of the run per s.
+
+    Young 1974, CACM 17(9):530. Good where C is far below 1 / f; Daly 2006 (FGCS 22(3), equation 20) subtracts C, which we leave out:
+    it moves the loss by less than C f.
+    """
+    return np.sqrt(2.0 * np.asarray(blocked, float) / failures)
+
+
+def availability(failures: Array, restart: Array, interval: Array, blocked: Array) -> Array:
+    """Productive share of the wall-clock time of a run that saves every ``interval`` and starts again from the last save.
+
+        a = f tau / (e^(f R) (e^(f (tau + C)) - 1))
+
+    f failures of the whole run per s, tau s between saves, C s blocked by a save, R s to restart. Exact for failures that come at a
+    constant rate, during restarts too: Daly 2006, A higher order estimate of the optimum checkpoint interval, FGCS 22(3), equation
+    13. Where f (tau + C) is small it is (1 - f (R + tau / 2)) / (1 + C / tau), the form of Kokolis et al. (arXiv:2410.21680).
+    Checked by a simulation of events in tests/run/test_goodput.py.
+    """
+    f, tau = np.asarray(failures, float), np.asarray(interval, float)
+    with np.errstate(over="ignore"):
+        return f * tau / (np.exp(f * restart) * np.expm1(f * (tau + blocked)))
+
+
+def write_time(size: Array, bandwidth: Array) -> Array:
+    """s to write a checkpoint: bytes / (byte/s of all ranks together)."""
+    return np.divide(size, bandwidth)
+
+
+def launched(productive: Array, launch: Array) -> Array:
+    """Share of the time that is left when a run of ``productive`` s was launched once: T / (T + L)."""
+    return np.divide(productive, np.add(productive, launch))
+
+
+POSITIONS = ("failures", "restart", "checkpoints", "evaluation", "launch")
+"""What ``goodput`` draws where a run does not say, each from a position of its own."""
+
+
+def goodput(
+    operation: Operation,
+    at: Mapping[str, Array],
+    *,
+    gpus: Array,
+    nodes: Array,
+    size: Array,
+    step_time: Array,
+    productive: Array,
+) -> Array:
+    """Productive over wall-clock time: availability x (1 - evaluation) x T / (T + launch).
+
+    ``at``          positions between 0 and 1 of what is not said (``POSITIONS``); 0.5 is the median
+    ``size``        bytes of a checkpoint, ``step_time`` s, ``productive`` s of all steps together (T)
+    """
+    known = usual()
+
+    def said(value: Array | None, drawn: Spread, name: str) -> Array:
+        return drawn.draw(at[name]) if value is None else value
+
+    failures = np.multiply(said(operation.failures, known.failures, "failures"), gpus) / DAY
+    restart = said(operation.restart, known.restart, "restart")
+    blocked = blocked_time(operation, at["checkpoints"], size, nodes)
+    interval = interval_of(operation, 1.0 - np.asarray(at["checkpoints"], float), step_time, blocked, failures)
+    running = availability(failures, restart, np.minimum(interval, productive), blocked)
+    evaluation = said(operation.evaluation, known.evaluation, "evaluation")
+    launch = said(operation.launch, known.launch, "launch")
+    return running * (1.0 - np.asarray(evaluation)) * launched(productive, launch)
+
+
+def blocked_time(operation: Operation, position: Array, size: Array, nodes: Array) -> Array:
+    """s that training waits for one save: until it is written, or for a copy only where it is written in the background.
+
+    Where neither is said, the upper half of the positions waits for the writing.
+    """
+    known, place = usual(), np.asarray(position, float)
+    tier = known.storage[operation.storage or "lustre"]
+    bandwidth = operation.checkpoint_bandwidth
+    if bandwidth is None:
+        bandwidth = tier.draw(1.0 - place) * (nodes if operation.storage == "nvme" else 1.0)
+    written, copied = write_time(size, bandwidth), known.blocked.draw(place)
+    waits = np.greater(place, 0.5) if operation.blocking is None else operation.blocking
+    return np.where(waits, written, np.minimum(copied, written))
+
+
+def interval_of(operation: Operation, position: Array, step_time: Array, blocked: Array, failures: Array) -> Array:
+    """Productive s between two saves: as stated, else as usual, but no more than ``NEAR_BEST`` times the best."""
+    if operation.checkpoint_interval is not None:
+        return operation.checkpoint_interval
+    if operation.checkpoint_steps is not None:
+        return np.multiply(operation.checkpoint_steps, step_time)
+    return np.minimum(usual().interval.draw(position), NEAR_BEST * best_interval(blocked, failures))
