@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpuhours.hardware.profiles import load_accelerator as load_accelerator
-    from gpuhours.hardware.profiles import load_node as load_node
+    from gpuhours.hardware.accelerators import load_accelerator as load_accelerator
+    from gpuhours.hardware.nodes import load_node as load_node
     from gpuhours.inputs.errors import Contradiction as Contradiction
     from gpuhours.inputs.errors import EstimateError as EstimateError
     from gpuhours.questions.checking import check as check
@@ -36,8 +36,8 @@ _HOMES = {
     "estimate": "questions.estimating.estimating",
     "from_dict": "run.spec",
     "load": "run.spec",
-    "load_accelerator": "hardware.profiles",
-    "load_node": "hardware.profiles",
+    "load_accelerator": "hardware.accelerators",
+    "load_node": "hardware.nodes",
     "plan": "questions.planning",
     "reproduce": "questions.reproducing",
     "sweep": "questions.sweeping",

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.hardware.profiles import cluster, load_accelerator
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.clusters import cluster
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.collectives import (
     Group,
@@ -30,7 +31,8 @@ from gpuhours.kernels.collectives import (
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.gemm import gemm_time, memory_time, thin_experts
+from gpuhours.kernels.gemm import gemm_time, thin_experts
+from gpuhours.kernels.memory_bound import memory_time
 
 OWN = Path(__file__).parents[1] / "measurements"
 H200, H100, A100 = "h200-sxm-141gb", "h100-sxm-80gb", "a100-sxm-80gb"

@@ -11,7 +11,8 @@ import pytest
 from gpuhours.cost.bill import Bill, CostInputs, bill, building_energy, carbon, machine_energy, money
 from gpuhours.cost.grids import Grid, grid
 from gpuhours.cost.prices import PREFERRED, Price, PriceRow, choose_price, price_rows
-from gpuhours.hardware.profiles import Cluster, cluster, list_accelerators
+from gpuhours.hardware.accelerators import list_accelerators
+from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import Unknown, profile_paths
 from gpuhours.inputs.units import parse

@@ -7,15 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuhours.hardware.profiles import (
-    Accelerator,
-    Figure,
-    cluster,
-    list_accelerators,
-    list_nodes,
-    load_accelerator,
-    load_node,
-)
+from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
+from gpuhours.hardware.clusters import cluster
+from gpuhours.hardware.figures import Figure
+from gpuhours.hardware.nodes import list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import Source, read_yaml
 
@@ -232,7 +227,7 @@ def test_a_node_of_other_accelerators() -> None:
 
 def test_loading_one_accelerator_reads_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """The start of a command must not pay for the whole catalogue."""
-    from gpuhours.hardware import profiles as hardware
+    from gpuhours.hardware import accelerators as hardware
 
     read: list[str] = []
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from gpuhours.cost.prices import choose_price
-from gpuhours.hardware.profiles import cluster, list_accelerators, load_accelerator
+from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
+from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.listing.hardware import sheet
 from gpuhours_cli.app import main

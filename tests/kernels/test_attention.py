@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.libraries import libraries_of
-from gpuhours.hardware.profiles import load_accelerator
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.kernels.attention import AttentionKernel, attention_time
 from tests.benchmarks.kernels import own_attention

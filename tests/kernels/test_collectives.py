@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.kernel_constants import network_constants
-from gpuhours.hardware.profiles import Cluster, cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.kernels.collectives import (
     Group,

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
-from gpuhours.hardware.profiles import Accelerator, list_accelerators, load_accelerator
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.kernels.gemm import gemm_time, memory_time, thin_experts
+from gpuhours.kernels.gemm import gemm_time, thin_experts
+from gpuhours.kernels.memory_bound import memory_time
 from tests.benchmarks.kernels import Row, own_memory_bound, own_products
 
 PRODUCTS = {row.title: row for row in own_products()}

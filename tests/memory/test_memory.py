@@ -10,8 +10,10 @@ import pytest
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Stack
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.nodes import load_node
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster, load_accelerator, load_node
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.layout.placement import layers_on_stage, waiting
 from gpuhours.layout.ranks import Ranks, ranks_of
@@ -21,6 +23,7 @@ from gpuhours.memory.peak import PARTS
 from gpuhours.memory.states import Parameters, states
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step
+from gpuhours.workload import Workload
 
 GB = 1e9
 LLAMA_7B = Decoder(layers=32, hidden=4096, heads=32, ffn_hidden=11008, vocab=32000)
@@ -147,20 +150,20 @@ MEASURED = [
 def test_measured_steps_on_h200(run: tuple[Any, ...]) -> None:
     _, shape, tokens, batch, dtype, state, recompute, software, measured = run
     layout = Layout(microbatch=batch, recompute=recompute)
-    found = memory(
+    found = memory(Workload(
         shape.model(tokens), batch, layout, machine("h200-sxm-141gb", 1), load_software(software),
         Precision(dtype, state),
-    )  # fmt: skip
+    ))  # fmt: skip
     assert float(found.allocated) / GB == pytest.approx(measured, rel=0.02), "own measurements, November 2026"
 
 
 @pytest.mark.parametrize(("world", "measured"), [(2, 58.9201), (4, 32.6792)])
 def test_measured_fsdp_steps_on_h200(world: int, measured: float) -> None:
     layout = Layout(microbatch=4, recompute="full", sharding="zero3")
-    found = memory(
+    found = memory(Workload(
         LLAMA_7B.model(4096), 4 * world, layout, machine("h200-sxm-141gb", world),
         load_software("torch-eager"), Precision("bf16", "amp"),
-    )  # fmt: skip
+    ))  # fmt: skip
     assert float(found.allocated) / GB == pytest.approx(measured, rel=0.025), "own measurements"
 
 
@@ -194,10 +197,10 @@ def test_a_loss_over_the_whole_sequence_holds_logits() -> None:
 
 
 def held(layout: Layout, software: str = "megatron-core", gpus: int = 64, **precision: str) -> Any:
-    return memory(
+    return memory(Workload(
         LLAMA_8B.model(8192), 128, layout, machine("h100-sxm-80gb", gpus), load_software(software),
         Precision(**precision),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def test_parts_add_up() -> None:
@@ -244,7 +247,7 @@ def test_less_is_kept_with_more_recompute_sharding_and_ranks(software: str) -> N
 def test_frozen_parts_hold_no_gradients_no_optimiser_and_no_activations() -> None:
     shape = LLAMA_8B.model_copy(update={"trainable": "frozen"})
     found = memory(
-        shape.model(4096), 8, Layout(), machine("h100-sxm-80gb", 8), load_software("torch-eager"), Precision()
+        Workload(shape.model(4096), 8, Layout(), machine("h100-sxm-80gb", 8), load_software("torch-eager"), Precision())
     )
     assert float(found.parts["gradients"]) == float(found.parts["optimiser"]) == 0
     assert float(found.parts["weights"]) == pytest.approx(2 * shape.model(1).parameters)
@@ -256,9 +259,9 @@ def test_a_65b_model_in_4_bit_fits_on_48_gb() -> None:
         layers=80, hidden=8192, heads=64, ffn_hidden=22016, vocab=32000, trainable="lora", rank=64
     )  # fmt: skip
     layout, software = Layout(recompute="full"), load_software("torch-eager")
-    found = memory(shape.model(512), 16, layout, machine("l40s", 1), software, Precision("nf4", "pure"))
+    found = memory(Workload(shape.model(512), 16, layout, machine("l40s", 1), software, Precision("nf4", "pure")))
     assert 0.7 < float(found.total / found.capacity) <= 1
-    wide = memory(shape.model(512), 16, layout, machine("l40s", 1), software, Precision("bf16", "pure"))
+    wide = memory(Workload(shape.model(512), 16, layout, machine("l40s", 1), software, Precision("bf16", "pure")))
     assert not wide.fits
 
 
@@ -270,7 +273,7 @@ def test_an_encoder_stands_where_the_layout_has_it() -> None:
 
     def weights(where: str) -> float:
         layout = Layout(pipeline=4, vision=where, vision_gpus=8 if where == "separate" else 0)
-        return float(memory(both, 16, layout, cluster, software, Precision()).parts["weights"])
+        return float(memory(Workload(both, 16, layout, cluster, software, Precision())).parts["weights"])
 
     assert weights("separate") < weights("first-stage") <= weights("replicated")
 
@@ -283,12 +286,12 @@ def test_every_way_really_fits() -> None:
         LLAMA_8B.model(8192), machine("h100-sxm-80gb", 64), load_software("megatron-core")
     )  # fmt: skip
     layout, precision = Layout(tensor=2, microbatch=4), Precision()
-    before = memory(model, 256, layout, cluster, software, precision)
+    before = memory(Workload(model, 256, layout, cluster, software, precision))
     assert not before.fits
-    ways = ways_to_fit(model, 256, layout, cluster, software, precision)
+    ways = ways_to_fit(Workload(model, 256, layout, cluster, software, precision))
     assert 1 <= len(ways) <= 3
     for way in ways:
-        after = memory(model, 256, way.layout, cluster, software, precision)
+        after = memory(Workload(model, 256, way.layout, cluster, software, precision))
         assert after.fits
         assert way.fits
         assert way.saved == pytest.approx(float(before.total - after.total))
@@ -300,17 +303,20 @@ def test_ways_are_sorted_by_time_where_a_time_is_given() -> None:
         LLAMA_8B.model(8192), machine("h100-sxm-80gb", 64), load_software("megatron-core")
     )  # fmt: skip
 
-    def seconds(layout: Layout) -> float:
+    def seconds(workload: Workload) -> float:
+        layout = workload.layout
         return 1.0 + layout.recompute + 0.1 * layout.sharding + 0.01 * layout.tensor
 
-    ways = ways_to_fit(model, 256, Layout(microbatch=2), cluster, software, Precision(), seconds)
+    ways = ways_to_fit(Workload(model, 256, Layout(microbatch=2), cluster, software, Precision()), seconds)
     slower = [way.slower for way in ways]
     assert slower == sorted(slower)
 
 
 def longest(card: str, gpus: int, software: str, **layout: Any) -> int:
     found = longest_sequence(
-        LLAMA_8B.model, 1, Layout(**layout), machine(card, gpus), load_software(software), Precision(), multiple=1024
+        Workload(LLAMA_8B.model(1024), 1, Layout(**layout), machine(card, gpus), load_software(software), Precision()),
+        LLAMA_8B.model,
+        multiple=1024,
     )
     assert found is not None
     return found
@@ -333,13 +339,17 @@ def test_longest_sequences_of_longvila() -> None:
 def test_the_longest_sequence_is_the_longest() -> None:
     cluster, software = machine("a100-sxm-80gb", 32), load_software("burstengine")
     layout = Layout(context=32, sharding="zero3", recompute="full", sequence_method="ring")
-    longest = longest_sequence(LLAMA_7B.model, 1, layout, cluster, software, Precision(), multiple=1024)
+    longest = longest_sequence(
+        Workload(LLAMA_7B.model(1024), 1, layout, cluster, software, Precision()), LLAMA_7B.model, multiple=1024
+    )
     assert longest is not None
     for tokens, fits in ((longest, True), (longest + 1024, False)):
-        found = memory(LLAMA_7B.model(tokens), 1, layout, cluster, software, Precision())
+        found = memory(Workload(LLAMA_7B.model(tokens), 1, layout, cluster, software, Precision()))
         assert bool(found.fits) is fits
     tiny = replace(cluster, accelerator=replace(cluster.accelerator, memory=1e9))
-    assert longest_sequence(LLAMA_7B.model, 1, layout, tiny, software, Precision()) is None
+    assert (
+        longest_sequence(Workload(LLAMA_7B.model(1024), 1, layout, tiny, software, Precision()), LLAMA_7B.model) is None
+    )
 
 
 def test_ulysses_shares_a_sequence_among_no_more_ranks_than_heads() -> None:
@@ -348,7 +358,7 @@ def test_ulysses_shares_a_sequence_among_no_more_ranks_than_heads() -> None:
     def activations(context: int) -> float:
         layout = Layout(context=context, sharding="zero3", recompute="full", sequence_method="ulysses")
         cluster = machine("a100-sxm-80gb", context)
-        found = memory(LLAMA_7B.model(2**21), 1, layout, cluster, load_software("deepspeed"), Precision())
+        found = memory(Workload(LLAMA_7B.model(2**21), 1, layout, cluster, load_software("deepspeed"), Precision()))
         return float(found.parts["activations"])
 
     assert activations(64) == pytest.approx(activations(32))
@@ -359,9 +369,9 @@ def test_a_loss_by_blocks_holds_one_block_of_logits() -> None:
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256)
     layout = Layout(recompute="full").replaced(loss_blocks=np.array([1, 8, 32]))
     inputs = (shape.model(32768), 1, layout, machine("h100-sxm-80gb", 1), load_software("torch-eager"))
-    found = memory(*inputs, Precision("bf16", "pure")).allocated / GB
+    found = memory(Workload(*inputs, Precision("bf16", "pure"))).allocated / GB
     assert found == pytest.approx([61.9, 17.4, 16.0], rel=0.02), "own measurements"
-    times = step(*inputs, Precision("bf16", "pure")).time
+    times = step(Workload(*inputs, Precision("bf16", "pure"))).time
     assert times - times[0] == pytest.approx([0, 0, 0.009], abs=0.0035), "1,421, 1,420 and 1,429 ms"
 
 
@@ -369,7 +379,9 @@ def test_a_tied_head_adds_up_its_gradient_too() -> None:
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256)
     layout = Layout().replaced(loss_blocks=np.array([1, 32]))
     rest = (layout, machine("h100-sxm-80gb", 1), load_software("torch-eager"), Precision("bf16", "pure"))
-    alone, tied = (step(one.model(8192), 1, *rest).time for one in (shape, shape.model_copy(update={"tied": True})))
+    alone, tied = (
+        step(Workload(one.model(8192), 1, *rest)).time for one in (shape, shape.model_copy(update={"tied": True}))
+    )
     assert np.diff(tied) == pytest.approx(np.diff(alone), rel=0.01)
     assert np.diff(tied) > 0.008
 
@@ -383,9 +395,9 @@ def test_a_run_that_does_not_fit_hears_of_blocks() -> None:
     cluster, software = machine("h100-sxm-80gb", 1), load_software("torch-eager")
     shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256)
     inputs = (shape.model(65536), 1, Layout(recompute="full"), cluster, software, Precision("bf16", "pure"))
-    assert not memory(*inputs).fits
+    assert not memory(Workload(*inputs)).fits
     for stated in (None, 1, 2):
         layout = inputs[2].replaced(loss_blocks=stated)
-        (way, *_) = ways_to_fit(*inputs[:2], layout, *inputs[3:])
+        (way, *_) = ways_to_fit(Workload(*inputs[:2], layout, *inputs[3:]))
         assert way.change == "the loss in 8 blocks", stated
         assert way.fits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuhours.data import Data
-from gpuhours.hardware.profiles import cluster
+from gpuhours.hardware.clusters import cluster
 from gpuhours.run.input_pipeline import InputPipeline, core_seconds, decoding, feed, warning
 
 FOUR_NODES = cluster("a100-sxm-80gb", "dgx-a100-80gb", 32)

@@ -12,16 +12,17 @@ import pytest
 
 import gpuhours
 from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import cluster
 from gpuhours.layout.layout import Layout, SequenceMethod, Sharding
 from gpuhours.layout.ranks import ranks_of
 from gpuhours.run.spec import from_dict
 from gpuhours.software.profile import load_software
 from gpuhours.step import Step, step
-from gpuhours.step.communication import Site
-from gpuhours.step.compute import Machine, layer_compute
+from gpuhours.step.compute import layer_compute
 from gpuhours.step.context import attention_passes, context_passes, ring_time
+from gpuhours.workload import Workload
 
 LLAMA_8B = Decoder(layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=128256)
 METHODS = {"ulysses": SequenceMethod.ulysses, "ring_zigzag": SequenceMethod.zigzag}
@@ -33,12 +34,14 @@ def layer_times(row: dict[str, str]) -> tuple[float, float]:
     software = load_software("torch-eager")
     software = software.model_copy(update={"attention": {"default": "cudnn" if kernel == "cudnn" else "flash2"}})
     machine = cluster("h200-sxm-141gb", None, int(row["gpus"]))
-    ranks = ranks_of(Layout(context=int(row["gpus"]), sequence_method=METHODS[method]), machine, 1)
-    runs = Machine(machine.accelerator, software, Precision("bf16", "pure"))
-    stack = LLAMA_8B.model(int(row["seq_total"])).stacks[0]
-    attention = attention_passes(stack, ranks, runs)
-    sent = context_passes(stack, Site(runs, machine, ranks), attention)
-    work = [attention] if row["what"] == "attention_only" else list(layer_compute(stack, ranks, runs).values())
+    layout, model = (
+        Layout(context=int(row["gpus"]), sequence_method=METHODS[method]),
+        LLAMA_8B.model(int(row["seq_total"])),
+    )
+    workload, stack = Workload(model, 1, layout, machine, software, Precision("bf16", "pure")), model.stacks[0]
+    attention = attention_passes(stack, workload)
+    sent = context_passes(stack, workload, attention)
+    work = [attention] if row["what"] == "attention_only" else list(layer_compute(stack, workload).values())
     return sent.forward + sum(one.forward for one in work), sent.total + sum(one.total for one in work)
 
 
@@ -58,7 +61,7 @@ def sequence(method: SequenceMethod, length: int, gpus: int = 32, software: str 
     """One step of an 8B model on one sequence over all GPUs, as LongVILA's section 4 runs it."""
     placed = Layout(context=gpus, sharding=Sharding.zero3).replaced(sequence_method=method, **layout)
     machine = cluster("h100-sxm-80gb", "hgx-h100", gpus)
-    return step(LLAMA_8B.model(length), 1, placed, machine, load_software(software), Precision())
+    return step(Workload(LLAMA_8B.model(length), 1, placed, machine, load_software(software), Precision()))
 
 
 LONGVILA = [
@@ -101,7 +104,7 @@ def test_heads_exchanged_in_a_node_divide() -> None:
     qwen = Decoder(layers=28, hidden=3584, heads=28, kv_heads=4, ffn_hidden=18944, vocab=152064)
     assert ranks_of(layout, machine, 1, qwen.model(262144)).ulysses == 4
     assert ranks_of(layout, machine, 1, LLAMA_8B.model(262144)).ulysses == 8
-    assert step(qwen.model(262144), 1, layout, machine, load_software("longvila"), Precision()).valid
+    assert step(Workload(qwen.model(262144), 1, layout, machine, load_software("longvila"), Precision())).valid
 
 
 def test_double_rings_use_every_nic() -> None:
@@ -141,9 +144,10 @@ def test_frames_are_dealt_out_whole() -> None:
     stack = LLAMA_8B.model(131072).stacks[0]
     frames = dataclasses.replace(stack, sequence=256)
     machine = cluster("h100-sxm-80gb", "hgx-h100", 8)
-    ranks = ranks_of(Layout(context=8, sequence_method=SequenceMethod.zigzag), machine, 1)
-    runs = Machine(machine.accelerator, load_software("longvila"), Precision())
-    sent = context_passes(frames, Site(runs, machine, ranks), attention_passes(frames, ranks, runs))
+    layout = Layout(context=8, sequence_method=SequenceMethod.zigzag)
+    model = Model("frames", (frames,), frames.block.hidden)
+    workload = Workload(model, 1, layout, machine, load_software("longvila"), Precision())
+    sent = context_passes(frames, workload, attention_passes(frames, workload))
     assert float(np.sum(sent.total)) == 0.0
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from gpuhours.architecture.decoder import Decoder, Experts
-from gpuhours.architecture.operators import Pointwise, Stack
+from gpuhours.architecture.operators import Model, Pointwise, Stack
+from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import cluster
 from gpuhours.layout.layout import Layout
-from gpuhours.layout.ranks import ranks_of
 from gpuhours.software.profile import load_software
-from gpuhours.step.compute import Machine, elementwise_passes, product_passes
+from gpuhours.step.compute import elementwise_passes, product_passes
 from gpuhours.step.schedule import Passes
+from gpuhours.workload import Workload
 
 TABLE = Path(__file__).parents[1] / "measurements" / "h200_experts.csv"
 INSIDE = (Pointwise.SWIGLU, Pointwise.ROUTER, Pointwise.PERMUTE)
@@ -43,16 +43,16 @@ def experts_alone(row: dict[str, str]) -> Stack:
 def test_layers_of_experts() -> None:
     """8 x top 2, 64 x top 6 and 128 x top 8 at 4K to 32K tokens, forward and backward, routed by a random router."""
     one = cluster("h200-sxm-141gb", gpus=1)
-    ranks = ranks_of(Layout(microbatch=1), one, 1)
     errors: dict[str, list[float]] = {"products": [], "torch-eager": [], "torch-compile": []}
     with TABLE.open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             stack, tokens = experts_alone(row), int(row["tokens"])
             stack_name = "torch-compile" if row["compiled"] == "1" else "torch-eager"
-            machine = Machine(one.accelerator, load_software(stack_name), Precision("bf16", "pure"))
-            each = (product_passes(linear, tokens, ranks, machine, stack.trainable) for linear in stack.block.linears)
+            model, software = Model("experts", (stack,), stack.block.hidden), load_software(stack_name)
+            workload = Workload(model, 1, Layout(microbatch=1), one, software, Precision("bf16", "pure"))
+            each = (product_passes(linear, tokens, workload, stack.trainable) for linear in stack.block.linears)
             products = sum(each, start=Passes())
-            time = products.total + elementwise_passes(stack, tokens, ranks, machine).total
+            time = products.total + elementwise_passes(stack, tokens, workload).total
             errors["products"].append(float(products.total) * 1e3 / float(row["products_ms"]) - 1)
             errors[stack_name].append(float(time) * 1e3 / float(row["forward_backward_ms"]) - 1)
     assert np.median(np.abs(errors["products"])) < 0.05

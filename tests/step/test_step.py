@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster, cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.software.profile import load_software
 from gpuhours.step import PARTS, Step, step
+from gpuhours.workload import Workload
 
 GPT3 = Decoder(
     layers=96, hidden=12288, heads=96, ffn_hidden=49152, gated=False, vocab=51200, norm="layer", positions="learned",
@@ -101,12 +102,14 @@ def predicted(
 ) -> Step:
     chosen = layout if isinstance(layout, Layout) else Layout(**(layout or {}))
     return step(
-        decoder.model(tokens),
-        batch,
-        chosen,
-        machine or cluster(accelerator, gpus=gpus),
-        load_software(software),
-        Precision(dtype),
+        Workload(
+            decoder.model(tokens),
+            batch,
+            chosen,
+            machine or cluster(accelerator, gpus=gpus),
+            load_software(software),
+            Precision(dtype),
+        )
     )
 
 

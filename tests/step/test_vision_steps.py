@@ -17,8 +17,8 @@ from gpuhours.architecture.operators import Model
 from gpuhours.architecture.spec import Training
 from gpuhours.data import Data
 from gpuhours.flops import part_flops
+from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster, cluster
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.memory import memory
 from gpuhours.questions.validating import Judged, validate
@@ -26,6 +26,7 @@ from gpuhours.questions.validating.described import Described, described_runs
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step
 from gpuhours.step.features import feature_parts
+from gpuhours.workload import Workload
 
 JUDGED = {path.stem: validate(path).judged for path in described_runs()}
 FURTHEST = {"h200-vision": 0.13, "h100-video": 0.18, "h100-loss": 0.08}
@@ -129,7 +130,9 @@ def with_vision(vision: VisionPlacement, gpus: int = 0) -> Any:
     layout = Layout(tensor=4, pipeline=8, sharding=Sharding.zero1, recompute=Recompute.selective)
     layout = layout.replaced(vision=vision, vision_gpus=gpus)
     return step(
-        model, 2048, layout, cluster("h100-sxm-80gb", None, 512 + gpus), load_software("megatron-core"), Precision()
+        Workload(
+            model, 2048, layout, cluster("h100-sxm-80gb", None, 512 + gpus), load_software("megatron-core"), Precision()
+        )
     )
 
 
@@ -158,7 +161,7 @@ def test_placements_as_an_array_are_the_placements_one_by_one() -> None:
     layout = Layout(tensor=4, pipeline=8, sharding=Sharding.zero1, recompute=Recompute.selective)
     layout = layout.replaced(vision=np.array([0, 1, 2]), vision_gpus=np.array([0, 0, 128]))
     machine = cluster("h100-sxm-80gb", None, np.array([512, 512, 640]))
-    together = step(model, 2048, layout, machine, load_software("megatron-core"), Precision()).time
+    together = step(Workload(model, 2048, layout, machine, load_software("megatron-core"), Precision())).time
     alone = [with_vision(VisionPlacement(code), gpus).time for code, gpus in ((0, 0), (1, 0), (2, 128))]
     assert np.allclose(together, alone, rtol=1e-12)
 
@@ -181,12 +184,12 @@ def test_sending_features_is_felt_whatever_hides_it(
         load_software("megatron-core"),
         Precision(),
     )
-    usual = step(*inputs).time
+    usual = step(Workload(*inputs)).time
     monkeypatch.setattr(
         "gpuhours.step.predict.feature_parts",
-        lambda encoder, site: {name: passes * 1000 for name, passes in feature_parts(encoder, site).items()},
+        lambda workload: {name: passes * 1000 for name, passes in feature_parts(workload).items()},
     )
-    assert step(*inputs).time > 1.05 * usual
+    assert step(Workload(*inputs)).time > 1.05 * usual
 
 
 def shared_out(
@@ -227,17 +230,17 @@ def test_better_parts_never_slow_a_step(trainable: Training, frames: int, stack:
         replace(here, accelerator=replace(chip, memory_bandwidth=1.3 * chip.memory_bandwidth)),
         replace(here, accelerator=replace(chip, peak={name: 1.3 * peak for name, peak in chip.peak.items()})),
     ]
-    usual = step(model, batch, placed, here, software, precision)
+    usual = step(Workload(model, batch, placed, here, software, precision))
     assert sum(usual.parts.values()) == pytest.approx(usual.time)
     for machine in better:
-        assert step(model, batch, placed, machine, software, precision).time <= usual.time * (1 + 1e-9)
+        assert step(Workload(model, batch, placed, machine, software, precision)).time <= usual.time * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("context", [1, 2, 4, 8])
 def test_an_encoder_apart_works_no_faster_than_its_own_gpus_can(context: int) -> None:
     """However the language model shares its sequence: 16 of 144 GPUs encode 256 x 64 frames."""
     inputs = shared_out("frozen", 64, vision=VisionPlacement.separate, context=context)
-    model, found = inputs[0], step(*inputs)
+    model, found = inputs[0], step(Workload(*inputs))
     encoding = sum(float(part_flops(part).forward) for part in model.encoder)
     assert found.time > 256 * encoding / (16 * inputs[3].accelerator.peak_for("bf16"))
 
@@ -245,7 +248,7 @@ def test_an_encoder_apart_works_no_faster_than_its_own_gpus_can(context: int) ->
 def test_an_encoder_apart_sums_its_gradients_once() -> None:
     """ZeRO-3 scatters them as they come: what is left for the end of the step is the language model's alone, nothing."""
     parts = [
-        step(*shared_out("full", 1, vision=vision, sharding=Sharding.zero3)).parts["data communication"]
+        step(Workload(*shared_out("full", 1, vision=vision, sharding=Sharding.zero3))).parts["data communication"]
         for vision in (VisionPlacement.separate, VisionPlacement.first_stage)
     ]
     assert parts[0] < parts[1]
@@ -254,9 +257,9 @@ def test_an_encoder_apart_sums_its_gradients_once() -> None:
 def test_the_host_launches_a_replicated_encoder_whole_on_every_stage() -> None:
     """Where the host sets the pace, four stages launch a quarter of the language model each, and all of the encoder."""
     few = {
-        (vision, pipeline): step(*shared_out("frozen", 1, stack="torch-eager", vision=vision, pipeline=pipeline)).parts[
-            "host"
-        ]
+        (vision, pipeline): step(
+            Workload(*shared_out("frozen", 1, stack="torch-eager", vision=vision, pipeline=pipeline))
+        ).parts["host"]
         / (pipeline * 2)
         for vision in (VisionPlacement.replicated, VisionPlacement.first_stage)
         for pipeline in (1, 4)
@@ -266,7 +269,7 @@ def test_the_host_launches_a_replicated_encoder_whole_on_every_stage() -> None:
 
 def test_gpus_of_its_own_hold_a_trained_encoder() -> None:
     """ViT-bigG under AdamW needs 16 bytes a parameter and what 64 frames a sample leave; fewer of its own hold more samples each."""
-    held = {gpus: memory(*shared_out("full", 64, gpus, vision=VisionPlacement.separate)) for gpus in (2, 16)}
+    held = {gpus: memory(Workload(*shared_out("full", 64, gpus, vision=VisionPlacement.separate))) for gpus in (2, 16)}
     assert all(one.stage == -1 for one in held.values())
     assert held[16].allocated > 1.8e9 * 16
     assert held[2].parts["activations"] == pytest.approx(8 * held[16].parts["activations"])
@@ -329,8 +332,8 @@ def test_the_whole_batch_is_compared() -> None:
     """Features of 8 times the ranks cost more to gather: the loss sees the whole batch."""
     model = read_model("clip-b-32").build(Data(frames=1, resolution=224))
     sent = [
-        step(model, 256 * gpus, Layout(microbatch=256), cluster("a100-sxm-80gb", None, gpus), load_software("torch-eager"),
-             Precision("bf16", "amp")).parts["data communication"]
+        step(Workload(model, 256 * gpus, Layout(microbatch=256), cluster("a100-sxm-80gb", None, gpus), load_software("torch-eager"),
+             Precision("bf16", "amp"))).parts["data communication"]
         for gpus in (1, 128, 1024)
     ]  # fmt: skip
     assert sent[0] == 0
@@ -354,7 +357,9 @@ def test_video_latents_of_a_hundred_thousand_tokens() -> None:
         assert spec.tokens_per_sample(data) > 100_000
         machine = cluster("h100-sxm-80gb", None, 8)
         layout = Layout(context=8, recompute=Recompute.full, sharding=Sharding.zero3)
-        found = step(spec.build(data), 1, layout, machine, load_software("torch-eager"), Precision("bf16", "mixed"))
+        found = step(
+            Workload(spec.build(data), 1, layout, machine, load_software("torch-eager"), Precision("bf16", "mixed"))
+        )
         times[attends] = found
     assert times["clip"].parts["context communication"] > 0
     assert times["alternating"].parts["context communication"] == 0

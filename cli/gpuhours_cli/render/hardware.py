@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.cost.prices import SECONDS_PER_HOUR
-from gpuhours.hardware.profiles import Accelerator, Figure, Node
+from gpuhours.hardware.accelerators import Accelerator
+from gpuhours.hardware.figures import Figure
+from gpuhours.hardware.nodes import Node
 from gpuhours.inputs.profile_folders import Unknown
 from gpuhours.questions.listing.hardware import Catalogue, Sheet
 from gpuhours_cli.render.numbers import SI, digits

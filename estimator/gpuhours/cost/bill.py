@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from gpuhours.cost.prices import SECONDS_PER_HOUR, PerGpu, Terms, choose_price
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import UnitError

@@ -7,16 +7,13 @@ A profile that was measured carries a ``kernels:`` block; each group that it lac
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Seconds
 from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
-
-if TYPE_CHECKING:
-    from gpuhours.hardware.profiles import Accelerator
 
 Share = Annotated[float, Field(gt=0, le=1.3)]
 Positive = Annotated[float, Field(gt=0)]
@@ -173,42 +170,3 @@ def _file(folder: str, name: str, hint: str) -> Path:
         problem = f"{name!r} is not one of the {folder} there are constants for."
         raise EstimateError(problem, f"{near} {hint}".strip())
     return path
-
-
-def gemm_constants(accelerator: "Accelerator") -> GemmConstants:
-    """The accelerator's own, else its generation's."""
-    own = accelerator.kernels
-    return own.gemm if own and own.gemm else generation_constants(accelerator.generation).gemm
-
-
-def memory_constants(accelerator: "Accelerator") -> MemoryConstants:
-    """The accelerator's own, else its generation's."""
-    own = accelerator.kernels
-    return own.memory if own and own.memory else generation_constants(accelerator.generation).memory
-
-
-def attention_constants(accelerator: "Accelerator", kernel: str) -> AttentionConstants:
-    """The accelerator's own of this kernel, else its generation's; an error where the kernel does not run."""
-    own = accelerator.kernels
-    measured = own.attention if own and own.attention else {}
-    if kernel in measured:
-        return measured[kernel]
-    known = generation_constants(accelerator.generation).attention
-    if kernel not in known:
-        raise EstimateError(
-            f"the attention kernel {kernel!r} is not known on {accelerator.name} ({accelerator.generation})",
-            f"Known there: {', '.join(['unfused', *known])}.",
-        )
-    return known[kernel]
-
-
-def unfused_constants(accelerator: "Accelerator") -> UnfusedConstants:
-    """The accelerator's own, else its generation's."""
-    own = accelerator.kernels
-    return own.unfused if own and own.unfused else generation_constants(accelerator.generation).unfused
-
-
-def link_constants(accelerator: "Accelerator") -> LinkConstants:
-    """The accelerator's own, else its generation's."""
-    own = accelerator.kernels
-    return own.links if own and own.links else generation_constants(accelerator.generation).links

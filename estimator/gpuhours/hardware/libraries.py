@@ -11,14 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gpuhours.hardware.accelerators import Accelerator, Generation
 from gpuhours.hardware.kernel_constants import (
     AttentionConstants,
     KernelConstants,
-    attention_constants,
-    gemm_constants,
     generation_constants,
 )
-from gpuhours.hardware.profiles import Accelerator, Generation
 from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -59,13 +57,13 @@ def libraries_of(time: Time) -> Libraries:
 @lru_cache(maxsize=256)
 def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
     """E and rho of products times ``products``, E of cuDNN's attention times ``cudnn``."""
-    gemm, own = gemm_constants(accelerator), accelerator.kernels or KernelConstants()
+    gemm, own = accelerator.gemm_constants, accelerator.kernels or KernelConstants()
     slower = gemm.model_copy(
         update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}
     )
     attention = dict(own.attention or {})
     if "cudnn" in generation_constants(accelerator.generation).attention:
-        attention["cudnn"] = _slower(attention_constants(accelerator, "cudnn"), cudnn)
+        attention["cudnn"] = _slower(accelerator.attention_constants("cudnn"), cudnn)
     return replace(accelerator, kernels=own.model_copy(update={"gemm": slower, "attention": attention}))
 
 

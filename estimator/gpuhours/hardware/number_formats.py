@@ -56,6 +56,8 @@ FORMATS: Final[dict[str, _Format]] = {
     # frozen weights of 4.127 bit (double quantised), bf16 products (Dettmers et al. 2023, QLoRA, section 3)
     "nf4": _Format(2, 2, 0, 4.127 / 8, "bf16"),
 }
+NARROW: Final = frozenset({"fp8", "mxfp8", "nvfp4"})
+"""Formats that inputs of products are cast to; everything else stays in 16 bit."""
 STATES: Final = ("amp", "mixed", "pure")
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuhours.hardware.kernel_constants import AttentionPass, attention_constants, memory_constants, unfused_constants
+from gpuhours.hardware.accelerators import Accelerator
+from gpuhours.hardware.kernel_constants import AttentionPass
 from gpuhours.inputs.arrays import Array
-from gpuhours.kernels.gemm import OPERAND_BYTES, gemm_time, multiprocessors
-
-if TYPE_CHECKING:
-    from gpuhours.hardware.profiles import Accelerator
+from gpuhours.kernels.gemm import OPERAND_BYTES, gemm_time
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
 """Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses
@@ -70,7 +67,7 @@ def attention_time(
             direction, accelerator, problems=np.multiply(batch, heads), length=length, keys=keys,
             head_dim=head_dim, value_dim=value_dim, dtype=dtype, unaligned=unaligned,
         )  # fmt: skip
-    both = attention_constants(accelerator, kernel.value)
+    both = accelerator.attention_constants(kernel.value)
     return fused_attention_time(
         both.forward if direction == "forward" else both.backward, direction, accelerator,
         batch=batch, heads=heads, kv_heads=kv_heads, length=length, keys=keys,
@@ -107,7 +104,7 @@ def unfused_attention_time(
     """
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
-    c = unfused_constants(accelerator)
+    c = accelerator.unfused_constants
     narrow = OPERAND_BYTES[dtype] <= 2
     strided = (np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0) & narrow
     odd = np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0
@@ -123,7 +120,7 @@ def unfused_attention_time(
         products = product(s, j, d) + product(s, v, j)
     else:
         products = product(s, j, v) + product(j, v, s) + product(s, d, j) + product(j, d, s)
-    copy = memory_constants(accelerator)
+    copy = accelerator.memory_constants
     traffic = SCORE_BYTES[direction] * p * s * j / (copy.copy_share * accelerator.memory_bandwidth)
     return products + np.where(traffic > 0, traffic + 2 * copy.launch, 0.0)
 
@@ -169,7 +166,7 @@ def fused_attention_time(
     R = np.ceil(s / c.query_block) * c.query_block
     J = keys_per_query(s, K, causal, window, c)
     longest = np.minimum(2 * J, K) if causal else J
-    last = c.tail * c.query_block * multiprocessors(accelerator) * (longest + c.overhead_keys)
+    last = c.tail * c.query_block * accelerator.multiprocessors * (longest + c.overhead_keys)
     work = w * (b * h * R * (J + c.overhead_keys) + last)
     moved = OPERAND_BYTES[dtype] * b * (h * s + kv * K) * (D + V) * (1.0 if direction == "forward" else 2.25)
     busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))

@@ -8,45 +8,18 @@ link.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuhours.hardware.kernel_constants import (
-    LinkConstants,
-    NetworkConstants,
-    link_constants,
-    network_constants,
-)
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.kernel_constants import LinkConstants, NetworkConstants, network_constants
 from gpuhours.inputs.arrays import Array
-
-if TYPE_CHECKING:
-    from gpuhours.hardware.profiles import Cluster
+from gpuhours.layout.groups import Group
 
 SWITCH_RANKS = 5
 """Ranks from which NCCL lets the switch add up (8 x H200 gain 1.29, 4 x H200 nothing: AWS nccl-tests)."""
 MESSAGE_COST = 0.5e-6
 """s per remote peer of an all-to-all: one message each through the proxy thread (an assumption)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """``size`` ranks that communicate, ``stride`` apart in the cluster's order (tensor innermost, stride 1).
-
-    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of
-    the NICs.
-    """
-
-    size: Array
-    stride: Array = 1
-
-    def per_domain(self, cluster: Cluster) -> Array:
-        """l: ranks of one group that share a domain of scale-up links."""
-        return np.clip(np.floor_divide(cluster.gpus_per_domain, self.stride), 1, self.size)
-
-    def domains(self, cluster: Cluster) -> Array:
-        """d: domains the group spans."""
-        return np.ceil(np.divide(self.size, self.per_domain(cluster)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +44,7 @@ def _place(group: Group, cluster: Cluster) -> _Place:
         domains=group.domains(cluster),
         link=link,
         nics=cluster.network_bandwidth,
-        constants=link_constants(part),
+        constants=part.link_constants,
     )
 
 

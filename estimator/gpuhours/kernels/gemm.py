@@ -1,19 +1,12 @@
-"""Times of single kernels on one accelerator: matrix products and memory-bound operations, in SI units."""
+"""Times of matrix products on one accelerator. All floats are SI."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from gpuhours.hardware.kernel_constants import GemmConstants, KernelConstants, gemm_constants, memory_constants
+from gpuhours.hardware.accelerators import Accelerator
+from gpuhours.hardware.kernel_constants import GemmConstants
 from gpuhours.inputs.arrays import Array
-from gpuhours.inputs.errors import EstimateError
-
-if TYPE_CHECKING:
-    from gpuhours.hardware.profiles import Accelerator
-
-__all__ = ["KernelConstants", "gemm_time", "memory_time", "thin_experts"]
 
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
 """Output tiles (rows, columns) that libraries choose from."""
@@ -76,7 +69,7 @@ def gemm_time(
     (its other half alone 5.8 / 4.9 %); all shapes 5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200
     shapes, layout included, gets to 5.4 / 4.5 %: the rest is not in the shape.
     """
-    c = gemm_constants(accelerator)
+    c = accelerator.gemm_constants
     P, B = accelerator.peak_for(dtype), accelerator.memory_bandwidth
     b_in, b_out = OPERAND_BYTES[dtype], OUTPUT_BYTES.get(dtype, 2.0)
     b_scaled = b_in + SCALE_BYTES.get(dtype, 0.0)
@@ -105,7 +98,7 @@ def tile_time(
 
     Splits tried: 1, 3 and what fills one wave, up to 16. All of 1 to 16 would gain 0.1 points on A100.
     """
-    S = multiprocessors(part)
+    S = part.multiprocessors
     tm, tn = TILES.T.reshape(2, -1, *(1,) * np.broadcast(m, n, k, count).ndim)
     reuse = (tm * tn / (tm + tn) / LARGE_TILE_REUSE) ** c.reuse_exponent
     per_k = 2 * tm * tn * S / (P * c.tile_efficiency * reuse)
@@ -134,37 +127,12 @@ def thin_experts(tokens: Array, count: Array) -> Array:
     return 1.0 + np.where(np.greater(count, 1), loss, 0.0)
 
 
-def multiprocessors(accelerator: Accelerator) -> int:
-    """S; a profile without them cannot be priced."""
-    if accelerator.sms is None:
-        raise EstimateError(
-            f"The profile of {accelerator.name} does not say how many multiprocessors it has.",
-            "Give it `sms: {value: ..., source: ...}`: tiles are counted in waves over them.",
-        )
-    return accelerator.sms
-
-
 def _alignment(m: Array, n: Array, k: Array, elements: float, weight_gradient: Array) -> Array:
     """The factor of ``UNALIGNED`` that applies; ``elements`` fill 16 bytes."""
     inner = np.where(weight_gradient, m, k)
     factor = np.where(weight_gradient, UNALIGNED["m"], UNALIGNED["k"])
     aligned_inner = np.where(np.mod(inner, elements) > 0, factor, 1.0)
     return np.where(np.mod(n, elements) > 0, UNALIGNED["n"], aligned_inner)
-
-
-def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name
-    """Estimate of the time of one memory-bound kernel.
-
-        t = bytes / (eta B) + t0
-
-    bytes  what a kernel at copy speed would move in that time (the software profile knows, per operator)
-    eta    share of the data-sheet bandwidth B that a large copy reaches
-
-    The caches are ignored: on H200 only copies under 34 MB gained from them.
-    """
-    c = memory_constants(accelerator)
-    moved = np.asarray(bytes, float)
-    return np.where(moved > 0, moved / (c.copy_share * accelerator.memory_bandwidth) + c.launch, 0.0)
 
 
 def _power8(x: Array) -> Array:

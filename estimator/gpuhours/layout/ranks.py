@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpuhours.architecture.operators import Linear, Model, Split
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
-from gpuhours.kernels.collectives import Group
+from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, SequenceMethod, VisionPlacement
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gpuhours.architecture.operators import Model
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding, VisionPlacement
 from gpuhours.layout.ranks import Ranks, has_experts

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 
 from gpuhours.architecture.operators import Model
-from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Sharding, word
 from gpuhours.layout.ranks import solved_data
 from gpuhours.memory.peak import memory
-from gpuhours.software.profile import Software
+from gpuhours.workload import Workload
 
 WAYS: Final = 3
 GRADUAL: Final = ("sharding", "recompute")
@@ -56,15 +54,7 @@ class Way:
         }
 
 
-def ways_to_fit(
-    model: Model,
-    global_batch: float,
-    layout: Layout,
-    cluster: Cluster,
-    software: Software,
-    precision: Precision,
-    step_time: Callable[[Layout], float | None] | None = None,
-) -> tuple[Way, ...]:
+def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None] | None = None) -> tuple[Way, ...]:
     """The cheapest changes with which a run fits, at most three; where nothing suffices, those that save
     most.
 
@@ -72,20 +62,19 @@ def ways_to_fit(
     then two together when fewer than three suffice alone. Cheapest is the least ``step_time`` (s; None for a
     layout that cannot run), or the most bytes saved where no step time is given."""
 
-    def held(candidate: Layout) -> Any:
-        return memory(model, global_batch, candidate, cluster, software, precision)
-
-    before, time_before = float(held(layout).total), step_time(layout) if step_time else None
+    layout = workload.layout
+    before, time_before = float(memory(workload).total), step_time(workload) if step_time else None
 
     def judged(change: str, candidate: Layout) -> Way | None:
-        after = held(candidate)
-        time = step_time(candidate) if step_time else None
+        changed = workload.with_layout(candidate)
+        after = memory(changed)
+        time = step_time(changed) if step_time else None
         if float(after.total) >= before or (step_time is not None and time is None):
             return None
         slower = time / time_before - 1 if time is not None and time_before else None
         return Way(change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower)
 
-    changes = list(_changes(model, global_batch, layout, cluster))
+    changes = list(_changes(workload))
     found = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
     if sum(way.fits for way in found) < WAYS:
         saving = [change for change in changes if any(way.change == change[0] for way in found if not way.fits)]
@@ -108,10 +97,9 @@ def _different(before: Layout, ways: Iterable[Way]) -> list[Way]:
     return list(found.values())
 
 
-def _changes(
-    model: Model, global_batch: float, layout: Layout, cluster: Cluster
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:
     """(words, fields) of the neighbours of a layout that divide."""
+    model, layout, cluster = workload.model, workload.layout, workload.cluster
     data = int(solved_data(layout, cluster))
     for mode in (Recompute.selective, Recompute.full):
         if mode > layout.recompute:
@@ -132,7 +120,12 @@ def _changes(
     for degree, most in limits.items():
         doubled = 2 * getattr(layout, degree)
         divides = layers % doubled == 0 if degree == "pipeline" else True
-        if data % 2 == 0 and doubled <= most and divides and global_batch % (data // 2 * layout.microbatch) == 0:
+        if (
+            data % 2 == 0
+            and doubled <= most
+            and divides
+            and workload.global_batch % (data // 2 * layout.microbatch) == 0
+        ):
             yield f"{degree} {doubled}", {degree: doubled, "data": data // 2}
     if (layout.loss_blocks or 1) < BLOCKS:
         yield f"the loss in {BLOCKS} blocks", {"loss_blocks": BLOCKS}
@@ -140,16 +133,7 @@ def _changes(
         yield "optimiser states on the host", {"offload_optimizer": True}
 
 
-def longest_sequence(
-    build: Callable[[Array], Model],
-    global_batch: Array,
-    layout: Layout,
-    cluster: Cluster,
-    software: Software,
-    precision: Precision,
-    *,
-    multiple: int = 1,
-) -> int | None:
+def longest_sequence(workload: Workload, build: Callable[[Array], Model], *, multiple: int = 1) -> int | None:
     """The longest sample, in tokens and a multiple of ``multiple``, with which a run fits; None where none
     does.
 
@@ -159,10 +143,7 @@ def longest_sequence(
     while high - low > 1:
         spaced = np.geomspace if high - low > POINTS**2 else np.linspace
         tried = np.round(spaced(max(low, 1), high, POINTS)).astype(int)
-        fits = np.broadcast_to(
-            memory(build(tried * multiple), global_batch, layout, cluster, software, precision).fits,
-            tried.shape,
-        )
+        fits = np.broadcast_to(memory(replace(workload, model=build(tried * multiple))).fits, tried.shape)
         low = int(tried[fits].max(initial=low))
         high = int(tried[~fits].min(initial=high)) if (~fits).any() else low
     return low * multiple or None

@@ -11,16 +11,15 @@ import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
-from gpuhours.hardware.profiles import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Standing, standing, waiting
-from gpuhours.layout.ranks import Ranks, ranks_of
+from gpuhours.layout.ranks import Ranks
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.states import States, on_stage, states
 from gpuhours.software.memory import MemoryFacts
-from gpuhours.software.profile import Software
+from gpuhours.workload import Workload
 
 Parts = Mapping[str, Array]
 STATES: Final = ("weights", "gradients", "optimiser")
@@ -90,15 +89,32 @@ class Memory:
 class _Run:
     """What the equations of one run share."""
 
+    workload: Workload
     model: Model
-    layout: Layout
+    """What stands on the ranks: the workload's, but for an encoder on accelerators of its own."""
     ranks: Ranks
     queue: Ranks
     """The pipeline that says how many micro-batches wait: ``ranks``, but for an encoder on accelerators of its own."""
-    facts: MemoryFacts
-    precision: Precision
-    software: Software
-    unfused: bool
+
+    @property
+    def layout(self) -> Layout:
+        """The workload's."""
+        return self.workload.layout
+
+    @property
+    def precision(self) -> Precision:
+        """The workload's."""
+        return self.workload.precision
+
+    @property
+    def facts(self) -> MemoryFacts:
+        """What the stack keeps in memory."""
+        return self.workload.software.memory
+
+    @property
+    def unfused(self) -> bool:
+        """Whether attention's scores are in memory."""
+        return self.workload.attention_kernel == "unfused"
 
     @property
     def stage3(self) -> Array:
@@ -131,14 +147,7 @@ class _Run:
         return self.ranks.context * dealt / self.ranks.ulysses
 
 
-def memory(
-    model: Model,
-    global_batch: Array,
-    layout: Layout,
-    cluster: Cluster,
-    software: Software,
-    precision: Precision,
-) -> Memory:
+def memory(workload: Workload) -> Memory:
     """Bytes on the fullest rank.
 
         allocated = max over stages and moments of
@@ -150,15 +159,14 @@ def memory(
     own is one stage more, ahead of the first. Left out: data loading on the GPU, evaluation. Layouts that do not divide are not
     refused here.
     """
-    ranks = ranks_of(layout, cluster, global_batch, model)
-    unfused = software.attention_kernel(cluster.accelerator.generation) == "unfused"
-    run = _Run(model, layout, ranks, ranks, software.memory, precision, software, unfused)
+    ranks = workload.ranks
+    run = _Run(workload, workload.model, ranks, ranks)
     p = np.asarray(ranks.pipeline)
     stages = [np.zeros_like(p), np.minimum(1, p - 1), p - 1] if np.any(p > 1) else [np.zeros_like(p)]
     moments = tuple((parts, stage) for stage in stages for parts in _moments(run, stage))
-    if model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
+    if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _apart(run)
-    return _beside_tensors(run, moments, cluster)
+    return _beside_tensors(run, moments)
 
 
 def _apart(run: _Run) -> tuple[tuple[Parts, Array], ...]:
@@ -175,12 +183,12 @@ def _apart(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     )
 
 
-def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], cluster: Cluster) -> Memory:
+def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...]) -> Memory:
     """Adds what lies beside the tensors: context and communicators, and what the allocator holds in vain.
 
     A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks
     towards ``reserved_least`` when memory runs short."""
-    facts, capacity = run.facts, cluster.accelerator.memory
+    facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
@@ -289,7 +297,7 @@ def _kept(run: _Run, block: Saved, there: Standing) -> Array:
     entry = block.entry / ranks.whole
     mode, some = run.layout.recompute, run.layout.recompute_layers
     covered = layers if some is None else np.minimum(some, layers)
-    partly = layers * block.after_selective(ranks, run.software.selective)
+    partly = layers * block.after_selective(ranks, run.workload.software.selective)
     whole = covered * entry + (layers - covered) * everything
     by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
     return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
@@ -300,10 +308,10 @@ def _logits(run: _Run, stage: Array) -> Array:
     found = 0.0
     for there in standing(run.model, run.ranks, stage):
         if isinstance(there.part, Ends):
-            unit = run.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
+            unit = run.workload.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
             tokens = run.on_rank(there.part.tokens, there.ranks)
-            at_once = tokens / run.facts.blocks(run.layout, tokens)
+            at_once = tokens / run.workload.loss_blocks(tokens)
             found = found + there.count * at_once * padded / there.ranks.tensor
     return found
 

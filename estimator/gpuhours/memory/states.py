@@ -12,8 +12,8 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.placement import standing
 from gpuhours.layout.ranks import Ranks
+from gpuhours.layout.weights import Weights, end_weights, layer_weights
 from gpuhours.software.memory import MemoryFacts
-from gpuhours.step.state import Weights, end_weights, layer_weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from gpuhours.inputs.arrays import Array
 
 if TYPE_CHECKING:
     from gpuhours.architecture.operators import Model
-    from gpuhours.hardware.profiles import Accelerator
+    from gpuhours.hardware.accelerators import Accelerator
     from gpuhours.run.evaluate import Outcome
 
 KINDS = (

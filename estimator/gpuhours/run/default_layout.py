@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from gpuhours.architecture.operators import Model, Stack
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
 from gpuhours.software.profile import Software
 from gpuhours.step import step
+from gpuhours.workload import Workload
 
 LONG_SEQUENCE = 16384
 """Tokens from which sharing a sequence over several accelerators is tried."""
@@ -39,11 +40,11 @@ def default_layout(
         name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(ahead)] + [1] * behind)
         for own, (name, values) in enumerate(axes.items())
     }
-    inputs = (model, global_batch, Layout().replaced(**chosen), cluster, software, precision)
+    asked = Workload(model, global_batch, Layout().replaced(**chosen), cluster, software, precision)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
-        predicted, held = step(*inputs), memory(*inputs)
+        predicted, held = step(asked), memory(asked)
     time, total, valid, fits = np.broadcast_arrays(predicted.time, held.total, predicted.valid, held.fits)
-    score = np.where(valid & offered(inputs[2]), np.where(fits, time, 1e30 * total), np.inf)
+    score = np.where(valid & offered(asked.layout), np.where(fits, time, 1e30 * total), np.inf)
     flat = score.reshape(-1, *score.shape[ahead:])
     best = np.argmin(flat, axis=0)
     if not np.all(np.isfinite(np.min(flat, axis=0))):

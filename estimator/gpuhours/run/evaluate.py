@@ -127,7 +127,7 @@ def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str,
     """Step time and memory, where model, machine, batch and layout are there; otherwise why not."""
     if resolved.missing:
         return None, None, (f"step time is not predicted; not known: {', '.join(resolved.missing)}",)
-    return step(*resolved.inputs), memory(*resolved.inputs), ()
+    return step(resolved.workload), memory(resolved.workload), ()
 
 
 def _solve(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from gpuhours.data import Data
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Bandwidth, Bytes, Seconds, measured_in, whole
 from gpuhours.inputs.yaml_files import Block, read_yaml, validated

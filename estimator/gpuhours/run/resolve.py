@@ -10,14 +10,15 @@ import numpy as np
 from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
+from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster, cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.run.spec import Run
 from gpuhours.software.profile import Software, load_software
+from gpuhours.workload import Workload
 
 BATCH_TOKENS = 4e6
 """Tokens per optimiser step that large language models settle on: Llama 2 (arXiv:2307.09288, section 2.2) 4M."""
@@ -56,11 +57,11 @@ class Resolved:
         return self.cluster.accelerator.peak_for(self.precision.product)
 
     @property
-    def inputs(self) -> tuple[Model, Array, Layout, Cluster, Software, Precision]:
+    def workload(self) -> Workload:
         """What ``step`` and ``memory`` take; only where nothing is missing."""
         if self.model is None or self.layout is None or self.cluster is None:
             raise ValueError(f"not known: {', '.join(self.missing)}")
-        return self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision
+        return Workload(self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision)
 
     @property
     def recompute(self) -> tuple[Array, Array]:

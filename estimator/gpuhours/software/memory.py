@@ -2,11 +2,7 @@
 
 from typing import Final
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-
-from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout
 
 GIB: Final = 2.0**30
 
@@ -83,8 +79,3 @@ class MemoryFacts(BaseModel):
     """CUDA context, libraries and their workspaces: what a driver shows beyond the allocator."""
     communicator: float = 0.3 * GIB
     """NCCL's buffers for each communicator a rank takes part in."""
-
-    def blocks(self, layout: Layout, tokens: Array) -> Array:
-        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's tokens."""
-        asked = self.loss_blocks if layout.loss_blocks is None else layout.loss_blocks
-        return np.minimum(asked, np.maximum(tokens, 1.0))

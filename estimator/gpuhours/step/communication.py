@@ -2,59 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gpuhours.architecture.operators import Stack, Trainable
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import (
-    Group,
     all_gather_time,
     all_reduce_time,
     all_to_all_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.gemm import memory_time
+from gpuhours.kernels.memory_bound import memory_time
+from gpuhours.layout.groups import Group
 from gpuhours.layout.ranks import Ranks, has_experts
-from gpuhours.step.compute import Machine
 from gpuhours.step.schedule import Passes, left_over
+from gpuhours.workload import Workload
 
 TENSOR, CONTEXT, EXPERT = "tensor communication", "context communication", "expert communication"
 SENDS = "pipeline communication"
 
 
-@dataclass(frozen=True, eq=False)
-class Site:
-    """Where the work runs and over which links it talks."""
-
-    machine: Machine
-    cluster: Cluster
-    ranks: Ranks
-
-
-def tensor_passes(stack: Stack, site: Site, products: Passes) -> Passes:
+def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
     """Sums after attention and the MLP, forward and backward (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2).
 
     all-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of as much. Experts that are split over
     g ranks sum their own T e / t tokens, felt as their exchanges are (what hides sums is built into dense products); not split, they
     need none. Sums across domains cannot be hidden (overlap needs peers' memory).
     """
-    ranks, software = site.ranks, site.machine.software
+    ranks, software = workload.ranks, workload.software
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
-    message = tokens * stack.block.hidden * site.machine.precision.element
+    message = tokens * stack.block.hidden * workload.precision.element
     experts = [linear for linear in stack.block.linears if has_experts(linear)]
-    once = reduction_time(message, ranks.tensor_group, ranks, site.cluster)
+    once = reduction_time(message, ranks.tensor_group, ranks, workload.cluster)
     sums = stack.block.all_reduces - (1 if experts else 0)
     sent = sums * once
     arrived: Array = 0.0
     if experts:
         arriving = message * experts[0].active * np.divide(ranks.expert_tensor, ranks.tensor)
-        arrived = software.exposed.expert * reduction_time(arriving, Group(ranks.expert_tensor, 1), ranks, site.cluster)
+        arrived = software.exposed.expert * reduction_time(
+            arriving, Group(ranks.expert_tensor, 1), ranks, workload.cluster
+        )
         if any(linear.name.startswith("shared") for linear in stack.block.linears):
             sent = sent + once
-    exposed = np.where(ranks.tensor_group.domains(site.cluster) > 1, 1.0, software.exposed.tensor)
+    exposed = np.where(ranks.tensor_group.domains(workload.cluster) > 1, 1.0, software.exposed.tensor)
     forward = left_over(sent, products.forward, exposed) + arrived
     backward = left_over(sent, products.backward, exposed) + arrived
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
@@ -66,13 +57,13 @@ def reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster)
     return np.where(np.greater(ranks.whole, 1), split, all_reduce_time(message, group, cluster))
 
 
-def expert_passes(stack: Stack, site: Site) -> Passes:
+def expert_passes(stack: Stack, workload: Workload) -> Passes:
     """Tokens sent to their experts and back: two all-to-alls of 2 T a h / t bytes forward, two backward.
 
     a active experts. A stack that sends a token once to each rank sends U(n) / a of that, U(n) = n (1 - (1 - 1/n)^a) being the ranks
     (across domains: the domains) that hold at least one of its experts. Where ``expert`` is 1, nothing is sent.
     """
-    ranks, dispatch = site.ranks, site.machine.software.dispatch
+    ranks, dispatch = workload.ranks, workload.software.dispatch
     experts = [linear for linear in stack.block.linears if has_experts(linear)]
     if not experts:
         return Passes()
@@ -80,14 +71,14 @@ def expert_passes(stack: Stack, site: Site) -> Passes:
     active = np.asarray(experts[0].active, float)
     copies = active * dispatch.load
     if dispatch.sends == "ranks":
-        domains = ranks.expert_group.domains(site.cluster)
+        domains = ranks.expert_group.domains(workload.cluster)
         places: Array = np.where(domains > 1, domains, ranks.expert)
         copies = places * (1 - (1 - 1 / places) ** active)
-    message = tokens * copies * stack.block.hidden * site.machine.precision.element
-    once = all_to_all_time(message, ranks.expert_group, site.cluster)
-    there_and_back = 2 * once * site.machine.software.exposed.expert
+    message = tokens * copies * stack.block.hidden * workload.precision.element
+    once = all_to_all_time(message, ranks.expert_group, workload.cluster)
+    there_and_back = 2 * once * workload.software.exposed.expert
     packed = np.where(np.greater(ranks.expert, 1), tokens * active * stack.block.hidden, 0.0)
-    chip = site.cluster.accelerator
+    chip = workload.cluster.accelerator
     packing = dispatch.packing
     forward = np.where(packed > 0, memory_time(packed * packing.forward, chip), 0.0)
     backward = np.where(packed > 0, memory_time(packed * packing.backward, chip), 0.0)

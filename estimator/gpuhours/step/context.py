@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gpuhours.architecture.operators import AttentionCore, Stack, Trainable
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.collectives import (
-    Group,
     all_gather_time,
     all_to_all_time,
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.gemm import memory_time
+from gpuhours.kernels.memory_bound import memory_time
+from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import SequenceMethod
+from gpuhours.layout.ranks import Ranks
 from gpuhours.step.schedule import Passes, left_over
-
-if TYPE_CHECKING:
-    from gpuhours.hardware.profiles import Cluster
-    from gpuhours.layout.ranks import Ranks
-    from gpuhours.step.communication import Site
-    from gpuhours.step.compute import Machine
+from gpuhours.workload import Workload
 
 
-def attention_passes(stack: Stack, ranks: Ranks, machine: Machine) -> Passes:
+def attention_passes(stack: Stack, workload: Workload) -> Passes:
     """Attention cores of one layer on one rank, its sequence shared by ring x ulysses ranks."""
     total = Passes()
     length = stack.tokens if stack.sequence is None else stack.sequence
-    sequences = np.multiply(ranks.microbatch, np.divide(stack.tokens, length))
+    sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     for core in stack.block.attention:
-        total += core_passes(core, length, sequences, ranks, machine, whole=shared_out_whole(stack, core))
+        total += core_passes(core, length, sequences, workload, whole=shared_out_whole(stack, core))
     return total
 
 
@@ -48,9 +45,7 @@ def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
     return own or core.keys is not None
 
 
-def core_passes(
-    core: AttentionCore, length: Array, sequences: Array, ranks: Ranks, machine: Machine, *, whole: bool
-) -> Passes:
+def core_passes(core: AttentionCore, length: Array, sequences: Array, workload: Workload, *, whole: bool) -> Passes:
     """One attention core on one rank.
 
         heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
@@ -61,6 +56,7 @@ def core_passes(
     s length, r ring. Between blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output).
     Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
     """
+    ranks = workload.ranks
     r = 1 if whole else ranks.ring
     split = np.multiply(ranks.tensor, ranks.ulysses)
     batch = np.divide(sequences, ranks.ring) if whole else sequences
@@ -73,18 +69,18 @@ def core_passes(
         "head_dim": core.head_dim,
         "value_dim": core.value_dim,
         "window": core.window,
-        "dtype": machine.wide,
-        "unaligned": libraries_of(machine.software.libraries).unaligned,
+        "dtype": workload.wide,
+        "unaligned": libraries_of(workload.software.libraries).unaligned,
     }
-    chip, facts = machine.accelerator, machine.software.context
-    kernel = machine.software.attention_kernel(chip.generation)
+    chip, facts = workload.accelerator, workload.software.context
+    kernel = workload.attention_kernel
     own = [
         attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)
         for direction in ("forward", "backward")
     ]
     if kernel == "unfused":
         scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)
-        added = machine.software.traffic("scores", autocast=machine.precision.autocast)
+        added = workload.software.traffic("scores", autocast=workload.precision.autocast)
         own = [time + memory_time(moved * scores, chip) for time, moved in zip(own, added, strict=True)]
     if np.all(np.equal(r, 1)):
         return Passes(*own)
@@ -99,7 +95,7 @@ def core_passes(
     return Passes(*(mine + (r - 1) * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
 
 
-def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
+def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:
     """What ranks that share a sequence send in one layer and micro-batch, as far as it is felt.
 
         exchange   all-to-all of q, k, v and of the output among u ranks, b s / c (2 a + 2 k) d / t elements, each way; not hidden
@@ -111,8 +107,8 @@ def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
     b sequences, s length, t tensor. Sources: Jacobs et al. 2023 (Ulysses); Liu et al. 2023 (ring); Fang and Zhao 2024 (both);
     Llama Team 2024, section 3.3.2 (all-gather).
     """
-    ranks, facts = site.ranks, site.machine.software.context
-    size, exposed = site.machine.precision.element, site.machine.software.exposed.context
+    ranks, facts = workload.ranks, workload.software.context
+    size, exposed = workload.precision.element, workload.software.exposed.context
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
     total = Passes()
     for core in stack.block.attention:
@@ -123,14 +119,14 @@ def context_passes(stack: Stack, site: Site, attention: Passes) -> Passes:
         held = np.maximum(np.divide(core.kv_heads, ranks.tensor), ranks.ulysses)
         copied = facts.repeats_keys & np.equal(ranks.ulysses, 1)
         keys = np.where(copied, np.divide(core.heads, ranks.tensor), held) * width * size
-        exchanged = all_to_all_time(tokens * (queries + keys), ranks.ulysses_group, site.cluster)
+        exchanged = all_to_all_time(tokens * (queries + keys), ranks.ulysses_group, workload.cluster)
         back = keys * (1 + facts.gradient / size)
         if facts.backward == "queries":
             back = np.minimum(back, 1.5 * queries)
-        forward, backward = (ring_time(tokens * row, ranks, site.cluster, facts.ring) for row in (keys, back))
+        forward, backward = (ring_time(tokens * row, ranks, workload.cluster, facts.ring) for row in (keys, back))
         whole = tokens * keys * ranks.ring
-        gathered = all_gather_time(whole, ranks.ring_group, site.cluster)
-        scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, site.cluster)
+        gathered = all_gather_time(whole, ranks.ring_group, workload.cluster)
+        scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, workload.cluster)
         together = np.equal(ranks.method, SequenceMethod.allgather)
         total += Passes(
             exchanged + np.where(together, gathered, left_over(forward, attention.forward, exposed)),

@@ -6,14 +6,15 @@ import numpy as np
 
 from gpuhours.architecture.operators import Ends
 from gpuhours.kernels.collectives import all_gather_time, reduce_scatter_time
-from gpuhours.kernels.gemm import gemm_time, memory_time
-from gpuhours.step.communication import Site
+from gpuhours.kernels.gemm import gemm_time
+from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.step.compute import OTHER, PRODUCTS
 from gpuhours.step.schedule import Passes
 from gpuhours.step.state import DATA
+from gpuhours.workload import Workload
 
 
-def contrast_parts(part: Ends, site: Site) -> dict[str, Passes]:
+def contrast_parts(part: Ends, workload: Workload) -> dict[str, Passes]:
     """One micro-batch of the loss over pairs, both ways round, on one rank.
 
         gather     2 B e features;  their gradients scattered back; nothing to hide behind
@@ -23,11 +24,11 @@ def contrast_parts(part: Ends, site: Site) -> dict[str, Passes]:
     b samples on the rank, B = b x data those compared, e ``compared`` width. Each rank computes its own rows (open_clip's local
     loss). Source: Radford et al. 2021, arXiv:2103.00020, figure 3; Ilharco et al. 2021, open_clip.
     """
-    ranks, machine = site.ranks, site.machine
+    ranks = workload.ranks
     b, e = np.asarray(ranks.microbatch, float), np.asarray(part.compared, float)
     whole = b * ranks.data
-    chip, dtype = machine.accelerator, machine.wide
-    head, size = machine.software.head, machine.precision.element
+    chip, dtype = workload.accelerator, workload.wide
+    head, size = workload.software.head, workload.precision.element
     there = 2 * gemm_time(b, whole, e, chip, dtype)
     back = 2 * (gemm_time(b, e, whole, chip, dtype) + gemm_time(whole, e, b, chip, dtype))
     logits = 2 * b * whole * size / 2
@@ -36,7 +37,7 @@ def contrast_parts(part: Ends, site: Site) -> dict[str, Passes]:
         PRODUCTS: Passes(there, back),
         OTHER: Passes(memory_time(head.forward * logits, chip), memory_time(head.backward * logits, chip)),
         DATA: Passes(
-            all_gather_time(features, ranks.data_group, site.cluster),
-            reduce_scatter_time(features, ranks.data_group, site.cluster),
+            all_gather_time(features, ranks.data_group, workload.cluster),
+            reduce_scatter_time(features, ranks.data_group, workload.cluster),
         ),
     }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Stack, Trainable
+from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.inputs.arrays import Array
-from gpuhours.kernels.collectives import Group, all_gather_time, point_to_point_time, reduce_scatter_time
+from gpuhours.kernels.collectives import all_gather_time, point_to_point_time, reduce_scatter_time
+from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import VisionPlacement
-from gpuhours.step.communication import CONTEXT, SENDS, Site
+from gpuhours.step.communication import CONTEXT, SENDS
 from gpuhours.step.schedule import Passes
+from gpuhours.workload import Workload
 
 
-def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> dict[str, Passes]:
+def feature_parts(workload: Workload) -> dict[str, Passes]:
     """Features of a micro-batch on their way from the ranks that encoded its frames to those that read them; nothing hides it.
 
         first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
@@ -25,20 +25,20 @@ def feature_parts(encoder: Sequence[Stack | Ends], site: Site) -> dict[str, Pass
     them, b samples, h its width, e bytes of an element; d, t, c data, tensor, context. Gradients go the same way back where the
     encoder trains. Source: LongVILA, arXiv:2408.10188, section 3.3 (two-stage sharding).
     """
-    ranks, stack = site.ranks, [part for part in encoder if isinstance(part, Stack)][-1]
-    message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * site.machine.precision.element
+    ranks, stack = workload.ranks, [part for part in workload.model.encoder if isinstance(part, Stack)][-1]
+    message = np.multiply(stack.tokens, ranks.microbatch) * stack.block.hidden * workload.precision.element
     trained = stack.trainable is not Trainable.FROZEN
 
     def dealt(group: Group, gathered: Array) -> Passes:
-        there = all_gather_time(gathered, group, site.cluster)
-        return Passes(there, reduce_scatter_time(gathered, group, site.cluster) if trained else 0.0)
+        there = all_gather_time(gathered, group, workload.cluster)
+        return Passes(there, reduce_scatter_time(gathered, group, workload.cluster) if trained else 0.0)
 
     placement = np.asarray(ranks.vision)
     first = np.where(placement == VisionPlacement.first_stage, 1.0, 0.0)
     replicated = np.where(placement == VisionPlacement.replicated, 1.0, 0.0)
     inside = np.multiply(ranks.tensor, ranks.context)
     busiest = np.maximum(np.divide(ranks.data, np.maximum(ranks.vision_gpus, 1)), 1 / np.asarray(inside))
-    sent = point_to_point_time(message * busiest, Group(2, site.cluster.gpus_per_domain), site.cluster)
+    sent = point_to_point_time(message * busiest, Group(2, workload.cluster.gpus_per_domain), workload.cluster)
     apart = Passes(sent, sent if trained else 0.0) * np.where(placement == VisionPlacement.separate, 1.0, 0.0)
     everywhere = dealt(ranks.stage_group, message / inside) + dealt(Group(inside, 1), message)
     return {

@@ -6,65 +6,67 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpuhours.architecture.operators import Block, Ends, Model, Pointwise, Stack, Trainable
+from gpuhours.architecture.operators import Block, Ends, Pointwise, Stack, Trainable
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, Recompute, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.layout import Recompute, SequenceMethod, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
-from gpuhours.step.communication import Site
 from gpuhours.step.context import shared_out_whole
+from gpuhours.workload import Workload
 
 LLAMA_LAUNCHES = 14
 """Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
 
 
-def host_time(model: Model, layout: Layout, site: Site, busy: Array) -> Array:
+def host_time(workload: Workload, busy: Array) -> Array:
     """Waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in any case.
 
     max(0, H / p + E - busy) + gaps     H launching all layers, E an encoder in front, whole on a stage; ``busy`` s of computing
     """
-    front, rest = model.encoder, model.parts[len(model.encoder) :]
-    launching, gaps = launch_time(rest, layout, site)
-    launching, gaps = launching / site.ranks.pipeline, gaps / site.ranks.pipeline
+    front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
+    launching, gaps = launch_time(rest, workload)
+    launching, gaps = launching / workload.ranks.pipeline, gaps / workload.ranks.pipeline
     if front:
-        here = np.where(np.equal(site.ranks.vision, VisionPlacement.separate), 0.0, 1.0)
-        encoding, between = launch_time(front, layout, site)
+        here = np.where(np.equal(workload.ranks.vision, VisionPlacement.separate), 0.0, 1.0)
+        encoding, between = launch_time(front, workload)
         launching, gaps = launching + here * encoding, gaps + here * between
     return np.maximum(launching - busy, 0.0) + gaps
 
 
-def launch_time(parts: Sequence[Stack | Ends], layout: Layout, site: Site) -> tuple[Array, Array]:
+def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Array, Array]:
     """(s that the host takes to launch one micro-batch of all layers among ``parts``, s of gaps between them).
 
     A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of
     fewer operators than the measured one takes its share (``launches``).
     """
-    host = site.machine.software.host
-    again = np.where(np.asarray(layout.recompute) == Recompute.full, host.forward, 0.0)
-    hooks = np.where(np.asarray(layout.sharding) == Sharding.zero3, host.shard, 0.0)
+    host = workload.software.host
+    again = np.where(np.asarray(workload.layout.recompute) == Recompute.full, host.forward, 0.0)
+    hooks = np.where(np.asarray(workload.layout.sharding) == Sharding.zero3, host.shard, 0.0)
     dispatching = np.where(
-        np.greater(site.ranks.expert, 1), site.machine.software.dispatch.host_time(site.cluster.accelerator.name), 0.0
+        np.greater(workload.ranks.expert, 1),
+        workload.software.dispatch.host_time(workload.cluster.accelerator.name),
+        0.0,
     )
-    unfused = site.machine.software.attention_kernel(site.machine.accelerator.generation) == "unfused"
+    unfused = workload.attention_kernel == "unfused"
     launching: Array = 0.0
     layers: Array = 0.0
     for stack in (part for part in parts if isinstance(part, Stack)):
         back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
-        shared = sharing_time(stack, layout, site)
+        shared = sharing_time(stack, workload)
         launching = launching + stack.layers * (
             launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + shared
         )
         if any(has_experts(linear) for linear in stack.block.linears):
             launching = launching + stack.layers * dispatching
         layers = layers + stack.layers
-    return launching * (host.autocast if site.machine.precision.autocast else 1.0), layers * host.gap
+    return launching * (host.autocast if workload.precision.autocast else 1.0), layers * host.gap
 
 
-def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
+def sharing_time(stack: Stack, workload: Workload) -> Array:
     """What the host launches for one layer whose sequence several ranks share, in each direction that is run.
 
     r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads
     """
-    facts, ranks = site.machine.software.context, site.ranks
+    facts, ranks = workload.software.context, workload.ranks
     if all(shared_out_whole(stack, core) for core in stack.block.attention):
         return 0.0
     rings = np.greater(ranks.ring, 1) & np.not_equal(ranks.method, SequenceMethod.allgather)
@@ -73,7 +75,7 @@ def sharing_time(stack: Stack, layout: Layout, site: Site) -> Array:
     forward = hops * facts.hop.forward + exchanges * facts.exchange.forward
     if stack.trainable is Trainable.FROZEN:
         return forward
-    again = np.where(np.asarray(layout.recompute) == Recompute.full, forward, 0.0)
+    again = np.where(np.asarray(workload.layout.recompute) == Recompute.full, forward, 0.0)
     return forward + again + hops * facts.hop.backward + exchanges * facts.exchange.backward
 
 

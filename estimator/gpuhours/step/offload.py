@@ -6,9 +6,9 @@ import numpy as np
 
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, Recompute
-from gpuhours.step.communication import Site
+from gpuhours.layout.layout import Recompute
 from gpuhours.step.schedule import left_over
+from gpuhours.workload import Workload
 
 HOST_BANDWIDTH = 25e9
 """B/s of host memory that one accelerator's share of the processors reads and writes in Adam (200 GB/s of eight channels over 8
@@ -21,32 +21,32 @@ EXPOSED = 0.1
 """Share of activation copies that is felt although there is enough to hide behind (an assumption)."""
 
 
-def host_update_time(owned: Array, site: Site) -> Array:
+def host_update_time(owned: Array, workload: Workload) -> Array:
     """Estimate of ZeRO-Offload's update of the parameters a rank owns (Ren et al. 2021, arXiv:2101.06840, section 4).
 
         t = (g + w) n / PCIe + 28 n / H        gradients down, Adam on the host, weights up; nothing overlapped
 
     n parameters, g and w bytes of a gradient and a weight, H ``HOST_BANDWIDTH``.
     """
-    precision, chip = site.machine.precision, site.cluster.accelerator
+    precision, chip = workload.precision, workload.cluster.accelerator
     moved = (precision.gradients + precision.weights) * owned / (PCIE_SHARE * chip.pcie_bandwidth)
     return moved + ADAM_BYTES * owned / HOST_BANDWIDTH
 
 
-def activations_time(stack: Stack, layout: Layout, site: Site, compute: Array) -> Array:
+def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
     """Felt time of one layer's activations going to the host in the forward pass and back in the backward pass, per micro-batch.
 
     With full recompute only the block's input leaves, 2 T h / z bytes; else about 34 T h / t, everything that is kept (Korthikanti et
     al. 2022, section 4.1). T tokens of a rank, h hidden, t tensor degree, z what splits the residual stream.
     """
-    ranks = site.ranks
+    ranks = workload.ranks
     elements = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context) * stack.block.hidden
-    size = site.machine.precision.element
+    size = workload.precision.element
     kept = np.where(
-        np.equal(layout.recompute, Recompute.full),
+        np.equal(workload.layout.recompute, Recompute.full),
         size * elements / ranks.whole,
         17 * size * elements / np.asarray(ranks.tensor),
     )
-    copied = 2 * kept / (PCIE_SHARE * site.cluster.accelerator.pcie_bandwidth)
+    copied = 2 * kept / (PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth)
     felt = left_over(copied, compute, EXPOSED)
-    return np.where(layout.offload_activations, felt, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0
+    return np.where(workload.layout.offload_activations, felt, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0

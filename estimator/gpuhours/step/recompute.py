@@ -8,11 +8,12 @@ import numpy as np
 
 from gpuhours.architecture.operators import Stack
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.layout import Recompute
 from gpuhours.layout.ranks import has_experts
-from gpuhours.step.communication import CONTEXT, Site
+from gpuhours.step.communication import CONTEXT
 from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS
 from gpuhours.step.schedule import Passes
+from gpuhours.workload import Workload
 
 MLP = frozenset({"up", "gate and up", "down"})
 """Products of a feed-forward layer."""
@@ -20,7 +21,7 @@ FIRST_HALF = 0.25
 """Share of causal attention that the first half of a sequence needs."""
 
 
-def repeated(stack: Stack, layout: Layout, site: Site, parts: Mapping[str, Passes]) -> Array:
+def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:
     """Seconds of one layer and micro-batch that are computed twice.
 
     full        everything, for ``recompute_layers`` of a stage's layers or all; without the block's last product where the stack
@@ -28,17 +29,19 @@ def repeated(stack: Stack, layout: Layout, site: Site, parts: Mapping[str, Passe
                 the gradient of a routing weight needs its expert's output)
     selective   what the stack means by it, ``selective_part``
     """
-    software, ranks = site.machine.software, site.ranks
+    software, ranks = workload.software, workload.ranks
     everything: Array = sum((passes.forward for passes in parts.values()), start=0.0)
     last = stack.block.linears[-1]
     adapted = any(adapter.name.startswith(f"{last.name} ") for adapter in stack.adapters)
     if software.early_stop and not adapted and not has_experts(last):
         everything = everything - parts[PRODUCTS].forward * share(stack, {last.name})
     covered: Array = 1.0
-    if layout.recompute_layers is not None:
-        covered = np.minimum(np.divide(np.multiply(layout.recompute_layers, ranks.pipeline), stack.layers), 1.0)
+    if workload.layout.recompute_layers is not None:
+        covered = np.minimum(
+            np.divide(np.multiply(workload.layout.recompute_layers, ranks.pipeline), stack.layers), 1.0
+        )
     some = selective_part(software.selective, stack, parts, everything)
-    recompute = np.asarray(layout.recompute)
+    recompute = np.asarray(workload.layout.recompute)
     chosen = np.where(recompute == Recompute.selective, some, 0.0)
     return np.where(recompute == Recompute.full, covered * everything, chosen)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpuhours.hardware.profiles import load_accelerator
+from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time

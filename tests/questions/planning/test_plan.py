@@ -82,7 +82,7 @@ def test_bound_is_never_above_a_layout(name: str) -> None:
     some = np.random.default_rng(3).permutation(len(cells))[:400]
     from gpuhours.step import step
 
-    predicted = step(*search._with(search.space.some(cells[some])))
+    predicted = step(search.workload.with_layout(search.space.some(cells[some])))
     least = np.broadcast_to(predicted.time, (len(some), *search.space.inner_shape)).reshape(len(some), -1).min(axis=1)
     assert np.all(bounds[some] <= least * (1 + 1e-12))
     assert np.median(bounds[some] / least) > 0.5, "the bound excludes something"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from gpuhours.hardware.profiles import Dtype, load_accelerator
+from gpuhours.hardware.accelerators import Dtype, load_accelerator
 from gpuhours.questions.checking.claim import Document
 
 

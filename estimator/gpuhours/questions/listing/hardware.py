@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.cost.prices import Price, PriceRow, choose_price, price_rows
-from gpuhours.hardware.profiles import Accelerator, Node, list_accelerators, list_nodes, load_accelerator, load_node
+from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
+from gpuhours.hardware.nodes import Node, list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, plain_name, suggestion
 from gpuhours.inputs.yaml_files import read_yaml

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from gpuhours.hardware.profiles import AcceleratorProfile, NodeProfile
+from gpuhours.hardware.accelerators import AcceleratorProfile
+from gpuhours.hardware.nodes import NodeProfile
 from gpuhours.questions.checking.file import ClaimsFile
 from gpuhours.questions.reproducing import Published
 from gpuhours.questions.validating.described import Measurements

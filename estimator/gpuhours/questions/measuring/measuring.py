@@ -10,17 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
 from gpuhours.hardware.kernel_constants import (
     AttentionConstants,
     AttentionPass,
     GemmConstants,
     KernelConstants,
     MemoryConstants,
-    attention_constants,
-    gemm_constants,
-    memory_constants,
 )
-from gpuhours.hardware.profiles import Accelerator, list_accelerators, load_accelerator
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
@@ -117,7 +114,7 @@ def fitted(times: Times, accelerator: Accelerator) -> Measured:
     today = datetime.date.today().isoformat()
     source = f"gpuhours hardware measure on {times.device.name}, PyTorch {times.device.torch}, {today} (random data)"
     gemm, products = product_level(times, accelerator, source)
-    copied = memory_constants(accelerator)
+    copied = accelerator.memory_constants
     share = times.copy_bandwidth / accelerator.memory_bandwidth
     memory = MemoryConstants(copy_share=round(min(share, MOST), 3), launch=float(f"{times.launch:.2g}"), source=source)
     levels = [products, Level("copies", share / copied.copy_share, times.copy_bandwidth, 1, 0.0)]
@@ -137,7 +134,7 @@ def fitted(times: Times, accelerator: Accelerator) -> Measured:
 def product_level(times: Times, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
     """E and rho of ``gemm_time`` times one factor."""
     m, n, k, t = np.array([(one.m, one.n, one.k, one.seconds) for one in times.products]).T
-    base = gemm_constants(accelerator)
+    base = accelerator.gemm_constants
 
     def at(factor: float) -> GemmConstants:
         scaled = {
@@ -160,7 +157,7 @@ def attention_levels(
     times: Times, kernel: str, accelerator: Accelerator, source: str
 ) -> tuple[AttentionConstants, list[Level]]:
     """E of each direction times a factor of its own."""
-    base = attention_constants(accelerator, kernel)
+    base = accelerator.attention_constants(kernel)
     shapes = np.array([(one.batch, one.heads, one.length, one.head_dim) for one in times.attention], float).T
     found: dict[str, AttentionPass] = {}
     levels = []

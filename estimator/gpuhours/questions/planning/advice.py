@@ -15,6 +15,7 @@ from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
 from gpuhours.run.resolve import Resolved
 from gpuhours.run.spec import Run
 from gpuhours.step import step
+from gpuhours.workload import Workload
 
 BEST = 2
 WORTH = 0.01
@@ -70,24 +71,23 @@ def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
     def build(lengths: Array) -> Model:
         return spec.build(free.model_copy(update={key: np.asarray(lengths, float)}))
 
-    most = longest_sequence(build, *resolved.inputs[1:], multiple=multiple)
+    most = longest_sequence(resolved.workload, build, multiple=multiple)
     return None if most is None else Longest(f"data.{key}", most, unit)
 
 
 def fitting(resolved: Resolved) -> tuple[Way, ...]:
     """The cheapest ways to make a run fit, by the step time that each leaves."""
-    model, batch, layout, machine, software, precision = resolved.inputs
 
-    def step_time(changed: Layout) -> float | None:
-        found = step(model, batch, changed, machine, software, precision)
+    def step_time(changed: Workload) -> float | None:
+        found = step(changed)
         return float(found.time) if found.valid else None
 
-    return ways_to_fit(model, batch, layout, machine, software, precision, step_time)
+    return ways_to_fit(resolved.workload, step_time)
 
 
 def faster_by(resolved: Resolved) -> tuple[Change, ...]:
     """The best single changes of a resolved run's layout, at most two; those that do not run or fit are left out."""
-    model, batch, layout, machine, software, precision = resolved.inputs
+    layout = resolved.workload.layout
     changes = list(_neighbours(layout))
     fields = sorted({name for _, fields in changes for name in fields})
     columns = {
@@ -96,8 +96,8 @@ def faster_by(resolved: Resolved) -> tuple[Change, ...]:
         )
         for name in fields
     }
-    inputs = (model, batch, layout.replaced(**columns), machine, software, precision)
-    predicted, held = step(*inputs), memory(*inputs)
+    changed = resolved.workload.with_layout(layout.replaced(**columns))
+    predicted, held = step(changed), memory(changed)
     time, valid, fits = np.broadcast_arrays(predicted.time, predicted.valid, held.fits)
     gains = np.where(valid & fits, time, np.inf)[1:] / time[0] - 1
     best = np.argsort(gains, kind="stable")[:BEST]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuhours.hardware.profiles import Cluster
-from gpuhours.layout.layout import Layout, Schedule
+from gpuhours.layout.layout import Schedule
 from gpuhours.questions.planning.space import Values
-from gpuhours.software.profile import Software
 from gpuhours.step import Step
 from gpuhours.step.predict import waiting_share
+from gpuhours.workload import Workload
 
 PASSES = (
     "matrix products", "attention", "other kernels", "tensor communication", "context communication", "expert communication"
@@ -17,7 +16,7 @@ PASSES = (
 BUBBLE = "pipeline bubble"
 
 
-def lower_bound(at: Layout, relaxed: Step, cluster: Cluster, software: Software) -> Values:
+def lower_bound(at: Workload, relaxed: Step) -> Values:
     """Seconds that every layout of a cell takes at least; ``relaxed`` is the step with nothing
     recomputed, sharded or offloaded, of the cells in ``at``.
 
@@ -41,5 +40,5 @@ def lower_bound(at: Layout, relaxed: Step, cluster: Cluster, software: Software)
     Checked against exhaustive search in tests/questions/planning/test_plan.py.
     """
     passes = sum((relaxed.parts[name] for name in PASSES), np.asarray(0.0))
-    bubble = np.where(np.equal(at.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
-    return (passes + bubble) * (1 + waiting_share(cluster, software))
+    bubble = np.where(np.equal(at.layout.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
+    return (passes + bubble) * (1 + waiting_share(at.cluster, at.software))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gpuhours.architecture.operators import Model
-from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.validity import offered
@@ -24,8 +21,8 @@ from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.values import read
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
-from gpuhours.software.profile import Software
 from gpuhours.step import step
+from gpuhours.workload import Workload
 
 OBJECTIVES = ("step_time", "gpu_hours", "cost")
 FLAT = 0.05
@@ -42,11 +39,8 @@ class Search:
     """The layouts of one run on one number of GPUs. Called with cells, it works out all their layouts."""
 
     run: Run
-    model: Model
-    global_batch: float
-    cluster: Cluster
-    software: Software
-    precision: Precision
+    workload: Workload
+    """Of the run, laid out in no way yet."""
     space: Space
 
     @classmethod
@@ -55,15 +49,15 @@ class Search:
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
-        model, batch, _, cluster, software, precision = resolved.inputs
-        space = Space.of(model, float(batch), cluster, run.layout)
-        return cls(run.replaced("software", software.name), model, float(batch), cluster, software, precision, space)
+        workload = replace(resolved.workload, global_batch=float(resolved.workload.global_batch))
+        space = Space.of(workload.model, workload.global_batch, workload.cluster, run.layout)
+        return cls(run.replaced("software", workload.software.name), workload, space)
 
     def __call__(self, cells: Values) -> Found:
         """Times of the layouts of some cells that fit: memory first, the step only where something fits."""
         layouts = self.space.some(cells)
         with np.errstate(all="ignore"):
-            held = memory(*self._with(layouts))
+            held = memory(self.workload.with_layout(layouts))
         fits = np.broadcast_to(held.fits & offered(layouts), (len(cells), *self.space.inner_shape)).reshape(
             len(cells), -1
         )
@@ -71,14 +65,11 @@ class Search:
         if not len(some):
             return Found.nothing()
         with np.errstate(all="ignore"):
-            predicted = step(*self._with(self.space.some(cells[some])))
+            predicted = step(self.workload.with_layout(self.space.some(cells[some])))
         times = np.broadcast_to(predicted.time, (len(some), *self.space.inner_shape)).reshape(len(some), -1)
         valid = np.broadcast_to(predicted.valid, (len(some), *self.space.inner_shape)).reshape(len(some), -1)
         where, inner = np.nonzero(fits[some] & valid)
         return Found(times[where, inner], cells[some][where], inner)
-
-    def _with(self, layout: Layout) -> tuple[Any, ...]:
-        return self.model, self.global_batch, layout, self.cluster, self.software, self.precision
 
     def cells(self) -> tuple[Values, Values]:
         """Cells that can run, and a lower bound for each, in ascending order of the bound."""
@@ -89,10 +80,10 @@ class Search:
 
     def _bounds(self, block: tuple[slice, ...]) -> tuple[Values, Values]:
         """The same for one block, in no order."""
-        at, shape = self.space.cells(block), tuple(one.stop - one.start for one in block)
+        at, shape = self.workload.with_layout(self.space.cells(block)), tuple(one.stop - one.start for one in block)
         with np.errstate(all="ignore"):  # cells that cannot run may divide by nothing; they are marked, not read
-            relaxed = step(*self._with(at))
-            bound = lower_bound(at, relaxed, self.cluster, self.software)
+            relaxed = step(at)
+            bound = lower_bound(at, relaxed)
         valid = np.broadcast_to(relaxed.valid & ~self.space.redundant(block), shape).reshape(-1)
         return self.space.numbers(block).reshape(-1)[valid], np.broadcast_to(bound, shape).reshape(-1)[valid]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuhours.architecture.operators import Model
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
 
 SHORTEST = 128

@@ -11,8 +11,9 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.nodes import load_node
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import load_accelerator, load_node
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import Source, explained
 from gpuhours.layout.layout import word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gpuhours.hardware.profiles import list_accelerators, load_accelerator
+from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
 from gpuhours.questions.validating.rows import Row
 
 CHIPS = (

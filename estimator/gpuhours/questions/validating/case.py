@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from gpuhours.architecture.decoder import Decoder
+from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
+from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Node, load_accelerator
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.questions.validating.accelerators import accelerator_of

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field, StringConstraints, model_validator
 
 from gpuhours.architecture.operators import Model
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import Bytes, Seconds
 from gpuhours.inputs.yaml_files import Block, Source, read_yaml, validated
@@ -143,7 +143,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         if missing or run.stages:
             told = ", ".join(missing) or "which of the stages was measured"
             raise EstimateError(f"The step cannot be predicted; not known: {told}.", "Say it in the row's run.", place)
-        model, _, layout, cluster, *_ = found.inputs
+        asked = found.workload
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
             "step_time_s": "" if one.step_time is None else repr(float(one.step_time)),
@@ -152,7 +152,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
             "seq_len": repr(float(found.tokens_per_sample or 0)),
         }  # fmt: skip
         remarks = (f"assumed {', '.join(assumed)}",) if assumed else ()
-        yield Described(Row(cells, line), found, model, layout, cluster, remarks)
+        yield Described(Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks)
 
 
 def _resolved(run: Run, place: str) -> Resolved:
@@ -174,11 +174,11 @@ def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> l
     """Step time and allocated memory, run by run."""
     found = []
     for one in runs:
-        held = memory(*one.resolved.inputs)
+        held = memory(one.resolved.workload)
         time, parts = None, {}
         problem = None
         if step_time:
-            predicted = step(*one.resolved.inputs)
+            predicted = step(one.resolved.workload)
             problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
             time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
         found.append(Prediction(None if problem else time, parts, float(held.allocated), bool(held.fits), problem))

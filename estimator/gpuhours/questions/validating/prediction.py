@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.hardware.profiles import Cluster, load_accelerator
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute, Sharding
@@ -17,6 +18,7 @@ from gpuhours.memory import memory
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.rows import Row
 from gpuhours.step import PARTS, step
+from gpuhours.workload import Workload
 
 Key = tuple[Any, ...]
 COUNTS = {
@@ -74,12 +76,12 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     software = one.software.model_copy(update={"attention": {"default": one.kernel}})
     model = decoder.model(np.array([case.tokens for case in cases]))
     batch = np.array([case.global_batch for case in cases])
-    inputs = (model, batch, layout, machine, software, one.precision)
-    held = memory(*inputs)
+    together = Workload(model, batch, layout, machine, software, one.precision)
+    held = memory(together)
     columns = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
-    columns["fits"] = held.fits | _would_fit(cases, inputs)
+    columns["fits"] = held.fits | _would_fit(cases, together)
     if step_time:
-        predicted = step(*inputs)
+        predicted = step(together)
         columns |= {"time": predicted.time, **predicted.parts}
     size = len(cases)
     wide = {name: np.broadcast_to(values, size).tolist() for name, values in columns.items()}
@@ -89,10 +91,10 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     return [Prediction(times[at], parts[at], counted[at], wide["fits"][at]) for at in range(size)]
 
 
-def _would_fit(cases: Sequence[Case], inputs: tuple[Any, ...]) -> Array:
+def _would_fit(cases: Sequence[Case], together: Workload) -> Array:
     """Whether a case fits with full recompute and ZeRO-1 where its row says nothing of either: what is not known is not
     held against a run that ran."""
-    model, batch, layout, *rest = inputs
+    layout = together.layout
     unsaid = {
         column: np.array([case.row.word(column) is None for case in cases]) for column in ("recompute_kind", "sharding")
     }
@@ -101,7 +103,7 @@ def _would_fit(cases: Sequence[Case], inputs: tuple[Any, ...]) -> Array:
         "sharding": np.where(unsaid["sharding"], np.maximum(layout.sharding, Sharding.zero1), layout.sharding),
     }
     open_to = unsaid["recompute_kind"] | unsaid["sharding"]
-    return open_to & memory(model, batch, layout.replaced(**least), *rest).fits if open_to.any() else open_to
+    return open_to & memory(together.with_layout(layout.replaced(**least))).fits if open_to.any() else open_to
 
 
 def memory_counts(row: Row) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from gpuhours.hardware.profiles import Node, load_accelerator, load_node
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.nodes import Node, load_node
 from gpuhours.questions.validating.rows import Row
 from gpuhours.software.profile import DEFAULT, Software, list_software, load_software
 

@@ -1,0 +1,66 @@
+"""Clusters: accelerators in nodes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.hardware.accelerators import Accelerator, load_accelerator
+from gpuhours.hardware.nodes import Node, load_node
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import parse
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """Accelerators in nodes. ``gpus`` and ``internode_bandwidth`` may be arrays."""
+
+    accelerator: Accelerator
+    node: Node
+    gpus: Array
+    internode_bandwidth: Array | None = None
+    """B/s per GPU out of a node, one direction, where it is not what the node's NICs give."""
+
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs of one node."""
+        return self.node.gpus
+
+    @property
+    def gpus_per_domain(self) -> int:
+        """GPUs that reach each other over the scale-up links."""
+        return self.node.link_domain
+
+    @property
+    def network_bandwidth(self) -> Array:
+        """B/s per GPU between nodes, one direction."""
+        return self.node.network_bandwidth if self.internode_bandwidth is None else self.internode_bandwidth
+
+    @property
+    def nodes(self) -> Array:
+        """Nodes, counting one that is used in part as whole."""
+        return np.ceil(np.divide(self.gpus, self.node.gpus))
+
+
+def cluster(
+    accelerator: str | Accelerator,
+    node: str | Node | None = None,
+    gpus: Array = 1,
+    *,
+    internode_bandwidth: Array | str | None = None,
+) -> Cluster:
+    """``cluster("h100-sxm-80gb", gpus=512)``: in its usual node unless ``node`` says otherwise."""
+    part = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
+    if node is None:
+        node = load_node(part.node, part.path)
+    elif isinstance(node, str):
+        node = load_node(node)
+    if node.accelerators and part.name not in node.accelerators and part.node != node.name:
+        raise EstimateError(
+            f"{node.title} holds {' or '.join(node.accelerators)}, not {part.name}.",
+            f"The usual node of {part.name} is {part.node!r}.",
+            f"node = {node.name!r}",
+        )
+    if isinstance(internode_bandwidth, str):
+        internode_bandwidth = parse(internode_bandwidth, "byte/s")
+    return Cluster(part, node, gpus, internode_bandwidth)

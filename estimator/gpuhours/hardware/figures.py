@@ -1,0 +1,77 @@
+"""A figure of a hardware profile: a number that cannot exist without its unit and its source."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpuhours.inputs.units import Bandwidth, Bytes, Count, Rate, Watts, measured_in
+
+
+class Figure(BaseModel):
+    """One number of a profile: its value in SI units, who says so, and what must be known to read it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    unit: ClassVar[str] = ""
+
+    value: float
+    source: Annotated[str, Field(min_length=4)]
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Value, unit, source and note."""
+        return {"value": self.value, "unit": self.unit, "source": self.source, "note": self.note}
+
+
+class RateFigure(Figure):
+    """FLOP/s, dense."""
+
+    unit: ClassVar[str] = "FLOP/s"
+    value: Rate
+
+
+class SizeFigure(Figure):
+    """Bytes."""
+
+    unit: ClassVar[str] = "byte"
+    value: Bytes
+
+
+class BandwidthFigure(Figure):
+    """Bytes per second, one direction."""
+
+    unit: ClassVar[str] = "byte/s"
+    value: Bandwidth
+
+
+class PowerFigure(Figure):
+    """Watts."""
+
+    unit: ClassVar[str] = "W"
+    value: Watts
+
+
+class ClockFigure(Figure):
+    """Cycles per second."""
+
+    unit: ClassVar[str] = "Hz"
+    value: Annotated[float, measured_in("Hz")]
+
+
+class CountFigure(Figure):
+    """A whole number of things."""
+
+    value: Count
+
+
+class Profile(BaseModel):
+    """What both kinds of hardware profile say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    note: str = ""
+
+
+def figures_of(profile: Profile) -> dict[str, Figure]:
+    """The figures a profile holds, by key."""
+    return {key: value for key, value in profile if isinstance(value, Figure)}

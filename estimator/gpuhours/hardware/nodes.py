@@ -1,0 +1,119 @@
+"""Nodes: one server or tray, read from YAML profiles."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpuhours.hardware.figures import (
+    BandwidthFigure,
+    CountFigure,
+    Figure,
+    PowerFigure,
+    Profile,
+    SizeFigure,
+    figures_of,
+)
+from gpuhours.inputs.profile_folders import find_profile, profile_paths
+from gpuhours.inputs.yaml_files import read_yaml, validated
+
+
+class NodeProfile(Profile):
+    """One file of ``hardware_specs/nodes``."""
+
+    accelerators: tuple[str, ...] = ()
+    """The accelerators it is sold with; any where none is named."""
+    gpus: CountFigure
+    link_domain: CountFigure | None = None
+    """GPUs that reach each other at ``link_bandwidth``; those of one node when not given."""
+    link_bandwidth: BandwidthFigure
+    nics: CountFigure
+    nic_bandwidth: BandwidthFigure
+    sharp: bool = False
+    """Whether the switch inside the node adds up an all-reduce (NVLink SHARP)."""
+    network: str = "infiniband"
+    """What joins the nodes: a file of ``hardware_specs/networks``."""
+    pcie_bandwidth: BandwidthFigure
+    power: PowerFigure | None = None
+    cpu_cores: CountFigure | None = None
+    host_memory: SizeFigure | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One server or tray, in SI units."""
+
+    name: str
+    title: str
+    accelerators: tuple[str, ...]
+    gpus: int
+    link_domain: int
+    """GPUs that reach each other over NVLink or its like: 8 in a DGX, 72 in a rack of GB200."""
+    link_bandwidth: float
+    """B/s per GPU, one direction."""
+    nics: int
+    nic_bandwidth: float
+    """B/s per NIC, one direction."""
+    sharp: bool
+    network: str
+    """A file of ``hardware_specs/networks``."""
+    pcie_bandwidth: float
+    power: float | None
+    """W of the whole node at its rating."""
+    cpu_cores: int | None
+    host_memory: float | None
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def accelerator(self) -> str:
+        """The accelerator it is usually sold with, or nothing for a node that takes any."""
+        return self.accelerators[0] if self.accelerators else ""
+
+    @property
+    def network_bandwidth(self) -> float:
+        """B/s out of the node per GPU, one direction: NICs x rate of one / GPUs."""
+        return self.nics * self.nic_bandwidth / self.gpus
+
+    def to_dict(self) -> dict[str, Any]:
+        """The profile as JSON: every figure with unit, source and note."""
+        return {
+            "kind": "node", "name": self.name, "title": self.title, "accelerators": list(self.accelerators),
+            "sharp": self.sharp, "network": self.network, "path": str(self.path),
+            "network_bandwidth_per_gpu": {"value": self.network_bandwidth, "unit": "byte/s"},
+            "figures": {key: figure.to_dict() for key, figure in self.figures.items()},
+        }  # fmt: skip
+
+
+def list_nodes() -> list[str]:
+    """The names ``load_node`` knows."""
+    return list(profile_paths("nodes"))
+
+
+def load_node(name: str, beside: Path | None = None) -> Node:
+    """``load_node("dgx-h100")``, or a path to a YAML file of your own (relative to ``beside``)."""
+    return _read_node(find_profile("nodes", name, beside))
+
+
+@functools.cache
+def _read_node(path: Path) -> Node:
+    profile = validated(NodeProfile, read_yaml(path))
+    return Node(
+        name=path.stem,
+        title=profile.title,
+        accelerators=profile.accelerators,
+        gpus=profile.gpus.value,
+        link_domain=(profile.link_domain or profile.gpus).value,
+        link_bandwidth=profile.link_bandwidth.value,
+        nics=profile.nics.value,
+        nic_bandwidth=profile.nic_bandwidth.value,
+        sharp=profile.sharp,
+        network=profile.network,
+        pcie_bandwidth=profile.pcie_bandwidth.value,
+        power=profile.power.value if profile.power else None,
+        cpu_cores=profile.cpu_cores.value if profile.cpu_cores else None,
+        host_memory=profile.host_memory.value if profile.host_memory else None,
+        figures=figures_of(profile),
+        path=path,
+    )

@@ -1,0 +1,30 @@
+"""Ranks that communicate with one another, by their place in the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.inputs.arrays import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """``size`` ranks that communicate, ``stride`` apart in the cluster's order (tensor innermost, stride 1).
+
+    The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of
+    the NICs.
+    """
+
+    size: Array
+    stride: Array = 1
+
+    def per_domain(self, cluster: Cluster) -> Array:
+        """l: ranks of one group that share a domain of scale-up links."""
+        return np.clip(np.floor_divide(cluster.gpus_per_domain, self.stride), 1, self.size)
+
+    def domains(self, cluster: Cluster) -> Array:
+        """d: domains the group spans."""
+        return np.ceil(np.divide(self.size, self.per_domain(cluster)))

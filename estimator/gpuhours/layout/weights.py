@@ -1,0 +1,91 @@
+"""Parameters that one rank holds: of a layer, an end, a stage, an encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import VisionPlacement
+from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Parameters on one rank: ``dense`` of every kind, ``experts`` apart since other ranks share them."""
+
+    dense: Array
+    experts: Array
+
+    @property
+    def all(self) -> Array:
+        """Both."""
+        return self.dense + self.experts
+
+    def __add__(self, other: Weights) -> Weights:
+        return Weights(self.dense + other.dense, self.experts + other.experts)
+
+    def __mul__(self, factor: Array) -> Weights:
+        return Weights(self.dense * factor, self.experts * factor)
+
+
+NOTHING = Weights(0.0, 0.0)
+
+
+def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
+    """One layer's parameters on a rank: all that are held, or those that are trained."""
+    adapters = sum((local_parameters(linear, ranks) for linear in stack.adapters), start=0.0)
+    if trained and stack.trainable is not Trainable.FULL:
+        return Weights(adapters, 0.0)
+    dense: Array = adapters + sum(
+        (np.asarray(operator.parameters, float) for operator in stack.block.elementwise), start=0.0
+    )
+    experts: Array = 0.0
+    for linear in stack.block.linears:
+        if has_experts(linear):
+            experts = experts + local_parameters(linear, ranks)
+        else:
+            dense = dense + local_parameters(linear, ranks)
+    return Weights(dense, experts)
+
+
+def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
+    """Tables and products of one end on a rank; a tied head on the same stage is the embedding."""
+    if trained and part.trainable is not Trainable.FULL:
+        return NOTHING
+    tables = np.divide(part.tables, ranks.tensor if part.split is Split.VOCABULARY else 1)
+    products = sum((local_parameters(linear, ranks) for linear in part.linears), start=0.0)
+    held = np.equal(ranks.pipeline, 1) if part.tied else False
+    return Weights(tables + np.where(held, 0.0, products), 0.0)
+
+
+def stage_weights(model: Model, ranks: Ranks, *, trained: bool) -> Weights:
+    """The fullest pipeline stage: its share of the layers, and the larger end (both where there is one stage).
+
+    An encoder in front belongs to the first end where it stands there, to every stage where it is replicated."""
+    layers, first, last = encoder_weights(model, ranks, VisionPlacement.replicated, trained=trained), NOTHING, NOTHING
+    first += encoder_weights(model, ranks, VisionPlacement.first_stage, trained=trained)
+    for part in model.parts[len(model.encoder) :]:
+        if isinstance(part, Stack):
+            layers += layer_weights(part, ranks, trained=trained) * np.divide(part.layers, ranks.pipeline)
+        elif part.first:
+            first += end_weights(part, ranks, trained=trained)
+        else:
+            last += end_weights(part, ranks, trained=trained)
+    ends = np.where(np.equal(ranks.pipeline, 1), first.dense + last.dense, np.maximum(first.dense, last.dense))
+    return layers + Weights(ends, 0.0)
+
+
+def encoder_weights(model: Model, ranks: Ranks, placement: VisionPlacement, *, trained: bool) -> Weights:
+    """A vision encoder's parameters on a rank that holds it, where it stands as ``placement`` says; else none."""
+    if not model.encoder:
+        return NOTHING
+    own, total = ranks.encoding, NOTHING
+    for part in model.encoder:
+        if isinstance(part, Stack):
+            total += layer_weights(part, own, trained=trained) * part.layers
+        else:
+            total += end_weights(part, own, trained=trained)
+    return total * np.where(np.equal(ranks.vision, placement), 1.0, 0.0)

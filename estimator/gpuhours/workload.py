@@ -1,0 +1,72 @@
+"""What one step is asked of: a model, its batch, the layout on a machine, and the stack and number formats it runs in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.accelerators import Accelerator
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.libraries import libraries_of
+from gpuhours.hardware.number_formats import NARROW, Precision
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.ranks import Ranks, ranks_of
+from gpuhours.software.profile import Software
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """One optimiser step to be priced. Any number inside may be an array with an axis of its own.
+
+    ``step``, ``memory`` and everything they are made of take one of these; nothing in it is left open.
+    """
+
+    model: Model
+    global_batch: Array
+    """Samples per optimiser step."""
+    layout: Layout
+    cluster: Cluster
+    software: Software
+    precision: Precision
+    as_encoder: bool = False
+    """Whether ``ranks`` are as a vision encoder in front sees them."""
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """The layout with nothing left open."""
+        ranks = ranks_of(self.layout, self.cluster, self.global_batch, self.model)
+        return ranks.encoding if self.as_encoder else ranks
+
+    @property
+    def encoding(self) -> Workload:
+        """The same step as a vision encoder in front sees it."""
+        return replace(self, as_encoder=True)
+
+    @cached_property
+    def accelerator(self) -> Accelerator:
+        """The accelerator with its kernels as the stack's libraries run them."""
+        return libraries_of(self.software.libraries).on(self.cluster.accelerator)
+
+    @property
+    def wide(self) -> str:
+        """The format of products that are not quantised (head, attention): 16 bit unless the run has 32."""
+        dtype = self.precision.product
+        return "bf16" if dtype in NARROW else dtype
+
+    @property
+    def attention_kernel(self) -> str:
+        """The attention kernel that the stack runs on the accelerator."""
+        return self.software.attention_kernel(self.cluster.accelerator.generation)
+
+    def with_layout(self, layout: Layout) -> Workload:
+        """The same step laid out in another way."""
+        return replace(self, layout=layout)
+
+    def loss_blocks(self, tokens: Array) -> Array:
+        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's ``tokens``."""
+        asked = self.layout.loss_blocks
+        return np.minimum(self.software.memory.loss_blocks if asked is None else asked, np.maximum(tokens, 1.0))
