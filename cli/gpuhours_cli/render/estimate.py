@@ -67,7 +67,7 @@ def heading(found: Estimate) -> str:
     name = found.run.name if found.run.name != "run" or resolved.model is None else resolved.model.name
     if resolved.cluster is None:
         return name
-    many = "" if resolved.gpus is None else f"{numbers.exact(resolved.gpus)} x "
+    many = "" if resolved.gpus is None else f"{numbers.exact(float(resolved.gpus))} x "
     return f"{name} on {many}{resolved.cluster.accelerator.title}"
 
 

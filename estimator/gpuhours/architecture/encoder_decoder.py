@@ -56,7 +56,7 @@ class EncoderDecoder(Spec):
         h, a, d = self.hidden, self.heads, self.head_dim
         decodes = read is not None
         sees = blocks.self_attention(h, a, a, d, causal=decodes, qkv_bias=False, output_bias=False)
-        looks = (blocks.cross_attention(h, a, d, read),) if decodes else ()
+        looks = () if read is None else (blocks.cross_attention(h, a, d, read),)
         mixer = blocks.feed_forward(h, self.ffn_hidden, gated=self.gated, bias=False)
         count = 3 if decodes else 2
         glue = blocks.glue(h, "rms", norms=count, residuals=count, dropout=self.dropout)

@@ -75,11 +75,12 @@ class VideoLanguage(Spec):
         rounds: P <- params - encoder - bridge(P)."""
         vision = self.vision.shape
         encoder = _parameters(vision.parts(STILL, pooled=False))
-        left = self.params - encoder
+        params = np.asarray(self.params, float)
+        left: Array = params - encoder
         for _ in range(6):
             language = ANY_SIZE.model_copy(update={"params": np.maximum(left, 1e6)}).shape
             bridge = self.bridge.parts(STILL, vision, language, 1, upstream=False)
-            left = self.params - encoder - _parameters(bridge)
+            left = params - encoder - _parameters(bridge)
         return left
 
     def build(self, data: Data) -> Model:

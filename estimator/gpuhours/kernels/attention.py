@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.kernel_constants import AttentionPass
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, Values
 from gpuhours.kernels.gemm import OPERAND_BYTES, gemm_time
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
@@ -194,7 +194,7 @@ def _partly(padded: Array, size: Array, c: AttentionPass) -> Array:
     return c.padded_share * padded + (1 - c.padded_share) * np.ceil(np.asarray(size, float) / 16) * 16
 
 
-def _padded(size: Array, sizes: Array) -> Array:
+def _padded(size: Array, sizes: Values) -> Array:
     """The next head size the kernel has; beyond the largest, the next multiple of 64."""
     size = np.asarray(size, float)
     index = np.minimum(np.searchsorted(sizes, size), len(sizes) - 1)

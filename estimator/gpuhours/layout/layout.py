@@ -139,7 +139,7 @@ class Layout(Block):
     offload_optimizer: bool = False
     offload_activations: bool = False
 
-    def replaced(self, **fields: Array) -> "Layout":
+    def replaced(self, **fields: Array | None) -> "Layout":
         """The same layout with some fields set, to arrays for a sweep; nothing is validated."""
         return self.model_copy(update=fields)
 

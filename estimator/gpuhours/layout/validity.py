@@ -8,14 +8,12 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.layout.layout import Layout, Sharding, VisionPlacement
 from gpuhours.layout.ranks import Ranks, has_experts
 
 
-def violations(
-    model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks
-) -> Mapping[str, Array]:
+def violations(model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks) -> Mapping[str, Mask]:
     """What a layout breaks: reason -> where. Nothing is raised, so that a sweep may hold such layouts.
 
     An encoder's heads may be uneven: its ranks have some more than others.
@@ -51,11 +49,11 @@ def violations(
     return found
 
 
-def _uneven(whole: Array, part: Array) -> Array:
+def _uneven(whole: Array, part: Array) -> Mask:
     return np.not_equal(np.remainder(whole, part), 0)
 
 
-def offered(layout: Layout) -> Array:
+def offered(layout: Layout) -> Mask:
     """Where a stack offers a layout at all: ZeRO-2 and ZeRO-3 would scatter or gather with every micro-batch of a pipeline, so
     DeepSpeed refuses them beside pipeline parallelism and Megatron-Core has only ZeRO-1 there."""
     return np.less_equal(layout.sharding, int(Sharding.zero1)) | np.equal(layout.pipeline, 1)

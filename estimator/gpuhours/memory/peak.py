@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Standing, standing, waiting
 from gpuhours.layout.ranks import Ranks
@@ -60,7 +60,7 @@ class Memory:
         return self.capacity - self.total
 
     @property
-    def fits(self) -> Array:
+    def fits(self) -> Mask:
         """Whether the run fits."""
         return np.less_equal(self.total, self.capacity)
 

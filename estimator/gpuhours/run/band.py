@@ -72,7 +72,9 @@ def _table() -> Mapping[str, Any]:
 def limits(kind: Array, *, measured: bool = False) -> tuple[Array, Array]:
     """Factors on a predicted step time, 10th and 90th percentile, by kind; narrower for sources that were ``measured``."""
     entries = [_table()["kinds"][name] if measured else _table()["kinds"][name]["new"] for name in KINDS]
-    return np.array([entry["low"] for entry in entries])[kind], np.array([entry["high"] for entry in entries])[kind]
+    return np.array([entry["low"] for entry in entries])[np.asarray(kind)], np.array(
+        [entry["high"] for entry in entries]
+    )[np.asarray(kind)]
 
 
 def was_measured(source: str | None) -> bool:

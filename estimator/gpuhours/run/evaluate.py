@@ -107,11 +107,11 @@ def _known(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
     if resolved.cluster is not None:
         note("peak", resolved.peak)
     if resolved.model is not None:
-        counted = {"convention": run.training.convention}
-        note("flops_per_sample", flops.model_flops(resolved.model, **counted))
+        convention = run.training.convention
+        note("flops_per_sample", flops.model_flops(resolved.model, convention=convention))
         if resolved.layout is not None:
             recompute, share = resolved.recompute
-            note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, **counted))
+            note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, convention))
     return known
 
 

@@ -179,7 +179,7 @@ def blocked_time(operation: Operation, position: Array, size: Array, nodes: Arra
     """
     known, place = usual(), np.asarray(position, float)
     tier = known.storage[operation.storage or "lustre"]
-    bandwidth = operation.checkpoint_bandwidth
+    bandwidth: Array | None = operation.checkpoint_bandwidth
     if bandwidth is None:
         bandwidth = tier.draw(1.0 - place) * (nodes if operation.storage == "nvme" else 1.0)
     written, copied = write_time(size, bandwidth), known.blocked.draw(place)

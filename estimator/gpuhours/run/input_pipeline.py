@@ -96,14 +96,14 @@ def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cl
         return None
     used = np.multiply(batch, data.frames)
     nodes = np.ceil(np.divide(cluster.gpus, cluster.gpus_per_node))
-    times: list[tuple[str, Array, Array, Array]] = []
+    times: list[tuple[str, list[Array]]] = []
     needed = None
     if pipeline.decoder == "cpu":
         cores = _cores(pipeline, cluster)
         middle, fast, slow = (core_seconds(pipeline, data, bound) for bound in ("value", "high", "low"))
         needed = batch * middle / step_time
         if cores is not None:
-            times.append(("decoding on CPU cores", *(batch * each / cores for each in (middle, fast, slow))))
+            times.append(("decoding on CPU cores", [batch * each / cores for each in (middle, fast, slow)]))
     if pipeline.decoder == "gpu":
         engines = decoding().decoders.get(cluster.accelerator.name.split("-")[0])
         if engines is not None:
@@ -112,7 +112,7 @@ def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cl
                 used * decoded_per_used(pipeline, data) * stored_pixels(pipeline),
             )
             speeds = (rate.value, rate.high, rate.low)
-            times.append(("hardware decoding", *(pixels / (engines * cluster.gpus * speed) for speed in speeds)))
+            times.append(("hardware decoding", [pixels / (engines * cluster.gpus * speed) for speed in speeds]))
     if pipeline.sample_bytes is not None:
         read = (
             cluster.network_bandwidth * cluster.gpus_per_node
@@ -120,12 +120,14 @@ def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cl
             else pipeline.storage_bandwidth
         )
         reading = batch * pipeline.sample_bytes / (nodes * read)
-        times.append(("reading from storage", reading, reading, reading))
+        times.append(("reading from storage", [reading] * 3))
     if not times:
         return None
-    limit = max(times, key=lambda one: float(np.max(one[1])))[0]
-    slowest = [functools.reduce(np.maximum, column) for column in list(zip(*times, strict=True))[1:]]
-    return Feed(used / step_time, needed, slowest[0], slowest[1], slowest[2], limit)
+    limit = max(times, key=lambda one: float(np.max(one[1][0])))[0]
+    middle, fast, slow = (
+        np.max(np.broadcast_arrays(*bound), axis=0) for bound in zip(*(one for _, one in times), strict=True)
+    )
+    return Feed(used / step_time, needed, middle, fast, slow, limit)
 
 
 def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> Array:

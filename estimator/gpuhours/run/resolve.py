@@ -59,7 +59,7 @@ class Resolved:
     @property
     def workload(self) -> Workload:
         """What ``step`` and ``memory`` take; only where nothing is missing."""
-        if self.model is None or self.layout is None or self.cluster is None:
+        if self.model is None or self.global_batch is None or self.layout is None or self.cluster is None:
             raise ValueError(f"not known: {', '.join(self.missing)}")
         return Workload(self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision)
 
@@ -183,7 +183,7 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
     """The cluster, and its GPUs: stated, or as many as the layout's degrees multiply to."""
     hardware, layout = run.hardware, run.layout
-    gpus = hardware.gpus
+    gpus: Array | None = hardware.gpus
     if gpus is None and layout is not None and layout.data is not None:
         gpus = np.multiply(layout.model_parallel, layout.data) + layout.apart
     if hardware.accelerator is None:
@@ -199,7 +199,7 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
 def _data_degree(layout: Layout, gpus: Array) -> Array:
     """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the GPUs there are."""
     ranks = layout.model_parallel
-    degree = np.divide(np.subtract(gpus, layout.apart), ranks)
+    degree: Array = np.divide(np.subtract(gpus, layout.apart), ranks)
     if np.ndim(degree) == 0:
         stated = layout.data
         product = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context}"

@@ -14,7 +14,6 @@ from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost.bill import CostInputs
 from gpuhours.data import Data
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Count, Seconds, magnitude, measured_in
 from gpuhours.inputs.yaml_files import Block, Source, read_yaml, read_yaml_text, validated
@@ -102,7 +101,7 @@ class Run(Block):
     stages: tuple["Run", ...] = ()
     """Training in several stages, each a whole run: in a file, what differs from the keys outside ``stages``."""
 
-    def replaced(self, key: str, value: Array) -> "Run":
+    def replaced(self, key: str, value: Any) -> "Run":
         """The same run with one key set, to an array for a sweep; nothing is validated."""
         replaced: Run = _with(self, key.split("."), value, key)
         return replaced
@@ -125,7 +124,7 @@ class Run(Block):
         return found
 
 
-def _with(block: BaseModel, parts: Sequence[str], value: Array, key: str) -> Any:
+def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
     """A copy of a nested block with the value at ``parts`` exchanged."""
     name = parts[0]
     if name not in type(block).model_fields:

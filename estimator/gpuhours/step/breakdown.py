@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, Mask
 
 PARTS = (
     "matrix products",
@@ -42,8 +42,8 @@ class Step:
     """The same with what is computed twice."""
     peak: Array
     """FLOP/s of all accelerators, in the format of the products."""
-    valid: Array
-    reasons: Mapping[str, Array]
+    valid: Mask
+    reasons: Mapping[str, Mask]
 
     @property
     def mfu(self) -> Array:
@@ -67,9 +67,9 @@ class Step:
         return (("mfu", useful), ("below peak", busy - useful), *others)
 
 
-def where_violated(reasons: Mapping[str, Array]) -> Array:
+def where_violated(reasons: Mapping[str, Mask]) -> Mask:
     """True where any reason holds."""
-    violated: Array = False
+    violated: Mask = False
     for broken in reasons.values():
         violated = np.logical_or(violated, broken)
     return violated

@@ -96,8 +96,8 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
             elements = elements * (1.0 + ranks.expert_tensor) / 2
         forward, backward = forward + there * elements, backward + back * elements
     if workload.precision.dtype in NARROW:
-        there, back = cast_bytes(stack.block, tokens, workload)
-        forward, backward = forward + there, backward + back
+        inputs, outputs = cast_bytes(stack.block, tokens, workload)
+        forward, backward = forward + inputs, backward + outputs
     for adapter in stack.adapters[1::2]:
         outputs = np.divide(tokens * adapter.active * adapter.outputs, degree(adapter, ranks)) * scale
         forward = forward + workload.software.adapters.forward * outputs

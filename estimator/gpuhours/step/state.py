@@ -136,10 +136,12 @@ def accumulation_time(weights: Weights, workload: Workload) -> Array:
     A rank alone may keep the first micro-batch's as they come, (m - 1) / m of the sums are left; more ranks copy them into buckets.
     """
     software, ranks = workload.software.accumulation, workload.ranks
-    wide = software.amp is not None and workload.precision.state == "amp"
     kept = np.divide(ranks.microbatches - 1.0, ranks.microbatches)
     share = 1.0 if software.first else np.where(np.less_equal(ranks.data_group.size, 1), kept, 1.0)
-    moved = (software.amp if wide else software.bytes) * weights.all * share
+    each = software.bytes
+    if software.amp is not None and workload.precision.state == "amp":
+        each = software.amp
+    moved = each * weights.all * share
     return np.where(np.greater(moved, 0), memory_time(moved, workload.accelerator), 0.0)
 
 

@@ -83,7 +83,7 @@ def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[st
     ranges |= uncertain
     predicted = centre.totals.values.get(STEP_TIME)
     if earned is not None and predicted is not None and predicted.basis == "predicted":
-        ranges[STEP_TIME] = (earned.low, 1.0, earned.high)
+        ranges[STEP_TIME] = (float(earned.low), 1.0, float(earned.high))
     sampled = draws(ranges)
     slower = sampled.pop(STEP_TIME, 1.0)
     for key, values in sampled.items():

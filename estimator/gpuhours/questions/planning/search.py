@@ -49,8 +49,9 @@ class Search:
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
-        workload = replace(resolved.workload, global_batch=float(resolved.workload.global_batch))
-        space = Space.of(workload.model, workload.global_batch, workload.cluster, run.layout)
+        batch = float(resolved.workload.global_batch)
+        workload = replace(resolved.workload, global_batch=batch)
+        space = Space.of(workload.model, batch, workload.cluster, run.layout)
         return cls(run.replaced("software", workload.software.name), workload, space)
 
     def __call__(self, cells: Values) -> Found:

@@ -102,8 +102,10 @@ def _tied(decoder: Decoder, row: Row) -> bool:
     """Whether the stated parameters are nearer to those of a head that shares the embedding's weights; where the
     head is under 2 % of the model, rounding decides and nothing is concluded."""
     stated, head = row.positive("params_b"), decoder.vocab * decoder.hidden
-    apart = decoder.model(1).parameters
-    return stated is not None and head > 0.02 * apart and abs(apart - head - stated * 1e9) < abs(apart - stated * 1e9)
+    apart = float(decoder.model(1).parameters)
+    if stated is None or head <= 0.02 * apart:
+        return False
+    return abs(apart - head - stated * 1e9) < abs(apart - stated * 1e9)
 
 
 def _experts(row: Row, name: str) -> dict[str, Any]:

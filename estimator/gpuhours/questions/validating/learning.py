@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Values
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.report import Judged, Validation
@@ -59,7 +59,7 @@ def learn(validation: Validation) -> dict[str, Any]:
     return {"widened": round(width, 2), "kinds": entries, "seen": _seen(told)}
 
 
-def strangers(told: Sequence[Judged]) -> tuple[Array, Array, Array]:
+def strangers(told: Sequence[Judged]) -> tuple[Values, Values, Values]:
     """Log ratios, sources and kinds of the runs as predicted with the parent of their stack's profile: what a stack costs that nobody
     described. Stacks that are nobody's child are left out."""
     known = [(one.case, parent_of(one.case.software.name)) for one in told if isinstance(one.case, Case)]
@@ -75,7 +75,7 @@ def update_band(validation: Validation) -> None:
     table_path().write_text(json.dumps(learn(validation), indent=1) + "\n", encoding="utf-8")
 
 
-def left_out_coverage(ratios: Array, sources: Array, kinds: Array, width: float) -> float:
+def left_out_coverage(ratios: Values, sources: Values, kinds: Values, width: float) -> float:
     """Share of runs inside bands learned without their own source, a source of n runs weighing sqrt(n)."""
     shares, weights = [], []
     for source in set(sources):
@@ -90,7 +90,7 @@ def left_out_coverage(ratios: Array, sources: Array, kinds: Array, width: float)
     return float(np.average(shares, weights=weights))
 
 
-def limits_of(ratios: Array, sources: Array, kinds: Array, code: int, width: float) -> tuple[float, float]:
+def limits_of(ratios: Values, sources: Values, kinds: Values, code: int, width: float) -> tuple[float, float]:
     """Log limits of one kind."""
     everything = weighted(ratios, sources)
     mine = kinds == code
@@ -105,7 +105,7 @@ def limits_of(ratios: Array, sources: Array, kinds: Array, code: int, width: flo
     return float(middle + width * (own[0] - middle)), float(middle + width * (own[2] - middle))
 
 
-def weighted(values: Array, sources: Array) -> tuple[float, float, float]:
+def weighted(values: Values, sources: Values) -> tuple[float, float, float]:
     """10th, 50th and 90th percentile where a source of n values weighs sqrt(n)."""
     counts = {source: np.sum(sources == source) for source in set(sources)}
     weight = np.array([1.0 / np.sqrt(counts[source]) for source in sources])

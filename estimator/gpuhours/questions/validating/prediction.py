@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.memory import memory
@@ -78,7 +78,7 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     batch = np.array([case.global_batch for case in cases])
     together = Workload(model, batch, layout, machine, software, one.precision)
     held = memory(together)
-    columns = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
+    columns: dict[str, Any] = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
     columns["fits"] = held.fits | _would_fit(cases, together)
     if step_time:
         predicted = step(together)
@@ -91,7 +91,7 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     return [Prediction(times[at], parts[at], counted[at], wide["fits"][at]) for at in range(size)]
 
 
-def _would_fit(cases: Sequence[Case], together: Workload) -> Array:
+def _would_fit(cases: Sequence[Case], together: Workload) -> Mask:
     """Whether a case fits with full recompute and ZeRO-1 where its row says nothing of either: what is not known is not
     held against a run that ran."""
     layout = together.layout

@@ -141,7 +141,7 @@ def judge(row: Row, case: Case | Described | str, found: Prediction | None) -> J
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
         measured, why = None, f"a step of {measured:.0e} s is none"
-    low, high = limits(case.kind, measured=was_measured(row.word("source_title")))
+    low, high = map(float, limits(case.kind, measured=was_measured(row.word("source_title"))))
     time = found.time
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, found.memory, found.fits,

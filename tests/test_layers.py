@@ -1,0 +1,69 @@
+"""The folders are the layers, in the order in which a number is made: every import points down."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "estimator" / "gpuhours"
+LAYERS = (
+    "inputs", "data", "architecture", "hardware", "software", "layout", "kernels", "workload",
+    "flops", "memory", "step", "cost", "run", "questions",
+)  # fmt: skip
+SCREENS = {"typer", "rich", "gpuhours_cli"}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    own = LAYERS.index(layer(path))
+    for name in imported(path):
+        assert name.split(".")[0] not in SCREENS, f"{path} imports {name}: the estimator draws nothing"
+        parts = name.split(".")
+        if parts[0] == "gpuhours" and len(parts) > 1 and parts[1] in LAYERS:
+            assert LAYERS.index(parts[1]) <= own, f"{path} imports {name}, which stands above it"
+
+
+def test_every_folder_is_a_layer() -> None:
+    assert {layer(path) for path in MODULES} - {"published"} == set(LAYERS)
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    arrows = {module(path): {name for name in imported(path) if name in KNOWN} - {module(path)} for path in MODULES}
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above[above.index(name) :], name))
+        if name in done:
+            return
+        for below in sorted(arrows.get(name, ())):
+            visit(below, (*above, name))
+        done.add(name)
+
+    for name in sorted(arrows):
+        visit(name, ())
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+KNOWN = {module(path) for path in MODULES}
