@@ -12,12 +12,16 @@ from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.figures import Figure
 from gpuhours.hardware.nodes import list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.profile_folders import plain_name
 from gpuhours.inputs.yaml_files import Source, read_yaml
+from gpuhours.run.band import _table
 
 ISSUE = """
     a100-sxm-40gb a100-sxm-80gb a100-pcie-40gb a100-pcie-80gb a800-sxm-80gb h100-sxm-80gb h100-sxm-96gb
     h100-pcie-80gb h100-nvl-94gb h800-sxm-80gb h200-sxm-141gb b200-sxm b300-sxm gb200 gb300 v100-sxm-16gb
     v100-sxm-32gb l40s mi300x
+    t4 a30 l40 rtx-2080-ti rtx-3060 rtx-4080 rtx-5090 rtx-a5000 rtx-6000-ada rtx-pro-6000 titan-rtx p100-sxm-16gb
+    p100-pcie-16gb gh200-96gb gb10 mi355x
 """
 NODES = """
     dgx-a100-40gb dgx-a100-80gb dgx-h100 hgx-h100 hgx-h200 hgx-b200 aws-p4d aws-p4de aws-p5 aws-p5e
@@ -26,22 +30,27 @@ NODES = """
 
 # Where figures of such parts lie: low, high. Outside, a unit is wrong: bits for bytes, a node for a GPU.
 PLAUSIBLE = {
-    "peak.fp64": (1e12, 2e14), "peak.fp32": (1e13, 2e14), "peak.tf32": (3e13, 1.3e15),
-    "peak.bf16": (7e13, 2.6e15), "peak.fp16": (7e13, 2.6e15), "peak.fp8": (2e14, 5.3e15),
-    "peak.int8": (1e14, 5.3e15), "peak.fp4": (1.6e15, 1.6e16), "memory": (15e9, 310e9),
-    "memory_bandwidth": (3e11, 8.1e12), "l2": (5e6, 135e6), "sms": (60, 304), "clock": (1.4e9, 2.6e9),
-    "link_bandwidth": (1.5e10, 9.1e11), "pair_bandwidth": (2.5e10, 9.1e11),
+    "peak.fp64": (1e12, 2e14), "peak.fp32": (8e12, 2e14), "peak.tf32": (1.2e13, 1.3e15),
+    "peak.bf16": (2.5e13, 2.6e15), "peak.fp16": (1.8e13, 2.6e15), "peak.fp8": (1.9e14, 5.3e15),
+    "peak.int8": (1e14, 5.3e15), "peak.fp4": (4e14, 1.6e16), "memory": (11e9, 310e9),
+    "memory_bandwidth": (2.7e11, 8.1e12), "l2": (3e6, 135e6), "sms": (28, 304), "clock": (1.4e9, 2.7e9),
+    "link_bandwidth": (1.5e10, 9.1e11), "pair_bandwidth": (2e10, 9.1e11),
     "pcie_bandwidth": (1.5e10, 1.3e11),
-    "power": (70, 15_000), "gpus": (4, 16), "link_domain": (8, 8_960), "nics": (1, 32),
-    "nic_bandwidth": (1.2e10, 1.1e11), "cpu_cores": (40, 192), "host_memory": (5e11, 4.5e12),
+    "power": (70, 15_000), "gpus": (1, 16), "link_domain": (1, 8_960), "nics": (1, 32),
+    "nic_bandwidth": (1.2e10, 1.1e11), "cpu_cores": (20, 192), "host_memory": (1e11, 4.5e12),
+    "embodied": (1e5, 5e6),
 }  # fmt: skip
 
 # FLOP per SM (compute unit) and cycle of one dense 16-bit matrix product, from the architecture whitepapers:
 # tensor cores per SM x FMA per core and cycle x 2. Blackwell doubles Hopper.
 FLOP_PER_CYCLE = {
-    "volta": 8 * 64 * 2, "ampere": 4 * 256 * 2, "ada": 4 * 64 * 2, "hopper": 4 * 512 * 2,
-    "blackwell": 4 * 1024 * 2, "cdna2": 4 * 128 * 2, "cdna3": 4 * 256 * 2,
+    "volta": 8 * 64 * 2, "turing": 8 * 64 * 2, "ampere": 4 * 256 * 2, "ada": 4 * 64 * 2, "hopper": 4 * 512 * 2,
+    "blackwell": 4 * 1024 * 2, "blackwell-rtx": 4 * 64 * 2, "cdna2": 4 * 128 * 2, "cdna3": 4 * 256 * 2,
+    "cdna4": 4 * 512 * 2,
 }  # fmt: skip
+FULL_RATE = {"rtx-6000-ada": 2.0, "rtx-pro-6000": 2.0, "rtx-2080-ti": 0.5}
+"""Professional cards accumulate in fp32 at the rate of fp16 where GeForce cards of their generation halve it; Turing's whitepaper
+has the full rate of Titan and T4."""
 
 
 def profile(name: str) -> dict[str, Figure]:
@@ -65,6 +74,8 @@ def test_the_catalogue_holds_what_was_asked_for() -> None:
     assert set(NODES.split()) <= set(list_nodes())
 
 
+UNCLOCKED = "rtx-3060 rtx-a5000 gb10 p100-sxm-16gb p100-pcie-16gb"
+"""GA10x runs half of GA100's rate per SM, Pascal has no tensor cores, and GB10's clock is not printed."""
 CLOCKED = [name for name in list_accelerators() if load_accelerator(name).clock]
 
 
@@ -74,12 +85,12 @@ def test_the_16_bit_peak_is_units_times_clock(name: str) -> None:
     part = load_accelerator(name)
     assert part.sms is not None
     assert part.clock is not None
-    arithmetic = part.sms * part.clock * FLOP_PER_CYCLE[part.generation]
+    arithmetic = part.sms * part.clock * FLOP_PER_CYCLE[part.generation] * FULL_RATE.get(name, 1.0)
     assert part.peak_for("fp16") == pytest.approx(arithmetic, rel=0.005)
 
 
 def test_most_parts_have_a_clock_to_be_checked_by() -> None:
-    assert set(ISSUE.split()) - set(CLOCKED) <= {"l40s"}
+    assert set(ISSUE.split()) - set(CLOCKED) <= {"l40s", *UNCLOCKED.split()}
 
 
 @pytest.mark.parametrize("name", list_accelerators())
@@ -122,6 +133,23 @@ TRAPS = [
     ("tpu-v6e", "link_bandwidth", 360e9, "448 in one table; 4 links of 90"),
     ("tpu-v5p", "link_bandwidth", 540e9, "600 in Google's documents; 6 links of 90"),
     ("h100-sxm-96gb", "power", 500, "not the 700 W of the HBM3 part"),
+    ("t4", "peak.fp16", 65e12, "8.1 is fp32"),
+    ("a30", "peak.bf16", 165e12, "330 is with sparsity"),
+    ("l40", "peak.bf16", 181.05e12, "already dense: do not halve; 362 is sparse, or L40S"),
+    ("rtx-2080-ti", "peak.fp16", 53.8e12, "107.6 accumulates in fp16"),
+    ("rtx-3060", "peak.bf16", 25.5e12, "51 accumulates in fp16, 101 is sparse"),
+    ("rtx-4080", "peak.bf16", 97.5e12, "195 accumulates in fp16"),
+    ("rtx-a5000", "peak.bf16", 111.1e12, "222 is with sparsity"),
+    ("rtx-6000-ada", "peak.bf16", 364.2e12, "1,457 is sparse fp8"),
+    ("rtx-pro-6000", "peak.bf16", 503.8e12, "4,000 is sparse fp4"),
+    ("rtx-pro-6000", "peak.fp4", 2015.2e12, "4,000 is with sparsity"),
+    ("gb10", "peak.fp4", 500e12, "1,000 is with sparsity"),
+    ("titan-rtx", "peak.fp16", 130.5e12, "65 halves it as GeForce does"),
+    ("p100-sxm-16gb", "link_bandwidth", 80e9, "160 adds both directions"),
+    ("gh200-96gb", "peak.bf16", 989.4e12, "1,979 is with sparsity"),
+    ("mi355x", "peak.bf16", 2516.6e12, "2,300 is the MI350X"),
+    ("mi355x", "peak.fp8", 5033.2e12, "4,600 is the MI350X"),
+    ("mi355x", "link_bandwidth", 535.5e9, "1,071 adds both directions"),
 ]
 
 
@@ -198,7 +226,6 @@ def test_a_format_the_accelerator_lacks() -> None:
 UNKNOWN = [
     ("h100_smx", "Did you mean 'h100-sxm-80gb'?"),
     ("h100-sxm-80", "Did you mean 'h100-sxm-80gb'?"),
-    ("H100", "There are h100-nvl-94gb, h100-pcie-80gb, h100-sxm-80gb, h100-sxm-96gb."),
     ("gb20", "Did you mean 'gb200'?"),
     ("zzz", "`gpuhours hardware list` shows all"),
     ("../accelerators/h100-sxm-80gb", "`gpuhours hardware list`"),
@@ -216,8 +243,66 @@ def test_unknown_names_suggest_the_nearest(name: str, hint: str) -> None:
     assert len(str(raised.value)) < 2_000
 
 
-def test_names_are_read_as_people_write_them() -> None:
-    assert load_accelerator("H100_SXM 80GB").name == "h100-sxm-80gb"
+SPOKEN = [
+    ("H100_SXM 80GB", "h100-sxm-80gb"), ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"), ("H100 SXM5 80G", "h100-sxm-80gb"),
+    ("4090", "rtx-4090"), ("RTX4090", "rtx-4090"), ("GeForce RTX 2080 Ti", "rtx-2080-ti"), ("2080ti", "rtx-2080-ti"),
+    ("a6000", "rtx-a6000"), ("RTX 6000 Ada Generation", "rtx-6000-ada"), ("pro 6000", "rtx-pro-6000"), ("Tesla T4", "t4"),
+    ("titan", "titan-rtx"), ("h200", "h200-sxm-141gb"), ("b200", "b200-sxm"), ("gh200", "gh200-96gb"), ("dgx spark", "gb10"),
+    ("AMD Instinct MI355X", "mi355x"), ("v100 32gb", "v100-sxm-32gb"), ("l40", "l40"), ("l40s", "l40s"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "name"), SPOKEN, ids=[row[0] for row in SPOKEN])
+def test_names_are_read_as_people_write_them(said: str, name: str) -> None:
+    assert load_accelerator(said).name == name
+
+
+SEVERAL = [
+    ("H100", "h100-nvl-94gb, h100-pcie-80gb, h100-sxm-80gb, h100-sxm-96gb"),
+    ("a100 40gb", "a100-pcie-40gb, a100-sxm-40gb"),
+    ("RTX 6000", "rtx-6000-ada, rtx-pro-6000"),
+    ("p100", "p100-pcie-16gb, p100-sxm-16gb"),
+    ("tpu", "tpu-v3, tpu-v4, tpu-v5e, tpu-v5p, tpu-v6e"),
+]
+
+
+@pytest.mark.parametrize(("said", "choices"), SEVERAL, ids=[row[0] for row in SEVERAL])
+def test_a_name_of_several_lists_the_choices(said: str, choices: str) -> None:
+    with pytest.raises(EstimateError) as raised:
+        load_accelerator(said)
+    assert raised.value.problem == "Several are called so: say which."
+    assert raised.value.hint == f"There are {choices}."
+
+
+INSTANCES = [
+    ("p5.48xlarge", "aws-p5", "h100-sxm-80gb", 50e9), ("p4d.24xlarge", "aws-p4d", "a100-sxm-40gb", 6.25e9),
+    ("ND96isr_H100_v5", "azure-nd-h100-v5", "h100-sxm-80gb", 50e9), ("A3-MEGAGPU-8G", "gcp-a3-megagpu", "h100-sxm-80gb", 25e9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "node", "accelerator", "network"), INSTANCES, ids=[row[0] for row in INSTANCES])
+def test_a_cloud_instance_names_node_card_and_network(said: str, node: str, accelerator: str, network: float) -> None:
+    found = cluster(said, gpus=16)
+    assert (found.node.name, found.accelerator.name) == (node, accelerator)
+    assert found.network_bandwidth == pytest.approx(network)
+    assert plain_name(found.node.instance) == plain_name(said)
+    assert found.node.provider
+
+
+def test_an_instance_is_a_node_itself() -> None:
+    with pytest.raises(EstimateError, match="is a node itself"):
+        cluster("p5.48xlarge", "dgx-h100")
+
+
+@pytest.mark.parametrize("name", list_accelerators())
+def test_every_accelerator_says_what_its_step_times_rest_on(name: str) -> None:
+    """And no more than is so: what was measured has measured runs, what was not is nowhere among them."""
+    part = load_accelerator(name)
+    assert part.step_times is not None
+    assert len(part.step_times.source) > 30
+    assert (part.step_times.basis == "none") == (part.generation == "tpu")
+    met = name in _table()["seen"]["accelerator"]
+    assert met or part.step_times.basis != "measured"
 
 
 def test_a_node_of_other_accelerators() -> None:

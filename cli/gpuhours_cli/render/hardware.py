@@ -93,7 +93,10 @@ def show_screen(found: Sheet) -> RenderableType:
         table.add_row(key.replace("_", " ").replace(".", " "), amount(figure), f"[{number}]", figure.note)
     price = [Text(_price(found)), Text()] if isinstance(hardware, Accelerator) else []
     cited = [Text(f"[{number}] {source}") for source, number in sources.items()]
-    return Group(Text(hardware.title, style="bold"), Text(_about(hardware)), Text(), table, Text(), *price, *cited)
+    rests = [Text(_rests_on(hardware)), Text()] if isinstance(hardware, Accelerator) else []
+    return Group(
+        Text(hardware.title, style="bold"), Text(_about(hardware)), Text(), table, Text(), *rests, *price, *cited
+    )
 
 
 def _about(hardware: Accelerator | Node) -> str:
@@ -101,8 +104,14 @@ def _about(hardware: Accelerator | Node) -> str:
     if isinstance(hardware, Accelerator):
         return f"{hardware.vendor}, {hardware.generation}; usual node {hardware.node}; {hardware.path}"
     holds = ", ".join(hardware.accelerators) or "any accelerator"
+    rented = f"{hardware.provider} {hardware.instance}; " if hardware.instance else ""
     sharp = "; adds up all-reduces in its switch" if hardware.sharp else ""
-    return f"holds {holds}{sharp}; network {hardware.network}; {hardware.path}"
+    return f"{rented}holds {holds}{sharp}; network {hardware.network}; {hardware.path}"
+
+
+def _rests_on(part: Accelerator) -> str:
+    """What its predicted step times rest on."""
+    return "" if part.step_times is None else f"step times: {part.step_times.basis}; {part.step_times.source}"
 
 
 def _price(found: Sheet) -> str:

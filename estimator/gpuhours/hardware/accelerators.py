@@ -4,9 +4,9 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from gpuhours.hardware.figures import (
     BandwidthFigure,
@@ -33,9 +33,32 @@ from gpuhours.inputs.profile_folders import find_profile, profile_paths
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
 Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"]
-Generation = Literal["volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3", "tpu"]
+Generation = Literal[
+    "pascal",
+    "volta",
+    "turing",
+    "ampere",
+    "ada",
+    "hopper",
+    "blackwell",
+    "blackwell-rtx",
+    "cdna2",
+    "cdna3",
+    "cdna4",
+    "tpu",
+]
 STORED_AS: Mapping[str, Dtype] = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
 """Number formats with a scale per block of values: their products run at the rate of the plain format."""
+
+
+class StepTimes(BaseModel):
+    """What the step times predicted for an accelerator rest on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    basis: Literal["measured", "scaled", "assumed", "none"]
+    """Kernels or whole steps of this very card; another card's constants at this one's peak; a guess; not predicted."""
+    source: Annotated[str, Field(min_length=10)]
 
 
 class AcceleratorProfile(Profile):
@@ -45,6 +68,7 @@ class AcceleratorProfile(Profile):
     generation: Generation
     node: str
     """The node a cluster is made of when nothing else is said: a name, or a path beside this file."""
+    step_times: StepTimes = StepTimes(basis="assumed", source="its profile, which does not say what they rest on")
     peak: dict[Dtype, RateFigure] = Field(min_length=1)
     memory: SizeFigure
     memory_bandwidth: BandwidthFigure
@@ -87,6 +111,9 @@ class Accelerator:
     """W, the limit it is sold with."""
     kernels: KernelConstants | None = None
     """Measured constants of its kernels; None where nobody measured."""
+    step_times: StepTimes | None = None
+    embodied: float | None = None
+    """gCO2e of making it."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     path: Path | None = None
 
@@ -107,6 +134,7 @@ class Accelerator:
         return {
             "kind": "accelerator", "name": self.name, "title": self.title, "vendor": self.vendor,
             "generation": self.generation, "node": self.node, "path": str(self.path),
+            "step_times": None if self.step_times is None else self.step_times.model_dump(),
             "figures": {key: figure.to_dict() for key, figure in self.figures.items()},
         }  # fmt: skip
 
@@ -190,6 +218,8 @@ def _read_accelerator(path: Path) -> Accelerator:
         pcie_bandwidth=profile.pcie_bandwidth.value,
         power=profile.power.value if profile.power else None,
         kernels=profile.kernels,
+        step_times=profile.step_times,
+        embodied=profile.embodied.value if profile.embodied else None,
         figures=figures,
         path=path,
     )

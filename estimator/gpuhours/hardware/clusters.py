@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuhours.hardware.accelerators import Accelerator, load_accelerator
-from gpuhours.hardware.nodes import Node, load_node
+from gpuhours.hardware.nodes import Node, find_instance, load_node
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import parse
@@ -49,7 +49,14 @@ def cluster(
     *,
     internode_bandwidth: Array | str | None = None,
 ) -> Cluster:
-    """``cluster("h100-sxm-80gb", gpus=512)``: in its usual node unless ``node`` says otherwise."""
+    """``cluster("h100-sxm-80gb", gpus=512)``: in its usual node unless ``node`` says otherwise.
+
+    A cloud instance in the accelerator's place (``p5.48xlarge``) names both.
+    """
+    if isinstance(accelerator, str) and (rented := find_instance(accelerator)) is not None:
+        if node is not None:
+            raise EstimateError(f"{rented.title} is a node itself.", "Leave out the node.", f"node = {node!r}")
+        accelerator, node = rented.accelerator, rented
     part = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     if node is None:
         node = load_node(part.node, part.path)

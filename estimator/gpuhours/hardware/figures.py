@@ -63,13 +63,24 @@ class CountFigure(Figure):
     value: Count
 
 
+class CarbonFigure(Figure):
+    """gCO2e that making one of it emitted, cradle to gate."""
+
+    unit: ClassVar[str] = "gCO2e"
+    value: Annotated[float, measured_in("gCO2e")]
+
+
 class Profile(BaseModel):
     """What both kinds of hardware profile say."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
+    also: tuple[str, ...] = ()
+    """Further names."""
     note: str = ""
+    embodied: CarbonFigure | None = None
+    """Making one of it: of a node, all but its accelerators."""
 
 
 def figures_of(profile: Profile) -> dict[str, Figure]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Seconds
-from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
+from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
 
 Share = Annotated[float, Field(gt=0, le=1.3)]
 Positive = Annotated[float, Field(gt=0)]
@@ -145,9 +145,15 @@ class GenerationConstants(KernelConstants):
 
 @cache
 def generation_constants(generation: str) -> GenerationConstants:
-    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``."""
+    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``; what it lacks is that of the one it is ``like``."""
     hint = "Or give the accelerator's profile a `kernels:` block of its own."
-    return validated(GenerationConstants, read_yaml(_file("kernels", generation, hint)))
+    source = read_yaml(_file("kernels", generation, hint))
+    data = dict(source.data)
+    like = data.pop("like", None)
+    if like is None:
+        return validated(GenerationConstants, source)
+    own = validated(KernelConstants, Source(source.name, data, source.places))
+    return generation_constants(like).model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 @cache

@@ -15,13 +15,17 @@ from gpuhours.hardware.figures import (
     SizeFigure,
     figures_of,
 )
-from gpuhours.inputs.profile_folders import find_profile, profile_paths
+from gpuhours.inputs.profile_folders import also, find_profile, is_path, plain_name, profile_paths, suggestion
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
 
 class NodeProfile(Profile):
     """One file of ``hardware_specs/nodes``."""
 
+    provider: str = ""
+    """Who rents it out, as price lists name them."""
+    instance: str = ""
+    """The cloud instance that it is: ``p5.48xlarge``."""
     accelerators: tuple[str, ...] = ()
     """The accelerators it is sold with; any where none is named."""
     gpus: CountFigure
@@ -63,6 +67,10 @@ class Node:
     """W of the whole node at its rating."""
     cpu_cores: int | None
     host_memory: float | None
+    embodied: float | None = None
+    """gCO2e of making it, its accelerators apart."""
+    provider: str = ""
+    instance: str = ""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     path: Path | None = None
 
@@ -80,7 +88,7 @@ class Node:
         """The profile as JSON: every figure with unit, source and note."""
         return {
             "kind": "node", "name": self.name, "title": self.title, "accelerators": list(self.accelerators),
-            "sharp": self.sharp, "network": self.network, "path": str(self.path),
+            "provider": self.provider, "instance": self.instance, "sharp": self.sharp, "network": self.network, "path": str(self.path),
             "network_bandwidth_per_gpu": {"value": self.network_bandwidth, "unit": "byte/s"},
             "figures": {key: figure.to_dict() for key, figure in self.figures.items()},
         }  # fmt: skip
@@ -94,6 +102,22 @@ def list_nodes() -> list[str]:
 def load_node(name: str, beside: Path | None = None) -> Node:
     """``load_node("dgx-h100")``, or a path to a YAML file of your own (relative to ``beside``)."""
     return _read_node(find_profile("nodes", name, beside))
+
+
+def find_instance(name: str) -> Node | None:
+    """The node that a cloud instance is (``p5.48xlarge``); None where the name is no instance's."""
+    path = None if is_path(name) else _instances().get(plain_name(name))
+    return None if path is None else load_node(str(path))
+
+
+def instance_hint(name: str) -> str:
+    """The instances that are known, for a message."""
+    return suggestion(plain_name(name), list(_instances()))
+
+
+def _instances() -> dict[str, Path]:
+    """Instance -> the file of its node; of a node only the names are read."""
+    return {name: path for path in profile_paths("nodes").values() for name in also(path)}
 
 
 @functools.cache
@@ -114,6 +138,9 @@ def _read_node(path: Path) -> Node:
         power=profile.power.value if profile.power else None,
         cpu_cores=profile.cpu_cores.value if profile.cpu_cores else None,
         host_memory=profile.host_memory.value if profile.host_memory else None,
+        embodied=profile.embodied.value if profile.embodied else None,
+        provider=profile.provider,
+        instance=profile.instance,
         figures=figures_of(profile),
         path=path,
     )

@@ -1,13 +1,15 @@
 """Where profiles are found: a user's own folders first, then those that gpuhours brings.
 
-A profile is a YAML file; its name is the file's. Nothing here reads one.
+A profile is a YAML file; its name is the file's, and what its ``also:`` line lists. Nothing else of it is read here.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +21,15 @@ PROFILES = "GPUHOURS_PROFILES"
 
 LONGEST_NAME = 80
 Kind = Literal["accelerators", "nodes", "prices", "grids"]
+
+MAKERS = frozenset({"nvidia", "amd", "google", "geforce", "tesla", "quadro", "instinct", "radeon", "gpu", "generation"})
+"""Words that single out no card."""
+SPELLINGS = (
+    (re.compile(r"^sxm\d$"), "sxm"),
+    (re.compile(r"^(\d+)gi?b?$"), r"\1gb"),
+    (re.compile(r"^pcie?\d?$"), "pcie"),
+)
+ALSO = re.compile(r"^also: \[(?P<names>[^\]]*)\]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,18 @@ def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
         path = folder / kind / f"{plain}.yaml"
         if plain == Path(plain).name and path.is_file():
             return path
-    raise EstimateError(
-        "No such profile.",
-        suggestion(plain, list(profile_paths(kind))),
-        f"{kind[:-1]} = {name[:LONGEST_NAME]!r}",
-    )
+    found = meant(kind, name)
+    if len(found) == 1:
+        return profile_paths(kind)[found[0]]
+    where = f"{kind[:-1]} = {name[:LONGEST_NAME]!r}"
+    if found:
+        raise EstimateError("Several are called so: say which.", listed(found), where)
+    raise EstimateError("No such profile.", suggestion(plain, list(profile_paths(kind))), where)
+
+
+def listed(names: list[str]) -> str:
+    """``There are h100-sxm-80gb, h100-nvl-94gb.``"""
+    return f"There are {', '.join(names)}."
 
 
 def is_path(name: str) -> bool:
@@ -94,3 +112,40 @@ def _likeness(name: str, candidate: str) -> float:
     """How alike two names are, 0 to 1; one that stops early (``h100-smx``) is compared as far as it goes."""
     heads = (candidate, candidate[: len(name)])
     return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
+
+
+def meant(kind: Kind, name: str) -> list[str]:
+    """The profiles that a spoken name can stand for: one, several to choose from, or none.
+
+    Its words are a further name of the profile, or each of them is a word of its own name, or several of those written as one
+    (``rtx4090``). A word that is none, ``smx``, is a mistake and finds nothing.
+    """
+    words = _words(name)
+    if not words:
+        return []
+    paths = profile_paths(kind)
+    exact = [stem for stem, path in paths.items() if any(_words(other) == words for other in also(path))]
+    return exact or [stem for stem in paths if _runs(_words(stem)).issuperset(words)]
+
+
+@cache
+def also(path: Path) -> tuple[str, ...]:
+    """The further names of a profile."""
+    found = ALSO.search(path.read_text(encoding="utf-8"))
+    return tuple(plain_name(name) for name in found["names"].split(",")) if found else ()
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """``NVIDIA H100-SXM5 80G`` -> (h100, sxm, 80gb)."""
+    words = []
+    for word in re.split(r"[^a-z0-9]+", plain_name(name)):
+        for pattern, spelling in SPELLINGS:
+            word = pattern.sub(spelling, word)
+        if word and word not in MAKERS:
+            words.append(word)
+    return tuple(words)
+
+
+def _runs(words: tuple[str, ...]) -> set[str]:
+    """Each word, and neighbours written as one: ``rtx``, ``4090``, ``rtx4090``."""
+    return {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}

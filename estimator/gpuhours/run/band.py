@@ -110,7 +110,10 @@ def band(outcome: Outcome) -> Band | None:
     low, high = limits(codes)
     first = KINDS[int(np.ravel(codes)[0])]
     entry = _table()["kinds"][first]
-    warnings = novelty(chip.name, run.software.name, run.cluster.gpus, run.tokens_per_sample, run.precision.dtype)
+    rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
+    warnings = novelty(
+        chip.name, run.software.name, run.cluster.gpus, run.tokens_per_sample, run.precision.dtype, rests_on
+    )
     return Band(low, high, first, entry["runs"], entry["median_error"], warnings)
 
 
@@ -123,12 +126,14 @@ def kind_of_model(model: Model, chip: Accelerator, dtype: str, tokens: Array, *,
     return kind_of(chip.generation, dtype, experts=experts, partly=partly, tokens=tokens, frames=frames)
 
 
-def novelty(accelerator: str, software: str, gpus: Array, tokens: Array, dtype: str) -> tuple[str, ...]:
+def novelty(
+    accelerator: str, software: str, gpus: Array, tokens: Array, dtype: str, rests_on: str = "its data sheet"
+) -> tuple[str, ...]:
     """What a run has that no measured run had."""
     seen = _table()["seen"]
     found = []
     if accelerator not in seen["accelerator"]:
-        found.append(f"no measured run on {accelerator}: the step time rests on its data sheet")
+        found.append(f"no measured run on {accelerator}: its step times rest on {rests_on}")
     if software not in seen["software"]:
         found.append(f"no measured run of {software}")
     if dtype not in seen["dtype"]:

@@ -11,6 +11,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
 from gpuhours.hardware.clusters import Cluster, cluster
+from gpuhours.hardware.nodes import find_instance, instance_hint
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
@@ -124,7 +125,7 @@ def resolve(run: Run) -> Resolved:
 
 def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
     """The node an accelerator usually comes in, and what a layout leaves unsaid that decides time and memory."""
-    if machine is not None and run.hardware.node is None:
+    if machine is not None and run.hardware.node is None and find_instance(run.hardware.named or "") is None:
         reason = f"no node is stated: the one {machine.accelerator.title} usually comes in"
         yield Assumption("hardware.node", machine.node.name, "", reason)
     if run.layout is not None:
@@ -186,10 +187,14 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
     gpus: Array | None = hardware.gpus
     if gpus is None and layout is not None and layout.data is not None:
         gpus = np.multiply(layout.model_parallel, layout.data) + layout.apart
-    if hardware.accelerator is None:
+    if hardware.named is None:
         return None, gpus
+    if hardware.instance is not None and find_instance(hardware.instance) is None:
+        raise EstimateError(
+            "No such instance.", instance_hint(hardware.instance), f"hardware.instance = {hardware.instance!r}"
+        )
     return cluster(
-        hardware.accelerator,
+        hardware.named,
         hardware.node,
         1 if gpus is None else gpus,
         internode_bandwidth=hardware.internode_bandwidth,

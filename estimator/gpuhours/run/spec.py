@@ -43,9 +43,22 @@ class Hardware(Block):
 
     accelerator: str | None = None
     node: str | None = None
+    instance: str | None = None
+    """A cloud instance, which is accelerator and node at once: ``p5.48xlarge``; it may also stand as ``accelerator``."""
     gpus: Count | None = None
     internode_bandwidth: Bandwidth | None = None
     """Per GPU and direction; the node's network cards when not given."""
+
+    @model_validator(mode="after")
+    def _one_machine(self) -> "Hardware":
+        if self.instance is not None and (self.accelerator is not None or self.node is not None):
+            raise ValueError("an instance is accelerator and node at once; leave those out")
+        return self
+
+    @property
+    def named(self) -> str | None:
+        """What the accelerator is called: its own name, or the instance's."""
+        return self.accelerator if self.instance is None else self.instance
 
 
 class Known(Block):

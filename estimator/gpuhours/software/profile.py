@@ -237,8 +237,10 @@ class Software(Block):
     memory: MemoryFacts = MemoryFacts()
 
     def attention_kernel(self, generation: str) -> str:
-        """The attention kernel that runs on an accelerator's generation."""
-        return self.attention.get(generation, self.attention["default"])
+        """The attention kernel that runs on an accelerator's generation; a stack that names none for Pascal or Turing runs there what
+        it runs on Volta, since FlashAttention-2 needs Ampere."""
+        asked = generation if generation in self.attention else BEFORE_FLASH.get(generation, generation)
+        return self.attention.get(asked, self.attention["default"])
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
@@ -247,6 +249,9 @@ class Software(Block):
             found.append(self.autocast.operators.get(kind))
         return sum(one.forward for one in found if one), sum(one.backward for one in found if one)
 
+
+BEFORE_FLASH: Final = {"pascal": "volta", "turing": "volta"}
+"""Generations that run the attention kernels of another."""
 
 DEFAULT: Final = "megatron-core"
 """The profile where a run names none."""

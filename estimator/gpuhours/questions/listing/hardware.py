@@ -9,7 +9,7 @@ from gpuhours.cost.prices import Price, PriceRow, choose_price, price_rows
 from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
 from gpuhours.hardware.nodes import Node, list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, plain_name, suggestion
+from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, meant, plain_name, suggestion
 from gpuhours.inputs.yaml_files import read_yaml
 
 
@@ -62,8 +62,10 @@ def sheet(name: str) -> Sheet:
         found = load_accelerator(name) if isinstance(data, dict) and "peak" in data else load_node(name)
     elif plain in list_nodes():
         found = load_node(plain)
-    elif plain in list_accelerators():
-        found = load_accelerator(plain)
+    elif meant("accelerators", name):
+        found = load_accelerator(name)
+    elif meant("nodes", name):
+        found = load_node(name)
     else:
         hint = suggestion(plain, [*list_accelerators(), *list_nodes()])
         raise EstimateError("No such profile.", hint, f"hardware = {name[:LONGEST_NAME]!r}")

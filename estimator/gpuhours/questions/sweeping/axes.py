@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from gpuhours.hardware.accelerators import load_accelerator
-from gpuhours.hardware.nodes import load_node
+from gpuhours.hardware.nodes import find_instance, load_node
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import Source, explained
@@ -175,7 +175,8 @@ def _named(key: str, value: Any) -> None:
     if key == "software":
         load_software(value)
     elif key == "hardware.accelerator":
-        load_accelerator(value)
+        if find_instance(value) is None:
+            load_accelerator(value)
     elif key == "hardware.node":
         load_node(value)
     elif key in ("training.dtype", "training.state"):

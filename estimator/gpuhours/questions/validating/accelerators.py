@@ -9,16 +9,18 @@ from gpuhours.questions.validating.rows import Row
 
 CHIPS = (
     "gh200", "gb300", "gb200", "b300", "b200", "b100", "h800", "h200", "h100", "h20", "a800", "a100", "v100", "l40s", "l4",
-    "a40", "a10g", "a10", "a6000", "5090", "4090", "3090", "6000 ada", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
+    "l40", "a40", "a30", "a10g", "a10", "a6000", "a5000", "pro 6000", "6000 ada", "5090", "4090", "4080", "3090", "3060", "2080 ti",
+    "titan rtx", "t4", "p100", "gb10", "mi355x", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
     "tpu-v4", "tpu-v3",
 )  # fmt: skip
 """Parts of names that tell chips apart."""
 FAMILIES = {
     "a6000": "rtx-a6000", "5090": "rtx-5090", "4090": "rtx-4090", "3090": "rtx-3090", "v6e": "tpu-v6e", "v5p": "tpu-v5p",
-    "v5e": "tpu-v5e", "h20": "h20-sxm",
+    "v5e": "tpu-v5e", "h20": "h20-sxm", "a5000": "rtx-a5000", "pro 6000": "rtx-pro-6000", "6000 ada": "rtx-6000-ada",
+    "4080": "rtx-4080", "3060": "rtx-3060", "2080 ti": "rtx-2080-ti", "titan rtx": "titan-rtx",
 }  # fmt: skip
 """How the profiles of a chip begin, where not with its own name."""
-NEAREST = {"gh200": "h200-sxm-141gb", "b100": "b200-sxm", "a10g": "a10", "6000 ada": "l40s"}
+NEAREST = {"b100": "b200-sxm", "a10g": "a10"}
 """Chips without a profile that share the silicon of one that has."""
 FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
 """Module forms as tables write them."""

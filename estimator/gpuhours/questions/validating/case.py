@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gpuhours.architecture.decoder import Decoder
-from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
 from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import Precision
@@ -107,7 +107,7 @@ def _case(row: Row) -> Case:
     if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
         decoder = decoder.model_copy(update={"targets": software.adapters.targets})
     chip = load_accelerator(accelerator)
-    precision = _precision(row, software, chip.generation)
+    precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_capacity(row, software)})
     bandwidth = row.positive("internode_GBps_per_gpu")
@@ -139,11 +139,12 @@ def _kernel(row: Row, software: Software, generation: str) -> str:
     return next((one for one in (kernel, *INSTEAD.get(kernel, ())) if one in known), "unfused")
 
 
-def _precision(row: Row, software: Software, generation: str) -> Precision:
+def _precision(row: Row, software: Software, chip: Accelerator) -> Precision:
     """Formats as stated; 16 bit of the card's time and the stack's own optimiser state where not."""
-    dtype = dtype_of(row, "fp16" if generation == "volta" else "bf16")
-    if generation == "volta" and dtype == "bf16":
-        dtype = "fp16"
+    wide = "bf16" if "bf16" in chip.peak else "fp16"
+    dtype = dtype_of(row, wide)
+    if dtype == "bf16":
+        dtype = wide
     state = row.word("training_state")
     return Precision(dtype, state if state in ("amp", "mixed", "pure") else software.defaults.state)
 
