@@ -140,7 +140,9 @@ def test_thin_experts_lose_to_a_batched_product() -> None:
     assert thin_experts(64, 1) == 1.0
 
 
-PRICED = {"volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3"}
+PRICED = {
+    "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna2", "cdna3", "cdna4",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", list_accelerators())

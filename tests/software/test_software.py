@@ -48,7 +48,10 @@ def test_every_profile_loads_with_sources(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list_software())
-@pytest.mark.parametrize("generation", ["volta", "ampere", "ada", "hopper", "blackwell", "cdna3"])
+@pytest.mark.parametrize(
+    "generation",
+    ["pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "blackwell-rtx", "cdna3", "cdna4"],
+)
 def test_every_stack_has_a_kernel_everywhere(name: str, generation: str) -> None:
     kernel = load_software(name).attention_kernel(generation)
     assert kernel == "unfused" or kernel in generation_constants(generation).attention

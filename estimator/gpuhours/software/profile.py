@@ -237,9 +237,8 @@ class Software(Block):
     memory: MemoryFacts = MemoryFacts()
 
     def attention_kernel(self, generation: str) -> str:
-        """The attention kernel that runs on an accelerator's generation; a stack that names none for Pascal or Turing runs there what
-        it runs on Volta, since FlashAttention-2 needs Ampere."""
-        asked = generation if generation in self.attention else BEFORE_FLASH.get(generation, generation)
+        """The attention kernel that runs on an accelerator's generation, or on the one whose kernels it runs."""
+        asked = generation if generation in self.attention else RUNS_KERNELS_OF.get(generation, generation)
         return self.attention.get(asked, self.attention["default"])
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
@@ -250,8 +249,8 @@ class Software(Block):
         return sum(one.forward for one in found if one), sum(one.backward for one in found if one)
 
 
-BEFORE_FLASH: Final = {"pascal": "volta", "turing": "volta"}
-"""Generations that run the attention kernels of another."""
+RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx": "ada", "cdna4": "cdna3"}
+"""Generations that run another's attention kernels: FlashAttention-2 needs Ampere, B200's needs its tensor memory."""
 
 DEFAULT: Final = "megatron-core"
 """The profile where a run names none."""
