@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gpuhours.inputs import unit_factors
@@ -81,6 +81,7 @@ def test_bytes_survive_a_round_trip(value: float, unit: str) -> None:
     assert there / registry().Quantity(1.0, unit).to("byte").magnitude == pytest.approx(value, rel=1e-9)
 
 
+@example("0A)")
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(UnitError):

@@ -54,11 +54,13 @@ def _unit(text: str) -> Any:
     """The pint unit of ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``."""
     plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
     plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
+    from tokenize import TokenError
+
     from pint.errors import PintError
 
     try:
         return registry().parse_units(plain)
-    except (PintError, AttributeError, ValueError, TypeError, SyntaxError) as error:
+    except (PintError, AttributeError, ValueError, TypeError, SyntaxError, TokenError) as error:
         name = getattr(error, "unit_names", plain)
         name = name if isinstance(name, str) else ", ".join(map(str, name))
         raise UnitError(
