@@ -21,6 +21,8 @@ from gpuhours.workload import Workload
 LONG_SEQUENCE = 16384
 """Tokens from which sharing a sequence over several accelerators is tried."""
 DEEPEST = 64
+FULL_TOKENS = 131072
+"""Tokens of a micro-batch up to which short samples are put together: images and clips come by hundreds."""
 
 
 def default_layout(
@@ -65,8 +67,8 @@ def candidates(model: Model, cluster: Cluster) -> dict[str, list[Any]]:
     experts = max((_experts(stack) for stack in model.stacks), default=1)
     axes: dict[str, list[Any]] = {
         "tensor": _powers(min(gpus, domain, 8)),
-        "microbatch": _powers(8),
-        "pipeline": _powers(min(gpus, layers, DEEPEST)),
+        "microbatch": _powers(max(8.0, FULL_TOKENS / longest)) if longest else _powers(8),
+        "pipeline": _pipelines(gpus, layers),
         "sharding": [Sharding.zero1, Sharding.zero3],
         "recompute": [Recompute.none, Recompute.selective, Recompute.full],
     }
@@ -77,6 +79,13 @@ def candidates(model: Model, cluster: Cluster) -> dict[str, list[Any]]:
     if experts > 1:
         axes["expert"] = _powers(min(gpus, experts))
     return dict(reversed(axes.items()))
+
+
+def _pipelines(gpus: float, layers: float) -> list[float]:
+    """Powers of two, and where the accelerators are none what divides them and the layers: 12 stages of BLOOM's 70 on 384."""
+    most = min(gpus, layers, DEEPEST)
+    odd = [] if np.log2(gpus) % 1 == 0 else [float(p) for p in range(3, int(most) + 1) if gpus % p == 0]
+    return sorted({*_powers(most), *odd})
 
 
 def _powers(most: float) -> list[float]:

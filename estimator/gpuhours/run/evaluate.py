@@ -66,7 +66,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
             "stages",
         )
     resolved = resolve(run) if like is None else like.resolved
-    known = _known(run, resolved)
+    known = known_totals(run, resolved)
     predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
     totals, assumed = _solve(known, predicted, slower)
     charge = bill(totals.value("gpu_time"), resolved.cluster, run.cost)
@@ -79,7 +79,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
     )  # fmt: skip
 
 
-def _known(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
+def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
     """The totals that the run states, or that its architecture, data and machine fix."""
     known: dict[str, tuple[Array, str]] = {}
 

@@ -23,6 +23,8 @@ STATE_BYTES: Mapping[str, float] = {"mixed": 14.0, "amp": 12.0, "pure": 6.0}
 """Bytes that a checkpoint keeps per trained parameter: weights 2 and fp32 master 4 with two fp32 moments 8; under autocast the
 master is the weight; all in 16 bit 2 + 2 + 2. BLOOM's 2.3 TB are 13.05 a parameter, MaxText's documentation says 12."""
 FROZEN_BYTES = 2.0
+AT_SCALE = 4096
+"""Accelerators from which restarts are automatic."""
 NEAR_BEST = 2.0
 """Who does not state an interval saves at most this many times as rarely as would be best, which loses a quarter more."""
 
@@ -84,6 +86,7 @@ class Usual(Block):
 
     failures: Spread
     restart: Times
+    restart_at_scale: Times
     evaluation: Spread
     launch: Times
     interval: Times
@@ -163,8 +166,9 @@ def goodput(
         return drawn.draw(at[name]) if value is None else value
 
     failures = np.multiply(said(operation.failures, known.failures, "failures"), gpus) / DAY
-    restart = said(operation.restart, known.restart, "restart")
-    blocked = blocked_time(operation, at["checkpoints"], size, nodes)
+    slow, quick = (said(operation.restart, one, "restart") for one in (known.restart, known.restart_at_scale))
+    restart = np.where(np.greater_equal(gpus, AT_SCALE), quick, slow)
+    blocked = blocked_time(operation, at["checkpoints"], size, nodes, gpus)
     interval = interval_of(operation, 1.0 - np.asarray(at["checkpoints"], float), step_time, blocked, failures)
     running = availability(failures, restart, np.minimum(interval, productive), blocked)
     evaluation = said(operation.evaluation, known.evaluation, "evaluation")
@@ -172,10 +176,10 @@ def goodput(
     return running * (1.0 - np.asarray(evaluation)) * launched(productive, launch)
 
 
-def blocked_time(operation: Operation, position: Array, size: Array, nodes: Array) -> Array:
+def blocked_time(operation: Operation, position: Array, size: Array, nodes: Array, gpus: Array) -> Array:
     """s that training waits for one save: until it is written, or for a copy only where it is written in the background.
 
-    Where neither is said, the upper half of the positions waits for the writing.
+    Where neither is said, the upper half of the positions waits for the writing, and none of ``AT_SCALE`` accelerators or more.
     """
     known, place = usual(), np.asarray(position, float)
     tier = known.storage[operation.storage or "lustre"]
@@ -183,7 +187,7 @@ def blocked_time(operation: Operation, position: Array, size: Array, nodes: Arra
     if bandwidth is None:
         bandwidth = tier.draw(1.0 - place) * (nodes if operation.storage == "nvme" else 1.0)
     written, copied = write_time(size, bandwidth), known.blocked.draw(place)
-    waits = np.greater(place, 0.5) if operation.blocking is None else operation.blocking
+    waits = np.greater(place, 0.5) & np.less(gpus, AT_SCALE) if operation.blocking is None else operation.blocking
     return np.where(waits, written, np.minimum(copied, written))
 
 

@@ -28,8 +28,8 @@ def spread_over(low: float, value: float, high: float, position: NDArray[np.floa
     return np.exp(middle + np.where(distance < 0, slope_below, slope_above) * distance)
 
 
-def positions(dimensions: int) -> NDArray[np.float64]:
-    """``[dimensions, 1 + DRAWS]`` points in the unit cube: the centre first, then an additive recurrence that fills evenly.
+def positions(dimensions: int, draws: int = DRAWS) -> NDArray[np.float64]:
+    """``[dimensions, 1 + draws]`` points in the unit cube: the centre first, then an additive recurrence that fills evenly.
 
     u_j(i) = frac(1/2 + i / phi^(j+1)), phi the root of x^(d+1) = x + 1.
     Source: Roberts 2018, The unreasonable effectiveness of quasirandom sequences.
@@ -38,7 +38,7 @@ def positions(dimensions: int) -> NDArray[np.float64]:
     for _ in range(30):
         phi = (1 + phi) ** (1 / (dimensions + 1))
     steps = phi ** -(1.0 + np.arange(dimensions))[:, np.newaxis]
-    return np.mod(0.5 + np.arange(1 + DRAWS) * steps, 1.0)
+    return np.mod(0.5 + np.arange(1 + draws) * steps, 1.0)
 
 
 def middle(value: Array) -> Any:

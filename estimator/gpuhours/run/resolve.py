@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -18,11 +19,14 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.run.spec import Run
+from gpuhours.run.typical import typical
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
 
-BATCH_TOKENS = 4e6
-"""Tokens per optimiser step that large language models settle on: Llama 2 (arXiv:2307.09288, section 2.2) 4M."""
+MOST_PER_COPY = 8
+"""A stated batch that only larger copies of the model could share is rounded."""
+FINEST = 12
+"""It is rounded by at most one part in twice this."""
 
 SEQUENCE = Assumption(
     "data.seq_len", 4096, "token", "no sequence length is stated: the usual one for language models since 2023",
@@ -115,7 +119,7 @@ def resolve(run: Run) -> Resolved:
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
-    batch = _global_batch(run, tokens, whole, notes, bases)
+    batch = _global_batch(run, model, tokens, whole, notes, bases)
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, notes)
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
@@ -246,17 +250,46 @@ def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision
 
 
 def _global_batch(
-    run: Run, tokens: Array | None, whole: Array | None, notes: list[Assumption], bases: dict[str, str]
+    run: Run, model: Model | None, tokens: Array | None, whole: Array | None, notes: list[Assumption], bases: dict[str, str]
 ) -> Array | None:
-    """Samples per step: stated, or about 4M tokens, rounded to a multiple of ``whole`` so that every rank has its share."""
-    stated = run.training.global_batch
-    if stated is not None or tokens is None or whole is None:
+    """Samples per step: stated, or tokens stated or usual over those of a sample, rounded so that every rank has its share."""
+    stated, wanted = run.training.global_batch, run.training.batch_tokens
+    if whole is None or (stated is not None and (run.layout is not None or np.ndim(stated) or np.ndim(whole))):
         return stated
-    batch = whole * np.maximum(1, np.round(BATCH_TOKENS / tokens / whole))
+    if stated is not None:
+        return _shared(float(stated), float(whole), notes)
+    if tokens is None:
+        return None
+    usual = _usual_tokens(model) if wanted is None else wanted
+    batch = whole * np.maximum(1, np.round(usual / tokens / whole))
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
-    notes.append(Assumption(
-        "training.global_batch", shown, "", "no batch is stated: about 4M tokens, shared evenly",
-        "Llama 2, arXiv:2307.09288, section 2.2",
-    ))  # fmt: skip
+    if wanted is None:
+        notes.append(Assumption(
+            "training.global_batch", shown, "", "no batch is stated: tokens as usual for the size, shared evenly",
+            typical().batch_source,
+        ))  # fmt: skip
+    else:
+        notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, shared evenly"))
     bases["training.global_batch"] = "assumed"
     return batch
+
+
+def _usual_tokens(model: Model | None) -> Array:
+    """Tokens of a usual step of a model."""
+    return typical().batch(1e10 if model is None else model.parameters)
+
+
+def _shared(batch: float, gpus: float, notes: list[Assumption]) -> float:
+    """The batch, or the nearest that data-parallel ranks can share where this one would force most of them into one copy of the model.
+
+    A batch of 1,953 samples on 128 accelerators has no divisor of 128 but 1: 1,920 is what such a run takes.
+    """
+    if math.gcd(round(batch), round(gpus)) * MOST_PER_COPY >= min(gpus, batch):
+        return batch
+    unit = max(part for part in range(1, round(gpus) + 1) if gpus % part == 0 and part * FINEST <= max(batch, FINEST))
+    shared = max(1.0, round(batch / unit)) * unit
+    if shared == batch:
+        return batch
+    reason = f"{batch:,.0f} samples divide over no more than {math.gcd(round(batch), round(gpus))} of the accelerators' ranks"
+    notes.append(Assumption("training.global_batch", shared, "", reason))
+    return shared

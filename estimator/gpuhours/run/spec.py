@@ -15,9 +15,10 @@ from gpuhours.cost.bill import CostInputs
 from gpuhours.data import Data
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.units import Bandwidth, Count, Seconds, magnitude, measured_in
+from gpuhours.inputs.units import Bandwidth, Count, Seconds, Tokens, magnitude, measured_in, whole
 from gpuhours.inputs.yaml_files import Block, Source, read_yaml, read_yaml_text, validated
 from gpuhours.layout.layout import Layout
+from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
 
 
@@ -25,12 +26,25 @@ class Training(Block):
     """One optimiser step, and how numbers are kept."""
 
     global_batch: Count | None = None
-    """Samples (sequences, clips) per optimiser step."""
+    """Samples (sequences, clips) per optimiser step; a text with the unit "tokens" is read as ``batch_tokens``."""
+    batch_tokens: Tokens | None = None
+    """Tokens per optimiser step, where not the samples are stated."""
     dtype: str = "bf16"
     state: str = "mixed"
     """What is kept per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
     convention: str = "causal"
     """How attention is counted in model FLOPs: causal, palm or 6nd."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _batch_by_unit(cls, data: Any) -> Any:
+        """``global_batch: 4M tokens`` is a batch in tokens."""
+        batch = data.get("global_batch") if isinstance(data, Mapping) else None
+        if isinstance(batch, str) and batch.strip().lower().endswith(("token", "tokens")):
+            if data.get("batch_tokens") is not None:
+                raise ValueError("global_batch in tokens and batch_tokens say the same; keep one")
+            return {**{key: value for key, value in data.items() if key != "global_batch"}, "batch_tokens": batch}
+        return data
 
     @property
     def precision(self) -> Precision:
@@ -108,6 +122,9 @@ class Run(Block):
     hardware: Hardware = Hardware()
     layout: Layout | None = None
     software: str | None = None
+    year: Annotated[int, whole(least=2010)] | None = None
+    """When it runs: what is usual then stands in for what is not said. The present year when not given."""
+    operation: Operation = Operation()
     known: Known = Known()
     cost: CostInputs = CostInputs()
     assumptions: Mapping[str, Supplied] = Field(default_factory=dict)

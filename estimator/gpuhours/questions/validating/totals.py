@@ -1,0 +1,326 @@
+"""Whole runs: predicted GPU-hours against published ones, each organisation left out of what was learned.
+
+``--given`` says how much of a row is handed over; hours, days, MFU, FLOPs, energy and money never are. Beside each prediction stand
+6 N D at 30 and at 40 % of the dense peak (for images and clips our count of model FLOPs in place of 6 N D).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.validating.rows import LARGEST_FILE, Row
+from gpuhours.questions.validating.totals_rows import Given, described, organisation
+from gpuhours.run.ensemble import Ensemble, ensemble
+from gpuhours.run.evaluate import HOUR
+from gpuhours.run.remainder import NOTHING, Remainder, felt, table
+
+SCHEMA = "gpuhours/validate-totals/1"
+NEEDED = ("gpu_hours",)
+BASELINES = (0.30, 0.40)
+MOST = 0.70
+"""Share of the dense peak above which published figures contradict each other: no sustained run reaches it."""
+FAR = 0.5
+FEWEST = 4
+"""Rows of other organisations below which a kind takes what all kinds together have shown."""
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A row predicted without a remainder, or why not."""
+
+    row: Row
+    published: float | None
+    found: Ensemble | None
+    model_flops: float
+    peak: float
+    skipped_because: str | None
+
+    @property
+    def organisation(self) -> str:
+        """Who trained it."""
+        return organisation(self.row)
+
+    @property
+    def log_hours(self) -> tuple[float, float, float]:
+        """10th, 50th and 90th percentile of ln GPU-hours."""
+        assert self.found is not None
+        low, middle, high = np.quantile(np.log(self.found.gpu_time / HOUR), [0.1, 0.5, 0.9])
+        return float(low), float(middle), float(high)
+
+    @property
+    def nodes(self) -> float:
+        """Nodes it is taken to run on."""
+        assert self.found is not None
+        cluster = self.found.outcome.resolved.cluster
+        return 1.0 if cluster is None else float(np.max(cluster.nodes))
+
+    @property
+    def residual(self) -> float:
+        """ln published / predicted."""
+        assert self.published is not None
+        return float(np.log(self.published)) - self.log_hours[1]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One row with its prediction."""
+
+    raw: Raw
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def error(self) -> float | None:
+        """predicted / published - 1."""
+        return None if self.predicted is None or not self.raw.published else self.predicted / self.raw.published - 1
+
+    def baseline(self, share: float) -> float:
+        """Error of the model's FLOPs at a share of the dense peak."""
+        assert self.raw.published is not None
+        return self.raw.model_flops / (self.raw.peak * share * HOUR) / self.raw.published - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row of the JSON document."""
+        raw = self.raw
+        return {
+            "id": raw.row.id, "published": raw.published, "predicted": self.predicted, "low": self.low,
+            "high": self.high, "error": self.error, "skipped_because": raw.skipped_because,
+            "organisation": raw.organisation, "kind": raw.found.kind if raw.found else None,
+            "year": raw.found.year if raw.found else None,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Totals:
+    """All rows of a table, judged."""
+
+    path: str
+    given: Given
+    judged: tuple[Judged, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Over all rows."""
+        return summary(self.judged)
+
+    def by(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """By year, size, scale and kind."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for name, of in GROUPS.items():
+            groups: dict[str, list[Judged]] = {}
+            for one in self.judged:
+                if one.error is not None:
+                    groups.setdefault(of(one), []).append(one)
+            found[name] = {value: summary(group) for value, group in sorted(groups.items())}
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document."""
+        return {
+            "schema": SCHEMA, "totals": self.path, "given": self.given, "leave_out": "organisation",
+            "summary": self.summary(), "by": self.by(), "rows": [one.to_dict() for one in self.judged],
+        }  # fmt: skip
+
+
+def published_totals() -> Path:
+    """The whole runs that come with gpuhours."""
+    return Path(str(files("gpuhours"))) / "published" / "run_totals.csv"
+
+
+def validate_totals(path: Path | None = None, given: Given = "usual") -> Totals:
+    """Predict every row of a table of whole runs that has what a prediction needs."""
+    source = published_totals() if path is None else path
+    raws = [raw_prediction(row, given) for row in read_totals(source)]
+    own = [raw for raw in raws if raw.found is not None] if path is None else None
+    return Totals(str(source), given, tuple(judged(raw, own, given) for raw in raws))
+
+
+def judged(raw: Raw, own: Sequence[Raw] | None, given: Given) -> Judged:
+    """A row with the remainder that runs of other organisations have shown."""
+    if raw.found is None:
+        return Judged(raw)
+    learned = learned_runs(given) if own is None else [seen_run(one) for one in own]
+    rest = remainder_from([one for one in learned if one["organisation"] != raw.organisation], raw.found.kind)
+    drawn = raw.found.gpu_time * rest.draw(raw.found.at["remainder"], raw.nodes) / HOUR
+    low, middle, high = (float(value) for value in np.quantile(drawn, [0.1, 0.5, 0.9]))
+    return Judged(raw, middle, low, high)
+
+
+def read_totals(path: Path) -> tuple[Row, ...]:
+    """Every row of a table of totals; lines that begin with # are comments."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB.", "", str(path))
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}.", "", str(path)) from None
+    except UnicodeDecodeError:
+        raise EstimateError("is not a text file.", "Tables are UTF-8 CSV.", str(path)) from None
+    reader = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+    if missing:
+        hint = "The columns of published/run_totals.csv: id, model, year, params_b, tokens_b, gpu, gpus, gpu_hours ..."
+        raise EstimateError(f"has no column {missing[0]!r}.", hint, str(path))
+    return tuple(Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2))
+
+
+def raw_prediction(row: Row, given: Given) -> Raw:
+    """A row's sample without a remainder, or what keeps it from being predicted."""
+    published = row.positive("gpu_hours")
+    try:
+        if published is None:
+            raise EstimateError("no published GPU-hours")
+        unusable = [word for word in ("finetune", "rl", "throughput") if word in (row.word("modality") or "").lower().split("(")[-1]]
+        if unusable:
+            raise EstimateError(f"is no whole training run: {row.word('modality')}")
+        found = ensemble(described(row, given), NOTHING)
+        if found is None:
+            raise EstimateError("nothing that is known of it fits, or its accelerator has no measured kernels")
+    except EstimateError as error:
+        return Raw(row, published, None, 0.0, 0.0, " ".join(str(error).split("\n")))
+    resolved = found.outcome.resolved
+    flops, peak = _plain_flops(row, found), resolved.peak
+    share = flops / (published * HOUR * peak)
+    if share > MOST:
+        reason = f"published figures contradict each other: {share:.0%} of the dense peak in these hours"
+        return Raw(row, published, None, 0.0, 0.0, reason)
+    return Raw(row, published, found, flops, peak, None)
+
+
+def _plain_flops(row: Row, found: Ensemble) -> float:
+    """6 N D, N the active parameters; our count of model FLOPs where samples are no tokens."""
+    size, tokens = row.positive("active_params_b") or row.positive("params_b"), row.positive("tokens_b")
+    if size is not None and tokens is not None:
+        return 6 * size * tokens * 1e18
+    return float(found.outcome.value("model_flops"))
+
+
+def seen_run(raw: Raw) -> dict[str, Any]:
+    """What is kept of a predicted run to learn remainders from."""
+    assert raw.found is not None
+    low, middle, high = raw.log_hours
+    return {
+        "id": raw.row.id, "organisation": raw.organisation, "kind": raw.found.kind, "residual": round(raw.residual, 4),
+        "nodes": raw.nodes, "below": round(middle - low, 4), "above": round(high - middle, 4),
+    }  # fmt: skip
+
+
+def learned_runs(given: Given) -> Sequence[Mapping[str, Any]]:
+    """The published runs that the shipped remainders were learned on; ``all`` and ``least`` share those of ``usual``."""
+    runs: Sequence[Mapping[str, Any]] = table()["runs"]
+    return runs
+
+
+def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
+    """The factor between steps with stops and published hours, from some published runs of a kind.
+
+    Its median is Huber's mean of ln published / predicted over the share that is felt, an organisation of n runs weighing sqrt(n).
+    Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside once the spread of each run's own
+    sample is added in quadrature: split conformal prediction with normalised residuals (Lei et al. 2018, JASA 113(523)).
+    """
+    same = [run for run in runs if run["kind"] == kind]
+    kept = same if len({run["organisation"] for run in same}) >= FEWEST else list(runs)
+    if not kept:
+        return NOTHING
+    counts: dict[str, int] = {}
+    for run in kept:
+        counts[run["organisation"]] = counts.get(run["organisation"], 0) + 1
+    weight = np.array([counts[run["organisation"]] ** -0.5 for run in kept])
+    residual = np.array([run["residual"] for run in kept])
+    share = felt(np.array([run["nodes"] for run in kept]))
+    whole = share >= 0.5
+    centre = centre_of(residual[whole] / share[whole], weight[whole]) if np.any(whole) else 0.0
+    distance = residual - centre * share
+    beside = np.where(distance < 0, [run["below"] for run in kept], [run["above"] for run in kept])
+    more = np.sqrt(np.maximum(distance**2 - beside**2, 0.0))
+    below, above = (
+        weighted_quantile(more[side], weight[side], 0.8 * (1 + 1 / len(kept))) if np.any(side) else 0.0
+        for side in (distance < 0, distance >= 0)
+    )
+    return Remainder(float(np.exp(centre)), float(np.exp(centre - below)), float(np.exp(centre + above)), len(kept))
+
+
+def centre_of(values: Any, weights: Any) -> float:
+    """Huber's location of some logarithms: the mean, with those farther out than ``FAR`` from it drawn in (Huber 1964)."""
+    centre = weighted_quantile(values, weights, 0.5)
+    for _ in range(50):
+        pulled = weights * np.minimum(1.0, FAR / np.maximum(np.abs(values - centre), 1e-9))
+        centre = float(np.sum(pulled * values) / np.sum(pulled))
+    return centre
+
+
+def weighted_quantile(values: Any, weights: Any, at: float) -> float:
+    """The value below which a share ``at`` of the weights lies, linear between the middles of the weights."""
+    order = np.argsort(values)
+    ends = np.cumsum(weights[order])
+    return float(np.interp(at, (ends - weights[order] / 2) / ends[-1], values[order]))
+
+
+def update_remainder(found: Totals) -> None:
+    """Store what a validation of our own table has shown: the factor by kind, and the runs behind it."""
+    import json
+
+    from gpuhours.run.remainder import path
+
+    runs = [seen_run(one.raw) for one in found.judged if one.raw.found is not None]
+    kinds = {kind: vars(remainder_from(runs, kind)) for kind in ("text", "vision", "video")}
+    path().write_text(json.dumps({"kinds": kinds, "runs": runs}, indent=1) + "\n", encoding="utf-8")
+    table.cache_clear()
+
+
+def summary(some: Iterable[Judged]) -> dict[str, Any]:
+    """Errors over some rows; None where there is nothing to take them of."""
+    some = list(some)
+    told = [one for one in some if one.error is not None]
+    errors = np.array([one.error for one in told], float)
+    inside = [one.low <= (one.raw.published or 0.0) <= one.high for one in told if one.low and one.high]
+    widths = [one.high / one.low for one in told if one.low and one.high]
+    found: dict[str, Any] = {"rows": len(some), "predicted": len(told)} | measures(errors)
+    found["coverage_80"] = float(np.mean(inside)) if inside else None
+    found["median_width"] = float(np.median(widths)) if widths else None
+    for share in BASELINES:
+        found[f"baseline_{share * 100:.0f}"] = measures(np.array([one.baseline(share) for one in told], float))
+    return found
+
+
+def measures(errors: Any) -> dict[str, float | None]:
+    """Mean and median absolute error, and the bias: geometric mean of predicted / published, less 1."""
+    if not len(errors):
+        return {"mape": None, "median_ape": None, "bias": None}
+    return {
+        "mape": float(np.mean(np.abs(errors))), "median_ape": float(np.median(np.abs(errors))),
+        "bias": float(np.exp(np.mean(np.log1p(errors))) - 1),
+    }  # fmt: skip
+
+
+def _size(one: Judged) -> str:
+    assert one.raw.found is not None
+    model = one.raw.found.outcome.resolved.model
+    billions = float(model.parameters) / 1e9 if model else 0.0
+    return next((f"{label} parameters" for most, label in SIZES if billions < most), "100 B and more parameters")
+
+
+def _scale(one: Judged) -> str:
+    gpus = one.raw.row.positive("gpus")
+    if gpus is None:
+        return "GPUs not said"
+    return next((f"{label} GPUs" for most, label in SCALES if gpus <= most), "more than 1,024 GPUs")
+
+
+SIZES = ((2, "up to 2 B"), (10, "2 to 10 B"), (100, "10 to 100 B"))
+SCALES = ((32, "up to 32"), (300, "33 to 300"), (1024, "301 to 1,024"))
+GROUPS: Mapping[str, Callable[[Judged], str]] = {
+    "year": lambda one: str(one.raw.found.year if one.raw.found else ""),
+    "size": _size,
+    "scale": _scale,
+    "kind": lambda one: str(one.raw.found.kind if one.raw.found else ""),
+}
+"""What errors are told apart by."""

@@ -1,0 +1,202 @@
+"""A row of whole-run totals as the run that a user would describe: never its hours, days, MFU, FLOPs, energy or money."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from gpuhours.architecture.catalogue import named, names, plain
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.questions.validating.accelerators import profile_of
+from gpuhours.questions.validating.rows import Row
+from gpuhours.run.spec import Run, from_dict
+
+Given = Literal["least", "usual", "all"]
+BILLION, MILLION = 1e9, 1e6
+NEAR = 0.12
+"""A named model is the row's where its parameters are this near to those that the row states."""
+TEXT_OF_PAIR = 300.0
+"""Tokens of question and answer beside an image or a clip: LLaVA-1.5's mixture has 200 to 400 a sample (arXiv:2310.03744)."""
+MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
+_BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
+_ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?", re.IGNORECASE)
+_DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
+_STACKS = {"megatron-deepspeed": "megatron-deepspeed", "fsdp": "fsdp-eager", "megatron": "megatron-2023", "deepspeed": "deepspeed"}
+
+
+def described(row: Row, given: Given) -> Run:
+    """The run of a row, from what ``given`` hands over; an ``EstimateError`` says what is missing."""
+    chip = profile_of(row.word("gpu") or "")
+    if chip is None:
+        raise EstimateError(f"no profile of the accelerator {row.word('gpu')!r}")
+    keys: dict[str, Any] = {"name": row.id, "hardware.accelerator": chip, **_architecture(row, given), **_amount(row)}
+    if (year := row.positive("year")) is not None:
+        keys["year"] = int(year)
+    if given != "least":
+        keys |= _scale(row, _length(row))
+    if given == "all":
+        keys |= _layout(row)
+    return from_dict({}, row.id, settings=keys)
+
+
+def _architecture(row: Row, given: Given) -> dict[str, Any]:
+    """The model: a named one that is meant, else a shape of the row's size; clips and images where it sees them."""
+    modality = (row.word("modality") or "text").lower()
+    if "contrastive" in modality or "clip" in modality:
+        return _contrastive(row)
+    if any(word in modality for word in ("mim", "ssl", "jepa")):
+        return _masked(row)
+    if "generation" in modality or "segmentation" in modality or "audio" in modality:
+        raise EstimateError(f"no architecture is known for {row.word('model')!r}")
+    if row.positive("tokens_b") is None and row.positive("samples_m") is not None:
+        return _of_pairs(row)
+    return {"model": _decoder(row, given)}
+
+
+def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
+    """A named decoder, else one of the active parameters' size; its stated depth and width only where all is given."""
+    found = known_model(row)
+    if found is not None:
+        return found
+    size = row.positive("active_params_b") or row.positive("params_b")
+    if size is None:
+        raise EstimateError("neither parameters nor a known model")
+    return {"params": size * BILLION}
+
+
+def known_model(row: Row) -> str | None:
+    """The catalogue's name for the row's model: the longest that its words begin with and that has its size."""
+    words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
+    text = plain(" ".join(words.split()))
+    size = row.positive("params_b")
+    fitting = [name for name in names() if text == name or text.startswith(f"{name}-")]
+    for name in sorted(fitting, key=len, reverse=True):
+        count = named(name).parameters
+        if named(name).kind == "decoder" and (count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR):
+            return name
+    return None
+
+
+def _contrastive(row: Row) -> dict[str, Any]:
+    """CLIP by its vision tower."""
+    tower = _ENCODER.search(row.word("model") or "")
+    name = None if tower is None else f"clip-{_letter(tower[1])}-{tower[2]}"
+    wide = row.positive("resolution") == 336
+    name = f"{name}-336" if name and wide and f"{name}-336" in names() else name
+    if name not in names():
+        raise EstimateError(f"no architecture is known for {row.word('model')!r}")
+    size, count = row.positive("params_b"), named(str(name)).parameters
+    if size and count and abs(count / (size * BILLION) - 1) > NEAR:
+        raise EstimateError(f"{row.word('model')!r} is no {name}: {size} B parameters, not {count / BILLION:.3g}")
+    return {"model": name, "data.frames": 1}
+
+
+def _letter(size: str) -> str:
+    """ViT-G is open_clip's bigG."""
+    return "bigg" if size == "G" or size.lower() == "bigg" else size.lower()
+
+
+def _masked(row: Row) -> dict[str, Any]:
+    """A masked autoencoder by its encoder."""
+    text = (row.word("model") or "").lower()
+    tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
+    family = "videomae" if "videomae" in text else "mae" if "mae" in text else None
+    name = f"{family}-{_letter(tower[1])}" if family and tower else None
+    if name not in names():
+        raise EstimateError(f"no architecture is known for {row.word('model')!r}")
+    frames = row.positive("frames_per_sample") or (16 if family == "videomae" else 1)
+    return {"model": name, "data.frames": int(frames)}
+
+
+def _of_pairs(row: Row) -> dict[str, Any]:
+    """A language model behind CLIP's ViT-L/14 at 336 pixels: what LLaVA and most of its children are."""
+    size = row.positive("params_b")
+    if size is None:
+        raise EstimateError("neither parameters nor a known model")
+    frames = int(row.positive("frames_per_sample") or 1)
+    trainable = row.positive("trainable_params_b")
+    frozen = trainable is not None and trainable < 0.1 * size
+    language: dict[str, Any] = {"params": size * BILLION, "trainable": "frozen" if frozen else "full"}
+    keys: dict[str, Any] = {
+        "model": {"vision": {"name": "vit-l-14-336", "trainable": "frozen"}, "language": language},
+        "data.frames": frames, "data.text_tokens": TEXT_OF_PAIR,
+    }  # fmt: skip
+    if (tokens := row.positive("tokens_per_frame")) is not None:
+        keys["data.tokens_per_frame"] = tokens
+    elif frames > 1:
+        keys["data.tokens_per_frame"] = 256
+    return keys
+
+
+def _amount(row: Row) -> dict[str, Any]:
+    """Tokens, or samples seen."""
+    tokens, samples = row.positive("tokens_b"), row.positive("samples_m")
+    if tokens is not None:
+        return {"data.tokens": tokens * BILLION}
+    if samples is None:
+        raise EstimateError("neither tokens nor samples")
+    if row.positive("epochs") is None:
+        raise EstimateError("samples without epochs: whether they are the data set's or all that were seen is not said")
+    return {"data.samples": samples * MILLION * (row.positive("epochs") or 1.0)}
+
+
+def _length(row: Row) -> float | None:
+    return row.positive("seq_len") if row.positive("tokens_b") is not None else None
+
+
+def _scale(row: Row, length: float | None) -> dict[str, Any]:
+    """Accelerators, sequence length and batch, as far as the row has them."""
+    keys: dict[str, Any] = {}
+    if (gpus := row.positive("gpus")) is not None:
+        keys["hardware.gpus"] = int(gpus)
+    if length is not None:
+        keys["data.seq_len"] = int(length)
+    text = row.word("global_batch")
+    found = None if text is None else _BATCH.search(text.replace("~", ""))
+    if found is not None:
+        value = float(found[1].replace(",", "")) * MULTIPLES[found[2].lower()]
+        tokens = (found[3] or "").lower() == "tok"
+        keys["training.global_batch"] = f"{value:.0f} tokens" if tokens else round(value)
+    return keys
+
+
+def _layout(row: Row) -> dict[str, Any]:
+    """Degrees, recomputation and stack, as far as the row's words have them."""
+    words = " ".join(row.word(column) or "" for column in ("parallelism", "recompute"))
+    keys: dict[str, Any] = {}
+    for name, pattern in _DEGREES.items():
+        found = re.search(pattern, words)
+        if found is not None:
+            keys[f"layout.{name}"] = int(found[1])
+    sharding = re.search(r"zero-?([123])", words, re.IGNORECASE)
+    if sharding is not None:
+        keys["layout.sharding"] = f"zero{sharding[1]}"
+    recompute = (row.word("recompute") or "").lower()
+    if recompute.startswith(("full", "yes", "gradient check", "grad check", "activation check")):
+        keys["layout.recompute"] = "full"
+    elif recompute.startswith(("none", "selective")):
+        keys["layout.recompute"] = recompute.split()[0]
+    stack = next((name for word, name in _STACKS.items() if word in words.lower()), None)
+    return keys | ({"software": stack} if stack else {})
+
+
+@functools.cache
+def _organisations() -> Mapping[str, list[str]]:
+    path = Path(str(files("gpuhours"))) / "published" / "organisations.yaml"
+    found: Mapping[str, list[str]] = read_yaml(path).data
+    return found
+
+
+def organisation(row: Row) -> str:
+    """Who trained a row's model: by the words of its id, model and source, else its source itself."""
+    for column in ("id", "model", "source_title", "source"):
+        text = (row.word(column) or "").lower()
+        for name, words in _organisations().items():
+            if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}", text) for word in words):
+                return name
+    return row.word("source_title") or row.word("source") or row.id

@@ -1,0 +1,306 @@
+"""The runs that a description may mean: a sample of them, the totals of all, and the one nearest to the median by name.
+
+Only what a run leaves open is drawn. What a prediction of the step cannot know is drawn too: the error of the step model (``band``),
+stops (``goodput``), and what remained between steps and published hours (``remainder``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from gpuhours.architecture.operators import Trainable
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.layout.layout import Layout, word
+from gpuhours.run import input_pipeline
+from gpuhours.run.band import kind_of_model, limits
+from gpuhours.run.evaluate import Outcome, evaluate, known_totals
+from gpuhours.run.goodput import POSITIONS, checkpoint_bytes, goodput
+from gpuhours.run.identities import solve
+from gpuhours.run.ranges import spread_over
+from gpuhours.run.remainder import Remainder, remainder_of
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.sampling import Choices, Draws, choose, grids_of
+from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.typical import Kind, Rule, first, is_mixture, kind_of, recompute_modes, this_year, typical, usual_gpus
+
+DRAWS, GENERATOR = 509, 147
+OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
+"""What may be drawn, a position of its own each."""
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "software": ("software",), "recomputation": ("recompute",), "layout": ("layout",), "network": ("network",),
+    "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
+    "remainder": ("remainder",),
+}  # fmt: skip
+"""The unknowns as a person names them, and what is drawn for each."""
+FACTS: Mapping[str, str] = {
+    "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
+    "network": "--set hardware.internode_bandwidth=", "padding": "--set data.padding=",
+    "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
+}  # fmt: skip
+"""Unknowns that a user can settle, and how."""
+BINS = 16
+NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
+STOPS = "stops, and what remains between the steps and the hours of published runs: the median of the sample"
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """``DRAWS`` runs that fit one description. Arrays hold one value a draw."""
+
+    run: Run
+    """The one nearest to the median, everything said."""
+    outcome: Outcome
+    """What it comes to; its totals are the medians."""
+    kind: Kind
+    year: int
+    slower: Draws
+    """Step time over that of ``run``."""
+    goodput: Draws
+    """Productive over wall-clock time, stops alone."""
+    remainder: Draws
+    """Published hours over steps and stops."""
+    gpu_time: Draws
+    """GPU s."""
+    at: Mapping[str, Draws]
+    """The position of each draw in every ``OPEN`` unknown."""
+    stack: tuple[str, ...]
+    """The stack of each draw."""
+    notes: tuple[Assumption, ...]
+
+    @property
+    def effective_goodput(self) -> Draws:
+        """What the wall-clock time of a draw follows from: goodput / remainder."""
+        return self.goodput / self.remainder
+
+    def shares(self) -> dict[str, float]:
+        """First-order share of the variance of ln GPU-hours that each unknown carries, largest first (``first_order``)."""
+        found = {
+            name: sum(first_order(self.at[one], np.log(self.gpu_time)) for one in drawn)
+            for name, drawn in GROUPS.items()
+        }
+        kept = {name: share for name, share in found.items() if share >= 0.005}
+        return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
+
+    def narrowed(self) -> tuple[str, str, float, float] | None:
+        """The fact to say first: (unknown, how to say it, 10th and 90th percentile of GPU time were it as in ``run``)."""
+        open_facts = [name for name in self.shares() if name in FACTS]
+        if not open_facts:
+            return None
+        widest = open_facts[0]
+        if widest == "software":
+            same = np.array([name == self.run.software for name in self.stack])
+        else:
+            same = np.all([np.abs(self.at[one] - 0.5) < 0.2 for one in GROUPS[widest][:1]], axis=0)
+        if np.count_nonzero(same) < BINS:
+            return None
+        low, high = np.quantile(self.gpu_time[same], [0.1, 0.9])
+        return widest, FACTS[widest], float(low), float(high)
+
+
+def lattice(dimensions: int) -> Draws:
+    """``[dimensions, DRAWS]`` points in the unit cube: a rank-1 lattice, x_j(i) = frac(i a^j / n + 1/2n).
+
+    n = 509 is prime; a = 147 keeps every pair of the first 15 dimensions apart best (Zaremba's index 27, searched over all a).
+    Source: Korobov 1959, Doklady Akademii Nauk 124; Sloan and Joe 1994, Lattice methods for multiple integration, section 4.
+    """
+    multipliers = np.array([pow(GENERATOR, power, DRAWS) for power in range(dimensions)])
+    found: Draws = np.mod(np.outer(multipliers, np.arange(DRAWS)) / DRAWS + 0.5 / DRAWS, 1.0)
+    return found
+
+
+def first_order(position: Draws, value: Draws) -> float:
+    """Sobol's first-order index from given data: Var(E[y | x]) / Var(y), x in ``BINS`` bins, less what bins of chance alone give.
+
+    Source: Plischke, Borgonovo, Smith 2013, Global sensitivity measures from given data, EJOR 226(3), section 3.
+    """
+    total = float(np.var(value))
+    if total <= 0:
+        return 0.0
+    bins = np.minimum((position * BINS).astype(int), BINS - 1)
+    count = np.bincount(bins, minlength=BINS)
+    mean = np.bincount(bins, value, minlength=BINS) / np.maximum(count, 1)
+    between = float(np.sum(count * (mean - np.mean(value)) ** 2) / len(value))
+    within = total - between
+    chance = within * (BINS - 1) / (len(value) - BINS)
+    return float(np.clip((between - chance) / total, 0.0, 1.0))
+
+
+def foreseeable(run: Run) -> bool:
+    """Whether the step of a run has to be predicted: nothing that it states settles it."""
+    known = run.known
+    settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days, known.step_time)
+    return not run.stages and all(value is None for value in settled)
+
+
+def ensemble(run: Run, remainder: Remainder | None = None) -> Ensemble | None:
+    """The sample of a run whose step has to be predicted; None where something it needs is not known or nothing fits."""
+    if not foreseeable(run) or run.model is None or run.hardware.accelerator is None:
+        return None
+    sized, notes = with_gpus(run)
+    resolved = resolve(sized.replaced("layout", Layout()))
+    if resolved.missing or resolved.model is None or resolved.cluster is None:
+        return None
+    kind = kind_of(resolved.model, resolved.data.frames)
+    year = run.year or this_year()
+    points = lattice(len(OPEN))
+    at = {name: points[place] for place, name in enumerate(OPEN)}
+    choices, rules = chosen(sized, resolved, kind, year, at)
+    if choices is None:
+        return None
+    rest = remainder_of(kind) if remainder is None else remainder
+    return assembled(sized, resolved, choices, at, rest, kind, year, (*notes, *rules))
+
+
+def with_gpus(run: Run) -> tuple[Run, list[Assumption]]:
+    """The run on a usual number of accelerators, where it names none."""
+    layout = run.layout
+    if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
+        return run, []
+    alone = resolve(run.replaced("hardware.gpus", 1).replaced("layout", Layout()))
+    if alone.model is None or alone.cluster is None:
+        return run, []
+    flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")
+    if flops is None:
+        return run, []
+    gpus = usual_gpus(float(flops), alone.cluster, alone.peak)
+    reason = "no number of accelerators is stated: whole nodes that take about a month"
+    note = Assumption("hardware.gpus", gpus, "GPU", reason, typical().duration.source)
+    return run.replaced("hardware.gpus", gpus), [note]
+
+
+def chosen(
+    run: Run, resolved: Resolved, kind: Kind, year: int, at: Mapping[str, Draws]
+) -> tuple[Choices | None, list[Assumption]]:
+    """Stack, recompute mode and layout of every draw, and the rules they were drawn by."""
+    table, model, cluster = typical(), resolved.model, resolved.cluster
+    assert model is not None
+    assert cluster is not None
+    gpus, params = float(np.max(cluster.gpus)), float(np.max(model.trainable_parameters))
+    mixture = is_mixture(model)
+    stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
+    modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
+    slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
+    names: Mapping[str, float] = stacks.weights if run.software is None else {resolved.software.name: 1.0}
+    grids = grids_of(names, model, resolved.global_batch, cluster, resolved.precision, run.layout)
+    rated = run.hardware.internode_bandwidth is not None
+    network = np.ones(DRAWS) if rated else table.network.draw(at["network"])
+    said = frozenset() if run.layout is None else run.layout.model_fields_set
+    found = choose(grids, names, dict(recompute_modes(modes)), slack.within, at, network)
+    notes = [] if run.software is not None else [drawn_note("software", stacks)]
+    notes += [] if "recompute" in said else [drawn_note("layout.recompute", modes)]
+    return found, notes
+
+
+def drawn_note(key: str, rule: Rule) -> Assumption:
+    """What is drawn at a key, for the list of assumptions."""
+    whole = sum(rule.weights.values())
+    shown = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in rule.weights.items())
+    return Assumption(f"{key} (drawn)", shown, "", "not stated: what runs of the year, kind and size use", rule.source)
+
+
+def assembled(
+    run: Run, resolved: Resolved, choices: Choices, at: Mapping[str, Draws], rest: Remainder, kind: Kind, year: int,
+    notes: tuple[Assumption, ...],
+) -> Ensemble:
+    """Totals of every draw, and the run nearest to their median."""
+    model, cluster = resolved.model, resolved.cluster
+    assert model is not None
+    assert cluster is not None
+    chip, frames = cluster.accelerator, resolved.data.frames is not None
+    code = kind_of_model(model, chip, resolved.precision.dtype, resolved.tokens_per_sample, frames=frames)
+    low, high = (float(np.max(edge)) for edge in limits(code))
+    seconds = choices.step_time * spread_over(low, 1.0, high, at["step model"])
+    seconds = seconds * padded(run, kind, at["padding"])
+    seconds = np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
+    steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)
+    productive = steps * seconds
+    running = stops(run, resolved, seconds, productive, at)
+    stated = run.known.goodput is not None
+    remainder = np.ones(DRAWS) if stated else rest.draw(at["remainder"], cluster.nodes)
+    gpu_time = productive / running * remainder * float(np.max(cluster.gpus))
+    median = float(np.median(gpu_time))
+    nearest = int(np.argmin(np.abs(gpu_time - median)))
+    named = as_named(run, resolved, choices, nearest)
+    outcome, ratio = at_median(named, median, notes)
+    return Ensemble(
+        named, outcome, kind, year, seconds / ratio, running, remainder, gpu_time, at,
+        tuple(choices.grids[number].software.name for number in choices.stack), notes,
+    )  # fmt: skip
+
+
+def padded(run: Run, kind: Kind, position: Draws) -> Array:
+    """Factor on the step for tokens that carry nothing: 1 / (1 - padding), where clips or images stand with text of any length."""
+    data = run.data
+    fixed = data.packed or data.seq_len is not None or "padding" in data.model_fields_set
+    if kind == "text" or fixed or getattr(run.model, "kind", "") != "video-language":
+        return 1.0
+    return 1.0 / (1.0 - typical().padding.draw(position))
+
+
+def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Array:
+    """The shortest step that the input pipeline can feed; 0 where nothing of it is known."""
+    assert resolved.cluster is not None
+    fed = input_pipeline.feed(run.input, resolved.data, resolved.global_batch, seconds, resolved.cluster)
+    if fed is None:
+        return 0.0
+    low, middle, high = (float(np.max(edge)) for edge in (fed.low, fed.time, fed.high))
+    return spread_over(low, middle, high, position)
+
+
+def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: Mapping[str, Draws]) -> Draws:
+    """Productive over wall-clock time of every draw: stated, or what failures, saves and evaluation leave."""
+    if run.known.goodput is not None:
+        return np.full(DRAWS, float(run.known.goodput))
+    model, cluster = resolved.model, resolved.cluster
+    assert model is not None
+    assert cluster is not None
+    frozen = sum(part.parameters for part in model.parts if part.trainable is not Trainable.FULL)
+    size = checkpoint_bytes(model.trainable_parameters, frozen, resolved.precision.state)
+    found: Draws = goodput(
+        run.operation, at, gpus=cluster.gpus, nodes=cluster.nodes, size=size, step_time=seconds, productive=productive
+    )
+    return found
+
+
+def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
+    """The run of one draw: its stack and layout said."""
+    grid = choices.grids[int(choices.stack[draw])]
+    layout = grid.layout(int(choices.cell[draw]))
+    said = {"software": (run.software, grid.software.name), "training.global_batch": (run.training.global_batch, resolved.global_batch)}
+    supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
+    completed = {
+        f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)
+        for name in (*grid.axes, "schedule")
+        if (run.layout is None or name not in run.layout.model_fields_set)
+        and (value := getattr(layout, name)) != getattr(Layout(), name)
+    }
+    named = run.replaced("layout", layout).replaced("software", grid.software.name)
+    named = named.replaced("training.global_batch", resolved.global_batch).replaced("training.batch_tokens", None)
+    return named.replaced("assumptions", {**run.assumptions, **supplied, **completed})
+
+
+def spelt(value: Any) -> Any:
+    """A field of a layout as a user writes it."""
+    return word(type(value), value) if isinstance(value, IntEnum) else value
+
+
+def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tuple[Outcome, float]:
+    """A run whose stops are such that it takes ``gpu_time``, and the s of the step that it is predicted to take.
+
+    Where steps alone would take longer than that, the step is as much faster: nothing is more than all of the time.
+    """
+    if "known.goodput" not in named.assumptions and named.known.goodput is None:
+        supplied = Supplied(value=1.0, reason=STOPS)
+        named = named.replaced("assumptions", {**named.assumptions, "known.goodput": supplied})
+    plain = evaluate(named.replaced("known.goodput", 1.0))
+    assert plain.step is not None
+    least = float(plain.value("gpu_time") or gpu_time)
+    share = least / gpu_time
+    outcome = evaluate(named.replaced("known.goodput", min(share, 1.0)), slower=min(1.0 / share, 1.0), like=plain)
+    return outcome, float(plain.step.time)

@@ -1,0 +1,169 @@
+"""Hundreds of runs that all are what the user described: what is not said is drawn from what is usual (``typical.yaml``).
+
+A low-discrepancy sample, the same for the same input. For each stack one call of the equations over a few hundred layouts gives the
+step times; a draw looks one of them up. So every draw is a run that could be made, and the one nearest to the median has a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Recompute, Schedule
+from gpuhours.layout.validity import offered
+from gpuhours.memory import memory
+from gpuhours.run.default_layout import ENUMERATIONS, candidates
+from gpuhours.software.profile import Software, load_software
+from gpuhours.step import step
+
+Draws = NDArray[np.float64]
+FULLEST = 0.95
+"""Share of a card's memory that a layout of ours takes at most: predictions of memory are off by some per cent."""
+FARTHEST = 1.35
+"""Full recomputation costs a third; a mode whose best layout is farther behind than that is not taken."""
+SHARES = (1.0, 0.4)
+"""Shares of the rated network at which every layout is worked out; between them time is interpolated in logarithms."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The layouts of one stack that complete what the run says of its layout: flat arrays."""
+
+    software: Software
+    base: Layout
+    axes: Mapping[str, list[Any]]
+    times: tuple[Draws, ...]
+    """s a step at each of ``SHARES``."""
+    fits: NDArray[np.bool_]
+    recompute: NDArray[np.int64]
+
+    @cached_property
+    def modes(self) -> frozenset[int]:
+        """Recompute modes with which something fits that is not far behind the best of all: nobody saves a third of the work by
+        sharing the model out so finely that the step doubles."""
+        best = {mode: float(self.times[0][self.fits & (self.recompute == mode)].min(initial=np.inf)) for mode in Recompute}
+        return frozenset(int(mode) for mode, time in best.items() if time <= FARTHEST * min(best.values()) < np.inf)
+
+    def near(self, mode: int, within: float) -> NDArray[np.int64]:
+        """Layouts of a recompute mode up to ``within`` slower than its best, fastest first."""
+        cells = np.flatnonzero(self.fits & (self.recompute == mode))
+        times = self.times[0][cells]
+        order = np.argsort(times, kind="stable")
+        return cells[order[: np.searchsorted(times[order], times.min() * (1 + within), side="right")]]
+
+    def at(self, cells: NDArray[np.int64], share: Array) -> Draws:
+        """Step times of cells at shares of the network: ln t linear in ln share."""
+        slope = np.log(self.times[1][cells] / self.times[0][cells]) / np.log(SHARES[1])
+        found: Draws = self.times[0][cells] * np.power(share, slope)
+        return found
+
+    def layout(self, cell: int) -> Layout:
+        """One layout in plain numbers."""
+        shape = tuple(len(values) for values in self.axes.values())
+        places = np.unravel_index(cell, shape)
+        picked = {name: values[place] for (name, values), place in zip(self.axes.items(), places, strict=True)}
+        plain = {name: ENUMERATIONS[name](int(v)) if name in ENUMERATIONS else int(v) for name, v in picked.items()}
+        return self.base.replaced(**plain, schedule=_schedule(self.base, plain["interleave"]))
+
+
+def _schedule(base: Layout, interleave: Any) -> Any:
+    """Chunks need the interleaved schedule, where the run names none."""
+    if "schedule" in base.model_fields_set:
+        return base.schedule
+    if np.ndim(interleave):
+        return np.where(np.greater(interleave, 1), int(Schedule.interleaved), int(Schedule.f1b1))
+    return Schedule.interleaved if interleave > 1 else Schedule.f1b1
+
+
+def layout_axes(model: Model, cluster: Cluster, stated: Layout | None) -> dict[str, list[Any]]:
+    """What is tried for each field of the layout: what is stated alone, else what is usual."""
+    axes = candidates(model, cluster)
+    said = frozenset() if stated is None else stated.model_fields_set
+    layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1.0)
+    axes["interleave"] = [1.0, 2.0, 4.0] if layers >= 8 else [1.0]
+    if stated is not None:
+        axes |= {name: [getattr(stated, name)] for name in axes.keys() & said}
+    return axes
+
+
+def grid(
+    model: Model, batch: Array, cluster: Cluster, software: Software, precision: Precision, stated: Layout | None
+) -> Grid:
+    """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
+    axes = layout_axes(model, cluster, stated)
+    count = len(axes) + 1
+    fields = {
+        name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(count)])
+        for own, (name, values) in enumerate(axes.items(), 1)
+    }
+    base = (Layout() if stated is None else stated).replaced(data=None)
+    layouts = base.replaced(**fields, schedule=_schedule(base, fields["interleave"]))
+    shares = np.asarray(SHARES).reshape([-1] + [1] * (count - 1))
+    slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * shares)
+    with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
+        predicted = step(model, batch, layouts, slower, software, precision)
+        held = memory(model, batch, layouts, cluster, software, precision)
+    shape = tuple(len(values) for values in axes.values())
+    time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
+    runs = predicted.valid & offered(layouts) & (held.total <= FULLEST * held.capacity)
+    fits = np.broadcast_to(runs, (1, *shape)).reshape(-1)
+    modes = np.broadcast_to(fields["recompute"], (1, *shape)).reshape(-1)
+    return Grid(software, base, axes, tuple(time), fits, modes.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What each draw chose, and the step time that it has. Indices refer to ``grids``."""
+
+    grids: tuple[Grid, ...]
+    stack: NDArray[np.int64]
+    mode: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    step_time: Draws
+
+
+def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
+    """Which of the alternatives each position falls to, in their order: the inverse of the cumulative weights."""
+    ends = np.cumsum(list(weights.values())) / sum(weights.values())
+    return np.minimum(np.searchsorted(ends, position, side="right"), len(ends) - 1)
+
+
+def choose(
+    grids: Mapping[str, Grid], stacks: Mapping[str, float], modes: Mapping[Recompute, float], within: float,
+    position: Mapping[str, Draws], network: Draws,
+) -> Choices | None:
+    """A stack, a recompute mode among those that fit, and a layout near the best for every draw; None where nothing fits."""
+    fitting = {name: weight for name, weight in stacks.items() if grids[name].modes}
+    if not fitting:
+        return None
+    stack = share_out(fitting, position["software"])
+    mode, cell = np.zeros_like(stack), np.zeros_like(stack)
+    time = np.zeros(len(stack))
+    chosen = tuple(grids[name] for name in fitting)
+    for number, one in enumerate(chosen):
+        open_to = {kind: weight for kind, weight in modes.items() if kind in one.modes}
+        usable = open_to or {Recompute(kind): 1.0 for kind in sorted(one.modes)}
+        picked = share_out(usable, position["recompute"])
+        for place, kind in enumerate(usable):
+            here = (stack == number) & (picked == place)
+            near = one.near(int(kind), within)
+            index = np.minimum((position["layout"][here] * len(near)).astype(int), len(near) - 1)
+            mode[here], cell[here] = int(kind), near[index]
+            time[here] = one.at(near[index], network[here])
+    return Choices(chosen, stack, mode, cell, time)
+
+
+def grids_of(
+    names: Mapping[str, float], model: Model, batch: Array, cluster: Cluster, precision: Precision, stated: Layout | None
+) -> dict[str, Grid]:
+    """A grid for every stack."""
+    return {name: grid(model, batch, cluster, load_software(name), precision, stated) for name in names}

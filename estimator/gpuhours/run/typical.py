@@ -1,0 +1,154 @@
+"""What runs use where they do not say: a small sourced table (``typical.yaml``), and what is drawn from it.
+
+The year of a run is its ``year`` key, else that of ``--by``, else the present one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field
+
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.profiles import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
+from gpuhours.layout.layout import Recompute
+from gpuhours.run.ranges import spread_over
+
+Kind = Literal["text", "vision", "video"]
+Weight = Annotated[float, Field(gt=0)]
+
+
+class Condition(Sourced):
+    """For which runs a line of the table is."""
+
+    kind: Kind | None = None
+    until: int | None = None
+    """The last year it holds for."""
+    since: int | None = None
+    """The first year it holds for."""
+    most_gpus: int | None = None
+    least_gpus: int | None = None
+    least_params: float | None = None
+    mixtures: bool = False
+    """It is for mixtures of experts alone."""
+
+    def holds(self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> bool:
+        """Whether the rule is for such a run."""
+        return (
+            self.kind in (None, kind)
+            and (self.until is None or year <= self.until)
+            and (self.since is None or year >= self.since)
+            and (self.least_gpus is None or gpus >= self.least_gpus)
+            and (self.most_gpus is None or gpus <= self.most_gpus)
+            and (self.least_params is None or params >= self.least_params)
+            and (mixture or not self.mixtures)
+        )
+
+
+Line = TypeVar("Line", bound=Condition)
+
+
+class Rule(Condition):
+    """Weights of what is used."""
+
+    weights: Mapping[str, Weight]
+
+
+class Slack(Condition):
+    """How much slower than the best a usual layout is, at most."""
+
+    within: float
+
+
+class Share(Sourced):
+    """A share with its 10th and 90th percentile."""
+
+    low: float
+    value: float
+    high: float
+
+    def draw(self, position: Array) -> Array:
+        """The share at a position of its distribution, at most one."""
+        return np.minimum(spread_over(self.low, self.value, self.high, np.asarray(position, float)), 1.0)
+
+
+class Point(Block):
+    """A usual value at a number of parameters."""
+
+    params: float
+    value: float
+
+
+class Duration(Sourced):
+    """How long a run takes where nobody says on how many accelerators."""
+
+    days: float
+    least: int
+
+
+class Typical(Block):
+    """``typical.yaml``."""
+
+    stacks: tuple[Rule, ...]
+    recompute: tuple[Rule, ...]
+    layout: tuple[Slack, ...]
+    network: Share
+    padding: Share
+    batch_tokens: tuple[Point, ...]
+    batch_source: str
+    duration: Duration
+
+    def batch(self, params: Array) -> Array:
+        """Tokens per step: a straight line between neighbours, both in logarithms."""
+        sizes, values = (np.log([getattr(one, name) for one in self.batch_tokens]) for name in ("params", "value"))
+        return np.exp(np.interp(np.log(params), sizes, values))
+
+
+def first(lines: tuple[Line, ...], kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> Line:
+    """The first line that is for such a run."""
+    return next(line for line in lines if line.holds(kind, year, gpus, params, mixture=mixture))
+
+
+@functools.cache
+def typical() -> Typical:
+    """The table that ships with gpuhours."""
+    path = Path(str(files("gpuhours"))) / "run" / "typical.yaml"
+    found: Any = validated(Typical, read_yaml(path))
+    return found
+
+
+def this_year() -> int:
+    """The present year, for a run that states none."""
+    return datetime.datetime.now(tz=datetime.UTC).year
+
+
+def is_mixture(model: Model) -> bool:
+    """Whether some layers have experts."""
+    return any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
+
+
+def kind_of(model: Model, frames: Array | None) -> Kind:
+    """text, vision or video: by what a sample is."""
+    if frames is None:
+        return "text"
+    return "video" if np.max(frames) > 1 else "vision"
+
+
+def recompute_modes(rule: Rule) -> tuple[tuple[Recompute, float], ...]:
+    """The rule's weights by recompute mode."""
+    return tuple((Recompute[name], weight) for name, weight in rule.weights.items())
+
+
+def usual_gpus(flops: float, cluster: Cluster, peak: float) -> int:
+    """Accelerators of a run that says none: a power of two, at least a node, that takes ``duration.days`` at a third of the peak."""
+    wanted = typical().duration
+    gpus = flops / (peak / 3 * wanted.days * 86400)
+    return int(max(cluster.gpus_per_node, 2 ** round(np.log2(max(gpus, 1.0)))))
