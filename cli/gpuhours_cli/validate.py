@@ -19,6 +19,18 @@ def validate(
             metavar="FILE", help="Measured runs of your own: a table (.csv) or run files (.yaml).", show_default=False
         ),
     ] = None,
+    totals: Annotated[
+        bool, typer.Option("--totals", help="Judge whole runs: GPU-hours of published runs, or of FILE.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A table of whole runs for --totals.", show_default=False)
+    ] = None,
+    given: Annotated[
+        str, typer.Option(metavar="HOW MUCH", help="least, usual or all: what of a row --totals hands over.")
+    ] = "usual",
+    update_remainder: Annotated[
+        bool, typer.Option("--update-remainder", help="Learn what remains beside the steps, and store it.", hidden=True)
+    ] = False,
     memory_only: Annotated[bool, typer.Option("--memory-only", help="Leave step times out.")] = False,
     update_band: Annotated[
         bool, typer.Option("--update-band", help="Learn the 80 % bands from these runs and store them.", hidden=True)
@@ -27,6 +39,13 @@ def validate(
     quiet: Quiet = False,
 ) -> None:
     """Predict measured runs: errors by source, accelerator, precision, parallelism and length, and the ten worst."""
+    if totals:
+        whole_runs(file, given, update=update_remainder, as_json=as_json, quiet=quiet)
+        return
+    if file is not None:
+        from gpuhours.inputs.errors import EstimateError
+
+        raise EstimateError(f"{file} is a table of what?", f"--runs {file} for steps, --totals {file} for whole runs.")
     from gpuhours.questions.validating.report import validate as work_out
     from gpuhours_cli.render.validate import answer, screen
 
@@ -36,4 +55,22 @@ def validate(
 
         store(found)
         found = work_out(runs, memory_only=memory_only)
+    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+
+
+def whole_runs(file: Path | None, given: str, *, update: bool, as_json: bool, quiet: bool) -> None:
+    """``--totals``: predicted GPU-hours of whole runs against published ones."""
+    from typing import get_args
+
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.validating.totals import update_remainder as store
+    from gpuhours.questions.validating.totals import validate_totals
+    from gpuhours.questions.validating.totals_rows import Given
+    from gpuhours_cli.render.totals import answer, screen
+
+    if given not in get_args(Given):
+        raise EstimateError(f"--given {given!r} is not known.", f"One of {', '.join(get_args(Given))}.")
+    found = validate_totals(file, given)  # type: ignore[arg-type]
+    if update:
+        store(found)
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)

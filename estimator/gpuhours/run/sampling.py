@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuhours.architecture.operators import Model
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.hardware.profiles import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Schedule
 from gpuhours.layout.validity import offered
@@ -24,6 +24,7 @@ from gpuhours.memory import memory
 from gpuhours.run.default_layout import ENUMERATIONS, candidates
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step
+from gpuhours.workload import Workload
 
 Draws = NDArray[np.float64]
 FULLEST = 0.95
@@ -110,8 +111,8 @@ def grid(
     shares = np.asarray(SHARES).reshape([-1] + [1] * (count - 1))
     slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * shares)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
-        predicted = step(model, batch, layouts, slower, software, precision)
-        held = memory(model, batch, layouts, cluster, software, precision)
+        predicted = step(Workload(model, batch, layouts, slower, software, precision))
+        held = memory(Workload(model, batch, layouts, cluster, software, precision))
     shape = tuple(len(values) for values in axes.values())
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
     runs = predicted.valid & offered(layouts) & (held.total <= FULLEST * held.capacity)

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from gpuhours.architecture.operators import Model
-from gpuhours.hardware.profiles import Cluster
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
 from gpuhours.layout.layout import Recompute

@@ -223,8 +223,8 @@ def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
     """The factor between steps with stops and published hours, from some published runs of a kind.
 
     Its median is Huber's mean of ln published / predicted over the share that is felt, an organisation of n runs weighing sqrt(n).
-    Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside once the spread of each run's own
-    sample is added in quadrature: split conformal prediction with normalised residuals (Lei et al. 2018, JASA 113(523)).
+    Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside once the
+    spread of each run's own sample is added in quadrature: split conformal prediction with normalised residuals (Lei et al. 2018, JASA 113(523)).
     """
     same = [run for run in runs if run["kind"] == kind]
     kept = same if len({run["organisation"] for run in same}) >= FEWEST else list(runs)

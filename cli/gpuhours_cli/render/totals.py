@@ -1,0 +1,98 @@
+"""Whole runs judged, as a screen: errors beside 6 N D at a constant share of the peak, and the rows that are farthest out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.questions.validating.totals import Judged, Totals
+from gpuhours_cli.render import numbers
+
+WORST = 10
+GIVEN = {
+    "least": "model or parameters, tokens or samples, accelerator, year",
+    "usual": "as a user would give it: size, tokens, accelerator, year, and GPUs, batch and length where a row has them",
+    "all": "everything but hours, days, MFU, FLOPs, energy and money",
+}
+
+
+def answer(found: Totals) -> str:
+    """One line."""
+    total = found.summary()
+    if not total["predicted"]:
+        return f"{total['rows']} rows, none that can be predicted"
+    base = total["baseline_30"]
+    return (
+        f"{total['predicted']} of {total['rows']} whole runs, each organisation left out: median error "
+        f"{_percent(total['median_ape'])}, mean {_percent(total['mape'])}, bias {_percent(total['bias'], signed=True)}, "
+        f"{_percent(total['coverage_80'])} inside a range of a factor {numbers.digits(total['median_width'], 2)}; "
+        f"6 N D at 30 %: {_percent(base['median_ape'])}, {_percent(base['mape'])}"
+    )
+
+
+def screen(found: Totals) -> RenderableType:
+    """Everything."""
+    shown: list[RenderableType] = [Text(answer(found), style="bold"), Text(f"handed over: {GIVEN[found.given]}\n")]
+    shown.append(errors(found.summary(), found.by()))
+    told = sorted((one for one in found.judged if one.error is not None), key=_distance, reverse=True)
+    if told:
+        shown += [Text("\nFarthest out"), worst(told[:WORST])]
+    skipped = Counter(one.raw.skipped_because for one in found.judged if one.raw.skipped_because)
+    if skipped:
+        shown.append(Text("\nSkipped"))
+        shown += [Text(f"  {count:3}  {reason}") for reason, count in skipped.most_common(8)]
+    return Group(*shown)
+
+
+def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """Errors over all rows and by each grouping."""
+    table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
+    table.add_column("error in %", no_wrap=True)
+    for name in ("rows", "median", "mean", "bias", "inside", "width", "6ND 30 %", "40 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = [("all", total)]
+    for grouping, values in by.items():
+        rows += [(grouping, {}), *((f"  {value}", one) for value, one in values.items())]
+    for name, one in rows:
+        if not one:
+            table.add_row(Text(f"by {name}", style="bold"))
+            continue
+        width = one["median_width"]
+        table.add_row(
+            name, str(one["predicted"]), _number(one["median_ape"]), _number(one["mape"]), _number(one["bias"], signed=True),
+            _number(one["coverage_80"]), "" if width is None else f"x {width:.2f}", _number(one["baseline_30"]["mape"]),
+            _number(one["baseline_40"]["mape"]),
+        )  # fmt: skip
+    return table
+
+
+def worst(told: list[Judged]) -> Table:
+    """Rows with their hours."""
+    table = Table(box=None, pad_edge=False, header_style="", padding=(0, 1, 0, 1))
+    table.add_column("run", no_wrap=True)
+    for name in ("published", "predicted", "10th", "90th", "error"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in told:
+        values = (one.raw.published, one.predicted, one.low, one.high)
+        shown = ["" if value is None else numbers.count(value) for value in values]
+        table.add_row(one.raw.row.id[:28], *shown, _percent(one.error, signed=True))
+    return table
+
+
+def _distance(one: Judged) -> float:
+    """How far out a row is, in either direction: a tenth is as far as tenfold."""
+    ratio = 1 + (one.error or 0.0)
+    return max(ratio, 1 / ratio)
+
+
+def _number(value: float | None, *, signed: bool = False) -> str:
+    return "" if value is None else f"{100 * value:+.0f}" if signed else f"{100 * value:.0f}"
+
+
+def _percent(value: float | None, *, signed: bool = False) -> str:
+    return "" if value is None else f"{_number(value, signed=signed)} %"
