@@ -178,18 +178,17 @@ def chosen(
     run: Run, resolved: Resolved, kind: Kind, year: int, at: Mapping[str, Draws]
 ) -> tuple[Choices | None, list[Assumption]]:
     """Stack, recompute mode and layout of every draw, and the rules they were drawn by."""
-    table, model, cluster = typical(), resolved.model, resolved.cluster
-    assert model is not None
-    assert cluster is not None
+    table, asked = typical(), resolved.workload
+    model, cluster = asked.model, asked.cluster
     gpus, params = float(np.max(cluster.gpus)), float(np.max(model.trainable_parameters))
     mixture = is_mixture(model)
     stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
     modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
     slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
     names: Mapping[str, float] = stacks.weights if run.software is None else {resolved.software.name: 1.0}
-    grids = grids_of(names, model, resolved.global_batch, cluster, resolved.precision, run.layout)
+    grids = grids_of(names, asked, run.layout)
     rated = run.hardware.internode_bandwidth is not None
-    network = np.ones(DRAWS) if rated else table.network.draw(at["network"])
+    network = np.ones(DRAWS) if rated else np.asarray(table.network.draw(at["network"]))
     said = frozenset() if run.layout is None else run.layout.model_fields_set
     found = choose(grids, names, dict(recompute_modes(modes)), slack.within, at, network)
     notes = [] if run.software is not None else [drawn_note("software", stacks)]
@@ -205,15 +204,19 @@ def drawn_note(key: str, rule: Rule) -> Assumption:
 
 
 def assembled(
-    run: Run, resolved: Resolved, choices: Choices, at: Mapping[str, Draws], rest: Remainder, kind: Kind, year: int,
+    run: Run,
+    resolved: Resolved,
+    choices: Choices,
+    at: Mapping[str, Draws],
+    rest: Remainder,
+    kind: Kind,
+    year: int,
     notes: tuple[Assumption, ...],
 ) -> Ensemble:
     """Totals of every draw, and the run nearest to their median."""
-    model, cluster = resolved.model, resolved.cluster
-    assert model is not None
-    assert cluster is not None
-    chip, frames = cluster.accelerator, resolved.data.frames is not None
-    code = kind_of_model(model, chip, resolved.precision.dtype, resolved.tokens_per_sample, frames=frames)
+    asked, frames = resolved.workload, resolved.data.frames is not None
+    cluster, tokens = asked.cluster, 0.0 if resolved.tokens_per_sample is None else resolved.tokens_per_sample
+    code = kind_of_model(asked.model, cluster.accelerator, asked.precision.dtype, tokens, frames=frames)
     low, high = (float(np.max(edge)) for edge in limits(code))
     seconds = choices.step_time * spread_over(low, 1.0, high, at["step model"])
     seconds = seconds * padded(run, kind, at["padding"])
@@ -222,7 +225,7 @@ def assembled(
     productive = steps * seconds
     running = stops(run, resolved, seconds, productive, at)
     stated = run.known.goodput is not None
-    remainder = np.ones(DRAWS) if stated else rest.draw(at["remainder"], cluster.nodes)
+    remainder = np.ones(DRAWS) if stated else np.asarray(rest.draw(at["remainder"], cluster.nodes))
     gpu_time = productive / running * remainder * float(np.max(cluster.gpus))
     median = float(np.median(gpu_time))
     nearest = int(np.argmin(np.abs(gpu_time - median)))
@@ -245,8 +248,8 @@ def padded(run: Run, kind: Kind, position: Draws) -> Array:
 
 def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Array:
     """The shortest step that the input pipeline can feed; 0 where nothing of it is known."""
-    assert resolved.cluster is not None
-    fed = input_pipeline.feed(run.input, resolved.data, resolved.global_batch, seconds, resolved.cluster)
+    asked = resolved.workload
+    fed = input_pipeline.feed(run.input, resolved.data, asked.global_batch, seconds, asked.cluster)
     if fed is None:
         return 0.0
     low, middle, high = (float(np.max(edge)) for edge in (fed.low, fed.time, fed.high))
@@ -257,22 +260,24 @@ def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: M
     """Productive over wall-clock time of every draw: stated, or what failures, saves and evaluation leave."""
     if run.known.goodput is not None:
         return np.full(DRAWS, float(run.known.goodput))
-    model, cluster = resolved.model, resolved.cluster
-    assert model is not None
-    assert cluster is not None
-    frozen = sum(part.parameters for part in model.parts if part.trainable is not Trainable.FULL)
-    size = checkpoint_bytes(model.trainable_parameters, frozen, resolved.precision.state)
-    found: Draws = goodput(
+    asked = resolved.workload
+    cluster = asked.cluster
+    frozen = sum(part.parameters for part in asked.model.parts if part.trainable is not Trainable.FULL)
+    size = checkpoint_bytes(asked.model.trainable_parameters, frozen, asked.precision.state)
+    found = goodput(
         run.operation, at, gpus=cluster.gpus, nodes=cluster.nodes, size=size, step_time=seconds, productive=productive
     )
-    return found
+    return np.asarray(found)
 
 
 def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
     """The run of one draw: its stack and layout said."""
     grid = choices.grids[int(choices.stack[draw])]
     layout = grid.layout(int(choices.cell[draw]))
-    said = {"software": (run.software, grid.software.name), "training.global_batch": (run.training.global_batch, resolved.global_batch)}
+    said = {
+        "software": (run.software, grid.software.name),
+        "training.global_batch": (run.training.global_batch, resolved.global_batch),
+    }
     supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
     completed = {
         f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)

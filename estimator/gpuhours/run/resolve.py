@@ -250,7 +250,12 @@ def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision
 
 
 def _global_batch(
-    run: Run, model: Model | None, tokens: Array | None, whole: Array | None, notes: list[Assumption], bases: dict[str, str]
+    run: Run,
+    model: Model | None,
+    tokens: Array | None,
+    whole: Array | None,
+    notes: list[Assumption],
+    bases: dict[str, str],
 ) -> Array | None:
     """Samples per step: stated, or tokens stated or usual over those of a sample, rounded so that every rank has its share."""
     stated, wanted = run.training.global_batch, run.training.batch_tokens

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Schedule
 from gpuhours.layout.validity import offered
@@ -51,7 +50,9 @@ class Grid:
     def modes(self) -> frozenset[int]:
         """Recompute modes with which something fits that is not far behind the best of all: nobody saves a third of the work by
         sharing the model out so finely that the step doubles."""
-        best = {mode: float(self.times[0][self.fits & (self.recompute == mode)].min(initial=np.inf)) for mode in Recompute}
+        best = {
+            mode: float(self.times[0][self.fits & (self.recompute == mode)].min(initial=np.inf)) for mode in Recompute
+        }
         return frozenset(int(mode) for mode, time in best.items() if time <= FARTHEST * min(best.values()) < np.inf)
 
     def near(self, mode: int, within: float) -> NDArray[np.int64]:
@@ -96,11 +97,10 @@ def layout_axes(model: Model, cluster: Cluster, stated: Layout | None) -> dict[s
     return axes
 
 
-def grid(
-    model: Model, batch: Array, cluster: Cluster, software: Software, precision: Precision, stated: Layout | None
-) -> Grid:
+def grid(asked: Workload, stated: Layout | None) -> Grid:
     """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
-    axes = layout_axes(model, cluster, stated)
+    cluster = asked.cluster
+    axes = layout_axes(asked.model, cluster, stated)
     count = len(axes) + 1
     fields = {
         name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(count)])
@@ -111,14 +111,14 @@ def grid(
     shares = np.asarray(SHARES).reshape([-1] + [1] * (count - 1))
     slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * shares)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
-        predicted = step(Workload(model, batch, layouts, slower, software, precision))
-        held = memory(Workload(model, batch, layouts, cluster, software, precision))
+        predicted = step(replace(asked, layout=layouts, cluster=slower))
+        held = memory(asked.with_layout(layouts))
     shape = tuple(len(values) for values in axes.values())
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
     runs = predicted.valid & offered(layouts) & (held.total <= FULLEST * held.capacity)
     fits = np.broadcast_to(runs, (1, *shape)).reshape(-1)
     modes = np.broadcast_to(fields["recompute"], (1, *shape)).reshape(-1)
-    return Grid(software, base, axes, tuple(time), fits, modes.astype(np.int64))
+    return Grid(asked.software, base, axes, tuple(time), fits, modes.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,12 @@ def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64
 
 
 def choose(
-    grids: Mapping[str, Grid], stacks: Mapping[str, float], modes: Mapping[Recompute, float], within: float,
-    position: Mapping[str, Draws], network: Draws,
+    grids: Mapping[str, Grid],
+    stacks: Mapping[str, float],
+    modes: Mapping[Recompute, float],
+    within: float,
+    position: Mapping[str, Draws],
+    network: Draws,
 ) -> Choices | None:
     """A stack, a recompute mode among those that fit, and a layout near the best for every draw; None where nothing fits."""
     fitting = {name: weight for name, weight in stacks.items() if grids[name].modes}
@@ -163,8 +167,6 @@ def choose(
     return Choices(chosen, stack, mode, cell, time)
 
 
-def grids_of(
-    names: Mapping[str, float], model: Model, batch: Array, cluster: Cluster, precision: Precision, stated: Layout | None
-) -> dict[str, Grid]:
+def grids_of(names: Mapping[str, float], asked: Workload, stated: Layout | None) -> dict[str, Grid]:
     """A grid for every stack."""
-    return {name: grid(model, batch, cluster, load_software(name), precision, stated) for name in names}
+    return {name: grid(replace(asked, software=load_software(name)), stated) for name in names}

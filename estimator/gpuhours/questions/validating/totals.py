@@ -169,7 +169,9 @@ def read_totals(path: Path) -> tuple[Row, ...]:
     if missing:
         hint = "The columns of published/run_totals.csv: id, model, year, params_b, tokens_b, gpu, gpus, gpu_hours ..."
         raise EstimateError(f"has no column {missing[0]!r}.", hint, str(path))
-    return tuple(Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2))
+    return tuple(
+        Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2)
+    )
 
 
 def raw_prediction(row: Row, given: Given) -> Raw:
@@ -178,7 +180,11 @@ def raw_prediction(row: Row, given: Given) -> Raw:
     try:
         if published is None:
             raise EstimateError("no published GPU-hours")
-        unusable = [word for word in ("finetune", "rl", "throughput") if word in (row.word("modality") or "").lower().split("(")[-1]]
+        unusable = [
+            word
+            for word in ("finetune", "rl", "throughput")
+            if word in (row.word("modality") or "").lower().split("(")[-1]
+        ]
         if unusable:
             raise EstimateError(f"is no whole training run: {row.word('modality')}")
         found = ensemble(described(row, given), NOTHING)
@@ -223,8 +229,9 @@ def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
     """The factor between steps with stops and published hours, from some published runs of a kind.
 
     Its median is Huber's mean of ln published / predicted over the share that is felt, an organisation of n runs weighing sqrt(n).
-    Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside once the
-    spread of each run's own sample is added in quadrature: split conformal prediction with normalised residuals (Lei et al. 2018, JASA 113(523)).
+    Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside, once
+    the spread of each run's own sample is added in quadrature: split conformal prediction with normalised residuals
+    (Lei et al. 2018, JASA 113(523)).
     """
     same = [run for run in runs if run["kind"] == kind]
     kept = same if len({run["organisation"] for run in same}) >= FEWEST else list(runs)
@@ -235,7 +242,7 @@ def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
         counts[run["organisation"]] = counts.get(run["organisation"], 0) + 1
     weight = np.array([counts[run["organisation"]] ** -0.5 for run in kept])
     residual = np.array([run["residual"] for run in kept])
-    share = felt(np.array([run["nodes"] for run in kept]))
+    share = np.asarray(felt(np.array([run["nodes"] for run in kept])))
     whole = share >= 0.5
     centre = centre_of(residual[whole] / share[whole], weight[whole]) if np.any(whole) else 0.0
     distance = residual - centre * share

@@ -26,7 +26,12 @@ MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
 _ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?", re.IGNORECASE)
 _DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
-_STACKS = {"megatron-deepspeed": "megatron-deepspeed", "fsdp": "fsdp-eager", "megatron": "megatron-2023", "deepspeed": "deepspeed"}
+_STACKS = {
+    "megatron-deepspeed": "megatron-deepspeed",
+    "fsdp": "fsdp-eager",
+    "megatron": "megatron-2023",
+    "deepspeed": "deepspeed",
+}
 
 
 def described(row: Row, given: Given) -> Run:
@@ -77,7 +82,9 @@ def known_model(row: Row) -> str | None:
     fitting = [name for name in names() if text == name or text.startswith(f"{name}-")]
     for name in sorted(fitting, key=len, reverse=True):
         count = named(name).parameters
-        if named(name).kind == "decoder" and (count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR):
+        if named(name).kind == "decoder" and (
+            count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR
+        ):
             return name
     return None
 

@@ -1,0 +1,176 @@
+"""Whole runs: what a row hands over, how its remainder is learned, and what the published table says of the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.totals import (
+    Totals,
+    measures,
+    published_totals,
+    read_totals,
+    remainder_from,
+    validate_totals,
+    weighted_quantile,
+)
+from gpuhours.questions.validating.totals_rows import described, organisation
+from gpuhours.run.remainder import NOTHING, felt
+from tests.conftest import Command
+
+ROW = {
+    "id": "x-7b", "model": "X 7B", "year": "2024", "params_b": "7", "tokens_b": "1000", "gpu": "A100-80GB", "gpus": "256",
+    "global_batch": "4M tokens", "seq_len": "4096", "gpu_hours": "150000", "days": "24", "mfu_pct": "45",
+    "train_flops": "4.2e22", "parallelism": "TP4 PP2 ZeRO-1 (Megatron-DeepSpeed)", "recompute": "full", "cost_usd": "1e6",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judged() -> Totals:
+    return validate_totals()
+
+
+def row(**changed: str) -> Row:
+    return Row({**ROW, **changed}, 2)
+
+
+def test_least_hands_over_size_tokens_accelerator_and_year() -> None:
+    run = described(row(), "least")
+    assert (run.hardware.gpus, run.training.batch_tokens, run.data.seq_len, run.layout) == (None, None, None, None)
+    assert (run.data.tokens, run.hardware.accelerator, run.year) == (1e12, "a100-sxm-80gb", 2024)
+
+
+def test_usual_adds_accelerators_batch_and_length_and_all_the_layout() -> None:
+    usual = described(row(), "usual")
+    assert (usual.hardware.gpus, usual.training.batch_tokens, usual.data.seq_len) == (256, 4e6, 4096)
+    assert usual.layout is None
+    said = described(row(), "all")
+    assert said.layout is not None
+    assert (said.layout.tensor, said.layout.pipeline, said.layout.recompute.name) == (4, 2, "full")
+
+
+@pytest.mark.parametrize("given", ["least", "usual", "all"])
+def test_hours_and_what_they_follow_from_are_never_handed_over(given: str) -> None:
+    plain = described(row(), given)  # type: ignore[arg-type]
+    other = described(row(gpu_hours="1", days="1", mfu_pct="1", train_flops="1", cost_usd="1", energy_mwh="9"), given)  # type: ignore[arg-type]
+    assert plain == other
+    assert plain.known.model_fields_set == set()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"gpu": "TPUv3000"}, "accelerator"),
+        ({"params_b": "", "model": "Y"}, "parameters"),
+        ({"tokens_b": "", "samples_m": ""}, "tokens"),
+        ({"tokens_b": "", "samples_m": "100"}, "epochs"),
+    ],
+)
+def test_what_is_missing_is_said(changed: dict[str, str], says: str) -> None:
+    with pytest.raises(EstimateError, match=says):
+        described(row(**changed), "usual")
+
+
+def test_known_models_are_found_by_name_and_size() -> None:
+    named = described(row(model="LLaMA-7B", params_b="6.7"), "usual").model
+    assert named is not None
+    assert named.name == "llama-7b"
+    other = described(row(model="LLaMA-7B", params_b="9"), "usual").model
+    assert other is not None
+    assert other.name != "llama-7b"
+
+
+def test_organisations() -> None:
+    assert organisation(row(id="llama2-7b", model="Llama 2 7B")) == "Meta"
+    assert organisation(row(id="opt-175b", model="OPT-175B")) == "Meta"
+    assert organisation(row(id="z", model="Z", source_title="A report")) == "A report"
+
+
+def runs(*residuals: tuple[str, float]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": str(n),
+            "organisation": who,
+            "kind": "text",
+            "residual": value,
+            "nodes": 64.0,
+            "below": 0.1,
+            "above": 0.1,
+        }
+        for n, (who, value) in enumerate(residuals)
+    ]
+
+
+def test_remainder_is_the_middle_of_the_others_and_as_wide_as_they_spread() -> None:
+    spread = [(who, value) for who, value in zip("abcdefghij", np.linspace(0.0, 0.4, 10), strict=True)]
+    found = remainder_from(runs(*spread), "text")
+    assert found.value == pytest.approx(np.exp(0.2), rel=1e-6)
+    assert found.low < found.value < found.high
+    assert remainder_from([], "text") == NOTHING
+    narrow = remainder_from(runs(*((who, 0.2) for who in "abcdefghij")), "text")
+    assert narrow.high / narrow.low == pytest.approx(1.0)
+
+
+def test_one_large_organisation_does_not_decide() -> None:
+    found = remainder_from(runs(*([("a", 2.0)] * 36), *((who, 0.0) for who in "bcdefghijklm")), "text")
+    assert found.value < np.exp(1.0)
+
+
+def test_single_nodes_feel_no_remainder() -> None:
+    assert list(np.asarray(felt(np.array([1.0, 4.0, 16.0, 1000.0])))) == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_weighted_quantile_and_measures() -> None:
+    assert weighted_quantile(np.array([3.0, 1.0, 2.0]), np.ones(3), 0.5) == 2.0
+    assert measures(np.array([1.0, -0.5]))["bias"] == pytest.approx(0.0)
+    assert measures(np.array([])) == {"mape": None, "median_ape": None, "bias": None}
+
+
+def test_published_runs_are_predicted_better_than_by_a_constant_share_of_the_peak(judged: Totals) -> None:
+    total = judged.summary()
+    assert total["predicted"] >= 90
+    assert total["mape"] < total["baseline_30"]["mape"]
+    assert total["mape"] < total["baseline_40"]["mape"]
+    assert abs(total["bias"]) < 0.1
+    assert 0.7 <= total["coverage_80"] <= 0.9
+
+
+def test_the_same_input_gives_the_same_answer(judged: Totals) -> None:
+    one = next(one for one in judged.judged if one.raw.row.id == "llama2-7b")
+    again = validate_totals(published_totals())
+    other = next(one for one in again.judged if one.raw.row.id == "llama2-7b")
+    assert (one.predicted, one.low, one.high) == pytest.approx((other.predicted, other.low, other.high), rel=0.01)
+
+
+def test_contradictory_rows_are_skipped_with_the_reason(judged: Totals) -> None:
+    why = {one.raw.row.id: one.raw.skipped_because for one in judged.judged}
+    assert "contradict" in (why["flm-101b"] or "")
+    assert why["llama2-7b"] is None
+
+
+def test_command(gpuhours_command: Command, tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    table.write_text(
+        "id,model,year,params_b,tokens_b,gpu,gpus,gpu_hours\nx,X 7B,2024,7,1000,H100,256,90000\n", encoding="utf-8"
+    )
+    ran = gpuhours_command("validate", "--totals", str(table), "--given", "least", "--json")
+    assert ran.code == 0
+    found = json.loads(ran.out)
+    assert set(found["summary"]) == {
+        "rows", "predicted", "mape", "median_ape", "bias", "coverage_80", "median_width", "baseline_30", "baseline_40",
+    }  # fmt: skip
+    assert set(found["rows"][0]) >= {"id", "published", "predicted", "low", "high", "error", "skipped_because"}
+    assert found["rows"][0]["low"] < found["rows"][0]["predicted"] < found["rows"][0]["high"]
+    assert gpuhours_command("validate", "--totals", str(table), "--given", "some").code == 2
+    assert gpuhours_command("validate", str(table)).code == 2
+    assert gpuhours_command("validate", "--totals", str(tmp_path / "none.csv")).code == 2
+    assert "whole runs" in gpuhours_command("validate", "--totals", str(table)).out
+
+
+def test_every_row_names_its_source() -> None:
+    assert all(one.word("source") for one in read_totals(published_totals()))
