@@ -9,6 +9,8 @@ from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, L
 from gpuhours.inputs.arrays import Array
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
+QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
+"""A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ def norm(kind: Norm, width: Array, *, sharded: bool = False) -> Elementwise:
     return Elementwise(operator, width, sharded, norm_parameters(kind, width))
 
 
+def weights(count: Array) -> Elementwise:
+    """``count`` weights that move no element: scales, gates and the like, counted where nothing is computed on their account."""
+    return Elementwise(Pointwise.BIAS, 0, sharded=False, parameters=count)
+
+
 def glue(hidden: Array, kind: Norm, *, norms: int, residuals: int, dropout: bool) -> Piece:
     """What stands between the products of a layer: norms, residual additions, dropout."""
     operators = [norm(kind, hidden)] * norms
@@ -63,25 +70,33 @@ def self_attention(
     qkv_bias: bool,
     output_bias: bool,
     rotary: bool = False,
-    qk_norm: Literal["none", "head", "width"] = "none",
+    qk_norm: QKNorm = "none",
+    gate: Literal["none", "width", "head"] = "none",
+    sinks: bool = False,
     window: Array | None = None,
 ) -> Piece:
     """Grouped-query self-attention.
 
-        qkv  [h, (a + 2 k) d]    scores and sum over a heads of d    output  [a d, h]
+        qkv  [h, (a + 2 k) d + gate]    scores and sum over a heads of d    output  [a d, h]
+
+    gate: a d numbers a token (``width``) or a (``head``) that the output is multiplied with; ``sinks``: a learned scores.
 
     a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
     al. 2017."""
     queries, keys = heads * head_dim, kv_heads * head_dim
+    gates = {"none": 0, "width": queries, "head": heads}[gate]
     linears = (
-        Linear("qkv", hidden, queries + 2 * keys, Split.COLUMN, qkv_bias),
+        Linear("qkv", hidden, queries + 2 * keys + gates, Split.COLUMN, qkv_bias),
         Linear("attention output", queries, hidden, Split.ROW, output_bias),
     )
     operators = []
+    if gate != "none" or sinks:
+        gated = queries if gate != "none" else 0
+        operators.append(Elementwise(Pointwise.SWIGLU, gated, sharded=True, parameters=heads if sinks else 0))
     if rotary:
         operators.append(Elementwise(Pointwise.ROTARY, queries + keys, sharded=True))
     if qk_norm != "none":
-        weights = 2 * head_dim if qk_norm == "head" else queries + keys
+        weights = {"head": 2 * head_dim, "head-layer": 4 * head_dim, "width": queries + keys, "no-weights": 0}[qk_norm]
         operators.append(Elementwise(Pointwise.QK_NORM, queries + keys, sharded=True, parameters=weights))
     core = AttentionCore(heads, kv_heads, head_dim, head_dim, causal, window=window)
     return Piece(linears, (core,), (*operators, *biases(linears)), reductions=1)
@@ -174,15 +189,16 @@ def experts(
     shared: Array | None = None,
     shared_gate: bool = False,
     router_bias: bool = False,
+    bias: bool = False,
 ) -> Piece:
     """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of
     ``width``; ``shared`` is the width of the expert that sees every token. Source: Fedus et al. 2021;
     DeepSeekMoE 2024 (shared)."""
     outputs = (2 if gated else 1) * width
     linears = [
-        Linear("router", hidden, count, Split.WHOLE),
-        Linear("gate and up" if gated else "up", hidden, outputs, Split.COLUMN, experts=count, active=top_k),
-        Linear("down", width, hidden, Split.ROW, experts=count, active=top_k),
+        Linear("router", hidden, count, Split.WHOLE, bias),
+        Linear("gate and up" if gated else "up", hidden, outputs, Split.COLUMN, bias, experts=count, active=top_k),
+        Linear("down", width, hidden, Split.ROW, bias, experts=count, active=top_k),
     ]
     activated = top_k * width
     if shared is not None:

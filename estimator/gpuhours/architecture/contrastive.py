@@ -46,7 +46,7 @@ class Contrastive(Spec):
         text = self.text
         biased = self.text_projection_bias
         product = Linear("text projection", text.hidden, self.embedding, Split.WHOLE, biased)
-        norm = text.head(tokens).tables + self.scales
+        norm = text.language_head(tokens).tables + self.scales
         end = Ends("text head", (product,), norm, 1, first=False, compared=self.embedding)
         return (*text.front(tokens), *text.stacks(tokens, Trainable.FULL), end)
 

@@ -4,19 +4,30 @@ Every number of the shape may be replaced by an array (``model_copy(update=...)`
 same for all."""
 
 import itertools
-from typing import Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from gpuhours.architecture import blocks, lora
+from gpuhours.architecture import blocks, lora, state_space
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, treatment
+from gpuhours.architecture.state_space import Mixer, StateSpace
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.units import Count
+from gpuhours.inputs.units import Count, whole
+
+NotNegative = Annotated[int, whole(least=0)]
+ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
+"""Mixers that look at keys."""
+MIXED = {"attention": "", "window": ", windowed", "none": ", no mixing"}
+FED = {"dense": "", "experts": " with experts", "none": " without feed-forward"}
+"""What the layers of a group are called on a screen."""
+STATE_SPACE = frozenset({"mamba", "mamba2", "delta", "lightning", "short-conv", "attention+mamba2"})
+"""Mixers that carry a state."""
 
 
 class LatentAttention(BaseModel):
@@ -50,12 +61,34 @@ class Experts(BaseModel):
     """Layers at the start with a plain feed-forward layer."""
     every: Count = 1
     """One layer in ``every`` of the rest has experts."""
+    bias: bool = False
+    """Biases in the experts and their router (gpt-oss)."""
 
     @model_validator(mode="after")
     def _no_more_used_than_there_are(self) -> Self:
         if self.top_k > self.count:
             raise ValueError(f"top_k = {self.top_k} of only {self.count} experts")
         return self
+
+
+class LayerGroup(BaseModel):
+    """Equal layers of a stack whose layers differ: how they mix tokens, and what feeds forward behind it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: Count
+    mixer: Literal["attention", "window", "attention+mamba2", "none"] | Mixer = "attention"
+    feed_forward: Literal["dense", "experts", "none"] | None = None
+    """Experts where the model has any, when not given."""
+    heads: Count | None = None
+    """Where they differ from the model's, as the next three."""
+    kv_heads: Count | None = None
+    head_dim: Count | None = None
+    ffn_hidden: Count | None = None
+
+    def fed(self, experts: Experts | None) -> str:
+        """``feed_forward``, or what the model has."""
+        return self.feed_forward or ("dense" if experts is None else "experts")
 
 
 class Decoder(Spec):
@@ -77,14 +110,27 @@ class Decoder(Spec):
     norm: blocks.Norm = "rms"
     norms_per_layer: int = 2
     embedding_norm: bool = False
-    attention_bias: Literal["none", "qkv", "all"] = "none"
+    attention_bias: Literal["none", "qkv", "output", "all"] = "none"
     mlp_bias: bool = False
     head_bias: bool = False
     positions: Literal["rotary", "learned", "alibi", "none"] = "rotary"
     max_positions: Count | None = None
     """Rows of a learned position table; the sample's tokens when not given."""
-    qk_norm: Literal["none", "head", "width"] = "none"
+    qk_norm: blocks.QKNorm = "none"
     """A norm on queries and keys, per head (Qwen3) or over the whole width (OLMo 2)."""
+    attention_gate: Literal["none", "width", "head"] = "none"
+    """A gate on the attention's output, an element (Qwen3-Next) or a head of it each, made by a wider query product."""
+    sinks: bool = False
+    """A learned number per head in the softmax (gpt-oss)."""
+    layer_weights: NotNegative = 0
+    """Further weights of a layer that no product multiplies (scales, activation parameters): counted, not timed."""
+    segments: NotNegative = 0
+    """Rows of BERT's table of token types."""
+    pooler: bool = False
+    """A product [h, h] on the first token behind the layers, as BERT and ViT have."""
+    head: Literal["language", "masked", "none"] = "language"
+    """What stands on top: the language model's head, BERT's (a product [h, h] and a norm before it), or nothing."""
+    final_norm: bool = True
     parallel_residual: bool = False
     """Attention and feed-forward read the same input and share one reduction (GPT-J, PaLM)."""
     dropout: bool = False
@@ -94,6 +140,10 @@ class Decoder(Spec):
     """Keys a query sees in sliding-window layers."""
     global_every: int = 0
     """One layer in so many sees every key although ``window`` is given (Gemma); 0: none does."""
+    layer_groups: tuple[LayerGroup, ...] = ()
+    """Layers that differ, in any order, in place of what ``window``, ``global_every`` and ``experts`` say of their numbers."""
+    state_space: StateSpace | None = None
+    """Widths of the mixers of ``layer_groups`` that are not attention."""
     experts: Experts | None = None
     latent: LatentAttention | None = None
     trainable: Training = "full"
@@ -108,7 +158,16 @@ class Decoder(Spec):
             raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads; give head_dim")
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads do not share {self.kv_heads} key-value heads evenly")
-        if self.experts is not None and self.experts.first_dense >= self.layers:
+        if self.layer_groups and sum(group.layers for group in self.layer_groups) != self.layers:
+            grouped = sum(group.layers for group in self.layer_groups)
+            raise ValueError(f"layer_groups hold {grouped} layers, layers = {self.layers}")
+        if self.state_space is None and any(group.mixer in STATE_SPACE for group in self.layer_groups):
+            raise ValueError("layer_groups name a mixer that needs the widths of state_space")
+        if self.experts is None and any(group.feed_forward == "experts" for group in self.layer_groups):
+            raise ValueError("layer_groups name experts, and experts are not given")
+        if self.experts is not None and self.layer_groups and (self.experts.first_dense or self.experts.every != 1):
+            raise ValueError("which layers have experts stands in layer_groups; leave out experts.first_dense and experts.every")
+        if self.experts is not None and not self.layer_groups and self.experts.first_dense >= self.layers:
             raise ValueError(f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts")
         return self
 
@@ -150,6 +209,8 @@ class Decoder(Spec):
     @property
     def has_dense_layers(self) -> bool:
         """Some layers have a plain feed-forward layer."""
+        if self.layer_groups:
+            return any(group.fed(self.experts) == "dense" and not group.ffn_hidden for group in self.layer_groups)
         return (
             self.experts is None
             or bool(np.any(self.experts.first_dense))
@@ -185,7 +246,7 @@ class Decoder(Spec):
         """The whole language model over samples of ``tokens`` tokens."""
         kind = treatment(self.trainable, gradient_upstream=gradient_upstream)
         front, layers = self.front(tokens), self.stacks(tokens, kind)
-        parts: tuple[Stack | Ends, ...] = (*front, *layers, self.head(tokens, kind))
+        parts: tuple[Stack | Ends, ...] = (*front, *layers, *self.top(tokens, kind))
         return Model(self.name or "decoder", parts, self.hidden)
 
     def front(self, tokens: Array) -> tuple[Ends, ...]:
@@ -196,19 +257,33 @@ class Decoder(Spec):
         learned = self.positions == "learned"
         places = (tokens if self.max_positions is None else self.max_positions) if learned else 0
         norm = blocks.norm_parameters(self.norm, self.hidden) if self.embedding_norm else 0
-        if not learned and not self.embedding_norm:
+        if not learned and not self.embedding_norm and not self.segments:
             return (embedding,)
-        extra = Ends("positions", (), places * self.hidden + norm, tokens, first=True, trainable=kind)
+        extra = Ends("positions", (), (places + self.segments) * self.hidden + norm, tokens, first=True, trainable=kind)
         return (embedding, extra)
 
-    def head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
+    def top(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
+        """What stands behind the layers: norm, pooler, head."""
+        kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
+        square = Linear("pooler", self.hidden, self.hidden, Split.WHOLE, bias=True)
+        pooled = (Ends("pooler", (square,), 0, 1, first=False, trainable=kind),) if self.pooler else ()
+        if self.head == "none":
+            norm = blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0
+            return (Ends("end", (), norm, tokens, first=False, trainable=kind), *pooled)
+        masked = self.head == "masked"
+        before = (replace(square, name="masked head"),) if masked else ()
+        norm = blocks.norm_parameters(self.norm, self.hidden)
+        transform = (Ends("masked transform", before, norm, tokens, first=False, trainable=kind),) if masked else ()
+        return (*transform, self.language_head(tokens, trainable), *pooled)
+
+    def language_head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
         """Final norm, output product and softmax over the vocabulary."""
         kind = Trainable.PASS_THROUGH if trainable is Trainable.LORA else trainable
         product = Linear("head", self.hidden, self.vocab, Split.VOCABULARY, self.head_bias)
         return Ends(
             "head",
             (product,),
-            blocks.norm_parameters(self.norm, self.hidden),
+            blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0,
             tokens,
             first=False,
             vocabulary=self.vocab,
@@ -217,8 +292,16 @@ class Decoder(Spec):
         )
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:
-        """The layers, one stack for each kind: dense or experts, sliding window or not."""
+        """The layers, one stack for each kind: dense or experts, sliding window or not, as ``layer_groups`` say."""
         found = []
+        for group in self.layer_groups:
+            fed = group.fed(self.experts)
+            adapters = self._adapters(fed == "experts") if group.mixer in ATTENDS else ()
+            name = f"layers{FED[fed]}{MIXED.get(group.mixer, f', {group.mixer}')}"
+            block = self._grouped(group, fed)
+            found.append(Stack(name, block, group.layers, tokens, None, trainable, adapters))
+        if found:
+            return tuple(found)
         kinds = {False: self.layers - self.expert_layers, True: self.expert_layers}
         present = [is_expert for is_expert in kinds if (self.experts if is_expert else self.has_dense_layers)]
         for is_expert, (windowed, share) in itertools.product(present, self._window_shares()):
@@ -242,10 +325,30 @@ class Decoder(Spec):
         return ((False, seeing_all), (True, 1 - seeing_all))
 
     def _block(self, is_expert: bool, windowed: bool) -> Block:
-        attention = self._attention(windowed)
-        glue = blocks.glue(self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=self.dropout)
-        shared = 1 if self.parallel_residual else None
-        return blocks.block(self.hidden, attention, self._mixer(is_expert), glue, reductions=shared)
+        return self._layer((self._attention(windowed),), (self._mixer(is_expert),), self.norms_per_layer)
+
+    def _layer(self, mixing: tuple[blocks.Piece, ...], feeding: tuple[blocks.Piece, ...], norms: int) -> Block:
+        """Token mixing and feeding forward with the norms and residuals around them."""
+        residuals = (1 if mixing else 0) + (1 if feeding else 0)
+        glue = blocks.glue(self.hidden, self.norm, norms=norms, residuals=residuals, dropout=self.dropout)
+        scales = blocks.Piece(elementwise=(blocks.weights(self.layer_weights),) if self.layer_weights else ())
+        shared = 1 if self.parallel_residual and residuals == 2 else None
+        return blocks.block(self.hidden, *mixing, *feeding, glue, scales, reductions=shared)
+
+    def _grouped(self, group: LayerGroup, fed: str) -> Block:
+        """One layer of a group; a half that is not there takes its norms along."""
+        changed = {name: getattr(group, name) for name in ("heads", "kv_heads", "head_dim", "ffn_hidden")}
+        own = self.model_copy(update={name: value for name, value in changed.items() if value is not None})
+        mixing: tuple[blocks.Piece, ...] = ()
+        if group.mixer in ATTENDS:
+            mixing = (own._attention(group.mixer == "window"),)
+        if group.mixer in STATE_SPACE:
+            assert self.state_space is not None
+            kind: Any = group.mixer.removeprefix("attention+")
+            mixing = (*mixing, state_space.mixer(kind, self.hidden, self.state_space))
+        feeding = () if fed == "none" else (own._mixer(fed == "experts"),)
+        halves = (1 if mixing else 0) + (1 if feeding else 0)
+        return own._layer(mixing, feeding, max(1, self.norms_per_layer * halves // 2))
 
     def _attention(self, windowed: bool) -> blocks.Piece:
         if self.latent is not None:
@@ -266,8 +369,10 @@ class Decoder(Spec):
             self.head_width,
             causal=self.causal,
             qk_norm=self.qk_norm,
-            qkv_bias=self.attention_bias != "none",
-            output_bias=self.attention_bias == "all",
+            gate=self.attention_gate,
+            sinks=self.sinks,
+            qkv_bias=self.attention_bias in ("qkv", "all"),
+            output_bias=self.attention_bias in ("output", "all"),
             rotary=self.positions == "rotary",
             window=self.window if windowed else None,
         )
@@ -285,6 +390,7 @@ class Decoder(Spec):
             shared=self.experts.shared_width,
             shared_gate=self.experts.shared_gate,
             router_bias=self.experts.router_bias,
+            bias=self.experts.bias,
         )
 
     def projections(self, is_expert: bool = False) -> dict[str, Linear]:

@@ -30,7 +30,7 @@ class Diffusion(Spec):
     """4 x hidden when not given."""
     gated: bool = False
     biases: bool = True
-    qk_norm: Literal["none", "head", "width"] = "none"
+    qk_norm: blocks.QKNorm = "none"
     patch: Count = 2
     time_patch: Count = 1
     latent_channels: Count = 4

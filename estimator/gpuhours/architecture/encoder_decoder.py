@@ -1,6 +1,6 @@
-"""Encoder-decoder transformers: T5 and its relatives."""
+"""Encoder-decoder transformers: T5, BART, Whisper and their relatives."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from gpuhours.architecture import blocks
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack
@@ -8,12 +8,14 @@ from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.units import Count
+from gpuhours.inputs.units import Count, whole
+
+NotNegative = Annotated[int, whole(least=0)]
 
 
 class EncoderDecoder(Spec):
     """T5 (Raffel et al. 2020, arXiv:1910.10683): RMS norms, no biases, relative positions shared by the
-    layers.
+    layers; BART, Whisper and their kind with LayerNorm, biases and tables of positions.
 
     ``data.seq_len`` is the encoder's length, ``target_tokens`` the decoder's.
     """
@@ -23,12 +25,32 @@ class EncoderDecoder(Spec):
     decoder_layers: Count
     hidden: Count
     heads: Count
+    kv_heads: Count | None = None
     head_dim: Count = 64
     ffn_hidden: Count
+    decoder_heads: Count | None = None
+    """Where the decoder's differ from the encoder's, as the next."""
+    decoder_ffn_hidden: Count | None = None
     gated: bool = False
     vocab: Count
     tied: bool = True
-    position_buckets: Count = 32
+    token_tables: Literal[1, 2] = 1
+    """A table that both sides look tokens up in, or one each."""
+    norm: blocks.Norm = "rms"
+    norms_per_half: Count = 1
+    """2 where each half of a layer is normed before and behind (T5Gemma)."""
+    final_norm: bool = True
+    embedding_norm: bool = False
+    biases: bool = False
+    key_bias: bool = True
+    """Keys have a bias where there are biases (Whisper's have none)."""
+    position_buckets: NotNegative = 32
+    """Rows of a table of relative positions with a number per head, one table a side; 0: there is none."""
+    encoder_positions: NotNegative = 0
+    """Rows of a table of positions in front of the encoder."""
+    decoder_positions: NotNegative = 0
+    sound_channels: NotNegative = 0
+    """Channels of sound that two convolutions of three taps read in place of tokens, the second at every other step (Whisper)."""
     target_tokens: Count = 114
     """T5's span corruption leaves 114 of 512 tokens (section 3.1.4)."""
     dropout: bool = False
@@ -36,31 +58,66 @@ class EncoderDecoder(Spec):
     def build(self, data: Data) -> Model:
         """One pair of input and target."""
         read, written = self._read(data), self.target_tokens
-        words = self.vocab * self.hidden
-        norm = blocks.norm_parameters("rms", self.hidden)
-        places = self.position_buckets * self.heads
-        keys = blocks.block(self.hidden, blocks.cross_keys(self.hidden, self.heads, self.head_dim))
+        heads, width = self.decoder_heads or self.heads, self.decoder_ffn_hidden or self.ffn_hidden
+        keys = blocks.block(self.hidden, *self._cross_keys(heads))
         head = Linear("head", self.hidden, self.vocab, Split.VOCABULARY)
+        words = self.vocab * self.hidden
         parts: tuple[Stack | Ends, ...] = (
-            Ends("embedding", (), words, read, first=True, split=Split.VOCABULARY),
-            Stack("encoder layers", self._block(None), self.encoder_layers, read),
-            Ends("encoder end", (), norm + places, read, first=True),
+            *self._front(read, words),
+            Stack("encoder layers", self._block(self.heads, self.ffn_hidden, None), self.encoder_layers, read),
+            Ends("encoder end", (), self._end(self.heads, self.encoder_positions), read, first=True),
             Stack("encoder keys and values", keys, self.decoder_layers, read),
-            Stack("decoder layers", self._block(read), self.decoder_layers, written),
-            Ends("head", (head,), norm + places, written, first=False, vocabulary=self.vocab, tied=self.tied),
+            *self._written(written, words),
+            Stack("decoder layers", self._block(heads, width, read), self.decoder_layers, written),
+            Ends("head", (head,), self._end(heads, self.decoder_positions), written, first=False, vocabulary=self.vocab, tied=self.tied),
         )
         return Model(self.name or "encoder-decoder", parts, self.hidden)
 
-    def _block(self, read: Array | None) -> Block:
+    def _front(self, read: Array, words: Array) -> tuple[Ends, ...]:
+        """What the encoder reads: tokens, or sound through two convolutions [3 c, h] and, at every other step, [3 h, h]."""
+        if not self.sound_channels:
+            return (Ends("embedding", (), words, read, first=True, split=Split.VOCABULARY),)
+        c, h = self.sound_channels, self.hidden
+        first = Linear("first convolution", 3 * c, h, Split.WHOLE, bias=True)
+        second = Linear("second convolution", 3 * h, h, Split.WHOLE, bias=True)
+        return (
+            Ends("sound", (first,), 0, 2 * read, first=True),
+            Ends("sound, half the steps", (second,), 0, read, first=True),
+        )
+
+    def _written(self, written: Array, words: Array) -> tuple[Ends, ...]:
+        """The decoder's own token table, where the encoder's does not serve both."""
+        if self.token_tables == 1 and not self.sound_channels:
+            return ()
+        return (Ends("decoder embedding", (), words, written, first=False, split=Split.VOCABULARY),)
+
+    def _end(self, heads: Array, positions: Array) -> Array:
+        """Weights around a side's layers: norms and tables of positions."""
+        norms = (1 if self.final_norm else 0) + (1 if self.embedding_norm else 0)
+        tables = self.position_buckets * heads + positions * self.hidden
+        return norms * blocks.norm_parameters(self.norm, self.hidden) + tables
+
+    def _cross_keys(self, heads: Array) -> tuple[blocks.Piece, ...]:
+        """Keys and values of what was read, made once a decoder layer."""
+        kv = heads if self.kv_heads is None else self.kv_heads
+        piece = blocks.cross_keys(self.hidden, kv, self.head_dim, bias=self.biases)
+        return (piece, self._no_key_bias(kv))
+
+    def _no_key_bias(self, kv: Array) -> blocks.Piece:
+        """Takes the bias of keys out again, where values have one and keys have none."""
+        missing = kv * self.head_dim if self.biases and not self.key_bias else 0
+        return blocks.Piece(elementwise=(blocks.weights(-missing),) if missing else ())
+
+    def _block(self, heads: Array, width: Array, read: Array | None) -> Block:
         """An encoder layer; with ``read`` tokens to look at, a decoder layer."""
-        h, a, d = self.hidden, self.heads, self.head_dim
-        decodes = read is not None
-        sees = blocks.self_attention(h, a, a, d, causal=decodes, qkv_bias=False, output_bias=False)
-        looks = () if read is None else (blocks.cross_attention(h, a, d, read),)
-        mixer = blocks.feed_forward(h, self.ffn_hidden, gated=self.gated, bias=False)
-        count = 3 if decodes else 2
-        glue = blocks.glue(h, "rms", norms=count, residuals=count, dropout=self.dropout)
-        return blocks.block(h, sees, *looks, mixer, glue)
+        h, d, decodes = self.hidden, self.head_dim, read is not None
+        kv = heads if self.kv_heads is None else self.kv_heads
+        sees = blocks.self_attention(h, heads, kv, d, causal=decodes, qkv_bias=self.biases, output_bias=self.biases)
+        looks = () if read is None else (blocks.cross_attention(h, heads, d, read, key_heads=kv, bias=self.biases),)
+        mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)
+        halves = 3 if decodes else 2
+        glue = blocks.glue(h, self.norm, norms=halves * self.norms_per_half, residuals=halves, dropout=self.dropout)
+        return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv))
 
     def _read(self, data: Data) -> Array:
         tokens = data.language_tokens()

@@ -17,6 +17,8 @@ class Spec(Block):
 
     name: str = ""
     """The published model that the shape is taken from, if any."""
+    unread: tuple[str, ...] = ()
+    """Keys of a configuration file that nobody here understands, with their values: listed, without effect."""
 
     def build(self, data: Data) -> Model:
         """What one training sample of ``data`` computes."""
@@ -33,6 +35,13 @@ class Spec(Block):
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """What the shape leaves open and a rule filled in."""
         return ()
+
+    @property
+    def not_understood(self) -> tuple[Assumption, ...]:
+        """The keys of a configuration file that have no effect, as one remark."""
+        if not self.unread:
+            return ()
+        return (Assumption("model", f"not understood: {', '.join(self.unread)}", "", "these keys of the file have no effect"),)
 
 
 def treatment(training: Training, *, gradient_upstream: bool) -> Trainable:

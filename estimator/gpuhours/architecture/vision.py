@@ -63,14 +63,21 @@ class VisionEncoder(Spec):
     """A norm between the embeddings and the first layer, as CLIP has."""
     final_norm: bool = True
     norm: blocks.Norm = "layer"
-    attention_bias: Literal["none", "qkv", "all", "no-key"] = "all"
+    attention_bias: Literal["none", "qkv", "output", "all", "no-key"] = "all"
     """``no-key``: all but the key's, as BEiT and VideoMAE have."""
     mlp_bias: bool = True
-    qk_norm: Literal["none", "head", "width"] = "none"
+    qk_norm: blocks.QKNorm = "none"
     layer_scale: bool = False
     attends: Literal["frame", "clip", "divided"] = "frame"
     """Which tokens see each other: a frame's, the clip's, or in turn a frame's and one place's over time."""
-    pooling: Literal["none", "attention"] = "none"
+    time_product: bool = False
+    """A product [h, h] behind the attention along time (TimeSformer)."""
+    pooling: Literal["none", "attention", "dense"] = "none"
+    """What makes one vector of a picture: a query that looks at the patches (SigLIP), a product on the class token (ViT)."""
+    time_places: Annotated[int, whole(least=0)] = 0
+    """Rows of a learned table of frames (TimeSformer)."""
+    extra_weights: Annotated[int, whole(least=0)] = 0
+    """Further weights that no product multiplies (mask tokens, a head that is not used): counted, not timed."""
     projection: Count | None = None
     """Width that the pooled feature is projected to."""
     classes: Count | None = None
@@ -148,6 +155,7 @@ class VisionEncoder(Spec):
         product = Linear("patch embedding", pixels, self.hidden, Split.WHOLE, self.patch_bias)
         places = patches(self.image_size, self.image_size, self.patch) + (1 if self.class_token else 0)
         tables = self.extra_tokens * self.hidden + (places * self.hidden if self.positions == "learned" else 0)
+        tables = tables + self.time_places * self.hidden + self.extra_weights
         if self.pre_norm:
             tables = tables + blocks.norm_parameters(self.norm, self.hidden)
         return Ends("patch embedding", (product,), tables, tokens, first=True, trainable=kind)
@@ -158,7 +166,8 @@ class VisionEncoder(Spec):
         if self.attends != "divided":
             return (layers,)
         glue = blocks.glue(self.hidden, self.norm, norms=1, residuals=1, dropout=False)
-        along = blocks.block(self.hidden, self._attention(), glue)
+        square = (Linear("time product", self.hidden, self.hidden, Split.WHOLE, bias=True),) if self.time_product else ()
+        along = blocks.block(self.hidden, self._attention(), blocks.Piece(square), glue)
         return (layers, Stack("attention along time", along, self.layers, tokens, times, kind))
 
     def block(self) -> Block:
@@ -179,7 +188,7 @@ class VisionEncoder(Spec):
             width,
             causal=False,
             qkv_bias=self.attention_bias in ("qkv", "all"),
-            output_bias=self.attention_bias in ("all", "no-key"),
+            output_bias=self.attention_bias in ("all", "no-key", "output"),
             rotary=self.positions == "rotary",
             qk_norm=self.qk_norm,
         )
@@ -206,6 +215,8 @@ class VisionEncoder(Spec):
                 Linear("pooling down", self.ffn_width, h, Split.WHOLE, bias=True),
             ]
             norm = norm + blocks.norm_parameters(self.norm, h)
+        if self.pooling == "dense":
+            products.append(Linear("pooler", h, h, Split.WHOLE, bias=True))
         if self.projection is not None:
             products.append(Linear("projection", h, self.projection, Split.WHOLE))
         if self.classes is not None:

@@ -1,250 +1,176 @@
-"""Hugging Face ``config.json`` files: the keys of each model type -> the fields of ``Decoder``."""
+"""Hugging Face ``config.json`` files, or a folder that holds one: the keys of each model type -> the fields of a model.
+
+A reader takes the keys that it understands; those of ``NEUTRAL`` change nothing that costs; every other key that is set is listed with
+the model, so that nothing is ignored in silence.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import read_text
 
-
-class Config(dict[str, Any]):
-    """The file's keys; one that is missing is an error that names it."""
-
-    def __missing__(self, key: str) -> Any:
-        raise EstimateError(f"The key {key!r} is missing for model_type {self.get('model_type')!r}.")
-
-
 Fields = dict[str, Any]
+Reader = Callable[["Config"], Fields]
+
+
+class Config:
+    """The file's keys, each remembered when it is read."""
+
+    def __init__(self, keys: Mapping[str, Any], where: str = "") -> None:
+        self._keys, self._where = keys, where
+        self._read: set[str] = set()
+        self._inside: list[Config] = []
+
+    def __contains__(self, key: str) -> bool:
+        return self._keys.get(key) is not None
+
+    def __getitem__(self, key: str) -> Any:
+        found = self.get(key)
+        if found is None:
+            kind = self._keys.get("model_type")
+            raise EstimateError(f"The key {self._where + key!r} is missing for model_type {kind!r}.")
+        return found
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key; ``default`` where it is missing or null."""
+        self._read.add(key)
+        found = self._keys.get(key)
+        return default if found is None else found
+
+    def number(self, *names: str, default: int | None = None) -> int:
+        """A whole number under the first of ``names`` that the file has: families and releases name one idea differently."""
+        for name in names:
+            if name in self:
+                return self._whole(name)
+        if default is None:
+            return self._whole(names[0])
+        self._read.update(names)
+        return default
+
+    def optional(self, *names: str) -> int | None:
+        """The same, or None."""
+        self._read.update(names)
+        return next((self._whole(name) for name in names if name in self), None)
+
+    def _whole(self, name: str) -> int:
+        found = self[name]
+        if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+            raise EstimateError(f"The key {self._where + name!r} must be a whole number, not {str(found)[:60]!r}.")
+        return int(found)
+
+    def listed(self, key: str) -> list[Any]:
+        """A list, empty where the key is missing."""
+        found = self.get(key, [])
+        if not isinstance(found, list):
+            raise EstimateError(f"The key {self._where + key!r} must be a list, not {str(found)[:60]!r}.")
+        return found
+
+    def inside(self, key: str, *, required: bool = True) -> Config:
+        """A mapping under a key, read in the same way."""
+        found = self[key] if required else self.get(key, {})
+        if not isinstance(found, Mapping):
+            raise EstimateError(f"The key {self._where + key!r} must be a mapping, not {str(found)[:60]!r}.")
+        inner = Config(found, f"{self._where}{key}.")
+        self._inside.append(inner)
+        return inner
+
+    @property
+    def unread(self) -> Iterator[str]:
+        """``key value`` of what is set and nobody understood."""
+        for key, value in self._keys.items():
+            if key not in self._read and key not in NEUTRAL and not key.startswith("_") and value not in EMPTY:
+                yield f"{self._where}{key} = {str(value)[:40]}"
+        for inner in self._inside:
+            yield from inner.unread
+
+
+EMPTY: tuple[Any, ...] = (None, False, [], {}, "")
+
+NEUTRAL = frozenset(
+    """
+    architectures model_type torch_dtype dtype transformers_version auto_map name_or_path return_dict output_attentions
+    output_hidden_states use_cache use_return_dict is_decoder is_encoder_decoder bos_token_id eos_token_id pad_token_id
+    unk_token_id sep_token_id mask_token_id cls_token_id decoder_start_token_id forced_eos_token_id suppress_tokens begin_suppress_tokens
+    initializer_range initializer_factor init_std layer_norm_eps rms_norm_eps layer_norm_epsilon norm_epsilon norm_eps epsilon rotary_emb_base
+    rope_theta rope_scaling rope_parameters rope_local_base_freq rope_interleave rope_type partial_rotary_factor rotary_pct rotary_dim
+    max_position_embeddings max_sequence_length max_seq_len original_max_position_embeddings model_max_length seq_length n_positions n_ctx
+    hidden_act activation_function hidden_activation activation hidden_dropout_prob attention_probs_dropout_prob attention_dropout
+    attn_pdrop embd_pdrop resid_pdrop dropout hidden_dropout classifier_dropout pretraining_tp chunk_size_feed_forward id2label label2id
+    num_labels problem_type finetuning_task task_specific_params generation prefix logit_scale logits_scaling embedding_multiplier
+    residual_multiplier attention_multiplier final_logit_softcapping attn_logit_softcapping query_pre_attn_scalar final_logit_soft_cap
+    output_router_logits router_aux_loss_coef aux_loss_alpha seq_aux router_jitter_noise moe_jitter_eps router_z_loss_coef norm_topk_prob
+    routed_scaling_factor scoring_func topk_method n_group topk_group moe_router_score_function router_dtype
+    quantization_config vision_token_id image_token_id video_token_id image_token_index vision_start_token_id vision_end_token_id
+    image_token audio_token_id boi_token_id eoi_token_id boa_token_id eoa_token_id boi_token_index eoi_token_index
+    video_token_index scale_attn_weights scale_attn_by_inverse_layer_idx reorder_and_upcast_attn use_cache_fp16 attn_implementation
+    attention_bias_in_fp32 clip_qkv layer_norm_elementwise_affine gradient_checkpointing embd_layer_norm
+    cache_implementation time_step_limit time_step_min time_step_max time_step_floor time_step_rank_init mamba_chunk_size chunk_size
+    summary_type summary_use_proj summary_proj_to_labels summary_first_dropout summary_activation time_step_init_scheme moe_norm_min
+    residual_dropout eod_token_id no_rope_layers no_rope_layer_interval use_associative_scan embedding_initializer_range afn
+    scale_decoder_outputs init_device norm_type embedding_fraction attn_impl attention_layers qk_head_dim attention_softmax_in_fp32
+    scale_attention_softmax_in_fp32 multi_query vision_feature_select_strategy image_seq_length ignore_index
+    use_mamba_kernels num_logits_to_keep rescale_prenorm_residual residual_in_fp32 hidden_size_per_layer mlp_multiplier
+    """.split()  # noqa: SIM905 - a table that a person reads and extends
+)
+"""Keys without weight, FLOP or byte: names, tokens, initial values, losses, what a rotary table holds, factors on a product."""
+
+HOMES = ("text", "mixtures", "hybrids", "encoders", "multimodal", "diffusers")
+"""The modules of this folder, each with its ``READERS``."""
 
 
 def read_config(path: Path) -> Fields:
-    """A ``config.json`` -> the fields of a decoder."""
+    """A ``config.json``, or the folder of one -> the fields of a model."""
+    file = path / "config.json" if path.is_dir() else path
+    content = _content(file)
+    kind = content.get("model_type") or content.get("_class_name")
+    if not isinstance(kind, str):
+        raise EstimateError("has no model_type.", "A Hugging Face config.json names one (diffusers: _class_name).", str(file))
     try:
-        content = json.loads(read_text(path))
-    except ValueError as error:
-        raise EstimateError(f"is not JSON: {error}", where=str(path)) from None
-    except RecursionError:
-        raise EstimateError("nests too much", where=str(path)) from None
-    if not isinstance(content, Mapping) or not isinstance(content.get("model_type"), str):
-        raise EstimateError("has no model_type.", "A Hugging Face config.json names one.", str(path))
-    config = Config(content)
-    kind = config["model_type"]
-    if kind not in READERS:
-        hint = nearest(kind, READERS)
-        listed = f"These are read: {', '.join(sorted(READERS))}. Write others out: layers, hidden, heads ..."
-        raise EstimateError(f"model_type {kind!r} is not read.", f"{hint} {listed}".strip(), str(path))
-    try:
-        read = READERS[kind](config)
+        config = Config(content)
+        read = reader(kind)(config)
     except EstimateError as error:
-        raise EstimateError(error.problem, error.hint, str(path)) from None
-    return {"kind": "decoder", "name": str(config.get("_name_or_path") or path.stem), **read}
+        raise EstimateError(error.problem, error.hint, str(file)) from None
+    stem = file.parent.name if file.name == "config.json" else file.stem
+    named = content.get("_name_or_path")
+    found = {"name": str(named) if isinstance(named, str) and named else stem, **read}
+    found.setdefault("kind", "decoder")
+    unread = tuple(config.unread)
+    return {**found, "unread": unread} if unread else found
 
 
-def _llama(config: Config) -> Fields:
-    """Llama and the many that are shaped like it."""
-    return {
-        "layers": config["num_hidden_layers"],
-        "hidden": config["hidden_size"],
-        "heads": config["num_attention_heads"],
-        "kv_heads": config.get("num_key_value_heads"),
-        "head_dim": config.get("head_dim"),
-        "ffn_hidden": config["intermediate_size"],
-        "vocab": config["vocab_size"],
-        "tied": config.get("tie_word_embeddings", False),
-        "attention_bias": "all" if config.get("attention_bias") else "none",
-        "mlp_bias": bool(config.get("mlp_bias", False)),
-    }
+def _content(file: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(read_text(file))
+    except ValueError as error:
+        raise EstimateError(f"is not JSON: {error}", where=str(file)) from None
+    except RecursionError:
+        raise EstimateError("nests too much", where=str(file)) from None
+    if not isinstance(content, Mapping):
+        raise EstimateError("must be a mapping of keys to values.", "A Hugging Face config.json is one.", str(file))
+    return content
 
 
-def _mistral(config: Config) -> Fields:
-    return {**_llama(config), "window": config.get("sliding_window")}
+def readers() -> dict[str, Reader]:
+    """Every model type that is read, with what reads it."""
+    found: dict[str, Reader] = {}
+    for home in HOMES:
+        found |= import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
+    return found
 
 
-def _mixtral(config: Config) -> Fields:
-    experts = {"count": config["num_local_experts"], "top_k": config["num_experts_per_tok"]}
-    return {**_mistral(config), "experts": experts}
-
-
-def _qwen2(config: Config) -> Fields:
-    return {**_llama(config), "attention_bias": "qkv"}
-
-
-def _qwen3(config: Config) -> Fields:
-    return {**_llama(config), "qk_norm": "head"}
-
-
-def _qwen_experts(config: Config) -> Fields:
-    if config.get("mlp_only_layers"):
-        raise EstimateError("mlp_only_layers is not read.", "Write the shape out, with experts.first_dense.")
-    return {
-        "count": config["num_experts"],
-        "top_k": config["num_experts_per_tok"],
-        "width": config["moe_intermediate_size"],
-        "every": config.get("decoder_sparse_step", 1),
-    }
-
-
-def _qwen2_moe(config: Config) -> Fields:
-    shared = {"shared_width": config["shared_expert_intermediate_size"], "shared_gate": True}
-    return {**_qwen2(config), "experts": {**_qwen_experts(config), **shared}}
-
-
-def _qwen3_moe(config: Config) -> Fields:
-    return {**_qwen3(config), "experts": _qwen_experts(config)}
-
-
-def _gemma(config: Config) -> Fields:
-    return {**_llama(config), "tied": config.get("tie_word_embeddings", True)}
-
-
-def _gemma2(config: Config) -> Fields:
-    local = {"window": config.get("sliding_window"), "global_every": 2}
-    return {**_gemma(config), "norms_per_layer": 4, **local}
-
-
-def _gemma3(config: Config) -> Fields:
-    local = {"window": config.get("sliding_window"), "global_every": config.get("sliding_window_pattern", 6)}
-    return {**_gemma(config), "norms_per_layer": 4, "qk_norm": "head", **local}
-
-
-def _olmo2(config: Config) -> Fields:
-    return {**_llama(config), "qk_norm": "width"}
-
-
-def _cohere(config: Config) -> Fields:
-    return {
-        **_llama(config), "tied": config.get("tie_word_embeddings", True), "parallel_residual": True,
-        "norms_per_layer": 1, "norm": "layer-no-bias",
-    }  # fmt: skip
-
-
-def _nemotron(config: Config) -> Fields:
-    return {**_llama(config), "gated": False, "norm": "layer"}
-
-
-def _starcoder2(config: Config) -> Fields:
-    biased = bool(config.get("use_bias", True))
-    return {
-        **_llama(config), "gated": False, "norm": "layer", "tied": config.get("tie_word_embeddings", True),
-        "attention_bias": "all" if biased else "none", "mlp_bias": biased,
-        "window": config.get("sliding_window"),
-    }  # fmt: skip
-
-
-def _phi(config: Config) -> Fields:
-    return {
-        **_llama(config), **BIASED, "gated": False, "parallel_residual": True, "norms_per_layer": 1,
-        "head_bias": True,
-    }  # fmt: skip
-
-
-def _gpt2(config: Config) -> Fields:
-    return {
-        "layers": config["n_layer"], "hidden": config["n_embd"], "heads": config["n_head"],
-        "ffn_hidden": config.get("n_inner"), "vocab": config["vocab_size"], **BIASED, "gated": False,
-        "tied": config.get("tie_word_embeddings", True), "positions": "learned",
-        "max_positions": config.get("n_positions", 1024), "dropout": bool(config.get("resid_pdrop", 0.1)),
-    }  # fmt: skip
-
-
-def _gptj(config: Config) -> Fields:
-    return {
-        "layers": config["n_layer"], "hidden": config["n_embd"], "heads": config["n_head"],
-        "ffn_hidden": config.get("n_inner"), "vocab": config["vocab_size"], "gated": False, "norm": "layer",
-        "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,
-    }  # fmt: skip
-
-
-def _gpt_neox(config: Config) -> Fields:
-    return {
-        **_llama(config), **BIASED, "gated": False,
-        "parallel_residual": config.get("use_parallel_residual", True),
-        "attention_bias": "all" if config.get("attention_bias", True) else "none",
-    }  # fmt: skip
-
-
-def _opt(config: Config) -> Fields:
-    if config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]:
-        raise EstimateError("A projected embedding (word_embed_proj_dim, OPT-350m's) is not modelled.")
-    return {
-        "layers": config["num_hidden_layers"], "hidden": config["hidden_size"],
-        "heads": config["num_attention_heads"], "ffn_hidden": config["ffn_dim"],
-        "vocab": config["vocab_size"], **BIASED, "gated": False, "positions": "learned",
-        "tied": config.get("tie_word_embeddings", True),
-        "max_positions": config["max_position_embeddings"] + 2,
-        "dropout": bool(config.get("dropout", 0.1)),
-    }  # fmt: skip
-
-
-def _bloom(config: Config) -> Fields:
-    hidden = config["hidden_size"] if "hidden_size" in config else config["n_embed"]
-    return {
-        "layers": config["n_layer"], "hidden": hidden, "heads": config["n_head"],
-        "vocab": config["vocab_size"],
-        "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": True, "positions": "alibi",
-        "embedding_norm": True,
-    }  # fmt: skip
-
-
-def _mpt(config: Config) -> Fields:
-    attention = config.get("attn_config") or {}
-    bare = config.get("no_bias", True)
-    learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
-    table = {"positions": "learned", "max_positions": config.get("max_seq_len")}
-    return {
-        "layers": config["n_layers"], "hidden": config["d_model"], "heads": config["n_heads"],
-        "kv_heads": attention.get("kv_n_heads"), "vocab": config["vocab_size"], "gated": False, "tied": True,
-        "ffn_hidden": int(config.get("expansion_ratio", 4) * config["d_model"]),
-        **({"norm": "layer-no-bias"} if bare else BIASED),
-        **(table if learned else {"positions": "alibi"}),
-    }  # fmt: skip
-
-
-def _falcon(config: Config) -> Fields:
-    new = config.get("new_decoder_architecture", False)
-    parallel = config.get("parallel_attn", True) or new
-    heads = config["num_attention_heads"]
-    kv_heads = config.get("num_kv_heads", heads) if new else 1 if config.get("multi_query", True) else heads
-    biased = config.get("bias", False)
-    return {
-        "layers": config["num_hidden_layers"], "hidden": config["hidden_size"], "heads": heads,
-        "kv_heads": kv_heads, "vocab": config["vocab_size"], "gated": False, "norm": "layer",
-        "ffn_hidden": config.get("ffn_hidden_size", 4 * config["hidden_size"]),
-        "norms_per_layer": 2 if new or not parallel else 1, "parallel_residual": parallel,
-        "tied": config.get("tie_word_embeddings", True), "attention_bias": "all" if biased else "none",
-        "mlp_bias": biased, "positions": "alibi" if config.get("alibi") else "rotary",
-    }  # fmt: skip
-
-
-def _deepseek(config: Config) -> Fields:
-    """DeepSeek-V2 and V3: latent attention, shared and routed experts."""
-    latent = {
-        "kv_rank": config["kv_lora_rank"], "query_rank": config.get("q_lora_rank"),
-        "nope_dim": config["qk_nope_head_dim"], "rope_dim": config["qk_rope_head_dim"],
-        "value_dim": config["v_head_dim"],
-    }  # fmt: skip
-    experts = {
-        "count": config["n_routed_experts"], "top_k": config["num_experts_per_tok"],
-        "width": config["moe_intermediate_size"],
-        "shared_width": config["n_shared_experts"] * config["moe_intermediate_size"],
-        "first_dense": config.get("first_k_dense_replace", 0), "every": config.get("moe_layer_freq", 1),
-        "router_bias": config["model_type"] == "deepseek_v3",
-    }  # fmt: skip
-    return {**_llama(config), "kv_heads": None, "head_dim": None, "latent": latent, "experts": experts}
-
-
-BIASED: Fields = {"norm": "layer", "attention_bias": "all", "mlp_bias": True}
-
-READERS: Mapping[str, Callable[[Config], Fields]] = MappingProxyType({
-    **dict.fromkeys(("llama", "granite", "smollm3", "phi3"), _llama),
-    "mistral": _mistral, "mixtral": _mixtral, "qwen2": _qwen2, "qwen3": _qwen3, "qwen2_moe": _qwen2_moe,
-    "qwen3_moe": _qwen3_moe, "gemma": _gemma, "gemma2": _gemma2, "gemma3_text": _gemma3, "olmo2": _olmo2,
-    "cohere": _cohere, "nemotron": _nemotron, "starcoder2": _starcoder2, "phi": _phi, "gpt2": _gpt2,
-    "gptj": _gptj, "gpt_neox": _gpt_neox, "opt": _opt, "bloom": _bloom, "mpt": _mpt, "falcon": _falcon,
-    "deepseek_v2": _deepseek, "deepseek_v3": _deepseek,
-})  # fmt: skip
+def reader(kind: str) -> Reader:
+    """What reads a model type; one that nobody reads is refused with the nearest."""
+    for home in HOMES:
+        known = import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
+        if kind in known:
+            found: Reader = known[kind]
+            return found
+    known = readers()
+    listed = f"These are read: {', '.join(sorted(known))}. Write others out: layers, hidden, heads ..."
+    raise EstimateError(f"model_type {kind!r} is not read.", f"{nearest(kind, known)} {listed}".strip())

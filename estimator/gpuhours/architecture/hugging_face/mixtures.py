@@ -1,0 +1,231 @@
+"""Mixtures of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.architecture.hugging_face.text import gemma, llama, mistral, qwen2, qwen3, windows
+from gpuhours.inputs.errors import EstimateError
+
+
+def routed(config: Config) -> Fields:
+    """Experts under the names that families have for them."""
+    return {
+        "count": config.number("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"),
+        "top_k": config.number("num_experts_per_tok", "moe_top_k", "num_experts_per_token", "moe_k", "top_k"),
+        "width": config.optional("moe_intermediate_size", "expert_ffn_hidden_size"),
+    }
+
+
+def mixtral(config: Config) -> Fields:
+    """Every feed-forward layer is a mixture of ``intermediate_size``."""
+    return {**mistral(config), "experts": routed(config)}
+
+
+def phimoe(config: Config) -> Fields:
+    """Phi-3.5-MoE: LayerNorm with biases, biases on attention and head."""
+    return {
+        **mistral(config), "norm": "layer", "experts": routed(config), "attention_bias": "all" if config.get("attention_bias") else "none",
+        "head_bias": bool(config.get("lm_head_bias", False)),
+    }  # fmt: skip
+
+
+def sparse_steps(config: Config) -> Fields:
+    """Qwen's experts: one layer in ``decoder_sparse_step``; ``mlp_only_layers`` is a list of those without."""
+    if config.get("mlp_only_layers"):
+        raise EstimateError("mlp_only_layers is not read.", "Write the shape out, with layer_groups.")
+    return {**routed(config), "every": config.number("decoder_sparse_step", default=1)}
+
+
+def shared_gate(config: Config) -> Fields:
+    """An expert that sees every token behind a gate."""
+    return {"shared_width": config.number("shared_expert_intermediate_size"), "shared_gate": True}
+
+
+def qwen2_moe(config: Config) -> Fields:
+    """Qwen1.5-MoE and Qwen2-57B."""
+    biased = config.get("qkv_bias", True)
+    return {
+        **qwen2(config), "attention_bias": "qkv" if biased else "none",
+        "experts": {**sparse_steps(config), **shared_gate(config)},
+    }  # fmt: skip
+
+
+def qwen3_moe(config: Config) -> Fields:
+    """Qwen3-30B-A3B and 235B."""
+    return {**qwen3(config), "experts": sparse_steps(config)}
+
+
+def olmoe(config: Config) -> Fields:
+    """OLMoE: every layer a mixture, norms over the width of queries and keys."""
+    return {**llama(config), "qk_norm": "width", "experts": routed(config)}
+
+
+def flex_olmo(config: Config) -> Fields:
+    """FlexOlmo: the same."""
+    return olmoe(config)
+
+
+def granite_moe(config: Config) -> Fields:
+    """Granite's mixtures, some with an expert that sees every token."""
+    shared = config.number("shared_intermediate_size", default=0)
+    return {**llama(config), "experts": {**routed(config), **({"shared_width": shared} if shared else {})}}
+
+
+def first_dense(config: Config) -> Fields:
+    """Layers at the start without experts: a number, or a list of the kinds of all."""
+    kinds = config.listed("mlp_layer_types")
+    dense = kinds.index("sparse") if "sparse" in kinds else config.number("first_k_dense_replace", default=0)
+    if kinds and "dense" in kinds[dense:]:
+        raise EstimateError("Layers without experts stand among those with.", "Write the shape out, with layer_groups.")
+    return {"first_dense": dense, "every": config.number("moe_layer_freq", default=1)}
+
+
+def shared_experts(config: Config) -> Fields:
+    """DeepSeek's experts: ``n_shared_experts`` of the routed width that every token sees."""
+    count, width = config.number("n_shared_experts", "num_shared_experts", default=0), config.optional("moe_intermediate_size")
+    return {"shared_width": count * width} if count and width else {}
+
+
+def latent(config: Config) -> Fields:
+    """Widths of latent attention."""
+    return {
+        "kv_heads": None,
+        "head_dim": None,
+        "latent": {
+            "kv_rank": config.number("kv_lora_rank"), "query_rank": config.optional("q_lora_rank"),
+            "nope_dim": config.number("qk_nope_head_dim"), "rope_dim": config.number("qk_rope_head_dim"),
+            "value_dim": config.number("v_head_dim"),
+        },
+    }  # fmt: skip
+
+
+def deepseek(config: Config) -> Fields:
+    """DeepSeek-V2 and V3, Kimi K2, and others of their kind: latent attention, shared and routed experts.
+
+    The number per expert that balances V3's routing is a buffer of the library, no parameter."""
+    config.get("ep_size")
+    experts = {**routed(config), **first_dense(config), **shared_experts(config)}
+    return {**llama(config), **latent(config), "experts": experts}
+
+
+def glm4_moe(config: Config) -> Fields:
+    """GLM-4.5: grouped queries with biases, DeepSeek's experts."""
+    normed = "head" if config.get("use_qk_norm") else "none"
+    biased = "qkv" if config.get("attention_bias") else "none"
+    experts = {**routed(config), **first_dense(config), **shared_experts(config)}
+    return {**llama(config), "attention_bias": biased, "qk_norm": normed, "experts": experts}
+
+
+def dots1(config: Config) -> Fields:
+    """dots.llm1: normed heads, DeepSeek's experts."""
+    experts = {**routed(config), **first_dense(config), **shared_experts(config)}
+    return {**llama(config), "qk_norm": "head", "experts": experts}
+
+
+def ernie(config: Config) -> Fields:
+    """ERNIE 4.5: experts between two layer numbers, balancing numbers, a shared expert of several widths."""
+    layers = config.number("num_hidden_layers")
+    start = config.number("moe_layer_start_index", default=0)
+    last = config.number("moe_layer_end_index", default=-1)
+    last = layers - 1 if last < 0 else last
+    every = config.number("moe_layer_interval", default=1)
+    sparse = sum(1 for layer in range(layers) if (layer + 1) % every == 0 and start <= layer <= last)
+    count, width = config.number("moe_num_shared_experts", default=0), config.number("moe_intermediate_size")
+    shared = {"shared_width": count * width} if count else {}
+    groups = [{"layers": layers - sparse, "feed_forward": "dense"}, {"layers": sparse, "feed_forward": "experts"}]
+    return {
+        **llama(config), "tied": config.get("tie_word_embeddings", True), "layer_groups": [group for group in groups if group["layers"]],
+        "experts": {**routed(config), **shared, "router_bias": True},
+    }  # fmt: skip
+
+
+def gpt_oss(config: Config) -> Fields:
+    """gpt-oss: sinks in the softmax, biases everywhere but the head, every second layer with a window."""
+    found = {**llama(config), "attention_bias": "all", "sinks": True, "experts": {**routed(config), "bias": True}}
+    return {**found, **(windows(config, 2))}
+
+
+def llama4(config: Config) -> Fields:
+    """Llama 4: a shared expert of the routed width beside one routed expert, in every layer or every second, between wide dense ones;
+    chunked attention is a window."""
+    layers, every = config.number("num_hidden_layers"), config.number("interleave_moe_layer_step", default=1)
+    listed = config.listed("moe_layers")
+    sparse = len(listed) if listed else layers // every
+    width = config.number("intermediate_size")
+    kinds = config.listed("layer_types")
+    chunk = config.optional("attention_chunk_size")
+    config.get("no_rope_layers"), config.get("no_rope_layer_interval"), config.get("attn_temperature_tuning")
+    config.get("attn_scale"), config.get("floor_scale"), config.get("for_llm_compressor"), config.get("use_qk_norm")
+    chunked = sum("chunked" in str(kind) for kind in kinds) if kinds else layers - layers // 4
+    groups = crossed(layers, sparse, chunked if chunk else 0)
+    return {
+        **llama(config), "ffn_hidden": config.number("intermediate_size_mlp", default=width), "window": chunk, "layer_groups": groups,
+        "experts": {**routed(config), "width": width, "shared_width": width},
+    }  # fmt: skip
+
+
+def crossed(layers: int, sparse: int, windowed: int) -> list[Fields]:
+    """Layers by feed-forward layer and window where the two patterns cross evenly; the counts stay whole."""
+    both = round(sparse * windowed / layers)
+    counts = {
+        ("experts", "window"): both, ("experts", "attention"): sparse - both, ("dense", "window"): windowed - both,
+        ("dense", "attention"): layers - sparse - windowed + both,
+    }  # fmt: skip
+    return [{"layers": count, "feed_forward": fed, "mixer": mixed} for (fed, mixed), count in counts.items() if count > 0]
+
+
+def minimax_m2(config: Config) -> Fields:
+    """MiniMax-M2: norms over the width of queries and keys, balancing numbers."""
+    return {**llama(config), "qk_norm": "width", "experts": routed(config)}
+
+
+def dbrx(config: Config) -> Fields:
+    """DBRX: LayerNorm without biases, grouped queries, a mixture in every layer."""
+    attention, feed = config.inside("attn_config"), config.inside("ffn_config")
+    for inner, keys in ((attention, ("clip_qkv", "attn_pdrop", "rope_theta")), (feed, ("ffn_act_fn", "moe_loss_weight"))):
+        for key in keys:
+            inner.get(key)
+    feed.get("moe_normalize_expert_weights"), feed.get("hidden_size"), config.get("emb_pdrop"), config.get("num_key_value_heads")
+    experts = {"count": feed.number("moe_num_experts"), "top_k": feed.number("moe_top_k")}
+    return {
+        "layers": config.number("n_layers"), "hidden": config.number("d_model"), "heads": config.number("n_heads"),
+        "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "norm": "layer-no-bias",
+        "ffn_hidden": feed.number("ffn_hidden_size"), "tied": bool(config.get("tie_word_embeddings", False)), "experts": experts,
+    }  # fmt: skip
+
+
+def hunyuan_moe(config: Config) -> Fields:
+    """Hunyuan's mixtures: a shared expert of the dense width beside the routed."""
+    width = config["intermediate_size"]
+    routed_width = config.get("moe_intermediate_size")
+    own = routed_width[0] if isinstance(routed_width, list) else routed_width
+    top = config["moe_topk"]
+    return {
+        **llama(config), "qk_norm": "head" if config.get("use_qk_norm", True) else "none",
+        "experts": {
+            "count": config.number("num_experts"), "top_k": top[0] if isinstance(top, list) else top, "width": own or width,
+            "shared_width": own or width,
+        },
+    }  # fmt: skip
+
+
+def gemma_experts(config: Config) -> Fields:
+    """A Gemma whose feed-forward layers are mixtures."""
+    return {**gemma(config), "experts": routed(config)}
+
+
+def minicpm3(config: Config) -> Fields:
+    """MiniCPM3: latent attention before a plain feed-forward layer."""
+    config.get("scale_emb"), config.get("dim_model_base"), config.get("scale_depth")
+    return {**llama(config), **latent(config)}
+
+
+READERS: Mapping[str, Reader] = MappingProxyType({
+    "mixtral": mixtral, "phimoe": phimoe, "qwen2_moe": qwen2_moe, "qwen3_moe": qwen3_moe, "olmoe": olmoe, "flex_olmo": flex_olmo,
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe), **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2"), deepseek), "glm4_moe": glm4_moe, "dots1": dots1, "ernie4_5_moe": ernie,
+    "gpt_oss": gpt_oss, "llama4_text": llama4, "minimax_m2": minimax_m2, "dbrx": dbrx, "hunyuan_v1_moe": hunyuan_moe,
+    **dict.fromkeys(("minicpm3", "youtu"), minicpm3),
+})  # fmt: skip

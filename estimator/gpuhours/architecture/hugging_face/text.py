@@ -1,0 +1,326 @@
+"""Dense decoders: Llama and the many that are shaped like it, and the GPT family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.inputs.errors import EstimateError
+
+BIASED: Fields = {"norm": "layer", "attention_bias": "all", "mlp_bias": True}
+TIED: Fields = {"tied": True}
+
+
+def llama(config: Config) -> Fields:
+    """Llama and the many that are shaped like it."""
+    return {
+        "layers": config.number("num_hidden_layers"),
+        "hidden": config.number("hidden_size"),
+        "heads": config.number("num_attention_heads"),
+        "kv_heads": config.optional("num_key_value_heads"),
+        "head_dim": config.optional("head_dim") or uneven(config),
+        "ffn_hidden": config.number("intermediate_size"),
+        "vocab": config.number("vocab_size"),
+        "tied": bool(config.get("tie_word_embeddings", False)),
+        "attention_bias": "all" if config.get("attention_bias") or config.get("use_bias") else "none",
+        "mlp_bias": bool(config.get("mlp_bias") or config.get("use_bias")),
+        **windows(config),
+    }
+
+
+def uneven(config: Config) -> int | None:
+    """The head size of a width that does not divide into its heads: the library rounds down."""
+    hidden, heads = config.number("hidden_size"), config.number("num_attention_heads")
+    return hidden // heads if hidden % heads else None
+
+
+def windows(config: Config, every: int = 0) -> Fields:
+    """The sliding window, and the layers that have one: ``layer_types`` where the file lists them, else one layer in ``every`` sees
+    every key (0: none does).
+
+    A window that ``use_sliding_window`` switches off is none."""
+    window, kinds = config.optional("sliding_window"), config.listed("layer_types")
+    first_global = config.number("max_window_layers", default=0)
+    pattern = config.get("sliding_window_pattern", every)
+    pattern = pattern if isinstance(pattern, int) else every
+    if not window or config.get("use_sliding_window") is False:
+        return {}
+    if kinds:
+        sliding = sum("sliding" in str(kind) or "chunked" in str(kind) for kind in kinds)
+        groups = ({"layers": len(kinds) - sliding}, {"layers": sliding, "mixer": "window"})
+        return {"window": window, "layer_groups": [group for group in groups if group["layers"]]} if sliding else {}
+    if config.get("use_sliding_window") and first_global:
+        layers = config.number("num_hidden_layers")
+        groups = ({"layers": min(first_global, layers)}, {"layers": max(layers - first_global, 0), "mixer": "window"})
+        return {"window": window, "layer_groups": [group for group in groups if group["layers"]]}
+    return {"window": window, "global_every": pattern} if pattern else {"window": window}
+
+
+def family(*, pattern: int = 0, defaults: Mapping[str, Any] | None = None, **fields: Any) -> Reader:
+    """A reader of Llama's keys: ``fields`` that the family changes, ``defaults`` of keys its files leave out, ``pattern`` of windows."""
+
+    def read(config: Config) -> Fields:
+        found = {**llama(config), **windows(config, pattern)}
+        for key, value in (defaults or {}).items():
+            if KEYS[key] not in config:
+                found[key] = value
+        return {**found, **fields}
+
+    return read
+
+
+KEYS: Mapping[str, str] = {"tied": "tie_word_embeddings", "attention_bias": "attention_bias", "mlp_bias": "mlp_bias"}
+
+
+def mistral(config: Config) -> Fields:
+    """Llama's shape whose every layer has the window, where there is one."""
+    return llama(config)
+
+
+def qwen2(config: Config) -> Fields:
+    """Biases on queries, keys and values; a window in the last layers where it is switched on."""
+    found = {**llama(config), "attention_bias": "qkv"}
+    if not config.get("use_sliding_window"):
+        found = {key: value for key, value in found.items() if key not in ("window", "layer_groups", "global_every")}
+    return found
+
+
+def qwen3(config: Config) -> Fields:
+    """The same without biases, with a norm on the heads of queries and keys."""
+    biased = "all" if config.get("attention_bias") else "none"
+    return {**qwen2(config), "attention_bias": biased, "qk_norm": "head"}
+
+
+def gemma(config: Config) -> Fields:
+    """Llama's shape over tied embeddings."""
+    return {**llama(config), "tied": config.get("tie_word_embeddings", True)}
+
+
+def gemma2(config: Config) -> Fields:
+    """Norms before and behind both halves of a layer; every second layer sees every key."""
+    return {**gemma(config), "norms_per_layer": 4, **windows(config, 2)}
+
+
+def gemma3(config: Config) -> Fields:
+    """The same with normed queries and keys; one layer in six sees every key."""
+    return {**gemma(config), "norms_per_layer": 4, "qk_norm": "head", **windows(config, 6)}
+
+
+def cohere(config: Config) -> Fields:
+    """Command R: one norm, both halves beside each other; Command R+ norms queries and keys too."""
+    return {
+        **llama(config), "tied": config.get("tie_word_embeddings", True), "parallel_residual": True,
+        "norms_per_layer": 1, "norm": "layer-no-bias", "qk_norm": "width" if config.get("use_qk_norm") else "none",
+    }  # fmt: skip
+
+
+def cohere2(config: Config) -> Fields:
+    """Command R7B and A: three layers with a window to one without."""
+    return {**cohere(config), **windows(config, 4)}
+
+
+def phi(config: Config) -> Fields:
+    """Phi-1.5 and 2: attention and feed-forward beside each other behind one norm."""
+    normed = "head-layer" if config.get("qk_layernorm") else "none"
+    return {
+        **llama(config), **BIASED, "gated": False, "parallel_residual": True, "norms_per_layer": 1,
+        "head_bias": True, "qk_norm": normed,
+    }  # fmt: skip
+
+
+def stablelm(config: Config) -> Fields:
+    """LayerNorm around Llama's layer; some releases have biases on qkv, norms on heads, or both halves beside each other."""
+    parallel = bool(config.get("use_parallel_residual"))
+    return {
+        **llama(config), "norm": "layer", "attention_bias": "qkv" if config.get("use_qkv_bias") else "none",
+        "mlp_bias": False, "parallel_residual": parallel, "norms_per_layer": 1 if parallel else 2,
+        "qk_norm": "width" if config.get("qk_layernorm") else "none",
+    }  # fmt: skip
+
+
+def starcoder2(config: Config) -> Fields:
+    """A plain feed-forward layer, LayerNorm, biases everywhere, a window."""
+    biased = bool(config.get("use_bias", True))
+    return {
+        **llama(config), "gated": False, "norm": "layer", "tied": config.get("tie_word_embeddings", True),
+        "attention_bias": "all" if biased else "none", "mlp_bias": biased,
+    }  # fmt: skip
+
+
+def gpt2(config: Config) -> Fields:
+    """GPT-2 and its relatives."""
+    return {
+        "layers": config.number("n_layer"), "hidden": config.number("n_embd"), "heads": config.number("n_head"),
+        "ffn_hidden": config.number("n_inner", default=4 * config.number("n_embd")), "vocab": config.number("vocab_size"),
+        **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True), "positions": "learned",
+        "max_positions": config.number("n_positions", default=1024), "dropout": bool(config.get("resid_pdrop", 0.1)),
+    }  # fmt: skip
+
+
+def bigcode(config: Config) -> Fields:
+    """StarCoder: GPT-2 with one key-value head."""
+    return {**gpt2(config), "kv_heads": 1 if config.get("multi_query", True) else None}
+
+
+def openai_gpt(config: Config) -> Fields:
+    """GPT: norms behind the halves, none at the end."""
+    return {**gpt2(config), "final_norm": False}
+
+
+def gptj(config: Config) -> Fields:
+    """GPT-J and CodeGen."""
+    return {
+        "layers": config.number("n_layer"), "hidden": config.number("n_embd"), "heads": config.number("n_head"),
+        "ffn_hidden": config.number("n_inner", default=4 * config.number("n_embd")), "vocab": config.number("vocab_size"),
+        "gated": False, "norm": "layer", "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,
+        "tied": bool(config.get("tie_word_embeddings", False)),
+    }  # fmt: skip
+
+
+def gpt_neo(config: Config) -> Fields:
+    """GPT-Neo: learned positions, layers with a window between those without."""
+    kinds = [kind for kinds, times in config.listed("attention_types") for kind in kinds * times]
+    local = sum(kind == "local" for kind in kinds)
+    layers = config.number("num_layers")
+    window = config.number("window_size", default=256)
+    groups = [{"layers": layers - local}, {"layers": local, "mixer": "window"}]
+    return {
+        "layers": layers, "hidden": config.number("hidden_size"), "heads": config.number("num_heads"),
+        "ffn_hidden": config.number("intermediate_size", default=4 * config.number("hidden_size")),
+        "vocab": config.number("vocab_size"), "tied": config.get("tie_word_embeddings", True), "norm": "layer",
+        "gated": False, "mlp_bias": True, "attention_bias": "output", "positions": "learned",
+        "max_positions": config.number("max_position_embeddings"), "window": window,
+        **({"layer_groups": [group for group in groups if group["layers"]]} if local else {}),
+    }  # fmt: skip
+
+
+def gpt_neox(config: Config) -> Fields:
+    """GPT-NeoX and Pythia."""
+    return {
+        **llama(config), **BIASED, "gated": False,
+        "parallel_residual": config.get("use_parallel_residual", True),
+        "attention_bias": "all" if config.get("attention_bias", True) else "none",
+    }  # fmt: skip
+
+
+def opt(config: Config) -> Fields:
+    """OPT: learned positions with two spare rows."""
+    hidden = config.number("hidden_size")
+    if config.number("word_embed_proj_dim", default=hidden) != hidden:
+        raise EstimateError("A projected embedding (word_embed_proj_dim, OPT-350m's) is not modelled.")
+    biased = config.get("enable_bias", True)
+    return {
+        "layers": config.number("num_hidden_layers"), "hidden": hidden,
+        "heads": config.number("num_attention_heads"), "ffn_hidden": config.number("ffn_dim"),
+        "vocab": config.number("vocab_size"), **(BIASED if biased else {"norm": "layer"}), "gated": False,
+        "positions": "learned", "tied": config.get("tie_word_embeddings", True),
+        "max_positions": config.number("max_position_embeddings") + 2, "dropout": bool(config.get("dropout", 0.1)),
+        "final_norm": bool(config.get("do_layer_norm_before", True)) and not config.get("_remove_final_layer_norm"),
+    }  # fmt: skip
+
+
+def bloom(config: Config) -> Fields:
+    """BLOOM: a norm on the embeddings, ALiBi."""
+    hidden = config.number("hidden_size", "n_embed")
+    return {
+        "layers": config.number("n_layer", "num_hidden_layers"), "hidden": hidden,
+        "heads": config.number("n_head", "num_attention_heads"), "vocab": config.number("vocab_size"),
+        "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True), "positions": "alibi", "embedding_norm": True,
+    }  # fmt: skip
+
+
+def mpt(config: Config) -> Fields:
+    """MPT: no biases where ``no_bias``, ALiBi or learned positions."""
+    attention = config.inside("attn_config", required=False)
+    bare = config.get("no_bias", True)
+    learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
+    table = {"positions": "learned", "max_positions": config.optional("max_seq_len")}
+    attention.get("attn_type"), attention.get("alibi_bias_max"), attention.get("clip_qkv"), attention.get("qk_ln")
+    return {
+        "layers": config.number("n_layers"), "hidden": config.number("d_model"), "heads": config.number("n_heads"),
+        "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "gated": False,
+        "tied": config.get("tie_word_embeddings", True),
+        "ffn_hidden": int(config.get("expansion_ratio", 4) * config.number("d_model")),
+        **({"norm": "layer-no-bias"} if bare else BIASED),
+        **(table if learned else {"positions": "alibi"}),
+    }  # fmt: skip
+
+
+def falcon(config: Config) -> Fields:
+    """Falcon: one or several key-value heads, halves beside each other."""
+    new = config.get("new_decoder_architecture", False)
+    parallel = config.get("parallel_attn", True) or new
+    heads = config.number("num_attention_heads", "n_head")
+    kv_heads = config.number("num_kv_heads", "n_head_kv", default=heads) if new else 1 if config.get("multi_query", True) else heads
+    biased = config.get("bias", False)
+    single = config.number("num_ln_in_parallel_attn", default=2) == 1
+    hidden = config.number("hidden_size")
+    return {
+        "layers": config.number("num_hidden_layers", "n_layer"), "hidden": hidden, "heads": heads,
+        "kv_heads": kv_heads, "vocab": config.number("vocab_size"), "gated": False, "norm": "layer",
+        "ffn_hidden": config.number("ffn_hidden_size", default=4 * hidden),
+        "norms_per_layer": 2 if (new and not single) or not parallel else 1, "parallel_residual": parallel,
+        "tied": config.get("tie_word_embeddings", True), "attention_bias": "all" if biased else "none",
+        "mlp_bias": biased, "positions": "alibi" if config.get("alibi") else "rotary",
+    }  # fmt: skip
+
+
+def apertus(config: Config) -> Fields:
+    """Apertus: normed heads, and a plain feed-forward layer whose activation has two weights."""
+    return {**llama(config), "gated": False, "qk_norm": "head", "layer_weights": 2}
+
+
+def exaone4(config: Config) -> Fields:
+    """EXAONE 4: norms behind the halves, normed heads, three layers with a window to one without."""
+    return {**llama(config), "qk_norm": "head", **windows(config, 4)}
+
+
+def persimmon(config: Config) -> Fields:
+    """Persimmon: biases everywhere, normed heads with biases."""
+    normed = "head-layer" if config.get("qk_layernorm", True) else "none"
+    return {**llama(config), **BIASED, "gated": False, "qk_norm": normed}
+
+
+def seed_oss(config: Config) -> Fields:
+    """Seed-OSS: biases where the file says so."""
+    qkv, out = config.get("attention_bias", True), config.get("attention_out_bias", False)
+    return {**llama(config), "attention_bias": "all" if out and qkv else "qkv" if qkv else "none"}
+
+
+def glm(config: Config) -> Fields:
+    """GLM-4: biases on queries, keys and values."""
+    return {**llama(config), "attention_bias": "qkv" if config.get("attention_bias", True) else "none"}
+
+
+def glm4(config: Config) -> Fields:
+    """GLM-4-0414: norms before and behind both halves of a layer."""
+    return {**glm(config), "norms_per_layer": 4}
+
+
+def bitnet(config: Config) -> Fields:
+    """BitNet: a norm more inside each half."""
+    inner = config.number("hidden_size") + config.number("intermediate_size")
+    return {**llama(config), "layer_weights": inner}
+
+
+def hunyuan(config: Config) -> Fields:
+    """Hunyuan: normed heads."""
+    return {**llama(config), "qk_norm": "head" if config.get("use_qk_norm", True) else "none"}
+
+
+READERS: Mapping[str, Reader] = MappingProxyType({
+    **dict.fromkeys(("llama", "granite", "smollm3", "phi3", "ministral", "ministral3", "solar", "yi"), llama),
+    "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
+    "olmo": family(norm="no-weights"),
+    "olmo2": family(qk_norm="width"),
+    "olmo3": family(qk_norm="width", pattern=4),
+    "cohere": cohere, "cohere2": cohere2, "nemotron": family(gated=False, norm="layer"),
+    "arcee": family(gated=False), "starcoder2": starcoder2, "phi": phi, "stablelm": stablelm, "persimmon": persimmon,
+    "gpt2": gpt2, "gpt-sw3": gpt2, "gpt_bigcode": bigcode, "openai-gpt": openai_gpt, "gptj": gptj, "codegen": gptj,
+    "gpt_neo": gpt_neo, "gpt_neox": gpt_neox, "opt": opt, "bloom": bloom, "mpt": mpt, "falcon": falcon,
+    "glm": glm, "glm4": glm4,
+    "helium": family(), "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,
+    "seed_oss": seed_oss, "bitnet": bitnet, "hunyuan_v1_dense": hunyuan, "nanochat": family(gated=False, norm="no-weights", qk_norm="no-weights"),
+})  # fmt: skip
