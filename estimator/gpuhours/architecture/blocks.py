@@ -112,6 +112,7 @@ def latent_attention(
     rope: Array,
     value: Array,
     causal: bool = True,
+    index: tuple[Array, Array, Array] = (0, 0, 0),
 ) -> Piece:
     """Multi-head latent attention (DeepSeek-AI 2024, arXiv:2405.04434, section 2.1), as it is trained: keys
     and values are expanded per head.
@@ -119,6 +120,8 @@ def latent_attention(
         q     h -> q_rank -> a (nope + rope)        (or straight, without q_rank)
         k, v  h -> kv_rank + rope;  kv_rank -> a (nope + value)
         out   a value -> h
+        index heads of ``index[1]``, queries from q_rank, one key head from h, a weight per head: they score every key, and the
+              ``index[2]`` best are attended to
     """
     expanded = heads * (nope + rope)
     query_input = hidden if query_rank is None else query_rank
@@ -133,8 +136,20 @@ def latent_attention(
         Linear("attention output", heads * value, hidden, Split.ROW),
     ]
     rotary = Elementwise(Pointwise.ROTARY, (heads + 1) * rope, sharded=True)
-    core = AttentionCore(heads, heads, nope + rope, value, causal)
-    return Piece(tuple(linears), (core,), (*norms, rotary), reductions=1)
+    scoring, width, top = index
+    if not scoring:
+        core = AttentionCore(heads, heads, nope + rope, value, causal)
+        return Piece(tuple(linears), (core,), (*norms, rotary), reductions=1)
+    linears += [
+        Linear("index query", query_input, scoring * width, Split.WHOLE),
+        Linear("index key", hidden, width, Split.WHOLE),
+        Linear("index weights", hidden, scoring, Split.WHOLE),
+    ]
+    cores = (
+        AttentionCore(heads, heads, nope + rope, value, causal, window=top),
+        AttentionCore(scoring, 1, width, 0, causal),
+    )
+    return Piece(tuple(linears), cores, (*norms, norm("layer", width), rotary), reductions=1)
 
 
 def cross_attention(

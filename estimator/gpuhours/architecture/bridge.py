@@ -18,8 +18,9 @@ from gpuhours.architecture.vision import Clip, VisionEncoder
 from gpuhours.data import merged_patches, slices
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.units import Count
+from gpuhours.inputs.units import Count, whole
 
+NotNegative = Annotated[int, whole(least=0)]
 Parts: TypeAlias = tuple[Stack | Ends, ...]
 
 
@@ -58,6 +59,24 @@ class Projector(Bridge):
     downsample: Count = 1
     pool: Count = 1
     norm: bool = False
+    norm_before_merging: bool = False
+    """The norm is on single patches (Qwen-VL), not on merged ones."""
+    norm_kind: blocks.Norm = "layer"
+    middle: Count | None = None
+    """Width between the two products of an MLP; the language model's when not given."""
+    out: Count | None = None
+    """Width of what leaves the projector; the language model's when not given."""
+    inputs: Count | None = None
+    """Width of what is projected, where it is not merged patches: several layers side by side (Llama 3.2 Vision)."""
+    then: Count | None = None
+    """Width that a last product without bias brings to the language model's (Llama 4)."""
+    bias: bool = True
+    merge_product: bool = False
+    """Merged patches are first brought back to one patch's width by a product (Mistral 3)."""
+    levels: Count = 1
+    """Layers of the encoder that are projected, each by a projector of its own (Qwen3-VL's deepstack)."""
+    extra_weights: NotNegative = 0
+    """Weights that no product multiplies: a norm behind, a line break's embedding."""
 
     def visual_tokens(self, clip: Clip, vision: VisionEncoder) -> Array:
         """Frames x ceil(rows / n) x ceil(columns / n)."""
@@ -68,13 +87,32 @@ class Projector(Bridge):
         """[n^2 h_v, h] and, for an MLP, [h, h] per merged token."""
         times = slices(clip.frames, vision.tubelet)
         tokens = times * merged_patches(clip.height, clip.width, vision.patch, self.downsample)
-        inputs = self.downsample**2 * vision.hidden
-        products = [Linear("projector", inputs, language.hidden, Split.WHOLE, bias=True)]
+        merged, out = self.downsample**2 * vision.hidden, language.hidden if self.out is None else self.out
+        inputs = self.inputs or (vision.hidden if self.merge_product else merged)
+        middle = out if self.middle is None else self.middle
+        products = [Linear("merging", merged, inputs, Split.WHOLE)] if self.merge_product else []
+        products.append(Linear("projector", inputs, middle if self.kind == "mlp" else out, Split.WHOLE, self.bias))
         if self.kind == "mlp":
-            products.append(Linear("projector 2", language.hidden, language.hidden, Split.WHOLE, bias=True))
-        norm = blocks.norm_parameters("layer", inputs) if self.norm else 0
-        kind = self.treated(upstream)
-        return (Ends("projector", tuple(products), norm, tokens, first=True, trainable=kind),)
+            products.append(Linear("projector 2", middle, out, Split.WHOLE, self.bias))
+        if self.then is not None:
+            products.append(Linear("projector to the language model", self.then, language.hidden, Split.WHOLE))
+        width = vision.hidden if self.norm_before_merging else merged
+        norm = blocks.norm_parameters(self.norm_kind, width) if self.norm else 0
+        part = Ends(
+            "projector",
+            tuple(products),
+            norm + self.extra_weights,
+            tokens,
+            first=True,
+            trainable=self.treated(upstream),
+        )
+        if self.levels == 1:
+            return (part,)
+        deeper = blocks.norm_parameters(self.norm_kind, merged) if self.norm else 0
+        level = Ends(
+            "projector of a deeper layer", tuple(products), deeper, tokens, first=True, trainable=self.treated(upstream)
+        )
+        return (part, *(level,) * (int(self.levels) - 1))
 
 
 class Resampler(Bridge):
@@ -176,6 +214,10 @@ class CrossAttention(Bridge):
     kind: Literal["cross-attention"] = "cross-attention"
     every: Count = 4
     feed_forward: bool = True
+    qk_norm: bool = False
+    """Norms on the heads of queries and keys."""
+    projector: Projector = Projector()
+    """What patches go through where there is no resampler."""
     resampler: Resampler | None = None
 
     def in_stream(self) -> bool:
@@ -188,7 +230,7 @@ class CrossAttention(Bridge):
 
     def parts(self, clip: Clip, vision: VisionEncoder, language: Decoder, text: Array, *, upstream: bool) -> Parts:
         """Resampler or projection, keys and values of each added layer, and the layers over the text."""
-        source = Projector() if self.resampler is None else self.resampler
+        source = self.projector if self.resampler is None else self.resampler
         before = source.model_copy(update={"trainable": self.trainable})
         front = before.parts(clip, vision, language, text, upstream=upstream)
         keys, kind = self.visual_tokens(clip, vision), self.treated(True)
@@ -207,7 +249,9 @@ class CrossAttention(Bridge):
         steps = 2 if self.feed_forward else 1
         glue = blocks.glue(h, language.norm, norms=steps, residuals=steps, dropout=False)
         gates = blocks.Piece(elementwise=(Elementwise(Pointwise.RESIDUAL, 0, sharded=False, parameters=steps),))
-        layer = blocks.block(h, looks, *((mixer,) if self.feed_forward else ()), glue, gates)
+        normed = Elementwise(Pointwise.QK_NORM, language.heads * d, sharded=True, parameters=2 * d)
+        norms = blocks.Piece(elementwise=(normed,) if self.qk_norm else ())
+        layer = blocks.block(h, looks, *((mixer,) if self.feed_forward else ()), glue, gates, norms)
         asked = blocks.block(h, blocks.cross_keys(h, kv, d))
         return (
             Stack("cross-attention keys and values", asked, count, keys, None, kind),

@@ -92,10 +92,10 @@ def _is_known(name: str) -> bool:
 
 
 def _from_text(text: str) -> dict[str, Any]:
-    """A size (names start with letters), a file, or a name."""
+    """A size (names start with letters), a configuration file or the folder of one, or a name."""
     if text[:1].isdigit():
         return {"params": text}
-    if text.endswith(".json"):
+    if text.endswith(".json") or ("/" in text and Path(text).is_dir()):
         from gpuhours.architecture.hugging_face.config import read_config
 
         return read_config(Path(text))

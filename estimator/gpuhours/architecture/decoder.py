@@ -41,6 +41,16 @@ class LatentAttention(BaseModel):
     nope_dim: Count
     rope_dim: Count
     value_dim: Count
+    index_heads: NotNegative = 0
+    """Small heads of ``index_dim`` that choose which ``index_top`` keys a query sees (DeepSeek-V3.2, arXiv:2512.02556)."""
+    index_dim: NotNegative = 0
+    index_top: Count = 2048
+
+    @model_validator(mode="after")
+    def _index_reads_the_queries(self) -> Self:
+        if self.index_heads and self.query_rank is None:
+            raise ValueError("index_heads read the compressed queries; give query_rank")
+        return self
 
 
 class Experts(BaseModel):
@@ -166,7 +176,9 @@ class Decoder(Spec):
         if self.experts is None and any(group.feed_forward == "experts" for group in self.layer_groups):
             raise ValueError("layer_groups name experts, and experts are not given")
         if self.experts is not None and self.layer_groups and (self.experts.first_dense or self.experts.every != 1):
-            raise ValueError("which layers have experts stands in layer_groups; leave out experts.first_dense and experts.every")
+            raise ValueError(
+                "which layers have experts stands in layer_groups; leave out experts.first_dense and experts.every"
+            )
         if self.experts is not None and not self.layer_groups and self.experts.first_dense >= self.layers:
             raise ValueError(f"first_dense = {self.experts.first_dense} leaves no layer of {self.layers} with experts")
         return self
@@ -361,6 +373,7 @@ class Decoder(Spec):
                 rope=self.latent.rope_dim,
                 value=self.latent.value_dim,
                 causal=self.causal,
+                index=(self.latent.index_heads, self.latent.index_dim, self.latent.index_top),
             )
         return blocks.self_attention(
             self.hidden,

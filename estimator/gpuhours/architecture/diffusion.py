@@ -13,24 +13,16 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.units import Count, whole
 
+NotNegative = Annotated[int, whole(least=0)]
 
-class Diffusion(Spec):
-    """DiT (Peebles and Xie 2023, arXiv:2212.09748) and its video forms.
 
-    The autoencoder, which is not trained here, shrinks a clip by ``compression`` in space and
-    ``time_compression`` in time (the first frame on its own where time is compressed); patches of the
-    latent are the tokens.
+class Latent(Spec):
+    """What is denoised: patches of a latent that an autoencoder, which is not trained here, makes of pictures or clips.
+
+    It shrinks a clip by ``compression`` in space and ``time_compression`` in time (the first frame on its own where time is
+    compressed); patches of the latent are the tokens.
     """
 
-    kind: Literal["diffusion"] = "diffusion"
-    layers: Count
-    hidden: Count
-    heads: Count
-    ffn_hidden: Count | None = None
-    """4 x hidden when not given."""
-    gated: bool = False
-    biases: bool = True
-    qk_norm: blocks.QKNorm = "none"
     patch: Count = 2
     time_patch: Count = 1
     latent_channels: Count = 4
@@ -39,27 +31,6 @@ class Diffusion(Spec):
     image_size: Count = 256
     compression: Count = 8
     time_compression: Count = 1
-    attends: Literal["clip", "alternating"] = "clip"
-    """Every token sees the whole clip, or layers in turn see one frame and one place over time (Latte)."""
-    modulation: Literal["per-layer", "shared", "none"] = "per-layer"
-    """adaLN: six vectors per layer from the time step, by a product in each layer or by one for all
-    (PixArt)."""
-    classes: Annotated[int, whole(least=0)] = 0
-    """Rows of a class-label table."""
-    text_hidden: Count | None = None
-    """Width of a text encoder's tokens that cross-attention looks at."""
-    cross_norm: bool = False
-    """A trained norm before cross-attention, and on its queries and keys (Wan)."""
-    text_length: Count = 120
-    """Text tokens that are looked at, unless the data say."""
-    frequencies: Count = 256
-    """Sines and cosines the time step is embedded with."""
-
-    @model_validator(mode="after")
-    def _shape_fits_together(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads")
-        return self
 
     def latent_frames(self, data: Data) -> Array:
         """Frames of the latent: 1 + (frames - 1) / compression where time is compressed by a causal
@@ -76,6 +47,63 @@ class Diffusion(Spec):
         """Latent patches of the clip."""
         return self.latent_frames(data) * self.tokens_per_frame(data)
 
+    def assumptions(self, data: Data) -> tuple[Assumption, ...]:
+        """The resolution, where the run does not say."""
+        if data.resolution is not None:
+            return ()
+        reason = "no resolution is stated: what the model was made for"
+        return (Assumption("data.resolution", self.image_size, "pixel", reason),)
+
+
+class Diffusion(Latent):
+    """DiT (Peebles and Xie 2023, arXiv:2212.09748) and its video forms."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    layers: Count
+    hidden: Count
+    heads: Count
+    ffn_hidden: Count | None = None
+    """4 x hidden when not given."""
+    gated: bool = False
+    biases: bool = True
+    qk_norm: blocks.QKNorm = "none"
+    attends: Literal["clip", "alternating"] = "clip"
+    """Every token sees the whole clip, or layers in turn see one frame and one place over time (Latte)."""
+    modulation: Literal["per-layer", "shared", "none"] = "per-layer"
+    """adaLN: ``vectors`` per layer from the time step, by a product in each layer or by one for all
+    (PixArt)."""
+    vectors: Count = 6
+    """12 where text in the stream has its own (CogVideoX)."""
+    time_hidden: Count | None = None
+    """Width of the time step's vector; the model's when not given."""
+    time_per_layer: bool = False
+    """Each layer embeds time step and class on its own (DiT as the diffusers library has it)."""
+    norm: blocks.Norm = "no-weights"
+    text_in_stream: bool = False
+    """Text tokens stand in the sequence, projected by one product, in place of cross-attention (CogVideoX)."""
+    caption_products: Literal[0, 1, 2] = 2
+    """Products that bring the text to the model's width."""
+    size_frequencies: NotNegative = 0
+    """Width of each of the three vectors of size and shape that join the time step (PixArt at 1024 pixels)."""
+    classes: Annotated[int, whole(least=0)] = 0
+    """Rows of a class-label table."""
+    text_hidden: Count | None = None
+    """Width of a text encoder's tokens that cross-attention looks at."""
+    cross_norm: bool = False
+    """A trained norm before cross-attention, and on its queries and keys (Wan)."""
+    cross_qk_norm: bool = False
+    """Norms on its queries and keys alone (LTX-Video)."""
+    text_length: Count = 120
+    """Text tokens that are looked at, unless the data say."""
+    frequencies: Count = 256
+    """Sines and cosines the time step is embedded with."""
+
+    @model_validator(mode="after")
+    def _shape_fits_together(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads")
+        return self
+
     def build(self, data: Data) -> Model:
         """One denoising step of one sample."""
         times, places = self.latent_frames(data), self.tokens_per_frame(data)
@@ -84,19 +112,31 @@ class Diffusion(Spec):
         parts: tuple[Stack | Ends, ...] = (*front, *stacks, *self._end(tokens))
         return Model(self.name or "diffusion transformer", parts, self.hidden)
 
+    @property
+    def time_width(self) -> Array:
+        """``time_hidden``, or hidden."""
+        return self.hidden if self.time_hidden is None else self.time_hidden
+
     def _front(self, tokens: Array) -> tuple[Ends, ...]:
         """Patches in; the time step through an MLP; a table of classes."""
-        h, pixels = self.hidden, self.latent_channels * self.patch**2 * self.time_patch
-        step = [_biased("time step", self.frequencies, h), _biased("time step 2", h, h)]
+        h, e, pixels = self.hidden, self.time_width, self.latent_channels * self.patch**2 * self.time_patch
+        step = [] if self.time_per_layer else [biased("time step", self.frequencies, e), biased("time step 2", e, e)]
         if self.modulation == "shared":
-            step.append(_biased("modulation", h, 6 * h))
-        patch = Ends("patch embedding", (_biased("patch embedding", pixels, h),), 0, tokens, first=True)
-        return (patch, Ends("time step", tuple(step), self.classes * h, 1, first=True))
+            step.append(biased("modulation", h, self.vectors * h))
+        for _ in range(2 if self.size_frequencies else 0):
+            step += [
+                biased("size", 256, self.size_frequencies),
+                biased("size 2", self.size_frequencies, self.size_frequencies),
+            ]
+        table = 0 if self.time_per_layer else self.classes * h
+        patch = Ends("patch embedding", (biased("patch embedding", pixels, h),), 0, tokens, first=True)
+        return (patch, Ends("time step", tuple(step), table, 1, first=True))
 
     def _stacks(self, tokens: Array, times: Array, places: Array, data: Data) -> tuple[Stack, ...]:
         """Layers over the latent, what modulates them (once per sample), and keys of the text."""
         text = self.text_length if data.text_tokens is None else data.text_tokens
         block = self._block(text)
+        tokens = tokens + (text if self.text_in_stream else 0)
         if self.attends == "clip":
             found = [Stack("layers", block, self.layers, tokens, tokens)]
         else:
@@ -106,12 +146,23 @@ class Diffusion(Spec):
                 Stack("layers along time", block, along, tokens, times),
             ]
         if self.modulation == "per-layer":
-            product = _biased("modulation", self.hidden, 6 * self.hidden)
-            found.append(Stack("modulation", Block((product,), (), (), self.hidden, 0), self.layers, 1))
-        if self.text_hidden is not None:
+            found.append(Stack("modulation", self._modulation(), self.layers, 1))
+        if self.looks:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
             found.append(Stack("text keys and values", blocks.block(self.hidden, keys), self.layers, text))
         return tuple(found)
+
+    @property
+    def looks(self) -> bool:
+        """Whether layers have cross-attention to a text."""
+        return self.text_hidden is not None and not self.text_in_stream
+
+    def _modulation(self) -> Block:
+        """One layer's vectors from the time step."""
+        e, h = self.time_width, self.hidden
+        own = (biased("time step", self.frequencies, h), biased("time step 2", h, h)) if self.time_per_layer else ()
+        table = (blocks.weights(self.classes * h),) if self.time_per_layer and self.classes else ()
+        return Block((*own, biased("modulation", e, self.vectors * h)), (), table, h, 0)
 
     def _block(self, text: Array) -> Block:
         h, d = self.hidden, self.hidden // self.heads
@@ -122,9 +173,8 @@ class Diffusion(Spec):
         looks = blocks.cross_attention(h, self.heads, d, text, bias=self.biases)
         width = 4 * h if self.ffn_hidden is None else self.ffn_hidden
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)
-        count = 2 if self.text_hidden is None else 3
-        glue = blocks.glue(h, "no-weights", norms=2, residuals=count, dropout=False)
-        if self.text_hidden is None:
+        glue = blocks.glue(h, self.norm, norms=2, residuals=3 if self.looks else 2, dropout=False)
+        if not self.looks:
             return blocks.block(h, sees, mixer, glue, *self._modulated())
         return blocks.block(h, sees, looks, mixer, glue, *self._modulated(), *self._cross_norms())
 
@@ -132,38 +182,35 @@ class Diffusion(Spec):
         """Attention and MLP each behind a shift and a scale and before a gate; a table of six vectors where layers share a product."""
         if self.modulation == "none":
             return ()
-        table = 6 * self.hidden if self.modulation == "shared" else 0
+        table = self.vectors * self.hidden if self.modulation == "shared" else 0
         halves = Elementwise(Pointwise.MODULATION, 2 * self.hidden, sharded=False, parameters=table)
         return (blocks.Piece(elementwise=(halves,)),)
 
     def _cross_norms(self) -> tuple[blocks.Piece, ...]:
         """LayerNorm in front (2 h), RMS norms on queries and keys (h each)."""
-        if not self.cross_norm:
-            return ()
-        on_both = (Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=2 * self.hidden),)
-        return (blocks.Piece(elementwise=(blocks.norm("layer", self.hidden), *on_both)),)
+        on_both = Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=2 * self.hidden)
+        if self.cross_norm:
+            return (blocks.Piece(elementwise=(blocks.norm("layer", self.hidden), on_both)),)
+        return (blocks.Piece(elementwise=(on_both,)),) if self.cross_qk_norm else ()
 
     def _end(self, tokens: Array) -> tuple[Ends, ...]:
         """The caption's MLP, which runs once per text token; the last modulation; the patches out."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
         found = []
-        if self.text_hidden is not None:
-            caption = (_biased("caption", self.text_hidden, h), _biased("caption 2", h, h))
+        if self.text_hidden is not None and self.caption_products:
+            caption = (biased("caption", self.text_hidden, h), biased("caption 2", h, h))[: self.caption_products]
             found.append(Ends("caption", caption, 0, self.text_length, first=True))
         if self.modulation == "per-layer":
-            found.append(Ends("last modulation", (_biased("last modulation", h, 2 * h),), 0, 1, first=False))
-        pixels = _biased("pixels", h, out * self.patch**2 * self.time_patch)
+            norms = (2 if self.text_in_stream else 0) * blocks.norm_parameters(self.norm, h)
+            found.append(
+                Ends("last modulation", (biased("last modulation", self.time_width, 2 * h),), norms, 1, first=False)
+            )
+        pixels = biased("pixels", h, out * self.patch**2 * self.time_patch)
         table = 2 * h if self.modulation == "shared" else 0
         return (*found, Ends("pixel head", (pixels,), table, tokens, first=False))
 
-    def assumptions(self, data: Data) -> tuple[Assumption, ...]:
-        """The resolution, where the run does not say."""
-        if data.resolution is not None:
-            return ()
-        reason = "no resolution is stated: what the model was made for"
-        return (Assumption("data.resolution", self.image_size, "pixel", reason),)
 
-
-def _biased(name: str, inputs: Array, outputs: Array) -> Linear:
+def biased(name: str, inputs: Array, outputs: Array) -> Linear:
+    """A product with a bias that every tensor rank holds whole."""
     return Linear(name, inputs, outputs, Split.WHOLE, bias=True)

@@ -69,7 +69,15 @@ class EncoderDecoder(Spec):
             Stack("encoder keys and values", keys, self.decoder_layers, read),
             *self._written(written, words),
             Stack("decoder layers", self._block(heads, width, read), self.decoder_layers, written),
-            Ends("head", (head,), self._end(heads, self.decoder_positions), written, first=False, vocabulary=self.vocab, tied=self.tied),
+            Ends(
+                "head",
+                (head,),
+                self._end(heads, self.decoder_positions),
+                written,
+                first=False,
+                vocabulary=self.vocab,
+                tied=self.tied,
+            ),
         )
         return Model(self.name or "encoder-decoder", parts, self.hidden)
 

@@ -20,6 +20,7 @@ KEYS = {
     "params": "standard",
     "mask_ratio": "masked-autoencoder",
     "encoder_layers": "encoder-decoder",
+    "double_layers": "two-stream",
     "latent_channels": "diffusion",
     "patch": "vision",
 }
@@ -34,6 +35,7 @@ HOMES = {
     "masked-autoencoder": "gpuhours.architecture.masked:MaskedAutoencoder",
     "contrastive": "gpuhours.architecture.contrastive:Contrastive",
     "diffusion": "gpuhours.architecture.diffusion:Diffusion",
+    "two-stream": "gpuhours.architecture.two_stream:TwoStream",
     "encoder-decoder": "gpuhours.architecture.encoder_decoder:EncoderDecoder",
 }
 """Where each kind of model is described."""

@@ -41,7 +41,11 @@ class Spec(Block):
         """The keys of a configuration file that have no effect, as one remark."""
         if not self.unread:
             return ()
-        return (Assumption("model", f"not understood: {', '.join(self.unread)}", "", "these keys of the file have no effect"),)
+        return (
+            Assumption(
+                "model", f"not understood: {', '.join(self.unread)}", "", "these keys of the file have no effect"
+            ),
+        )
 
 
 def treatment(training: Training, *, gradient_upstream: bool) -> Trainable:

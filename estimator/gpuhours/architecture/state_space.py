@@ -68,13 +68,15 @@ def scan(shape: StateSpace) -> tuple[AttentionCore, AttentionCore]:
 
 def convolution(channels: Array, shape: StateSpace, *, bias: bool) -> Elementwise:
     """A causal convolution of each channel over ``kernel`` tokens and its activation: k + 1 weights a channel."""
-    return Elementwise(Pointwise.GELU, channels, sharded=True, parameters=channels * (shape.kernel + (1 if bias else 0)))
+    return Elementwise(
+        Pointwise.GELU, channels, sharded=True, parameters=channels * (shape.kernel + (1 if bias else 0))
+    )
 
 
 def mamba(hidden: Array, shape: StateSpace) -> Piece:
     """Mamba (Gu and Dao 2023, arXiv:2312.00752, section 3.4).
 
-        in  h -> 2 e;  steps and B, C  e -> r + 2 N;  steps  r -> e;  out  e -> h;  A [e, N], D [e]
+    in  h -> 2 e;  steps and B, C  e -> r + 2 N;  steps  r -> e;  out  e -> h;  A [e, N], D [e]
     """
     e, n, r = shape.inner, shape.state, shape.rank
     linears = (

@@ -166,7 +166,9 @@ class VisionEncoder(Spec):
         if self.attends != "divided":
             return (layers,)
         glue = blocks.glue(self.hidden, self.norm, norms=1, residuals=1, dropout=False)
-        square = (Linear("time product", self.hidden, self.hidden, Split.WHOLE, bias=True),) if self.time_product else ()
+        square = (
+            (Linear("time product", self.hidden, self.hidden, Split.WHOLE, bias=True),) if self.time_product else ()
+        )
         along = blocks.block(self.hidden, self._attention(), blocks.Piece(square), glue)
         return (layers, Stack("attention along time", along, self.layers, tokens, times, kind))
 

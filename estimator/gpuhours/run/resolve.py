@@ -110,7 +110,7 @@ def resolve(run: Run) -> Resolved:
     model = None if run.model is None else run.model.build(data)
     tokens = None if run.model is None else run.model.tokens_per_sample(data)
     if run.model is not None:
-        notes += run.model.assumptions(data)
+        notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
     software = _software(run, notes)
     precision = run.training.precision if machine is None else _precision(run, machine, notes)

@@ -97,8 +97,9 @@ NEUTRAL = frozenset(
     architectures model_type torch_dtype dtype transformers_version auto_map name_or_path return_dict output_attentions
     output_hidden_states use_cache use_return_dict is_decoder is_encoder_decoder bos_token_id eos_token_id pad_token_id
     unk_token_id sep_token_id mask_token_id cls_token_id decoder_start_token_id forced_eos_token_id suppress_tokens begin_suppress_tokens
-    initializer_range initializer_factor init_std layer_norm_eps rms_norm_eps layer_norm_epsilon norm_epsilon norm_eps epsilon rotary_emb_base
-    rope_theta rope_scaling rope_parameters rope_local_base_freq rope_interleave rope_type partial_rotary_factor rotary_pct rotary_dim
+    initializer_range initializer_factor init_std layer_norm_eps rms_norm_eps layer_norm_epsilon norm_epsilon norm_eps epsilon
+    rotary_emb_base     rope_theta rope_scaling rope_parameters
+    rope_local_base_freq rope_interleave rope_type partial_rotary_factor rotary_pct rotary_dim
     max_position_embeddings max_sequence_length max_seq_len original_max_position_embeddings model_max_length seq_length n_positions n_ctx
     hidden_act activation_function hidden_activation activation hidden_dropout_prob attention_probs_dropout_prob attention_dropout
     attn_pdrop embd_pdrop resid_pdrop dropout hidden_dropout classifier_dropout pretraining_tp chunk_size_feed_forward id2label label2id
@@ -130,7 +131,9 @@ def read_config(path: Path) -> Fields:
     content = _content(file)
     kind = content.get("model_type") or content.get("_class_name")
     if not isinstance(kind, str):
-        raise EstimateError("has no model_type.", "A Hugging Face config.json names one (diffusers: _class_name).", str(file))
+        raise EstimateError(
+            "has no model_type.", "A Hugging Face config.json names one (diffusers: _class_name).", str(file)
+        )
     try:
         config = Config(content)
         read = reader(kind)(config)

@@ -1,2 +1,168 @@
-"""To come."""
-READERS = {}
+"""Diffusion transformers as the diffusers library writes them (``_class_name`` in place of ``model_type``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+
+
+def width(config: Config) -> tuple[int, int]:
+    """Hidden width and heads."""
+    heads, size = config.number("num_attention_heads"), config.number("attention_head_dim")
+    return heads * size, heads
+
+
+def ignored(config: Config, *keys: str) -> None:
+    """Keys of positions, samplers and numerics."""
+    for key in (
+        *keys,
+        "sample_size",
+        "norm_num_groups",
+        "upcast_attention",
+        "activation_fn",
+        "norm_elementwise_affine",
+        "axes_dims_rope",
+        "rope_theta",
+        "rope_axes_dim",
+        "pos_embed_max_size",
+        "interpolation_scale",
+        "eps",
+        "rope_max_seq_len",
+        "attention_type",
+    ):
+        config.get(key)  # fmt: skip
+
+
+def patched(config: Config) -> Fields:
+    """Patch sides, where they are one number or three."""
+    patch = config.get("patch_size", 2)
+    if isinstance(patch, list):
+        return {"time_patch": patch[0], "patch": patch[1]}
+    return {"time_patch": config.number("patch_size_t", default=1), "patch": patch}
+
+
+def dit(config: Config) -> Fields:
+    """DiT with classes, each layer with an embedding of its own for them."""
+    ignored(config, "dropout", "norm_type", "num_vector_embeds", "attention_bias")
+    hidden, heads = width(config)
+    channels = config.number("in_channels")
+    return {
+        "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads, **patched(config),
+        "latent_channels": channels, "out_channels": config.number("out_channels", default=channels),
+        "classes": config.number("num_embeds_ada_norm") + 1, "time_per_layer": True,
+        "image_size": 8 * config.number("sample_size"),
+    }  # fmt: skip
+
+
+def pixart(config: Config) -> Fields:
+    """PixArt: one product of modulation for all layers, cross-attention; vectors of size and shape at 1024 pixels."""
+    ignored(config, "dropout", "norm_type", "num_embeds_ada_norm", "attention_bias", "cross_attention_dim")
+    hidden, heads = width(config)
+    sample = config.number("sample_size", default=128)
+    caption = config.optional("caption_channels")
+    sized = config.get("use_additional_conditions", sample == 128)
+    return {
+        "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads, **patched(config),
+        "latent_channels": config.number("in_channels"), "out_channels": config.number("out_channels"), "modulation": "shared",
+        "text_hidden": caption or hidden, "caption_products": 2 if caption else 0,
+        "size_frequencies": hidden // 3 if sized else 0,
+        "image_size": 8 * sample,
+    }  # fmt: skip
+
+
+def wan(config: Config) -> Fields:
+    """Wan 2.1 and 2.2 from text."""
+    ignored(config, "image_dim", "added_kv_proj_dim", "pos_embed_seq_len", "cross_attn_norm")
+    hidden, heads = width(config)
+    return {
+        "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads,
+        "ffn_hidden": config.number("ffn_dim"),
+        "qk_norm": "width" if config.get("qk_norm") else "none", **patched(config),
+        "latent_channels": config.number("in_channels"),
+        "out_channels": config.number("out_channels"), "modulation": "shared", "text_hidden": config.number("text_dim"),
+        "text_length": 512,
+        "cross_norm": True, "frequencies": config.number("freq_dim", default=256), "image_size": 480, "compression": 8,
+        "time_compression": 4,
+    }  # fmt: skip
+
+
+def ltx(config: Config) -> Fields:
+    """LTX-Video: one token for 32 x 32 x 8 pixels, norms over the width of queries and keys."""
+    ignored(config, "cross_attention_dim", "attention_bias", "attention_out_bias", "norm_eps")
+    hidden, heads = width(config)
+    return {
+        "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads, "qk_norm": "width",
+        **patched(config),
+        "latent_channels": config.number("in_channels"), "out_channels": config.number("out_channels"), "modulation": "shared",
+        "text_hidden": config.number("caption_channels"), "text_length": 128, "cross_qk_norm": True, "compression": 32,
+        "time_compression": 8,
+        "image_size": 512,
+    }  # fmt: skip
+
+
+def cogvideox(config: Config) -> Fields:
+    """CogVideoX: text in the sequence, modulation of both from a narrow vector of the time step, norms with weights on heads."""
+    ignored(config, "dropout", "flip_sin_to_cos", "freq_shift", "sample_width", "sample_height", "sample_frames", "timestep_activation_fn",
+            "spatial_interpolation_scale", "temporal_interpolation_scale", "use_rotary_positional_embeddings",
+            "use_learned_positional_embeddings", "norm_eps", "patch_bias", "ofs_embed_dim", "attention_bias")  # fmt: skip
+    hidden, heads = width(config)
+    return {
+        "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads, "qk_norm": "head-layer",
+        **patched(config),
+        "latent_channels": config.number("in_channels"), "out_channels": config.number("out_channels"), "vectors": 12,
+        "time_hidden": config.number("time_embed_dim", default=512), "frequencies": hidden, "norm": "layer",
+        "text_hidden": config.number("text_embed_dim"), "text_in_stream": True, "caption_products": 1,
+        "text_length": config.number("max_text_seq_length", default=226), "image_size": 480, "compression": 8,
+        "time_compression": config.number("temporal_compression_ratio", default=4),
+    }  # fmt: skip
+
+
+def sd3(config: Config) -> Fields:
+    """Stable Diffusion 3: double layers alone; the last one only reads the text."""
+    ignored(config, "dual_attention_layers", "caption_projection_dim")
+    hidden, heads = width(config)
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_layers"), "hidden": hidden, "heads": heads, **patched(config),
+        "latent_channels": config.number("in_channels"),
+        "out_channels": config.number("out_channels", default=config.number("in_channels")),
+        "qk_norm": "head" if config.get("qk_norm") else "none", "text_hidden": config.number("joint_attention_dim"),
+        "text_length": 333,
+        "pooled_hidden": config.number("pooled_projection_dim"), "text_ends_early": True, "image_size": 1024,
+    }  # fmt: skip
+
+
+def flux(config: Config) -> Fields:
+    """Flux: latents already packed two by two, so a patch is one of 64 channels."""
+    ignored(config, "guidance_embeds")
+    hidden, heads = width(config)
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_layers"), "single_layers": config.number("num_single_layers"),
+        "hidden": hidden, "heads": heads, **patched(config), "latent_channels": config.number("in_channels"), "qk_norm": "head",
+        "text_hidden": config.number("joint_attention_dim"), "pooled_hidden": config.number("pooled_projection_dim"),
+        "guidance": bool(config.get("guidance_embeds")), "compression": 16, "image_size": 1024,
+    }  # fmt: skip
+
+
+def hunyuan_video(config: Config) -> Fields:
+    """HunyuanVideo: two layers refine the text first."""
+    ignored(config, "mlp_ratio", "image_condition_type", "qk_norm")
+    hidden, heads = width(config)
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_layers"), "single_layers": config.number("num_single_layers"),
+        "hidden": hidden, "heads": heads, "ffn_hidden": int(config.get("mlp_ratio", 4) * hidden), **patched(config),
+        "latent_channels": config.number("in_channels"), "out_channels": config.number("out_channels"), "qk_norm": "head",
+        "text_hidden": config.number("text_embed_dim"), "text_length": 256,
+        "pooled_hidden": config.number("pooled_projection_dim"),
+        "guidance": bool(config.get("guidance_embeds")), "refiner_layers": config.number("num_refiner_layers"),
+        "image_size": 720,
+        "time_compression": 4,
+    }  # fmt: skip
+
+
+READERS: Mapping[str, Reader] = MappingProxyType({
+    "DiTTransformer2DModel": dit, "PixArtTransformer2DModel": pixart, "WanTransformer3DModel": wan, "LTXVideoTransformer3DModel": ltx,
+    "CogVideoXTransformer3DModel": cogvideox, "SD3Transformer2DModel": sd3, "FluxTransformer2DModel": flux,
+    "HunyuanVideoTransformer3DModel": hunyuan_video,
+})  # fmt: skip

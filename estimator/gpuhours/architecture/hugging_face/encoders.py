@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
 from gpuhours.architecture.hugging_face.text import BIASED, llama
@@ -16,10 +17,14 @@ def bert(config: Config) -> Fields:
     masked = any("MaskedLM" in str(name) or "PreTraining" in str(name) for name in config.listed("architectures"))
     config.get("position_embedding_type")
     return {
-        "layers": config.number("num_hidden_layers"), "hidden": config.number("hidden_size"), "heads": config.number("num_attention_heads"),
-        "ffn_hidden": config.number("intermediate_size"), "vocab": config.number("vocab_size"), **BIASED, "gated": False, "causal": False,
-        "positions": "learned", "max_positions": config.number("max_position_embeddings"), "segments": config.number("type_vocab_size", default=2),
-        "embedding_norm": True, "final_norm": False, "tied": config.get("tie_word_embeddings", True), "dropout": bool(config.get("hidden_dropout_prob", 0.1)),
+        "layers": config.number("num_hidden_layers"), "hidden": config.number("hidden_size"),
+        "heads": config.number("num_attention_heads"),
+        "ffn_hidden": config.number("intermediate_size"), "vocab": config.number("vocab_size"), **BIASED, "gated": False,
+        "causal": False,
+        "positions": "learned", "max_positions": config.number("max_position_embeddings"),
+        "segments": config.number("type_vocab_size", default=2),
+        "embedding_norm": True, "final_norm": False, "tied": config.get("tie_word_embeddings", True),
+        "dropout": bool(config.get("hidden_dropout_prob", 0.1)),
         **({"head": "masked", "head_bias": True, "final_norm": True} if masked else {"head": "none", "pooler": True}),
     }  # fmt: skip
 
@@ -31,9 +36,12 @@ def distilbert(config: Config) -> Fields:
         config.get(key)
     return {
         "layers": config.number("n_layers"), "hidden": config.number("dim"), "heads": config.number("n_heads"),
-        "ffn_hidden": config.number("hidden_dim"), "vocab": config.number("vocab_size"), **BIASED, "gated": False, "causal": False,
-        "positions": "learned", "max_positions": config.number("max_position_embeddings"), "embedding_norm": True, "final_norm": False,
-        "tied": config.get("tie_word_embeddings", True), "dropout": True, **({"head": "masked", "head_bias": True, "final_norm": True} if masked else {"head": "none"}),
+        "ffn_hidden": config.number("hidden_dim"), "vocab": config.number("vocab_size"), **BIASED, "gated": False,
+        "causal": False,
+        "positions": "learned", "max_positions": config.number("max_position_embeddings"), "embedding_norm": True,
+        "final_norm": False,
+        "tied": config.get("tie_word_embeddings", True), "dropout": True,
+        **({"head": "masked", "head_bias": True, "final_norm": True} if masked else {"head": "none"}),
     }  # fmt: skip
 
 
@@ -45,16 +53,32 @@ def modernbert(config: Config) -> Fields:
     window = config.number("sliding_window", "local_attention", default=128)
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
     bias = config.get("norm_bias", False)
-    for key in ("classifier_pooling", "classifier_bias", "decoder_bias", "deterministic_flash_attn", "embedding_dropout", "mlp_dropout",
-                "sparse_prediction", "sparse_pred_ignore_index", "reference_compile", "repad_logits_with_grad", "global_rope_theta",
-                "local_rope_theta", "initializer_cutoff_factor", "classifier_activation", "classifier_dropout", "local_attention"):
+    for key in (
+        "classifier_pooling",
+        "classifier_bias",
+        "decoder_bias",
+        "deterministic_flash_attn",
+        "embedding_dropout",
+        "mlp_dropout",
+        "sparse_prediction",
+        "sparse_pred_ignore_index",
+        "reference_compile",
+        "repad_logits_with_grad",
+        "global_rope_theta",
+        "local_rope_theta",
+        "initializer_cutoff_factor",
+        "classifier_activation",
+        "classifier_dropout",
+        "local_attention",
+    ):
         config.get(key)  # fmt: skip
-    groups = [{"layers": whole}, {"layers": layers - whole, "mixer": "window"}]
+    groups: list[Fields] = [{"layers": whole}, {"layers": layers - whole, "mixer": "window"}]
     hidden = config.number("hidden_size")
     return {
         "layers": layers, "hidden": hidden, "heads": config.number("num_attention_heads"),
         "ffn_hidden": config.number("intermediate_size"), "vocab": config.number("vocab_size"), "causal": False,
-        "tied": config.get("tie_word_embeddings", True), "norm": "layer" if bias else "layer-no-bias", "window": window, "layer_groups": [group for group in groups if group["layers"]],
+        "tied": config.get("tie_word_embeddings", True), "norm": "layer" if bias else "layer-no-bias", "window": window,
+        "layer_groups": [group for group in groups if group["layers"]],
         "mlp_bias": bool(config.get("mlp_bias", False)), "attention_bias": "all" if config.get("attention_bias") else "none",
         **({"head": "masked", "head_bias": True} if masked else {"head": "none"}),
     }  # fmt: skip
@@ -63,22 +87,28 @@ def modernbert(config: Config) -> Fields:
 def tower(config: Config) -> Fields:
     """The keys that vision transformers share."""
     hidden = config.number("hidden_size", "embed_dim")
-    size = config.get("image_size", config.get("crop_size", 224))
+    size: Any = config.get("image_size", config.get("crop_size", 224))
     patch = config.get("patch_size", 16)
     return {
         "kind": "vision", "layers": config.number("num_hidden_layers", "depth"), "hidden": hidden,
         "heads": config.number("num_attention_heads", "num_heads"), "image_size": size[0] if isinstance(size, list) else size,
-        "patch": patch[0] if isinstance(patch, list) else patch, "channels": config.number("num_channels", "in_channels", "in_chans", default=3),
-        "ffn_hidden": config.optional("intermediate_size") or int(config.get("mlp_ratio", 4) * hidden), "pre_norm": False, "patch_bias": True,
+        "patch": patch[0] if isinstance(patch, list) else patch,
+        "channels": config.number("num_channels", "in_channels", "in_chans", default=3),
+        "ffn_hidden": config.optional("intermediate_size") or int(config.get("mlp_ratio", 4) * hidden), "pre_norm": False,
+        "patch_bias": True,
     }  # fmt: skip
+
+
+def biases(config: Config) -> str:
+    """Biases of queries, keys and values where ``qkv_bias`` says so; the output's is always there."""
+    return "all" if config.get("qkv_bias", True) else "output"
 
 
 def vit(config: Config) -> Fields:
     """ViT with its pooler."""
-    biased = config.get("qkv_bias", True)
     for key in ("encoder_stride", "pooler_output_size", "pooler_act"):
         config.get(key)
-    return {**tower(config), "pooling": "dense", "attention_bias": "all" if biased else "output"}
+    return {**tower(config), "pooling": "dense", "attention_bias": biases(config)}
 
 
 def deit(config: Config) -> Fields:
@@ -89,10 +119,15 @@ def deit(config: Config) -> Fields:
 
 def vit_mae(config: Config) -> Fields:
     """MAE's encoder; with its decoder where the file names the class that pre-trains. Fixed positions are stored with the weights."""
-    keys = ("decoder_num_attention_heads", "decoder_hidden_size", "decoder_num_hidden_layers", "decoder_intermediate_size")
+    keys = (
+        "decoder_num_attention_heads",
+        "decoder_hidden_size",
+        "decoder_num_hidden_layers",
+        "decoder_intermediate_size",
+    )
     heads, width, layers, _ = (config.number(key) for key in keys)
-    config.get("norm_pix_loss"), config.get("qkv_bias")
-    ratio, encoder = config.get("mask_ratio", 0.75), tower(config)
+    config.get("norm_pix_loss")
+    ratio, encoder = config.get("mask_ratio", 0.75), {**tower(config), "attention_bias": biases(config)}
     if not any("PreTraining" in str(name) for name in config.listed("architectures")):
         return encoder
     return {
@@ -103,7 +138,13 @@ def vit_mae(config: Config) -> Fields:
 
 def beit(config: Config) -> Fields:
     """BEiT: no bias on keys, scales on the halves, positions only where the file asks for them."""
-    for key in ("use_mask_token", "use_relative_position_bias", "use_shared_relative_position_bias", "drop_path_rate", "use_mean_pooling"):
+    for key in (
+        "use_mask_token",
+        "use_relative_position_bias",
+        "use_shared_relative_position_bias",
+        "drop_path_rate",
+        "use_mean_pooling",
+    ):
         config.get(key)
     if config.get("use_relative_position_bias") or config.get("use_shared_relative_position_bias"):
         raise EstimateError("Relative position biases of BEiT are not modelled.")
@@ -119,15 +160,23 @@ def dinov2(config: Config) -> Fields:
     found = tower(config)
     width, gated = found["ffn_hidden"], bool(config.get("use_swiglu_ffn", False))
     registers = config.number("num_register_tokens", default=0)
-    for key in ("layerscale_value", "drop_path_rate", "out_features", "out_indices", "stage_names", "apply_layernorm", "reshape_hidden_states",
-                "use_mask_token"):
+    for key in (
+        "layerscale_value",
+        "drop_path_rate",
+        "out_features",
+        "out_indices",
+        "stage_names",
+        "apply_layernorm",
+        "reshape_hidden_states",
+        "use_mask_token",
+    ):
         config.get(key)  # fmt: skip
     if gated:
         width = (int(width * 2 / 3) + 7) // 8 * 8
-    biased = "all" if config.get("qkv_bias", True) else "output"
     return {
-        **found, "layer_scale": True, "gated": gated, "ffn_hidden": width, "registers": registers, "extra_weights": found["hidden"],
-        "attention_bias": biased,
+        **found, "layer_scale": True, "gated": gated, "ffn_hidden": width, "registers": registers,
+        "extra_weights": found["hidden"],
+        "attention_bias": biases(config),
     }  # fmt: skip
 
 
@@ -135,12 +184,28 @@ def dinov3(config: Config) -> Fields:
     """DINOv3: rotary positions, registers, scales, no bias on keys."""
     found = tower(config)
     gated = bool(config.get("use_gated_mlp", False))
-    for key in ("layerscale_value", "drop_path_rate", "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale", "query_bias", "value_bias",
-                "proj_bias", "key_bias", "mlp_bias", "out_features", "out_indices", "stage_names", "apply_layernorm", "reshape_hidden_states"):
+    for key in (
+        "layerscale_value",
+        "drop_path_rate",
+        "pos_embed_shift",
+        "pos_embed_jitter",
+        "pos_embed_rescale",
+        "query_bias",
+        "value_bias",
+        "proj_bias",
+        "key_bias",
+        "mlp_bias",
+        "out_features",
+        "out_indices",
+        "stage_names",
+        "apply_layernorm",
+        "reshape_hidden_states",
+    ):
         config.get(key)  # fmt: skip
     return {
         **found, "layer_scale": True, "gated": gated, "positions": "rotary", "extra_weights": found["hidden"],
-        "registers": config.number("num_register_tokens", default=0), "attention_bias": "all" if config.get("key_bias") else "no-key",
+        "registers": config.number("num_register_tokens", default=0),
+        "attention_bias": "all" if config.get("key_bias") else "no-key",
     }  # fmt: skip
 
 
@@ -167,13 +232,31 @@ def siglip2_vision(config: Config) -> Fields:
 def videomae(config: Config) -> Fields:
     """VideoMAE's encoder: tubelets of a clip that all see each other, fixed positions."""
     keys = ("decoder_num_attention_heads", "decoder_hidden_size", "decoder_num_hidden_layers", "decoder_intermediate_size",
-            "use_mean_pooling", "norm_pix_loss", "qkv_bias", "num_frames")  # fmt: skip
+            "use_mean_pooling", "norm_pix_loss", "num_frames")  # fmt: skip
     for key in keys:
         config.get(key)
     mean = config.get("use_mean_pooling", True)
     return {
-        **tower(config), "class_token": False, "positions": "fixed", "tubelet": config.number("tubelet_size", default=2), "attends": "clip",
-        "final_norm": not mean,
+        **tower(config), "class_token": False, "positions": "fixed", "tubelet": config.number("tubelet_size", default=2),
+        "attends": "clip",
+        "final_norm": not mean, "attention_bias": biases(config),
+    }  # fmt: skip
+
+
+def vjepa2(config: Config) -> Fields:
+    """V-JEPA 2's encoder: rotary positions, tubelets of a clip that all see each other. Its predictor is counted, not timed."""
+    found = tower(config)
+    h, p, layers = found["hidden"], config.number("pred_hidden_size"), config.number("pred_num_hidden_layers")
+    wide = int(config.get("pred_mlp_ratio", 4) * p)
+    layer = 4 * (p * p + p) + (p * wide + wide) + (wide * p + p) + 4 * p
+    predictor = (h * p + p) + config.number("pred_num_mask_tokens") * p + layers * layer + 2 * p + (p * h + h)
+    config.get("pred_num_attention_heads"), config.get("pred_zero_init_mask_tokens")
+    for key in ("frames_per_clip", "drop_path_rate", "attention_dropout", "num_pooler_layers", "use_SiLU", "wide_SiLU"):
+        config.get(key)
+    return {
+        **found, "class_token": False, "positions": "rotary", "tubelet": config.number("tubelet_size", default=2),
+        "attends": "clip",
+        "extra_weights": predictor, "attention_bias": biases(config),
     }  # fmt: skip
 
 
@@ -181,15 +264,22 @@ def timesformer(config: Config) -> Fields:
     """TimeSformer: attention along time and within a frame in turn, and a product behind the first."""
     if config.get("attention_type", "divided_space_time") != "divided_space_time":
         raise EstimateError("Only divided attention (attention_type: divided_space_time) is read.")
-    config.get("drop_path_rate"), config.get("qkv_bias")
-    return {**tower(config), "attends": "divided", "time_product": True, "time_places": config.number("num_frames", default=8)}
+    config.get("drop_path_rate")
+    return {
+        **tower(config),
+        "attention_bias": biases(config),
+        "attends": "divided",
+        "time_product": True,
+        "time_places": config.number("num_frames", default=8),
+    }
 
 
 def clip_text(config: Config) -> Fields:
     """CLIP's text tower."""
     config.get("projection_dim"), config.get("projection_size")
     return {
-        "layers": config.number("num_hidden_layers"), "hidden": config.number("hidden_size"), "heads": config.number("num_attention_heads"),
+        "layers": config.number("num_hidden_layers"), "hidden": config.number("hidden_size"),
+        "heads": config.number("num_attention_heads"),
         "ffn_hidden": config.number("intermediate_size"), "vocab": config.number("vocab_size"), **BIASED, "gated": False,
         "positions": "learned", "max_positions": config.number("max_position_embeddings"), "head": "none",
     }  # fmt: skip
@@ -226,36 +316,62 @@ def siglip(config: Config) -> Fields:
 def t5(config: Config) -> Fields:
     """T5, mT5, UMT5, Flan-T5."""
     act = str(config.get("feed_forward_proj", "relu"))
-    for key in ("dense_act_fn", "is_gated_act", "dropout_rate", "relative_attention_max_distance", "classifier_dropout"):
+    for key in (
+        "dense_act_fn",
+        "is_gated_act",
+        "dropout_rate",
+        "relative_attention_max_distance",
+        "classifier_dropout",
+    ):
         config.get(key)
     return {
         "kind": "encoder-decoder", "encoder_layers": config.number("num_layers"),
         "decoder_layers": config.number("num_decoder_layers", default=config.number("num_layers")),
         "hidden": config.number("d_model"), "heads": config.number("num_heads"), "head_dim": config.number("d_kv"),
         "ffn_hidden": config.number("d_ff"), "gated": act.startswith("gated"), "vocab": config.number("vocab_size"),
-        "tied": bool(config.get("tie_word_embeddings", True)), "position_buckets": config.number("relative_attention_num_buckets", default=32),
+        "tied": bool(config.get("tie_word_embeddings", True)),
+        "position_buckets": config.number("relative_attention_num_buckets", default=32),
         "dropout": bool(config.get("dropout_rate", 0.1)),
     }  # fmt: skip
 
 
 def spoken(config: Config) -> Fields:
     """What BART, Whisper and their kind share: LayerNorm, biases, learned positions on both sides."""
-    for key in ("encoder_layerdrop", "decoder_layerdrop", "scale_embedding", "activation_dropout", "num_hidden_layers", "classifier_dropout"):
+    for key in (
+        "encoder_layerdrop",
+        "decoder_layerdrop",
+        "scale_embedding",
+        "activation_dropout",
+        "num_hidden_layers",
+        "classifier_dropout",
+    ):
         config.get(key)
     heads, hidden = config.number("encoder_attention_heads"), config.number("d_model")
     return {
-        "kind": "encoder-decoder", "encoder_layers": config.number("encoder_layers"), "decoder_layers": config.number("decoder_layers"),
+        "kind": "encoder-decoder", "encoder_layers": config.number("encoder_layers"),
+        "decoder_layers": config.number("decoder_layers"),
         "hidden": hidden, "heads": heads, "head_dim": hidden // heads, "ffn_hidden": config.number("encoder_ffn_dim"),
         "decoder_heads": config.number("decoder_attention_heads"), "decoder_ffn_hidden": config.number("decoder_ffn_dim"),
-        "vocab": config.number("vocab_size"), "tied": config.get("tie_word_embeddings", True), "norm": "layer", "biases": True, "position_buckets": 0,
+        "vocab": config.number("vocab_size"), "tied": config.get("tie_word_embeddings", True), "norm": "layer", "biases": True,
+        "position_buckets": 0,
         "dropout": bool(config.get("dropout", 0.1)),
     }  # fmt: skip
 
 
 def whisper(config: Config) -> Fields:
     """Whisper: sound in, stored sines as the encoder's positions, no bias on keys."""
-    for key in ("apply_spec_augment", "mask_time_prob", "mask_time_length", "mask_time_min_masks", "mask_feature_prob", "mask_feature_length",
-                "mask_feature_min_masks", "median_filter_width", "use_weighted_layer_sum", "classifier_proj_size"):
+    for key in (
+        "apply_spec_augment",
+        "mask_time_prob",
+        "mask_time_length",
+        "mask_time_min_masks",
+        "mask_feature_prob",
+        "mask_feature_length",
+        "mask_feature_min_masks",
+        "median_filter_width",
+        "use_weighted_layer_sum",
+        "classifier_proj_size",
+    ):
         config.get(key)  # fmt: skip
     return {
         **spoken(config), "key_bias": False, "sound_channels": config.number("num_mel_bins"),
@@ -268,22 +384,29 @@ def bart(config: Config) -> Fields:
     """BART and mBART: two spare rows of positions, a norm on the embeddings; mBART norms at the end too."""
     places = config.number("max_position_embeddings") + 2
     ends = config["model_type"] == "mbart"
-    return {**spoken(config), "encoder_positions": places, "decoder_positions": places, "embedding_norm": True, "final_norm": ends}
+    return {
+        **spoken(config),
+        "encoder_positions": places,
+        "decoder_positions": places,
+        "embedding_norm": True,
+        "final_norm": ends,
+    }
 
 
 def eurobert(config: Config) -> Fields:
     """EuroBERT: Llama's layer without a mask."""
     for key in ("classifier_pooling", "mask_token_id"):
         config.get(key)
-    return {**llama(config), "causal": False}
+    return {**llama(config), "causal": False, "head_bias": bool(config.get("mlp_bias", False))}
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra-base", "megatron-bert"), bert),
     "distilbert": distilbert, "modernbert": modernbert, "eurobert": eurobert,
     "vit": vit, "deit": deit, "vit_mae": vit_mae, "beit": beit, "dinov3_vit": dinov3,
-    **dict.fromkeys(("dinov2", "dinov2_with_registers"), dinov2), "clip_vision_model": clip_vision, "siglip_vision_model": siglip_vision,
-    "siglip2_vision_model": siglip2_vision, "videomae": videomae, "timesformer": timesformer,
+    **dict.fromkeys(("dinov2", "dinov2_with_registers"), dinov2), "clip_vision_model": clip_vision,
+    "siglip_vision_model": siglip_vision,
+    "siglip2_vision_model": siglip2_vision, "videomae": videomae, "timesformer": timesformer, "vjepa2": vjepa2,
     "clip_text_model": clip_text, **dict.fromkeys(("clip",), clip), **dict.fromkeys(("siglip", "siglip2"), siglip),
     **dict.fromkeys(("t5", "mt5"), t5), "whisper": whisper, **dict.fromkeys(("bart", "mbart"), bart),
 })  # fmt: skip

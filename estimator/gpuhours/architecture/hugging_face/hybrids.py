@@ -15,7 +15,8 @@ from gpuhours.inputs.errors import EstimateError
 def groups(layers: Sequence[tuple[str, str]]) -> list[Fields]:
     """Layers by (mixer, feed-forward layer), those of a kind together."""
     return [
-        {"layers": len(list(equal)), "mixer": mixed, "feed_forward": fed} for (mixed, fed), equal in groupby(sorted(layers))
+        {"layers": len(list(equal)), "mixer": mixed, "feed_forward": fed}
+        for (mixed, fed), equal in groupby(sorted(layers))
     ]
 
 
@@ -59,7 +60,12 @@ def mamba2(config: Config) -> Fields:
         "conv_bias": bool(config.get("use_conv_bias", True)), "bias": bool(config.get("use_bias", False)),
         "output_norm": bool(config.get("rms_norm", True)),
     }  # fmt: skip
-    config.get("head_dim"), config.get("time_step_rank"), config.get("norm_before_gate"), config.get("use_associative_scan")
+    (
+        config.get("head_dim"),
+        config.get("time_step_rank"),
+        config.get("norm_before_gate"),
+        config.get("use_associative_scan"),
+    )
     return pure(config, "mamba2", state)
 
 
@@ -71,7 +77,8 @@ def mamba2_widths(config: Config, *, norm: bool = True) -> Fields:
     inner = config.number("mamba_d_ssm", default=int(expand * hidden) if size == "auto" else int(size) * heads)
     return {
         "inner": inner, "state": config.number("mamba_d_state", "ssm_state_size"), "heads": heads,
-        "groups": config.number("mamba_n_groups", "n_groups", default=1), "kernel": config.number("mamba_d_conv", "conv_kernel", default=4),
+        "groups": config.number("mamba_n_groups", "n_groups", default=1),
+        "kernel": config.number("mamba_d_conv", "conv_kernel", default=4),
         "chunk": config.number("mamba_chunk_size", "chunk_size", default=256),
         "conv_bias": bool(config.get("mamba_conv_bias", config.get("use_conv_bias", True))),
         "bias": bool(config.get("mamba_proj_bias", config.get("mamba_use_bias", False))), "output_norm": norm,
@@ -81,18 +88,29 @@ def mamba2_widths(config: Config, *, norm: bool = True) -> Fields:
 def bamba(config: Config) -> Fields:
     """Bamba: attention in the listed layers, Mamba-2 in the rest."""
     listed = set(config.listed("attn_layer_indices"))
-    layers = [("attention" if layer in listed else "mamba2", "dense") for layer in range(config.number("num_hidden_layers"))]
+    layers = [
+        ("attention" if layer in listed else "mamba2", "dense") for layer in range(config.number("num_hidden_layers"))
+    ]
     return {**llama(config), "state_space": mamba2_widths(config), "layer_groups": groups(layers)}
 
 
 def granite_hybrid(config: Config) -> Fields:
     """Granite 4: Mamba-2 and attention, a shared expert, and routed ones where there are any."""
-    kinds = config.listed("layer_types") or config.listed("layers_block_type") or ["mamba"] * config.number("num_hidden_layers")
+    kinds = (
+        config.listed("layer_types")
+        or config.listed("layers_block_type")
+        or ["mamba"] * config.number("num_hidden_layers")
+    )
     sparse = config.number("num_local_experts", default=0)
     shared = config.number("shared_intermediate_size")
     fed = "experts" if sparse else "dense"
     layers = [("attention" if attends(kind) else "mamba2", fed) for kind in kinds]
-    found = {**llama(config), "ffn_hidden": shared, "state_space": mamba2_widths(config), "layer_groups": groups(layers)}
+    found = {
+        **llama(config),
+        "ffn_hidden": shared,
+        "state_space": mamba2_widths(config),
+        "layer_groups": groups(layers),
+    }
     config.get("position_embedding_type"), config.get("num_experts_per_tok"), config.get("intermediate_size")
     if not sparse:
         return found
@@ -103,8 +121,19 @@ def granite_hybrid(config: Config) -> Fields:
 def falcon_h1(config: Config) -> Fields:
     """Falcon-H1: attention and Mamba-2 beside each other in every layer."""
     count = config.number("num_hidden_layers")
-    for key in ("attention_in_multiplier", "attention_out_multiplier", "key_multiplier", "lm_head_multiplier", "mlp_multipliers",
-                "ssm_in_multiplier", "ssm_multipliers", "ssm_out_multiplier", "mamba_norm_before_gate", "mamba_use_mlp", "projectors_bias"):
+    for key in (
+        "attention_in_multiplier",
+        "attention_out_multiplier",
+        "key_multiplier",
+        "lm_head_multiplier",
+        "mlp_multipliers",
+        "ssm_in_multiplier",
+        "ssm_multipliers",
+        "ssm_out_multiplier",
+        "mamba_norm_before_gate",
+        "mamba_use_mlp",
+        "projectors_bias",
+    ):
         config.get(key)  # fmt: skip
     state = mamba2_widths(config, norm=bool(config.get("mamba_rms_norm", False)))
     return {**llama(config), "state_space": state, "layer_groups": [{"layers": count, "mixer": "attention+mamba2"}]}
@@ -113,17 +142,26 @@ def falcon_h1(config: Config) -> Fields:
 def nemotron_h(config: Config) -> Fields:
     """Nemotron-H and Nemotron 3: one half a layer: Mamba-2 (M), attention (*), feed-forward (-) or experts (E)."""
     pattern = config.get("hybrid_override_pattern")
-    kinds = config.listed("layers_block_type") or [PATTERN[letter] for letter in str(pattern or "") if letter in PATTERN]
+    kinds = config.listed("layers_block_type") or [
+        PATTERN[letter] for letter in str(pattern or "") if letter in PATTERN
+    ]
     layers = [HALVES[str(kind)] for kind in kinds if str(kind) in HALVES]
     config.optional("num_hidden_layers"), config.get("mtp_layers_block_type"), config.get("moe_shared_expert_overlap")
     for key in ("mamba_hidden_act", "mamba_ssm_cache_dtype", "mamba_dt_init_floor", "mlp_hidden_act", "mamba_dt_limit"):
         config.get(key)
     found = {
-        **llama(WithKeys(config, {"num_hidden_layers": len(layers)})), "layers": len(layers), "gated": False, "norms_per_layer": 2, "positions": "none",
+        **llama(WithKeys(config, {"num_hidden_layers": len(layers)})), "layers": len(layers), "gated": False,
+        "norms_per_layer": 2, "positions": "none",
         "state_space": mamba2_widths(config), "layer_groups": groups(layers),
     }  # fmt: skip
     if ("none", "experts") not in layers:
-        for key in ("n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size", "num_experts_per_tok"):
+        for key in (
+            "n_routed_experts",
+            "n_shared_experts",
+            "moe_intermediate_size",
+            "moe_shared_expert_intermediate_size",
+            "num_experts_per_tok",
+        ):
             config.get(key)
         return found
     shared = config.number("moe_shared_expert_intermediate_size") * config.number("n_shared_experts", default=1)
@@ -165,14 +203,28 @@ def jamba(config: Config) -> Fields:
 def minimax(config: Config) -> Fields:
     """MiniMax-01: linear attention with one layer of softmax attention in eight, a mixture in every layer."""
     count = config.number("num_hidden_layers")
-    kinds = config.listed("layer_types") or ["full_attention" if layer % 2 else "linear_attention" for layer in range(count)]
+    kinds = config.listed("layer_types") or [
+        "full_attention" if layer % 2 else "linear_attention" for layer in range(count)
+    ]
     layers = [("lightning" if "linear" in str(kind) else "attention", "experts") for kind in kinds]
     heads, hidden = config.number("num_attention_heads"), config.number("hidden_size")
     size = config.number("head_dim", default=hidden // heads)
-    for key in ("full_attn_alpha_factor", "full_attn_beta_factor", "linear_attn_alpha_factor", "linear_attn_beta_factor",
-                "mlp_alpha_factor", "mlp_beta_factor"):
+    for key in (
+        "full_attn_alpha_factor",
+        "full_attn_beta_factor",
+        "linear_attn_alpha_factor",
+        "linear_attn_beta_factor",
+        "mlp_alpha_factor",
+        "mlp_beta_factor",
+    ):
         config.get(key)  # fmt: skip
-    state = {"inner": heads * size, "state": size, "heads": heads, "groups": heads, "chunk": config.number("block_size", default=256)}
+    state = {
+        "inner": heads * size,
+        "state": size,
+        "heads": heads,
+        "groups": heads,
+        "chunk": config.number("block_size", default=256),
+    }
     return {**llama(config), "experts": routed(config), "state_space": state, "layer_groups": groups(layers)}
 
 
@@ -190,11 +242,23 @@ def lfm2(config: Config) -> Fields:
         kinds = ["full_attention" if not listed or layer in listed else "conv" for layer in range(count)]
     layers = [("attention" if attends(kind) else "short-conv", "dense") for kind in kinds]
     biased = bool(config.get("conv_bias", False))
-    config.get("block_use_swiglu"), config.get("block_dim"), config.get("conv_dim"), config.get("conv_dim_out"), config.get("use_pos_enc")
-    config.get("block_mlp_init_scale"), config.get("block_out_init_scale"), config.get("block_use_xavier_init"), config.get("num_heads")
+    (
+        config.get("block_use_swiglu"),
+        config.get("block_dim"),
+        config.get("conv_dim"),
+        config.get("conv_dim_out"),
+        config.get("use_pos_enc"),
+    )
+    (
+        config.get("block_mlp_init_scale"),
+        config.get("block_out_init_scale"),
+        config.get("block_use_xavier_init"),
+        config.get("num_heads"),
+    )
     state = {"inner": hidden, "kernel": config.number("conv_L_cache", default=3), "conv_bias": biased, "bias": biased}
     return {
-        **llama(config), "ffn_hidden": width, "tied": bool(config.get("tie_word_embeddings", config.get("tie_embedding", True))),
+        **llama(config), "ffn_hidden": width,
+        "tied": bool(config.get("tie_word_embeddings", config.get("tie_embedding", True))),
         "qk_norm": "head", "state_space": state, "layer_groups": groups(layers),
     }  # fmt: skip
 
@@ -234,7 +298,12 @@ def qwen3_5_moe(config: Config) -> Fields:
     """Qwen3.5's mixtures: every feed-forward layer one."""
     state, layers = delta_layers(config, "experts")
     width = config.number("moe_intermediate_size")
-    shape = {**qwen3(WithKeys(config, {"intermediate_size": width})), "attention_gate": "width", "state_space": state, "layer_groups": layers}
+    shape = {
+        **qwen3(WithKeys(config, {"intermediate_size": width})),
+        "attention_gate": "width",
+        "state_space": state,
+        "layer_groups": layers,
+    }
     return {**shape, "experts": {**routed(config), **shared_gate(config)}}
 
 

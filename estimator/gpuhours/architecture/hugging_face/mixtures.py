@@ -27,7 +27,8 @@ def mixtral(config: Config) -> Fields:
 def phimoe(config: Config) -> Fields:
     """Phi-3.5-MoE: LayerNorm with biases, biases on attention and head."""
     return {
-        **mistral(config), "norm": "layer", "experts": routed(config), "attention_bias": "all" if config.get("attention_bias") else "none",
+        **mistral(config), "norm": "layer", "experts": routed(config),
+        "attention_bias": "all" if config.get("attention_bias") else "none",
         "head_bias": bool(config.get("lm_head_bias", False)),
     }  # fmt: skip
 
@@ -77,7 +78,8 @@ def granite_moe(config: Config) -> Fields:
 def first_dense(config: Config) -> Fields:
     """Layers at the start without experts: a number, or a list of the kinds of all."""
     kinds = config.listed("mlp_layer_types")
-    dense = kinds.index("sparse") if "sparse" in kinds else config.number("first_k_dense_replace", default=0)
+    stated = config.number("first_k_dense_replace", default=0)
+    dense = kinds.index("sparse") if "sparse" in kinds else stated
     if kinds and "dense" in kinds[dense:]:
         raise EstimateError("Layers without experts stand among those with.", "Write the shape out, with layer_groups.")
     return {"first_dense": dense, "every": config.number("moe_layer_freq", default=1)}
@@ -85,7 +87,10 @@ def first_dense(config: Config) -> Fields:
 
 def shared_experts(config: Config) -> Fields:
     """DeepSeek's experts: ``n_shared_experts`` of the routed width that every token sees."""
-    count, width = config.number("n_shared_experts", "num_shared_experts", default=0), config.optional("moe_intermediate_size")
+    count, width = (
+        config.number("n_shared_experts", "num_shared_experts", default=0),
+        config.optional("moe_intermediate_size"),
+    )
     return {"shared_width": count * width} if count and width else {}
 
 
@@ -108,7 +113,20 @@ def deepseek(config: Config) -> Fields:
     The number per expert that balances V3's routing is a buffer of the library, no parameter."""
     config.get("ep_size")
     experts = {**routed(config), **first_dense(config), **shared_experts(config)}
-    return {**llama(config), **latent(config), "experts": experts}
+    found = {**llama(config), "attention_bias": "none", **latent(config)}
+    inside = found["latent"]
+    biased = (inside["query_rank"] or 0) + inside["kv_rank"] + inside["rope_dim"] + found["hidden"]
+    return {**found, "experts": experts, "layer_weights": biased if config.get("attention_bias") else 0}
+
+
+def deepseek_v32(config: Config) -> Fields:
+    """DeepSeek-V3.2: small heads choose the keys that are attended to."""
+    found = deepseek(config)
+    index = {
+        "index_heads": config.number("index_n_heads"), "index_dim": config.number("index_head_dim"),
+        "index_top": config.number("index_topk"),
+    }  # fmt: skip
+    return {**found, "latent": {**found["latent"], **index}}
 
 
 def glm4_moe(config: Config) -> Fields:
@@ -137,14 +155,16 @@ def ernie(config: Config) -> Fields:
     shared = {"shared_width": count * width} if count else {}
     groups = [{"layers": layers - sparse, "feed_forward": "dense"}, {"layers": sparse, "feed_forward": "experts"}]
     return {
-        **llama(config), "tied": config.get("tie_word_embeddings", True), "layer_groups": [group for group in groups if group["layers"]],
+        **llama(config), "tied": config.get("tie_word_embeddings", True),
+        "layer_groups": [group for group in groups if group["layers"]],
         "experts": {**routed(config), **shared, "router_bias": True},
     }  # fmt: skip
 
 
 def gpt_oss(config: Config) -> Fields:
     """gpt-oss: sinks in the softmax, biases everywhere but the head, every second layer with a window."""
-    found = {**llama(config), "attention_bias": "all", "sinks": True, "experts": {**routed(config), "bias": True}}
+    biased = "all" if config.get("attention_bias", True) else "none"
+    found = {**llama(config), "attention_bias": biased, "sinks": True, "experts": {**routed(config), "bias": True}}
     return {**found, **(windows(config, 2))}
 
 
@@ -162,7 +182,8 @@ def llama4(config: Config) -> Fields:
     chunked = sum("chunked" in str(kind) for kind in kinds) if kinds else layers - layers // 4
     groups = crossed(layers, sparse, chunked if chunk else 0)
     return {
-        **llama(config), "ffn_hidden": config.number("intermediate_size_mlp", default=width), "window": chunk, "layer_groups": groups,
+        **llama(config), "ffn_hidden": config.number("intermediate_size_mlp", default=width), "window": chunk,
+        "layer_groups": groups,
         "experts": {**routed(config), "width": width, "shared_width": width},
     }  # fmt: skip
 
@@ -174,7 +195,9 @@ def crossed(layers: int, sparse: int, windowed: int) -> list[Fields]:
         ("experts", "window"): both, ("experts", "attention"): sparse - both, ("dense", "window"): windowed - both,
         ("dense", "attention"): layers - sparse - windowed + both,
     }  # fmt: skip
-    return [{"layers": count, "feed_forward": fed, "mixer": mixed} for (fed, mixed), count in counts.items() if count > 0]
+    return [
+        {"layers": count, "feed_forward": fed, "mixer": mixed} for (fed, mixed), count in counts.items() if count > 0
+    ]
 
 
 def minimax_m2(config: Config) -> Fields:
@@ -185,15 +208,24 @@ def minimax_m2(config: Config) -> Fields:
 def dbrx(config: Config) -> Fields:
     """DBRX: LayerNorm without biases, grouped queries, a mixture in every layer."""
     attention, feed = config.inside("attn_config"), config.inside("ffn_config")
-    for inner, keys in ((attention, ("clip_qkv", "attn_pdrop", "rope_theta")), (feed, ("ffn_act_fn", "moe_loss_weight"))):
+    for inner, keys in (
+        (attention, ("clip_qkv", "attn_pdrop", "rope_theta")),
+        (feed, ("ffn_act_fn", "moe_loss_weight")),
+    ):
         for key in keys:
             inner.get(key)
-    feed.get("moe_normalize_expert_weights"), feed.get("hidden_size"), config.get("emb_pdrop"), config.get("num_key_value_heads")
+    (
+        feed.get("moe_normalize_expert_weights"),
+        feed.get("hidden_size"),
+        config.get("emb_pdrop"),
+        config.get("num_key_value_heads"),
+    )
     experts = {"count": feed.number("moe_num_experts"), "top_k": feed.number("moe_top_k")}
     return {
         "layers": config.number("n_layers"), "hidden": config.number("d_model"), "heads": config.number("n_heads"),
         "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "norm": "layer-no-bias",
-        "ffn_hidden": feed.number("ffn_hidden_size"), "tied": bool(config.get("tie_word_embeddings", False)), "experts": experts,
+        "ffn_hidden": feed.number("ffn_hidden_size"), "tied": bool(config.get("tie_word_embeddings", False)),
+        "experts": experts,
     }  # fmt: skip
 
 
@@ -225,7 +257,9 @@ def minicpm3(config: Config) -> Fields:
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     "mixtral": mixtral, "phimoe": phimoe, "qwen2_moe": qwen2_moe, "qwen3_moe": qwen3_moe, "olmoe": olmoe, "flex_olmo": flex_olmo,
-    **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe), **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2"), deepseek), "glm4_moe": glm4_moe, "dots1": dots1, "ernie4_5_moe": ernie,
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2"), deepseek), "deepseek_v32": deepseek_v32,
+    "glm_moe_dsa": deepseek_v32, "glm4_moe": glm4_moe, "dots1": dots1, "ernie4_5_moe": ernie,
     "gpt_oss": gpt_oss, "llama4_text": llama4, "minimax_m2": minimax_m2, "dbrx": dbrx, "hunyuan_v1_moe": hunyuan_moe,
     **dict.fromkeys(("minicpm3", "youtu"), minicpm3),
 })  # fmt: skip

@@ -1,2 +1,284 @@
-"""To come."""
-READERS = {}
+"""Models that see: a vision encoder, a bridge and a language model, each from its part of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from gpuhours.architecture.hugging_face.config import Config, Fields, Reader, reader
+from gpuhours.architecture.hugging_face.encoders import clip_vision, dinov2, siglip_vision, tower, without_kind
+from gpuhours.architecture.hugging_face.mixtures import qwen3_moe
+from gpuhours.architecture.hugging_face.text import llama, qwen2, qwen3
+from gpuhours.inputs.errors import EstimateError
+
+
+def language(config: Config, text: Config, *, tied: bool | None = None) -> Fields:
+    """The language model of ``text``; its embeddings are tied where the whole file says so, else where its own part does."""
+    kind = str(text["model_type"])
+    found = reader(kind)(text)
+    if found.get("kind", "decoder") != "decoder":
+        raise EstimateError(f"A language model of type {kind!r} is not read here.")
+    if "tie_word_embeddings" in config:
+        found["tied"] = bool(config["tie_word_embeddings"])
+    return found if tied is None else {**found, "tied": tied}
+
+
+def encoder(vision: Config) -> Fields:
+    """The vision encoder of a part of the file."""
+    kind = str(vision["model_type"])
+    ignored(vision)
+    if kind not in TOWERS:
+        raise EstimateError(
+            f"A vision encoder of type {kind!r} is not read.", f"These are: {', '.join(sorted(TOWERS))}."
+        )
+    config = TOWERS[kind](vision)
+    return without_kind(config)
+
+
+def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
+    """The three together."""
+    return {
+        "kind": "video-language",
+        "vision": {**vision, "final_norm": vision.get("final_norm", True)},
+        "bridge": bridge,
+        "language": said,
+    }
+
+
+def ignored(config: Config, *keys: str) -> None:
+    """Keys that say which features are taken or how tokens are marked."""
+    for key in (*keys, "vision_feature_layer", "projector_hidden_act", "image_seq_length", "image_grid_pinpoints", "spatial_pool_mode",
+                "spatial_pool_stride", "video_seq_length", "vocab_size", "hidden_size", "projection_dim"):  # fmt: skip
+        config.get(key)
+
+
+def idefics_vision(vision: Config) -> Fields:
+    """Idefics 2 and 3: SigLIP's tower without a head."""
+    return {**siglip_vision(vision), "pooling": "none"}
+
+
+def pixtral(vision: Config) -> Fields:
+    """Pixtral: Llama's layers over patches, rotary positions, a norm in front."""
+    found = tower(vision)
+    vision.get("head_dim")
+    return {
+        **found, "norm": "rms", "gated": True, "attention_bias": "none", "mlp_bias": False, "positions": "rotary",
+        "class_token": False,
+        "pre_norm": True, "final_norm": False, "patch_bias": False,
+    }  # fmt: skip
+
+
+def internvit(vision: Config) -> Fields:
+    """InternViT: BEiT's shape with biases where the file says so."""
+    found = tower(vision)
+    for key in ("layer_scale_init_value", "use_mask_token", "use_mean_pooling", "projection_dropout", "attention_bias"):
+        vision.get(key)
+    biased = "all" if vision.get("attention_bias") else "output"
+    normed = "width" if vision.get("use_qk_norm") else "none"
+    mean, hidden = vision.get("use_mean_pooling", True), found["hidden"]
+    return {
+        **found, "layer_scale": True, "attention_bias": biased, "qk_norm": normed, "final_norm": not mean,
+        "norm": "rms" if vision.get("norm_type") == "rms_norm" else "layer",
+        "extra_weights": hidden if vision.get("use_mask_token") else 0,
+        "positions": "learned" if vision.get("use_absolute_position_embeddings", True) else "fixed",
+    }  # fmt: skip
+
+
+def qwen2_vision(vision: Config) -> Fields:
+    """Qwen2-VL: two frames a patch, rotary positions."""
+    found = tower(WithWidths(vision))
+    vision.get("hidden_size"), vision.get("in_chans")
+    return {**found, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False, "positions": "rotary",
+            "patch_bias": False, "final_norm": False}  # fmt: skip
+
+
+def qwen25_vision(vision: Config) -> Fields:
+    """Qwen2.5-VL: gated with biases, RMS norms, windows in most layers."""
+    for key in ("window_size", "fullatt_block_indexes", "tokens_per_second", "in_chans"):
+        vision.get(key)
+    return {
+        **tower(vision), "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False,
+        "positions": "rotary",
+        "patch_bias": False, "final_norm": False, "gated": True, "norm": "rms",
+    }  # fmt: skip
+
+
+def qwen3_vision(vision: Config) -> Fields:
+    """Qwen3-VL: learned positions beside rotary ones, biases."""
+    found, places = tower(vision), vision.number("num_position_embeddings")
+    side = round(places**0.5)
+    return {
+        **found, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False,
+        "image_size": side * found["patch"],
+        "final_norm": False,
+    }  # fmt: skip
+
+
+class WithWidths(Config):
+    """Qwen2-VL's part of the file: ``embed_dim`` is the encoder's width, ``hidden_size`` the language model's."""
+
+    def __init__(self, vision: Config) -> None:
+        keys = {key: value for key, value in vision._keys.items() if key != "hidden_size"}
+        super().__init__(keys, vision._where)
+        self._read = vision._read
+
+
+def llava(config: Config) -> Fields:
+    """LLaVA 1.5, NeXT and OneVision, and Video-LLaVA's kin: an MLP; NeXT and OneVision learn a line break."""
+    ignored(config)
+    biased = config.get("multimodal_projector_bias", True)
+    vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
+    lines = said["hidden"] if config["model_type"] != "llava" else 0
+    config.get("vision_aspect_ratio")
+    pooled = {"pool": 2} if config["model_type"] == "llava_onevision" else {}
+    return whole({**vision, "pooling": "none"}, {"kind": "mlp", "bias": biased, "extra_weights": lines, **pooled}, said)
+
+
+def mistral3(config: Config) -> Fields:
+    """Mistral Small 3.1: RMS norm, four patches merged by a product, an MLP without biases."""
+    ignored(config)
+    biased = config.get("multimodal_projector_bias", False)
+    merge = config.number("spatial_merge_size", default=2)
+    bridge = {
+        "kind": "mlp", "downsample": merge, "norm": True, "norm_before_merging": True, "norm_kind": "rms",
+        "merge_product": True, "bias": biased,
+    }  # fmt: skip
+    return whole(encoder(config.inside("vision_config")), bridge, language(config, config.inside("text_config")))
+
+
+def internvl(config: Config) -> Fields:
+    """InternVL: four patches become one, a norm, an MLP."""
+    ignored(config)
+    ratio = config.get("downsample_ratio", 0.5)
+    bridge = {"kind": "mlp", "downsample": round(1 / ratio), "norm": True}
+    return whole(encoder(config.inside("vision_config")), bridge, language(config, config.inside("text_config")))
+
+
+def gemma3(config: Config) -> Fields:
+    """Gemma 3: SigLIP, 256 tokens a picture by averaging, an RMS norm and a product; the tower's own head is stored, not used."""
+    ignored(config, "mm_tokens_per_image")
+    part = config.inside("vision_config")
+    vision = encoder(part)
+    tokens = config.number("mm_tokens_per_image", default=256)
+    side = vision["image_size"] // vision["patch"]
+    unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
+    bridge = {
+        "kind": "linear",
+        "pool": max(1, round(side / tokens**0.5)),
+        "bias": False,
+        "extra_weights": vision["hidden"],
+    }
+    said = language(config, config.inside("text_config"))
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+
+
+def pooling_weights(vision: Fields) -> int:
+    """SigLIP's pooling head: query, attention, norm, MLP."""
+    h, w = int(vision["hidden"]), int(vision["ffn_hidden"])
+    return h + 4 * (h * h + h) + 2 * h + (h * w + w) + (w * h + h)
+
+
+def paligemma(config: Config) -> Fields:
+    """PaliGemma: SigLIP without a head and one product."""
+    ignored(config, "projection_dim")
+    vision = encoder(config.inside("vision_config"))
+    text = config.inside("text_config")
+    text.get("num_image_tokens"), text.get("use_bidirectional_attention")
+    return whole({**vision, "pooling": "none"}, {"kind": "linear"}, language(config, text))
+
+
+def qwen_vl(config: Config) -> Fields:
+    """Qwen2-VL to Qwen3-VL: patches merged two by two behind a norm, an MLP of the merged width; Qwen3 projects deeper layers too."""
+    part = config.inside("vision_config")
+    text = config.inside("text_config") if "text_config" in config else Plain(config)
+    vision = without_kind(QWEN[str(config["model_type"])](part))
+    merge = part.number("spatial_merge_size", default=2)
+    out = part.optional("out_hidden_size")
+    if config["model_type"] == "qwen2_vl":
+        out = part.optional("hidden_size")
+    deeper = len(part.listed("deepstack_visual_indexes"))
+    said = TEXTS[str(config["model_type"])](text)
+    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    bridge = {
+        "kind": "mlp", "downsample": merge, "norm": True, "norm_before_merging": True, "norm_kind": vision.get("norm", "layer"),
+        "middle": merge**2 * vision["hidden"], "out": out, "levels": 1 + deeper,
+    }  # fmt: skip
+    return whole(vision, bridge, {**said, "tied": bool(tied)})
+
+
+class Plain(Config):
+    """A file of the time when the language model's keys stood beside the vision part."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__({key: value for key, value in config._keys.items() if key != "vision_config"}, config._where)
+        self._read = config._read
+
+
+def idefics3(config: Config) -> Fields:
+    """Idefics 3 and SmolVLM: squares of patches become one token by one product."""
+    ignored(config, "pixel_shuffle_factor")
+    factor = config.number("scale_factor", default=2)
+    bridge = {"kind": "linear", "downsample": factor, "bias": False}
+    vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
+    return whole({**vision, "pooling": "none"}, bridge, said)
+
+
+def mllama(config: Config) -> Fields:
+    """Llama 3.2 Vision: a gated cross-attention layer after every few layers of Llama's, over patches of tiles whose features of several
+    encoder layers stand side by side."""
+    part, text = config.inside("vision_config"), config.inside("text_config")
+    ignored(config)
+    total, own = text.number("num_hidden_layers"), len(text.listed("cross_attention_layers"))
+    said = {**llama(text), "layers": total - own}
+    tiles, levels = len(part.listed("supported_aspect_ratios")) + 1, part.number("vision_output_dim")
+    part.get("intermediate_layers_indices")
+    hidden, most = part.number("hidden_size"), part.number("max_num_tiles", default=4)
+    side = part.number("image_size") // part.number("patch_size")
+    layers, deep = part.number("num_hidden_layers"), part.number("num_global_layers")
+    tables = tiles * most * (side**2 + 1) * hidden + 2 * tiles * most * hidden + 3 + 2 * deep
+    vision = {
+        "layers": layers + deep, "hidden": hidden, "heads": part.number("attention_heads", "num_attention_heads"),
+        "ffn_hidden": part.number("intermediate_size"), "patch": part.number("patch_size"),
+        "image_size": part.number("image_size"),
+        "attention_bias": "none", "extra_weights": tables,
+    }  # fmt: skip
+    part.get("num_channels")
+    spare = 8 * said["hidden"]
+    projector = {"kind": "linear", "inputs": levels, "extra_weights": spare}
+    bridge = {"kind": "cross-attention", "every": (total - own) // own, "qk_norm": True, "projector": projector}
+    return whole(vision, bridge, said)
+
+
+def llama4(config: Config) -> Fields:
+    """Llama 4: four patches become one, an MLP without biases, a product to the language model's width."""
+    ignored(config)
+    part, text = config.inside("vision_config"), config.inside("text_config")
+    ignored(part, "vision_output_dim", "multi_modal_projector_bias", "projector_dropout")
+    vision = {**tower(part), "patch_bias": False, "pre_norm": True}
+    bridge = {
+        "kind": "mlp", "downsample": round(1 / part.get("pixel_shuffle_ratio", 0.5)), "bias": False,
+        "inputs": part.number("intermediate_size"),
+        "middle": part.number("projector_input_dim"), "out": part.number("projector_output_dim"),
+        "then": part.number("vision_output_dim"),
+    }  # fmt: skip
+    return whole(without_kind(vision), bridge, language(config, text))
+
+
+TOWERS: Mapping[str, Callable[[Config], Fields]] = MappingProxyType({
+    "clip_vision_model": clip_vision, "siglip_vision_model": siglip_vision, "dinov2": dinov2, "pixtral": pixtral,
+    "internvl_vision": internvit,
+    **dict.fromkeys(("idefics2_vision", "idefics3_vision", "idefics3", "smolvlm_vision"), idefics_vision),
+})  # fmt: skip
+QWEN: Mapping[str, Callable[[Config], Fields]] = MappingProxyType({
+    "qwen2_vl": qwen2_vision, "qwen2_5_vl": qwen25_vision, "qwen3_vl": qwen3_vision, "qwen3_vl_moe": qwen3_vision,
+})  # fmt: skip
+TEXTS: Mapping[str, Reader] = MappingProxyType({
+    "qwen2_vl": qwen2, "qwen2_5_vl": qwen2, "qwen3_vl": qwen3, "qwen3_vl_moe": qwen3_moe,
+})  # fmt: skip
+
+READERS: Mapping[str, Reader] = MappingProxyType({
+    **dict.fromkeys(("llava", "llava_next", "llava_next_video", "llava_onevision"), llava),
+    "mistral3": mistral3, "internvl": internvl, "gemma3": gemma3, "paligemma": paligemma,
+    **dict.fromkeys(QWEN, qwen_vl), **dict.fromkeys(("idefics3", "smolvlm"), idefics3), "pixtral": pixtral, "mllama": mllama,
+    "llama4": llama4,
+})  # fmt: skip

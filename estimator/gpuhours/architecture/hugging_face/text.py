@@ -227,24 +227,29 @@ def bloom(config: Config) -> Fields:
     return {
         "layers": config.number("n_layer", "num_hidden_layers"), "hidden": hidden,
         "heads": config.number("n_head", "num_attention_heads"), "vocab": config.number("vocab_size"),
-        "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True), "positions": "alibi", "embedding_norm": True,
+        "ffn_hidden": 4 * hidden, **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True),
+        "positions": "alibi", "embedding_norm": True,
     }  # fmt: skip
 
 
 def mpt(config: Config) -> Fields:
-    """MPT: no biases where ``no_bias``, ALiBi or learned positions."""
+    """MPT: no biases, ALiBi or learned positions."""
     attention = config.inside("attn_config", required=False)
-    bare = config.get("no_bias", True)
     learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
     table = {"positions": "learned", "max_positions": config.optional("max_seq_len")}
-    attention.get("attn_type"), attention.get("alibi_bias_max"), attention.get("clip_qkv"), attention.get("qk_ln")
+    (
+        config.get("no_bias"),
+        attention.get("attn_type"),
+        attention.get("alibi_bias_max"),
+        attention.get("clip_qkv"),
+        attention.get("qk_ln"),
+    )
     return {
         "layers": config.number("n_layers"), "hidden": config.number("d_model"), "heads": config.number("n_heads"),
         "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "gated": False,
         "tied": config.get("tie_word_embeddings", True),
         "ffn_hidden": int(config.get("expansion_ratio", 4) * config.number("d_model")),
-        **({"norm": "layer-no-bias"} if bare else BIASED),
-        **(table if learned else {"positions": "alibi"}),
+        "norm": "layer-no-bias", **(table if learned else {"positions": "alibi"}),
     }  # fmt: skip
 
 
@@ -253,7 +258,13 @@ def falcon(config: Config) -> Fields:
     new = config.get("new_decoder_architecture", False)
     parallel = config.get("parallel_attn", True) or new
     heads = config.number("num_attention_heads", "n_head")
-    kv_heads = config.number("num_kv_heads", "n_head_kv", default=heads) if new else 1 if config.get("multi_query", True) else heads
+    kv_heads = (
+        config.number("num_kv_heads", "n_head_kv", default=heads)
+        if new
+        else 1
+        if config.get("multi_query", True)
+        else heads
+    )
     biased = config.get("bias", False)
     single = config.number("num_ln_in_parallel_attn", default=2) == 1
     hidden = config.number("hidden_size")
@@ -286,7 +297,10 @@ def persimmon(config: Config) -> Fields:
 def seed_oss(config: Config) -> Fields:
     """Seed-OSS: biases where the file says so."""
     qkv, out = config.get("attention_bias", True), config.get("attention_out_bias", False)
-    return {**llama(config), "attention_bias": "all" if out and qkv else "qkv" if qkv else "none"}
+    return {
+        **llama(config),
+        "attention_bias": {(1, 1): "all", (1, 0): "qkv", (0, 1): "output"}.get((int(qkv), int(out)), "none"),
+    }
 
 
 def glm(config: Config) -> Fields:
@@ -321,6 +335,7 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     "gpt2": gpt2, "gpt-sw3": gpt2, "gpt_bigcode": bigcode, "openai-gpt": openai_gpt, "gptj": gptj, "codegen": gptj,
     "gpt_neo": gpt_neo, "gpt_neox": gpt_neox, "opt": opt, "bloom": bloom, "mpt": mpt, "falcon": falcon,
     "glm": glm, "glm4": glm4,
-    "helium": family(), "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,
-    "seed_oss": seed_oss, "bitnet": bitnet, "hunyuan_v1_dense": hunyuan, "nanochat": family(gated=False, norm="no-weights", qk_norm="no-weights"),
+    "helium": llama, "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,
+    "seed_oss": seed_oss, "bitnet": bitnet, "hunyuan_v1_dense": hunyuan,
+    "nanochat": family(gated=False, norm="no-weights", qk_norm="no-weights"),
 })  # fmt: skip

@@ -142,5 +142,5 @@ def show_model(value: str, data: Data = ONE_PICTURE) -> Summary:
         value, known.title if known else value, spec, known.source if known else "", known,
         float(model.parameters), float(model.active_parameters), float(model.trainable_parameters),
         float(spec.tokens_per_sample(data) or 0), parts,
-        {name: float(model_flops(model, convention=name)) for name in CONVENTIONS}, spec.assumptions(data),
+        {name: float(model_flops(model, convention=name)) for name in CONVENTIONS}, (*spec.not_understood, *spec.assumptions(data)),
     )  # fmt: skip
