@@ -32,17 +32,17 @@ def check(
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.checking.file import write_claims
     from gpuhours.questions.checking.markdown import as_markdown
-    from gpuhours.questions.checking.outcome import Check
+    from gpuhours.questions.checking.papers import PaperCheck
     from gpuhours.questions.checking.verdict import check as work_out
     from gpuhours_cli.render.check import answer, screen
 
     found = work_out(document)
     if output is not None:
-        if not isinstance(found, Check):
+        if not isinstance(found, PaperCheck):
             raise EstimateError(
                 "a table of runs has no claims file", "Give -o with a text or with claims.", str(output)
             )
-        _write(output, write_claims(found.document))
+        _write(output, write_claims(found.paper))
     if markdown is not None:
         _write(markdown, as_markdown(found))
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)

@@ -21,6 +21,7 @@ from gpuhours.questions.checking.outcome import (
     Contradiction,
     Implied,
 )
+from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
 
@@ -29,9 +30,11 @@ STYLES = {CONTRADICTS: "bold red", AGREES: "green", UNDETERMINED: "yellow", "imp
 WIDTH = 21
 """Characters of the plot: a factor of two to either side of what all claims together say."""
 SPAN = math.log(2.0)
+MOST_LISTED = 12
+"""Figures of no run that the screen lists."""
 
 
-def answer(found: Check | TableCheck) -> str:
+def answer(found: PaperCheck | TableCheck) -> str:
     """The verdict in one line."""
     if isinstance(found, TableCheck):
         return f"{found.verdict}: {found.count('impossible')} of {len(found.rows)} runs above 100 % of peak"
@@ -42,9 +45,13 @@ def answer(found: Check | TableCheck) -> str:
     return found.verdict
 
 
-def screen(found: Check | TableCheck) -> RenderableType:
+def screen(found: PaperCheck | TableCheck) -> RenderableType:
     """The whole answer on one page."""
-    return _table_screen(found) if isinstance(found, TableCheck) else Group(*_parts(found))
+    return (
+        _table_screen(found)
+        if isinstance(found, TableCheck)
+        else Group(*(part for run in found.runs for part in _parts(run)))
+    )
 
 
 def _parts(found: Check) -> Iterator[RenderableType]:
@@ -198,8 +205,6 @@ def _asides(found: Check) -> Iterator[RenderableType]:
     for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
         if claim.quantity in ("global_batch", "samples", "wall_clock", "memory_per_gpu"):
             yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
-    for number in found.document.not_understood:
-        yield _line("not understood", f"“{number.text}” on {number.place}: “{number.quote}”")
 
 
 def _said(claim: Claim) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.file import read_claims, write_claims
-from gpuhours.questions.checking.reading.text import read_text
+from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
 
@@ -18,10 +18,11 @@ NAMES = sorted(path.stem for path in TEXTS.glob("*.txt"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_reads_back_the_same(name: str, tmp_path: Path) -> None:
-    document = read_text((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name)
+    paper = read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name)
+    document = paper.single
     path = tmp_path / "claims.yaml"
-    path.write_text(write_claims(document), encoding="utf-8")
-    again = read_claims(path)
+    path.write_text(write_claims(paper), encoding="utf-8")
+    again = read_claims(path).single
     assert [(c.quantity, c.value) for c in again.claims] == [
         (c.quantity, pytest.approx(c.value, rel=1e-9)) for c in document.claims
     ]
@@ -37,7 +38,7 @@ def test_plain_mapping(tmp_path: Path) -> None:
         "claims:\n  gpus: 512\n  wall_clock: 45 days\n  gpu_hours: 552,960 GPU-hours\n  mfu: 44.5%\n",
         encoding="utf-8",
     )
-    found = check_document(read_claims(path))
+    found = check_document(read_claims(path).single)
     assert found.verdict == "consistent"
     assert {c.claim.quantity for c in found.claims if c.verdict == "agrees"} == {
         "gpus",

@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 
 from gpuhours.questions.checking.outcome import Check
-from gpuhours.questions.checking.reading.text import read_text
+from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_document
 
 TOTALS = files("gpuhours") / "published" / "run_totals.csv"
@@ -40,7 +40,7 @@ def told(row: dict[str, str]) -> str:
 
 
 def judged(name: str) -> Check:
-    return check_document(read_text(told(ROWS[name]), name))
+    return check_document(read_paper(told(ROWS[name]), name).single)
 
 
 # the likely cause that is right, or None where the mistake is of a kind that figures alone do not show

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.number_words import spelled
-from gpuhours.questions.checking.reading.numbers import Figure, scan
-from gpuhours.questions.checking.reading.text import read_text
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.reading.tokens import Figure
 
 TEXTS = Path(__file__).parents[2] / "texts"
 EXPECTED = yaml.safe_load((TEXTS / "expected.yaml").read_text(encoding="utf-8"))
 
 
 def read(name: str):  # type: ignore[no-untyped-def]
-    return read_text((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name)
+    return read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name).single
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -118,19 +119,19 @@ def test_spelled(text: str, value: float) -> None:
     ["", "   ", "No figures here.", "((((((", "1", "- - -", "<params></params>", "10 to 12 to 14 20-30-40"],
 )
 def test_odd_texts(text: str) -> None:
-    read_text(text)
+    read_paper(text)
 
 
 def test_what_is_not_understood_is_listed() -> None:
-    document = read_text("The flux compensator was set to 88.8 for the whole evening.")
+    document = read_paper("The flux compensator was set to 88.8 for the whole evening.").single
     assert [number.text for number in document.not_understood] == ["88.8"]
     assert not document.claims
 
 
 def test_fine_tuning_stays_out_of_the_run() -> None:
-    document = read_text(
+    document = read_paper(
         "We pre-trained the model for 300 epochs on 64 A100 GPUs. It was then fine-tuned for 10 epochs on 8 A100 GPUs."
-    )
+    ).single
     epochs, gpus = document.claim("epochs"), document.claim("gpus")
     assert epochs is not None
     assert gpus is not None
@@ -151,7 +152,7 @@ WORDS = VOCABULARY.split()
 @settings(deadline=None, max_examples=80, derandomize=True)
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join) | st.text(max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
-    document = read_text(text)
+    document = read_paper(text).single
     for claim in document.claims:
         assert claim.spread.low <= claim.spread.high
 
@@ -171,11 +172,11 @@ TAGS = {
 @pytest.mark.parametrize("text", TAGS)
 def test_tags(text: str) -> None:
     quantity, value = TAGS[text]
-    claim = read_text(f"We report {text} here.").claim(quantity)
+    claim = read_paper(f"We report {text} here.").single.claim(quantity)
     assert claim is not None
     assert claim.value == pytest.approx(value)
 
 
 def test_a_tag_without_a_figure_is_listed() -> None:
-    document = read_text("It took <training>several weeks</training> on <gpu_count>many</gpu_count> GPUs.")
+    document = read_paper("It took <training>several weeks</training> on <gpu_count>many</gpu_count> GPUs.").single
     assert [number.text for number in document.not_understood] == ["several weeks", "many"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gpuhours.questions.checking.claim import Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.precision import Spread
-from gpuhours.questions.checking.reading.text import read_text
+from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
 
@@ -24,7 +24,7 @@ PLANTED = [name for name, entry in EXPECTED.items() if "cause" in entry]
 
 
 def judged(name: str) -> Check:
-    return check_document(read_text((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name))
+    return check_document(read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name).single)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gpuhours.questions.checking.precision import Spread
@@ -71,6 +71,8 @@ class Document:
     not_understood: tuple[Unplaced, ...] = ()
     set_aside: tuple[Claim, ...] = field(default=())
     """Claims about something else than the run, or a second figure for the same quantity."""
+    kind: str = "own"
+    """own, or total: the sum of all runs of a text"""
 
     def fact(self, name: str) -> str | None:
         """The value of a fact, or None."""
@@ -88,3 +90,23 @@ class Document:
                 {"text": n.text, "quote": n.quote, "place": n.place, "reason": n.reason} for n in self.not_understood
             ],
         }
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A text with its runs."""
+
+    name: str
+    runs: tuple[Document, ...]
+    """Each with the figures that hold for all; the last may be their total."""
+    set_aside: tuple[Claim, ...] = ()
+    """Figures of no run: somebody else's, or beside the runs; ``scope`` says whose."""
+    not_understood: tuple[Unplaced, ...] = ()
+
+    @property
+    def single(self) -> Document:
+        """The one run with everything that the text says; the first one where there are more."""
+        run = self.runs[0]
+        return replace(
+            run, name=self.name, set_aside=(*run.set_aside, *self.set_aside), not_understood=self.not_understood
+        )

@@ -22,12 +22,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
-from gpuhours.questions.checking.claim import Claim, Document, Fact
+from gpuhours.questions.checking.claim import Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.numbers import Figure, scan
-from gpuhours.questions.checking.reading.placing import accepts, unit_factor
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.placing import accepts
+from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.text import figure_spread
+from gpuhours.questions.checking.reading.tokens import Figure
 
 NEEDS_UNIT = frozenset({"second", "byte", "Wh", "W", "tCO2e"})
 
@@ -74,8 +76,8 @@ class ClaimsFile(BaseModel):
     """Numbers nobody could place; kept for whoever corrects the file."""
 
 
-def read_claims(path: Path) -> Document:
-    """The document that a YAML file of claims describes."""
+def read_claims(path: Path) -> Paper:
+    """The paper that a YAML file of claims describes."""
     source = read_yaml(path)
     written = validated(ClaimsFile, source)
     facts = tuple(Fact(name, value) for name, value in written.facts.items())
@@ -90,7 +92,8 @@ def read_claims(path: Path) -> Document:
                 _where(source, index, claim.quantity),
             )
         seen.add(claim.quantity)
-    return Document(written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope))
+    document = Document(written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope))
+    return Paper(document.name, (document,))
 
 
 def _where(source: Source, index: int, quantity: str) -> str:
@@ -149,8 +152,9 @@ def _unit_hint(unit: str) -> str:
     return f", in {unit}" if unit else ""
 
 
-def write_claims(document: Document) -> str:
+def write_claims(paper: Paper) -> str:
     """The YAML of a document: every claim in the document's own words, what was set aside, what was not understood."""
+    document = paper.single
     claims = [_entry(claim, "") for claim in document.claims]
     claims += [_entry(claim, claim.scope) for claim in document.set_aside]
     data: dict[str, Any] = {"name": document.name}

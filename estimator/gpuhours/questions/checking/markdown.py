@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gpuhours.questions.checking.outcome import Check
+from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
 
 
-def as_markdown(found: Check | TableCheck) -> str:
+def as_markdown(found: PaperCheck | TableCheck) -> str:
     """One page: contradictions, a verdict per figure, what is implied, what was not understood."""
-    lines = _table(found) if isinstance(found, TableCheck) else _document(found)
+    lines = _table(found) if isinstance(found, TableCheck) else _paper(found)
     return "\n".join(lines) + "\n"
+
+
+def _paper(found: PaperCheck) -> Iterator[str]:
+    for run in found.runs:
+        yield from _document(run)
+        yield ""
+    for contradiction in found.sums:
+        yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
+    for said in found.added_up:
+        yield f"- Adds up: {said}."
+    for number in found.paper.not_understood:
+        yield f"- Not understood: “{number.text}” ({number.place}): “{number.quote}”"
 
 
 def _document(found: Check) -> Iterator[str]:
@@ -47,9 +60,6 @@ def _document(found: Check) -> Iterator[str]:
             assert entry.high is not None
             name = entry.quantity
             yield f"| {QUANTITIES[name].title} | {shown(name, entry.value)} | {shown(name, entry.low)} – {shown(name, entry.high)} |"
-    for number in found.document.not_understood:
-        yield ""
-        yield f"Not understood: “{number.text}” ({number.place}): “{number.quote}”"
 
 
 def _table(found: TableCheck) -> Iterator[str]:

@@ -100,6 +100,7 @@ _ALL = (
     Quantity("carbon_intensity", "carbon intensity", "kgCO2e/kWh", 0.001, 2.0),
     Quantity("cost", "cost", "USD", 1, 1e12),
     Quantity("price", "price", "USD/GPU/hour", 0.01, 200),
+    Quantity("gpu_hours_per_trillion_tokens", "GPU-hours per trillion tokens", "GPU*hour/Ttoken", 1, 1e10),
     # read, shown, and left alone: no identity here uses them
     Quantity("year", "year", "", 1990, 2035, exact=True, checked=False, whole=True),
     Quantity("learning_rate", "learning rate", "", 1e-9, 2, exact=True, checked=False),

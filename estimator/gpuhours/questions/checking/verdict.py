@@ -6,16 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
-from gpuhours.questions.checking.claim import Claim, Document
+from gpuhours.questions.checking.claim import Claim, Document, Paper
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.identities import Assumed, assumed, identities, limits, setting
 from gpuhours.questions.checking.outcome import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked
+from gpuhours.questions.checking.papers import PaperCheck, sums_of
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
-from gpuhours.questions.checking.reading.text import read_text
+from gpuhours.questions.checking.reading.files import read_file
+from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
@@ -26,31 +27,20 @@ Witness = Callable[[Document], "tuple[float, float, float] | None"]
 """Predicts the MFU of a document's run (value, low, high), or None where it says too little."""
 
 
-def check(path: Path | str, witness: Witness | None = predicted_mfu) -> Check | TableCheck:
-    """Check a file: claims in YAML, a table of runs in CSV, or prose in anything else."""
+def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperCheck | TableCheck:
+    """Check a file: claims in YAML, a table of runs in CSV, a PDF, or text in any format in anything else; ``-`` is standard input."""
     path = Path(path)
     kind = path.suffix.lower()
     if kind == ".csv":
         return check_table(read_rows(path), path.name)
-    if kind == ".pdf":
-        raise EstimateError("is a PDF", "Save its text first: pdftotext paper.pdf paper.txt", str(path))
-    document = read_claims(path) if kind in (".yaml", ".yml") else read_text(read_prose(path), path.name)
-    return check_document(document, witness)
+    if kind in (".yaml", ".yml"):
+        return check_paper(read_claims(path), witness)
+    return check_paper(read_paper(read_file(path), path.name, kind), witness)
 
 
-def read_prose(path: Path) -> str:
-    """The text of a file; something that is not text is an error."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise EstimateError("is not a text file", "Save its text as UTF-8 first.", str(path)) from None
-    if "\0" in text:
-        raise EstimateError("is not a text file", "Save its text as UTF-8 first.", str(path))
-    if not text.strip():
-        raise EstimateError("is empty", "", str(path))
-    return text
+def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
+    """Test every run of a paper against itself, and their sum against its totals."""
+    return PaperCheck(paper, tuple(check_document(run, witness) for run in paper.runs), *sums_of(paper))
 
 
 def check_document(document: Document, witness: Witness | None = None) -> Check:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Claim, Fact
 from gpuhours.questions.checking.precision import Spread
-from gpuhours.questions.checking.reading.numbers import SCALES, Figure, Item
+from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import SCALES
 
 WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "sharding": (
@@ -41,19 +43,25 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
 ENCODERS = ("vit", "clip", "siglip", "eva", "dinov2", "internvit", "videomae", "convnext", "swin")
 
 
-def find_facts(items: Sequence[Item], text: str, tagged: Iterable[tuple[str, int, int]]) -> tuple[Fact, ...]:
-    """Facts from tags first, then from words."""
+def find_facts(
+    items: Sequence[Item], prose: Prose, tagged: Iterable[tuple[str, int, int]], devices: Sequence[tuple[str, int]] = ()
+) -> tuple[Fact, ...]:
+    """Facts from tags first, then from words; ``devices`` are those that tables name, with their lines."""
     facts: dict[str, Fact] = {}
+    text = prose.text
     for tag, start, end in tagged:
         name = {"model": "model", "hardware": "accelerator", "country": "country"}.get(tag)
         if name and name not in facts:
             said = " ".join(text[start:end].split())
             value = said if name != "accelerator" else accelerator_name(said)
-            facts[name] = Fact(name, value, said, _line(text, start))
+            facts[name] = Fact(name, value, said, _line(prose, start))
     if "accelerator" not in facts:
         most = _most_named(items)
         if most:
-            facts["accelerator"] = Fact("accelerator", accelerator_name(most.text), most.text, _line(text, most.start))
+            facts["accelerator"] = Fact("accelerator", accelerator_name(most.text), most.text, _line(prose, most.start))
+        elif devices:
+            said, line = devices[0]
+            facts["accelerator"] = Fact("accelerator", accelerator_name(said), said, f"line {line}")
     lowered = " ".join(item.text.lower() for item in items)
     plain = f" {' '.join(lowered.replace(',', ' ').split())} "
     for name, words in WORDS.items():
@@ -63,9 +71,9 @@ def find_facts(items: Sequence[Item], text: str, tagged: Iterable[tuple[str, int
                 break
     encoder = next((item for item in items if item.kind == "word" and _is_encoder(item.text)), None)
     if encoder:
-        facts["vision_encoder"] = Fact("vision_encoder", encoder.text, encoder.text, _line(text, encoder.start))
+        facts["vision_encoder"] = Fact("vision_encoder", encoder.text, encoder.text, _line(prose, encoder.start))
     if "model" not in facts:
-        named = _named_model(items, text)
+        named = _named_model(items, prose)
         if named:
             facts["model"] = named
     return tuple(facts.values())
@@ -120,7 +128,7 @@ def size_in(word: str) -> float | None:
     return None
 
 
-def _named_model(items: Sequence[Item], text: str) -> Fact | None:
+def _named_model(items: Sequence[Item], prose: Prose) -> Fact | None:
     """The first name that carries a size, and whose stem the text's beginning has too where there is a title."""
     named = [item for item in items if item.kind == "word" and size_in(item.text) and (size_in(item.text) or 0) >= 5e7]
     if not named:
@@ -128,7 +136,7 @@ def _named_model(items: Sequence[Item], text: str) -> Fact | None:
     counts = Counter(item.text for item in named)
     first = max(named, key=lambda item: (counts[item.text] > 1, -item.start))
     first = named[0] if counts[first.text] <= 1 else first
-    return Fact("model", first.text, first.text, _line(text, first.start))
+    return Fact("model", first.text, first.text, _line(prose, first.start))
 
 
 def size_in_name(facts: Sequence[object]) -> Claim | None:
@@ -141,5 +149,5 @@ def size_in_name(facts: Sequence[object]) -> Claim | None:
     return Claim("parameters", size, said, model.value, model.quote, model.place, "the model's name")
 
 
-def _line(text: str, position: int) -> str:
-    return f"line {text.count(chr(10), 0, position) + 1}"
+def _line(prose: Prose, position: int) -> str:
+    return f"line {prose.line(position)}"

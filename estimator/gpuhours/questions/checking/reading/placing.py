@@ -12,11 +12,15 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
-from gpuhours.questions.checking.reading.numbers import Figure, Item
+from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import noun
 from gpuhours.questions.checking.reading.words import RULES, Rule
 
 DEAREST = 16.0
+WINDOW = 80
+"""Items to either side of a figure that can tell what it is: sentences are shorter, and the time stays linear in the text."""
 SUBJECT_DISTANCE = 3.4
 HOP_STOPS = frozenset(
     [
@@ -148,8 +152,6 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     """The counted thing behind a figure (``150 million high-quality video-text pairs``) and where it stands."""
     figure = items[index]
     assert isinstance(figure, Figure)
-    from gpuhours.questions.checking.reading.numbers import noun
-
     best, at = (figure.unit, index) if figure.unit in THING_UNITS else ("", index)
     if figure.joined and figure.unit:
         return figure.unit, index
@@ -193,7 +195,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     """The quantity of the figure at ``index``, judged by the items ``first`` to ``last`` of its sentence."""
     figure = items[index]
     assert isinstance(figure, Figure)
-    told = _by_rate(figure)
+    told = by_rate(figure)
     if told == "tokens_per_second" and _of_media(items, index):
         told = "setting"
     if told is not None:
@@ -202,6 +204,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         return None
     media = figure.unit == "time" and _of_something(items, index)
     unit, at = head_noun(items, index)
+    first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     stems = _stems(tuple(items[first:last]))
     best: Place | None = None
     kinds = _unit_kinds(figure, unit)
@@ -253,7 +256,7 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
         kinds = [unit, "picture"]
     if unit == "" and figure.text[-1:] in "x×":
         kinds = ["ratio"]
-    if unit == "flop" and _is_rate(figure):
+    if unit == "flop" and is_rate(figure):
         kinds = ["flop/s"]
     if kinds[0] == "flop/s":
         kinds.append("small_rate" if figure.value < 5e15 else "large_rate")
@@ -264,60 +267,12 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
     return tuple(kinds)
 
 
-def _is_rate(figure: Figure) -> bool:
-    """``400 TFLOPs`` is a rate whatever its s stands for: no training run is that small."""
-    return figure.value < 1e17 and figure.word[:1] in "tTpPgG"
-
-
-def _by_rate(figure: Figure) -> str | None:
-    """Figures whose unit alone says what they are: tokens per second, frames per clip, dollars per GPU-hour."""
-    per = set(figure.per)
-    rates: dict[tuple[str, frozenset[str]], str] = {
-        ("token", frozenset({"second"})): "tokens_per_second",
-        ("token", frozenset({"second", "gpu"})): "tokens_per_second_per_gpu",
-        ("sample", frozenset({"second"})): "samples_per_second",
-        ("sequence", frozenset({"second"})): "samples_per_second",
-        ("token", frozenset({"frame"})): "tokens_per_frame",
-        ("patch", frozenset({"frame"})): "tokens_per_frame",
-        ("token", frozenset({"sample"})): "tokens_per_sample",
-        ("token", frozenset({"sequence"})): "seq_len",
-        ("token", frozenset({"step"})): "global_batch_tokens",
-        ("sample", frozenset({"step"})): "global_batch",
-        ("sequence", frozenset({"step"})): "global_batch",
-        ("frame", frozenset({"sample"})): "frames_per_clip",
-        ("frame", frozenset({"sequence"})): "frames_per_clip",
-        ("frame", frozenset({"second"})): "frame_rate",
-        ("sample", frozenset({"gpu"})): "microbatch",
-        ("sequence", frozenset({"gpu"})): "microbatch",
-        ("gpu", frozenset({"node"})): "gpus_per_node",
-        ("time", frozenset({"step"})): "step_time",
-        ("step", frozenset({"second"})): "steps_per_second",
-        ("time", frozenset({"epoch"})): "epoch_time",
-        ("flop/s", frozenset({"gpu"})): "flops_per_second_per_gpu",
-        ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",
-        ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
-        ("money", frozenset({"gpu", "hour"})): "price",
-        ("money", frozenset({"hour"})): "price",
-        ("token", frozenset({"second", "node"})): "tokens_per_second_per_node",
-        ("co2", frozenset({"energy"})): "carbon_intensity",
-        ("power", frozenset({"gpu"})): "gpu_power",
-    }
-    return rates.get((figure.unit, frozenset(per)))
-
-
 def accepts(quantity: str, figure: Figure) -> bool:
     """Whether a figure with this unit can be that quantity at all; a bare number can."""
-    if _by_rate(figure) == quantity or (not figure.unit and not figure.per):
+    if by_rate(figure) == quantity or (not figure.unit and not figure.per):
         return True
     kinds = set(_unit_kinds(figure, figure.unit)) | ({"sample", "sequence"} & {figure.unit})
     return not figure.per and any(rule.quantity == quantity and rule.units & kinds for rule in RULES)
-
-
-def unit_factor(quantity: str, figure: Figure) -> float:
-    """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms)."""
-    if quantity == "video_hours" and figure.unit == "time":
-        return 1 / HOUR
-    return 1000.0 if quantity == "carbon_intensity" and figure.unit == "co2" else 1.0
 
 
 def _plausible(quantity: str, figure: Figure) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuhours.questions.checking.reading.numbers import Item
+from gpuhours.questions.checking.reading.tokens import Item
 
 FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun",
                "sft", "rlhf", "post-pre-training", "transfer learning")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Prose -> claims: every figure with its quote and place, every number that was not understood listed too.
+"""A text -> its runs: read in whatever format it has, every figure placed, and each given to the run that it belongs to.
 
 Reading never guesses silently. A figure whose quantity only its unit gave is marked; a second figure for the same quantity is
 set aside and shown; figures about fine-tuning or evaluation do not enter the check of the run.
@@ -7,178 +7,92 @@ set aside and shown; figures about fine-tuning or evaluation do not enter the ch
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.checking.claim import Claim, Document, Unplaced
+from gpuhours.questions.checking.claim import Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread, between, spread
 from gpuhours.questions.checking.quantities import DAY, QUANTITIES
-from gpuhours.questions.checking.reading.facts import find_facts
-from gpuhours.questions.checking.reading.numbers import Figure, Item, scan, tags
-from gpuhours.questions.checking.reading.placing import Place, head_noun, place, unit_factor
-from gpuhours.questions.checking.reading.scopes import Sentence, sentences
+from gpuhours.questions.checking.reading.blocks import Block, Table, prose_of
+from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, size_in_name
+from gpuhours.questions.checking.reading.labels import with_lent_units
+from gpuhours.questions.checking.reading.markup import pieces
+from gpuhours.questions.checking.reading.prose import Placed, read_prose
+from gpuhours.questions.checking.reading.rates import unit_factor
+from gpuhours.questions.checking.reading.runs import Division, Run, divide
+from gpuhours.questions.checking.reading.tables import read_table
+from gpuhours.questions.checking.reading.tokens import Figure
 
-TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
-"""What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
-QUOTE = 96
 LONGEST_DOCUMENT = 2_000_000
-LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
+DOLLARS = ("$", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
+"""Other currencies are shown and left out: no exchange rate is assumed."""
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A figure of the text with its quantity."""
-
-    index: int
-    figure: Figure
-    sentence: Sentence
-    place: Place
-    scope: str
-    tagged: bool
-    said: str = ""
-    """The scope of the sentence, which a tag overrules."""
-
-
-def read_text(text: str, name: str = "text") -> Document:
-    """Everything a text says in figures."""
+def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
+    """Everything a text says in figures, by run; ``kind`` is the file's suffix, which decides a format that the text leaves open."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    items = scan(text)
-    tagged = _tagged(text)
-    placed: list[Placed] = []
-    unplaced: list[Unplaced] = []
-    for sentence in sentences(items, text):
-        for index in range(sentence.first, sentence.last):
-            item = items[index]
-            if isinstance(item, Figure):
-                found = _place(items, index, sentence, tagged, placed)
-                if found is not None and not (_is_prose(items, index) and not found.tagged and found.place.by_default):
-                    placed.append(found)
-                elif not _is_prose(items, index):
-                    unplaced.append(
-                        Unplaced(
-                            _plain(item.text),
-                            quote(text, item),
-                            _line(text, item.start),
-                            "no words say what it counts",
-                        )
-                    )
-    unplaced += _empty_tags(text, items, tagged)
-    claims = [_claim(entry, text, items) for entry in placed]
-    main = _main_scopes(placed)
-    claims = [replace(claim, scope="") if claim.scope in main else claim for claim in claims]
-    kept, aside = _one_each(claims, [entry.tagged for entry in placed])
-    facts = find_facts(items, text, tagged)
-    kept = _size_from_name(kept, facts)
-    return Document(name, tuple(kept), facts, tuple(unplaced), tuple(aside))
+    found = pieces(text, kind)
+    prose = prose_of([replace(p, text=with_lent_units(p.text)) for p in found if isinstance(p, Block)])
+    read = read_prose(prose)
+    tables = [read_table(table) for table in found if isinstance(table, Table)]
+    devices = [row.accelerator for table in tables for row in table.rows if row.accelerator]
+    facts = find_facts(read.items, prose, read.tagged, devices)
+    said = next((fact.value for fact in facts if fact.name == "model" and fact.place), "")
+    division = divide(read, tables, said if any(tag == "model" for tag, *_ in read.tagged) else "")
+    if division.name and not any(tag == "model" for tag, *_ in read.tagged):
+        line = prose.line(max(prose.text.find(division.name), 0))
+        facts = (
+            *(fact for fact in facts if fact.name != "model"),
+            Fact("model", division.name, division.name, f"line {line}"),
+        )
+    scopes = _main_scopes([entry for run in division.runs for entry in run.entries] + division.shared)
+    runs = tuple(_document(run, division, facts, name, scopes) for run in division.runs)
+    aside = tuple(replace(_claim(entry), scope=why) for entry, why in division.aside)
+    left = (*read.unplaced, *(number for table in tables for number in table.unplaced))
+    return Paper(name, runs, aside, left)
 
 
-def _tagged(text: str) -> list[tuple[str, int, int]]:
-    return [(name, start, end) for name, spans in tags(text).items() for start, end in spans]
+def _document(run: Run, division: Division, facts: tuple[Fact, ...], name: str, scopes: frozenset[str]) -> Document:
+    """A run with the figures that hold for all, one claim a quantity."""
+    several = len(division.runs) > 1
+    entries = run.entries if run.kind == "total" else [*run.entries, *division.shared]
+    claims = [_claim(entry) for entry in entries]
+    claims = [replace(claim, scope="") if claim.scope in scopes else claim for claim in claims]
+    kept, aside = _one_each(claims, [entry.tagged for entry in entries])
+    if run.accelerator is not None:
+        said, line = run.accelerator
+        device = Fact("accelerator", accelerator_name(said), said, f"line {line}")
+        facts = (*(fact for fact in facts if fact.name != "accelerator" or (not several and fact.quote)), device)
+    if several:
+        facts = (
+            *(fact for fact in facts if fact.name != "model"),
+            Fact("model", run.name, run.name, f"line {min((e.line for e in run.entries), default=1)}"),
+        )
+    kept = kept if run.kind == "total" else _size_from_name(kept, facts)
+    return Document(run.name if several else name, tuple(kept), facts, (), tuple(aside), run.kind)
 
 
-def _empty_tags(text: str, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
-    """Tags that should hold a figure and hold words: ``<training>several weeks</training>``."""
-    figures = [item for item in items if isinstance(item, Figure)]
-    return [
-        Unplaced(_plain(text[start:end]), _plain(text[start:end]), _line(text, start), f"<{name}> holds no figure")
-        for name, start, end in tagged
-        if name in TAGGED and not any(figure.start < end and figure.end > start for figure in figures)
-    ]
-
-
-def _place(
-    items: Sequence[Item],
-    index: int,
-    sentence: Sentence,
-    tagged: Iterable[tuple[str, int, int]],
-    before: list[Placed],
-) -> Placed | None:
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    for name, start, end in tagged:
-        if figure.start < end and figure.end > start and name in TAGGED:
-            if name == "gpu_count" and figure.sides:
-                figure = replace(figure, value=float(math.prod(figure.sides)), unit="gpu")
-            told = _tag_says(name, figure)
-            if told is not None:
-                return Placed(
-                    index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index)
-                )
-    found = place(items, index, sentence.first, sentence.last)
-    if found is None or found.by_default:
-        found = _as_the_list_before(items, index, before, sentence) or found
-    if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
-        found = Place("beta2", "betas", 0.0)  # the two are given as a pair
-    if found is None:
-        return None
-    scope = sentence.scope_at(index)
-    return Placed(index, figure, sentence, found, scope, False)
-
-
-def _tag_says(name: str, figure: Figure) -> str | None:
-    """The quantity a tag gives to the figure inside it, if the unit can be that."""
-    if name == "training":
-        units = {
-            "time": "wall_clock",
-            "gpu_time": "gpu_hours",
-            "step": "steps",
-            "epoch": "epochs",
-            "token": "tokens",
-        }
-        return units.get(figure.unit)
-    if name == "gpu_count" and figure.unit not in ("", "gpu", "chip"):
-        return "nodes" if figure.unit == "node" else None
-    if name == "params" and figure.unit not in ("", "parameter", "model"):
-        return None
-    quantity = QUANTITIES[TAGGED[name]]
-    return quantity.name if quantity.least <= figure.value <= quantity.most else None
-
-
-def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
-    """``8,192 to 65,536, and ultimately to 262,144``: a bare figure goes where the list before it went."""
-    figure = items[index]
-    if not before or not isinstance(figure, Figure) or figure.per:
-        return None
-    if head_noun(items, index)[0] not in ("", "sequence", "sample", "token"):
-        return None
-    last = before[-1]
-    between_them = [item.text.lower() for item in items[last.index + 1 : index]]
-    if last.sentence is not sentence or last.figure.unit or not between_them:
-        return None
-    if len(between_them) > 4 or not all(word in LIST_WORDS for word in between_them):
-        return None
-    return Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
-
-
-def _is_prose(items: Sequence[Item], index: int) -> bool:
-    """Numbers that are words: "one of", a citation's year, a list mark."""
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    lowered = figure.text.lower()
-    if lowered in ("one", "a", "two") and not figure.unit:
-        return True
-    year = figure.text.isdigit() and len(figure.text) == 4 and 1950 <= figure.value <= 2040
-    around = {items[i].text for i in (index - 1, index + 1) if 0 <= i < len(items)}
-    bracketed = bool(around & {"(", "[", ")", "]"})
-    return (year and (bracketed or "," in around)) or ("[" in around and "]" in around)
-
-
-def _claim(entry: Placed, text: str, items: Sequence[Item]) -> Claim:
+def _claim(entry: Placed) -> Claim:
     figure, quantity = entry.figure, QUANTITIES[entry.place.quantity]
     factor = unit_factor(quantity.name, figure)
     value = figure.value * factor
-    written = _plain(figure.text)
+    said = figure_spread(quantity.name, figure, value, factor)
+    value = said.centre if figure.unit == "dates" else value
+    if quantity.name in ("cost", "price") and figure.currency not in DOLLARS:
+        return Claim(
+            quantity.name,
+            value,
+            said,
+            entry.text,
+            entry.quote,
+            f"line {entry.line}",
+            entry.place.because,
+            f"in {figure.currency}, not dollars",
+        )
     return Claim(
-        quantity.name,
-        value,
-        figure_spread(quantity.name, figure, value, factor),
-        written,
-        quote(text, figure),
-        _line(text, figure.start),
-        entry.place.because,
-        entry.scope,
+        quantity.name, value, said, entry.text, entry.quote, f"line {entry.line}", entry.place.because, entry.scope
     )
 
 
@@ -263,35 +177,5 @@ def _size_from_name(claims: list[Claim], facts: Sequence[object]) -> list[Claim]
     """A model's size from its name, where the text gives no other: ``LongVILA-7B``."""
     if any(claim.quantity == "parameters" for claim in claims):
         return claims
-    from gpuhours.questions.checking.reading.facts import size_in_name
-
     found = size_in_name(facts)
     return [*claims, found] if found else claims
-
-
-def quote(text: str, figure: Item) -> str:
-    """The words around a figure, without tags."""
-    start = max(0, figure.start - QUOTE // 2)
-    end = min(len(text), figure.end + QUOTE // 3)
-    while start > 0 and not text[start - 1].isspace():
-        start -= 1
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    line_start = max(text.rfind("\n", 0, figure.start), text.rfind("|", 0, figure.start)) + 1
-    line_end = text.find("\n", figure.end)
-    start, end = max(start, line_start), min(end, len(text) if line_end < 0 else line_end)
-    return _plain(text[start:end])
-
-
-def _plain(text: str) -> str:
-    """Text without tags and line ends."""
-    pieces = text.replace("</", "<").split("<")
-    kept = [pieces[0]]
-    for piece in pieces[1:]:
-        name, closing, rest = piece.partition(">")
-        kept.append(rest if closing and name.replace("_", "").isalpha() else "<" + piece)
-    return " ".join("".join(kept).split())
-
-
-def _line(text: str, position: int) -> str:
-    return f"line {text.count(chr(10), 0, position) + 1}"

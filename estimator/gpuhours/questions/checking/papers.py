@@ -1,0 +1,115 @@
+"""A text's runs, each tested against itself, and their sum against what the text says of all together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gpuhours.questions.checking.claim import Claim, Document, Paper
+from gpuhours.questions.checking.outcome import Check, Contradiction
+from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.reading.runs import SUMS
+
+LOOSE_SUM = 0.02
+"""Sums of rounded parts may be off by this much beside their own rounding."""
+
+
+@dataclass(frozen=True)
+class PaperCheck:
+    """The verdict on a text: each of its runs, then the whole."""
+
+    paper: Paper
+    runs: tuple[Check, ...]
+    sums: tuple[Contradiction, ...] = ()
+    """What the text says of all runs together against the sum of what it says of each."""
+    added_up: tuple[str, ...] = ()
+    """Sums that agree, in words."""
+
+    @property
+    def contradictions(self) -> tuple[Contradiction, ...]:
+        """All contradictions, of the runs and of their sum."""
+        return (*(found for run in self.runs for found in run.contradictions), *self.sums)
+
+    @property
+    def verdict(self) -> str:
+        """Contradicted where one run or the sum is; consistent where something was compared; else not determined."""
+        if self.contradictions:
+            return "contradicted"
+        verdicts = {run.verdict for run in self.runs}
+        return "consistent" if "consistent" in verdicts or self.added_up else next(iter(verdicts), "underdetermined")
+
+    @property
+    def claims(self) -> tuple[Any, ...]:
+        """The checked claims of all runs."""
+        return tuple(claim for run in self.runs for claim in run.claims)
+
+    @property
+    def implied(self) -> tuple[Any, ...]:
+        """What is implied, of all runs."""
+        return tuple(entry for run in self.runs for entry in run.implied)
+
+    @property
+    def only(self) -> Check | None:
+        """The one run of a text that has one."""
+        return self.runs[0] if len(self.runs) == 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of ``gpuhours check``: the runs, and what all say in one list each."""
+        runs = [run.to_dict() for run in self.runs]
+        merged = {"claims": [], "implied": [], "contradictions": []} if len(runs) != 1 else {}  # type: ignore[var-annotated]
+        for key in merged:
+            merged[key] = [{**entry, "run": run["name"]} for run in runs for entry in run[key]]
+        if merged:
+            merged["contradictions"] += [found.to_dict() for found in self.sums]
+        first = runs[0] if len(runs) == 1 else {}
+        return {
+            **first, "schema": "gpuhours/check/1", "name": self.paper.name, "verdict": self.verdict, **merged,
+            "runs": [{key: value for key, value in run.items() if key != "schema"} for run in runs],
+            "sums": list(self.added_up),
+            "set_aside": [_aside(claim) for claim in (*self.paper.set_aside, *(c for run in self.paper.runs for c in run.set_aside))],
+            "not_understood": [{"text": n.text, "quote": n.quote, "place": n.place, "reason": n.reason} for n in self.paper.not_understood],
+        }  # fmt: skip
+
+
+def _aside(claim: Claim) -> dict[str, Any]:
+    return {"quantity": claim.quantity, "stated": claim.value, "unit": claim.unit, "text": claim.text, "quote": claim.quote,
+            "place": claim.place, "reason": claim.scope}  # fmt: skip
+
+
+def sums_of(paper: Paper) -> tuple[tuple[Contradiction, ...], tuple[str, ...]]:
+    """Totals beside the sum of the runs: contradictions, and those that agree in words."""
+    wrong, right = [], []
+    for total, parts in _comparable(paper):
+        added = sum(part.value for part in parts)
+        spread = math.hypot(
+            total.spread.sigma, sum((p.value * p.spread.sigma) ** 2 for p in parts) ** 0.5 / added, LOOSE_SUM
+        )
+        factor = total.value / added
+        said = " + ".join(shown(part.quantity, part.value) for part in parts[:8]) + (" + ..." if len(parts) > 8 else "")
+        title = QUANTITIES[total.quantity].title
+        if abs(math.log(factor)) > 2.6 * spread:
+            whole = shown(total.quantity, added)
+            statement = f"{title} of all runs {shown(total.quantity, total.value)}; the runs add up to {said} = {whole}"
+            wrong.append(Contradiction((total.quantity,), factor, statement, ()))
+        else:
+            right.append(
+                f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"
+            )
+    return tuple(wrong), tuple(right)
+
+
+def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
+    """Totals for which every run states its part."""
+    own = [run for run in paper.runs if run.kind != "total"]
+    for run in paper.runs:
+        for total in run.claims if run.kind == "total" else ():
+            parts = [part for document in own if (part := _part(document, total.quantity)) is not None]
+            if total.quantity in SUMS and len(parts) == len(own) and len(parts) > 1 and total.value > 0:
+                yield total, parts
+
+
+def _part(document: Document, quantity: str) -> Claim | None:
+    claim = document.claim(quantity)
+    return claim if claim is not None and claim.value > 0 else None

@@ -1,0 +1,84 @@
+"""What a text is made of, whatever its format: paragraphs, headings, list items and tables, each with the line it began on."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.reading.marks import plain
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of prose without the marks of its format."""
+
+    kind: str
+    """text, heading, item, or tail: what goes on after a heading or table without a paragraph of its own"""
+    text: str
+    line: int
+    depth: int = 0
+    """Level of a heading, or of a list item."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; the first ``head`` of them name the columns."""
+
+    rows: tuple[tuple[Cell, ...], ...]
+    head: int
+    line: int
+    caption: str = ""
+
+    @property
+    def width(self) -> int:
+        """Columns of the widest row."""
+        return max((len(row) for row in self.rows), default=0)
+
+
+Piece = Block | Table
+
+
+@dataclass(frozen=True)
+class Prose:
+    """The prose of a text in one string, and where each part of it came from."""
+
+    text: str
+    starts: tuple[int, ...]
+    lines: tuple[int, ...]
+    blocks: tuple[Block, ...]
+
+    def line(self, position: int) -> int:
+        """The line of the file that ``position`` stands on."""
+        index = bisect_right(self.starts, position) - 1
+        if index < 0:
+            return 1
+        return self.lines[index] + self.text.count("\n", self.starts[index], position)
+
+    def block(self, position: int) -> int:
+        """The number of the block that ``position`` is in."""
+        return max(bisect_right(self.starts, position) - 1, 0)
+
+
+def prose_of(blocks: Sequence[Block]) -> Prose:
+    """All blocks in one string, an empty line between them."""
+    starts, lines, texts, at = [], [], [], 0
+    for block in blocks:
+        starts.append(at)
+        lines.append(block.line)
+        texts.append(block.text)
+        at += len(block.text) + 2
+    return Prose("\n\n".join(texts), tuple(starts), tuple(lines), tuple(blocks))
+
+
+def cell(text: str, line: int, *, latex: bool = False) -> Cell:
+    """A cell with its marks taken off, on one line."""
+    return Cell(" ".join(plain(text, latex=latex).split()), line)

@@ -1,0 +1,66 @@
+"""Dates from-to: how many days lie between two dates that a text prints as the ends of something."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import NamedTuple
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|"
+    r"nov(?:ember)?|dec(?:ember)?)\.?"
+)
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+_YEAR = r"(?:,?\s*(?:19|20)\d\d)?"
+_DATE = rf"(?:{_MONTH}\s+{_DAY}(?!\d){_YEAR}|{_DAY}\s+(?:of\s+)?{_MONTH}{_YEAR}|(?:19|20)\d\d-\d\d-\d\d|\d\d?/\d\d?/(?:19|20)\d\d)"
+_SPAN = re.compile(
+    rf"(?<![\w/-])(?:(?:from|between)\s+)?({_DATE})\s*(?:to|until|till|through|and|–|—|-|→|\.\.\.?)\s*({_DATE}|{_DAY}(?:,?\s*(?:19|20)\d\d)?(?![\w.%]))",
+    re.IGNORECASE,
+)
+LONGEST = 2000
+
+
+class Span(NamedTuple):
+    """Days from one date to another, and where the text says so."""
+
+    start: int
+    end: int
+    days: int
+
+
+def spans_of_dates(text: str) -> list[Span]:
+    """Every pair of dates that are the ends of something, in order."""
+    found = []
+    for match in _SPAN.finditer(text):
+        days = _days(match[1], match[2])
+        if days is not None and 0 < days < LONGEST:
+            found.append(Span(match.start(), match.end(), days))
+    return found
+
+
+def _days(first: str, second: str) -> int | None:
+    """Days between two dates; a year, or a month, given once counts for both."""
+    one, two = _parts(first), _parts(second)
+    year = one[0] or two[0] or 2001
+    try:
+        end = datetime.date(two[0] or one[0] or 2001, two[1] or one[1] or 0, two[2])
+        begin = datetime.date(one[0] or year, one[1] or two[1] or 0, one[2])
+        if begin > end and not (one[0] and two[0]):
+            begin = begin.replace(year=begin.year - 1)
+    except ValueError:
+        return None
+    return (end - begin).days
+
+
+def _parts(text: str) -> tuple[int, int, int]:
+    """Year, month and day; 0 for what is not said."""
+    lowered = text.lower()
+    numbers = [int(number) for number in re.findall(r"\d+", lowered)]
+    if re.match(r"(?:19|20)\d\d-", lowered):
+        return numbers[0], numbers[1], numbers[2]
+    if "/" in lowered:
+        return numbers[2], numbers[0], numbers[1]
+    month = next((index for index, name in enumerate(MONTHS, 1) if re.search(rf"\b{name}", lowered)), 0)
+    day = next((number for number in numbers if number <= 31), 0)
+    return next((number for number in numbers if number > 1000), 0), month, day

@@ -1,0 +1,68 @@
+"""A file as people have it -> its text: UTF-8 or what Windows writes, standard input, or the pages of a PDF."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gpuhours.inputs.errors import EstimateError
+
+
+def read_file(path: Path) -> str:
+    """The text of a file, of standard input (``-``) or of a PDF; what is not text is an error."""
+    if str(path) == "-":
+        return _checked(sys.stdin.buffer.read(), path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    if data[:5] == b"%PDF-":
+        return _pdf(path)
+    if path.suffix.lower() == ".pdf":
+        raise EstimateError("is not a PDF", "Its first bytes are no PDF header.", str(path))
+    return _checked(data, path)
+
+
+def _checked(data: bytes, path: Path) -> str:
+    """Bytes as text."""
+    where = "standard input" if str(path) == "-" else str(path)
+    encodings = ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
+    for encoding in encodings:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text or (encoding == "cp1252" and _unlike_text(data)):
+            break
+        if not text.strip():
+            raise EstimateError("is empty", "", where)
+        if not any(c.isascii() and c.isalnum() for c in text):
+            break
+        return text
+    raise EstimateError("is not a text file", "Save its text as UTF-8 first.", where)
+
+
+def _unlike_text(data: bytes) -> bool:
+    """Whether more than one byte in twenty is none that a text in a Western encoding has."""
+    odd = sum(byte < 9 or 13 < byte < 32 or 127 <= byte < 160 or byte == 255 for byte in data[:100_000])
+    return odd * 20 > len(data[:100_000])
+
+
+def _pdf(path: Path) -> str:
+    """The text of a PDF, a form feed between its pages."""
+    try:
+        import pypdf
+    except ImportError:
+        raise EstimateError(
+            "is a PDF", "Install the extra that reads them: pip install 'gpuhours[pdf]'", str(path)
+        ) from None
+    try:
+        pages = [page.extract_text() for page in pypdf.PdfReader(str(path)).pages]
+    except Exception as error:  # whatever a broken PDF makes the library raise
+        raise EstimateError(
+            f"is a PDF that cannot be read: {error}", "Save its text first: pdftotext paper.pdf paper.txt", str(path)
+        ) from None
+    text = "\f".join(pages)
+    if not text.strip():
+        raise EstimateError("is a PDF without text", "Its pages are pictures: run OCR first.", str(path))
+    return text

@@ -1,0 +1,165 @@
+"""HTML -> blocks and tables, through the standard library's parser; unclosed tags are closed by what follows, as browsers do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+from gpuhours.questions.checking.reading.blocks import Block, Cell, Piece, Table, cell
+from gpuhours.questions.checking.reading.marks import plain
+
+BLOCKS = frozenset(
+    [
+        "p",
+        "div",
+        "ul",
+        "ol",
+        "section",
+        "article",
+        "blockquote",
+        "pre",
+        "body",
+        "dl",
+        "dt",
+        "dd",
+        "tr",
+        "figure",
+        "caption",
+    ]
+)
+HEADINGS = frozenset(["h1", "h2", "h3", "h4", "h5", "h6"])
+UNSEEN = frozenset(["script", "style", "head", "noscript", "template"])
+INLINE = frozenset(
+    [
+        "b",
+        "i",
+        "u",
+        "em",
+        "strong",
+        "code",
+        "small",
+        "span",
+        "a",
+        "sub",
+        "sup",
+        "font",
+        "tt",
+        "mark",
+        "br",
+        "img",
+        "abbr",
+        "s",
+        "q",
+        "cite",
+        "wbr",
+    ]
+)
+
+
+class _Reader(HTMLParser):
+    """Collects pieces while the parser walks through the text."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(convert_charrefs=True)
+        self.first = first
+        self.found: list[Piece] = []
+        self.kind, self.depth, self.buffer, self.begun = "text", 0, "", first
+        self.rows: list[list[Cell]] | None = None
+        self.cell: str | None = None
+        self.heads, self.head, self.start, self.span, self.unseen = 0, True, first, 1, 0
+        self.caption = ""
+
+    def here(self) -> int:
+        """The line of the file."""
+        return self.first + self.getpos()[0] - 1
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag opens."""
+        if tag in UNSEEN:
+            self.unseen += 1
+        elif tag == "table":
+            self.flush()
+            self.rows, self.heads, self.head, self.start, self.caption = [], 0, True, self.here(), ""
+        elif tag == "tr" and self.rows is not None:
+            self.close_cell()
+            self.rows.append([])
+        elif tag in ("td", "th") and self.rows is not None:
+            self.close_cell()
+            self.rows = self.rows or [[]]
+            self.cell = ""
+            self.head = self.head and tag == "th"
+            span = dict(attrs).get("colspan") or "1"
+            self.span = min(int(span), 50) if span.isdigit() else 1
+        elif tag in HEADINGS or tag == "li" or tag in BLOCKS:
+            self.flush()
+            self.kind = "heading" if tag in HEADINGS else "item" if tag == "li" else "text"
+            self.depth = int(tag[1]) if tag in HEADINGS else self.depth
+        else:
+            self.take("\n" if tag == "br" else f"<{tag}>" if tag in ("sup", "sub") or tag not in INLINE else "")
+
+    def handle_endtag(self, tag: str) -> None:
+        """A tag closes."""
+        if tag in UNSEEN:
+            self.unseen = max(self.unseen - 1, 0)
+        elif tag == "tr" and self.rows is not None:
+            self.close_cell()
+            if self.head and self.rows and self.rows[-1]:
+                self.heads = len(self.rows)
+        elif tag in ("td", "th"):
+            self.close_cell()
+        elif tag == "table" and self.rows is not None:
+            self.close_cell()
+            rows = tuple(tuple(row) for row in self.rows if row)
+            self.rows = None
+            if rows:
+                self.found.append(Table(rows, max(self.heads, 1), self.start, self.caption))
+        elif tag in HEADINGS or tag == "li" or tag in BLOCKS:
+            self.flush()
+            self.kind = "text"
+        elif tag in ("sup", "sub") or tag not in INLINE:
+            self.take(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        """Text between tags."""
+        if not self.unseen:
+            self.take(data)
+
+    def take(self, data: str) -> None:
+        """Add to the open cell or paragraph."""
+        if self.cell is not None:
+            self.cell += data
+            return
+        if not self.buffer.strip() and data.strip():
+            self.begun = self.here() + len(data[: len(data) - len(data.lstrip())].splitlines()) - (data[:1] == "\n")
+            data = data.lstrip()
+            self.buffer = ""
+        self.buffer += data
+
+    def close_cell(self) -> None:
+        """The cell that is open ends."""
+        if self.cell is not None and self.rows:
+            done = cell(self.cell, self.here())
+            self.rows[-1].extend([done] + [Cell(done.text, done.line)] * (self.span - 1))
+        self.cell = None
+
+    def flush(self) -> None:
+        """The paragraph that is open ends."""
+        if self.cell is None and self.buffer.strip():
+            shown = plain(self.buffer.strip("\n "))
+            if self.rows is None:
+                self.found.append(Block(self.kind, shown, self.begun, self.depth))
+            else:
+                self.caption = shown
+        if self.cell is None:
+            self.buffer = ""
+
+
+def hypertext_pieces(text: str, first: int = 1) -> Iterator[Piece]:
+    """The blocks and tables of HTML whose first line is ``first``."""
+    reader = _Reader(first)
+    reader.feed(text)
+    reader.close()
+    if reader.rows is not None:
+        reader.handle_endtag("table")
+    reader.flush()
+    yield from reader.found

@@ -1,0 +1,196 @@
+"""A label's unit: what ``Energy (MWh)``, ``GPU hours`` and ``Tokens (B)`` lend to the bare number that stands under or behind them.
+
+A cell of a table is read as the sentence ``label: value unit``, and so is a line ``label: value`` of a card or a log; then the same words
+decide its quantity as anywhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.phrases import unit_at
+from gpuhours.questions.checking.reading.tokens import Figure, Token, tokens_of
+
+MEANT = {
+    "hours used": "GPU hours",
+    "gpu used": "GPUs",
+    "gpus used": "GPUs",
+    "gpu count": "GPUs",
+    "compute hours": "GPU hours",
+    "dt": "",
+}
+"""Labels whose unit is fixed by habit (the template of model cards asks for "Hours used" and means device-hours)."""
+MOST_WORDS = 7
+"""Longer labels in prose are sentences."""
+WEIGHT = {
+    "gpu_time": 3,
+    "node_time": 3,
+    "flop": 3,
+    "flop/s": 3,
+    "flop_days": 3,
+    "energy": 3,
+    "co2": 3,
+    "power": 2,
+    "money": 2,
+    "byte": 2,
+    "percent": 2,
+}
+LENDABLE = frozenset(
+    [
+        *WEIGHT,
+        "time",
+        "gpu",
+        "token",
+        "parameter",
+        "step",
+        "epoch",
+        "layer",
+        "head",
+        "expert",
+        "node",
+        "sample",
+        "sequence",
+        "frame",
+        "patch",
+    ]
+)
+"""Units that a number under a label has; a ``model`` or a ``task`` in a label counts nothing."""
+ENDS = frozenset(["", "of", "for", "in", "per", "to", "on", "used", "seen", "trained", "consumed", "processed", "during", "total", ",", "/",
+                  "(", "needed", "with",
+                  "at", "by", "required", "—", "-", "–", "×", "x", "*"])  # fmt: skip
+"""What may stand behind a counted thing that is the label's head: ``tokens seen``, but not ``token embedding``."""
+_GROUPS = re.compile(r"[(\[]([^()\[\]]{1,40})[)\]]")
+_SCALE = re.compile(
+    r"(?:in\s+)?(thousands?|millions?|billions?|trillions?|[kKMBT]|bn)(?:\s+(?:of\s+)?([a-zA-Z][\w -]{0,30}))?",
+    re.IGNORECASE,
+)
+_POWER = re.compile(r"(?:in\s+)?[x×]?\s?(10\s?\^\s?\{?-?\d{1,2}\}?|1e\+?\d{1,2})\s*(.{0,30})", re.IGNORECASE)
+_MONEY = re.compile(
+    r"(?:in\s+)?(?P<sign>(?:US)?\$|€|£|USD)\s?(?P<scale>[kKMB]|thousands?|millions?)?\s?(?P<per>(?:/|per\s).{1,24})?",
+    re.IGNORECASE,
+)
+_PRODUCT = re.compile(r"\s[x×*·]\s")
+_PAIR = re.compile(
+    r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
+    r"(?P<value>[~≈∼<>]?\s?[$€£]?\d[\d,.]{0,20}(?:e[+-]?\d{1,2})?(?:[kKMBT]\b)?)"
+)
+
+
+def unit_of(label: str) -> tuple[str, str]:
+    """The scale and the unit that a label lends: ``Tokens (B) -> ("B", "Tokens")``, ``Energy [MWh] -> ("", "MWh")``."""
+    return _unit_of(" ".join(label.replace("_", " ").split())[:200])
+
+
+@functools.lru_cache(maxsize=4096)
+def _unit_of(label: str) -> tuple[str, str]:
+    lowered = label.lower().strip(" :#*")
+    if lowered in MEANT:
+        return "", MEANT[lowered]
+    scale = ""
+    for group in reversed(_GROUPS.findall(label)):
+        inner = group.strip()
+        if is_unit(inner):
+            return scale, inner
+        power, scaled = _POWER.fullmatch(inner), _SCALE.fullmatch(inner)
+        if power is not None:
+            scale = "×10^" + (power[1].partition("^")[2].strip("{} ") or power[1].lower().partition("e")[2].lstrip("+"))
+            if power[2] and is_unit(power[2]):
+                return scale, power[2]
+        elif scaled is not None:
+            scale = scaled[1] if len(scaled[1]) == 1 else f" {scaled[1].removesuffix('s')}"
+            if scaled[2] and is_unit(scaled[2]):
+                return scale, scaled[2]
+    return scale, _heaviest(re.sub(r"[(\[][^()\[\]]{0,200}[)\]]", " ", label))
+
+
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit and nothing else."""
+    tokens = tokens_of(text)
+    unit, end = unit_at(tokens, 0)
+    return bool(unit.kind) and end == len(tokens)
+
+
+def _heaviest(label: str) -> str:
+    """The most telling unit among a label's words, as it is written."""
+    tokens = tokens_of(label)
+    best: tuple[float, str] = (0.0, "")
+    at = 0
+    while at < len(tokens):
+        unit, end = unit_at(tokens, at)
+        behind = tokens[end].text.lower() if end < len(tokens) else ""
+        modifies = unit.kind not in LENDABLE or (
+            unit.kind not in WEIGHT and unit.kind != "time" and not unit.per and behind not in ENDS
+        )
+        if (
+            unit.kind
+            and end > at
+            and not modifies
+            and not (at > 0 and tokens[at - 1].type in ("NUMBER", "SPELLED", "SCALE", "PER"))
+        ):
+            weight = WEIGHT.get(unit.kind, 1) + 2.0 * len(unit.per) + 0.1 * (at == 0) + 0.05 * _last(tokens, end)
+            if weight > best[0]:
+                best = (weight, label[tokens[at].start : tokens[end - 1].end])
+        at = max(end, at + 1)
+    return best[1]
+
+
+def _last(tokens: list[Token], end: int) -> bool:
+    return end >= len(tokens)
+
+
+def lent(label: str, value: str) -> str:
+    """``value`` with the label's unit behind its number, where that number is bare."""
+    product = _of_product(label, value)
+    if product is not None:
+        return product
+    figures = scan(value[:120])
+    first = figures[0] if figures else None
+    if not isinstance(first, Figure) or first.unit not in ("", "money") or first.per:
+        return value
+    head, tail = value[: first.end], value[first.end :]
+    money = next((found for group in _GROUPS.findall(label) if (found := _MONEY.fullmatch(group.strip()))), None)
+    if money is not None or first.unit == "money":
+        sign = "$" if first.unit != "money" else ""
+        scaled = "" if money is None or first.scale or not money["scale"] else f" {money['scale'].removesuffix('s')}"
+        per = "" if money is None or not money["per"] else f" {money['per']}"
+        return f"{sign}{head}{scaled}{per}{tail}"
+    scale, unit = unit_of(label)
+    scale = "" if first.scale or first.sides else scale
+    if first.sides and unit:
+        return value
+    return f"{head}{scale} {unit}{tail}" if unit else f"{head}{scale}{tail}"
+
+
+def _of_product(label: str, value: str) -> str | None:
+    """``GPUs x hours`` over ``32 x 40``: two figures, ``32 GPUs, 40 hours``."""
+    names, values = (
+        _PRODUCT.split(" ".join(_GROUPS.findall(label)) if _GROUPS.search(label) else label),
+        _PRODUCT.split(f" {value} "),
+    )
+    if len(names) < 2 or len(names) != len(values):
+        return None
+    units = [_heaviest(name.replace("#", " ")) for name in names]
+    if not all(units):
+        return None
+    return ", ".join(f"{number.strip()} {unit}" for number, unit in zip(values, units, strict=True))
+
+
+def with_lent_units(text: str) -> str:
+    """A paragraph in which every ``label: bare number`` has the label's unit behind the number."""
+    if ":" not in text and "=" not in text:
+        return text
+    parts, at = [], 0
+    for found in _PAIR.finditer(text):
+        start, end = found.span("value")
+        ahead = scan(text[start : end + 40].split("\n")[0])
+        first = ahead[0] if ahead else None
+        wordy = len(found["label"].split()) > MOST_WORDS
+        if wordy or not isinstance(first, Figure) or first.unit or first.start > 1:
+            continue
+        given = lent(found["label"], found["value"])
+        if given != found["value"]:
+            parts.append(text[at:start] + given)
+            at = end
+    return "".join([*parts, text[at:]])

@@ -1,0 +1,132 @@
+r"""Marks inside a line taken off: bold and code, links, entities, the few LaTeX commands that stand around numbers.
+
+    **24k** -> 24k      `512x512` -> 512x512      10<sup>-4</sup> -> 10^-4      CO<sub>2</sub> -> CO2
+    $1.78\times10^{23}$ -> 1.78×10^23             64~A100 -> 64 A100            1\,024 and 1{,}024 -> 1,024
+
+pylatexenc was tried for the LaTeX: it drops line ends (so quotes lose their place) and raises on the fragments of LaTeX that Markdown
+cards hold; forty commands in a table do what numbers need. Every pass is one scan, and no line end is added or lost.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+SYMBOLS = {
+    "times": "×", "cdot": "×", "sim": "~", "simeq": "~", "approx": "≈", "geq": "≥", "ge": "≥", "leq": "≤", "le": "≤", "pm": "±",
+    "to": "→", "rightarrow": "→", "ldots": "...", "dots": "...", "textasciitilde": "~", "texttimes": "×", "beta": "beta",
+    "epsilon": "epsilon", "lambda": "lambda", "alpha": "alpha", "gamma": "gamma", "textdollar": "$", "percent": "%", "degree": "°",
+    "quad": " ", "qquad": " ", "newline": " ", "par": " ", "hline": " ", "toprule": " ", "midrule": " ", "bottomrule": " ",
+    "day": "days", "hour": "hours", "GB": "GB", "MWh": "MWh", "kWh": "kWh", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
+}  # fmt: skip
+"""LaTeX commands without an argument, as the character or word they print."""
+DROPPED = "cite|citep|citet|citealp|ref|eqref|autoref|cref|Cref|label|url|vspace|hspace|includegraphics|index|thanks|pageref|bibitem"
+"""LaTeX commands whose argument prints nothing that counts."""
+DOLLAR = "\ue000"
+"""Stands for an escaped dollar while those around math are sought."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u2028\u2029\ufeff]")
+_TAG = re.compile(
+    r"</?(?:b|i|u|em|strong|code|small|big|span|font|a|tt|kbd|mark|s|del|ins|abbr|cite|q|center|sup|sub|br|wbr|p|div|img|hr|details|summary)"
+    r"(?:\s[^<>]{0,400})?/?>",
+    re.IGNORECASE,
+)
+_SUP = re.compile(r"<sup>\s*([+\-−–]?\d{1,3})\s*</sup>", re.IGNORECASE)
+_FOOT = re.compile(r"<sup>[^<\n]{0,40}</sup>|\[\^[^\]\n]{1,40}\]", re.IGNORECASE)
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\((?:[^()\n]|\([^()\n]{0,100}\)){0,500}\)")
+_MATH = re.compile(r"\$\$?([^$\n]{1,160}?)\$\$?|\\\(([^\n]{1,160}?)\\\)|\\\[([^\n]{1,160}?)\\\]")
+_COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
+_DIGITS = re.compile(r"\d{41,}")
+_GROUPS = re.compile(r"(?<=\d)(?:[\u202f\u2009\u00a0'’_]|\\,|\{,\})(?=\d{3}(?!\d))")
+_SPACED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3}){2,4}(?![\d.,]?\d)")
+
+
+def plain(text: str, *, latex: bool = False) -> str:
+    """``text`` as it reads when printed, with as many line ends."""
+    text = _CONTROL.sub(" ", text)
+    text = _DIGITS.sub("#", text)
+    text = _GROUPS.sub(",", text).replace("\\$", DOLLAR)
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _without_tags(text)
+    if "\\" in text or "$" in text:
+        text = _without_latex(text)
+    text = text.replace(DOLLAR, "$")
+    text = _SPACED_GROUPS.sub(lambda found: found[0].replace(" ", ","), text)
+    if latex:
+        text = re.sub(r"(?<=[\w)}%$])~(?=[\w\\$(])", " ", text).replace("``", "“").replace("''", "”")
+        text = text.replace("{", "").replace("}", "")
+    text = text.replace("\u00a0", " ").replace("\u2009", " ").replace("\u202f", " ")
+    return _without_emphasis(text)
+
+
+def _without_tags(text: str) -> str:
+    """HTML's marks inside a line; tags that are not HTML (``<params>``) stay."""
+    text = _SUP.sub(lambda found: ("^" + found[1]) if _after_ten(text, found.start()) else " ", text)
+    text = _FOOT.sub("", text)
+    return _TAG.sub(lambda tag: " " if tag[0][1:3].lower() in ("br", "p>", "hr") else "", text)
+
+
+def _after_ten(text: str, at: int) -> bool:
+    return text[max(at - 2, 0) : at] == "10"
+
+
+def _without_latex(text: str) -> str:
+    """Math between dollars (told from amounts of money) and commands."""
+    text = _MATH.sub(_math, text)
+    if "\\" not in text:
+        return text
+    text = re.sub(r"\\(?:" + DROPPED + r")\*?(?:\[[^\]\n]{0,80}\])?\{[^{}\n]{0,300}\}", "", text)
+    text = re.sub(r"\\(?:SI|qty)\{([^{}\n]{0,60})\}\{([^{}\n]{0,60})\}", r"\1 \2", text)
+    text = text.replace("\\%", "%").replace("\\&", "&").replace("\\_", "_").replace("\\#", "#")
+    text = re.sub(r"\\[,;:!> ]", " ", text)
+    text = re.sub(r"\\\\(?:\[[^\]\n]{0,20}\])?", " ", text)
+    text = _COMMAND.sub(lambda command: SYMBOLS.get(command[1], ""), text)
+    return re.sub(r"(?<!\^)(?<!\^ )\{([^{}\n]{0,200})\}", r"\1", text)
+
+
+def _math(found: re.Match[str]) -> str:
+    inner = next(group for group in found.groups() if group is not None)
+    dollars = found[0].startswith("$")
+    if dollars and not (
+        re.search(r"[\\^_{=]", inner) or re.fullmatch(r"[~<>]?[\d.,]+[kKMBT%]?|[A-Za-z]|[\d.,\s×x*+\-/]+", inner)
+    ):
+        return found[0]  # two amounts of money, not math
+    if dollars and re.match(r"\d", text_after(found)) and re.match(r"[\d.,]+\s", inner):
+        return found[0]
+    inner = re.sub(
+        r"\\(?:text|mathrm|mathbf|mathit|mathsf|textbf|mathcal|operatorname|rm|bf)\s*\{([^{}]{0,100})\}", r"\1", inner
+    )
+    inner = re.sub(r"(?<=\d)(?:\\,|\{,\})(?=\d{3})", ",", inner).replace("{,}", ",").replace("\\%", "%")
+    inner = re.sub(r"\\[,;:!> ]", " ", inner)
+    inner = re.sub(r"\\frac\s*\{([^{}]{0,40})\}\s*\{([^{}]{0,40})\}", r"\1/\2", inner)
+    inner = _COMMAND.sub(lambda command: SYMBOLS.get(command[1], " "), inner)
+    inner = re.sub(r"\^\s*\{\s*([^{}]{0,20}?)\s*\}", r"^\1", inner)
+    inner = re.sub(r"_\s*\{?(\w{1,12})\}?", r"\1", inner)
+    return inner.replace("{", "").replace("}", "")
+
+
+def text_after(found: re.Match[str]) -> str:
+    """What stands behind a match."""
+    return found.string[found.end() : found.end() + 1]
+
+
+_ASTERISKS = re.compile(
+    r"\*{2,3}|(?<=[^\s\d*])\*(?=\s|$|[).,;:|])|(?<=\d)\*(?=[\s).,;:|]|$)(?! ?\d)|(?:(?<=\s)|^)\*(?=[^\s*])",
+    re.MULTILINE,
+)
+_UNDERSCORES = re.compile(r"(?<![A-Za-z0-9_])_{1,3}(?=\S)|(?<=\S)_{1,3}(?![A-Za-z0-9_])")
+
+
+def _without_emphasis(text: str) -> str:
+    """Bold, italics, code and footnote marks; ``2048 * 1024`` and ``sd_v1`` stay."""
+    if "[" in text:
+        text = _LINK.sub(r"\1", text)
+        text = _FOOT.sub("", text)
+    text = text.replace("`", "").replace("~~", "")
+    if "*" in text:
+        text = _ASTERISKS.sub("", text)
+    if "_" in text:
+        text = _UNDERSCORES.sub("", text)
+    return re.sub(r"(?<=[A-Za-z).])[¹²³†‡§](?![\w])", "", text)

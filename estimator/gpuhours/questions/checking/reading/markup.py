@@ -1,0 +1,178 @@
+"""A file's format read: Markdown (markdown-it-py), HTML (html.parser), LaTeX, PDF (pypdf), or plain lines -> blocks and tables.
+
+Formats are told by what stands in the text, not by the file's name alone: cards are Markdown with HTML tables in them, papers LaTeX, and
+people paste either into ``.txt``. Tables keep their rows and header rows; everything else becomes prose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gpuhours.questions.checking.reading.blocks import Block, Cell, Piece, Table, cell
+from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
+from gpuhours.questions.checking.reading.marks import plain
+from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
+
+BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|[-*+])\s+")
+LABELLED = re.compile(
+    r"\s*[A-Za-z#][^\s:=|,;.]*(?:\s+[^\s:=|,;.]+){0,6}(?:\s*\([^()\n]{0,120}\))?\s?(?::\s+\S|=\s*\S(?=[^\n]{0,40}$))"
+)
+"""A line that begins with a label: ``Learning rate: 3e-4``."""
+WIDE = re.compile(r"\t+| {2,}")
+BIG = 20_000
+"""Characters of one line beyond which it is cut: nobody prints such a line, and no pass may grow with it."""
+
+
+def pieces(text: str, kind: str = "") -> list[Piece]:
+    """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if kind in (".html", ".htm") or _is_hypertext(text):
+        found = list(hypertext_pieces(text))
+    else:
+        found = list(_mixed(text, latex=kind == ".tex" or is_tex(text)))
+    return [piece for piece in found if isinstance(piece, Table) or piece.text.strip()]
+
+
+def _is_hypertext(text: str) -> bool:
+    """Whether the whole is HTML, not Markdown with a few tags in it."""
+    head = text[:4000].lower()
+    if "<html" in head or "<!doctype html" in head:
+        return True
+    blocks = sum(text.count(tag) for tag in ("<p>", "<li>", "<h1", "<h2", "<h3", "<p ", "<ul>", "<div"))
+    marks = sum(text.count(mark) for mark in ("\n# ", "\n## ", "\n- ", "\n* ", "|---", "| ---", "|:-"))
+    return blocks > marks and blocks >= 2
+
+
+def _mixed(text: str, *, latex: bool) -> Iterator[Piece]:
+    """Markdown or LaTeX: LaTeX's tables are cut out first, the rest is read as Markdown."""
+    if latex:
+        text = without_tex_frame(text)
+    at, line = 0, 1
+    for start, end, table in tabulars(text):
+        yield from _markdown(text[at:start], line, latex=latex)
+        line += text.count("\n", at, start)
+        yield table(line)
+        line += text.count("\n", start, end)
+        at = end
+    yield from _markdown(text[at:], line, latex=latex)
+
+
+def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
+    """Markdown's blocks; lines are counted from ``first``."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable("table")
+    tokens: list[Any] = []
+    parser.block.parse(text, parser, {}, tokens)
+    kind, depth, index = "text", 0, 0
+    while index < len(tokens):
+        token = tokens[index]
+        line = first + token.map[0] if token.map else first
+        if token.type == "table_open":
+            table, index = _markdown_table(tokens, index, first)
+            yield table
+        elif token.type in ("bullet_list_open", "ordered_list_open"):
+            depth += 1
+        elif token.type in ("bullet_list_close", "ordered_list_close"):
+            depth -= 1
+        elif token.type == "heading_open":
+            kind = "heading"
+        elif token.type in ("paragraph_open", "list_item_open"):
+            kind = "item" if depth else "text"
+        elif token.type == "inline":
+            level = int(tokens[index - 1].tag[1:]) if kind == "heading" else depth
+            yield from _paragraph(token.content, line, kind, level, latex=latex)
+        elif token.type in ("fence", "code_block"):
+            yield from _paragraph(token.content, line + (token.type == "fence"), "text", depth, latex=latex)
+        elif token.type == "html_block":
+            yield from _html_block(token.content, line)
+        index += 1
+
+
+def _html_block(text: str, line: int) -> Iterator[Piece]:
+    """HTML inside Markdown; tags that are not HTML (``<params>``) are prose."""
+    if "<t" in text.lower() and "</t" in text.lower() and re.search(r"<t[drh][\s>]", text, re.IGNORECASE):
+        yield from hypertext_pieces(text, line)
+    else:
+        yield from _paragraph(text, line, "text", 0, latex=False)
+
+
+def _markdown_table(tokens: Sequence[Any], index: int, first: int) -> tuple[Table, int]:
+    """The table that opens at ``index``, and where it closes."""
+    rows: list[tuple[Cell, ...]] = []
+    row: list[Cell] = []
+    start = tokens[index].map[0] + first
+    line, head = start, 0
+    while tokens[index].type != "table_close":
+        token = tokens[index]
+        if token.type == "tr_open":
+            row, line = [], (token.map[0] + first if token.map else line)
+        elif token.type == "tr_close":
+            rows.append(tuple(row))
+        elif token.type == "thead_close":
+            head = len(rows)
+        elif token.type == "inline":
+            row.append(cell(token.content, line))
+        index += 1
+    return Table(tuple(rows), head, start), index
+
+
+def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> Iterator[Piece]:
+    """A paragraph; one that is a list of labelled lines, bullets or aligned columns is taken apart."""
+    shown = plain(text, latex=latex)
+    lines = shown.split("\n")
+    if len(lines) >= 3 and kind != "heading":
+        table = _aligned(lines, line)
+        if table is not None:
+            yield table
+            return
+    start = 0
+    for index in range(1, len(lines) + 1):
+        if index < len(lines) and not _begins(lines, index):
+            continue
+        part = "\n".join(lines[start:index])
+        bullet = BULLET.match(part)
+        inner = "item" if bullet and (start > 0 or kind == "text") and len(lines) > 1 else kind
+        body = part[bullet.end() :] if bullet and inner == "item" and kind != "item" else part
+        for offset, cut in _cut(body):
+            yield Block(
+                inner if start == 0 or bullet or not LABELLED.match(part) else "item", cut, line + start + offset, depth
+            )
+        start = index
+
+
+def _begins(lines: Sequence[str], index: int) -> bool:
+    """Whether a line of a paragraph begins something of its own."""
+    line = lines[index]
+    if line.lstrip().startswith("|"):
+        return True
+    if re.match(r"\s*[•‣▪◦●]\s", line) or (re.match(r"\s*[–—]\s", line) and BULLET.match(lines[index - 1])):
+        return True
+    labelled = LABELLED.match(line) is not None and len(line) < 160
+    return labelled and (LABELLED.match(lines[index - 1]) is not None or len(lines[index - 1].strip()) < 60)
+
+
+def _cut(text: str) -> Iterator[tuple[int, str]]:
+    """A text in parts of bounded length, each with how many lines stand before it."""
+    for at in range(0, max(len(text), 1), BIG):
+        yield text.count("\n", 0, at), text[at : at + BIG]
+
+
+def _aligned(lines: Sequence[str], line: int) -> Table | None:
+    """Columns set with tabs or spaces, as programs print them: at least three rows of at least three cells, none longer than a phrase."""
+    filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
+    split = [(offset, WIDE.split(text.strip())) for offset, text in filled]
+    split = [(offset, cells) for offset, cells in split if not all(set(c) <= set("-=+ ") for c in cells)]
+    if len(split) < 3:
+        return None
+    width = len(split[0][1])
+    if (
+        width < 3
+        or any(len(cells) != width for _, cells in split)
+        or max(len(c) for _, cells in split for c in cells) > 40
+    ):
+        return None
+    rows = tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in split)
+    return Table(rows, 1, line)

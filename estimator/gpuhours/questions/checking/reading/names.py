@@ -1,0 +1,129 @@
+"""Names of models and runs in a text: where they stand, what size they carry, and whether they are the authors' own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.reading.run_words import DATA_NAMES, DATA_STEMS, NOT_MODELS
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import SCALES
+
+_SIZE = re.compile(r"(?<![\w.])(?:\d{1,3}x)?(\d{1,4}(?:\.\d{1,3})?)([kmbt])(?![\w])", re.IGNORECASE)
+_VERSIONED = re.compile(r"[A-Za-z][A-Za-z]+-?\d{1,2}(?:\.\d{1,2})?")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name in the text: items ``first`` to ``last``, how it is written, its size in parameters."""
+
+    first: int
+    last: int
+    shown: str
+    size: float | None = None
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """``Llama 2 7B -> (llama, 2, 7b)``: what two spellings of a name share."""
+    return tuple(re.findall(r"[^\W_]+(?:\.\d+[a-z]?)?", name.lower()))
+
+
+def stem(name: str) -> str:
+    """``Marlow-24B -> marlow``: the name without sizes and versions; empty where only a size is left."""
+    kept = [
+        word
+        for word in words_of(name)
+        if not any(c.isdigit() for c in word) and word not in ("base", "model", "the", "chat", "instruct", "total", "v")
+    ]
+    return kept[0] if kept else next((re.split(r"\d", word)[0] for word in words_of(name) if word[:1].isalpha()), "")
+
+
+def size_of(name: str) -> float | None:
+    """Parameters as a name carries them: ``Marlow-24B``, ``OPT-175B``; None for names without a size."""
+    found = _SIZE.search(name.replace("-", " ").replace("_", " "))
+    if found is None or found[2].lower() == "k":
+        return None
+    size = float(found[1]) * SCALES[found[2].lower()]
+    return size if 1e6 <= size < 1e14 else None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names mean one run: the words of one are among those of the other, sizes and versions included."""
+    a, b = set(words_of(one)), set(words_of(other))
+    short, long = (a, b) if len(a) <= len(b) else (b, a)
+    numbered = {word for word in long if any(c.isdigit() for c in word)} == {
+        word for word in short if any(c.isdigit() for c in word)
+    }
+    return bool(short) and short <= long and numbered and any(not word.isdigit() for word in short)
+
+
+def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str]) -> Iterator[Mention]:
+    """The names of models in a sentence, in order; those of data sets, cards and formats are none."""
+    names = {words_of(name): name for name in known if words_of(name)}
+    index = first
+    while index < last:
+        found = _known(items, index, last, names) or _sized(items, index, last) or _versioned(items, index)
+        if found is not None and not _of_data(items, found, first, last):
+            yield found
+        index = found.last + 1 if found is not None else index + 1
+
+
+def _known(items: Sequence[Item], index: int, last: int, names: dict[tuple[str, ...], str]) -> Mention | None:
+    """A name from a table or a heading, longest first."""
+    if not words_of(items[index].text):
+        return None
+    for end in range(min(last, index + 6) - 1, index - 1, -1):
+        said = words_of(" ".join(item.text for item in items[index : end + 1]))
+        if said in names and words_of(items[end].text):
+            return Mention(index, end, names[said], size_of(names[said]))
+    return None
+
+
+def _sized(items: Sequence[Item], index: int, last: int) -> Mention | None:
+    """``Aldous-20B``, ``PaLM 540B``, ``Llama 2 7B``: a name and its size."""
+    item = items[index]
+    if item.kind != "word" or len(item.text) < 2 or not item.text[:1].isalpha():
+        return None
+    size = size_of(item.text) if any(c.isdigit() for c in item.text) else None
+    if size is not None:
+        return (
+            Mention(index, index, item.text, size)
+            if stem(item.text) not in NOT_MODELS and len(stem(item.text)) > 1
+            else None
+        )
+    if not item.text[:1].isupper() or stem(item.text) in NOT_MODELS:
+        return None
+    end = index + 1
+    if end < last and isinstance(items[end], Figure) and items[end].text in "123456789":
+        end += 1
+    behind = items[end] if end < last else None
+    if (
+        isinstance(behind, Figure)
+        and behind.scale in ("b", "m", "t")
+        and not behind.hedges
+        and behind.unit in ("", "model")
+        and not behind.per
+    ):
+        if (end + 1 < last and items[end + 1].text.lower() in ("tokens", "words")) or behind.text.lower().endswith(
+            (" b", " m", " t")
+        ):
+            return None
+        return Mention(index, end, " ".join(item.text for item in items[index : end + 1]), behind.value)
+    return None
+
+
+def _versioned(items: Sequence[Item], index: int) -> Mention | None:
+    """``GPT-3``: a capitalised name with a number, which no format or section has."""
+    text = items[index].text
+    if items[index].kind != "word" or "-" not in text or not text[:1].isupper() or not _VERSIONED.fullmatch(text):
+        return None
+    return None if stem(text) in NOT_MODELS else Mention(index, index, text, None)
+
+
+def _of_data(items: Sequence[Item], found: Mention, first: int, last: int) -> bool:
+    """Whether the words beside a name make it a data set's."""
+    if any(part in stem(found.shown) for part in DATA_STEMS):
+        return True
+    behind = " ".join(item.text.lower() for item in items[found.last + 1 : min(found.last + 3, last)])
+    return any(behind.startswith(word) for word in DATA_NAMES)

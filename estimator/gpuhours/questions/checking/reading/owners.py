@@ -1,0 +1,318 @@
+"""Whose figure it is: a run of the authors, somebody else's model, something beside the run, or nobody's in particular.
+
+A name, a size (``the 7B``), a rank (``the largest``) or a stage holds from where it stands to the end of its sentence, and further where
+the next sentence begins with a pronoun or has no name; a heading or the first words of a list item hold for what stands under them. Words
+of comparison hand what follows to others until the authors speak of themselves. All words stand in ``run_words``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gpuhours.questions.checking.reading.names import Mention, mentions, same_name, size_of, stem, words_of
+from gpuhours.questions.checking.reading.prose import ReadProse
+from gpuhours.questions.checking.reading.run_words import (
+    BASES,
+    COMPARISONS,
+    OURSELVES,
+    PRONOUNS,
+    SIDE,
+    SIZES,
+    STAGES,
+    SUMMED_UP,
+    holds,
+)
+from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+SUBJECT = 4
+"""A name among the first items of a block is what the block is about."""
+NEAR = 7
+TRAINS = (
+    "train",
+    "pretrain",
+    "pre-train",
+    "present",
+    "introduc",
+    "releas",
+    "our",
+    "built",
+    "build",
+    "model",
+    "called",
+    "named",
+    "it's",
+)
+FOLLOWED = (
+    "was",
+    "is",
+    "went",
+    "read",
+    "reads",
+    "learned",
+    "took",
+    "takes",
+    "has",
+    "needed",
+    "sees",
+    "saw",
+    "used",
+    "(",
+    "ran",
+    "covers",
+    "consumed",
+    "were",
+    "'s",
+    "trains",
+)
+
+
+class Owner(NamedTuple):
+    """Whose figures follow: own (of a named run), other, side, total, or nobody's in particular."""
+
+    kind: str = ""
+    name: str = ""
+
+
+NOBODY = Owner()
+
+
+@dataclass
+class Cast:
+    """The runs and models that a text names."""
+
+    own: list[str] = field(default_factory=list)
+    """The authors' runs, by the names of tables and lists, in order."""
+    others: list[str] = field(default_factory=list)
+    stems: set[str] = field(default_factory=set)
+    """Stems of the authors' own names."""
+    sizes: dict[str, float] = field(default_factory=dict)
+
+    def run(self, name: str) -> str | None:
+        """The own run that a name means."""
+        return next((own for own in self.own if same_name(own, name)), None)
+
+    def owner(self, mention: Mention) -> Owner:
+        """Whose a mentioned name is."""
+        own = self.run(mention.shown)
+        if own is not None:
+            return Owner("own", own)
+        if any(same_name(other, mention.shown) for other in self.others):
+            return Owner("other", mention.shown)
+        if stem(mention.shown) in self.stems or not self.stems:
+            sized = self.by_size(mention.size) if mention.size else None
+            return Owner("own", sized or mention.shown)
+        return Owner("other", mention.shown)
+
+    def by_size(self, size: float) -> str | None:
+        """The own run of about that size, if one run has it."""
+        near = [name for name, own in self.sizes.items() if name in self.own and abs(own / size - 1) < 0.06]
+        return near[0] if len(near) == 1 else None
+
+    def by_rank(self, word: str) -> str | None:
+        """The own run that ``largest`` or ``smallest`` means."""
+        ordered = sorted((size, name) for name, size in self.sizes.items() if name in self.own)
+        if len(ordered) < 2 or (SIZES[word] == 1 and len(ordered) != 3):
+            return None
+        return ordered[SIZES[word]][1]
+
+
+def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
+    """The model that a text is about: by its title, its label, what is said to be trained; empty where nothing tells."""
+    scores: Counter[str] = Counter()
+    first = True
+    for sentence in read.sentences:
+        items = read.items
+        lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
+        compared = holds(lowered, COMPARISONS)
+        for found in mentions(items, sentence.first, sentence.last, ()):
+            before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
+            behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
+            based = bool(before) and before[-1] in BASES and not any(word.startswith(TRAINS) for word in before)
+            score = 0.5 + first - 4.0 * compared - 2.0 * based
+            score += (
+                3.0 * any(word.startswith(TRAINS) for word in before)
+                + 1.5 * (behind in FOLLOWED)
+                + 0.5 * (found.size is not None)
+            )
+            block = read.prose.blocks[read.prose.block(items[found.first].start)]
+            score += 4.0 * (block.kind == "heading" or len(block.text) < 40) * (not compared)
+            scores[found.shown] += score  # type: ignore[assignment]
+            first = False
+    for title in titles:
+        for name in scores:
+            if stem(name) and stem(name) in words_of(title):
+                scores[name] += 3
+    if said:
+        return said
+    best = max(scores, key=lambda name: scores[name], default="")
+    return best if best and scores[best] > 0 else ""
+
+
+def assign(read: ReadProse, cast: Cast) -> list[Owner]:
+    """The owner of every placed figure, in their order."""
+    owners: dict[int, Owner] = {}
+    wanted: dict[int, list[int]] = {}
+    for entry in read.placed:
+        wanted.setdefault(id(entry.sentence), []).append(entry.index)
+    block, default, carried, above = -1, NOBODY, NOBODY, NOBODY
+    parents: dict[int, Owner] = {}
+    intro = NOBODY
+    for sentence in read.sentences:
+        here = read.prose.block(read.items[sentence.first].start)
+        if here != block:
+            block = here
+            this = read.prose.blocks[block]
+            opening = _opening(read, sentence, cast)
+            if this.kind == "heading":
+                above = opening if opening.kind else _about(this.text)
+                intro, parents, default = NOBODY, {}, above
+            elif this.kind == "item":
+                default = opening if opening.kind else parents.get(this.depth - 1, intro if intro.kind else above)
+                parents = {depth: owner for depth, owner in parents.items() if depth < this.depth} | {
+                    this.depth: default
+                }
+            else:
+                intro = (
+                    Owner("other", "others")
+                    if len(this.text) < 80 and holds(this.text.lower(), COMPARISONS)
+                    else NOBODY
+                )
+                default, parents = above, {}
+            carried = default
+        carried = _sentence(read, sentence, cast, default, carried, wanted.get(id(sentence), []), owners)
+        if read.prose.blocks[block].kind == "item" and carried.kind and default == NOBODY:
+            parents[read.prose.blocks[block].depth] = carried
+    return [owners.get(entry.index, NOBODY) for entry in read.placed]
+
+
+def _opening(read: ReadProse, sentence: Sentence, cast: Cast) -> Owner:
+    """The run that the first words of a block name."""
+    for index, owner in _events(read.items, sentence, cast):
+        if index <= sentence.first + SUBJECT and owner.kind in ("own", "other"):
+            return owner
+    return NOBODY
+
+
+def _about(text: str) -> Owner:
+    """What a heading is about, where that is not the run."""
+    lowered = text.lower()
+    for name, phrases in SIDE.items():
+        if holds(lowered, phrases):
+            return Owner("side", name)
+    return Owner("other", "others") if holds(lowered, COMPARISONS) else NOBODY
+
+
+def _sentence(
+    read: ReadProse,
+    sentence: Sentence,
+    cast: Cast,
+    default: Owner,
+    carried: Owner,
+    wanted: list[int],
+    owners: dict[int, Owner],
+) -> Owner:
+    """The owners of the figures of one sentence; gives what the next sentence goes on about."""
+    items = read.items
+    lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
+    events = list(_events(items, sentence, cast))
+    named = any(owner.kind in ("own", "other") for _, owner in events)
+    first_word = items[sentence.first].text.lower()
+    begin = carried if (not named and carried.kind in ("own", "total")) or first_word in PRONOUNS else default
+    side = next((name for name, phrases in SIDE.items() if holds(lowered, phrases)), None)
+    if holds(lowered, COMPARISONS) and not _ours(items, sentence):
+        other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
+        begin = other if not any(owner.kind == "own" for _, owner in events) else begin
+    elif side is not None and begin.kind != "other":
+        begin = Owner("side", side)
+        events = [(index, owner) for index, owner in events if owner.kind == "other"]
+    elif holds(lowered, SUMMED_UP) and begin.kind in ("", "own") and not named:
+        begin = Owner("total")
+    last = begin
+    for index in wanted:
+        before = [(at, owner) for at, owner in events if at <= index]
+        if before:
+            owner = before[-1][1]
+            owner = begin if owner == NOBODY and begin.kind not in ("other",) else owner
+        else:
+            owner = _behind(items, index, events) or begin
+        owners[index] = owner
+    for _, owner in events:
+        last = owner if owner.kind in ("own", "other") else last
+    return last
+
+
+def _behind(items: Sequence[Item], index: int, events: list[tuple[int, Owner]]) -> Owner | None:
+    """``9 days for Tern-7B``: the name that follows a figure, bound to it by a preposition."""
+    if not events or events[0][0] - index > NEAR:
+        return None
+    between = {item.text.lower() for item in items[index + 1 : events[0][0]]}
+    bound = between & {"for", "of", "by", "train", "training", "trained", "took", "went", "into", "("}
+    return (
+        events[0][1]
+        if bound and not any(isinstance(item, Figure) for item in items[index + 1 : events[0][0]])
+        else None
+    )
+
+
+def _ours(items: Sequence[Item], sentence: Sentence) -> bool:
+    return any(item.text.lower() in ("we", "our", "ours") for item in items[sentence.first : sentence.last])
+
+
+def _events(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
+    """Where in a sentence somebody begins to be spoken of, in order."""
+    found: dict[int, Owner] = {}
+    covered: set[int] = set()
+    for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
+        covered |= set(range(mention.first, mention.last + 1))
+        owner = cast.owner(mention)
+        before = items[mention.first - 1].text.lower() if mention.first > sentence.first else ""
+        if owner.kind == "other" and before in BASES and mention.first > sentence.first + 1:
+            continue
+        found[mention.first] = owner
+    for index in range(sentence.first, sentence.last):
+        item = items[index]
+        lowered = item.text.lower()
+        if index in covered:
+            continue
+        if lowered in OURSELVES and item.kind == "word":
+            found.setdefault(index, NOBODY)
+        elif lowered in SIZES and (named := cast.by_rank(lowered)) and _sized_noun(items, index):
+            found[index] = Owner("own", named)
+        elif (
+            isinstance(item, Figure)
+            and item.scale in ("b", "m", "t", "billion", "million")
+            and item.unit in ("", "model", "parameter")
+        ):
+            run = cast.by_size(item.value) if len(cast.own) > 1 else None
+            if run is not None and not item.hedges:
+                found[index] = Owner("own", run)
+        elif stage := _stage(items, index, cast):
+            found[index] = Owner("own", stage)
+    yield from sorted(found.items())
+
+
+def _sized_noun(items: Sequence[Item], index: int) -> bool:
+    behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
+    return behind.startswith(
+        ("size", "model", "one", "variant", "run", "sibling", "version", "of", "member", "network")
+    )
+
+
+def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:
+    """The own run that ``stage 2`` names."""
+    if index + 1 >= len(items) or items[index].kind != "word":
+        return None
+    said = f"{items[index].text} {items[index + 1].text}"
+    if not STAGES.fullmatch(said):
+        return None
+    found = [name for name in cast.own if words_of(name)[: len(words_of(said))] == words_of(said)]
+    return found[0] if len(found) == 1 else None
+
+
+def sized(names: Sequence[str]) -> dict[str, float]:
+    """The sizes that names carry."""
+    return {name: size for name in names if (size := size_of(name)) is not None}

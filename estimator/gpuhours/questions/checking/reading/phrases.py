@@ -1,0 +1,321 @@
+"""Tokens -> one figure: a number, its hedges, its unit and what it is per, and never more than belongs together.
+
+figure  = hedge* [between] [$] number [range number] [x] ([-] device [- time] | [-] unit) (per unit)*
+number  = (digits | words) [x 10^n] [thousand | k | million ...]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from gpuhours.questions.checking.precision import hedge_words
+from gpuhours.questions.checking.quantities import DAY, HOUR
+from gpuhours.questions.checking.reading.number_words import spelled
+from gpuhours.questions.checking.reading.tokens import DEVICE, Figure, Item, Token, Unit
+from gpuhours.questions.checking.reading.units import SCALES, UNITS, factor, kind, noun, seconds
+
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")
+NUMBERS = ("NUMBER", "SPELLED")
+LARGEST = 1e40
+"""No figure about training is larger; a longer string of digits is none."""
+
+
+def next_items(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], int]:
+    """The figure, device or word that begins at a token, and where the next one does."""
+    figure = _figure(tokens, at, text)
+    if figure is not None:
+        return figure
+    token = tokens[at]
+    if token.type in DEVICE:
+        end = at
+        while end < len(tokens) and tokens[end].type in DEVICE:
+            end += 1
+        named = any(t.type in ("CHIP", "GPU_WORD") for t in tokens[at:end])
+        start, stop = token.start, tokens[end - 1].end
+        return [Item("device" if named else "word", text[start:stop], start, stop)], end
+    kinds = {"STOP": "stop", "MARK": "mark", "POWER_MARK": "mark", "MONEY_SIGN": "mark", "POWER": "mark"}
+    return [Item(kinds.get(token.type, "word"), token.text, token.start, token.end)], at + 1
+
+
+def _type(tokens: Sequence[Token], at: int) -> str:
+    return tokens[at].type if 0 <= at < len(tokens) else ""
+
+
+class _Number(NamedTuple):
+    value: float
+    digits: str
+    scale: str
+    end: int
+
+
+def _number(tokens: Sequence[Token], at: int) -> _Number | None:
+    """A number that begins at a token: digits or words, a power of ten, a scale."""
+    if _type(tokens, at) not in NUMBERS:
+        return None
+    token = tokens[at]
+    if token.type == "NUMBER":
+        digits = token.text.replace("{,}", "").replace(",", "").rstrip("+").translate(SUPERSCRIPTS).replace(" ", "")
+        base, raised, power = digits.partition("^")
+        exponent = float(power.strip("{}") or 0) if raised else 0.0
+        if abs(exponent) > 40 or len(base.partition("e")[2].lstrip("+-")) > 2:
+            return None
+        digits = digits.replace("+", "e+") if _lost_e(digits) else digits
+        value = float(base) ** exponent if raised else float(digits)
+        digits = f"{value:.12g}" if raised else digits
+    else:
+        value = spelled(token.text)
+        digits = f"{value:g}"
+    at += 1
+    if _type(tokens, at) == "POWER":
+        power = tokens[at].text.translate(SUPERSCRIPTS).partition("10")[2]
+        value *= 10.0 ** int("".join(c for c in power if c.isdigit() or c == "-") or 0)
+        at += 1
+    scale = ""
+    while _type(tokens, at) == "SCALE":
+        scale = tokens[at].text.strip(" -").lower()
+        value *= SCALES.get(scale, 1.0)
+        at += 1
+    return _Number(value, digits, scale, at) if value < LARGEST else None
+
+
+def _lost_e(digits: str) -> bool:
+    """``3.14+23``: the E of an exponent left out."""
+    return "+" in digits and "e" not in digits.lower()
+
+
+def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], int] | None:
+    """The figure that begins at a token, with hedges before and unit behind."""
+    first = at
+    hedges: list[str] = []
+    currency = ""
+    while _type(tokens, at) in ("HEDGE", "MONEY_SIGN", "BETWEEN"):
+        if tokens[at].type == "HEDGE":
+            hedges.append(hedge_words(tokens[at].text))
+        elif tokens[at].type == "MONEY_SIGN":
+            currency = tokens[at].text
+        at += 1
+    if _type(tokens, at) == "DIMENSIONS":
+        return _dimensions(tokens, first, at, text)
+    number = _number(tokens, at)
+    if number is None:
+        return None
+    if tokens[at].text.endswith("+") and tokens[at].type == "NUMBER":
+        hedges.append("more than")
+    product = _product(tokens, at, number, text)
+    if product is not None:
+        return product
+    until, cut, end = _range(tokens, first, number)
+    end += _type(tokens, end) == "TIMES" and (_type(tokens, end + 1) in DEVICE or not _spaced(tokens, end))
+    unit, end = unit_at(tokens, end, money=bool(currency))
+    start, stop = tokens[first].start, tokens[end - 1].end
+    kind_, word, scale_up, per, device, joined = unit
+    if not kind_ and currency:
+        kind_ = "money"
+    value = number.value * (SCALES[until.scale] if until and until.scale and not number.scale else 1.0)
+    figure = Figure(
+        "figure", text[start:stop], start, stop, value=value * scale_up, digits=number.digits, hedges=tuple(hedges), unit=kind_, per=per,
+        scale=number.scale or (until.scale if until else ""), word=word, device=device, joined=joined,
+        currency=(currency or word) * (kind_ == "money"),
+    )  # fmt: skip
+    if until is None:
+        return [figure], end
+    rising = text[max(start - 6, 0) : start].rstrip().lower().endswith("from")
+    if value > 0 and 1.0 < until.value / value <= 3.0 and not rising:
+        return [replace(figure, until=until.value * scale_up)], end
+    middle = tokens[cut - 1].end
+    low = replace(figure, text=text[start:middle], end=middle, joined=False)
+    begin = tokens[cut + 1].start
+    high = replace(figure, text=text[begin:stop], start=begin, value=until.value * scale_up, digits=until.digits)
+    return [low, Item("word", tokens[cut].text, tokens[cut].start, tokens[cut].end), high], end
+
+
+def _spaced(tokens: Sequence[Token], at: int) -> bool:
+    return tokens[at].start > tokens[at - 1].end
+
+
+def _range(tokens: Sequence[Token], first: int, number: _Number) -> tuple[_Number | None, int, int]:
+    """The other end of a range, the token between the ends, and where it is over."""
+    at = number.end
+    between = any(t.type == "BETWEEN" for t in tokens[first:at])
+    if _type(tokens, at) != "RANGE" and not (between and _type(tokens, at) == "AND"):
+        return None, at, at
+    behind = at + 1
+    while _type(tokens, behind) in ("MONEY_SIGN", "HEDGE"):
+        behind += 1
+    until = _number(tokens, behind)
+    return (None, at, at) if until is None else (until, at, until.end)
+
+
+def _product(tokens: Sequence[Token], at: int, number: _Number, text: str) -> tuple[list[Item], int] | None:
+    """``16x3.8B`` (experts of a size), ``2048 * 1024`` and ``32 x 8 x 2 = 512`` (factors, which are no figures of their own)."""
+    end = number.end
+    factors = [number.value]
+    scales = [number.scale]
+    while _is_times(tokens, end) and (other := _number(tokens, end + 1)) is not None:
+        factors.append(other.value)
+        scales.append(other.scale)
+        end = other.end
+    if len(factors) < 2:
+        return None
+    start, stop = tokens[at].start, tokens[end - 1].end
+    if (
+        len(factors) == 2
+        and not scales[0]
+        and scales[1] in ("b", "m", "billion", "million", "t")
+        and factors[0] <= 4096
+    ):
+        unit, end = unit_at(tokens, end)
+        stop = tokens[end - 1].end
+        return [
+            Figure(
+                "figure",
+                text[start:stop],
+                start,
+                stop,
+                value=factors[0],
+                digits=number.digits,
+                unit="expert",
+                word=unit.word,
+            )
+        ], end
+    if _type(tokens, end) in DEVICE:
+        unit, end = unit_at(tokens, end)
+        stop = tokens[end - 1].end
+        whole = math.prod(factors)
+        return [Figure("figure", text[start:stop], start, stop, value=whole, digits=f"{whole:.12g}", unit=unit.kind, word=unit.word,
+                       device=unit.device, per=unit.per)], end  # fmt: skip
+    return [Item("word", text[start:stop], start, stop)], end
+
+
+def _is_times(tokens: Sequence[Token], at: int) -> bool:
+    return _type(tokens, at) == "TIMES" or (_type(tokens, at) == "MARK" and tokens[at].text in "*×·")
+
+
+def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tuple[list[Item], int]:
+    """``224 x 224``, or ``32 x 8 A100``: a product where devices are counted."""
+    sides = [int(side) for side in "".join(c if c.isdigit() else " " for c in tokens[at].text).split()]
+    digits = tokens[at].text
+    at += 1
+    while _is_times(tokens, at) and _type(tokens, at + 1) == "NUMBER" and tokens[at + 1].text.isdigit():
+        sides.append(int(tokens[at + 1].text))
+        at += 2
+    if _type(tokens, at) == "MARK" and tokens[at].text == "=":
+        stop = tokens[at - 1].end
+        return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
+    at += _type(tokens, at) == "TIMES"
+    unit, end = unit_at(tokens, at)
+    start, stop = tokens[first].start, tokens[max(end, at) - 1].end
+    counts = unit.kind in ("gpu", "gpu_time", "token", "node")
+    value = float(math.prod(sides)) if counts else float(sides[-1])
+    digits = f"{value:g}" if counts else digits
+    return [Figure("figure", text[start:stop], start, stop, value=value * unit.factor, digits=digits, sides=tuple(sides[:4]),
+                   unit=unit.kind or "dims", per=unit.per, word=unit.word, device=unit.device)], end  # fmt: skip
+
+
+def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[Unit, int]:
+    """The unit, device and ``per`` behind a number; an empty unit where there is none (and a price's ``per`` behind ``money``)."""
+    begun = at
+    joined = _type(tokens, at) == "HYPHEN"
+    at += joined
+    found = Unit()
+    if _type(tokens, at) in DEVICE:
+        found, at = _device_unit(tokens, at)
+    elif _type(tokens, at) in UNITS:
+        token = tokens[at]
+        unit = kind(UNITS[token.type], token.text)
+        found = Unit(unit, token.text.strip(), factor(unit, token.text))
+        at += 1
+        if unit == "node" and _type(tokens, at + (_type(tokens, at) == "HYPHEN")) == "TIME":
+            at += _type(tokens, at) == "HYPHEN"
+            found = Unit("node_time", f"{token.text} {tokens[at].text}", seconds(tokens[at].text) / HOUR)
+            at += 1
+    elif not money:
+        return found, begun
+    else:
+        at = begun
+    per, at = _per(tokens, at)
+    if "second" in per and found.kind == "flop":
+        found = found._replace(kind="flop/s")
+    return found._replace(per=per, joined=joined and found.kind != "gpu_time"), at
+
+
+def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
+    """Devices counted, their hours, or nodes full of them (``420 DGX A100 servers``)."""
+    words = []
+    while _type(tokens, at) in DEVICE or (_type(tokens, at) == "HYPHEN" and _type(tokens, at + 1) in DEVICE):
+        words.append(" ".join(tokens[at].text.split()))
+        at += 1
+    device = " ".join(word for word in words if word not in "-‑")
+    behind = at + (_type(tokens, at) == "HYPHEN")
+    if _type(tokens, behind) == "TIME":
+        return Unit(
+            "gpu_time", f"{device} {tokens[behind].text}", seconds(tokens[behind].text) / HOUR, (), device
+        ), behind + 1
+    if _type(tokens, behind) == "GPU_TIME":
+        return Unit(
+            "gpu_time", f"{device} {tokens[behind].text}", factor("gpu_time", tokens[behind].text), (), device
+        ), behind + 1
+    if (
+        _type(tokens, behind) == "THINGS"
+        and noun(tokens[behind].text) == "node"
+        and tokens[behind].text.lower().endswith("s")
+    ):
+        word, behind = tokens[behind].text, behind + 1
+        timed = behind + (_type(tokens, behind) == "HYPHEN")
+        if _type(tokens, timed) == "TIME":
+            return Unit(
+                "node_time", f"{word} {tokens[timed].text}", seconds(tokens[timed].text) / HOUR, (), device
+            ), timed + 1
+        return Unit("node", word, 1.0, (), device), behind
+    if device.upper().replace("-", " ").startswith("DGX ") and not any(
+        t.type == "GPU_WORD" for t in tokens[at - len(words) : at]
+    ):
+        return Unit("node", device, 1.0, (), device), at
+    return Unit("gpu", device, 1.0, (), device), at
+
+
+def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
+    """What a unit is per: ``per GPU``, ``/s``, ``per trillion tokens``."""
+    per: list[str] = []
+    while _type(tokens, at) == "PER":
+        behind, many = at + 1, ""
+        number = None if "/" in tokens[at].text else _number(tokens, behind)
+        if number is not None:
+            many, behind = f"{number.value:g} ", number.end
+        elif _type(tokens, behind) == "SCALE":
+            many, behind = f"{SCALES.get(tokens[behind].text.strip(' -').lower(), 1.0):g} ", behind + 1
+        token = tokens[behind] if behind < len(tokens) else None
+        if token is None or token.type not in ("BYTES", "TIME", "ENERGY", "THINGS", "GPU_TIME", *DEVICE):
+            break
+        if token.type in DEVICE:
+            while _type(tokens, behind) in DEVICE:
+                behind += 1
+            per.append(many + "gpu")
+            timed = behind + (_type(tokens, behind) == "HYPHEN")
+            if _type(tokens, timed) == "TIME":
+                per.append(_per_time(tokens[timed].text))
+                behind = timed + 1
+        elif token.type == "GPU_TIME":
+            per += [many + "gpu", _per_time("h" if factor("gpu_time", token.text) == 1.0 else "day")]
+            behind += 1
+        else:
+            per.append(
+                many
+                + (
+                    _per_time(token.text)
+                    if token.type == "TIME"
+                    else "energy"
+                    if token.type == "ENERGY"
+                    else noun(token.text)
+                )
+            )
+            behind += 1
+        at = behind
+    return tuple(dict.fromkeys(per)), at
+
+
+def _per_time(word: str) -> str:
+    return {1.0: "second", HOUR: "hour", DAY: "day", 60.0: "minute"}.get(seconds(word), "time")

@@ -1,0 +1,215 @@
+"""Prose -> placed figures: every figure with its quantity and what said so, every number that was not understood listed too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gpuhours.questions.checking.claim import Unplaced
+from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
+from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.placing import Place, head_noun, place
+from gpuhours.questions.checking.reading.scopes import Sentence, sentences
+from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
+
+TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
+"""What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
+QUOTE = 96
+LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A figure of the text with its quantity."""
+
+    index: int
+    figure: Figure
+    sentence: Sentence
+    place: Place
+    scope: str
+    tagged: bool
+    said: str = ""
+    """The scope of the sentence, which a tag overrules."""
+    quote: str = ""
+    line: int = 0
+    owner: str = ""
+    """The name of the run it belongs to; empty where the text does not tie it to one."""
+    order: int = 0
+    written: str = ""
+    """The figure as a cell has it, where its unit came from the label."""
+
+    @property
+    def text(self) -> str:
+        """The figure as written."""
+        return self.written or without_tags(self.figure.text)
+
+
+@dataclass(frozen=True)
+class ReadProse:
+    """Items, sentences, placed and unplaced figures of the prose of one text."""
+
+    prose: Prose
+    items: tuple[Item, ...]
+    sentences: tuple[Sentence, ...]
+    placed: tuple[Placed, ...]
+    unplaced: tuple[Unplaced, ...]
+    tagged: tuple[tuple[str, int, int], ...]
+
+
+def read_prose(prose: Prose) -> ReadProse:
+    """Every figure of a prose, placed or listed."""
+    text = prose.text
+    items = scan(text)
+    tagged = tuple((name, start, end) for name, spans in tags(text).items() for start, end in spans)
+    found = tuple(sentences(items, text))
+    placed: list[Placed] = []
+    unplaced: list[Unplaced] = []
+    for sentence in found:
+        for index in range(sentence.first, sentence.last):
+            item = items[index]
+            if not isinstance(item, Figure):
+                continue
+            entry = _place(items, index, sentence, tagged, placed)
+            line = prose.line(item.start)
+            if entry is not None and not (_is_prose(items, index) and not entry.tagged and entry.place.by_default):
+                placed.append(replace(entry, quote=quote(text, item), line=line))
+            elif not _is_prose(items, index):
+                unplaced.append(
+                    Unplaced(without_tags(item.text), quote(text, item), f"line {line}", "no words say what it counts")
+                )
+    unplaced += _empty_tags(prose, items, tagged)
+    return ReadProse(prose, tuple(items), found, tuple(placed), tuple(unplaced), tagged)
+
+
+def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
+    """The figures of ``value`` under ``label``, read as the sentence ``label: value``; the label's own figures are not among them."""
+    text = f"{label}: {value}"
+    begin = len(label) + 2
+    items = scan(text)
+    found = []
+    for sentence in sentences(items, text):
+        for index in range(sentence.first, sentence.last):
+            item = items[index]
+            if isinstance(item, Figure) and item.start >= begin:
+                told = place(items, index, sentence.first, sentence.last) or _duration(item)
+                if told is not None:
+                    found.append((item, told))
+    return found
+
+
+def _duration(figure: Figure) -> Place | None:
+    """A labelled time that no word explains is how long the run took, if it is longer than a step can be."""
+    long = figure.unit == "time" and not figure.per and figure.value >= HOUR
+    return Place("wall_clock", "a labelled duration", 0.0) if long else None
+
+
+def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
+    """Tags that should hold a figure and hold words: ``<training>several weeks</training>``."""
+    figures = [item for item in items if isinstance(item, Figure)]
+    return [
+        Unplaced(
+            without_tags(said := prose.text[start:end]),
+            without_tags(said),
+            f"line {prose.line(start)}",
+            f"<{name}> holds no figure",
+        )
+        for name, start, end in tagged
+        if name in TAGGED and not any(figure.start < end and figure.end > start for figure in figures)
+    ]
+
+
+def _place(
+    items: Sequence[Item],
+    index: int,
+    sentence: Sentence,
+    tagged: Iterable[tuple[str, int, int]],
+    before: list[Placed],
+) -> Placed | None:
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    for name, start, end in tagged:
+        if figure.start < end and figure.end > start and name in TAGGED:
+            if name == "gpu_count" and figure.sides:
+                figure = replace(figure, value=float(math.prod(figure.sides)), unit="gpu")
+            told = _tag_says(name, figure)
+            if told is not None:
+                return Placed(
+                    index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index)
+                )
+    found = place(items, index, sentence.first, sentence.last)
+    if found is None or found.by_default:
+        found = _as_the_list_before(items, index, before, sentence) or found
+    if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
+        found = Place("beta2", "betas", 0.0)  # the two are given as a pair
+    if found is None:
+        return None
+    scope = sentence.scope_at(index)
+    return Placed(index, figure, sentence, found, scope, False)
+
+
+def _tag_says(name: str, figure: Figure) -> str | None:
+    """The quantity a tag gives to the figure inside it, if the unit can be that."""
+    if name == "training":
+        units = {"time": "wall_clock", "gpu_time": "gpu_hours", "step": "steps", "epoch": "epochs", "token": "tokens"}
+        return units.get(figure.unit)
+    if name == "gpu_count" and figure.unit not in ("", "gpu", "chip"):
+        return "nodes" if figure.unit == "node" else None
+    if name == "params" and figure.unit not in ("", "parameter", "model"):
+        return None
+    quantity = QUANTITIES[TAGGED[name]]
+    return quantity.name if quantity.least <= figure.value <= quantity.most else None
+
+
+def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> Place | None:
+    """``8,192 to 65,536, and ultimately to 262,144``: a bare figure goes where the list before it went."""
+    figure = items[index]
+    if not before or not isinstance(figure, Figure) or figure.per:
+        return None
+    if head_noun(items, index)[0] not in ("", "sequence", "sample", "token"):
+        return None
+    last = before[-1]
+    between_them = [item.text.lower() for item in items[last.index + 1 : index]]
+    if last.sentence is not sentence or last.figure.unit or not between_them:
+        return None
+    if len(between_them) > 4 or not all(word in LIST_WORDS for word in between_them):
+        return None
+    return Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
+
+
+def _is_prose(items: Sequence[Item], index: int) -> bool:
+    """Numbers that are words: "one of", a citation's year, a list mark."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    lowered = figure.text.lower()
+    if lowered in ("one", "a", "two") and not figure.unit:
+        return True
+    year = figure.text.isdigit() and len(figure.text) == 4 and 1950 <= figure.value <= 2040
+    around = {items[i].text for i in (index - 1, index + 1) if 0 <= i < len(items)}
+    bracketed = bool(around & {"(", "[", ")", "]"})
+    return (year and (bracketed or "," in around)) or ("[" in around and "]" in around)
+
+
+def quote(text: str, figure: Item) -> str:
+    """The words around a figure, without tags."""
+    start = max(0, figure.start - QUOTE // 2)
+    end = min(len(text), figure.end + QUOTE // 3)
+    while start > 0 and not text[start - 1].isspace():
+        start -= 1
+    while end < len(text) and not text[end].isspace():
+        end += 1
+    line_start = max(text.rfind("\n", 0, figure.start), text.rfind("|", 0, figure.start)) + 1
+    line_end = text.find("\n", figure.end)
+    start, end = max(start, line_start), min(end, len(text) if line_end < 0 else line_end)
+    return without_tags(text[start:end])
+
+
+def without_tags(text: str) -> str:
+    """Text without tags and line ends."""
+    pieces = text.replace("</", "<").split("<")
+    kept = [pieces[0]]
+    for piece in pieces[1:]:
+        name, closing, rest = piece.partition(">")
+        kept.append(rest if closing and name.replace("_", "").isalpha() else "<" + piece)
+    return " ".join("".join(kept).split())

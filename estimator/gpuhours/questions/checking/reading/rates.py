@@ -1,0 +1,75 @@
+"""Figures whose unit alone says what they are, and what a unit is in the unit of a quantity."""
+
+from __future__ import annotations
+
+from gpuhours.questions.checking.quantities import DAY, HOUR
+from gpuhours.questions.checking.reading.tokens import Figure
+
+RATES: dict[tuple[str, frozenset[str]], str] = {
+    ("token", frozenset({"second"})): "tokens_per_second",
+    ("token", frozenset({"second", "gpu"})): "tokens_per_second_per_gpu",
+    ("sample", frozenset({"second"})): "samples_per_second",
+    ("sequence", frozenset({"second"})): "samples_per_second",
+    ("token", frozenset({"frame"})): "tokens_per_frame",
+    ("patch", frozenset({"frame"})): "tokens_per_frame",
+    ("token", frozenset({"sample"})): "tokens_per_sample",
+    ("token", frozenset({"sequence"})): "seq_len",
+    ("token", frozenset({"step"})): "global_batch_tokens",
+    ("sample", frozenset({"step"})): "global_batch",
+    ("sequence", frozenset({"step"})): "global_batch",
+    ("frame", frozenset({"sample"})): "frames_per_clip",
+    ("frame", frozenset({"sequence"})): "frames_per_clip",
+    ("frame", frozenset({"second"})): "frame_rate",
+    ("sample", frozenset({"gpu"})): "microbatch",
+    ("sequence", frozenset({"gpu"})): "microbatch",
+    ("gpu", frozenset({"node"})): "gpus_per_node",
+    ("time", frozenset({"step"})): "step_time",
+    ("step", frozenset({"second"})): "steps_per_second",
+    ("time", frozenset({"epoch"})): "epoch_time",
+    ("flop/s", frozenset({"gpu"})): "flops_per_second_per_gpu",
+    ("flop", frozenset({"gpu"})): "flops_per_second_per_gpu",
+    ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
+    ("money", frozenset({"gpu", "hour"})): "price",
+    ("money", frozenset({"hour"})): "price",
+    ("token", frozenset({"second", "node"})): "tokens_per_second_per_node",
+    ("co2", frozenset({"energy"})): "carbon_intensity",
+    ("power", frozenset({"gpu"})): "gpu_power",
+    ("step", frozenset({"minute"})): "steps_per_second",
+    ("step", frozenset({"hour"})): "steps_per_second",
+    ("step", frozenset({"day"})): "steps_per_second",
+    ("token", frozenset({"minute"})): "tokens_per_second",
+    ("token", frozenset({"hour"})): "tokens_per_second",
+    ("token", frozenset({"day"})): "tokens_per_second",
+    ("token", frozenset({"day", "gpu"})): "tokens_per_second_per_gpu",
+    ("sample", frozenset({"minute"})): "samples_per_second",
+    ("sample", frozenset({"hour"})): "samples_per_second",
+    ("sample", frozenset({"day"})): "samples_per_second",
+    ("flop/s", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
+    ("gpu_time", frozenset({"step"})): "setting",
+    ("token", frozenset({"epoch"})): "dataset_tokens",
+    ("sample", frozenset({"epoch"})): "samples",
+    ("gpu_time", frozenset({"1e+12 token"})): "gpu_hours_per_trillion_tokens",
+    ("sequence", frozenset({"gpu", "step"})): "microbatch",
+    ("sample", frozenset({"gpu", "step"})): "microbatch",
+}
+"""What is counted, and per what."""
+SPANS = {"minute": 60.0, "hour": HOUR, "day": DAY}
+
+
+def by_rate(figure: Figure) -> str | None:
+    """Tokens per second, frames per clip, dollars per GPU-hour; None where the unit leaves it open."""
+    return RATES.get((figure.unit, frozenset(figure.per)))
+
+
+def is_rate(figure: Figure) -> bool:
+    """``400 TFLOPs`` is a rate whatever its s stands for: no training run is that small."""
+    return figure.value < 1e17 and figure.word[:1] in "tTpPgG"
+
+
+def unit_factor(quantity: str, figure: Figure) -> float:
+    """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms, steps a minute)."""
+    if quantity in ("video_hours", "gpu_hours") and figure.unit == "time":
+        return 1 / HOUR
+    if quantity.endswith(("per_second", "per_second_per_gpu")):
+        return 1 / next((SPANS[per] for per in figure.per if per in SPANS), 1.0)
+    return 1000.0 if quantity == "carbon_intensity" and figure.unit == "co2" else 1.0

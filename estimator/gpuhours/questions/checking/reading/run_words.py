@@ -1,0 +1,153 @@
+"""The words that tell whose figure it is: tables to read and to extend, one idea each, phrases set apart by commas.
+
+A phrase stands for whole words; one that ends in ``*`` may go on (``precomput*``).
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def _phrases(text: str) -> tuple[str, ...]:
+    return tuple(" ".join(phrase.split()) for phrase in text.split(","))
+
+
+TOTALS = frozenset(
+    _phrases("""
+    total, totals, sum, overall, altogether, all, together, combined, cumulative, aggregate, gesamt, σ, ∑
+""")
+)
+"""First words of a row or a sentence that adds the others up."""
+SUMMED_UP = _phrases("""
+    in total, total, altogether, adds up, add up, adding up, added up, sum of, in all, all sizes, all models, all runs, all
+    stages, all three, all four, both models, both runs, combined, together, overall, cumulative, cumulatively, aggregate, the
+    whole family, whole project, entire family, summed, base models needed, all told, all of them
+""")
+"""Phrases of a sentence whose hours, energy or cost are those of all runs together."""
+GENERIC_HEADS = frozenset([""]).union(
+    _phrases("""
+    value, values, description, setting, settings, details, detail, amount, number, info, information, answer, config,
+    configuration, parameter value, specification, spec, content, property, result, figure, entry, data, what, how much
+""")
+)
+"""Headers that name no run."""
+MACHINE_HEADS = _phrases("""
+    gpu, hardware, accelerator, device, chip, machine, card, system, platform
+""")
+"""Parts of a header over the machines that runs used."""
+COMPARISONS = _phrases("""
+    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in
+    contrast, is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other
+    models, others fare, versus, the bar to clear, bar to beat, back in, baseline, baselines, rival, rivals, competitor, their
+    paper, its paper, their report, according to its, according to their, as published by, beside, unlike, whereas, published
+    figures for
+""")
+"""Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
+OURSELVES = frozenset(
+    _phrases("""
+    we, our, ours, us, this, here, today
+""")
+)
+"""Words with which the authors speak of their own run."""
+BASES = frozenset(
+    _phrases("""
+    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using, of,
+    with, by, tokenizer, over, backbone, encoder, tower, than, like, as, at
+""")
+)
+"""Words before a name that make it a part of the run or a yardstick, not its subject."""
+SIDE = {
+    "a hypothetical case": _phrases("""
+        takes you, take you, costs you, you can, you could, you would, you need, if you, anyone, would let you, is enough, are
+        enough, suffices, suffice*, could fit, on the fly
+    """),
+    "data preparation": _phrases("""
+        separate job, in advance, beforehand, precomput*, pre-comput*, synthetic data, neural trajectories, data generation,
+        generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
+    """),
+    "experiments beside the run": _phrases("""
+        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, trial run, trial runs,
+        exploratory, earlier attempts, failed attempts, abandoned
+    """),
+    "another machine": _phrases("""
+        spot, preemptible, on a laptop, on the robot, on a desktop
+    """),
+    "adaptation": _phrases("""
+        adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,
+        reward model*, preference data, rlhf, dpo, instruction-tuned version
+    """),
+    "use": _phrases("""
+        answers within, serving, latency, inference, deployment, at test time, per query
+    """),
+}
+"""What else the authors' own figures may be about, and phrases that say so."""
+OF_MACHINES_ALONE = frozenset(
+    _phrases("""
+    data preparation, another machine, use
+""")
+)
+"""Of these only machines, time and money are beside the run; a sentence about its data may well say how many tokens the run has."""
+PRONOUNS = frozenset(
+    _phrases("""
+    it, its, this, that, they, their, these, he, she, which, there, one
+""")
+)
+"""First words of a sentence that goes on about what the last one was about."""
+SIZES = {
+    "largest": -1,
+    "biggest": -1,
+    "big": -1,
+    "flagship": -1,
+    "smallest": 0,
+    "small": 0,
+    "tiny": 0,
+    "middle": 1,
+    "medium": 1,
+    "mid-sized": 1,
+}
+"""Sizes named by rank: the position in the list of runs by size (-1: the last)."""
+IN_ORDER = _phrases("""
+    respectively, in this order, in that order, in the same order, in turn, in order, correspondingly
+""")
+"""Phrases that tie the lists of a sentence together, item by item."""
+STAGES = re.compile(
+    r"(?:stage|phase|step|part|leg|round|run|period|stint)[\s-]*(?:\d{1,2}|[ivx]{1,4}\b|one|two|three|four|five|[a-d]\b)",
+    re.IGNORECASE,
+)
+"""Names of the parts of one training."""
+DATA_NAMES = _phrases("""
+    corpus, corpora, pages, dataset, data set, crawl, subset, images, pictures, documents, filtered, deduplicated, books,
+    captions, clips, videos, high-resolution, shards, benchmark, tokens of, split
+""")
+"""Words beside a name that make it a data set's."""
+DATA_STEMS = _phrases("""
+    crawl, scrape, dump, web, corpus, data, wiki, book, pile, stack, set, text, mix, laion, caption, code
+""")
+"""Parts of names that data sets have."""
+NOT_MODELS = frozenset(
+    _phrases("""
+    zero, stage, phase, table, figure, section, step, cuda, apache, dgx, top, pass, level, adam, flash, flashattention, fp, bf,
+    int, tf, hbm, pcie, sxm, nvlink, version, part, trace, job, node, licence, license, cc, python, beta, eu, us, north, europe,
+    west, east, zone, rank, covid, appendix, equation, eq, fig, ref
+""")
+)
+"""Stems of words with a number that name no model."""
+
+
+def is_total(name: str) -> bool:
+    """Whether a row's name says that it adds the others up."""
+    words = re.findall(r"[a-zσ∑]+", name.lower())
+    return bool(words) and words[0] in TOTALS and len(words) <= 5
+
+
+def holds(text: str, phrases: tuple[str, ...]) -> bool:
+    """Whether a lower-case text holds one of the phrases as whole words; one that ends in ``*`` may go on."""
+    return any(_holds(text, phrase) for phrase in phrases)
+
+
+def _holds(text: str, phrase: str) -> bool:
+    stem = phrase.rstrip("*")
+    return (
+        stem in text
+        and re.search(rf"(?<![a-z]){re.escape(stem)}" + ("" if phrase.endswith("*") else "(?![a-z])"), text) is not None
+    )

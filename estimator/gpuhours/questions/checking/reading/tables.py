@@ -1,0 +1,218 @@
+"""Tables -> placed figures: which cells name columns or rows, which way the table runs, and what run each figure belongs to.
+
+Every figure of a table is read as the sentence ``label: cell``, once with the column's header as the label and once with the row's first
+cell; the table runs the way in which more of its figures are understood. A table of two columns is a list of settings unless its header
+counts something. The other side of the table names the runs; rows of a sum are the total of all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gpuhours.questions.checking.accelerators import find_accelerator
+from gpuhours.questions.checking.claim import Unplaced
+from gpuhours.questions.checking.reading.blocks import Cell, Table
+from gpuhours.questions.checking.reading.labels import lent, with_lent_units
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.placing import Place
+from gpuhours.questions.checking.reading.prose import place_pair
+from gpuhours.questions.checking.reading.run_words import GENERIC_HEADS, MACHINE_HEADS, is_total
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+LONGEST_NAME = 60
+AMOUNTS = frozenset(["token", "sample", "step", "epoch", "sequence"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure of a table, what it is, and where it stands."""
+
+    figure: Figure
+    place: Place
+    text: str
+    quote: str
+    line: int
+    aside: str = ""
+    """Why it is no figure of the run: a column that counts something else."""
+
+
+@dataclass
+class Row:
+    """What a table says of one run; the name is empty where the table is a list of settings."""
+
+    name: str
+    total: bool = False
+    entries: list[Entry] = field(default_factory=list)
+    accelerator: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class TableReading:
+    """The runs of one table, and its numbers that no label explains."""
+
+    rows: tuple[Row, ...]
+    unplaced: tuple[Unplaced, ...]
+    line: int
+
+
+def read_table(table: Table) -> TableReading:
+    """Which figures a table states, of which run."""
+    width = table.width
+    rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
+    head = [_joined([row[j] for row in rows[: table.head]]) for j in range(width)]
+    body = [row for row in rows[table.head :] if any(cell.text for cell in row)]
+    down = [(i, j, head[j], row[j]) for i, row in enumerate(body) for j in range(width)]
+    across = [
+        (i, j, row[0].text, row[j])
+        for i, row in enumerate([*_heading_pair(rows, table.head), *body])
+        for j in range(1, width)
+    ]
+    by_column, by_row = _understood(down), _understood(across)
+    if len(by_row) > len(by_column) or (width == 2 and len(by_row) == len(by_column) and not _counts(head[1])):
+        found = _rows_across(by_row, head, width)
+        seen = {(cell.line, cell.text) for *_, cell in across}
+    else:
+        found = _rows_down(by_column, body, head)
+        seen = {(cell.line, cell.text) for *_, cell in down}
+    placed = {(entry.line, entry.figure.text) for row in found for entry in row.entries}
+    return TableReading(tuple(row for row in found if row.entries), tuple(_left_over(seen, placed, found)), table.line)
+
+
+Understood = dict[tuple[int, int], list[Entry]]
+
+
+def _heading_pair(rows: Sequence[tuple[Cell, ...]], head: int) -> list[tuple[Cell, ...]]:
+    """The header row where it is a pair like the others (``| GPUs | 512 |`` above the line)."""
+    return [
+        row
+        for row in rows[:head]
+        if len(row) == 2 and row[0].text and any(isinstance(item, Figure) for item in scan(row[1].text))
+    ]
+
+
+def _joined(cells: Sequence[Cell]) -> str:
+    """The header of a column that stands in several rows."""
+    return " ".join(dict.fromkeys(cell.text for cell in cells if cell.text))
+
+
+def _counts(label: str) -> bool:
+    """Whether a label alone says what the numbers under it are."""
+    return bool(lent(label, "7") != "7" or place_pair(label, "7"))
+
+
+def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
+    """The figures of cells that their labels explain."""
+    found: Understood = {}
+    for i, j, label, cell in cells:
+        if not label or not cell.text or not any(c.isdigit() for c in cell.text):
+            continue
+        value = with_lent_units(lent(label, cell.text))
+        entries = [
+            Entry(figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, _amount(label))
+            for figure, place in place_pair(label, value)
+            if place.because or value != cell.text or figure.unit
+        ]
+        if entries:
+            found[i, j] = entries
+    return found
+
+
+def _as_written(figure: Figure, cell: str) -> str:
+    """A figure without the unit that its label lent."""
+    return figure.text if figure.text in cell or len(cell) > LONGEST_NAME else cell
+
+
+def _amount(label: str) -> str:
+    """``GPU hours on 300B tokens`` counts a part that makes rows alike, not the run."""
+    told = [item for item in scan(label) if isinstance(item, Figure) and item.unit in AMOUNTS and item.value >= 1000]
+    return f"counted for {told[0].text} alone" if told else ""
+
+
+def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[Row]:
+    """Labels in the first column: each further column is a run, or all are settings of one."""
+    columns = [
+        Row("" if head[j].lower().strip(" :") in GENERIC_HEADS or _counts(head[j]) else head[j]) for j in range(width)
+    ]
+    if width == 2 and len(head[1]) > LONGEST_NAME:
+        columns[1].name = ""
+    for row in columns:
+        row.total = is_total(row.name)
+    for (_, j), entries in found.items():
+        columns[j].entries += entries
+        _note_accelerator(columns[j], [entry.figure for entry in entries], entries[0].line)
+    return columns
+
+
+def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[Row]:
+    """Labels in the header: each row is a run."""
+    names = _names(found, body, head)
+    rows = []
+    for i, cells in enumerate(body):
+        row = Row(names[i], is_total(names[i]))
+        for j, cell in enumerate(cells):
+            row.entries += found.get((i, j), [])
+            if any(word in head[j].lower() for word in MACHINE_HEADS) and find_accelerator(cell.text):
+                row.accelerator = row.accelerator or (cell.text, cell.line)
+        if row.accelerator is None:
+            _note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
+        rows.append(row)
+    return rows
+
+
+def _note_accelerator(row: Row, figures: Sequence[Figure], line: int) -> None:
+    """The device that a run's figures name."""
+    named = next((figure.device for figure in figures if figure.device and find_accelerator(figure.device)), None)
+    if named and row.accelerator is None:
+        row.accelerator = (named, line)
+
+
+def _names(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[str]:
+    """What each row is called: its first cell of words, with what tells it from rows of the same name."""
+    column = next((j for j in range(len(head)) if _names_rows(body, j, head[j])), None)
+    if column is None:
+        return [f"{cells[0].text} {head[0]}".strip() for cells in body]
+    names, last = [], ""
+    for cells in body:
+        last = cells[column].text or last
+        names.append(last[:LONGEST_NAME])
+    counts = Counter(names)
+    for name in [name for name, count in counts.items() if count > 1]:
+        same = [i for i, other in enumerate(names) if other == name]
+        apart = [j for j in range(len(head)) if j != column and len({body[i][j].text for i in same}) == len(same)]
+        worded = [j for j in apart if (same[0], j) not in found] or apart
+        sized = [j for j in apart if any(entry.place.quantity == "parameters" for entry in found.get((same[0], j), []))]
+        for number, i in enumerate(same, 1):
+            tail = body[i][(sized or worded)[0]].text if apart else f"({number})"
+            names[i] = f"{name} {tail}".strip()
+    return names
+
+
+def _names_rows(body: Sequence[tuple[Cell, ...]], j: int, head: str) -> bool:
+    """Whether a column holds names: most of its cells begin with a word, or are a model's size under a header that counts nothing."""
+    filled = [cells[j].text for cells in body if cells[j].text]
+    if not filled or _counts(head):
+        return False
+    words = sum(
+        not _begins_with_number(text)
+        or not head
+        or head.lower().strip() in GENERIC_HEADS | {"model", "models", "name", "size"}
+        for text in filled
+    )
+    return 2 * words > len(filled)
+
+
+def _begins_with_number(text: str) -> bool:
+    items: list[Item] = scan(text[:60])
+    return bool(items) and isinstance(items[0], Figure)
+
+
+def _left_over(seen: set[tuple[int, str]], placed: set[tuple[int, str]], rows: Sequence[Row]) -> Iterator[Unplaced]:
+    """Numbers of cells that nothing explains."""
+    names = {row.name for row in rows}
+    known = {line: " ".join(text for at, text in placed if at == line) for line, _ in placed}
+    for line, text in sorted(seen):
+        if text in names or not _begins_with_number(text) or text.split()[0] in known.get(line, ""):
+            continue
+        yield Unplaced(text[:LONGEST_NAME], text[:LONGEST_NAME], f"line {line}", "no label says what it counts")

@@ -1,0 +1,102 @@
+r"""LaTeX's frame and tables: what stands between ``\begin{tabular}`` and ``\end{tabular}`` becomes rows of cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from gpuhours.questions.checking.reading.blocks import Cell, Table, cell
+
+_BEGIN = re.compile(r"\\begin\{(tabular\*?|tabularx|tabulary|longtable|array|tabu)\}(?:\[[^\]\n]{0,20}\])?")
+_RULES = re.compile(
+    r"\\(?:hline|toprule|midrule|bottomrule|cmidrule(?:\([^)]{0,9}\))?\{[^}]{0,20}\}|cline\{[^}]{0,20}\}|addlinespace(?:\[[^\]]{0,20}\])?)"
+)
+_SPAN = re.compile(r"\\multicolumn\s*\{(\d{1,2})\}\s*\{[^{}]{0,60}\}\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}")
+_ROWS = re.compile(
+    r"\\multirow\s*(?:\[[^\]]{0,20}\])?\{[^{}]{0,10}\}\s*\{[^{}]{0,20}\}\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}"
+)
+_SECTION = re.compile(
+    r"\\(?:chapter|section|subsection|subsubsection|paragraph|title)\*?\s*\{((?:[^{}\n]|\{[^{}\n]{0,100}\}){0,300})\}"
+)
+
+
+def is_tex(text: str) -> bool:
+    """Whether a text is a LaTeX source, not Markdown with a formula."""
+    return any(
+        mark in text
+        for mark in (
+            "\\documentclass",
+            "\\begin{document}",
+            "\\section{",
+            "\\subsection{",
+            "\\begin{itemize}",
+            "\\begin{table",
+        )
+    )
+
+
+def without_tex_frame(text: str) -> str:
+    """Comments, preamble and environments taken off, line by line; sections become headings, items bullets."""
+    lines = []
+    body = "\\begin{document}" not in text
+    for line in text.split("\n"):
+        body = body or "\\begin{document}" in line
+        line = re.sub(r"(?<!\\)%.*", "", line) if body else ""
+        line = _SECTION.sub(
+            lambda found: f"# {found[1]}" if not found.string[: found.start()].strip() else found[1], line
+        )
+        line = re.sub(r"\\item(?:\[([^\]\n]{0,100})\])?\s*", lambda found: f"- {found[1] or ''} ", line)
+        line = re.sub(
+            r"\\(?:begin|end)\{(?!tabular|longtable|tabu|array)[^{}\n]{0,40}\}(?:\[[^\]\n]{0,40}\])?", "", line
+        )
+        line = re.sub(r"\\caption(?:\[[^\]\n]{0,100}\])?\{", "{", line)
+        lines.append(line if not line.startswith("    ") else line.lstrip())
+    return "\n".join(lines)
+
+
+def tabulars(text: str) -> Iterator[tuple[int, int, Callable[[int], Table]]]:
+    """Start and end of each table, and the table as a function of the line it begins on."""
+    at = 0
+    while found := _BEGIN.search(text, at):
+        end = text.find(f"\\end{{{found[1]}}}", found.end())
+        if end < 0:
+            return
+        inner = _after_columns(text, found.end(), end)
+        body = text[inner:end]
+        offset = text.count("\n", found.start(), inner)
+        at = end + len(f"\\end{{{found[1]}}}")
+        yield found.start(), at, lambda line, body=body, offset=offset: _table(body, line + offset)  # type: ignore[misc]
+
+
+def _after_columns(text: str, at: int, end: int) -> int:
+    """Where the body begins behind ``{lrr}`` (and the width before it)."""
+    while at < end and text[at] == "{":
+        depth = 0
+        for position in range(at, min(at + 400, end)):
+            depth += {"{": 1, "}": -1}.get(text[position], 0)
+            if depth == 0:
+                at = position + 1
+                break
+        else:
+            return at
+    return at
+
+
+def _table(body: str, line: int) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    head, at = 0, 0
+    for part in re.split(r"\\\\(?:\[[^\]\n]{0,20}\])?", body):
+        row_line = line + body.count("\n", 0, at) + (len(part) - len(part.lstrip("\n"))) * (part[:1] == "\n")
+        if rows and not head and re.search(r"\\(?:midrule|hline|cmidrule)", part):
+            head = len(rows)
+        at += len(part) + 2
+        shown = _ROWS.sub(r"\1", _RULES.sub("", part))
+        if not shown.strip():
+            continue
+        cells: list[Cell] = []
+        for text in re.split(r"(?<!\\)&", shown):
+            span = _SPAN.search(text)
+            inner = cell(_SPAN.sub(r"\2", text), row_line, latex=True)
+            cells += [inner] * (min(int(span[1]), 50) if span else 1)
+        rows.append(tuple(cells))
+    return Table(tuple(rows), max(head, 1), line)

@@ -1,0 +1,101 @@
+"""Runs of characters with their names: the lexer of ``numbers.lark``, and what figures are made of."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+DEVICE = ("VENDOR", "CHIP", "FORM", "MEMORY", "GPU_WORD")
+"""Terminals that name accelerators."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A word, a mark, a stop, a device or a figure, and where it stands in the text."""
+
+    kind: str
+    """word, mark, stop, device, figure"""
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Figure(Item):
+    """A number with its unit: ``value`` in the base of ``unit`` (seconds, FLOP, bytes, Wh, tonnes, fractions, counts)."""
+
+    value: float = math.nan
+    until: float | None = None
+    """The other end of a range."""
+    digits: str = ""
+    hedges: tuple[str, ...] = ()
+    unit: str = ""
+    """time, gpu_time, byte, bit/s, byte/s, flop, flop/s, energy, power, co2, money, percent, pixel, rate, gpu, dates, or a noun."""
+    per: tuple[str, ...] = ()
+    scale: str = ""
+    word: str = ""
+    """The unit as it is written: weeks, TFLOPS, GPU-hours."""
+    device: str = ""
+    joined: bool = False
+    """Written as one adjective: ``16-frame``, ``8-GPU``."""
+    sides: tuple[int, ...] = ()
+    """224 x 224."""
+    currency: str = ""
+
+
+class Token(NamedTuple):
+    """A run of characters that one terminal of the grammar names."""
+
+    type: str
+    text: str
+    start: int
+    end: int
+
+
+class Unit(NamedTuple):
+    """A unit without its number."""
+
+    kind: str = ""
+    word: str = ""
+    factor: float = 1.0
+    per: tuple[str, ...] = ()
+    device: str = ""
+    joined: bool = False
+
+
+@functools.cache
+def _lexer() -> Any:
+    """The lexer, built once; lark is imported only where prose is read."""
+    from lark import Lark
+
+    grammar = (files("gpuhours.questions.checking.reading") / "numbers.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", lexer="basic", maybe_placeholders=False)
+
+
+def tokens_of(text: str) -> list[Token]:
+    """Every run of characters with its name."""
+    return [
+        Token(t.type, str(t), t.start_pos, t.end_pos)
+        for t in _lexer().lex(text, dont_ignore=True)
+        if t.type not in ("WS", "TAG")
+    ]
+
+
+def tags(text: str) -> dict[str, list[tuple[int, int]]]:
+    """What stands between ``<params>`` and ``</params>``, by tag, as places in the text."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    opened: dict[str, int] = {}
+    if "<" not in text:
+        return found
+    for token in _lexer().lex(text, dont_ignore=True):
+        if token.type != "TAG":
+            continue
+        name = str(token).strip("</>").lower()
+        if not str(token).startswith("</"):
+            opened[name] = token.end_pos
+        elif name in opened:
+            found.setdefault(name, []).append((opened.pop(name), token.start_pos))
+    return found
