@@ -254,6 +254,8 @@ RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx":
 
 DEFAULT: Final = "megatron-core"
 """The profile where a run names none."""
+OWN: Final = ("title", "note", "aliases", "met")
+"""Keys that no profile takes over from the one that it is like."""
 
 
 def _folder() -> Path:
@@ -297,7 +299,7 @@ def parent_of(name: str) -> str | None:
 
 
 def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
-    """``data`` over what the profile named by its ``like`` says; groups are taken over or replaced whole."""
+    """``data`` over what the profile named by its ``like`` says: a group (what has a ``source``) figure by figure, all else whole."""
     base = data.get("like")
     own = {key: value for key, value in data.items() if key != "like"}
     if base is None:
@@ -309,5 +311,11 @@ def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
             f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like"
         )
     inherited = _merged(read_yaml(parent).data, parent)
-    kept = {key: value for key, value in inherited.items() if key not in ("title", "note", "aliases")}
-    return {**kept, **own}
+    kept = {key: value for key, value in inherited.items() if key not in OWN}
+    return {**kept, **{key: _laid_over(kept.get(key), value) for key, value in own.items()}}
+
+
+def _laid_over(inherited: Any, own: Any) -> Any:
+    """A group that a child writes keeps the figures of its parent's that it does not write itself."""
+    both = isinstance(own, dict) and isinstance(inherited, dict) and "source" in own
+    return {**inherited, **own} if both else own
