@@ -196,6 +196,18 @@ class Defaults(Sourced):
     """Pipelines run interleaved chunks."""
 
 
+class Met(Block):
+    """Measured runs that a profile was tried on."""
+
+    source: str
+    """As ``published`` calls it."""
+    steps: Annotated[int, Field(ge=1)]
+    years: tuple[int, ...]
+    releases: tuple[str, ...] = ()
+    system: str = ""
+    """Machine or code, where the source is about one."""
+
+
 class Software(Block):
     """One stack: everything that a step's time needs to know about it."""
 
@@ -204,10 +216,16 @@ class Software(Block):
     note: str = ""
     aliases: tuple[str, ...] = ()
     """Other names for it; words of a framework's own description included."""
+    met: tuple[Met, ...] = ()
+    """Where it was tried."""
+    narrow: bool = False
+    """It is one system's, met in one source at most: only that system's own name reaches it."""
     attention: dict[str, str]
     """Generation (or ``default``) -> attention kernel."""
     flash: str
     """The kernel meant by "flash attention" without a version."""
+    flash_before: dict[int, str] = Field(default_factory=dict)
+    """The same in runs of the years before, where an earlier one was all there was."""
     vocabulary_multiple: Annotated[int, Field(ge=1)]
     """The vocabulary is padded to a multiple of this times the tensor degree."""
     libraries: Time = "today"
@@ -241,6 +259,11 @@ class Software(Block):
         asked = generation if generation in self.attention else RUNS_KERNELS_OF.get(generation, generation)
         return self.attention.get(asked, self.attention["default"])
 
+    def flash_kernel(self, year: float | None) -> str:
+        """What "flash attention" without a version means in a year; today's where none is known."""
+        earlier = (kernel for until, kernel in sorted(self.flash_before.items()) if year is not None and year < until)
+        return next(earlier, self.flash)
+
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         found = [self.pointwise.operators.get(kind)]
@@ -254,7 +277,7 @@ RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx":
 
 DEFAULT: Final = "megatron-core"
 """The profile where a run names none."""
-OWN: Final = ("title", "note", "aliases", "met")
+OWN: Final = ("title", "note", "aliases", "met", "narrow")
 """Keys that no profile takes over from the one that it is like."""
 
 
@@ -273,16 +296,29 @@ def load_software(name: str) -> Software:
     """``load_software("megatron-core")``, by name or alias, or a path to a YAML file of your own."""
     if name.endswith((".yaml", ".yml")):
         return _read(Path(name).expanduser())
-    plain = name.strip().lower().replace("_", "-").replace(" ", "-")
-    if plain in list_software():
-        return _read(_folder() / f"{plain}.yaml")
-    for known in list_software():
-        profile = _read(_folder() / f"{known}.yaml")
-        if plain in profile.aliases:
-            return profile
+    own = known_as(name)
+    if own is not None:
+        return _read(_folder() / f"{own}.yaml")
     known_names = list_software()
-    hint = nearest(plain, known_names) or f"Known: {', '.join(known_names)}."
+    hint = nearest(_plain(name), known_names) or f"Known: {', '.join(known_names)}."
     raise EstimateError("No such software profile.", hint, f"software = {name!r}")
+
+
+def known_as(name: str) -> str | None:
+    """The profile of ours that a name or an alias is; None where it is neither."""
+    plain = _plain(name)
+    return plain if plain in list_software() else _aliases().get(plain)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(" ", "-")
+
+
+@functools.cache
+def _aliases() -> dict[str, str]:
+    """Alias -> profile."""
+    own = ((name, read_yaml(_folder() / f"{name}.yaml").data) for name in list_software())
+    return {alias: name for name, data in own for alias in data.get("aliases", ())}
 
 
 @functools.cache
@@ -296,6 +332,12 @@ def parent_of(name: str) -> str | None:
     """The profile that ours of this name is written as ``like``: what would stand in for a stack that nobody described."""
     parent = read_yaml(_folder() / f"{name}.yaml").data.get("like")
     return None if parent is None else str(parent)
+
+
+def ancestors(name: str) -> tuple[str, ...]:
+    """The profiles that one of ours is ``like``, nearest first."""
+    parent = parent_of(name)
+    return () if parent is None else (parent, *ancestors(parent))
 
 
 def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:

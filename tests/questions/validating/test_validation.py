@@ -170,7 +170,7 @@ def test_what_cannot_be_predicted_is_skipped_with_a_reason(tmp_path: Path, chang
     [
         ({"accelerator": "H100-SXM5-80GB"}, ""), ({"software": "colossal-ai"}, "deepspeed"),
         ({"software": "", "framework": "MaxText"}, "jax"),
-        ({"software": "", "framework": ""}, "megatron-core"),
+        ({"software": "", "framework": ""}, "unknown, taken as megatron-lm"),
     ],
 )  # fmt: skip
 def test_the_nearest_profile_is_taken_and_said(tmp_path: Path, change: dict[str, Any], remark: str) -> None:

@@ -22,8 +22,9 @@ from gpuhours.questions.validating.stated import (
     schedule_of,
     sharding_of,
 )
-from gpuhours.questions.validating.words import gpus_in_node, kernel_in, method_in, profile_in
+from gpuhours.questions.validating.words import gpus_in_node, kernel_in, method_in
 from gpuhours.run.band import KINDS, limits
+from gpuhours.software.matching import profile_in
 
 LLAMA: dict[str, Any] = {
     "source_title": "a table", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
@@ -69,7 +70,7 @@ def test_accelerators_are_found_by_chip_form_and_memory(text: str, profile: str 
         ("torchtitan (fsdp2, torch.compile)", "fsdp-compile"), ("torchtitan, eager", "fsdp2-eager"), ("metaseq", "fsdp2-eager"),
         ("gpt-neox (deepspeed + megatron)", "deepspeed"), ("colossal-ai gemini", "deepspeed"), ("axolotl", "deepspeed"),
         ("maxtext", "jax"), ("alpa", "jax"), ("paxml", "paxml"), ("megascale", "megatron-core"), ("megablocks", "megatron-core"),
-        ("megatron-lm 2019", "megatron-2022"), ("megatron-lm", "megatron-2023"), ("nanotron", "nanotron"), ("litgpt", "torch-eager"),
+        ("megatron-lm 2019", "megatron-2022"), ("megatron-lm", "megatron-lm"), ("nanotron", "nanotron"), ("litgpt", "torch-eager"),
         ("hf trainer", "torch-eager"), ("nanogpt", "torch-compile"), ("llm-foundry", "fsdp-eager"), ("nemo", "megatron-core"),
         ("something new", None), ("", None),
     ],

@@ -134,7 +134,7 @@ def _kernel(row: Row, software: Software, generation: str) -> str:
     detail, kind = row.word("attention_kernel") or "", row.word("attention_kind")
     stated = "flash" if "triton" in detail else kernel_in(kind or detail)
     usual = "unfused" if (row.number("year") or FLASH_YEAR) < FLASH_YEAR else software.attention_kernel(generation)
-    kernel = software.flash if stated == "flash" else stated or usual
+    kernel = software.flash_kernel(row.number("year")) if stated == "flash" else stated or usual
     known = ("unfused", *generation_constants(generation).attention)
     return next((one for one in (kernel, *INSTEAD.get(kernel, ())) if one in known), "unfused")
 

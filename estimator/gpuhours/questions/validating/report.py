@@ -16,8 +16,6 @@ from gpuhours.questions.validating.rows import Row, out_of_memory_runs, publishe
 from gpuhours.run.band import KINDS, limits, was_measured
 from gpuhours.software.memory import GIB
 
-OUT_OF_MEMORY = "out of memory"
-"""The ``outcome`` of a layout that did not run."""
 SHORTEST = 1e-6
 """s that a measured step takes at least."""
 AVERAGE = "average"
@@ -111,10 +109,12 @@ def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Va
 
     Memory alone is judged on the layouts that are published as out of memory as well.
     """
-    table = published_runs() if path is None else Path(path)
-    if table.suffix.lower() in (".yaml", ".yml"):
-        return Validation(str(table), _described([table], memory_only))
-    rows = read_rows(table) + (read_rows(out_of_memory_runs()) if memory_only and path is None else ())
+    tables = published_runs() if path is None else (Path(path),)
+    if tables[0].suffix.lower() in (".yaml", ".yml"):
+        return Validation(str(tables[0]), _described(tables, memory_only))
+    if memory_only and path is None:
+        tables = (*tables, out_of_memory_runs())
+    rows = tuple(row for table in tables for row in read_rows(table))
     cases = [case_of(row) for row in rows]
     ready = [case for case in cases if isinstance(case, Case)]
     predicted = iter(predict(ready, step_time=not memory_only))
@@ -122,7 +122,7 @@ def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Va
         judge(row, case, next(predicted) if isinstance(case, Case) else None)
         for row, case in zip(rows, cases, strict=True)
     )
-    return Validation(str(table), judged + (_described(described_runs(), memory_only) if path is None else ()))
+    return Validation(str(tables[0]), judged + (_described(described_runs(), memory_only) if path is None else ()))
 
 
 def _described(paths: Iterable[Path], memory_only: bool) -> tuple[Judged, ...]:
@@ -141,6 +141,10 @@ def judge(row: Row, case: Case | Described | str, found: Prediction | None) -> J
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
         measured, why = None, f"a step of {measured:.0e} s is none"
+    if row.doubted is not None:
+        measured, memory, why = None, None, f"not scored: {row.doubted}"
+    if row.failed and not found.problem:
+        measured, why = None, None
     low, high = map(float, limits(case.kind, measured=was_measured(row.word("source_title"))))
     time = found.time
     return Judged(
@@ -160,9 +164,9 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     ran = [
         one for one in judged if one.fits is not None and (one.measured is not None or one.memory_measured is not None)
     ]
-    failed = [one for one in judged if one.fits is not None and one.row.word("outcome") == OUT_OF_MEMORY]
+    failed = [one for one in judged if one.fits is not None and one.row.failed]
     return {
-        "rows": len(judged), "predicted": len(told), "skipped": len(judged) - len(told),
+        "rows": len(judged), "predicted": len(told), "skipped": sum(one.skipped_because is not None for one in judged),
         "mape": _of(np.mean, abs(errors)), "median_ape": _of(np.median, abs(errors)),
         "p90_ape": _of(lambda values: np.quantile(values, 0.9), abs(errors)), "bias": _of(np.mean, errors),
         "coverage_80": _of(np.mean, np.array(inside, float)), "memory_rows": len(memory),

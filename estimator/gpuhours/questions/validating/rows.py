@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +14,10 @@ from gpuhours.inputs.errors import EstimateError
 
 LARGEST_FILE = 200e6
 """Bytes of a table that is read."""
+TABLES = ("runs.csv", "framework_runs.csv")
+"""Measured steps that come with gpuhours, in ``published``."""
+OUT_OF_MEMORY = "out of memory"
+"""The ``status`` of a layout that did not run."""
 NEEDED = ("seq_len", "global_batch")
 """Columns without which a file is no table of runs."""
 
@@ -51,6 +56,17 @@ class Row:
         return value if value is not None and value > 0 else None
 
     @property
+    def failed(self) -> bool:
+        """It ran out of memory: judged as a memory call, not as a step."""
+        return (self.word("status") or self.word("outcome") or "").lower() == OUT_OF_MEMORY
+
+    @property
+    def doubted(self) -> str | None:
+        """Why the row is not to be scored, where a column or the notes say so ("check: ...")."""
+        noted = re.search(r"check:\s*([^;|]*)", self.word("notes") or "")
+        return self.word("check") or (noted[1].strip() or "its notes" if noted else None)
+
+    @property
     def seconds(self) -> float | None:
         """Measured step time, else what the rate comes to: batch x length / (rate x accelerators)."""
         stated = self.positive("step_time_s")
@@ -68,9 +84,10 @@ def out_of_memory_runs() -> Path:
     return Path(str(files("gpuhours"))) / "published" / "out_of_memory.csv"
 
 
-def published_runs() -> Path:
-    """The measured runs that come with gpuhours."""
-    return Path(str(files("gpuhours"))) / "published" / "runs.csv"
+def published_runs() -> tuple[Path, ...]:
+    """The tables of measured runs that come with gpuhours."""
+    folder = Path(str(files("gpuhours"))) / "published"
+    return tuple(folder / name for name in TABLES)
 
 
 def read_rows(path: Path | str) -> tuple[Row, ...]:

@@ -1,0 +1,209 @@
+"""Which profile a stack's words mean: what is stated, how a framework is described, its release, its year. The rules are data, one line
+each, in ``matching.yaml``."""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.software.profile import ancestors, known_as, load_software
+
+HALVES = {"early": 2, "mid": 6, "late": 11}
+"""Month that a release of no month is taken to be of."""
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+SPLIT, SHARDED, ALONE = "split", "sharded", "alone"
+
+
+class When(Block):
+    """Years and releases in which a rule holds; one that names either needs to know it."""
+
+    from_year: Annotated[int | None, Field(alias="from")] = None
+    until: int | None = None
+    since: float | None = None
+    before: float | None = None
+
+    def holds(self, year: int | None, release: float | None) -> bool:
+        """Whether it holds in this year and release."""
+        if (self.since, self.before) != (None, None) and (
+            release is None or not (self.since or 0) <= release < (self.before or 100)
+        ):
+            return False
+        if (self.from_year, self.until) == (None, None):
+            return True
+        return year is not None and (self.from_year or 0) <= year <= (self.until or 9999)
+
+
+class Line(When):
+    """One rule for words."""
+
+    words: str
+    profile: str
+    example: str
+    year: int | None = None
+    """Of the example."""
+
+    def reads(self, text: str, year: int | None, release: float | None) -> bool:
+        """Whether it reads these words of this year and release."""
+        return re.search(self.words, text) is not None and self.holds(year, release)
+
+
+class Aged(When):
+    """What a profile's name means in other years and releases."""
+
+    profile: str
+    take: str
+
+
+class Unknown(Block):
+    """Stacks that an unknown one of its year may be, the one in the middle first."""
+
+    until: int = 9999
+    split: tuple[str, ...]
+    sharded: tuple[str, ...]
+    alone: tuple[str, ...]
+
+
+class Table(Block):
+    """The file."""
+
+    lines: tuple[Line, ...]
+    aged: tuple[Aged, ...]
+    classes: dict[str, tuple[str, ...]]
+    versions: dict[str, float]
+    unknown: tuple[Unknown, ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What is said of a stack, in whatever words."""
+
+    stated: str = ""
+    """The software that was named."""
+    described: str = ""
+    """The framework's own words."""
+    release: str = ""
+    year: int | None = None
+    layout: str = ALONE
+    """How its layout asks for it where nothing else does: ``split``, ``sharded`` or ``alone``."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """The profile taken, what was read or assumed, and what else an unknown stack may be."""
+
+    profile: str
+    remark: str = ""
+    others: tuple[str, ...] = ()
+    """Where the stack is not known: the profiles that it is as likely to be, beside ``profile``."""
+
+
+@functools.cache
+def table() -> Table:
+    """The rules."""
+    return validated(Table, read_yaml(Path(str(files("gpuhours.software"))) / "matching.yaml"))
+
+
+def match(stack: Stack) -> Match:
+    """The profile of a stack.
+
+    A stated name wins; a class of stacks is told apart by the framework's words, release and year (``classes``); a name that is the one
+    system a table is about yields to another system's own name beside it (its comparisons). Words that nothing reads are a stack nobody
+    described: it is taken as the middle one of its year.
+    """
+    stated, described = stack.stated.strip().lower(), stack.described.strip().lower()
+    year = _year_in(described) or stack.year or _year_in(stated)
+    release = release_of(f"{stack.release} {described}", year) or release_of(stated, year)
+    named = known_as(stated) or profile_in(stated, year, release)
+    found = profile_in(described, year, release) if described else None
+    if named is not None:
+        taken = _finer(named, found, described)
+        remark = "" if known_as(stated) is not None else f"software {stated!r} read as {named}"
+        if taken != named:
+            remark = "; ".join(filter(None, (remark, f"{stack.described!r} read as {taken}")))
+    elif found is not None:
+        taken, remark = found, f"software not named; {stack.described!r} read as {found}"
+    else:
+        middle, *others = unknown(year, stack.layout)
+        said = stated or described or "not stated"
+        return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others))
+    return Match(_aged(taken, year, release), remark)
+
+
+def profile_in(text: str, year: int | None = None, release: float | None = None) -> str | None:
+    """The profile that a description means: by its name, an alias, or the first line that reads it."""
+    plain = text.strip().lower()
+    if not plain:
+        return None
+    year = year or _year_in(plain)
+    release = release or release_of(plain, year)
+    own = known_as(plain)
+    return own or next((line.profile for line in table().lines if line.reads(plain, year, release)), None)
+
+
+def unknown(year: int | None, layout: str) -> tuple[str, ...]:
+    """The stacks that one nobody named may be, the middle one first."""
+    entry = next(one for one in table().unknown if (year or 9999) <= one.until)
+    return {SPLIT: entry.split, SHARDED: entry.sharded, ALONE: entry.alone}[layout]
+
+
+def release_of(text: str, year: int | None = None) -> float | None:
+    """A release as year.month: ``25.04.02``, ``r0.11``, ``2026-06``, ``June 2026``, ``mid-2026``; None where there is none."""
+    text = text.lower()
+    versions = table().versions
+    core = re.search(r"(?:megatron.?core|mcore|core)[ _-]?(?:v|r)?(0\.\d+)", text)
+    if core is not None and core[1] in versions:
+        return versions[core[1]]
+    container = re.search(r"(?<![\d.])(2[2-9])\.(0[1-9]|1[0-2])(?![\d])", text)
+    if container is not None:
+        return float(f"{container[1]}.{container[2]}")
+    dated = re.search(r"20(2\d)-(0[1-9]|1[0-2])(?!\d)", text)
+    if dated is not None:
+        return float(f"{dated[1]}.{dated[2]}")
+    month = re.search(rf"\b({'|'.join(MONTHS)})[a-z]*\.? 20(2\d)", text)
+    if month is not None:
+        return float(f"{month[2]}.{MONTHS.index(month[1]) + 1:02}")
+    half = re.search(rf"\b({'|'.join(HALVES)})[ -]20(2\d)", text)
+    return None if half is None else float(f"{half[2]}.{HALVES[half[1]]:02}")
+
+
+def _finer(stated: str, found: str | None, described: str) -> str:
+    """The stated profile, or what the framework's words may make of it."""
+    if found is None or found == stated:
+        return stated
+    if found in table().classes.get(stated, ()):
+        return found
+    own = [line.words for line in table().lines if line.profile == stated]
+    comparison = (
+        load_software(stated).narrow
+        and found not in ancestors(stated)
+        and not any(re.search(words, described) for words in own)
+    )
+    return found if comparison else stated
+
+
+def _aged(name: str, year: int | None, release: float | None) -> str:
+    rules = (rule.take for rule in table().aged if rule.profile == name and rule.holds(year, release))
+    return next(rules, name)
+
+
+def _year_in(text: str) -> int | None:
+    found = re.search(r"\b(20(?:1[5-9]|2\d))\b", text)
+    return None if found is None else int(found[1])
+
+
+def software_named(name: str, year: int | None = None) -> tuple[str, str]:
+    """The profile that ``--software NAME`` means and a remark where the name is none of ours; ``load_software``'s error where nothing
+    reads it."""
+    if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
+        return name, ""
+    found = profile_in(name, year)
+    if found is None:
+        return load_software(name).name, ""
+    return found, f"{name!r} read as {found}, {load_software(found).title}"

@@ -1,0 +1,145 @@
+"""Which profile a stack's words mean: every line by its example, the order of the rules, and what no generic name may reach."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.prediction import predict
+from gpuhours.questions.validating.rows import published_runs, read_rows
+from gpuhours.software.matching import Aged, Line, Stack, match, profile_in, release_of, software_named, table, unknown
+from gpuhours.software.profile import list_software, load_software
+
+GENERIC = (
+    "Megatron", "Megatron-LM", "Megatron-DeepSpeed", "Megatron-LM + DeepSpeed", "Megatron-Core", "NeMo", "DeepSpeed", "DeepSpeed ZeRO-3",
+    "PyTorch", "PyTorch DDP", "FSDP", "PyTorch FSDP2", "torchtitan", "torch.compile", "Hugging Face Transformers", "accelerate",
+    "JAX", "MaxText", "TensorFlow", "flash attention", "ring attention", "LLaMA-Factory", "TRL", "PaddlePaddle", "in-house",
+)  # fmt: skip
+NARROW = (
+    "internevo",
+    "burstengine",
+    "longvila",
+    "nemo-2023",
+    "zero-bubble",
+    "llama-3",
+    "paxml",
+    "distflashattn",
+    "nanotron",
+    "bigscience",
+)
+
+
+@pytest.mark.parametrize("line", table().lines, ids=lambda line: f"{line.profile}: {line.example}")
+def test_every_line_reads_its_example(line: Line) -> None:
+    """And no line before it does."""
+    text = line.example.lower()
+    first = next(one for one in table().lines if one.reads(text, line.year or _said(text), release_of(text)))
+    assert first is line
+    assert line.profile in list_software()
+
+
+@pytest.mark.parametrize("rule", table().aged, ids=lambda rule: f"{rule.profile} -> {rule.take}")
+def test_every_rule_of_age_is_reached(rule: Aged) -> None:
+    release = rule.since or (rule.before - 0.01 if rule.before else None)
+    before = next(one for one in table().aged if one.profile == rule.profile and one.holds(rule.until, release))
+    assert before is rule
+    assert {rule.profile, rule.take} <= set(list_software())
+
+
+def _said(text: str) -> int | None:
+    return next((year for year in range(2017, 2030) if str(year) in text), None)
+
+
+@pytest.mark.parametrize("words", GENERIC)
+@pytest.mark.parametrize("year", [None, 2019, 2021, 2022, 2023, 2024, 2025, 2026])
+def test_a_generic_name_reaches_no_system_of_one_source(words: str, year: int | None) -> None:
+    for stack in (
+        Stack(stated=words, year=year),
+        Stack(described=words, year=year),
+        Stack("megatron-core", words, "", year),
+    ):
+        assert match(stack).profile not in NARROW
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_system_answers_to_its_own_name(name: str) -> None:
+    assert match(Stack(stated=name)).profile == name
+    assert match(Stack(stated=name.replace("-", " ").upper())).profile == name
+
+
+@pytest.mark.parametrize(
+    ("stack", "profile"),
+    [
+        (Stack("megatron-2022", "Megatron-DeepSpeed (BigScience fork)"), "bigscience"),
+        (Stack("megatron-2022", "Megatron-DeepSpeed"), "megatron-deepspeed"),
+        (Stack("megatron-core", "torchtitan"), "megatron-core"),
+        (Stack("deepspeed", "Megatron-LM + something"), "deepspeed"),
+        (Stack("distflashattn", "Megatron-LM", "", 2024), "megatron-lm"),
+        (Stack("distflashattn", "DISTFLASHATTN with HF checkpointing"), "distflashattn"),
+        (Stack("fsdp-compile", "torchtitan (April 2024) FSDP2"), "fsdp2-eager"),
+        (Stack("fsdp-compile", "torchtitan FSDP2 torch.compile vanilla TP"), "fsdp-compile"),
+        (Stack("torchtitan"), "fsdp2-eager"), (Stack("torchtitan, compiled"), "fsdp-compile"),
+        (Stack("", "torchtitan, no torch.compile"), "fsdp2-eager"),
+        (Stack("megatron-core", "Megatron-Bridge", "26.06.01"), "megatron-core-2026"),
+        (Stack("megatron-core", "Megatron-Bridge", "26.04.01"), "megatron-core"),
+        (Stack("megatron-core", "", "", 2024), "megatron-core-2024"), (Stack("megatron-core", "", "24.03"), "megatron-core-early"),
+        (Stack("megatron-core", "", "25.04.02"), "megatron-core-2024"), (Stack("megatron-core", "", "", 2021), "megatron-2022"),
+        (Stack("", "Megatron-Core r0.8.0", "", 2024), "megatron-core-2024"),
+        (Stack("torch-eager", "", "", 2021), "torch-2022"), (Stack("torch-eager", "", "", 2024), "torch-eager"),
+        (Stack("", "NeMo AutoModel", "", 2026), "nemo-automodel"),
+    ],
+)  # fmt: skip
+def test_what_is_stated_wins_and_words_refine_its_class(stack: Stack, profile: str) -> None:
+    assert match(stack).profile == profile
+
+
+@pytest.mark.parametrize(
+    ("text", "release"),
+    [("mid-2026", 26.06), ("26.06.01", 26.06), ("June 2026", 26.06), ("2026-06", 26.06), ("NeMo 24.03.01", 24.03), ("v25.11", 25.11),
+     ("Megatron-Core r0.8.0", 24.07), ("mcore 0.12", 25.04), ("late 2025", 25.11), ("2021", None), ("torch 2.11", None), ("", None)],
+)  # fmt: skip
+def test_a_release_is_one_however_it_is_written(text: str, release: float | None) -> None:
+    assert release_of(text) == release
+
+
+def test_a_stack_nobody_knows_is_the_middle_of_its_year_and_says_so() -> None:
+    found = match(Stack("abacus", "our own trainer", "", 2025, "split"))
+    assert (found.profile, *found.others) == unknown(2025, "split")
+    assert "unknown" in found.remark
+    assert "abacus" in found.remark
+    assert match(Stack("", "", "", 2021, "split")).profile == "megatron-2022"
+
+
+def test_a_name_of_nobody_s_is_an_error_and_a_system_s_is_read() -> None:
+    assert software_named("MaxText (JAX)")[0] == "jax"
+    assert "read as" in software_named("MaxText (JAX)")[1]
+    assert software_named("megatron-core") == ("megatron-core", "")
+    assert profile_in("") is None
+
+
+@pytest.fixture(scope="module")
+def met() -> dict[str, Counter[str]]:
+    """Steps that are judged, by profile and source."""
+    rows = [row for path in published_runs() for row in read_rows(path)]
+    cases = [case for case in map(case_of, rows) if isinstance(case, Case)]
+    found: dict[str, Counter[str]] = {name: Counter() for name in list_software()}
+    for case, prediction in zip(cases, predict(cases), strict=True):
+        row = case.row
+        if prediction.time and row.seconds and not row.doubted and not row.failed:
+            found[case.software.name][row.word("source_title") or ""] += 1
+    return found
+
+
+@pytest.mark.parametrize("name", list_software())
+def test_profiles_say_where_they_were_met(name: str, met: dict[str, Counter[str]]) -> None:
+    """``met`` is what the published tables hold."""
+    assert {one.source: one.steps for one in load_software(name).met} == dict(met[name])
+
+
+def test_the_narrow_ones_say_so() -> None:
+    assert {name for name in list_software() if load_software(name).narrow} == {*NARROW, "nemo-automodel"}
+    assert all(
+        len(load_software(name).met) < 2 for name in NARROW if name not in ("internevo", "paxml")
+    )  # both of one system
