@@ -20,6 +20,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
+from gpuhours.software.matching import software_named
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
 
@@ -228,7 +229,10 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
 def _software(run: Run, notes: list[Assumption]) -> Software:
     """The stack, or the usual one for the layout."""
     if run.software is not None:
-        return load_software(run.software)
+        name, remark = software_named(run.software)
+        if remark:
+            notes.append(Assumption("software", name, "", remark))
+        return load_software(name)
     layout = run.layout
     if layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
         name, reason = "fsdp-compile", "fully sharded data parallelism without a stack named: PyTorch FSDP"

@@ -12,8 +12,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.yaml_files import Block, read_yaml, validated
-from gpuhours.software.profile import ancestors, known_as, load_software
+from gpuhours.software.profile import ancestors, known_as, list_software, load_software
 
 HALVES = {"early": 2, "mid": 6, "late": 11}
 """Month that a release of no month is taken to be of."""
@@ -200,10 +201,11 @@ def _year_in(text: str) -> int | None:
 
 def software_named(name: str, year: int | None = None) -> tuple[str, str]:
     """The profile that ``--software NAME`` means and a remark where the name is none of ours; ``load_software``'s error where nothing
-    reads it."""
+    reads it, or where one word is nearly a profile's."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return name, ""
-    found = profile_in(name, year)
-    if found is None:
+    misspelt = " " not in name.strip() and nearest(name.strip().lower(), list_software())
+    if misspelt or profile_in(name, year) is None:
         return load_software(name).name, ""
+    found = match(Stack(stated=name, year=year)).profile
     return found, f"{name!r} read as {found}, {load_software(found).title}"

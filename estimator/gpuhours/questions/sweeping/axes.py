@@ -18,7 +18,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import Source, explained
 from gpuhours.layout.layout import word
 from gpuhours.run.spec import Run
-from gpuhours.software.profile import load_software
+from gpuhours.software.matching import software_named
 
 ONE_BY_ONE = 1000
 """Up to here each value goes through validation; of a longer list of plain numbers, its ends do."""
@@ -173,7 +173,7 @@ def _named(key: str, value: Any) -> None:
     if value is None:
         return
     if key == "software":
-        load_software(value)
+        software_named(value)
     elif key == "hardware.accelerator":
         if find_instance(value) is None:
             load_accelerator(value)

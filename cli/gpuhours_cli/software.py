@@ -1,0 +1,41 @@
+"""``gpuhours software``: the training stacks there are profiles of, what each was met on, and every figure of one."""
+
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
+
+software = typer.Typer(
+    help="Training stacks: what each was met on, every figure with its source.",
+    no_args_is_help=True,
+    epilog="Example: gpuhours software show megatron-core",
+)
+app.add_typer(software, name="software")
+
+
+@software.command("list", epilog="Example: gpuhours software list --json")
+def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
+    """All stacks that can be named, and on how many measured steps each was tried."""
+    from gpuhours.questions.listing.software import listing
+    from gpuhours_cli.render.software import list_screen
+
+    found = listing()
+    names = "\n".join(entry.software.name for entry in found.entries)
+    emit(found, lambda: list_screen(found), as_json=as_json, answer=(lambda: names) if quiet else None)
+
+
+@software.command(epilog='Example: gpuhours software show "Megatron-LM 2022"')
+def show(
+    name: Annotated[str, typer.Argument(help="A stack as you would name it, or a YAML file of your own.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Where one stack was met, and its figures with their sources."""
+    from gpuhours.questions.listing.software import sheet
+    from gpuhours_cli.render.software import show_screen
+
+    found = sheet(name)
+    answer = found.entry.software.name
+    emit(found, lambda: show_screen(found), as_json=as_json, answer=(lambda: answer) if quiet else None)

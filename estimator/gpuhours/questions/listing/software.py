@@ -1,0 +1,81 @@
+"""Which software profiles there are, and all that is known of one: what ``gpuhours software`` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gpuhours.inputs.yaml_files import Block
+from gpuhours.software.matching import software_named
+from gpuhours.software.memory import MemoryFacts
+from gpuhours.software.profile import Software, list_software, load_software, parent_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list."""
+
+    software: Software
+    like: str | None
+
+    @property
+    def steps(self) -> int:
+        """Measured steps that it was tried on."""
+        return sum(met.steps for met in self.software.met)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        profile = self.software
+        return {
+            "name": profile.name, "title": profile.title, "like": self.like, "aliases": list(profile.aliases), "narrow": profile.narrow,
+            "steps": self.steps, "met": [met.model_dump(mode="json") for met in profile.met],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every profile."""
+
+    entries: tuple[Entry, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``software list``."""
+        return {"software": [entry.to_dict() for entry in self.entries]}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One profile, and how its name was read."""
+
+    entry: Entry
+    remark: str = ""
+
+    @property
+    def groups(self) -> dict[str, Block | MemoryFacts]:
+        """Its groups of figures, each with a source."""
+        return {name: value for name, value in self.entry.software if hasattr(value, "source")}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What it says outside of groups."""
+        said = self.entry.software.model_dump(mode="json")
+        other = {"name", "title", "note", "aliases", "met", "narrow", *self.groups}
+        return {name: value for name, value in said.items() if name not in other and value not in (None, {}, [])}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``software show``."""
+        groups = {name: group.model_dump(mode="json", exclude_none=True) for name, group in self.groups.items()}
+        return {**self.entry.to_dict(), "note": self.entry.software.note, "read_as": self.remark, **self.facts, **groups}
+
+
+def listing() -> Listing:
+    """Every profile that comes with gpuhours."""
+    return Listing(tuple(Entry(load_software(name), parent_of(name)) for name in list_software()))
+
+
+def sheet(name: str) -> Sheet:
+    """All that is known of the profile that a name means (``software.matching``), or of a YAML file."""
+    found, remark = software_named(name)
+    software = load_software(found)
+    like = parent_of(software.name) if software.name in list_software() else None
+    return Sheet(Entry(software, like), remark)
