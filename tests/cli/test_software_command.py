@@ -26,7 +26,12 @@ def test_every_stack_is_listed_with_the_steps_it_was_tried_on(gpuhours_command: 
 def test_one_stack_says_where_it_was_met_and_its_figures_with_sources(gpuhours_command: Command) -> None:
     ran = gpuhours_command("software", "show", "internevo", columns=100)
     assert ran.code == 0
-    for text in ("InternEvo training performance", "answers to its own name only", "like megatron-2023", "shard broadcast"):
+    for text in (
+        "InternEvo training performance",
+        "answers to its own name only",
+        "like megatron-2023",
+        "shard broadcast",
+    ):
         assert text in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
     document = json.loads(gpuhours_command("software", "show", "internevo", "--json").out)

@@ -65,7 +65,13 @@ class Sheet:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``software show``."""
         groups = {name: group.model_dump(mode="json", exclude_none=True) for name, group in self.groups.items()}
-        return {**self.entry.to_dict(), "note": self.entry.software.note, "read_as": self.remark, **self.facts, **groups}
+        return {
+            **self.entry.to_dict(),
+            "note": self.entry.software.note,
+            "read_as": self.remark,
+            **self.facts,
+            **groups,
+        }
 
 
 def listing() -> Listing:
