@@ -151,7 +151,7 @@ def test_hardware_show(gpuhours: Callable[..., Answer]) -> None:
     assert "dense; the headline 1,979" in shown.out
     data = json.loads(gpuhours("hardware", "show", "h100-sxm-80gb", "--json").out)
     assert data["figures"]["memory_bandwidth"]["value"] == 3.35e12
-    assert data["figures"]["memory_bandwidth"]["unit"] == "byte/s"
+    assert data["figures"]["memory_bandwidth"]["unit"] == "byte/second"
     assert data["price"]["as_of"] >= "2026"
     assert gpuhours("hardware", "show", "gb200-nvl72", "-q").out.startswith("gpus: 4\nlink_domain: 72\n")
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuhours.run.identities import IDENTITIES, KEYS, UNITS, WANTED, Identity, solve, undetermined
+from gpuhours.run.identities import Identity
+from gpuhours.run.totals import KEYS, SOLVED, UNITS, WANTED, solve, undetermined
 from tests.conftest import Command
 
 # One run worked by hand: 7B x 6 FLOP a token, 2,048 tokens, 1,024 samples a step, 100,000 steps of 2.5 s on 128 GPUs.
@@ -33,7 +34,7 @@ RUN = {
     "productive_time": 2.5e5,
     "goodput": 0.8,
     "wall_clock": 2.5e5 / 0.8,
-    "gpu_time": 128 * 2.5e5 / 0.8,
+    "gpu_hours": 128 * 2.5e5 / 0.8 / 3600,
     "mfu": 6 * 7e9 * 2048 * 1024 / (2.5 * 128 * 989.4e12),
     "hfu": 8 * 7e9 * 2048 * 1024 / (2.5 * 128 * 989.4e12),
     "tokens_per_second_per_gpu": 2048 * 1024 / (2.5 * 128),
@@ -45,7 +46,7 @@ FIXED = ("tokens_per_sample", "flops_per_sample", "hardware_flops_per_sample", "
 AMOUNT = ("tokens", "samples", "epochs")
 STEPPED = ("global_batch", "steps")
 SPEED = ("mfu", "step_time", "tokens_per_second_per_gpu", "hfu")
-SPENT = ("gpus", "wall_clock", "gpu_time")
+SPENT = ("gpus", "wall_clock", "gpu_hours")
 
 
 def known(*names: str) -> dict[str, tuple[float, str]]:
@@ -55,7 +56,7 @@ def known(*names: str) -> dict[str, tuple[float, str]]:
 SUFFICIENT = [
     # how much x how it is cut into steps x how fast x on how many or how long
     *((amount, cut, speed, spent) for amount in AMOUNT for cut in STEPPED for speed in SPEED for spent in SPENT if (speed, spent) not in {
-        ("mfu", "gpu_time"), ("hfu", "gpu_time"), ("tokens_per_second_per_gpu", "gpu_time"), ("step_time", "wall_clock")}),
+        ("mfu", "gpu_hours"), ("hfu", "gpu_hours"), ("tokens_per_second_per_gpu", "gpu_hours"), ("step_time", "wall_clock")}),
     # the amount follows from what was spent at a known speed
     *((cut, speed, *pair) for cut in STEPPED for speed in ("mfu", "hfu") for pair in combinations(SPENT, 2)),
     # the speed follows from the amount and what was spent
@@ -92,7 +93,7 @@ def test_knowing_more_never_determines_less(names: set[str], more: str) -> None:
 
 STATED = sorted(KEYS.keys() - set(FIXED))
 NAMES = sorted(RUN)
-EXPONENTS = np.array([[identity.exponents.get(name, 0.0) for name in NAMES] for identity in IDENTITIES])
+EXPONENTS = np.array([[identity.exponents.get(name, 0.0) for name in NAMES] for identity in SOLVED])
 
 
 @given(st.sets(st.sampled_from(STATED), max_size=5))
@@ -107,7 +108,7 @@ def test_one_unknown_at_a_time_finds_all_that_can_be_found(names: set[str]) -> N
         assert (NAMES[index] in found) == bool(determined), NAMES[index]
 
 
-@given(st.sets(st.sampled_from(sorted(RUN))), st.permutations(IDENTITIES))
+@given(st.sets(st.sampled_from(sorted(RUN))), st.permutations(SOLVED))
 def test_the_order_of_the_identities_does_not_matter(names: set[str], shuffled: list[Identity]) -> None:
     assert solve(known(*names), shuffled).values.keys() == solve(known(*names)).values.keys()
 
@@ -116,14 +117,16 @@ def test_the_order_of_the_identities_does_not_matter(names: set[str], shuffled: 
 def test_one_wrong_figure_is_found(name: str, factor: float) -> None:
     wrong = {**known(*RUN), name: (RUN[name] * factor, "given")}
     conflicts = solve(wrong).conflicts
-    assert [conflict.identity for conflict in conflicts] == [one for one in IDENTITIES if name in one.exponents]
+    assert [conflict.identity for conflict in conflicts] == [one for one in SOLVED if name in one.exponents]
     for conflict in conflicts:
         assert conflict.factor == pytest.approx(factor ** conflict.identity.exponents[name], rel=1e-6)
 
 
 def test_every_identity_holds_for_the_run_by_hand() -> None:
-    for identity in IDENTITIES:
-        assert prod(RUN[name] ** power for name, power in identity.exponents.items()) == pytest.approx(1), identity.text
+    for identity in SOLVED:
+        assert prod(RUN[name] ** power for name, power in identity.exponents.items()) == pytest.approx(
+            identity.constant
+        ), identity.text
         assert set(identity.exponents) <= UNITS.keys()
 
 
@@ -149,7 +152,7 @@ def test_a_total_comes_down_to_what_was_stated() -> None:
 
 
 OPEN = [
-    (("wall_clock", "gpu_time"), "gpus", None),
+    (("wall_clock", "gpu_hours"), "gpus", None),
     (("gpus", "wall_clock"), "gpu_hours", None),
     ((), "tokens", "data.tokens"),
     (("tokens", "mfu"), "gpus", "hardware.gpus"),
@@ -177,7 +180,7 @@ CONTRADICTIONS = [
     # options, what the message names
     ("--tokens 500B --gpu-hours 1k", ["mfu", "of the dense peak", "known.gpu_hours", "data.tokens"]),
     ("--tokens 500B --gpus 64 --days 1 --mfu 20%", ["goodput", "wall-clock", "known.mfu", "known.days"]),
-    ("--gpus 64 --days 10 --gpu-hours 50k", ["GPU time = GPUs x wall-clock", "factor of 3.26", "known.gpu_hours"]),
+    ("--gpus 64 --days 10 --gpu-hours 50k", ["GPU-hours = GPUs x wall-clock", "factor of 3.26", "known.gpu_hours"]),
     ("--samples 1M --epochs 1 --tokens 500B", ["tokens = samples x tokens per sample", "data.tokens"]),
     ("--steps 1000 --batch 512 --tokens 500B", ["factor of 238", "data.steps"]),
     ("--tokens 1T --gpus 64 --mfu 95% --recompute full --batch 512", ["hfu", "recomputation counted"]),

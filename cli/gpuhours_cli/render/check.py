@@ -11,21 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.questions.checking.claim import Claim
-from gpuhours.questions.checking.outcome import (
-    AGREES,
-    CONTRADICTS,
-    NOTED,
-    UNDETERMINED,
-    Check,
-    Checked,
-    Contradiction,
-    Implied,
-)
+from gpuhours.questions.checking.outcome import Check, Checked, Contradiction, Implied
 from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
-STYLES = {CONTRADICTS: "bold red", AGREES: "green", UNDETERMINED: "yellow", "impossible": "bold red", "implausible": "red",
+STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow", "impossible": "bold red", "implausible": "red",
           "conflicting": "yellow"}  # fmt: skip
 WIDTH = 21
 """Characters of the plot: a factor of two to either side of what all claims together say."""
@@ -56,17 +48,17 @@ def screen(found: PaperCheck | TableCheck) -> RenderableType:
 
 def _parts(found: Check) -> Iterator[RenderableType]:
     model = found.document.fact("model") or found.document.name
-    counts = {word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTS, UNDETERMINED)}
+    counts = {word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTED, NOT_DETERMINED)}
     said = " · ".join(f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n)
     yield Text.assemble((f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}")
     for contradiction in found.contradictions:
         yield Text()
         yield _contradiction(contradiction, found)
-    compared = [c for c in found.claims if c.verdict in (AGREES, CONTRADICTS) and c.reconciled is not None]
+    compared = [c for c in found.claims if c.verdict in (AGREES, CONTRADICTED) and c.reconciled is not None]
     if compared:
         yield Text()
         yield _compared(compared)
-    alone = [c for c in found.claims if c.verdict == UNDETERMINED]
+    alone = [c for c in found.claims if c.verdict == NOT_DETERMINED]
     if alone:
         yield Text()
         yield _line("nothing tests these", ", ".join(_said(c.claim) for c in alone))
@@ -78,7 +70,7 @@ def _contradiction(contradiction: Contradiction, found: Check) -> RenderableType
     """What contradicts what, its quote, and the likely causes."""
     lines: list[RenderableType] = [
         Text.assemble(
-            ("contradicts  ", STYLES[CONTRADICTS]),
+            ("contradicted  ", STYLES[CONTRADICTED]),
             f"{contradiction.statement} (factor {_factor(contradiction.factor)})",
         )
     ]
@@ -115,7 +107,7 @@ def _compared(claims: list[Checked]) -> RenderableType:
         name = checked.claim.quantity
         table.add_row(
             checked.claim.title, shown(name, checked.claim.value), shown(name, checked.reconciled), plot(checked),
-            Text(checked.verdict, style=STYLES[checked.verdict]),
+            Text(checked.verdict or "", style=STYLES.get(checked.verdict or "", "")),
         )  # fmt: skip
     return table
 
@@ -197,13 +189,13 @@ def _name(quantity: str) -> str:
 
 
 def _asides(found: Check) -> Iterator[RenderableType]:
-    noted = [c.claim for c in found.claims if c.verdict == NOTED]
+    noted = [c.claim for c in found.claims if c.verdict is None]
     if noted:
         yield _line("read, not testable", ", ".join(_said(claim) for claim in noted))
     if found.document.set_aside:
         yield _line("set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside))
     for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
-        if claim.quantity in ("global_batch", "samples", "wall_clock", "memory_per_gpu"):
+        if claim.quantity in ("global_batch", "dataset_samples", "wall_clock", "memory_per_gpu"):
             yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
 
 

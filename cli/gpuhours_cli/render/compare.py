@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.questions.comparing import Change, Comparison, plain
+from gpuhours.questions.comparing import Comparison, ResultChange, plain
 from gpuhours_cli.render import numbers
-from gpuhours_cli.render.sweep import RESULTS
+from gpuhours_cli.render.sweep import SHOWN_FIRST, column
 
 MOST_CAUSES = 3
 LONGEST = 34
@@ -54,15 +54,15 @@ def changes(found: Comparison) -> RenderableType:
     for justify in ("left", "right", "right", "right", "left"):
         grid.add_column(justify=justify, overflow="fold")
     for change in found.changes:
-        if change.name not in RESULTS or (change.first is None and change.second is None):
+        if change.name not in SHOWN_FIRST or (change.first is None and change.second is None):
             continue
-        title, text = RESULTS[change.name]
+        title, text = column(change.name)
         first, second = ("–" if value is None else text(value) for value in (change.first, change.second))
         grid.add_row(title, first, second, percent(change), causes(change))
     return grid
 
 
-def percent(change: Change) -> str:
+def percent(change: ResultChange) -> str:
     """``+12 %``, ``x 3.1`` beyond a doubling, or nothing."""
     if change.factor is None or change.name == "fits":
         return ""
@@ -75,7 +75,7 @@ def percent(change: Change) -> str:
     )
 
 
-def causes(change: Change) -> str:
+def causes(change: ResultChange) -> str:
     """``gpus x 0.52 · accelerator x 0.91``."""
     several = change.causes if len(change.causes) > 1 else ()
     return " · ".join(
@@ -89,13 +89,13 @@ def interactions(found: Comparison) -> list[str]:
     strong = [
         change
         for change in found.changes
-        if change.interaction is not None and change.name in RESULTS and abs(change.interaction - 1) > 0.01
+        if change.interaction is not None and change.name in SHOWN_FIRST and abs(change.interaction - 1) > 0.01
     ]
     if not strong:
         return []
     return [
         "not explained by inputs one at a time: "
-        + ", ".join(f"{RESULTS[one.name][0]} x {one.interaction:.3f}" for one in strong[:4])
+        + ", ".join(f"{column(one.name)[0]} x {one.interaction:.3f}" for one in strong[:4])
     ]
 
 

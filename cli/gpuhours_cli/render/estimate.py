@@ -12,26 +12,17 @@ from rich.text import Text
 
 from gpuhours.layout.layout import Recompute, Sharding, word
 from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 
 BAR = 40
 Formatter = Callable[[float], str]
 
-ROWS: tuple[tuple[str, str, Formatter], ...] = (
-    ("wall-clock", "wall_clock", numbers.duration),
-    ("GPU-hours", "gpu_hours", numbers.count),
-    ("GPUs", "gpus", numbers.count),
-    ("MFU", "mfu", numbers.percent),
-    ("goodput", "goodput", numbers.percent),
-    ("step", "step_time", numbers.duration),
-    ("steps", "steps", numbers.count),
-    ("tokens", "tokens", numbers.count),
-    ("model FLOPs", "model_flops", numbers.si("FLOP")),
-    ("memory", "memory_per_gpu", numbers.si("B")),
-    ("cost", "cost", lambda value: numbers.count(value) + " USD"),
-    ("energy", "energy", numbers.energy),
-    ("carbon", "carbon", numbers.carbon),
-)
+ROWS = (
+    "wall_clock", "gpu_hours", "gpus", "mfu", "goodput", "step_time", "steps", "tokens", "model_flops", "memory_per_gpu", "cost",
+    "energy", "carbon",
+)  # fmt: skip
+"""The results of a screen, in its order."""
 
 
 WORTH_SAYING = {"gpus": {"solved"}, "goodput": {"given", "solved"}}
@@ -104,10 +95,16 @@ def results(found: Estimate) -> RenderableType:
 
 def shown(found: Estimate) -> Iterator[tuple[str, str, Formatter, Result]]:
     """The rows of this run's screen."""
-    for label, name, text in ROWS:
+    for name in ROWS:
         result = found.results[name]
         if result is not None and result.basis in WORTH_SAYING.get(name, {result.basis}):
-            yield label, name, text, result
+            yield RESULTS[name].label, name, written(name), result
+
+
+def written(name: str) -> Formatter:
+    """How a result's values are written."""
+    text = numbers.for_unit(RESULTS[name].unit)
+    return (lambda value: f"{text(value)} USD") if RESULTS[name].unit == "USD" else text
 
 
 def edges(result: Result, text: Formatter) -> str:
@@ -135,7 +132,7 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
         tokens = outcome.value("tokens_per_sample")
         if batch is not None and tokens is not None:
             return f"{numbers.count(batch)} samples, {numbers.count(batch * tokens)} tokens"
-    if name in {"cost", "energy", "carbon"}:
+    if RESULTS[name].rests_on:
         return rate(found, name)
     if name == "mfu":
         return f"{result.basis}; {found.run.training.convention} attention"
@@ -159,27 +156,27 @@ def rate(found: Estimate, name: str) -> str:
 
 
 def readable(name: str) -> str:
-    """``gpu_time`` as words."""
-    return name.replace("_", " ").replace("gpu", "GPU").replace("mfu", "MFU").replace("flops", "FLOPs")
+    """``gpu_hours`` as words."""
+    return (
+        name.replace("gpu_hours", "GPU-hours")
+        .replace("_", " ")
+        .replace("gpu", "GPU")
+        .replace("mfu", "MFU")
+        .replace("flops", "FLOPs")
+    )
 
 
-STAGE_COLUMNS: tuple[tuple[str, str, Formatter], ...] = (
-    ("GPU-hours", "gpu_hours", numbers.count),
-    ("wall-clock", "wall_clock", numbers.duration),
-    ("tokens", "tokens", numbers.count),
-    ("MFU", "mfu", numbers.percent),
-    ("memory", "memory_per_gpu", numbers.si("B")),
-)
+STAGE_COLUMNS = ("gpu_hours", "wall_clock", "tokens", "mfu", "memory_per_gpu")
 
 
 def stages(found: Estimate) -> RenderableType:
     """One line per stage; the results above are of all of them."""
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("stage", overflow="fold")
-    for label, _, _ in STAGE_COLUMNS:
-        table.add_column(label, justify="right")
+    for name in STAGE_COLUMNS:
+        table.add_column(RESULTS[name].label, justify="right")
     for stage in found.stages:
-        values = [(stage.results[name], text) for _, name, text in STAGE_COLUMNS]
+        values = [(stage.results[name], written(name)) for name in STAGE_COLUMNS]
         table.add_row(stage.run.name, *("open" if result is None else text(result.value) for result, text in values))
     return Padding(table, (0, 0, 0, 2))
 

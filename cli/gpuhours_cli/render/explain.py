@@ -14,15 +14,9 @@ from gpuhours.cost.bill import Amount
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.questions.estimating.estimates import Estimate, Result
-from gpuhours.run.identities import KEYS, UNITS, undetermined
+from gpuhours.run.results import RESULTS
+from gpuhours.run.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
-
-PRICED = {
-    "cost": ("cost.price",),
-    "energy": ("cost.power", "cost.pue"),
-    "carbon": ("cost.power", "cost.pue", "cost.year"),
-}
-"""Assumptions that only a line of the bill rests on."""
 
 
 def explanation(found: Estimate, name: str) -> RenderableType:
@@ -32,11 +26,11 @@ def explanation(found: Estimate, name: str) -> RenderableType:
         raise EstimateError(f"No result {name!r}.", hint, "--explain")
     result = found.results[name]
     if result is None:
-        why = undetermined(found.outcome.totals, (name,)) if name in KEYS else None
+        why = undetermined(found.outcome.totals, (name,)) if name in KEYS else RESULTS[name].absent or None
         return Text("\n".join((f"{name} is not determined by this run.", *((why,) if why else ()), *found.warnings)))
     chain = list(inputs(found, result))
     parts: list[RenderableType] = [heading(name, result), equations(found, name, result, chain)]
-    if name in {"cost", "energy", "carbon"}:
+    if RESULTS[name].rests_on:
         parts.append(bill(found, name))
     if "step_time" in (name, *chain) and found.time:
         parts.append(listed("step time, predicted, is the sum of", named(found.time, numbers.duration)))
@@ -129,7 +123,7 @@ def matters(found: Estimate, assumption: Assumption, name: str, chain: list[str]
     """Whether a result rests on an assumption."""
     below, block = {name, *chain}, assumption.name.split(".")[0]
     if block == "cost":
-        return assumption.name.startswith(PRICED.get(name, ()))
+        return assumption.name.startswith(RESULTS[name].rests_on)
     if assumption.name == "known.goodput":
         return "goodput" in below
     step = found.outcome.totals.values.get("step_time")

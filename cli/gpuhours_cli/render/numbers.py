@@ -67,16 +67,11 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e6:.3g} µs"
 
 
-def energy(joules: float) -> str:
-    """``352 MWh``."""
-    return si("Wh")(joules / 3600)
-
-
-def carbon(grams: float) -> str:
+def carbon(tonnes: float) -> str:
     """``135 t CO2e``."""
-    if grams >= 1e9:
-        return f"{digits(grams / 1e9)} kt CO2e"
-    return f"{digits(grams / 1e6)} t CO2e" if grams >= 1e6 else f"{digits(grams / 1e3)} kg CO2e"
+    if tonnes >= 1e3:
+        return f"{digits(tonnes / 1e3)} kt CO2e"
+    return f"{digits(tonnes)} t CO2e" if tonnes >= 1 else f"{digits(tonnes * 1e3)} kg CO2e"
 
 
 def span(value: float, low: float, high: float, text: Callable[[float], str]) -> str:
@@ -88,6 +83,31 @@ def span(value: float, low: float, high: float, text: Callable[[float], str]) ->
     return f"({digits(low / scale)} – {digits(high / scale)})"
 
 
-def plain_or_percent(value: float) -> str:
-    """A share: MFU, HFU, goodput."""
-    return percent(value)
+def for_unit(unit: str) -> Callable[[float], str]:
+    """How a value in a unit of the JSON is written on a screen; a plain number is a share."""
+    return TEXTS.get(unit, count)
+
+
+def yes_no(value: float) -> str:
+    """A yes (1) or no (0) about memory."""
+    return "fits" if value else "does not fit"
+
+
+TEXTS: dict[str, Callable[[float], str]] = {
+    "": percent, "second": duration, "byte": si("B"), "FLOP": si("FLOP"), "Wh": si("Wh"), "tCO2e": carbon,
+    "times": lambda value: f"{value:.2f} times", "fits": yes_no,
+}  # fmt: skip
+SCALES: dict[str, tuple[tuple[float, float, str], ...]] = {
+    "second": (
+        (2 * 86400, 86400, "days"),
+        (2 * 3600, 3600, "hours"),
+        (120, 60, "minutes"),
+        (0.1, 1, "s"),
+        (0, 1e-3, "ms"),
+    ),
+    "byte": ((1e9, 1e9, "GB"), (0, 1e6, "MB")),
+    "Wh": ((1e6, 1e6, "MWh"), (0, 1e3, "kWh")),
+    "tCO2e": ((1, 1, "t CO2e"), (0, 1e-3, "kg CO2e")),
+    "FLOP": ((1e24, 1e24, "YFLOP"), (1e21, 1e21, "ZFLOP"), (1e18, 1e18, "EFLOP"), (0, 1e15, "PFLOP")),
+}
+"""Per unit of the JSON, for an axis: from which largest value, divided by what, is called what."""

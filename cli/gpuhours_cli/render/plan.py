@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,16 +11,10 @@ from rich.text import Text
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.planning.answer import Choice, Plan, fields_of
 from gpuhours_cli.render import numbers
+from gpuhours_cli.render.sweep import column
 
 DEGREES = ("tensor", "pipeline", "context", "expert", "data")
-RESULTS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "gpus": ("GPUs", numbers.count),
-    "step_time": ("step", numbers.duration),
-    "mfu": ("MFU", numbers.percent),
-    "memory_per_gpu": ("memory", numbers.si("B")),
-    "gpu_hours": ("GPU-hours", numbers.count),
-    "cost": ("USD", numbers.count),
-}
+COLUMNS = ("gpus", "step_time", "mfu", "memory_per_gpu", "gpu_hours", "cost")
 ALWAYS = ("step_time", "mfu", "memory_per_gpu")
 MOST_PARTS = 4
 """Parts of the difference that are named."""
@@ -53,12 +46,12 @@ def screen(found: Plan) -> RenderableType:
 def table(found: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
     """One line per layout: its degrees and words, then the results that the goal is about."""
     several = len({one.value("gpus") for _, one in rows}) > 1
-    shown = [name for name in RESULTS if name in ALWAYS or name == found.minimise or (name == "gpus" and several)]
+    shown = [name for name in COLUMNS if name in ALWAYS or name == found.minimise or (name == "gpus" and several)]
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     grid.add_column("", style="dim")
     grid.add_column("layout", overflow="fold")
     for name in shown:
-        grid.add_column(RESULTS[name][0], justify="right", no_wrap=True)
+        grid.add_column(column(name)[0], justify="right", no_wrap=True)
     for label, one in rows:
         grid.add_row(label, words(fields_of(one.layout, one.outcome)), *(cell(one, name) for name in shown))
     return grid
@@ -66,11 +59,11 @@ def table(found: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
 
 def cell(one: Choice, name: str) -> str:
     """One result; memory that does not fit says so."""
-    value = one.results[name][0]
+    value = one.results[name]
     if value is None:
         return "–"
-    over = name == "memory_per_gpu" and one.results["fits"][0] is False
-    return RESULTS[name][1](value) + (" no fit" if over else "")
+    over = name == "memory_per_gpu" and one.results["fits"] is False
+    return column(name)[1](value) + (" no fit" if over else "")
 
 
 def words(fields: dict[str, Any]) -> str:

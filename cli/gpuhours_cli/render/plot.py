@@ -8,6 +8,7 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping import Sweep
+from gpuhours.run.results import RESULTS, SHARES
 from gpuhours_cli.render import numbers
 
 ENDINGS = (".svg", ".png", ".html")
@@ -23,18 +24,6 @@ FEW = 8
 GOALS = ("gpu_hours", "step_time", "model_flops", "parameters")
 BLUE = "#2563a8"
 
-SCALES: dict[str, tuple[tuple[float, float, str], ...]] = {
-    "s": ((2 * 86400, 86400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes"), (0.1, 1, "s"), (0, 1e-3, "ms")),
-    "byte": ((1e9, 1e9, "GB"), (0, 1e6, "MB")),
-    "J": ((3.6e9, 3.6e9, "MWh"), (0, 3.6e6, "kWh")),
-    "gCO2e": ((1e6, 1e6, "t CO2e"), (0, 1e3, "kg CO2e")),
-    "FLOP": ((1e24, 1e24, "YFLOP"), (1e21, 1e21, "ZFLOP"), (1e18, 1e18, "EFLOP"), (0, 1e15, "PFLOP")),
-}
-"""Per SI unit: from which largest value, divided by what, is called what."""
-NAMES = {
-    "gpu_hours": "GPU-hours", "step_time": "step time", "mfu": "MFU", "hfu": "HFU", "memory_per_gpu": "memory per GPU",
-    "wall_clock": "wall-clock time", "tokens_per_second_per_gpu": "tokens per second and GPU", "model_flops": "model FLOPs",
-}  # fmt: skip
 KEYS = {
     "data.frames": "frames per clip", "data.seq_len": "sequence length (tokens)", "hardware.gpus": "GPUs",
     "training.global_batch": "global batch (samples)", "hardware.internode_bandwidth": "bandwidth between nodes (B/s per GPU)",
@@ -113,14 +102,18 @@ def _goal(rows: list[dict[str, Any]]) -> str:
 def measure(found: Sweep, rows: list[dict[str, Any]], name: str) -> Measure:
     """A result in the unit that people read it in."""
     unit = found.job.units.get(name, "")
-    words = NAMES.get(name, KEYS.get(name, name.replace("_", " ")))
+    words = RESULTS[name].title if name in RESULTS else KEYS.get(name, name.replace("_", " "))
     most = max((row[name] for row in rows if isinstance(row[name], int | float)), default=0)
-    for least, divisor, called in SCALES.get(unit, ()):
+    for least, divisor, called in numbers.SCALES.get(unit, ()):
         if most >= least:
             return Measure(name, divisor, f"{words} ({called})")
-    if unit == "" and name in ("mfu", "hfu", "goodput"):
+    if name in SHARES:
         return Measure(name, 0.01, f"{words} (%)")
-    return Measure(name, 1.0, words if not unit or unit in ("GPU*hour", "GPU", "parameter") else f"{words} ({unit})")
+    return Measure(
+        name,
+        1.0,
+        words if not unit or unit in ("GPU*hour", "GPU", "parameter", "token/second/GPU") else f"{words} ({unit})",
+    )
 
 
 def points(rows: list[dict[str, Any]], goal: Measure, keys: list[str]) -> list[dict[str, Any]]:

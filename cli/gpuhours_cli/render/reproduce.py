@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gpuhours.questions.reproducing import Finding, Reproduction, Reproductions
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 from gpuhours_cli.render import numbers
 
-STYLES = {"reproduced": "green", "consistent": "green", "underdetermined": "yellow", "contradicted": "bold red"}
-TEXTS: dict[str, Callable[[float], str]] = {
-    "": numbers.plain_or_percent, "s": numbers.duration, "byte": numbers.si("B"), "FLOP": numbers.si("FLOP"),
-    "J": numbers.energy, "gCO2e": numbers.carbon, "times": lambda value: f"{value:.2f} times",
-    "fits": lambda value: "fits" if value else "does not fit",
-}  # fmt: skip
+STYLES = {AGREES: "green", CONTRADICTED: "bold red", NOT_DETERMINED: "yellow"}
+NOT_STATED = "not stated"
+"""What stands in the place of a verdict where the text gives no figure."""
 
 
 def screen(found: Reproductions) -> RenderableType:
@@ -36,9 +33,15 @@ def figures(document: Reproduction) -> Table:
     table.add_column("Computed", ratio=8, overflow="fold")
     table.add_column("Verdict", min_width=15, no_wrap=True)
     for finding in document.figures:
-        verdict = Text(finding.verdict, style=STYLES[finding.verdict])
-        table.add_row(finding.figure, published(finding), computed(finding), verdict)
+        table.add_row(finding.figure, published(finding), computed(finding), verdict(finding))
     return table
+
+
+def verdict(finding: Finding) -> Text:
+    """The verdict; where nothing is published, whether any run can be so."""
+    if finding.verdict is not None:
+        return Text(finding.verdict, style=STYLES[finding.verdict])
+    return Text(NOT_STATED, style="dim") if finding.possible else Text("impossible", style="bold red")
 
 
 def reasons(document: Reproduction) -> list[RenderableType]:
@@ -47,7 +50,9 @@ def reasons(document: Reproduction) -> list[RenderableType]:
     table.add_column()
     table.add_column(overflow="fold")
     for finding in document.figures:
-        if finding.reason and finding.verdict in {"contradicted", "underdetermined"}:
+        if finding.reason and (
+            finding.verdict in {CONTRADICTED, NOT_DETERMINED} or finding.computed is None or not finding.possible
+        ):
             table.add_row("↳", f"{finding.figure}: {finding.reason}")
     return [table] if table.row_count else []
 
@@ -66,12 +71,12 @@ def computed(finding: Finding) -> str:
     said = value(finding, finding.computed)
     if finding.low is None or finding.high is None:
         return said
-    return f"{said} {numbers.span(finding.computed, finding.low, finding.high, TEXTS.get(finding.unit, numbers.count))}".strip()
+    return f"{said} {numbers.span(finding.computed, finding.low, finding.high, numbers.for_unit(finding.unit))}".strip()
 
 
 def value(finding: Finding, number: float) -> str:
     """One number in the words of its unit."""
-    return TEXTS.get(finding.unit, numbers.count)(number)
+    return numbers.for_unit(finding.unit)(number)
 
 
 def answer(found: Reproductions) -> str:
@@ -79,4 +84,10 @@ def answer(found: Reproductions) -> str:
     verdicts = Counter(finding.verdict for document in found.documents for finding in document.figures)
     documents, figures = len(found.documents), sum(verdicts.values())
     parts = [f"{documents} document{'s' * (documents != 1)}", f"{figures} figure{'s' * (figures != 1)}"]
-    return " · ".join(parts + [f"{verdicts[name]} {name}" for name in STYLES if verdicts[name]])
+    words: dict[str | None, str] = {
+        AGREES: "agree",
+        CONTRADICTED: CONTRADICTED,
+        NOT_DETERMINED: NOT_DETERMINED,
+        None: NOT_STATED,
+    }
+    return " · ".join(parts + [f"{verdicts[name]} {word}" for name, word in words.items() if verdicts[name]])

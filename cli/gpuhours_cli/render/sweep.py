@@ -11,27 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.questions.sweeping import Sweep
+from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 
 SHOWN = 20
 WIDTH = 78
 BAR = 16
-RESULTS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "step_time": ("step", numbers.duration),
-    "mfu": ("MFU", numbers.percent),
-    "memory_per_gpu": ("memory", numbers.si("B")),
-    "fits": ("fits", lambda value: "fits" if value else "no"),
-    "wall_clock": ("wall-clock", numbers.duration),
-    "gpu_hours": ("GPU-hours", numbers.count),
-    "cost": ("USD", numbers.count),
-    "tokens_per_second_per_gpu": ("tokens/s", numbers.count),
-    "parameters": ("parameters", numbers.count),
-    "tokens": ("tokens", numbers.count),
-    "steps": ("steps", numbers.count),
-    "model_flops": ("FLOPs", numbers.si("FLOP")),
-    "energy": ("energy", numbers.energy),
-    "carbon": ("carbon", numbers.carbon),
-}
+SHOWN_FIRST = (
+    "step_time", "mfu", "memory_per_gpu", "fits", "wall_clock", "gpu_hours", "cost", "tokens_per_second_per_gpu", "parameters",
+    "tokens", "steps", "model_flops", "energy", "carbon",
+)  # fmt: skip
 """What a screen shows, most wanted first; the file has everything."""
 GOALS = ("gpu_hours", "step_time", "model_flops")
 """What the bars show where no goal is given."""
@@ -74,14 +63,14 @@ def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
     goal = goal_of(found, rows)
     columns = [(short(key, keys), [plain(row[key]) for row in rows]) for key in keys]
     wanted = list(
-        dict.fromkeys([*([goal] if goal else []), *(found.job.best.names if found.job.best else ()), *RESULTS])
+        dict.fromkeys([*([goal] if goal else []), *(found.job.best.names if found.job.best else ()), *SHOWN_FIRST])
     )
     used = sum(width(title, cells) for title, cells in columns)
     room = WIDTH - BAR - 2 if goal and len(rows) > 1 and len(keys) <= 2 else WIDTH
     for name in wanted:
         if name in keys or all(row[name] is None for row in rows):
             continue
-        title, text = RESULTS.get(name, (name, numbers.digits))
+        title, text = column(name)
         cells = ["–" if row[name] is None else text(row[name]) for row in rows]
         if used + width(title, cells) > room and columns[len(keys) :]:
             continue
@@ -97,6 +86,16 @@ def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
     for line in zip(*(cells for _, cells in columns), strict=True):
         grid.add_row(*line)
     return grid
+
+
+def column(name: str) -> tuple[str, Callable[[float], str]]:
+    """The heading of a result's column, and how its cells are written."""
+    if name not in RESULTS:
+        return name, numbers.digits
+    if name == "fits":
+        return RESULTS[name].label, lambda value: "fits" if value else "no"
+    unit = RESULTS[name].unit
+    return "USD" if unit == "USD" else RESULTS[name].label, numbers.for_unit(unit)
 
 
 def goal_of(found: Sweep, rows: list[dict[str, Any]]) -> str | None:

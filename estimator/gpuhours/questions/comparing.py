@@ -12,18 +12,18 @@ from pydantic import BaseModel
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import word
+from gpuhours.questions.envelope import envelope
 from gpuhours.run.evaluate import evaluate
-from gpuhours.run.ranges import middle
-from gpuhours.run.results import results
+from gpuhours.run.results import RESULTS, plain_results
 from gpuhours.run.spec import Run
 
-SCHEMA = "gpuhours/compare/1"
 WHOLE = ("model", "cost")
 """Blocks that change as one: their keys mean little apart."""
 TOGETHER = (frozenset({"hardware.accelerator", "hardware.node"}),)
 """Keys that only make sense changed at once."""
 SKIPPED = frozenset({"name", "assumptions"})
-Numbers = Mapping[str, tuple[float | None, str]]
+Numbers = Mapping[str, float | None]
+"""Every result of a run as a number; None where it is not determined."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Cause:
+class InputEffect:
     """By what factor one input changes a result: changed first of all, changed last, and the geometric mean of both."""
 
     key: str
@@ -46,14 +46,14 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Change:
+class ResultChange:
     """One result of both runs; ``interaction`` is what the product of the causes leaves unexplained, 1 where nothing."""
 
     name: str
     unit: str
     first: float | None
     second: float | None
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[InputEffect, ...] = ()
     interaction: float | None = None
 
     @property
@@ -71,13 +71,12 @@ class Comparison:
     first: Run
     second: Run
     inputs: tuple[Input, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[ResultChange, ...]
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours compare --json``."""
-        return {
-            "schema": SCHEMA,
+        content = {
             "names": [self.first.name, self.second.name],
             "inputs": [{"key": one.key, "a": plain(one.first), "b": plain(one.second)} for one in self.inputs],
             "results": [
@@ -90,6 +89,7 @@ class Comparison:
             ],
             "notes": list(self.notes),
         }  # fmt: skip
+        return envelope("compare", content)
 
 
 def compare(first: Run, second: Run) -> Comparison:
@@ -103,13 +103,13 @@ def compare(first: Run, second: Run) -> Comparison:
     before, after = numbers(first), numbers(second)
     steps, notes = _alone(first, second, inputs)
     changes = []
-    for name, (value, unit) in before.items():
-        other = after[name][0]
-        change = Change(name, unit, value, other)
+    for name, value in before.items():
+        unit, other = RESULTS[name].unit, after[name]
+        change = ResultChange(name, unit, value, other)
         if change.factor is not None and not math.isclose(change.factor, 1, rel_tol=1e-12) and steps:
             causes = _causes(name, value, other, steps)
             product = math.prod(cause.factor for cause in causes)
-            change = Change(name, unit, value, other, causes, change.factor / product if product else None)
+            change = ResultChange(name, unit, value, other, causes, change.factor / product if product else None)
         changes.append(change)
     return Comparison(first, second, inputs, tuple(changes), notes)
 
@@ -180,26 +180,22 @@ def _set(run: Run, keys: Sequence[str], source: Run) -> Run:
 
 def _causes(
     name: str, first: float | None, second: float | None, steps: Sequence[tuple[str, Numbers, Numbers]]
-) -> tuple[Cause, ...]:
+) -> tuple[InputEffect, ...]:
     """Factors of each input on one result, the largest first."""
     found = []
     for key, changed, kept in steps:
-        alone, without = changed[name][0], kept[name][0]
+        alone, without = changed[name], kept[name]
         if not first or not second or not alone or not without:
             continue
         once, last = alone / first, second / without
         if not (math.isclose(once, 1, rel_tol=1e-9) and math.isclose(last, 1, rel_tol=1e-9)):
-            found.append(Cause(key, math.sqrt(once * last), once, last))
+            found.append(InputEffect(key, math.sqrt(once * last), once, last))
     return tuple(sorted(found, key=lambda cause: -abs(math.log(cause.factor))))
 
 
 def numbers(run: Run) -> Numbers:
-    """Every result that is a number: name -> (value, unit)."""
-    found = {}
-    for name, result in results(evaluate(run)).items():
-        value = None if result.value is None else middle(result.value)
-        found[name] = (float(value) if value is not None else None, result.unit)
-    return found
+    """Every result of a run."""
+    return plain_results(evaluate(run))
 
 
 def plain(value: Any) -> Any:

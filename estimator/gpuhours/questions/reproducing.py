@@ -22,12 +22,13 @@ from gpuhours.inputs.errors import Contradiction, EstimateError, UnitError, near
 from gpuhours.inputs.units import magnitude, parse
 from gpuhours.inputs.yaml_files import Block, Source, read_yaml, validated
 from gpuhours.questions.checking.precision import Spread, between, spread
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
-from gpuhours.run.results import results
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED, of_whole
+from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run, from_source, put, revised
 
-SCHEMA = "gpuhours/reproduce/1"
 TIMES = "times"
 """Unit of one run's result over another's."""
 FITS = "fits"
@@ -74,7 +75,7 @@ class Claim(Block):
             raise EstimateError(
                 str(error), "The claim and the result it stands for are of one kind.", f"claims: {self.value}"
             ) from None
-        duration = self.unit in {"s", "day"}
+        duration = self.unit in {"s", "second", "day"}
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
 
 
@@ -139,10 +140,16 @@ class Finding:
     low: float | None
     high: float | None
     relative_error: float | None
-    verdict: str
+    verdict: str | None
+    """None where nothing is published."""
     reason: str
     stated: str = ""
     """The words of the text where it states a range."""
+    stated_low: float | None = None
+    stated_high: float | None = None
+    """The ends of what is published: its range, or what its digits and words leave open."""
+    possible: bool = True
+    """False where what it was computed from cannot be true together: no run can."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +162,15 @@ class Reproduction:
     figures: tuple[Finding, ...]
     assumptions: tuple[Assumption, ...]
 
+    @property
+    def verdict(self) -> str:
+        """Of the whole text."""
+        return of_whole(finding.verdict for finding in self.figures)
+
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``documents`` in the JSON."""
         return {
-            "name": self.name, "title": self.title, "source": self.source,
+            "name": self.name, "title": self.title, "source": self.source, "verdict": self.verdict,
             "figures": [asdict(finding) for finding in self.figures],
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
         }  # fmt: skip
@@ -172,7 +184,7 @@ class Reproductions:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours reproduce --json``."""
-        return {"schema": SCHEMA, "documents": [document.to_dict() for document in self.documents]}
+        return envelope("reproduce", {"documents": [document.to_dict() for document in self.documents]})
 
 
 def document_paths() -> dict[str, Path]:
@@ -217,19 +229,31 @@ def _finding(text: Published, figure: Figure, source: Source) -> tuple[Finding, 
     """One figure, computed from the run and the claims it may start from, then judged."""
     claim = None if figure.claim is None else text.claims[figure.claim]
     if figure.not_modelled:
-        unit = claim.unit if claim else ""
+        unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
         stated = claim.measured(unit) if claim else None
-        found = Finding(figure.label, stated.centre if stated else None, unit, None, None, None, None, "underdetermined",
+        found = Finding(figure.label, stated.centre if stated else None, unit, None, None, None, None, _open(stated),
                         f"not yet modelled: {figure.not_modelled}")  # fmt: skip
-        return found, ()
+        return _with_statement(found, stated, claim), ()
     try:
         worked = _estimate(text, figure, source, figure.run)
         other = _estimate(text, figure, source, figure.over) if figure.over else None
     except Contradiction as error:
         return _impossible(figure, claim, error), ()
     found = _judged(figure, claim, worked) if other is None else _ratio(figure, claim, worked, other)
-    ranged = "" if claim is None or claim.low is None else str(claim.value)
-    return replace(found, stated=ranged), (*worked.assumptions, *(() if other is None else other.assumptions))
+    measured = (
+        None
+        if claim is None
+        else claim.measured(found.unit if found.unit in ("", TIMES) else RESULTS[figure.result].unit)
+    )
+    return _with_statement(found, measured, claim), (*worked.assumptions, *(() if other is None else other.assumptions))
+
+
+def _with_statement(finding: Finding, stated: Spread | None, claim: Claim | None) -> Finding:
+    """A finding with how exactly its published value is meant."""
+    if stated is None or claim is None:
+        return finding
+    words = "" if claim.low is None else str(claim.value)
+    return replace(finding, stated=words, stated_low=stated.low, stated_high=stated.high)
 
 
 def _ratio(figure: Figure, claim: Claim | None, worked: Estimate, other: Estimate) -> Finding:
@@ -239,7 +263,7 @@ def _ratio(figure: Figure, claim: Claim | None, worked: Estimate, other: Estimat
     above, below = worked.results.get(figure.result), other.results.get(figure.result)
     if above is None or below is None:
         reason = figure.note or f"{figure.result} is not determined in both runs"
-        return Finding(figure.label, published, TIMES, None, None, None, None, "underdetermined", reason)
+        return Finding(figure.label, published, TIMES, None, None, None, None, _open(stated), reason)
     value = float(above.value) / float(below.value)
     error = None if published is None else value / published - 1
     return Finding(
@@ -283,10 +307,24 @@ def _stated(text: Published, figure: Figure, run: Run) -> Iterator[tuple[str, tu
 
 def _impossible(figure: Figure, claim: Claim | None, error: Contradiction) -> Finding:
     """A figure whose inputs cannot be true together."""
-    stated = claim.measured(claim.unit) if claim else None
+    unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
+    stated = claim.measured(unit) if claim else None
     reason = " ".join(part for part in (error.problem, figure.note) if part)
-    return Finding(figure.label, stated.centre if stated else None, claim.unit if claim else "",
-                   error.value if figure.result == error.where else None, None, None, None, "contradicted", reason)  # fmt: skip
+    computed = error.value if figure.result == error.where else None
+    verdict = CONTRADICTED if claim else None
+    found = Finding(
+        figure.label,
+        stated.centre if stated else None,
+        unit,
+        computed,
+        None,
+        None,
+        None,
+        verdict,
+        reason,
+        possible=False,
+    )
+    return _with_statement(found, stated, claim)
 
 
 def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
@@ -296,43 +334,47 @@ def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
             f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures"
         )
     result = worked.results[figure.result]
-    unit = results(worked.outcome)[figure.result].unit
-    stated = None if claim is None else claim.measured(claim.unit or unit)
+    unit = RESULTS[figure.result].unit
+    stated = None if claim is None else claim.measured(unit)
     published = None if stated is None else stated.centre
     if result is None:
-        return Finding(figure.label, published, unit, None, None, None, None, "underdetermined",
+        return Finding(figure.label, published, unit, None, None, None, None, _open(stated),
                        figure.note or "; ".join(worked.warnings))  # fmt: skip
     value, low, high = float(result.value), result.low, result.high
     error = value / published - 1 if published else None
     unit = FITS if isinstance(result.value, bool) else result.unit
     verdict = _verdict(stated, value, low, high)
     reason = figure.note
-    if verdict == "underdetermined" and not reason and low and high:
+    if verdict == NOT_DETERMINED and not reason and low and high:
         reason = f"left open by a factor of {high / low:.2g} by {', '.join(worked.run.ranges()) or 'the prediction'}"
     return Finding(figure.label, published, unit, value, low, high, error, verdict, reason)
 
 
-def _verdict(stated: Spread | None, value: float, low: float | None, high: float | None) -> str:
-    """How a computed value and its range sit with what is stated.
+def _open(stated: Spread | None) -> str | None:
+    """The verdict on a figure that the text leaves open."""
+    return None if stated is None else NOT_DETERMINED
 
-    reproduced        the value lies within the precision of the statement (at least 1 %)
-    consistent        the two ranges touch; or nothing is stated and the value is determined
-    underdetermined   the computed range spans more than a factor of 4 and touches what is stated: the text leaves the figure
+
+def _verdict(stated: Spread | None, value: float, low: float | None, high: float | None) -> str | None:
+    """How a computed value and its range sit with what is stated; None where nothing is.
+
+    agrees            the ranges touch, or the value lies within the precision of the statement (at least 1 %)
+    not determined    the computed range spans more than a factor of 4 and touches what is stated: the text leaves the figure
                       open, however near the middle of the range comes
     contradicted      the ranges do not touch
     """
-    if stated is not None and stated.centre == value:
-        return "reproduced"
+    if stated is None:
+        return None
+    if stated.centre == value:
+        return AGREES
     low, high = (value, value) if low is None or high is None else (min(low, value), max(high, value))
     wide = low <= 0 or high / low > OPEN
-    if stated is None:
-        return "underdetermined" if wide else "consistent"
     least = max(abs(math.log(stated.high / stated.centre)), 0.01)
     if not wide and value > 0 and abs(math.log(value / stated.centre)) <= least:
-        return "reproduced"
+        return AGREES
     if low <= stated.high * 1.01 and high >= stated.low * 0.99:
-        return "underdetermined" if wide else "consistent"
-    return "contradicted"
+        return NOT_DETERMINED if wide else AGREES
+    return CONTRADICTED
 
 
 def _digits(text: str) -> str:

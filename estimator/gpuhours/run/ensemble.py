@@ -21,12 +21,13 @@ from gpuhours.run import input_pipeline
 from gpuhours.run.band import kind_of_model, limits
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_bytes, goodput
-from gpuhours.run.identities import solve
+from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
 from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.totals import solve
 from gpuhours.run.typical import Kind, Rule, first, is_mixture, kind_of, recompute_modes, this_year, typical, usual_gpus
 
 DRAWS, GENERATOR = 509, 147
@@ -305,7 +306,8 @@ def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tup
         named = named.replaced("assumptions", {**named.assumptions, "known.goodput": supplied})
     plain = evaluate(named.replaced("known.goodput", 1.0))
     assert plain.step is not None
-    least = float(plain.value("gpu_time") or gpu_time)
+    hours = plain.value("gpu_hours")
+    least = gpu_time if hours is None else float(hours) * HOUR
     share = least / gpu_time
     outcome = evaluate(named.replaced("known.goodput", min(share, 1.0)), slower=min(1.0 / share, 1.0), like=plain)
     return outcome, float(plain.step.time)

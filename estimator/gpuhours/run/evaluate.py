@@ -19,13 +19,14 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.memory import Memory, memory
 from gpuhours.run import input_pipeline
-from gpuhours.run.identities import KEYS, Totals, solve
+from gpuhours.run.identities import HOUR
 from gpuhours.run.input_pipeline import Feed
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run
+from gpuhours.run.totals import KEYS, Totals, solve
 from gpuhours.step import Step, step
 
-DAY, HOUR = 86400.0, 3600.0
+DAY = 86400.0
 
 NO_STOPS = Assumption(
     "known.goodput", 1.0, "",
@@ -69,11 +70,12 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
     known = known_totals(run, resolved)
     predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
     totals, assumed = _solve(known, predicted, slower)
-    charge = bill(totals.value("gpu_time"), resolved.cluster, run.cost)
-    fed = _fed(run, resolved, totals)
-    bound = None if fed is None else input_pipeline.warning(fed, totals.value("step_time"))
+    hours = totals.value("gpu_hours")
+    charge = bill(None if hours is None else hours * HOUR, resolved.cluster, run.cost)
+    feed = _input_demand(run, resolved, totals)
+    bound = None if feed is None else input_pipeline.warning(feed, totals.value("step_time"))
     return Outcome(
-        run, resolved, totals, predicted, held, charge, fed,
+        run, resolved, totals, predicted, held, charge, feed,
         (*resolved.assumptions, *assumed, *charge.assumptions),
         (*resolved.warnings, *warnings, *charge.warnings, *((bound,) if bound else ())),
     )  # fmt: skip
@@ -99,7 +101,7 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
     note("mfu", given.mfu)
     note("step_time", given.step_time)
     note("goodput", given.goodput)
-    note("gpu_time", None if given.gpu_hours is None else given.gpu_hours * HOUR)
+    note("gpu_hours", given.gpu_hours)
     if given.days is None:
         note("wall_clock", given.wall_clock, "known.wall_clock")
     else:
@@ -115,7 +117,7 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
     return known
 
 
-def _fed(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
+def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
     """What a step asks of the input pipeline, where step, batch and machine are known."""
     batch, seconds, cluster = resolved.global_batch, totals.value("step_time"), resolved.cluster
     if batch is None or seconds is None or cluster is None or resolved.gpus is None:
@@ -134,16 +136,16 @@ def _solve(
     known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array
 ) -> tuple[Totals, tuple[Assumption, ...]]:
     """Solve from what is known; predict the step only where that leaves MFU open; assume no stops only where needed."""
-    whole = {"goodput": (1.0, "assumed")}
+    no_stops = {"goodput": (1.0, "assumed")}
     totals = solve(known)
     if totals.value("mfu") is None:
-        unstopped = solve({**whole, **known})
+        unstopped = solve({**no_stops, **known})
         if unstopped.value("mfu") is not None:
             return unstopped, (NO_STOPS,)
         if predicted is not None:
             known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
             totals = solve(known)
-    unstopped = solve({**whole, **known})
+    unstopped = solve({**no_stops, **known})
     if unstopped.values.keys() - totals.values.keys() - {"goodput", "productive_time"}:
         return unstopped, (NO_STOPS,)
     return totals, ()

@@ -1,44 +1,82 @@
-"""The totals of a run: any sufficient subset determines the rest.
+"""What must hold between the figures of one training run: the one list that ``estimate`` solves and that texts and tables are held to.
 
-Every identity is a product, prod(x_i ^ e_i) = 1, so whatever has one unknown left is solved, again and again,
-until nothing moves. What stays unknown is said to be so; what is over-determined must agree.
+An identity is a product, prod(x_i ^ a_i) = c, so it is linear in logarithms; two are sums. ``estimate`` solves those of its totals
+exactly. Published figures keep to them to within ``sigma``: rounding only for GPUs = nodes x GPUs per node; where the field itself is
+loose (attention beside 6ND, hours that include stops) sigma says how loose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
 
-TOLERANCE = 1e-6
-"""Two sides of an identity that differ by less agree."""
+HOUR = 3600.0
+HARD = 0.002
+"""Relative s.d. of an identity that only rounding loosens."""
+LOOSE_HOURS = 0.02
+"""Of hours as published: some include a restart, some do not."""
+STATE = 16.0
+"""Bytes per trained parameter: 16-bit weight and gradient, 32-bit master weight and two moments (Rajbhandari et al. 2020)."""
+
+
+Use = Literal["everywhere", "solving", "published"]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """``text`` is the equation a person reads; ``exponents`` the same as a product that equals one."""
+    """``prod x_i^a_i = constant``; ``text`` is the equation as a person reads it."""
 
     text: str
     exponents: Mapping[str, float]
+    constant: float = 1.0
+    sigma: float = HARD
+    """Relative s.d. with which published figures keep to it."""
+    only: frozenset[str] = frozenset()
+    """What must be so of a published run to be held to it, in the words of ``checking.setting``; a run that is described to
+    ``estimate`` is what the identity means."""
+    use: Use = "everywhere"
+    """``solving``: it follows from others, and only solving one unknown at a time needs it, not least squares. ``published``: it
+    follows from others, and holds texts that give no more."""
 
     def solve(self, unknown: str, known: Mapping[str, Array]) -> Array:
-        """The one unknown that makes the product one."""
-        product: Array = 1.0
+        """The one unknown that makes the identity hold."""
+        product: Array = 1.0 if self.constant == 1.0 else 1.0 / self.constant
         for name, exponent in self.exponents.items():
             if name != unknown:
                 product = _times(product, known[name], exponent)
         return _times(1.0, product, -1.0 / self.exponents[unknown])
 
     def mismatch(self, known: Mapping[str, Array]) -> Array:
-        """The product itself: 1 where the values agree."""
-        product: Array = 1.0
+        """The product over the constant: 1 where the values agree."""
+        product: Array = 1.0 / self.constant
         for name, exponent in self.exponents.items():
             product = _times(product, known[name], exponent)
         return product
+
+    def given(self, known: Mapping[str, float]) -> Identity:
+        """The same with what is ``known`` exactly (an accelerator's peak) moved into the constant."""
+        constant = self.constant
+        for name in self.exponents.keys() & known.keys():
+            constant *= math.pow(known[name], -self.exponents[name])
+        left = {name: exponent for name, exponent in self.exponents.items() if name not in known}
+        return replace(self, exponents=left, constant=constant)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """``whole = part_1 + part_2 + ...``: linearised at each Gauss-Newton step."""
+
+    text: str
+    whole: str
+    parts: tuple[str, ...]
+    sigma: float = HARD
+    only: frozenset[str] = frozenset()
 
 
 def _times(product: Array, value: Array, exponent: float) -> Array:
@@ -50,161 +88,139 @@ def _times(product: Array, value: Array, exponent: float) -> Array:
     return product * np.power(value, float(exponent))
 
 
-def product(text: str, result: str, *factors: str, per: Iterable[str] = ()) -> Identity:
-    """``result = factors / per`` as an identity."""
-    exponents = {result: -1.0} | dict.fromkeys(factors, 1.0) | dict.fromkeys(per, -1.0)
-    return Identity(text, exponents)
+def product(
+    text: str, *factors: str, per: Iterable[str] = (), times: float = 1.0, sigma: float = HARD, only: str = "",
+    use: Use = "everywhere",
+) -> Identity:  # fmt: skip
+    """``result = times x factors / per``; the first of ``factors`` is the result. ``only``: words, between blanks."""
+    result, *others = factors
+    exponents = {result: 1.0} | dict.fromkeys(others, -1.0) | dict.fromkeys(per, 1.0)
+    return Identity(text, exponents, times, sigma, frozenset(only.split()), use)
 
 
-IDENTITIES: tuple[Identity, ...] = (
-    product("samples = global batch x steps", "samples", "global_batch", "steps"),
-    product("samples = epochs x samples of the data set", "samples", "epochs", "dataset_samples"),
-    product("tokens = samples x tokens per sample", "tokens", "samples", "tokens_per_sample"),
-    product("model FLOPs per step = global batch x FLOPs per sample", "model_flops_per_step", "global_batch",
-            "flops_per_sample"),
-    product("model FLOPs = samples x FLOPs per sample", "model_flops", "samples", "flops_per_sample"),
-    product("hardware FLOPs per step = global batch x hardware FLOPs per sample", "hardware_flops_per_step",
-            "global_batch", "hardware_flops_per_sample"),
-    product("MFU = model FLOPs per step / (step time x GPUs x peak)", "mfu", "model_flops_per_step",
-            per=["step_time", "gpus", "peak"]),
-    product("HFU = MFU x hardware FLOPs / model FLOPs", "hfu", "mfu", "hardware_flops_per_sample",
-            per=["flops_per_sample"]),
-    product("productive time = steps x step time", "productive_time", "steps", "step_time"),
-    product("goodput = productive time / wall-clock", "goodput", "productive_time", per=["wall_clock"]),
-    product("GPU time = GPUs x wall-clock", "gpu_time", "gpus", "wall_clock"),
-    product("GPU time = model FLOPs / (MFU x peak x goodput)", "gpu_time", "model_flops",
-            per=["mfu", "peak", "goodput"]),
-    product("tokens/s per GPU = tokens per sample x global batch / (step time x GPUs)",
-            "tokens_per_second_per_gpu", "tokens_per_sample", "global_batch", per=["step_time", "gpus"]),
-    product("tokens/s per GPU = MFU x peak / FLOPs per token", "tokens_per_second_per_gpu", "mfu", "peak",
-            "tokens_per_sample", per=["flops_per_sample"]),
-)  # fmt: skip
-"""SI throughout: times in s, ``gpu_time`` in GPU s, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs."""
+def _data() -> Iterator[Identity | Sum]:
+    """Samples, tokens and steps."""
+    yield product("samples = global batch x steps", "samples", "global_batch", "steps")
+    yield product(
+        "samples = epochs x samples of the data set", "samples", "epochs", "dataset_samples", sigma=0.05, only="clips"
+    )
+    yield product("tokens = samples x tokens per sample", "tokens", "samples", "tokens_per_sample", use="solving")
+    yield product("tokens = steps x tokens per batch", "tokens", "steps", "global_batch_tokens", sigma=0.01)
+    yield product(
+        "tokens per batch = batch x tokens per sample", "global_batch_tokens", "global_batch", "tokens_per_sample"
+    )
+    yield product("tokens = data-set tokens x epochs", "tokens", "dataset_tokens", "epochs", sigma=0.02)
+    yield product("tokens per sample = sequence length", "tokens_per_sample", "seq_len", sigma=0.01, only="sequences")
+    yield product("visual tokens = samples x frames x tokens per frame", "visual_tokens", "samples", "frames_per_clip",
+                  "tokens_per_frame", sigma=0.02, only="clips")  # fmt: skip
+    yield Sum(
+        "tokens = visual + text",
+        "tokens",
+        ("visual_tokens", "text_tokens"),
+        0.02,
+        frozenset({"clips", "counted_apart"}),
+    )
+    yield product(
+        "clip = frames / frame rate", "clip_seconds", "frames_per_clip", per=["frame_rate"], only="clips cut_whole"
+    )
+    yield product("clips = hours x frame rate / frames per clip", "dataset_samples", "video_hours", "frame_rate",
+                  per=["frames_per_clip"], times=HOUR, sigma=0.02, only="clips cut_from_hours")  # fmt: skip
 
 
-UNITS: Mapping[str, str] = {
-    "samples": "sample", "global_batch": "sample", "dataset_samples": "sample", "steps": "step", "epochs": "epoch",
-    "tokens": "token", "tokens_per_sample": "token/sample", "model_flops": "FLOP", "model_flops_per_step": "FLOP",
-    "hardware_flops_per_step": "FLOP", "flops_per_sample": "FLOP/sample", "hardware_flops_per_sample": "FLOP/sample",
-    "step_time": "s", "productive_time": "s", "wall_clock": "s", "gpu_time": "GPU*s", "gpus": "GPU", "peak": "FLOP/s",
-    "tokens_per_second_per_gpu": "token/s", "mfu": "", "hfu": "", "goodput": "",
-}  # fmt: skip
-"""What each total is counted in."""
+def _work() -> Iterator[Identity | Sum]:
+    """Parameters and FLOPs."""
+    yield Sum(
+        "parameters = language model + vision encoder", "parameters", ("language_parameters", "vision_parameters"), 0.03
+    )
+    yield product("trainable parameters = share x parameters", "trainable_parameters", "trainable_share", "parameters")
+    yield product("all parameters are active", "active_parameters", "parameters", only="dense")
+    yield product("model FLOPs per step = global batch x FLOPs per sample", "model_flops_per_step", "global_batch",
+                  "flops_per_sample")  # fmt: skip
+    yield product("model FLOPs = samples x FLOPs per sample", "model_flops", "samples", "flops_per_sample")
+    for held, sigma in (("sequences", 0.03), ("clips", 0.12)):
+        yield product("model FLOPs = FLOPs per parameter and token x parameters x tokens", "model_flops", "flops_per_parameter",
+                      "active_parameters", "tokens", sigma=sigma, only=f"unmasked {held}")  # fmt: skip
+    yield product("hardware FLOPs per step = global batch x hardware FLOPs per sample", "hardware_flops_per_step",
+                  "global_batch", "hardware_flops_per_sample")  # fmt: skip
+    yield product("model FLOPs = FLOP/s per GPU x productive GPU-hours", "model_flops", "flops_per_second_per_gpu", "gpu_hours",
+                  "goodput", times=HOUR)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Solved:
-    """One total, how it came about, and from what."""
-
-    value: Array
-    basis: str
-    equation: str = ""
-    inputs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """An identity whose members are all known and do not agree: the product is ``factor``, not 1."""
-
-    identity: Identity
-    factor: Array
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Everything that follows from what was known."""
-
-    values: Mapping[str, Solved]
-    conflicts: tuple[Conflict, ...]
-
-    def value(self, name: str) -> Any:
-        """The value of one total, or None where it is not determined."""
-        found = self.values.get(name)
-        return None if found is None else found.value
-
-    def roots(self, names: Iterable[str]) -> tuple[str, ...]:
-        """What the totals of ``names`` come down to: those below them that no equation gave."""
-        found: dict[str, None] = {}
-        queue = list(names)
-        seen: set[str] = set()
-        while queue:
-            name = queue.pop(0)
-            solved = self.values.get(name)
-            if solved is None or name in seen:
-                continue
-            seen.add(name)
-            if solved.basis == "solved":
-                queue += solved.inputs
-            else:
-                found[name] = None
-        return tuple(found)
-
-    @property
-    def plainest(self) -> Conflict:
-        """The conflict between what was stated most directly."""
-        return min(
-            self.conflicts, key=lambda one: sum(self.values[name].basis == "solved" for name in one.identity.exponents)
-        )
+def _speed() -> Iterator[Identity | Sum]:
+    """Utilisation and rates."""
+    yield product("MFU = model FLOPs per step / (step time x GPUs x peak)", "mfu", "model_flops_per_step",
+                  per=["step_time", "gpus", "peak"])  # fmt: skip
+    yield product("FLOP/s per GPU = MFU x peak", "flops_per_second_per_gpu", "mfu", "peak")
+    yield product("FLOP/s = GPUs x FLOP/s per GPU", "flops_per_second", "gpus", "flops_per_second_per_gpu")
+    yield product("peak as stated = dense peak of the accelerator", "peak_flops", "peak", sigma=0.03)
+    yield product(
+        "HFU = MFU x hardware FLOPs / model FLOPs", "hfu", "mfu", "hardware_flops_per_sample", per=["flops_per_sample"]
+    )
+    yield product("HFU = MFU x work with recomputation", "hfu", "mfu", "recompute_ratio")
+    yield product("productive time = steps x step time", "productive_time", "steps", "step_time")
+    yield product("goodput = productive time / wall-clock", "goodput", "productive_time", per=["wall_clock"])
+    yield product("GPU-hours = GPUs x wall-clock", "gpu_hours", "gpus", "wall_clock", times=1 / HOUR, sigma=LOOSE_HOURS)
+    yield product("GPU-hours = model FLOPs / (MFU x peak x goodput)", "gpu_hours", "model_flops", per=["mfu", "peak", "goodput"],
+                  times=1 / HOUR, use="solving")  # fmt: skip
+    yield product("tokens/s per GPU = tokens per sample x global batch / (step time x GPUs)", "tokens_per_second_per_gpu",
+                  "tokens_per_sample", "global_batch", per=["step_time", "gpus"], use="solving")  # fmt: skip
+    yield product("tokens/s per GPU = MFU x peak / FLOPs per token", "tokens_per_second_per_gpu", "mfu", "peak",
+                  "tokens_per_sample", per=["flops_per_sample"])  # fmt: skip
+    yield product(
+        "tokens per batch = tokens/s x step time", "global_batch_tokens", "tokens_per_second", "step_time", sigma=0.01
+    )
+    yield product(
+        "tokens/s = GPUs x tokens/s per GPU", "tokens_per_second", "gpus", "tokens_per_second_per_gpu", sigma=0.01
+    )
+    yield product(
+        "tokens/s = nodes x tokens/s per node", "tokens_per_second", "nodes", "tokens_per_second_per_node", sigma=0.01
+    )
+    yield product("tokens = tokens/s per GPU x productive GPU-hours", "tokens", "tokens_per_second_per_gpu", "gpu_hours", "goodput",
+                  times=HOUR, sigma=0.02, use="published")  # fmt: skip
+    yield product("tokens = tokens/s x productive time", "tokens", "tokens_per_second", "productive_time", sigma=0.01)
+    yield product("steps per second = 1 / step time", "steps_per_second", per=["step_time"], sigma=0.01)
+    yield product("wall-clock = epochs x time per epoch", "wall_clock", "epochs", "epoch_time", sigma=0.03)
+    yield product("batch = samples/s x step time", "global_batch", "samples_per_second", "step_time", sigma=0.01)
+    yield product(
+        "samples = samples/s x productive time", "samples", "samples_per_second", "productive_time", sigma=0.01
+    )
+    yield product(
+        "time between checkpoints = steps between x step time", "checkpoint_time", "checkpoint_steps", "step_time"
+    )
 
 
-KEYS: Mapping[str, str] = {
-    "tokens": "data.tokens", "samples": "data.samples", "epochs": "data.epochs", "steps": "data.steps",
-    "dataset_samples": "data.dataset_samples", "tokens_per_sample": "data.seq_len", "global_batch": "training.global_batch",
-    "flops_per_sample": "model", "hardware_flops_per_sample": "layout.recompute", "peak": "hardware.accelerator",
-    "gpus": "hardware.gpus", "mfu": "known.mfu", "gpu_time": "known.gpu_hours", "wall_clock": "known.days",
-    "step_time": "known.step_time", "goodput": "known.goodput",
-}  # fmt: skip
-"""Where in a run each total is stated that can be."""
-
-WANTED = ("tokens", "steps", "mfu", "step_time", "gpus", "wall_clock", "gpu_time")
-"""The totals that a run is asked for."""
-
-
-def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
-    """Which of the wanted totals are open, and which one further figure would settle most of them: found by supposing each."""
-    names = [name for name in wanted if name not in totals.values]
-    if not names:
-        return None
-    known = dict.fromkeys((*totals.values, "goodput"), (1.0, "given"))
-    settled = {}
-    for supposed in KEYS.keys() - totals.values.keys():
-        found = solve({**known, supposed: (1.0, "given")}).values
-        settled[supposed] = sum(name in found for name in names)
-    most = max(settled.values())
-    keys = [key for name, key in KEYS.items() if settled.get(name) == most]
-    open_totals = ", ".join(names).replace("gpu_time", "gpu_hours")
-    return f"not determined: {open_totals}; {'one' if most == len(names) else 'for some of them, one'} of {', '.join(keys)} is enough"
+def _machine() -> Iterator[Identity | Sum]:
+    """GPUs, nodes, degrees and memory."""
+    yield product("GPUs = nodes x GPUs per node", "gpus", "nodes", "gpus_per_node")
+    yield product("node-hours = nodes x hours", "node_hours", "nodes", "wall_clock", times=1 / HOUR, sigma=LOOSE_HOURS)
+    yield product("GPU-hours = node-hours x GPUs per node", "gpu_hours", "node_hours", "gpus_per_node")
+    yield product("GPUs = tensor x pipeline x context x data", "gpus", "tensor", "pipeline", "context", "data_parallel",
+                  only="laid_out")  # fmt: skip
+    yield product("GPUs = data-parallel ranks", "gpus", "data_parallel", only="data_parallel_alone")
+    yield product(
+        "batch = data x micro-batch x accumulation", "global_batch", "data_parallel", "microbatch", "accumulation"
+    )
+    yield product(
+        "state per GPU = 16 bytes x parameters",
+        "state_per_gpu",
+        "parameters",
+        times=STATE,
+        sigma=0.05,
+        only="replicated",
+    )
+    yield product("state per GPU is at least 16 bytes x parameters / GPUs", "state_per_gpu", "parameters", per=["gpus"],
+                  times=STATE, sigma=0.05, only="sharded")  # fmt: skip
+    yield product("memory as stated = memory of the accelerator", "memory_per_gpu", "memory_as_sold", sigma=0.04)
 
 
-def solve(
-    known: Mapping[str, tuple[Array, str]],
-    identities: Iterable[Identity] = IDENTITIES,
-    tolerance: float = TOLERANCE,
-) -> Totals:
-    """Solve the identities from ``known``: name -> (value, basis: given, predicted or assumed).
+def _bill() -> Iterator[Identity | Sum]:
+    """Energy, carbon, money."""
+    yield product("energy = GPU-hours x power x PUE", "energy", "gpu_hours", "gpu_power", "pue", sigma=0.02)
+    yield product("power = GPUs x power per GPU x PUE", "power", "gpus", "gpu_power", "pue", sigma=0.02)
+    yield product("carbon = energy x intensity", "carbon", "energy", "carbon_intensity", times=1e-6, sigma=0.02)
+    yield product("cost = GPU-hours x price", "cost", "gpu_hours", "price", sigma=0.02)
 
-    Identities are tried in order until none has exactly one unknown left. Those whose members were all known and
-    disagree by more than ``tolerance`` come back as conflicts.
-    """
-    found = {name: Solved(value, basis) for name, (value, basis) in known.items() if value is not None}
-    used: set[int] = set()
-    identities = tuple(identities)
-    moved = True
-    while moved:
-        moved = False
-        for index, identity in enumerate(identities):
-            unknown = [name for name in identity.exponents if name not in found]
-            if len(unknown) != 1:
-                continue
-            values = {name: found[name].value for name in identity.exponents if name in found}
-            found[unknown[0]] = Solved(identity.solve(unknown[0], values), "solved", identity.text, tuple(values))
-            used.add(index)
-            moved = True
-    conflicts = []
-    for index, identity in enumerate(identities):
-        if index in used or any(name not in found for name in identity.exponents):
-            continue
-        factor = identity.mismatch({name: found[name].value for name in identity.exponents})
-        if np.any(np.abs(factor - 1.0) > tolerance):
-            conflicts.append(Conflict(identity, factor))
-    return Totals(found, tuple(conflicts))
+
+IDENTITIES: tuple[Identity | Sum, ...] = (*_data(), *_work(), *_speed(), *_machine(), *_bill())
+"""Times in s, ``gpu_hours`` and ``node_hours`` in hours, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs, energy in Wh,
+carbon in tCO2e, its intensity in kgCO2e/kWh."""

@@ -1,123 +1,254 @@
-"""The results every command speaks of, by name: value (a float or an array), unit, and how it came about."""
+"""The results that every command speaks of: one table says what each is called, counted in, computed from, and how it is read.
+
+To add a result: compute it in its layer, and give it a line in ``RESULTS``. Every JSON, sweep, comparison, sum over stages, Pareto
+front and ``--explain`` asks this table.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from gpuhours.flops import part_flops
 from gpuhours.inputs.arrays import Array
-from gpuhours.run.evaluate import HOUR, Outcome
+from gpuhours.run.evaluate import Outcome
+from gpuhours.run.goodput import checkpoint_bytes
+from gpuhours.run.identities import HOUR
+from gpuhours.run.ranges import middle
 
 OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})
 """The step time in other words: predicted where it is."""
 
 
 @dataclass(frozen=True, eq=False)
-class Quantity:
-    """One result of an outcome; ``value`` is None where it is not determined."""
+class ResultValue:
+    """One result of one outcome: a number or an array, and how it came about."""
 
     value: Any
     unit: str
+    basis: str
+    equation: str = ""
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Read:
+    """What ``ResultDefinition.read`` finds in an outcome: the value, and what is particular to this run."""
+
+    value: Any
     basis: str = ""
     equation: str = ""
     inputs: tuple[str, ...] = ()
 
 
-def results(outcome: Outcome) -> dict[str, Quantity]:
-    """Every result, in the order of the screen."""
-    model, held, charge = outcome.resolved.model, outcome.memory, outcome.bill
+@dataclass(frozen=True)
+class ResultDefinition:
+    """One line of the table.
 
-    gpus, cluster, layout = outcome.value("gpus"), outcome.resolved.cluster, outcome.resolved.layout
-    nodes = None if gpus is None or cluster is None else np.ceil(np.divide(gpus, cluster.gpus_per_node))
-    data = None if layout is None or gpus is None else layout.data
+    ``label``      what a row of a screen calls it; ``title`` an axis
+    ``unit``       of every JSON, CSV and condition
+    ``read``       finds it in an outcome; None where the outcome does not determine it
+    ``basis``, ``equation``, ``inputs``   how it comes about, unless ``read`` says
+    ``better``     which way is better, for a Pareto front; None for what is neither
+    ``stages``     how it combines over stages that follow one another: their sum, the largest of them, whether all of them
+    ``share_of``   what it is a share of, where it cannot exceed one
+    ``ranged``     whether draws give it a range: a yes or no has none
+    ``absent``     why it is null where nothing of the run is missing
+    ``rests_on``   keys whose assumptions only this line of a bill rests on
+    """
 
-    step = outcome.totals.values.get("step_time")
-    of_a_step = OF_A_STEP if step is not None and step.basis == "predicted" else frozenset()
+    name: str
+    label: str
+    title: str
+    unit: str
+    read: Callable[[Outcome], Read | None]
+    basis: str = "solved"
+    equation: str = ""
+    inputs: tuple[str, ...] = ()
+    better: Literal["more", "less"] | None = None
+    stages: Literal["sum", "largest", "all"] | None = None
+    share_of: str = ""
+    ranged: bool = True
+    absent: str = ""
+    rests_on: tuple[str, ...] = ()
 
-    def total(name: str, unit: str, scale: float = 1.0) -> Quantity:
+
+def results(outcome: Outcome) -> dict[str, ResultValue | None]:
+    """Every result, in the order of the table; None where it is not determined."""
+    return {name: result(outcome, name) for name in RESULTS}
+
+
+def result(outcome: Outcome, name: str) -> ResultValue | None:
+    """One result of an outcome."""
+    line = RESULTS[name]
+    found = line.read(outcome)
+    if found is None or found.value is None:
+        return None
+    return ResultValue(
+        found.value, line.unit, found.basis or line.basis, found.equation or line.equation, found.inputs or line.inputs
+    )
+
+
+def plain_results(outcome: Outcome) -> dict[str, Any]:
+    """Every result at the centre of its range as a Python number, or None."""
+    return {name: None if found is None else middle(found.value) for name, found in results(outcome).items()}
+
+
+def total(name: str) -> Callable[[Outcome], Read | None]:
+    """Reads one of the solved totals."""
+
+    def read(outcome: Outcome) -> Read | None:
         solved = outcome.totals.values.get(name)
         if solved is None:
-            return Quantity(None, unit)
-        value = solved.value if scale == 1.0 else solved.value * scale
-        basis = "predicted" if name in of_a_step else solved.basis
-        return Quantity(value, unit, basis, solved.equation, solved.inputs)
+            return None
+        step = outcome.totals.values.get("step_time")
+        predicted = name in OF_A_STEP and step is not None and step.basis == "predicted"
+        return Read(solved.value, "predicted" if predicted else solved.basis, solved.equation, solved.inputs)
 
-    found = {
-        "parameters": Quantity(
-            None if model is None else model.parameters, "parameter", "solved", "every weight of the model"
-        ),
-        "trainable_parameters": Quantity(
-            None if model is None else model.trainable_parameters, "parameter", "solved", "the weights training changes"
-        ),
-        "tokens": total("tokens", "token"),
-        "effective_tokens": effective_tokens(outcome),
-        "samples": total("samples", "sample"),
-        "epochs": total("epochs", "epoch"),
-        "steps": total("steps", "step"),
-        "model_flops_per_step": total("model_flops_per_step", "FLOP"),
-        "hardware_flops_per_step": total("hardware_flops_per_step", "FLOP"),
-        "model_flops": total("model_flops", "FLOP"),
-        "attention_flops": attention_flops(outcome),
-        "step_time": total("step_time", "s"),
-        "tokens_per_second_per_gpu": total("tokens_per_second_per_gpu", "token/s"),
-        "mfu": total("mfu", ""),
-        "hfu": total("hfu", ""),
-        "memory_per_gpu": Quantity(None if held is None else held.total, "byte", "predicted"),
-        "fits": Quantity(None if held is None else held.fits, "", "predicted"),
-        "gpus": total("gpus", "GPU"),
-        "nodes": Quantity(
-            nodes, "node", "solved", "GPUs / GPUs per node, a node used in part counted whole", ("gpus",)
-        ),
-        "data_parallel": Quantity(data, "rank", "solved", "GPUs / (tensor x pipeline x context)", ("gpus",)),
-        "wall_clock": total("wall_clock", "s"),
-        "gpu_hours": total("gpu_time", "GPU*hour", 1 / HOUR),
-        "goodput": total("goodput", ""),
-        "cost": Quantity(charge.cost, "USD", "solved", "GPU-hours x price", ("gpu_time",)),
-        "energy": Quantity(charge.energy, "J", "solved", "GPU-hours x power x PUE", ("gpu_time",)),
-        "carbon": Quantity(charge.carbon, "gCO2e", "solved", "energy x grid intensity", ("gpu_time",)),
-    }
-    return found | of_video(outcome)
+    return read
 
 
-def attention_flops(outcome: Outcome) -> Quantity:
+def of_model(count: Callable[[Any, Outcome], Array]) -> Callable[[Outcome], Read | None]:
+    """Reads what the model alone decides."""
+
+    def read(outcome: Outcome) -> Read | None:
+        model = outcome.resolved.model
+        return None if model is None else Read(count(model, outcome))
+
+    return read
+
+
+def of_memory(field: str) -> Callable[[Outcome], Read | None]:
+    """Reads a field of the memory that was worked out."""
+    return lambda outcome: None if outcome.memory is None else Read(getattr(outcome.memory, field))
+
+
+def of_bill(field: str, per: float) -> Callable[[Outcome], Read | None]:
+    """Reads a total of the bill; ``per`` of its SI units make one unit of the result."""
+
+    def read(outcome: Outcome) -> Read | None:
+        amount = getattr(outcome.bill, field)
+        return None if amount is None else Read(np.divide(amount, per))
+
+    return read
+
+
+def of_input(field: str) -> Callable[[Outcome], Read | None]:
+    """Reads what only a run over frames has: a field of its input pipeline."""
+    return lambda outcome: None if outcome.feed is None else Read(getattr(outcome.feed, field))
+
+
+def data_time(outcome: Outcome) -> Read | None:
+    """The shortest step that the input pipeline can feed, and what binds it."""
+    feed = outcome.feed
+    return None if feed is None else Read(feed.time, equation=feed.limit)
+
+
+def nodes(outcome: Outcome) -> Read | None:
+    """Nodes of the cluster."""
+    gpus, cluster = outcome.value("gpus"), outcome.resolved.cluster
+    if gpus is None or cluster is None:
+        return None
+    return Read(np.ceil(np.divide(gpus, cluster.gpus_per_node)))
+
+
+def data_parallel(outcome: Outcome) -> Read | None:
+    """Replicas of the model."""
+    layout = outcome.resolved.layout
+    return None if layout is None or outcome.value("gpus") is None else Read(layout.data)
+
+
+def attention_flops(model: Any, outcome: Outcome) -> Array:
     """Scores and weighted sums of one sample's forward pass, masked or not as the run's convention counts them."""
-    model, convention = outcome.resolved.model, outcome.run.training.convention
-    if model is None:
-        return Quantity(None, "FLOP")
-    each = [part_flops(part, full=convention != "causal").attention for part in model.parts]
-    return Quantity(sum(each), "FLOP", "solved", "attention of one sample, forward", ())
+    full = outcome.run.training.convention != "causal"
+    return sum(part_flops(part, full=full).attention for part in model.parts)
 
 
-def effective_tokens(outcome: Outcome) -> Quantity:
-    """Tokens less what padding computes in vain: tokens x those of a sample that carry something / all of them."""
+def checkpoint(model: Any, outcome: Outcome) -> Array:
+    """Bytes of one checkpoint."""
+    trained = model.trainable_parameters
+    return checkpoint_bytes(trained, model.parameters - trained, outcome.run.training.state)
+
+
+def effective_tokens(outcome: Outcome) -> Read | None:
+    """Tokens less padding: tokens x those of a sample that carry something / all of them."""
     tokens, model, data = outcome.value("tokens"), outcome.run.model, outcome.resolved.data
     if tokens is None:
-        return Quantity(None, "token")
+        return None
     share: Array = 1.0 if data.packed else 1.0 - data.padding
     if model is not None:
         computed, carrying = model.tokens_per_sample(data), model.effective_tokens(data)
         share = 1.0 if computed is None or carrying is None else np.divide(carrying, computed)
-    equation = "tokens x those of a sample that carry something / all of them"
-    return Quantity(tokens * share, "token", "solved", equation, ("tokens",))
+    return Read(tokens * share)
 
 
-def of_video(outcome: Outcome) -> dict[str, Quantity]:
-    """What only a run over frames has: how fast they are used, the CPU cores that decode as fast, and the shortest step that the
-    input pipeline can feed."""
-    fed = outcome.feed
-    if fed is None:
-        return {
-            "frames_per_second": Quantity(None, "frame/s"),
-            "decoding_cores": Quantity(None, ""),
-            "data_time": Quantity(None, "s"),
-        }
-    rate = Quantity(fed.frames_per_second, "frame/s", "solved", "samples x frames / step time", ("step_time",))
-    cores = Quantity(fed.cores_needed, "", "predicted", "samples x core seconds of one / step time", ("step_time",))
-    return {
-        "frames_per_second": rate,
-        "decoding_cores": cores,
-        "data_time": Quantity(fed.time, "s", "predicted", fed.limit),
-    }
+def not_modelled(outcome: Outcome) -> Read | None:
+    """What no equation here gives yet."""
+    del outcome
+    return None
+
+
+_LINES = (
+    ResultDefinition("parameters", "parameters", "parameters", "parameter", of_model(lambda model, _: model.parameters),
+                     equation="every weight of the model", stages="largest"),
+    ResultDefinition("trainable_parameters", "trainable", "trainable parameters", "parameter",
+                     of_model(lambda model, _: model.trainable_parameters), equation="the weights training changes"),
+    ResultDefinition("tokens", "tokens", "training tokens", "token", total("tokens"), better="more", stages="sum"),
+    ResultDefinition("effective_tokens", "effective", "tokens without padding", "token", effective_tokens,
+                     equation="tokens x those of a sample that carry something / all of them", inputs=("tokens",),
+                     better="more", stages="sum"),
+    ResultDefinition("samples", "samples", "samples seen", "sample", total("samples"), better="more", stages="sum"),
+    ResultDefinition("epochs", "epochs", "epochs", "epoch", total("epochs"), better="more"),
+    ResultDefinition("steps", "steps", "steps", "step", total("steps"), stages="sum"),
+    ResultDefinition("model_flops_per_step", "FLOPs a step", "model FLOPs per step", "FLOP", total("model_flops_per_step")),
+    ResultDefinition("hardware_flops_per_step", "executed a step", "hardware FLOPs per step", "FLOP",
+                     total("hardware_flops_per_step")),
+    ResultDefinition("model_flops", "model FLOPs", "model FLOPs", "FLOP", total("model_flops"), better="more", stages="sum"),
+    ResultDefinition("attention_flops", "attention", "attention FLOPs of a sample", "FLOP", of_model(attention_flops),
+                     equation="attention of one sample, forward"),
+    ResultDefinition("step_time", "step", "step time", "second", total("step_time"), better="less"),
+    ResultDefinition("tokens_per_second_per_gpu", "tokens/s", "tokens per second and GPU", "token/second/GPU",
+                     total("tokens_per_second_per_gpu"), better="more"),
+    ResultDefinition("mfu", "MFU", "MFU", "", total("mfu"), better="more", share_of="of the dense peak"),
+    ResultDefinition("hfu", "HFU", "HFU", "", total("hfu"), better="more", share_of="of the dense peak, recomputation counted"),
+    ResultDefinition("memory_per_gpu", "memory", "memory per GPU", "byte", of_memory("total"), "predicted", better="less",
+                     stages="largest"),
+    ResultDefinition("fits", "fits", "fits", "", of_memory("fits"), "predicted", ranged=False, stages="all"),
+    ResultDefinition("fits_probability", "odds it fits", "probability that it fits", "", not_modelled, "predicted", ranged=False,
+                     absent="no spread of predicted memory has been learned"),
+    ResultDefinition("gpus", "GPUs", "GPUs", "GPU", total("gpus"), better="less", stages="largest"),
+    ResultDefinition("nodes", "nodes", "nodes", "node", nodes, equation="GPUs / GPUs per node, a node used in part counted whole",
+                     inputs=("gpus",), better="less", stages="largest"),
+    ResultDefinition("data_parallel", "replicas", "data-parallel ranks", "rank", data_parallel,
+                     equation="GPUs / (tensor x pipeline x context)", inputs=("gpus",)),
+    ResultDefinition("wall_clock", "wall-clock", "wall-clock time", "second", total("wall_clock"), better="less", stages="sum"),
+    ResultDefinition("productive_time", "productive", "productive time", "second", total("productive_time"), better="less",
+                     stages="sum"),
+    ResultDefinition("gpu_hours", "GPU-hours", "GPU-hours", "GPU*hour", total("gpu_hours"), better="less", stages="sum"),
+    ResultDefinition("goodput", "goodput", "goodput", "", total("goodput"), better="more",
+                     share_of="of the wall-clock time to make the steps"),
+    ResultDefinition("cost", "cost", "cost", "USD", of_bill("cost", 1.0), equation="GPU-hours x price", inputs=("gpu_hours",),
+                     better="less", stages="sum", rests_on=("cost.price",)),
+    ResultDefinition("energy", "energy", "energy", "Wh", of_bill("energy", HOUR), equation="GPU-hours x power x PUE",
+                     inputs=("gpu_hours",), better="less", stages="sum", rests_on=("cost.power", "cost.pue")),
+    ResultDefinition("carbon", "carbon", "carbon", "tCO2e", of_bill("carbon", 1e6), equation="energy x grid intensity",
+                     inputs=("gpu_hours",), better="less", stages="sum", rests_on=("cost.power", "cost.pue", "cost.year")),
+    ResultDefinition("checkpoint_bytes", "checkpoint", "checkpoint", "byte",
+                     of_model(checkpoint),
+                     equation="trained parameters x (weight + optimiser states) + frozen ones", better="less", stages="largest"),
+    ResultDefinition("host_memory_per_node", "host memory", "host memory per node", "byte", not_modelled, "predicted",
+                     stages="largest", absent="what a stack keeps in the memory of the hosts is not modelled"),
+    ResultDefinition("frames_per_second", "frames/s", "frames per second", "frame/second", of_input("frames_per_second"),
+                     equation="samples x frames / step time", inputs=("step_time",), better="more"),
+    ResultDefinition("decoding_cores", "cores", "CPU cores that decode", "core", of_input("cores_needed"), "predicted",
+                     "samples x core seconds of one / step time", ("step_time",), better="less"),
+    ResultDefinition("data_time", "input", "shortest step the input feeds", "second", data_time, "predicted", better="less"),
+)  # fmt: skip
+
+RESULTS: Mapping[str, ResultDefinition] = {line.name: line for line in _LINES}
+"""Every result by name, in the order of the JSON."""
+SHARES: Mapping[str, str] = {line.name: line.share_of for line in _LINES if line.share_of}
+"""Results that cannot exceed one, and what of."""

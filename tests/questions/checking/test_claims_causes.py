@@ -7,8 +7,8 @@ import math
 import pytest
 
 from gpuhours.questions.checking.claim import Claim, Document, Fact
-from gpuhours.questions.checking.identities import attention_share
 from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.checking.setting import attention_share
 from gpuhours.questions.checking.verdict import check_document
 
 # a run that is true: 13B, 1.5T tokens, 256 H100 at 41 % MFU

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from gpuhours.questions.checking.identities import Identity, Sum
 from gpuhours.questions.checking.precision import rounding, spread
 from gpuhours.questions.checking.reconciling.reconcile import Measurement, reconcile
+from gpuhours.run.identities import Identity, Sum
 
 
 @pytest.mark.parametrize(

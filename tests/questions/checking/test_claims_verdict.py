@@ -53,7 +53,7 @@ def implied(found: Check, quantity: str) -> float | None:
 def test_video_llama_needs_821_gpus() -> None:
     found = judged("seed-000")
     assert implied(found, "gpus") == pytest.approx(1.8e6 / (365.25 / 4 * 24), rel=1e-3)
-    assert implied(found, "samples") == pytest.approx(168.75e6, rel=1e-3)
+    assert implied(found, "dataset_samples") == pytest.approx(168.75e6, rel=1e-3)
     assert implied(found, "steps") is None  # passes are not stated
     usual = {entry.quantity: entry.value for entry in found.implied if entry.basis == "assumed"}
     assert usual["steps"] == pytest.approx(82_397, rel=1e-3)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.identities import Setting, attention_share
+from gpuhours.questions.checking.setting import Setting, attention_share
 
 
 @dataclass(frozen=True)
@@ -206,10 +206,10 @@ def _data(document: Document) -> Iterator[Mistake]:
     epochs = document.claim("epochs")
     n = epochs.value if epochs else None
     if n is not None and n > 1:
+        yield from _one("epochs forgotten", "tokens samples steps", 1 / n, 1.0, f"counts one pass; there were {n:g}")
         yield from _one(
-            "epochs forgotten", "tokens samples_seen steps", 1 / n, 1.0, f"counts one pass; there were {n:g}"
+            "epochs counted twice", "dataset_tokens dataset_samples", n, 0.5, f"already contains {n:g} passes"
         )
-        yield from _one("epochs counted twice", "dataset_tokens samples", n, 0.5, f"already contains {n:g} passes")
     elif n is None:
         yield from _one(
             "epochs forgotten",
@@ -254,7 +254,7 @@ def _batches(document: Document) -> Iterator[Mistake]:
     if frames is not None:
         yield from _one(
             "frames counted as samples",
-            "global_batch samples samples_per_second",
+            "global_batch dataset_samples samples_per_second",
             frames.value,
             0.6,
             "counts frames, not clips",
@@ -274,12 +274,12 @@ def _batches(document: Document) -> Iterator[Mistake]:
 
 def _slips() -> Iterator[Mistake]:
     for factor in (1000.0, 0.001):
-        yield from _one("thousand, million, billion", "tokens parameters gpu_hours samples model_flops energy cost", factor, 0.25,
+        yield from _one("thousand, million, billion", "tokens parameters gpu_hours dataset_samples model_flops energy cost", factor, 0.25,
                         "a slip of three orders of magnitude in the unit")  # fmt: skip
     for factor in (10.0, 0.1):
         yield from _one(
             "a digit too many or too few",
-            "tokens gpu_hours samples steps energy cost carbon",
+            "tokens gpu_hours dataset_samples steps energy cost carbon",
             factor,
             0.2,
             "a factor of ten",

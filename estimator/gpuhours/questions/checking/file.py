@@ -31,7 +31,7 @@ from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.text import figure_spread
 from gpuhours.questions.checking.reading.tokens import Figure
 
-NEEDS_UNIT = frozenset({"second", "byte", "Wh", "W", "tCO2e"})
+NEEDS_UNIT = frozenset({"second", "byte", "Wh", "watt", "tCO2e"})
 
 
 def _known(value: object) -> object:
@@ -143,7 +143,7 @@ def _example(unit: str) -> str:
         "second": "'45 days' or '2.3 s'",
         "byte": "'80 GB'",
         "Wh": "'433 MWh'",
-        "W": "'400 W'",
+        "watt": "'400 W'",
         "tCO2e": "'25 tCO2e'",
     }[unit]
 

@@ -48,7 +48,7 @@ def _document(found: Check) -> Iterator[str]:
         name = checked.claim.quantity
         together = "" if checked.reconciled is None else shown(name, checked.reconciled)
         stated = _cell(shown(name, checked.claim.value))
-        yield f"| {checked.claim.title} | {stated} | {together} | {checked.verdict} | {checked.claim.place} |"
+        yield f"| {checked.claim.title} | {stated} | {together} | {checked.verdict or 'not tested'} | {checked.claim.place} |"
     known = [entry for entry in found.implied if entry.value is not None]
     if known:
         yield ""

@@ -7,11 +7,11 @@ from typing import Any
 
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Claim, Document
-from gpuhours.questions.checking.identities import Assumed
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.setting import Assumed
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
 
-AGREES, CONTRADICTS, UNDETERMINED, NOTED = "agrees", "contradicts", "not determined", "noted"
-"""Verdicts: confirmed by others, refuted by others, nothing to compare with, not a figure that identities use."""
 USUAL = (0.08, 0.62)
 """MFU of published runs that nobody doubts."""
 
@@ -26,7 +26,8 @@ class Checked:
     reconciled_high: float | None
     residual: float | None
     """Normalised: beyond 2.6 it contradicts the others."""
-    verdict: str
+    verdict: str | None
+    """None for a figure that no identity uses."""
     against: tuple[str, ...] = ()
     """The quantities it was compared with."""
 
@@ -50,7 +51,7 @@ class Implied:
     value: float | None
     low: float | None
     high: float | None
-    basis: str = "solved"
+    basis: str | None = "solved"
     reason: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,20 +116,24 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """``contradicted``, ``consistent`` (something was compared) or ``underdetermined``."""
+        """Of the whole text: ``consistent`` where something was compared."""
         if self.contradictions:
-            return "contradicted"
+            return CONTRADICTED
         if any(
             i.quantity == "mfu" and i.basis == "assumed" and i.value and USUAL[0] < i.value < USUAL[1]
             for i in self.implied
         ):
-            return "consistent"
-        return "consistent" if any(c.verdict == AGREES for c in self.claims) else "underdetermined"
+            return CONSISTENT
+        return CONSISTENT if any(c.verdict == AGREES for c in self.claims) else NOT_DETERMINED
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``gpuhours check``."""
+        return envelope("check", self.content())
+
+    def content(self) -> dict[str, Any]:
+        """The same without its envelope."""
         return {
-            "schema": "gpuhours/check/1", "name": self.document.name, "verdict": self.verdict,
+            "name": self.document.name, "verdict": self.verdict,
             "claims": [claim.to_dict() for claim in self.claims],
             "implied": [implied.to_dict() for implied in self.implied],
             "contradictions": [contradiction.to_dict() for contradiction in self.contradictions],

@@ -43,8 +43,8 @@ _ALL = (
     Quantity("dataset_tokens", "tokens in the data set", "token", 1e6, 1e16),
     Quantity("text_tokens", "text tokens", "token", 1e6, 1e16),
     Quantity("visual_tokens", "visual tokens", "token", 1e6, 1e16),
-    Quantity("samples", "samples in the data set", "sample", 500, 1e13),
-    Quantity("samples_seen", "samples seen", "sample", 500, 1e14),
+    Quantity("dataset_samples", "samples in the data set", "sample", 500, 1e13),
+    Quantity("samples", "samples seen", "sample", 500, 1e14),
     Quantity("epochs", "epochs", "epoch", 0.01, 1e5, exact=True),
     Quantity("video_hours", "hours of video or audio", "hour", 1.0, 1e11),
     Quantity("frame_rate", "frames per second", "frame/second", 0.01, 240, exact=True),
@@ -79,6 +79,7 @@ _ALL = (
     Quantity("gpu_hours", "GPU-hours", "GPU*hour", 0.01, 1e11),
     Quantity("node_hours", "node-hours", "node*hour", 0.01, 1e11),
     Quantity("goodput", "goodput", "", 0.01, 1.0),
+    Quantity("productive_time", "productive time", "second", 30, 7e7),
     Quantity("model_flops", "training compute", "FLOP", 1e12, 1e30),
     Quantity("tokens_per_second", "tokens per second", "token/second", 500, 1e12),
     Quantity("tokens_per_second_per_gpu", "tokens per second and GPU", "token/second/GPU", 0.01, 1e8),
@@ -89,12 +90,13 @@ _ALL = (
     Quantity("peak_flops", "peak FLOP/s per GPU", "FLOP/second/GPU", 1e12, 1e17, checked=False),
     Quantity("mfu", "MFU", "", 0.001, 5.0),
     Quantity("hfu", "HFU", "", 0.001, 5.0),
+    Quantity("recompute_ratio", "work with recomputation", "", 1.0, 2.0),
     Quantity("checkpoint_steps", "steps between checkpoints", "step", 1, 1e7, exact=True),
     Quantity("checkpoint_time", "time between checkpoints", "second", 10, 1e7),
     # energy, carbon, money
     Quantity("energy", "energy", "Wh", 1.0, 1e14),
-    Quantity("gpu_power", "power per GPU", "W", 10, 5000),
-    Quantity("power", "power of the machine", "W", 1000, 1e11),
+    Quantity("gpu_power", "power per GPU", "watt", 10, 5000),
+    Quantity("power", "power of the machine", "watt", 1000, 1e11),
     Quantity("pue", "PUE", "", 1.0, 3.0),
     Quantity("carbon", "carbon", "tCO2e", 1e-6, 1e8),
     Quantity("carbon_intensity", "carbon intensity", "kgCO2e/kWh", 0.001, 2.0),
@@ -145,7 +147,7 @@ _ALL = (
     Quantity("peak_share", "share of an operation", "", 0, 1, checked=False),
     Quantity("downtime", "time lost", "second", 0, 1e9, checked=False),
     Quantity("memory_used", "memory used", "byte", 1e6, 1e13, exact=True, checked=False),
-    Quantity("tdp", "rated power", "W", 10, 5000, exact=True, checked=False),
+    Quantity("tdp", "rated power", "watt", 10, 5000, exact=True, checked=False),
     Quantity("setting", "another setting", "", -1e12, 1e12, exact=True, checked=False),
     Quantity("partial", "part of a schedule", "", 0, 1e16, exact=True, checked=False),
     Quantity("base_tokens", "tokens of the base model", "token", 1e6, 1e16, checked=False),
@@ -167,7 +169,7 @@ def shown(name: str, value: float) -> str:
     if name in _SHARES:
         return f"{100 * value:.3g} %"
     scales = {
-        "FLOP/second/GPU": (1e12, "TFLOP/s"), "FLOP/second": (1e15, "PFLOP/s"), "Wh": (1e6, "MWh"), "W": (1.0, "W"),
+        "FLOP/second/GPU": (1e12, "TFLOP/s"), "FLOP/second": (1e15, "PFLOP/s"), "Wh": (1e6, "MWh"), "watt": (1.0, "W"),
         "tCO2e": (1.0, "t CO2e"), "kgCO2e/kWh": (1.0, "kg/kWh"), "bit/second": (1e9, "Gbit/s"),
         "byte/second": (1e9, "GB/s"),
     }  # fmt: skip

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import find_accelerator
+from gpuhours.questions.envelope import envelope
 
 IMPOSSIBLE = 1.0
 IMPLAUSIBLE = 0.70
@@ -72,11 +73,12 @@ class TableCheck:
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``gpuhours check runs.csv``."""
         kinds = ("impossible", "implausible", "conflicting", "consistent", "underdetermined")
-        return {
-            "schema": "gpuhours/check-table/1", "name": self.name, "verdict": self.verdict,
+        content = {
+            "name": self.name, "verdict": self.verdict,
             "summary": {"rows": len(self.rows), **{kind: self.count(kind) for kind in kinds}},
             "rows": [row.to_dict() for row in self.rows],
         }  # fmt: skip
+        return envelope("check", content)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

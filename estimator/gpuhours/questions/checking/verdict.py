@@ -10,8 +10,7 @@ from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
 from gpuhours.questions.checking.claim import Claim, Document, Paper
 from gpuhours.questions.checking.file import read_claims
-from gpuhours.questions.checking.identities import Assumed, assumed, identities, limits, setting
-from gpuhours.questions.checking.outcome import AGREES, CONTRADICTS, NOTED, UNDETERMINED, Check, Checked
+from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
@@ -21,7 +20,9 @@ from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVE
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu
+from gpuhours.questions.checking.setting import Assumed, assumed, identities, limits, setting
 from gpuhours.questions.checking.table import TableCheck, check_table, read_rows
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
 Witness = Callable[[Document], "tuple[float, float, float] | None"]
 """Predicts the MFU of a document's run (value, low, high), or None where it says too little."""
@@ -103,13 +104,13 @@ def _checked(
 ) -> Checked:
     position = next((j for j, m in enumerate(measurements) if m.claim == index), None)
     if position is None:
-        return Checked(claim, None, None, None, None, NOTED if not claim.scope else UNDETERMINED)
+        return Checked(claim, None, None, None, None, None if not claim.scope else NOT_DETERMINED)
     value = fit.value(claim.quantity)
     z = float(full.residual[position])
     residual = None if math.isnan(z) or full.redundancy[position] < 1e-4 else z
     against = suspects.get(index)
     if against is not None:
-        verdict, others = CONTRADICTS, tuple(name for name in against if name != claim.quantity)
+        verdict, others = CONTRADICTED, tuple(name for name in against if name != claim.quantity)
     else:
         others = tuple(
             dict.fromkeys(
@@ -120,7 +121,7 @@ def _checked(
         others = (
             others or _divides_with(full, measurements, position) or (("accelerator",) if residual is not None else ())
         )
-        verdict = AGREES if others else UNDETERMINED
+        verdict = AGREES if others else NOT_DETERMINED
     middle, low, high = value if value else (None, None, None)
     return Checked(claim, middle, low, high, residual, verdict, others)
 

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.planning.advice import Advice
 from gpuhours.run.band import Band
 from gpuhours.run.evaluate import Outcome
-from gpuhours.run.identities import KEYS, undetermined
+from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
-
-SCHEMA = "gpuhours/estimate/1"
+from gpuhours.run.totals import KEYS, undetermined
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,17 @@ class Estimate:
         said = " ".join(self.warnings)
         for name, found in self.results.items():
             if found is None and name not in said:
+                why = RESULTS[name].absent or "the run does not have what it follows from"
                 reason = undetermined(self.outcome.totals, (name,)) if name in KEYS else None
-                yield reason or f"not determined: {name}; the run does not have what it follows from"
+                yield reason or f"not determined: {name}; {why}"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours estimate --json``."""
+        return envelope("estimate", self.content())
+
+    def content(self) -> dict[str, Any]:
+        """The same without its envelope."""
         return {
-            "schema": SCHEMA,
             "inputs": self.run.model_dump(mode="json", exclude_none=True),
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
             "results": {name: None if found is None else found.to_dict() for name, found in self.results.items()},
@@ -80,7 +84,7 @@ class Estimate:
             "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),
             "warnings": [*self.warnings, *self._silent()],
             **(
-                {"stages": [{"name": stage.run.name, **stage.to_dict()} for stage in self.stages]}
+                {"stages": [{"name": stage.run.name, **stage.content()} for stage in self.stages]}
                 if self.stages
                 else {}
             ),

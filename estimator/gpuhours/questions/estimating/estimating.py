@@ -12,20 +12,14 @@ from gpuhours.questions.estimating.stages import together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
 from gpuhours.run.evaluate import Outcome, evaluate
-from gpuhours.run.identities import KEYS, undetermined
 from gpuhours.run.ranges import draws, middle, percentiles
-from gpuhours.run.results import results
+from gpuhours.run.results import RESULTS, SHARES, results
 from gpuhours.run.spec import Run
+from gpuhours.run.totals import KEYS, undetermined
 
 Range = tuple[float, float, float]
 
 STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
-SHARES = {
-    "mfu": "of the dense peak",
-    "hfu": "of the dense peak, recomputation counted",
-    "goodput": "of the wall-clock time to make the steps",
-}
-"""Results that cannot exceed one, and what of."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
@@ -40,21 +34,21 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate
     outcome = evaluate(run)
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None
-    drawn = _drawn(run, outcome, earned, uncertain or {})
+    over_ranges = _over_ranges(run, outcome, earned, uncertain or {})
     return Estimate(
         run=run,
         outcome=outcome,
-        results=_results(outcome, drawn),
+        results=_results(outcome, over_ranges),
         time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
         memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
         assumptions=outcome.assumptions,
-        warnings=(*outcome.warnings, *_told(outcome), *(earned.warnings if earned else ())),
+        warnings=(*outcome.warnings, *_remarks(outcome), *(earned.warnings if earned else ())),
         band=earned,
         advice=_advice(outcome),
     )
 
 
-def _told(outcome: Outcome) -> Iterator[str]:
+def _remarks(outcome: Outcome) -> Iterator[str]:
     """What stays open, and what the step model would have said where the step follows from the run's own figures."""
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
@@ -77,7 +71,7 @@ def _advice(outcome: Outcome) -> Advice:
     return advise(outcome.run, outcome.resolved, bool(outcome.memory.fits))
 
 
-def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
+def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
     """The run over joint draws of its ranges and of the band of its predicted step; the centre where there are none."""
     ranges = run.ranges()
     ranges |= uncertain
@@ -92,18 +86,18 @@ def _drawn(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[st
     return evaluate(run, slower=slower, like=None if sampled else centre) if ranges else centre
 
 
-def _results(centre: Outcome, drawn: Outcome) -> dict[str, Result | None]:
+def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
     """Every result: the value at the centre, the range from the draws."""
     found: dict[str, Result | None] = {}
-    ranged = results(drawn)
-    for name, quantity in results(centre).items():
-        if quantity.value is None:
+    ranged = results(over_ranges)
+    for name, one in results(centre).items():
+        if one is None:
             found[name] = None
             continue
-        low, high = percentiles(ranged[name].value) or (None, None)
-        found[name] = Result(
-            middle(quantity.value), quantity.unit, low, high, quantity.basis, quantity.equation, quantity.inputs
-        )
+        over_draws = ranged[name]
+        bounds = percentiles(over_draws.value) if over_draws is not None and RESULTS[name].ranged else None
+        low, high = bounds or (None, None)
+        found[name] = Result(middle(one.value), one.unit, low, high, one.basis, one.equation, one.inputs)
     return found
 
 

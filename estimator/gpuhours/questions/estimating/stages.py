@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gpuhours.questions.estimating.estimates import Estimate, Result
-from gpuhours.run.evaluate import HOUR
+from gpuhours.run.identities import HOUR
+from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
 
-SUMMED = (
-    "tokens",
-    "effective_tokens",
-    "samples",
-    "steps",
-    "model_flops",
-    "wall_clock",
-    "gpu_hours",
-    "cost",
-    "energy",
-    "carbon",
-)
-"""Results that add up over stages, which follow one another."""
-MOST = ("memory_per_gpu", "gpus", "nodes", "parameters")
-"""Results of which the largest stage decides."""
+COMBINED: Mapping[str, tuple[Callable[[list[float]], float], str]] = {
+    "sum": (sum, "the sum over the stages"),
+    "largest": (max, "the largest of the stages"),
+    "all": (all, "every stage fits"),
+}
+"""How results combine over stages, which follow one another (``ResultDefinition.stages``)."""
 
 
 def together(run: Run, each: Sequence[Estimate]) -> Estimate:
@@ -35,7 +27,7 @@ def together(run: Run, each: Sequence[Estimate]) -> Estimate:
         time=longest.time,
         memory=longest.memory,
         assumptions=tuple(dict.fromkeys(assumption for stage in each for assumption in stage.assumptions)),
-        warnings=(*_open(each), *_warned(each)),
+        warnings=(*_not_determined(each), *_warnings(each)),
         band=longest.band,
         stages=tuple(each),
     )
@@ -49,13 +41,9 @@ def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
     Ranges add end to end: stages are predicted by the same equations, so their errors go together.
     """
     found: dict[str, Result | None] = dict.fromkeys(each[0].results)
-    for name in SUMMED:
-        found[name] = _combined(each, name, sum, "the sum over the stages")
-    for name in MOST:
-        found[name] = _combined(each, name, max, "the largest of the stages")
-    fits = [stage.fits for stage in each]
-    if None not in fits:
-        found["fits"] = Result(all(fits), "", None, None, "predicted", "every stage fits")
+    for name, line in RESULTS.items():
+        if line.stages is not None:
+            found[name] = _combined(each, name, *COMBINED[line.stages])
     found["mfu"] = _mfu(each)
     return found
 
@@ -66,11 +54,14 @@ def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], 
     known = [result for result in stages if result is not None]
     if len(known) < len(each):
         return None
+    value = how([result.value for result in known])
+    basis = "predicted" if known[0].basis == "predicted" and not RESULTS[name].ranged else "solved"
+    if not RESULTS[name].ranged:
+        return Result(value, known[0].unit, None, None, basis, equation)
     low = how([result.value if result.low is None else result.low for result in known])
     high = how([result.value if result.high is None else result.high for result in known])
-    value = how([result.value for result in known])
     ranged = low < value or high > value
-    return Result(value, known[0].unit, low if ranged else None, high if ranged else None, "solved", equation)
+    return Result(value, known[0].unit, low if ranged else None, high if ranged else None, basis, equation)
 
 
 def _mfu(each: Sequence[Estimate]) -> Result | None:
@@ -89,17 +80,17 @@ def _value(stage: Estimate, name: str) -> float:
     return 0.0 if result is None else float(result.value)
 
 
-def _open(each: Sequence[Estimate]) -> tuple[str, ...]:
+def _not_determined(each: Sequence[Estimate]) -> tuple[str, ...]:
     """Which stages keep a total from being known."""
-    told = []
+    found = []
     for name in ("gpu_hours", "wall_clock"):
         missing = [stage.run.name for stage in each if stage.results[name] is None]
         if missing:
-            told.append(f"{name} of all stages is not determined: open in {', '.join(missing)}")
-    return tuple(told)
+            found.append(f"{name} of all stages is not determined: open in {', '.join(missing)}")
+    return tuple(found)
 
 
-def _warned(each: Sequence[Estimate]) -> tuple[str, ...]:
+def _warnings(each: Sequence[Estimate]) -> tuple[str, ...]:
     """Every stage's warnings under its name; what several say is said once."""
     by_text: dict[str, list[str]] = {}
     for stage in each:

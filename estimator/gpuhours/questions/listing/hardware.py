@@ -11,6 +11,7 @@ from gpuhours.hardware.nodes import Node, list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, meant, plain_name, suggestion
 from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.questions.envelope import envelope
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,11 @@ class Catalogue:
 
     def to_dict(self) -> dict[str, Any]:
         """All profiles as JSON."""
-        return {
+        content = {
             "accelerators": [accelerator.to_dict() for accelerator in self.accelerators],
             "nodes": [node.to_dict() for node in self.nodes],
         }
+        return envelope("hardware", content)
 
 
 BY_ACCELERATOR = Unknown("a node is priced by its accelerators")
@@ -42,7 +44,8 @@ class Sheet:
     def to_dict(self) -> dict[str, Any]:
         """The profile as JSON, with the price an estimate would take."""
         price = None if isinstance(self.price, Unknown) else self.price.to_dict()
-        return {**self.hardware.to_dict(), "price": price, "prices": [row.to_dict() for row in self.prices]}
+        prices = [row.to_dict() for row in self.prices]
+        return envelope("hardware", {**self.hardware.to_dict(), "price": price, "prices": prices})
 
 
 def catalogue() -> Catalogue:

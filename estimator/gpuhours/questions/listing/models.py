@@ -12,6 +12,7 @@ from gpuhours.data import Data
 from gpuhours.flops import CONVENTIONS, PartFlops, model_flops, part_flops
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.yaml_files import Source, validated
+from gpuhours.questions.envelope import envelope
 
 ONE_PICTURE = Data(frames=1, seq_len=2048)
 """What a model is shown where the user says nothing: a picture, and 2,048 tokens as GPT-3 to Llama 1 were
@@ -44,7 +45,7 @@ class Listing:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``models list``."""
-        return {"models": [entry.to_dict() for entry in self.entries]}
+        return envelope("models", {"models": [entry.to_dict() for entry in self.entries]})
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Summary:
         """The JSON document of ``models show``."""
         count = self.published
         known = None if count is None or count.parameters is None else count.parameters
-        return {
+        content = {
             "name": self.name, "title": self.title, "source": self.source,
             "shape": self.spec.model_dump(mode="json", exclude_defaults=True),
             "parameters": self.parameters, "active_parameters": self.active,
@@ -101,6 +102,7 @@ class Summary:
             "parts": [part.to_dict() for part in self.parts],
             "assumptions": [one.to_dict() for one in self.assumptions],
         }  # fmt: skip
+        return envelope("models", content)
 
 
 def sample(

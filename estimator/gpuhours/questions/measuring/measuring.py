@@ -23,6 +23,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.measuring.gpu_benchmark import Device, Times, benchmark, device, torch_with_gpu
 
 LEVELS = np.arange(0.3, 1.6, 0.005)
@@ -68,12 +69,13 @@ class Measured:
         """As JSON."""
         found = {"name": self.device.name, "memory": self.device.memory, "torch": self.device.torch}
         levels = [level.to_dict() for level in self.levels]
-        return {
+        content = {
             "accelerator": self.accelerator.name,
             "device": found,
             "levels": levels,
             "kernels": self.profile["kernels"],
         }
+        return envelope("hardware", content)
 
     def yaml(self) -> str:
         """The profile as a file."""

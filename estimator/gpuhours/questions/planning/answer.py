@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 
 from gpuhours.layout.layout import Layout, word
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import middle
-from gpuhours.run.results import results
+from gpuhours.run.results import RESULTS, plain_results
 from gpuhours.run.spec import Run
-
-SCHEMA = "gpuhours/plan/1"
-NAMES: tuple[str, ...] = (
-    "step_time", "mfu", "memory_per_gpu", "fits", "gpus", "wall_clock", "gpu_hours", "cost", "energy", "tokens_per_second_per_gpu"
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,16 +27,13 @@ class Choice:
     outcome: Outcome
 
     @cached_property
-    def results(self) -> Mapping[str, tuple[Any, str]]:
-        """Result -> (value, unit), as ``estimate`` has them."""
-        return {
-            name: (None if found.value is None else middle(found.value), found.unit)
-            for name, found in results(self.outcome).items()
-        }
+    def results(self) -> Mapping[str, Any]:
+        """Every result as a plain number, as ``estimate`` has it; None where it is not known."""
+        return plain_results(self.outcome)
 
     def value(self, name: str) -> float:
         """One result; infinite where it is not known, so that it is never the least."""
-        found = self.results[name][0]
+        found = self.results[name]
         return float("inf") if found is None else float(found)
 
     @property
@@ -56,9 +49,7 @@ class Choice:
         """The JSON object of one layout."""
         return {
             "layout": fields_of(self.layout, self.outcome),
-            "results": {
-                name: {"value": value, "unit": unit} for name, (value, unit) in self.results.items() if name in NAMES
-            },
+            "results": {name: {"value": value, "unit": RESULTS[name].unit} for name, value in self.results.items()},
             "time": [{"part": part, "seconds": seconds} for part, seconds in self.parts.items()],
         }
 
@@ -159,8 +150,7 @@ class Plan:
         """The JSON document of ``gpuhours plan --json``."""
         rivals = [("runner-up", self.best[1])] if len(self.best) > 1 else []
         rivals += [("own layout", self.own)] if self.own is not None else []
-        return {
-            "schema": SCHEMA,
+        content = {
             "minimise": self.minimise,
             "space": self.space,
             "evaluated": self.evaluated,
@@ -174,3 +164,4 @@ class Plan:
             ] if self.best else [],
             "flat": None if self.flatness is None else self.flatness.to_dict(),
         }  # fmt: skip
+        return envelope("plan", content)

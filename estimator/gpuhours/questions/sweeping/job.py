@@ -15,17 +15,10 @@ from gpuhours.questions.sweeping.grid import Grid
 from gpuhours.questions.sweeping.pareto import front
 from gpuhours.questions.sweeping.rows import FITS, REASON, VALID, Rows, Values, rows
 from gpuhours.questions.sweeping.where import Where
-from gpuhours.run.evaluate import evaluate
-from gpuhours.run.results import results
-from gpuhours.run.spec import Run
+from gpuhours.run.results import RESULTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-MORE_IS_BETTER = frozenset(
-    {"mfu", "hfu", "tokens_per_second_per_gpu", "goodput", "tokens", "samples", "epochs", "model_flops"}
-)
-"""Results of which a Pareto front wants more; of all others it wants less."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +58,9 @@ class Job:
     def units(self) -> Mapping[str, str]:
         """Every column: its unit, "" for a plain number."""
         found = {varied.key: "" for varied in self.grid.varied}
-        found |= result_units()
+        found |= {name: line.unit for name, line in RESULTS.items()}
         if self.breakdown:
-            found |= {name: "s" if name.startswith("time.") else "byte" for name in self._parts}
+            found |= {name: "second" if name.startswith("time.") else "byte" for name in self._parts}
         return found
 
     @functools.cached_property
@@ -181,9 +174,3 @@ def _reasons(piece: Rows, chosen: Values | None) -> pa.Array:
     code = (piece.code if chosen is None else piece.code[chosen]).astype(np.int32)
     words = pa.array(list(piece.reasons) or [""], pa.string())
     return pa.DictionaryArray.from_arrays(pa.array(code - 1, mask=code == 0), words).cast(pa.string())
-
-
-@functools.cache
-def result_units() -> Mapping[str, str]:
-    """Every result and its unit, from a run that says nothing."""
-    return {name: quantity.unit for name, quantity in results(evaluate(Run())).items()}

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.estimating.estimating import RECOMPUTE, SHARES
+from gpuhours.questions.estimating.estimating import RECOMPUTE
 from gpuhours.questions.sweeping.grid import Block, Grid, Piece
 from gpuhours.run.evaluate import Outcome, evaluate
-from gpuhours.run.identities import TOLERANCE
-from gpuhours.run.results import results
+from gpuhours.run.results import SHARES, results
+from gpuhours.run.totals import TOLERANCE
 
 VALID, REASON, FITS = "valid", "reason", "fits"
 Values = np.ndarray[Any, Any]
@@ -117,11 +117,11 @@ def _view(piece: Piece, value: Any) -> Callable[[], Values]:
 
 def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
     """Every result that is determined, by name; with ``breakdown`` the seconds and bytes of each part too."""
-    found = {name: quantity.value for name, quantity in results(outcome).items()}
+    found = {name: one.value for name, one in results(outcome).items() if one is not None}
     if breakdown and outcome.step is not None and outcome.memory is not None:
         found |= {f"time.{part}": seconds for part, seconds in outcome.step.parts.items()}
         found |= {f"memory.{part}": size for part, size in outcome.memory.parts.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    return found
 
 
 def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:

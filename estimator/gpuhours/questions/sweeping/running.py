@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.sweeping.axes import axes, with_blocks
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.filing import head_of, to_file
 from gpuhours.questions.sweeping.grid import BLOCK_ROWS, Grid
-from gpuhours.questions.sweeping.job import MORE_IS_BETTER, Best, Job
+from gpuhours.questions.sweeping.job import Best, Job
 from gpuhours.questions.sweeping.rows import FITS, VALID
 from gpuhours.questions.sweeping.values import read
 from gpuhours.questions.sweeping.where import where as condition
+from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA = "gpuhours/sweep/1"
 MOST_IN_MEMORY = 20_000_000
 """Rows that are held without a file to write them to: about 5 GB."""
 WITHOUT_LAYOUT = 128
@@ -63,8 +64,7 @@ class Sweep:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours sweep --json``."""
         head = self.table.slice(0, SHOWN) if self.path is not None else self.table
-        return {
-            "schema": SCHEMA,
+        content = {
             "vary": [{"keys": [one.key for one in axis.members], "points": axis.length} for axis in self.job.grid.axes],
             "where": self.job.where.text if self.job.where else None,
             "evaluated": self.rows,
@@ -76,6 +76,7 @@ class Sweep:
             ],
             "rows": head.to_pylist(),
         }
+        return envelope("sweep", content)
 
     def _repr_html_(self) -> str:
         """A notebook's view: the first rows, units under the names."""
@@ -199,7 +200,10 @@ def _best(goal: tuple[str | None, str | None, Sequence[str] | None, int | None],
             raise EstimateError(
                 "A Pareto front is over two results.", "For example: --pareto cost,wall_clock", "--pareto"
             )
-        chosen, signs = tuple(pareto), tuple(-1.0 if name in MORE_IS_BETTER else 1.0 for name in pareto)
+        chosen, signs = (
+            tuple(pareto),
+            tuple(-1.0 if name in RESULTS and RESULTS[name].better == "more" else 1.0 for name in pareto),
+        )
         most = None
     elif minimise is not None or maximise is not None:
         chosen, signs = (minimise or maximise or "",), (1.0 if minimise else -1.0,)

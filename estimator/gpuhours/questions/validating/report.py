@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.described import Described, described_runs, predict_described, read_described
 from gpuhours.questions.validating.prediction import Prediction, predict
@@ -96,12 +97,19 @@ class Validation:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
-        return {
+        content = {
             "runs": self.path,
             "summary": self.summary(),
             "by": self.by(),
+            "units": {
+                "measured": "second",
+                "predicted": "second",
+                "memory_measured": "byte",
+                "memory_predicted": "byte",
+            },
             "rows": [one.to_dict() for one in self.judged],
         }
+        return envelope("validate", content)
 
 
 def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Validation:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.rows import LARGEST_FILE, Row
 from gpuhours.questions.validating.totals_rows import Given, described, organisation
 from gpuhours.run.ensemble import Ensemble, ensemble
-from gpuhours.run.evaluate import HOUR
+from gpuhours.run.identities import HOUR
 from gpuhours.run.remainder import NOTHING, Remainder, felt, table
 
-SCHEMA = "gpuhours/validate-totals/1"
 NEEDED = ("gpu_hours",)
 BASELINES = (0.30, 0.40)
 MOST = 0.70
@@ -124,10 +124,11 @@ class Totals:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
-        return {
-            "schema": SCHEMA, "totals": self.path, "given": self.given, "leave_out": "organisation",
+        content = {
+            "totals": self.path, "given": self.given, "leave_out": "organisation",
             "summary": self.summary(), "by": self.by(), "rows": [one.to_dict() for one in self.judged],
         }  # fmt: skip
+        return envelope("validate", content)
 
 
 def published_totals() -> Path:

@@ -82,20 +82,20 @@ RULES: tuple[Rule, ...] = (
     _rule("named", "parameters", base=2),
     _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
-    _rule("millions", "samples", "trained on, pretrained on, objective on, train on, training on, learned from", 4, 5, before=True),
-    _rule("millions", "samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
+    _rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, learned from", 4, 5, before=True),
+    _rule("millions", "dataset_samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
     _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.2, 2.5),
-    _rule("sample sequence", "samples", base=7),
-    _rule("sample sequence", "samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
+    _rule("sample sequence", "dataset_samples", base=7),
+    _rule("sample sequence", "dataset_samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
     _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration", 0),
     _rule("sample sequence bare", "microbatch",
           "micro batch, microbatch, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
           "per device batch, device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
           "benchmark, annotators", 1, 8),
-    _rule("sample sequence", "samples_seen", "in total, seen in total", 1.5, 4),
-    _rule("sample sequence", "samples_seen", "processes, processed", 1.5, 0.5, before=True),
-    _rule("sample sequence", "samples_seen", "samples seen, seen, in total processed", 0, 4),
+    _rule("sample sequence", "samples", "in total, seen in total", 1.5, 4),
+    _rule("sample sequence", "samples", "processes, processed", 1.5, 0.5, before=True),
+    _rule("sample sequence", "samples", "samples seen, seen, in total processed", 0, 4),
     _rule("small_sequence", "global_batch", base=8),
     # frames and pictures
     _rule("frame", "frames_per_clip", base=5),

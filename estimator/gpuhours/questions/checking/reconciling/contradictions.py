@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.identities import Assumed, Identity, Limit, Sum
 from gpuhours.questions.checking.outcome import Cause, Contradiction
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
+from gpuhours.questions.checking.setting import Assumed, Limit
+from gpuhours.run.identities import Identity, Sum
 
 CONTRADICTION = 2.6
 """Normalised residual beyond which two figures contradict each other (once in a hundred by chance)."""

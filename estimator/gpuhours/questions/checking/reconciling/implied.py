@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.identities import Assumed, Identity, Setting, Sum
 from gpuhours.questions.checking.outcome import Implied
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.scenarios import scenario
+from gpuhours.questions.checking.setting import Assumed, Setting
+from gpuhours.run.identities import Identity, Sum
 
 ASKED = (
-    "gpus", "nodes", "gpu_hours", "wall_clock", "tokens", "samples", "samples_seen", "steps", "epochs", "step_time", "global_batch_tokens",
+    "gpus", "nodes", "gpu_hours", "wall_clock", "tokens", "dataset_samples", "samples", "steps", "epochs", "step_time",
+    "global_batch_tokens",
     "tokens_per_sample", "tokens_per_frame", "data_parallel", "microbatch", "model_flops", "flops_per_second_per_gpu", "mfu", "hfu",
     "tokens_per_second", "tokens_per_second_per_gpu", "checkpoint_time", "energy", "gpu_power", "carbon", "carbon_intensity", "cost",
     "price", "dataset_tokens", "visual_tokens", "language_parameters", "vision_parameters", "goodput", "clip_seconds",
@@ -31,7 +33,7 @@ def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
         if value is not None and not wide and not _only_assumed(name, run):
             found.append(Implied(name, *value))
         elif name in ALWAYS:
-            found.append(Implied(name, None, None, None, "", "not determined by the text"))
+            found.append(Implied(name, None, None, None, None, "not determined by the text"))
     return found
 
 

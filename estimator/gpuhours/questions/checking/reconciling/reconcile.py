@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuhours.questions.checking.identities import Assumed, Identity, Sum
 from gpuhours.questions.checking.precision import Z
+from gpuhours.questions.checking.setting import Assumed
+from gpuhours.run.identities import Identity, Sum
 
 LEAST_SIGMA = 0.002
 """Exact figures get this relative s.d., so that every equation has a finite weight."""
@@ -130,7 +131,7 @@ def _peeled(
 
 
 def _members(equation: Identity | Sum) -> tuple[str, ...]:
-    return tuple(equation.terms) if isinstance(equation, Identity) else (equation.whole, *equation.parts)
+    return tuple(equation.exponents) if isinstance(equation, Identity) else (equation.whole, *equation.parts)
 
 
 def _usable(equation: Sum, known: set[str]) -> bool:
@@ -175,8 +176,8 @@ def _with_leaves(
 def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
     """The slope of ``name`` to each other member, its logarithm and what the equation itself adds to its s.d."""
     if isinstance(equation, Identity):
-        a = equation.terms[name]
-        slopes = {other: -b / a for other, b in equation.terms.items() if other != name}
+        a = equation.exponents[name]
+        slopes = {other: -b / a for other, b in equation.exponents.items() if other != name}
         value = math.log(equation.constant) / a + sum(slope * x[other] for other, slope in slopes.items())
         return slopes, value, equation.sigma / abs(a)
     parts = [part for part in equation.parts if part != name]
@@ -206,7 +207,7 @@ def _rows(
         A[i, column[m.quantity]] = weight
         b[i] = weight * m.log
     for i, product in enumerate(products, len(measurements)):
-        for name, exponent in product.terms.items():
+        for name, exponent in product.exponents.items():
             A[i, column[name]] = exponent / product.sigma
         b[i] = math.log(product.constant) / product.sigma
     for i, sum_ in enumerate(sums, len(measurements) + len(products)):

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.identities import Assumed, Identity, Setting
+from gpuhours.questions.checking.setting import Assumed, Setting
+from gpuhours.run.identities import Identity
 
 SIDE = 224.0
 TUBELET, PATCH = 2.0, 16.0
@@ -66,6 +67,6 @@ def _masked(document: Document) -> Scenario | None:
     reason = f"{patches:,.0f} patches a clip (16 px, tubelets of two frames), {100 * (1 - ratio.value):.0f} % of them visible"
     work = Identity(
         "compute = 6 x parameters x visible patches x clips, and a light decoder",
-        {"model_flops": 1, "active_parameters": -1, "tokens_per_sample": -1, "samples_seen": -1}, 6.0 * DECODER_SHARE, 0.1,
+        {"model_flops": 1, "active_parameters": -1, "tokens_per_sample": -1, "samples": -1}, 6.0 * DECODER_SHARE, 0.1,
     )  # fmt: skip
     return Scenario((Assumed("tokens_per_sample", visible, 0.002, reason),), (work,))

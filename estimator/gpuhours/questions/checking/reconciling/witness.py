@@ -12,7 +12,7 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.identities import FULL, setting
+from gpuhours.questions.checking.setting import FULL, setting
 
 RUN_BELOW_STEP = 0.75
 DEGREES = ("tensor", "pipeline", "context")

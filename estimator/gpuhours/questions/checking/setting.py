@@ -1,0 +1,174 @@
+"""What kind of run a document describes: which identities hold it, what it has where nobody says otherwise, what it cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpuhours.questions.checking.accelerators import Named
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.run.identities import HARD, IDENTITIES, Identity, Sum
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A value nobody stated and that a run of this kind has: mild, and listed."""
+
+    quantity: str
+    value: float
+    sigma: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What kind of run a document describes, as far as the identities care."""
+
+    accelerator: Named | None
+    video: bool
+    masked: bool
+    experts: bool
+    flops_per_parameter: float
+    """6 for full training, 4 with adapters (no weight gradients), 2 where all is frozen."""
+    kind: str
+    claimed: frozenset[str]
+    peak: float | None
+    recompute: str | None
+    sharding: str | None
+    frozen: bool
+
+    @property
+    def holds(self) -> frozenset[str]:
+        """What is so of the run, in the words of ``Identity.only``."""
+        laid_out = bool(self.claimed & {"tensor", "pipeline", "context", "data_parallel"})
+        full = self.flops_per_parameter == FULL and not self.frozen
+        said = {
+            "clips": self.video,
+            "sequences": not self.video,
+            "unmasked": not self.masked,
+            "dense": not self.experts,
+            "counted_apart": bool(self.claimed & {"text_tokens", "visual_tokens", "tokens_per_frame"}),
+            "cut_whole": "clip_seconds" not in self.claimed,
+            "cut_from_hours": "dataset_samples" not in self.claimed,
+            "laid_out": laid_out,
+            "data_parallel_alone": not laid_out and self.sharding is not None,
+            "replicated": full and self.sharding == "ddp",
+            "sharded": full and self.sharding != "ddp",
+        }
+        return frozenset(word for word, so in said.items() if so)
+
+    @property
+    def fixed(self) -> dict[str, float]:
+        """What the accelerator and the kind of training fix: constants of the identities.
+
+        ``flops_per_parameter``, per token, with what attention adds: 6 (1 + a), a = s / (6 d) with full attention, half of that when
+        counted causal; s tokens in a sequence, d the width. Sizes of published models put d near (128 N / 12)^(1/3); unknown s is
+        taken as 2-4k. The convention is rarely said, so the centre is 3/4 of full and the identity's sigma spans both.
+        """
+        found = {"flops_per_parameter": self.flops_per_parameter * (1.08 if self.video else 1.03)}
+        if self.peak is not None:
+            found["peak"] = self.peak
+        chip = self.accelerator
+        if chip is not None and chip.memory is not None and "GB assumed" not in chip.note:
+            found["memory_as_sold"] = chip.memory
+        return found
+
+
+FULL = 6.0
+
+
+def setting(document: Document, accelerator: Named | None) -> Setting:
+    """Read the kind of run from facts and from which figures are claimed."""
+    claimed = frozenset(claim.quantity for claim in document.claims if claim.checked)
+    ratio = document.claim("mask_ratio")
+    lora = document.fact("trainable") is not None
+    kind = document.fact("architecture") or ""
+    video = bool(claimed & {"frames_per_clip", "video_hours", "tokens_per_frame", "frame_rate", "visual_tokens"})
+    video = video or document.fact("vision_encoder") is not None or kind in ("masked autoencoder", "diffusion")
+    eight = accelerator is not None and document.fact("precision") == "fp8" and accelerator.sparse_peak is not None
+    peak = accelerator.peak * (2.0 if eight else 1.0) if accelerator else None
+    return Setting(
+        accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
+        kind == "mixture of experts" or "active_parameters" in claimed,
+        4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"),
+        document.fact("sharding"), document.fact("frozen") is not None,
+    )  # fmt: skip
+
+
+def identities(run: Setting) -> Iterator[Identity | Sum]:
+    """Every identity between quantities that a run of this kind has, with what its accelerator fixes put in."""
+    fixed, holds = run.fixed, run.holds
+    for one in IDENTITIES:
+        if not one.only <= holds:
+            continue
+        if isinstance(one, Sum):
+            yield one
+        elif one.use != "solving" and (left := one.given(fixed)).exponents.keys() <= QUANTITIES.keys():
+            yield left
+
+
+def assumed(run: Setting) -> Iterator[Assumed]:
+    """What a run of this kind has where nobody says otherwise; each mild enough not to decide anything alone."""
+    if "goodput" not in run.claimed:
+        yield Assumed("goodput", 0.97, 0.05, "hours as published include some restarts and evaluation")
+    if "recompute_ratio" not in run.claimed:
+        ratio = {"full": (4 / 3, 0.03), "selective": (1.02, 0.02)}.get(run.recompute or "", (1.13, 0.12))
+        yield Assumed("recompute_ratio", *ratio, f"recomputation: {run.recompute or 'not said, none to full'}")
+    if "pue" not in run.claimed:
+        yield Assumed("pue", 1.12, 0.08, "data centres for training report 1.05 to 1.3")
+    if not run.claimed & {"context"} and run.claimed & {"tensor", "pipeline", "data_parallel"}:
+        yield Assumed("context", 1.0, HARD, "no context parallelism is mentioned")
+        for name in ("tensor", "pipeline"):
+            if name not in run.claimed:
+                yield Assumed(name, 1.0, HARD, f"no {name} parallelism is mentioned")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Where a quantity cannot be, or has never been seen: ``hard`` says which."""
+
+    quantity: str
+    least: float
+    most: float
+    why: str
+    hard: bool = False
+
+
+def limits(run: Setting) -> Iterator[Limit]:
+    """Bounds on implied values."""
+    yield Limit("mfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
+    yield Limit("mfu", 0.004, 0.78, "no published run sustained more than 78 % or less than 0.4 % of the dense peak")
+    yield Limit("hfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
+    yield Limit("goodput", 0.25, 1.05, "productive time cannot exceed the time spent")
+    yield Limit("pue", 1.0, 2.5, "PUE is at least 1")
+    yield Limit("carbon_intensity", 0.004, 1.4, "grids emit 5 to 1,300 g CO2e per kWh")
+    yield Limit("price", 0.08, 40.0, "an accelerator-hour costs 0.1 to 30 USD")
+    yield Limit("gpus_per_node", 1.0, 72.0, "nodes hold 1 to 72 accelerators")
+    yield Limit("data_parallel", 1.0, math.inf, "fewer GPUs than the model-parallel group needs", hard=True)
+    if run.accelerator is not None and run.accelerator.memory is not None:
+        yield Limit(
+            "state_per_gpu",
+            0.0,
+            1.1 * run.accelerator.memory,
+            "more than the accelerator's memory",
+            hard=True,
+        )
+    if run.accelerator is not None and run.accelerator.power is not None:
+        power = run.accelerator.power
+        yield Limit(
+            "gpu_power",
+            0.2 * power,
+            2.6 * power,
+            f"the accelerator draws up to {power:.0f} W, a node up to twice that per GPU",
+        )
+
+
+def attention_share(parameters: float, seq_len: float) -> float:
+    """Full attention beside 6N, from size and length alone: s / (6 d), d = (128 N / 12)^(1/3).
+
+    d follows from N = 12 L d^2 and a depth of L = d / 128, the shape of published decoders (within 25 %).
+    Source: A. Chowdhery et al. 2022, PaLM, appendix B for 12 L H Q T; Kaplan et al. 2020 for N = 12 L d^2.
+    """
+    return seq_len / (6 * (128 * parameters / 12) ** (1 / 3))

@@ -1,0 +1,43 @@
+"""What every JSON document begins with: which command's it is, and the number of its form.
+
+``schema`` is ``gpuhours/COMMAND/NUMBER``; the number rises when a key, a unit or a word changes its meaning (not when one is added).
+Units are GPU*hour, Wh, tCO2e, USD, token, sample and FLOP, SI for the rest, spelled out (second, byte, byte/second, watt).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+NUMBER = 2
+"""1: energy in J, carbon in gCO2e, ``samples`` of ``check`` the data set's, three sets of verdict words."""
+SPELLED = {"s": "second", "W": "watt", "kW": "kilowatt", "B": "byte", "Hz": "hertz", "USD/(GPU*hour)": "USD/GPU/hour"}
+_WORD = re.compile(r"[A-Za-z]+[0-9]*[A-Za-z]*")
+
+
+def envelope(command: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON document of a command."""
+    from gpuhours import __version__
+
+    whole = {name: value if name == "rows" else with_units_spelled(value) for name, value in content.items()}
+    return {"schema": f"gpuhours/{command}/{NUMBER}", "version": __version__, **whole}
+
+
+def with_units_spelled(value: Any) -> Any:
+    """The same document with every ``unit`` in the words of the contract, however its source abbreviates it."""
+    if isinstance(value, Mapping):
+        return {
+            name: spelled(inner) if name == "unit" and isinstance(inner, str) else with_units_spelled(inner)
+            for name, inner in value.items()
+        }
+    return [with_units_spelled(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def spelled(unit: str) -> str:
+    """A unit in full words.
+
+    >>> spelled("byte/s"), spelled("USD/(GPU*hour)"), spelled("gCO2e/kWh")
+    ('byte/second', 'USD/GPU/hour', 'gCO2e/kWh')
+    """
+    return SPELLED.get(unit) or _WORD.sub(lambda word: SPELLED.get(word[0], word[0]), unit)
