@@ -11,6 +11,8 @@ from gpuhours.questions.checking.claim import Claim, Document, Paper
 from gpuhours.questions.checking.outcome import Check, Contradiction
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reading.runs import SUMS
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, of_whole
 
 LOOSE_SUM = 0.02
 """Sums of rounded parts may be off by this much beside their own rounding."""
@@ -36,9 +38,8 @@ class PaperCheck:
     def verdict(self) -> str:
         """Contradicted where one run or the sum is; consistent where something was compared; else not determined."""
         if self.contradictions:
-            return "contradicted"
-        verdicts = {run.verdict for run in self.runs}
-        return "consistent" if "consistent" in verdicts or self.added_up else next(iter(verdicts), "underdetermined")
+            return CONTRADICTED
+        return CONSISTENT if self.added_up else of_whole(run.verdict for run in self.runs)
 
     @property
     def claims(self) -> tuple[Any, ...]:
@@ -57,20 +58,21 @@ class PaperCheck:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``gpuhours check``: the runs, and what all say in one list each."""
-        runs = [run.to_dict() for run in self.runs]
+        runs = [run.content() for run in self.runs]
         merged = {"claims": [], "implied": [], "contradictions": []} if len(runs) != 1 else {}  # type: ignore[var-annotated]
         for key in merged:
             merged[key] = [{**entry, "run": run["name"]} for run in runs for entry in run[key]]
         if merged:
             merged["contradictions"] += [found.to_dict() for found in self.sums]
         first = runs[0] if len(runs) == 1 else {}
-        return {
-            **first, "schema": "gpuhours/check/1", "name": self.paper.name, "verdict": self.verdict, **merged,
-            "runs": [{key: value for key, value in run.items() if key != "schema"} for run in runs],
+        content = {
+            **first, "name": self.paper.name, "verdict": self.verdict, **merged,
+            "runs": runs,
             "sums": list(self.added_up),
             "set_aside": [_aside(claim) for claim in (*self.paper.set_aside, *(c for run in self.paper.runs for c in run.set_aside))],
             "not_understood": [{"text": n.text, "quote": n.quote, "place": n.place, "reason": n.reason} for n in self.paper.not_understood],
         }  # fmt: skip
+        return envelope("check", content)
 
 
 def _aside(claim: Claim) -> dict[str, Any]:

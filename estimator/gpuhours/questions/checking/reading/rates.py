@@ -47,7 +47,7 @@ RATES: dict[tuple[str, frozenset[str]], str] = {
     ("flop/s", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
     ("gpu_time", frozenset({"step"})): "setting",
     ("token", frozenset({"epoch"})): "dataset_tokens",
-    ("sample", frozenset({"epoch"})): "samples",
+    ("sample", frozenset({"epoch"})): "dataset_samples",
     ("gpu_time", frozenset({"1e+12 token"})): "gpu_hours_per_trillion_tokens",
     ("sequence", frozenset({"gpu", "step"})): "microbatch",
     ("sample", frozenset({"gpu", "step"})): "microbatch",

@@ -24,12 +24,12 @@ from gpuhours.questions.checking.reading.tables import Row, TableReading
 from gpuhours.questions.checking.reading.tokens import Figure
 
 RUN_QUANTITIES = frozenset(
-    ["gpu_hours", "wall_clock", "gpus", "nodes", "steps", "tokens", "energy", "carbon", "cost", "samples_seen", "model_flops", "mfu",
+    ["gpu_hours", "wall_clock", "gpus", "nodes", "steps", "tokens", "energy", "carbon", "cost", "samples", "model_flops", "mfu",
      "node_hours",
      "flops_per_second_per_gpu", "tokens_per_second", "tokens_per_second_per_gpu", "step_time", "dataset_tokens"]
 )  # fmt: skip
 """What makes a row or an item a run."""
-CLASHING = frozenset(["gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples_seen"])
+CLASHING = frozenset(["gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"])
 """What one run has once: two items of a list with different values are two runs."""
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours")
 """What adds up over runs."""
