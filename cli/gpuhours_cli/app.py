@@ -6,10 +6,10 @@ import gc
 import os
 import sys
 
-from gpuhours_cli import check, compare, estimate, hardware, models, plan, reproduce, schema, software, sweep, validate
+from gpuhours_cli import check, compare, estimate, hardware, models, plan, prices, reproduce, schema, software, sweep, validate
 from gpuhours_cli.root import app
 
-COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, software, models, schema)
+COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, software, models, prices, schema)
 """The modules whose commands ``app`` holds; importing one registers it."""
 
 

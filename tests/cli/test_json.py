@@ -45,6 +45,7 @@ COMMANDS = {
     "hardware-list": ("hardware", "list"),
     "hardware-show": ("hardware", "show", "h100-sxm-80gb"),
     "models-list": ("models", "list"),
+    "prices": ("prices", "--gpu", "h100"),
     "models-show": ("models", "show", "llama-2-7b"),
 }
 UNITS = {

@@ -27,6 +27,12 @@ SCREENS = {
     ),
     "estimate-explain": ("estimate", str(RUNS / "x-gen.yaml"), "--explain", "gpu_hours"),
     "reproduce": ("reproduce",),
+    "prices": ("prices", "--gpu", "a100 80gb"),
+    "estimate-owned": (
+        "estimate", "--params", "7B", "--tokens", "100B", "--gpu", "p5.48xlarge", "--gpus", "64", "--set", "cost.owned.capex=45000",
+        "--set", "cost.owned.upkeep=10%", "--set", "cost.storage.data=50TB", "--set", "cost.storage.checkpoints=20",
+        "--set", "cost.country=France", "--explain", "cost",
+    ),
 }  # fmt: skip
 
 

@@ -106,3 +106,12 @@ def test_document_is_plain_json() -> None:
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert {"key": "layout.recompute", "a": "none", "b": "full"} in document["inputs"]
     assert set(document["results"][0]) == {"name", "unit", "a", "b", "factor", "change", "interaction", "causes"}
+
+
+def test_different_price_lists_are_told() -> None:
+    """A100 from one provider against H100 from another is no comparison of cards."""
+    other = {**RUN, "hardware": {**RUN["hardware"], "accelerator": "h100-sxm-80gb"}}
+    assert any("different offers" in note for note in compared(other).notes)
+    rates = {"cost": {"price": "2 USD/GPU-hour"}}
+    same = gpuhours.compare(gpuhours.from_dict({**RUN, **rates}), gpuhours.from_dict({**other, **rates}))
+    assert not any("different offers" in note for note in same.notes)

@@ -20,7 +20,7 @@ Formatter = Callable[[float], str]
 
 ROWS = (
     "wall_clock", "gpu_hours", "gpus", "mfu", "goodput", "step_time", "steps", "tokens", "model_flops", "memory_per_gpu", "cost",
-    "energy", "carbon",
+    "energy", "carbon", "embodied_carbon",
 )  # fmt: skip
 """The results of a screen, in its order."""
 
@@ -149,10 +149,21 @@ def spelt_out(found: Estimate, result: Result) -> Iterator[str]:
 
 
 def rate(found: Estimate, name: str) -> str:
-    """The unit price behind an amount: ``2.50 USD/GPU-hour, AWS on-demand 2026-10``, ``0.595 kW/GPU, 0.85 of 700 W x 1.2, PUE``."""
+    """The unit prices behind an amount: ``2.50 USD/GPU-hour, AWS on demand 2026-10``, ``0.97 kW/GPU at the node, PUE 1.2``."""
     lines = [line for line in found.outcome.bill.lines if line.result == name]
-    said = [f"{numbers.digits(float(line.rate.value))} {line.rate.unit}".strip() + f", {line.terms}" for line in lines]
-    return " x ".join(said).replace("USD/(GPU*hour)", "USD/GPU-hour")
+    if name == "energy":
+        drawn = [line for line in lines if line.rate.unit == "kW/GPU"]
+        where = "at the node" if len(drawn) > 1 else f"of {drawn[0].name}"
+        watts = sum(float(line.rate.value) for line in drawn)
+        return ", ".join(
+            [f"{numbers.digits(watts)} kW/GPU {where}", *(line.terms for line in lines if line not in drawn)]
+        )
+    if name == "embodied_carbon":
+        grams = sum(float(line.rate.value) for line in lines)
+        return f"{numbers.digits(grams)} gCO2e/GPU-hour of making the machines"
+    said = [f"{numbers.digits(float(line.rate.value))} {line.rate.unit}, {line.terms}" for line in lines[:1]]
+    said += [f"{line.name} {numbers.count(float(line.amount.value))} USD" for line in lines[1:]]
+    return " + ".join(said).replace("USD/(GPU*hour)", "USD/GPU-hour")
 
 
 def readable(name: str) -> str:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.cost.bill import Amount
+from gpuhours.cost.lines import Amount
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.questions.estimating.estimates import Estimate, Result

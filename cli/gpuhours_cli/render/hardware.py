@@ -91,7 +91,8 @@ def show_screen(found: Sheet) -> RenderableType:
     for key, figure in hardware.figures.items():
         number = sources.setdefault(figure.source, len(sources) + 1)
         table.add_row(key.replace("_", " ").replace(".", " "), amount(figure), f"[{number}]", figure.note)
-    price = [Text(_price(found)), Text()] if isinstance(hardware, Accelerator) else []
+    priced = isinstance(hardware, Accelerator) or hardware.instance
+    price = [Text(_price(found)), Text()] if priced else []
     cited = [Text(f"[{number}] {source}") for source, number in sources.items()]
     rests = [Text(_rests_on(hardware)), Text()] if isinstance(hardware, Accelerator) else []
     return Group(

@@ -147,6 +147,7 @@ def notes(found: Sweep, rows: list[dict[str, Any]]) -> list[str]:
         said.append("  no row is left" + (f" that meets {found.job.where.text!r}" if found.job.where else ""))
     if found.job.best and rows and rows[0]["fits"] is False:
         said.append("  the best row does not fit in memory; --where fits leaves such rows out")
+    said += [f"  {note}" for note in found.notes]
     if found.path is not None:
         said.append(f"  written to {found.path}")
     return ["", *said] if said else []

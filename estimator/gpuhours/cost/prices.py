@@ -1,21 +1,25 @@
-"""What an hour of an accelerator costs: dated rows, and how one of them is chosen."""
+"""What an hour of an accelerator costs: dated rows with their terms, and how one of them is chosen."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 
 from gpuhours.inputs.errors import UnitError
-from gpuhours.inputs.profile_folders import Unknown, profile_folders
+from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
 """Which terms are taken when none are asked for; never spot, which may be withdrawn at any time."""
+WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacity block"}
+"""Terms as people say them, where they say them otherwise."""
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -49,25 +53,58 @@ class PriceRow(BaseModel):
     """USD per GPU and second."""
     provider: str
     terms: Terms
+    years: Literal[1, 3] | None = None
+    """How long a reservation binds."""
+    upfront: Literal["none", "partial", "all"] | None = None
+    """What of it is paid at once, where that is known."""
     as_of: Annotated[str, BeforeValidator(read_date)] = Field(default=None)  # type: ignore[assignment]
     source: Annotated[str, Field(min_length=4)]
+    address: Annotated[str, Field(pattern="^(https://.*)?$")] = ""
+    """Where to see it, where that is not the provider's own page."""
     offering: str = ""
     region: str = ""
     note: str = ""
 
     @property
+    def commitment(self) -> str:
+        """The terms in full: ``reserved for 3 years, paid at once``."""
+        words = WORDS.get(self.terms, self.terms)
+        if self.years is not None:
+            words += f" for {self.years} year{'s' if self.years > 1 else ''}"
+        paid = {"all": ", paid at once", "partial": ", paid in part at once", "none": ", paid by the hour"}
+        return words + (paid[self.upfront] if self.upfront else "")
+
+    @property
     def name(self) -> str:
-        """``AWS p5.48xlarge, on-demand, 2026-10``."""
-        return ", ".join((" ".join(part for part in (self.provider, self.offering) if part), self.terms, self.as_of))
+        """``AWS p5.48xlarge, on demand, 2026-10``."""
+        offer = " ".join(part for part in (self.provider, self.offering) if part)
+        return ", ".join((offer, self.commitment, self.as_of))
+
+    @property
+    def seen_at(self) -> str:
+        """The address of the row, else of its provider's price page."""
+        return self.address or provider_address(self.provider, self.terms)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON, USD per GPU-hour."""
         price = {"value": self.price * SECONDS_PER_HOUR, "unit": "USD/(GPU*hour)"}
-        return self.model_dump(exclude={"price"}) | price
+        return self.model_dump(exclude={"price"}) | price | {"address": self.seen_at, "commitment": self.commitment}
 
 
 class PriceList(RootModel[tuple[PriceRow, ...]]):
     """One file of ``hardware_specs/prices``: the offers for the accelerator of that name."""
+
+
+class Provider(BaseModel):
+    """Where a provider prints its prices, by terms where these have a page of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    address: Annotated[str, Field(pattern="^https://")]
+
+
+class Providers(RootModel[dict[str, Provider]]):
+    """``hardware_specs/providers.yaml``."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +123,15 @@ class Price:
         return {**self.row.to_dict(), **spread, "reason": self.reason}
 
 
+@cache
+def provider_address(provider: str, terms: str) -> str:
+    """The page on which a provider prints prices of such terms; nothing for one that is not listed."""
+    known = validated(Providers, read_yaml(Path(str(files("hardware_specs"))) / "providers.yaml")).root.get(provider)
+    if known is None:
+        return ""
+    return str((known.model_extra or {}).get(terms, known.address))
+
+
 def price_rows(accelerator: str) -> tuple[PriceRow, ...]:
     """Every dated offer for an accelerator; a user's own file replaces ours."""
     for folder in profile_folders():
@@ -100,28 +146,59 @@ def _read(path: Path) -> tuple[PriceRow, ...]:
     return validated(PriceList, read_yaml(path)).root
 
 
-def choose_price(accelerator: str, provider: str | None = None, terms: str | None = None) -> Price | Unknown:
+def choose_price(
+    accelerator: str,
+    provider: str | None = None,
+    terms: str | None = None,
+    years: int | None = None,
+    instance: str = "",
+) -> Price | Unknown:
     """The middle of the newest offers for an accelerator, one per provider.
 
-    1. rows of the provider and terms asked for; without terms, of the first ``PREFERRED`` kind that has one
+    1. rows of the provider, the instance, the terms and the years asked for; without terms, of the first ``PREFERRED`` kind that has
+       one; of reservations those that bind the shortest
     2. of each provider its newest row; of rows of one day the cheapest
     3. of those the one in the middle by price (the lower one of two)
+
+    Offers of different terms, or of reservations of different years, are never ranked with each other.
     """
     rows = price_rows(accelerator)
-    fitting = [row for row in rows if provider is None or row.provider.lower() == provider.lower()]
+    fitting = [
+        row
+        for row in rows
+        if (provider is None or row.provider.lower() == provider.lower())
+        and (not instance or plain_name(row.offering) == plain_name(instance))
+        and (years is None or row.years == years)
+    ]
     kinds = (terms,) if terms else PREFERRED
     kind = next((kind for kind in kinds if any(row.terms == kind for row in fitting)), None)
     if kind is None:
-        asked = "".join(f" {word}" for word in (provider, terms) if word)
-        known = sorted({f"{row.provider} {row.terms}" for row in rows})
-        hint = f"Known: {', '.join(known)}." if known else "Give one: 2.5 USD/GPU-hour."
-        return Unknown(f"no dated{asked} price of {accelerator} is known. {hint}")
+        return Unknown(_missing(accelerator, rows, provider, terms, years, instance))
+    alike = [row for row in fitting if row.terms == kind]
+    shortest = min((row.years or 0) for row in alike)
     newest: dict[str, PriceRow] = {}
-    for row in sorted((row for row in fitting if row.terms == kind), key=lambda row: row.price, reverse=True):
+    for row in sorted((row for row in alike if (row.years or 0) == shortest), key=lambda row: row.price, reverse=True):
         if row.provider not in newest or row.as_of >= newest[row.provider].as_of:
             newest[row.provider] = row
     offers = sorted(newest.values(), key=lambda row: (row.price, row.provider))
     chosen = offers[(len(offers) - 1) // 2]
-    several = f"the middle of {len(offers)} {kind} offers, the newest of each provider"
-    reason = several if len(offers) > 1 else f"the only {kind} offer known"
+    what = WORDS.get(kind, kind) + (f" {shortest}-year" if shortest else "")
+    several = f"the middle of {len(offers)} {what} offers, the newest of each provider"
+    reason = several if len(offers) > 1 else f"the only {what} offer known"
     return Price(chosen, reason, offers[0].price, offers[-1].price)
+
+
+def _missing(
+    accelerator: str,
+    rows: tuple[PriceRow, ...],
+    provider: str | None,
+    terms: str | None,
+    years: int | None,
+    instance: str,
+) -> str:
+    """Why no price is taken, and which are known."""
+    bound = None if years is None else f"{years}-year"
+    asked = "".join(f" {word}" for word in (provider, instance, bound, terms) if word)
+    known = sorted({f"{row.provider} {row.commitment}" for row in rows})
+    hint = f"Known: {'; '.join(known)}." if known else "Give one: 2.5 USD/GPU-hour."
+    return f"no dated{asked} price of {accelerator} is known. {hint}"

@@ -13,6 +13,7 @@ from gpuhours.hardware.figures import (
     ClockFigure,
     CountFigure,
     Figure,
+    MoneyFigure,
     PowerFigure,
     Profile,
     RateFigure,
@@ -79,6 +80,10 @@ class AcceleratorProfile(Profile):
     pair_bandwidth: BandwidthFigure | None = None
     pcie_bandwidth: BandwidthFigure
     power: PowerFigure | None = None
+    system_power: PowerFigure | None = None
+    """Mean draw with its part of the host, as measured while it trained."""
+    purchase: MoneyFigure | None = None
+    """What one was sold for."""
     kernels: KernelConstants | None = None
 
 

@@ -69,6 +69,17 @@ class CarbonFigure(Figure):
     unit: ClassVar[str] = "gCO2e"
     value: Annotated[float, measured_in("gCO2e")]
 
+    def to_dict(self) -> dict[str, Any]:
+        """As every figure, in the tonnes of every JSON document."""
+        return {**super().to_dict(), "value": self.value / 1e6, "unit": "tCO2e"}
+
+
+class MoneyFigure(Figure):
+    """USD for one."""
+
+    unit: ClassVar[str] = "USD"
+    value: Annotated[float, measured_in("USD")]
+
 
 class Profile(BaseModel):
     """What both kinds of hardware profile say."""

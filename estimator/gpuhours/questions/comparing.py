@@ -102,6 +102,7 @@ def compare(first: Run, second: Run) -> Comparison:
     inputs = differences(first, second)
     before, after = numbers(first), numbers(second)
     steps, notes = _alone(first, second, inputs)
+    notes += _price_notes(first, second)
     changes = []
     for name, value in before.items():
         unit, other = RESULTS[name].unit, after[name]
@@ -112,6 +113,20 @@ def compare(first: Run, second: Run) -> Comparison:
             change = ResultChange(name, unit, value, other, causes, change.factor / product if product else None)
         changes.append(change)
     return Comparison(first, second, inputs, tuple(changes), notes)
+
+
+def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
+    """A word where the two runs are charged by different providers or on different terms: that alone may decide."""
+    rents = [
+        next((line.terms for line in evaluate(run).bill.lines if line.name == "GPU time"), None)
+        for run in (first, second)
+    ]
+    if None in rents or rents[0] == rents[1] or "given" in rents:
+        return ()
+    return (
+        f"the prices are of different offers, {rents[0]} and {rents[1]}: part of the difference in cost is theirs, not the machines'; "
+        "cost.provider and cost.terms choose alike",
+    )
 
 
 def differences(first: Run, second: Run) -> tuple[Input, ...]:

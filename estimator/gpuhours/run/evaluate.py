@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from gpuhours import flops
-from gpuhours.cost.bill import Bill, bill
+from gpuhours.architecture.operators import Model
+from gpuhours.cost.bill import bill
+from gpuhours.cost.lines import Bill
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.memory import Memory, memory
 from gpuhours.run import input_pipeline
+from gpuhours.run.goodput import checkpoint_bytes
 from gpuhours.run.identities import HOUR
 from gpuhours.run.input_pipeline import Feed
 from gpuhours.run.resolve import Resolved, resolve
@@ -70,8 +73,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
     known = known_totals(run, resolved)
     predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
     totals, assumed = _solve(known, predicted, slower)
-    hours = totals.value("gpu_hours")
-    charge = bill(None if hours is None else hours * HOUR, resolved.cluster, run.cost)
+    charge = _charge(run, resolved, totals)
     feed = _input_demand(run, resolved, totals)
     bound = None if feed is None else input_pipeline.warning(feed, totals.value("step_time"))
     return Outcome(
@@ -115,6 +117,24 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
             recompute, share = resolved.recompute
             note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, convention))
     return known
+
+
+def _charge(run: Run, resolved: Resolved, totals: Totals) -> Bill:
+    """Money, energy and carbon."""
+    hours, hfu = totals.value("gpu_hours"), totals.value("hfu")
+    kept = run.cost.storage is not None and run.cost.storage.checkpoints is not None
+    model = resolved.model if kept else None
+    return bill(
+        None if hours is None else hours * HOUR, resolved.cluster, run.cost,
+        wall_clock=totals.value("wall_clock"), hfu=totals.value("mfu") if hfu is None else hfu,
+        checkpoint=None if model is None else _checkpoint(model, resolved.precision.state),
+    )  # fmt: skip
+
+
+def _checkpoint(model: Model, state: str) -> Array:
+    """Bytes of one checkpoint."""
+    trained = model.trainable_parameters
+    return checkpoint_bytes(trained, model.parameters - trained, state)
 
 
 def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:

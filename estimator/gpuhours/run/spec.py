@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, model_validator
 
 from gpuhours.architecture.model_spec import ModelSpec
-from gpuhours.cost.bill import CostInputs
+from gpuhours.cost.inputs import CostInputs
 from gpuhours.data import Data
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest

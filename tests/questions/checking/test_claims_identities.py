@@ -20,7 +20,14 @@ RUN = {
     "layout": {"tensor": 4, "pipeline": 2, "microbatch": 1, "sharding": "zero1"},
     "software": "megatron-core",
     "known": {"goodput": 0.9},
-    "cost": {"price": "2 USD/GPU-hour", "country": "United States", "year": 2023, "pue": 1.1, "power": 340},
+    "cost": {
+        "price": "2 USD/GPU-hour",
+        "country": "United States",
+        "year": 2023,
+        "pue": 1.1,
+        "power": 340,
+        "boundary": "accelerators",
+    },
 }
 
 

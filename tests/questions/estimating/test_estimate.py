@@ -277,7 +277,7 @@ def test_what_is_said_is_not_assumed() -> None:
         assumption.name
         for assumption in worked(hardware__node="dgx-h100", known__goodput=0.95, layout__recompute="none").assumptions
     }
-    assert said <= {"cost.power_share", "cost.pue"}
+    assert said <= {"cost.power_share", "cost.host_share", "cost.pue", "cost.lifetime"}
 
 
 def test_a_layout_says_what_it_leaves_open() -> None:

@@ -79,6 +79,7 @@ class Estimate:
             "results": {name: None if found is None else found.to_dict() for name, found in self.results.items()},
             "time": [{"part": part, "seconds": seconds} for part, seconds in self.time.items()],
             "memory": [{"part": part, "bytes": size} for part, size in self.memory.items()],
+            "bill": self.outcome.bill.to_dict(),
             "ways_to_fit": [way.to_dict() for way in self.advice.ways],
             "faster_by": [asdict(change) for change in self.advice.faster],
             "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),

@@ -20,6 +20,8 @@ from gpuhours.run.totals import KEYS, undetermined
 Range = tuple[float, float, float]
 
 STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
+BILLED = "cost."
+"""Keys that change the bill alone: step and memory stay what they are."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
@@ -75,15 +77,17 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
     """The run over joint draws of its ranges and of the band of its predicted step; the centre where there are none."""
     ranges = run.ranges()
     ranges |= uncertain
+    billed = {key: spread for key, spread in centre.bill.ranges.items() if key not in ranges}
     predicted = centre.totals.values.get(STEP_TIME)
     if earned is not None and predicted is not None and predicted.basis == "predicted":
         ranges[STEP_TIME] = (float(earned.low), 1.0, float(earned.high))
-    sampled = draws(ranges)
+    sampled = draws(ranges) | {key: values for key, values in draws(ranges | billed).items() if key in billed}
     slower = sampled.pop(STEP_TIME, 1.0)
     for key, values in sampled.items():
         whole = key in WHOLE or key.split(".")[0] in WHOLE
         run = run.replaced(key, np.maximum(1, np.round(values)) if whole else values)
-    return evaluate(run, slower=slower, like=None if sampled else centre) if ranges else centre
+    same_step = all(key.startswith(BILLED) for key in sampled)
+    return evaluate(run, slower=slower, like=centre if same_step else None) if ranges or billed else centre
 
 
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:

@@ -73,5 +73,10 @@ def sheet(name: str) -> Sheet:
         hint = suggestion(plain, [*list_accelerators(), *list_nodes()])
         raise EstimateError("No such profile.", hint, f"hardware = {name[:LONGEST_NAME]!r}")
     if isinstance(found, Node):
-        return Sheet(found)
+        if not found.instance:
+            return Sheet(found)
+        rows = tuple(
+            row for row in price_rows(found.accelerator) if plain_name(row.offering) == plain_name(found.instance)
+        )
+        return Sheet(found, rows, choose_price(found.accelerator, found.provider, instance=found.instance))
     return Sheet(found, price_rows(found.name), choose_price(found.name))

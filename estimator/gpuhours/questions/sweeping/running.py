@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gpuhours.cost.bill import offer
+from gpuhours.cost.prices import Price
+from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.sweeping.axes import axes, with_blocks
@@ -61,6 +65,26 @@ class Sweep:
         """Any Arrow-speaking library (polars, pandas, DuckDB) takes a sweep as its table."""
         return self.table.__arrow_c_stream__(requested_schema)
 
+    @functools.cached_property
+    def notes(self) -> tuple[str, ...]:
+        """A word where the accelerators swept are charged by different providers or on different terms: that alone may decide."""
+        run = self.job.grid.run
+        names = [
+            name for one in self.job.grid.varied if one.key == "hardware.accelerator" for name in one.values if name
+        ]
+        if run.cost.price is not None or run.cost.owned is not None or len(names) < 2:
+            return ()
+        offers = {name: offer(cluster(name), run.cost)[0] for name in names}
+        said = {
+            name: f"{price.row.provider} {price.row.commitment}"
+            for name, price in offers.items()
+            if isinstance(price, Price)
+        }
+        if len(set(said.values())) < 2:
+            return ()
+        each = "; ".join(f"{name}: {words}" for name, words in said.items())
+        return (f"cost is of different offers ({each}); cost.provider and cost.terms choose alike",)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours sweep --json``."""
         head = self.table.slice(0, SHOWN) if self.path is not None else self.table
@@ -75,6 +99,7 @@ class Sweep:
                 {"name": field.name, "unit": self.job.units.get(field.name, "")} for field in self.table.schema
             ],
             "rows": head.to_pylist(),
+            "notes": list(self.notes),
         }
         return envelope("sweep", content)
 

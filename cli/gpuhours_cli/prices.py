@@ -1,0 +1,32 @@
+"""``gpuhours prices``: every dated price that is known, with its terms."""
+
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
+
+
+@app.command(
+    short_help="Dated prices by accelerator and provider.", epilog="Example: gpuhours prices --gpu h100 --provider AWS"
+)
+def prices(
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            "--gpu", metavar="NAME", help="An accelerator, or a cloud instance: h100, p5.48xlarge.", show_default=False
+        ),
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="NAME", help="Only this provider's: AWS.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What an hour of an accelerator rents for: on demand, reserved, spot or from a marketplace, with date and source."""
+    from gpuhours.questions.listing.prices import price_table
+    from gpuhours_cli.render.prices import lines, screen
+
+    found = price_table(gpu, provider)
+    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: lines(found)) if quiet else None)

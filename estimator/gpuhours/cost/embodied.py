@@ -1,0 +1,71 @@
+"""What making the machines emitted, and the part of it that a run uses up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuhours.cost.inputs import CostInputs
+from gpuhours.cost.lines import Amount, Bill, Line, unknown
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+
+YEAR = 365.25 * 86400.0
+LUCCIONI = "Luccioni et al. 2022, arXiv:2211.02001, section 4.1"
+LIFETIME = Assumption(
+    "cost.lifetime", 5.1, "year", "time a machine computes before it is replaced: six years at 85 %", LUCCIONI
+)
+BOARD, HOST = 150e3, 2500e3 / 8
+"""gCO2e of an accelerator, and of an eighth of a server without its accelerators, where their makers print none."""
+
+
+def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
+    """The run's part of what making its machines emitted, gCO2e.
+
+        M = m t / T
+
+    m  gCO2e of making one accelerator with its part of the node    t  GPU s    T  s that an accelerator computes in its life
+
+    Leaves out network, building and disposal. Source: Luccioni et al. 2022, arXiv:2211.02001, section 4.1.
+
+    >>> 384 * 118 * 24 * (0.15e6 + 2.5e6 / 8) / (6 * 8766 * 0.85) / 1e6    # BLOOM on 384 A100: 11.2 t
+    11.2...
+    """
+    return np.multiply(gpu_time, np.divide(made, lifetime))
+
+
+def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
+    """Two lines: the accelerators, and their part of the nodes."""
+    if cluster is None and inputs.embodied is None:
+        return unknown("no accelerator is given", "embodied_carbon")
+    if cluster is not None and cluster.accelerator.generation == "tpu" and inputs.embodied is None:
+        return unknown(
+            f"what making {cluster.accelerator.title} emitted is not known; give cost.embodied", "embodied_carbon"
+        )
+    lifetime = inputs.lifetime
+    assumed: tuple[Assumption, ...] = ()
+    if lifetime is None:
+        lifetime, assumed = float(LIFETIME.value) * YEAR, (LIFETIME,)
+    lines = []
+    for name, made, source in _made(cluster, inputs):
+        amount = embodied_carbon(gpu_time, made, lifetime)
+        rate = Amount(np.divide(made, lifetime), "gCO2e/(GPU*hour)")
+        terms = f"{made / 1e3:,.0f} kg over {lifetime / YEAR:.3g} years of use"
+        lines.append(
+            Line("embodied_carbon", name, Amount(gpu_time, "GPU*hour"), rate, Amount(amount, "kgCO2e"), terms, source)
+        )
+    total: Array = 0.0
+    for line in lines:
+        total = np.add(total, line.amount.si)
+    return Bill(tuple(lines), embodied_carbon=total, assumptions=assumed)
+
+
+def _made(cluster: Cluster | None, inputs: CostInputs) -> list[tuple[str, float, str]]:
+    """gCO2e of making an accelerator and its part of a node, each with its source."""
+    if inputs.embodied is not None or cluster is None:
+        return [("making the machines", inputs.embodied or 0.0, "given")]
+    part, node = cluster.accelerator, cluster.node
+    usual = f"the usual figure, {LUCCIONI}"
+    board = (part.embodied, part.figures["embodied"].source) if part.embodied else (BOARD, usual)
+    host = (node.embodied / node.gpus, node.figures["embodied"].source) if node.embodied else (HOST, usual)
+    return [("making accelerators", *board), ("making hosts", *host)]

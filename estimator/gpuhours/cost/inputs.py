@@ -1,0 +1,114 @@
+"""The ``cost:`` block of a run: what is known of prices, power, grid, storage and hardware of one's own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from gpuhours.cost.prices import PerGpu, Terms
+from gpuhours.inputs.errors import UnitError
+from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, Watts, measured_in, parse
+from gpuhours.inputs.yaml_files import Block
+
+GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
+"""Byte-seconds in a gigabyte kept for a month."""
+
+
+def read_pue(value: object) -> float:
+    """A power usage effectiveness: at least 1, since the machines themselves count."""
+    pue = parse(value, "")
+    if not 1.0 <= pue <= 5.0:
+        raise UnitError("must lie between 1 and 5: power of the building over power of the machines")
+    return pue
+
+
+def read_year(value: object) -> int:
+    """A calendar year."""
+    year = parse(value, "")
+    if year != round(year) or not 1990 <= year <= 2100:
+        raise UnitError("must be a year, such as 2025")
+    return int(year)
+
+
+def read_kept(value: object) -> float:
+    """``0.023 USD/(GB*month)`` or a bare ``0.023`` -> USD per byte and second."""
+    return _not_negative(parse(value, "USD/(GB*month)")) / GB_MONTH
+
+
+def read_sent(value: object) -> float:
+    """``0.09 USD/GB`` or a bare ``0.09`` -> USD per byte."""
+    return _not_negative(parse(value, "USD/GB")) / 1e9
+
+
+def read_electricity(value: object) -> float:
+    """``0.08 USD/kWh`` or a bare ``0.08`` -> USD per joule."""
+    return _not_negative(parse(value, "USD/kWh")) / 3.6e6
+
+
+def _not_negative(price: float) -> float:
+    if price < 0:
+        raise UnitError("must be at least 0")
+    return price
+
+
+class Storage(Block):
+    """What is kept while the run lasts, and what leaves the provider's network."""
+
+    data: Bytes | None = None
+    """The data set, and whatever else is kept all along."""
+    checkpoints: Count | None = None
+    """How many are kept, each of the run's own size."""
+    kind: Literal["object", "parallel"] = "object"
+    """An object store, or a parallel file system."""
+    price: Annotated[float, BeforeValidator(read_kept)] | None = None
+    """USD per byte and second; ``0.023 USD/(GB*month)``."""
+    kept: Seconds | None = None
+    """How long; the run's wall-clock time where not given."""
+    egress: Bytes | None = None
+    """What is sent out of the provider's network."""
+    egress_price: Annotated[float, BeforeValidator(read_sent)] | None = None
+    """USD per byte; ``0.09 USD/GB``."""
+
+
+class Owned(Block):
+    """Hardware of one's own in place of a rented one."""
+
+    capex: Annotated[float, measured_in("USD")] | None = None
+    """What one accelerator cost with its part of node and network."""
+    years: Annotated[float, Field(gt=0, le=30)] | None = None
+    """Over how many years it is written off."""
+    utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of those years in which it computes for somebody."""
+    electricity: Annotated[float, BeforeValidator(read_electricity)] | None = None
+    """USD per joule; ``0.08 USD/kWh``."""
+    upkeep: Fraction | None = None
+    """Staff, space, spare parts and contracts in a year, as a share of the capex."""
+
+
+class CostInputs(Block):
+    """The ``cost:`` block of a run; everything may be left out. Numbers may be arrays."""
+
+    price: PerGpu | None = None
+    """``2.5 USD/GPU-hour``; USD per GPU and second inside."""
+    provider: str | None = None
+    terms: Terms | None = None
+    years: Count | None = None
+    """Of a reservation: 1 or 3."""
+    pue: Annotated[float, BeforeValidator(read_pue)] | None = None
+    power: Watts | None = None
+    """Mean draw of one accelerator, where it was measured."""
+    power_share: Fraction | None = None
+    """Mean draw of an accelerator over its limit."""
+    host_share: Fraction | None = None
+    """Mean draw of hosts, network cards, memory and fans over what the node's rating leaves for them."""
+    boundary: Literal["node", "accelerators"] = "node"
+    """Whose energy counts: whole nodes and their network, or the accelerators alone, as many papers have it."""
+    embodied: Annotated[float, measured_in("gCO2e")] | None = None
+    """What making one accelerator with its part of the node emitted."""
+    lifetime: Seconds | None = None
+    """How long a machine computes before it is replaced."""
+    country: str | None = None
+    year: Annotated[int, BeforeValidator(read_year)] | None = None
+    storage: Storage | None = None
+    owned: Owned | None = None

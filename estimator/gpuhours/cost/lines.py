@@ -1,0 +1,134 @@
+"""A bill: quantity x rate = amount, line by line, each with its source; a total that is not known says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+
+SECONDS_PER_HOUR = 3600.0
+GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
+TOTALS = ("cost", "energy", "carbon", "embodied_carbon")
+"""What the lines of a bill add up to."""
+
+UNIT_SIZES: Mapping[str, float] = {
+    "GPU*hour": SECONDS_PER_HOUR, "kWh": 3.6e6, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3, "GB": 1e9,
+    "USD/(GPU*hour)": 1 / SECONDS_PER_HOUR, "gCO2e/kWh": 1 / 3.6e6, "USD/kWh": 1 / 3.6e6, "GB*month": GB_MONTH,
+    "USD/(GB*month)": 1 / GB_MONTH, "USD/GB": 1e-9, "gCO2e/(GPU*hour)": 1 / SECONDS_PER_HOUR,
+}  # fmt: skip
+"""The units people read a bill in, and how many SI units one of them is."""
+
+JSON_UNITS: Mapping[str, tuple[str, float]] = {
+    "kWh": ("Wh", 3600.0), "kW/GPU": ("watt/GPU", 1.0), "kgCO2e": ("tCO2e", 1e6), "GB": ("byte", 1.0), "USD/GB": ("USD/byte", 1.0),
+    "gCO2e/kWh": ("tCO2e/Wh", 1e6 / 3600), "USD/kWh": ("USD/Wh", 1 / 3600), "gCO2e/(GPU*hour)": ("tCO2e/(GPU*hour)", 1e6 / 3600),
+}  # fmt: skip
+"""Units of a bill that JSON has another of, and how many SI units one of that is."""
+
+Range = tuple[float, float, float]
+"""10th percentile, value, 90th percentile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Amount:
+    """A number in SI units, and the unit people read it in."""
+
+    si: Array
+    unit: str
+
+    @property
+    def value(self) -> Array:
+        """The number in ``unit``."""
+        return np.divide(self.si, UNIT_SIZES[self.unit])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Value and unit, in the units of every JSON document."""
+        unit, size = JSON_UNITS.get(self.unit, (self.unit, UNIT_SIZES[self.unit]))
+        return {"value": np.divide(self.si, size), "unit": unit}
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of a bill: quantity x rate = amount."""
+
+    result: str
+    """One of ``TOTALS``."""
+    name: str
+    quantity: Amount
+    rate: Amount
+    amount: Amount
+    terms: str
+    """What the rate holds for, in a few words: ``AWS on-demand 2026-10``, ``0.85 of 700 W``."""
+    source: str
+    partial: bool = True
+    """Whether the amount is a part of its total, or what the lines before it come to, carried on."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line as JSON."""
+        numbers = {key: getattr(self, key).to_dict() for key in ("quantity", "rate", "amount")}
+        words = {"terms": self.terms, "source": self.source}
+        return {"result": self.result, "name": self.name, **numbers, **words}
+
+
+@dataclass(frozen=True, eq=False)
+class Bill:
+    """What a run costs. A total is None where something is not known; ``reasons`` say what."""
+
+    lines: tuple[Line, ...] = ()
+    cost: Array | None = None
+    """USD"""
+    energy: Array | None = None
+    """J"""
+    carbon: Array | None = None
+    """gCO2e of the electricity"""
+    embodied_carbon: Array | None = None
+    """gCO2e: the run's part of what making the machines emitted"""
+    assumptions: tuple[Assumption, ...] = ()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """Keys that were assumed and how far they spread, in SI units."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why a total is None, by its name."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Why what is missing is missing."""
+        by_reason: dict[str, list[str]] = {}
+        for result, reason in self.reasons.items():
+            by_reason.setdefault(reason, []).append(result)
+        return tuple(f"not determined: {', '.join(results)}; {reason}" for reason, results in by_reason.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The bill as JSON: the lines, in the units that stand beside them."""
+        return {"lines": [line.to_dict() for line in self.lines], "reasons": dict(self.reasons)}
+
+
+def joined(parts: Iterable[Bill]) -> Bill:
+    """Several bills as one; a total that one of them cannot tell is not told."""
+    parts = tuple(parts)
+    reasons = {result: reason for part in parts for result, reason in part.reasons.items()}
+
+    def added(name: str) -> Array | None:
+        known = [value for part in parts if (value := getattr(part, name)) is not None]
+        if name in reasons or not known:
+            return None
+        total: Array = 0.0
+        for value in known:
+            total = np.add(total, value)
+        return total
+
+    return Bill(
+        lines=tuple(line for part in parts for line in part.lines),
+        **{name: added(name) for name in TOTALS},
+        assumptions=tuple(dict.fromkeys(assumption for part in parts for assumption in part.assumptions)),
+        ranges={key: value for part in parts for key, value in part.ranges.items()},
+        reasons=reasons,
+    )
+
+
+def unknown(reason: str, *results: str) -> Bill:
+    """A bill that says why it has none of some totals."""
+    return Bill(reasons=dict.fromkeys(results, reason))

@@ -1,0 +1,97 @@
+"""Hardware of one's own: what an hour of it costs in place of a rent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpuhours.cost.inputs import CostInputs, Owned
+from gpuhours.cost.lines import Amount, Bill, Line, unknown
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+
+YEAR = 365.25 * 86400.0
+YEARS = Assumption(
+    "cost.owned.years", 5.0, "year", "straight-line depreciation over the life that large operators write servers off in",
+    "annual reports for 2024: Amazon 5 years, Meta 5.5, Alphabet and Microsoft 6; not re-read",
+)  # fmt: skip
+UTILISATION = Assumption(
+    "cost.owned.utilisation", 0.83, "", "share of its life in which a cluster computes for somebody",
+    "Kokolis et al. 2025, arXiv:2410.21680: 83 % on RSC-1, 85 % on RSC-2",
+)  # fmt: skip
+ELECTRICITY = Assumption(
+    "cost.owned.electricity", 0.08, "USD/kWh", "what industry pays for electricity in the United States",
+    "U.S. Energy Information Administration, Electric Power Monthly, average of 2024: 8.1 cents; not re-read",
+)  # fmt: skip
+
+
+def depreciation(capex: Array, years: Array, utilisation: Array) -> Array:
+    """What an accelerator loses in value per second that it computes, USD/s.
+
+        p = C / (Y u)
+
+    C  USD for one accelerator with its part of node and network    Y  s of its life    u  share of it in use
+    """
+    return np.divide(capex, np.multiply(np.multiply(years, YEAR), utilisation))
+
+
+def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
+    """Staff, space, spare parts and contracts per second of use, USD/s.
+
+    p = C s / u        s  share of the capex in a second
+    """
+    return np.divide(np.multiply(capex, np.divide(share, YEAR)), utilisation)
+
+
+def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, energy: Array | None) -> Bill:
+    """Depreciation, electricity and, where a share is given, upkeep."""
+    owned = inputs.owned or Owned()
+    capex, source = owned.capex, "given"
+    if capex is None:
+        bought = None if cluster is None else cluster.accelerator.figures.get("purchase")
+        if bought is None:
+            return unknown("what an accelerator of one's own cost is not known; give cost.owned.capex", "cost")
+        capex, source = bought.value, f"{bought.source}; {bought.note}"
+    if energy is None:
+        return unknown("the electricity of the machines is not known", "cost")
+    years = float(YEARS.value) if owned.years is None else owned.years
+    use = float(UTILISATION.value) if owned.utilisation is None else owned.utilisation
+    assumed = [
+        one
+        for one, given in ((YEARS, owned.years), (UTILISATION, owned.utilisation), (ELECTRICITY, owned.electricity))
+        if given is None
+    ]
+    if owned.capex is None:
+        reason = "list price of the card alone, without node and network"
+        assumed.insert(0, Assumption("cost.owned.capex", capex, "USD", reason, source))
+    hours = Amount(gpu_time, "GPU*hour")
+
+    def line(name: str, rate: Array, terms: str, said: str) -> Line:
+        return Line(
+            "cost", name, hours, Amount(rate, "USD/(GPU*hour)"), Amount(np.multiply(gpu_time, rate), "USD"), terms, said
+        )
+
+    lines = [
+        line(
+            "depreciation",
+            depreciation(capex, years, use),
+            f"{capex:,.0f} USD over {years:g} years at {use:.0%}",
+            source,
+        )
+    ]
+    if owned.upkeep is not None:
+        lines.append(
+            line("upkeep", upkeep(capex, owned.upkeep, use), f"{owned.upkeep:.0%} of the capex in a year", "given")
+        )
+    tariff = float(ELECTRICITY.value) / 3.6e6 if owned.electricity is None else owned.electricity
+    paid = np.multiply(energy, tariff)
+    lines.append(
+        Line(
+            "cost", "electricity", Amount(energy, "kWh"), Amount(tariff, "USD/kWh"), Amount(paid, "USD"), "owned",
+            "given" if owned.electricity is not None else ELECTRICITY.source,
+        )
+    )  # fmt: skip
+    total: Array = 0.0
+    for one in lines:
+        total = np.add(total, one.amount.si)
+    return Bill(tuple(lines), cost=total, assumptions=tuple(assumed))

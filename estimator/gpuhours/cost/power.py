@@ -1,0 +1,230 @@
+"""Energy at the node: accelerators by their load, hosts, network and building, from ratings and what was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpuhours.cost.inputs import CostInputs
+from gpuhours.cost.lines import Amount, Bill, Line, Range, unknown
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.nodes import Node, load_node
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.profile_folders import Unknown
+
+IDLE_SHARE, LOAD_SLOPE, FULL_LOAD = 0.69, 0.49, 0.35
+"""u0, b and h of ``board_share``."""
+SHARE_SPREAD = (-0.12, 0.09)
+"""10th and 90th percentile of measured less fitted shares."""
+POWER_SHARE = Assumption(
+    "cost.power_share", 0.85, "",
+    "mean draw over board power while steps run; training seldom holds the limit all the time",
+    "Morrison et al. 2025, arXiv:2503.05804: over 600 W of an H100's 700; 222 training steps timed on four "
+    "H200: median 612 W of 700, 0.87",
+)  # fmt: skip
+HOST_SHARE = Assumption(
+    "cost.host_share", 0.65, "",
+    "mean draw of hosts, network cards, memory and fans over what a node's rating leaves for them",
+    "arXiv:2412.08602: a node of 8 H100 under training loads draws 0.76 of its rated 10.2 kW, 0.65 of what 8 boards at 0.85 leave; "
+    "Patterson et al. 2021, arXiv:2104.10350, table 4: 330 W for a V100 with its part of the system, 0.55 by the same reckoning",
+)  # fmt: skip
+HOST_RANGE = (0.5, 0.65, 0.8)
+UNRATED = 0.75
+"""What a node's rating leaves for all but its accelerators, over their power, where no rating is known: 0.46 in a DGX-1 with V100,
+0.79 in a DGX B200, 0.82 in a DGX H100, 1.03 in a DGX A100."""
+PORT_POWER = 52.0
+"""W of switches per 400 Gbit/s of a node's network cards: three ports of a two-tier tree without oversubscription, at 17 W a port
+(NVIDIA QM9700: 747 to 1,720 W for 64; not re-read)."""
+PORT_RATE = 50e9
+PUE = Assumption(
+    "cost.pue", 1.2, "",
+    "power of the building over power of the machines; papers state 1.08 to 1.2",
+    "OLMo 2, arXiv:2501.00656, table 19 (1.12 and 1.2); Luccioni et al. 2022, arXiv:2211.02001 (1.2); "
+    "Patterson et al. 2021, arXiv:2104.10350, table 4 (1.09 to 1.12)",
+)  # fmt: skip
+PUE_RANGE = (1.08, 1.2, 1.35)
+
+
+def board_share(hfu: Array) -> Array:
+    """Mean draw of an accelerator over its limit while steps run.
+
+        u = u0 + b min(h, h1)
+
+    h  FLOP executed per second over the dense peak (HFU)      u0 = 0.69, b = 0.49, h1 = 0.35
+
+    Fitted to 222 training steps on four H200 (gpuhours measurements, November 2026): 80 % of them lie within -0.12 and +0.09.
+    An accelerator that waits, for a checkpoint or a restart, draws about 0.15 (Morrison et al. 2025, arXiv:2503.05804).
+
+    >>> round(float(board_share(0.40)), 3)
+    0.861
+    """
+    return np.minimum(1.0, IDLE_SHARE + LOAD_SLOPE * np.minimum(hfu, FULL_LOAD))
+
+
+def drawn_energy(gpu_time: Array, power: Array) -> Array:
+    """Electricity that something draws per accelerator, J.
+
+        E = t P
+
+    t  GPU s        P  W per accelerator, mean
+    """
+    return np.multiply(gpu_time, power)
+
+
+def building_energy(machines: Array, pue: Array) -> Array:
+    """Electricity of the building, J.
+
+        E_b = E PUE
+
+    E  J drawn by the machines        PUE  power usage effectiveness (ISO/IEC 30134-2)
+    """
+    return np.multiply(machines, pue)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What draws power, and how much."""
+
+    name: str
+    power: Array
+    """W per accelerator, mean"""
+    terms: str
+    source: str
+    assumptions: tuple[Assumption, ...] = ()
+
+
+def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Bill:
+    """Energy of the accelerators or of whole nodes, times PUE."""
+    if cluster is None and inputs.power is None:
+        return unknown("no accelerator is given", "energy")
+    drawn = list(draws(cluster, inputs, hfu))
+    lost = next((one for one in drawn if isinstance(one, Unknown)), None)
+    if lost is not None:
+        return unknown(lost.reason, "energy")
+    known = [one for one in drawn if isinstance(one, Draw)]
+    hours = Amount(gpu_time, "GPU*hour")
+    lines = [
+        Line(
+            "energy", one.name, hours, Amount(one.power, "kW/GPU"),
+            Amount(drawn_energy(gpu_time, one.power), "kWh"), one.terms, one.source,
+        )
+        for one in known
+    ]  # fmt: skip
+    machines: Array = 0.0
+    for line in lines:
+        machines = np.add(machines, line.amount.si)
+    pue, source = (float(PUE.value), PUE.source) if inputs.pue is None else (inputs.pue, "given")
+    energy = building_energy(machines, pue)
+    overhead = Amount(np.subtract(pue, 1.0), "")
+    lost_heat = Amount(np.subtract(energy, machines), "kWh")
+    lines.append(
+        Line(
+            "energy",
+            "building",
+            Amount(machines, "kWh"),
+            overhead,
+            lost_heat,
+            f"PUE {pue:g}" if np.ndim(pue) == 0 else "PUE",
+            source,
+        )
+    )
+    assumptions = (
+        *(assumption for one in known for assumption in one.assumptions),
+        *((PUE,) if inputs.pue is None else ()),
+    )
+    return Bill(tuple(lines), energy=energy, assumptions=assumptions, ranges=dict(_ranges(assumptions)))
+
+
+def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
+    """How far what was assumed of power spreads."""
+    for assumption in assumptions:
+        if assumption.name == POWER_SHARE.name and np.ndim(assumption.value) == 0:
+            share = float(assumption.value)
+            yield assumption.name, (share + SHARE_SPREAD[0], share, min(1.0, share + SHARE_SPREAD[1]))
+        elif assumption.name == HOST_SHARE.name:
+            yield assumption.name, HOST_RANGE
+        elif assumption.name == PUE.name:
+            yield assumption.name, PUE_RANGE
+
+
+def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Iterator[Draw | Unknown]:
+    """What draws power for one accelerator: itself, its part of the node, its part of the network."""
+    if cluster is None:
+        assert inputs.power is not None
+        yield Draw("accelerators", inputs.power, "measured", "given")
+        return
+    measured = cluster.accelerator.figures.get("system_power")
+    if measured is not None and inputs.power is None and inputs.power_share is None:
+        yield Draw("accelerators in their hosts", measured.value, f"{measured.value:g} W", measured.source)
+    else:
+        yield boards(cluster, inputs, hfu)
+        if inputs.boundary == "node":
+            yield hosts(cluster, inputs)
+    if inputs.boundary == "node" and np.any(np.greater(cluster.nodes, 1)):
+        yield network(cluster)
+
+
+def boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Unknown:
+    """The accelerators themselves: measured, or a share of their limit by load."""
+    if inputs.power is not None:
+        return Draw("accelerators", inputs.power, "measured", "given")
+    part = cluster.accelerator
+    if part.power is None:
+        return Unknown(f"the power of {part.title} is not known; give cost.power")
+    source = part.figures["power"].source
+    if inputs.power_share is not None:
+        return Draw(
+            "accelerators",
+            np.multiply(part.power, inputs.power_share),
+            f"a share of {part.power:g} W",
+            f"{source}; share of it given",
+        )
+    assumed = POWER_SHARE
+    if hfu is not None and np.ndim(hfu) == 0:
+        reason = f"mean draw over board power at an HFU of {float(hfu):.0%}: 0.69 + 0.49 x HFU, which counts up to 35 %"
+        assumed = Assumption(POWER_SHARE.name, round(float(board_share(hfu)), 3), "", reason, POWER_SHARE.source)
+    share = float(POWER_SHARE.value) if hfu is None else board_share(hfu)
+    said = f"{share:g} of {part.power:g} W" if np.ndim(share) == 0 else f"of {part.power:g} W"
+    return Draw(
+        "accelerators", np.multiply(part.power, share), said, f"{source}; share of it: {assumed.source}", (assumed,)
+    )
+
+
+def hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
+    """All else in the node, per accelerator: a share of what its rating leaves."""
+    part = cluster.accelerator
+    if part.power is None:
+        return Unknown(f"the power of {part.title} is not known; give cost.power and cost.boundary accelerators")
+    share = inputs.host_share
+    assumed: tuple[Assumption, ...] = ()
+    rated = rating(cluster)
+    if rated is None:
+        left, said, source = UNRATED * part.power, "of a usual node", "no rating of the node is known"
+    else:
+        left = rated.power / rated.gpus - part.power if rated.power else 0.0
+        said, source = f"of {rated.title}", rated.figures["power"].source
+    if share is None:
+        share = float(HOST_SHARE.value)
+        assumed = (HOST_SHARE,)
+        source = f"{source}; share of it: {HOST_SHARE.source}"
+    terms = f"{share:g} of {left:.0f} W {said}" if np.ndim(share) == 0 else said
+    return Draw("hosts", np.multiply(left, share), terms, source, assumed)
+
+
+def rating(cluster: Cluster) -> Node | None:
+    """The node whose rating counts: its own, else that of the one the accelerator usually comes in."""
+    if cluster.node.power is not None:
+        return cluster.node
+    usual = load_node(cluster.accelerator.node, cluster.accelerator.path)
+    return usual if usual.power is not None and usual.gpus == cluster.node.gpus else None
+
+
+def network(cluster: Cluster) -> Draw:
+    """The switches between nodes, per accelerator, where there are several nodes."""
+    power = PORT_POWER * np.divide(cluster.network_bandwidth, PORT_RATE) * np.greater(cluster.nodes, 1)
+    return Draw(
+        "network", power, "switches of a two-tier tree", "NVIDIA QM9700: 747 to 1,720 W for 64 ports; not re-read"
+    )

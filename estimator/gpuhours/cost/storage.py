@@ -1,0 +1,144 @@
+"""What keeping data and checkpoints costs, and sending them away: dated prices and the lines they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from gpuhours.cost.inputs import CostInputs, Storage, read_kept, read_sent
+from gpuhours.cost.lines import Amount, Bill, Line, Range, joined, unknown
+from gpuhours.cost.prices import read_date
+from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.profile_folders import Unknown
+from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+
+MONTH = 365.25 / 12 * 86400.0
+Kind = Literal["object", "parallel", "egress"]
+
+
+class StoragePrice(Block):
+    """One dated price of keeping or sending bytes."""
+
+    provider: str
+    kind: Kind
+    offering: str
+    price: str
+    as_of: Annotated[str, BeforeValidator(read_date)]
+    source: Annotated[str, Field(min_length=4)]
+    address: Annotated[str, Field(pattern="^https://")]
+    note: str = ""
+
+    @property
+    def si(self) -> float:
+        """USD per byte and second kept, or per byte sent."""
+        return read_sent(self.price) if self.kind == "egress" else read_kept(self.price)
+
+    @property
+    def terms(self) -> str:
+        """``AWS S3 Standard 2026-11``."""
+        return f"{self.provider} {self.offering} {self.as_of}"
+
+
+class StoragePrices(Block):
+    """The file of them."""
+
+    prices: tuple[StoragePrice, ...]
+
+
+@cache
+def storage_prices() -> tuple[StoragePrice, ...]:
+    """Every dated price of ``hardware_specs/storage.yaml``."""
+    return validated(StoragePrices, read_yaml(Path(str(files("hardware_specs"))) / "storage.yaml")).prices
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A price, what it holds for, and how far the known ones are apart."""
+
+    si: float
+    terms: str
+    source: str
+    spread: Range | None = None
+
+
+def choose(kind: Kind, provider: str | None) -> Chosen | Unknown:
+    """The provider's price, else the middle one of all that are known."""
+    rows = sorted((row for row in storage_prices() if row.kind == kind), key=lambda row: row.si)
+    own = [row for row in rows if provider is not None and row.provider.lower() == provider.lower()]
+    if own:
+        return Chosen(own[0].si, own[0].terms, f"{own[0].source}, {own[0].address}")
+    if not rows:
+        return Unknown(f"no price of {kind} storage is known")
+    row = rows[(len(rows) - 1) // 2]
+    other = "" if provider is None else f"; none of {provider} is known"
+    return Chosen(row.si, row.terms + other, f"{row.source}, {row.address}", (rows[0].si, row.si, rows[-1].si))
+
+
+def keeping(size: Array, seconds: Array, price: Array) -> Array:
+    """What keeping bytes costs, USD.
+
+        C = S t p        S  byte    t  s that they are kept    p  USD per byte and second
+
+    >>> round(float(keeping(1e12, 365.25 / 12 * 86400, 0.023e-9 / (365.25 / 12 * 86400))), 6)    # 1 TB for a month
+    23.0
+    """
+    return np.multiply(size, np.multiply(seconds, price))
+
+
+def storage_bill(inputs: CostInputs, provider: str | None, wall_clock: Array | None, checkpoint: Array | None) -> Bill:
+    """Data, checkpoints and what is sent away, as far as the run says what it keeps."""
+    asked = inputs.storage
+    if asked is None:
+        return Bill()
+    parts = []
+    seconds = wall_clock if asked.kept is None else asked.kept
+    if asked.data is not None or asked.checkpoints is not None:
+        if seconds is None:
+            return unknown("how long data are kept is not known; give cost.storage.kept", "cost")
+        if asked.checkpoints is not None and checkpoint is None:
+            return unknown("the size of a checkpoint is not known: the model is not", "cost")
+        parts += _kept(asked, provider, seconds, checkpoint)
+    if asked.egress is not None:
+        parts.append(_sent(asked, provider))
+    return joined(parts)
+
+
+def _kept(asked: Storage, provider: str | None, seconds: Array, checkpoint: Array | None) -> list[Bill]:
+    sizes: list[tuple[str, Array]] = [] if asked.data is None else [("data kept", asked.data)]
+    if asked.checkpoints is not None and checkpoint is not None:
+        sizes.append((f"{asked.checkpoints:g} checkpoints kept", np.multiply(asked.checkpoints, checkpoint)))
+    chosen = Chosen(asked.price, "given", "given") if asked.price is not None else choose(asked.kind, provider)
+    if isinstance(chosen, Unknown):
+        return [unknown(chosen.reason, "cost")]
+    return [
+        _line(
+            name,
+            Amount(np.multiply(size, seconds), "GB*month"),
+            Amount(chosen.si, "USD/(GB*month)"),
+            keeping(size, seconds, chosen.si),
+            chosen,
+        )
+        for name, size in sizes
+    ]
+
+
+def _sent(asked: Storage, provider: str | None) -> Bill:
+    chosen = (
+        Chosen(asked.egress_price, "given", "given") if asked.egress_price is not None else choose("egress", provider)
+    )
+    if isinstance(chosen, Unknown):
+        return unknown(chosen.reason, "cost")
+    assert asked.egress is not None
+    return _line(
+        "egress", Amount(asked.egress, "GB"), Amount(chosen.si, "USD/GB"), np.multiply(asked.egress, chosen.si), chosen
+    )
+
+
+def _line(name: str, quantity: Amount, rate: Amount, cost: Array, chosen: Chosen) -> Bill:
+    return Bill((Line("cost", name, quantity, rate, Amount(cost, "USD"), chosen.terms, chosen.source),), cost=cost)

@@ -1,0 +1,116 @@
+"""Metered energy of published runs beside what the bill says of them.
+
+    python -m tests.benchmarks.energy
+
+Most published energies are hours x rated watts and test arithmetic alone (LLaMA, BLOOM, OPT, GLM-130B, SAM); only runs whose power
+somebody metered are judged. ``from hours``: the power model alone, where the hours are published. ``from the run``: parameters,
+tokens and accelerator alone, with the step model's hours on top. A bare clone needs PYTHONPATH=cli:estimator:.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.cost.bill import bill
+from gpuhours.cost.inputs import CostInputs
+from gpuhours.hardware.clusters import cluster
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.spec import from_dict
+
+HOUR = 3600.0
+MWH = 3.6e9
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A run, what its meter said, and whose energy that is."""
+
+    name: str
+    measured: float
+    """MWh"""
+    accelerator: str
+    node: str | None
+    gpus: int
+    inputs: dict[str, Any]
+    run: dict[str, Any]
+    source: str
+    hours: float | None = None
+    """GPU-hours, where they are published."""
+    hfu: float | None = None
+
+
+RUNS = (
+    Metered(
+        "GPT-3 175B", 1287, "v100-sxm-16gb", "dgx-1-v100", 10_000, {"pue": 1.10},
+        {"model": "gpt-3-175b", "data": {"tokens": "300B"}},
+        "arXiv:2104.10350, table 4: 330 W a V100 with its part of the system, metered; the count of GPUs is the authors' assumption",
+        hours=3_552_000, hfu=0.20,
+    ),
+    Metered(
+        "OLMo 7B", 104, "a100-sxm-40gb", None, 216, {"pue": 1.0, "boundary": "accelerators"},
+        {"model": {"params": "6.9B"}, "data": {"tokens": "2.46T", "seq_len": 2048}},
+        "arXiv:2402.00838, table 6: accelerators alone, before PUE",
+    ),
+    Metered(
+        "OLMo 2 7B", 131, "h100-sxm-80gb", None, 1024, {"pue": 1.0, "boundary": "accelerators"},
+        {"model": {"params": "7.3B"}, "data": {"tokens": "4.05T", "seq_len": 4096}},
+        "arXiv:2501.00656, table 19: accelerators of one node metered, before PUE",
+    ),
+    Metered(
+        "OLMo 2 13B", 257, "h100-sxm-80gb", None, 1024, {"pue": 1.0, "boundary": "accelerators"},
+        {"model": {"params": "13.7B"}, "data": {"tokens": "5.6T", "seq_len": 4096}},
+        "arXiv:2501.00656, table 19: the same; Morrison et al. 2025 list 230 with PUE",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """MWh, measured and predicted; None where it is not determined."""
+
+    run: Metered
+    from_hours: float | None
+    from_run: float | None
+
+
+def judged() -> Iterator[Judged]:
+    """Every metered run, by both ways."""
+    for run in RUNS:
+        yield Judged(run, _from_hours(run), _from_run(run))
+
+
+def _from_hours(run: Metered) -> float | None:
+    if run.hours is None:
+        return None
+    machine = cluster(run.accelerator, run.node, run.gpus)
+    energy = bill(run.hours * HOUR, machine, CostInputs(**run.inputs), hfu=run.hfu).energy
+    return None if energy is None else float(np.asarray(energy)) / MWH
+
+
+def _from_run(run: Metered) -> float | None:
+    hardware = {"accelerator": run.accelerator, "gpus": run.gpus} | ({} if run.node is None else {"node": run.node})
+    result = estimate(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
+    energy = result.outcome.bill.energy
+    return None if energy is None else float(np.asarray(energy)) / MWH
+
+
+def main() -> None:
+    """Print the table, and the geometric mean of predicted over measured."""
+    found = list(judged())
+    print(f"{'run':12} {'measured':>9} {'from hours':>11} {'from the run':>13}   MWh")
+    for one in found:
+        shown = [f"{value:,.0f}" if value is not None else "-" for value in (one.from_hours, one.from_run)]
+        print(f"{one.run.name:12} {one.run.measured:9,.0f} {shown[0]:>11} {shown[1]:>13}   {one.run.source}")
+    ratios = [one.from_run / one.run.measured for one in found if one.from_run is not None]
+    print(f"predicted from the run over measured, geometric mean: {np.exp(np.mean(np.log(ratios))):.2f}")
+    print(
+        f"in all: {sum(one.from_run or 0 for one in found):,.0f} of {sum(one.run.measured for one in found):,.0f} MWh"
+    )
+
+
+if __name__ == "__main__":
+    main()
