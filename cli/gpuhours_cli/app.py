@@ -6,7 +6,20 @@ import gc
 import os
 import sys
 
-from gpuhours_cli import check, compare, estimate, hardware, models, plan, prices, reproduce, schema, software, sweep, validate
+from gpuhours_cli import (
+    check,
+    compare,
+    estimate,
+    hardware,
+    models,
+    plan,
+    prices,
+    reproduce,
+    schema,
+    software,
+    sweep,
+    validate,
+)
 from gpuhours_cli.root import app
 
 COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, software, models, prices, schema)
