@@ -9,6 +9,8 @@ from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, L
 from gpuhours.inputs.arrays import Array
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
+Activation = Literal["gelu", "written-gelu", "quick-gelu", "relu"]
+"""How the activation of a feed-forward layer that is not gated is written."""
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
 """A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
 
@@ -180,7 +182,15 @@ def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = Fal
     return Piece(linears, (), biases(linears))
 
 
-def feed_forward(hidden: Array, width: Array, *, gated: bool, bias: bool, output: Array | None = None) -> Piece:
+def feed_forward(
+    hidden: Array,
+    width: Array,
+    *,
+    gated: bool,
+    bias: bool,
+    output: Array | None = None,
+    activation: Activation = "gelu",
+) -> Piece:
     """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
     product, down.
 
@@ -190,8 +200,8 @@ def feed_forward(hidden: Array, width: Array, *, gated: bool, bias: bool, output
         Linear("gate and up" if gated else "up", hidden, (2 if gated else 1) * width, Split.COLUMN, bias),
         Linear("down", width, hidden if output is None else output, Split.ROW, bias),
     )
-    activation = Elementwise(Pointwise.SWIGLU if gated else Pointwise.GELU, width, sharded=True)
-    return Piece(linears, (), (activation, *biases(linears)), reductions=1)
+    kind = Pointwise.SWIGLU if gated else Pointwise(activation)
+    return Piece(linears, (), (Elementwise(kind, width, sharded=True), *biases(linears)), reductions=1)
 
 
 def experts(
@@ -225,7 +235,7 @@ def experts(
     operators = (
         Elementwise(Pointwise.ROUTER, count, sharded=False, parameters=count if router_bias else 0),
         Elementwise(Pointwise.PERMUTE, top_k * hidden, sharded=False),
-        Elementwise(Pointwise.SWIGLU if gated else Pointwise.GELU, activated, sharded=True),
+        Elementwise(Pointwise.EXPERT_SWIGLU if gated else Pointwise.GELU, activated, sharded=True),
     )
     return Piece(tuple(linears), (), operators, reductions=1)
 

@@ -115,6 +115,8 @@ class Decoder(Spec):
     ffn_hidden: Count | None = None
     """Width of the feed-forward layer; ``ffn_width`` gives the rule when not given."""
     gated: bool = True
+    activation: blocks.Activation = "gelu"
+    """How the activation is written where the feed-forward layer is not gated."""
     vocab: Count
     tied: bool = False
     norm: blocks.Norm = "rms"
@@ -392,7 +394,9 @@ class Decoder(Spec):
 
     def _mixer(self, is_expert: bool) -> blocks.Piece:
         if not is_expert or self.experts is None:
-            return blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias)
+            return blocks.feed_forward(
+                self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias, activation=self.activation
+            )
         width = self.ffn_width if self.experts.width is None else self.experts.width
         return blocks.experts(
             self.hidden,

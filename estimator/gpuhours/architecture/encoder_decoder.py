@@ -1,5 +1,6 @@
 """Encoder-decoder transformers: T5, BART, Whisper and their relatives."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from gpuhours.architecture import blocks
@@ -57,7 +58,7 @@ class EncoderDecoder(Spec):
 
     def build(self, data: Data) -> Model:
         """One pair of input and target."""
-        read, written = self._read(data), self.target_tokens
+        read, written = self._read(data), self._target(data)
         heads, width = self.decoder_heads or self.heads, self.decoder_ffn_hidden or self.ffn_hidden
         keys = blocks.block(self.hidden, *self._cross_keys(heads))
         head = Linear("head", self.hidden, self.vocab, Split.VOCABULARY)
@@ -120,24 +121,31 @@ class EncoderDecoder(Spec):
         """An encoder layer; with ``read`` tokens to look at, a decoder layer."""
         h, d, decodes = self.hidden, self.head_dim, read is not None
         kv = heads if self.kv_heads is None else self.kv_heads
-        sees = blocks.self_attention(h, heads, kv, d, causal=decodes, qkv_bias=self.biases, output_bias=self.biases)
+        plain = blocks.self_attention(h, heads, kv, d, causal=decodes, qkv_bias=self.biases, output_bias=self.biases)
+        relative = bool(self.position_buckets)
+        sees = replace(plain, attention=tuple(replace(core, biased=relative) for core in plain.attention))
         looks = () if read is None else (blocks.cross_attention(h, heads, d, read, key_heads=kv, bias=self.biases),)
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)
         halves = 3 if decodes else 2
         glue = blocks.glue(h, self.norm, norms=halves * self.norms_per_half, residuals=halves, dropout=self.dropout)
         return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv))
 
+    def _target(self, data: Data) -> Array:
+        """``text_tokens`` where the input's length is given beside it, else ``target_tokens``."""
+        both = data.seq_len is not None and data.text_tokens is not None
+        return data.text_tokens if both and data.text_tokens is not None else self.target_tokens
+
     def _read(self, data: Data) -> Array:
-        tokens = data.language_tokens()
+        tokens = data.language_tokens() if data.seq_len is None else data.seq_len
         if tokens is None:
             raise EstimateError("The input tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
         return tokens
 
     def tokens_per_sample(self, data: Data) -> Array:
         """Input and target."""
-        return self._read(data) + self.target_tokens
+        return self._read(data) + self._target(data)
 
     def effective_tokens(self, data: Data) -> Array | None:
         """The same without padding of the input."""
         read = data.carrying_tokens()
-        return None if read is None else read + self.target_tokens
+        return None if read is None else read + self._target(data)

@@ -72,7 +72,9 @@ class MaskedAutoencoder(Spec):
         layers = encoder.stacks(seen + own, seen + own, times, Trainable.FULL)
         norm = blocks.norm_parameters(encoder.norm, encoder.hidden)
         handed = Linear("to decoder", encoder.hidden, self.decoder_hidden, Split.WHOLE, self.decoder_bias)
-        between = Ends("encoder end", (handed,), norm + self.decoder_hidden, seen + own, first=False)
+        fixed = self.decoder_hidden * tokens / (seen + own) if encoder.positions == "fixed" else 0
+        width = norm + self.decoder_hidden
+        between = Ends("encoder end", (handed,), width, seen + own, first=False, tabled=fixed)
         parts: tuple[Stack | Ends, ...] = (
             front, *layers, between, self._decoder(encoder, tokens + own), self._head(encoder, tokens, seen),
         )  # fmt: skip

@@ -6,12 +6,17 @@ prices it (FLOPs, memory, step time) divides. Every number may be a float or a N
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+
+PRODUCTS_IN: Mapping[str, int] = MappingProxyType({"qkv": 3, "gate and up": 2})
+"""Products of these names that modelling files run one by one; kernels may fuse them."""
 
 
 class Split(Enum):
@@ -80,6 +85,10 @@ class AttentionCore:
     causal: bool
     keys: Array | None = None
     window: Array | None = None
+    biased: bool = False
+    """Scores get a learned bias for the distance (T5)."""
+    looped: bool = False
+    """Modelling files call it for one sequence after another (windows and pictures of different sizes)."""
 
     def flops(self, length: Array, *, full: bool) -> Array:
         """Forward FLOPs of one sequence: 2 x length x keys x heads x (head_dim + value_dim), halved when
@@ -102,7 +111,14 @@ class Pointwise(Enum):
     RESIDUAL = "residual"
     ROTARY = "rotary"
     GELU = "gelu"
+    WRITTEN_GELU = "written-gelu"
+    """GELU written out of powers and tanh, as GPT-2's modelling files have it."""
+    QUICK_GELU = "quick-gelu"
+    """x sigmoid(1.702 x), OpenAI's CLIP."""
+    RELU = "relu"
     SWIGLU = "swiglu"
+    EXPERT_SWIGLU = "expert-swiglu"
+    """On the halves of what routed experts put out together."""
     DROPOUT = "dropout"
     BIAS = "bias"
     ROUTER = "router"
@@ -207,6 +223,10 @@ class Ends:
     """Width of features that a contrastive loss compares with those of every sample of the batch; 0 where none does."""
     tied: bool = False
     """The head's weight is the embedding's: counted once, multiplied all the same."""
+    from_pixels: bool = False
+    """The product is a convolution over pixels that do not overlap."""
+    tabled: Array = 0
+    """Elements per token of a fixed table of positions that is added."""
     split: Split = Split.WHOLE
     """How tensor parallelism divides ``tables``: VOCABULARY deals out the rows of a token embedding."""
     trainable: Trainable = Trainable.FULL

@@ -1,6 +1,6 @@
 """Vision transformers over images and frames: patches in, features out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -49,6 +49,8 @@ class VisionEncoder(Spec):
     ffn_hidden: Count | None = None
     """4 x hidden when not given."""
     gated: bool = False
+    activation: blocks.Activation = "gelu"
+    """How the activation is written where the feed-forward layer is not gated."""
     patch: Count
     tubelet: Count = 1
     """Frames that share a patch."""
@@ -70,6 +72,10 @@ class VisionEncoder(Spec):
     layer_scale: bool = False
     attends: Literal["frame", "clip", "divided"] = "frame"
     """Which tokens see each other: a frame's, the clip's, or in turn a frame's and one place's over time."""
+    window: Count | None = None
+    """Patches that see each other in windowed layers; ``windowed`` says what holds when not given."""
+    global_every: Annotated[int, whole(least=1)] = 8
+    """One layer in so many sees all of its picture although there are windows."""
     time_product: bool = False
     """A product [h, h] behind the attention along time (TimeSformer)."""
     pooling: Literal["none", "attention", "dense"] = "none"
@@ -145,6 +151,7 @@ class VisionEncoder(Spec):
         embedding = self.embedding(tokens, kind)
         extra = self.extra_tokens
         layers = self.stacks(tokens + pictures * extra, sequence + extra, times, kind)
+        layers = self.in_windows(layers[0], sequence) if self.own_sizes or self.window is not None else layers
         norm = blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0
         end = Ends("vision end", (), norm, tokens, first=False, trainable=kind)
         return (embedding, *layers, *(self.pooled(tokens, pictures, kind) if pooled else (end,)))
@@ -158,7 +165,10 @@ class VisionEncoder(Spec):
         tables = tables + self.time_places * self.hidden + self.extra_weights
         if self.pre_norm:
             tables = tables + blocks.norm_parameters(self.norm, self.hidden)
-        return Ends("patch embedding", (product,), tables, tokens, first=True, trainable=kind)
+        fixed = self.hidden if self.positions == "fixed" else 0
+        return Ends(
+            "patch embedding", (product,), tables, tokens, first=True, trainable=kind, from_pixels=True, tabled=fixed
+        )
 
     def stacks(self, tokens: Array, sequence: Array, times: Array, kind: Trainable) -> tuple[Stack, ...]:
         """The layers; if divided, a second stack that looks along time (Bertasius et al. 2021)."""
@@ -172,9 +182,33 @@ class VisionEncoder(Spec):
         along = blocks.block(self.hidden, self._attention(), blocks.Piece(square), glue)
         return (layers, Stack("attention along time", along, self.layers, tokens, times, kind))
 
+    @property
+    def own_sizes(self) -> bool:
+        """Pictures keep their own sizes, so that attention runs picture by picture: pairs of frames without a class token
+        (Qwen2-VL, arXiv:2409.12191)."""
+        return bool(np.all(np.greater(self.tubelet, 1))) and not self.class_token and self.attends == "frame"
+
+    @property
+    def windowed(self) -> Array | None:
+        """``window``; 8 x 8 patches in gated towers of that kind (Qwen2.5-VL, arXiv:2502.13923, section 2.1.1)."""
+        return 64 if self.window is None and self.own_sizes and self.gated else self.window
+
+    def in_windows(self, layers: Stack, sequence: Array) -> tuple[Stack, ...]:
+        """Layers that attend picture by picture, most of them in windows where there are any."""
+        cores = tuple(replace(core, looped=self.own_sizes) for core in layers.block.attention)
+        whole = replace(layers, block=replace(layers.block, attention=cores))
+        if self.windowed is None:
+            return (whole,)
+        seeing_all = self.layers / self.global_every
+        near = np.minimum(self.windowed, sequence)
+        windowed = replace(whole, name="windowed vision layers", layers=self.layers - seeing_all, sequence=near)
+        return (windowed, replace(whole, layers=seeing_all))
+
     def block(self) -> Block:
         """One layer."""
-        mixer = blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias)
+        mixer = blocks.feed_forward(
+            self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias, activation=self.activation
+        )
         glue = blocks.glue(self.hidden, self.norm, norms=2, residuals=2, dropout=False)
         scale = (Elementwise(Pointwise.BIAS, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())

@@ -8,11 +8,21 @@ from typing import Final
 
 import numpy as np
 
-from gpuhours.architecture.operators import AttentionCore, Block, Ends, Linear, Pointwise, Split, Stack, Trainable
+from gpuhours.architecture.operators import (
+    PRODUCTS_IN,
+    AttentionCore,
+    Block,
+    Ends,
+    Linear,
+    Pointwise,
+    Split,
+    Stack,
+    Trainable,
+)
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.ranks import Ranks, has_experts
-from gpuhours.software.memory import SAVED, MemoryFacts
+from gpuhours.software.memory import SAVED, STANDS_FOR, MemoryFacts
 from gpuhours.software.profile import Selective
 
 NORMS: Final = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
@@ -82,13 +92,21 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
     for operator in block.elementwise:
         place = PLACES.get(operator.kind, "mlp") if operator.sharded else "stream"
         each = stream if operator.kind in NORMS and place == "stream" else element
-        kept = facts.saved.get(operator.kind.value, SAVED[operator.kind.value])
+        kept = kept_of(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
-    for linear, width in inputs_kept(stack):
+    own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA
+    for linear, width in () if own else inputs_kept(stack):
         shared[_place(linear, block, precision, facts)] += width * precision.operand
+        if facts.casts_each and precision.autocast and not has_experts(linear):
+            copies = PRODUCTS_IN.get(linear.name, 1) - 1
+            shared["stream"] += copies * width * precision.operand
+    for adapter in stack.adapters[::2] if facts.adapter_inputs else ():
+        each = precision.operand if precision.autocast else facts.adapter_inputs
+        shared["stream"] += each * adapter.active * adapter.inputs
     shared["attention"] += _sum(_operands(core, element, unfused) for core in block.attention)
     length = stack.tokens if stack.sequence is None else stack.sequence
-    scores = _sum(_scores(core, block, element, length, facts) for core in block.attention) if unfused else 0.0
+    held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
+    scores = _sum(_scores(core, block, element, length, facts) for core in held)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]
@@ -100,6 +118,13 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
         outputs=_sum(outputs),
         passing=largest(outputs),
     )
+
+
+def kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
+    """Elements that an operator keeps for each of its own, as the stack says; else ``SAVED``."""
+    name, alike = kind.value, STANDS_FOR.get(kind.value, kind.value)
+    usual = facts.saved.get(name, SAVED[name] if name in SAVED else facts.saved.get(alike, SAVED[alike]))
+    return facts.saved_autocast.get(kind.value, usual) if precision.autocast else usual
 
 
 def _sum(values: Iterable[Array]) -> Array:
@@ -185,5 +210,6 @@ def _scores(core: AttentionCore, block: Block, element: float, length: Array, fa
     """Bytes per token of the softmax over all keys, and with dropout of its mask and the dropped copy (5 a
     s)."""
     dropout = any(operator.kind is Pointwise.DROPOUT for operator in block.elementwise)
-    each = element + dropout * (1 + element) if facts.scores is None else facts.scores
+    stated = facts.biased_scores if core.biased and facts.biased_scores is not None else facts.scores
+    each = element + dropout * (1 + element) if stated is None else stated
     return core.heads * (length if core.keys is None else core.keys) * each

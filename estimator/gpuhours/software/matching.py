@@ -77,6 +77,7 @@ class Table(Block):
     lines: tuple[Line, ...]
     aged: tuple[Aged, ...]
     classes: dict[str, tuple[str, ...]]
+    hugging_face: dict[str, str]
     versions: dict[str, float]
     unknown: tuple[Unknown, ...]
 
@@ -146,6 +147,11 @@ def profile_in(text: str, year: int | None = None, release: float | None = None)
     release = release or release_of(plain, year)
     own = known_as(plain)
     return own or next((line.profile for line in table().lines if line.reads(plain, year, release)), None)
+
+
+def under(title: str, stated: str) -> str | None:
+    """The profile of a stack that a source states, where the source's title says that its models are Hugging Face's; None: as stated."""
+    return table().hugging_face.get(stated) if profile_in(title) == "huggingface" else None
 
 
 def unknown(year: int | None, layout: str) -> tuple[str, ...]:

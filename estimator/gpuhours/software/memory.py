@@ -12,6 +12,7 @@ SAVED: Final[dict[str, float]] = {
     "qk-norm": 1,
     "rotary": 1,  # a rotated copy beside the projection, whose storage the values keep alive
     "gelu": 1,  # its input; its output is kept by the product that reads it
+    "relu": 0,  # its output, which the product that reads it keeps
     "swiglu": 3,  # gate, up and silu(gate), for each element of their product
     "dropout": 0.5,  # the mask, a byte
     "bias": 0,
@@ -21,6 +22,11 @@ SAVED: Final[dict[str, float]] = {
     "permute": 2,  # expert outputs and their products with the router's weights
 }
 """Elements that autograd keeps for each element of a memory-bound operator when nothing is fused."""
+
+STANDS_FOR: Final[dict[str, str]] = {
+    "written-gelu": "gelu", "quick-gelu": "gelu", "relu": "gelu", "expert-swiglu": "swiglu",
+}  # fmt: skip
+"""What an operator is taken for in a stack that says nothing of it: activations that it has as one kernel."""
 
 
 class MemoryFacts(BaseModel):
@@ -33,6 +39,12 @@ class MemoryFacts(BaseModel):
     note: str = ""
     saved: dict[str, float] = Field(default_factory=dict)
     """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
+    saved_autocast: dict[str, float] = Field(default_factory=dict)
+    """The same under autocast, where it differs."""
+    casts_each: bool = False
+    """Under autocast every product keeps a 16-bit copy of its input of its own, also where several read the same."""
+    adapter_inputs: float = 0.0
+    """B/element of the copy of its input that each adapter keeps, beside the product's own (peft: adapters in fp32)."""
     weights: dict[str, float] = Field(default_factory=dict)
     """B/parameter of the stored weights by dtype, quantised copies included; where none is given, the
     precision's own (Transformer Engine may keep fp8 weights alone)."""
@@ -56,6 +68,8 @@ class MemoryFacts(BaseModel):
     """B/logit when the loss has been computed."""
     loss_blocks: int = 1
     """Blocks of tokens that the head and its loss run over, one after another, where a layout does not say."""
+    biased_scores: float | None = None
+    """B/attention score where scores get a learned bias and are never fused for it (T5); None: as others."""
     scores: float | None = None
     """B/attention score of unfused attention; None: the softmax, and with dropout its mask and the dropped
     copy."""

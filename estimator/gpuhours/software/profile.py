@@ -15,7 +15,7 @@ from pydantic import Field
 from gpuhours.hardware.libraries import Time
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
-from gpuhours.software.memory import MemoryFacts
+from gpuhours.software.memory import STANDS_FOR, MemoryFacts
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -38,6 +38,10 @@ class Pointwise(Sourced):
     what unfused attention moves for every score beyond what its 16-bit kernels do."""
 
     operators: dict[str, Traffic]
+    issued: Share = 0.0
+    """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
+    weights: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
 
 
 class Head(Sourced):
@@ -64,6 +68,13 @@ class Adapters(Sourced):
     forward: NotNegative
     backward: NotNegative
     """Its scaled gradient, and the sum of both branches' input gradients."""
+    inputs: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Per element of the adapter's input: its cast to the adapter's format, and its gradient's back."""
+    autocast: Traffic | None = None
+    """Per element of the output under autocast, where it differs."""
+    autocast_inputs: Traffic | None = None
+    dtype: Literal["fp32"] | None = None
+    """The format of their products where it is not the run's (peft keeps adapters in fp32; autocast narrows them)."""
     targets: tuple[str, ...] = ()
     """What they stand beside where a run does not say; all products where this is empty."""
 
@@ -87,12 +98,49 @@ class Optimiser(Sourced):
     pure: NotNegative
 
 
+class Launches(Block):
+    """Host time, s, in each direction."""
+
+    forward: NotNegative = 0.0
+    backward: NotNegative = 0.0
+
+
+class Kernels(Sourced):
+    """A host's time by the kernels it launches, for stacks whose layers differ too much for one time per layer."""
+
+    operators: dict[str, Traffic]
+    """Kernels per operator of a layer: ``product`` (each of the unfused ones), ``attention``, ``unfused``, ``adapter`` and the names of
+    ``architecture.operators.Pointwise``."""
+    experts: Literal["grouped", "looped"] = "grouped"
+    """Experts as three tensors of a layer (transformers 5), or each with modules of its own that are run one after another (4)."""
+    autocast: dict[str, Traffic] = Field(default_factory=dict)
+    """Further ones under autocast; ``bias`` of every biased product."""
+    each: Launches
+    """s per kernel."""
+    layer: Launches
+    """s per layer and micro-batch: its modules, whatever they launch."""
+    causal: NotNegative = 0.0
+    """s per causal layer and forward pass: masks, cache and positions handed through."""
+    recomputed: Launches = Launches()
+    """s per layer that is computed again: what is put aside before, and the second graph."""
+    gap: NotNegative = 0.0
+    """s between two kernels that the GPU waits in any case."""
+    update: NotNegative = 0.0
+    """s per step: clipping and the optimiser."""
+    module: NotNegative = 0.0
+    """s per module with weights and pass under ZeRO-3: hooks that fetch, release and look ahead."""
+    call: Launches = Launches()
+    """s per attention call beyond a layer's first: windows and pictures one by one."""
+
+
 class Host(Sourced):
     """Time of the CPU that launches kernels; only what exceeds the GPU's own time is felt."""
 
     forward: NotNegative
     """s per layer and micro-batch."""
     backward: NotNegative
+    kernels: Kernels | None = None
+    """Where given, it stands for the two above."""
     autocast: Positive = 1.0
     """Factor under autocast."""
     shard: NotNegative = 0.0
@@ -114,13 +162,6 @@ class Exposed(Sourced):
     pipeline: Share
     one_chunk: Share | None = None
     """The same for stages of one chunk, where it differs: nothing else can run while a stage waits for its message."""
-
-
-class Launches(Block):
-    """Host time, s, in each direction."""
-
-    forward: NotNegative = 0.0
-    backward: NotNegative = 0.0
 
 
 class Context(Sourced):
@@ -222,6 +263,18 @@ class Software(Block):
     """It is one system's, met in one source at most: only that system's own name reaches it."""
     attention: dict[str, str]
     """Generation (or ``default``) -> attention kernel."""
+    biased_attention: str | None = None
+    """The kernel where scores get a learned bias; None: the same."""
+    convolution: Traffic | None = None
+    """Shares of peak at which convolutions embed patches, and sum their weights' gradients; None: as products do."""
+    frozen_carry_gradients: bool = False
+    """Under full recompute gradients are carried through frozen parts too (``enable_input_require_grads``)."""
+    masked: bool = False
+    """Causal attention is called with a mask too."""
+    window_mask: Positive | None = None
+    """Sliding windows are masks over all pairs, which no kernel skips: time of attention with a mask over that of all pairs without."""
+    pageable: NotNegative = 0.0
+    """B/s at which tables that are kept on the host, in fp32, are copied over for every step; 0: they lie on the accelerator."""
     flash: str
     """The kernel meant by "flash attention" without a version."""
     flash_before: dict[int, str] = Field(default_factory=dict)
@@ -266,9 +319,10 @@ class Software(Block):
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
-        found = [self.pointwise.operators.get(kind)]
+        usual = STANDS_FOR.get(kind, kind)
+        found = [self.pointwise.operators.get(kind, self.pointwise.operators.get(usual))]
         if autocast and self.autocast is not None:
-            found.append(self.autocast.operators.get(kind))
+            found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual)))
         return sum(one.forward for one in found if one), sum(one.backward for one in found if one)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,9 @@ def core_passes(core: AttentionCore, length: Array, sequences: Array, workload: 
     Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
     """
     ranks = workload.ranks
+    slower = workload.software.window_mask
+    if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
+        return core_passes(replace(core, causal=False, window=None), length, sequences, workload, whole=whole) * slower
     r = 1 if whole else ranks.ring
     split = np.multiply(ranks.tensor, ranks.ulysses)
     batch = np.divide(sequences, ranks.ring) if whole else sequences
@@ -73,14 +77,15 @@ def core_passes(core: AttentionCore, length: Array, sequences: Array, workload: 
         "unaligned": libraries_of(workload.software.libraries).unaligned,
     }
     chip, facts = workload.accelerator, workload.software.context
-    kernel = workload.attention_kernel
+    kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
     own = [
         attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)
         for direction in ("forward", "backward")
     ]
     if kernel == "unfused":
         scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)
-        added = workload.software.traffic("scores", autocast=workload.precision.autocast)
+        kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
+        added = workload.software.traffic(kind, autocast=workload.precision.autocast)
         own = [time + memory_time(moved * scores, chip) for time, moved in zip(own, added, strict=True)]
     if np.all(np.equal(r, 1)):
         return Passes(*own)

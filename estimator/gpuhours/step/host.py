@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from gpuhours.architecture.operators import Block, Ends, Pointwise, Stack, Trainable
+from gpuhours.architecture.operators import PRODUCTS_IN, Block, Ends, Pointwise, Stack, Trainable
+from gpuhours.hardware.number_formats import FP32
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Recompute, SequenceMethod, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
@@ -17,10 +19,13 @@ LLAMA_LAUNCHES = 14
 """Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
 
 
-def host_time(workload: Workload, busy: Array) -> Array:
+def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
     """Waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in any case.
 
-    max(0, H / p + E - busy) + gaps     H launching all layers, E an encoder in front, whole on a stage; ``busy`` s of computing
+    max(0, H / p + E + (U - u) / m - busy) + gaps
+
+    H launching all layers, E an encoder in front, whole on a stage; U the host's, u the accelerator's time for the update, once in m
+    micro-batches; ``busy`` s of computing
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
     launching, gaps = launch_time(rest, workload)
@@ -29,11 +34,44 @@ def host_time(workload: Workload, busy: Array) -> Array:
         here = np.where(np.equal(workload.ranks.vision, VisionPlacement.separate), 0.0, 1.0)
         encoding, between = launch_time(front, workload)
         launching, gaps = launching + here * encoding, gaps + here * between
+    kernels = workload.software.host.kernels
+    launching = launching + sum((table_copies(part, workload) for part in workload.model.ends), start=np.asarray(0.0))
+    if kernels is not None:
+        launching = launching + (kernels.update - update) / workload.ranks.microbatches
     return np.maximum(launching - busy, 0.0) + gaps
 
 
+def table_copies(part: Ends, workload: Workload) -> Array:
+    """Seconds that the host is held up by copying a fixed table, widened to every sample and fp32, from pageable memory (VideoMAE's
+    positions): own measurements on H100, 4.4 to 10 ms a step at 8 GB/s."""
+    rate = workload.software.pageable
+    tokens = np.divide(np.multiply(part.tokens, workload.ranks.microbatch), workload.ranks.context)
+    return FP32 * tokens * part.tabled / rate if rate else 0.0
+
+
+def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
+    """The part as the stack runs it: a frozen one carries gradients where the stack asks them of all inputs to compute layers again."""
+    full = bool(np.all(np.equal(workload.layout.recompute, Recompute.full)))
+    if workload.software.frozen_carry_gradients and full and part.trainable is Trainable.FROZEN:
+        return part if isinstance(part, Ends) else replace(part, trainable=Trainable.PASS_THROUGH)
+    return part
+
+
 def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Array, Array]:
-    """(s that the host takes to launch one micro-batch of all layers among ``parts``, s of gaps between them).
+    """(s that the host takes to launch one micro-batch of all layers among ``parts``, s of gaps between them)."""
+    launching: Array = 0.0
+    gaps: Array = 0.0
+    for part in parts:
+        if isinstance(part, Stack):
+            stack = as_run(part, workload)
+            one = layer_launches if workload.software.host.kernels is None else kernel_launches
+            each, between = one(stack, workload)  # type: ignore[arg-type]
+            launching, gaps = launching + part.layers * each, gaps + part.layers * between
+    return launching, gaps
+
+
+def layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
+    """One layer by the time of a layer that was measured: (launching, gaps).
 
     A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of
     fewer operators than the measured one takes its share (``launches``).
@@ -41,24 +79,100 @@ def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Arra
     host = workload.software.host
     again = np.where(np.asarray(workload.layout.recompute) == Recompute.full, host.forward, 0.0)
     hooks = np.where(np.asarray(workload.layout.sharding) == Sharding.zero3, host.shard, 0.0)
-    dispatching = np.where(
-        np.greater(workload.ranks.expert, 1),
-        workload.software.dispatch.host_time(workload.cluster.accelerator.name),
-        0.0,
-    )
+    back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
     unfused = workload.attention_kernel == "unfused"
-    launching: Array = 0.0
-    layers: Array = 0.0
-    for stack in (part for part in parts if isinstance(part, Stack)):
-        back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
-        shared = sharing_time(stack, workload)
-        launching = launching + stack.layers * (
-            launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + shared
-        )
-        if any(has_experts(linear) for linear in stack.block.linears):
-            launching = launching + stack.layers * dispatching
-        layers = layers + stack.layers
-    return launching * (host.autocast if workload.precision.autocast else 1.0), layers * host.gap
+    launching = launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + sharing_time(stack, workload)
+    launching = launching + dispatch_time(stack, workload)
+    return launching * (host.autocast if workload.precision.autocast else 1.0), host.gap
+
+
+def dispatch_time(stack: Stack, workload: Workload) -> Array:
+    """What the host adds in a layer with experts on several ranks."""
+    if not any(has_experts(linear) for linear in stack.block.linears):
+        return 0.0
+    needed = workload.software.dispatch.host_time(workload.cluster.accelerator.name)
+    return np.where(np.greater(workload.ranks.expert, 1), needed, 0.0)
+
+
+def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
+    """One layer by the kernels that it launches: (launching, gaps).
+
+        forward     l_f + k_f c_f + calls (+ what decoders hand through)
+        backward    l_b + k_b c_b + calls (+ forward + r_b, computed again)
+        hooks       ZeRO-3: h M for each pass, h for every module with weights where the stack fetches them one by one; else ``shard``
+        gaps        g (k_f + k_b)
+
+    k kernels (``layer_kernels``), c s of each, l s of the layer's modules, r s of computing again
+    """
+    host, facts = workload.software.host, workload.software.host.kernels
+    if facts is None:
+        raise ValueError("this stack is timed by layers, not by kernels")
+    there, back = layer_kernels(stack, workload)
+    extra = attention_calls(stack, workload)
+    handed = facts.causal * any(core.causal for core in stack.block.attention)
+    forward = facts.layer.forward + handed + there * facts.each.forward + extra * facts.call.forward
+    backward = facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
+    full = np.equal(workload.layout.recompute, Recompute.full)
+    again = np.where(full, facts.recomputed.forward + facts.recomputed.backward + forward, 0.0)
+    trained = stack.trainable is not Trainable.FROZEN
+    passes = np.where(full, 3, 2) if trained else 1
+    hooks = host.shard + facts.module * passes * modules(stack, workload)
+    hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
+    launching = forward + (backward + again if trained else 0.0) + hooks
+    launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
+    shared = sharing_time(stack, workload) + dispatch_time(stack, workload)
+    return launching + shared, facts.gap * launched
+
+
+def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
+    """Kernels of one layer, forward and backward: those of its operators, and under autocast of its casts."""
+    facts = workload.software.host.kernels
+    if facts is None:
+        raise ValueError("this stack is timed by layers, not by kernels")
+    tables = [facts.operators] + ([facts.autocast] if workload.precision.autocast else [])
+    forward: Array = 0.0
+    backward: Array = 0.0
+    for name, times in operator_counts(stack, workload):
+        for table in tables:
+            if name in table:
+                forward = forward + table[name].forward * times
+                backward = backward + table[name].backward * times
+    return forward, backward
+
+
+def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]:
+    """(operator, how often a layer runs it) as modelling files have them: products one by one, adapters in pairs."""
+    facts = workload.software.host.kernels
+    looped = facts is not None and facts.experts == "looped"
+    found: list[tuple[str, Array]] = [
+        ("product", PRODUCTS_IN.get(linear.name, 1) * (linear.experts if looped else 1))
+        for linear in stack.block.linears
+    ]
+    routed = sum(linear.experts for linear in stack.block.linears if looped and linear.name == "down")
+    found.append(("expert", routed))
+    found += [("bias", PRODUCTS_IN.get(linear.name, 1)) for linear in stack.block.linears if linear.bias]
+    found += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
+              if operator.kind is not Pointwise.BIAS]  # fmt: skip
+    for core in stack.block.attention:
+        kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
+        found.append(("unfused" if kernel == "unfused" else "attention", 1))
+    return [*found, ("adapter", len(stack.adapters) / 2)]
+
+
+def attention_calls(stack: Stack, workload: Workload) -> Array:
+    """Attention calls of one layer and micro-batch beyond the first: those that loop over sequences."""
+    length = stack.tokens if stack.sequence is None else stack.sequence
+    sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
+    loops = sum(core.looped for core in stack.block.attention)
+    return loops * np.maximum(sequences - 1.0, 0.0)
+
+
+def modules(stack: Stack, workload: Workload) -> Array:
+    """Modules with weights of their own in one layer: products (of every expert), norms, both halves of adapters."""
+    facts = workload.software.host.kernels
+    looped = facts is not None and facts.experts == "looped"
+    products = sum(PRODUCTS_IN.get(one.name, 1) * (one.experts if looped else 1) for one in stack.block.linears)
+    return products + sum(np.max(operator.parameters) > 0 for operator in stack.block.elementwise) + len(stack.adapters)
 
 
 def sharing_time(stack: Stack, workload: Workload) -> Array:

@@ -22,7 +22,7 @@ from gpuhours.step.compute import ATTENTION, OTHER, PRODUCTS, ends_compute, laye
 from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
-from gpuhours.step.host import host_time, launch_time
+from gpuhours.step.host import as_run, host_time, launch_time
 from gpuhours.step.offload import activations_time
 from gpuhours.step.recompute import repeated
 from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
@@ -68,7 +68,7 @@ def step(workload: Workload) -> Step:
     sends = send_time(workload, layer.total)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, layout.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
-    host = host_time(workload, line.slowest)
+    host = host_time(workload, line.slowest, optimiser_time(workload))
     encoding = encoding_time(work, workload)
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last):
@@ -136,6 +136,7 @@ def shared_work(workload: Workload) -> Work:
 
 def part_work(part: Stack | Ends, workload: Workload) -> Parts:
     """One micro-batch of all layers of a stack, or of an end."""
+    part = as_run(part, workload)
     if isinstance(part, Ends):
         return end_parts(part, workload)
     return {name: passes * part.layers for name, passes in layer_parts(part, workload).items()}

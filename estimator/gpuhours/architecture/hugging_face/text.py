@@ -126,7 +126,7 @@ def phi(config: Config) -> Fields:
     normed = "head-layer" if config.get("qk_layernorm") else "none"
     return {
         **llama(config), **BIASED, "gated": False, "parallel_residual": True, "norms_per_layer": 1,
-        "head_bias": True, "qk_norm": normed,
+        "head_bias": True, "qk_norm": normed, "activation": activation(config, "hidden_act", "gelu_new"),
     }  # fmt: skip
 
 
@@ -149,6 +149,12 @@ def starcoder2(config: Config) -> Fields:
     }  # fmt: skip
 
 
+def activation(config: Config, key: str, usual: str) -> str:
+    """How the modelling file writes the activation: these names are several kernels each, or ReLU; others are one GELU."""
+    written = {"gelu_new": "written-gelu", "gelu_fast": "written-gelu", "quick_gelu": "quick-gelu", "relu": "relu"}
+    return written.get(str(config.get(key, usual)), "gelu")
+
+
 def gpt2(config: Config) -> Fields:
     """GPT-2 and its relatives."""
     return {
@@ -156,6 +162,7 @@ def gpt2(config: Config) -> Fields:
         "ffn_hidden": config.number("n_inner", default=4 * config.number("n_embd")), "vocab": config.number("vocab_size"),
         **BIASED, "gated": False, "tied": config.get("tie_word_embeddings", True), "positions": "learned",
         "max_positions": config.number("n_positions", default=1024), "dropout": bool(config.get("resid_pdrop", 0.1)),
+        "activation": activation(config, "activation_function", "gelu_new"),
     }  # fmt: skip
 
 
@@ -175,7 +182,7 @@ def gptj(config: Config) -> Fields:
         "layers": config.number("n_layer"), "hidden": config.number("n_embd"), "heads": config.number("n_head"),
         "ffn_hidden": config.number("n_inner", default=4 * config.number("n_embd")), "vocab": config.number("vocab_size"),
         "gated": False, "norm": "layer", "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,
-        "tied": bool(config.get("tie_word_embeddings", False)),
+        "tied": bool(config.get("tie_word_embeddings", False)), "activation": activation(config, "activation_function", "gelu_new"),
     }  # fmt: skip
 
 
@@ -218,6 +225,7 @@ def opt(config: Config) -> Fields:
         "positions": "learned", "tied": config.get("tie_word_embeddings", True),
         "max_positions": config.number("max_position_embeddings") + 2, "dropout": bool(config.get("dropout", 0.1)),
         "final_norm": bool(config.get("do_layer_norm_before", True)) and not config.get("_remove_final_layer_norm"),
+        "activation": activation(config, "activation_function", "relu"),
     }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from gpuhours.questions.validating.rows import Row
 from gpuhours.run.band import kind_of_model
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run, from_source, laid_over
+from gpuhours.software.matching import under
 from gpuhours.software.memory import GIB
 from gpuhours.software.profile import Software
 from gpuhours.step import step
@@ -151,7 +152,10 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
             "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
             "seq_len": repr(float(found.tokens_per_sample or 0)),
         }  # fmt: skip
-        remarks = (f"assumed {', '.join(assumed)}",) if assumed else ()
+        remarks: tuple[str, ...] = (f"assumed {', '.join(assumed)}",) if assumed else ()
+        stated = laid_over(table.run, one.run).get("software")
+        if (own := under(table.title, str(stated))) is not None:
+            remarks += (f"software {stated!r} read as {own}: the file's title names Hugging Face",)
         yield Described(Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks)
 
 
@@ -166,6 +170,8 @@ def _resolved(run: Run, place: str) -> Resolved:
 def _whole(table: Measurements, one: Measurement) -> dict[str, Any]:
     """A row's run over what all share, its model looked up."""
     data = laid_over(table.run, one.run)
+    if (own := under(table.title, str(data.get("software")))) is not None:
+        data = {**data, "software": own}
     named = data.get("model")
     return {**data, "model": table.models[named]} if isinstance(named, str) and named in table.models else data
 
