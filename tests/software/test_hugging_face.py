@@ -9,9 +9,9 @@ import pytest
 
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.questions.validating.described import described_runs, predict_described, read_described
-from gpuhours.software.matching import profile_in
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
+from gpuhours.software.matching import profile_in
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
 from gpuhours.step.compute import adapter_bytes
@@ -131,8 +131,9 @@ def test_qwens_vision_tower_calls_attention_for_every_window():
     ("words", "profile"),
     [
         ("hugging face transformers", "huggingface"), ("trl 0.12", "huggingface"), ("axolotl", "huggingface"),
-        ("trl with deepspeed zero-3 2025", "huggingface-deepspeed"), ("llama-factory 0.9", "llama-factory"), ("ms-swift", "llama-factory"), ("unsloth", "huggingface-liger"),
-        ("peft on pytorch", "huggingface"), ("nanogpt", "torch-compile"), ("pytorch ddp", "torch-eager"),
+        ("trl with deepspeed zero-3 2025", "huggingface-deepspeed"), ("llama-factory 0.9", "llama-factory"),
+        ("ms-swift", "llama-factory"), ("unsloth", "huggingface-liger"), ("peft on pytorch", "huggingface"),
+        ("nanogpt", "torch-compile"), ("pytorch ddp", "torch-eager"),
     ],
 )  # fmt: skip
 def test_frameworks_name_what_they_run_on(words, profile):

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.described import described_runs, read_described
 from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.rows import published_runs, read_rows
 from gpuhours.software.matching import Aged, Line, Stack, match, profile_in, release_of, software_named, table, unknown
@@ -129,6 +130,9 @@ def met() -> dict[str, Counter[str]]:
         row = case.row
         if prediction.time and row.seconds and not row.doubted and not row.failed:
             found[case.software.name][row.word("source_title") or ""] += 1
+    for run in (run for path in described_runs() for run in read_described(path)):
+        if run.row.number("step_time_s"):
+            found[run.software.name][run.row.word("source_title") or ""] += 1
     return found
 
 

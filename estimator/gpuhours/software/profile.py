@@ -414,4 +414,4 @@ def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
 def _laid_over(inherited: Any, own: Any) -> Any:
     """A group that a child writes keeps the figures of its parent's that it does not write itself."""
     both = isinstance(own, dict) and isinstance(inherited, dict) and "source" in own
-    return {**inherited, **own} if both else own
+    return {**inherited, **{key: _laid_over(inherited.get(key), value) for key, value in own.items()}} if both else own
