@@ -19,7 +19,7 @@ from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 TABLE = Path(__file__).parents[1] / "measurements" / "h200_experts.csv"
-INSIDE = (Pointwise.SWIGLU, Pointwise.ROUTER, Pointwise.PERMUTE)
+INSIDE = (Pointwise.EXPERT_SWIGLU, Pointwise.ROUTER, Pointwise.PERMUTE)
 
 
 def experts_alone(row: dict[str, str]) -> Stack:
