@@ -4,7 +4,7 @@
 
 Most published energies are hours x rated watts and test arithmetic alone (LLaMA, BLOOM, OPT, GLM-130B, SAM); only runs whose power
 somebody metered are judged. ``from hours``: the power model alone, where the hours are published. ``from the run``: parameters,
-tokens and accelerator alone, with the step model's hours on top. A bare clone needs PYTHONPATH=cli:estimator:.
+tokens, accelerator and how many, over the sample of runs that these may mean (``run.ensemble``). A bare clone needs PYTHONPATH=cli:estimator:.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from gpuhours.cost.bill import bill
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.hardware.clusters import cluster
-from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.ensemble import ensemble
 from gpuhours.run.spec import from_dict
 
 HOUR = 3600.0
@@ -74,13 +74,22 @@ class Judged:
 
     run: Metered
     from_hours: float | None
-    from_run: float | None
+    low: float
+    from_run: float
+    high: float
+    """10th percentile, median and 90th of the sample."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether the range holds what was metered."""
+        return self.low <= self.run.measured <= self.high
 
 
 def judged() -> Iterator[Judged]:
     """Every metered run, by both ways."""
     for run in RUNS:
-        yield Judged(run, _from_hours(run), _from_run(run))
+        low, middle, high = _from_run(run)
+        yield Judged(run, _from_hours(run), low, middle, high)
 
 
 def _from_hours(run: Metered) -> float | None:
@@ -91,25 +100,36 @@ def _from_hours(run: Metered) -> float | None:
     return None if energy is None else float(np.asarray(energy)) / MWH
 
 
-def _from_run(run: Metered) -> float | None:
+def _from_run(run: Metered) -> tuple[float, float, float]:
     hardware = {"accelerator": run.accelerator, "gpus": run.gpus} | ({} if run.node is None else {"node": run.node})
-    result = estimate(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
-    energy = result.outcome.bill.energy
-    return None if energy is None else float(np.asarray(energy)) / MWH
+    sample = ensemble(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
+    assert sample is not None
+    machine = cluster(run.accelerator, run.node, run.gpus)
+    energy = bill(sample.gpu_time, machine, CostInputs(**run.inputs)).energy
+    low, middle, high = np.percentile(np.asarray(energy) / MWH, [10, 50, 90])
+    return float(low), float(middle), float(high)
+
+
+def ratio(found: list[Judged]) -> float:
+    """Predicted from the run over measured, geometric mean."""
+    return float(np.exp(np.mean([np.log(one.from_run / one.run.measured) for one in found])))
 
 
 def main() -> None:
     """Print the table, and the geometric mean of predicted over measured."""
     found = list(judged())
-    print(f"{'run':12} {'measured':>9} {'from hours':>11} {'from the run':>13}   MWh")
+    print(f"{'run':12} {'measured':>9} {'from hours':>11} {'from the run':>13} {'range':>15}   MWh")
     for one in found:
-        shown = [f"{value:,.0f}" if value is not None else "-" for value in (one.from_hours, one.from_run)]
-        print(f"{one.run.name:12} {one.run.measured:9,.0f} {shown[0]:>11} {shown[1]:>13}   {one.run.source}")
-    ratios = [one.from_run / one.run.measured for one in found if one.from_run is not None]
-    print(f"predicted from the run over measured, geometric mean: {np.exp(np.mean(np.log(ratios))):.2f}")
+        hours = f"{one.from_hours:,.0f}" if one.from_hours is not None else "-"
+        span = f"{one.low:,.0f} to {one.high:,.0f}"
+        print(
+            f"{one.run.name:12} {one.run.measured:9,.0f} {hours:>11} {one.from_run:13,.0f} {span:>15}   {one.run.source}"
+        )
+    inside = sum(one.inside for one in found)
     print(
-        f"in all: {sum(one.from_run or 0 for one in found):,.0f} of {sum(one.run.measured for one in found):,.0f} MWh"
+        f"predicted from the run over measured, geometric mean: {ratio(found):.2f}; {inside} of {len(found)} inside the range"
     )
+    print(f"in all: {sum(one.from_run for one in found):,.0f} of {sum(one.run.measured for one in found):,.0f} MWh")
 
 
 if __name__ == "__main__":

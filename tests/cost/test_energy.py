@@ -13,7 +13,7 @@ from gpuhours.cost.inputs import CostInputs
 from gpuhours.cost.lines import Bill
 from gpuhours.cost.power import board_share
 from gpuhours.hardware.clusters import cluster
-from tests.benchmarks.energy import judged
+from tests.benchmarks.energy import judged, ratio
 
 HOUR = 3600.0
 KWH = 3.6e6
@@ -84,12 +84,12 @@ def test_embodied_carbon_of_bloom() -> None:
 
 
 def test_metered_runs() -> None:
-    """With the published hours the power model is right; from parameters and tokens alone the hours are too few, and the energy with
-    them: 0.56 of what four runs metered, in the geometric mean. The bound is there to be lowered."""
+    """The power model alone, from published hours; and the whole chain from parameters, tokens and accelerators: 0.93 of what four runs
+    metered in the geometric mean, each inside its range of a factor of two and a half."""
     found = list(judged())
     assert len(found) == 4
     by_hours = [one.from_hours / one.run.measured for one in found if one.from_hours is not None]
     assert by_hours == pytest.approx([1.0], abs=0.03)
-    ratios = [one.from_run / one.run.measured for one in found if one.from_run is not None]
-    assert len(ratios) == 4
-    assert abs(float(np.mean(np.log(ratios)))) < np.log(1 / 0.54)
+    assert ratio(found) == pytest.approx(1.0, abs=0.15)
+    assert sum(one.inside for one in found) >= 3
+    assert all(one.high / one.low < 3 for one in found), "a range that holds everything says nothing"
