@@ -4,7 +4,8 @@
 
 Most published energies are hours x rated watts and test arithmetic alone (LLaMA, BLOOM, OPT, GLM-130B, SAM); only runs whose power
 somebody metered are judged. ``from hours``: the power model alone, where the hours are published. ``from the run``: parameters,
-tokens, accelerator and how many, over the sample of runs that these may mean (``run.ensemble``). A bare clone needs PYTHONPATH=cli:estimator:.
+tokens, accelerator and how many, over the sample of runs that these may mean (``run.ensemble``). A bare clone needs
+PYTHONPATH=cli:estimator:.
 """
 
 from __future__ import annotations
