@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.memory import memory
 from gpuhours.questions.validating.described import described_runs, predict_described, read_described
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
@@ -130,7 +131,7 @@ def test_qwens_vision_tower_calls_attention_for_every_window():
 @pytest.mark.parametrize(
     ("words", "profile"),
     [
-        ("hugging face transformers", "huggingface"), ("trl 0.12", "huggingface"), ("axolotl", "huggingface"),
+        ("hugging face transformers", "huggingface"), ("trl 0.12", "huggingface-trainer"), ("axolotl", "huggingface-trainer"),
         ("trl with deepspeed zero-3 2025", "huggingface-deepspeed"), ("llama-factory 0.9", "llama-factory"),
         ("ms-swift", "llama-factory"), ("unsloth", "huggingface-liger"), ("peft on pytorch", "huggingface"),
         ("nanogpt", "torch-compile"), ("pytorch ddp", "torch-eager"),
@@ -140,9 +141,24 @@ def test_frameworks_name_what_they_run_on(words, profile):
     assert profile_in(words) == profile
 
 
-@pytest.mark.parametrize("name", ["transformers", "trainer", "peft", "trl", "axolotl", "huggingface", "hf"])
+@pytest.mark.parametrize("name", ["transformers", "peft", "accelerate", "huggingface", "hf"])
 def test_names_of_the_stack(name):
     assert load_software(name).name == "huggingface"
+
+
+@pytest.mark.parametrize("name", ["trainer", "trl", "axolotl"])
+def test_a_trainer_reads_the_loss_back(name):
+    """189.5 ms by Trainer, 180.6 by a plain loop: what it waits for does not hide."""
+    by_trainer, plain = (float(step(workload(LLAMA, software=one)).time) for one in (name, "huggingface"))
+    assert by_trainer - plain == pytest.approx(9e-3)
+
+
+def test_frozen_ends_are_wide_beside_four_bit_weights():
+    """llama 8B under QLoRA held 8.4 GB before a step: 6.98e9 weights of 4 bit, 1.05e9 of the ends in fp32, adapters of 42e6."""
+    shape = {"layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "ffn_hidden": 14336, "vocab": 128256}
+    asked = workload({**shape, "trainable": "lora", "rank": 16, "targets": SEVEN}, state="amp", samples=2)
+    four = replace(asked, precision=replace(asked.precision, dtype="nf4"))
+    assert float(memory(four).parts["weights"]) == pytest.approx(8.1e9, rel=0.03)
 
 
 def test_more_bandwidth_shortens_eager_kernels_by_half():

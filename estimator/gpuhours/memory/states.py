@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack
-from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.placement import standing
@@ -111,7 +111,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
     own = facts.partition.get(precision.dtype, 0.0)
-    frozen = weights.frozen * precision.frozen + weights.frozen_ends * precision.element
+    wide = facts.wide_ends and precision.dtype == "nf4"
+    frozen = weights.frozen * precision.frozen + weights.frozen_ends * (FP32 if wide else precision.element)
     frozen = frozen / np.where(stage3, ranks.shards, 1)
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
     stored = dealt(Sharding.zero3) * each_weight + frozen
@@ -121,7 +122,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     on_host = np.greater_equal(level, Sharding.zero2) & layout.offload_optimizer
     gradients = each * np.where(on_host, 0, dealt(Sharding.zero2) + buckets)
     whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
-    early = np.where(accumulating, whole, np.where(buckets > 0, gradients, 0))
+    held = each * buckets if facts.gradients_dropped else gradients
+    early = np.where(accumulating, whole, np.where(buckets > 0, held, 0))
     optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
     unit = np.maximum(weights.layer * np.minimum(facts.gathered_layers, 1), weights.ends / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)

@@ -151,7 +151,7 @@ def profile_in(text: str, year: int | None = None, release: float | None = None)
 
 def under(title: str, stated: str) -> str | None:
     """The profile of a stack that a source states, where the source's title says that its models are Hugging Face's; None: as stated."""
-    return table().hugging_face.get(stated) if profile_in(title) == "huggingface" else None
+    return table().hugging_face.get(stated) if (profile_in(title) or "").startswith("huggingface") else None
 
 
 def unknown(year: int | None, layout: str) -> tuple[str, ...]:

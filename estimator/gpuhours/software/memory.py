@@ -43,6 +43,8 @@ class MemoryFacts(BaseModel):
     """The same under autocast, where it differs."""
     casts_each: bool = False
     """Under autocast every product keeps a 16-bit copy of its input of its own, also where several read the same."""
+    wide_ends: bool = False
+    """Beside 4-bit weights the frozen embedding and head are kept in fp32 (peft's ``prepare_model_for_kbit_training``)."""
     adapter_inputs: float = 0.0
     """B/element of the copy of its input that each adapter keeps, beside the product's own (peft: adapters in fp32)."""
     weights: dict[str, float] = Field(default_factory=dict)
@@ -52,6 +54,8 @@ class MemoryFacts(BaseModel):
     """B/parameter of the gradients by dtype; where none is given, those of the stored weight's format."""
     gradients_live: bool = False
     """Gradient buffers exist through the whole step, not from the backward pass to the optimiser only."""
+    gradients_dropped: bool = False
+    """The wrapper's buckets alone outlive a step: gradients are dropped, not zeroed, or views of the buckets."""
     replica_gradients: float = 1.0
     """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
     accumulates_whole: bool = True

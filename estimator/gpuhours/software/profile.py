@@ -127,6 +127,8 @@ class Kernels(Sourced):
     """s between two kernels that the GPU waits in any case."""
     update: NotNegative = 0.0
     """s per step: clipping and the optimiser."""
+    waits: NotNegative = 0.0
+    """s per step that nothing hides: a trainer that reads the loss and the gradients' norm back, and logs."""
     module: NotNegative = 0.0
     """s per module with weights and pass under ZeRO-3: hooks that fetch, release and look ahead."""
     call: Launches = Launches()
@@ -269,6 +271,8 @@ class Software(Block):
     """Shares of peak at which convolutions embed patches, and sum their weights' gradients; None: as products do."""
     frozen_carry_gradients: bool = False
     """Under full recompute gradients are carried through frozen parts too (``enable_input_require_grads``)."""
+    unpacking: NotNegative = 2.6
+    """Bytes per 4-bit weight (nf4) that is read and written out in 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
     masked: bool = False
     """Causal attention is called with a mask too."""
     window_mask: Positive | None = None

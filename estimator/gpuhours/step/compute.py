@@ -16,8 +16,6 @@ from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
-UNPACKING = 2.6
-"""Bytes per 4-bit weight (nf4) that is read and written out in 16 bit before each product (QLoRA, arXiv:2305.14314, equation 5)."""
 
 
 def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
@@ -75,7 +73,7 @@ def product_passes(
         gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True) if trainable is Trainable.FULL else 0.0
     )
     if workload.precision.dtype == "nf4" and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
-        unpacked = memory_time(UNPACKING * n * k * count, chip)
+        unpacked = memory_time(workload.software.unpacking * n * k * count, chip)
         forward = forward + unpacked
         backward = backward if trainable is Trainable.FROZEN else backward + unpacked
     slower = thin_experts(tokens, count) if has_experts(linear) else 1.0

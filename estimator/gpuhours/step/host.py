@@ -38,6 +38,7 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
     launching = launching + sum((table_copies(part, workload) for part in workload.model.ends), start=np.asarray(0.0))
     if kernels is not None:
         launching = launching + (kernels.update - update) / workload.ranks.microbatches
+        gaps = gaps + kernels.waits / workload.ranks.microbatches
     return np.maximum(launching - busy, 0.0) + gaps
 
 
@@ -150,6 +151,8 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
     ]
     routed = sum(linear.experts for linear in stack.block.linears if looped and linear.name == "down")
     found.append(("expert", routed))
+    quantised = workload.precision.dtype == "nf4" and stack.trainable is not Trainable.FULL
+    found.append(("unpacked", found_products(stack) if quantised else 0))
     found += [("bias", PRODUCTS_IN.get(linear.name, 1)) for linear in stack.block.linears if linear.bias]
     found += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
@@ -157,6 +160,11 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
         kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
         found.append(("unfused" if kernel == "unfused" else "attention", 1))
     return [*found, ("adapter", len(stack.adapters) / 2)]
+
+
+def found_products(stack: Stack) -> Array:
+    """Products of a layer, one by one."""
+    return sum(PRODUCTS_IN.get(linear.name, 1) for linear in stack.block.linears)
 
 
 def attention_calls(stack: Stack, workload: Workload) -> Array:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
-from gpuhours.architecture.hugging_face.text import BIASED, llama
+from gpuhours.architecture.hugging_face.text import BIASED, activation, llama
 from gpuhours.inputs.errors import EstimateError
 
 
@@ -95,7 +95,7 @@ def tower(config: Config) -> Fields:
         "patch": patch[0] if isinstance(patch, list) else patch,
         "channels": config.number("num_channels", "in_channels", "in_chans", default=3),
         "ffn_hidden": config.optional("intermediate_size") or int(config.get("mlp_ratio", 4) * hidden), "pre_norm": False,
-        "patch_bias": True,
+        "patch_bias": True, "activation": activation(config, "hidden_act", "gelu"),
     }  # fmt: skip
 
 
