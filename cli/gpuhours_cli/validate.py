@@ -32,13 +32,20 @@ def validate(
         bool, typer.Option("--update-remainder", help="Learn what remains beside the steps, and store it.", hidden=True)
     ] = False,
     memory_only: Annotated[bool, typer.Option("--memory-only", help="Leave step times out.")] = False,
-    update_band: Annotated[
-        bool, typer.Option("--update-band", help="Learn the 80 % bands from these runs and store them.", hidden=True)
+    in_sample: Annotated[
+        bool, typer.Option("--in-sample", help="With constants settled on these very rows: for developers.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Learn ranges and odds anew, and store them and the errors.", hidden=True)
+    ] = False,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="With --update: refit what each source settled without it.", hidden=True)
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict measured runs: errors by source, accelerator, precision, parallelism and length, and the ten worst."""
+    """Predict measured runs, each without what was settled on its source: errors by source, accelerator, precision,
+    parallelism and length, and the ten worst."""
     if totals:
         whole_runs(file, given, update=update_remainder, as_json=as_json, quiet=quiet)
         return
@@ -49,12 +56,11 @@ def validate(
     from gpuhours.questions.validating.report import validate as work_out
     from gpuhours_cli.render.validate import answer, screen
 
-    found = work_out(runs, memory_only=memory_only)
-    if update_band:
-        from gpuhours.questions.validating.learning import update_band as store
+    if update or refit:
+        from gpuhours.questions.validating.updating import update as learn
 
-        store(found)
-        found = work_out(runs, memory_only=memory_only)
+        learn(refit=refit)
+    found = work_out(runs, memory_only=memory_only, in_sample=in_sample)
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
 
 

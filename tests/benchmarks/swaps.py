@@ -1,4 +1,4 @@
-"""What validation leaves out: each source with its stack's profile unknown, and whether methods are ranked as they were measured.
+"""What validation leaves out: whether methods are ranked as they were measured.
 
 ``python -m tests.benchmarks.swaps``
 """
@@ -8,25 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-
-import numpy as np
+from collections.abc import Callable, Iterable
 
 from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.case import Case
-from gpuhours.questions.validating.learning import strangers
 
 LONG = ("BurstEngine", "LongVILA", "EasyContext")
 """Sources that run one sequence by several methods."""
-
-
-def with_the_parents_profile(judged: Iterable[Judged]) -> Iterator[tuple[str, int, float]]:
-    """(source, runs, mean error) where each stack is taken for the one that its profile is written ``like``."""
-    told = [one for one in judged if one.error is not None and one.case is not None and not one.average]
-    ratios, sources, _ = strangers(told)
-    for source in sorted(set(sources)):
-        errors = np.abs(np.exp(-ratios[sources == source]) - 1)
-        yield source.removesuffix(", stack unknown"), len(errors), float(errors.mean())
 
 
 def ranked(judged: Iterable[Judged], apart: float, key: Callable[[Case], object]) -> tuple[int, int]:
@@ -62,11 +50,8 @@ def _method(one: Judged) -> tuple[str | None, ...]:
 
 
 def main() -> None:
-    """Print both."""
-    judged = validate().judged
-    print("mean error with the profile of the stack's parent")
-    for source, runs, error in with_the_parents_profile(judged):
-        print(f"  {source[:60]:60} {runs:4}  {error:6.1%}")
+    """Print it."""
+    judged = validate(in_sample=True).judged
     print("methods in the measured order, of pairs that differ by more than")
     for apart in (0.0, 0.02, 0.05, 0.10):
         inside, across = ranked(judged, apart, lambda case: case.software.name), ranked(judged, apart, lambda _: None)

@@ -14,7 +14,7 @@ from gpuhours.hardware.nodes import list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import plain_name
 from gpuhours.inputs.yaml_files import Source, read_yaml
-from gpuhours.run.band import _table
+from gpuhours.run.conformal import table
 
 ISSUE = """
     a100-sxm-40gb a100-sxm-80gb a100-pcie-40gb a100-pcie-80gb a800-sxm-80gb h100-sxm-80gb h100-sxm-96gb
@@ -301,7 +301,7 @@ def test_every_accelerator_says_what_its_step_times_rest_on(name: str) -> None:
     assert part.step_times is not None
     assert len(part.step_times.source) > 30
     assert (part.step_times.basis == "none") == (part.generation == "tpu")
-    met = name in _table()["seen"]["accelerator"]
+    met = name in table()["world"]["card"]
     assert met or part.step_times.basis != "measured"
 
 

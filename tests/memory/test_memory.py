@@ -171,7 +171,7 @@ def test_published_memory_and_verdicts() -> None:
     """Every row that has what a prediction needs; layouts that their sources report as out of memory too."""
     from gpuhours.questions.validating.report import validate
 
-    found = validate(memory_only=True)
+    found = validate(memory_only=True, in_sample=True)
     judged, total = found.judged, found.summary()
     errors = [abs(one.memory_error) for one in judged if one.memory_error is not None]
     assert len(errors) > 380
@@ -188,7 +188,7 @@ def test_a_loss_over_the_whole_sequence_holds_logits() -> None:
     """BurstEngine's ablation (arXiv:2509.19836): 14B, 120,000 words, 32K tokens a rank, 46 to 49 GiB without its loss by blocks."""
     from gpuhours.questions.validating.report import validate
 
-    rows = [one for one in validate(memory_only=True).judged if one.row.word("loss_blocks") == "1"]
+    rows = [one for one in validate(memory_only=True, in_sample=True).judged if one.row.word("loss_blocks") == "1"]
     assert len(rows) == 6
     assert [one.memory_error for one in rows] == pytest.approx([0.0] * 6, abs=0.05)
 

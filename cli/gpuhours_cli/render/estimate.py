@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.layout.layout import Recompute, Sharding, word
+from gpuhours.memory.odds import ENOUGH, SAFE
 from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.run.band import Band
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 
@@ -118,14 +120,11 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     """What stands beside a value: how it came about, or what it was multiplied from."""
     outcome = found.outcome
     if name == "memory_per_gpu" and outcome.memory is not None:
-        spare = float(outcome.memory.margin)
+        spare, chance = float(outcome.memory.margin), float(outcome.memory.fits_probability)
         where = " on the encoder's own GPUs" if outcome.memory.stage < 0 else ""
         held = f"of {numbers.si('B')(float(outcome.memory.capacity))}{where}: "
-        words = held + (
-            f"fits, {numbers.si('B')(spare)} to spare"
-            if found.fits
-            else f"does not fit, {numbers.si('B')(-spare)} over"
-        )
+        left = f"{numbers.si('B')(abs(spare))} {'to spare' if spare >= 0 else 'over'}"
+        words = held + verdict(chance) + f", {left}"
         return Text(words, style="green" if found.fits else "bold red")
     if name == "step_time":
         batch = outcome.value("global_batch")
@@ -139,6 +138,14 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
     if result.basis == "solved" and result.inputs:
         return "from " + ", ".join(readable(item) for item in spelt_out(found, result) if item not in UNSAID)
     return result.basis
+
+
+def verdict(chance: float) -> str:
+    """``fits``, ``does not fit``, or the odds where it is neither nine in ten nor one in ten."""
+    said = "fits" if chance >= ENOUGH else "does not fit"
+    if 1 - SAFE < chance < SAFE:
+        return f"{'may fit' if said == 'fits' else 'hardly fits'} (odds {numbers.percent(chance)})"
+    return said
 
 
 def spelt_out(found: Estimate, result: Result) -> Iterator[str]:
@@ -224,9 +231,8 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
     if found.assumptions:
         said = " · ".join(assumed(assumption) for assumption in found.assumptions)
         table.add_row(f"Assumed ({len(found.assumptions)})", said)
-    if found.band is not None and found.band.median_error is not None:
-        error = numbers.percent(found.band.median_error)
-        table.add_row("Like this run", f"{found.band.runs} measured runs ({found.band.kind}): median error {error}")
+    if found.band is not None:
+        table.add_row("Like this run", likeness(found.band))
     if found.advice.faster:
         table.add_row("Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in found.advice.faster))
     if found.advice.longest is not None and not found.stages:
@@ -239,6 +245,22 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
         table.add_row("Note" if index == 0 else "", warning)
     if table.row_count:
         yield table
+
+
+def likeness(band: Band) -> str:
+    """How many measured runs are like this one and how far off they were predicted, by a model that had not seen their source."""
+    if band.median_error is None:
+        return f"none on this stack ({band.kind})" if band.on_stack == 0 else (
+            f"none measured ({band.kind}); {runs(band.on_stack)} on this stack otherwise, "
+            f"median error {numbers.percent(band.stack_error)} unseen"
+        )  # fmt: skip
+    many = f"{runs(band.runs)} of {band.sources} source{'s' if band.sources > 1 else ''}"
+    return f"{many} ({band.kind}): median error {numbers.percent(band.median_error)} unseen"
+
+
+def runs(count: int) -> str:
+    """``1 run``, ``12 measured runs``."""
+    return f"{count} measured run{'s' if count != 1 else ''}"
 
 
 def way_words(way: Any) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.questions.validating.report import Judged, Validation
+from gpuhours.run.digest import digest
 
 WIDTH, HEIGHT = 60, 16
 """Characters of the parity plot."""
@@ -35,7 +36,15 @@ def answer(found: Validation) -> str:
         told.append(
             f"{total['foretold_rows']} foretold: {_share(total['foretold_median_ape'])}, {_share(total['foretold_mape'])}"
         )
-    return "; ".join([f"{total['rows']} rows", *(told or ["nothing to compare"])])
+    if total["coverage_80"] is not None:
+        told.append(
+            f"{_share(total['coverage_80'], digits=0)} in range, high / low {total['median_width']:.2f} in the median"
+        )
+    told = told or ["nothing to compare"]
+    how = (
+        "in sample" if found.in_sample else "each source left out" if total["leave_out"] else "none of them seen before"
+    )
+    return "; ".join([f"{total['rows']} rows", *told, how])
 
 
 def screen(found: Validation) -> RenderableType:
@@ -49,7 +58,19 @@ def screen(found: Validation) -> RenderableType:
     if skipped:
         shown.append(Text("\nSkipped"))
         shown += [Text(f"  {count:5}  {reason}") for reason, count in skipped.most_common(8)]
+    shown.append(Text(f"\nPredicted with constants and profiles {digest()}; {left_out(found)}"))
     return Group(*shown)
+
+
+def left_out(found: Validation) -> str:
+    """What these predictions were made without."""
+    left = found.summary()["leave_out"]
+    if found.in_sample:
+        return "those settled on these very rows included"
+    if not left:
+        return "none of these rows settled any of them"
+    systems = {what.split(":")[0] for what in left}
+    return f"{len(left)} of them left out or refitted, for {len(systems)} sources or systems (--json says which)"
 
 
 def fits(total: Mapping[str, Any]) -> list[Text]:

@@ -109,6 +109,8 @@ class LinkConstants(Sourced):
 class NetworkConstants(Sourced):
     """One file of ``hardware_specs/networks``: what a network between nodes does with its line rate."""
 
+    stand_in: str | None = None
+    """The network that speaks for this one where all that settled it is left out."""
     share: Share
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
@@ -136,6 +138,8 @@ class KernelConstants(Block):
 class GenerationConstants(KernelConstants):
     """A generation's defaults: every group is there."""
 
+    stand_in: str | None = None
+    """The generation that speaks for a group where all that settled it is left out."""
     gemm: GemmConstants
     memory: MemoryConstants
     attention: dict[str, AttentionConstants]

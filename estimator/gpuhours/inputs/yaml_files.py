@@ -41,6 +41,11 @@ class Sourced(Block):
 
     source: Annotated[str, Field(min_length=4)]
     note: str = ""
+    settled_on: tuple[str, ...] = ()
+    """Measured runs whose step times decided these figures, by their names in ``published/sources.yaml``; none where they were measured
+    apart or are documented. What is judged on those runs is judged without them."""
+    settled: tuple[str, ...] = ()
+    """Which of the figures; all where none is named."""
 
 
 @dataclass(frozen=True)

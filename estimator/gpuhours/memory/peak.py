@@ -17,6 +17,7 @@ from gpuhours.layout.placement import Standing, standing, waiting
 from gpuhours.layout.ranks import Ranks
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
+from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds_of
 from gpuhours.memory.states import States, on_stage, states
 from gpuhours.software.memory import MemoryFacts
 from gpuhours.workload import Workload
@@ -41,6 +42,10 @@ class Memory:
     """CUDA context, libraries and communicators."""
     capacity: Array
     """What the accelerator has, as a driver shows it."""
+    least: Array
+    """What the allocator holds beyond the tensors even when memory runs short."""
+    odds: Odds = field(repr=False)
+    """How likely a layout of this stack is to run, by what it fills."""
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
     """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
 
@@ -60,9 +65,24 @@ class Memory:
         return self.capacity - self.total
 
     @property
+    def filled(self) -> Array:
+        """The least that the run needs, over what there is."""
+        return np.divide(self.allocated + self.context + self.least, self.capacity)
+
+    @property
+    def fits_probability(self) -> Array:
+        """Probability that the run fits, as layouts like it did."""
+        return self.odds.probability(self.filled)
+
+    @property
     def fits(self) -> Mask:
-        """Whether the run fits."""
-        return np.less_equal(self.total, self.capacity)
+        """Whether the run is likelier to fit than not."""
+        return np.less_equal(self.filled, self.odds.most(ENOUGH))
+
+    @property
+    def safe(self) -> Mask:
+        """Whether the run fits with the probability that automatic layouts keep to."""
+        return np.less_equal(self.filled, self.odds.most(SAFE))
 
     @cached_property
     def _fullest(self) -> tuple[Parts, Array]:
@@ -194,7 +214,8 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...]) -> Memo
     least = facts.reserved_least * allocated
     usual = np.where(run.stage3, facts.reserved_zero3, facts.reserved) * allocated
     unused = np.clip(capacity - context - allocated, least, np.maximum(least, usual))
-    return Memory(allocated, unused, context, capacity, moments)
+    odds = odds_of(run.workload.software.family)
+    return Memory(allocated, unused, context, capacity, least, odds, moments)
 
 
 def total(parts: Parts) -> Array:

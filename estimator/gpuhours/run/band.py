@@ -1,145 +1,113 @@
-"""How far off predictions were for runs like this one: the 80 % band, learned on measured runs, and what is new about a run.
+"""How far off predictions were for runs like this one: its 80 % range, what is new about it, and which measured runs are like it.
 
-``published/bands.json`` is written by ``gpuhours validate --update-band``: for each kind of run the 10th and 90th percentile of
-measured / predicted, widened so that sources left out fall inside as often as they should (``validation.learning``). Nothing is
-learned at start-up.
+``published/bands.json`` is written by ``gpuhours validate --update`` (``validating.learning``); nothing is learned at start-up.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array
+from gpuhours.run.conformal import curve, table
+from gpuhours.run.novelty import Traits, features, kind_of
 
 if TYPE_CHECKING:
     from gpuhours.architecture.operators import Model
-    from gpuhours.hardware.accelerators import Accelerator
     from gpuhours.run.evaluate import Outcome
-
-KINDS = (
-    "dense 16-bit",
-    "dense 8-bit or less",
-    "long sequence",
-    "mixture of experts",
-    "Blackwell",
-    "mixture of experts on Blackwell",
-    "adapters or frozen parts",
-    "unseen accelerator",
-    "vision and video",
-)
-"""Kinds of runs, in the order of ``kind_of``'s codes."""
-LONG = 131072
-"""Tokens from which a sequence is long; what its ranks exchange then counts for more than what is trained."""
-SEEN = ("volta", "ampere", "hopper", "blackwell")
-"""Generations with measured runs; the others are ``unseen accelerator``."""
+    from gpuhours.run.resolve import Resolved
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Band:
-    """What to expect of measured / predicted step time. ``low`` and ``high`` may be arrays."""
+    """What to expect of measured / predicted, and the measured runs that are like this one."""
 
-    low: Array
-    high: Array
+    low: float
+    """Factor on the predicted step time, 10th percentile."""
+    high: float
+    memory_low: float
+    """The same on the predicted memory."""
+    memory_high: float
     kind: str
-    """The kind of run; the first one's where there are several."""
+    """What this run is: stack, generation of the card, kind and scale."""
     runs: int
-    """Measured runs of this kind."""
+    """Measured runs that share all four."""
+    sources: int
+    """Sources of these runs."""
     median_error: float | None
-    """Median absolute error over them; None where there is none."""
+    """Median absolute error over them, each source left out of what predicted it; None where there is none."""
+    on_stack: int
+    """Measured runs on this stack, whatever else they are."""
+    stack_error: float
+    """Their median absolute error, likewise; 0 where there are none."""
     warnings: tuple[str, ...]
     """What is new about this run."""
 
 
-def table_path() -> Path:
-    """Where the learned bands are."""
-    return Path(str(files("gpuhours"))) / "published" / "bands.json"
-
-
-@functools.cache
-def _table() -> Mapping[str, Any]:
-    table: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
-    return table
-
-
-def limits(kind: Array, *, measured: bool = False) -> tuple[Array, Array]:
-    """Factors on a predicted step time, 10th and 90th percentile, by kind; narrower for sources that were ``measured``."""
-    entries = [_table()["kinds"][name] if measured else _table()["kinds"][name]["new"] for name in KINDS]
-    return np.array([entry["low"] for entry in entries])[np.asarray(kind)], np.array(
-        [entry["high"] for entry in entries]
-    )[np.asarray(kind)]
-
-
-def was_measured(source: str | None) -> bool:
-    """Whether the bands were learned on runs of this source, too."""
-    return source in _table()["seen"]["sources"]
-
-
-def kind_of(generation: str, dtype: str, *, experts: bool, partly: bool, tokens: Array, frames: bool = False) -> Array:
-    """Index into ``KINDS``; only ``tokens`` may be an array. ``frames``: the samples are images or clips, which were measured in 16
-    bit on Volta to Hopper alone: what is new in other ways keeps the wider kind."""
-    narrow = dtype in ("fp8", "mxfp8", "nvfp4")
-    plain = 1 if narrow else 0
-    if generation == "blackwell":
-        plain = 5 if experts else 4
-    elif experts:
-        plain = 3
-    if partly:
-        plain = 6
-    if frames and plain in (0, 6):
-        plain = 8
-    if generation not in SEEN:
-        plain = 7
-    return np.where(np.greater_equal(tokens, LONG) & (plain in (0, 1, 6, 8)), 2, plain)
-
-
 def band(outcome: Outcome) -> Band | None:
     """The band of a predicted run and what nobody measured about it; None where no step was predicted."""
-    run = outcome.resolved
+    traits = traits_of(outcome.resolved, outcome.run.software is not None)
+    if traits is None or outcome.step is None or outcome.resolved.cluster is None:
+        return None
+    chip = outcome.resolved.cluster.accelerator
+    rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
+    return band_of(traits, float(np.max(outcome.step.time)), rests_on)
+
+
+def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
+    """What decides how much like measured runs a run is; None where it is not known enough."""
     if run.model is None or run.cluster is None or run.tokens_per_sample is None:
         return None
-    chip, frames = run.cluster.accelerator, run.data.frames is not None
-    codes = kind_of_model(run.model, chip, run.precision.dtype, run.tokens_per_sample, frames=frames)
-    low, high = limits(codes)
-    first = KINDS[int(np.ravel(codes)[0])]
-    entry = _table()["kinds"][first]
-    rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
-    warnings = novelty(
-        chip.name, run.software.name, run.cluster.gpus, run.tokens_per_sample, run.precision.dtype, rests_on
-    )
-    return Band(low, high, first, entry["runs"], entry["median_error"], warnings)
+    chip = run.cluster.accelerator
+    return Traits(
+        run.software.name, chip.name, chip.generation, run.precision.dtype, kind_of_model(run.model, run.data.frames is not None),
+        float(np.max(run.cluster.gpus)), float(np.max(run.tokens_per_sample)),
+        stack_said,
+    )  # fmt: skip
 
 
-def kind_of_model(model: Model, chip: Accelerator, dtype: str, tokens: Array, *, frames: bool) -> Array:
-    """``kind_of`` a model on a chip."""
+def step_limits(run: Resolved, time: float) -> tuple[float, float]:
+    """Factors on a predicted step time, 10th and 90th percentile, of a run whose stack is spoken for otherwise (drawn, or said)."""
+    traits = traits_of(run, stack_said=True)
+    if traits is None:
+        raise ValueError("a run without model, machine and samples has no step time")
+    return curve("step").limits(features(traits, time, table()["world"]))
+
+
+def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
+    """The band of a run with such traits and predicted step time."""
+    found = features(traits, time, table()["world"])
+    like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
+    stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
+    return Band(
+        *curve("step").limits(found), *curve("memory").limits(found), traits.words,
+        like["runs"], like["sources"], like["median_error"], stack["runs"], stack["median_error"],
+        novelty(traits, rests_on),
+    )  # fmt: skip
+
+
+def kind_of_model(model: Model, frames: bool) -> str:
+    """``kind_of`` a model."""
     from gpuhours.architecture.operators import Trainable
 
     experts = any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
     partly = any(part.trainable is not Trainable.FULL for part in model.parts)
-    return kind_of(chip.generation, dtype, experts=experts, partly=partly, tokens=tokens, frames=frames)
+    return kind_of(experts=experts, partly=partly, frames=frames)
 
 
-def novelty(
-    accelerator: str, software: str, gpus: Array, tokens: Array, dtype: str, rests_on: str = "its data sheet"
-) -> tuple[str, ...]:
+def novelty(traits: Traits, rests_on: str = "its data sheet") -> tuple[str, ...]:
     """What a run has that no measured run had."""
-    seen = _table()["seen"]
+    world, most = table()["world"], table()["most"]
     found = []
-    if accelerator not in seen["accelerator"]:
-        found.append(f"no measured run on {accelerator}: its step times rest on {rests_on}")
-    if software not in seen["software"]:
-        found.append(f"no measured run of {software}")
-    if dtype not in seen["dtype"]:
-        found.append(f"no measured run in {dtype}")
-    if np.max(gpus) > seen["gpus"]:
-        found.append(f"more GPUs than any measured run ({seen['gpus']:,})")
-    if np.max(tokens) > seen["tokens"]:
-        found.append(f"longer sequences than any measured run ({seen['tokens']:,} tokens)")
+    if traits.card not in world["card"]:
+        found.append(f"no measured run on {traits.card}: its step times rest on {rests_on}")
+    if traits.stack not in world["stack"]:
+        found.append(f"no measured run of {traits.stack}")
+    if traits.dtype not in table()["dtypes"]:
+        found.append(f"no measured run in {traits.dtype}")
+    if traits.gpus > most["gpus"]:
+        found.append(f"more GPUs than any measured run ({most['gpus']:,})")
+    if traits.tokens > most["tokens"]:
+        found.append(f"longer sequences than any measured run ({most['tokens']:,} tokens)")
     return tuple(found)

@@ -28,7 +28,7 @@ FULL_TOKENS = 131072
 def default_layout(
     model: Model, global_batch: Array, cluster: Cluster, software: Software, precision: Precision
 ) -> Layout | None:
-    """The fastest usual layout that fits; where none fits, the one that needs least memory; None where none can run.
+    """The fastest usual layout that fits with nine in ten; where none does, the one that needs least memory; None where none can run.
 
     Inputs may be arrays: the layout then holds arrays of their shape, each row's own best. Usual: powers of two for
     tensor (inside a node), pipeline, context (long sequences only) and expert degrees, 1 to 8 samples per micro-batch,
@@ -45,8 +45,8 @@ def default_layout(
     asked = Workload(model, global_batch, Layout().replaced(**chosen), cluster, software, precision)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
         predicted, held = step(asked), memory(asked)
-    time, total, valid, fits = np.broadcast_arrays(predicted.time, held.total, predicted.valid, held.fits)
-    score = np.where(valid & offered(asked.layout), np.where(fits, time, 1e30 * total), np.inf)
+    time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)
+    score = np.where(valid & offered(asked.layout), np.where(safe, time, 1e30 * filled), np.inf)
     flat = score.reshape(-1, *score.shape[ahead:])
     best = np.argmin(flat, axis=0)
     if not np.all(np.isfinite(np.min(flat, axis=0))):

@@ -18,7 +18,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.layout.layout import Layout, word
 from gpuhours.run import input_pipeline
-from gpuhours.run.band import kind_of_model, limits
+from gpuhours.run.band import step_limits
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_bytes, goodput
 from gpuhours.run.identities import HOUR
@@ -215,10 +215,8 @@ def assembled(
     notes: tuple[Assumption, ...],
 ) -> Ensemble:
     """Totals of every draw, and the run nearest to their median."""
-    asked, frames = resolved.workload, resolved.data.frames is not None
-    cluster, tokens = asked.cluster, 0.0 if resolved.tokens_per_sample is None else resolved.tokens_per_sample
-    code = kind_of_model(asked.model, cluster.accelerator, asked.precision.dtype, tokens, frames=frames)
-    low, high = (float(np.max(edge)) for edge in limits(code))
+    cluster = resolved.workload.cluster
+    low, high = step_limits(resolved, float(np.median(choices.step_time)))
     seconds = choices.step_time * spread_over(low, 1.0, high, at["step model"])
     seconds = seconds * padded(run, kind, at["padding"])
     seconds = np.maximum(seconds, loading(run, resolved, seconds, at["data"]))

@@ -53,7 +53,7 @@ class ResultDefinition:
     ``read``       finds it in an outcome; None where the outcome does not determine it
     ``basis``, ``equation``, ``inputs``   how it comes about, unless ``read`` says
     ``better``     which way is better, for a Pareto front; None for what is neither
-    ``stages``     how it combines over stages that follow one another: their sum, the largest of them, whether all of them
+    ``stages``     how it combines over stages that follow one another: their sum, the largest or smallest of them, whether all of them
     ``share_of``   what it is a share of, where it cannot exceed one
     ``ranged``     whether draws give it a range: a yes or no has none
     ``absent``     why it is null where nothing of the run is missing
@@ -69,7 +69,7 @@ class ResultDefinition:
     equation: str = ""
     inputs: tuple[str, ...] = ()
     better: Literal["more", "less"] | None = None
-    stages: Literal["sum", "largest", "all"] | None = None
+    stages: Literal["sum", "largest", "smallest", "all"] | None = None
     share_of: str = ""
     ranged: bool = True
     absent: str = ""
@@ -217,8 +217,8 @@ _LINES = (
     ResultDefinition("memory_per_gpu", "memory", "memory per GPU", "byte", of_memory("total"), "predicted", better="less",
                      stages="largest"),
     ResultDefinition("fits", "fits", "fits", "", of_memory("fits"), "predicted", ranged=False, stages="all"),
-    ResultDefinition("fits_probability", "odds it fits", "probability that it fits", "", not_modelled, "predicted", ranged=False,
-                     absent="no spread of predicted memory has been learned"),
+    ResultDefinition("fits_probability", "odds it fits", "probability that it fits", "", of_memory("fits_probability"), "predicted",
+                     ranged=False, stages="smallest"),
     ResultDefinition("gpus", "GPUs", "GPUs", "GPU", total("gpus"), better="less", stages="largest"),
     ResultDefinition("nodes", "nodes", "nodes", "node", nodes, equation="GPUs / GPUs per node, a node used in part counted whole",
                      inputs=("gpus",), better="less", stages="largest"),

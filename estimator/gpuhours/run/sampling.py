@@ -26,8 +26,6 @@ from gpuhours.step import step
 from gpuhours.workload import Workload
 
 Draws = NDArray[np.float64]
-FULLEST = 0.95
-"""Share of a card's memory that a layout of ours takes at most: predictions of memory are off by some per cent."""
 FARTHEST = 1.35
 """Full recomputation costs a third; a mode whose best layout is farther behind than that is not taken."""
 SHARES = (1.0, 0.4)
@@ -115,7 +113,7 @@ def grid(asked: Workload, stated: Layout | None) -> Grid:
         held = memory(asked.with_layout(layouts))
     shape = tuple(len(values) for values in axes.values())
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
-    runs = predicted.valid & offered(layouts) & (held.total <= FULLEST * held.capacity)
+    runs = predicted.valid & offered(layouts) & held.safe
     fits = np.broadcast_to(runs, (1, *shape)).reshape(-1)
     modes = np.broadcast_to(fields["recompute"], (1, *shape)).reshape(-1)
     return Grid(asked.software, base, axes, tuple(time), fits, modes.astype(np.int64))

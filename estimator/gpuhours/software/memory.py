@@ -37,6 +37,9 @@ class MemoryFacts(BaseModel):
 
     source: str = "own measurements on H200, PyTorch 2.11"
     note: str = ""
+    settled_on: tuple[str, ...] = ()
+    """As of every sourced group (``inputs.yaml_files.Sourced``)."""
+    settled: tuple[str, ...] = ()
     saved: dict[str, float] = Field(default_factory=dict)
     """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
     saved_autocast: dict[str, float] = Field(default_factory=dict)

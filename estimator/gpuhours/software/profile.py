@@ -257,6 +257,10 @@ class Software(Block):
     name: str = ""
     title: str
     note: str = ""
+    family: str
+    """Stacks that handle memory alike; what fits is learned by it (``memory.odds``)."""
+    stand_in: tuple[str, ...] = ()
+    """Profiles that speak for a group where all that settled it is left out and no parent has it, nearest first."""
     aliases: tuple[str, ...] = ()
     """Other names for it; words of a framework's own description included."""
     met: tuple[Met, ...] = ()
@@ -386,6 +390,7 @@ def _read(path: Path) -> Software:
     return validated(Software, Source(source.name, {"name": path.stem, **merged}, source.places))
 
 
+@functools.cache
 def parent_of(name: str) -> str | None:
     """The profile that ours of this name is written as ``like``: what would stand in for a stack that nobody described."""
     parent = read_yaml(_folder() / f"{name}.yaml").data.get("like")

@@ -6,13 +6,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.accelerators import profile_of
-from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.stated import (
     UnsaidError,
     chunks_of,
@@ -23,7 +22,6 @@ from gpuhours.questions.validating.stated import (
     sharding_of,
 )
 from gpuhours.questions.validating.words import gpus_in_node, kernel_in, method_in
-from gpuhours.run.band import KINDS, limits
 from gpuhours.software.matching import profile_in
 
 LLAMA: dict[str, Any] = {
@@ -196,15 +194,24 @@ def test_behind_a_pipeline_sharded_gradients_are_summed_once_a_step(tmp_path: Pa
     assert one.predicted == pytest.approx(two.predicted) == pytest.approx(three.predicted)
 
 
-def test_new_sources_get_wider_bands_than_measured_ones(tmp_path: Path) -> None:
-    codes = np.arange(len(KINDS))
-    (low, high), (inner, outer) = limits(codes), limits(codes, measured=True)
-    assert np.all(low <= inner)
-    assert np.all(high >= outer)
-    new, known = judged(tmp_path, {}, {"source_title": "NVIDIA DGX Cloud benchmarking recipes"})
-    assert new.low is not None
-    assert known.low is not None
-    assert new.low < known.low
+def test_rows_of_ours_are_judged_without_their_source_whatever_file_they_stand_in(tmp_path: Path) -> None:
+    """A table that holds one of our rows and one that nobody has seen."""
+    ours = next(row for row in measured_rows() if row.id == "ZB-010")
+    table = tmp_path / "mixed.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(ours.cells))
+        writer.writeheader()
+        writer.writerows([ours.cells, {**ours.cells, "id": "somebody-1"}])
+    left, new = validate(table).judged
+    within, _ = validate(table, in_sample=True).judged
+    assert left.case is not None
+    assert new.case is not None
+    assert left.case.left_out
+    assert left.case.without == "zero-bubble"
+    assert new.case.left_out == ()
+    assert new.predicted == within.predicted != left.predicted
+    assert validate(table).summary()["leave_out"]
+    assert validate(table, in_sample=True).summary()["leave_out"] == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate
     return Estimate(
         run=run,
         outcome=outcome,
-        results=_results(outcome, over_ranges),
+        results=_with_memory(_results(outcome, over_ranges), earned),
         time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
         memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
         assumptions=outcome.assumptions,
@@ -103,6 +104,15 @@ def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
         low, high = bounds or (None, None)
         found[name] = Result(middle(one.value), one.unit, low, high, one.basis, one.equation, one.inputs)
     return found
+
+
+def _with_memory(found: dict[str, Result | None], earned: Band | None) -> dict[str, Result | None]:
+    """The results, the range of memory being what the inputs leave open times what predictions of it were off by."""
+    held = found["memory_per_gpu"]
+    if held is None or earned is None:
+        return found
+    low, high = held.low or held.value, held.high or held.value
+    return found | {"memory_per_gpu": replace(held, low=low * earned.memory_low, high=high * earned.memory_high)}
 
 
 def _degrees(outcome: Outcome) -> str:

@@ -12,6 +12,7 @@ from gpuhours.run.spec import Run
 COMBINED: Mapping[str, tuple[Callable[[list[float]], float], str]] = {
     "sum": (sum, "the sum over the stages"),
     "largest": (max, "the largest of the stages"),
+    "smallest": (min, "the smallest of the stages"),
     "all": (all, "every stage fits"),
 }
 """How results combine over stages, which follow one another (``ResultDefinition.stages``)."""

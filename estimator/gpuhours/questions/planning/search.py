@@ -42,9 +42,11 @@ class Search:
     workload: Workload
     """Of the run, laid out in no way yet."""
     space: Space
+    safe: bool = True
+    """Only layouts that fit with nine in ten; where not, those likelier to fit than not."""
 
     @classmethod
-    def of(cls, run: Run) -> Search:
+    def of(cls, run: Run, *, safe: bool = True) -> Search:
         """All layouts of a run; what it leaves open beside the layout is settled as ``estimate`` would."""
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
@@ -52,16 +54,16 @@ class Search:
         batch = float(resolved.workload.global_batch)
         workload = replace(resolved.workload, global_batch=batch)
         space = Space.of(workload.model, batch, workload.cluster, run.layout)
-        return cls(run.replaced("software", workload.software.name), workload, space)
+        return cls(run.replaced("software", workload.software.name), workload, space, safe)
 
     def __call__(self, cells: Values) -> Found:
         """Times of the layouts of some cells that fit: memory first, the step only where something fits."""
         layouts = self.space.some(cells)
         with np.errstate(all="ignore"):
             held = memory(self.workload.with_layout(layouts))
-        fits = np.broadcast_to(held.fits & offered(layouts), (len(cells), *self.space.inner_shape)).reshape(
-            len(cells), -1
-        )
+        fits = np.broadcast_to(
+            (held.safe if self.safe else held.fits) & offered(layouts), (len(cells), *self.space.inner_shape)
+        ).reshape(len(cells), -1)
         some = np.flatnonzero(fits.any(axis=1))
         if not len(some):
             return Found.nothing()
@@ -130,7 +132,8 @@ def plan(
     scheduler: str | None = None,
     watch: Watch | None = None,
 ) -> Plan:
-    """The ``top`` layouts of a run that fit and take the least ``minimise``, of all layouts there are.
+    """The ``top`` layouts of a run that take the least ``minimise``, of all that fit with nine in ten (likelier than not, where none
+    does).
 
     ``gpus`` may be several numbers (``"256..1024*2"``). On one number of GPUs time, GPU-hours and cost have the same order, so
     each number's fastest are found and then compared.
@@ -140,7 +143,10 @@ def plan(
     if top < 1:
         raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
     started = time.perf_counter()
-    outcomes = [_search(one, top, engine, scheduler, watch) for one in _sized(run, gpus)]
+    sized = _sized(run, gpus)
+    outcomes = [_search(Search.of(one), top, engine, scheduler, watch) for one in sized]
+    if not any(found for _, found, _, _ in outcomes):
+        outcomes = [_search(Search.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
     choices = sorted((one for _, found, _, _ in outcomes for one in found), key=lambda one: one.value(minimise))[:top]
     own = _own(run, outcomes[0][0].run)
     flat = next((flat for search, found, flat, _ in outcomes if choices and choices[0] in found), None)
@@ -169,10 +175,9 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
 
 
 def _search(
-    run: Run, top: int, engine: str, scheduler: str | None, watch: Watch | None
+    search: Search, top: int, engine: str, scheduler: str | None, watch: Watch | None
 ) -> tuple[Search, list[Choice], Flatness | None, int]:
     """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
-    search = Search.of(run)
     cells, bounds = search.cells()
     found, done = Found.nothing(), 0
 

@@ -17,6 +17,12 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.questions.validating.accelerators import accelerator_of
 from gpuhours.questions.validating.architecture import decoder_of, unusable
+from gpuhours.questions.validating.leaving_out import (
+    accelerator_without,
+    libraries_without,
+    node_without,
+    software_without,
+)
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.stated import (
     Degrees,
@@ -31,7 +37,7 @@ from gpuhours.questions.validating.stated import (
     sharding_of,
 )
 from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of
-from gpuhours.run.band import kind_of
+from gpuhours.run.novelty import Traits, kind_of
 from gpuhours.software.profile import Dispatch, Software
 
 SCOPES = {
@@ -60,6 +66,8 @@ class Case:
     global_batch: int
     layout: Layout
     accelerator: str
+    chip: Accelerator
+    """The accelerator's figures and kernels, as far as they are known without what is left out."""
     node: Node
     bandwidth: float | None
     gpus: int
@@ -67,32 +75,32 @@ class Case:
     kernel: str
     precision: Precision
     remarks: tuple[str, ...]
+    without: str = ""
+    """The system that all its constants are known without; empty: everything that is known."""
+    left_out: tuple[str, ...] = ()
+    """What that left out."""
 
     @property
-    def kind(self) -> int:
-        """The kind of run, for its band."""
-        return int(
-            kind_of(
-                load_accelerator(self.accelerator).generation,
-                self.precision.dtype,
-                experts=self.decoder.experts is not None,
-                partly=self.decoder.trainable != "full",
-                tokens=self.tokens,
-            )
-        )
+    def traits(self) -> Traits:
+        """What decides how much like other runs it is."""
+        kind = kind_of(experts=self.decoder.experts is not None, partly=self.decoder.trainable != "full", frames=False)
+        return Traits(
+            self.software.name, self.accelerator, self.chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
+            stack_said=any(self.row.word(column) for column in ("software", "framework", "method")),
+        )  # fmt: skip
 
 
-def case_of(row: Row) -> Case | str:
-    """The case, or why the row cannot be predicted."""
+def case_of(row: Row, without: str = "") -> Case | str:
+    """The case, or why the row cannot be predicted; ``without``: as known without a system's measured runs."""
     try:
-        return _case(row)
+        return _case(row, without)
     except UnsaidError as reason:
         return str(reason)
     except EstimateError as error:
         return " ".join((error.problem, error.hint)).strip()
 
 
-def _case(row: Row) -> Case:
+def _case(row: Row, without: str) -> Case:
     reason = unusable(row)
     if reason:
         raise UnsaidError(reason)
@@ -101,12 +109,20 @@ def _case(row: Row) -> Case:
     if accelerator is None:
         raise UnsaidError("accelerator not stated, or no profile is near it")
     software, other = software_of(row)
+    chip, node = load_accelerator(accelerator), node_of(row, accelerator)
+    left: tuple[str, ...] = ()
+    if without:
+        software, profile = software_without(software.name, without)
+        libraries, newer = libraries_without(software.libraries, without)
+        software = software.model_copy(update={"libraries": libraries})
+        chip, kernels = accelerator_without(accelerator, without)
+        node, network = node_without(node, without)
+        left = (*profile, *newer, *kernels, *network)
     decoder, why = decoder_of(row)
     if decoder is None:
         raise UnsaidError(why)
     if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
         decoder = decoder.model_copy(update={"targets": software.adapters.targets})
-    chip = load_accelerator(accelerator)
     precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_capacity(row, software)})
@@ -118,13 +134,16 @@ def _case(row: Row) -> Case:
         global_batch=batch,
         layout=_layout(row, software, decoder, degrees, batch),
         accelerator=accelerator,
-        node=node_of(row, accelerator),
+        chip=chip,
+        node=node,
         bandwidth=None if bandwidth is None else bandwidth * 1e9,
         gpus=degrees.gpus,
         software=software,
         kernel=_kernel(row, software, chip.generation),
         precision=precision,
         remarks=tuple(text for text in (remark, other) if text),
+        without=without if left else "",
+        left_out=left,
     )
 
 

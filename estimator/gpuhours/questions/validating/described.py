@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -19,9 +18,16 @@ from gpuhours.inputs.units import Bytes, Seconds
 from gpuhours.inputs.yaml_files import Block, Source, read_yaml, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory
+from gpuhours.questions.validating.leaving_out import (
+    accelerator_without,
+    libraries_without,
+    node_without,
+    software_without,
+)
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.band import kind_of_model
+from gpuhours.run.novelty import Traits
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run, from_source, laid_over
 from gpuhours.software.matching import under
@@ -90,6 +96,12 @@ class Described:
     cluster: Cluster
     remarks: tuple[str, ...] = ()
     """What its file leaves open and was assumed."""
+    stack_said: bool = True
+    """Its file names the stack."""
+    without: str = ""
+    """The system that all its constants are known without; empty: everything that is known."""
+    left_out: tuple[str, ...] = ()
+    """What that left out."""
 
     @property
     def accelerator(self) -> str:
@@ -117,21 +129,35 @@ class Described:
         return int(self.resolved.tokens_per_sample or 0)
 
     @property
-    def kind(self) -> int:
-        """The kind of run, for its band."""
+    def traits(self) -> Traits:
+        """What decides how much like other runs it is."""
         chip, frames = self.cluster.accelerator, self.resolved.data.frames is not None
-        return int(kind_of_model(self.model, chip, self.precision.dtype, self.tokens, frames=frames))
-
-
-def described_runs() -> tuple[Path, ...]:
-    """The files of measured runs that come with gpuhours."""
-    return tuple(sorted((Path(str(files("gpuhours"))) / "published" / "described").glob("*.yaml")))
+        kind = kind_of_model(self.model, frames)
+        return Traits(
+            self.software.name, chip.name, chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
+            self.stack_said,
+        )  # fmt: skip
 
 
 def read_described(path: Path | str) -> tuple[Described, ...]:
     """Every run of a file."""
     source = read_yaml(path)
     return tuple(_described(validated(Measurements, source), source))
+
+
+def known_without(one: Described, system: str) -> Described:
+    """The run with its stack and machine as known without a system's measured runs."""
+    software, profile = software_without(one.software.name, system)
+    libraries, newer = libraries_without(software.libraries, system)
+    chip, kernels = accelerator_without(one.accelerator, system)
+    node, network = node_without(one.cluster.node, system)
+    left = (*profile, *newer, *kernels, *network)
+    if not left:
+        return one
+    cluster = replace(one.cluster, accelerator=chip, node=node)
+    software = software.model_copy(update={"libraries": libraries})
+    resolved = replace(one.resolved, software=software, cluster=cluster)
+    return replace(one, resolved=resolved, cluster=cluster, without=system, left_out=left)
 
 
 def _described(table: Measurements, source: Source) -> Iterator[Described]:
@@ -156,7 +182,9 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         stated = laid_over(table.run, one.run).get("software")
         if (own := under(table.title, str(stated))) is not None:
             remarks += (f"software {stated!r} read as {own}: the file's title names Hugging Face",)
-        yield Described(Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks)
+        yield Described(
+            Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks, run.software is not None
+        )
 
 
 def _resolved(run: Run, place: str) -> Resolved:
@@ -187,5 +215,7 @@ def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> l
             predicted = step(one.resolved.workload)
             problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
             time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
-        found.append(Prediction(None if problem else time, parts, float(held.allocated), bool(held.fits), problem))
+        found.append(
+            Prediction(None if problem else time, parts, float(held.allocated), float(held.filled), problem=problem)
+        )
     return found

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.inputs.errors import EstimateError
@@ -43,7 +42,10 @@ class Prediction:
     parts: Mapping[str, float]
     memory: float | None
     """Bytes on the fullest rank, counted as the row's figure is."""
-    fits: bool | None
+    filled: float | None
+    """The least that it needs, over what the accelerator has."""
+    open: bool = False
+    """The row leaves recomputation or sharding open: ``filled`` is then what its most frugal reading needs."""
     problem: str | None = None
 
 
@@ -57,7 +59,7 @@ def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction
         try:
             together = _together([cases[index] for index in members], step_time)
         except EstimateError as error:
-            together = [Prediction(None, {}, None, None, error.problem)] * len(members)
+            together = [Prediction(None, {}, None, None, problem=error.problem)] * len(members)
         found.update(zip(members, together, strict=True))
     return [found[index] for index in range(len(cases))]
 
@@ -72,14 +74,14 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     layout = one.layout.model_copy(update=_stacked([_layout_numbers(case.layout) for case in cases]))
     bandwidth = np.array([case.node.network_bandwidth if case.bandwidth is None else case.bandwidth for case in cases])
     gpus = np.array([case.gpus for case in cases])
-    machine = Cluster(load_accelerator(one.accelerator), one.node, gpus, bandwidth)
+    machine = Cluster(one.chip, one.node, gpus, bandwidth)
     software = one.software.model_copy(update={"attention": {"default": one.kernel}})
     model = decoder.model(np.array([case.tokens for case in cases]))
     batch = np.array([case.global_batch for case in cases])
     together = Workload(model, batch, layout, machine, software, one.precision)
     held = memory(together)
     columns: dict[str, Any] = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
-    columns["fits"] = held.fits | _would_fit(cases, together)
+    columns["open"], columns["filled"] = _frugal(cases, together, held.filled)
     if step_time:
         predicted = step(together)
         columns |= {"time": predicted.time, **predicted.parts}
@@ -88,12 +90,12 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     parts = [{name: wide[name][place] for name in PARTS if name in wide} for place in range(size)]
     times = wide.get("time", [None] * size)
     counted = [wide[memory_counts(case.row)][at] for at, case in enumerate(cases)]
-    return [Prediction(times[at], parts[at], counted[at], wide["fits"][at]) for at in range(size)]
+    return [Prediction(times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at]) for at in range(size)]
 
 
-def _would_fit(cases: Sequence[Case], together: Workload) -> Mask:
-    """Whether a case fits with full recompute and ZeRO-1 where its row says nothing of either: what is not known is not
-    held against a run that ran."""
+def _frugal(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[Mask, Array]:
+    """Which rows say nothing of recomputation or sharding, and what each case fills: with full recompute and ZeRO-1 where its row
+    says nothing, since what is not known is not held against a run that ran."""
     layout = together.layout
     unsaid = {
         column: np.array([case.row.word(column) is None for case in cases]) for column in ("recompute_kind", "sharding")
@@ -103,7 +105,11 @@ def _would_fit(cases: Sequence[Case], together: Workload) -> Mask:
         "sharding": np.where(unsaid["sharding"], np.maximum(layout.sharding, Sharding.zero1), layout.sharding),
     }
     open_to = unsaid["recompute_kind"] | unsaid["sharding"]
-    return open_to & memory(together.with_layout(layout.replaced(**least))).fits if open_to.any() else open_to
+    if not open_to.any():
+        return open_to, filled
+    return open_to, np.where(
+        open_to, np.minimum(filled, memory(together.with_layout(layout.replaced(**least))).filled), filled
+    )
 
 
 def memory_counts(row: Row) -> str:
@@ -124,7 +130,7 @@ def _words(case: Case) -> Key:
     dense = case.decoder.experts is not None and case.decoder.experts.first_dense > 0
     return (
         tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
-        (case.node.name, case.node.gpus, case.node.sharp), case.kernel, case.precision,
+        (case.node.name, case.node.gpus, case.node.sharp, case.node.network), case.kernel, case.precision, case.without,
         (case.software.name, case.software.selective, case.software.dispatch.load),
     )  # fmt: skip
 

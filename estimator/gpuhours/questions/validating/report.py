@@ -9,12 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.memory.odds import ENOUGH, odds_of
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.case import Case, case_of
-from gpuhours.questions.validating.described import Described, described_runs, predict_described, read_described
+from gpuhours.questions.validating.described import Described, known_without, predict_described, read_described
 from gpuhours.questions.validating.prediction import Prediction, predict
-from gpuhours.questions.validating.rows import Row, out_of_memory_runs, published_runs, read_rows
-from gpuhours.run.band import KINDS, limits, was_measured
+from gpuhours.questions.validating.rows import (
+    Row,
+    described_runs,
+    measured_rows,
+    out_of_memory_runs,
+    published_runs,
+    read_rows,
+)
+from gpuhours.questions.validating.sources import system_of
+from gpuhours.run.conformal import curve, table
+from gpuhours.run.digest import digest
+from gpuhours.run.novelty import features
 from gpuhours.software.memory import GIB
 
 SHORTEST = 1e-6
@@ -37,7 +48,13 @@ class Judged:
     memory_measured: float | None
     """Bytes, as the source counts them."""
     memory_predicted: float | None
-    fits: bool | None
+    memory_low: float | None
+    memory_high: float | None
+    fits_probability: float | None
+    filled: float | None
+    """The least that it needs, over what the accelerator has."""
+    memory_open: bool
+    """The row does not say what was recomputed or sharded."""
     parts: Mapping[str, float]
     skipped_because: str | None
 
@@ -51,6 +68,11 @@ class Judged:
     def error(self) -> float | None:
         """predicted / measured - 1."""
         return None if self.predicted is None or self.measured is None else self.predicted / self.measured - 1
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether it is likelier to fit than not."""
+        return None if self.fits_probability is None else self.fits_probability >= ENOUGH
 
     @property
     def average(self) -> bool:
@@ -70,10 +92,12 @@ class Judged:
             "id": self.row.id, "source_title": self.row.word("source_title"), "measured": self.measured,
             "predicted": self.predicted, "low": self.low, "high": self.high, "error": self.error,
             "foretold_error": self.foretold_error,
-            "memory_measured": self.memory_measured, "memory_predicted": self.memory_predicted, "fits": self.fits,
+            "memory_measured": self.memory_measured, "memory_predicted": self.memory_predicted, "memory_low": self.memory_low,
+            "memory_high": self.memory_high, "fits": self.fits, "fits_probability": self.fits_probability,
             "skipped_because": self.skipped_because, "remarks": list(self.case.remarks) if self.case else [],
             "accelerator": self.case.accelerator if self.case else None,
             "software": self.case.software.name if self.case else None, "parts": dict(self.parts),
+            "leave_out": list(self.case.left_out) if self.case else [],
         }  # fmt: skip
 
 
@@ -83,6 +107,8 @@ class Validation:
 
     path: str
     judged: tuple[Judged, ...]
+    in_sample: bool = False
+    """Predicted with everything that is known, what was settled on these very rows included."""
 
     def summary(self) -> dict[str, Any]:
         """Over all rows."""
@@ -99,6 +125,8 @@ class Validation:
         """The JSON document."""
         content = {
             "runs": self.path,
+            "digest": digest(),
+            "in_sample": self.in_sample,
             "summary": self.summary(),
             "by": self.by(),
             "units": {
@@ -106,46 +134,66 @@ class Validation:
                 "predicted": "second",
                 "memory_measured": "byte",
                 "memory_predicted": "byte",
+                "memory_low": "byte",
+                "memory_high": "byte",
             },
             "rows": [one.to_dict() for one in self.judged],
         }
         return envelope("validate", content)
 
 
-def validate(path: Path | str | None = None, *, memory_only: bool = False) -> Validation:
+def validate(path: Path | str | None = None, *, memory_only: bool = False, in_sample: bool = False) -> Validation:
     """Predict every row of a table, or every run of a YAML file (all that are published when None), that has what a prediction needs.
 
-    Memory alone is judged on the layouts that are published as out of memory as well.
+    Rows that are published here are judged without their source (``leaving_out``), unless ``in_sample``; any other row with everything
+    that is known. Memory alone is judged on the layouts that are published as out of memory as well.
     """
     tables = published_runs() if path is None else (Path(path),)
     if tables[0].suffix.lower() in (".yaml", ".yml"):
-        return Validation(str(tables[0]), _described(tables, memory_only))
-    if memory_only and path is None:
-        tables = (*tables, out_of_memory_runs())
-    rows = tuple(row for table in tables for row in read_rows(table))
-    cases = [case_of(row) for row in rows]
+        return Validation(str(tables[0]), _described(tables, memory_only, in_sample), in_sample)
+    failed = read_rows(out_of_memory_runs()) if memory_only and path is None else ()
+    rows = (*(row for table in tables for row in read_rows(table)), *failed)
+    ours = {_name(row) for row in (*measured_rows(), *failed)}
+    cases = [case_of(row, _system(row) if _name(row) in ours and not in_sample else "") for row in rows]
     ready = [case for case in cases if isinstance(case, Case)]
     predicted = iter(predict(ready, step_time=not memory_only))
     judged = tuple(
-        judge(row, case, next(predicted) if isinstance(case, Case) else None)
+        judge(row, case, next(predicted) if isinstance(case, Case) else None, _name(row) in ours and not in_sample)
         for row, case in zip(rows, cases, strict=True)
     )
-    return Validation(str(tables[0]), judged + (_described(described_runs(), memory_only) if path is None else ()))
+    described = _described(described_runs(), memory_only, in_sample) if path is None else ()
+    return Validation(str(tables[0]), judged + described, in_sample)
 
 
-def _described(paths: Iterable[Path], memory_only: bool) -> tuple[Judged, ...]:
-    """The runs of YAML files, judged."""
-    runs = [run for path in paths for run in read_described(path)]
+def _name(row: Row) -> tuple[str, str]:
+    return row.word("source_title") or "", row.id
+
+
+def _system(row: Row) -> str:
+    return system_of(row.word("source_title") or "")
+
+
+def _described(paths: Iterable[Path], memory_only: bool, in_sample: bool) -> tuple[Judged, ...]:
+    """The runs of YAML files, judged; those of our own files without their system."""
+    runs, left = [], []
+    for path in paths:
+        out = path in described_runs() and not in_sample
+        for run in read_described(path):
+            runs.append(known_without(run, _system(run.row)) if out else run)
+            left.append(out)
     found = predict_described(runs, step_time=not memory_only)
-    return tuple(judge(run.row, run, prediction) for run, prediction in zip(runs, found, strict=True))
+    return tuple(judge(run.row, run, one, out) for run, one, out in zip(runs, found, left, strict=True))
 
 
-def judge(row: Row, case: Case | Described | str, found: Prediction | None) -> Judged:
-    """One row with its prediction, or with the reason that there is none."""
+def judge(row: Row, case: Case | Described | str, found: Prediction | None, left_out: bool = False) -> Judged:
+    """One row with its prediction, or with the reason that there is none; its ranges have not seen its system where that is left out."""
     memory = row.positive("mem_gib_per_gpu")
     measured = row.seconds
     if isinstance(case, str) or found is None:
-        return Judged(row, None, measured, None, None, None, memory and memory * GIB, None, None, {}, str(case))
+        unknown: tuple[None, None, None] = (None, None, None)
+        return Judged(
+            row, None, measured, *unknown, memory and memory * GIB, *unknown, None, None, False, {}, str(case)
+        )
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
         measured, why = None, f"a step of {measured:.0e} s is none"
@@ -153,11 +201,15 @@ def judge(row: Row, case: Case | Described | str, found: Prediction | None) -> J
         measured, memory, why = None, None, f"not scored: {row.doubted}"
     if row.failed and not found.problem:
         measured, why = None, None
-    low, high = map(float, limits(case.kind, measured=was_measured(row.word("source_title"))))
-    time = found.time
+    time, held, system = found.time, found.memory, _system(row) if left_out else ""
+    new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
+    low, high = curve("step", system).limits(new)
+    least, most = curve("memory", system).limits(new)
+    odds = odds_of(case.software.family, system)
+    chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
-        row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, found.memory, found.fits,
-        found.parts, why,
+        row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,
+        held and held * most, chance, found.filled, found.open, found.parts, why,
     )  # fmt: skip
 
 
@@ -169,22 +221,42 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     foretold = np.array([one.foretold_error for one in judged if one.foretold_error is not None], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
     inside = [one.low <= one.measured <= one.high for one in told if one.low and one.high and one.measured]
+    widths = [one.high / one.low for one in told if one.low and one.high]
     ran = [
-        one for one in judged if one.fits is not None and (one.measured is not None or one.memory_measured is not None)
+        one
+        for one in judged
+        if one.fits is not None and not one.row.failed and (one.measured is not None or one.memory_measured is not None)
     ]
     failed = [one for one in judged if one.fits is not None and one.row.failed]
     return {
         "rows": len(judged), "predicted": len(told), "skipped": sum(one.skipped_because is not None for one in judged),
         "mape": _of(np.mean, abs(errors)), "median_ape": _of(np.median, abs(errors)),
         "p90_ape": _of(lambda values: np.quantile(values, 0.9), abs(errors)), "bias": _of(np.mean, errors),
-        "coverage_80": _of(np.mean, np.array(inside, float)), "memory_rows": len(memory),
+        "coverage_80": _of(np.mean, np.array(inside, float)), "median_width": _of(np.median, widths), "memory_rows": len(memory),
         "foretold_rows": len(foretold), "foretold_mape": _of(np.mean, abs(foretold)),
         "foretold_median_ape": _of(np.median, abs(foretold)),
         "memory_mape": _of(np.mean, abs(memory)), "memory_median_ape": _of(np.median, abs(memory)),
         "fits_wrong": sum(not one.fits for one in ran) + sum(bool(one.fits) for one in failed),
         "ran_rows": len(ran), "ran_fits": sum(bool(one.fits) for one in ran),
         "out_of_memory_rows": len(failed), "out_of_memory_called": sum(not one.fits for one in failed),
+        "fits_calibration": calibration([one for one in (*ran, *failed) if not one.memory_open]),
+        "leave_out": sorted({f"{one.case.without}: {what}" for one in judged if one.case for what in one.case.left_out}),
     }  # fmt: skip
+
+
+def calibration(tried: Iterable[Judged]) -> list[dict[str, Any]]:
+    """Of layouts that ran or failed, those of each tenth of the predicted probability: how many, what was predicted, what share ran.
+    Rows that do not say what was recomputed or sharded are left out: what was predicted need not be what ran."""
+    tenths: dict[int, list[Judged]] = {}
+    for one in tried:
+        tenths.setdefault(min(9, int(10 * (one.fits_probability or 0.0))), []).append(one)
+    return [
+        {
+            "from": tenth / 10, "rows": len(group), "predicted": float(np.mean([one.fits_probability for one in group])),
+            "ran": float(np.mean([not one.row.failed for one in group])),
+        }
+        for tenth, group in sorted(tenths.items())
+    ]  # fmt: skip
 
 
 def _of(function: Callable[[Any], Any], values: Any) -> float | None:
@@ -233,6 +305,6 @@ GROUPS: Mapping[str, Callable[[Judged], str]] = {
     "precision": lambda one: one.case.precision.dtype if one.case else one.row.word("dtype") or "unknown",
     "parallelism": parallelism,
     "length": length,
-    "kind": lambda one: "whole-run averages" if one.average else KINDS[one.case.kind] if one.case else "unknown",
+    "kind": lambda one: "whole-run averages" if one.average else one.case.traits.kind if one.case else "unknown",
 }
 """What errors are told apart by."""

@@ -7,10 +7,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.software.matching import under
+from gpuhours.software.profile import load_software
 
 LARGEST_FILE = 200e6
 """Bytes of a table that is read."""
@@ -88,6 +92,28 @@ def published_runs() -> tuple[Path, ...]:
     """The tables of measured runs that come with gpuhours."""
     folder = Path(str(files("gpuhours"))) / "published"
     return tuple(folder / name for name in TABLES)
+
+
+def described_runs() -> tuple[Path, ...]:
+    """The files of measured runs that come with gpuhours and fit no table of columns."""
+    return tuple(sorted((Path(str(files("gpuhours"))) / "published" / "described").glob("*.yaml")))
+
+
+def described_stacks() -> frozenset[tuple[str, str]]:
+    """(software profile, source title) of every run of those files that names its stack."""
+    found = set()
+    for path in described_runs():
+        table = read_yaml(path).data
+        title = str(table["title"])
+        stacks = [row.get("run", {}).get("software") or table.get("run", {}).get("software") for row in table["rows"]]
+        found |= {(under(title, name) or load_software(name).name, title) for name in stacks if name}
+    return frozenset(found)
+
+
+@cache
+def measured_rows() -> tuple[Row, ...]:
+    """The rows of every table of measured runs that comes with gpuhours."""
+    return tuple(row for table in published_runs() for row in read_rows(table))
 
 
 def read_rows(path: Path | str) -> tuple[Row, ...]:

@@ -1,0 +1,66 @@
+"""How likely a layout is to run in the memory there is: a verdict by the byte would be right only if the prediction were.
+
+Learned on layouts that ran and layouts that are published as out of memory, each predicted without its source
+(``questions.validating.odds``).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.arrays import Array
+
+ENOUGH = 0.5
+"""Probability from which a run is said to fit."""
+SAFE = 0.9
+"""Probability that automatic layouts keep to."""
+
+
+def odds_path() -> Path:
+    """Where the learned odds are."""
+    return Path(str(files("gpuhours"))) / "published" / "memory_odds.json"
+
+
+@functools.cache
+def odds() -> Mapping[str, Any]:
+    """Family of stacks -> its constants."""
+    found: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
+    return found
+
+
+@dataclass(frozen=True)
+class Odds:
+    """The odds of one family of stacks."""
+
+    half: float
+    """What a layout fills of the accelerator, as predicted, where half of the layouts ran."""
+    steepness: float
+    lapse: float
+    """Share of the layouts that need next to nothing and did not run."""
+
+    def probability(self, filled: Array) -> Array:
+        """Probability that a layout runs which needs ``filled`` times what the accelerator has.
+
+        P = (1 - lapse) / (1 + (filled / half)^steepness)
+        """
+        return (1.0 - self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
+
+    def most(self, probability: float) -> float:
+        """What a layout may fill to run with a probability: the inverse."""
+        return float(self.half * ((1.0 - self.lapse) / probability - 1.0) ** (1.0 / self.steepness))
+
+
+@functools.cache
+def odds_of(family: str, without: str = "") -> Odds:
+    """The odds of a family of stacks, as known without a system's layouts where one is named."""
+    known = odds()["without"].get(without, odds()["all"])
+    found = known.get(family, known["other"])
+    return Odds(found["half"], found["steepness"], found["lapse"])

@@ -1,0 +1,215 @@
+"""What is known without a source: its profile, and every constant that was settled on it, replaced.
+
+A source's error is worth something where nothing that predicts it has seen it. ``settled_on`` beside a group of constants says which
+measured runs decided it; ``published/sources.yaml`` says which sources share a system and go together. Without a system
+
+    a profile met in no other system    is its parent's, but for what its code keeps in memory, where that is documented
+    a group that was settled on it      is refitted on the other systems' rows (``refitting``), where these say anything of it;
+                                        else its parent's, or that of the profile that stands in
+    kernels                             likewise: the generation's for an accelerator's own, the newer libraries' for older ones
+
+What was measured apart (kernels, links, data sheets) or is documented stays.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from gpuhours.hardware.accelerators import Accelerator, load_accelerator
+from gpuhours.hardware.kernel_constants import (
+    AttentionConstants,
+    KernelConstants,
+    generation_constants,
+    network_constants,
+)
+from gpuhours.hardware.libraries import Time, libraries_of
+from gpuhours.hardware.nodes import Node
+from gpuhours.questions.validating.rows import described_stacks, measured_rows
+from gpuhours.questions.validating.sources import system_of, systems_of
+from gpuhours.questions.validating.words import software_of
+from gpuhours.software.profile import Software, load_software, parent_of
+
+SHARES = frozenset({"Exposed", "Libraries"})
+"""Groups whose figures are shares of one."""
+KEPT = "kept: nothing else is known"
+NEWER: Mapping[Time, Time] = {"2022": "2024", "2024": "today"}
+"""Kernel libraries that speak for older ones."""
+
+
+def refits_path() -> Path:
+    """Where the factors of the refits are."""
+    return Path(str(files("gpuhours"))) / "published" / "refits.json"
+
+
+@cache
+def refits() -> Mapping[str, Mapping[str, float]]:
+    """System left out -> group of constants -> factor on its figures that the other systems ask for, over what all ask for."""
+    found: Mapping[str, Mapping[str, float]] = json.loads(refits_path().read_text(encoding="utf-8"))["factors"]
+    return found
+
+
+@cache
+def met() -> Mapping[str, frozenset[str]]:
+    """Profile -> systems whose published runs it, or a profile that is derived from it, is met in."""
+    found: dict[str, set[str]] = {}
+    stacks = [(software_of(row)[0].name, row.word("source_title") or "") for row in measured_rows() if row.seconds]
+    for name, title in (*stacks, *described_stacks()):
+        lineage: str | None = name
+        while lineage is not None:
+            found.setdefault(lineage, set()).add(system_of(title))
+            lineage = parent_of(lineage)
+    return {name: frozenset(systems) for name, systems in found.items()}
+
+
+@cache
+def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]:
+    """A profile as known without a system, and what was left out of it. It keeps its name."""
+    known, left = load_software(name), []
+    while met().get(known.name) == frozenset({system}) and (parent := parent_of(known.name)) is not None:
+        left.append(f"the profile {known.name} ({parent} instead)")
+        known = load_software(parent)
+    memory = load_software(name).memory
+    update: dict[str, Any] = {} if system in _settled_on(memory) else {"memory": memory}
+    for group in Software.model_fields:
+        value = getattr(known, group)
+        if system in _settled_on(value):
+            update[group], how = _group_without(known, group, system)
+            left.append(f"{known.name}.{group} ({how})")
+    return known.model_copy(update={**update, "name": name}), tuple(left)
+
+
+def owner_of(software: Software, group: str) -> str:
+    """The profile that a group of another one was taken over from."""
+    name = software.name
+    while (parent := parent_of(name)) is not None and getattr(load_software(parent), group) == getattr(software, group):
+        name = parent
+    return name
+
+
+def _group_without(software: Software, group: str, system: str, asked: frozenset[str] = frozenset()) -> tuple[Any, str]:
+    """One group without a system, and how it is known; ``asked``: profiles that have been, and do not know either."""
+    own, owner = getattr(software, group), owner_of(software, group)
+    factor = refits().get(system, {}).get(f"{owner}.{group}")
+    if factor is not None:
+        return scaled(own, factor), "refitted"
+    parent = parent_of(owner)
+    others = (parent,) if parent is not None else software.stand_in
+    for other in others:
+        theirs = getattr(load_software(other), group)
+        if other in asked or owner_of(load_software(other), group) == owner:
+            continue
+        if system in _settled_on(theirs):
+            theirs, how = _group_without(load_software(other), group, system, asked | {owner})
+            if how == KEPT:
+                continue
+        if theirs is None or not own.settled:
+            return theirs, f"as in {other}"
+        return own.model_copy(update={field: getattr(theirs, field) for field in own.settled}), f"as in {other}"
+    return own, KEPT
+
+
+def elsewhere(owner: str, group: str) -> float:
+    """Log of the figures of a profile's parent (or stand-in) over its own, one group's settled figures together; 0 where none has any."""
+    software = load_software(owner)
+    parent = parent_of(owner)
+    for other in (parent,) if parent is not None else software.stand_in:
+        ours, theirs = _numbers(getattr(software, group)), _numbers(getattr(load_software(other), group))
+        ratios = [math.log(theirs[name] / ours[name]) for name in ours if ours[name] > 0 and theirs.get(name, 0.0) > 0]
+        if ratios:
+            return sum(ratios) / len(ratios)
+    return 0.0
+
+
+def _numbers(group: Any) -> dict[str, float]:
+    """The figures of a group that were settled, by their path."""
+    fields = () if group is None else group.settled or tuple(type(group).model_fields)
+    found: dict[str, float] = {}
+    pending = [(name, getattr(group, name)) for name in fields]
+    while pending:
+        name, value = pending.pop()
+        if isinstance(value, BaseModel | Mapping):
+            inner = value if isinstance(value, BaseModel) else value.items()
+            pending += [(f"{name}.{key}", one) for key, one in inner]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[name] = float(value)
+    return found
+
+
+def _settled_on(group: Any) -> frozenset[str]:
+    return systems_of(getattr(group, "settled_on", ()))
+
+
+def scaled(group: Any, factor: float) -> Any:
+    """A group with the figures that were settled times ``factor``; shares stay at most one."""
+    fields = group.settled or tuple(type(group).model_fields)
+    most = 1.0 if type(group).__name__ in SHARES else float("inf")
+    return group.model_copy(update={name: _times(getattr(group, name), factor, most) for name in fields})
+
+
+def _times(value: Any, factor: float, most: float) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_copy(update={name: _times(inner, factor, most) for name, inner in value})
+    if isinstance(value, Mapping):
+        return {name: _times(inner, factor, most) for name, inner in value.items()}
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return min(most, value * factor) if number else value
+
+
+@cache
+def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str, ...]]:
+    """An accelerator's kernels as known without a system, and what was left out."""
+    chip, left = load_accelerator(name), []
+    own, factors = chip.kernels or KernelConstants(), refits().get(system, {})
+    general = generation_constants(chip.generation)
+    update: dict[str, Any] = {}
+    gemm, place = (own.gemm, name) if own.gemm else (general.gemm, chip.generation)
+    if system in _settled_on(gemm):
+        factor = factors.get(f"{place}.gemm")
+        update["gemm"] = scaled(gemm, factor) if factor is not None else _gemm_elsewhere(name, system)
+        left.append(f"{place}.gemm ({'refitted' if factor is not None else 'as known elsewhere'})")
+    passes = {**general.attention, **(own.attention or {})}
+    replaced = {kernel: _attention_without(kernel, passes, system) for kernel in passes}
+    changed = {kernel: one for kernel, one in replaced.items() if one is not passes[kernel]}
+    left += [f"{chip.generation}.attention.{kernel} (as flash2)" for kernel in changed]
+    if changed:
+        update["attention"] = {**(own.attention or {}), **changed}
+    return replace(chip, kernels=own.model_copy(update=update)) if update else chip, tuple(left)
+
+
+def libraries_without(libraries: Time, system: str) -> tuple[Time, tuple[str, ...]]:
+    """The kernel libraries of a stack's time, or newer ones where theirs were settled on the system."""
+    if system not in _settled_on(libraries_of(libraries)):
+        return libraries, ()
+    newer, more = libraries_without(NEWER[libraries], system)
+    return newer, (f"libraries of {libraries} ({newer} instead)", *more)
+
+
+def _gemm_elsewhere(name: str, system: str) -> Any:
+    """The generation's products, or those of the generation that stands in."""
+    general = generation_constants(load_accelerator(name).generation)
+    while system in _settled_on(general.gemm) and general.stand_in is not None:
+        general = generation_constants(general.stand_in)
+    return general.gemm
+
+
+def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], system: str) -> AttentionConstants:
+    """A kernel's constants, or FlashAttention-2's where they were settled on the system."""
+    own = known[kernel]
+    return known.get("flash2", own) if system in _settled_on(own.forward) else own
+
+
+def node_without(node: Node, system: str) -> tuple[Node, tuple[str, ...]]:
+    """A node whose network's constants were not settled on the system."""
+    constants = network_constants(node.network)
+    if system not in _settled_on(constants) or constants.stand_in is None:
+        return node, ()
+    return replace(node, network=constants.stand_in), (f"{node.network} ({constants.stand_in} instead)",)

@@ -1,0 +1,90 @@
+"""Everything that is learned on the published runs, written anew: ``gpuhours validate --update``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gpuhours.memory.odds import odds, odds_of, odds_path
+from gpuhours.questions.validating.learning import errors_by, learn, samples, world_of
+from gpuhours.questions.validating.leaving_out import accelerator_without, refits, software_without
+from gpuhours.questions.validating.odds import learn as learn_odds
+from gpuhours.questions.validating.odds import trials
+from gpuhours.questions.validating.refitting import update_refits
+from gpuhours.questions.validating.report import Validation, validate
+from gpuhours.run.conformal import curve, table, table_path
+from gpuhours.run.digest import digest
+
+WORSE = 0.005
+"""By how much the mean error of a source may rise, as a share."""
+COVERED = (0.75, 0.88)
+"""Share of the rows left out that an 80 % range may hold."""
+
+
+def learned(found: Validation) -> dict[str, Any]:
+    """The content of ``bands.json``: ranges, what they were learned on, and which measured runs are alike."""
+    rows = samples(found.judged)
+    cases = [one.case for one in found.judged if one.case is not None and one.error is not None and not one.average]
+    return {
+        "step": learn(rows), "memory": learn(samples(found.judged, memory=True)), "world": world_of(rows),
+        "dtypes": sorted({case.precision.dtype for case in cases}),
+        "most": {"gpus": max(case.gpus for case in cases), "tokens": max(case.tokens for case in cases)},
+        "like": errors_by(found.judged, lambda traits: traits.likeness),
+        "stacks": errors_by(found.judged, lambda traits: traits.stack),
+    }  # fmt: skip
+
+
+def update(*, refit: bool = False) -> Validation:
+    """Learn the ranges on sources left out (``refit``: after refitting what each settled), store them, and judge again."""
+    if refit:
+        update_refits()
+        for known in (refits, software_without, accelerator_without):
+            known.cache_clear()
+    _store(odds_path(), learn_odds(trials(validate(memory_only=True).judged)))
+    _store(table_path(), learned(validate()))
+    for kept in (table, curve, digest, odds, odds_of):
+        kept.cache_clear()
+    found = validate()
+    _store(errors_path(), errors(found))
+    return found
+
+
+def errors_path() -> Path:
+    """The errors that were last stored, source by source."""
+    return Path(str(files("gpuhours"))) / "published" / "errors.json"
+
+
+def errors(found: Validation) -> dict[str, Any]:
+    """What a change has to be held against: errors and coverage over all rows and of every source, left out."""
+    kept = ("predicted", "mape", "median_ape", "bias", "coverage_80", "median_width", "memory_mape")
+    by = found.by()["source_title"]
+    titled = {
+        "all": found.summary(),
+        **{title: one for title, one in by.items() if one["predicted"] or one["memory_rows"]},
+    }
+    return {title: {name: _rounded(one[name]) for name in kept} for title, one in titled.items()}
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def worse(found: Validation) -> list[str]:
+    """Sources whose left-out error is ``WORSE`` or more above the stored one, and a coverage that has left ``COVERED``; old and new."""
+    stored, now = json.loads(errors_path().read_text(encoding="utf-8")), errors(found)
+    told = []
+    for title, one in now.items():
+        old = stored.get(title, {}).get("mape")
+        if old is not None and one["mape"] is not None and one["mape"] > old + WORSE:
+            told.append(f"{title}: mean error {old:.2%} -> {one['mape']:.2%}")
+    covered = now["all"]["coverage_80"]
+    if not COVERED[0] <= covered <= COVERED[1]:
+        told.append(f"range: holds {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
+    return told
+
+
+def _store(path: Path, found: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,72 @@
+"""Ranges that hold as often as they say on sources that nobody looked at: conformal prediction over left-out sources.
+
+Sources are what is exchangeable, not their rows: a source's rows err together. So the scores of all rows are pooled with every source
+weighing the same, as Lee, Barber and Willett 2023 ("Distribution-free inference with hierarchical data", arXiv:2306.06342) and Dunn,
+Wasserman and Ramdas 2022 ("Distribution-free prediction sets for two-layer hierarchical models", JASA, arXiv:1809.07441) do, and a
+score is the error over what is usual for a run as new as this one (normalised conformal prediction: Papadopoulos et al. 2002; Lei et al.
+2018, "Distribution-free predictive inference for regression", section 5.2):
+
+    e = log(measured / predicted), of a source that was left out of the prediction
+    s = exp(base + sum of coefficient x feature)         what is usual for such a run (``run.novelty``); no coefficient is below 0
+    score = |e - shift| / s                              shift: the median source's median error
+    range = predicted x exp(shift -+ quantile x s)
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learned range: what is usual by feature, and the quantile of the scores."""
+
+    base: float
+    coefficients: tuple[float, ...]
+    shift: float
+    quantile: float
+
+    def limits(self, features: Sequence[float]) -> tuple[float, float]:
+        """Factors on a prediction, 10th and 90th percentile; 1 is always between them."""
+        half = self.quantile * self.usual(features)
+        return min(1.0, float(np.exp(self.shift - half))), max(1.0, float(np.exp(self.shift + half)))
+
+    def usual(self, features: Sequence[float]) -> float:
+        """The error in logarithms that is usual for such a run."""
+        return float(np.exp(self.base + np.dot(self.coefficients, features)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``bands.json``."""
+        return {name: _rounded(value) for name, value in asdict(self).items()}
+
+
+def _rounded(value: Any) -> Any:
+    return [round(float(one), 4) for one in value] if isinstance(value, tuple) else round(float(value), 4)
+
+
+def table_path() -> Path:
+    """Where the learned ranges are; ``gpuhours validate --update`` writes it."""
+    return Path(str(files("gpuhours"))) / "published" / "bands.json"
+
+
+@functools.cache
+def table() -> Mapping[str, Any]:
+    """Everything that was learned."""
+    found: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
+    return found
+
+
+@functools.cache
+def curve(of: str, without: str = "") -> Curve:
+    """The range of ``step`` or ``memory``, learned on all systems or without one."""
+    found = table()[of]
+    one = found["without"].get(without, found["all"])
+    return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["quantile"])

@@ -1,0 +1,99 @@
+"""How new a run is beside the runs that were measured: what it shares with none, or with those of one system only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+World = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""Trait -> its value -> the systems whose measured runs have it."""
+
+ONCE = 0.5
+"""What a trait counts that one system has, of one that none has."""
+SHORT = 0.3
+"""s of a step below which what a step costs beside its kernels counts."""
+SCALES = ((1, "one GPU"), (8, "one node"), (64, "up to 64 GPUs"), (512, "up to 512 GPUs"), (math.inf, "over 512 GPUs"))
+LENGTHS = ((2048, "2K"), (8192, "8K"), (32768, "32K"), (131072, "128K"), (math.inf, "over 128K"))
+NARROW = ("fp8", "mxfp8", "nvfp4", "mxfp4")
+GENERATIONS = {"ada": "Ada", "cdna2": "CDNA 2", "cdna3": "CDNA 3", "tpu": "TPU"}
+TRAITS = ("stack", "card", "generation", "stack on generation", "precision", "kind", "kind on stack", "scale", "length")
+"""What a run may share with measured ones; features of its range in this order."""
+BESIDES = ("short step", "stack not said", "experts", "GPUs")
+"""Features that say how hard a run is to predict, new or not."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What decides how much like measured runs a run is."""
+
+    stack: str
+    card: str
+    generation: str
+    dtype: str
+    kind: str
+    """One of ``kind_of``'s."""
+    gpus: float
+    tokens: float
+    stack_said: bool = True
+
+    def values(self) -> dict[str, str]:
+        """The value of every one of ``TRAITS``."""
+        precision = "8 bit or less" if self.dtype in NARROW else "16 bit or more"
+        return {
+            "stack": self.stack,
+            "card": self.card,
+            "generation": self.generation,
+            "stack on generation": f"{self.stack} | {self.generation}",
+            "precision": f"{precision} | {self.generation}",
+            "kind": self.kind,
+            "kind on stack": f"{self.kind} | {self.stack}",
+            "scale": f"{self.scale} | {self.stack}",
+            "length": f"{step_of(self.tokens, LENGTHS)} | {self.stack}",
+        }
+
+    @property
+    def scale(self) -> str:
+        """How many GPUs, in steps of about eight."""
+        return step_of(self.gpus, SCALES)
+
+    @property
+    def likeness(self) -> str:
+        """Stack, generation of the card, kind and scale: runs that share these are alike."""
+        return f"{self.stack} | {self.generation} | {self.kind} | {self.scale}"
+
+    @property
+    def words(self) -> str:
+        """The same for a person."""
+        card = GENERATIONS.get(self.generation, self.generation.capitalize())
+        return f"{self.stack} on {card}, {self.kind}, {self.scale}"
+
+
+def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
+    """What is trained: a mixture of experts, adapters or frozen parts, images or clips, or a dense text model."""
+    if experts:
+        return "mixture of experts"
+    if partly and not frames:
+        return "adapters or frozen parts"
+    return "vision and video" if frames else "dense"
+
+
+def step_of(value: float, steps: tuple[tuple[float, str], ...]) -> str:
+    """The first step that reaches a value."""
+    return next(name for most, name in steps if value <= most)
+
+
+def features(traits: Traits, time: float, world: World, without: frozenset[str] = frozenset()) -> tuple[float, ...]:
+    """How new a run is, trait by trait (1: no system but those ``without`` has it, ``ONCE``: one has), and what makes it hard."""
+    counts = [
+        sum(system not in without for system in world.get(trait, {}).get(value, ()))
+        for trait, value in traits.values().items()
+    ]
+    new = [1.0 if count == 0 else ONCE if count == 1 else 0.0 for count in counts]
+    hard = [
+        float(time < SHORT),
+        float(not traits.stack_said),
+        float(traits.kind == "mixture of experts"),
+        math.log2(max(1.0, traits.gpus / 8)) / 10,
+    ]
+    return (*new, *hard)

@@ -1,0 +1,108 @@
+"""Every source judged without itself: what constants were settled on, and what is known without it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
+from gpuhours.hardware.kernel_constants import generation_constants
+from gpuhours.questions.validating.leaving_out import (
+    accelerator_without,
+    libraries_without,
+    scaled,
+    software_without,
+)
+from gpuhours.questions.validating.rows import measured_rows
+from gpuhours.questions.validating.sources import sources, system_of, systems_of
+from gpuhours.software.profile import Software, list_software, load_software
+
+HARDWARE = Path(str(files("hardware_specs")))
+
+
+def groups(block: object) -> list[object]:
+    """Every sourced group below a block."""
+    found = [block] if hasattr(block, "settled_on") else []
+    inner = block if isinstance(block, dict) else dict(block) if hasattr(block, "model_fields_set") else {}
+    for value in inner.values():
+        found += groups(value)
+    return found
+
+
+def test_what_settled_a_constant_is_a_source_and_a_field_that_there_are() -> None:
+    profiles: list[object] = [load_software(name) for name in list_software()]
+    kernels = [
+        generation_constants(name) for name in ("volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3")
+    ]
+    own = [load_accelerator(name).kernels for name in list_accelerators()]
+    found = [group for block in [*profiles, *kernels, *own] if block for group in groups(block)]
+    systems = {one.system or name for name, one in sources().items()}
+    assert sum(bool(group.settled_on) for group in found) > 50  # type: ignore[attr-defined]
+    for group in found:
+        assert systems_of(group.settled_on) <= systems, group  # type: ignore[attr-defined]
+        assert set(group.settled) <= set(type(group).model_fields), group  # type: ignore[attr-defined]
+
+
+def test_every_named_source_of_the_table_is_spelt_as_there() -> None:
+    titles = {row.word("source_title") for row in measured_rows()}
+    named = {one.title for one in sources().values()}
+    assert len(titles & named) >= 15
+    assert system_of("gpuhours vision steps on H200") == system_of("gpuhours measurements on H200") == "gpuhours-h200"
+    assert system_of("somebody else") == "somebody else"
+
+
+def test_who_stands_in_is_a_profile() -> None:
+    for name in list_software():
+        profile: Software = load_software(name)
+        assert set(profile.stand_in) <= set(list_software())
+
+
+def test_a_stack_met_once_is_its_parent() -> None:
+    known, left = software_without("zero-bubble", "zero-bubble")
+    assert known.name == "zero-bubble"
+    assert known.network == load_software("megatron-2023").network
+    assert known.attention != load_software("zero-bubble").attention
+    assert left[0] == "the profile zero-bubble (megatron-2023 instead)"
+
+
+def test_constants_settled_elsewhere_stay() -> None:
+    known, left = software_without("torch-eager", "pythia")
+    assert known == load_software("torch-eager")
+    assert left == ()
+
+
+def test_a_group_settled_on_a_source_is_never_what_it_was() -> None:
+    """Refitted, a parent's or a stand-in's: the figures that were settled differ, all others are the same."""
+    for name in list_software():
+        for system in {one.system or title for title, one in sources().items()}:
+            known, left = software_without(name, system)
+            for group in Software.model_fields:
+                own = getattr(load_software(name), group)
+                kept = any("kept" in said and f".{group} " in said for said in left)
+                replaced = any(said.startswith("the profile") for said in left)
+                if system in systems_of(getattr(own, "settled_on", ())) and not (kept or replaced):
+                    assert any(f".{group} (" in said for said in left), (name, system, group)
+                    refitted = any(f".{group} (refitted)" in said for said in left)
+                    assert not refitted or getattr(known, group) != own, (name, system, group)
+
+
+def test_the_level_of_a_card_comes_from_elsewhere() -> None:
+    own = load_accelerator("b300-sxm").kernels
+    known, left = accelerator_without("b300-sxm", "megatron-bridge")
+    assert own is not None
+    assert own.gemm is not None
+    assert known.kernels is not None
+    assert known.kernels.gemm is not None
+    assert known.kernels.gemm.ceiling != own.gemm.ceiling
+    assert any("gemm" in said for said in left)
+    assert libraries_without("2022", "bigscience")[0] == "2024"
+    assert libraries_without("2022", "pythia") == ("2022", ())
+
+
+def test_scaling_keeps_shares_and_words() -> None:
+    exposed = scaled(load_software("paxml").exposed, 10.0)
+    assert exposed.shard == 1.0
+    assert exposed.tensor == load_software("paxml").exposed.tensor
+    network = scaled(load_software("internevo").network, 2.0)
+    assert network.sends == "sharded"
+    assert network.shard_wait == 2 * load_software("internevo").network.shard_wait
