@@ -9,7 +9,8 @@ import pytest
 
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.memory import memory
-from gpuhours.questions.validating.described import described_runs, predict_described, read_described
+from gpuhours.questions.validating.described import predict_described, read_described
+from gpuhours.questions.validating.rows import described_runs
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
 from gpuhours.software.matching import profile_in

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from gpuhours.questions.validating.case import Case, case_of
-from gpuhours.questions.validating.described import described_runs, read_described
+from gpuhours.questions.validating.described import read_described
 from gpuhours.questions.validating.prediction import predict
-from gpuhours.questions.validating.rows import published_runs, read_rows
+from gpuhours.questions.validating.rows import described_runs, published_runs, read_rows
 from gpuhours.software.matching import Aged, Line, Stack, match, profile_in, release_of, software_named, table, unknown
 from gpuhours.software.profile import list_software, load_software
 
