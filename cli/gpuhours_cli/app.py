@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import traceback
+import warnings
 
 from gpuhours_cli import (
     check,
@@ -25,18 +27,49 @@ from gpuhours_cli.root import app
 COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, software, models, prices, schema)
 """The modules whose commands ``app`` holds; importing one registers it."""
 
+EXTRAS = {
+    "pyarrow": "sweep",
+    "altair": "plot",
+    "vl_convert": "plot",
+    "distributed": "dask",
+    "dask": "dask",
+    "pypdf": "pdf",
+}
+"""Packages that a plain install leaves out -> the extra that brings them."""
+REPORT = "Please report it with the command and its input: https://github.com/gpuhours/gpuhours/issues"
+
+
+def place(fault: Exception) -> str:
+    """What went wrong and where, on one line."""
+    last = traceback.extract_tb(fault.__traceback__)[-1]
+    return f"{type(fault).__name__} at {os.path.basename(last.filename)}:{last.lineno}: {str(fault)[:200]}"
+
 
 def main() -> None:
-    """Run a command: 0 fine, 1 the answer is no, 2 bad input."""
+    """Run a command: 0 fine, 1 the answer is no, 2 bad input, 3 our own fault."""
     gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
+    warnings.filterwarnings("ignore", category=RuntimeWarning)  # what overflows is printed as not known
     from gpuhours.inputs.errors import Contradiction, EstimateError
+    from gpuhours_cli.output import printable
 
     try:
         app(prog_name="gpuhours")
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
-        sys.stderr.write("error: " + "\n  ".join(lines) + "\n")
+        sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
+    except Exception as fault:
+        missing = fault.name if isinstance(fault, ModuleNotFoundError) else None
+        extra = EXTRAS.get((missing or "").partition(".")[0])
+        if extra is not None:
+            sys.stderr.write(
+                f"error: This needs the package {missing}.\n  pip install 'gpuhours[{extra}]' brings it.\n"
+            )
+            raise SystemExit(2) from None
+        sys.stderr.write(
+            printable(f"error: This is a fault of gpuhours, not of your input: {place(fault)}\n  {REPORT}") + "\n"
+        )
+        raise SystemExit(3) from None
     finally:
         gc.freeze()  # nor is anything left worth looking for: the process ends

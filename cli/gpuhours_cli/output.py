@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -39,7 +41,7 @@ def emit(
 ) -> None:
     """Print ``result`` as JSON, as one line (``answer``, under ``--quiet``) or as a screen."""
     if as_json:
-        written(json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
+        written(json.dumps(finite(result.to_dict()), indent=2, allow_nan=False) + "\n")
     elif answer is not None:
         written(answer() + "\n")
     else:
@@ -54,12 +56,37 @@ def shown(screen: RenderableType) -> None:
     written(captured.get())
 
 
+def finite(value: Any) -> Any:
+    """The same with null for what is no finite number: a figure that overflowed is not known."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""What moves a cursor, turns text round or is not seen: never printed as it is."""
+
+
+def printable(text: str, *, coloured: bool = False) -> str:
+    """The text with every sign that is not seen written out (``\\u202e``); colours that we set ourselves stay."""
+    parts = COLOUR.split(text) if coloured else [text]
+    return "".join(
+        part
+        if coloured and COLOUR.fullmatch(part)
+        else UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode(), part)
+        for part in parts
+    )
+
+
 def written(text: str) -> None:
     """Write to stdout; a reader that has seen enough (``| head``) is no error, a terminal without a sign for a bar neither."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text, coloured=sys.stdout.isatty()))
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

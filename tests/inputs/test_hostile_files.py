@@ -95,3 +95,43 @@ def test_the_same_duration_twice(gpuhours_command: Command) -> None:
     ran = gpuhours_command("estimate", "--gpus", "8", "--days", "3", "--set", "known.wall_clock=4 days")
     assert ran.code == 2
     assert "keep one" in ran.err
+
+
+CASES = [
+    ("check", "claims: {gpus: 512, wall_clock: 45 days, parameters: 100 s/0}\n", "not a unit", 2),
+    ("estimate", "name: a\nmo[del:\n  params: 70B\n", "No such key", 2),
+    ("estimate", "model: {params: 7B}\nassumptions:\n  assumptions.x: {value: 1, reason: none}\n", "about an assumption", 2),
+    ("estimate", "!!int model: 7B\n", "is not a value", 2),
+    ("estimate", "model: llama-3-8b\ndata: {tokens: 1T, text_tokens: 1e-999}\n", "", 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "content", "said", "code"), CASES, ids=[case[2] or "no tokens" for case in CASES])
+def test_what_once_ended_in_a_traceback(
+    command: str, content: str, said: str, code: int, gpuhours_command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "input.yaml"
+    path.write_text(content, encoding="utf-8")
+    ran = gpuhours_command(command, str(path))
+    assert ran.code == code
+    assert said in ran.err
+
+
+def test_signs_that_are_not_seen_are_written_out(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("name: known\nmodel:\n  \u202e: 70B\n", encoding="utf-8")
+    ran = gpuhours_command("estimate", str(path))
+    assert "\u202e" not in ran.err
+    assert "\\u202e" in ran.err
+
+
+def test_our_own_fault_is_one_line_and_exit_code_3(gpuhours_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise KeyError("\x1b[31mlost")
+
+    monkeypatch.setattr("gpuhours.questions.listing.schemas.schema", lambda kind: fails())
+    ran = gpuhours_command("schema", "run")
+    assert ran.code == 3
+    assert "fault of gpuhours" in ran.err
+    assert "Traceback" not in ran.err
+    assert "\x1b" not in ran.err

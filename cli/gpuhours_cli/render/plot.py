@@ -46,6 +46,8 @@ def check(path: Path) -> None:
         raise EstimateError(
             f"{path.suffix or 'No extension'!r} is no picture.", f"Name it {', '.join(ENDINGS)}.", f"--plot {path}"
         )
+    if not path.parent.is_dir():
+        raise EstimateError("No such folder.", f"Make {path.parent} first.", f"--plot {path}")
     _altair()
 
 

@@ -141,7 +141,7 @@ def worst(told: Sequence[Judged]) -> Table:
         ("most of it", "left"),
     ):
         table.add_column(name, justify="right" if side == "right" else "left")
-    ranked = sorted(told, key=lambda one: -abs(math.log1p(one.error or 0.0)))
+    ranked = sorted(told, key=lambda one: -abs(math.log(max(1 + (one.error or 0.0), 1e-12))))
     for one in ranked[:WORST]:
         largest = sorted(one.parts.items(), key=lambda part: -part[1])[:2]
         time = one.predicted or 1.0

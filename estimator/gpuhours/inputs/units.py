@@ -60,7 +60,7 @@ def _unit(text: str) -> Any:
 
     try:
         return registry().parse_units(plain)
-    except (PintError, AttributeError, ValueError, TypeError, SyntaxError, TokenError) as error:
+    except (PintError, ArithmeticError, AttributeError, ValueError, TypeError, SyntaxError, TokenError) as error:
         name = getattr(error, "unit_names", plain)
         name = name if isinstance(name, str) else ", ".join(map(str, name))
         raise UnitError(
@@ -128,6 +128,11 @@ def _finite(number: float, text: object) -> float:
     return number
 
 
+def unit_of(reader: object) -> str | None:
+    """The unit that a reader made by ``measured_in`` or ``whole`` reads in; None for any other function."""
+    return getattr(reader, "unit", None)
+
+
 def measured_in(unit: str, *, positive: bool = True, most: float = LARGEST) -> BeforeValidator:
     """A pydantic validator that reads a quantity of ``unit``; arrays pass, for sweeps."""
 
@@ -140,6 +145,7 @@ def measured_in(unit: str, *, positive: bool = True, most: float = LARGEST) -> B
             raise UnitError(f"must be at most {most:g}{share}")
         return number
 
+    read.unit = unit  # type: ignore[attr-defined]
     return BeforeValidator(read, json_schema_input_type=float | str)
 
 
@@ -156,6 +162,7 @@ def whole(unit: str = "", *, least: int = 1) -> BeforeValidator:
             raise UnitError(f"must be at most {LARGEST_COUNT:g}")
         return int(number)
 
+    read.unit = unit or "count"  # type: ignore[attr-defined]
     return BeforeValidator(read, json_schema_input_type=float | str)
 
 

@@ -128,7 +128,7 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
             where = _place(name, key_node)
             if key_node.tag == MERGE:
                 raise EstimateError("merge keys (<<) are not read", "Write the values out.", where)
-            entry = loader.construct_object(key_node, deep=True)
+            entry = _plain(key_node, loader, name)
             if isinstance(entry, list | dict | set):
                 raise EstimateError("a key must be a word or a number", where=where)
             if entry in mapping:
@@ -137,10 +137,19 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*key, index), loader, places, name) for index, item in enumerate(node.value)]
+    return _plain(node, loader, name)
+
+
+def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
+    """The Python value of one word or number."""
     try:
         return loader.construct_object(node, deep=True)
-    except ValueError as error:  # a date that is none, an integer of a thousand digits
-        raise EstimateError(f"is not a value: {error}", where=_place(name, node)) from None
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+    ) as error:  # a date that is none, an integer of a thousand digits, a tag that does not fit
+        raise EstimateError(f"is not a value: {str(error)[:80]}", where=_place(name, node)) from None
 
 
 def _place(name: str, node: yaml.Node) -> str:
@@ -167,7 +176,7 @@ def explained(error: ValidationError, model: type[BaseModel], source: Source, pr
     where = f"{source.place(location)}  {key}{shown}"
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
-        hint = nearest(str(location[-1]), known) or f"Known here: {', '.join(sorted(known))}."
+        hint = nearest(str(location[-1]) if location else "", known) or f"Known here: {', '.join(sorted(known))}."
         return EstimateError("No such key.", hint, f"{source.place(location)}  {key}")
     if first["type"] == "missing":
         return EstimateError("This key is missing.", "", f"{source.place(location[:-1])}  {key}")
@@ -177,7 +186,7 @@ def explained(error: ValidationError, model: type[BaseModel], source: Source, pr
 
 def _names_a_type(part: object) -> bool:
     """Pydantic's locations name union members too; only parts that are keys belong in a message."""
-    return isinstance(part, str) and ("[" in part or part.startswith("function-"))
+    return isinstance(part, str) and part.startswith(("[", "function-"))
 
 
 def _short(value: object) -> str:

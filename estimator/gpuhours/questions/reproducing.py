@@ -275,6 +275,8 @@ def _estimate(text: Published, figure: Figure, source: Source, name: str) -> Est
     """The run of the document, or the one of ``name``, with the given claims put at their keys, each with the spread of its words."""
     data = revised(text.run, text.runs[name]) if name else copy.deepcopy(dict(text.run))
     supplied = data.setdefault("assumptions", {})
+    if not isinstance(supplied, dict) or not all(isinstance(key, str) for key in supplied):
+        raise EstimateError("must be a mapping of keys to values", "", f"{source.name}  run.assumptions")
     for name, value in figure.settings.items():
         for key in [key for key in supplied if key == name or key.startswith(f"{name}.")]:
             del supplied[key]

@@ -171,7 +171,25 @@ def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
 
 def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
     """Read ``run.yaml``; ``settings`` (key -> value) are set over what the file says."""
-    return from_source(read_yaml(path), settings)
+    source = read_yaml(path)
+    return from_source(Source(source.name, beside(source.data, Path(path).parent), source.places), settings)
+
+
+FILES = (".json", ".yaml", ".yml")
+
+
+def beside(value: Any, folder: Path) -> Any:
+    """A run file's values with each relative path of a file that stands beside it made whole: paths are read from the file's folder, not
+    from where the command runs."""
+    if isinstance(value, Mapping):
+        return {key: beside(inner, folder) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [beside(inner, folder) for inner in value]
+    if isinstance(value, str) and len(value) < 1000 and (value.endswith(FILES) or "/" in value):
+        found = folder / value
+        named = value.endswith(FILES) and found.is_file()
+        return str(found) if named or (found / "config.json").is_file() else value
+    return value
 
 
 def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:
@@ -213,6 +231,10 @@ def suppose(data: dict[str, Any]) -> None:
     """Put every assumption's value at its key."""
     assumptions = data.get("assumptions")
     for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():
+        if str(key).partition(".")[0] == "assumptions":
+            raise EstimateError(
+                "An assumption cannot be about an assumption.", "Name a key of the run.", f"assumptions.{key}"
+            )
         if isinstance(assumption, Mapping) and "value" in assumption:
             put(data, str(key), assumption["value"])
 

@@ -149,7 +149,7 @@ def read_config(path: Path) -> Fields:
 
 def _content(file: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(read_text(file))
+        content = json.loads(read_text(file), parse_constant=_no_number, parse_float=_number)
     except ValueError as error:
         raise EstimateError(f"is not JSON: {error}", where=str(file)) from None
     except RecursionError:
@@ -157,6 +157,19 @@ def _content(file: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise EstimateError("must be a mapping of keys to values.", "A Hugging Face config.json is one.", str(file))
     return content
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of a configuration")
+
+
+def _number(text: str) -> float:
+    """A number of the file, where it is one that a model can have."""
+    number = float(text)
+    return number if abs(number) < LARGEST else _no_number(text)
+
+
+LARGEST = 1e18
 
 
 def readers() -> dict[str, Reader]:

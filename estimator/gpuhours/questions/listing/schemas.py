@@ -1,28 +1,125 @@
-"""What may stand in each kind of file, as JSON Schema made from the models that read them."""
+"""What may stand in each kind of file, as JSON Schema made from the models that read them.
+
+Editors complete from it: a key's description is the sentence under it in the model, with the unit that it is read in and an example; names
+of accelerators, nodes, stacks and models are listed, and a path of one's own passes too.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import core_schema
 
-from gpuhours.hardware.accelerators import AcceleratorProfile
-from gpuhours.hardware.nodes import NodeProfile
+from gpuhours.architecture.catalogue import names as model_names
+from gpuhours.hardware.accelerators import AcceleratorProfile, list_accelerators
+from gpuhours.hardware.nodes import NodeProfile, list_nodes
+from gpuhours.inputs.units import unit_of
+from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.checking.file import ClaimsFile
 from gpuhours.questions.reproducing import Published
 from gpuhours.questions.validating.described import Measurements
 from gpuhours.run.spec import Run
-from gpuhours.software.profile import Software
+from gpuhours.software.profile import Software, list_software
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+EXAMPLES: Mapping[str, str] = {
+    "byte": "80 GB", "byte/s": "3.35 TB/s", "FLOP/s": "989 TFLOP/s", "s": "1.5 s", "W": "700 W", "token": "500B", "parameter": "30B",
+    "GPU*hour": "1.8M", "day": "45", "Hz": "1.98 GHz", "": "44.5%",
+}  # fmt: skip
+"""Unit -> a value as people write it."""
+
+NAMES: Mapping[tuple[str, str], Callable[[], Any]] = {
+    ("Hardware", "accelerator"): list_accelerators,
+    ("Hardware", "node"): list_nodes,
+    ("Run", "software"): list_software,
+}
+"""Keys whose values are names: those that there are; a path of one's own passes too."""
+
+
+class Editors(GenerateJsonSchema):
+    """Pydantic's schema with what an editor shows: sentences, units, examples, names."""
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        """What a reader of text turns into a number may be text."""
+        found = super().function_before_schema(schema)
+        unit = unit_of(schema["function"]["function"])
+        if unit is None:
+            return {"anyOf": [found, {"type": "string"}]} if found.get("type") == "number" else found
+        told = f"in {unit} or any unit of its kind" if unit else "a number or a share"
+        example = EXAMPLES.get(unit)
+        return {**found, "description": told, **({"examples": [example]} if example else {})}
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """A model's keys, each with the sentence under it."""
+        found = super().model_schema(schema)
+        cls = schema["cls"]
+        for key, told in found.get("properties", {}).items():
+            self._describe(cls, key, told)
+        return found
+
+    def _describe(self, cls: type[Any], key: str, told: dict[str, Any]) -> None:
+        shared = general()
+        told_in_class: Mapping[str, str] = sentences(cls)  # type: ignore[arg-type] # a class is hashable
+        sentence = told_in_class.get(key) or shared.get(f"{cls.__name__}.{key}") or shared.get(key)
+        measured = (
+            told if "description" in told else next((one for one in told.get("anyOf", ()) if "description" in one), {})
+        )
+        unit = measured.get("description")
+        if sentence or unit:
+            told["description"] = "; ".join(text for text in (sentence, unit) if text)
+        listed = NAMES.get((cls.__name__, key))
+        if listed is not None:
+            told.pop("type", None)
+            told["anyOf"] = [{"enum": list(listed())}, {"type": "string"}, {"type": "null"}]
+
+
+@cache
+def general() -> Mapping[str, str]:
+    """Sentences for keys that need none in their model: ``keys.yaml`` beside this file."""
+    found = read_yaml(Path(str(files("gpuhours.questions.listing"))) / "keys.yaml").data
+    return {str(key): str(sentence) for key, sentence in found.items()}
+
+
+@cache
+def sentences(cls: Any) -> Mapping[str, str]:
+    """The docstring under each field of a model and of those that it inherits from, on one line."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not (isinstance(base, type) and issubclass(base, BaseModel) and base is not BaseModel):
+            continue
+        tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+        body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
+        found |= dict(_documented(body))
+    return found
+
+
+def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """A field's name and the text in the line behind it."""
+    for field, behind in pairwise(body):
+        named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        text = behind.value.value if isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant) else None
+        if named and isinstance(text, str):
+            assert isinstance(field, ast.AnnAssign)
+            assert isinstance(field.target, ast.Name)
+            yield field.target.id, " ".join(text.split())
 
 
 def schema(kind: str) -> dict[str, Any]:
     """The schema of a ``run``, a ``document``, ``claims``, ``hardware`` (accelerator or node), ``software`` or ``measurements`` file."""
     if kind == "hardware":
         inputs = [(AcceleratorProfile, "validation"), (NodeProfile, "validation")]
-        _, definitions = models_json_schema(inputs)  # type: ignore[arg-type]
+        _, definitions = models_json_schema(inputs, schema_generator=Editors)  # type: ignore[arg-type]
         either = [{"$ref": f"#/$defs/{model.__name__}"} for model, _ in inputs]
         return {"$schema": DIALECT, "title": "hardware", "anyOf": either, **definitions}
     readers: dict[str, type[BaseModel]] = {
@@ -32,4 +129,38 @@ def schema(kind: str) -> dict[str, Any]:
         "software": Software,
         "measurements": Measurements,
     }
-    return {"$schema": DIALECT, **readers[kind].model_json_schema(mode="validation")}
+    found = readers[kind].model_json_schema(mode="validation", schema_generator=Editors)
+    return {"$schema": DIALECT, **(like_another(found) if kind == "software" else with_names(found))}
+
+
+def like_another(found: dict[str, Any]) -> dict[str, Any]:
+    """A software profile with ``like: NAME`` may leave anything out, in its groups too."""
+    like = {
+        "description": "The profile that everything not said here is taken over from.",
+        "anyOf": [{"enum": list(list_software())}, {"type": "string"}],
+    }
+    for part in (found, *found.get("$defs", {}).values()):
+        part.pop("required", None)
+    return {**found, "properties": {"like": like, **found["properties"]}, "required": ["title"]}
+
+
+PARTS = ("model", "vision", "language", "text", "encoder")
+"""Keys under which a model stands."""
+
+
+def with_names(found: dict[str, Any]) -> dict[str, Any]:
+    """A model may be a name, a size, a file, or a named one with some of its fields changed."""
+    text = {
+        "anyOf": [{"enum": model_names()}, {"type": "string"}],
+        "description": "a published model, a size such as 30B, or a config.json",
+    }
+    changed = {
+        "type": "object", "properties": {"name": text}, "required": ["name"], "description": "a published model with some fields changed",
+    }  # fmt: skip
+    for part in (found, *found.get("$defs", {}).values()):
+        for key in PARTS:
+            shape = part.get("properties", {}).get(key)
+            if isinstance(shape, dict) and shape.get("type") not in ("string", "number", "boolean"):
+                told = {name: shape.pop(name) for name in ("title", "default", "description") if name in shape}
+                part["properties"][key] = {**told, "anyOf": [text, changed, shape]}
+    return found

@@ -98,6 +98,8 @@ def case_of(row: Row, without: str = "") -> Case | str:
         return str(reason)
     except EstimateError as error:
         return " ".join((error.problem, error.hint)).strip()
+    except (ArithmeticError, ValueError) as error:  # figures that cannot be a model's or a machine's
+        return f"its figures cannot be meant: {str(error).splitlines()[0][:80]}"
 
 
 def _case(row: Row, without: str) -> Case:

@@ -1,0 +1,79 @@
+"""What editors complete from: every file that we ship passes, every key is explained, names are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from gpuhours.questions.listing.schemas import schema
+
+ROOT = Path(__file__).parents[3]
+FILES = {
+    "run": "tests/runs/*.yaml",
+    "hardware": "hardware_specs/[an][co][cd]e*/*.yaml",
+    "software": "estimator/gpuhours/software/profiles/*.yaml",
+    "document": "estimator/gpuhours/published/documents/*.yaml",
+    "measurements": "estimator/gpuhours/published/described/*.yaml",
+}
+
+
+def shipped() -> Iterator[Any]:
+    for kind, pattern in FILES.items():
+        for path in sorted(ROOT.glob(pattern)):
+            yield pytest.param(kind, path, id=f"{kind}-{path.stem}")
+
+
+@pytest.fixture(scope="module")
+def validators() -> dict[str, Any]:
+    return {kind: Draft202012Validator(schema(kind)) for kind in FILES}
+
+
+@pytest.mark.parametrize(("kind", "path"), list(shipped()))
+def test_a_shipped_file_passes(kind: str, path: Path, validators: dict[str, Any]) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert [error.message for error in validators[kind].iter_errors(content)] == []
+
+
+WRONG = [
+    {"modle": "llama-3-8b"},
+    {"model": "llama-3-8b", "hardware": {"gpu": "h100-sxm-80gb"}},
+    {"model": "llama-3-8b", "layout": {"sharding": "zero4"}},
+    {"model": "llama-3-8b", "data": {"tokens": [1, 2]}},
+]
+
+
+@pytest.mark.parametrize("run", WRONG, ids=str)
+def test_a_wrong_run_does_not_pass(run: dict[str, Any], validators: dict[str, Any]) -> None:
+    assert list(validators["run"].iter_errors(run))
+
+
+@pytest.mark.parametrize("kind", ["run", "hardware", "software", "claims", "document", "measurements"])
+def test_every_key_has_a_sentence(kind: str) -> None:
+    found = schema(kind)
+    parts = {"": found, **found.get("$defs", {})}
+    silent = [
+        f"{name}.{key}"
+        for name, part in parts.items()
+        for key, told in part.get("properties", {}).items()
+        if not told.get("description")
+    ]
+    assert silent == []
+
+
+def test_quantities_have_a_unit_and_an_example() -> None:
+    data = schema("run")["$defs"]["Hardware"]["properties"]["internode_bandwidth"]
+    assert "byte/s" in data["description"]
+    assert data["anyOf"][0]["examples"] == ["3.35 TB/s"]
+
+
+def test_names_are_listed() -> None:
+    found = schema("run")
+    run = found["$defs"]["Run"]["properties"]
+    assert "h100-sxm-80gb" in found["$defs"]["Hardware"]["properties"]["accelerator"]["anyOf"][0]["enum"]
+    assert "llama-3-8b" in run["model"]["anyOf"][0]["anyOf"][0]["enum"]
+    assert "megatron-core" in run["software"]["anyOf"][0]["enum"]
