@@ -26,8 +26,13 @@ COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware
 """The modules whose commands ``app`` holds; importing one registers it."""
 
 
+MOST_SAID = 200
+"""Characters of an unexpected exception that are shown."""
+REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
+
+
 def main() -> None:
-    """Run a command: 0 fine, 1 the answer is no, 2 bad input."""
+    """Run a command: 0 fine, 1 the answer is no, 2 bad input, 3 our own fault."""
     gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
     from gpuhours.inputs.errors import Contradiction, EstimateError
@@ -38,5 +43,11 @@ def main() -> None:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write("error: " + "\n  ".join(lines) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
+    except Exception as error:
+        if os.environ.get("GPUHOURS_TRACEBACK"):
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID]
+        sys.stderr.write(f"error: gpuhours itself failed ({said}): our fault, not yours. {REPORT}\n")
+        raise SystemExit(3) from None
     finally:
         gc.freeze()  # nor is anything left worth looking for: the process ends
