@@ -36,13 +36,16 @@ EXTRAS = {
     "pypdf": "pdf",
 }
 """Packages that a plain install leaves out -> the extra that brings them."""
-REPORT = "Please report it with the command and its input: https://github.com/gpuhours/gpuhours/issues"
+MOST_SAID = 200
+"""Characters of an unexpected exception that are shown."""
+REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
 
 
-def place(fault: Exception) -> str:
+def said(fault: Exception) -> str:
     """What went wrong and where, on one line."""
     last = traceback.extract_tb(fault.__traceback__)[-1]
-    return f"{type(fault).__name__} at {os.path.basename(last.filename)}:{last.lineno}: {str(fault)[:200]}"
+    what = " ".join(f"{type(fault).__name__}: {fault}".split())[:MOST_SAID]
+    return f"{what}, {os.path.basename(last.filename)}:{last.lineno}"
 
 
 def main() -> None:
@@ -60,6 +63,8 @@ def main() -> None:
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
     except Exception as fault:
+        if os.environ.get("GPUHOURS_TRACEBACK"):
+            raise
         missing = fault.name if isinstance(fault, ModuleNotFoundError) else None
         extra = EXTRAS.get((missing or "").partition(".")[0])
         if extra is not None:
@@ -68,7 +73,7 @@ def main() -> None:
             )
             raise SystemExit(2) from None
         sys.stderr.write(
-            printable(f"error: This is a fault of gpuhours, not of your input: {place(fault)}\n  {REPORT}") + "\n"
+            printable(f"error: gpuhours itself failed ({said(fault)}): our fault, not yours. {REPORT}") + "\n"
         )
         raise SystemExit(3) from None
     finally:

@@ -20,7 +20,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")]
 
 
-class Result(Protocol):
+class Answer(Protocol):
     """What every command returns: frozen, and able to say itself as JSON."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def console() -> Console:
 
 
 def emit(
-    result: Result, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None
+    result: Answer, screen: Callable[[], RenderableType], *, as_json: bool, answer: Callable[[], str] | None = None
 ) -> None:
     """Print ``result`` as JSON, as one line (``answer``, under ``--quiet``) or as a screen."""
     if as_json:

@@ -11,7 +11,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
-from gpuhours.hardware.number_formats import NARROW, Precision
+from gpuhours.hardware.number_formats import NUMBER_FORMATS, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.ranks import Ranks, ranks_of
@@ -55,7 +55,7 @@ class Workload:
     def wide(self) -> str:
         """The format of products that are not quantised (head, attention): 16 bit unless the run has 32."""
         dtype = self.precision.product
-        return "bf16" if dtype in NARROW else dtype
+        return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
     @property
     def attention_kernel(self) -> str:

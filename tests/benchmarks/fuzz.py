@@ -139,7 +139,7 @@ def tried(arguments: list[str]) -> str | None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     if code == 3:
-        return err.getvalue().split(": ", 2)[-1].splitlines()[0][:90]
+        return err.getvalue().partition("failed (")[2].splitlines()[0][:90]
     if code not in (0, 1, 2):
         return f"exit code {code}"
     shown = out.getvalue() + err.getvalue()

@@ -9,7 +9,7 @@ import pytest
 
 from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_accelerator
 from gpuhours.hardware.clusters import cluster
-from gpuhours.hardware.figures import Figure
+from gpuhours.hardware.figures import SourcedFigure
 from gpuhours.hardware.nodes import list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import plain_name
@@ -53,7 +53,7 @@ FULL_RATE = {"rtx-6000-ada": 2.0, "rtx-pro-6000": 2.0, "rtx-2080-ti": 0.5}
 has the full rate of Titan and T4."""
 
 
-def profile(name: str) -> dict[str, Figure]:
+def profile(name: str) -> dict[str, SourcedFigure]:
     found = load_accelerator(name) if name in list_accelerators() else load_node(name)
     return dict(found.figures)
 

@@ -1,9 +1,14 @@
 """Bytes per parameter, as their sources count them."""
 
+import json
+
 import pytest
 
-from gpuhours.hardware.number_formats import FORMATS, STATES, Precision
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.number_formats import FORMATS, NUMBER_FORMATS, PEAKS, STATES, NumberFormat, Precision
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.kernels.gemm import gemm_time
+from tests.conftest import Command
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,38 @@ def test_pure_never_needs_more(dtype: str, state: str) -> None:
 def test_unknown_words_say_what_is_known(dtype: str, state: str) -> None:
     with pytest.raises(EstimateError, match="Did you mean"):
         Precision(dtype, state)
+
+
+def test_a_new_format_is_one_line(monkeypatch: pytest.MonkeyPatch, gpuhours_command: Command) -> None:
+    """Eight bits with a scale per 64, at the rate of fp8: runs, validation tables and kernels take them at once."""
+    line = NumberFormat("hif8", 1, "fp8", scale=1 / 64, copies=2 + 2 / 64, words=("hif8",))
+    for table in (FORMATS, NUMBER_FORMATS):
+        monkeypatch.setitem(table, line.name, line)
+    chip = load_accelerator("h100-sxm-80gb")
+    assert chip.peak_for("hif8") == chip.peak_for("fp8")
+    assert gemm_time(4096, 4096, 4096, chip, "hif8") <= gemm_time(4096, 4096, 4096, chip, "mxfp8")
+    run = (
+        "estimate",
+        "--model",
+        "llama-2-7b",
+        "--tokens",
+        "1T",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "64",
+        "--batch",
+        "512",
+    )
+    mine, fp8 = (
+        json.loads(gpuhours_command(*run, "--precision", name, "--json").out)["results"] for name in ("hif8", "fp8")
+    )
+    assert mine["mfu"]["value"] == pytest.approx(fp8["mfu"]["value"], rel=0.05)
+
+
+def test_every_format_has_one_meaning() -> None:
+    for name, line in NUMBER_FORMATS.items():
+        assert name == line.name
+        assert line.peak in PEAKS
+        assert line.product in ("", *NUMBER_FORMATS)
+        assert line.kept <= line.element <= 8 or not line.trains

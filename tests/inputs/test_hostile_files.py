@@ -132,6 +132,6 @@ def test_our_own_fault_is_one_line_and_exit_code_3(gpuhours_command: Command, mo
     monkeypatch.setattr("gpuhours.questions.listing.schemas.schema", lambda kind: fails())
     ran = gpuhours_command("schema", "run")
     assert ran.code == 3
-    assert "fault of gpuhours" in ran.err
+    assert "our fault" in ran.err
     assert "Traceback" not in ran.err
     assert "\x1b" not in ran.err

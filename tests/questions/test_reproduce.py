@@ -88,6 +88,14 @@ def test_verdict(document: str, figure: str, verdict: str | None) -> None:
     assert finding(document, figure).verdict == verdict
 
 
+def test_says_which_figures_an_assumption_descends_from() -> None:
+    """1.8M GPU-hours over 3 months gave the GPUs that one pass is computed on: no independent test of them."""
+    assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ("gpu_hours", "wall_clock")
+    assert finding("video-llama-30b", "GPUs").depends_on == ("gpu_hours", "wall_clock")
+    assert finding("x-gen-video-30b", "MFU").depends_on == ("wall_clock",)
+    assert finding("videollama-13b", "parameters").depends_on == ()
+
+
 def test_all_five_documents_are_there() -> None:
     assert set(document_paths()) == {
         "video-llama-30b",

@@ -15,10 +15,9 @@ from gpuhours.questions.checking.outcome import Check, Checked, Contradiction, I
 from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
-from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
+from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
 
-STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow", "impossible": "bold red", "implausible": "red",
-          "conflicting": "yellow"}  # fmt: skip
+STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow"}
 WIDTH = 21
 """Characters of the plot: a factor of two to either side of what all claims together say."""
 SPAN = math.log(2.0)
@@ -29,7 +28,7 @@ MOST_LISTED = 12
 def answer(found: PaperCheck | TableCheck) -> str:
     """The verdict in one line."""
     if isinstance(found, TableCheck):
-        return f"{found.verdict}: {found.count('impossible')} of {len(found.rows)} runs above 100 % of peak"
+        return f"{found.verdict}: {found.count(CONTRADICTED)} of {len(found.runs)} runs contradicted"
     if found.contradictions:
         first = found.contradictions[0]
         cause = first.likely_causes[0].cause if first.likely_causes else "no known cause"
@@ -216,19 +215,24 @@ def _factor(value: float) -> str:
 
 
 def _table_screen(found: TableCheck) -> RenderableType:
-    """The flagged runs of a table, worst first."""
-    flagged = [row for row in found.rows if row.verdict in ("impossible", "implausible", "conflicting")]
-    order = {"impossible": 0, "implausible": 1, "conflicting": 2}
-    flagged.sort(key=lambda row: (order[row.verdict], -(row.implied_mfu or row.by_flops or 0)))
+    """The contradicted runs of a table, furthest off first: what contradicts what, and the likely cause."""
+    flagged = [run for run in found.runs if run.contradictions]
+    flagged.sort(key=lambda run: -abs(math.log(run.contradictions[0].factor)))
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for row in flagged:
-        table.add_row(row.id, Text(row.verdict, style=STYLES[row.verdict]), "\n".join(row.reasons))
-    judged = len(found.rows) - found.count("underdetermined")
-    counted = (
-        f"{len(found.rows)} runs · {judged} can be judged · {found.count('impossible')} impossible · "
-        f"{found.count('implausible')} implausible · {found.count('conflicting')} conflicting"
+    table.add_column(overflow="fold", ratio=1)
+    for run in flagged:
+        table.add_row(Text(run.document.name, style="bold red"), "\n".join(_flag(one) for one in run.contradictions))
+    counted = f"{len(found.runs)} runs · " + " · ".join(
+        f"{found.count(verdict)} {verdict}" for verdict in (CONTRADICTED, CONSISTENT, NOT_DETERMINED)
     )
-    return Group(table, Text(), Text(counted))
+    return Group(table, *([Text()] if flagged else []), Text(counted))
+
+
+def _flag(contradiction: Contradiction) -> str:
+    """One contradiction and its first cause, in a line."""
+    said = f"{contradiction.statement} (factor {_factor(contradiction.factor)})"
+    if not contradiction.likely_causes:
+        return f"{said}; no known cause"
+    cause = contradiction.likely_causes[0]
+    return f"{said}; likely {cause.cause} ({QUANTITIES[cause.quantity].title} x {_factor(cause.factor)})"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gpuhours.cost.prices import SECONDS_PER_HOUR
 from gpuhours.hardware.accelerators import Accelerator
-from gpuhours.hardware.figures import Figure
+from gpuhours.hardware.figures import SourcedFigure
 from gpuhours.hardware.nodes import Node
 from gpuhours.inputs.profile_folders import Unknown
 from gpuhours.questions.listing.hardware import Catalogue, Sheet
@@ -128,7 +128,7 @@ def figures(found: Sheet) -> str:
     return "\n".join(f"{key}: {amount(figure)}" for key, figure in found.hardware.figures.items())
 
 
-def amount(figure: Figure) -> str:
+def amount(figure: SourcedFigure) -> str:
     """``989 TFLOP/s``, ``79.1 GiB``, ``132``: memory in the binary units that drivers print."""
     value, unit = figure.value, figure.unit.replace("byte", "B")
     scales = SCALES.get(unit, SI)

@@ -12,12 +12,12 @@ from gpuhours.hardware.figures import (
     BandwidthFigure,
     ClockFigure,
     CountFigure,
-    Figure,
     MoneyFigure,
     PowerFigure,
     Profile,
     RateFigure,
     SizeFigure,
+    SourcedFigure,
     figures_of,
 )
 from gpuhours.hardware.kernel_constants import (
@@ -29,11 +29,11 @@ from gpuhours.hardware.kernel_constants import (
     UnfusedConstants,
     generation_constants,
 )
+from gpuhours.hardware.number_formats import NUMBER_FORMATS, Dtype
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import find_profile, profile_paths
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
-Dtype = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp4"]
 Generation = Literal[
     "pascal",
     "volta",
@@ -48,8 +48,6 @@ Generation = Literal[
     "cdna4",
     "tpu",
 ]
-STORED_AS: Mapping[str, Dtype] = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
-"""Number formats with a scale per block of values: their products run at the rate of the plain format."""
 
 
 class StepTimes(BaseModel):
@@ -119,15 +117,15 @@ class Accelerator:
     step_times: StepTimes | None = None
     embodied: float | None = None
     """gCO2e of making it."""
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, SourcedFigure] = field(default_factory=dict)
     path: Path | None = None
 
     def peak_for(self, dtype: str) -> float:
         """Dense FLOP/s of matrix products whose inputs are ``dtype``."""
-        stored = STORED_AS.get(dtype, dtype)
-        for known, value in self.peak.items():
-            if known == stored:
-                return value
+        known = NUMBER_FORMATS.get(dtype)
+        rate = self.peak.get(dtype if known is None else known.peak)
+        if rate is not None:
+            return rate
         raise EstimateError(
             f"{self.title} multiplies no {dtype!r} matrices.",
             f"It has {', '.join(self.peak)}.",

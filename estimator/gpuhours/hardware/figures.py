@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gpuhours.inputs.units import Bandwidth, Bytes, Count, Rate, Watts, measured_in
 
 
-class Figure(BaseModel):
+class SourcedFigure(BaseModel):
     """One number of a profile: its value in SI units, who says so, and what must be known to read it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -22,48 +22,48 @@ class Figure(BaseModel):
         return {"value": self.value, "unit": self.unit, "source": self.source, "note": self.note}
 
 
-class RateFigure(Figure):
+class RateFigure(SourcedFigure):
     """FLOP/s, dense."""
 
     unit: ClassVar[str] = "FLOP/s"
     value: Rate
 
 
-class SizeFigure(Figure):
+class SizeFigure(SourcedFigure):
     """Bytes."""
 
     unit: ClassVar[str] = "byte"
     value: Bytes
 
 
-class BandwidthFigure(Figure):
+class BandwidthFigure(SourcedFigure):
     """Bytes per second, one direction."""
 
     unit: ClassVar[str] = "byte/s"
     value: Bandwidth
 
 
-class PowerFigure(Figure):
+class PowerFigure(SourcedFigure):
     """Watts."""
 
     unit: ClassVar[str] = "W"
     value: Watts
 
 
-class ClockFigure(Figure):
+class ClockFigure(SourcedFigure):
     """Cycles per second."""
 
     unit: ClassVar[str] = "Hz"
     value: Annotated[float, measured_in("Hz")]
 
 
-class CountFigure(Figure):
+class CountFigure(SourcedFigure):
     """A whole number of things."""
 
     value: Count
 
 
-class CarbonFigure(Figure):
+class CarbonFigure(SourcedFigure):
     """gCO2e that making one of it emitted, cradle to gate."""
 
     unit: ClassVar[str] = "gCO2e"
@@ -74,7 +74,7 @@ class CarbonFigure(Figure):
         return {**super().to_dict(), "value": self.value / 1e6, "unit": "tCO2e"}
 
 
-class MoneyFigure(Figure):
+class MoneyFigure(SourcedFigure):
     """USD for one."""
 
     unit: ClassVar[str] = "USD"
@@ -94,6 +94,6 @@ class Profile(BaseModel):
     """Making one of it: of a node, all but its accelerators."""
 
 
-def figures_of(profile: Profile) -> dict[str, Figure]:
+def figures_of(profile: Profile) -> dict[str, SourcedFigure]:
     """The figures a profile holds, by key."""
-    return {key: value for key, value in profile if isinstance(value, Figure)}
+    return {key: value for key, value in profile if isinstance(value, SourcedFigure)}

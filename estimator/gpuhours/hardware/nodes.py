@@ -9,10 +9,10 @@ from typing import Any
 from gpuhours.hardware.figures import (
     BandwidthFigure,
     CountFigure,
-    Figure,
     PowerFigure,
     Profile,
     SizeFigure,
+    SourcedFigure,
     figures_of,
 )
 from gpuhours.inputs.profile_folders import also, find_profile, is_path, plain_name, profile_paths, suggestion
@@ -71,7 +71,7 @@ class Node:
     """gCO2e of making it, its accelerators apart."""
     provider: str = ""
     instance: str = ""
-    figures: Mapping[str, Figure] = field(default_factory=dict)
+    figures: Mapping[str, SourcedFigure] = field(default_factory=dict)
     path: Path | None = None
 
     @property

@@ -18,7 +18,9 @@ a fact of the software, not of the precision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, WithJsonSchema
 
 from gpuhours.inputs.errors import EstimateError, nearest
 
@@ -27,37 +29,84 @@ BF16: Final = 2.0
 
 
 @dataclass(frozen=True)
-class _Format:
-    """Bytes of one number in each place a format is used.
+class NumberFormat:
+    """What a number format costs in each place it is used. Bytes are of one number.
 
-    ``element`` an activation outside the matrix products, ``operand`` an input of a product kept for its
-    weight gradient, ``copies`` quantised copies of a weight kept through the step beside the stored one,
-    ``frozen`` a weight that is not trained, ``product`` the peak rate the products run at.
+    ``input``      an input of a matrix product; ``scale`` of it, the scale that a block of values shares; ``output``
+    ``element``    an activation outside the matrix products, ``copies`` quantised copies of a weight kept through the step beside the
+                   stored one, ``frozen`` a weight that is not trained
+    ``peak``       the rate of a profile that its products run at
+    ``product``    the format of the products, where weights are unpacked for them
+    ``trains``     whether a run can be in it; the others are rates of products alone
+    ``words``      what tables call it, in lower case without blanks
     """
 
-    element: float
-    operand: float
-    copies: float
-    frozen: float
-    product: str
+    name: str
+    input: float
+    peak: str
+    element: float = BF16
+    output: float = BF16
+    scale: float = 0.0
+    copies: float = 0.0
+    frozen: float = BF16
+    product: str = ""
+    trains: bool = True
+    words: tuple[str, ...] = ()
+    four_bit_casts: bool = False
+    """Quantising it is what a stack's ``casts.four_bit`` is the cost of."""
+
+    @property
+    def kept(self) -> float:
+        """An input of a product kept for its weight gradient, with its scale."""
+        return self.input + self.scale
+
+    @property
+    def unpacked(self) -> bool:
+        """Weights are unpacked to another format for each product."""
+        return self.product not in ("", self.name)
+
+    @property
+    def narrow(self) -> bool:
+        """Products of 8 bit or less: inputs are cast for them."""
+        return self.input <= 1
 
 
-FORMATS: Final[dict[str, _Format]] = {
-    "fp32": _Format(4, 4, 0, 4, "fp32"),
-    "tf32": _Format(4, 4, 0, 4, "tf32"),
-    "bf16": _Format(2, 2, 0, 2, "bf16"),
-    "fp16": _Format(2, 2, 0, 2, "fp16"),
+_FORMATS = (
+    NumberFormat("fp64", 8, "fp64", element=8, output=8, frozen=8, trains=False),
+    NumberFormat("fp32", 4, "fp32", element=4, output=4, frozen=4, words=("fp32", "float32")),
+    NumberFormat("tf32", 4, "tf32", element=4, output=4, frozen=4, words=("tf32",)),
+    NumberFormat("bf16", 2, "bf16", words=("bf16", "bfloat16", "int8")),
+    NumberFormat("fp16", 2, "fp16", words=("fp16", "float16", "half", "o2")),
     # Transformer Engine: an fp8 weight and its transpose are cached over the micro-batches
-    "fp8": _Format(2, 1, 2, 2, "fp8"),
+    NumberFormat("fp8", 1, "fp8", copies=2, words=("fp8", "float8", "e4m3")),
     # one 1-byte scale for 32 elements, in both directions (OCP Microscaling Formats 1.0)
-    "mxfp8": _Format(2, 1 + 1 / 32, 2 + 2 / 32, 2, "mxfp8"),
+    NumberFormat("mxfp8", 1, "fp8", scale=1 / 32, copies=2 + 2 / 32, words=("mxfp8",)),
     # half a byte and one fp8 scale for 16 elements, in both directions
-    "nvfp4": _Format(2, 0.5 + 1 / 16, 1 + 2 / 16, 2, "nvfp4"),
+    NumberFormat("nvfp4", 0.5, "fp4", scale=1 / 16, copies=1 + 2 / 16, words=("nvfp4", "fp4"), four_bit_casts=True),
+    NumberFormat("mxfp4", 0.5, "fp4", scale=1 / 32, trains=False),
+    NumberFormat("fp4", 0.5, "fp4", trains=False),
+    NumberFormat("int8", 1, "int8", trains=False),
     # frozen weights of 4.127 bit (double quantised), bf16 products (Dettmers et al. 2023, QLoRA, section 3)
-    "nf4": _Format(2, 2, 0, 4.127 / 8, "bf16"),
-}
-NARROW: Final = frozenset({"fp8", "mxfp8", "nvfp4"})
-"""Formats that inputs of products are cast to; everything else stays in 16 bit."""
+    NumberFormat("nf4", 2, "bf16", frozen=4.127 / 8, product="bf16", words=("nf4", "qlora", "int4", "4bit")),
+)
+NUMBER_FORMATS: Final[dict[str, NumberFormat]] = {one.name: one for one in _FORMATS}
+"""Every number format by name: to add one, add a line."""
+FORMATS: Final[dict[str, NumberFormat]] = {one.name: one for one in _FORMATS if one.trains}
+"""Those that a run can be in."""
+PEAKS: Final = tuple(dict.fromkeys(one.peak for one in _FORMATS))
+"""The rates that a profile may give."""
+WORDS: Final[dict[str, str]] = {word: one.name for one in _FORMATS for word in one.words}
+"""What tables call them."""
+
+
+def _has_rate(name: str) -> str:
+    if name not in PEAKS:
+        raise ValueError(f"{name!r} is no rate of matrix products. {nearest(name, PEAKS)} Known: {', '.join(PEAKS)}.")
+    return name
+
+
+Dtype = Annotated[str, AfterValidator(_has_rate), WithJsonSchema({"enum": list(PEAKS), "type": "string"})]
+"""The name of a rate in a profile."""
 STATES: Final = ("amp", "mixed", "pure")
 
 
@@ -75,28 +124,29 @@ class Precision:
                 raise EstimateError(f"{field} = {value!r} is not a known format", hint)
 
     @property
-    def _format(self) -> _Format:
+    def format(self) -> NumberFormat:
+        """What the products read."""
         return FORMATS[self.dtype]
 
     @property
     def full(self) -> bool:
         """fp32 or tf32: nothing is kept below 4 bytes, whatever the state says."""
-        return self._format.element == FP32
+        return self.format.element == FP32
 
     @property
     def product(self) -> str:
         """The dtype whose peak the matrix products run at, as ``Accelerator.peak_for`` wants it."""
-        return self._format.product
+        return self.format.product or self.dtype
 
     @property
     def element(self) -> float:
         """Bytes of one activation element, and of one gathered or exchanged weight."""
-        return self._format.element
+        return self.format.element
 
     @property
     def operand(self) -> float:
         """Bytes per element of a matrix product's input kept for the weight gradient."""
-        return self._format.operand
+        return self.format.kept
 
     @property
     def autocast(self) -> bool:
@@ -112,7 +162,7 @@ class Precision:
     def copies(self) -> float:
         """Copies of a weight beside the stored one that live through the step: the quantised weight and its
         transpose (fp8: 2)."""
-        return self._format.copies
+        return self.format.copies
 
     @property
     def casts(self) -> float:
@@ -122,7 +172,7 @@ class Precision:
     @property
     def frozen(self) -> float:
         """Stored weights that do not train."""
-        return self._format.frozen
+        return self.format.frozen
 
     @property
     def master(self) -> float:

@@ -8,8 +8,9 @@ import numpy as np
 
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.kernel_constants import AttentionPass
+from gpuhours.hardware.number_formats import NUMBER_FORMATS
 from gpuhours.inputs.arrays import Array, Values
-from gpuhours.kernels.gemm import OPERAND_BYTES, gemm_time
+from gpuhours.kernels.gemm import gemm_time
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
 """Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses
@@ -105,7 +106,7 @@ def unfused_attention_time(
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
     c = accelerator.unfused_constants
-    narrow = OPERAND_BYTES[dtype] <= 2
+    narrow = NUMBER_FORMATS[dtype].input <= 2
     strided = (np.maximum(np.maximum(d % 8, v % 8), j % 8) > 0) & narrow
     odd = np.maximum(np.maximum(d % 2, v % 2), j % 2) > 0
     share = np.where(odd, c.odd, c.even) if unaligned is None else unaligned * c.odd
@@ -168,7 +169,7 @@ def fused_attention_time(
     longest = np.minimum(2 * J, K) if causal else J
     last = c.tail * c.query_block * accelerator.multiprocessors * (longest + c.overhead_keys)
     work = w * (b * h * R * (J + c.overhead_keys) + last)
-    moved = OPERAND_BYTES[dtype] * b * (h * s + kv * K) * (D + V) * (1.0 if direction == "forward" else 2.25)
+    moved = NUMBER_FORMATS[dtype].input * b * (h * s + kv * K) * (D + V) * (1.0 if direction == "forward" else 2.25)
     busy = np.maximum(work / (E * accelerator.peak_for(dtype)), moved / (0.85 * accelerator.memory_bandwidth))
     t = busy * (1 + c.throttle * power * busy / (busy + THROTTLE_AFTER)) + c.launch
     return np.where(b * h * s * K > 0, t, 0.0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.kernel_constants import GemmConstants
+from gpuhours.hardware.number_formats import NUMBER_FORMATS
 from gpuhours.inputs.arrays import Array
 
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
@@ -17,16 +18,6 @@ SPLIT_COST = 2.2e-6
 """tau, s: the second pass that sums a split product (fitted on A100 and H200)."""
 SPLIT_TRAFFIC = 0.4 * 8
 """sigma x 8 B: traffic per output element and part of a split product, the share that is not hidden."""
-
-OPERAND_BYTES = {
-    "fp64": 8.0, "fp32": 4.0, "tf32": 4.0, "bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "mxfp8": 1.0, "int8": 1.0,
-    "fp4": 0.5, "mxfp4": 0.5, "nvfp4": 0.5,
-}  # fmt: skip
-"""Bytes per input element."""
-SCALE_BYTES = {"mxfp8": 1 / 32, "mxfp4": 1 / 32, "nvfp4": 1 / 16}
-"""Bytes per input element for the scale of its block, where the format has one."""
-OUTPUT_BYTES = {"fp64": 8.0, "fp32": 4.0, "tf32": 4.0}
-"""Bytes per output element; 2 where not named."""
 
 UNALIGNED = {"n": 7.3, "k": 5.1, "m": 4.6}
 """Time factor where a row's stride is not a multiple of 16 bytes, by the dimension that lies contiguous in
@@ -69,10 +60,9 @@ def gemm_time(
     (its other half alone 5.8 / 4.9 %); all shapes 5.4 / 3.7 and 6.5 / 5.2 %. A boosted tree on the same H200
     shapes, layout included, gets to 5.4 / 4.5 %: the rest is not in the shape.
     """
-    c = accelerator.gemm_constants
+    c, number = accelerator.gemm_constants, NUMBER_FORMATS[dtype]
     P, B = accelerator.peak_for(dtype), accelerator.memory_bandwidth
-    b_in, b_out = OPERAND_BYTES[dtype], OUTPUT_BYTES.get(dtype, 2.0)
-    b_scaled = b_in + SCALE_BYTES.get(dtype, 0.0)
+    b_in, b_out, b_scaled = number.input, number.output, number.input + number.scale
     m, n, k, count = (np.asarray(size, float) for size in (m, n, k, count))
     k0 = c.prologue * P / accelerator.peak.get("bf16", accelerator.peak.get("fp16", P))
     outputs = m * n * count

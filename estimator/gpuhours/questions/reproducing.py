@@ -37,7 +37,7 @@ OPEN = 4.0
 """A range wider than this factor from end to end leaves a figure open, even where it covers the published value."""
 
 
-class Claim(Block):
+class StatedFigure(Block):
     """One figure that the text states."""
 
     value: str | float
@@ -55,7 +55,7 @@ class Claim(Block):
     where: str = ""
 
     @model_validator(mode="after")
-    def _positive(self) -> Claim:
+    def _positive(self) -> StatedFigure:
         if (self.low is None) != (self.high is None):
             raise ValueError("a range has a low and a high end")
         if self.low is not None and self.high is not None and not 0 < self.low <= self.high:
@@ -79,7 +79,7 @@ class Claim(Block):
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
 
 
-class Figure(Block):
+class AskedFigure(Block):
     """One thing to compute."""
 
     label: str
@@ -98,7 +98,7 @@ class Figure(Block):
     not_modelled: str = ""
 
     @model_validator(mode="after")
-    def _not_its_own_answer(self) -> Figure:
+    def _not_its_own_answer(self) -> AskedFigure:
         if self.claim is not None and self.claim in self.given:
             raise ValueError(f"{self.label!r} may not start from its own claim {self.claim!r}")
         return self
@@ -114,8 +114,8 @@ class Published(Block):
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Other runs that the text speaks of, each laid over ``run``."""
-    claims: Mapping[str, Claim]
-    figures: tuple[Figure, ...]
+    claims: Mapping[str, StatedFigure]
+    figures: tuple[AskedFigure, ...]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Published:
@@ -148,6 +148,8 @@ class Finding:
     stated_low: float | None = None
     stated_high: float | None = None
     """The ends of what is published: its range, or what its digits and words leave open."""
+    depends_on: tuple[str, ...] = ()
+    """The claims of the text that it was computed from: handed in, or agreed with by an assumption."""
     possible: bool = True
     """False where what it was computed from cannot be true together: no run can."""
 
@@ -225,7 +227,7 @@ def reproduce_file(path: Path) -> Reproduction:
     return Reproduction(text.name, text.title, text.source, tuple(findings), tuple(seen.values()))
 
 
-def _finding(text: Published, figure: Figure, source: Source) -> tuple[Finding, tuple[Assumption, ...]]:
+def _finding(text: Published, figure: AskedFigure, source: Source) -> tuple[Finding, tuple[Assumption, ...]]:
     """One figure, computed from the run and the claims it may start from, then judged."""
     claim = None if figure.claim is None else text.claims[figure.claim]
     if figure.not_modelled:
@@ -238,17 +240,19 @@ def _finding(text: Published, figure: Figure, source: Source) -> tuple[Finding, 
         worked = _estimate(text, figure, source, figure.run)
         other = _estimate(text, figure, source, figure.over) if figure.over else None
     except Contradiction as error:
-        return _impossible(figure, claim, error), ()
+        return replace(_impossible(figure, claim, error), depends_on=figure.given), ()
     found = _judged(figure, claim, worked) if other is None else _ratio(figure, claim, worked, other)
     measured = (
         None
         if claim is None
         else claim.measured(found.unit if found.unit in ("", TIMES) else RESULTS[figure.result].unit)
     )
+    sources = (*figure.given, *_agreed_with(worked), *(() if other is None else _agreed_with(other)))
+    found = replace(found, depends_on=tuple(dict.fromkeys(sources)))
     return _with_statement(found, measured, claim), (*worked.assumptions, *(() if other is None else other.assumptions))
 
 
-def _with_statement(finding: Finding, stated: Spread | None, claim: Claim | None) -> Finding:
+def _with_statement(finding: Finding, stated: Spread | None, claim: StatedFigure | None) -> Finding:
     """A finding with how exactly its published value is meant."""
     if stated is None or claim is None:
         return finding
@@ -256,7 +260,14 @@ def _with_statement(finding: Finding, stated: Spread | None, claim: Claim | None
     return replace(finding, stated=words, stated_low=stated.low, stated_high=stated.high)
 
 
-def _ratio(figure: Figure, claim: Claim | None, worked: Estimate, other: Estimate) -> Finding:
+def _agreed_with(worked: Estimate) -> Iterator[str]:
+    """The claims that the assumptions of a run descend from."""
+    for run in (worked.run, *worked.run.stages):
+        for supplied in run.assumptions.values():
+            yield from supplied.depends_on
+
+
+def _ratio(figure: AskedFigure, claim: StatedFigure | None, worked: Estimate, other: Estimate) -> Finding:
     """One run's result over another's. Both are predicted by the same equations: their errors are left to cancel, no range is given."""
     stated = None if claim is None else claim.measured("")
     published = None if stated is None else stated.centre
@@ -271,7 +282,7 @@ def _ratio(figure: Figure, claim: Claim | None, worked: Estimate, other: Estimat
     )
 
 
-def _estimate(text: Published, figure: Figure, source: Source, name: str) -> Estimate:
+def _estimate(text: Published, figure: AskedFigure, source: Source, name: str) -> Estimate:
     """The run of the document, or the one of ``name``, with the given claims put at their keys, each with the spread of its words."""
     data = revised(text.run, text.runs[name]) if name else copy.deepcopy(dict(text.run))
     supplied = data.setdefault("assumptions", {})
@@ -295,7 +306,7 @@ def _estimate(text: Published, figure: Figure, source: Source, name: str) -> Est
     return estimate(run, uncertain=dict(_stated(text, figure, run)))
 
 
-def _stated(text: Published, figure: Figure, run: Run) -> Iterator[tuple[str, tuple[float, float, float]]]:
+def _stated(text: Published, figure: AskedFigure, run: Run) -> Iterator[tuple[str, tuple[float, float, float]]]:
     """The ranges of the claims a figure starts from."""
     for name in figure.given:
         claim = text.claims[name]
@@ -307,7 +318,7 @@ def _stated(text: Published, figure: Figure, run: Run) -> Iterator[tuple[str, tu
             yield claim.key, (value * exact.low / exact.centre, value, value * exact.high / exact.centre)
 
 
-def _impossible(figure: Figure, claim: Claim | None, error: Contradiction) -> Finding:
+def _impossible(figure: AskedFigure, claim: StatedFigure | None, error: Contradiction) -> Finding:
     """A figure whose inputs cannot be true together."""
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
     stated = claim.measured(unit) if claim else None
@@ -329,7 +340,7 @@ def _impossible(figure: Figure, claim: Claim | None, error: Contradiction) -> Fi
     return _with_statement(found, stated, claim)
 
 
-def _judged(figure: Figure, claim: Claim | None, worked: Estimate) -> Finding:
+def _judged(figure: AskedFigure, claim: StatedFigure | None, worked: Estimate) -> Finding:
     """Published against computed."""
     if figure.result not in worked.results:
         raise EstimateError(

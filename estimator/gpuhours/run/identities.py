@@ -133,6 +133,13 @@ def _work() -> Iterator[Identity | Sum]:
         "parameters = language model + vision encoder", "parameters", ("language_parameters", "vision_parameters"), 0.03
     )
     yield product("trainable parameters = share x parameters", "trainable_parameters", "trainable_share", "parameters")
+    yield product(
+        "active parameters = share x parameters",
+        "active_parameters",
+        "active_share",
+        "parameters",
+        only="counts_active",
+    )
     yield product("all parameters are active", "active_parameters", "parameters", only="dense")
     yield product("model FLOPs per step = global batch x FLOPs per sample", "model_flops_per_step", "global_batch",
                   "flops_per_sample")  # fmt: skip
@@ -218,9 +225,12 @@ def _bill() -> Iterator[Identity | Sum]:
     yield product("energy = GPU-hours x power x PUE", "energy", "gpu_hours", "gpu_power", "pue", sigma=0.02)
     yield product("power = GPUs x power per GPU x PUE", "power", "gpus", "gpu_power", "pue", sigma=0.02)
     yield product("carbon = energy x intensity", "carbon", "energy", "carbon_intensity", times=1e-6, sigma=0.02)
+    yield product(
+        "carbon = GPU-hours x carbon per GPU-hour", "carbon", "gpu_hours", "carbon_rate", times=1e-3, use="published"
+    )
     yield product("cost = GPU-hours x price", "cost", "gpu_hours", "price", sigma=0.02)
 
 
 IDENTITIES: tuple[Identity | Sum, ...] = (*_data(), *_work(), *_speed(), *_machine(), *_bill())
 """Times in s, ``gpu_hours`` and ``node_hours`` in hours, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs, energy in Wh,
-carbon in tCO2e, its intensity in kgCO2e/kWh."""
+carbon in tCO2e, its intensity in kgCO2e/kWh, per GPU-hour in kg."""

@@ -101,6 +101,8 @@ class Supplied(Block):
     """10th and 90th percentile; the range goes through to every result."""
     reason: str
     source: str = ""
+    depends_on: tuple[str, ...] = ()
+    """The claims of a document that it was chosen to agree with, where there are any."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "Supplied":

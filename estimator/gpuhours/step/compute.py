@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Split, Stack, Trainable
-from gpuhours.hardware.number_formats import NARROW
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.gemm import gemm_time, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
@@ -72,7 +71,7 @@ def product_passes(
     weight = (
         gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True) if trainable is Trainable.FULL else 0.0
     )
-    if workload.precision.dtype == "nf4" and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
+    if workload.precision.format.unpacked and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
         unpacked = memory_time(workload.software.unpacking * n * k * count, chip)
         forward = forward + unpacked
         backward = backward if trainable is Trainable.FROZEN else backward + unpacked
@@ -96,7 +95,7 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
         if operator.kind is Pointwise.PERMUTE:
             elements = elements * (1.0 + ranks.expert_tensor) / 2
         forward, backward = forward + there * elements, backward + back * elements
-    if workload.precision.dtype in NARROW:
+    if workload.precision.format.narrow:
         inputs, outputs = cast_bytes(stack.block, tokens, workload)
         forward, backward = forward + inputs, backward + outputs
     inputs, outputs = adapter_bytes(stack, tokens, workload)
@@ -151,7 +150,7 @@ def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, 
     Where a dense product is split, ranks cast their share before it is gathered; experts get their tokens gathered, and cast them all.
     """
     ranks, casts = workload.ranks, workload.software.casts
-    factor = casts.four_bit if workload.precision.dtype == "nvfp4" else 1.0
+    factor = casts.four_bit if workload.precision.format.four_bit_casts else 1.0
     inputs: Array = 0.0
     outputs: Array = 0.0
     quantised = [linear for linear in block.linears if linear.split is not Split.WHOLE]

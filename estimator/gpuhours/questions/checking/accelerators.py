@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from gpuhours.hardware.accelerators import Dtype, load_accelerator
+from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.questions.checking.claim import Document
 
 
@@ -80,7 +80,7 @@ def _named(row: dict[str, str]) -> Named:
     per_node = int(row["gpus_per_node"])
     if row["profile"]:
         profile = load_accelerator(row["profile"])
-        dtype: Dtype = "bf16" if "bf16" in profile.peak else "fp16"
+        dtype = "bf16" if "bf16" in profile.peak else "fp16"
         peak, figure = profile.peak_for(dtype), profile.figures.get(f"peak.{dtype}")
         source = figure.source if figure else profile.title
         return Named(profile.title, peak, doubled and doubled * peak, profile.memory, profile.power, per_node, source,

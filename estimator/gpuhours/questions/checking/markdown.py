@@ -65,12 +65,12 @@ def _document(found: Check) -> Iterator[str]:
 def _table(found: TableCheck) -> Iterator[str]:
     yield f"## {found.name}: {found.verdict}"
     yield ""
-    yield "| run | verdict | implied MFU | why |"
+    yield "| run | contradiction | factor | likely cause |"
     yield "| --- | --- | ---: | --- |"
-    for row in found.rows:
-        if row.verdict in ("impossible", "implausible", "conflicting"):
-            mfu = row.implied_mfu if row.implied_mfu is not None else row.by_flops
-            yield f"| {_cell(row.id)} | {row.verdict} | {'' if mfu is None else f'{100 * mfu:.0f} %'} | {_cell('; '.join(row.reasons))} |"
+    for run in found.runs:
+        for one in run.contradictions:
+            cause = one.likely_causes[0].cause if one.likely_causes else "no known cause"
+            yield f"| {_cell(run.document.name)} | {_cell(one.statement)} | {one.factor:.3g} | {_cell(cause)} |"
 
 
 def _cell(text: str) -> str:

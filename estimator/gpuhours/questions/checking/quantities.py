@@ -34,6 +34,7 @@ _ALL = (
     # the model
     Quantity("parameters", "parameters", "parameter", 1e5, 1e14),
     Quantity("active_parameters", "active parameters", "parameter", 1e5, 1e14),
+    Quantity("active_share", "active share", "", 1e-4, 1.0),
     Quantity("trainable_parameters", "trainable parameters", "parameter", 1e3, 1e14),
     Quantity("language_parameters", "language model", "parameter", 1e5, 1e14),
     Quantity("vision_parameters", "vision encoder", "parameter", 1e5, 1e14),
@@ -100,6 +101,7 @@ _ALL = (
     Quantity("pue", "PUE", "", 1.0, 3.0),
     Quantity("carbon", "carbon", "tCO2e", 1e-6, 1e8),
     Quantity("carbon_intensity", "carbon intensity", "kgCO2e/kWh", 0.001, 2.0),
+    Quantity("carbon_rate", "carbon per GPU-hour", "kgCO2e/GPU/hour", 1e-6, 100),
     Quantity("cost", "cost", "USD", 1, 1e12),
     Quantity("price", "price", "USD/GPU/hour", 0.01, 200),
     Quantity("gpu_hours_per_trillion_tokens", "GPU-hours per trillion tokens", "GPU*hour/Ttoken", 1, 1e10),
@@ -187,7 +189,7 @@ def shown(name: str, value: float) -> str:
 
 _SHARES = frozenset(
     {
-        "mfu", "hfu", "goodput", "mask_ratio", "trainable_share", "warmup_share", "learning_rate_decay",
+        "mfu", "hfu", "goodput", "mask_ratio", "trainable_share", "active_share", "warmup_share", "learning_rate_decay",
         "mixture_share", "peak_share",
     }
 )  # fmt: skip

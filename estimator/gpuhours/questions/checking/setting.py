@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Document
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.run.identities import HARD, IDENTITIES, Identity, Sum
+from gpuhours.run.identities import HARD, HOUR, IDENTITIES, Identity, Sum
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Setting:
             "sequences": not self.video,
             "unmasked": not self.masked,
             "dense": not self.experts,
+            "counts_active": "active_parameters" in self.claimed,
             "counted_apart": bool(self.claimed & {"text_tokens", "visual_tokens", "tokens_per_frame"}),
             "cut_whole": "clip_seconds" not in self.claimed,
             "cut_from_hours": "dataset_samples" not in self.claimed,
@@ -136,6 +138,26 @@ class Limit:
     hard: bool = False
 
 
+LEAST_INTENSITY, MOST_INTENSITY = 0.004, 1.4
+"""kgCO2e/kWh of the cleanest and of the dirtiest grid, with a margin."""
+FROM_OFFERS = 6.0, 5.0
+"""How far below and above the middle of today's offers for an accelerator a published price may lie: long contracts, early years."""
+
+
+def _price_limit(run: Setting) -> Limit:
+    """What an hour of the accelerator can cost."""
+    named = run.accelerator
+    if named is not None and named.profile is not None:
+        from gpuhours.cost.prices import price_rows
+
+        offers = [row.price * HOUR for row in price_rows(named.profile)]
+        if offers:
+            middle = median(offers)
+            why = f"an hour of {named.name} is offered at {min(offers):.2g} to {max(offers):.2g} USD"
+            return Limit("price", middle / FROM_OFFERS[0], middle * FROM_OFFERS[1], why)
+    return Limit("price", 0.08, 40.0, "an accelerator-hour costs 0.1 to 30 USD")
+
+
 def limits(run: Setting) -> Iterator[Limit]:
     """Bounds on implied values."""
     yield Limit("mfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
@@ -143,8 +165,9 @@ def limits(run: Setting) -> Iterator[Limit]:
     yield Limit("hfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
     yield Limit("goodput", 0.25, 1.05, "productive time cannot exceed the time spent")
     yield Limit("pue", 1.0, 2.5, "PUE is at least 1")
-    yield Limit("carbon_intensity", 0.004, 1.4, "grids emit 5 to 1,300 g CO2e per kWh")
-    yield Limit("price", 0.08, 40.0, "an accelerator-hour costs 0.1 to 30 USD")
+    yield Limit("carbon_intensity", LEAST_INTENSITY, MOST_INTENSITY, "grids emit 5 to 1,300 g CO2e per kWh")
+    yield _price_limit(run)
+    yield Limit("active_share", 0.0, 1.02, "no more parameters can be active than there are", hard=True)
     yield Limit("gpus_per_node", 1.0, 72.0, "nodes hold 1 to 72 accelerators")
     yield Limit("data_parallel", 1.0, math.inf, "fewer GPUs than the model-parallel group needs", hard=True)
     if run.accelerator is not None and run.accelerator.memory is not None:
@@ -162,6 +185,12 @@ def limits(run: Setting) -> Iterator[Limit]:
             0.2 * power,
             2.6 * power,
             f"the accelerator draws up to {power:.0f} W, a node up to twice that per GPU",
+        )
+        yield Limit(
+            "carbon_rate",
+            LEAST_INTENSITY * 0.2 * power / 1e3,
+            MOST_INTENSITY * 2.6 * power / 1e3 * 1.6,
+            f"an accelerator of {power:.0f} W on any grid emits less than a node's draw on coal, and more than a fifth of its own on water",
         )
 
 

@@ -1,57 +1,45 @@
-"""A table of runs, one a row: which cannot be, and why. Columns as in ``published/run_totals.csv``.
+"""A table of runs, one a row, checked as texts are: each cell is a claim, and one least squares reconciles a row's claims.
 
-    MFU = k N D / (GPU-hours x 3600 x peak),    k = 6: forward 2, backward 4 FLOP per active parameter and token
-
-or published FLOPs over the same denominator. Above 100 % no run can be; above 70 % none sustained is known, so a row says what is
-counted wrongly. The columns are evaluated as arrays; words of the row (notes, modality, recompute) decide which causes are tested.
+Columns as in ``published/run_totals.csv``. What a row says in figures and settings counts (sizes, hours, the accelerator, whether
+activations are computed again); notes and other remarks are not read. A cell that the table itself names as computed from its
+neighbours (``derived_fields``) is no claim of its own as long as it is what they make it.
 """
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import find_accelerator
+from gpuhours.questions.checking.claim import Claim, Document, Fact
+from gpuhours.questions.checking.outcome import Check
+from gpuhours.questions.checking.precision import spread
+from gpuhours.questions.checking.quantities import DAY, QUANTITIES
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, NOT_DETERMINED, of_whole
 
-IMPOSSIBLE = 1.0
-IMPLAUSIBLE = 0.70
-USUAL = 0.55
-"""What well-tuned dense runs reach: nothing in the table without a flag is above 0.7, and nine in ten are below this."""
-HOURS_APART = 1.15
-NEEDED = ("id",)
-PARAMETERS, ACTIVE, TRAINABLE = "params_b", "active_params_b", "trainable_params_b"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run: its implied MFU, the verdict and the reasons."""
-
-    id: str
-    line: int
-    implied_mfu: float | None
-    by_flops: float | None
-    """From published FLOPs where the table has them."""
-    verdict: str
-    """impossible, implausible, conflicting, consistent or underdetermined."""
-    reasons: tuple[str, ...]
-    causes: tuple[tuple[str, float], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """One entry of ``rows``."""
-        return {
-            "id": self.id, "line": self.line, "implied_mfu": self.implied_mfu, "implied_mfu_from_flops": self.by_flops,
-            "verdict": self.verdict, "reasons": list(self.reasons),
-            "likely_causes": [{"cause": cause, "factor": factor} for cause, factor in self.causes],
-        }  # fmt: skip
+NEEDED = "id"
+COLUMNS: Mapping[str, tuple[str, float]] = {
+    "params_b": ("parameters", 1e9), "active_params_b": ("active_parameters", 1e9),
+    "trainable_params_b": ("trainable_parameters", 1e9), "tokens_b": ("tokens", 1e9), "train_flops": ("model_flops", 1.0),
+    "seq_len": ("seq_len", 1.0), "global_batch": ("global_batch", 1.0), "epochs": ("epochs", 1.0), "steps": ("steps", 1.0),
+    "frames_per_sample": ("frames_per_clip", 1.0), "fps": ("frame_rate", 1.0), "tokens_per_frame": ("tokens_per_frame", 1.0),
+    "gpus": ("gpus", 1.0), "days": ("wall_clock", DAY), "gpu_hours": ("gpu_hours", 1.0), "mfu_pct": ("mfu", 0.01),
+    "hfu_pct": ("hfu", 0.01), "tflops_per_gpu": ("flops_per_second_per_gpu", 1e12), "energy_mwh": ("energy", 1e6),
+    "power_w": ("gpu_power", 1.0), "pue": ("pue", 1.0), "tco2e": ("carbon", 1.0), "cost_usd": ("cost", 1.0),
+    "price_usd": ("price", 1.0),
+}  # fmt: skip
+"""Column -> the quantity it states, and how many of its units one of the column's is."""
+ADAPTERS = 0.1
+"""Trained share of the parameters below which weights have no gradients of their own: adapters are trained."""
+AS_COMPUTED = 0.02
+"""A derived cell that its neighbours give to within this much is theirs."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +47,24 @@ class TableCheck:
     """Every run of a table."""
 
     name: str
-    rows: tuple[Row, ...]
+    runs: tuple[Check, ...]
 
     def count(self, verdict: str) -> int:
-        """How many rows have a verdict."""
-        return sum(row.verdict == verdict for row in self.rows)
+        """How many runs have a verdict."""
+        return sum(run.verdict == verdict for run in self.runs)
 
     @property
     def verdict(self) -> str:
-        """Contradicted where any row cannot be."""
-        return "contradicted" if self.count("impossible") else "consistent"
+        """Contradicted where any run is."""
+        return of_whole(run.verdict for run in self.runs)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of ``gpuhours check runs.csv``."""
-        kinds = ("impossible", "implausible", "conflicting", "consistent", "underdetermined")
+        kinds = (CONSISTENT, CONTRADICTED, NOT_DETERMINED)
         content = {
             "name": self.name, "verdict": self.verdict,
-            "summary": {"rows": len(self.rows), **{kind: self.count(kind) for kind in kinds}},
-            "rows": [row.to_dict() for row in self.rows],
+            "summary": {"runs": len(self.runs), **{kind: self.count(kind) for kind in kinds}},
+            "runs": [run.content() for run in self.runs],
         }  # fmt: skip
         return envelope("check", content)
 
@@ -91,140 +79,86 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise EstimateError("is not a text file", "Tables are UTF-8 CSV.", str(path)) from None
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     columns = set(rows[0]) if rows else set()
-    missing = [name for name in NEEDED if name not in columns]
-    if missing or not columns & {PARAMETERS, "train_flops", "gpu_hours", "gpus"}:
+    if NEEDED not in columns or not columns & COLUMNS.keys():
         wanted = "id, params_b, tokens_b, gpu, gpus, days, gpu_hours, mfu_pct, train_flops"
         raise EstimateError("has not the columns of a table of runs", f"Expected some of: {wanted}.", str(path))
     return rows
 
 
-def check_table(rows: list[dict[str, str]], name: str) -> TableCheck:
-    """Implied MFU of all rows at once, then verdict and reasons row by row."""
-    column = {key: _column(rows, key) for key in (
-        PARAMETERS, ACTIVE, "tokens_b", "train_flops", "gpus", "days", "gpu_hours", "mfu_pct", "tflops_per_gpu"
-    )}  # fmt: skip
-    peak = np.array([_peak(row.get("gpu", "")) for row in rows])
-    size = np.where(np.isnan(column[ACTIVE]), column[PARAMETERS], column[ACTIVE])
-    product = column["gpus"] * column["days"] * 24
-    hours = np.where(np.isnan(column["gpu_hours"]), product, column["gpu_hours"])
-    budget = hours * 3600 * peak
-    implied = 6 * size * 1e9 * column["tokens_b"] * 1e9 / budget
-    by_flops = column["train_flops"] / budget
-    apart = column["gpu_hours"] / product
-    stated = np.where(np.isnan(column["mfu_pct"]), column["tflops_per_gpu"] * 1e12 / peak, column["mfu_pct"] / 100)
-    judged = [
-        _row(row, line, *(None if math.isnan(v) else float(v) for v in values))
-        for line, (row, values) in enumerate(
-            zip(rows, np.stack([implied, by_flops, apart, stated], axis=1), strict=True), 2
+def documents(rows: Iterable[Mapping[str, str]]) -> Iterator[Document]:
+    """Each row as what it states."""
+    for line, row in enumerate(rows, 2):
+        derived = _computed_from_neighbours(row)
+        claims = tuple(
+            claim for column in COLUMNS if column not in derived and (claim := _claim(row, column, line)) is not None
         )
-    ]  # fmt: skip
-    return TableCheck(name, tuple(judged))
+        yield Document(row.get("id") or f"row {line}", claims, tuple(_facts(row, line)))
 
 
-def _column(rows: list[dict[str, str]], key: str) -> NDArray[np.float64]:
-    return np.array([_number(row.get(key)) for row in rows])
+def _claim(row: Mapping[str, str], column: str, line: int) -> Claim | None:
+    """One cell as a measurement; None for an empty cell, for words, and for what the quantity cannot be."""
+    text = (row.get(column) or "").strip()
+    name, factor = COLUMNS[column]
+    number = _number(text)
+    quantity = QUANTITIES[name]
+    if number is None or number <= 0:
+        return None
+    value = number * factor
+    how_exact = spread(
+        value, text, exact=quantity.exact, duration=name == "wall_clock", nominal=name in ("parameters", "active_parameters")
+    )  # fmt: skip
+    return Claim(name, value, how_exact, text, f"{column} {text}", f"row {line}", "its column")
 
 
-def _number(text: str | None) -> float:
+def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else math.nan
+        number = float((text or "").replace(",", ""))
     except ValueError:
-        return math.nan
+        return None
+    return number if math.isfinite(number) else None
 
 
-def _peak(gpu: str) -> float:
+def _facts(row: Mapping[str, str], line: int) -> Iterator[Fact]:
+    """What a row's settings say: accelerator, country, recomputation, and whether only adapters are trained."""
+    place = f"row {line}"
+    gpu = (row.get("gpu") or "").strip()
     named = find_accelerator(gpu) if gpu else None
-    return named.peak if named else math.nan
+    if gpu:
+        yield Fact("accelerator", gpu if named is None else named.profile or named.name, gpu, place)
+    if row.get("country"):
+        yield Fact("country", row["country"], row["country"], place)
+    words = (row.get("recompute") or "").lower()
+    if words:
+        kind = "selective" if "selective" in words else "none" if words.startswith(("no", "false")) else "full"
+        yield Fact("recompute", kind, words, place)
+    trained, held = _number(row.get("trainable_params_b")), _number(row.get("params_b"))
+    if trained and held and trained < ADAPTERS * held:
+        yield Fact("trainable", "adapters", f"trainable_params_b {trained:g} of params_b {held:g}", place)
 
 
-def _row(
-    row: Mapping[str, str],
-    line: int,
-    implied: float | None,
-    by_flops: float | None,
-    apart: float | None,
-    stated: float | None,
-) -> Row:
-    reasons: list[str] = []
-    causes: list[tuple[str, float]] = []
-    verdict = "underdetermined" if implied is None and by_flops is None else "consistent"
-    worst = max((value for value in (implied, by_flops) if value is not None), default=None)
-    if worst is not None and worst > IMPLAUSIBLE:
-        verdict = "impossible" if worst > IMPOSSIBLE else "implausible"
-        what = "6 x parameters x tokens" if worst == implied else "the published FLOPs"
-        reasons.append(f"{what} in these hours is {100 * worst:.0f} % of the dense peak")
-        causes = _causes(row, worst)
-        reasons += [text for text, _ in causes]
-    elif implied is not None and stated is not None and not 1 / 1.25 < stated / implied < 1.25:
-        verdict = "conflicting"
-        reasons.append(f"stated {100 * stated:.1f} % of peak, 6 x parameters x tokens gives {100 * implied:.1f} %")
-        cause = _utilisation_cause(row, stated / implied)
-        causes.append((cause, stated / implied))
-        reasons.append(cause)
-    if apart is not None and not 1 / HOURS_APART < apart < HOURS_APART:
-        verdict = "conflicting" if verdict in ("consistent", "underdetermined") else verdict
-        reasons.append(f"published GPU-hours are {apart:.2f} of GPUs x days x 24")
-    return Row(row["id"], line, implied, by_flops, verdict, tuple(reasons), tuple(causes))
+def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
+    """Columns that ``derived_fields`` gives an equation of other columns for, and that are what it makes them.
+
+    GPU-hours and days from each other and the GPUs; FLOPs from 6 N D or without an equation.
+    """
+    entries = _entries(row)
+    found = set()
+    hours, gpus, days = (_number(row.get(column)) for column in ("gpu_hours", "gpus", "days"))
+    for column in ("gpu_hours", "days"):
+        formula = entries.get(column)
+        if formula is None or re.sub(r"gpu_hours|gpus|days|24|[*/ ]", "", formula):
+            continue
+        if hours and gpus and days and abs(math.log(hours / (gpus * days * 24))) < AS_COMPUTED:
+            found.add(column)
+    if entries.get("train_flops") is not None:
+        flops, tokens = _number(row.get("train_flops")), _number(row.get("tokens_b"))
+        size = _number(row.get("active_params_b")) or _number(row.get("params_b"))
+        if not (flops and tokens and size) or abs(math.log(flops / (6e18 * size * tokens))) < AS_COMPUTED:
+            found.add("train_flops")
+    return frozenset(found)
 
 
-def _causes(row: Mapping[str, str], implied: float) -> list[tuple[str, float]]:
-    """Known reasons for too many FLOPs in too few hours that the row's own words support, with their factor."""
-    words = " ".join(
-        row.get(key) or ""
-        for key in ("model", "modality", "parallelism", "recompute", "kind", "notes", "derived_fields")
-    ).lower()
-    found: list[tuple[str, float]] = []
-    excess = implied / USUAL
-
-    def said(*names: str) -> bool:
-        return any(name in words for name in names)
-
-    if said("encoder-decoder"):
-        found.append(("encoder-decoder: each token passes about half of the parameters, 6ND counts both halves", 2.0))
-    if said("lora", "low-rank", "adapter"):
-        found.append(("adapters: no weight gradients, 4ND instead of 6ND", 1.5))
-    if said("frozen"):
-        found.append(("frozen parts cost 2 to 4 FLOP per parameter and token, not 6", 1.5))
-    if said("growth", "grown", "smaller sizes", "progressive size"):
-        found.append(("the model grew: most tokens were seen at smaller sizes", max(excess, 1.0)))
-    if said("sequence parallel", "sequence-parallel"):
-        found.append(("sequence-parallel ranks read the same sequence: tokens counted once per rank", max(excess, 1.0)))
-    if said("image", "video") and not said("diffusion", "generation"):
-        found.append(
-            (
-                "not all tokens pass the whole model (image or video tokens counted before pooling)",
-                max(excess, 1.0),
-            )
-        )
-    if said("max steps", "maximum steps", "max_steps"):
-        found.append(("tokens are the schedule's maximum, not those seen", max(excess, 1.0)))
-    if said("moe", "mixture") and not row.get(ACTIVE):
-        found.append(("total parameters used for active ones", max(excess, 1.0)))
-    hours, gpus = _number(row.get("gpu_hours")), _number(row.get("gpus"))
-    if (1.4 < excess <= 2.5 or said("ms/step", "ms per step", "steps x")) and not found and not math.isnan(gpus):
-        found.append(
-            (
-                "the hours are short of a full run: a step time or a price that other figures of the same machine exclude",
-                excess,
-            )
-        )
-    if not found and not math.isnan(hours) and hours == round(hours, -2):
-        found.append(("hours or tokens are rounded, or the tokens include a base model's", excess))
-    return found or [("no known cause", excess)]
-
-
-def _utilisation_cause(row: Mapping[str, str], factor: float) -> str:
-    """Why a stated utilisation differs from 6ND over hours and peak."""
-    words = " ".join(row.get(key) or "" for key in ("recompute", "kind", "notes")).lower()
-    recomputed = any(
-        word in words for word in ("recompute", "checkpointing", "hfu", "hw-flops", "8nd", "full", "counts it")
-    )
-    if 1.15 < factor < 1.6 and recomputed:
-        return "the stated rate counts recomputed activations (8ND over 6ND)"
-    if 1.8 < factor < 2.2:
-        return "factor 2: multiply-adds, or the hours of two such runs"
-    if factor > 1:
-        return "the hours include stops, evaluation or other runs; or the rate is that of the best steps"
-    if 0.45 < factor < 0.55:
-        return "the stated rate divides by the peak with sparsity"
-    return "the stated rate leaves out work that 6ND counts, or the tokens are too many"
+def _entries(row: Mapping[str, str]) -> dict[str, str]:
+    """``gpu_hours=gpus*days*24; train_flops``: each derived column with its equation, empty where none is given."""
+    parts = (entry.strip().partition("=") for entry in (row.get("derived_fields") or "").split(";"))
+    return {name.strip(): formula for name, _, formula in parts if name.strip()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import stated_accelerator
@@ -21,7 +21,7 @@ from gpuhours.questions.checking.reconciling.implied import implied_values, lean
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu
 from gpuhours.questions.checking.setting import Assumed, assumed, identities, limits, setting
-from gpuhours.questions.checking.table import TableCheck, check_table, read_rows
+from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
 Witness = Callable[[Document], "tuple[float, float, float] | None"]
@@ -33,7 +33,7 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
     path = Path(path)
     kind = path.suffix.lower()
     if kind == ".csv":
-        return check_table(read_rows(path), path.name)
+        return check_table(read_rows(path), path.name, witness)
     if kind in (".yaml", ".yml"):
         return check_paper(read_claims(path), witness)
     return check_paper(read_paper(read_file(path), path.name, kind), witness)
@@ -42,6 +42,11 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     """Test every run of a paper against itself, and their sum against its totals."""
     return PaperCheck(paper, tuple(check_document(run, witness) for run in paper.runs), *sums_of(paper))
+
+
+def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness | None = None) -> TableCheck:
+    """Every row of a table, judged as a text with the same figures is."""
+    return TableCheck(name, tuple(check_document(document, witness) for document in documents(rows)))
 
 
 def check_document(document: Document, witness: Witness | None = None) -> Check:

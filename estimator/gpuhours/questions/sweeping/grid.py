@@ -14,7 +14,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping.axes import Axis, Varied
 from gpuhours.run.spec import Run
 
-Block = tuple[slice, ...]
+GridBlock = tuple[slice, ...]
 """One slice per axis: the rows of a block are the product of its slices, the last axis fastest."""
 
 BLOCK_ROWS = 1 << 17
@@ -71,7 +71,7 @@ class Grid:
         position, points = self._cut
         return math.prod(self.shape[:position]) * math.ceil(self.shape[position] / points) if self.axes else 1
 
-    def block(self, number: int) -> Block:
+    def block(self, number: int) -> GridBlock:
         """The rows of one block, contiguous in row order."""
         if not self.axes:
             return ()
@@ -86,7 +86,7 @@ class Grid:
             *(slice(0, length) for length in self.shape[position + 1 :]),
         )
 
-    def parts(self, block: Block) -> Iterator[Block]:
+    def parts(self, block: GridBlock) -> Iterator[GridBlock]:
         """The block in pieces that one call of the equations can take: words one at a time."""
         choices = [
             [chosen] if axis.numeric else [slice(index, index + 1) for index in range(chosen.start, chosen.stop)]
@@ -101,7 +101,7 @@ class Grid:
             run = run.replaced(varied.key, varied.values[varied.shown().index(row[varied.key])])
         return run
 
-    def piece(self, part: Block) -> Piece:
+    def piece(self, part: GridBlock) -> Piece:
         """The run with the arrays of one piece in it."""
         return Piece.of(self, part)
 
@@ -122,7 +122,7 @@ class Piece:
     """How many of the last of them share one array axis."""
 
     @classmethod
-    def of(cls, grid: Grid, part: Block) -> Piece:
+    def of(cls, grid: Grid, part: GridBlock) -> Piece:
         """Lay out the axes of one piece."""
         lengths = tuple(chosen.stop - chosen.start for chosen in part)
         order, merged = _order(grid, lengths)

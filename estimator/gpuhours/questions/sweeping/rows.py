@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.estimating.estimating import RECOMPUTE
-from gpuhours.questions.sweeping.grid import Block, Grid, Piece
+from gpuhours.questions.sweeping.grid import Grid, GridBlock, Piece
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import SHARES, results
 from gpuhours.run.totals import TOLERANCE
@@ -45,7 +45,7 @@ class Rows:
         return self.columns[name]().reshape(-1)
 
 
-def rows(grid: Grid, block: Block, breakdown: bool = False) -> Iterator[Rows]:
+def rows(grid: Grid, block: GridBlock, breakdown: bool = False) -> Iterator[Rows]:
     """The rows of a block, piece by piece."""
     shape = tuple(chosen.stop - chosen.start for chosen in block)
     numbers = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
@@ -53,7 +53,7 @@ def rows(grid: Grid, block: Block, breakdown: bool = False) -> Iterator[Rows]:
         yield from _evaluated(grid, block, part, numbers, breakdown)
 
 
-def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown: bool) -> Iterator[Rows]:
+def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, breakdown: bool) -> Iterator[Rows]:
     """One piece; where the equations refuse it, its halves, down to the single rows that are wrong."""
     inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, block, strict=True))
     position = numbers[inside].reshape(-1)
@@ -73,7 +73,7 @@ def _evaluated(grid: Grid, block: Block, part: Block, numbers: Values, breakdown
     yield _worked_out(grid, part, position, piece, outcome, breakdown)
 
 
-def _everywhere(grid: Grid, part: Block, error: EstimateError) -> bool:
+def _everywhere(grid: Grid, part: GridBlock, error: EstimateError) -> bool:
     """Whether the words of a piece are refused, not some of its numbers: every sampled row gets the very same message.
 
     Messages about numbers name them, so they differ from row to row.
@@ -92,7 +92,7 @@ def _everywhere(grid: Grid, part: Block, error: EstimateError) -> bool:
     return True
 
 
-def _refused(grid: Grid, part: Block, position: Values, error: EstimateError) -> Rows:
+def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError) -> Rows:
     """Rows that are no run: what ``estimate`` would say of them."""
     count = len(position)
     message = f"{error.where}: {error.problem}".lstrip(": ")
@@ -100,7 +100,7 @@ def _refused(grid: Grid, part: Block, position: Values, error: EstimateError) ->
     return Rows(position, _inputs(inputs), inputs, np.zeros(count, bool), (message,), np.ones(count, np.int8))
 
 
-def _worked_out(grid: Grid, part: Block, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
+def _worked_out(grid: Grid, part: GridBlock, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
     """Views on the results of one call."""
     inputs = choices(grid, part)
     columns = _inputs(inputs)
@@ -148,7 +148,7 @@ def _picked(values: Values, places: Callable[[], Values]) -> Values:
     return values[places()]
 
 
-def choices(grid: Grid, part: Block) -> dict[str, tuple[Values, Callable[[], Values]]]:
+def choices(grid: Grid, part: GridBlock) -> dict[str, tuple[Values, Callable[[], Values]]]:
     """For every varied key of a piece its values, and which of them each row has."""
     lengths = tuple(chosen.stop - chosen.start for chosen in part)
     found: dict[str, tuple[Values, Callable[[], Values]]] = {}

@@ -9,14 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from gpuhours.hardware.number_formats import WORDS
 from gpuhours.layout.layout import Recompute, Schedule, Sharding
 from gpuhours.questions.validating.rows import Row
 
-DTYPES = {
-    "bf16": "bf16", "bfloat16": "bf16", "fp16": "fp16", "float16": "fp16", "half": "fp16", "amp": "", "o1": "", "o2": "fp16",
-    "mixed": "", "fp32": "fp32", "float32": "fp32", "tf32": "tf32", "mxfp8": "mxfp8", "fp8": "fp8", "float8": "fp8", "e4m3": "fp8",
-    "nvfp4": "nvfp4", "fp4": "nvfp4", "nf4": "nf4", "qlora": "nf4", "int4": "nf4", "4bit": "nf4", "int8": "bf16",
-}  # fmt: skip
+DTYPES = WORDS | {"amp": "", "o1": "", "mixed": ""}
 """Number formats as tables write them; an empty one is 16 bit without saying which."""
 SHARDINGS = (
     (r"zero\W*3|fsdp|hsdp|full.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3", Sharding.zero3),

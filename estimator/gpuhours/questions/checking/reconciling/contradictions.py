@@ -30,6 +30,8 @@ LEVER = 0.2
 EXPLAINED = 0.6
 """Share of the squared misfit a mistake must remove to be named."""
 MOST_CONTRADICTIONS = 6
+USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
+"""Where runs are, beside where they can be."""
 DERIVED = frozenset(
     {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
 )
@@ -214,7 +216,7 @@ class Search:
 
     def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
         """Known mistakes that bring an impossible value back to where runs are."""
-        usual = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}.get(limit.quantity, (limit.least, limit.most))
+        usual = USUAL.get(limit.quantity, (limit.least, limit.most))
         fit = reconcile(left, self.equations, self.extra)
         ranked = []
         for mistake in self.mistakes:
@@ -244,7 +246,19 @@ def _brought_back(
     log = min(max((math.log(now[0]) - centre) / slope, math.log(mistake.least)), math.log(mistake.most))
     reached = math.log(now[0]) - slope * log
     outside = max(0.0, least - reached, reached - most)
-    return (math.exp(log), 3 * outside + 0.5 * abs(reached - centre)) if outside < 0.35 else None
+    if outside >= 0.35:
+        return None
+    return math.exp(log), 3 * outside + 0.5 * abs(reached - centre) + 3 * _moved_out(fit, i, log, quantity)
+
+
+def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
+    """How far (in logarithms) a correction of one claim would move a utilisation that is usual out of where runs are."""
+    now = fit.value("mfu")
+    least, most = USUAL["mfu"]
+    if quantity == "mfu" or now is None or not least <= now[0] <= most:
+        return 0.0
+    after = math.log(now[0]) - float(fit.gain[fit.quantities.index("mfu"), i]) * log
+    return max(0.0, math.log(least) - after, after - math.log(most))
 
 
 def _title(quantity: str) -> str:
