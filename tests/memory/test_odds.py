@@ -1,0 +1,105 @@
+"""The odds that a layout fits: their shape, what they are learned from, and what a screen says of them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds, odds_of
+from gpuhours.questions.validating.odds import Trial, learn
+from gpuhours.software.profile import list_software, load_software
+from gpuhours_cli.render.estimate import verdict
+from tests.conftest import Command
+
+HALF = Odds(half=0.9, steepness=10.0, lapse=0.0)
+
+
+def test_half_of_the_layouts_run_where_half_do() -> None:
+    assert HALF.probability(0.9) == pytest.approx(0.5)
+    assert HALF.probability(0.0) == 1.0
+    assert HALF.probability(1.8) == pytest.approx(1 / (1 + 2**10))
+
+
+def test_fuller_is_never_likelier() -> None:
+    chances = HALF.probability(np.linspace(0.1, 3.0, 50))
+    assert np.all(np.diff(chances) < 0)
+
+
+@pytest.mark.parametrize("chance", [0.1, ENOUGH, SAFE])
+def test_what_may_be_filled_is_the_inverse(chance: float) -> None:
+    lapsing = Odds(half=0.8, steepness=7.0, lapse=0.005)
+    assert lapsing.probability(lapsing.most(chance)) == pytest.approx(chance)
+
+
+def made(half: float, count: int = 400) -> list[Trial]:
+    """Layouts of four systems that run as often as the odds say."""
+    random = np.random.default_rng(5)
+    filled = random.uniform(0.3, 1.6, count)
+    ran = random.uniform(size=count) < Odds(half, 12.0, 0.0).probability(filled)
+    return [
+        Trial(f"s{number % 4}", "pytorch", float(full), bool(ok))
+        for number, (full, ok) in enumerate(zip(filled, ran, strict=True))
+    ]
+
+
+def test_learned_odds_are_those_that_made_the_layouts_and_never_above_what_there_is() -> None:
+    assert learn(made(0.8))["all"]["pytorch"]["half"] == pytest.approx(0.8, abs=0.05)
+    assert learn(made(1.2))["all"]["pytorch"]["half"] == 1.0
+
+
+def test_odds_without_a_system_have_not_seen_it() -> None:
+    rows = made(0.8)
+    other = [Trial(row.system, row.family, row.filled, not row.ran) if row.system == "s1" else row for row in rows]
+    assert learn(rows)["without"]["s1"] == learn(other)["without"]["s1"]
+    assert learn(rows)["all"] != learn(other)["all"]
+
+
+def test_every_stack_has_odds_and_automatic_layouts_stay_below_the_even_ones() -> None:
+    for name in list_software():
+        known = odds_of(load_software(name).family)
+        assert 0.5 < known.most(SAFE) < known.most(ENOUGH) <= 1.0
+    assert odds_of("nobody's") == odds_of("other")
+    assert "bigscience" in odds()["without"]
+
+
+@pytest.mark.parametrize(
+    ("chance", "words"),
+    [(0.99, "fits"), (0.72, "may fit (odds 72.0 %)"), (0.3, "hardly fits (odds 30.0 %)"), (0.01, "does not fit")],
+)
+def test_the_screen_says_the_odds_in_between(chance: float, words: str) -> None:
+    assert verdict(chance) == words
+
+
+def test_fits_is_one_half_and_says_so_by_its_exit_code(gpuhours_command: Command) -> None:
+    run = (
+        "estimate",
+        "--model",
+        "llama-2-7b",
+        "--tokens",
+        "1B",
+        "--gpu",
+        "a100-sxm-80gb",
+        "--gpus",
+        "8",
+        "--batch",
+        "64",
+    )
+    fixed = ("--seq-len", "4096", "--sharding", "zero1", "--recompute", "none", "--tensor", "1", "--pipeline", "1")
+    for microbatch in ("1", "2", "4", "8"):
+        ran = gpuhours_command(*run, *fixed, "--microbatch", microbatch, "--json")
+        results = json.loads(ran.out)["results"]
+        chance = results["fits_probability"]["value"]
+        assert results["fits"]["value"] is (chance >= ENOUGH)
+        assert ran.code == (0 if chance >= ENOUGH else 1)
+        assert results["memory_per_gpu"]["low"] < results["memory_per_gpu"]["value"] < results["memory_per_gpu"]["high"]
+
+
+def test_the_digest_is_printed_by_version_and_changes_with_nothing_else(gpuhours_command: Command) -> None:
+    from gpuhours.run.digest import LENGTH, digest
+
+    assert len(digest()) == LENGTH
+    ran = gpuhours_command("--version")
+    assert ran.code == 0
+    assert ran.out.strip().endswith(digest())
