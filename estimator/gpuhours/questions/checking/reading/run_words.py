@@ -31,16 +31,24 @@ GENERIC_HEADS = frozenset([""]).union(
 """)
 )
 """Headers that name no run."""
+DATA_HEADS = frozenset(
+    _phrases("""
+    language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason, failure, error,
+    benchmark, task, metric, variant, variants, ablation, experiment
+""")
+)
+"""Headers over the names of things that are no runs: parts of the data, causes of stops, variants of an ablation."""
+DERIVED = ("lora", "quant", "awq", "gptq", "distil", "instruct", "chat", "sft", "dpo", "tuned", "adapter")
+"""Parts of the names of runs that begin from a finished model: what the whole family read is not theirs."""
 MACHINE_HEADS = _phrases("""
     gpu, hardware, accelerator, device, chip, machine, card, system, platform
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
-    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in
-    contrast, is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other
-    models, others fare, versus, the bar to clear, bar to beat, back in, baseline, baselines, rival, rivals, competitor, their
-    paper, its paper, their report, according to its, according to their, as published by, beside, unlike, whereas, published
-    figures for
+    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in contrast,
+    is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
+    fare, versus, the bar to clear, bar to beat, back in, baseline, baselines, rival, rivals, competitor, their paper, its paper,
+    their report, according to its, according to their, as published by, beside, unlike, whereas, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
 OURSELVES = frozenset(
@@ -51,11 +59,18 @@ OURSELVES = frozenset(
 """Words with which the authors speak of their own run."""
 BASES = frozenset(
     _phrases("""
-    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using, of,
-    with, by, tokenizer, over, backbone, encoder, tower, than, like, as, at
+    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using, of, with,
+    by, tokenizer, over, backbone, encoder, tower, than, like, as, at
 """)
 )
 """Words before a name that make it a part of the run or a yardstick, not its subject."""
+PREDECESSORS = frozenset(
+    _phrases("""
+    older, old, previous, predecessor, earlier, former, preceding, last, rival, competing, comparable, similar, similarly,
+    contemporary, popular
+""")
+)
+"""Words before a name that make it an earlier or another model, even of the same family."""
 SIDE = {
     "a hypothetical case": _phrases("""
         takes you, take you, costs you, you can, you could, you would, you need, if you, anyone, would let you, is enough, are
@@ -66,8 +81,8 @@ SIDE = {
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": _phrases("""
-        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, trial run, trial runs,
-        exploratory, earlier attempts, failed attempts, abandoned
+        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, small copies, a dozen variants,
+        scaled-down, scaled down, trial run, trial runs, exploratory, earlier attempts, failed attempts, abandoned
     """),
     "another machine": _phrases("""
         spot, preemptible, on a laptop, on the robot, on a desktop
@@ -76,6 +91,9 @@ SIDE = {
         adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
+    "a part of the machine": _phrases("""
+        one replica, a replica, each replica, per replica, stood by, standby, spare
+    """),
     "use": _phrases("""
         answers within, serving, latency, inference, deployment, at test time, per query
     """),
@@ -83,7 +101,7 @@ SIDE = {
 """What else the authors' own figures may be about, and phrases that say so."""
 OF_MACHINES_ALONE = frozenset(
     _phrases("""
-    data preparation, another machine, use
+    data preparation, another machine, use, a part of the machine
 """)
 )
 """Of these only machines, time and money are beside the run; a sentence about its data may well say how many tokens the run has."""
@@ -115,6 +133,14 @@ STAGES = re.compile(
     re.IGNORECASE,
 )
 """Names of the parts of one training."""
+COMMON = frozenset(
+    _phrases("""
+    model, base, large, small, medium, tiny, huge, chat, instruct, with, without, from, stage, phase, number, training, total,
+    first, second, third, gpus, steps, tokens, days, hours, cards, servers, nodes, warm-up, warmup, data, full, main, final,
+    early, late, long, short, video, image, text, high, quality
+""")
+)
+"""Words of a run's name that do not stand for it alone."""
 DATA_NAMES = _phrases("""
     corpus, corpora, pages, dataset, data set, crawl, subset, images, pictures, documents, filtered, deduplicated, books,
     captions, clips, videos, high-resolution, shards, benchmark, tokens of, split
