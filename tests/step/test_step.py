@@ -113,14 +113,21 @@ def predicted(
     )
 
 
-LAYOUTS = st.fixed_dictionaries({
-    "tensor": st.sampled_from([1, 2, 4, 8]), "pipeline": st.sampled_from([1, 2, 4]), "interleave": st.sampled_from([1, 2]),
-    "microbatch": st.sampled_from([1, 2, 4]), "context": st.sampled_from([1, 2]),
-    "recompute": st.sampled_from(["none", "selective", "full"]),
-    "sharding": st.sampled_from(["none", "zero1", "zero2", "zero3"]),
-    "schedule": st.sampled_from(["1f1b", "interleaved", "zb-1p", "zb-2p"]),
-    "sequence_parallel": st.booleans(), "sequence_method": st.sampled_from(["ring", "ulysses", "hybrid", "all-gather"]),
-})  # fmt: skip
+LAYOUTS = st.fixed_dictionaries(
+    {
+        "tensor": st.sampled_from([1, 2, 4, 8]),
+        "pipeline": st.sampled_from([1, 2, 4]),
+        "microbatch": st.sampled_from([1, 2, 4]),
+        "context": st.sampled_from([1, 2]),
+        "recompute": st.sampled_from(["none", "selective", "full"]),
+        "sharding": st.sampled_from(["none", "zero1", "zero2", "zero3"]),
+        "order": st.sampled_from(
+            [{"schedule": "1f1b"}, {"interleave": 2}, {"schedule": "zb-1p"}, {"schedule": "zb-2p"}]
+        ),
+        "sequence_parallel": st.booleans(),
+        "sequence_method": st.sampled_from(["ring", "ulysses", "hybrid", "all-gather"]),
+    }
+).map(lambda one: {**one["order"], **{key: value for key, value in one.items() if key != "order"}})
 STACKS = [
     "megatron-2022",
     "megatron-deepspeed",

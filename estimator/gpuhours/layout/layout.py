@@ -1,10 +1,11 @@
 """How a step is laid out over the accelerators. Every field may be an array: a sweep is the same object."""
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import whole
@@ -109,7 +110,10 @@ class Layout(Block):
     tensor: Degree = 1
     pipeline: Degree = 1
     interleave: Degree = 1
-    """Model chunks per pipeline rank (virtual stages)."""
+    """Model chunks per pipeline rank (virtual stages); more than one are run by ``schedule: interleaved``."""
+    stage_layers: Annotated[tuple[Annotated[int, whole(least=0)], ...], Field(min_length=1)] | None = None
+    """Layers of every stage, from the first to the last, or of every chunk in the order of the model: ``[3, 4, 4, 3]``. The embedding
+    stands on the first stage, the head on the last; 0 leaves them alone there. Dealt out evenly when not given."""
     data: Degree | None = None
     context: Degree = 1
     expert: Degree = 1
@@ -138,6 +142,29 @@ class Layout(Block):
     a time; as the stack does when not given."""
     offload_optimizer: bool = False
     offload_activations: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chunks_interleave(cls, data: Any) -> Any:
+        """Several chunks set the schedule that runs them, where none is said."""
+        if not isinstance(data, Mapping) or "schedule" in data or str(data.get("interleave") or 1) == "1":
+            return data
+        return {**data, "schedule": word(Schedule, Schedule.interleaved)}
+
+    @model_validator(mode="after")
+    def _together(self) -> "Layout":
+        if self.interleave > 1 and self.schedule is not Schedule.interleaved:
+            said = word(Schedule, self.schedule)
+            raise ValueError(
+                f"interleave {self.interleave} is run by schedule: interleaved, not by {said}; leave one of them out"
+            )
+        chunks = self.pipeline * self.interleave
+        if self.stage_layers is not None and len(self.stage_layers) not in (self.pipeline, chunks):
+            raise ValueError(
+                f"stage_layers has {len(self.stage_layers)} numbers for pipeline {self.pipeline} x interleave {self.interleave}: "
+                f"one for each stage ({self.pipeline})" + (f" or chunk ({chunks})" if chunks > self.pipeline else "")
+            )
+        return self
 
     def replaced(self, **fields: Array | None) -> "Layout":
         """The same layout with some fields set, to arrays for a sweep; nothing is validated."""

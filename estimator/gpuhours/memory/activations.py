@@ -15,6 +15,7 @@ from gpuhours.architecture.operators import (
     Ends,
     Linear,
     Pointwise,
+    Role,
     Split,
     Stack,
     Trainable,
@@ -27,8 +28,6 @@ from gpuhours.software.profile import Selective
 
 NORMS: Final = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
 PLACES: Final = {Pointwise.ROTARY: "attention", Pointwise.QK_NORM: "attention"}
-ADAPTED: Final = {"qkv": {"q", "k", "v"}, "attention output": {"o"}, "gate and up": {"gate", "up"}}
-"""Products of a block and the names that adapters of their parts go by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +167,10 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     adapters need the inputs of the weights they stand beside."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
-    targets = {adapter.name.removesuffix(" A") for adapter in stack.adapters}
     found: list[tuple[Linear, Array]] = []
     read: list[Array] = []
     for linear in stack.block.linears:
-        if stack.trainable is Trainable.LORA and not ({linear.name} | ADAPTED.get(linear.name, set())) & targets:
+        if stack.trainable is Trainable.LORA and not _is_adapted(linear, stack):
             continue
         if has_experts(linear):
             found.append((linear, linear.inputs * linear.active))
@@ -185,6 +183,12 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     return found
 
 
+def _is_adapted(linear: Linear, stack: Stack) -> bool:
+    """Whether an adapter reads what the product reads, to add to what it puts out."""
+    beside = (adapter for adapter in stack.adapters if adapter.role is linear.role)
+    return any(np.array_equal(adapter.inputs, linear.inputs) for adapter in beside)
+
+
 def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
     """Where the input of a product is counted. Attention's output is kept by attention already, unless the
     product keeps a narrower copy of its own."""
@@ -193,7 +197,7 @@ def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFact
     if linear.split is not Split.ROW:
         return "whole" if facts.gathered_inputs and linear.split is Split.COLUMN else "stream"
     follows = any(np.array_equal(linear.inputs, core.heads * core.value_dim) for core in block.attention)
-    if follows and "output" in linear.name:
+    if follows and linear.role is Role.ATTENTION_OUTPUT:
         return "nowhere" if precision.operand == precision.element else "attention"
     return "mlp"
 

@@ -13,7 +13,7 @@ from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
-from gpuhours.layout.placement import Standing, standing, waiting
+from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
 from gpuhours.layout.ranks import Ranks
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
@@ -116,6 +116,12 @@ class _Run:
     queue: Ranks
     """The pipeline that says how many micro-batches wait: ``ranks``, but for an encoder on accelerators of its own."""
 
+    @cached_property
+    def placement(self) -> Placement:
+        """Which layers stand on which stage."""
+        layout = self.layout if self.model is self.workload.model else self.layout.replaced(stage_layers=None)
+        return placement_of(self.model, layout, self.ranks, self.workload.software)
+
     @property
     def layout(self) -> Layout:
         """The workload's."""
@@ -181,9 +187,7 @@ def memory(workload: Workload) -> Memory:
     """
     ranks = workload.ranks
     run = _Run(workload, workload.model, ranks, ranks)
-    p = np.asarray(ranks.pipeline)
-    stages = [np.zeros_like(p), np.minimum(1, p - 1), p - 1] if np.any(p > 1) else [np.zeros_like(p)]
-    moments = tuple((parts, stage) for stage in stages for parts in _moments(run, stage))
+    moments = tuple((parts, stage) for stage in workload.placement.candidates() for parts in _moments(run, stage))
     if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _apart(run)
     return _beside_tensors(run, moments)
@@ -244,7 +248,7 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
 def _moments(run: _Run, stage: Array) -> list[Parts]:
     """The moments of one stage of which one is its fullest: a frozen part's forward pass, the loss, forward and backward, the last
     layer's backward pass, the first layer's, the update."""
-    kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
+    kept = states(on_stage(run.model, run.placement, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
     waits, layer, passing = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
@@ -287,7 +291,7 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
     layer: Array = 0.0
     passing: Array = 0.0
     loaded: Array = 0.0
-    for there in standing(run.model, run.ranks, stage):
+    for there in standing(run.model, run.placement, run.ranks, stage):
         tokens, present = run.on_rank(there.part.tokens, there.ranks), np.greater(there.count, 0)
         if isinstance(there.part, Ends):
             kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
@@ -302,7 +306,7 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
         everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
         held = held + tokens * _kept(run, block, there)
         layer = np.maximum(layer, np.where(present, everything, 0))
-    count = waiting(run.layout.schedule, run.queue, stage, run.facts.pipeline_ahead)
+    count = waiting(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
     held = count * (held + outputs)
@@ -327,7 +331,7 @@ def _kept(run: _Run, block: Saved, there: Standing) -> Array:
 def _logits(run: _Run, stage: Array) -> Array:
     """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     found = 0.0
-    for there in standing(run.model, run.ranks, stage):
+    for there in standing(run.model, run.placement, run.ranks, stage):
         if isinstance(there.part, Ends):
             unit = run.workload.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Model, Stack
+from gpuhours.architecture.operators import Model, Stack
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding
-from gpuhours.layout.placement import standing
+from gpuhours.layout.placement import Placement, standing
 from gpuhours.layout.ranks import Ranks
-from gpuhours.layout.weights import Weights, end_weights, layer_weights
+from gpuhours.layout.weights import part_weights
 from gpuhours.software.memory import MemoryFacts
 
 
@@ -38,7 +38,7 @@ class Parameters:
         return self.dense + self.expert
 
 
-def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
+def on_stage(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> Parameters:
     """Parameters on one rank of pipeline stage ``stage``."""
     dense: Array = 0.0
     expert: Array = 0.0
@@ -46,9 +46,9 @@ def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
     frozen_ends: Array = 0.0
     layer: Array = 0.0
     ends: Array = 0.0
-    for there in standing(model, ranks, stage):
+    for there in standing(model, placement, ranks, stage):
         part, count = there.part, there.count
-        held, trained = (_of(part, there.ranks, trained=only) for only in (False, True))
+        held, trained = (part_weights(part, there.ranks, trained=only) for only in (False, True))
         dense, expert = dense + count * trained.dense, expert + count * trained.experts
         if isinstance(part, Stack):
             frozen = frozen + count * (held.all - trained.all)
@@ -57,15 +57,6 @@ def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
             frozen_ends = frozen_ends + count * (held.all - trained.all)
             ends = ends + count * held.all
     return Parameters(dense, expert, frozen, frozen_ends, layer, ends)
-
-
-def _of(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
-    """One layer of a stack, or an end."""
-    return (
-        layer_weights(part, ranks, trained=trained)
-        if isinstance(part, Stack)
-        else end_weights(part, ranks, trained=trained)
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
+from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 from gpuhours.software.matching import software_named
@@ -108,6 +109,9 @@ def resolve(run: Run) -> Resolved:
     ]
     bases = dict.fromkeys(run.assumptions, "assumed")
     data = _data(run, notes, bases)
+    if run.model is not None and data.frames is not None and not run.model.sees_frames(data):
+        hint = "Leave data.frames out, give data.tokens_per_frame, or name a model with a vision encoder."
+        raise EstimateError("The model sees no frames: it reads text alone.", hint, "data.frames")
     model = None if run.model is None else run.model.build(data)
     tokens = None if run.model is None else run.model.tokens_per_sample(data)
     if run.model is not None:
@@ -117,6 +121,9 @@ def resolve(run: Run) -> Resolved:
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
     notes += _unstated(run, machine if gpus is not None else None)
     layout, whole = run.layout, gpus
+    if layout is not None and model is not None:
+        refuse(layout, model)
+    said = () if layout is None or model is None else remarks(layout, model)
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
@@ -125,7 +132,7 @@ def resolve(run: Run) -> Resolved:
         layout = _usual_layout(model, batch, machine, software, precision, notes)
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
         notes = [note for note in notes if note.name != "software"]
-    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
+    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases)
 
 
 def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:

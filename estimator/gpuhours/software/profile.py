@@ -297,6 +297,8 @@ class Software(Block):
     early_stop: bool
     """Full recompute stops after the last activation that is needed: the block's last product is not repeated (unless an adapter
     or the weights of experts need its output)."""
+    balances: Literal["layers", "flops"] = "layers"
+    """What a pipeline's stages have in equal parts where a layout does not say: layers, or FLOPs with the head's among them."""
     pointwise: Pointwise
     autocast: Pointwise | None = None
     """What autocast adds."""

@@ -13,6 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.layout.layout import VisionPlacement
+from gpuhours.layout.placement import Placement
 from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.software.profile import Software
@@ -46,6 +47,8 @@ class Work:
 
     layers: Array = 0
     """How many layers are shared out."""
+    shared: bool = False
+    """Whether any are."""
     all_layers: Parts = field(default_factory=dict)
     """Of all of them together."""
     first: Parts = field(default_factory=dict)
@@ -64,9 +67,10 @@ def step(workload: Workload) -> Step:
     ranks, cluster, layout = workload.ranks, workload.cluster, workload.layout
     work = shared_work(workload)
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))
-    line = stages(layer, work.layers, added(work.first), added(work.last), ranks.pipeline, ranks.interleave)
+    placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
+    line = stages(layer, placement, added(work.first), added(work.last))
     sends = send_time(workload, layer.total)
-    passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, layout.schedule)
+    passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     host = host_time(workload, line.slowest, optimiser_time(workload))
     encoding = encoding_time(work, workload)
@@ -128,10 +132,12 @@ def shared_work(workload: Workload) -> Work:
             work = placed(work, found, first=part.first)
         elif model.on_stream(part):
             seen = True
-            work = replace(work, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found))
+            work = replace(
+                work, shared=True, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found)
+            )
         else:
             work = placed(work, found, first=not seen)
-    return work if seen else Work(1, joined(work.first, work.last))
+    return work if seen else Work(1, False, joined(work.first, work.last))
 
 
 def part_work(part: Stack | Ends, workload: Workload) -> Parts:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Schedule
+from gpuhours.layout.placement import Placement
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +41,18 @@ class Stages:
     slowest: Array
 
 
-def stages(layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array) -> Stages:
-    """``layers`` equal layers over p stages of v chunks, with what else the first and last stage do.
+def stages(layer: Passes, placement: Placement, first: Passes, last: Passes) -> Stages:
+    """Equal layers as they are placed on stages, with what else the first and last stage do.
 
-        b = floor(L / (p v))            layers every chunk has
-        M = b v + ceil((L - b p v) / p) layers of a full stage
-        slowest = max( M layer,  (M - s1) layer + first,  (M - s2) layer + last )
+        slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last )
 
-    L layers, p pipeline, v interleave; s = 1 for the last stage where a layer is missing to fill all
-    stages, and for the first where two are, else 0. One stage holds everything.
+    n_s layers of stage s, n those of the fullest inside. One stage holds everything.
     """
-    chunks = np.multiply(pipeline, interleave)
-    every = np.floor(np.divide(layers, chunks))
-    most = every * interleave + np.ceil(np.divide(layers - every * chunks, pipeline))
-    missing = most * pipeline - layers
-    together = layer * layers + first + last
-    at_end = layer.total * (most - (missing >= 1)) + last.total
-    at_start = layer.total * (most - (missing >= 2)) + first.total
-    inside = np.where(np.greater(pipeline, 2), layer.total * most, 0.0)
-    several = np.maximum(np.maximum(at_end, at_start), inside)
+    pipeline = placement.pipeline
+    together = layer * placement.layers + first + last
+    at_start = layer.total * placement.on(np.zeros_like(np.asarray(pipeline))) + first.total
+    at_end = layer.total * placement.on(np.subtract(pipeline, 1)) + last.total
+    several = np.maximum(np.maximum(at_end, at_start), layer.total * placement.inside)
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
 
 

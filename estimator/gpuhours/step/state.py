@@ -82,7 +82,7 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
     sums its gradients at the same time.
     """
     software, ranks = workload.software, workload.ranks
-    weights = stage_weights(workload.model, ranks, trained=True)
+    weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
     sums, gathers = sums_and_gathers(weights, workload)
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True)
@@ -169,7 +169,7 @@ def optimiser_time(workload: Workload) -> Array:
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
-    weights = stage_weights(workload.model, ranks, trained=True)
+    weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
     experts = np.divide(weights.experts, np.where(sharded, np.minimum(ranks.shards, ranks.expert_copies), 1))
     owned = np.divide(weights.dense, np.where(sharded, ranks.shards, 1)) + experts
     rate = {"amp": software.optimiser.amp, "mixed": software.optimiser.mixed, "pure": software.optimiser.pure}

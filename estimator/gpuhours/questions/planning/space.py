@@ -37,7 +37,7 @@ class Space:
     @classmethod
     def of(cls, model: Model, global_batch: float, cluster: Cluster, base: Layout | None = None) -> Space:
         """The degrees that divide what they split: GPUs, heads, experts, samples."""
-        base = (base or Layout()).replaced(data=None, ulysses=None)
+        base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
         gpus, layers = int(cluster.gpus), sum(float(stack.layers) for stack in model.stacks)
         heads = max((int(core.heads) for stack in model.stacks for core in stack.block.attention), default=1)
         longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)

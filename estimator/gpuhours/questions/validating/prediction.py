@@ -131,6 +131,7 @@ def _words(case: Case) -> Key:
     return (
         tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
         (case.node.name, case.node.gpus, case.node.sharp, case.node.network), case.kernel, case.precision, case.without,
+        case.layout.stage_layers,
         (case.software.name, case.software.selective, case.software.dispatch.load),
     )  # fmt: skip
 
@@ -145,7 +146,7 @@ def _numbers(model: Any) -> dict[str, float]:
 
 
 def _layout_numbers(layout: Layout) -> dict[str, Any]:
-    return {name: int(value) for name, value in layout if value is not None}
+    return {name: int(value) for name, value in layout if isinstance(value, int)}
 
 
 def _stacked(fields: Sequence[dict[str, Any]]) -> dict[str, Array]:
