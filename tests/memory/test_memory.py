@@ -17,6 +17,7 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.layout.placement import waiting
 from gpuhours.layout.ranks import Ranks, ranks_of
+from gpuhours.layout.recompute import SELECTIVE, Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import saved
 from gpuhours.memory.peak import PARTS
@@ -75,9 +76,12 @@ def test_layer_activations_are_korthikantis(tensor: int, sequence_parallel: bool
 )
 def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: float, source: str) -> None:
     shape = GPT_22B.model_copy(update={"hidden": hidden, "heads": heads, "ffn_hidden": 4 * hidden})
-    block = saved(stack(shape, 2048), Precision("fp16"), megatron().memory, stream=2.0, unfused=True)
+    kept, left = (
+        saved(stack(shape, 2048), Precision("fp16"), megatron().memory, stream=2.0, unfused=True, unkept=unkept)
+        for unkept in (Unkept(), SELECTIVE["attention"].unkept)
+    )
     one = ranks(Layout())
-    assert 1 - block.after_selective(one, "attention") / block.on_rank(one) == pytest.approx(share, abs=0.01), source
+    assert 1 - left.on_rank(one) / kept.on_rank(one) == pytest.approx(share, abs=0.01), source
 
 
 # weights, gradients, optimiser: Rajbhandari et al. 2020, ZeRO, figure 1

@@ -29,6 +29,18 @@ class Recompute(IntEnum):
     full = 2
 
 
+class Module(IntEnum):
+    """Parts of a layer that selective recomputation may repeat, as Megatron-Core names them."""
+
+    core_attn = 0
+    moe_act = 1
+    layernorm = 2
+    mla_up_proj = 3
+    mlp = 4
+    moe = 5
+    shared_experts = 6
+
+
 class Schedule(IntEnum):
     """The order of a pipeline's forward and backward passes."""
 
@@ -128,7 +140,12 @@ class Layout(Block):
     """Ranks one shard spans; all data-parallel ranks when not given."""
     recompute: Annotated[Recompute, one_of(Recompute), said(Recompute)] = Recompute.none
     recompute_layers: Annotated[int, whole(least=0)] | None = None
-    """Layers per stage that ``recompute: full`` covers; all when not given."""
+    """Layers per stage that ``recompute: full`` covers; all when not given. Every other layer is half of them."""
+    recompute_modules: (
+        Annotated[tuple[Annotated[Module, one_of(Module), said(Module)], ...], Field(min_length=1)] | None
+    ) = None
+    """What ``recompute: selective`` repeats, in Megatron-Core's words (``[core_attn, moe_act, layernorm]``); what the stack means by it
+    when not given."""
     schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
     sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
     ulysses: Degree | None = None
@@ -151,8 +168,21 @@ class Layout(Block):
             return data
         return {**data, "schedule": word(Schedule, Schedule.interleaved)}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _modules_are_selective(cls, data: Any) -> Any:
+        """Modules set the mode that repeats them, where none is said."""
+        if not isinstance(data, Mapping) or data.get("recompute_modules") is None or "recompute" in data:
+            return data
+        return {**data, "recompute": Recompute.selective}
+
     @model_validator(mode="after")
     def _together(self) -> "Layout":
+        if self.recompute_modules is not None and self.recompute is not Recompute.selective:
+            said = word(Recompute, self.recompute)
+            raise ValueError(
+                f"recompute_modules say what recompute: selective repeats, not {said}; leave one of them out"
+            )
         if self.interleave > 1 and self.schedule is not Schedule.interleaved:
             said = word(Schedule, self.schedule)
             raise ValueError(

@@ -15,6 +15,7 @@ from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
 from gpuhours.layout.ranks import Ranks
+from gpuhours.layout.recompute import Unkept, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds_of
@@ -153,6 +154,10 @@ class _Run:
         FSDP's mixed precision casts whole layers, so there the stream is narrow as well."""
         element = self.precision.element
         return np.where(self.stage3, element, FP32) if self.precision.autocast else element
+
+    def saved(self, stack: Stack, unkept: Unkept = Unkept()) -> Saved:  # noqa: B008 - frozen
+        """What one block keeps per token."""
+        return saved(stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused, unkept=unkept)
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
         """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
@@ -302,9 +307,9 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
             through = tokens * passing_through(there.part, there.ranks, run.precision)
             passing = np.maximum(passing, np.where(present, through, 0))
             continue
-        block = saved(there.part, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
+        block = run.saved(there.part)
         everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
-        held = held + tokens * _kept(run, block, there)
+        held = held + tokens * _kept(run, there.part, block, there)
         layer = np.maximum(layer, np.where(present, everything, 0))
     count = waiting(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
@@ -315,14 +320,16 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
     return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer), passing
 
 
-def _kept(run: _Run, block: Saved, there: Standing) -> Array:
+def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> Array:
     """Bytes per token that all layers of a stack on a stage keep under the layout's recompute mode."""
     layers, ranks = there.count, there.ranks
     everything = block.on_rank(ranks)
     entry = block.entry / ranks.whole
     mode, some = run.layout.recompute, run.layout.recompute_layers
     covered = layers if some is None else np.minimum(some, layers)
-    partly = layers * block.after_selective(ranks, run.workload.software.selective)
+    unkept = selective_policy(stack, run.layout, run.workload.software).unkept
+    left = run.saved(stack, unkept).on_rank(ranks) if unkept.all_but is None else block.left_by(unkept, ranks)
+    partly = layers * left
     whole = covered * entry + (layers - covered) * everything
     by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
     return np.where(np.equal(mode, Recompute.selective), partly, by_mode)

@@ -71,16 +71,6 @@ class Resolved:
         return Workload(self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision)
 
     @property
-    def recompute(self) -> tuple[Array, Array]:
-        """What the backward pass computes again, and for which share of the layers."""
-        assert self.layout is not None
-        covered = self.layout.recompute_layers
-        if covered is None or self.model is None:
-            return self.layout.recompute, 1.0
-        layers = sum(stack.layers for stack in self.model.stacks)
-        return self.layout.recompute, np.minimum(1.0, np.multiply(covered, self.layout.pipeline) / layers)
-
-    @property
     def missing(self) -> tuple[str, ...]:
         """What a prediction of the step would still need."""
         needed = {

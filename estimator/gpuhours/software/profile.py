@@ -23,7 +23,7 @@ Positive = Annotated[float, Field(gt=0)]
 Selective = Literal[
     "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
 ]
-"""What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
+"""What ``recompute: selective`` computes again; see ``layout.recompute``."""
 
 
 class Traffic(Block):

@@ -10,6 +10,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.gemm import gemm_time, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.ranks import degree, has_experts, local_parameters
+from gpuhours.layout.recompute import Policy
 from gpuhours.step.context import attention_passes
 from gpuhours.step.host import table_copies
 from gpuhours.step.schedule import Passes
@@ -143,6 +144,18 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
         forward = forward + out.forward * outputs + into.forward * inputs
         backward = backward + out.backward * outputs + into.backward * inputs
     return forward, backward
+
+
+def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
+    """Share of a layer's memory-bound forward traffic that a recompute policy repeats."""
+    shares = {operator.kind: policy.on_operator(operator.kind) for operator in stack.block.elementwise}
+    if len(set(shares.values()) | {policy.others}) == 1:
+        return policy.others
+    moved = [
+        (shares[operator.kind], workload.software.traffic(operator.kind.value, autocast=False)[0] * operator.width)
+        for operator in stack.block.elementwise
+    ]
+    return np.divide(sum(share * each for share, each in moved), sum(each for _, each in moved))
 
 
 def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, Array]:

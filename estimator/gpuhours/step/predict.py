@@ -92,19 +92,11 @@ def step(workload: Workload) -> Step:
         time=time + waiting,
         parts=parts,
         model_flops=model_flops(workload.model, workload.global_batch),
-        hardware_flops=hardware_flops(workload.model, workload.global_batch, layout.recompute, covered(workload)),
+        hardware_flops=hardware_flops(workload.model, workload.global_batch, layout, workload.software),
         peak=cluster.accelerator.peak_for(workload.precision.product) * np.asarray(cluster.gpus),
         valid=np.logical_not(where_violated(reasons)),
         reasons=reasons,
     )
-
-
-def covered(workload: Workload) -> Array:
-    """Share of the layers that full recompute covers."""
-    if workload.layout.recompute_layers is None:
-        return 1.0
-    layers = sum(stack.layers for stack in workload.model.stacks)
-    return np.minimum(np.divide(np.multiply(workload.layout.recompute_layers, workload.layout.pipeline), layers), 1.0)
 
 
 def waiting_share(cluster: Cluster, software: Software) -> Array:
