@@ -166,6 +166,8 @@ class Host(Sourced):
     """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
     gap: NotNegative = 0.0
     """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
+    step: NotNegative = 0.0
+    """s per optimiser step, however short: the next batch, the update's launches, norms and logging that wait for the GPU."""
 
 
 class Exposed(Sourced):

@@ -81,7 +81,7 @@ def step(workload: Workload) -> Step:
     wait = encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + wait
     parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
-    parts[HOST] = parts[HOST] + host * ranks.microbatches
+    parts[HOST] = parts[HOST] + host * ranks.microbatches + workload.software.host.step
     parts[DATA] = parts[DATA] + step_reduction(workload, np.maximum(line.slowest + host, encoding))
     parts[OPTIMISER] = optimiser_time(workload)
     time = sum(parts.values())
