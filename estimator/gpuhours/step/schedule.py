@@ -84,9 +84,19 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
     return microbatches * work.slowest + bubble
 
 
-def left_over(sent: Array, hidden_behind: Array, exposed: Array) -> Array:
-    """Time that is felt of a collective that may overlap: at least its share ``exposed``, and all that finds nothing to hide behind.
+MOST_DISTURBED = 2.0
+"""Times a collective's own time over the scale-up links that it can slow down what runs beside it."""
 
-    t = exposed x sent + max(0, (1 - exposed) x sent - hidden_behind)
+
+def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
+    """Time that is felt of a collective that may overlap: what it costs the products beside it, and all that finds nothing to hide
+    behind.
+
+        t = cost + max(0, sent - cost - hidden_behind);   cost = exposed x min(sent, 2 u)
+
+    u ``scale_up``, s of the same message over the scale-up links alone: products lose to the bytes that a collective moves through
+    their memory and multiprocessors, not to a network that stretches it (own overlap measurements on one node: sent = u). ``sent``
+    where it is not given.
     """
-    return exposed * sent + np.maximum(0.0, (1 - exposed) * sent - hidden_behind)
+    cost = exposed * (sent if scale_up is None else np.minimum(sent, MOST_DISTURBED * np.asarray(scale_up)))
+    return cost + np.maximum(0.0, sent - cost - hidden_behind)

@@ -35,15 +35,18 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     software, ranks = workload.software, workload.ranks
     sharding = sharding_between_passes(workload)
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
-    gather = shard_time(all_gather_time, held, software.network.weight, workload)
-    scatter = shard_time(
-        reduce_scatter_time, trained, software.network.scattered or software.network.gradient, workload
-    )
+    scattered = software.network.scattered or software.network.gradient
+
+    def sent(cluster: Cluster) -> tuple[Array, Array]:
+        gather = shard_time(all_gather_time, held, software.network.weight, workload, cluster)
+        scatter = shard_time(reduce_scatter_time, trained, scattered, workload, cluster)
+        return gather, np.where(sharding == Sharding.zero3, gather, 0.0) + scatter
+
+    (there, back), (near, near_back) = sent(workload.cluster), sent(workload.cluster.one_domain)
     exposed = software.exposed.shard
-    back = np.where(sharding == Sharding.zero3, gather, 0.0) + scatter
-    forward = np.where(sharding == Sharding.zero3, left_over(gather, compute.forward, exposed), 0.0)
+    forward = np.where(sharding == Sharding.zero3, left_over(there, compute.forward, exposed, near), 0.0)
     behind = compute.backward + compute.weight
-    backward = np.where(sharding >= Sharding.zero2, left_over(back, behind, exposed), 0.0)
+    backward = np.where(sharding >= Sharding.zero2, left_over(back, behind, exposed, near_back), 0.0)
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
@@ -59,11 +62,10 @@ def sharding_between_passes(workload: Workload) -> Array:
 
 
 def shard_time(
-    collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, workload: Workload
+    collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, workload: Workload, cluster: Cluster
 ) -> Array:
     """``collective`` over the shards of dense weights and, in their own group, of experts; ``size`` bytes each."""
-    ranks, cluster = workload.ranks, workload.cluster
-    share = workload.software.network.zero3_share
+    ranks, share = workload.ranks, workload.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
     return (
