@@ -10,7 +10,6 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import parse
 
-
 ENDLESS = 1 << 30
 """GPUs of a domain without end."""
 

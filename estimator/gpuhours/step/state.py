@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -62,7 +63,11 @@ def sharding_between_passes(workload: Workload) -> Array:
 
 
 def shard_time(
-    collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, workload: Workload, cluster: Cluster
+    collective: Callable[[Array, Group, Cluster], Array],
+    weights: Weights,
+    size: float,
+    workload: Workload,
+    cluster: Cluster,
 ) -> Array:
     """``collective`` over the shards of dense weights and, in their own group, of experts; ``size`` bytes each."""
     ranks, share = workload.ranks, workload.software.network.zero3_share
@@ -80,8 +85,8 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
 
     ``beside``  s of a micro-batch's passes on the slowest stage, waiting for host and encoder included. Sums hide behind the last one's
-    backward pass, taken as two thirds of it, gathers behind the next step's first forward pass. An encoder on accelerators of its own
-    sums its gradients at the same time.
+    backward pass, taken as two thirds of it (those between shard groups layer by layer, at what their bytes cost), gathers behind the
+    next step's first forward pass. An encoder on accelerators of its own sums its gradients at the same time.
     """
     software, ranks = workload.software, workload.ranks
     weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
@@ -91,11 +96,14 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         own_sums, own_gathers = sums_and_gathers(apart, workload.encoding)
         sums = np.maximum(sums + replica_reduction(workload), own_sums)
         gathers = np.maximum(gathers, own_gathers)
-    exposed, share = software.exposed.data, software.network.data_share
+    sharding, share = sharding_between_passes(workload), software.network.data_share
+    exposed, near = software.exposed.data, sums
+    if np.any(sharding == Sharding.zero3):
+        inside = replace(workload, cluster=workload.cluster.one_domain)
+        near = np.where(sharding == Sharding.zero3, sums_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
-    zero1 = sharding_between_passes(workload) == Sharding.zero1
-    broadcast = np.where(zero1 & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
-    felt = left_over(sums / share, BACKWARD * beside, exposed)
+    broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
+    felt = left_over(sums / share, BACKWARD * beside, exposed, near / share)
     return felt + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
 
 
