@@ -158,7 +158,14 @@ class Layout(Block):
     """Blocks of a micro-batch's tokens that the head and its loss run over, one after another, so that one block's logits exist at
     a time; as the stack does when not given."""
     offload_optimizer: bool = False
+    """Optimiser states in host memory, updated there (ZeRO-Offload)."""
+    offload_parameters: bool = False
+    """Weights too: each layer's comes from the host for its passes (ZeRO-Infinity, or blocks swapped in and out)."""
     offload_activations: bool = False
+    optimizer_in_backward: bool = False
+    """Each gradient is applied as soon as it is there, and freed: one layer's exist at a time."""
+    expandable_segments: bool = False
+    """The allocator grows its segments instead of adding some (``PYTORCH_CUDA_ALLOC_CONF``): little is held beyond the tensors."""
 
     @model_validator(mode="before")
     @classmethod

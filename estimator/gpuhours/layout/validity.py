@@ -40,6 +40,9 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         "expert x expert_tensor does not divide tensor x context x data": _uneven(
             np.multiply(ranks.copies, ranks.tensor), np.multiply(ranks.expert, ranks.expert_tensor)
         ),
+        "optimizer_in_backward applies gradients before the next micro-batch adds to them": np.logical_and(
+            layout.optimizer_in_backward, np.greater(ranks.microbatches, 1)
+        ),
         "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
         "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
         & np.equal(layout.vision_gpus, 0),

@@ -47,6 +47,10 @@ class Memory:
     """What the allocator holds beyond the tensors even when memory runs short."""
     odds: Odds = field(repr=False)
     """How likely a layout of this stack is to run, by what it fills."""
+    host_per_node: Array
+    """What one node's ranks keep in host memory: offloaded states and weights."""
+    host_capacity: float | None
+    """Host memory of a node; None where its profile does not say."""
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
     """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
 
@@ -77,13 +81,18 @@ class Memory:
 
     @property
     def fits(self) -> Mask:
-        """Whether the run is likelier to fit than not."""
-        return np.less_equal(self.filled, self.odds.most(ENOUGH))
+        """Whether the run is likelier to fit than not, and what it keeps on the host fits there."""
+        return np.less_equal(self.filled, self.odds.most(ENOUGH)) & self.fits_host
 
     @property
     def safe(self) -> Mask:
         """Whether the run fits with the probability that automatic layouts keep to."""
-        return np.less_equal(self.filled, self.odds.most(SAFE))
+        return np.less_equal(self.filled, self.odds.most(SAFE)) & self.fits_host
+
+    @property
+    def fits_host(self) -> Mask:
+        """Whether a node's memory holds what its ranks keep there; where nobody says how much it has, it does."""
+        return np.less_equal(self.host_per_node, np.inf if self.host_capacity is None else self.host_capacity)
 
     @cached_property
     def _fullest(self) -> tuple[Parts, Array]:
@@ -171,11 +180,10 @@ class _Run:
 
     @cached_property
     def sharers(self) -> Array:
-        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, so no more than divide
-        them."""
+        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, ceil(a / u) to the fullest of u ranks."""
         heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
-        dealt = np.gcd(np.asarray(self.ranks.ulysses, int), np.asarray(heads[0], int)) if heads else 1
-        return self.ranks.context * dealt / self.ranks.ulysses
+        dealt = np.divide(heads[0], np.ceil(np.divide(heads[0], self.ranks.ulysses))) if heads else self.ranks.ulysses
+        return self.ranks.context * np.minimum(dealt, self.ranks.ulysses) / self.ranks.ulysses
 
 
 def memory(workload: Workload) -> Memory:
@@ -221,10 +229,26 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...]) -> Memo
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
-    usual = np.where(run.stage3, facts.reserved_zero3, facts.reserved) * allocated
+    dropped = run.stage3 & np.greater(run.ranks.shards, 1)
+    usual = np.where(dropped, facts.reserved_zero3, facts.reserved) * allocated
+    usual = np.where(run.layout.expandable_segments, np.minimum(usual, facts.reserved_expandable * allocated), usual)
+    least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
     unused = np.clip(capacity - context - allocated, least, np.maximum(least, usual))
+    cluster = run.workload.cluster
+    host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
     odds = odds_of(run.workload.software.family)
-    return Memory(allocated, unused, context, capacity, least, odds, moments)
+    return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
+
+
+def _on_host(run: _Run) -> Array:
+    """Bytes that the fullest rank keeps in host memory."""
+    if not np.any(run.layout.offload_optimizer) and not np.any(run.layout.offload_parameters):
+        return 0.0
+    most: Array = 0.0
+    for stage in run.placement.candidates():
+        weights = on_stage(run.model, run.placement, run.ranks, stage)
+        most = np.maximum(most, states(weights, run.ranks, run.layout, run.precision, run.facts).host)
+    return most
 
 
 def total(parts: Parts) -> Array:

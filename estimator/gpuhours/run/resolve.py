@@ -247,7 +247,7 @@ def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision
     if dtype not in machine.accelerator.peak and "fp16" in machine.accelerator.peak:
         dtype, reason = "fp16", f"no number format is stated, and {machine.accelerator.title} has no bf16"
     notes.append(Assumption("training.dtype", dtype, "", reason))
-    return Precision(dtype, run.training.state)
+    return Precision(dtype, run.training.state, run.training.optimizer)
 
 
 def _global_batch(

@@ -24,7 +24,7 @@ from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.host import as_run, host_time, launch_time
-from gpuhours.step.offload import activations_time
+from gpuhours.step.offload import activations_time, parameters_time
 from gpuhours.step.recompute import repeated
 from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.step.state import (
@@ -201,7 +201,8 @@ def layer_parts(stack: Stack, workload: Workload) -> Parts:
     weights = layer_weights(stack, workload.ranks, trained=True)
     parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, workload))
     parts[DATA] = sharded_passes(stack, workload, added(parts))
-    parts[HOST] = Passes(0.0, activations_time(stack, workload, added(parts).total))
+    swapped = parameters_time(stack, workload, added(parts))
+    parts[HOST] = Passes(0.0, activations_time(stack, workload, added(parts).total)) + swapped
     return parts
 
 

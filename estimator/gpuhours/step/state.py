@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Ends, Stack, Trainable
 from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.kernels.memory_bound import memory_time
@@ -175,7 +176,8 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 def optimiser_time(workload: Workload) -> Array:
     """Clipping and update of what the fullest rank owns: bytes per parameter at copy speed, or on the host.
 
-    An encoder's own accelerators are among the ranks; ZeRO shares the parameters out.
+    The stack's bytes are fused AdamW's; another optimiser moves its share of them (``OPTIMISERS``). An encoder's own accelerators are
+    among the ranks; ZeRO shares the parameters out.
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
@@ -186,5 +188,31 @@ def optimiser_time(workload: Workload) -> Array:
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True).all
         owned = np.maximum(owned, np.divide(apart, np.where(sharded, ranks.encoding.shards, 1)))
-    here = memory_time(rate[workload.precision.state] * owned, workload.accelerator)
+    update = OPTIMISERS[workload.precision.optimizer]
+    here = memory_time(update.traffic * rate[workload.precision.state] * owned, workload.accelerator)
+    if update.iterations:
+        here = here + orthogonalisation_time(workload, update.iterations)
     return np.where(workload.layout.offload_optimizer, host_update_time(owned, workload), here)
+
+
+def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
+    """Newton-Schulz of every trained matrix [m, n] of the layers on a rank, m the smaller side.
+
+        t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
+
+    I iterations, each X X', its square and a product with X; t tensor ranks and the shards divide the matrices among them; rho P the
+    rate that large products sustain. Source: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
+    """
+    ranks, chip = workload.ranks, workload.accelerator
+    flops: Array = 0.0
+    for stack in workload.model.stacks:
+        if stack.trainable is Trainable.FULL:
+            sides = [
+                (np.minimum(one.inputs, one.outputs), np.maximum(one.inputs, one.outputs), one.experts)
+                for one in stack.block.linears
+            ]
+            each = sum((count * (4 * m * m * n + 2 * m**3) for m, n, count in sides), start=np.asarray(0.0))
+            flops = flops + iterations * each * stack.layers / ranks.pipeline
+    sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
+    share = np.multiply(ranks.tensor, np.where(sharded, ranks.shards, 1))
+    return flops / share / (chip.gemm_constants.ceiling * chip.peak_for(workload.wide))
