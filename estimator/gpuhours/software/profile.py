@@ -316,6 +316,8 @@ class Software(Block):
     early_stop: bool
     """Full recompute stops after the last activation that is needed: the block's last product is not repeated (unless an adapter
     or the weights of experts need its output)."""
+    pads_products: bool = False
+    """A compiler copies operands whose rows do not start at multiples of 16 bytes into aligned ones (torch.compile)."""
     balances: Literal["layers", "flops"] = "layers"
     """What a pipeline's stages have in equal parts where a layout does not say: layers, or FLOPs with the head's among them."""
     pointwise: Pointwise

@@ -67,12 +67,14 @@ def product_passes(
     elif linear.split is Split.WHOLE:
         tokens = np.divide(tokens, ranks.whole)
     dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
-    chip = workload.accelerator
-    forward = gemm_time(tokens, n, k, chip, dtype, count=count)
-    backward: Array = 0.0 if trainable is Trainable.FROZEN else gemm_time(tokens, k, n, chip, dtype, count=count)
-    weight = (
-        gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True) if trainable is Trainable.FULL else 0.0
-    )
+    chip, pads = workload.accelerator, workload.software.pads_products
+    forward = gemm_time(tokens, n, k, chip, dtype, count=count, pads=pads)
+    backward: Array = 0.0
+    if trainable is not Trainable.FROZEN:
+        backward = gemm_time(tokens, k, n, chip, dtype, count=count, pads=pads)
+    weight: Array = 0.0
+    if trainable is Trainable.FULL:
+        weight = gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True, pads=pads)
     if workload.precision.dtype == "nf4" and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
         unpacked = memory_time(workload.software.unpacking * n * k * count, chip)
         forward = forward + unpacked
