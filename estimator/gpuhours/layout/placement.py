@@ -85,12 +85,16 @@ class Placement:
 
 def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software) -> Placement:
     """Where a model's layers stand: as the layout says, else as the stack deals them out."""
-    streams = [stack for stack in model.stacks if model.on_stream(stack)]
-    layers = sum((stack.layers for stack in streams), 0.0)
+    streams, layers = [stack for stack in model.stacks if model.on_stream(stack)], stream_layers(model)
     if layout.stage_layers is not None:
         return Placement(layers, ranks.pipeline, stated=stage_totals(layout))
     head = head_in_layers(model, streams) if streams and software.balances == "flops" else None
     return Placement(layers, ranks.pipeline, head=head)
+
+
+def stream_layers(model: Model) -> Array:
+    """Layers of the pipeline's own stream: those that stages share out."""
+    return sum((stack.layers for stack in model.stacks if model.on_stream(stack)), 0.0)
 
 
 def stage_totals(layout: Layout) -> tuple[int, ...]:

@@ -184,6 +184,6 @@ def covered(layout: Layout, pipeline: Array, layers: Array) -> Array:
     return np.minimum(np.divide(np.multiply(layout.recompute_layers, pipeline), layers), 1.0)
 
 
-def stream_layers(model: Model) -> Array:
+def all_layers(model: Model) -> Array:
     """Layers of all stacks."""
     return sum((stack.layers for stack in model.stacks), 0.0)

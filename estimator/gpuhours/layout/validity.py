@@ -11,6 +11,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import Ranks, has_experts
 
 ENDS = 2
@@ -23,7 +24,9 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
     An encoder's heads may be uneven: its ranks have some more than others.
     """
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.apart
-    layers = sum(stack.layers for stack in model.stacks)
+    layers = (
+        stream_layers(model) if any(map(model.on_stream, model.stacks)) else sum(stack.layers for stack in model.stacks)
+    )
     found = {
         "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(degrees, cluster.gpus),
         "data x microbatch does not divide the global batch": _uneven(
@@ -78,7 +81,7 @@ def refuse(layout: Layout, model: Model) -> None:
     a degree or a key that has no effect on this model. Arrays pass: ``violations`` marks them."""
     if any(np.ndim(getattr(layout, name)) for name in ("pipeline", "interleave", "context", "expert", "sharding")):
         return
-    layers = sum(stack.layers for stack in model.stacks if model.on_stream(stack))
+    layers = stream_layers(model)
     if np.ndim(layers) == 0:
         _refuse_placement(layout, int(layers))
     for key, (idle, problem, hint) in _without_effect(layout, model).items():
