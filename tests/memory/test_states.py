@@ -164,3 +164,15 @@ def test_heads_are_dealt_out_as_time_deals_them() -> None:
         return float(memory(at).parts["activations"])
 
     assert held(7) / held(8) == pytest.approx(1.0, rel=0.01)
+
+
+def test_the_host_and_the_checkpoint_are_results() -> None:
+    run = {
+        "model": "llama-2-7b", "data": {"seq_len": 4096}, "training": {"global_batch": 64, "optimizer": "lion"},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16},
+        "layout": {"sharding": "zero3", "recompute": "full", "offload_optimizer": True}, "software": "deepspeed",
+    }  # fmt: skip
+    found = gpuhours.estimate(gpuhours.from_dict(run)).results
+    parameters = found["parameters"].value  # type: ignore[union-attr]
+    assert found["host_memory_per_node"].value == pytest.approx((4 + 4 + 4 + 2) * parameters / 2, rel=0.01)  # type: ignore[union-attr]
+    assert found["checkpoint_bytes"].value == pytest.approx((2 + 4 + 4) * parameters)  # type: ignore[union-attr]
