@@ -16,7 +16,7 @@ from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Schedule
-from gpuhours.layout.placement import Placement, head_in_layers
+from gpuhours.layout.placement import Placement, head_in_layers, standing
 from gpuhours.layout.weights import stage_weights
 from gpuhours.memory import memory
 from gpuhours.software.profile import load_software
@@ -87,6 +87,24 @@ def test_ends_may_stand_alone() -> None:
     assert bool(step(alone).valid)
     chunks = workload(pipeline=4, interleave=2, stage_layers=[0, 13, 13, 14, 14, 13, 13, 0])
     assert placed(chunks.placement) == [14, 26, 26, 14]
+
+
+def test_a_vocabulary_shared_over_stages_weighs_on_all_alike() -> None:
+    """256K words: the head is longer than a stage's layers; shared, the slowest stage is the mean one (Yeung et al. 2024)."""
+    shape = LLAMA_8B.model_copy(update={"vocab": 256_000})
+    ends, shared = (workload(shape, pipeline=8, vocabulary_parallel=flag) for flag in (False, True))
+    assert float(step(shared).time) < 0.85 * float(step(ends).time)
+    assert float(memory(shared).parts["weights"]) < float(memory(ends).parts["weights"])
+    assert sum(step(shared).parts.values()) == pytest.approx(float(step(shared).time))
+    words = 2 * 256_000 * 4096
+    there = [standing(shared.model, shared.placement, shared.ranks, np.asarray(stage)) for stage in range(8)]
+    held = [sum(float(one.count) for one in stage if one.part.name == "head") for stage in there]
+    assert held == pytest.approx([1 / 8] * 8)
+    assert float(stage_weights(shared.model, shared.placement, shared.ranks, trained=True).all) == pytest.approx(
+        (float(shared.model.parameters) - words) / 8 + words / 8, rel=0.01
+    )
+    alone = [float(step(workload(shape, vocabulary_parallel=flag)).time) for flag in (False, True)]
+    assert alone[0] == pytest.approx(alone[1])
 
 
 def test_chunks_that_do_not_divide_hold_no_more_than_their_share() -> None:

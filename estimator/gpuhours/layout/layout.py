@@ -126,6 +126,8 @@ class Layout(Block):
     stage_layers: Annotated[tuple[Annotated[int, whole(least=0)], ...], Field(min_length=1)] | None = None
     """Layers of every stage, from the first to the last, or of every chunk in the order of the model: ``[3, 4, 4, 3]``. The embedding
     stands on the first stage, the head on the last; 0 leaves them alone there. Dealt out evenly when not given."""
+    vocabulary_parallel: bool = False
+    """The words of embedding and head are shared out over the pipeline stages too (Yeung et al. 2024, arXiv:2411.05288)."""
     data: Degree | None = None
     context: Degree = 1
     expert: Degree = 1

@@ -148,8 +148,8 @@ class Standing:
 
 def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> list[Standing]:
     """What stands on a stage: the layers of the pipeline's own stream in proportion, embeddings and whatever
-    comes before the stream on the first stage, heads and whatever comes after on the last, an encoder in
-    front where the layout has it (one on accelerators of its own is not here)."""
+    comes before the stream on the first stage, heads and whatever comes after on the last (or the words of both
+    on every stage alike), an encoder in front where the layout has it (one on accelerators of its own is not here)."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
     last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
@@ -162,8 +162,16 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
         streams = isinstance(part, Stack) and model.on_stream(part)
         early = part.first if isinstance(part, Ends) else not seen
         seen = seen or streams
-        found.append(Standing(part, (share if streams else first if early else last) * _layers(part), ranks))
+        here = share if streams else first if early else last
+        if isinstance(part, Ends) and of_words(part):
+            here = np.where(ranks.spreads, 1 / np.asarray(ranks.pipeline, float), here)
+        found.append(Standing(part, here * _layers(part), ranks))
     return found
+
+
+def of_words(part: Ends) -> bool:
+    """Whether an end is a row for each word: an embedding, or a head with its loss."""
+    return part.split is Split.VOCABULARY or bool(np.any(np.greater(part.vocabulary, 0)))
 
 
 def _layers(part: Stack | Ends) -> Array:

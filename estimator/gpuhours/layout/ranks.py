@@ -20,6 +20,8 @@ class Ranks:
     tensor: Array
     pipeline: Array
     interleave: Array
+    spreads: Array
+    """Whether embedding and head are shared out over the stages."""
     schedule: Array
     """The order of the passes (``Schedule``): what the layout says, else interleaved where there are several chunks."""
     data: Array
@@ -149,6 +151,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
         tensor=layout.tensor,
         pipeline=layout.pipeline,
         interleave=layout.interleave,
+        spreads=layout.vocabulary_parallel,
         schedule=schedule_of(layout),
         data=data,
         context=layout.context,

@@ -13,7 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.layout.layout import VisionPlacement
-from gpuhours.layout.placement import Placement
+from gpuhours.layout.placement import Placement, of_words
 from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.software.profile import Software
@@ -53,6 +53,8 @@ class Work:
     """Of all of them together."""
     first: Parts = field(default_factory=dict)
     last: Parts = field(default_factory=dict)
+    spread: Parts = field(default_factory=dict)
+    """On all stages alike: a vocabulary that they share."""
     apart: Parts = field(default_factory=dict)
     """On accelerators of its own."""
 
@@ -68,14 +70,14 @@ def step(workload: Workload) -> Step:
     work = shared_work(workload)
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))
     placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
-    line = stages(layer, placement, added(work.first), added(work.last))
+    line = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
     sends = send_time(workload, layer.total)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     host = host_time(workload, line.slowest, optimiser_time(workload))
     encoding = encoding_time(work, workload)
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
-    for group in (work.all_layers, work.first, work.last):
+    for group in (work.all_layers, work.first, work.last, work.spread):
         for name, one in group.items():
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
     wait = encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
@@ -121,6 +123,10 @@ def shared_work(workload: Workload) -> Work:
     for part in model.parts[len(encoder) :]:
         found = part_work(part, workload)
         if isinstance(part, Ends):
+            if of_words(part) and np.any(workload.ranks.spreads):
+                everywhere = np.where(workload.ranks.spreads, 1.0, 0.0)
+                work = replace(work, spread=joined(work.spread, scaled(found, everywhere)))
+                found = scaled(found, 1.0 - everywhere)
             work = placed(work, found, first=part.first)
         elif model.on_stream(part):
             seen = True
@@ -182,6 +188,11 @@ def placed(work: Work, found: Parts, *, first: bool) -> Work:
     if first:
         return replace(work, first=joined(work.first, found))
     return replace(work, last=joined(work.last, found))
+
+
+def scaled(parts: Parts, factor: Array) -> Parts:
+    """Every kind times ``factor``."""
+    return {name: passes * factor for name, passes in parts.items()}
 
 
 def joined(one: Parts, other: Parts) -> Parts:

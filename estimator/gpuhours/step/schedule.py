@@ -41,18 +41,18 @@ class Stages:
     slowest: Array
 
 
-def stages(layer: Passes, placement: Placement, first: Passes, last: Passes) -> Stages:
-    """Equal layers as they are placed on stages, with what else the first and last stage do.
+def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spread: Passes = Passes()) -> Stages:
+    """Equal layers as they are placed on stages, with what else the first and last stage do, and all alike.
 
-        slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last )
+        slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
     n_s layers of stage s, n those of the fullest inside. One stage holds everything.
     """
     pipeline = placement.pipeline
-    together = layer * placement.layers + first + last
+    together = layer * placement.layers + first + last + spread
     at_start = layer.total * placement.on(np.zeros_like(np.asarray(pipeline))) + first.total
     at_end = layer.total * placement.on(np.subtract(pipeline, 1)) + last.total
-    several = np.maximum(np.maximum(at_end, at_start), layer.total * placement.inside)
+    several = np.maximum(np.maximum(at_end, at_start), layer.total * placement.inside) + spread.total / pipeline
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
 
 
