@@ -96,7 +96,7 @@ def renamed(model: Model) -> Model:
     return replace(model, parts=tuple(parts))
 
 
-@pytest.mark.parametrize("software", ["megatron-core", "internevo", "torch-eager"])
+@pytest.mark.parametrize("software", ["megatron-core", "internevo", "torch-eager", "huggingface"])
 @pytest.mark.parametrize("model", [LLAMA.model(4096), MIXTURE.build(Data(seq_len=4096))], ids=["dense", "mixture"])
 def test_no_arithmetic_reads_a_name(software: str, model: Model) -> None:
     for mode in ("none", "selective", "full"):

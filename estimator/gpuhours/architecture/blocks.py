@@ -88,7 +88,7 @@ def self_attention(
     queries, keys = heads * head_dim, kv_heads * head_dim
     gates = {"none": 0, "width": queries, "head": heads}[gate]
     linears = (
-        Linear("qkv", hidden, queries + 2 * keys + gates, Split.COLUMN, qkv_bias, role=Role.QKV),
+        Linear("qkv", hidden, queries + 2 * keys + gates, Split.COLUMN, qkv_bias, role=Role.QKV, fused=3),
         Linear("attention output", queries, hidden, Split.ROW, output_bias, role=Role.ATTENTION_OUTPUT),
     )
     operators = []
@@ -198,10 +198,9 @@ def feed_forward(
 
     The activation's ``width`` is its output's: a gated one reads twice as much.
     """
+    name, fused = ("gate and up", 2) if gated else ("up", 1)
     linears = (
-        Linear(
-            "gate and up" if gated else "up", hidden, (2 if gated else 1) * width, Split.COLUMN, bias, role=Role.MLP_IN
-        ),
+        Linear(name, hidden, fused * width, Split.COLUMN, bias, role=Role.MLP_IN, fused=fused),
         Linear("down", width, hidden if output is None else output, Split.ROW, bias, role=Role.MLP_OUT),
     )
     kind = Pointwise.SWIGLU if gated else Pointwise(activation)
@@ -235,6 +234,7 @@ def experts(
             experts=count,
             active=top_k,
             role=Role.MLP_IN,
+            fused=2 if gated else 1,
         ),
         Linear("down", width, hidden, Split.ROW, bias, experts=count, active=top_k, role=Role.MLP_OUT),
     ]

@@ -427,7 +427,7 @@ class Decoder(Spec):
         }
         for linear in self._mixer(is_expert).linears:
             if linear.role is Role.MLP_IN and self.gated:
-                half = replace(linear, name="up", outputs=linear.outputs // 2)
+                half = replace(linear, name="up", outputs=linear.outputs // 2, fused=1)
                 named |= {"gate": half, "up": half}
             elif linear.role in (Role.MLP_IN, Role.MLP_OUT):
                 named[linear.name] = linear

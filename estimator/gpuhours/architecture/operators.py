@@ -6,17 +6,12 @@ prices it (FLOPs, memory, step time) divides. Every number may be a float or a N
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
-
-PRODUCTS_IN: Mapping[str, int] = MappingProxyType({"qkv": 3, "gate and up": 2})
-"""Products of these names that modelling files run one by one; kernels may fuse them."""
 
 
 class Split(Enum):
@@ -81,6 +76,8 @@ class Linear:
     experts: Array = 1
     active: Array = 1
     role: Role = Role.OTHER
+    fused: int = 1
+    """Products that modelling files run one by one, where it stands for several."""
 
     @property
     def parameters(self) -> Array:

@@ -19,7 +19,9 @@ from gpuhours.layout.ranks import has_experts
 from gpuhours.software.profile import Selective, Software
 
 NORMS = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
-ACTIVATIONS = (Pointwise.SWIGLU, Pointwise.GELU)
+ACTIVATIONS = (
+    Pointwise.SWIGLU, Pointwise.EXPERT_SWIGLU, Pointwise.GELU, Pointwise.WRITTEN_GELU, Pointwise.QUICK_GELU, Pointwise.RELU
+)  # fmt: skip
 ATTENTION_IN = (Role.QKV, Role.LATENT_DOWN, Role.LATENT_UP)
 EVERY_ROLE = dict.fromkeys(Role, 1.0)
 FIRST_HALF = 0.25

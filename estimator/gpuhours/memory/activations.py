@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from gpuhours.architecture.operators import (
-    PRODUCTS_IN,
     AttentionCore,
     Block,
     Ends,
@@ -98,7 +97,7 @@ def saved(
             continue
         shared[_place(linear, block, precision, facts)] += width * precision.operand
         if facts.casts_each and precision.autocast and not has_experts(linear):
-            copies = PRODUCTS_IN.get(linear.name, 1) - 1
+            copies = linear.fused - 1
             shared["stream"] += copies * width * precision.operand
     for adapter in stack.adapters[::2] if facts.adapter_inputs else ():
         each = precision.operand if precision.autocast else facts.adapter_inputs
