@@ -34,8 +34,8 @@ class Traffic(Block):
     backward: NotNegative
 
 
-SCORES: Final = "scores"
-"""What unfused attention moves for every score, among the operators of a profile."""
+SCORES: Final = ("scores", "biased-scores")
+"""What unfused attention moves for every score, plain or with a bias added to it, among the operators of a profile."""
 NOTHING: Final = Traffic(forward=0.0, backward=0.0)
 
 
@@ -53,7 +53,7 @@ class Pointwise(Sourced):
     @classmethod
     def _known(cls, operators: dict[str, Traffic]) -> dict[str, Traffic]:
         """Every name is an operator's: a slip would be free."""
-        known = [*(kind.value for kind in Operator), SCORES]
+        known = [*(kind.value for kind in Operator), *SCORES]
         for name in operators:
             if name not in known:
                 hint = nearest(name, known) or f"Known: {', '.join(known)}."
@@ -363,7 +363,7 @@ class Software(Block):
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = STANDS_FOR.get(kind, kind)
         own = self.pointwise.operators
-        found = [own.get(kind, NOTHING) if kind == SCORES else own[kind if kind in own else usual]]
+        found = [own.get(kind, NOTHING) if kind in SCORES else own[kind if kind in own else usual]]
         if autocast and self.autocast is not None:
             found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual, NOTHING)))
         return sum(one.forward for one in found), sum(one.backward for one in found)
