@@ -95,3 +95,12 @@ def test_arrays_give_what_floats_give() -> None:
 )
 def test_what_overlap_leaves(sent: float, behind: float, exposed: float, felt: float) -> None:
     assert float(left_over(sent, behind, exposed)) == pytest.approx(felt)
+
+
+@pytest.mark.parametrize(
+    ("sent", "scale_up", "felt"),
+    [(1.0, 1.0, 0.3), (1.0, 0.1, 0.3 * 0.2), (12.0, 0.1, 0.06 + 12 - 0.06 - 10), (1.0, 5.0, 0.3)],
+)
+def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, felt: float) -> None:
+    """0.3 of twice its time over the scale-up links, at most of itself; what finds no room behind 10 s is felt whole."""
+    assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(felt)
