@@ -4,6 +4,7 @@ import csv
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from gpuhours.flops import (
     part_flops,
 )
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.software.profile import load_software
 
 # mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: MFU and HFU as printed; shapes and
 # step times
@@ -71,8 +73,9 @@ def test_llm_foundry_mfu_comes_back_from_the_step_time() -> None:
 def test_llm_foundry_hfu_comes_back_too() -> None:
     # printed as 4/3 of MFU under full recomputation; ours leaves the head out, which is not recomputed
     model = foundry_models().model(column("seq_len"))
-    recompute = np.array([Recompute[row["recompute_kind"]] for row in FOUNDRY])
-    ours = foundry_utilisation(hardware_flops(model, column("global_batch"), recompute, convention="palm"))
+    layout = Layout().replaced(recompute=np.array([Recompute[row["recompute_kind"]] for row in FOUNDRY]))
+    whole = load_software("megatron-core")  # repeats a layer to its end, as the source counts
+    ours = foundry_utilisation(hardware_flops(model, column("global_batch"), layout, whole, convention="palm"))
     np.testing.assert_allclose(ours, column("hfu_pct"), rtol=0.01)
 
 
@@ -104,14 +107,17 @@ def test_rules_of_partial_training(trainable: str, products: int, attention: int
 
 
 def test_recomputation_adds_a_forward_pass_and_never_counts_as_useful() -> None:
-    model = LLAMA.model(4096)
+    model, software = LLAMA.model(4096), load_software("megatron-core")
     needed = model_flops(model, 8)
-    selective = hardware_flops(model, 8, Recompute.selective)
-    full = hardware_flops(model, 8, Recompute.full)
+
+    def counted(**layout: Any) -> Any:
+        return hardware_flops(model, 8, Layout().replaced(**layout), software)
+
+    selective, full = counted(recompute=Recompute.selective), counted(recompute=Recompute.full)
     assert needed == hardware_flops(model, 8) < selective < full < 4 / 3 * needed
-    half = hardware_flops(model, 8, Recompute.full, share=0.5)
+    half = counted(recompute=Recompute.full, recompute_layers=LLAMA.layers / 2)
     assert half - needed == pytest.approx((full - needed) / 2)
-    together = hardware_flops(model, 8, np.array([0, 1, 2]))
+    together = counted(recompute=np.array([0, 1, 2]))
     np.testing.assert_allclose(together, [needed, selective, full])
 
 

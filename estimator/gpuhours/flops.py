@@ -16,7 +16,9 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.layout.recompute import EVERYTHING, Policy, all_layers, covered, product_share, selective_policy
+from gpuhours.software.profile import Software
 
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -72,7 +74,7 @@ class PartFlops:
     """Forward adapter products."""
     passes: Passes
     stacked: bool
-    """A stack of layers, which recomputation covers, rather than an end."""
+    """A stack of layers rather than an end."""
 
     @property
     def forward(self) -> Array:
@@ -84,19 +86,6 @@ class PartFlops:
         """Forward and backward: adapters are always trained."""
         passes = self.passes
         return passes.products * self.products + passes.attention * self.attention + 3 * self.adapters
-
-    def recomputed(self, recompute: Array, share: Array = 1) -> Array:
-        """What is computed a second time.
-
-            full       the forward pass of ``share`` of the layers
-            selective  the scores and weighted sums (Korthikanti et al. 2022, section 5)
-
-        A frozen part keeps nothing for a backward pass, so nothing is repeated.
-        """
-        if not self.stacked or not self.passes.activation_gradient:
-            return 0.0
-        full = np.equal(recompute, Recompute.full) * share * self.forward
-        return full + np.equal(recompute, Recompute.selective) * self.attention
 
 
 def product_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
@@ -161,14 +150,35 @@ def model_flops(model: Model, samples: Array = 1, convention: str = "causal") ->
 def hardware_flops(
     model: Model,
     samples: Array = 1,
-    recompute: Array = Recompute.none,
-    share: Array = 1,
+    layout: Layout | None = None,
+    software: Software | None = None,
     convention: str = "causal",
 ) -> Array:
-    """Model FLOPs and what is computed again; ``share`` of the layers that full recomputation covers."""
-    parts = [part_flops(part, full=convention != "causal") for part in model.parts]
-    again = sum(part.recomputed(recompute, share) for part in parts)
-    return model_flops(model, samples, convention) + samples * again
+    """Model FLOPs and what the stack computes again under the layout's ``recompute``; nothing where either is not given."""
+    needed = model_flops(model, samples, convention)
+    if layout is None or software is None:
+        return needed
+    full = convention != "causal"
+    again = (repeated_flops(stack, model, layout, software, full=full) for stack in model.stacks)
+    return needed + samples * sum(again, start=np.asarray(0.0))
+
+
+def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Software, *, full: bool = False) -> Array:
+    """FLOPs of one sample that are computed a second time in a stack: each policy's shares of its products and its attention.
+
+    A frozen stack keeps nothing for a backward pass, so nothing is repeated. Source: Korthikanti et al. 2022, section 5.
+    """
+    part = part_flops(stack, full=full)
+    if not part.passes.activation_gradient:
+        return 0.0
+
+    def again(policy: Policy) -> Array:
+        return product_share(policy, stack, software) * (part.products + part.adapters) + policy.core * part.attention
+
+    mode = np.asarray(layout.recompute)
+    some = np.where(mode == Recompute.selective, again(selective_policy(stack, layout, software)), 0.0)
+    whole = covered(layout, layout.pipeline, all_layers(model)) * again(EVERYTHING)
+    return np.where(mode == Recompute.full, whole, some)
 
 
 def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:

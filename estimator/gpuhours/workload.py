@@ -14,6 +14,7 @@ from gpuhours.hardware.libraries import libraries_of
 from gpuhours.hardware.number_formats import NUMBER_FORMATS, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout
+from gpuhours.layout.placement import Placement, placement_of
 from gpuhours.layout.ranks import Ranks, ranks_of
 from gpuhours.software.profile import Software
 
@@ -40,6 +41,11 @@ class Workload:
         """The layout with nothing left open."""
         ranks = ranks_of(self.layout, self.cluster, self.global_batch, self.model)
         return ranks.encoding if self.as_encoder else ranks
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Which layers stand on which pipeline stage."""
+        return placement_of(self.model, self.layout, self.ranks, self.software)
 
     @property
     def encoding(self) -> Workload:

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from gpuhours.architecture.decoder import Decoder, Experts
 from gpuhours.flops import hardware_flops, model_flops
-from gpuhours.layout.layout import Recompute
+from gpuhours.layout.layout import Layout, Recompute
+from gpuhours.software.profile import load_software
 from tests.conftest import Command
+
+MEGATRON = load_software("megatron-core")
 
 
 def test_list_names_every_model(gpuhours_command: Command) -> None:
@@ -89,7 +92,7 @@ def test_laws_of_counting(spec: Decoder, length: int) -> None:
     causal, full = model_flops(model), model_flops(model, convention="full")
     assert model_flops(model, convention="6nd") == pytest.approx(6 * model.active_parameters * length)
     assert causal < full < 2 * causal
-    none, selective, whole = (hardware_flops(model, 1, kind) for kind in Recompute)
+    none, selective, whole = (hardware_flops(model, 1, Layout(recompute=kind), MEGATRON) for kind in Recompute)
     assert none == causal
     assert causal < selective < whole <= 4 / 3 * causal * (1 + 1e-12)
     frozen = spec.model_copy(update={"trainable": "frozen"}).model(length)

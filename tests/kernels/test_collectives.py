@@ -166,3 +166,18 @@ def test_what_hiding_a_collective_costs() -> None:
     cost = (lost / t["comm_alone_us"])[large]
     assert 0.2 < np.quantile(cost, 0.1) < np.quantile(cost, 0.9) < 0.65
     assert cost.min() < load_software("torch-eager").exposed.shard < cost.max()
+
+
+def test_a_rank_that_crosses_alone_has_its_nodes_shared_cards() -> None:
+    """aws-p4d has four cards for eight GPUs: one ring over two nodes crosses with one rank of eight; eight rings share them."""
+    machine = cluster("a100-sxm-40gb", "aws-p4d", 16)
+    message = 1e9
+    alone, eight = (float(point_to_point_time(message, group, machine)) for group in (Group(16, 1), Group(2, 8)))
+    net = network_constants(machine.node.network)
+    whole = machine.node.nics * machine.node.nic_bandwidth * net.send_share
+    assert alone == pytest.approx(message / whole, rel=0.1)
+    assert eight == pytest.approx(8 * message / whole, rel=0.05)
+    own = cluster("h100-sxm-80gb", "dgx-h100", 16)
+    assert float(point_to_point_time(message, Group(16, 1), own)) == float(
+        point_to_point_time(message, Group(2, 8), own)
+    )

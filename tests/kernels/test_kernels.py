@@ -167,3 +167,20 @@ def test_what_cannot_be_priced_says_so() -> None:
         gemm_time(1024, 1024, 1024, unknown)
     with pytest.raises(EstimateError, match="hopper"):
         generation_constants("hoper")
+
+
+def test_a_compiler_that_pads_pays_a_copy_instead_of_slow_kernels() -> None:
+    """50,257 words on 16K tokens: the weights once (forward), the gradient once (backward), each read and written."""
+    chip = load_accelerator("h200-sxm-141gb")
+    aligned, odd, padded = (
+        float(gemm_time(16384, words, 768, chip, pads=pads))
+        for words, pads in ((50264, False), (50257, False), (50257, True))
+    )
+    assert odd > 5 * aligned
+    assert padded - aligned == pytest.approx(float(memory_time(2 * 2 * 50257 * 768, chip)), rel=0.02)
+    for sizes, weight_gradient in (((16384, 768, 50257), False), ((50257, 768, 16384), True)):
+        slow, fast = (
+            float(gemm_time(*sizes, chip, weight_gradient=weight_gradient, pads=pads)) for pads in (False, True)
+        )
+        assert fast < slow
+    assert float(gemm_time(16384, 50264, 768, chip, pads=True)) == aligned

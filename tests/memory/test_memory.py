@@ -15,8 +15,9 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.nodes import load_node
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout, Recompute, Sharding
-from gpuhours.layout.placement import layers_on_stage, waiting
+from gpuhours.layout.placement import waiting
 from gpuhours.layout.ranks import Ranks, ranks_of
+from gpuhours.layout.recompute import SELECTIVE, Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import saved
 from gpuhours.memory.peak import PARTS
@@ -75,9 +76,12 @@ def test_layer_activations_are_korthikantis(tensor: int, sequence_parallel: bool
 )
 def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: float, source: str) -> None:
     shape = GPT_22B.model_copy(update={"hidden": hidden, "heads": heads, "ffn_hidden": 4 * hidden})
-    block = saved(stack(shape, 2048), Precision("fp16"), megatron().memory, stream=2.0, unfused=True)
+    kept, left = (
+        saved(stack(shape, 2048), Precision("fp16"), megatron().memory, stream=2.0, unfused=True, unkept=unkept)
+        for unkept in (Unkept(), SELECTIVE["attention"].unkept)
+    )
     one = ranks(Layout())
-    assert 1 - block.after_selective(one, "attention") / block.on_rank(one) == pytest.approx(share, abs=0.01), source
+    assert 1 - left.on_rank(one) / kept.on_rank(one) == pytest.approx(share, abs=0.01), source
 
 
 # weights, gradients, optimiser: Rajbhandari et al. 2020, ZeRO, figure 1
@@ -106,20 +110,6 @@ def test_megatron_holds_18_bytes_per_parameter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "stages", "first", "second", "last", "source"),
-    [
-        (22, 8, 2, 3, 2, "Qi et al. 2024, Zero Bubble: ends carry one layer fewer"),
-        (126, 16, 7, 8, 7, "Llama 3 405B, arXiv:2407.21783, section 3.3.2"),
-        (96, 8, 12, 12, 12, "equal"),
-    ],
-)
-def test_uneven_stages(layers: int, stages: int, first: int, second: int, last: int, source: str) -> None:
-    one = ranks(Layout(pipeline=stages), stages)
-    found = [float(layers_on_stage(layers, one, np.asarray(at))) for at in (0, 1, stages - 1)]
-    assert found == [first, second, last], source
-
-
-@pytest.mark.parametrize(
     ("schedule", "interleave", "stage", "held"),
     [
         ("1f1b", 1, 0, 4), ("1f1b", 1, 3, 1), ("gpipe", 1, 0, 16), ("zb-1p", 1, 3, 4), ("zb-2p", 1, 0, 7),
@@ -131,7 +121,7 @@ def test_micro_batches_that_wait(schedule: str, interleave: int, stage: int, hel
     4.2.3)."""
     layout = Layout(pipeline=4, interleave=interleave, schedule=schedule)
     one = ranks(layout, 4, 16)
-    assert float(waiting(layout.schedule, one, np.asarray(stage))) == held
+    assert float(waiting(one.schedule, one, np.asarray(stage))) == held
 
 
 # whole runs: torch.max_memory_allocated of our own steps on one H200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,38 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
     lost.write_text("like: torch-eger\ntitle: Ours\n", encoding="utf-8")
     with pytest.raises(EstimateError, match="torch-eager"):
         load_software(str(lost))
+
+
+def profile_with(tmp_path: Path, operators: str) -> Path:
+    """Eager PyTorch with other operators."""
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        f"like: torch-eager\ntitle: Ours\npointwise:\n  source: a test of ours\n  operators: {operators}\n",
+        encoding="utf-8",
+    )
+    return own
+
+
+def test_a_slip_in_an_operator_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    """It was free: llama-3-70b's MFU rose from 46.8 to 49.0 % without a word."""
+    slip = profile_with(tmp_path, "{rmsnorm: {forward: 10.0, backward: 30.0}}")
+    with pytest.raises(EstimateError, match="Did you mean 'rms-norm'"):
+        load_software(str(slip))
+
+
+def test_an_operator_that_nobody_gives_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match="lacks") as caught:
+        load_software(str(alone(tmp_path)))
+    assert "swiglu" in str(caught.value)
+
+
+def alone(tmp_path: Path) -> Path:
+    """A whole profile that is like none, without SwiGLU."""
+    import yaml
+
+    root = Path(str(files("gpuhours.software"))) / "profiles" / "torch-eager.yaml"
+    data = yaml.safe_load(root.read_text(encoding="utf-8"))
+    del data["pointwise"]["operators"]["swiglu"]
+    own = tmp_path / "alone.yaml"
+    own.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return own

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuhours.layout.layout import Schedule
+from gpuhours.layout.placement import Placement
 from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
 
 LAYER = Passes(1.0, 1.0, 1.0)
@@ -15,7 +16,7 @@ NOTHING = Passes()
 
 
 def bubble_share(pipeline: int, microbatches: int, interleave: int = 1, schedule: Schedule = Schedule.f1b1) -> float:
-    line = stages(LAYER, pipeline * interleave, NOTHING, NOTHING, pipeline, interleave)
+    line = stages(LAYER, Placement(pipeline * interleave, pipeline), NOTHING, NOTHING)
     time = pipeline_time(line, microbatches, pipeline, interleave, schedule)
     busy = microbatches * line.together.total / pipeline
     return float((time - busy) / busy)
@@ -51,15 +52,15 @@ def test_zero_bubble_schedules_are_ordered() -> None:
 )
 def test_layers_that_do_not_fill_are_spread(layers: int, pipeline: int, interleave: int, full: int) -> None:
     """The slowest stage has ceil(L / p) layers, however many chunks they stand in."""
-    line = stages(LAYER, layers, NOTHING, NOTHING, pipeline, interleave)
+    line = stages(LAYER, Placement(layers, pipeline), NOTHING, NOTHING)
     assert float(line.slowest) == pytest.approx(3 * full)
 
 
 def test_the_head_decides_the_tick() -> None:
     """A head as long as two layers makes the last stage the slowest; a missing layer beside it makes up for half."""
     head = Passes(2.0, 2.0, 2.0)
-    assert float(stages(LAYER, 24, NOTHING, head, 8, 1).slowest) == pytest.approx(15)
-    assert float(stages(LAYER, 22, NOTHING, head, 8, 1).slowest) == pytest.approx(12)
+    assert float(stages(LAYER, Placement(24, 8), NOTHING, head).slowest) == pytest.approx(15)
+    assert float(stages(LAYER, Placement(22, 8), NOTHING, head).slowest) == pytest.approx(12)
 
 
 @given(
@@ -72,18 +73,18 @@ def test_the_head_decides_the_tick() -> None:
 def test_no_schedule_beats_work_without_idling(
     pipeline: int, interleave: int, microbatches: int, layers: int, schedule: Schedule
 ) -> None:
-    line = stages(LAYER, layers, Passes(0.5), Passes(1.0, 2.0), pipeline, interleave)
+    line = stages(LAYER, Placement(layers, pipeline), Passes(0.5), Passes(1.0, 2.0))
     time = float(pipeline_time(line, microbatches, pipeline, interleave, schedule))
     assert time >= microbatches * line.together.total / pipeline * (1 - 1e-12)
 
 
 def test_arrays_give_what_floats_give() -> None:
     depth = np.array([1, 2, 4, 8])
-    line = stages(LAYER, 32, NOTHING, Passes(1.0), depth, 1)
+    line = stages(LAYER, Placement(32, depth), NOTHING, Passes(1.0))
     together = pipeline_time(line, 16, depth, 1, Schedule.f1b1)
     for place, pipeline in enumerate(depth):
         alone = pipeline_time(
-            stages(LAYER, 32, NOTHING, Passes(1.0), int(pipeline), 1), 16, int(pipeline), 1, Schedule.f1b1
+            stages(LAYER, Placement(32, int(pipeline)), NOTHING, Passes(1.0)), 16, int(pipeline), 1, Schedule.f1b1
         )
         assert together[place] == alone
 
@@ -94,3 +95,12 @@ def test_arrays_give_what_floats_give() -> None:
 )
 def test_what_overlap_leaves(sent: float, behind: float, exposed: float, felt: float) -> None:
     assert float(left_over(sent, behind, exposed)) == pytest.approx(felt)
+
+
+@pytest.mark.parametrize(
+    ("sent", "scale_up", "felt"),
+    [(1.0, 1.0, 0.3), (1.0, 0.1, 0.3 * 0.2), (12.0, 0.1, 0.06 + 12 - 0.06 - 10), (1.0, 5.0, 0.3)],
+)
+def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, felt: float) -> None:
+    """0.3 of twice its time over the scale-up links, at most of itself; what finds no room behind 10 s is felt whole."""
+    assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(felt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Split
+from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Role, Split
 from gpuhours.inputs.arrays import Array
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
@@ -88,8 +88,8 @@ def self_attention(
     queries, keys = heads * head_dim, kv_heads * head_dim
     gates = {"none": 0, "width": queries, "head": heads}[gate]
     linears = (
-        Linear("qkv", hidden, queries + 2 * keys + gates, Split.COLUMN, qkv_bias),
-        Linear("attention output", queries, hidden, Split.ROW, output_bias),
+        Linear("qkv", hidden, queries + 2 * keys + gates, Split.COLUMN, qkv_bias, role=Role.QKV, fused=3),
+        Linear("attention output", queries, hidden, Split.ROW, output_bias, role=Role.ATTENTION_OUTPUT),
     )
     operators = []
     if gate != "none" or sinks:
@@ -127,15 +127,17 @@ def latent_attention(
     """
     expanded = heads * (nope + rope)
     query_input = hidden if query_rank is None else query_rank
-    linears = [Linear("query up", query_input, expanded, Split.COLUMN)]
+    linears = [
+        Linear("query up", query_input, expanded, Split.COLUMN, role=Role.QKV if query_rank is None else Role.LATENT_UP)
+    ]
     norms = [norm("rms", kv_rank)]
     if query_rank is not None:
-        linears.insert(0, Linear("query down", hidden, query_rank, Split.WHOLE))
+        linears.insert(0, Linear("query down", hidden, query_rank, Split.WHOLE, role=Role.LATENT_DOWN))
         norms.insert(0, norm("rms", query_rank))
     linears += [
-        Linear("key-value down", hidden, kv_rank + rope, Split.WHOLE),
-        Linear("key-value up", kv_rank, heads * (nope + value), Split.COLUMN),
-        Linear("attention output", heads * value, hidden, Split.ROW),
+        Linear("key-value down", hidden, kv_rank + rope, Split.WHOLE, role=Role.LATENT_DOWN),
+        Linear("key-value up", kv_rank, heads * (nope + value), Split.COLUMN, role=Role.LATENT_UP),
+        Linear("attention output", heads * value, hidden, Split.ROW, role=Role.ATTENTION_OUTPUT),
     ]
     rotary = Elementwise(Pointwise.ROTARY, (heads + 1) * rope, sharded=True)
     scoring, width, top = index
@@ -169,8 +171,8 @@ def cross_attention(
     """
     width = heads * head_dim
     linears = (
-        Linear("cross query", hidden, width, Split.COLUMN, bias),
-        Linear("cross output", width, hidden, Split.ROW, bias),
+        Linear("cross query", hidden, width, Split.COLUMN, bias, role=Role.QKV),
+        Linear("cross output", width, hidden, Split.ROW, bias, role=Role.ATTENTION_OUTPUT),
     )
     core = AttentionCore(heads, heads if key_heads is None else key_heads, head_dim, head_dim, causal=False, keys=keys)
     return Piece(linears, (core,), biases(linears), reductions=1)
@@ -178,7 +180,7 @@ def cross_attention(
 
 def cross_keys(source: Array, heads: Array, head_dim: Array, *, bias: bool = False) -> Piece:
     """Keys and values [source, 2 k d] that a cross-attention layer makes of each token it looks at."""
-    linears = (Linear("cross key-value", source, 2 * heads * head_dim, Split.COLUMN, bias),)
+    linears = (Linear("cross key-value", source, 2 * heads * head_dim, Split.COLUMN, bias, role=Role.QKV),)
     return Piece(linears, (), biases(linears))
 
 
@@ -196,9 +198,10 @@ def feed_forward(
 
     The activation's ``width`` is its output's: a gated one reads twice as much.
     """
+    name, fused = ("gate and up", 2) if gated else ("up", 1)
     linears = (
-        Linear("gate and up" if gated else "up", hidden, (2 if gated else 1) * width, Split.COLUMN, bias),
-        Linear("down", width, hidden if output is None else output, Split.ROW, bias),
+        Linear(name, hidden, fused * width, Split.COLUMN, bias, role=Role.MLP_IN, fused=fused),
+        Linear("down", width, hidden if output is None else output, Split.ROW, bias, role=Role.MLP_OUT),
     )
     kind = Pointwise.SWIGLU if gated else Pointwise(activation)
     return Piece(linears, (), (Elementwise(kind, width, sharded=True), *biases(linears)), reductions=1)
@@ -221,14 +224,25 @@ def experts(
     DeepSeekMoE 2024 (shared)."""
     outputs = (2 if gated else 1) * width
     linears = [
-        Linear("router", hidden, count, Split.WHOLE, bias),
-        Linear("gate and up" if gated else "up", hidden, outputs, Split.COLUMN, bias, experts=count, active=top_k),
-        Linear("down", width, hidden, Split.ROW, bias, experts=count, active=top_k),
+        Linear("router", hidden, count, Split.WHOLE, bias, role=Role.ROUTER),
+        Linear(
+            "gate and up" if gated else "up",
+            hidden,
+            outputs,
+            Split.COLUMN,
+            bias,
+            experts=count,
+            active=top_k,
+            role=Role.MLP_IN,
+            fused=2 if gated else 1,
+        ),
+        Linear("down", width, hidden, Split.ROW, bias, experts=count, active=top_k, role=Role.MLP_OUT),
     ]
     activated = top_k * width
     if shared is not None:
         whole = feed_forward(hidden, shared, gated=gated, bias=False)
-        linears += [Linear(f"shared {one.name}", one.inputs, one.outputs, one.split) for one in whole.linears]
+        both = zip(whole.linears, (Role.SHARED_IN, Role.SHARED_OUT), strict=True)
+        linears += [Linear(f"shared {one.name}", one.inputs, one.outputs, one.split, role=role) for one, role in both]
         activated = activated + shared
         if shared_gate:
             linears.append(Linear("shared gate", hidden, 1, Split.WHOLE))

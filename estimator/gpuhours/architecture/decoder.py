@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from gpuhours.architecture import blocks, lora, state_space
-from gpuhours.architecture.operators import Block, Ends, Linear, Model, Split, Stack, Trainable
+from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, treatment
 from gpuhours.architecture.state_space import Mixer, StateSpace
 from gpuhours.data import Data
@@ -249,6 +249,10 @@ class Decoder(Spec):
             return data.language_tokens()
         return data.language_tokens(data.tokens_per_frame * data.clip_frames())
 
+    def sees_frames(self, data: Data) -> bool:
+        """Where each frame is a number of tokens."""
+        return data.tokens_per_frame is not None
+
     def effective_tokens(self, data: Data) -> Array | None:
         """The same without padding."""
         if data.tokens_per_frame is None:
@@ -420,15 +424,15 @@ class Decoder(Spec):
             return {linear.name: linear for linear in self._block(is_expert, False).linears}
         h, q, k = self.hidden, self.heads * self.head_width, self.key_heads * self.head_width
         named = {
-            "q": Linear("q", h, q, Split.COLUMN),
-            "k": Linear("k", h, k, Split.COLUMN),
-            "v": Linear("v", h, k, Split.COLUMN),
-            "o": Linear("o", q, h, Split.ROW),
+            "q": Linear("q", h, q, Split.COLUMN, role=Role.QKV),
+            "k": Linear("k", h, k, Split.COLUMN, role=Role.QKV),
+            "v": Linear("v", h, k, Split.COLUMN, role=Role.QKV),
+            "o": Linear("o", q, h, Split.ROW, role=Role.ATTENTION_OUTPUT),
         }
         for linear in self._mixer(is_expert).linears:
-            if linear.name == "gate and up":
-                half = Linear("up", h, linear.outputs // 2, Split.COLUMN, experts=linear.experts, active=linear.active)
+            if linear.role is Role.MLP_IN and self.gated:
+                half = replace(linear, name="up", outputs=linear.outputs // 2, fused=1)
                 named |= {"gate": half, "up": half}
-            elif linear.name in ("up", "down"):
+            elif linear.role in (Role.MLP_IN, Role.MLP_OUT):
                 named[linear.name] = linear
         return named

@@ -145,6 +145,10 @@ class EncoderDecoder(Spec):
         """Input and target."""
         return self._read(data) + self._target(data)
 
+    def sees_frames(self, data: Data) -> bool:
+        """Where each frame is a number of tokens."""
+        return False
+
     def effective_tokens(self, data: Data) -> Array | None:
         """The same without padding of the input."""
         read = data.carrying_tokens()

@@ -29,6 +29,16 @@ def _pair(weight: Linear, rank: Array) -> tuple[Linear, Linear]:
     down = Split.ROW if weight.split is Split.ROW else Split.WHOLE
     up = Split.COLUMN if weight.split is Split.COLUMN else Split.WHOLE
     return (
-        Linear(f"{weight.name} A", weight.inputs, rank, down, experts=weight.experts, active=weight.active),
-        Linear(f"{weight.name} B", rank, weight.outputs, up, experts=weight.experts, active=weight.active),
+        Linear(
+            f"{weight.name} A",
+            weight.inputs,
+            rank,
+            down,
+            experts=weight.experts,
+            active=weight.active,
+            role=weight.role,
+        ),
+        Linear(
+            f"{weight.name} B", rank, weight.outputs, up, experts=weight.experts, active=weight.active, role=weight.role
+        ),
     )

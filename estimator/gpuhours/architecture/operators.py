@@ -6,17 +6,12 @@ prices it (FLOPs, memory, step time) divides. Every number may be a float or a N
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from types import MappingProxyType
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
-
-PRODUCTS_IN: Mapping[str, int] = MappingProxyType({"qkv": 3, "gate and up": 2})
-"""Products of these names that modelling files run one by one; kernels may fuse them."""
 
 
 class Split(Enum):
@@ -30,6 +25,27 @@ class Split(Enum):
     """outputs / tensor along the padded vocabulary: embedding and language-model head."""
     WHOLE = "whole"
     """every tensor rank holds all of it: routers, small bridges."""
+
+
+class Role(Enum):
+    """What a matrix product does in its layer: what recomputation, memory and communication go by, never its name."""
+
+    QKV = "qkv"
+    """Queries, keys and values of what a layer reads, in one product or several."""
+    LATENT_DOWN = "latent down"
+    """To the compressed queries, keys and values of latent attention."""
+    LATENT_UP = "latent up"
+    """From them to those of each head."""
+    ATTENTION_OUTPUT = "attention output"
+    MLP_IN = "mlp in"
+    """Up, or gate and up; of experts too."""
+    MLP_OUT = "mlp out"
+    SHARED_IN = "shared in"
+    """Of the expert that every token sees."""
+    SHARED_OUT = "shared out"
+    ROUTER = "router"
+    OTHER = "other"
+    """Projections, modulation, heads: nothing asks for them by what they do."""
 
 
 class Trainable(Enum):
@@ -50,7 +66,7 @@ class Linear:
     """One matrix product per token: Y [tokens, outputs] = X [tokens, inputs] @ W [inputs, outputs].
 
     ``outputs`` of products that kernels fuse stand together (qkv; gate and up). ``experts`` weights exist,
-    ``active`` of them see each token. ``bias`` counts parameters only."""
+    ``active`` of them see each token. ``bias`` counts parameters only. Nothing is worked out from ``name``."""
 
     name: str
     inputs: Array
@@ -59,6 +75,9 @@ class Linear:
     bias: bool = False
     experts: Array = 1
     active: Array = 1
+    role: Role = Role.OTHER
+    fused: int = 1
+    """Products that modelling files run one by one, where it stands for several."""
 
     @property
     def parameters(self) -> Array:

@@ -32,6 +32,10 @@ class Spec(Block):
         """Those of them that carry something, the rest being padding."""
         return self.tokens_per_sample(data.unpadded)
 
+    def sees_frames(self, data: Data) -> bool:
+        """Whether ``frames`` of the data have an effect."""
+        return True
+
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """What the shape leaves open and a rule filled in."""
         return ()

@@ -117,6 +117,10 @@ class StandardShape(Spec):
         """As for any decoder."""
         return self.shape.tokens_per_sample(data)
 
+    def sees_frames(self, data: Data) -> bool:
+        """Where each frame is a number of tokens."""
+        return data.tokens_per_frame is not None
+
     def effective_tokens(self, data: Data) -> Array | None:
         """As for any decoder."""
         return self.shape.effective_tokens(data)

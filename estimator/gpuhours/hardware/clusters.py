@@ -1,6 +1,6 @@
 """Clusters: accelerators in nodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from gpuhours.hardware.nodes import Node, find_instance, load_node
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import parse
+
+ENDLESS = 1 << 30
+"""GPUs of a domain without end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,11 @@ class Cluster:
     def network_bandwidth(self) -> Array:
         """B/s per GPU between nodes, one direction."""
         return self.node.network_bandwidth if self.internode_bandwidth is None else self.internode_bandwidth
+
+    @property
+    def one_domain(self) -> "Cluster":
+        """The same accelerators as if scale-up links joined them all."""
+        return replace(self, node=replace(self.node, link_domain=ENDLESS))
 
     @property
     def nodes(self) -> Array:

@@ -22,6 +22,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from gpuhours.hardware.optimisers import OPTIMISERS
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 
 FP32: Final = 4.0
@@ -116,9 +118,14 @@ class Precision:
 
     dtype: str = "bf16"
     state: str = "mixed"
+    optimizer: str = "adamw"
 
     def __post_init__(self) -> None:
-        for field, value, known in (("dtype", self.dtype, tuple(FORMATS)), ("state", self.state, STATES)):
+        for field, value, known in (
+            ("dtype", self.dtype, tuple(FORMATS)),
+            ("state", self.state, STATES),
+            ("optimizer", self.optimizer, tuple(OPTIMISERS)),
+        ):
             if value not in known:
                 hint = f"{nearest(value, known)} Known: {', '.join(known)}.".strip()
                 raise EstimateError(f"{field} = {value!r} is not a known format", hint)
@@ -174,6 +181,10 @@ class Precision:
         """Stored weights that do not train."""
         return self.format.frozen
 
+    def frozen_layer(self, held: Array, trained: Array) -> Array:
+        """Bytes of a layer gathered to be used: what trains as an element, what does not as it is stored."""
+        return trained * self.element + (held - trained) * self.frozen
+
     @property
     def master(self) -> float:
         """The fp32 weights the optimiser updates, where the stored ones are narrower."""
@@ -181,8 +192,9 @@ class Precision:
 
     @property
     def moments(self) -> float:
-        """Both moments of Adam."""
-        return 2 * (BF16 if self.state == "pure" and not self.full else FP32)
+        """What the optimiser keeps beside the weights: both moments of Adam, or what another one does."""
+        kept = OPTIMISERS[self.optimizer]
+        return kept.values * (BF16 if self.state == "pure" and not self.full else FP32) + kept.bytes
 
     @property
     def gradients(self) -> float:

@@ -155,7 +155,9 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
     message = np.asarray(bytes, float)
     link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
     inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
-    between = pipelined_time(message / (net.send_share * p.nics), c.launch + net.step, net.fill)
+    shared = cluster.node.nics < cluster.node.gpus
+    own = p.nics * (p.local if shared else 1.0)
+    between = pipelined_time(message / (net.send_share * own), c.launch + net.step, net.fill)
     return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
 
 

@@ -8,6 +8,7 @@ from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.kernel_constants import GemmConstants
 from gpuhours.hardware.number_formats import NUMBER_FORMATS
 from gpuhours.inputs.arrays import Array
+from gpuhours.kernels.memory_bound import memory_time
 
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
 """Output tiles (rows, columns) that libraries choose from."""
@@ -33,6 +34,7 @@ def gemm_time(
     *,
     count: Array = 1,
     weight_gradient: Array = False,
+    pads: bool = False,
 ) -> Array:
     """Estimate of the time of ``count`` equal matrix products run as one kernel.
 
@@ -48,7 +50,8 @@ def gemm_time(
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
 
     A row stride that is not a multiple of 16 bytes multiplies the time (``UNALIGNED``: measured on H200 with
-    a vocabulary of 50257 that nobody padded). The formula takes the best tile, a library sometimes does not;
+    a vocabulary of 50257 that nobody padded), unless a compiler ``pads``: then operands are copied into aligned ones
+    first, where that is faster (torch.compile's ``shape_padding``). The formula takes the best tile, a library sometimes does not;
     which operand is transposed moves one shape by 7-9 % with little system and is left out.
 
     The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter
@@ -70,7 +73,12 @@ def gemm_time(
     t_m = (b_scaled * (m + n) * k * count + b_out * outputs) / (c.memory_share * B)
     t_c = tile_time(m, n, k, count, accelerator, c, P, k0)
     t = _root8(_power8(t_c) + _power8(t_p) + _power8(t_m)) + c.launch
-    return np.where(outputs * k > 0, t * _alignment(m, n, k, 16 / b_in, weight_gradient), 0.0)
+    factor = _alignment(m, n, k, 16 / b_in, weight_gradient)
+    if not pads or not np.any(factor > 1):
+        return np.where(outputs * k > 0, t * factor, 0.0)
+    copied = padding_bytes(m, n, k, 16 / b_in, weight_gradient) * b_in * count
+    padded = t + memory_time(copied, accelerator)
+    return np.where(outputs * k > 0, np.minimum(t * factor, padded), 0.0)
 
 
 def tile_time(
@@ -115,6 +123,16 @@ def thin_experts(tokens: Array, count: Array) -> Array:
     """
     loss = 0.2 * np.clip((1024 - np.asarray(tokens, float)) / 512, 0.0, 1.0)
     return 1.0 + np.where(np.greater(count, 1), loss, 0.0)
+
+
+def padding_bytes(m: Array, n: Array, k: Array, elements: float, weight_gradient: Array) -> Array:
+    """Elements read and written to copy operands into aligned ones; ``elements`` fill 16 bytes.
+
+    2 k n where n is odd (the weights; the output's padding is a view), 2 k (m + n) where k is; 2 k m where m is, of a weight gradient
+    """
+    odd_n, odd_k, odd_m = (np.mod(size, elements) > 0 for size in (n, k, m))
+    inner = np.where(weight_gradient, odd_m * k * m, odd_k * k * (m + n))
+    return 2 * np.maximum(odd_n * k * n, inner)
 
 
 def _alignment(m: Array, n: Array, k: Array, elements: float, weight_gradient: Array) -> Array:

@@ -1,10 +1,11 @@
 """How a step is laid out over the accelerators. Every field may be an array: a sweep is the same object."""
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import whole
@@ -26,6 +27,18 @@ class Recompute(IntEnum):
     none = 0
     selective = 1
     full = 2
+
+
+class Module(IntEnum):
+    """Parts of a layer that selective recomputation may repeat, as Megatron-Core names them."""
+
+    core_attn = 0
+    moe_act = 1
+    layernorm = 2
+    mla_up_proj = 3
+    mlp = 4
+    moe = 5
+    shared_experts = 6
 
 
 class Schedule(IntEnum):
@@ -109,7 +122,12 @@ class Layout(Block):
     tensor: Degree = 1
     pipeline: Degree = 1
     interleave: Degree = 1
-    """Model chunks per pipeline rank (virtual stages)."""
+    """Model chunks per pipeline rank (virtual stages); more than one are run by ``schedule: interleaved``."""
+    stage_layers: Annotated[tuple[Annotated[int, whole(least=0)], ...], Field(min_length=1)] | None = None
+    """Layers of every stage, from the first to the last, or of every chunk in the order of the model: ``[3, 4, 4, 3]``. The embedding
+    stands on the first stage, the head on the last; 0 leaves them alone there. Dealt out evenly when not given."""
+    vocabulary_parallel: bool = False
+    """The words of embedding and head are shared out over the pipeline stages too (Yeung et al. 2024, arXiv:2411.05288)."""
     data: Degree | None = None
     context: Degree = 1
     expert: Degree = 1
@@ -124,7 +142,12 @@ class Layout(Block):
     """Ranks one shard spans; all data-parallel ranks when not given."""
     recompute: Annotated[Recompute, one_of(Recompute), said(Recompute)] = Recompute.none
     recompute_layers: Annotated[int, whole(least=0)] | None = None
-    """Layers per stage that ``recompute: full`` covers; all when not given."""
+    """Layers per stage that ``recompute: full`` covers; all when not given. Every other layer is half of them."""
+    recompute_modules: (
+        Annotated[tuple[Annotated[Module, one_of(Module), said(Module)], ...], Field(min_length=1)] | None
+    ) = None
+    """What ``recompute: selective`` repeats, in Megatron-Core's words (``[core_attn, moe_act, layernorm]``); what the stack means by it
+    when not given."""
     schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
     sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
     ulysses: Degree | None = None
@@ -137,7 +160,50 @@ class Layout(Block):
     """Blocks of a micro-batch's tokens that the head and its loss run over, one after another, so that one block's logits exist at
     a time; as the stack does when not given."""
     offload_optimizer: bool = False
+    """Optimiser states in host memory, updated there (ZeRO-Offload)."""
+    offload_parameters: bool = False
+    """Weights too: each layer's comes from the host for its passes (ZeRO-Infinity, or blocks swapped in and out)."""
     offload_activations: bool = False
+    optimizer_in_backward: bool = False
+    """Each gradient is applied as soon as it is there, and freed: one layer's exist at a time."""
+    expandable_segments: bool = False
+    """The allocator grows its segments instead of adding some (``PYTORCH_CUDA_ALLOC_CONF``): little is held beyond the tensors."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chunks_interleave(cls, data: Any) -> Any:
+        """Several chunks set the schedule that runs them, where none is said."""
+        if not isinstance(data, Mapping) or "schedule" in data or str(data.get("interleave") or 1) == "1":
+            return data
+        return {**data, "schedule": word(Schedule, Schedule.interleaved)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _modules_are_selective(cls, data: Any) -> Any:
+        """Modules set the mode that repeats them, where none is said."""
+        if not isinstance(data, Mapping) or data.get("recompute_modules") is None or "recompute" in data:
+            return data
+        return {**data, "recompute": Recompute.selective}
+
+    @model_validator(mode="after")
+    def _together(self) -> "Layout":
+        if self.recompute_modules is not None and self.recompute is not Recompute.selective:
+            said = word(Recompute, self.recompute)
+            raise ValueError(
+                f"recompute_modules say what recompute: selective repeats, not {said}; leave one of them out"
+            )
+        if self.interleave > 1 and self.schedule is not Schedule.interleaved:
+            said = word(Schedule, self.schedule)
+            raise ValueError(
+                f"interleave {self.interleave} is run by schedule: interleaved, not by {said}; leave one of them out"
+            )
+        chunks = self.pipeline * self.interleave
+        if self.stage_layers is not None and len(self.stage_layers) not in (self.pipeline, chunks):
+            raise ValueError(
+                f"stage_layers has {len(self.stage_layers)} numbers for pipeline {self.pipeline} x interleave {self.interleave}: "
+                f"one for each stage ({self.pipeline})" + (f" or chunk ({chunks})" if chunks > self.pipeline else "")
+            )
+        return self
 
     def replaced(self, **fields: Array | None) -> "Layout":
         """The same layout with some fields set, to arrays for a sweep; nothing is validated."""

@@ -1,31 +1,118 @@
-"""Which part of a model stands on which pipeline stage, and how many micro-batches wait there."""
+"""Which part of a model stands on which pipeline stage, and how many micro-batches wait there.
+
+Time, memory and sums of gradients ask the same ``Placement``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Model, Stack
+from gpuhours.architecture.operators import Ends, Model, Role, Split, Stack
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Schedule, VisionPlacement
+from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.ranks import Ranks
+from gpuhours.software.profile import Software
 
 
-def layers_on_stage(layers: Array, ranks: Ranks, stage: Array) -> Array:
-    """Layers of stage s = 0 ... p - 1.
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The layers of the pipeline's own stream on its stages."""
 
-        n = v ceil(L / (p v));   missing = p n - L
-        the last stage has n - 1 where missing >= 1, the first n - 1 where missing = 2, the others n
+    layers: Array
+    """All of them."""
+    pipeline: Array
+    stated: tuple[int, ...] | None = None
+    """Layers of every stage, where the layout says."""
+    head: Array | None = None
+    """Where the stack balances FLOPs: those of the head, as a number of layers."""
 
-    L layers, p stages, v chunks each. Where one or two are missing the ends carry fewer, for the embedding
-    and the head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are,
-    the first stages carry more (InternEvo). Other stages with fewer exist but are never the fullest."""
-    p = np.asarray(ranks.pipeline)
-    most = np.ceil(layers / (p * ranks.interleave)) * ranks.interleave
-    missing = p * most - layers
-    fewer = np.where(stage == p - 1, missing >= 1, (stage == 0) & (missing == 2))
-    return np.where(p == 1, layers, np.maximum(most - fewer, 0))
+    def on(self, stage: Array) -> Array:
+        """Layers of stage s = 0 ... p - 1.
+
+            M = ceil(L / p);   missing = p M - L
+            M - 1 on the last stage and, where two are missing, on the first; else on the last ``missing`` stages; M elsewhere
+
+        L layers, p stages, in however many chunks. Where one or two are missing the ends carry fewer, for the embedding and the
+        head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are, the first stages carry
+        more (memory of InternEvo's and BigScience's published runs).
+        """
+        if self.stated is not None:
+            return np.asarray(self.stated, float)[np.asarray(stage, int)]
+        if self.head is not None:
+            return self._until(np.add(stage, 1)) - self._until(stage)
+        p = np.asarray(self.pipeline)
+        most = np.ceil(np.divide(self.layers, p))
+        missing = p * most - self.layers
+        ends = np.equal(stage, p - 1) | np.equal(stage, 0)
+        fewer = np.where((missing == 2) & (p > 2), ends, np.greater_equal(stage, p - missing))
+        return np.maximum(most - fewer, 0)
+
+    def _until(self, stage: Array) -> Array:
+        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that takes it past its share.
+
+            min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
+
+        Source: nanotron's ``build_model`` (src/nanotron/models/base.py).
+        """
+        share = np.multiply(stage, np.add(self.layers, self.head if self.head is not None else 0)) / self.pipeline
+        return np.where(np.equal(stage, 0), 0.0, np.minimum(np.floor(share) + 1, self.layers))
+
+    @property
+    def inside(self) -> Array:
+        """Layers of the fullest stage that is neither the first nor the last; 0 where there is none."""
+        most: Array = 0.0
+        for stage in self._inner():
+            most = np.maximum(most, np.where(np.greater(np.subtract(self.pipeline, 1), stage), self.on(stage), 0.0))
+        return most
+
+    def _inner(self) -> Iterator[int]:
+        """Stages that may be the fullest inside: the second, unless the layers are dealt out unevenly."""
+        deepest = int(np.max(self.pipeline))
+        uneven = self.stated is not None or self.head is not None
+        return iter(range(1, deepest - 1 if uneven else min(2, deepest - 1)))
+
+    def candidates(self) -> list[Array]:
+        """Stages of which one is the fullest in memory: the first, those inside that may be, the last."""
+        p = np.asarray(self.pipeline)
+        if not np.any(p > 1):
+            return [np.zeros_like(p)]
+        inner = [np.minimum(stage, p - 1) for stage in self._inner()]
+        return [np.zeros_like(p), *inner, p - 1]
+
+
+def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software) -> Placement:
+    """Where a model's layers stand: as the layout says, else as the stack deals them out."""
+    streams, layers = [stack for stack in model.stacks if model.on_stream(stack)], stream_layers(model)
+    if layout.stage_layers is not None:
+        return Placement(layers, ranks.pipeline, stated=stage_totals(layout))
+    head = head_in_layers(model, streams) if streams and software.balances == "flops" else None
+    return Placement(layers, ranks.pipeline, head=head)
+
+
+def stream_layers(model: Model) -> Array:
+    """Layers of the pipeline's own stream: those that stages share out."""
+    return sum((stack.layers for stack in model.stacks if model.on_stream(stack)), 0.0)
+
+
+def stage_totals(layout: Layout) -> tuple[int, ...]:
+    """``stage_layers`` by stage; given by chunk, in the order of the model, chunk c stands on stage c mod p."""
+    given, pipeline = layout.stage_layers or (), int(np.max(layout.pipeline))
+    return tuple(sum(given[stage::pipeline]) for stage in range(pipeline))
+
+
+def head_in_layers(model: Model, streams: list[Stack]) -> Array:
+    """Products of the head per token, as a number of layers of the stream.
+
+    H = V h / (4 h^2 + MLP)       grouped keys and values count as many as queries: so nanotron's models state their costs
+    """
+    counted = {Role.ATTENTION_OUTPUT: 4, Role.MLP_IN: 1, Role.MLP_OUT: 1}
+    products = ((counted.get(linear.role, 0), linear.flops_per_token) for linear in streams[-1].block.linears)
+    layer = sum((times * each for times, each in products), 0.0)
+    heads = (linear for part in model.ends for linear in part.linears if linear.split is Split.VOCABULARY)
+    return np.divide(sum((linear.flops_per_token for linear in heads), 0.0), layer)
 
 
 def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
@@ -40,7 +127,7 @@ def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Arra
     Sources: Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
     """
     p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
-    kind = np.where(np.equal(schedule, Schedule.f1b1) & (v > 1), int(Schedule.interleaved), schedule)
+    kind = np.where(np.equal(schedule, Schedule.interleaved) & (v == 1), int(Schedule.f1b1), schedule)
     held = np.where(kind == Schedule.interleaved, (2 * (p - stage - 1) + (v - 1) * p + 1) / v, p - stage)
     held = np.where(kind == Schedule.zb1p, p, held)
     held = np.where(kind == Schedule.zb2p, 2 * p - 1, held)
@@ -59,16 +146,15 @@ class Standing:
     """The ranks as the part sees them."""
 
 
-def standing(model: Model, ranks: Ranks, stage: Array) -> list[Standing]:
+def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> list[Standing]:
     """What stands on a stage: the layers of the pipeline's own stream in proportion, embeddings and whatever
-    comes before the stream on the first stage, heads and whatever comes after on the last, an encoder in
-    front where the layout has it (one on accelerators of its own is not here)."""
+    comes before the stream on the first stage, heads and whatever comes after on the last (or the words of both
+    on every stage alike), an encoder in front where the layout has it (one on accelerators of its own is not here)."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
     last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.replicated), 1.0, in_front)
-    total = sum((stack.layers for stack in model.stacks if model.on_stream(stack)), 0.0)
-    share = layers_on_stage(total, ranks, stage) / np.maximum(total, 1)
+    share = placement.on(stage) / np.maximum(placement.layers, 1)
     leading = len(model.encoder)
     found = [Standing(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
     seen = False
@@ -76,8 +162,16 @@ def standing(model: Model, ranks: Ranks, stage: Array) -> list[Standing]:
         streams = isinstance(part, Stack) and model.on_stream(part)
         early = part.first if isinstance(part, Ends) else not seen
         seen = seen or streams
-        found.append(Standing(part, (share if streams else first if early else last) * _layers(part), ranks))
+        here = share if streams else first if early else last
+        if isinstance(part, Ends) and of_words(part):
+            here = np.where(ranks.spreads, 1 / np.asarray(ranks.pipeline, float), here)
+        found.append(Standing(part, here * _layers(part), ranks))
     return found
+
+
+def of_words(part: Ends) -> bool:
+    """Whether an end is a row for each word: an embedding, or a head with its loss."""
+    return part.split is Split.VOCABULARY or bool(np.any(np.greater(part.vocabulary, 0)))
 
 
 def _layers(part: Stack | Ends) -> Array:

@@ -10,7 +10,7 @@ from gpuhours.architecture.operators import Linear, Model, Split
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.groups import Group
-from gpuhours.layout.layout import Layout, SequenceMethod, VisionPlacement
+from gpuhours.layout.layout import Layout, Schedule, SequenceMethod, VisionPlacement
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,10 @@ class Ranks:
     tensor: Array
     pipeline: Array
     interleave: Array
+    spreads: Array
+    """Whether embedding and head are shared out over the stages."""
+    schedule: Array
+    """The order of the passes (``Schedule``): what the layout says, else interleaved where there are several chunks."""
     data: Array
     context: Array
     ulysses: Array
@@ -147,6 +151,8 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
         tensor=layout.tensor,
         pipeline=layout.pipeline,
         interleave=layout.interleave,
+        spreads=layout.vocabulary_parallel,
+        schedule=schedule_of(layout),
         data=data,
         context=layout.context,
         ulysses=ulysses,
@@ -172,6 +178,13 @@ def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
         ranks = np.maximum(np.floor_divide(most, halvings), 1)
         found = np.where(np.equal(np.remainder(cores[0].heads, np.multiply(tensor, ranks)), 0), ranks, found)
     return found
+
+
+def schedule_of(layout: Layout) -> Array:
+    """The schedule as it is said; where it is not, several chunks are interleaved."""
+    if "schedule" in layout.model_fields_set:
+        return layout.schedule
+    return np.where(np.greater(layout.interleave, 1), int(Schedule.interleaved), layout.schedule)
 
 
 def solved_data(layout: Layout, cluster: Cluster) -> Array:

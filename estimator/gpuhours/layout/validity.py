@@ -9,8 +9,13 @@ import numpy as np
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, Mask
-from gpuhours.layout.layout import Layout, Sharding, VisionPlacement
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import Ranks, has_experts
+
+ENDS = 2
+"""Layers that may be missing from equal chunks: one of the first for the embedding, one of the last for the head."""
 
 
 def violations(model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks) -> Mapping[str, Mask]:
@@ -19,16 +24,27 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
     An encoder's heads may be uneven: its ranks have some more than others.
     """
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.apart
-    layers = sum(stack.layers for stack in model.stacks)
+    layers = (
+        stream_layers(model) if any(map(model.on_stream, model.stacks)) else sum(stack.layers for stack in model.stacks)
+    )
     found = {
         "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(degrees, cluster.gpus),
         "data x microbatch does not divide the global batch": _uneven(
             global_batch, np.multiply(ranks.data, ranks.microbatch)
         ),
-        "there are fewer layers than pipeline chunks": np.less(layers, np.multiply(ranks.pipeline, ranks.interleave)),
+        "interleave runs under schedule: interleaved": np.greater(ranks.interleave, 1)
+        & np.not_equal(ranks.schedule, int(Schedule.interleaved)),
+        "pipeline x interleave does not divide the layers": np.logical_not(
+            chunks_divide(layers, ranks.pipeline, ranks.interleave) | (layout.stage_layers is not None)
+        ),
+        "there are fewer layers than pipeline chunks": np.less(layers, np.multiply(ranks.pipeline, ranks.interleave))
+        & (layout.stage_layers is None),
         "interleaving needs a pipeline": np.greater(ranks.interleave, 1) & np.equal(ranks.pipeline, 1),
         "expert x expert_tensor does not divide tensor x context x data": _uneven(
             np.multiply(ranks.copies, ranks.tensor), np.multiply(ranks.expert, ranks.expert_tensor)
+        ),
+        "optimizer_in_backward applies gradients before the next micro-batch adds to them": np.logical_and(
+            layout.optimizer_in_backward, np.greater(ranks.microbatches, 1)
         ),
         "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
         "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
@@ -49,8 +65,86 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
     return found
 
 
+def chunks_divide(layers: Array, pipeline: Array, interleave: Array) -> Mask:
+    """Whether p v chunks of equal depth hold L layers, the first and the last one less where two are missing; one chunk a stage may
+    hold any number."""
+    missing = np.remainder(np.negative(layers), np.multiply(pipeline, interleave))
+    return np.less_equal(missing, ENDS) | np.equal(interleave, 1) | np.equal(pipeline, 1)
+
+
 def _uneven(whole: Array, part: Array) -> Mask:
     return np.not_equal(np.remainder(whole, part), 0)
+
+
+def refuse(layout: Layout, model: Model) -> None:
+    """Raise ``EstimateError`` where a layout of single values cannot be meant: chunks that do not divide, a placement of other layers,
+    a degree or a key that has no effect on this model. Arrays pass: ``violations`` marks them."""
+    if any(np.ndim(getattr(layout, name)) for name in ("pipeline", "interleave", "context", "expert", "sharding")):
+        return
+    layers = stream_layers(model)
+    if np.ndim(layers) == 0:
+        _refuse_placement(layout, int(layers))
+    for key, (idle, problem, hint) in _without_effect(layout, model).items():
+        if key in layout.model_fields_set and idle:
+            raise EstimateError(problem, hint, f"layout.{key}")
+
+
+def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
+    """What a layout says that changes nothing: words that a larger degree or another model would make count."""
+    if np.ndim(layout.context) or np.ndim(layout.sequence_method) or np.ndim(layout.vision):
+        return ()
+    found = []
+    if layout.context == 1 and layout.sequence_method is not SequenceMethod.zigzag:
+        found.append("layout.sequence_method has no effect: context is 1, one rank holds the whole sequence")
+    if not model.encoder and layout.vision is not VisionPlacement.first_stage:
+        found.append("layout.vision has no effect: no encoder stands in front of a language model")
+    return tuple(found)
+
+
+def _refuse_placement(layout: Layout, layers: int) -> None:
+    """Chunks and stages that do not hold the model's layers."""
+    pipeline, chunks = layout.pipeline, layout.interleave
+    if layout.stage_layers is not None and sum(layout.stage_layers) != layers:
+        given = sum(layout.stage_layers)
+        raise EstimateError(f"The stages hold {given} layers, the model has {layers}.", "", "layout.stage_layers")
+    if layout.stage_layers is None and not chunks_divide(layers, pipeline, chunks):
+        those = [str(one) for one in range(1, layers // pipeline + 1) if chunks_divide(layers, pipeline, one)]
+        several = " or ".join((", ".join(those[:-1]), those[-1])) if len(those) > 1 else those[0] if those else "1"
+        raise EstimateError(
+            f"{layers} layers do not divide into {pipeline} stages of {chunks} chunks.",
+            f"interleave may be {several} at pipeline {pipeline}; layout.stage_layers states any other placement.",
+            "layout.interleave",
+        )
+
+
+def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, str, str]]:
+    """Keys that mean nothing here: key -> (whether, problem, hint)."""
+    mixture = any(has_experts(linear) for stack in model.stacks for linear in stack.block.linears)
+    dense = (not mixture, "The model has no experts to share out.", "Leave it out.")
+    apart = layout.vision is VisionPlacement.separate
+    hybrid = layout.sequence_method is SequenceMethod.hybrid and layout.context > 1
+    losses = any(np.any(np.greater(part.vocabulary, 0)) for part in model.ends)
+    return {
+        "expert": (not mixture and layout.expert > 1, *dense[1:]),
+        "expert_tensor": (not mixture and layout.expert_tensor not in (None, 1), *dense[1:]),
+        "vision_gpus": (layout.vision_gpus > 0 and not apart, "Only `vision: separate` has accelerators of its own.", ""),
+        "recompute_layers": (
+            layout.recompute_layers is not None and layout.recompute is not Recompute.full,
+            "recompute_layers says how many layers `recompute: full` covers.",
+            "Add recompute: full, or leave it out.",
+        ),
+        "shard_group": (
+            layout.shard_group is not None and layout.sharding is Sharding.none,
+            "Nothing is sharded, so no ranks share it.",
+            "Add sharding: zero1, zero2 or zero3.",
+        ),
+        "ulysses": (
+            layout.ulysses is not None and not hybrid,
+            "It says how many ranks exchange heads where a sequence is shared by `sequence_method: hybrid`.",
+            "Leave it out, or add context and sequence_method: hybrid.",
+        ),
+        "loss_blocks": ((layout.loss_blocks or 1) > 1 and not losses, "The model has no loss over a vocabulary.", "Leave it out."),
+    }  # fmt: skip
 
 
 def offered(layout: Layout) -> Mask:

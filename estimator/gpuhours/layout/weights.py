@@ -9,6 +9,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Model, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import VisionPlacement
+from gpuhours.layout.placement import Placement, standing
 from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
 
 
@@ -61,21 +62,27 @@ def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
     return Weights(tables + np.where(held, 0.0, products), 0.0)
 
 
-def stage_weights(model: Model, ranks: Ranks, *, trained: bool) -> Weights:
-    """The fullest pipeline stage: its share of the layers, and the larger end (both where there is one stage).
+def part_weights(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
+    """One layer of a stack, or an end."""
+    weights = layer_weights if isinstance(part, Stack) else end_weights
+    return weights(part, ranks, trained=trained)  # type: ignore[arg-type]
 
-    An encoder in front belongs to the first end where it stands there, to every stage where it is replicated."""
-    layers, first, last = encoder_weights(model, ranks, VisionPlacement.replicated, trained=trained), NOTHING, NOTHING
-    first += encoder_weights(model, ranks, VisionPlacement.first_stage, trained=trained)
-    for part in model.parts[len(model.encoder) :]:
-        if isinstance(part, Stack):
-            layers += layer_weights(part, ranks, trained=trained) * np.divide(part.layers, ranks.pipeline)
-        elif part.first:
-            first += end_weights(part, ranks, trained=trained)
-        else:
-            last += end_weights(part, ranks, trained=trained)
-    ends = np.where(np.equal(ranks.pipeline, 1), first.dense + last.dense, np.maximum(first.dense, last.dense))
-    return layers + Weights(ends, 0.0)
+
+def stage_weights(model: Model, placement: Placement, ranks: Ranks, *, trained: bool) -> Weights:
+    """The pipeline stage that holds most parameters: its layers, and the ends that stand on it."""
+    fullest = NOTHING
+    for stage in placement.candidates():
+        held = NOTHING
+        for there in standing(model, placement, ranks, stage):
+            held += part_weights(there.part, there.ranks, trained=trained) * there.count
+        fullest = fuller(fullest, held)
+    return fullest
+
+
+def fuller(one: Weights, other: Weights) -> Weights:
+    """Whichever is more, element by element."""
+    more = np.greater(other.all, one.all)
+    return Weights(np.where(more, other.dense, one.dense), np.where(more, other.experts, one.experts))
 
 
 def encoder_weights(model: Model, ranks: Ranks, placement: VisionPlacement, *, trained: bool) -> Weights:

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from gpuhours.architecture.operators import (
-    PRODUCTS_IN,
     AttentionCore,
     Block,
     Ends,
     Linear,
     Pointwise,
+    Role,
     Split,
     Stack,
     Trainable,
@@ -22,13 +22,11 @@ from gpuhours.architecture.operators import (
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.ranks import Ranks, has_experts
+from gpuhours.layout.recompute import Unkept
 from gpuhours.software.memory import SAVED, STANDS_FOR, MemoryFacts
-from gpuhours.software.profile import Selective
 
 NORMS: Final = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
 PLACES: Final = {Pointwise.ROTARY: "attention", Pointwise.QK_NORM: "attention"}
-ADAPTED: Final = {"qkv": {"q", "k", "v"}, "attention output": {"o"}, "gate and up": {"gate", "up"}}
-"""Products of a block and the names that adapters of their parts go by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,23 +60,22 @@ class Saved:
         split = (self.attention + self.mlp + self.scores) / ranks.tensor
         return self.stream / ranks.whole + self.whole + split + self.expert / ranks.expert_tensor
 
-    def after_selective(self, ranks: Ranks, selective: Selective) -> Array:
-        """Bytes per token on one rank where ``selective`` is computed again: the scores, a sub-block, or all
-        but attention's output, or all but that and every second product's."""
-        everything, entry = self.on_rank(ranks), self.entry / ranks.whole
-        if selective == "attention":
-            return everything - self.scores / ranks.tensor
-        if selective == "attention-block":
-            return everything - (self.attention + self.scores) / ranks.tensor
-        if selective == "mlp":
-            return everything - self.mlp / ranks.tensor - self.expert / ranks.expert_tensor
-        attended = self.attended * (0.5 if selective == "all-but-half-attention" else 1.0)
-        products = self.outputs * (0.5 if selective == "half-of-products" else 0.0)
-        return entry + (attended + products) / ranks.tensor
+    def left_by(self, unkept: Unkept, ranks: Ranks) -> Array:
+        """Bytes per token on one rank where a policy drops all but the layer's input: that, and its shares of the rest."""
+        attended, outputs = unkept.all_but or (0.0, 0.0)
+        return self.entry / ranks.whole + (self.attended * attended + self.outputs * outputs) / ranks.tensor
 
 
-def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Array, unfused: bool) -> Saved:
-    """What one block of a stack keeps per token.
+def saved(
+    stack: Stack,
+    precision: Precision,
+    facts: MemoryFacts,
+    *,
+    stream: Array,
+    unfused: bool,
+    unkept: Unkept = Unkept(),  # noqa: B008 - frozen
+) -> Saved:
+    """What one block of a stack keeps per token, without what a recompute policy leaves ``unkept``.
 
     A product keeps its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores
     (unfused); a norm its input; an activation what its derivative needs. A tensor that two operators keep is
@@ -92,21 +89,23 @@ def saved(stack: Stack, precision: Precision, facts: MemoryFacts, *, stream: Arr
     for operator in block.elementwise:
         place = PLACES.get(operator.kind, "mlp") if operator.sharded else "stream"
         each = stream if operator.kind in NORMS and place == "stream" else element
-        kept = kept_of(operator.kind, precision, facts)
+        kept = 0.0 if operator.kind in unkept.operators else kept_of(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
     own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA
     for linear, width in () if own else inputs_kept(stack):
+        if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
+            continue
         shared[_place(linear, block, precision, facts)] += width * precision.operand
         if facts.casts_each and precision.autocast and not has_experts(linear):
-            copies = PRODUCTS_IN.get(linear.name, 1) - 1
+            copies = linear.fused - 1
             shared["stream"] += copies * width * precision.operand
     for adapter in stack.adapters[::2] if facts.adapter_inputs else ():
         each = precision.operand if precision.autocast else facts.adapter_inputs
         shared["stream"] += each * adapter.active * adapter.inputs
-    shared["attention"] += _sum(_operands(core, element, unfused) for core in block.attention)
+    shared["attention"] += 0.0 if unkept.heads else _sum(_operands(core, element, unfused) for core in block.attention)
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
-    scores = _sum(_scores(core, block, element, length, facts) for core in held)
+    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, facts) for core in held)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]
@@ -168,11 +167,10 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     adapters need the inputs of the weights they stand beside."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
-    targets = {adapter.name.removesuffix(" A") for adapter in stack.adapters}
     found: list[tuple[Linear, Array]] = []
     read: list[Array] = []
     for linear in stack.block.linears:
-        if stack.trainable is Trainable.LORA and not ({linear.name} | ADAPTED.get(linear.name, set())) & targets:
+        if stack.trainable is Trainable.LORA and not _is_adapted(linear, stack):
             continue
         if has_experts(linear):
             found.append((linear, linear.inputs * linear.active))
@@ -185,6 +183,12 @@ def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     return found
 
 
+def _is_adapted(linear: Linear, stack: Stack) -> bool:
+    """Whether an adapter reads what the product reads, to add to what it puts out."""
+    beside = (adapter for adapter in stack.adapters if adapter.role is linear.role)
+    return any(np.array_equal(adapter.inputs, linear.inputs) for adapter in beside)
+
+
 def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFacts) -> str:
     """Where the input of a product is counted. Attention's output is kept by attention already, unless the
     product keeps a narrower copy of its own."""
@@ -193,7 +197,7 @@ def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFact
     if linear.split is not Split.ROW:
         return "whole" if facts.gathered_inputs and linear.split is Split.COLUMN else "stream"
     follows = any(np.array_equal(linear.inputs, core.heads * core.value_dim) for core in block.attention)
-    if follows and "output" in linear.name:
+    if follows and linear.role is Role.ATTENTION_OUTPUT:
         return "nowhere" if precision.operand == precision.element else "attention"
     return "mlp"
 

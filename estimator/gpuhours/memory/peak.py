@@ -13,8 +13,9 @@ from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
-from gpuhours.layout.placement import Standing, standing, waiting
+from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
 from gpuhours.layout.ranks import Ranks
+from gpuhours.layout.recompute import Unkept, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds_of
@@ -46,6 +47,10 @@ class Memory:
     """What the allocator holds beyond the tensors even when memory runs short."""
     odds: Odds = field(repr=False)
     """How likely a layout of this stack is to run, by what it fills."""
+    host_per_node: Array
+    """What one node's ranks keep in host memory: offloaded states and weights."""
+    host_capacity: float | None
+    """Host memory of a node; None where its profile does not say."""
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
     """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
 
@@ -76,13 +81,18 @@ class Memory:
 
     @property
     def fits(self) -> Mask:
-        """Whether the run is likelier to fit than not."""
-        return np.less_equal(self.filled, self.odds.most(ENOUGH))
+        """Whether the run is likelier to fit than not, and what it keeps on the host fits there."""
+        return np.less_equal(self.filled, self.odds.most(ENOUGH)) & self.fits_host
 
     @property
     def safe(self) -> Mask:
         """Whether the run fits with the probability that automatic layouts keep to."""
-        return np.less_equal(self.filled, self.odds.most(SAFE))
+        return np.less_equal(self.filled, self.odds.most(SAFE)) & self.fits_host
+
+    @property
+    def fits_host(self) -> Mask:
+        """Whether a node's memory holds what its ranks keep there; where nobody says how much it has, it does."""
+        return np.less_equal(self.host_per_node, np.inf if self.host_capacity is None else self.host_capacity)
 
     @cached_property
     def _fullest(self) -> tuple[Parts, Array]:
@@ -116,6 +126,12 @@ class _Run:
     queue: Ranks
     """The pipeline that says how many micro-batches wait: ``ranks``, but for an encoder on accelerators of its own."""
 
+    @cached_property
+    def placement(self) -> Placement:
+        """Which layers stand on which stage."""
+        layout = self.layout if self.model is self.workload.model else self.layout.replaced(stage_layers=None)
+        return placement_of(self.model, layout, self.ranks, self.workload.software)
+
     @property
     def layout(self) -> Layout:
         """The workload's."""
@@ -148,6 +164,10 @@ class _Run:
         element = self.precision.element
         return np.where(self.stage3, element, FP32) if self.precision.autocast else element
 
+    def saved(self, stack: Stack, unkept: Unkept = Unkept()) -> Saved:  # noqa: B008 - frozen
+        """What one block keeps per token."""
+        return saved(stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused, unkept=unkept)
+
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
         """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
         return tokens * ranks.microbatch / self.sharers
@@ -160,11 +180,10 @@ class _Run:
 
     @cached_property
     def sharers(self) -> Array:
-        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, so no more than divide
-        them."""
+        """Ranks that share a sequence: ``context``, but Ulysses hands out whole heads, ceil(a / u) to the fullest of u ranks."""
         heads = [core.heads for stack in self.model.stacks for core in stack.block.attention][-1:]
-        dealt = np.gcd(np.asarray(self.ranks.ulysses, int), np.asarray(heads[0], int)) if heads else 1
-        return self.ranks.context * dealt / self.ranks.ulysses
+        dealt = np.divide(heads[0], np.ceil(np.divide(heads[0], self.ranks.ulysses))) if heads else self.ranks.ulysses
+        return self.ranks.context * np.minimum(dealt, self.ranks.ulysses) / self.ranks.ulysses
 
 
 def memory(workload: Workload) -> Memory:
@@ -181,9 +200,7 @@ def memory(workload: Workload) -> Memory:
     """
     ranks = workload.ranks
     run = _Run(workload, workload.model, ranks, ranks)
-    p = np.asarray(ranks.pipeline)
-    stages = [np.zeros_like(p), np.minimum(1, p - 1), p - 1] if np.any(p > 1) else [np.zeros_like(p)]
-    moments = tuple((parts, stage) for stage in stages for parts in _moments(run, stage))
+    moments = tuple((parts, stage) for stage in workload.placement.candidates() for parts in _moments(run, stage))
     if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _apart(run)
     return _beside_tensors(run, moments)
@@ -212,10 +229,26 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...]) -> Memo
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
-    usual = np.where(run.stage3, facts.reserved_zero3, facts.reserved) * allocated
+    dropped = run.stage3 & np.greater(run.ranks.shards, 1)
+    usual = np.where(dropped, facts.reserved_zero3, facts.reserved) * allocated
+    usual = np.where(run.layout.expandable_segments, np.minimum(usual, facts.reserved_expandable * allocated), usual)
+    least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
     unused = np.clip(capacity - context - allocated, least, np.maximum(least, usual))
+    cluster = run.workload.cluster
+    host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
     odds = odds_of(run.workload.software.family)
-    return Memory(allocated, unused, context, capacity, least, odds, moments)
+    return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
+
+
+def _on_host(run: _Run) -> Array:
+    """Bytes that the fullest rank keeps in host memory."""
+    if not np.any(run.layout.offload_optimizer) and not np.any(run.layout.offload_parameters):
+        return 0.0
+    most: Array = 0.0
+    for stage in run.placement.candidates():
+        weights = on_stage(run.model, run.placement, run.ranks, stage)
+        most = np.maximum(most, states(weights, run.ranks, run.layout, run.precision, run.facts).host)
+    return most
 
 
 def total(parts: Parts) -> Array:
@@ -244,7 +277,7 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
 def _moments(run: _Run, stage: Array) -> list[Parts]:
     """The moments of one stage of which one is its fullest: a frozen part's forward pass, the loss, forward and backward, the last
     layer's backward pass, the first layer's, the update."""
-    kept = states(on_stage(run.model, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
+    kept = states(on_stage(run.model, run.placement, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
     waits, layer, passing = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
@@ -287,7 +320,7 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
     layer: Array = 0.0
     passing: Array = 0.0
     loaded: Array = 0.0
-    for there in standing(run.model, run.ranks, stage):
+    for there in standing(run.model, run.placement, run.ranks, stage):
         tokens, present = run.on_rank(there.part.tokens, there.ranks), np.greater(there.count, 0)
         if isinstance(there.part, Ends):
             kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
@@ -298,11 +331,11 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
             through = tokens * passing_through(there.part, there.ranks, run.precision)
             passing = np.maximum(passing, np.where(present, through, 0))
             continue
-        block = saved(there.part, run.precision, run.facts, stream=run.stream, unfused=run.unfused)
+        block = run.saved(there.part)
         everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
-        held = held + tokens * _kept(run, block, there)
+        held = held + tokens * _kept(run, there.part, block, there)
         layer = np.maximum(layer, np.where(present, everything, 0))
-    count = waiting(run.layout.schedule, run.queue, stage, run.facts.pipeline_ahead)
+    count = waiting(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
     held = count * (held + outputs)
@@ -311,14 +344,16 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
     return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer), passing
 
 
-def _kept(run: _Run, block: Saved, there: Standing) -> Array:
+def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> Array:
     """Bytes per token that all layers of a stack on a stage keep under the layout's recompute mode."""
     layers, ranks = there.count, there.ranks
     everything = block.on_rank(ranks)
     entry = block.entry / ranks.whole
     mode, some = run.layout.recompute, run.layout.recompute_layers
     covered = layers if some is None else np.minimum(some, layers)
-    partly = layers * block.after_selective(ranks, run.workload.software.selective)
+    unkept = selective_policy(stack, run.layout, run.workload.software).unkept
+    left = run.saved(stack, unkept).on_rank(ranks) if unkept.all_but is None else block.left_by(unkept, ranks)
+    partly = layers * left
     whole = covered * entry + (layers - covered) * everything
     by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
     return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
@@ -327,7 +362,7 @@ def _kept(run: _Run, block: Saved, there: Standing) -> Array:
 def _logits(run: _Run, stage: Array) -> Array:
     """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     found = 0.0
-    for there in standing(run.model, run.ranks, stage):
+    for there in standing(run.model, run.placement, run.ranks, stage):
         if isinstance(there.part, Ends):
             unit = run.workload.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit

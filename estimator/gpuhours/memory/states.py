@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.architecture.operators import Ends, Model, Stack
+from gpuhours.architecture.operators import Model, Stack
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding
-from gpuhours.layout.placement import standing
+from gpuhours.layout.placement import Placement, standing
 from gpuhours.layout.ranks import Ranks
-from gpuhours.layout.weights import Weights, end_weights, layer_weights
+from gpuhours.layout.weights import part_weights
 from gpuhours.software.memory import MemoryFacts
 
 
@@ -31,6 +31,9 @@ class Parameters:
     """The largest block, which ZeRO-3 gathers whole."""
     ends: Array
     """Embedding and head."""
+    layer_trained: Array = 0.0
+    """What trains of the largest block."""
+    ends_trained: Array = 0.0
 
     @property
     def trained(self) -> Array:
@@ -38,7 +41,7 @@ class Parameters:
         return self.dense + self.expert
 
 
-def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
+def on_stage(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> Parameters:
     """Parameters on one rank of pipeline stage ``stage``."""
     dense: Array = 0.0
     expert: Array = 0.0
@@ -46,26 +49,21 @@ def on_stage(model: Model, ranks: Ranks, stage: Array) -> Parameters:
     frozen_ends: Array = 0.0
     layer: Array = 0.0
     ends: Array = 0.0
-    for there in standing(model, ranks, stage):
+    layer_trained: Array = 0.0
+    ends_trained: Array = 0.0
+    for there in standing(model, placement, ranks, stage):
         part, count = there.part, there.count
-        held, trained = (_of(part, there.ranks, trained=only) for only in (False, True))
+        held, trained = (part_weights(part, there.ranks, trained=only) for only in (False, True))
         dense, expert = dense + count * trained.dense, expert + count * trained.experts
         if isinstance(part, Stack):
             frozen = frozen + count * (held.all - trained.all)
             layer = np.maximum(layer, np.where(np.greater(count, 0), held.all, 0))
+            layer_trained = np.maximum(layer_trained, np.where(np.greater(count, 0), trained.all, 0))
         else:
             frozen_ends = frozen_ends + count * (held.all - trained.all)
             ends = ends + count * held.all
-    return Parameters(dense, expert, frozen, frozen_ends, layer, ends)
-
-
-def _of(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
-    """One layer of a stack, or an end."""
-    return (
-        layer_weights(part, ranks, trained=trained)
-        if isinstance(part, Stack)
-        else end_weights(part, ranks, trained=trained)
-    )
+            ends_trained = ends_trained + count * trained.all
+    return Parameters(dense, expert, frozen, frozen_ends, layer, ends, layer_trained, ends_trained)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +85,8 @@ class States:
     optimiser: Array
     update: Array
     """Temporaries of the optimiser's update."""
+    host: Array
+    """In host memory, of what the rank owns."""
     bucket: Array
     """Buffers that gradients and weights pass through between data-parallel ranks, no larger than they."""
 
@@ -99,7 +99,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         optimiser  P (master + moments) / n    ZeRO-1 to 3
 
     Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
-    while they run, and one layer's gradients in the stored and in the reduced format. With the optimiser on
+    while they run (frozen 4-bit weights as they are stored), and one layer's gradients, of what trains in it, in the stored and in the
+    reduced format. With the optimiser on
     the host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
     Rajbhandari et al. 2020, figure 1."""
     level = np.asarray(layout.sharding)
@@ -110,7 +111,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         return weights.dense / n + weights.expert / e
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
-    own = facts.partition.get(precision.dtype, 0.0)
+    own = np.where(level >= Sharding.zero1, facts.partition.get(precision.dtype, 0.0), 0.0)
     wide = facts.wide_ends and precision.dtype == "nf4"
     frozen = weights.frozen * precision.frozen + weights.frozen_ends * (FP32 if wide else precision.element)
     frozen = frozen / np.where(stage3, ranks.shards, 1)
@@ -121,26 +122,27 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
     on_host = np.greater_equal(level, Sharding.zero2) & layout.offload_optimizer
     gradients = each * np.where(on_host, 0, dealt(Sharding.zero2) + buckets)
+    gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
     whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
     held = each * buckets if facts.gradients_dropped else gradients
     early = np.where(accumulating, whole, np.where(buckets > 0, held, 0))
-    optimiser = np.where(layout.offload_optimizer, 0, dealt(Sharding.zero1) * (precision.optimiser + own))
-    unit = np.maximum(weights.layer * np.minimum(facts.gathered_layers, 1), weights.ends / 2)
+    states = dealt(Sharding.zero1) * (precision.optimiser + own)
+    unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
+    used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
+    fetched = np.where(layout.offload_parameters, used, 0)
     return States(
-        weights=stored,
+        weights=np.where(layout.offload_parameters, 0, stored),
         casts=np.where(stage3, 0, weights.trained * precision.casts),
-        gathered=np.where(
-            stage3 & np.greater(ranks.shards, 1),
-            (facts.gathered_layers * weights.layer + weights.ends) * precision.element,
-            0,
-        ),
+        gathered=np.where(stage3 & np.greater(ranks.shards, 1), used + weights.ends * precision.element, fetched),
         gradients=gradients,
         early_gradients=gradients if facts.gradients_live else early,
         layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
-        optimiser=optimiser,
+        optimiser=np.where(layout.offload_optimizer, 0, states),
         update=np.minimum(temporary, facts.update_most),
         bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),
+        host=np.where(layout.offload_optimizer, states + np.where(on_host, each * dealt(Sharding.zero2), 0), 0)
+        + np.where(layout.offload_parameters, stored, 0),
     )
 
 

@@ -114,8 +114,8 @@ def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
         convention = run.training.convention
         note("flops_per_sample", flops.model_flops(resolved.model, convention=convention))
         if resolved.layout is not None:
-            recompute, share = resolved.recompute
-            note("hardware_flops_per_sample", flops.hardware_flops(resolved.model, 1, recompute, share, convention))
+            computed = flops.hardware_flops(resolved.model, 1, resolved.layout, resolved.software, convention)
+            note("hardware_flops_per_sample", computed)
     return known
 
 

@@ -19,6 +19,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
+from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 from gpuhours.software.matching import software_named
@@ -71,16 +72,6 @@ class Resolved:
         return Workload(self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision)
 
     @property
-    def recompute(self) -> tuple[Array, Array]:
-        """What the backward pass computes again, and for which share of the layers."""
-        assert self.layout is not None
-        covered = self.layout.recompute_layers
-        if covered is None or self.model is None:
-            return self.layout.recompute, 1.0
-        layers = sum(stack.layers for stack in self.model.stacks)
-        return self.layout.recompute, np.minimum(1.0, np.multiply(covered, self.layout.pipeline) / layers)
-
-    @property
     def missing(self) -> tuple[str, ...]:
         """What a prediction of the step would still need."""
         needed = {
@@ -109,6 +100,9 @@ def resolve(run: Run) -> Resolved:
     ]
     bases = dict.fromkeys(run.assumptions, "assumed")
     data = _data(run, notes, bases)
+    if run.model is not None and data.frames is not None and not run.model.sees_frames(data):
+        hint = "Leave data.frames out, give data.tokens_per_frame, or name a model with a vision encoder."
+        raise EstimateError("The model sees no frames: it reads text alone.", hint, "data.frames")
     model = None if run.model is None else run.model.build(data)
     tokens = None if run.model is None else run.model.tokens_per_sample(data)
     if run.model is not None:
@@ -118,6 +112,9 @@ def resolve(run: Run) -> Resolved:
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
     notes += _unstated(run, machine if gpus is not None else None)
     layout, whole = run.layout, gpus
+    if layout is not None and model is not None:
+        refuse(layout, model)
+    said = () if layout is None or model is None else remarks(layout, model)
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
@@ -126,7 +123,7 @@ def resolve(run: Run) -> Resolved:
         layout = _usual_layout(model, batch, machine, software, precision, notes)
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
         notes = [note for note in notes if note.name != "software"]
-    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), (), bases)
+    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases)
 
 
 def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
@@ -255,7 +252,7 @@ def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision
     if dtype not in machine.accelerator.peak and "fp16" in machine.accelerator.peak:
         dtype, reason = "fp16", f"no number format is stated, and {machine.accelerator.title} has no bf16"
     notes.append(Assumption("training.dtype", dtype, "", reason))
-    return Precision(dtype, run.training.state)
+    return Precision(dtype, run.training.state, run.training.optimizer)
 
 
 def _global_batch(

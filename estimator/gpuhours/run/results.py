@@ -7,7 +7,7 @@ front and ``--explain`` asks this table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -170,7 +170,9 @@ def attention_flops(model: Any, outcome: Outcome) -> Array:
 def checkpoint(model: Any, outcome: Outcome) -> Array:
     """Bytes of one checkpoint."""
     trained = model.trainable_parameters
-    return checkpoint_bytes(trained, model.parameters - trained, outcome.run.training.state)
+    kept = outcome.resolved.precision
+    beside_adam = kept.moments - replace(kept, optimizer="adamw").moments
+    return checkpoint_bytes(trained, model.parameters - trained, kept.state) + beside_adam * trained
 
 
 def effective_tokens(outcome: Outcome) -> Read | None:
@@ -242,8 +244,8 @@ _LINES = (
     ResultDefinition("checkpoint_bytes", "checkpoint", "checkpoint", "byte",
                      of_model(checkpoint),
                      equation="trained parameters x (weight + optimiser states) + frozen ones", better="less", stages="largest"),
-    ResultDefinition("host_memory_per_node", "host memory", "host memory per node", "byte", not_modelled, "predicted",
-                     stages="largest", absent="what a stack keeps in the memory of the hosts is not modelled"),
+    ResultDefinition("host_memory_per_node", "host memory", "host memory per node", "byte", of_memory("host_per_node"), "predicted",
+                     "offloaded optimiser states, gradients and weights of a node's ranks", better="less", stages="largest"),
     ResultDefinition("frames_per_second", "frames/s", "frames per second", "frame/second", of_input("frames_per_second"),
                      equation="samples x frames / step time", inputs=("step_time",), better="more"),
     ResultDefinition("decoding_cores", "cores", "CPU cores that decode", "core", of_input("cores_needed"), "predicted",

@@ -14,6 +14,7 @@ from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.data import Data
 from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Count, Seconds, Tokens, magnitude, measured_in, whole
 from gpuhours.inputs.yaml_files import Block, Source, read_yaml, read_yaml_text, validated
@@ -32,6 +33,8 @@ class Training(Block):
     dtype: str = "bf16"
     state: str = "mixed"
     """What is kept per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
+    optimizer: OptimiserName = "adamw"
+    """Decides what is kept a parameter beside its weights, and how long the update takes."""
     convention: str = "causal"
     """How attention is counted in model FLOPs: causal, palm or 6nd."""
 
@@ -49,7 +52,7 @@ class Training(Block):
     @property
     def precision(self) -> Precision:
         """The number formats of this run."""
-        return Precision(self.dtype, self.state)
+        return Precision(self.dtype, self.state, self.optimizer)
 
 
 class Network(Block):

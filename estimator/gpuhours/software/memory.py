@@ -94,6 +94,8 @@ class MemoryFacts(BaseModel):
     """What the allocator holds beyond the tensors, as a fraction of them."""
     reserved_zero3: float = 0.23
     """The same where weights are gathered and dropped layer by layer."""
+    reserved_expandable: float = 0.02
+    """The same with expandable segments: what lies between blocks of a segment."""
     reserved_least: float = 0.03
     """The same when memory runs short and cached blocks are given back."""
     context: float = 0.6 * GIB

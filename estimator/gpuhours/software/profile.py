@@ -10,8 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.libraries import Time
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
@@ -23,7 +24,7 @@ Positive = Annotated[float, Field(gt=0)]
 Selective = Literal[
     "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
 ]
-"""What ``recompute: selective`` computes again; see ``step.recompute.selective_part``."""
+"""What ``recompute: selective`` computes again; see ``layout.recompute``."""
 
 
 class Traffic(Block):
@@ -31,6 +32,11 @@ class Traffic(Block):
 
     forward: NotNegative
     backward: NotNegative
+
+
+SCORES: Final = ("scores", "biased-scores")
+"""What unfused attention moves for every score, plain or with a bias added to it, among the operators of a profile."""
+NOTHING: Final = Traffic(forward=0.0, backward=0.0)
 
 
 class Pointwise(Sourced):
@@ -42,6 +48,17 @@ class Pointwise(Sourced):
     """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
     weights: Traffic = Traffic(forward=0.0, backward=0.0)
     """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
+
+    @field_validator("operators")
+    @classmethod
+    def _known(cls, operators: dict[str, Traffic]) -> dict[str, Traffic]:
+        """Every name is an operator's: a slip would be free."""
+        known = [*(kind.value for kind in Operator), *SCORES]
+        for name in operators:
+            if name not in known:
+                hint = nearest(name, known) or f"Known: {', '.join(known)}."
+                raise ValueError(f"{name!r} is no memory-bound operator. {hint}")
+        return operators
 
 
 class Head(Sourced):
@@ -151,6 +168,8 @@ class Host(Sourced):
     """s per layer and micro-batch, forward and backward, for sums that are launched in pieces beside parts of split products."""
     gap: NotNegative = 0.0
     """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
+    step: NotNegative = 0.0
+    """s per optimiser step, however short: the next batch, the update's launches, norms and logging that wait for the GPU."""
 
 
 class Exposed(Sourced):
@@ -303,6 +322,10 @@ class Software(Block):
     early_stop: bool
     """Full recompute stops after the last activation that is needed: the block's last product is not repeated (unless an adapter
     or the weights of experts need its output)."""
+    pads_products: bool = False
+    """A compiler copies operands whose rows do not start at multiples of 16 bytes into aligned ones (torch.compile)."""
+    balances: Literal["layers", "flops"] = "layers"
+    """What a pipeline's stages have in equal parts where a layout does not say: layers, or FLOPs with the head's among them."""
     pointwise: Pointwise
     autocast: Pointwise | None = None
     """What autocast adds."""
@@ -321,6 +344,17 @@ class Software(Block):
     defaults: Defaults
     memory: MemoryFacts = MemoryFacts()
 
+    @model_validator(mode="after")
+    def _complete(self) -> "Software":
+        """Every operator that an architecture can ask for has a figure, here or in what the profile is like."""
+        own = self.pointwise.operators
+        missing = [kind.value for kind in Operator if not {kind.value, STANDS_FOR.get(kind.value)} & own.keys()]
+        if missing:
+            raise ValueError(
+                f"pointwise.operators lacks {', '.join(missing)}: give each its bytes, or name a profile to be `like`"
+            )
+        return self
+
     def attention_kernel(self, generation: str) -> str:
         """The attention kernel that runs on an accelerator's generation, or on the one whose kernels it runs."""
         asked = generation if generation in self.attention else RUNS_KERNELS_OF.get(generation, generation)
@@ -334,10 +368,11 @@ class Software(Block):
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = STANDS_FOR.get(kind, kind)
-        found = [self.pointwise.operators.get(kind, self.pointwise.operators.get(usual))]
+        own = self.pointwise.operators
+        found = [own.get(kind, NOTHING) if kind in SCORES else own[kind if kind in own else usual]]
         if autocast and self.autocast is not None:
-            found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual)))
-        return sum(one.forward for one in found if one), sum(one.backward for one in found if one)
+            found.append(self.autocast.operators.get(kind, self.autocast.operators.get(usual, NOTHING)))
+        return sum(one.forward for one in found), sum(one.backward for one in found)
 
 
 RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx": "ada", "cdna4": "cdna3"}

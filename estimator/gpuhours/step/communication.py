@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpuhours.architecture.operators import Stack, Trainable
+from gpuhours.architecture.operators import Role, Stack, Trainable
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import (
@@ -43,7 +43,7 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
         arrived = software.exposed.expert * reduction_time(
             arriving, Group(ranks.expert_tensor, 1), ranks, workload.cluster
         )
-        if any(linear.name.startswith("shared") for linear in stack.block.linears):
+        if any(linear.role is Role.SHARED_IN for linear in stack.block.linears):
             sent = sent + once
     exposed = np.where(ranks.tensor_group.domains(workload.cluster) > 1, 1.0, software.exposed.tensor)
     forward = left_over(sent, products.forward, exposed) + arrived

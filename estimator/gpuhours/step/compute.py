@@ -9,6 +9,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.gemm import gemm_time, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.ranks import degree, has_experts, local_parameters
+from gpuhours.layout.recompute import Policy
 from gpuhours.step.context import attention_passes
 from gpuhours.step.host import table_copies
 from gpuhours.step.schedule import Passes
@@ -65,12 +66,14 @@ def product_passes(
     elif linear.split is Split.WHOLE:
         tokens = np.divide(tokens, ranks.whole)
     dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
-    chip = workload.accelerator
-    forward = gemm_time(tokens, n, k, chip, dtype, count=count)
-    backward: Array = 0.0 if trainable is Trainable.FROZEN else gemm_time(tokens, k, n, chip, dtype, count=count)
-    weight = (
-        gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True) if trainable is Trainable.FULL else 0.0
-    )
+    chip, pads = workload.accelerator, workload.software.pads_products
+    forward = gemm_time(tokens, n, k, chip, dtype, count=count, pads=pads)
+    backward: Array = 0.0
+    if trainable is not Trainable.FROZEN:
+        backward = gemm_time(tokens, k, n, chip, dtype, count=count, pads=pads)
+    weight: Array = 0.0
+    if trainable is Trainable.FULL:
+        weight = gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True, pads=pads)
     if workload.precision.format.unpacked and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
         unpacked = memory_time(workload.software.unpacking * n * k * count, chip)
         forward = forward + unpacked
@@ -142,6 +145,18 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
         forward = forward + out.forward * outputs + into.forward * inputs
         backward = backward + out.backward * outputs + into.backward * inputs
     return forward, backward
+
+
+def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
+    """Share of a layer's memory-bound forward traffic that a recompute policy repeats."""
+    shares = {operator.kind: policy.on_operator(operator.kind) for operator in stack.block.elementwise}
+    if len(set(shares.values()) | {policy.others}) == 1:
+        return policy.others
+    moved = [
+        (shares[operator.kind], workload.software.traffic(operator.kind.value, autocast=False)[0] * operator.width)
+        for operator in stack.block.elementwise
+    ]
+    return np.divide(sum(share * each for share, each in moved), sum(each for _, each in moved))
 
 
 def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpuhours.architecture.operators import PRODUCTS_IN, Block, Ends, Pointwise, Stack, Trainable
+from gpuhours.architecture.operators import Block, Ends, Pointwise, Role, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Recompute, SequenceMethod, Sharding, VisionPlacement
@@ -154,14 +154,13 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     found: list[tuple[str, Array]] = [
-        ("product", PRODUCTS_IN.get(linear.name, 1) * (linear.experts if looped else 1))
-        for linear in stack.block.linears
+        ("product", linear.fused * (linear.experts if looped else 1)) for linear in stack.block.linears
     ]
-    routed = sum(linear.experts for linear in stack.block.linears if looped and linear.name == "down")
+    routed = sum(linear.experts for linear in stack.block.linears if looped and linear.role is Role.MLP_OUT)
     found.append(("expert", routed))
     quantised = workload.precision.dtype == "nf4" and stack.trainable is not Trainable.FULL
     found.append(("unpacked", found_products(stack) if quantised else 0))
-    found += [("bias", PRODUCTS_IN.get(linear.name, 1)) for linear in stack.block.linears if linear.bias]
+    found += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
     found += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
     for core in stack.block.attention:
@@ -172,7 +171,7 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
 
 def found_products(stack: Stack) -> Array:
     """Products of a layer, one by one."""
-    return sum(PRODUCTS_IN.get(linear.name, 1) for linear in stack.block.linears)
+    return sum(linear.fused for linear in stack.block.linears)
 
 
 def attention_calls(stack: Stack, workload: Workload) -> Array:
@@ -187,7 +186,7 @@ def modules(stack: Stack, workload: Workload) -> Array:
     """Modules with weights of their own in one layer: products (of every expert), norms, both halves of adapters."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
-    products = sum(PRODUCTS_IN.get(one.name, 1) * (one.experts if looped else 1) for one in stack.block.linears)
+    products = sum(one.fused * (one.experts if looped else 1) for one in stack.block.linears)
     return products + sum(np.max(operator.parameters) > 0 for operator in stack.block.elementwise) + len(stack.adapters)
 
 

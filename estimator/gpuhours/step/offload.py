@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Stack, Trainable
+from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Recompute
-from gpuhours.step.schedule import left_over
+from gpuhours.layout.layout import Recompute, Sharding
+from gpuhours.layout.weights import layer_weights
+from gpuhours.step.schedule import Passes, left_over
 from gpuhours.workload import Workload
 
 HOST_BANDWIDTH = 25e9
@@ -24,13 +26,13 @@ EXPOSED = 0.1
 def host_update_time(owned: Array, workload: Workload) -> Array:
     """Estimate of ZeRO-Offload's update of the parameters a rank owns (Ren et al. 2021, arXiv:2101.06840, section 4).
 
-        t = (g + w) n / PCIe + 28 n / H        gradients down, Adam on the host, weights up; nothing overlapped
+        t = (g + w) n / PCIe + 28 a n / H      gradients down, Adam on the host, weights up; nothing overlapped
 
-    n parameters, g and w bytes of a gradient and a weight, H ``HOST_BANDWIDTH``.
+    n parameters, g and w bytes of a gradient and a weight, a the optimiser's traffic, H ``HOST_BANDWIDTH``.
     """
     precision, chip = workload.precision, workload.cluster.accelerator
     moved = (precision.gradients + precision.weights) * owned / (PCIE_SHARE * chip.pcie_bandwidth)
-    return moved + ADAM_BYTES * owned / HOST_BANDWIDTH
+    return moved + OPTIMISERS[precision.optimizer].traffic * ADAM_BYTES * owned / HOST_BANDWIDTH
 
 
 def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
@@ -50,3 +52,25 @@ def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
     copied = 2 * kept / (PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth)
     felt = left_over(copied, compute, EXPOSED)
     return np.where(workload.layout.offload_activations, felt, 0.0) if stack.trainable is not Trainable.FROZEN else 0.0
+
+
+def parameters_time(stack: Stack, workload: Workload, compute: Passes) -> Passes:
+    """Felt time of one layer's weights coming from the host for each pass, and its gradients going there, per micro-batch.
+
+        w P / (n PCIe) forward;  the same and g P' / (n PCIe) backward        hidden behind the layer before, as far as there is room
+
+    P parameters of the layer on a rank, P' those that train, n shards of ZeRO-3 (each rank fetches its own). Sources: Rajbhandari et
+    al. 2021, ZeRO-Infinity, arXiv:2104.07857, section 5; block swapping of diffusion trainers is the same on one rank.
+    """
+    if not np.any(workload.layout.offload_parameters):
+        return Passes()
+    ranks, precision = workload.ranks, workload.precision
+    held, trained = (layer_weights(stack, ranks, trained=only).all for only in (False, True))
+    shards = np.where(np.equal(workload.layout.sharding, Sharding.zero3), ranks.shards, 1)
+    rate = PCIE_SHARE * workload.cluster.accelerator.pcie_bandwidth * shards
+    fetched = precision.frozen_layer(held, trained) / rate
+    forward = left_over(fetched, compute.forward, EXPOSED)
+    if stack.trainable is Trainable.FROZEN:
+        return Passes(forward * workload.layout.offload_parameters)
+    back = left_over(fetched + precision.gradients * trained / rate, compute.backward + compute.weight, EXPOSED)
+    return Passes(forward, back) * workload.layout.offload_parameters

@@ -13,6 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.layout.layout import VisionPlacement
+from gpuhours.layout.placement import Placement, of_words
 from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.software.profile import Software
@@ -23,7 +24,7 @@ from gpuhours.step.context import context_passes
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.host import as_run, host_time, launch_time
-from gpuhours.step.offload import activations_time
+from gpuhours.step.offload import activations_time, parameters_time
 from gpuhours.step.recompute import repeated
 from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
 from gpuhours.step.state import (
@@ -46,10 +47,14 @@ class Work:
 
     layers: Array = 0
     """How many layers are shared out."""
+    shared: bool = False
+    """Whether any are."""
     all_layers: Parts = field(default_factory=dict)
     """Of all of them together."""
     first: Parts = field(default_factory=dict)
     last: Parts = field(default_factory=dict)
+    spread: Parts = field(default_factory=dict)
+    """On all stages alike: a vocabulary that they share."""
     apart: Parts = field(default_factory=dict)
     """On accelerators of its own."""
 
@@ -64,20 +69,21 @@ def step(workload: Workload) -> Step:
     ranks, cluster, layout = workload.ranks, workload.cluster, workload.layout
     work = shared_work(workload)
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))
-    line = stages(layer, work.layers, added(work.first), added(work.last), ranks.pipeline, ranks.interleave)
+    placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
+    line = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
     sends = send_time(workload, layer.total)
-    passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, layout.schedule)
+    passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     host = host_time(workload, line.slowest, optimiser_time(workload))
     encoding = encoding_time(work, workload)
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
-    for group in (work.all_layers, work.first, work.last):
+    for group in (work.all_layers, work.first, work.last, work.spread):
         for name, one in group.items():
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
     wait = encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
     parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + wait
     parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
-    parts[HOST] = parts[HOST] + host * ranks.microbatches
+    parts[HOST] = parts[HOST] + host * ranks.microbatches + workload.software.host.step
     parts[DATA] = parts[DATA] + step_reduction(workload, np.maximum(line.slowest + host, encoding))
     parts[OPTIMISER] = optimiser_time(workload)
     time = sum(parts.values())
@@ -88,19 +94,11 @@ def step(workload: Workload) -> Step:
         time=time + waiting,
         parts=parts,
         model_flops=model_flops(workload.model, workload.global_batch),
-        hardware_flops=hardware_flops(workload.model, workload.global_batch, layout.recompute, covered(workload)),
+        hardware_flops=hardware_flops(workload.model, workload.global_batch, layout, workload.software),
         peak=cluster.accelerator.peak_for(workload.precision.product) * np.asarray(cluster.gpus),
         valid=np.logical_not(where_violated(reasons)),
         reasons=reasons,
     )
-
-
-def covered(workload: Workload) -> Array:
-    """Share of the layers that full recompute covers."""
-    if workload.layout.recompute_layers is None:
-        return 1.0
-    layers = sum(stack.layers for stack in workload.model.stacks)
-    return np.minimum(np.divide(np.multiply(workload.layout.recompute_layers, workload.layout.pipeline), layers), 1.0)
 
 
 def waiting_share(cluster: Cluster, software: Software) -> Array:
@@ -125,13 +123,19 @@ def shared_work(workload: Workload) -> Work:
     for part in model.parts[len(encoder) :]:
         found = part_work(part, workload)
         if isinstance(part, Ends):
+            if of_words(part) and np.any(workload.ranks.spreads):
+                everywhere = np.where(workload.ranks.spreads, 1.0, 0.0)
+                work = replace(work, spread=joined(work.spread, scaled(found, everywhere)))
+                found = scaled(found, 1.0 - everywhere)
             work = placed(work, found, first=part.first)
         elif model.on_stream(part):
             seen = True
-            work = replace(work, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found))
+            work = replace(
+                work, shared=True, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found)
+            )
         else:
             work = placed(work, found, first=not seen)
-    return work if seen else Work(1, joined(work.first, work.last))
+    return work if seen else Work(1, False, joined(work.first, work.last))
 
 
 def part_work(part: Stack | Ends, workload: Workload) -> Parts:
@@ -186,6 +190,11 @@ def placed(work: Work, found: Parts, *, first: bool) -> Work:
     return replace(work, last=joined(work.last, found))
 
 
+def scaled(parts: Parts, factor: Array) -> Parts:
+    """Every kind times ``factor``."""
+    return {name: passes * factor for name, passes in parts.items()}
+
+
 def joined(one: Parts, other: Parts) -> Parts:
     """Both, kind by kind."""
     return {name: one.get(name, Passes()) + other.get(name, Passes()) for name in {**one, **other}}
@@ -203,7 +212,8 @@ def layer_parts(stack: Stack, workload: Workload) -> Parts:
     weights = layer_weights(stack, workload.ranks, trained=True)
     parts[OTHER] += Passes(0.0, 0.0, accumulation_time(weights, workload))
     parts[DATA] = sharded_passes(stack, workload, added(parts))
-    parts[HOST] = Passes(0.0, activations_time(stack, workload, added(parts).total))
+    swapped = parameters_time(stack, workload, added(parts))
+    parts[HOST] = Passes(0.0, activations_time(stack, workload, added(parts).total)) + swapped
     return parts
 
 

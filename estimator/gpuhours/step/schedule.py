@@ -8,6 +8,7 @@ import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Schedule
+from gpuhours.layout.placement import Placement
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +41,18 @@ class Stages:
     slowest: Array
 
 
-def stages(layer: Passes, layers: Array, first: Passes, last: Passes, pipeline: Array, interleave: Array) -> Stages:
-    """``layers`` equal layers over p stages of v chunks, with what else the first and last stage do.
+def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spread: Passes = Passes()) -> Stages:
+    """Equal layers as they are placed on stages, with what else the first and last stage do, and all alike.
 
-        b = floor(L / (p v))            layers every chunk has
-        M = b v + ceil((L - b p v) / p) layers of a full stage
-        slowest = max( M layer,  (M - s1) layer + first,  (M - s2) layer + last )
+        slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
-    L layers, p pipeline, v interleave; s = 1 for the last stage where a layer is missing to fill all
-    stages, and for the first where two are, else 0. One stage holds everything.
+    n_s layers of stage s, n those of the fullest inside. One stage holds everything.
     """
-    chunks = np.multiply(pipeline, interleave)
-    every = np.floor(np.divide(layers, chunks))
-    most = every * interleave + np.ceil(np.divide(layers - every * chunks, pipeline))
-    missing = most * pipeline - layers
-    together = layer * layers + first + last
-    at_end = layer.total * (most - (missing >= 1)) + last.total
-    at_start = layer.total * (most - (missing >= 2)) + first.total
-    inside = np.where(np.greater(pipeline, 2), layer.total * most, 0.0)
-    several = np.maximum(np.maximum(at_end, at_start), inside)
+    pipeline = placement.pipeline
+    together = layer * placement.layers + first + last + spread
+    at_start = layer.total * placement.on(np.zeros_like(np.asarray(pipeline))) + first.total
+    at_end = layer.total * placement.on(np.subtract(pipeline, 1)) + last.total
+    several = np.maximum(np.maximum(at_end, at_start), layer.total * placement.inside) + spread.total / pipeline
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
 
 
@@ -90,9 +84,19 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
     return microbatches * work.slowest + bubble
 
 
-def left_over(sent: Array, hidden_behind: Array, exposed: Array) -> Array:
-    """Time that is felt of a collective that may overlap: at least its share ``exposed``, and all that finds nothing to hide behind.
+MOST_DISTURBED = 2.0
+"""Times a collective's own time over the scale-up links that it can slow down what runs beside it."""
 
-    t = exposed x sent + max(0, (1 - exposed) x sent - hidden_behind)
+
+def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
+    """Time that is felt of a collective that may overlap: what it costs the products beside it, and all that finds nothing to hide
+    behind.
+
+        t = cost + max(0, sent - cost - hidden_behind);   cost = exposed x min(sent, 2 u)
+
+    u ``scale_up``, s of the same message over the scale-up links alone: products lose to the bytes that a collective moves through
+    their memory and multiprocessors, not to a network that stretches it (own overlap measurements on one node: sent = u). ``sent``
+    where it is not given.
     """
-    return exposed * sent + np.maximum(0.0, (1 - exposed) * sent - hidden_behind)
+    cost = exposed * (sent if scale_up is None else np.minimum(sent, MOST_DISTURBED * np.asarray(scale_up)))
+    return cost + np.maximum(0.0, sent - cost - hidden_behind)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Stack, Trainable
 from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.kernels.memory_bound import memory_time
@@ -35,15 +37,18 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     software, ranks = workload.software, workload.ranks
     sharding = sharding_between_passes(workload)
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
-    gather = shard_time(all_gather_time, held, software.network.weight, workload)
-    scatter = shard_time(
-        reduce_scatter_time, trained, software.network.scattered or software.network.gradient, workload
-    )
+    scattered = software.network.scattered or software.network.gradient
+
+    def sent(cluster: Cluster) -> tuple[Array, Array]:
+        gather = shard_time(all_gather_time, held, software.network.weight, workload, cluster)
+        scatter = shard_time(reduce_scatter_time, trained, scattered, workload, cluster)
+        return gather, np.where(sharding == Sharding.zero3, gather, 0.0) + scatter
+
+    (there, back), (near, near_back) = sent(workload.cluster), sent(workload.cluster.one_domain)
     exposed = software.exposed.shard
-    back = np.where(sharding == Sharding.zero3, gather, 0.0) + scatter
-    forward = np.where(sharding == Sharding.zero3, left_over(gather, compute.forward, exposed), 0.0)
+    forward = np.where(sharding == Sharding.zero3, left_over(there, compute.forward, exposed, near), 0.0)
     behind = compute.backward + compute.weight
-    backward = np.where(sharding >= Sharding.zero2, left_over(back, behind, exposed), 0.0)
+    backward = np.where(sharding >= Sharding.zero2, left_over(back, behind, exposed, near_back), 0.0)
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
@@ -59,11 +64,14 @@ def sharding_between_passes(workload: Workload) -> Array:
 
 
 def shard_time(
-    collective: Callable[[Array, Group, Cluster], Array], weights: Weights, size: float, workload: Workload
+    collective: Callable[[Array, Group, Cluster], Array],
+    weights: Weights,
+    size: float,
+    workload: Workload,
+    cluster: Cluster,
 ) -> Array:
     """``collective`` over the shards of dense weights and, in their own group, of experts; ``size`` bytes each."""
-    ranks, cluster = workload.ranks, workload.cluster
-    share = workload.software.network.zero3_share
+    ranks, share = workload.ranks, workload.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
     return (
@@ -78,22 +86,25 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
 
     ``beside``  s of a micro-batch's passes on the slowest stage, waiting for host and encoder included. Sums hide behind the last one's
-    backward pass, taken as two thirds of it, gathers behind the next step's first forward pass. An encoder on accelerators of its own
-    sums its gradients at the same time.
+    backward pass, taken as two thirds of it (those between shard groups layer by layer, at what their bytes cost), gathers behind the
+    next step's first forward pass. An encoder on accelerators of its own sums its gradients at the same time.
     """
     software, ranks = workload.software, workload.ranks
-    weights = stage_weights(workload.model, ranks, trained=True)
+    weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
     sums, gathers = sums_and_gathers(weights, workload)
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True)
         own_sums, own_gathers = sums_and_gathers(apart, workload.encoding)
         sums = np.maximum(sums + replica_reduction(workload), own_sums)
         gathers = np.maximum(gathers, own_gathers)
-    exposed, share = software.exposed.data, software.network.data_share
+    sharding, share = sharding_between_passes(workload), software.network.data_share
+    exposed, near = software.exposed.data, sums
+    if np.any(sharding == Sharding.zero3):
+        inside = replace(workload, cluster=workload.cluster.one_domain)
+        near = np.where(sharding == Sharding.zero3, sums_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
-    zero1 = sharding_between_passes(workload) == Sharding.zero1
-    broadcast = np.where(zero1 & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
-    felt = left_over(sums / share, BACKWARD * beside, exposed)
+    broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
+    felt = left_over(sums / share, BACKWARD * beside, exposed, near / share)
     return felt + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
 
 
@@ -165,16 +176,43 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 def optimiser_time(workload: Workload) -> Array:
     """Clipping and update of what the fullest rank owns: bytes per parameter at copy speed, or on the host.
 
-    An encoder's own accelerators are among the ranks; ZeRO shares the parameters out.
+    The stack's bytes are fused AdamW's; another optimiser moves its share of them (``OPTIMISERS``). An encoder's own accelerators are
+    among the ranks; ZeRO shares the parameters out.
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
-    weights = stage_weights(workload.model, ranks, trained=True)
+    weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
     experts = np.divide(weights.experts, np.where(sharded, np.minimum(ranks.shards, ranks.expert_copies), 1))
     owned = np.divide(weights.dense, np.where(sharded, ranks.shards, 1)) + experts
     rate = {"amp": software.optimiser.amp, "mixed": software.optimiser.mixed, "pure": software.optimiser.pure}
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True).all
         owned = np.maximum(owned, np.divide(apart, np.where(sharded, ranks.encoding.shards, 1)))
-    here = memory_time(rate[workload.precision.state] * owned, workload.accelerator)
+    update = OPTIMISERS[workload.precision.optimizer]
+    here = memory_time(update.traffic * rate[workload.precision.state] * owned, workload.accelerator)
+    if update.iterations:
+        here = here + orthogonalisation_time(workload, update.iterations)
     return np.where(workload.layout.offload_optimizer, host_update_time(owned, workload), here)
+
+
+def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
+    """Newton-Schulz of every trained matrix [m, n] of the layers on a rank, m the smaller side.
+
+        t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
+
+    I iterations, each X X', its square and a product with X; t tensor ranks and the shards divide the matrices among them; rho P the
+    rate that large products sustain. Source: Jordan et al. 2024, Muon; Liu et al. 2025, arXiv:2502.16982, section 2.3.
+    """
+    ranks, chip = workload.ranks, workload.accelerator
+    flops: Array = 0.0
+    for stack in workload.model.stacks:
+        if stack.trainable is Trainable.FULL:
+            sides = [
+                (np.minimum(one.inputs, one.outputs), np.maximum(one.inputs, one.outputs), one.experts)
+                for one in stack.block.linears
+            ]
+            each = sum((count * (4 * m * m * n + 2 * m**3) for m, n, count in sides), start=np.asarray(0.0))
+            flops = flops + iterations * each * stack.layers / ranks.pipeline
+    sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
+    share = np.multiply(ranks.tensor, np.where(sharded, ranks.shards, 1))
+    return flops / share / (chip.gemm_constants.ceiling * chip.peak_for(workload.wide))

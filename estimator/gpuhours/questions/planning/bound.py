@@ -40,5 +40,5 @@ def lower_bound(at: Workload, relaxed: Step) -> Values:
     Checked against exhaustive search in tests/questions/planning/test_plan.py.
     """
     passes = sum((relaxed.parts[name] for name in PASSES), np.asarray(0.0))
-    bubble = np.where(np.equal(at.layout.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
+    bubble = np.where(np.equal(at.ranks.schedule, int(Schedule.zb2p)), 0.0, relaxed.parts[BUBBLE])
     return (passes + bubble) * (1 + waiting_share(at.cluster, at.software))

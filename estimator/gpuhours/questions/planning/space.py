@@ -12,6 +12,7 @@ import numpy as np
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.placement import stream_layers
 
 SHORTEST = 128
 """Tokens of a sequence that one context rank keeps at least: below, attention's blocks are not filled."""
@@ -37,8 +38,11 @@ class Space:
     @classmethod
     def of(cls, model: Model, global_batch: float, cluster: Cluster, base: Layout | None = None) -> Space:
         """The degrees that divide what they split: GPUs, heads, experts, samples."""
-        base = (base or Layout()).replaced(data=None, ulysses=None)
-        gpus, layers = int(cluster.gpus), sum(float(stack.layers) for stack in model.stacks)
+        base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
+        gpus, layers = (
+            int(cluster.gpus),
+            float(stream_layers(model)) or sum(float(stack.layers) for stack in model.stacks),
+        )
         heads = max((int(core.heads) for stack in model.stacks for core in stack.block.attention), default=1)
         longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)
         experts = max((int(linear.experts) for stack in model.stacks for linear in stack.block.linears), default=1)

@@ -16,6 +16,7 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
+from gpuhours.layout.validity import ENDS, chunks_divide
 from gpuhours.questions.validating.accelerators import accelerator_of
 from gpuhours.questions.validating.architecture import decoder_of, unusable
 from gpuhours.questions.validating.leaving_out import (
@@ -210,10 +211,24 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),
     }  # fmt: skip
     try:
-        return Layout(**fields)
+        return Layout(**fields, stage_layers=_stage_layers(int(decoder.layers), degrees.pipeline, interleave))
     except ValidationError as error:
         first = error.errors()[0]
         raise UnsaidError(f"{first['loc'][0]} = {first['input']:g}: no layout has that") from None
+
+
+def _stage_layers(layers: int, pipeline: int, interleave: int) -> tuple[int, ...] | None:
+    """Where three layers are missing from equal chunks, the ends carry one fewer each and so does a stage inside, as far as there is
+    one: DeepSeek-V3's 61 in NVIDIA's recipes, whose third place is taken by the prediction of a further token (not modelled)."""
+    if pipeline == 1 or chunks_divide(layers, pipeline, interleave):
+        return None
+    each = -(-layers // (pipeline * interleave))
+    if each * pipeline * interleave - layers != ENDS + 1:
+        raise UnsaidError(f"{layers} layers do not divide into {pipeline} stages of {interleave} chunks")
+    found = [each * interleave] * pipeline
+    for stage in (0, -1, -2 if pipeline > 2 else -1):
+        found[stage] -= 1
+    return tuple(found)
 
 
 def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:

@@ -148,6 +148,7 @@ def _words(case: Case) -> Key:
     return (
         tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
         (case.node.name, case.node.gpus, case.node.nics, case.node.network, case.node.sharp), case.kernel, case.precision, case.without,
+        case.layout.stage_layers,
         (case.software.name, case.software.selective, case.software.dispatch.load),
     )  # fmt: skip
 
@@ -162,7 +163,7 @@ def _numbers(model: Any) -> dict[str, float]:
 
 
 def _layout_numbers(layout: Layout) -> dict[str, Any]:
-    return {name: int(value) for name, value in layout if value is not None}
+    return {name: int(value) for name, value in layout if isinstance(value, int)}
 
 
 def _stacked(fields: Sequence[dict[str, Any]]) -> dict[str, Array]:

@@ -1,0 +1,191 @@
+"""What the backward pass computes again, and what the forward pass need not keep for it.
+
+One answer, by the role of each product and the kind of each operator; FLOPs, time and memory ask it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+
+from gpuhours.architecture.operators import Linear, Model, Pointwise, Role, Stack
+from gpuhours.inputs.arrays import Array
+from gpuhours.layout.layout import Layout, Module
+from gpuhours.layout.ranks import has_experts
+from gpuhours.software.profile import Selective, Software
+
+NORMS = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
+ACTIVATIONS = (
+    Pointwise.SWIGLU, Pointwise.EXPERT_SWIGLU, Pointwise.GELU, Pointwise.WRITTEN_GELU, Pointwise.QUICK_GELU, Pointwise.RELU
+)  # fmt: skip
+ATTENTION_IN = (Role.QKV, Role.LATENT_DOWN, Role.LATENT_UP)
+EVERY_ROLE = dict.fromkeys(Role, 1.0)
+FIRST_HALF = 0.25
+"""Share of causal attention that the first half of a sequence needs."""
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """Tensors that the forward pass drops, since the backward pass makes them again."""
+
+    scores: bool = False
+    heads: bool = False
+    """Queries, keys, values and attention's output."""
+    inputs: frozenset[Role] = frozenset()
+    """Of products of these roles, those of experts apart."""
+    experts: frozenset[Role] = frozenset()
+    """Inputs of experts' products."""
+    operators: frozenset[Pointwise] = frozenset()
+    all_but: tuple[float, float] | None = None
+    """Everything but the layer's input, but for these shares of attention's output and of what products put out."""
+
+    def __or__(self, other: Unkept) -> Unkept:
+        return Unkept(
+            self.scores or other.scores, self.heads or other.heads, self.inputs | other.inputs, self.experts | other.experts,
+            self.operators | other.operators, self.all_but or other.all_but,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Shares of a layer's forward work that are done again, and what is not kept because of it."""
+
+    products: Mapping[Role, float] = field(default_factory=dict)
+    core: float = 0.0
+    """Of attention, and of what ranks that share a sequence send for it."""
+    operators: Mapping[Pointwise, float] = field(default_factory=dict)
+    others: float = 0.0
+    """Of the memory-bound operators that ``operators`` does not name."""
+    tensor: float = 0.0
+    """Of the sums over tensor ranks."""
+    expert: float = 0.0
+    """Of the exchanges with experts."""
+    unkept: Unkept = Unkept()
+
+    def __or__(self, other: Policy) -> Policy:
+        """Both together: of everything the larger share."""
+        return Policy(
+            _larger(self.products, other.products), max(self.core, other.core), _larger(self.operators, other.operators),
+            max(self.others, other.others), max(self.tensor, other.tensor), max(self.expert, other.expert), self.unkept | other.unkept,
+        )  # fmt: skip
+
+    def on_operator(self, kind: Pointwise) -> float:
+        """Share of an operator that is repeated."""
+        return self.operators.get(kind, self.others)
+
+
+Key = TypeVar("Key", Role, Pointwise)
+
+
+def _larger(one: Mapping[Key, float], other: Mapping[Key, float]) -> dict[Key, float]:
+    return {key: max(one.get(key, 0.0), other.get(key, 0.0)) for key in {**one, **other}}
+
+
+NOTHING = Policy()
+EVERYTHING = Policy(EVERY_ROLE, core=1.0, others=1.0, tensor=1.0, expert=1.0)
+SELECTIVE: Mapping[Selective, Policy] = {
+    "attention": Policy(core=1.0, unkept=Unkept(scores=True)),
+    "all-but-attention": replace(EVERYTHING, core=0.0, unkept=Unkept(all_but=(1.0, 0.0))),
+    "all-but-half-attention": replace(EVERYTHING, core=FIRST_HALF, unkept=Unkept(all_but=(0.5, 0.0))),
+    "half-of-products": Policy(dict.fromkeys(Role, 0.5), others=1.0, unkept=Unkept(all_but=(1.0, 0.5))),
+    "attention-block": Policy(
+        dict.fromkeys(ATTENTION_IN, 1.0), core=1.0, others=0.5,
+        unkept=Unkept(scores=True, heads=True, inputs=frozenset({Role.ATTENTION_OUTPUT}),
+                      operators=frozenset({Pointwise.ROTARY, Pointwise.QK_NORM})),
+    ),
+    "mlp": Policy(
+        {Role.MLP_IN: 1.0, Role.SHARED_IN: 1.0}, others=0.5,
+        unkept=Unkept(inputs=frozenset({Role.MLP_OUT, Role.SHARED_OUT}), experts=frozenset({Role.MLP_IN, Role.MLP_OUT}),
+                      operators=frozenset(ACTIVATIONS)),
+    ),
+}  # fmt: skip
+"""What a stack means by selective recomputation.
+
+attention               the core (Korthikanti et al. 2022, section 5)
+all-but-attention       everything except the core and what its ranks exchange (selective checkpoint++ of LoongTrain)
+all-but-half-attention  the same, but the core of the first half of the sequence too (BurstEngine, arXiv:2509.19836)
+half-of-products        every second product and all memory-bound operators (torchtitan's operator-wise policy)
+attention-block, mlp    one half of the block: its products but the last, half of the memory-bound operators
+"""
+MODULES: Mapping[Module, Policy] = {
+    Module.core_attn: SELECTIVE["attention"],
+    Module.layernorm: Policy(
+        operators=dict.fromkeys(NORMS, 1.0),
+        unkept=Unkept(inputs=frozenset({Role.QKV, Role.LATENT_DOWN, Role.MLP_IN, Role.ROUTER})),
+    ),
+    Module.mla_up_proj: Policy(
+        {Role.LATENT_UP: 1.0}, operators={Pointwise.ROTARY: 1.0}, unkept=Unkept(heads=True, operators=frozenset({Pointwise.ROTARY}))
+    ),
+    Module.moe_act: Policy(operators=dict.fromkeys(ACTIVATIONS, 1.0), unkept=Unkept(experts=frozenset({Role.MLP_OUT}))),
+    Module.mlp: Policy(
+        {Role.MLP_IN: 1.0, Role.MLP_OUT: 1.0}, operators=dict.fromkeys(ACTIVATIONS, 1.0), tensor=0.5,
+        unkept=Unkept(inputs=frozenset({Role.MLP_OUT}), operators=frozenset(ACTIVATIONS)),
+    ),
+    Module.moe: Policy(
+        dict.fromkeys((Role.MLP_IN, Role.MLP_OUT, Role.ROUTER, Role.SHARED_IN, Role.SHARED_OUT), 1.0),
+        operators=dict.fromkeys((*ACTIVATIONS, Pointwise.ROUTER, Pointwise.PERMUTE), 1.0), tensor=0.5, expert=1.0,
+        unkept=Unkept(inputs=frozenset({Role.SHARED_OUT}), experts=frozenset({Role.MLP_IN, Role.MLP_OUT}),
+                      operators=frozenset((*ACTIVATIONS, Pointwise.ROUTER, Pointwise.PERMUTE))),
+    ),
+    Module.shared_experts: Policy(
+        {Role.SHARED_IN: 1.0, Role.SHARED_OUT: 1.0}, unkept=Unkept(inputs=frozenset({Role.SHARED_OUT})),
+    ),
+}  # fmt: skip
+"""What ``recompute_modules`` repeat, as Megatron-Core names them (``--recompute-modules``). Of ``core_attn``, fused, only FLOPs and
+time: its operands and its output are kept in any case. ``moe_act``, ``layernorm`` and ``mla_up_proj`` drop their outputs."""
+DENSE, SPARSE = frozenset({Module.mlp}), frozenset({Module.moe, Module.moe_act, Module.shared_experts})
+"""Modules that only layers without, or with, experts have."""
+
+
+def selective_policy(stack: Stack, layout: Layout, software: Software) -> Policy:
+    """What ``recompute: selective`` repeats of a stack's layers: the layout's modules, else what the software means by it."""
+    if layout.recompute_modules is None:
+        return SELECTIVE[software.selective]
+    mixture = any(has_experts(linear) for linear in stack.block.linears)
+    return _modules(frozenset(layout.recompute_modules) - (DENSE if mixture else SPARSE))
+
+
+@cache
+def _modules(chosen: frozenset[Module]) -> Policy:
+    found = NOTHING
+    for module in sorted(chosen):
+        found = found | MODULES[module]
+    return found
+
+
+def last_is_spared(stack: Stack, software: Software) -> bool:
+    """Whether recomputing a whole layer stops before its last product: where the stack stops at the last activation that is needed,
+    and that is not behind it (an adapter beside it is computed after it; the gradient of a routing weight needs its expert's output).
+    """
+    last = stack.block.linears[-1]
+    adapted = any(adapter.role is last.role for adapter in stack.adapters)
+    return software.early_stop and not adapted and not has_experts(last)
+
+
+def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
+    """Share of a layer's product FLOPs that a policy repeats."""
+    linears = stack.block.linears
+    whole = all(policy.products.get(linear.role, 0.0) == 1.0 for linear in linears)
+    counted = linears[:-1] if whole and last_is_spared(stack, software) else linears
+    some = sum((_flops(linear) * policy.products.get(linear.role, 0.0) for linear in counted), start=np.asarray(0.0))
+    return np.divide(some, sum(_flops(linear) for linear in linears))
+
+
+def _flops(linear: Linear) -> Array:
+    return linear.flops_per_token
+
+
+def covered(layout: Layout, pipeline: Array, layers: Array) -> Array:
+    """Share of layers that full recomputation covers: ``recompute_layers`` of each stage's, or all."""
+    if layout.recompute_layers is None:
+        return 1.0
+    return np.minimum(np.divide(np.multiply(layout.recompute_layers, pipeline), layers), 1.0)
+
+
+def all_layers(model: Model) -> Array:
+    """Layers of all stacks."""
+    return sum((stack.layers for stack in model.stacks), 0.0)

@@ -1,0 +1,184 @@
+"""What stands on which pipeline stage: one answer for time, memory and sums of gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import gpuhours
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.hardware.clusters import cluster
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Layout, Schedule
+from gpuhours.layout.placement import Placement, head_in_layers, standing
+from gpuhours.layout.weights import stage_weights
+from gpuhours.memory import memory
+from gpuhours.software.profile import load_software
+from gpuhours.step import step
+from gpuhours.workload import Workload
+
+LLAMA_70B = Decoder(layers=80, hidden=8192, heads=64, kv_heads=8, ffn_hidden=28672, vocab=128256)
+LLAMA_8B = Decoder(layers=32, hidden=4096, heads=32, kv_heads=8, ffn_hidden=14336, vocab=128256)
+
+
+def placed(placement: Placement) -> list[int]:
+    return [int(placement.on(np.asarray(stage))) for stage in range(int(placement.pipeline))]
+
+
+def workload(model: Decoder = LLAMA_70B, software: str = "megatron-core", gpus: int = 64, **layout: Any) -> Workload:
+    machine = cluster("h100-sxm-80gb", gpus=gpus)
+    return Workload(model.model(8192), 64, Layout(**layout), machine, load_software(software), Precision())
+
+
+@pytest.mark.parametrize(
+    ("layers", "stages", "expected", "source"),
+    [
+        (22, 8, [2, 3, 3, 3, 3, 3, 3, 2], "Qi et al. 2024, Zero Bubble: ends carry one layer fewer"),
+        (126, 16, [7, *[8] * 14, 7], "Llama 3 405B, arXiv:2407.21783, section 3.3.2"),
+        (32, 5, [7, 7, 6, 6, 6], "InternEvo's memory table: the first stages carry more"),
+        (96, 8, [12] * 8, "equal"),
+        (9, 8, [2, *[1] * 7], "one left over"),
+        (5, 1, [5], "one stage"),
+    ],
+)
+def test_uneven_stages(layers: int, stages: int, expected: list[int], source: str) -> None:
+    assert placed(Placement(layers, stages)) == expected, source
+
+
+@given(layers=st.integers(1, 200), pipeline=st.integers(1, 64), head=st.none() | st.floats(0, 8))
+def test_every_layer_stands_somewhere(layers: int, pipeline: int, head: float | None) -> None:
+    placement = Placement(layers, pipeline, head=head)
+    found = placed(placement)
+    assert sum(found) == layers
+    assert min(found) >= 0
+    assert float(placement.inside) == max(found[1:-1], default=0)
+
+
+def test_a_stack_that_balances_flops_counts_the_head() -> None:
+    """What nanotron prints for Llama 3 8B on 8 stages (its code as walked through by one of its authors, 2024)."""
+    assert placed(workload(LLAMA_8B, "nanotron", pipeline=8).placement) == [5, 4, 4, 5, 4, 4, 4, 2]
+    model = LLAMA_8B.model(1)
+    head = 128256 * 4096 / (4 * 4096**2 + 3 * 4096 * 14336)
+    assert float(head_in_layers(model, list(model.stacks))) == pytest.approx(head)
+
+
+def test_time_memory_and_sums_ask_the_same_placement() -> None:
+    """80 layers on 8 stages, stated: 40 of them on the second stage is what all three feel."""
+    even = workload(pipeline=8, stage_layers=[10] * 8)
+    heavy = workload(pipeline=8, stage_layers=[5, 45, 5, 5, 5, 5, 5, 5])
+    assert float(step(even).time) == pytest.approx(float(step(workload(pipeline=8)).time))
+    assert float(memory(even).total) == pytest.approx(float(memory(workload(pipeline=8)).total))
+    assert float(step(heavy).time) > 2 * float(step(even).time)
+    assert float(memory(heavy).parts["weights"]) > 3.5 * float(memory(even).parts["weights"])
+    assert int(memory(heavy).stage) == 1
+    sums = [stage_weights(one.model, one.placement, one.ranks, trained=True).all for one in (even, heavy)]
+    assert float(sums[1]) > 3.5 * float(sums[0])
+
+
+def test_ends_may_stand_alone() -> None:
+    alone = workload(pipeline=8, stage_layers=[0, 14, 13, 13, 13, 13, 14, 0])
+    assert float(memory(alone).total) > 0
+    assert bool(step(alone).valid)
+    chunks = workload(pipeline=4, interleave=2, stage_layers=[0, 13, 13, 14, 14, 13, 13, 0])
+    assert placed(chunks.placement) == [14, 26, 26, 14]
+
+
+def test_a_vocabulary_shared_over_stages_weighs_on_all_alike() -> None:
+    """256K words: the head is longer than a stage's layers; shared, the slowest stage is the mean one (Yeung et al. 2024)."""
+    shape = LLAMA_8B.model_copy(update={"vocab": 256_000})
+    ends, shared = (workload(shape, pipeline=8, vocabulary_parallel=flag) for flag in (False, True))
+    assert float(step(shared).time) < 0.85 * float(step(ends).time)
+    assert float(memory(shared).parts["weights"]) < float(memory(ends).parts["weights"])
+    assert sum(step(shared).parts.values()) == pytest.approx(float(step(shared).time))
+    words = 2 * 256_000 * 4096
+    there = [standing(shared.model, shared.placement, shared.ranks, np.asarray(stage)) for stage in range(8)]
+    held = [sum(float(one.count) for one in stage if one.part.name == "head") for stage in there]
+    assert held == pytest.approx([1 / 8] * 8)
+    assert float(stage_weights(shared.model, shared.placement, shared.ranks, trained=True).all) == pytest.approx(
+        (float(shared.model.parameters) - words) / 8 + words / 8, rel=0.01
+    )
+    alone = [float(step(workload(shape, vocabulary_parallel=flag)).time) for flag in (False, True)]
+    assert alone[0] == pytest.approx(alone[1])
+
+
+def test_chunks_that_do_not_divide_hold_no_more_than_their_share() -> None:
+    """80 layers on 8 stages are 10 each in however many chunks: memory used to say 12 for 3, time 10."""
+    assert placed(workload(pipeline=8, interleave=3).placement) == [10] * 8
+    weights = [float(memory(workload(pipeline=8, interleave=chunks)).parts["weights"]) for chunks in (1, 2, 5)]
+    assert weights[0] == pytest.approx(weights[1]) == pytest.approx(weights[2])
+
+
+RUN = {
+    "model": "llama-3-70b",
+    "data": {"seq_len": 8192, "tokens": "1B"},
+    "training": {"global_batch": 64},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+    "software": "megatron-core",
+}
+
+
+@pytest.mark.parametrize("chunks", [3, 4])
+def test_chunks_that_do_not_divide_are_refused_with_those_that_do(chunks: int) -> None:
+    with pytest.raises(EstimateError) as refused:
+        gpuhours.estimate(gpuhours.from_dict({**RUN, "layout": {"pipeline": 8, "interleave": chunks}}))
+    assert "80 layers" in refused.value.problem
+    assert "1, 2, 5 or 10" in refused.value.hint
+
+
+def test_a_sweep_marks_them() -> None:
+    found = workload(pipeline=8).layout.replaced(interleave=np.array([1, 2, 3, 4, 5]))
+    assert step(workload(pipeline=8).with_layout(found)).valid.tolist() == [True, True, False, False, True]  # type: ignore[union-attr]
+
+
+def test_several_chunks_set_the_schedule_that_runs_them() -> None:
+    assert Layout(pipeline=8, interleave=2).schedule is Schedule.interleaved
+    with pytest.raises(ValidationError, match="schedule: interleaved"):
+        Layout(pipeline=8, interleave=2, schedule="1f1b")  # type: ignore[arg-type]
+    silent, said = (step(workload(pipeline=8, interleave=2, **more)) for more in ({}, {"schedule": "interleaved"}))
+    assert float(silent.time) == float(said.time)
+    assert float(silent.time) < float(step(workload(pipeline=8)).time)
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ({"pipeline": 4, "stage_layers": [20, 20, 20]}, "one for each stage"),
+        ({"pipeline": 2, "interleave": 2, "stage_layers": [20, 20, 20]}, r"or chunk \(4\)"),
+        ({"stage_layers": []}, "at least 1"),
+        ({"pipeline": 2, "stage_layers": [-1, 81]}, "at least 0"),
+    ],
+)
+def test_placements_that_cannot_be_meant(layout: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Layout(**layout)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        ({"layout": {"pipeline": 2, "stage_layers": [40, 39]}}, "layout.stage_layers", "79 layers"),
+        ({"layout": {"expert": 4}}, "layout.expert", "no experts"),
+        ({"layout": {"expert_tensor": 2}}, "layout.expert_tensor", "no experts"),
+        ({"layout": {"vision_gpus": 8}}, "layout.vision_gpus", "separate"),
+        ({"layout": {"recompute_layers": 4}}, "layout.recompute_layers", "recompute: full"),
+        ({"layout": {"shard_group": 8}}, "layout.shard_group", "sharding"),
+        ({"layout": {"ulysses": 4, "context": 8}}, "layout.ulysses", "exchange heads"),
+        ({"data": {"seq_len": 8192, "frames": 64}, "layout": {}}, "data.frames", "sees no frames"),
+    ],
+)
+def test_keys_without_effect_are_refused(change: dict[str, Any], key: str, message: str) -> None:
+    with pytest.raises(EstimateError, match=message) as refused:
+        gpuhours.estimate(gpuhours.from_dict({**RUN, **change}))
+    assert refused.value.where == key
+
+
+@pytest.mark.parametrize(("key", "value"), [("sequence_method", "ring"), ("vision", "replicated")])
+def test_words_without_effect_are_remarked(key: str, value: str) -> None:
+    found = gpuhours.estimate(gpuhours.from_dict({**RUN, "layout": {"tensor": 8, key: value}}))
+    assert any(f"layout.{key} has no effect" in text for text in found.outcome.warnings)
