@@ -97,7 +97,8 @@ def attention_flops(stack: Stack, *, full: bool) -> Array:
     """Forward scores and weighted sums of a stack: sequences x layers x cores."""
     length = stack.tokens if stack.sequence is None else stack.sequence
     per_sequence = sum((core.flops(length, full=full) for core in stack.block.attention), start=0)
-    return stack.layers * (stack.tokens / length) * per_sequence
+    sequences = np.divide(stack.tokens, np.where(np.greater(length, 0), length, 1))
+    return stack.layers * sequences * per_sequence
 
 
 def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:

@@ -262,10 +262,6 @@ class Decoder(Spec):
 
     def model(self, tokens: Array, *, gradient_upstream: bool = False) -> Model:
         """The whole language model over samples of ``tokens`` tokens."""
-        if np.any(np.less(tokens, 1)):
-            raise EstimateError(
-                "A sample holds no tokens.", "Give data.seq_len or data.text_tokens of 1 or more.", "data"
-            )
         kind = treatment(self.trainable, gradient_upstream=gradient_upstream)
         front, layers = self.front(tokens), self.stacks(tokens, kind)
         parts: tuple[Stack | Ends, ...] = (*front, *layers, *self.top(tokens, kind))

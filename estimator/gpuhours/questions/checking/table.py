@@ -110,12 +110,16 @@ def _claim(row: Mapping[str, str], column: str, line: int) -> Claim | None:
     return Claim(name, value, how_exact, text, f"{column} {text}", f"row {line}", "its column")
 
 
+SMALLEST, LARGEST = 1e-12, 1e40
+
+
 def _number(text: str | None) -> float | None:
+    """The number of a cell; None where there is none, or none that a run can have."""
     try:
         number = float((text or "").replace(",", ""))
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return number if number == 0 or SMALLEST < abs(number) < LARGEST else None
 
 
 def _facts(row: Mapping[str, str], line: int) -> Iterator[Fact]:
@@ -148,7 +152,8 @@ def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
         formula = entries.get(column)
         if formula is None or re.sub(r"gpu_hours|gpus|days|24|[*/ ]", "", formula):
             continue
-        if hours and gpus and days and abs(math.log(hours / (gpus * days * 24))) < AS_COMPUTED:
+        computed = gpus * days * 24 if gpus and days else None
+        if hours and computed and 0 < hours / computed < math.inf and abs(math.log(hours / computed)) < AS_COMPUTED:
             found.add(column)
     if entries.get("train_flops") is not None:
         flops, tokens = _number(row.get("train_flops")), _number(row.get("tokens_b"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from gpuhours.run.spec import Run
 from gpuhours.run.totals import KEYS, undetermined
 
 Range = tuple[float, float, float]
+MOST_APART = 1e12
 
 STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
 BILLED = "cost."
@@ -141,9 +143,11 @@ def _contradictions(outcome: Outcome) -> None:
     if outcome.totals.conflicts:
         conflict = outcome.totals.plainest
         factor = float(np.max(conflict.factor))
+        apart = max(factor, 1 / factor) if 0 < factor < math.inf else math.inf
+        told = f"by a factor of {apart:.3g}" if apart < MOST_APART else "beyond measure"
         keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots(conflict.identity.exponents))
         raise Contradiction(
-            f"{conflict.identity.text}: the two sides differ by a factor of {max(factor, 1 / factor):.3g}.",
+            f"{conflict.identity.text}: the two sides differ {told}.",
             f"Leave out one of {keys}, or correct it.",
             "known",
         )

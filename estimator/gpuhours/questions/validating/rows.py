@@ -26,9 +26,6 @@ NEEDED = ("seq_len", "global_batch")
 """Columns without which a file is no table of runs."""
 
 
-SMALLEST, LARGEST = 1e-9, 1e30
-
-
 @dataclass(frozen=True)
 class Row:
     """One measured run. A blank cell, a missing column and a word where a number belongs are all None."""
@@ -58,9 +55,9 @@ class Row:
         return value if math.isfinite(value) else None
 
     def positive(self, column: str) -> float | None:
-        """The number in a cell where it is above 0 and of a size that anything here has."""
+        """The number in a cell where it is above 0."""
         value = self.number(column)
-        return value if value is not None and SMALLEST < value < LARGEST else None
+        return value if value is not None and value > 0 else None
 
     @property
     def failed(self) -> bool:

@@ -117,7 +117,7 @@ def node_of(row: Row, accelerator: str) -> Node:
     if count is not None and node.link_domain <= 16 and count != node.gpus:
         node = replace(node, gpus=count, link_domain=count, nics=max(1, round(node.nics * count / node.gpus)))
     per_node = row.positive("gpus_per_node")
-    if per_node is not None and per_node != node.gpus:
+    if per_node is not None and 1 <= per_node <= 1e6 and per_node != node.gpus:
         count = int(per_node)
         node = replace(node, gpus=count, link_domain=count, nics=max(1, round(node.nics * count / node.gpus)))
     joined = (row.word("network") or text).lower()
