@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gpuhours.hardware.number_formats import NUMBER_FORMATS
+
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Trait -> its value -> the systems whose measured runs have it."""
 
@@ -15,7 +17,6 @@ SHORT = 0.3
 """s of a step below which what a step costs beside its kernels counts."""
 SCALES = ((1, "one GPU"), (8, "one node"), (64, "up to 64 GPUs"), (512, "up to 512 GPUs"), (math.inf, "over 512 GPUs"))
 LENGTHS = ((2048, "2K"), (8192, "8K"), (32768, "32K"), (131072, "128K"), (math.inf, "over 128K"))
-NARROW = ("fp8", "mxfp8", "nvfp4", "mxfp4")
 GENERATIONS = {"ada": "Ada", "cdna2": "CDNA 2", "cdna3": "CDNA 3", "tpu": "TPU"}
 TRAITS = ("stack", "card", "generation", "stack on generation", "precision", "kind", "kind on stack", "scale", "length")
 """What a run may share with measured ones; features of its range in this order."""
@@ -39,7 +40,7 @@ class Traits:
 
     def values(self) -> dict[str, str]:
         """The value of every one of ``TRAITS``."""
-        precision = "8 bit or less" if self.dtype in NARROW else "16 bit or more"
+        precision = "8 bit or less" if NUMBER_FORMATS[self.dtype].narrow else "16 bit or more"
         return {
             "stack": self.stack,
             "card": self.card,
