@@ -210,7 +210,7 @@ def _machine() -> Iterator[Identity | Sum]:
     )
     yield product("state per GPU is at least 16 bytes x parameters / GPUs", "state_per_gpu", "parameters", per=["gpus"],
                   times=STATE, sigma=0.05, only="sharded")  # fmt: skip
-    yield product("memory as stated = memory of the accelerator", "memory_per_gpu", "memory_as_sold", sigma=0.04)
+    yield product("memory as stated = memory of the accelerator", "memory_per_gpu", "memory_as_sold", sigma=0.01)
 
 
 def _bill() -> Iterator[Identity | Sum]:

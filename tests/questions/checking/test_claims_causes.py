@@ -8,6 +8,7 @@ import pytest
 
 from gpuhours.questions.checking.claim import Claim, Document, Fact
 from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.setting import attention_share
 from gpuhours.questions.checking.verdict import check_document
 
@@ -110,7 +111,12 @@ def test_attention_counted_in_full() -> None:
 def test_gib_for_gb() -> None:
     figures = {"memory_per_gpu": 80e9 * 1.25}
     assert check_document(document(figures)).verdict == "contradicted"
-    assert check_document(document({"memory_per_gpu": 80 * 2.0**30})).verdict == "consistent"
+    assert (
+        check_document(read_paper("It ran on 8 H100 80GB GPUs, each with 80 GiB of memory.").single).verdict
+        == "consistent"
+    )
+    printed = check_document(read_paper("It ran on 8 H100 80GB GPUs, each with 85.9 GB of memory.").single)
+    assert printed.contradictions[0].likely_causes[0].cause == "GB for GiB"
 
 
 def test_attention_share_of_a_public_model() -> None:

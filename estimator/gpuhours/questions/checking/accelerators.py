@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -29,6 +30,12 @@ class Named:
     source: str
     profile: str | None = None
     note: str = ""
+
+    @property
+    def sold_memory(self) -> float | None:
+        """Bytes as the card is named (80 GB), which is a little less than what it holds; None where the name does not say."""
+        said = re.search(r"(\d{2,3})\s?GB", self.name)
+        return 1e9 * float(said[1]) if said else None
 
     def to_dict(self) -> dict[str, Any]:
         """For the JSON of a check."""

@@ -50,17 +50,24 @@ def _one(
         yield Mistake(cause, quantity, factor, factor if most is None else most, habit, text)
 
 
+RECOMPUTED = 2.5
+"""How likely recomputation was counted as work where a text says that all activations were recomputed."""
 RATES = ("mfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops")
 
 
-def _recomputed(cause: str, quantities: tuple[str, ...], text: str) -> Iterator[Mistake]:
+def _habit(run: Setting) -> float:
+    """How likely recomputation was counted as work."""
+    return RECOMPUTED if run.recompute == "full" else 0.9
+
+
+def _recomputed(cause: str, quantities: tuple[str, ...], text: str, habit: float) -> Iterator[Mistake]:
     """Recomputation counted as work: 8 for 6, in one figure or in all that derive from the same count.
 
     The factor is 4/3 for full recomputation of the linear layers; attention and selective recomputation move it by 5 %.
     """
     for quantity in quantities:
         for also in ((), tuple(name for name in RATES if name != quantity)):
-            yield Mistake(cause, quantity, 1.27, 1.40, 0.9, text, also, 4 / 3)
+            yield Mistake(cause, quantity, 1.27, 1.40, habit, text, also, 4 / 3)
 
 
 def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
@@ -84,7 +91,7 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
         )
         yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
     sold = "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs"
-    yield from _recomputed("HFU as MFU", RATES[:3], sold)
+    yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
     yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
     seq = document.claim("seq_len")
     size = document.claim("active_parameters") or document.claim("parameters")
@@ -104,7 +111,12 @@ def _compute(run: Setting, document: Document) -> Iterator[Mistake]:
         0.7,
         "2 x parameters x tokens is the forward pass alone; training takes 6",
     )
-    yield from _recomputed("8ND for 6ND", RATES[3:], "8 x parameters x tokens counts a recomputed forward pass")
+    yield from _recomputed(
+        "8ND for 6ND",
+        RATES[3:],
+        "8 x parameters x tokens counts a recomputed forward pass",
+        RECOMPUTED if run.recompute == "full" else 0.9,
+    )
     yield from _one("MAC for FLOP", "model_flops flops_per_second_per_gpu flops_per_second mfu", 0.5, 0.6,
                     "multiply-accumulates counted as one operation; a FLOP count is twice that")  # fmt: skip
     yield from _one("twice the FLOPs", "model_flops", 2.0, 0.3, "12 x parameters x tokens: multiply-adds counted twice")

@@ -72,7 +72,7 @@ class Setting:
             found["peak"] = self.peak
         chip = self.accelerator
         if chip is not None and chip.memory is not None and "GB assumed" not in chip.note:
-            found["memory_as_sold"] = chip.memory
+            found["memory_as_sold"] = chip.sold_memory or chip.memory
         return found
 
 

@@ -17,6 +17,7 @@ from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.reading.files import read_file
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
+from gpuhours.questions.checking.reconciling.conventions import as_counted
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu
@@ -47,7 +48,7 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
 def check_document(document: Document, witness: Witness | None = None) -> Check:
     """Reconcile a document's claims, name the contradictions and their likely causes."""
     run = setting(document, stated_accelerator(document))
-    equations = tuple(identities(run))
+    equations = tuple(as_counted(identities(run), document))
     extra = tuple(assumed(run))
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
     measurements = [_measurement(document.claims[i], i) for i in used]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Claim, Fact
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.tokens import Figure, Item
-from gpuhours.questions.checking.reading.units import SCALES
 
 WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "sharding": (
@@ -28,7 +28,9 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "trainable": (("lora", "lora"), ("low-rank", "lora"), ("qlora", "lora"), ("adapters", "adapters")),
     "frozen": (("frozen", "vision encoder"), ("freeze", "part of the model"), ("freezing", "part of the model")),
     "recompute": (("gradient checkpointing", "full"), ("activation checkpointing", "full"), ("activation recomputation", "full"),
-                  ("selective recomputation", "selective"), ("recomputation", "full")),
+                  ("selective recomputation", "selective"), ("recomputation", "full"), ("recomputing all activations", "full"),
+                  ("recomputing activations", "full"), ("activations are recomputed", "full"), ("recomputed activations", "full"),
+                  ("recomputing", "full")),
     "attention": (("flashattention", "flash"), ("flash-attention", "flash"), ("flash attention", "flash"),
                   ("flashattention-2", "flash2"), ("flash-attention2", "flash2")),
     "architecture": (("mixture-of-experts", "mixture of experts"), ("mixture of experts", "mixture of experts"),
@@ -44,9 +46,16 @@ ENCODERS = ("vit", "clip", "siglip", "eva", "dinov2", "internvit", "videomae", "
 
 
 def find_facts(
-    items: Sequence[Item], prose: Prose, tagged: Iterable[tuple[str, int, int]], devices: Sequence[tuple[str, int]] = ()
+    items: Sequence[Item],
+    prose: Prose,
+    tagged: Iterable[tuple[str, int, int]],
+    devices: Sequence[tuple[str, int]] = (),
+    elsewhere: Container[int] = (),
 ) -> tuple[Fact, ...]:
-    """Facts from tags first, then from words; ``devices`` are those that tables name, with their lines."""
+    """Facts from tags first, then from words.
+
+    ``devices`` are those that tables name, with their lines; blocks ``elsewhere`` are about others.
+    """
     facts: dict[str, Fact] = {}
     text = prose.text
     for tag, start, end in tagged:
@@ -62,7 +71,7 @@ def find_facts(
         elif devices:
             said, line = devices[0]
             facts["accelerator"] = Fact("accelerator", accelerator_name(said), said, f"line {line}")
-    lowered = " ".join(item.text.lower() for item in items)
+    lowered = " ".join(item.text.lower() for item in items if prose.block(item.start) not in elsewhere)
     plain = f" {' '.join(lowered.replace(',', ' ').split())} "
     for name, words in WORDS.items():
         for word, value in words:
@@ -72,10 +81,6 @@ def find_facts(
     encoder = next((item for item in items if item.kind == "word" and _is_encoder(item.text)), None)
     if encoder:
         facts["vision_encoder"] = Fact("vision_encoder", encoder.text, encoder.text, _line(prose, encoder.start))
-    if "model" not in facts:
-        named = _named_model(items, prose)
-        if named:
-            facts["model"] = named
     return tuple(facts.values())
 
 
@@ -119,30 +124,10 @@ def _is_encoder(word: str) -> bool:
     return any(lowered.startswith(name + joint) for name in ENCODERS for joint in ("-", "/"))
 
 
-def size_in(word: str) -> float | None:
-    """``LongVILA-7B -> 7e9``; None for names without a size."""
-    tail = word.replace("_", "-").split("-")[-1]
-    number, scale = tail[:-1], tail[-1:].lower()
-    if scale in ("b", "m") and word[:1].isalpha() and number.replace(".", "", 1).isdigit():
-        return float(number) * SCALES[scale]
-    return None
-
-
-def _named_model(items: Sequence[Item], prose: Prose) -> Fact | None:
-    """The first name that carries a size, and whose stem the text's beginning has too where there is a title."""
-    named = [item for item in items if item.kind == "word" and size_in(item.text) and (size_in(item.text) or 0) >= 5e7]
-    if not named:
-        return None
-    counts = Counter(item.text for item in named)
-    first = max(named, key=lambda item: (counts[item.text] > 1, -item.start))
-    first = named[0] if counts[first.text] <= 1 else first
-    return Fact("model", first.text, first.text, _line(prose, first.start))
-
-
 def size_in_name(facts: Sequence[object]) -> Claim | None:
     """Parameters as the model's name has them: nominal, 10 %."""
     model = next((fact for fact in facts if isinstance(fact, Fact) and fact.name == "model"), None)
-    size = size_in(model.value) if model else None
+    size = size_of(model.value) if model else None
     if model is None or size is None:
         return None
     said = Spread(size, 0.10, "from the model's name")

@@ -52,7 +52,7 @@ def plain(text: str, *, latex: bool = False) -> str:
         text = _without_tags(text)
     if "\\" in text or "$" in text:
         text = _without_latex(text)
-    text = text.replace(DOLLAR, "$")
+    text = re.sub(r"\\(?=[~*_#+.!|<>()\[\]-])", "", text.replace(DOLLAR, "$"))
     text = _SPACED_GROUPS.sub(lambda found: found[0].replace(" ", ","), text)
     if latex:
         text = re.sub(r"(?<=[\w)}%$])~(?=[\w\\$(])", " ", text).replace("``", "“").replace("''", "”")

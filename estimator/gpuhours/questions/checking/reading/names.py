@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuhours.questions.checking.reading.run_words import DATA_NAMES, DATA_STEMS, NOT_MODELS
+from gpuhours.questions.checking.reading.run_words import COMMON, DATA_NAMES, DATA_STEMS, NOT_MODELS
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import SCALES
 
@@ -60,13 +61,25 @@ def same_name(one: str, other: str) -> bool:
 
 def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str]) -> Iterator[Mention]:
     """The names of models in a sentence, in order; those of data sets, cards and formats are none."""
-    names = {words_of(name): name for name in known if words_of(name)}
+    names = {words_of(name): name for name in known if words_of(name)} | _aliases(known)
     index = first
     while index < last:
         found = _known(items, index, last, names) or _sized(items, index, last) or _versioned(items, index)
         if found is not None and not _of_data(items, found, first, last):
             yield found
         index = found.last + 1 if found is not None else index + 1
+
+
+def _aliases(known: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """The words that one name has and no other: ``Scout`` of ``Heron 4 Scout`` beside ``Heron 4 Ranger``."""
+    names = [name for name in known if words_of(name)]
+    if len(names) < 2:
+        return {}
+    counts = Counter(word for name in names for word in set(words_of(name)))
+    return {
+        (word,): name for name in names for word in words_of(name)
+        if counts[word] == 1 and len(word) > 3 and word.isalpha() and word not in NOT_MODELS and word not in COMMON
+    }  # fmt: skip
 
 
 def _known(items: Sequence[Item], index: int, last: int, names: dict[tuple[str, ...], str]) -> Mention | None:

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.names import Mention, mentions, same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     BASES,
     COMPARISONS,
     OURSELVES,
+    PREDECESSORS,
     PRONOUNS,
     SIDE,
     SIZES,
@@ -31,6 +33,8 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 SUBJECT = 4
 """A name among the first items of a block is what the block is about."""
 NEAR = 7
+SHORT = 80
+"""Characters of a line that opens a list."""
 TRAINS = (
     "train",
     "pretrain",
@@ -78,6 +82,8 @@ class Owner(NamedTuple):
 
 
 NOBODY = Owner()
+OURS = Owner("us")
+"""The authors speak of their own run, without a name."""
 
 
 @dataclass
@@ -124,10 +130,11 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
     """The model that a text is about: by its title, its label, what is said to be trained; empty where nothing tells."""
     scores: Counter[str] = Counter()
     first = True
+    others = compared_blocks(read.prose)
     for sentence in read.sentences:
         items = read.items
         lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
-        compared = holds(lowered, COMPARISONS)
+        compared = holds(lowered, COMPARISONS) or read.prose.block(items[sentence.first].start) in others
         for found in mentions(items, sentence.first, sentence.last, ()):
             before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
             behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
@@ -150,6 +157,17 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
         return said
     best = max(scores, key=lambda name: scores[name], default="")
     return best if best and scores[best] > 0 else ""
+
+
+def compared_blocks(prose: Prose) -> set[int]:
+    """The items of lists that a line like ``For comparison`` opens."""
+    found, under = set(), False
+    for index, block in enumerate(prose.blocks):
+        if block.kind == "item" and under:
+            found.add(index)
+        else:
+            under = block.kind != "item" and len(block.text) < SHORT and holds(block.text.lower(), COMPARISONS)
+    return found
 
 
 def assign(read: ReadProse, cast: Cast) -> list[Owner]:
@@ -178,7 +196,7 @@ def assign(read: ReadProse, cast: Cast) -> list[Owner]:
             else:
                 intro = (
                     Owner("other", "others")
-                    if len(this.text) < 80 and holds(this.text.lower(), COMPARISONS)
+                    if len(this.text) < SHORT and holds(this.text.lower(), COMPARISONS)
                     else NOBODY
                 )
                 default, parents = above, {}
@@ -186,7 +204,8 @@ def assign(read: ReadProse, cast: Cast) -> list[Owner]:
         carried = _sentence(read, sentence, cast, default, carried, wanted.get(id(sentence), []), owners)
         if read.prose.blocks[block].kind == "item" and carried.kind and default == NOBODY:
             parents[read.prose.blocks[block].depth] = carried
-    return [owners.get(entry.index, NOBODY) for entry in read.placed]
+    found = [owners.get(entry.index, NOBODY) for entry in read.placed]
+    return [NOBODY if owner == OURS else owner for owner in found]
 
 
 def _opening(read: ReadProse, sentence: Sentence, cast: Cast) -> Owner:
@@ -218,12 +237,13 @@ def _sentence(
     """The owners of the figures of one sentence; gives what the next sentence goes on about."""
     items = read.items
     lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
-    events = list(_events(items, sentence, cast))
+    compared = holds(lowered, COMPARISONS)
+    events = list(_events(items, sentence, cast, compared=compared or default.kind == "other"))
     named = any(owner.kind in ("own", "other") for _, owner in events)
     first_word = items[sentence.first].text.lower()
-    begin = carried if (not named and carried.kind in ("own", "total")) or first_word in PRONOUNS else default
+    begin = carried if (not named and carried.kind in ("own", "us")) or first_word in PRONOUNS else default
     side = next((name for name, phrases in SIDE.items() if holds(lowered, phrases)), None)
-    if holds(lowered, COMPARISONS) and not _ours(items, sentence):
+    if compared and not _ours(items, sentence):
         other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
         begin = other if not any(owner.kind == "own" for _, owner in events) else begin
     elif side is not None and begin.kind != "other":
@@ -236,12 +256,12 @@ def _sentence(
         before = [(at, owner) for at, owner in events if at <= index]
         if before:
             owner = before[-1][1]
-            owner = begin if owner == NOBODY and begin.kind not in ("other",) else owner
+            owner = begin if owner == OURS and begin.kind != "other" else owner
         else:
             owner = _behind(items, index, events) or begin
         owners[index] = owner
     for _, owner in events:
-        last = owner if owner.kind in ("own", "other") else last
+        last = owner if owner.kind in ("own", "other", "us") else last
     return last
 
 
@@ -262,14 +282,20 @@ def _ours(items: Sequence[Item], sentence: Sentence) -> bool:
     return any(item.text.lower() in ("we", "our", "ours") for item in items[sentence.first : sentence.last])
 
 
-def _events(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
+def _events(
+    items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool = False
+) -> Iterator[tuple[int, Owner]]:
     """Where in a sentence somebody begins to be spoken of, in order."""
     found: dict[int, Owner] = {}
     covered: set[int] = set()
     for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
         covered |= set(range(mention.first, mention.last + 1))
         owner = cast.owner(mention)
+        if compared and not cast.stems:
+            owner = Owner("other", mention.shown)
         before = items[mention.first - 1].text.lower() if mention.first > sentence.first else ""
+        if before in PREDECESSORS or items[max(mention.first - 2, 0)].text.lower() in PREDECESSORS:
+            owner = Owner("other", mention.shown)
         if owner.kind == "other" and before in BASES and mention.first > sentence.first + 1:
             continue
         found[mention.first] = owner
@@ -278,8 +304,9 @@ def _events(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[t
         lowered = item.text.lower()
         if index in covered:
             continue
-        if lowered in OURSELVES and item.kind == "word":
-            found.setdefault(index, NOBODY)
+        compared_to = index > sentence.first and items[index - 1].text.lower() in ("as", "than", "like", "of", "to")
+        if lowered in OURSELVES and item.kind == "word" and not compared_to:
+            found.setdefault(index, OURS)
         elif lowered in SIZES and (named := cast.by_rank(lowered)) and _sized_noun(items, index):
             found[index] = Owner("own", named)
         elif (

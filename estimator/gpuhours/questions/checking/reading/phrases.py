@@ -126,9 +126,11 @@ def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], in
     if value > 0 and 1.0 < until.value / value <= 3.0 and not rising:
         return [replace(figure, until=until.value * scale_up)], end
     middle = tokens[cut - 1].end
-    low = replace(figure, text=text[start:middle], end=middle, joined=False)
+    low = replace(figure, text=text[start:middle], end=middle, joined=False, progression=True)
     begin = tokens[cut + 1].start
-    high = replace(figure, text=text[begin:stop], start=begin, value=until.value * scale_up, digits=until.digits)
+    high = replace(
+        figure, text=text[begin:stop], start=begin, value=until.value * scale_up, digits=until.digits, progression=True
+    )
     return [low, Item("word", tokens[cut].text, tokens[cut].start, tokens[cut].end), high], end
 
 

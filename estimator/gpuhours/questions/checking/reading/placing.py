@@ -13,6 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading.neighbours import (
+    HOP_STOPS,
+    behind_a_name,
+    each_device,
+    for_an_amount,
+    of_a_device,
+    of_media,
+    of_something,
+)
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import noun
@@ -22,77 +31,6 @@ DEAREST = 16.0
 WINDOW = 80
 """Items to either side of a figure that can tell what it is: sentences are shorter, and the time stays linear in the text."""
 SUBJECT_DISTANCE = 3.4
-HOP_STOPS = frozenset(
-    [
-        "of",
-        "for",
-        "in",
-        "on",
-        "with",
-        "at",
-        "to",
-        "by",
-        "from",
-        "and",
-        "or",
-        "per",
-        "using",
-        "over",
-        "across",
-        "were",
-        "was",
-        "is",
-        "are",
-        "each",
-        "the",
-        "a",
-        "an",
-        "which",
-        "that",
-        "then",
-        "as",
-        "while",
-        "during",
-        "into",
-        "within",
-        "after",
-        "before",
-        "but",
-        "until",
-        "via",
-        "than",
-        "through",
-        "total",
-        "totaling",
-        "consisting",
-        "consuming",
-        "taking",
-        "took",
-        "reaching",
-        "yielding",
-        "corresponding",
-        "followed",
-        "requiring",
-        "resulting",
-        "running",
-        "trained",
-        "sampled",
-    ]
-)
-RUNNING = (
-    "train",
-    "pre-train",
-    "pretrain",
-    "continuous",
-    "wall",
-    "comput",
-    "uninterrupted",
-    "operation",
-    "run",
-    "optimi",
-    "gpu",
-    "processing",
-)
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
 THING_UNITS = frozenset(
@@ -170,6 +108,8 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
         if item.kind != "word" or lowered in HOP_STOPS:
             break
         name = noun(lowered)
+        if name == "node" and figure.unit == "gpu" and not lowered.endswith("s"):
+            break  # an 8xH100 node
         if name == "gpu" or (name not in THING_UNITS and name not in ("sequence", "dimension", "gpu")):
             hopped += 1
             if best or hopped > 4:
@@ -196,45 +136,39 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     figure = items[index]
     assert isinstance(figure, Figure)
     told = by_rate(figure)
-    if told == "tokens_per_second" and _of_media(items, index):
+    if told == "tokens_per_second" and of_media(items, index):
         told = "setting"
+    if told == "tokens_per_second" and each_device(items, index, first, last):
+        told = "tokens_per_second_per_gpu"
     if told is not None:
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
         return None
-    media = figure.unit == "time" and _of_something(items, index)
+    media = figure.unit == "time" and of_something(items, index)
     unit, at = head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     stems = _stems(tuple(items[first:last]))
     best: Place | None = None
     kinds = _unit_kinds(figure, unit)
-    if "scaled" in kinds and not unit and index > first and _is_name(items[index - 1]):
+    if "scaled" in kinds and not unit and not figure.hedges and index > first and behind_a_name(items, index):
         kinds = ("named",)
+    if figure.unit == "gpu_time" and for_an_amount(items, index, last):
+        return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
+    if figure.unit in ("flop/s", "flop") and is_rate(figure) and each_device(items, index, first, last):
+        best = Place("flops_per_second_per_gpu", "each", 0.1)
+    calm = any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4])
+    if figure.unit == "byte" and of_a_device(items, index):
+        best = Place("memory_per_gpu", items[index - 1].text, 0.2)
     for kind in kinds:
         for rule in _rules(kind):
+            if calm and rule.quantity == "downtime":
+                continue
             if not _plausible(rule.quantity, figure) or (media and rule.quantity == "wall_clock"):
                 continue
             cost, because = _cost(rule, stems, index - first, at - first, items[first:last])
             if cost <= DEAREST and (best is None or cost < best.cost):
                 best = Place(rule.quantity, because, cost)
     return best
-
-
-def _of_something(items: Sequence[Item], index: int) -> bool:
-    """``400 hours of speech`` is no duration of a run; ``3 weeks of continuous operation`` is."""
-    after = [item.text.lower() for item in items[index + 1 : index + 4]]
-    return after[:1] == ["of"] and not any(word.startswith(RUNNING) for word in after[1:])
-
-
-def _of_media(items: Sequence[Item], index: int) -> bool:
-    """``50 tokens per second of audio`` is a property of the tokeniser, not a speed."""
-    after = [item.text.lower() for item in items[index + 1 : index + 4]]
-    return after[:1] == ["of"] and bool({"audio", "speech", "video", "music", "sound"} & set(after))
-
-
-def _is_name(item: Item) -> bool:
-    """``Marlin 34B``: a capitalised word directly before a size."""
-    return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
 
 
 def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.placing import Place, head_noun, place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
@@ -53,7 +54,7 @@ class ReadProse:
     prose: Prose
     items: tuple[Item, ...]
     sentences: tuple[Sentence, ...]
-    placed: tuple[Placed, ...]
+    placed: list[Placed]
     unplaced: tuple[Unplaced, ...]
     tagged: tuple[tuple[str, int, int], ...]
 
@@ -69,7 +70,7 @@ def read_prose(prose: Prose) -> ReadProse:
     for sentence in found:
         for index in range(sentence.first, sentence.last):
             item = items[index]
-            if not isinstance(item, Figure):
+            if not isinstance(item, Figure) or _is_determiner(items, index):
                 continue
             entry = _place(items, index, sentence, tagged, placed)
             line = prose.line(item.start)
@@ -80,11 +81,12 @@ def read_prose(prose: Prose) -> ReadProse:
                     Unplaced(without_tags(item.text), quote(text, item), f"line {line}", "no words say what it counts")
                 )
     unplaced += _empty_tags(prose, items, tagged)
-    return ReadProse(prose, tuple(items), found, tuple(placed), tuple(unplaced), tagged)
+    return ReadProse(prose, tuple(items), found, placed, tuple(unplaced), tagged)
 
 
 def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
     """The figures of ``value`` under ``label``, read as the sentence ``label: value``; the label's own figures are not among them."""
+    label = label.replace(".", "")  # "Seq. Len." is one label
     text = f"{label}: {value}"
     begin = len(label) + 2
     items = scan(text)
@@ -141,12 +143,32 @@ def _place(
     found = place(items, index, sentence.first, sentence.last)
     if found is None or found.by_default:
         found = _as_the_list_before(items, index, before, sentence) or found
+    if found is None and index and items[index - 1].text in (":", "="):
+        found = _duration(figure)
+    found = _as_its_list(items, index, before, sentence, found)
     if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
         found = Place("beta2", "betas", 0.0)  # the two are given as a pair
     if found is None:
         return None
     scope = sentence.scope_at(index)
     return Placed(index, figure, sentence, found, scope, False)
+
+
+def _as_its_list(
+    items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence, found: Place | None
+) -> Place | None:
+    """``60.1, 50.2 and 44.4 seconds``: all of one list are one quantity, that of the first."""
+    figure, last = items[index], before[-1] if before else None
+    if last is None or last.sentence is not sentence or not isinstance(figure, Figure) or last.place.by_default:
+        return found
+    between = [item.text.lower() for item in items[last.index + 1 : index]]
+    listed = between and all(word in (",", "and", "or") for word in between)
+    alike = figure.unit and (figure.unit, figure.per, figure.word) == (
+        last.figure.unit,
+        last.figure.per,
+        last.figure.word,
+    )
+    return last.place if listed and alike and figure.unit not in ("byte", "percent") else found
 
 
 def _tag_says(name: str, figure: Figure) -> str | None:
@@ -171,11 +193,26 @@ def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed],
         return None
     last = before[-1]
     between_them = [item.text.lower() for item in items[last.index + 1 : index]]
-    if last.sentence is not sentence or last.figure.unit or not between_them:
+    if last.sentence is not sentence or not between_them:
         return None
+    if last.figure.unit:  # "Scout read 40 trillion tokens, Ranger 22 trillion"
+        again = not figure.unit and bool(figure.scale) and figure.scale == last.figure.scale and len(between_them) <= 3
+        return (
+            Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
+            if again
+            else None
+        )
     if len(between_them) > 4 or not all(word in LIST_WORDS for word in between_them):
         return None
     return Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
+
+
+def _is_determiner(items: Sequence[Item], index: int) -> bool:
+    """``so one global batch was``: a word before a noun, no count."""
+    figure = items[index]
+    behind = items[index + 1] if index + 1 < len(items) else None
+    bare = isinstance(figure, Figure) and figure.text.lower() == "one" and not figure.unit
+    return bare and behind is not None and behind.kind == "word" and behind.text.lower().strip() not in HOP_STOPS
 
 
 def _is_prose(items: Sequence[Item], index: int) -> bool:

@@ -36,11 +36,10 @@ MACHINE_HEADS = _phrases("""
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
-    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in
-    contrast, is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other
-    models, others fare, versus, the bar to clear, bar to beat, back in, baseline, baselines, rival, rivals, competitor, their
-    paper, its paper, their report, according to its, according to their, as published by, beside, unlike, whereas, published
-    figures for
+    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in contrast,
+    is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
+    fare, versus, the bar to clear, bar to beat, back in, baseline, baselines, rival, rivals, competitor, their paper, its paper,
+    their report, according to its, according to their, as published by, beside, unlike, whereas, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
 OURSELVES = frozenset(
@@ -51,11 +50,18 @@ OURSELVES = frozenset(
 """Words with which the authors speak of their own run."""
 BASES = frozenset(
     _phrases("""
-    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using, of,
-    with, by, tokenizer, over, backbone, encoder, tower, than, like, as, at
+    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using, of, with,
+    by, tokenizer, over, backbone, encoder, tower, than, like, as, at
 """)
 )
 """Words before a name that make it a part of the run or a yardstick, not its subject."""
+PREDECESSORS = frozenset(
+    _phrases("""
+    older, old, previous, predecessor, earlier, former, preceding, last, rival, competing, comparable, similar, similarly,
+    contemporary, popular
+""")
+)
+"""Words before a name that make it an earlier or another model, even of the same family."""
 SIDE = {
     "a hypothetical case": _phrases("""
         takes you, take you, costs you, you can, you could, you would, you need, if you, anyone, would let you, is enough, are
@@ -115,6 +121,14 @@ STAGES = re.compile(
     re.IGNORECASE,
 )
 """Names of the parts of one training."""
+COMMON = frozenset(
+    _phrases("""
+    model, base, large, small, medium, tiny, huge, chat, instruct, with, without, from, stage, phase, number, training, total,
+    first, second, third, gpus, steps, tokens, days, hours, cards, servers, nodes, warm-up, warmup, data, full, main, final,
+    early, late, long, short, video, image, text, high, quality
+""")
+)
+"""Words of a run's name that do not stand for it alone."""
 DATA_NAMES = _phrases("""
     corpus, corpora, pages, dataset, data set, crawl, subset, images, pictures, documents, filtered, deduplicated, books,
     captions, clips, videos, high-resolution, shards, benchmark, tokens of, split

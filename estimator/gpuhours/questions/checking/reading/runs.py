@@ -7,18 +7,16 @@ aside, and says to whom it belongs.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.blocks import Block
 from gpuhours.questions.checking.reading.names import same_name, size_of, stem, words_of
-from gpuhours.questions.checking.reading.owners import NOBODY, Cast, Owner, assign, own_name, sized
+from gpuhours.questions.checking.reading.owners import Cast, Owner, assign, own_name, sized
+from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
-from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.run_words import IN_ORDER, OF_MACHINES_ALONE, holds
+from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tables import Row, TableReading
 from gpuhours.questions.checking.reading.tokens import Figure
@@ -29,8 +27,6 @@ RUN_QUANTITIES = frozenset(
      "flops_per_second_per_gpu", "tokens_per_second", "tokens_per_second_per_gpu", "step_time", "dataset_tokens"]
 )  # fmt: skip
 """What makes a row or an item a run."""
-CLASHING = frozenset(["gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"])
-"""What one run has once: two items of a list with different values are two runs."""
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours")
 """What adds up over runs."""
 MACHINES = frozenset(
@@ -51,7 +47,6 @@ MACHINES = frozenset(
 )
 TITLE = 90
 """Characters of a first paragraph that may be a title."""
-LIST_WORDS = frozenset([",", "and", "or", "/"])
 NO_SENTENCE = Sentence(0, 0, "", ())
 
 
@@ -84,9 +79,10 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         if block.kind == "heading" or (n == 0 and len(block.text) < TITLE)
     ][:2]
     rows = [row for table in tables for row in table.rows]
-    main = own_name(read, titles, said)
+    main = own_name(read, titles, said or _titled(rows, titles))
     cast = _cast(read, rows, main, titles)
-    owners = _with_lists(read, _by_items(read, assign(read, cast), cast), cast)
+    owners = with_lists(read, by_items(read, assign(read, cast), cast), cast)
+    owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
     runs: dict[str, Run] = {}
     for row in rows:
@@ -95,6 +91,12 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         _take(entry, owner, runs, found)
     _settle(runs, found, main)
     return found
+
+
+def _titled(rows: Sequence[Row], titles: Sequence[str]) -> str:
+    """The row whose name the text's title has."""
+    words = {word for title in titles for word in words_of(title)}
+    return next((row.name for row in rows if size_of(row.name) and stem(row.name) in words), "")
 
 
 def _cast(read: ReadProse, rows: Sequence[Row], main: str, titles: Sequence[str]) -> Cast:
@@ -190,6 +192,8 @@ def _take(entry: Placed, owner: Owner, runs: dict[str, Run], found: Division) ->
     """A figure of the prose."""
     if owner.kind == "other":
         found.aside.append((entry, f"belongs to {owner.name}"))
+    elif entry.figure.progression and entry.place.quantity in MACHINES:
+        found.aside.append((entry, "one end of a range of machines"))
     elif (
         owner.kind == "side"
         and (owner.name not in OF_MACHINES_ALONE or entry.place.quantity in MACHINES)
@@ -208,11 +212,6 @@ def _is_checked(entry: Placed) -> bool:
     return QUANTITIES[entry.place.quantity].checked
 
 
-def value_of(entry: Placed) -> float:
-    """A figure in the unit of its quantity."""
-    return entry.figure.value * unit_factor(entry.place.quantity, entry.figure)
-
-
 def _settle(runs: dict[str, Run], found: Division, main: str) -> None:
     """One run, or several: names without figures of a run join the others."""
     own = [run for name, run in runs.items() if name != "total"]
@@ -223,7 +222,12 @@ def _settle(runs: dict[str, Run], found: Division, main: str) -> None:
         merged.accelerator = real[0].accelerator if real else None
         kept = {id(run) for run in real}
         for run in own:
-            if id(run) in kept or not real or same_name(run.name, merged.name) or stem(run.name) == stem(merged.name):
+            if (
+                id(run) in kept
+                or not real
+                or same_name(run.name, merged.name)
+                or (_same_family(run, merged) and not _another_size(run, real))
+            ):
                 merged.entries += run.entries
             else:
                 found.aside += [(entry, f"belongs to {run.name}") for entry in run.entries]
@@ -244,6 +248,32 @@ def _settle(runs: dict[str, Run], found: Division, main: str) -> None:
     found.shared += [entry for entry in totals if entry.place.quantity not in SUMS]
     if sums:
         found.runs.append(Run("all together", "total", sums))
+    found.shared = _undisputed(found)
+
+
+def _undisputed(found: Division) -> list[Placed]:
+    """Figures for all runs; where two machines or times stand there and no run is named, neither is anybody's."""
+    kept = []
+    for entry in found.shared:
+        same = [
+            value_of(other)
+            for other in found.shared
+            if other.place.quantity == entry.place.quantity and not other.scope
+        ]
+        if entry.place.quantity in MACHINES and any(not alike(same[0], value) for value in same[1:]):
+            found.aside.append((entry, "no run is named"))
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _same_family(run: Run, other: Run) -> bool:
+    return stem(run.name) == stem(other.name)
+
+
+def _another_size(run: Run, real: Sequence[Run]) -> bool:
+    """Whether a sibling has parameters of its own, as in a list of a family's sizes."""
+    return bool(real) and any(entry.place.quantity == "parameters" for entry in run.entries)
 
 
 def _place_in_text(entry: Placed) -> tuple[int, int]:
@@ -256,153 +286,3 @@ def _is_sum(entry: Placed, runs: Sequence[Run]) -> bool:
         return False
     parts = [value_of(e) for run in runs for e in run.entries if e.place.quantity == entry.place.quantity]
     return len(parts) >= 2 and value_of(entry) > 1.02 * max(parts)
-
-
-def _by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """Items of one list, or sections under headings, that give different values of what a run has once are runs of their own."""
-    blocks = read.prose.blocks
-    held: dict[int, list[int]] = {}
-    for number, entry in enumerate(read.placed):
-        if owners[number].kind in ("", "total") and not entry.scope:
-            held.setdefault(read.prose.block(entry.figure.start), []).append(number)
-    for group, name_of in (*_lists(blocks), *_sections(blocks)):
-        parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
-        clash = _clash(read, [numbers for _, numbers in parts])
-        if not clash:
-            continue
-        used: dict[str, int] = {}
-        for part, numbers in parts:
-            if not any(read.placed[n].place.quantity in clash for n in numbers):
-                continue
-            name = name_of(part[0])
-            used[name] = used.get(name, 0) + 1
-            _name_part(read, owners, numbers, name if used[name] == 1 else f"{name} ({used[name]})", cast)
-    return owners
-
-
-def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], name: str, cast: Cast) -> None:
-    """The figures of one item become a run; a second leg in it ("followed by 194k steps") one more."""
-    seen: dict[str, float] = {}
-    leg = 1
-    for n in numbers:
-        entry = read.placed[n]
-        quantity, value = entry.place.quantity, value_of(entry)
-        if quantity in CLASHING and quantity in seen and not _alike(seen[quantity], value):
-            before = " ".join(item.text.lower() for item in read.items[max(entry.index - 6, 0) : entry.index])
-            if "followed" in before or "then" in before or "another" in before:
-                leg += 1
-        seen[quantity] = value
-        full = name if leg == 1 else f"{name}, leg {leg}"
-        owners[n] = Owner("own", full)
-        if full not in cast.own:
-            cast.own.append(full)
-
-
-Group = tuple[list[list[int]], Callable[[int], str]]
-
-
-def _lists(blocks: Sequence[Block]) -> Iterator[Group]:
-    """Items that stand together on one level, each with what stands under it."""
-    group: list[list[int]] = []
-    depth = 0
-    for index in range(len(blocks) + 1):
-        block = blocks[index] if index < len(blocks) else None
-        if block is not None and block.kind == "item" and group and block.depth > depth:
-            group[-1].append(index)
-        elif block is not None and block.kind == "item" and (not group or block.depth == depth):
-            group.append([index])
-            depth = block.depth
-        else:
-            if len(group) > 1:
-                yield group, lambda at: _item_name(blocks[at].text)
-            group = [[index]] if block is not None and block.kind == "item" else []
-            depth = block.depth if block is not None else 0
-
-
-def _sections(blocks: Sequence[Block]) -> Iterator[Group]:
-    """Sections under headings of one level."""
-    levels = {block.depth for block in blocks if block.kind == "heading"}
-    for level in sorted(levels):
-        group: list[list[int]] = []
-        for index, block in enumerate(blocks):
-            if block.kind == "heading" and block.depth == level:
-                group.append([index])
-            elif group:
-                group[-1].append(index)
-        if len(group) > 1:
-            yield group, lambda at: blocks[at].text[:60]
-
-
-def _item_name(text: str) -> str:
-    """``[Stage 1] 24k steps ...`` -> ``Stage 1``; ``sd-v1-1.ckpt: ...`` -> ``sd-v1-1.ckpt``; else its first words."""
-    bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
-    if bracket:
-        return bracket[1].strip()
-    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,)\s", text)
-    return label[1].strip() if label else " ".join(text.split()[:4])
-
-
-def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:
-    """The quantities that two parts give different values of."""
-    clash = set()
-    for quantity in CLASHING:
-        values = [
-            value_of(read.placed[n])
-            for numbers in parts
-            for n in numbers[:40]
-            if read.placed[n].place.quantity == quantity
-        ]
-        owners = sum(any(read.placed[n].place.quantity == quantity for n in numbers) for numbers in parts)
-        if owners > 1 and any(not _alike(values[0], value) for value in values):
-            clash.add(quantity)
-    return clash
-
-
-def _alike(a: float, b: float) -> bool:
-    return a == b or (a > 0 and b > 0 and abs(math.log(a / b)) < 0.03)
-
-
-def _with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
-    """``60.1, 50.2 and 44.4 seconds, in this order``: lists of one length are zipped into runs."""
-    lists: dict[int, list[list[int]]] = {}
-    at = 0
-    while at < len(read.placed):
-        run = [at]
-        while run[-1] + 1 < len(read.placed) and _goes_on(read, run[-1]):
-            run.append(run[-1] + 1)
-        if len(run) > 1:
-            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(run)
-        at = run[-1] + 1
-    for block, found in lists.items():
-        text = read.prose.blocks[block].text.lower()
-        if not holds(text, IN_ORDER):
-            continue
-        length = max((len(run) for run in found), key=lambda size: sum(len(run) == size for run in found))
-        zipped = [run for run in found if len(run) == length]
-        named = [name for name in cast.own if all(word in text for word in words_of(name))]
-        names = (
-            named
-            if len(named) == length
-            else [
-                read.placed[n].text if not read.placed[n].figure.word else _counted(read.placed[n]) for n in zipped[0]
-            ]
-        )
-        if len(zipped) < 2 and len(named) != length:
-            continue
-        for run in zipped:
-            for n, name in zip(run, names, strict=True):
-                owners[n] = Owner("own", name)
-        cast.own += [name for name in names if name not in cast.own]
-    return owners
-
-
-def _counted(entry: Placed) -> str:
-    return f"{entry.figure.digits} {entry.figure.word}"
-
-
-def _goes_on(read: ReadProse, at: int) -> bool:
-    """Whether the next placed figure continues a list of the same quantity."""
-    one, two = read.placed[at], read.placed[at + 1]
-    between = [item.text.lower() for item in read.items[one.index + 1 : two.index]]
-    alike = one.place.quantity == two.place.quantity and one.sentence is two.sentence
-    return alike and 0 < len(between) <= 2 and all(word in LIST_WORDS for word in between)

@@ -22,6 +22,8 @@ EVALUATION = (
     "benchmarking",
     "profiling",
     "profiled",
+    "scores",
+    "scored",
 )
 PRETRAINING = ("pre-train", "pretrain", "main run", "main training", "training run", "final run")
 TRAINING = ("train", "optimiz", "optimis")

@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.blocks import Block, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, size_in_name
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.markup import pieces
+from gpuhours.questions.checking.reading.owners import compared_blocks
 from gpuhours.questions.checking.reading.prose import Placed, read_prose
 from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.runs import Division, Run, divide
@@ -38,7 +39,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     read = read_prose(prose)
     tables = [read_table(table) for table in found if isinstance(table, Table)]
     devices = [row.accelerator for table in tables for row in table.rows if row.accelerator]
-    facts = find_facts(read.items, prose, read.tagged, devices)
+    facts = find_facts(read.items, prose, read.tagged, devices, compared_blocks(prose))
     said = next((fact.value for fact in facts if fact.name == "model" and fact.place), "")
     division = divide(read, tables, said if any(tag == "model" for tag, *_ in read.tagged) else "")
     if division.name and not any(tag == "model" for tag, *_ in read.tagged):
@@ -60,6 +61,7 @@ def _document(run: Run, division: Division, facts: tuple[Fact, ...], name: str, 
     entries = run.entries if run.kind == "total" else [*run.entries, *division.shared]
     claims = [_claim(entry) for entry in entries]
     claims = [replace(claim, scope="") if claim.scope in scopes else claim for claim in claims]
+    claims = _machines(_corpus_and_seen(claims))
     kept, aside = _one_each(claims, [entry.tagged for entry in entries])
     if run.accelerator is not None:
         said, line = run.accelerator
@@ -72,6 +74,39 @@ def _document(run: Run, division: Division, facts: tuple[Fact, ...], name: str, 
         )
     kept = kept if run.kind == "total" else _size_from_name(kept, facts)
     return Document(run.name if several else name, tuple(kept), facts, (), tuple(aside), run.kind)
+
+
+BINARY = 0.05
+"""80 GiB is what some call the memory of a card that is sold with 80 GB."""
+CORPUS_WORDS = frozenset(
+    ["corpus", "corpora", "total", "data", "data set", "dataset", "collection", "tokens", "training on"]
+)
+
+
+def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
+    """Tokens that only the corpus was said to have are the data set's, where others were seen or passes are counted."""
+    main = [claim for claim in claims if not claim.scope]
+    tokens = [claim for claim in main if claim.quantity == "tokens"]
+    seen = [claim for claim in tokens if claim.because not in CORPUS_WORDS and claim.because]
+    passes = any(claim.quantity == "epochs" and claim.value > 1.02 for claim in main)
+    if not tokens or any(claim.quantity == "dataset_tokens" for claim in main) or not (passes or seen):
+        return claims
+    corpus = [claim for claim in tokens if claim.because in CORPUS_WORDS - {"total", "tokens"}]
+    if not corpus or (len(tokens) == 1 and not passes):
+        return claims
+    first = corpus[0]
+    return [replace(claim, quantity="dataset_tokens") if claim is first else claim for claim in claims]
+
+
+def _machines(claims: list[Claim]) -> list[Claim]:
+    """GPUs of one node are the run's where no other machine is counted."""
+    main = {claim.quantity for claim in claims if not claim.scope}
+    if not main & {"gpus", "nodes"}:
+        claims = [
+            replace(claim, quantity="gpus") if claim.quantity == "gpus_per_node" and claim.because == "node" else claim
+            for claim in claims
+        ]
+    return claims
 
 
 def _claim(entry: Placed) -> Claim:
@@ -101,6 +136,8 @@ def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) 
     quantity = QUANTITIES[name]
     if figure.until is not None:
         return between(value, figure.until * factor)
+    if name == "memory_per_gpu" and "i" in figure.word[1:2]:
+        return Spread(value, BINARY, "GiB, as cards are named by either")
     hedges = tuple(word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure)))
     exact = quantity.exact and (not figure.scale or figure.scale in ("hundred", "dozen"))
     return spread(

@@ -44,6 +44,8 @@ class Figure(Item):
     sides: tuple[int, ...] = ()
     """224 x 224."""
     currency: str = ""
+    progression: bool = False
+    """One end of ``from 8 to 128``, too far apart to be a range of one value."""
 
 
 class Token(NamedTuple):

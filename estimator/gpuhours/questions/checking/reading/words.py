@@ -38,18 +38,25 @@ def _rule(
     return Rule(kinds, quantity, listed, base, reach, subject, before)
 
 
-_WARM = "warmup, warm up, warmed, warming, ramp"
+_WARM = "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to"
 _CHECKPOINT = "checkpoint, checkpointing, checkpointed, save every, saved every, snapshots"
 _RUN = (
     "training, trained, train, pretraining, pretrained, pretrain, took, spanned, lasted, lasting, spanning, ran, run, "
-    "completed, complete, duration, wallclock, wall clock, required, requiring, finished, entire, phase, continuous"
+    "completed, complete, duration, make, makes, made, done in, was done, occupied, gone after, wallclock, wall clock, "
+    "required, requiring, finished, entire, phase, continuous, job, long, busy, "
+    "busy for, kept, learned, learnt, needed, elapsed, walltime, wall time, runtime, run time, went by, clears, finishes, "
+    "done in, over in"
 )
 
 RULES: tuple[Rule, ...] = (
     # parameters
     _rule("parameter", "parameters", base=5),
     _rule("parameter", "parameters", "total, totaling, totalling, comprises, overall, altogether, in total", 0, 6),
-    _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token", 0, 7),
+    _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token, at work, "
+          "work on a token, works on a token", 0, 7),
+    _rule("parameter scaled", "active_parameters", "switches on, switched on, switching on, turns on, turned on, "
+          "activates only, uses only, touches, routes to", -0.3, 4,
+          before=True),
     _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
     _rule("parameter bare", "vision_parameters",
           "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, "
@@ -63,6 +70,9 @@ RULES: tuple[Rule, ...] = (
     # tokens
     _rule("token", "tokens", base=6),
     _rule("token", "tokens", "total, trained on, training on, corpus, consumed, processed, pretraining, trained for, seen", 1, 8),
+    _rule("token", "tokens", "gone through, went through, passed through, are through, were read, ingested, digested, reads, "
+          "read, had seen, "
+          "sees, saw, learned from, tokens in, tokens seen, over", 0.8, 4),
     _rule("token", "seq_len",
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
           "window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
@@ -72,12 +82,14 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "warmup_tokens", _WARM, 0),
     _rule("token", "visual_tokens", "visual tokens, video tokens, vision tokens, image tokens", 0, 3),
     _rule("token", "text_tokens", "text tokens, text data, textual, purified text, text only, text corpus", 0.5, 5),
-    _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset", 0.5, 5),
+    _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset, combined dataset, dataset size, data set, "
+          "distinct, pool of", 0.5, 5),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
     _rule("token", "base_tokens",
-          "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, originally, "
+          "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, "
+          "originally, "
           "base model saw, base checkpoint", -3, 8),
     _rule("named", "parameters", base=2),
     _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
@@ -87,9 +99,12 @@ RULES: tuple[Rule, ...] = (
     _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.2, 2.5),
     _rule("sample sequence", "dataset_samples", base=7),
     _rule("sample sequence", "dataset_samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
-    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration", 0),
+    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration, "
+          "per update, per step, a step, an update, "
+          "each update", 0),
     _rule("sample sequence bare", "microbatch",
           "micro batch, microbatch, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
+          "every card, each card, every gpu, each device, every device, "
           "per device batch, device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
           "benchmark, annotators", 1, 8),
@@ -122,20 +137,28 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
-    _rule("bare", "accumulation", "gradient accumulation, accumulation factor, accumulation of, accumulating, accumulated, accumulate, "
+    _rule("bare", "accumulation", "accumulation, gradient accumulation, accumulation factor, accumulation of, accumulating, "
+          "accumulated, accumulate, "
           "accumulation steps, micro batches", -0.6, 5),
     _rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
     # shares
     _rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
           "model flop utilisation, flops utilization, flops utilisation, flop utilization", 0, 10),
     _rule("percent", "mfu", "utilization, utilisation, of peak, of the peak, theoretical peak, peak performance, "
-          "hardware efficiency, compute efficiency", 2, 8),
+          "hardware efficiency, compute efficiency, of what the card can do, of what the hardware can, of what the gpu can, model flops, "
+          "of peak flops, of its peak, of their peak", 2, 8),
+    _rule("bare", "mfu", "mfu, mfu of, model flops utilization, model flops utilisation", 0, 4),
+    _rule("bare", "hfu", "hfu, hfu of", 0, 4),
     _rule("percent", "hfu", "hfu, hardware flops utilization, hardware flops utilisation, hardware flop utilization", -0.5, 10),
-    _rule("percent", "goodput", "goodput, uptime, availability, effective training time, productive", 0, 8),
+    _rule("percent", "goodput", "goodput, uptime, availability, effective training time, productive, effective training, "
+          "useful training, of the time, "
+          "of wall clock", 0, 8),
     _rule("percent", "mask_ratio", "mask, masked, masking, mask ratio, masking ratio", 0, 10),
     _rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
     _rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
           "of total steps, of the training, of the steps, of total iterations", 0.5),
+    _rule("percent", "warmup_share", "of warmup, of warm up, warmup of, warm up of, of linear warmup, warmup ratio, "
+          "warmup fraction", -0.6, 3),
     _rule("percent", "learning_rate_decay", "decay, decays, decayed, decaying, annealed, peak learning rate, of the peak, "
           "learning rate, maximum learning rate, initial learning rate, peak value", 0.3, 12),
     _rule("percent", "trainable_share", "trainable, parameters are, of the parameters, of parameters, tunable, "
@@ -152,9 +175,16 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "downtime", "downtime, lost to, failures", 0.5, 6),
     # time
     _rule("time", "wall_clock", _RUN, 1),
+    _rule("time", "gpu_hours", "hours used", -2, 3, before=True),
+    _rule("time", "step_time", "steps at, iterations at, updates at, steps of, iterations of", -0.5, 2, before=True),
+    _rule("time", "count", "window of, in a window, snapshot, logged, interruptions, observation", -0.2, 6),
     _rule("calendar", "wall_clock", base=13),
+    _rule("dates", "wall_clock", _RUN + ", dates, period, took place, held", 0, 9),
+    _rule("dates", "count", "collected, recorded, crawled, scraped, gathered, filmed, written, published, posts, news, "
+          "data from, annotated", -0.5, 9),
     _rule("time", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "
-          "seconds per step, every step, every iteration, step took, step takes, a step, one step, iteration takes", 0, 8),
+          "seconds per step, every step, every iteration, a step, one step, iteration takes, an iteration, dt, training step, "
+          "optimizer step, optimiser step", 0, 8),
     _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     _rule("time", "checkpoint_time", _CHECKPOINT, 0),
     _rule("time", "video_hours",
@@ -162,7 +192,10 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "clip_seconds", "average duration, average length, mean duration, seconds long", 0, 4),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
-    _rule("time", "downtime", "downtime, lost, restart, restarts, recovery, failures, outage, interruptions, mtbf, failure", -0.3, 6),
+    _rule("time", "downtime", "downtime, lost, restart, restarts, restarted, recovery, failures, outage, interruptions, mtbf, failure, "
+          "idle, stood still, between failures", -0.3, 6),
+    _rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
+          "of teleoperation, robots, deadline", 0.1, 5),
     _rule("short_time", "clip_seconds", base=3),
     _rule("gpu_time", "gpu_hours", base=1),
     _rule("node_time", "node_hours", base=1),
@@ -170,8 +203,13 @@ RULES: tuple[Rule, ...] = (
     _rule("gpu", "gpus", base=3),
     _rule("gpu", "gpus_per_node", "each with, each equipped, per node, each containing, each having, each node, each featuring, "
           "each hosting, each comprising, each housing, nodes with, nodes of, servers with, each server, each machine, "
-          "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node", 0, 4),
+          "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node, each holding, holding, "
+          "in each, a node, per box, in every, "
+          "holds, each carrying, with each", 0, 4),
     _rule("node", "nodes", base=3),
+    _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
+          "spare", 0, 4),
+    _rule("time step", "count", "restarted, failed, crashes, hangs, by hand", 0.5, 4),
     _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
     _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
@@ -185,8 +223,9 @@ RULES: tuple[Rule, ...] = (
     _rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
     _rule("year", "year", base=12),
     _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, storage, disk, "
-          "text, videos, crawls, images, clips", 1, 12),
-    _rule("byte", "memory_used", "footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, fits in", -0.5, 8),
+          "text, videos, crawls, images, clips, writing, books, pages, web, corpora, raw, documents, learned from", 1, 12),
+    _rule("byte", "memory_used", "footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
+          "fits in", -0.5, 8),
     _rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
     _rule("byte", "count", "checkpoint, checkpoints, ram, host memory, system memory, cpu memory, buffer", 0, 5),
     _rule("bit/s", "network_bandwidth", base=2),
@@ -209,6 +248,9 @@ RULES: tuple[Rule, ...] = (
     _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness", 0, 6),
     _rule("co2", "carbon", base=1),
     _rule("money", "cost", base=4),
+    _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
+          "costs each, funding, raised", 0.2, 3,
+          before=True),
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
           "warmed up to, warmup to, stepsize, learning rate of", 0.3),
@@ -225,10 +267,12 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "dropout", "dropout, drop path, stochastic depth, drop rate", 0, 5),
     _rule("bare", "temperature", "temperature", 0, 5),
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
-    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size", 0, 7),
+    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size, tokenizer, tokeniser", 0, 7),
     _rule("ratio", "change", base=2),
     _rule("bare word", "seq_len", "of length, lengths of, length, context to, context of, contexts of, sequence length, context length, "
-          "context window, sequence lengths, context size, maximum length, max length", 0, 10),
+          "context window, sequence lengths, context size, maximum length, max length, sequences of, windows of, seq len, ctx, "
+          "block size, "
+          "context", 0, 10),
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
           "dimensions, dmodel, d _ model, d model, dimensionality, embedding size", 0, 4),
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),

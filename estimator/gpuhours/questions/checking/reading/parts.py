@@ -1,0 +1,255 @@
+"""Parts of a text that are runs of their own: items of a list or sections that clash, lists told "in this order", sentences about jobs.
+
+What one run has once (hours, steps, energy) and two items give differently makes two runs of them; so do two sentences that each give a
+machine and a time, and lists of one length that the text ties together.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from gpuhours.questions.checking.reading.blocks import Block
+from gpuhours.questions.checking.reading.names import words_of
+from gpuhours.questions.checking.reading.owners import NOBODY, Cast, Owner
+from gpuhours.questions.checking.reading.prose import Placed, ReadProse
+from gpuhours.questions.checking.reading.rates import unit_factor
+from gpuhours.questions.checking.reading.run_words import IN_ORDER, holds
+from gpuhours.questions.checking.reading.tokens import Figure
+
+CLASHING = frozenset(["gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"])
+"""What one run has once: two items of a list with different values are two runs."""
+JOB = ("gpus", "wall_clock", "gpu_hours")
+"""What a sentence about one job gives."""
+MOST_JOBS = 60
+LIST_WORDS = frozenset([",", "and", "or", "/"])
+Group = tuple[list[list[int]], Callable[[int], str]]
+
+
+def value_of(entry: Placed) -> float:
+    """A figure in the unit of its quantity."""
+    return entry.figure.value * unit_factor(entry.place.quantity, entry.figure)
+
+
+def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
+    """Items of one list, or sections under headings, that give different values of what a run has once are runs of their own."""
+    blocks = read.prose.blocks
+    held: dict[int, list[int]] = {}
+    for number, entry in enumerate(read.placed):
+        if owners[number].kind in ("", "total") and not entry.scope:
+            held.setdefault(read.prose.block(entry.figure.start), []).append(number)
+    for group, name_of in _lists(blocks):
+        _catalogue(read, owners, group, held, name_of, cast)
+    for group, name_of in (*_lists(blocks), *_sections(blocks)):
+        _relabel(read, [block for part in group for block in part], held)
+        parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
+        clash = _clash(read, [numbers for _, numbers in parts])
+        if not clash:
+            continue
+        used: dict[str, int] = {}
+        for part, numbers in parts:
+            of_part = [n for block in part for n in held.get(block, []) if owners[n].kind == "total"]
+            for n in of_part if blocks[part[0]].kind == "item" else []:
+                owners[n] = Owner("side", "a part of the run")  # a sum over some of the items
+            if not any(read.placed[n].place.quantity in clash for n in numbers):
+                continue
+            name = name_of(part[0])
+            used[name] = used.get(name, 0) + 1
+            _name_part(read, owners, numbers, name if used[name] == 1 else f"{name} ({used[name]})", cast)
+    return owners
+
+
+def _catalogue(
+    read: ReadProse,
+    owners: list[Owner],
+    group: Sequence[Sequence[int]],
+    held: dict[int, list[int]],
+    name_of: Callable[[int], str],
+    cast: Cast,
+) -> None:
+    """A list of a family's sizes: items that each give parameters are models of their own."""
+    sizes = [
+        [n for block in part for n in held.get(block, []) if read.placed[n].place.quantity == "parameters"]
+        for part in group
+    ]
+    if sum(bool(numbers) for numbers in sizes) < max(3, len(group) - 1):
+        return
+    for part, numbers in zip(group, sizes, strict=True):
+        name = name_of(part[0])
+        for n in [n for block in part for n in held.get(block, [])] if numbers else []:
+            owners[n] = Owner("own", cast.run(name) or name)
+
+
+def _relabel(read: ReadProse, group: Sequence[int], held: dict[int, list[int]]) -> None:
+    """``Warm-up: 6k steps`` among items that count steps is a stage of that name, not a ramp of the learning rate."""
+    steps = [block for block in group if any(read.placed[n].place.quantity == "steps" for n in held.get(block, []))]
+    if len(steps) < 2:
+        return
+    for block in group:
+        label = _item_name(read.prose.blocks[block].text).lower().replace("-", " ").replace(" ", "")
+        for n in held.get(block, []):
+            entry = read.placed[n]
+            if entry.place.quantity == "warmup_steps" and label == entry.place.because.replace("-", "").replace(
+                " ", ""
+            ):
+                read.placed[n] = replace(entry, place=replace(entry.place, quantity="steps"))
+
+
+def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], name: str, cast: Cast) -> None:
+    """The figures of one item become a run; a second leg in it ("followed by 194k steps") one more."""
+    seen: dict[str, float] = {}
+    leg = 1
+    for n in numbers:
+        entry = read.placed[n]
+        quantity, value = entry.place.quantity, value_of(entry)
+        if quantity in CLASHING and quantity in seen and not alike(seen[quantity], value):
+            before = " ".join(item.text.lower() for item in read.items[max(entry.index - 6, 0) : entry.index])
+            if "followed" in before or "then" in before or "another" in before:
+                leg += 1
+        seen[quantity] = value
+        full = name if leg == 1 else f"{name}, leg {leg}"
+        owners[n] = Owner("own", full)
+        if full not in cast.own:
+            cast.own.append(full)
+
+
+def _lists(blocks: Sequence[Block]) -> Iterator[Group]:
+    """Items that stand together on one level, each with what stands under it."""
+    group: list[list[int]] = []
+    depth = 0
+    for index in range(len(blocks) + 1):
+        block = blocks[index] if index < len(blocks) else None
+        if block is not None and block.kind == "item" and group and block.depth > depth:
+            group[-1].append(index)
+        elif block is not None and block.kind == "item" and (not group or block.depth == depth):
+            group.append([index])
+            depth = block.depth
+        else:
+            if len(group) > 1:
+                yield group, lambda at: _item_name(blocks[at].text)
+            group = [[index]] if block is not None and block.kind == "item" else []
+            depth = block.depth if block is not None else 0
+
+
+def _sections(blocks: Sequence[Block]) -> Iterator[Group]:
+    """Sections under headings of one level."""
+    levels = {block.depth for block in blocks if block.kind == "heading"}
+    for level in sorted(levels):
+        group: list[list[int]] = []
+        for index, block in enumerate(blocks):
+            if block.kind == "heading" and block.depth == level:
+                group.append([index])
+            elif group:
+                group[-1].append(index)
+        if len(group) > 1:
+            yield group, lambda at: blocks[at].text[:60]
+
+
+def _item_name(text: str) -> str:
+    """``[Stage 1] 24k steps ...`` -> ``Stage 1``; ``sd-v1-1.ckpt: ...`` -> ``sd-v1-1.ckpt``; else its first words."""
+    bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
+    if bracket:
+        return bracket[1].strip()
+    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,)\s", text)
+    return label[1].strip() if label else " ".join(text.split()[:4])
+
+
+def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:
+    """The quantities that two parts give different values of."""
+    clash = set()
+    for quantity in CLASHING:
+        values = [
+            value_of(read.placed[n])
+            for numbers in parts
+            for n in numbers[:40]
+            if read.placed[n].place.quantity == quantity
+        ]
+        owners = sum(any(read.placed[n].place.quantity == quantity for n in numbers) for numbers in parts)
+        if owners > 1 and any(not alike(values[0], value) for value in values):
+            clash.add(quantity)
+    return clash
+
+
+def alike(a: float, b: float) -> bool:
+    """Whether two values are one figure, rounding aside."""
+    return a == b or (a > 0 and b > 0 and abs(math.log(a / b)) < 0.03)
+
+
+def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
+    """``60.1, 50.2 and 44.4 seconds, in this order``: lists of one length are zipped into runs."""
+    lists: dict[int, list[list[int]]] = {}
+    at = 0
+    while at < len(read.placed):
+        run = [at]
+        while run[-1] + 1 < len(read.placed) and _goes_on(read, run[-1]):
+            run.append(run[-1] + 1)
+        if len(run) > 1:
+            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(run)
+        at = run[-1] + 1
+    for block, found in lists.items():
+        text = read.prose.blocks[block].text.lower()
+        if not holds(text, IN_ORDER):
+            continue
+        length = max((len(run) for run in found), key=lambda size: sum(len(run) == size for run in found))
+        zipped = [run for run in found if len(run) == length]
+        named = [name for name in cast.own if all(word in text for word in words_of(name))]
+        names = (
+            named
+            if len(named) == length
+            else [
+                read.placed[n].text if not read.placed[n].figure.word else _counted(read.placed[n]) for n in zipped[0]
+            ]
+        )
+        if len(zipped) < 2 and len(named) != length:
+            continue
+        for run in zipped:
+            for n, name in zip(run, names, strict=True):
+                owners[n] = Owner("own", name)
+        cast.own += [name for name in names if name not in cast.own]
+    return owners
+
+
+def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
+    """Sentences that each give a machine and a time, both unlike the others', are about runs of their own."""
+    held: dict[int, list[int]] = {}
+    for n, entry in enumerate(read.placed):
+        if not entry.scope and not entry.tagged and (owners[n] == NOBODY or owners[n].kind == "own"):
+            held.setdefault(id(entry.sentence), []).append(n)
+    jobs: list[tuple[list[int], dict[str, float]]] = []
+    for numbers in held.values():
+        said = {
+            read.placed[n].place.quantity: value_of(read.placed[n])
+            for n in numbers
+            if read.placed[n].place.quantity in JOB
+        }
+        if "gpus" in said and len(said) > 1:
+            jobs.append((numbers, said))
+    jobs = jobs[:MOST_JOBS]
+    apart = [
+        (numbers, said) for numbers, said in jobs
+        if any(other is not said and all(not alike(said[q], other[q]) for q in JOB if q in said and q in other)
+               and len(said.keys() & other.keys()) > 1 for _, other in jobs)
+    ]  # fmt: skip
+    if len(apart) < 2 or len(cast.own) > 1:
+        return owners
+    for number, (numbers, _) in enumerate(apart, 1):
+        sentence = read.placed[numbers[0]].sentence
+        words = [item.text for item in read.items[sentence.first : sentence.first + 4] if not isinstance(item, Figure)]
+        name = " ".join(words) or f"run {number}"
+        for n in numbers:
+            owners[n] = Owner("own", name if owners[n].kind != "own" else owners[n].name)
+    return owners
+
+
+def _counted(entry: Placed) -> str:
+    return f"{entry.figure.digits} {entry.figure.word}"
+
+
+def _goes_on(read: ReadProse, at: int) -> bool:
+    """Whether the next placed figure continues a list of the same quantity."""
+    one, two = read.placed[at], read.placed[at + 1]
+    between = [item.text.lower() for item in read.items[one.index + 1 : two.index]]
+    alike = one.place.quantity == two.place.quantity and one.sentence is two.sentence
+    return alike and 0 < len(between) <= 2 and all(word in LIST_WORDS for word in between)

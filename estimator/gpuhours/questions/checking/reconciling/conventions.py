@@ -1,0 +1,39 @@
+"""Conventions that a text does not say and that its own figures decide: whether its energy holds the losses of the hall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from gpuhours.questions.checking.claim import Document
+from gpuhours.run.identities import Identity, Sum
+
+
+def as_counted(equations: Iterable[Identity | Sum], document: Document) -> Iterator[Identity | Sum]:
+    """The identities with the PUE where the text puts it.
+
+    Usually energy = GPU-hours x power x PUE and carbon = energy x intensity; where energy is of the accelerators alone,
+    energy = GPU-hours x power and carbon = energy x PUE x intensity.
+    """
+    apart = _energy_without_losses(document)
+    for equation in equations:
+        if apart and isinstance(equation, Identity) and "energy" in equation.exponents:
+            exponents = dict(equation.exponents)
+            if "pue" in exponents:
+                del exponents["pue"]
+            elif "carbon_intensity" in exponents:
+                exponents["pue"] = -1.0
+            yield replace(equation, exponents=exponents, text=f"{equation.text} (energy of the accelerators alone)")
+        else:
+            yield equation
+
+
+def _energy_without_losses(document: Document) -> bool:
+    """Whether carbon = energy x PUE x intensity fits and carbon = energy x intensity does not."""
+    claims = [document.claim(name) for name in ("carbon", "energy", "carbon_intensity", "pue")]
+    if any(claim is None or claim.value <= 0 for claim in claims):
+        return False
+    carbon, energy, intensity, pue = (claim.value for claim in claims if claim is not None)
+    ratio = math.log(carbon / (energy * intensity * 1e-6))
+    return abs(ratio - math.log(pue)) < 0.04 < abs(ratio)
