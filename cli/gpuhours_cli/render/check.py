@@ -77,6 +77,8 @@ def _contradiction(contradiction: Contradiction, found: Check) -> RenderableType
     first = found.document.claim(contradiction.claims[0])
     if first is not None and first.quote:
         lines.append(Padding(Text(f"“{first.quote}”  {first.place}", style="italic"), (0, 0, 0, 4)))
+    if contradiction.arithmetic:
+        lines.append(Padding(Text(contradiction.arithmetic), (0, 0, 0, 4)))
     if not contradiction.likely_causes:
         lines.append(Padding(Text("no known cause"), (0, 0, 0, 4)))
     for index, cause in enumerate(contradiction.likely_causes[:3]):

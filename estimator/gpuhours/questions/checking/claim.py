@@ -24,6 +24,8 @@ class Claim:
     """The words that decided the quantity; empty where only the unit did."""
     scope: str = ""
     """Empty for the run itself; fine-tuning, evaluation ... for figures about something else."""
+    shared: bool = False
+    """Said of all runs of a text, not of this one."""
 
     @property
     def unit(self) -> str:

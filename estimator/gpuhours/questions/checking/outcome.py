@@ -92,13 +92,15 @@ class Contradiction:
     factor: float
     statement: str
     likely_causes: tuple[Cause, ...]
+    arithmetic: str = ""
+    """The equation that the figures break, in one line; empty where none shows it."""
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``contradictions``."""
         return {
             "claims": list(self.claims), "factor": self.factor, "statement": self.statement,
             "likely_causes": [cause.to_dict() for cause in self.likely_causes],
-            "no_known_cause": not self.likely_causes,
+            "arithmetic": self.arithmetic or None, "no_known_cause": not self.likely_causes,
         }  # fmt: skip
 
 
@@ -120,7 +122,7 @@ class Check:
         if self.contradictions:
             return CONTRADICTED
         if any(
-            i.quantity == "mfu" and i.basis == "assumed" and i.value and USUAL[0] < i.value < USUAL[1]
+            i.quantity == "mfu" and i.value and i.low and i.high and USUAL[0] < i.low and i.high < USUAL[1]
             for i in self.implied
         ):
             return CONSISTENT

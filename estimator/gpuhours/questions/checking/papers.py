@@ -111,8 +111,16 @@ def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
     for run in paper.runs:
         for total in run.claims if run.kind == "total" else ():
             parts = [part for document in own if (part := _part(document, total.quantity)) is not None]
+            agreed = any(_alike(other, parts) for other in run.claims if other.quantity == total.quantity)
+            if agreed and not _alike(total, parts):
+                continue  # another column, or another amount; one of the totals is that of these parts
             if total.quantity in SUMS and len(parts) == len(own) and len(parts) > 1 and total.value > 0:
                 yield total, parts
+
+
+def _alike(total: Claim, parts: list[Claim]) -> bool:
+    added = sum(part.value for part in parts)
+    return added > 0 and total.value > 0 and abs(math.log(total.value / added)) < 0.02
 
 
 def _part(document: Document, quantity: str) -> Claim | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import stated_accelerator
@@ -16,6 +17,7 @@ from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.reading.files import read_file
 from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.reconciling.conventions import as_counted
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
@@ -42,7 +44,30 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     """Test every run of a paper against itself, and their sum against its totals."""
-    return PaperCheck(paper, tuple(check_document(run, witness) for run in paper.runs), *sums_of(paper))
+    return PaperCheck(paper, tuple(_check_run(run, witness) for run in paper.runs), *sums_of(paper))
+
+
+SAID_OF_ALL = frozenset(["tokens", "parameters", "active_parameters", "price", "gpu_power", "pue", "carbon_intensity"])
+"""What a text may say once for all its runs and mean of each; a layout or a batch said once need not be that of every stage."""
+
+
+def _check_run(run: Document, witness: Witness | None) -> Check:
+    """One run; where figures that were said of all runs contradict it, they are not of this one, and do not test it."""
+    whole = run
+    if run.kind == "total":
+        first = {claim.quantity: claim for claim in reversed(run.claims)}
+        run = replace(run, claims=tuple(claim for claim in run.claims if claim is first[claim.quantity]))
+    found = check_document(run, witness)
+    for _ in range(3):
+        refuted = {name for contradiction in found.contradictions for name in contradiction.claims}
+        dropped = [c for c in run.claims if c.shared and c.quantity in refuted - SAID_OF_ALL]
+        if not dropped:
+            break
+        run = replace(run, claims=tuple(claim for claim in run.claims if claim not in dropped))
+        found = check_document(run, witness)
+    left = [claim for claim in whole.claims if claim not in run.claims]
+    untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
+    return replace(found, document=whole, claims=(*found.claims, *untested))
 
 
 def check_document(document: Document, witness: Witness | None = None) -> Check:
@@ -57,6 +82,7 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     bounds = tuple(limits(run))
     search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds)
     contradictions, suspects, left, full = search.judge(measurements)
+    contradictions = [replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in contradictions]
     fit = reconcile(left, equations, extra)
     checked = tuple(_checked(i, claim, full, fit, measurements, suspects) for i, claim in enumerate(document.claims))
     implied = tuple(implied_values(document, fit, run))

@@ -15,7 +15,7 @@ from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
 from gpuhours.questions.checking.reading.marks import plain
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
 
-BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|[-*+])\s+")
+BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|\((?:[ivx]{1,4}|[a-h])\)|[-*+])\s+")
 LABELLED = re.compile(
     r"\s*[A-Za-z#][^\s:=|,;.]*(?:\s+[^\s:=|,;.]+){0,6}(?:\s*\([^()\n]{0,120}\))?\s?(?::\s+\S|=\s*\S(?=[^\n]{0,40}$))"
 )
@@ -148,7 +148,9 @@ def _begins(lines: Sequence[str], index: int) -> bool:
     line = lines[index]
     if line.lstrip().startswith("|"):
         return True
-    if re.match(r"\s*[•‣▪◦●]\s", line) or (re.match(r"\s*[–—]\s", line) and BULLET.match(lines[index - 1])):
+    if re.match(r"\s*(?:[•‣▪◦●]|\((?:[ivx]{1,4}|[a-h]|\d)\))\s", line) or (
+        re.match(r"\s*[–—]\s", line) and BULLET.match(lines[index - 1])
+    ):
         return True
     labelled = LABELLED.match(line) is not None and len(line) < 160
     return labelled and (LABELLED.match(lines[index - 1]) is not None or len(lines[index - 1].strip()) < 60)

@@ -33,6 +33,12 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 SUBJECT = 4
 """A name among the first items of a block is what the block is about."""
 NEAR = 7
+SUMMING = frozenset(
+    ["total", "altogether", "sum", "together", "combined", "overall", "all", "adds", "add", "adding", "added", "cumulative", "summed",
+     "aggregate", "both", "cumulatively", "family", "project", "needed"]
+)  # fmt: skip
+"""The words by which phrases of a sum are found in a sentence."""
+CLOSE = 2
 SHORT = 80
 """Characters of a line that opens a list."""
 TRAINS = (
@@ -252,22 +258,32 @@ def _sentence(
     elif holds(lowered, SUMMED_UP) and begin.kind in ("", "own") and not named:
         begin = Owner("total")
     last = begin
+    summed = [at for at in range(sentence.first, sentence.last) if items[at].text.lower() in SUMMING]
     for index in wanted:
         before = [(at, owner) for at, owner in events if at <= index]
-        if before:
+        behind = _behind(items, index, [event for event in events if event[0] > index], CLOSE)
+        if before and behind is not None and not any(isinstance(item, Figure) for item in items[before[-1][0] : index]):
+            behind = None
+        if behind is not None:
+            owner = behind
+        elif before:
             owner = before[-1][1]
             owner = begin if owner == OURS and begin.kind != "other" else owner
         else:
             owner = _behind(items, index, events) or begin
+        if owner.kind == "total" and not any(
+            at <= sentence.first + SUBJECT or abs(at - index) <= NEAR for at in summed
+        ):
+            owner = default
         owners[index] = owner
     for _, owner in events:
         last = owner if owner.kind in ("own", "other", "us") else last
     return last
 
 
-def _behind(items: Sequence[Item], index: int, events: list[tuple[int, Owner]]) -> Owner | None:
+def _behind(items: Sequence[Item], index: int, events: list[tuple[int, Owner]], near: int = NEAR) -> Owner | None:
     """``9 days for Tern-7B``: the name that follows a figure, bound to it by a preposition."""
-    if not events or events[0][0] - index > NEAR:
+    if not events or events[0][0] - index > near:
         return None
     between = {item.text.lower() for item in items[index + 1 : events[0][0]]}
     bound = between & {"for", "of", "by", "train", "training", "trained", "took", "went", "into", "("}

@@ -19,10 +19,16 @@ from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import IN_ORDER, holds
 from gpuhours.questions.checking.reading.tokens import Figure
 
-CLASHING = frozenset(["gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"])
+CLASHING = frozenset(
+    ["gpus", "global_batch", "gpu_hours", "wall_clock", "steps", "energy", "carbon", "tokens", "cost", "samples"]
+)
 """What one run has once: two items of a list with different values are two runs."""
+ADDED = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "gpus", "samples")
+"""What a sum over runs may be of."""
 JOB = ("gpus", "wall_clock", "gpu_hours")
 """What a sentence about one job gives."""
+PARTIAL = {"token": "tokens", "step": "steps"}
+"""What ``the last 50B tokens`` are, said of a stage."""
 MOST_JOBS = 60
 LIST_WORDS = frozenset([",", "and", "or", "/"])
 Group = tuple[list[list[int]], Callable[[int], str]]
@@ -40,6 +46,9 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     for number, entry in enumerate(read.placed):
         if owners[number].kind in ("", "total") and not entry.scope:
             held.setdefault(read.prose.block(entry.figure.start), []).append(number)
+    for n, entry in enumerate(read.placed):
+        if owners[n].kind == "total" and entry.place.quantity not in ADDED:
+            owners[n] = NOBODY  # "28B parameters in total" are those of one model
     for group, name_of in _lists(blocks):
         _catalogue(read, owners, group, held, name_of, cast)
     for group, name_of in (*_lists(blocks), *_sections(blocks)):
@@ -104,6 +113,9 @@ def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], nam
     for n in numbers:
         entry = read.placed[n]
         quantity, value = entry.place.quantity, value_of(entry)
+        if quantity == "partial" and entry.figure.unit in PARTIAL:
+            read.placed[n] = entry = replace(entry, place=replace(entry.place, quantity=PARTIAL[entry.figure.unit]))
+            quantity = entry.place.quantity
         if quantity in CLASHING and quantity in seen and not alike(seen[quantity], value):
             before = " ".join(item.text.lower() for item in read.items[max(entry.index - 6, 0) : entry.index])
             if "followed" in before or "then" in before or "another" in before:
@@ -152,7 +164,7 @@ def _item_name(text: str) -> str:
     bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
     if bracket:
         return bracket[1].strip()
-    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,)\s", text)
+    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,|\()\s?", text)
     return label[1].strip() if label else " ".join(text.split()[:4])
 
 

@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.tokens import DEVICE, Figure, Item, Tok
 from gpuhours.questions.checking.reading.units import SCALES, UNITS, factor, kind, noun, seconds
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")
+BUSY = ("training", "pretraining", "pre-training", "compute", "computing")
 NUMBERS = ("NUMBER", "SPELLED")
 LARGEST = 1e40
 """No figure about training is larger; a longer string of digits is none."""
@@ -252,6 +253,8 @@ def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
         at += 1
     device = " ".join(word for word in words if word not in "-‑")
     behind = at + (_type(tokens, at) == "HYPHEN")
+    if behind + 1 < len(tokens) and tokens[behind].text.lower() in BUSY and tokens[behind + 1].type == "TIME":
+        behind += 1  # GPU training hours
     if _type(tokens, behind) == "TIME":
         return Unit(
             "gpu_time", f"{device} {tokens[behind].text}", seconds(tokens[behind].text) / HOUR, (), device
@@ -311,6 +314,8 @@ def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
                     if token.type == "TIME"
                     else "energy"
                     if token.type == "ENERGY"
+                    else "step"
+                    if token.text.lower() == "it"
                     else noun(token.text)
                 )
             )

@@ -102,7 +102,7 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     hopped = 0
     for position in range(index + 1, min(index + 7, len(items))):
         item = items[position]
-        lowered = item.text.lower()
+        lowered = item.text.lower().strip()
         if item.kind == "mark" and item.text in "-–":
             continue
         if item.kind != "word" or lowered in HOP_STOPS:

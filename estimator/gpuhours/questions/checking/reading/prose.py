@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
 """What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
 QUOTE = 96
+NETWORK = frozenset(["parameters", "layers", "hidden", "heads", "vocabulary"])
 LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
 
 
@@ -146,11 +147,16 @@ def _place(
     if found is None and index and items[index - 1].text in (":", "="):
         found = _duration(figure)
     found = _as_its_list(items, index, before, sentence, found)
+    opened = index > 1 and items[index - 1].text == "("
+    if opened and 0.5 < figure.value < 1 and not figure.unit and items[index - 2].text.lower().startswith("adam"):
+        found = Place("beta1", "betas of Adam", 0.0)
     if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
         found = Place("beta2", "betas", 0.0)  # the two are given as a pair
     if found is None:
         return None
     scope = sentence.scope_at(index)
+    if scope == "fine-tuning" and found.quantity in NETWORK:
+        scope = ""  # the network is the same before and after
     return Placed(index, figure, sentence, found, scope, False)
 
 
@@ -211,6 +217,8 @@ def _is_determiner(items: Sequence[Item], index: int) -> bool:
     """``so one global batch was``: a word before a noun, no count."""
     figure = items[index]
     behind = items[index + 1] if index + 1 < len(items) else None
+    if isinstance(figure, Figure) and figure.text.lower() in ("one replica", "one rank", "one worker"):
+        return True
     bare = isinstance(figure, Figure) and figure.text.lower() == "one" and not figure.unit
     return bare and behind is not None and behind.kind == "word" and behind.text.lower().strip() not in HOP_STOPS
 

@@ -31,6 +31,15 @@ GENERIC_HEADS = frozenset([""]).union(
 """)
 )
 """Headers that name no run."""
+DATA_HEADS = frozenset(
+    _phrases("""
+    language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason, failure, error,
+    benchmark, task, metric, variant, variants, ablation, experiment
+""")
+)
+"""Headers over the names of things that are no runs: parts of the data, causes of stops, variants of an ablation."""
+DERIVED = ("lora", "quant", "awq", "gptq", "distil", "instruct", "chat", "sft", "dpo", "tuned", "adapter")
+"""Parts of the names of runs that begin from a finished model: what the whole family read is not theirs."""
 MACHINE_HEADS = _phrases("""
     gpu, hardware, accelerator, device, chip, machine, card, system, platform
 """)
@@ -72,8 +81,8 @@ SIDE = {
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": _phrases("""
-        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, trial run, trial runs,
-        exploratory, earlier attempts, failed attempts, abandoned
+        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, small copies, a dozen variants,
+        scaled-down, scaled down, trial run, trial runs, exploratory, earlier attempts, failed attempts, abandoned
     """),
     "another machine": _phrases("""
         spot, preemptible, on a laptop, on the robot, on a desktop
@@ -82,6 +91,9 @@ SIDE = {
         adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
+    "a part of the machine": _phrases("""
+        one replica, a replica, each replica, per replica, stood by, standby, spare
+    """),
     "use": _phrases("""
         answers within, serving, latency, inference, deployment, at test time, per query
     """),
@@ -89,7 +101,7 @@ SIDE = {
 """What else the authors' own figures may be about, and phrases that say so."""
 OF_MACHINES_ALONE = frozenset(
     _phrases("""
-    data preparation, another machine, use
+    data preparation, another machine, use, a part of the machine
 """)
 )
 """Of these only machines, time and money are beside the run; a sentence about its data may well say how many tokens the run has."""

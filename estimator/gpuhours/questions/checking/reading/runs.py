@@ -16,7 +16,7 @@ from gpuhours.questions.checking.reading.names import same_name, size_of, stem, 
 from gpuhours.questions.checking.reading.owners import Cast, Owner, assign, own_name, sized
 from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
-from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE
+from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tables import Row, TableReading
 from gpuhours.questions.checking.reading.tokens import Figure
@@ -45,6 +45,8 @@ MACHINES = frozenset(
         "price",
     ]
 )
+OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
+"""What no two runs share: said of none by name, it is nobody's."""
 TITLE = 90
 """Characters of a first paragraph that may be a title."""
 NO_SENTENCE = Sentence(0, 0, "", ())
@@ -173,8 +175,10 @@ def _take_row(row: Row, cast: Cast, runs: dict[str, Run], found: Division) -> No
         )
         if other is not None or entry.aside:
             found.aside.append((placed, f"belongs to {other}" if other else entry.aside))
-        elif row.total:
+        elif (row.total or (not row.name and is_total(entry.label))) and entry.place.quantity in SUMS:
             _run(runs, "total").entries.append(placed)
+        elif not row.name and (named := cast.run(entry.label)) is not None:
+            _run(runs, named).entries.append(placed)
         elif name is not None:
             _run(runs, name).entries.append(placed)
             _run(runs, name).accelerator = _run(runs, name).accelerator or row.accelerator
@@ -260,7 +264,9 @@ def _undisputed(found: Division) -> list[Placed]:
             for other in found.shared
             if other.place.quantity == entry.place.quantity and not other.scope
         ]
-        if entry.place.quantity in MACHINES and any(not alike(same[0], value) for value in same[1:]):
+        if entry.place.quantity in OF_ONE_RUN or (
+            entry.place.quantity in MACHINES and any(not alike(same[0], value) for value in same[1:])
+        ):
             found.aside.append((entry, "no run is named"))
         else:
             kept.append(entry)
@@ -285,4 +291,4 @@ def _is_sum(entry: Placed, runs: Sequence[Run]) -> bool:
     if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours"):
         return False
     parts = [value_of(e) for run in runs for e in run.entries if e.place.quantity == entry.place.quantity]
-    return len(parts) >= 2 and value_of(entry) > 1.02 * max(parts)
+    return not parts or (len(parts) >= 2 and value_of(entry) > 1.02 * max(parts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Unplaced
@@ -18,7 +18,7 @@ from gpuhours.questions.checking.reading.labels import lent, with_lent_units
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.placing import Place
 from gpuhours.questions.checking.reading.prose import place_pair
-from gpuhours.questions.checking.reading.run_words import GENERIC_HEADS, MACHINE_HEADS, is_total
+from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HEADS, MACHINE_HEADS, is_total
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 LONGEST_NAME = 60
@@ -34,6 +34,7 @@ class Entry:
     text: str
     quote: str
     line: int
+    label: str = ""
     aside: str = ""
     """Why it is no figure of the run: a column that counts something else."""
 
@@ -62,8 +63,9 @@ def read_table(table: Table) -> TableReading:
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
     head = [_joined([row[j] for row in rows[: table.head]]) for j in range(width)]
+    names = ["" if name.lower().strip(" :") in GENERIC_HEADS else name for name in head]
     body = [row for row in rows[table.head :] if any(cell.text for cell in row)]
-    down = [(i, j, head[j], row[j]) for i, row in enumerate(body) for j in range(width)]
+    down = [(i, j, names[j], row[j]) for i, row in enumerate(body) for j in range(width)]
     across = [
         (i, j, row[0].text, row[j])
         for i, row in enumerate([*_heading_pair(rows, table.head), *body])
@@ -110,7 +112,9 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
             continue
         value = with_lent_units(lent(label, cell.text))
         entries = [
-            Entry(figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, _amount(label))
+            Entry(
+                figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, label, _amount(label)
+            )
             for figure, place in place_pair(label, value)
             if place.because or value != cell.text or figure.unit
         ]
@@ -148,6 +152,9 @@ def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[Row
 def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[Row]:
     """Labels in the header: each row is a run."""
     names = _names(found, body, head)
+    apart = (
+        next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
+    )
     rows = []
     for i, cells in enumerate(body):
         row = Row(names[i], is_total(names[i]))
@@ -157,6 +164,8 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
                 row.accelerator = row.accelerator or (cell.text, cell.line)
         if row.accelerator is None:
             _note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
+        if apart:
+            row.entries = [replace(entry, aside=entry.aside or f"about {row.name}, no run") for entry in row.entries]
         rows.append(row)
     return rows
 
@@ -185,6 +194,7 @@ def _names(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[s
         sized = [j for j in apart if any(entry.place.quantity == "parameters" for entry in found.get((same[0], j), []))]
         for number, i in enumerate(same, 1):
             tail = body[i][(sized or worded)[0]].text if apart else f"({number})"
+            tail = tail.split(" (")[0] if sized else tail
             names[i] = f"{name} {tail}".strip()
     return names
 

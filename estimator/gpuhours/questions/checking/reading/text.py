@@ -21,6 +21,7 @@ from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.owners import compared_blocks
 from gpuhours.questions.checking.reading.prose import Placed, read_prose
 from gpuhours.questions.checking.reading.rates import unit_factor
+from gpuhours.questions.checking.reading.run_words import DERIVED
 from gpuhours.questions.checking.reading.runs import Division, Run, divide
 from gpuhours.questions.checking.reading.tables import read_table
 from gpuhours.questions.checking.reading.tokens import Figure
@@ -58,11 +59,15 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
 def _document(run: Run, division: Division, facts: tuple[Fact, ...], name: str, scopes: frozenset[str]) -> Document:
     """A run with the figures that hold for all, one claim a quantity."""
     several = len(division.runs) > 1
-    entries = run.entries if run.kind == "total" else [*run.entries, *division.shared]
+    derived = any(word in run.name.lower() for word in DERIVED)
+    shared = [entry for entry in division.shared if not (derived and several and entry.place.quantity in READ)]
+    entries = run.entries if run.kind == "total" else [*run.entries, *shared]
     claims = [_claim(entry) for entry in entries]
+    own = 0 if not several else len(run.entries)
+    claims = [replace(claim, shared=several and n >= own) for n, claim in enumerate(claims)]
     claims = [replace(claim, scope="") if claim.scope in scopes else claim for claim in claims]
     claims = _machines(_corpus_and_seen(claims))
-    kept, aside = _one_each(claims, [entry.tagged for entry in entries])
+    kept, aside = (claims, []) if run.kind == "total" else _one_each(claims, [entry.tagged for entry in entries])
     if run.accelerator is not None:
         said, line = run.accelerator
         device = Fact("accelerator", accelerator_name(said), said, f"line {line}")
@@ -76,6 +81,7 @@ def _document(run: Run, division: Division, facts: tuple[Fact, ...], name: str, 
     return Document(run.name if several else name, tuple(kept), facts, (), tuple(aside), run.kind)
 
 
+READ = frozenset(["tokens", "dataset_tokens", "samples", "dataset_samples", "epochs"])
 BINARY = 0.05
 """80 GiB is what some call the memory of a card that is sold with 80 GB."""
 CORPUS_WORDS = frozenset(
@@ -168,7 +174,13 @@ def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Cla
     """One claim for each quantity that identities use: tagged before told before assumed, first before later."""
     order = sorted(
         range(len(claims)),
-        key=lambda i: (not tagged[i], claims[i].because == "", claims[i].quantity == "parameters" and i, i),
+        key=lambda i: (
+            not tagged[i],
+            claims[i].shared,
+            claims[i].because == "",
+            claims[i].quantity == "parameters" and i,
+            i,
+        ),
     )
     best: dict[str, int] = {}
     for index in order:

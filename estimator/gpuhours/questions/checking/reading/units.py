@@ -25,7 +25,7 @@ UNITS: Mapping[str, str] = {
 }  # fmt: skip
 """Terminals of the grammar that are units, and the kind of each."""
 NOUNS: Mapping[str, str] = {
-    "param": "parameter", "weight": "parameter", "billion-parameter": "parameter", "iteration": "step", "it": "step", "iter": "step",
+    "param": "parameter", "weight": "parameter", "billion-parameter": "parameter", "iteration": "step", "iter": "step",
     "update": "step", "passe": "epoch", "block": "layer", "server": "node", "machine": "node", "host": "node", "system": "node",
     "box": "node",
     "boxe": "node", "pass": "epoch", "tok": "token", "img": "sample", "seq": "sequence", "subject": "sample", "patient": "sample",

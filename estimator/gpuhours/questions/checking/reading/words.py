@@ -41,7 +41,7 @@ def _rule(
 _WARM = "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to"
 _CHECKPOINT = "checkpoint, checkpointing, checkpointed, save every, saved every, snapshots"
 _RUN = (
-    "training, trained, train, pretraining, pretrained, pretrain, took, spanned, lasted, lasting, spanning, ran, run, "
+    "training, trained, train, pretraining, pretrained, pretrain, took, spanned, lasted, lasts, lasting, spanning, ran, run, "
     "completed, complete, duration, make, makes, made, done in, was done, occupied, gone after, wallclock, wall clock, "
     "required, requiring, finished, entire, phase, continuous, job, long, busy, "
     "busy for, kept, learned, learnt, needed, elapsed, walltime, wall time, runtime, run time, went by, clears, finishes, "
@@ -75,7 +75,7 @@ RULES: tuple[Rule, ...] = (
           "sees, saw, learned from, tokens in, tokens seen, over", 0.8, 4),
     _rule("token", "seq_len",
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
-          "window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
+          "pieces of, window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
           "sequences contain, sequences with, each sequence, sequences", 0),
     _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
     _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
@@ -94,7 +94,8 @@ RULES: tuple[Rule, ...] = (
     _rule("named", "parameters", base=2),
     _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
-    _rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, learned from", 4, 5, before=True),
+    _rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, "
+          "learned from", 4, 5, before=True),
     _rule("millions", "dataset_samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
     _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.2, 2.5),
     _rule("sample sequence", "dataset_samples", base=7),
@@ -137,6 +138,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
+    _rule("step bare", "accumulation", "micro steps, microsteps", -0.6, 2),
     _rule("bare", "accumulation", "accumulation, gradient accumulation, accumulation factor, accumulation of, accumulating, "
           "accumulated, accumulate, "
           "accumulation steps, micro batches", -0.6, 5),
@@ -192,7 +194,8 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "clip_seconds", "average duration, average length, mean duration, seconds long", 0, 4),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
-    _rule("time", "downtime", "downtime, lost, restart, restarts, restarted, recovery, failures, outage, interruptions, mtbf, failure, "
+    _rule("time", "downtime", "downtime, lost, stop, stops, stopped, restart, restarts, restarted, recovery, failures, outage, "
+          "interruptions, mtbf, failure, "
           "idle, stood still, between failures", -0.3, 6),
     _rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
           "of teleoperation, robots, deadline", 0.1, 5),
@@ -218,6 +221,12 @@ RULES: tuple[Rule, ...] = (
     _rule("bare way", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
     _rule("bare way", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
     _rule("replica worker rank", "data_parallel", "data parallel, replicas, workers", 2),
+    _rule("bare", "tensor", "tensor", -0.2, 0.5, before=True),
+    _rule("bare", "pipeline", "pipeline", -0.2, 0.5, before=True),
+    _rule("bare", "context", "context parallel, cp", -0.2, 0.5, before=True),
+    _rule("bare", "data_parallel", "data", -0.2, 0.5, before=True),
+    _rule("bare", "patch_size", "patch", 0.2, 0.5, before=True),
+    _rule("bare", "resolution", "input", 0.2, 0.5, before=True),
     _rule("bare", "zero_stage", "zero stage, zerostage, zero, zero optimization stage, deepspeed stage", 0, 2),
     _rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
     _rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
@@ -253,7 +262,7 @@ RULES: tuple[Rule, ...] = (
           before=True),
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
-          "warmed up to, warmup to, stepsize, learning rate of", 0.3),
+          "warmed up to, warmup to, stepsize, learning rate of, the rate, rate rises to, rate of, rate is", 0.3),
     _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "

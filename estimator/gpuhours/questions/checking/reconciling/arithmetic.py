@@ -1,0 +1,94 @@
+"""The arithmetic of a contradiction in one line that a sceptic can follow by hand: the figures of the text in the equation they break."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from gpuhours.questions.checking.accelerators import Named
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.quantities import DAY, QUANTITIES, shown
+
+EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
+    ("mfu", {"parameters": 1, "tokens": 1, "gpu_hours": -1, "peak": -1}, "6"),
+    ("mfu", {"parameters": 1, "tokens": 1, "gpus": -1, "wall_clock": -1, "peak": -1}, "6"),
+    ("mfu", {"flops_per_second_per_gpu": 1, "peak": -1}, ""),
+    ("mfu", {"model_flops": 1, "gpu_hours": -1, "peak": -1}, ""),
+    ("mfu", {"model_flops": 1, "gpus": -1, "wall_clock": -1, "peak": -1}, ""),
+    ("mfu", {"parameters": 1, "tokens_per_second_per_gpu": 1, "peak": -1}, "6"),
+    ("model_flops", {"parameters": 1, "tokens": 1}, "6"),
+    ("flops_per_second_per_gpu", {"parameters": 1, "tokens_per_second_per_gpu": 1}, "6"),
+    ("flops_per_second_per_gpu", {"parameters": 1, "tokens": 1, "gpus": -1, "wall_clock": -1}, "6"),
+    ("gpu_hours", {"gpus": 1, "wall_clock": 1}, ""),
+    ("gpus", {"nodes": 1, "gpus_per_node": 1}, ""),
+    ("node_hours", {"nodes": 1, "wall_clock": 1}, ""),
+    ("tokens", {"dataset_tokens": 1, "epochs": 1}, ""),
+    ("tokens", {"steps": 1, "global_batch_tokens": 1}, ""),
+    ("tokens", {"steps": 1, "global_batch": 1, "seq_len": 1}, ""),
+    ("global_batch_tokens", {"global_batch": 1, "seq_len": 1}, ""),
+    ("wall_clock", {"steps": 1, "step_time": 1}, ""),
+    ("tokens_per_second_per_gpu", {"tokens_per_second": 1, "gpus": -1}, ""),
+    ("energy", {"gpu_hours": 1, "gpu_power": 1, "pue": 1}, ""),
+    ("energy", {"gpu_hours": 1, "gpu_power": 1}, ""),
+    ("carbon", {"energy": 1, "carbon_intensity": 1}, ""),
+    ("cost", {"gpu_hours": 1, "price": 1}, ""),
+)  # fmt: skip
+"""What is computed, from what (with the power of each), and a number in front."""
+UNITS = {"gpu_hours": 3600.0, "node_hours": 3600.0, "carbon_intensity": 1.0, "carbon": 1e6}
+"""Into seconds and grams, so that the products come out."""
+
+
+def arithmetic(names: tuple[str, ...], document: Document, accelerator: Named | None) -> str:
+    """``6 x 18.3 B x 700 B / (512 x 13 days x 312 TFLOP/s) = 42.3 %; the text says 57.1 %``, or nothing where no one line shows it."""
+    stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope and claim.value > 0}
+    stated["parameters"] = stated.get("active_parameters", stated.get("parameters", math.nan))
+    if accelerator is not None:
+        stated["peak"] = accelerator.peak
+    stated = {name: value for name, value in stated.items() if not math.isnan(value)}
+    usable = [
+        (result, terms, front)
+        for result, terms, front in EQUATIONS
+        if terms.keys() <= stated.keys() and result in stated
+    ]
+    ranked = [entry for entry in usable if entry[0] in names and (entry[1].keys() - {"peak"}) & set(names)]
+    for result, terms, front in sorted(ranked, key=lambda entry: (-len(set(entry[1]) & set(names)), len(entry[1]))):
+        value = _value(result, terms, front, stated)
+        if abs(math.log(value / stated[result])) > 0.03:
+            said = f"{_written(terms, front, stated)} = {shown(result, value)}"
+            return f"{said}; the text says {QUANTITIES[result].title} {shown(result, stated[result])}"
+    return ""
+
+
+def _value(result: str, terms: Mapping[str, float], front: str, stated: Mapping[str, float]) -> float:
+    """The equation's value, in the unit of its result."""
+    value = float(front or 1.0)
+    for name, power in terms.items():
+        value *= (stated[name] * UNITS.get(name, 1.0)) ** power
+    if result == "energy":
+        value /= 3600.0
+    return value / UNITS.get(result, 1.0)
+
+
+def _written(terms: Mapping[str, float], front: str, stated: Mapping[str, float]) -> str:
+    above = [front] * bool(front) + [_figure(name, stated[name]) for name, power in terms.items() if power > 0]
+    below = [_figure(name, stated[name]) for name, power in terms.items() if power < 0]
+    over = " x ".join(below)
+    return " x ".join(above) + (f" / ({over})" if len(below) > 1 else f" / {over}" if below else "")
+
+
+def _figure(name: str, value: float) -> str:
+    if name == "peak":
+        return f"{value / 1e12:.4g} TFLOP/s"
+    if name == "wall_clock" and value >= 2 * DAY:
+        return f"{value / DAY:.4g} days x 86,400 s"
+    if name == "gpu_hours":
+        return f"{value:,.0f} GPU-hours x 3,600 s" if value < 1e7 else f"{shown(name, value)} GPU-hours x 3,600 s"
+    titles = {
+        "parameters": "parameters",
+        "tokens": "tokens",
+        "gpus": "GPUs",
+        "steps": "steps",
+        "epochs": "epochs",
+        "nodes": "nodes",
+    }
+    return f"{shown(name, value)} {titles[name]}" if name in titles else shown(name, value)
