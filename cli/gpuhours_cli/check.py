@@ -1,21 +1,33 @@
 """``gpuhours check``: can a document's figures be true together."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.output import Json, Quiet, emit, shown, written
 from gpuhours_cli.root import app
+
+if TYPE_CHECKING:
+    from gpuhours.questions.checking.papers import PaperCheck
+    from gpuhours.questions.checking.table import TableCheck
+
+READABLE = (".txt", ".md", ".tex", ".html", ".htm", ".pdf", ".yaml", ".yml", ".csv")
 
 
 @app.command(
     short_help="A paper's figures against each other.", epilog="Example: gpuhours check paper.txt -o claims.yaml"
 )
 def check(
-    document: Annotated[
-        Path,
-        typer.Argument(help="A paper's text, claims as YAML (`gpuhours schema claims`), or a CSV table of runs."),
+    documents: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="A paper as text, Markdown, LaTeX, HTML or PDF, `-` for standard input, claims as YAML (`gpuhours schema claims`), "
+            "a CSV table of runs, or a folder of papers.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -25,13 +37,28 @@ def check(
         Path | None,
         typer.Option(metavar="FILE.md", help="Write the verdict as Markdown, to paste into a review."),
     ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the verdict as one HTML page.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a paper's figures against each other, and name the likely cause of a contradiction."""
+    """Check a paper's figures against each other, and name the likely cause of a contradiction.
+
+    Several files or a folder print one line each; with --json one document a line.
+    """
+    files = _files(documents)
+    if len(files) > 1 or documents[0].is_dir():
+        _many(files, output, markdown, html, as_json=as_json, quiet=quiet)
+        return
+    _one(files[0], output, markdown, html, as_json=as_json, quiet=quiet)
+
+
+def _one(
+    document: Path, output: Path | None, markdown: Path | None, html: Path | None, *, as_json: bool, quiet: bool
+) -> None:
+    """The whole answer on one document."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.checking.file import write_claims
-    from gpuhours.questions.checking.markdown import as_markdown
+    from gpuhours.questions.checking.markdown import as_html, as_markdown
     from gpuhours.questions.checking.papers import PaperCheck
     from gpuhours.questions.checking.verdict import check as work_out
     from gpuhours_cli.render.check import answer, screen
@@ -45,9 +72,65 @@ def check(
         _write(output, write_claims(found.paper))
     if markdown is not None:
         _write(markdown, as_markdown(found))
+    if html is not None:
+        _write(html, as_html(found))
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
     if found.verdict == "contradicted":
         raise typer.Exit(1)
+
+
+def _many(
+    files: list[Path], output: Path | None, markdown: Path | None, html: Path | None, *, as_json: bool, quiet: bool
+) -> None:
+    """One line a document; a file that cannot be read is said and the others go on."""
+    import json
+
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.checking.verdict import check as work_out
+    from gpuhours_cli.render.check import answer, many
+    from gpuhours_cli.render.progress import watching
+
+    if output or markdown or html:
+        raise EstimateError("-o, --markdown and --html are for one document", "Give one file with them.")
+    found: list[tuple[Path, PaperCheck | TableCheck]] = []
+    failed = 0
+    with watching("documents", quiet=quiet) as watch:
+        for number, path in enumerate(files, 1):
+            try:
+                result = work_out(path)
+            except EstimateError as error:
+                failed += 1
+                typer.echo(f"error: {error}", err=True)
+            else:
+                found.append((path, result))
+                if as_json:
+                    written(json.dumps({"file": str(path), **result.to_dict()}, allow_nan=False) + "\n")
+                elif quiet:
+                    written(f"{path}: {answer(result)}\n")
+            if watch is not None:
+                watch(number, len(files))
+    if not as_json and not quiet:
+        shown(many(found))
+    if failed:
+        raise typer.Exit(2)
+    if any(result.verdict == "contradicted" for _, result in found):
+        raise typer.Exit(1)
+
+
+def _files(documents: list[Path]) -> list[Path]:
+    """The files to check, a folder's readable ones in order."""
+    from gpuhours.inputs.errors import EstimateError
+
+    files: list[Path] = []
+    for document in documents:
+        if not document.is_dir():
+            files.append(document)
+            continue
+        inside = sorted(path for path in document.rglob("*") if path.suffix.lower() in READABLE and path.is_file())
+        if not inside:
+            raise EstimateError("holds no document", f"Documents end in {', '.join(READABLE)}.", str(document))
+        files += inside
+    return files
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.questions.checking.claim import Claim
+from gpuhours.questions.checking.markdown import WIDTH, headline, plot
 from gpuhours.questions.checking.outcome import Check, Checked, Contradiction, Implied
 from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
@@ -38,11 +39,52 @@ def answer(found: PaperCheck | TableCheck) -> str:
 
 def screen(found: PaperCheck | TableCheck) -> RenderableType:
     """The whole answer on one page."""
-    return (
-        _table_screen(found)
-        if isinstance(found, TableCheck)
-        else Group(*(part for run in found.runs for part in _parts(run)))
-    )
+    return _table_screen(found) if isinstance(found, TableCheck) else Group(*_paper(found))
+
+
+def many(found: Sequence[tuple[Path, PaperCheck | TableCheck]]) -> RenderableType:
+    """One line a document, then how many are contradicted."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(overflow="fold", max_width=30)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for path, result in found:
+        runs = len(result.rows) if isinstance(result, TableCheck) else len(result.runs)
+        why = "" if isinstance(result, TableCheck) or not result.contradictions else _first_cause(result)
+        verdict = Text(result.verdict, style=STYLES.get(result.verdict, ""))
+        table.add_row(path.name, verdict, f"{runs} run{'s' if runs != 1 else ''}", why)
+    wrong = sum(result.verdict == CONTRADICTED for _, result in found)
+    return Group(table, Text(), Text(f"{len(found)} documents; {wrong} contradicted"))
+
+
+def _first_cause(found: PaperCheck) -> str:
+    first = found.contradictions[0]
+    return first.likely_causes[0].cause if first.likely_causes else "no known cause"
+
+
+def _paper(found: PaperCheck) -> Iterator[RenderableType]:
+    """The runs one after the other, then what belongs to none of them."""
+    if found.only is None:
+        yield Text(headline(found), style="bold red" if found.contradictions else "bold")
+    for index, run in enumerate(found.runs):
+        if found.only is None or index:
+            yield Text()
+        yield from _parts(run)
+    for contradiction in found.sums:
+        yield Text()
+        yield Text.assemble(("contradicted  ", STYLES[CONTRADICTED]), contradiction.statement)
+    for said in found.added_up:
+        yield _line("adds up", said)
+    if found.paper.set_aside:
+        yield _line(
+            "set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.paper.set_aside[:MOST_LISTED])
+        )
+    for number in found.paper.not_understood[:MOST_LISTED]:
+        yield _line("not understood", f"“{number.text}” on {number.place}: “{number.quote}”")
+    more = len(found.paper.not_understood) - MOST_LISTED
+    if more > 0:
+        yield _line("not understood", f"and {more} more: --json lists them")
 
 
 def _parts(found: Check) -> Iterator[RenderableType]:
@@ -111,27 +153,6 @@ def _compared(claims: list[Checked]) -> RenderableType:
             Text(checked.verdict or "", style=STYLES.get(checked.verdict or "", "")),
         )  # fmt: skip
     return table
-
-
-def plot(checked: Checked) -> str:
-    """The claim (o, with its range) beside the reconciled value (|) on a logarithmic line from half to twice of it."""
-    assert checked.reconciled is not None
-    cells = [" "] * WIDTH
-    low, middle, high = (
-        _cell(v, checked.reconciled) for v in (checked.claim.spread.low, checked.claim.value, checked.claim.spread.high)
-    )
-    for position in range(max(low, 0), min(high, WIDTH - 1) + 1):
-        cells[position] = "─"
-    cells[WIDTH // 2] = "│"
-    if 0 <= middle < WIDTH:
-        cells[middle] = "●"
-    else:
-        cells[0 if middle < 0 else -1] = "◀" if middle < 0 else "▶"
-    return "".join(cells)
-
-
-def _cell(value: float, reconciled: float) -> int:
-    return round((math.log(value / reconciled) / SPAN + 1) / 2 * (WIDTH - 1))
 
 
 def _open_ends(found: Check) -> Iterator[RenderableType]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,8 @@ class WrittenClaim(BaseModel):
     spread: Annotated[float, Field(gt=0, lt=5)] | None = None
     quote: str = ""
     place: str = ""
+    run: str = ""
+    """Of which run, where the file is about several; empty for what holds for all of them."""
     about: str = ""
     """Empty for the run; anything else keeps the claim out of the check (fine-tuning, evaluation)."""
 
@@ -65,7 +68,7 @@ def _as_list(value: object) -> object:
 
 
 class ClaimsFile(BaseModel):
-    """A file of claims about one run."""
+    """A file of claims about one run, or about several: each claim says of which."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -81,19 +84,36 @@ def read_claims(path: Path) -> Paper:
     source = read_yaml(path)
     written = validated(ClaimsFile, source)
     facts = tuple(Fact(name, value) for name, value in written.facts.items())
-    claims = tuple(_claim(entry, source, index) for index, entry in enumerate(written.claims))
-    main = tuple(claim for claim in claims if not claim.scope)
-    seen: set[str] = set()
-    for index, claim in enumerate(main):
-        if claim.quantity in seen and QUANTITIES[claim.quantity].checked:
+    names = list(dict.fromkeys(entry.run for entry in written.claims if entry.run)) or [""]
+    claims = [(entry.run, _claim(entry, source, index)) for index, entry in enumerate(written.claims)]
+    seen: set[tuple[str, str]] = set()
+    for index, (run, claim) in enumerate(claims):
+        if (run, claim.quantity) in seen and QUANTITIES[claim.quantity].checked and not claim.scope and run != TOTAL:
             raise EstimateError(
                 f"{claim.quantity} is claimed twice.",
                 "Keep one, or say what the other is `about`.",
                 _where(source, index, claim.quantity),
             )
-        seen.add(claim.quantity)
-    document = Document(written.name or path.stem, main, facts, (), tuple(claim for claim in claims if claim.scope))
-    return Paper(document.name, (document,))
+        if not claim.scope:
+            seen.add((run, claim.quantity))
+    name = written.name or path.stem
+    runs = tuple(_run(run, name, facts, claims) for run in names)
+    return Paper(name, runs)
+
+
+TOTAL = "all together"
+"""The run that is the sum of the others."""
+
+
+def _run(run: str, name: str, facts: tuple[Fact, ...], claims: list[tuple[str, Claim]]) -> Document:
+    """One run of the file, with what it says of all (claims without a run)."""
+    own = tuple(claim for of, claim in claims if of == run)
+    every = () if run in ("", TOTAL) else tuple(replace(claim, shared=True) for of, claim in claims if not of)
+    taken = {claim.quantity for claim in own if not claim.scope}
+    said = (*own, *(claim for claim in every if claim.quantity not in taken))
+    main, aside = tuple(c for c in said if not c.scope), tuple(c for c in said if c.scope)
+    named = (*(fact for fact in facts if fact.name != "model"), Fact("model", run)) if run else facts
+    return Document(run or name, main, named, (), aside, "total" if run == TOTAL else "own")
 
 
 def _where(source: Source, index: int, quantity: str) -> str:
@@ -153,9 +173,20 @@ def _unit_hint(unit: str) -> str:
 
 
 def write_claims(paper: Paper) -> str:
-    """The YAML of a document: every claim in the document's own words, what was set aside, what was not understood."""
+    """The YAML of a paper: every claim in the text's own words, of which run, what was set aside, what was not understood."""
     document = paper.single
-    claims = [_entry(claim, "") for claim in document.claims]
+    if len(paper.runs) == 1:
+        claims = [_entry(claim, "") for claim in document.claims]
+    else:
+        own = [
+            (run.name if run.kind != "total" else TOTAL, claim)
+            for run in paper.runs
+            for claim in run.claims
+            if not claim.shared
+        ]
+        claims = [{"run": run, **_entry(claim, "")} for run, claim in own]
+        shared = {(c.quantity, c.text): c for run in paper.runs for c in run.claims if c.shared}
+        claims += [_entry(claim, "") for claim in shared.values()]
     claims += [_entry(claim, claim.scope) for claim in document.set_aside]
     data: dict[str, Any] = {"name": document.name}
     if document.facts:

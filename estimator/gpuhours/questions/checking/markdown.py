@@ -1,13 +1,19 @@
-"""The verdict as Markdown, for a review."""
+"""The verdict as a page to paste into a review: Markdown, or the same as HTML."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from gpuhours.questions.checking.outcome import Check
+from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED
+
+WIDTH = 21
+"""Characters of the plot: a factor of two to either side of what all claims together say."""
+SPAN = math.log(2.0)
 
 
 def as_markdown(found: PaperCheck | TableCheck) -> str:
@@ -16,7 +22,42 @@ def as_markdown(found: PaperCheck | TableCheck) -> str:
     return "\n".join(lines) + "\n"
 
 
+def as_html(found: PaperCheck | TableCheck) -> str:
+    """The same page as HTML, in one file that needs no other."""
+    from html import escape
+
+    from markdown_it import MarkdownIt
+
+    name = found.name if isinstance(found, TableCheck) else found.paper.name
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(found))
+    return PAGE.format(title=escape(f"{name}: {found.verdict}"), body=body)
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #1a1a1a; }}
+table {{ border-collapse: collapse; margin: 1em 0; }}
+th, td {{ border-bottom: 1px solid #ddd; padding: 0.25em 0.75em; text-align: left; }}
+code {{ font-family: ui-monospace, monospace; white-space: pre; }}
+blockquote {{ color: #555; border-left: 3px solid #ccc; margin-left: 0; padding-left: 1em; }}
+</style>
+</head>
+<body>
+{body}</body>
+</html>
+"""
+
+
 def _paper(found: PaperCheck) -> Iterator[str]:
+    if found.only is None:
+        yield f"# {_escaped(found.paper.name)}: {found.verdict}"
+        yield ""
+        yield headline(found)
+        yield ""
     for run in found.runs:
         yield from _document(run)
         yield ""
@@ -24,31 +65,72 @@ def _paper(found: PaperCheck) -> Iterator[str]:
         yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
     for said in found.added_up:
         yield f"- Adds up: {said}."
+    for claim in found.paper.set_aside:
+        yield f"- Set aside: {claim.title} {shown(claim.quantity, claim.value)} ({claim.place}): {_escaped(claim.scope)}"
     for number in found.paper.not_understood:
-        yield f"- Not understood: “{number.text}” ({number.place}): “{number.quote}”"
+        yield f"- Not understood: “{_escaped(number.text)}” ({number.place}): “{_escaped(number.quote)}”"
+
+
+def headline(found: PaperCheck) -> str:
+    """``In this text: 5 runs; 2 contradicted.``"""
+    runs = sum(run.document.kind != "total" for run in found.runs)
+    wrong = sum(bool(run.contradictions) for run in found.runs) + len(found.sums)
+    return (
+        f"In this text: {runs} runs; {wrong} contradicted."
+        if wrong
+        else f"In this text: {runs} runs; none contradicted."
+    )
+
+
+def plot(checked: Checked) -> str:
+    """A claim (●, with its range) beside the reconciled value (│) on a logarithmic line from half to twice of it."""
+    if checked.reconciled is None or checked.reconciled <= 0 or checked.claim.value <= 0:
+        return ""
+    cells = [" "] * WIDTH
+    spread = checked.claim.spread
+    low, middle, high = (_cell_of(v, checked.reconciled) for v in (spread.low, checked.claim.value, spread.high))
+    for position in range(max(low, 0), min(high, WIDTH - 1) + 1):
+        cells[position] = "─"
+    cells[WIDTH // 2] = "│"
+    if 0 <= middle < WIDTH:
+        cells[middle] = "●"
+    else:
+        cells[0 if middle < 0 else -1] = "◀" if middle < 0 else "▶"
+    return "".join(cells)
+
+
+def _cell_of(value: float, reconciled: float) -> int:
+    ratio = math.log(value / reconciled) / SPAN if value > 0 else -9.0
+    return round((max(min(ratio, 9.0), -9.0) + 1) / 2 * (WIDTH - 1))
 
 
 def _document(found: Check) -> Iterator[str]:
-    yield f"## {found.document.fact('model') or found.document.name}: {found.verdict}"
+    yield f"## {_escaped(found.document.fact('model') or found.document.name)}: {found.verdict}"
+    if found.witness:
+        yield ""
+        yield f"Witness: {found.witness}."
     for contradiction in found.contradictions:
         yield ""
         yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
         first = found.document.claim(contradiction.claims[0])
         if first is not None and first.quote:
-            yield f"  > {first.quote} ({first.place})"
+            yield f"  > {_escaped(first.quote)} ({first.place})"
+        if contradiction.arithmetic:
+            yield f"  - by hand: {contradiction.arithmetic}"
         for cause in contradiction.likely_causes:
             title = QUANTITIES[cause.quantity].title
             yield f"  - likely: {cause.cause} ({title} × {cause.factor:.3g}): {cause.text}"
         if not contradiction.likely_causes:
             yield "  - no known cause"
     yield ""
-    yield "| figure | stated | together with the others | verdict | place |"
-    yield "| --- | ---: | ---: | --- | --- |"
+    yield "| figure | stated | together with the others | half = twice | verdict | place |"
+    yield "| --- | ---: | ---: | --- | --- | --- |"
     for checked in found.claims:
         name = checked.claim.quantity
         together = "" if checked.reconciled is None else shown(name, checked.reconciled)
         stated = _cell(shown(name, checked.claim.value))
-        yield f"| {checked.claim.title} | {stated} | {together} | {checked.verdict or 'not tested'} | {checked.claim.place} |"
+        verdict = f"{_bar(checked)} | {checked.verdict or 'not tested'} | {checked.claim.place}"
+        yield f"| {checked.claim.title} | {stated} | {together} | {verdict} |"
     known = [entry for entry in found.implied if entry.value is not None]
     if known:
         yield ""
@@ -71,6 +153,16 @@ def _table(found: TableCheck) -> Iterator[str]:
         for one in run.contradictions:
             cause = one.likely_causes[0].cause if one.likely_causes else "no known cause"
             yield f"| {_cell(run.document.name)} | {_cell(one.statement)} | {one.factor:.3g} | {_cell(cause)} |"
+
+
+def _bar(checked: Checked) -> str:
+    bar = plot(checked) if checked.verdict in (AGREES, CONTRADICTED) else ""
+    return f"`{bar}`" if bar else ""
+
+
+def _escaped(text: str) -> str:
+    """Text of a paper as it reads, not as Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_<>[]#|" else c for c in text)
 
 
 def _cell(text: str) -> str:

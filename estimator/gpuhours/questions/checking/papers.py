@@ -106,15 +106,19 @@ def sums_of(paper: Paper) -> tuple[tuple[Contradiction, ...], tuple[str, ...]]:
 
 
 def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
-    """Totals for which every run states its part."""
+    """Totals for which every run states its part; a run that is itself the sum of the others is the whole under its own name."""
     own = [run for run in paper.runs if run.kind != "total"]
     for run in paper.runs:
         for total in run.claims if run.kind == "total" else ():
             parts = [part for document in own if (part := _part(document, total.quantity)) is not None]
+            every = len(parts) == len(own)
+            parts = [
+                part for part in parts if not (len(parts) > 2 and _alike(part, [p for p in parts if p is not part]))
+            ]
             agreed = any(_alike(other, parts) for other in run.claims if other.quantity == total.quantity)
             if agreed and not _alike(total, parts):
                 continue  # another column, or another amount; one of the totals is that of these parts
-            if total.quantity in SUMS and len(parts) == len(own) and len(parts) > 1 and total.value > 0:
+            if total.quantity in SUMS and every and len(parts) > 1 and total.value > 0:
                 yield total, parts
 
 

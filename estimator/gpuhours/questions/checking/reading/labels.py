@@ -72,6 +72,8 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 _PRODUCT = re.compile(r"\s[x×*·]\s")
+_IDENTIFIER = re.compile(r"\b[A-Za-z]{1,30}(?:_[A-Za-z]{1,30}){1,5}(?=\s?[=:])")
+"""``seq_len=4096``: a name of a program, read as words."""
 _PAIR = re.compile(
     r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
     r"(?P<value>[~≈∼<>]?\s?[$€£]?\d[\d,.]{0,20}(?:e[+-]?\d{1,2})?(?:[kKMBT]\b)?)"
@@ -181,6 +183,7 @@ def with_lent_units(text: str) -> str:
     """A paragraph in which every ``label: bare number`` has the label's unit behind the number."""
     if ":" not in text and "=" not in text:
         return text
+    text = _IDENTIFIER.sub(lambda name: name[0].replace("_", " "), text)
     parts, at = [], 0
     for found in _PAIR.finditer(text):
         start, end = found.span("value")

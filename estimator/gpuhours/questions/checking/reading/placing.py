@@ -103,6 +103,12 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     for position in range(index + 1, min(index + 7, len(items))):
         item = items[position]
         lowered = item.text.lower().strip()
+        if (
+            position + 2 < len(items)
+            and items[position + 1].text == "by"
+            and items[position + 2].text.lower() == lowered
+        ):
+            break  # token by token
         if item.kind == "mark" and item.text in "-–":
             continue
         if item.kind != "word" or lowered in HOP_STOPS:
