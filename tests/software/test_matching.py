@@ -143,7 +143,11 @@ def test_profiles_say_where_they_were_met(name: str, met: dict[str, Counter[str]
 
 
 def test_the_narrow_ones_say_so() -> None:
-    assert {name for name in list_software() if load_software(name).narrow} == {*NARROW, "nemo-automodel"}
+    assert {name for name in list_software() if load_software(name).narrow} == {
+        *NARROW,
+        "nemo-automodel",
+        "nanotron-early",
+    }
     assert all(
         len(load_software(name).met) < 2 for name in NARROW if name not in ("internevo", "paxml")
     )  # both of one system

@@ -20,6 +20,8 @@ class Cluster:
     gpus: Array
     internode_bandwidth: Array | None = None
     """B/s per GPU out of a node, one direction, where it is not what the node's NICs give."""
+    delay: Array = 0.0
+    """s of the host for each step of a ring, where a measured rate says so (``hardware.networks.as_met``)."""
 
     @property
     def gpus_per_node(self) -> int:

@@ -9,8 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
+from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Seconds
 from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
@@ -106,6 +108,18 @@ class LinkConstants(Sourced):
     switch_fill: Seconds | None = None
 
 
+class Typical(Sourced):
+    """What all-reduces of one size of cluster reached, as shares of the NICs' line rate."""
+
+    nodes: Annotated[int, Field(ge=1)]
+    share: Share
+    """The median."""
+    low: Share
+    high: Share
+    """10th and 90th percentile."""
+    runs: int = 1
+
+
 class NetworkConstants(Sourced):
     """One file of ``hardware_specs/networks``: what a network between nodes does with its line rate."""
 
@@ -122,6 +136,17 @@ class NetworkConstants(Sourced):
     step: Seconds
     """Latency of one hop between nodes."""
     fill: Seconds
+    ring_step: Seconds = 0.0
+    """What each rank of a ring that leaves its node adds, for messages of megabytes."""
+    typical: tuple[Typical, ...] = ()
+    """What measured runs met, by nodes; ``share`` where there is none."""
+
+    def typical_share(self, nodes: Array) -> Array:
+        """Share of the line rate that rings over so many nodes have met: the median of what was measured, straight in log2(nodes)."""
+        if not self.typical:
+            return np.multiply(self.share, np.ones_like(nodes, dtype=float))
+        met = sorted(self.typical, key=lambda one: one.nodes)
+        return np.interp(np.log2(np.maximum(nodes, 1)), [np.log2(one.nodes) for one in met], [one.share for one in met])
 
 
 class KernelConstants(Block):

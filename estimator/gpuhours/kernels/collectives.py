@@ -89,7 +89,7 @@ def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
     c, net = p.constants, network_constants(cluster.node.network)
     crossing = np.asarray(message, float) * (p.n - 1) / p.n
     inside = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
-    between = crossing / p.local / (net.share * p.nics)
+    between = crossing / p.local / (net.typical_share(p.domains) * p.nics)
     latency = _latency(p, net)
     t = np.maximum(
         pipelined_time(np.where(p.local > 1, inside, 0.0), latency, c.fill),
@@ -118,7 +118,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     if c.switch_share is not None and c.switch_fill is not None and cluster.node.sharp:
         switched = pipelined_time(crossing / (c.switch_share * p.link), 4 * c.step, c.switch_fill)
         inside = np.where(p.local >= SWITCH_RANKS, np.minimum(switched, inside), inside)
-    between = pipelined_time(crossing / p.local / (net.share * p.nics), 0.0, net.fill)
+    between = pipelined_time(crossing / p.local / (net.typical_share(p.domains) * p.nics), 0.0, net.fill)
     t = np.maximum(np.where(p.local > 1, inside, 0.0), np.where(p.domains > 1, between, 0.0))
     return _unless_alone(c.launch + trees + t, crossing)
 
@@ -172,8 +172,8 @@ def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # no
 
 
 def _latency(p: _Place, net: NetworkConstants) -> Array:
-    """t0 + (n - d) a + (d - 1) a_net of a ring, and the network's own t0 where it leaves its domain."""
-    outside = net.launch + (p.domains - 1) * net.step
+    """t0 + (n - d) a + (d - 1) a_net of a ring, and where it leaves its domain the network's own t0 and (n - 1) steps of large messages."""
+    outside = net.launch + (p.domains - 1) * net.step + (p.n - 1) * net.ring_step
     return p.constants.launch + (p.n - p.domains) * p.constants.step + np.where(p.domains > 1, outside, 0.0)
 
 

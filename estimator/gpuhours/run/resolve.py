@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
 from gpuhours.hardware.clusters import Cluster, cluster
+from gpuhours.hardware.networks import bandwidth_met
 from gpuhours.hardware.nodes import find_instance, instance_hint
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
@@ -198,12 +199,16 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
         raise EstimateError(
             "No such instance.", instance_hint(hardware.instance), f"hardware.instance = {hardware.instance!r}"
         )
-    return cluster(
+    machine = cluster(
         hardware.named,
         hardware.node,
         1 if gpus is None else gpus,
         internode_bandwidth=hardware.internode_bandwidth,
-    ), gpus
+    )
+    if hardware.network is not None:
+        met = hardware.network
+        machine = replace(machine, internode_bandwidth=bandwidth_met(machine.node, met.all_reduce, met.ranks))
+    return machine, gpus
 
 
 def _data_degree(layout: Layout, gpus: Array) -> Array:

@@ -52,6 +52,14 @@ class Training(Block):
         return Precision(self.dtype, self.state)
 
 
+class Network(Block):
+    """What an all-reduce of gigabytes between the nodes was measured at, as nccl-tests print it."""
+
+    all_reduce: Bandwidth
+    """Bus rate."""
+    ranks: Count
+
+
 class Hardware(Block):
     """The machine."""
 
@@ -62,9 +70,13 @@ class Hardware(Block):
     gpus: Count | None = None
     internode_bandwidth: Bandwidth | None = None
     """Per GPU and direction; the node's network cards when not given."""
+    network: Network | None = None
+    """As it was measured; stands for ``internode_bandwidth``."""
 
     @model_validator(mode="after")
     def _one_machine(self) -> "Hardware":
+        if self.network is not None and self.internode_bandwidth is not None:
+            raise ValueError("network is what was measured, internode_bandwidth what is stated; leave one of them out")
         if self.instance is not None and (self.accelerator is not None or self.node is not None):
             raise ValueError("an instance is accelerator and node at once; leave those out")
         return self

@@ -147,6 +147,8 @@ class Host(Sourced):
     """Factor under autocast."""
     shard: NotNegative = 0.0
     """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
+    tensor: NotNegative = 0.0
+    """s per layer and micro-batch, forward and backward, for sums that are launched in pieces beside parts of split products."""
     gap: NotNegative = 0.0
     """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
 
@@ -223,6 +225,8 @@ class Network(Sourced):
     """s per such broadcast, however little it carries."""
     stragglers: NotNegative = 0.0
     """Slow-down per doubling of GPUs beyond one node."""
+    send_wait: NotNegative = 0.0
+    """s per message between stages on different nodes, on top of its bytes."""
     data_share: Positive = 1.0
     """Share of the network's rate that data-parallel collectives reach between nodes."""
     zero3_share: Positive = 1.0
@@ -233,6 +237,8 @@ class Defaults(Sourced):
     """What the stack does where a run does not say."""
 
     recompute: Literal["none", "selective", "full"]
+    short: Literal["none", "selective", "full"] | None = None
+    """What is computed again where ``recompute`` does not fit; nobody knows where this is not said."""
     sharding: Literal["none", "zero1", "zero2", "zero3"]
     state: Literal["amp", "mixed", "pure"]
     interleaved: bool = False

@@ -83,8 +83,16 @@ def layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
     unfused = workload.attention_kernel == "unfused"
     launching = launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + sharing_time(stack, workload)
-    launching = launching + dispatch_time(stack, workload)
+    launching = launching + dispatch_time(stack, workload) + splitting_time(stack, workload)
     return launching * (host.autocast if workload.precision.autocast else 1.0), host.gap
+
+
+def splitting_time(stack: Stack, workload: Workload) -> Array:
+    """What the host adds in a layer whose products are split over t tensor ranks: launching sums in pieces, and 4 S (t - 1) steps of rings
+    at what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward."""
+    steps = np.subtract(workload.ranks.tensor, 1)
+    rings = 4 * stack.block.all_reduces * steps * workload.cluster.delay
+    return np.where(steps > 0, workload.software.host.tensor + rings, 0.0)
 
 
 def dispatch_time(stack: Stack, workload: Workload) -> Array:

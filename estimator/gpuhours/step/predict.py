@@ -220,7 +220,8 @@ def end_parts(part: Ends, workload: Workload) -> Parts:
 def send_time(workload: Workload, layer: Array) -> Array:
     """Activations to the next stage and gradients back, per micro-batch: 2 v messages of 2 b s h / c bytes, as far as they are felt.
 
-    Split over tensor ranks where the stack does so (Narayanan et al. 2021, section 4.1).
+    Split over tensor ranks where the stack does so (Narayanan et al. 2021, section 4.1). A stack whose messages to other nodes wait
+    besides (``send_wait``) does so for both of each border, of which an inner stage has two, while the pipeline fills as well.
     """
     ranks, network = workload.ranks, workload.software.network
     stream = next((stack for stack in reversed(workload.model.stacks)), None)
@@ -233,6 +234,10 @@ def send_time(workload: Workload, layer: Array) -> Array:
         / np.multiply(ranks.context, split)
     )
     sent = 2 * np.multiply(ranks.interleave, point_to_point_time(message, ranks.stage_group, workload.cluster))
+    borders = np.where(
+        np.greater(ranks.stage_group.domains(workload.cluster), 1), np.minimum(np.subtract(ranks.pipeline, 1), 2), 0
+    )
+    waits = 2 * borders * network.send_wait * (1 + np.divide(np.subtract(ranks.pipeline, 1), ranks.microbatches))
     exposed = workload.software.exposed
     alone = exposed.pipeline if exposed.one_chunk is None else exposed.one_chunk
-    return left_over(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))
+    return waits + left_over(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))

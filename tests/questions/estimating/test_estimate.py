@@ -360,3 +360,30 @@ def test_ranges_of_assumptions_reach_the_results() -> None:
     mfu = found.results["mfu"]
     assert mfu is not None
     assert mfu.low is None
+
+
+def test_a_measured_network_stands_for_the_data_sheet(gpuhours_command: Command, tmp_path: Path) -> None:
+    """An all-reduce at a quarter of the line rate slows the step; both rates at once are refused."""
+    run = tmp_path / "run.yaml"
+    plain = (
+        "model: llama-3-8b\ndata: {seq_len: 8192, tokens: 1T}\ntraining: {global_batch: 128}\nsoftware: fsdp-compile\n"
+        "layout: {sharding: zero3, microbatch: 1}\nhardware: {accelerator: h100-sxm-80gb, gpus: 128%s}\n"
+    )
+    times = []
+    for network in (
+        "",
+        ", network: {all_reduce: 370 GB/s, ranks: 128}",
+        ", network: {all_reduce: 40 GB/s, ranks: 128}",
+    ):
+        run.write_text(plain % network, encoding="utf-8")
+        ran = gpuhours_command("estimate", str(run), "--json")
+        assert ran.code in (0, 1), ran.err
+        times.append(json.loads(ran.out)["results"]["step_time"]["value"])
+    assert times[1] == pytest.approx(times[0], rel=0.02)
+    assert times[2] > 1.3 * times[0]
+    run.write_text(
+        plain % ", internode_bandwidth: 20 GB/s, network: {all_reduce: 90 GB/s, ranks: 128}", encoding="utf-8"
+    )
+    ran = gpuhours_command("estimate", str(run))
+    assert ran.code == 2
+    assert "leave one of them out" in ran.err

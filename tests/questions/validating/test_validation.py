@@ -15,6 +15,7 @@ import yaml
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Validation, validate
 from gpuhours.questions.validating.learning import Sample, learn, samples, world_of
+from gpuhours.questions.validating.report import GROUPS, summary
 from gpuhours.questions.validating.rows import read_rows
 from gpuhours.questions.validating.updating import worse
 from gpuhours.run.band import band_of, novelty
@@ -55,18 +56,34 @@ def in_sample() -> Validation:
 def test_the_published_runs_keep_their_errors(in_sample: Validation) -> None:
     """A change of a constant that worsens a class fails here."""
     by = in_sample.by()
-    assert in_sample.summary()["predicted"] > 1400
-    dense = by["kind"]["dense"]
+    assert in_sample.summary()["predicted"] > 2600
+    others = [
+        one for one in in_sample.judged if not str(one.row.word("source_title")).startswith("Hugging Face nanotron")
+    ]
+    dense = summary(one for one in others if GROUPS["kind"](one) == "dense")
     assert dense["median_ape"] < 0.032
     assert dense["mape"] < 0.06
     for kind in ("mixture of experts", "adapters or frozen parts", "vision and video"):
         assert by["kind"][kind]["median_ape"] < 0.10, kind
 
 
+def test_nanotron_on_networks_as_they_were_met(in_sample: Validation) -> None:
+    """852 layouts on one to 64 nodes, some of which met a thirtieth of their network."""
+    found = [one for one in in_sample.judged if str(one.row.word("source_title")).startswith("Hugging Face nanotron")]
+    alone, beyond = ([one for one in found if (one.row.number("gpus") == 8) is here] for here in (True, False))
+    assert summary(alone)["mape"] < 0.15
+    assert summary(beyond)["mape"] < 0.30
+    assert summary(beyond)["median_ape"] < 0.20
+    total = summary(found)
+    assert total["out_of_memory_rows"] == 1471
+    assert total["skipped"] == 0
+    assert total["out_of_memory_called"] > 0.8 * 1471
+
+
 @pytest.mark.parametrize(
     ("source", "within"),
     [("Korthikanti", 0.031), ("Narayanan", 0.045), ("BigScience", 0.05), ("Zero Bubble", 0.045), ("InternEvo", 0.05),
-     ("MosaicML", 0.045), ("gpuhours measurements", 0.035)],
+     ("MosaicML", 0.045), ("gpuhours measurements", 0.035), ("torchtitan", 0.10), ("torchtune", 0.07)],
 )  # fmt: skip
 def test_errors_by_source(in_sample: Validation, source: str, within: float) -> None:
     (found,) = (value for title, value in in_sample.by()["source_title"].items() if title.startswith(source))

@@ -17,6 +17,7 @@ from gpuhours.questions.validating.stated import (
     chunks_of,
     degrees_of,
     dtype_of,
+    recompute_layers_of,
     recompute_of,
     schedule_of,
     sharding_of,
@@ -232,3 +233,77 @@ def test_plain_pytorch_before_fused_kernels_is_its_own_stack(tmp_path: Path) -> 
     assert old.predicted is not None
     assert new.predicted is not None
     assert old.predicted > new.predicted
+
+
+def test_facts_that_stand_in_a_name_fill_blank_columns(tmp_path: Path) -> None:
+    """And say so; what a column states is not overruled."""
+    change = {
+        "model_name": "Llama 3 8B QLoRA",
+        "software": "torch-eager",
+        "tp": 1,
+        "dp": 16,
+        "sharding": "none",
+        "lora": "",
+        "dtype": "",
+    }
+    named, stated = judged(tmp_path, change, {**change, "lora": 0, "dtype": "bf16"})
+    assert named.case is not None
+    assert named.case.precision.dtype == "nf4"
+    assert any("read in the name" in remark for remark in named.case.remarks)
+    assert stated.case is not None
+    assert stated.case.precision.dtype == "bf16"
+
+
+def test_every_other_layer_is_full_recomputation_of_half() -> None:
+    words = row(recompute="selective (every other layer)", recompute_kind="selective")
+    assert recompute_of(words, "none").name == "full"
+    assert recompute_layers_of(words, 80, 1) == 40
+    assert recompute_layers_of(words, 80, 4) == 10
+    assert recompute_layers_of(row(recompute="full, 24 of 32 blocks"), 32, 1) == 24
+    assert recompute_layers_of(row(recompute="full"), 32, 1) is None
+
+
+def test_products_scaled_by_row_are_no_faster_and_it_is_said(tmp_path: Path) -> None:
+    plain = {"software": "fsdp-compile", "tp": 1, "dp": 16, "sharding": "zero3"}
+    wide, narrow, by_row = judged(
+        tmp_path, plain, {**plain, "dtype": "fp8"}, {**plain, "dtype": "fp8", "precision": "fp8 (torchao rowwise)"}
+    )
+    assert by_row.predicted == pytest.approx(wide.predicted)
+    assert narrow.predicted is not None
+    assert by_row.predicted is not None
+    assert narrow.predicted < by_row.predicted
+    assert by_row.case is not None
+    assert any("scaled by row" in remark for remark in by_row.case.remarks)
+
+
+def test_a_width_from_a_count_that_holds_the_embedding_twice(tmp_path: Path) -> None:
+    """Llama 1.34G: 16 x (4 x 2048^2 + 3 x 2048 x 8192) + 131072 x 2048 = 1.34e9; on a pipeline its table prints 1.61."""
+    change = {
+        "model_name": "1.34G", "params_b": 1.61, "layers": 16, "hidden": 2048, "heads": 32, "kv_heads": 32, "ffn_hidden": 11008,
+        "vocab": 131072, "derived_fields": "ffn_hidden from the parameter count",
+    }  # fmt: skip
+    derived, stated = judged(tmp_path, change, {**change, "derived_fields": ""})
+    assert derived.case is not None
+    assert derived.case.decoder.ffn_hidden == 8192
+    assert stated.case is not None
+    assert stated.case.decoder.ffn_hidden == 11008
+
+
+def test_a_layout_that_failed_is_a_memory_call_and_no_step(tmp_path: Path) -> None:
+    one = judged(tmp_path, {"status": "out of memory", "step_time_s": "", "micro_batch": 8})[0]
+    assert one.error is None
+    assert one.skipped_because is None
+    assert one.fits is not None
+
+
+def test_unsaid_recomputation_of_pytorch_is_what_fits(tmp_path: Path) -> None:
+    """8 x 8K tokens a GPU of Llama 3 8B: 70 GB of activations beside the state, or one block at a time."""
+    change = {
+        "software": "fsdp-compile", "framework": "torchtune LoRA, torch.compile", "tp": 1, "dp": 16, "sharding": "zero3", "lora": 1,
+        "micro_batch": 4, "vocab": 8192, "recompute_kind": "",
+    }  # fmt: skip
+    unsaid, none, full = judged(
+        tmp_path, change, {**change, "recompute_kind": "none"}, {**change, "recompute_kind": "full"}
+    )
+    assert not none.fits
+    assert unsaid.predicted == pytest.approx(full.predicted)

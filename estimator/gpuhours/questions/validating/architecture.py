@@ -15,6 +15,10 @@ ADAPTER_RANK = 16
 """Of adapters on every projection, where a row says only that adapters were trained."""
 VOCABULARY = 50304
 """GPT-2's, padded to a multiple of 128 as its trainers do, where a row names none."""
+ROUNDED = 0.01
+"""Within which two sizes of a model are the same."""
+STEP = 256
+"""Feed-forward widths are multiples of it."""
 CLASSES = 8
 """Instead of a vocabulary where none is predicted token by token: small enough to cost nothing."""
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
@@ -53,7 +57,7 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     gated = _gated(row, name)
     fields: dict[str, Any] = {
         "layers": _whole(row, "layers"), "hidden": _whole(row, "hidden"), "heads": _whole(row, "heads"),
-        "kv_heads": _whole(row, "kv_heads") or _whole(row, "heads"), "ffn_hidden": _whole(row, "ffn_hidden"),
+        "kv_heads": _whole(row, "kv_heads") or _whole(row, "heads"), "ffn_hidden": _width(row),
         "gated": gated, "vocab": _whole(row, "vocab") or VOCABULARY, "norm": "rms" if gated else "layer",
         "positions": "learned" if not gated and LEARNED.search(name) and not ROTARY.search(name) else "rotary",
     }  # fmt: skip
@@ -81,6 +85,24 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     except ValidationError as error:
         return None, f"architecture cannot be built: {error.errors()[0]['msg']}"
     return (decoder.model_copy(update={"tied": True}) if _tied(decoder, row) else decoder), ""
+
+
+def _width(row: Row) -> int | None:
+    """The feed-forward width as stated; where a table derived it from a parameter count that is the size in the model's name and the
+    table of embeddings once more (tied weights that both ends of a pipeline hold), the width of the size in the name."""
+    stated, size = (
+        _whole(row, "ffn_hidden"),
+        re.search(r"(\d+(?:\.\d+)?) ?[gb]\b", (row.word("model_name") or "").lower()),
+    )
+    counted = re.search(r"ffn_hidden from the parameter count", row.word("derived_fields") or "") is not None
+    hidden, layers, vocab = (row.positive(column) for column in ("hidden", "layers", "vocab"))
+    if not counted or size is None or stated is None or hidden is None or layers is None or vocab is None:
+        return stated
+    named, tied = float(size[1]) * 1e9, vocab * hidden
+    share = (row.positive("kv_heads") or row.positive("heads") or 1) / (row.positive("heads") or 1)
+    rest = tied + layers * (2 + 2 * share) * hidden * hidden
+    twice = abs((row.positive("params_b") or 0) * 1e9 - named - tied) < ROUNDED * named
+    return STEP * round((named - rest) / (3 * layers * hidden) / STEP) if twice else stated
 
 
 def _gated(row: Row, name: str) -> bool:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
+from gpuhours.hardware.networks import as_met
 from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
@@ -32,11 +33,13 @@ from gpuhours.questions.validating.stated import (
     dtype_of,
     microbatch_of,
     needed,
+    recompute_layers_of,
     recompute_of,
+    scaled_by_row,
     schedule_of,
     sharding_of,
 )
-from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of
+from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, with_named
 from gpuhours.run.novelty import Traits, kind_of
 from gpuhours.software.profile import Dispatch, Software
 
@@ -50,6 +53,7 @@ INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
 """Attention kernels nearest to one that a generation does not run."""
+ROW_WISE = "8-bit products scaled by row, taken at the rate of 16-bit ones"
 FLASH_YEAR = 2023
 """From when training stacks have FlashAttention unless they say otherwise (Dao et al., May 2022; Dao, July 2023)."""
 MOST_CHUNKS = 12
@@ -70,6 +74,8 @@ class Case:
     """The accelerator's figures and kernels, as far as they are known without what is left out."""
     node: Node
     bandwidth: float | None
+    delay: float
+    """As of ``Cluster``."""
     gpus: int
     software: Software
     kernel: str
@@ -104,6 +110,7 @@ def _case(row: Row, without: str) -> Case:
     reason = unusable(row)
     if reason:
         raise UnsaidError(reason)
+    row, named = with_named(row)
     length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
@@ -126,7 +133,8 @@ def _case(row: Row, without: str) -> Case:
     precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_capacity(row, software)})
-    bandwidth = row.positive("internode_GBps_per_gpu")
+    node = node_of(row, accelerator)
+    bandwidth, delay = _network(row, node, degrees.gpus)
     return Case(
         row=row,
         decoder=decoder,
@@ -136,15 +144,24 @@ def _case(row: Row, without: str) -> Case:
         accelerator=accelerator,
         chip=chip,
         node=node,
-        bandwidth=None if bandwidth is None else bandwidth * 1e9,
+        bandwidth=bandwidth,
+        delay=delay,
         gpus=degrees.gpus,
         software=software,
         kernel=_kernel(row, software, chip.generation),
         precision=precision,
-        remarks=tuple(text for text in (remark, other) if text),
+        remarks=tuple(text for text in (remark, other, named, ROW_WISE if scaled_by_row(row) else "") if text),
         without=without if left else "",
         left_out=left,
     )
+
+
+def _network(row: Row, node: Node, gpus: int) -> tuple[float | None, float]:
+    """B/s per GPU between nodes and the delay of a ring's steps: as an all-reduce of the run measured them, else as stated."""
+    met, stated = row.positive("allreduce_GBps"), row.positive("internode_GBps_per_gpu")
+    if met is not None:
+        return as_met(node, met * 1e9, gpus)
+    return None if stated is None else stated * 1e9, 0.0
 
 
 def _kernel(row: Row, software: Software, generation: str) -> str:
@@ -185,6 +202,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),
         "sharding": sharding, "shard_group": None if shard_group is None else max(1, int(shard_group)),
         "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
+        "recompute_layers": recompute_layers_of(row, int(decoder.layers), degrees.pipeline),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
         "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),

@@ -74,11 +74,12 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     layout = one.layout.model_copy(update=_stacked([_layout_numbers(case.layout) for case in cases]))
     bandwidth = np.array([case.node.network_bandwidth if case.bandwidth is None else case.bandwidth for case in cases])
     gpus = np.array([case.gpus for case in cases])
-    machine = Cluster(one.chip, one.node, gpus, bandwidth)
+    delay = np.array([case.delay for case in cases])
+    machine = Cluster(one.chip, one.node, gpus, bandwidth, delay)
     software = one.software.model_copy(update={"attention": {"default": one.kernel}})
     model = decoder.model(np.array([case.tokens for case in cases]))
     batch = np.array([case.global_batch for case in cases])
-    together = Workload(model, batch, layout, machine, software, one.precision)
+    together = _fitting(cases, Workload(model, batch, layout, machine, software, one.precision))
     held = memory(together)
     columns: dict[str, Any] = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
     columns["open"], columns["filled"] = _frugal(cases, together, held.filled)
@@ -91,6 +92,22 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     times = wide.get("time", [None] * size)
     counted = [wide[memory_counts(case.row)][at] for at, case in enumerate(cases)]
     return [Prediction(times[at], parts[at], counted[at], wide["filled"][at], wide["open"][at]) for at in range(size)]
+
+
+def _fitting(cases: Sequence[Case], together: Workload) -> Workload:
+    """Recomputation that a row does not state is what its stack does where memory is short (``defaults.short``), if that fits and its
+    default does not: the run ran."""
+    short = together.software.defaults.short
+    unsaid = np.array(
+        [case.row.word("recompute_kind") is None and case.row.word("recompute") is None for case in cases]
+    )
+    if short is None or not unsaid.any():
+        return together
+    other = together.with_layout(together.layout.replaced(recompute=Recompute[short]))
+    needed = unsaid & np.logical_not(memory(together).fits) & memory(other).fits
+    return together.with_layout(
+        together.layout.replaced(recompute=np.where(needed, Recompute[short], together.layout.recompute))
+    )
 
 
 def _frugal(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[Mask, Array]:
@@ -130,7 +147,7 @@ def _words(case: Case) -> Key:
     dense = case.decoder.experts is not None and case.decoder.experts.first_dense > 0
     return (
         tuple(sorted((name, repr(value)) for name, value in decoder.items())), experts, layout, dense, case.accelerator,
-        (case.node.name, case.node.gpus, case.node.sharp, case.node.network), case.kernel, case.precision, case.without,
+        (case.node.name, case.node.gpus, case.node.nics, case.node.network, case.node.sharp), case.kernel, case.precision, case.without,
         (case.software.name, case.software.selective, case.software.dispatch.load),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from gpuhours.software.profile import load_software
 
 LARGEST_FILE = 200e6
 """Bytes of a table that is read."""
-TABLES = ("runs.csv", "framework_runs.csv")
+TABLES = ("runs.csv", "framework_runs.csv", "nanotron_bench.csv")
 """Measured steps that come with gpuhours, in ``published``."""
 OUT_OF_MEMORY = "out of memory"
 """The ``status`` of a layout that did not run."""

@@ -31,6 +31,9 @@ RECOMPUTES = (
     (r"full|block|uniform|per.?layer|checkpoint|^(yes|true|1|on|all)\b", Recompute.full),
 )
 """Words for what is computed again, first match first."""
+EVERY_OTHER = r"every (other|second|2nd) (layer|block)|half of the (layers|blocks)|alternate (layers|blocks)"
+SOME_LAYERS = r"(\d+) (?:of|out of|/) ?(\d+) (?:layers|blocks)"
+"""Words for full recomputation of some layers."""
 SCHEDULES = (
     (r"zb-?2p|zb-?h2", Schedule.zb2p),
     (r"zb|zero.?bubble|dualpipe|chimera", Schedule.zb1p),
@@ -115,9 +118,16 @@ def needed(row: Row, column: str) -> int:
     return value
 
 
+def scaled_by_row(row: Row) -> bool:
+    """Whether 8-bit products have a scale for each row: those ran no faster than 16-bit ones (torchtitan's tables, 2025)."""
+    return re.search(r"row.?wise|by.row", f"{row.word('dtype')} {row.word('precision')}".lower()) is not None
+
+
 def dtype_of(row: Row, usual: str) -> str:
-    """The number format that a row's words mean; ``usual`` where it only says 16 bit or nothing."""
+    """The number format that a row's words mean; ``usual`` where it only says 16 bit or nothing, or 8-bit products scaled by row."""
     said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
+    if scaled_by_row(row):
+        return usual
     for text in said:
         words = re.findall(r"[a-z]+\d*[a-z]*\d*|\d+bit", text.lower().replace("-bit", "bit"))
         known = [DTYPES[word] for word in words if word in DTYPES]
@@ -139,11 +149,26 @@ def sharding_of(row: Row, usual: str) -> Sharding:
 
 def recompute_of(row: Row, usual: str) -> Recompute:
     """What is computed again: either column's words, else the stack's own."""
-    kind = (row.word("recompute_kind") or "").lower()
+    kind, words = (row.word("recompute_kind") or "").lower(), (row.word("recompute") or "").lower()
+    if re.search(EVERY_OTHER, words) or re.search(SOME_LAYERS, words):
+        return Recompute.full
     if kind in Recompute.__members__:
         return Recompute[kind]
     found = _read(RECOMPUTES, row.word("recompute") or (kind or None))
     return Recompute[usual] if found is None else Recompute(found)
+
+
+def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
+    """Layers of a stage that full recompute covers, where the row says that it is not all: a column for the whole model, or words
+    ("every other layer", "24 of 32 blocks")."""
+    text = (row.word("recompute") or "").lower()
+    part = re.search(SOME_LAYERS, text)
+    covered = _whole(row, "recompute_layers")
+    if covered is None and re.search(EVERY_OTHER, text):
+        covered = -(-layers // 2)
+    if covered is None and part is not None:
+        covered = round(layers * min(1.0, float(part[1]) / max(float(part[2]), 1.0)))
+    return None if covered is None else -(-covered // pipeline)
 
 
 def schedule_of(row: Row) -> Schedule | None:

@@ -26,8 +26,18 @@ METHODS = (
     (r"all.?gather", "all-gather"),
 )
 """Words for ways of sharing a sequence, first match first; every other one is a ring, and every published ring balances the mask."""
+NAMED = (
+    (r"q-?lora", {"lora": "1", "dtype": "nf4"}),
+    (r"\blora\b", {"lora": "1"}),
+    (r"activations? offload", {"offload": "activations"}),
+    (r"(cpu|optimi[sz]er)[ -]offload", {"offload": "optimizer"}),
+    (r"8-?bit adam", {"optimizer": "adamw-8bit"}),
+    (r"chunked (cross.?entropy|loss)|liger|cut cross", {"loss_blocks": "8"}),
+)
+"""What stands in a model's or recipe's name only -> the columns that it fills where they are blank; all that are found."""
 NETWORKS = (
-    (r"\befa\b|\baws\b|p4d|p5\b", "efa"),
+    (r"\bp5\b(?!en)", "efa-p5"),
+    (r"\befa\b|\baws\b|p4d", "efa"),
     (r"omni.?path", "omni-path"),
     (r"roce|ethernet|slingshot|\btcp\b|gpudirect-tcp", "ethernet"),
     (r"infiniband|\bib\b|\bndr\b|\bhdr\b|\bedr\b|\brdma\b", "infiniband"),
@@ -41,14 +51,34 @@ def software_of(row: Row) -> tuple[Software, str]:
     return load_software(found.profile), found.remark
 
 
+def with_named(row: Row) -> tuple[Row, str]:
+    """The row with its blank columns filled from its names (``NAMED``), and a remark on what was read there."""
+    text = f"{row.word('model_name') or ''} {row.word('framework') or ''}".lower()
+    found: dict[str, str] = {}
+    for words, cells in NAMED:
+        if re.search(words, text):
+            found |= {
+                column: value for column, value in cells.items() if row.word(column) is None and column not in found
+            }
+    if not found:
+        return row, ""
+    return replace(
+        row, cells={**row.cells, **found}
+    ), f"read in the name: {', '.join(f'{k} {v}' for k, v in found.items())}"
+
+
 def stack_of(row: Row) -> Stack:
     """What a row says of its stack."""
     year, sharding = row.number("year"), (row.word("sharding") or row.word("zero_stage") or "none").lower()
     split = (row.positive("tp") or 1) > 1 or (row.positive("pp") or 1) > 1
+    early = re.search(
+        r"before (the authors' pipeline fix|its pipeline was mended)", row.word("notes") or row.word("release") or ""
+    )
+    described = row.word("framework") or row.word("method") or (row.word("software") or "" if early else "")
     sharded = re.search(r"3|fsdp|hsdp", sharding) is not None
     return Stack(
         stated=row.word("software") or "",
-        described=row.word("framework") or row.word("method") or "",
+        described=f"{described}, {early[0]}" if early else described,
         release=row.word("release") or "",
         year=None if year is None else round(year),
         layout=SPLIT if split or sharding == "zero1" else SHARDED if sharded else ALONE,

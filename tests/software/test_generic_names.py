@@ -1,0 +1,77 @@
+"""What a generic name costs: every open source, predicted as the stack that a name anybody may give reaches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpuhours.layout.layout import Sharding
+from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.prediction import predict
+from gpuhours.questions.validating.rows import published_runs, read_rows
+from gpuhours.software.matching import Stack, match
+from gpuhours.software.profile import ancestors, load_software
+
+GENERIC = {
+    "split": ("Megatron", "Megatron-LM", "Megatron-DeepSpeed"),
+    "recipes": ("Megatron-Core", "NeMo", "Megatron-Bridge"),
+    "torch": ("PyTorch", "PyTorch DDP"),
+    "sharded": ("PyTorch FSDP", "FSDP2"),
+}
+"""Names by what they may be given to."""
+MORE = 0.03
+"""Error that a generic name may cost beyond the parent's."""
+FEWEST = 5
+
+
+def cases() -> dict[tuple[str, str], list[Case]]:
+    """Judged rows by source and profile."""
+    found: dict[tuple[str, str], list[Case]] = defaultdict(list)
+    for path in published_runs():
+        for case in map(case_of, read_rows(path)):
+            if isinstance(case, Case) and case.row.seconds and not case.row.doubted:
+                found[case.row.word("source_title") or "", case.software.name].append(case)
+    return {key: rows for key, rows in found.items() if len(rows) >= FEWEST and "nanotron" not in key[1]}
+
+
+CASES = cases()
+
+
+def error(rows: Sequence[Case], profile: str) -> float:
+    """Mean absolute error of rows predicted as another stack; kernels as the rows have them."""
+    found = predict([replace(case, software=load_software(profile)) for case in rows])
+    return float(
+        np.mean(
+            [abs(one.time / (case.row.seconds or 1) - 1) for case, one in zip(rows, found, strict=True) if one.time]
+        )
+    )
+
+
+def names(rows: Sequence[Case], profile: str) -> tuple[str, ...]:
+    """The generic names that a run of this kind may be given."""
+    root = (profile, *ancestors(profile))[-1]
+    sharded = np.mean([case.layout.sharding is Sharding.zero3 for case in rows]) > 0.5
+    if root == "torch-eager":
+        return GENERIC["sharded" if sharded else "torch"] if "compile" not in profile else ()
+    if profile in ("jax", "paxml", "flax") or sharded:
+        return ()
+    return GENERIC["recipes" if root == "megatron-core" and profile != "megatron-lm" else "split"]
+
+
+@pytest.mark.parametrize(("source", "profile"), CASES, ids=[f"{source[:24]} {profile}" for source, profile in CASES])
+def test_no_generic_name_costs_more_than_the_parent_and_a_little(source: str, profile: str) -> None:
+    rows = CASES[source, profile]
+    parent = error(rows, (profile, *ancestors(profile))[min(1, len(ancestors(profile)))])
+    year = rows[0].row.number("year")
+    for name in names(rows, profile):
+        reached = match(Stack(stated=name, year=None if year is None else round(year))).profile
+        assert error(rows, reached) <= parent + MORE, (name, reached)
+
+
+def test_there_are_names_to_try() -> None:
+    """Most sources have some."""
+    assert sum(bool(names(rows, profile)) for (_, profile), rows in CASES.items()) > 12
