@@ -24,11 +24,11 @@ GB = 1e9
 
 def efa() -> Node:
     """Eight H100 with 400 GB/s of EFA."""
-    return replace(load_node("hgx-h100"), network="efa")
+    return replace(load_node("hgx-h100"), network="efa-p5")
 
 
 def test_shares_fall_with_nodes_and_stay_within_what_was_met() -> None:
-    constants = network_constants("efa")
+    constants = network_constants("efa-p5")
     shares = [float(constants.typical_share(nodes)) for nodes in (2, 4, 8, 64)]
     assert shares[0] > 2 * shares[-1]
     assert all(one.low <= one.share <= one.high for one in constants.typical)

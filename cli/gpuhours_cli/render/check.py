@@ -19,9 +19,6 @@ from gpuhours.questions.checking.table import TableCheck
 from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
 
 STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow"}
-WIDTH = 21
-"""Characters of the plot: a factor of two to either side of what all claims together say."""
-SPAN = math.log(2.0)
 MOST_LISTED = 12
 """Figures of no run that the screen lists."""
 

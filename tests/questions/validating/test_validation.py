@@ -57,7 +57,9 @@ def test_the_published_runs_keep_their_errors(in_sample: Validation) -> None:
     """A change of a constant that worsens a class fails here."""
     by = in_sample.by()
     assert in_sample.summary()["predicted"] > 2600
-    others = [one for one in in_sample.judged if not str(one.row.word("source_title")).startswith("nanotron bench on")]
+    others = [
+        one for one in in_sample.judged if not str(one.row.word("source_title")).startswith("Hugging Face nanotron")
+    ]
     dense = summary(one for one in others if GROUPS["kind"](one) == "dense")
     assert dense["median_ape"] < 0.032
     assert dense["mape"] < 0.06
@@ -67,7 +69,7 @@ def test_the_published_runs_keep_their_errors(in_sample: Validation) -> None:
 
 def test_nanotron_on_networks_as_they_were_met(in_sample: Validation) -> None:
     """852 layouts on one to 64 nodes, some of which met a thirtieth of their network."""
-    found = [one for one in in_sample.judged if str(one.row.word("source_title")).startswith("nanotron bench on")]
+    found = [one for one in in_sample.judged if str(one.row.word("source_title")).startswith("Hugging Face nanotron")]
     alone, beyond = ([one for one in found if (one.row.number("gpus") == 8) is here] for here in (True, False))
     assert summary(alone)["mape"] < 0.15
     assert summary(beyond)["mape"] < 0.30

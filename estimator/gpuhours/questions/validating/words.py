@@ -36,7 +36,8 @@ NAMED = (
 )
 """What stands in a model's or recipe's name only -> the columns that it fills where they are blank; all that are found."""
 NETWORKS = (
-    (r"\befa\b|\baws\b|p4d|p5\b", "efa"),
+    (r"\bp5\b(?!en)", "efa-p5"),
+    (r"\befa\b|\baws\b|p4d", "efa"),
     (r"omni.?path", "omni-path"),
     (r"roce|ethernet|slingshot|\btcp\b|gpudirect-tcp", "ethernet"),
     (r"infiniband|\bib\b|\bndr\b|\bhdr\b|\bedr\b|\brdma\b", "infiniband"),
