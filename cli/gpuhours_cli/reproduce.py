@@ -14,7 +14,9 @@ from gpuhours_cli.root import app
 def reproduce(
     documents: Annotated[
         list[str] | None,
-        typer.Argument(help="Names, or YAML files of your own; all that ship when none is given.", show_default=False),
+        typer.Argument(
+            help="Names, YAML files of your own, or texts; all that ship when none is given.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 
+from gpuhours.questions.checking import check
+from gpuhours.questions.checking.precision import spread
 from gpuhours.questions.reproducing import Finding, Reproduction, document_paths, reproduce
+from gpuhours.questions.reproducing.descent import ancestors, quotes
+from gpuhours.questions.reproducing.findings import judged
+from gpuhours.questions.reproducing.taking import crossing
 from tests.conftest import Command
 
+TEXTS = Path(__file__).parents[1] / "texts"
+
+BLIND = pytest.mark.xfail(
+    reason="3.99, 2.02, 1.60, 1.35, 1.36: what that ring lost is not known without its own steps", strict=True
+)
 HAND = [
     # document, figure, by hand, within, arithmetic
     ("video-llama-30b", "GPUs", 821.3, 0.01, "1.8e6 / (3 x 730.5 h)"),
@@ -35,18 +45,20 @@ HAND = [
     ("longvila", "GPU-hours of the released scripts", 336, 0.2, "section 3.2: approximately 336 hours"),
     ("longvila", "attention at 256 frames, 7B", 512.8e12, 0.001, "2 x 50548^2 x 3584 x 28; table 10 prints half of it"),
     ("longvila", "attention at 256 frames, 1.5B", 219.78e12, 0.001, "2 x 50548^2 x 1536 x 28"),
-    ("longvila", "MM-SP over zigzag ring, 32K on 32 H100", 1.98, 0.3, "2.06 s / 1.04 s"),
-    ("longvila", "MM-SP over zigzag ring, 64K", 4.07, 0.2, "4.40 s / 1.08 s"),
-    ("longvila", "MM-SP over zigzag ring, 128K", 3.75, 0.2, "8.63 s / 2.30 s"),
-    ("longvila", "MM-SP over zigzag ring, 256K", 2.49, 0.2, "17.54 s / 7.04 s"),
-    pytest.param("longvila", "MM-SP over zigzag ring, 578K on 64", 4.57, 0.2, "77.2 s / 16.9 s",
-                 marks=pytest.mark.xfail(reason="2.85: the ring on 64 GPUs comes out a third too fast")),
+    *(pytest.param("longvila", f"MM-SP over zigzag ring, {length}", measured, 0.2, seconds, marks=BLIND) for length, measured, seconds in (
+        ("32K on 32 H100", 1.98, "2.06 s / 1.04 s"), ("64K", 4.07, "4.40 s / 1.08 s"), ("128K", 3.75, "8.63 s / 2.30 s"),
+        ("256K", 2.49, "17.54 s / 7.04 s"), ("578K on 64", 4.57, "77.2 s / 16.9 s"),
+    )),
     ("longvila", "tokens in 336 A100-hours", 0.91e9, 0.25, "45 % of the peak buys 0.91e9 tokens at 256K"),
 ]  # fmt: skip
 
 VERDICTS = [
     ("video-llama-30b", "parameters", "agrees"),
     ("video-llama-30b", "GPU-hours, one pass", "agrees"),
+    ("video-llama-30b", "wall-clock", "not determined"),  # no GPU count
+    ("videollama-13b", "wall-clock", "not determined"),  # no pairs, no steps
+    ("videomae-huge", "wall-clock", "agrees"),
+    ("x-gen-video-30b", "MFU", "not determined"),  # outside, and the text leaves lengths open
     ("videollama-13b", "parameters", "agrees"),
     ("videollama-13b", "MFU if 3T meant tokens", None),
     ("videomae-huge", "parameters of the encoder", "agrees"),
@@ -56,7 +68,7 @@ VERDICTS = [
     ("longvila", "tokens, if all were at 8,192", "contradicted"),
     ("longvila", "GPU-hours of the released scripts", "agrees"),
     ("longvila", "MM-SP over zigzag ring, 32K on 32 H100", "agrees"),
-    ("longvila", "MM-SP over zigzag ring, 578K on 64", "agrees"),
+    ("longvila", "MM-SP over zigzag ring, 578K on 64", "contradicted"),  # blind; on the profile taken from it, it agreed
     ("longvila", "MM-SP over Megatron CP + TP, 64K", "agrees"),
     ("longvila", "MM-SP over Megatron CP + TP, 256K", "agrees"),
     ("longvila", "2M tokens on 256 A100, no checkpointing", "agrees"),
@@ -125,7 +137,8 @@ def test_json_has_the_promised_keys(gpuhours_command: Command) -> None:
         }
         assert figure["verdict"] in {"agrees", "contradicted", "not determined", None}
         assert (figure["verdict"] is None) == (figure["published"] is None)
-        assert (figure["stated_low"] is None) == (figure["published"] is None)
+        assert (figure["stated_low"] is None) == (figure["published"] is None) == (figure["stated_high"] is None)
+        assert isinstance(figure["depends_on"], list)
     for assumption in document["assumptions"]:
         assert assumption["reason"]
 
@@ -210,3 +223,132 @@ def test_every_verdict_has_what_it_needs() -> None:
             if figure.verdict in {"contradicted", "not determined"}:
                 assert figure.reason, (document.name, figure.figure)
         assert all(assumption.reason for assumption in document.assumptions)
+
+
+# What a figure must not be judged with
+ASSUMED = SIXTH.replace(
+    "  software: fsdp-compile\n",
+    "  software: fsdp-compile\n  assumptions:\n    data.epochs: {value: 1, reason: not stated, ORIGIN}\n",
+)
+CHEATS = [
+    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clock]"), "with what descends from it: data.epochs", id="made from the figure"),
+    pytest.param(
+        ASSUMED.replace("ORIGIN", "from: [hours]").replace("claims:", "claims:\n  hours: {value: 90 k, from: [wall_clock]}"),
+        "with what descends from it: data.epochs", id="through another figure",
+    ),
+    pytest.param(ASSUMED.replace(", ORIGIN", ""), "does not say what it came from", id="of no origin"),
+    pytest.param(
+        ASSUMED.replace("not stated, ORIGIN", "what makes 30 days, source: arithmetic"),
+        "quotes the figure 'wall_clock'", id="a quoted figure",
+    ),
+    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clok]"), "Did you mean 'wall_clock'", id="a misspelt origin"),
+    pytest.param(SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run holds none", id="a result in the run"),
+    pytest.param(
+        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {known.mfu: 40%}}"),
+        "a document's run holds none", id="a result in a setting",
+    ),
+    pytest.param(
+        SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {hardware.gpus: 120}, from: [wall_clock]}"),
+        "its settings", id="a setting",
+    ),
+    pytest.param(
+        SIXTH.replace("figures:", "open:\n  layout.recompute: {among: [none, full], reason: fits, from: [wall_clock]}\nfigures:"),
+        "layout.recompute", id="a reading",
+    ),
+    pytest.param(
+        SIXTH.replace("fsdp-compile", "longvila").replace("figures:", "settles: [{system: longvila, claims: [wall_clock]}]\nfigures:"),
+        "constants of its software profile", id="a profile that was settled on it",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), CHEATS)
+def test_a_figure_is_not_judged_with_its_own_offspring(
+    gpuhours_command: Command, tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "cheat.yaml"
+    path.write_text(text, encoding="utf-8")
+    ran = gpuhours_command("reproduce", str(path), columns=200)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_no_shipped_figure_depends_on_itself() -> None:
+    for name in document_paths():
+        document = worked(name)
+        published = {found.figure for found in document.figures if found.published is not None}
+        assert published
+        for assumption in document.to_dict()["assumptions"]:
+            assert isinstance(assumption["depends_on"], list)
+    assert finding("video-llama-30b", "GPU-hours, one pass").depends_on == ()
+    assert finding("x-gen-video-30b", "MFU").depends_on == ()
+    assert finding("videomae-huge", "wall-clock").depends_on == ()
+    assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("on par", "ring")
+    assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "wall_clock")
+
+
+def test_descent_goes_all_the_way() -> None:
+    assert ancestors(["a"], {"a": ["b"], "b": ["c"], "c": ["a"]}) == {"a", "b", "c"}
+    assert quotes("1.8M GPU-hours over 3 months", "1.8M GPU-hours")
+    assert quotes("ten passes of the 45 days", "45 days")
+    assert not quotes("145 days", "45 days")
+    assert not quotes("eight nodes", 8)
+
+
+@pytest.mark.parametrize(
+    ("computed", "low", "high", "verdict", "outside"),
+    [
+        (0.30, 0.29, 0.443, "agrees", 1.0),  # reaches into 43.4 to 45.7 %
+        (0.30, 0.29, 0.40, "contradicted", 1.075),  # 0.434 x 0.99 / 0.40
+        (0.20, 0.10, 0.60, "not determined", 1.0),  # six times from end to end
+        (0.60, 0.55, 0.65, "contradicted", 1.192),
+        (None, None, None, "not determined", None),
+    ],
+)
+def test_a_verdict_compares_two_spreads(
+    computed: float | None, low: float | None, high: float | None, verdict: str, outside: float | None
+) -> None:
+    found = Finding("MFU", None, "", computed, low, high, None, None, "because")
+    beside = judged(found, spread(0.445, "44.5", ("approximately",)))
+    assert beside.verdict == verdict
+    assert beside.outside == (None if outside is None else pytest.approx(outside, rel=0.01))
+    assert judged(found, None).verdict is None
+
+
+def test_what_it_would_take_is_solved_for() -> None:
+    assert crossing([(64, 0.1), (1024, 0.2), (16384, 0.4)], 0.4 / 2**0.5) == pytest.approx(4096)
+    assert crossing([(64, 0.1), (1024, 0.2)], 0.445) is None
+    every, older, first = worked("x-gen-video-30b").takes
+    assert every.value is None  # the median of the best case never comes to 44.5 %
+    assert every.held_from is not None
+    assert every.held_from > 2048
+    assert not older.reached
+    assert not first.reached
+    goodputs = {need.words: need.nearest for need in worked("video-llama-30b").takes}
+    assert goodputs["one pass on deepspeed"] == pytest.approx(0.93, abs=0.05)
+    assert all(0.6 < share < 1 for share in goodputs.values())
+
+
+def test_the_headlines_are_said_in_words(gpuhours_command: Command) -> None:
+    said = " ".join(gpuhours_command("reproduce", "video-llama-30b", "x-gen-video-30b", columns=120).out.split())
+    assert "the text says 1.8 M" in said
+    assert "inside: reproduced" in said
+    assert "above that range: not reproduced" in said
+
+
+@pytest.mark.parametrize("name", [f"seed-00{number}" for number in range(5)])
+def test_reproduce_and_check_agree_on_every_figure(gpuhours_command: Command, name: str) -> None:
+    path = TEXTS / f"{name}.txt"
+    ran = gpuhours_command("reproduce", str(path), "--json")
+    assert ran.code == 0
+    documents = json.loads(ran.out)["documents"]
+    checked = check(path).to_dict()["runs"]
+    assert [document["verdict"] for document in documents] == [run["verdict"] for run in checked]
+    for document, run in zip(documents, checked, strict=True):
+        stated = [figure for figure in document["figures"] if figure["published"] is not None]
+        assert [(f["published"], f["stated_low"], f["stated_high"], f["verdict"]) for f in stated] == [
+            (claim["stated"], claim["low"], claim["high"], claim["verdict"]) for claim in run["claims"]
+        ]
+        implied = [figure for figure in document["figures"] if figure["published"] is None]
+        assert [figure["computed"] for figure in implied] == [entry["value"] for entry in run["implied"]]
+        assert all(figure["verdict"] is None for figure in implied)

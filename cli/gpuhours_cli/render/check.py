@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def many(found: Sequence[tuple[Path, PaperCheck | TableCheck]]) -> RenderableTyp
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     for path, result in found:
-        runs = len(result.rows) if isinstance(result, TableCheck) else len(result.runs)
+        runs = len(result.runs)
         why = "" if isinstance(result, TableCheck) or not result.contradictions else _first_cause(result)
         verdict = Text(result.verdict, style=STYLES.get(result.verdict, ""))
         table.add_row(path.name, verdict, f"{runs} run{'s' if runs != 1 else ''}", why)

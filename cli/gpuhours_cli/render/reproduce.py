@@ -1,14 +1,19 @@
-"""The screen of ``gpuhours reproduce``: published beside computed, a verdict per figure."""
+"""The screen of ``gpuhours reproduce``: what is stated beside what comes out, a verdict per figure, and the headline in words."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Callable
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.reproducing import Finding, Reproduction, Reproductions
+from gpuhours.questions.reproducing.findings import FITS
+from gpuhours.questions.reproducing.taking import GOODPUT, Need
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 from gpuhours_cli.render import numbers
 
@@ -18,10 +23,10 @@ NOT_STATED = "not stated"
 
 
 def screen(found: Reproductions) -> RenderableType:
-    """One table per document, the reasons below it, then the count of verdicts."""
+    """One table per document, its headline figures in words and the reasons below it, then the count of verdicts."""
     parts: list[RenderableType] = []
     for document in found.documents:
-        parts += [figures(document), *reasons(document), Text()]
+        parts += [figures(document), *headlines(document), *reasons(document), Text()]
     return Group(*parts, Text(answer(found), style="bold"))
 
 
@@ -29,10 +34,10 @@ def figures(document: Reproduction) -> Table:
     """The figures of one document."""
     table = Table(box=None, pad_edge=False, padding=(0, 1), expand=True)
     table.add_column(document.name, ratio=7, overflow="fold")
-    table.add_column("Published", ratio=4, overflow="fold")
-    table.add_column("Computed", ratio=8, overflow="fold")
+    table.add_column("Stated", ratio=6, overflow="fold")
+    table.add_column("Comes out as", ratio=6, overflow="fold")
     table.add_column("Verdict", min_width=15, no_wrap=True)
-    for finding in document.figures:
+    for finding in filter(told, document.figures):
         table.add_row(finding.figure, published(finding), computed(finding), verdict(finding))
     return table
 
@@ -40,8 +45,79 @@ def figures(document: Reproduction) -> Table:
 def verdict(finding: Finding) -> Text:
     """The verdict; where nothing is published, whether any run can be so."""
     if finding.verdict is not None:
-        return Text(finding.verdict, style=STYLES[finding.verdict])
+        apart = f"\n{factor(finding.outside)} outside" if finding.outside is not None and finding.outside > 1 else ""
+        return Text(finding.verdict + apart, style=STYLES[finding.verdict])
     return Text(NOT_STATED, style="dim") if finding.possible else Text("impossible", style="bold red")
+
+
+def told(finding: Finding) -> bool:
+    """Whether a figure says anything: not what a text neither states nor implies, nor what no identity uses."""
+    if finding.published is None:
+        return finding.computed is not None or not finding.quantity
+    return finding.verdict is not None
+
+
+def said_in(finding: Finding) -> Callable[[float], str]:
+    """How the figure's numbers are written: by its unit, or as ``check`` writes the quantity."""
+    if finding.quantity and finding.unit != "FLOP":
+        return lambda number: shown(finding.quantity, number)
+    return numbers.for_unit(finding.unit)
+
+
+def factor(apart: float) -> str:
+    """``1.14x``; tens of times without decimals."""
+    return f"{apart:.0f}x" if apart >= 10 else f"{apart:.2f}x"
+
+
+def headlines(document: Reproduction) -> list[RenderableType]:
+    """What became of the figures that the text is read for, and what they would take."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    for finding in document.figures:
+        if finding.headline:
+            table.add_row("●", Text(sentence(finding), style="bold"))
+            for need in document.takes:
+                table.add_row("", taken(need, finding))
+    return [table] if table.row_count else []
+
+
+def sentence(finding: Finding) -> str:
+    """One headline figure: stated, predicted, and whether the prediction holds it."""
+    said = f"{finding.figure}: the text says {published(finding)};"
+    if not finding.possible:
+        return f"{said} impossible with what else it says."
+    if finding.computed is None or finding.outside is None:
+        return f"{said} neither reproduced nor denied: it leaves open what that follows from."
+    came = f"{'predicted blind' if finding.basis == 'predicted' else 'what else it says makes'} {computed(finding)}"
+    if finding.outside <= 1:
+        closing = "inside: reproduced." if finding.verdict == AGREES else "inside, but the range is too wide to tell."
+        return f"{said} {came}, {closing}"
+    side = "above" if (finding.published or 0) > finding.computed else "below"
+    closing = CONTRADICTED if finding.verdict == CONTRADICTED else "not reproduced"
+    return f"{said} {came}. It is {factor(finding.outside)} {side} that range: {closing}."
+
+
+def taken(need: Need, finding: Finding) -> str:
+    """What one open thing would have to be."""
+    if need.key == GOODPUT:
+        usual = "" if need.usual is None else f"; usual {need.usual:.2f}"
+        stands = "" if need.value is not None else ", more than there is: impossible"
+        return f"{need.words.capitalize()} needs a goodput of {need.nearest:.2f}{stands}{usual}."
+    if math.isnan(need.nearest):
+        return f"No {need.words} could be worked out."
+    most = f"at most {value(finding, need.nearest)} (range to {value(finding, need.nearest_high)}) at {numbers.exact(need.at)}"
+    if need.value is not None:
+        begins = "" if need.held_from is None else f", and the range holds it from {about(need.held_from)} on"
+        return f"It takes {about(need.value)} {need.words}{begins}."
+    if need.held_from is not None:
+        return f"The range holds it from {about(need.held_from)} {need.words}; the median never: {most}."
+    return f"No number of {need.words} brings it: {most}."
+
+
+def about(number: float) -> str:
+    """Two digits: ``9,500``."""
+    return numbers.exact(float(f"{number:.2g}"))
 
 
 def reasons(document: Reproduction) -> list[RenderableType]:
@@ -49,11 +125,13 @@ def reasons(document: Reproduction) -> list[RenderableType]:
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
-    for finding in document.figures:
-        if finding.reason and (
-            finding.verdict in {CONTRADICTED, NOT_DETERMINED} or finding.computed is None or not finding.possible
-        ):
-            table.add_row("↳", f"{finding.figure}: {finding.reason}")
+    why: dict[str, list[str]] = {}
+    for finding in filter(told, document.figures):
+        open_or_denied = finding.verdict in {CONTRADICTED, NOT_DETERMINED} or not finding.possible
+        if finding.reason and (open_or_denied or finding.computed is None):
+            why.setdefault(finding.reason, []).append(finding.figure)
+    for reason, labels in why.items():
+        table.add_row("↳", f"{', '.join(labels)}: {reason}")
     return [table] if table.row_count else []
 
 
@@ -61,22 +139,31 @@ def published(finding: Finding) -> str:
     """What the text says, or a dash."""
     if finding.stated:
         return f"{finding.stated} {finding.unit}".strip()
-    return "–" if finding.published is None else value(finding, finding.published)
+    if finding.published is None or finding.stated_low is None or finding.stated_high is None:
+        return "–"
+    if finding.unit == FITS:
+        return value(finding, finding.published)
+    return f"{value(finding, finding.published)} {spread(finding, finding.stated_low, finding.stated_high)}".strip()
+
+
+def spread(finding: Finding, low: float, high: float) -> str:
+    """``(1.66 – 1.95)``: the ends that stand beside what is stated; nothing where it is exact."""
+    return "" if low == high else numbers.span(finding.published or 0, low, high, said_in(finding))
 
 
 def computed(finding: Finding) -> str:
     """What came out, with its range."""
     if finding.computed is None:
-        return "not determined" if not finding.reason.startswith("not yet") else "not yet modelled"
+        return "not determined"
     said = value(finding, finding.computed)
     if finding.low is None or finding.high is None:
         return said
-    return f"{said} {numbers.span(finding.computed, finding.low, finding.high, numbers.for_unit(finding.unit))}".strip()
+    return f"{said} {numbers.span(finding.computed, finding.low, finding.high, said_in(finding))}".strip()
 
 
 def value(finding: Finding, number: float) -> str:
     """One number in the words of its unit."""
-    return numbers.for_unit(finding.unit)(number)
+    return said_in(finding)(number)
 
 
 def answer(found: Reproductions) -> str:

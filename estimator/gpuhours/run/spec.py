@@ -63,14 +63,6 @@ class Network(Block):
     ranks: Count
 
 
-class Network(Block):
-    """What an all-reduce of gigabytes between the nodes was measured at, as nccl-tests print it."""
-
-    all_reduce: Bandwidth
-    """Bus rate."""
-    ranks: Count
-
-
 class Hardware(Block):
     """The machine."""
 

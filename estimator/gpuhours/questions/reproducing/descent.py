@@ -1,0 +1,157 @@
+"""What a figure must not be judged with: anything that was made from it.
+
+Every assumption, every other reading and every setting of a figure names the claims it was worked out ``from``, or the ``source`` outside
+of the text that it rests on. The walk goes from a figure over the keys it uses to the claims at their roots; a figure whose own claim is
+among them is refused, and so is an assumption that names nothing, or that quotes a claim's figure in its reason without naming it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.questions.reproducing.document import Figure, Published
+from gpuhours.run.spec import keys_of, revised
+from gpuhours.software.profile import Software, load_software
+
+Supplied = Mapping[str, Mapping[str, Any]]
+KNOWN = "known"
+
+
+def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """Everything that ``names`` descend from, themselves included: name -> what it was worked out from, all the way."""
+    found: set[str] = set()
+    queue = list(names)
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += edges.get(name, ())
+    return frozenset(found)
+
+
+def depends_on(text: Published, figure: Figure, name: str) -> tuple[str, ...]:
+    """The claims that a figure, worked out in the run ``name``, starts from or whose offspring it uses."""
+    supplied = assumed(text, figure, name)
+    used = {*figure.given, *figure.descends, *supplied, *profiles_claims(text, figure, name)}
+    used |= {key for key in text.readings if not covered(key, figure.settings)}
+    return tuple(sorted(ancestors(used, edges(text, supplied)) & text.claims.keys()))
+
+
+def edges(text: Published, supplied: Supplied) -> dict[str, tuple[str, ...]]:
+    """What each claim and each supplied key was worked out from."""
+    found = {name: claim.descends for name, claim in text.claims.items()}
+    found |= {key: reading.descends for key, reading in text.readings.items()}
+    return found | {key: tuple(entry.get("from") or ()) for key, entry in supplied.items()}
+
+
+def assumed(text: Published, figure: Figure, name: str) -> dict[str, Mapping[str, Any]]:
+    """The assumptions that hold in a figure's run: those that its settings do not replace."""
+    data = revised(text.run, text.runs[name]) if name else text.run
+    own = dict(data.get("assumptions") or {})
+    for stage in data.get("stages") or ():
+        own |= stage.get("assumptions") or {}
+    return {key: entry for key, entry in own.items() if not covered(key, figure.settings)}
+
+
+def covered(key: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a key, or the block it stands in, is set for this figure."""
+    return any(key == name or key.startswith(f"{name}.") for name in settings)
+
+
+def profiles_claims(text: Published, figure: Figure, name: str) -> Iterator[str]:
+    """The claims that constants of the run's software profile were settled on."""
+    data = revised(text.run, text.runs[name]) if name else text.run
+    software = figure.settings.get("software", data.get("software"))
+    if software is None:
+        software = (assumed(text, figure, name).get("software") or {}).get("value")
+    if software is not None:
+        met = settled_on(load_software(str(software)))
+        for one in text.settles:
+            if one.system in met:
+                yield from one.claims
+
+
+def settled_on(software: Software) -> frozenset[str]:
+    """The systems that decided any group of a profile's constants."""
+    groups = (getattr(software, group) for group in type(software).model_fields)
+    return frozenset(system for group in groups for system in getattr(group, "settled_on", ()))
+
+
+def refuse(text: Published, where: str) -> None:
+    """Raise where a document would judge a figure with what was made from it."""
+    runs = {"": text.run, **{name: revised(text.run, above) for name, above in text.runs.items()}}
+    for data in runs.values():
+        for stage in (data, *(data.get("stages") or ())):
+            _no_results(stage, text, where)
+            for key, entry in (stage.get("assumptions") or {}).items():
+                _has_an_origin(key, entry, text, where)
+    for key, reading in text.readings.items():
+        _has_an_origin(key, {"reason": reading.reason, "source": reading.source, "from": reading.descends}, text, where)
+    for figure in text.figures:
+        _no_results(figure.settings, text, f"{where}, figure {figure.label!r}")
+        for name in (figure.run, figure.over) if figure.over else (figure.run,):
+            if figure.claim is not None and figure.claim in depends_on(text, figure, name):
+                raise EstimateError(
+                    f"{figure.label!r} is judged by {figure.claim!r} with what descends from it: {_path(text, figure, name)}.",
+                    "Supply that from a source outside of the text, leave it open, or take the claim away.", where,
+                )  # fmt: skip
+
+
+def _path(text: Published, figure: Figure, name: str) -> str:
+    """Which of a figure's inputs lead back to its claim."""
+    supplied = assumed(text, figure, name)
+    walk = edges(text, supplied)
+    inputs = [*figure.given, *supplied, *text.readings]
+    guilty = [key for key in inputs if figure.claim in ancestors([key], walk)]
+    if figure.claim in figure.descends:
+        guilty.append("its settings")
+    if figure.claim in set(profiles_claims(text, figure, name)):
+        guilty.append("the constants of its software profile")
+    return ", ".join(guilty)
+
+
+def _no_results(data: Mapping[str, Any], text: Published, where: str) -> None:
+    """A run or a setting holds no result, neither under ``known`` nor where a claim stands that is to be judged."""
+    said = keys_of({key: value for key, value in data.items() if key not in ("assumptions", "stages")})
+    said |= set(data.get("assumptions") or ())
+    for key in sorted(said):
+        if key.split(".")[0] == KNOWN:
+            raise EstimateError(
+                f"{key} is a result; a document's run holds none.",
+                "State it under claims, and name it in given.",
+                where,
+            )
+
+
+def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: str) -> None:
+    """An assumption names claims (or other assumptions) it came from, or a source outside, and hides no claim."""
+    origins = tuple(entry.get("from") or ())
+    known = {*text.claims, *text.readings, *(text.run.get("assumptions") or {})}
+    for name in origins:
+        if name not in known:
+            raise EstimateError(f"{key} comes from {name!r}.", nearest(name, text.claims), where)
+    if not origins and not entry.get("source"):
+        raise EstimateError(
+            f"The assumption {key} does not say what it came from.",
+            "Name the figures of the text that it descends from (from: [..]), or a source outside of it (source: ..).",
+            where,
+        )
+    words = f"{entry.get('reason', '')} {entry.get('source', '')}"
+    for name, claim in text.claims.items():
+        if quotes(words, claim.value) and name not in ancestors(origins, edges(text, {})):
+            raise EstimateError(
+                f"The assumption {key} quotes the figure {name!r} ({claim.value}) and does not name it.",
+                f"Say from: [{name}], or rest it on something else.", where,
+            )  # fmt: skip
+
+
+def quotes(words: str, value: str | float) -> bool:
+    """Whether ``words`` hold a claim's figure with its unit: ``1.8M``, ``44.5 %``, ``3 months``."""
+    found = re.match(r"\s*([\d.,]+)\s*([A-Za-z%]+)", str(value))
+    if found is None:
+        return False
+    number, unit = (re.escape(part) for part in found.groups())
+    return re.search(rf"(?<![\d.,]){number}\s*{unit}(?![A-Za-z])", words, re.IGNORECASE) is not None

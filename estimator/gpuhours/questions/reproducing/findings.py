@@ -1,0 +1,129 @@
+"""What came out of a document: a finding per figure, what it would take, a verdict on the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.reproducing.taking import Need
+from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED, of_whole
+
+TIMES = "times"
+"""Unit of one run's result over another's."""
+FITS = "fits"
+"""Unit of a yes (1) or no (0)."""
+OPEN = 4.0
+"""A range wider than this factor from end to end leaves a figure open, even where it covers the published value."""
+LEAST = 0.01
+"""What is stated is never meant more exactly than this."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure: published, computed, verdict. ``low`` and ``high`` bound what was computed."""
+
+    figure: str
+    published: float | None
+    unit: str
+    computed: float | None
+    low: float | None
+    high: float | None
+    relative_error: float | None
+    verdict: str | None
+    """None where nothing is published."""
+    reason: str
+    stated: str = ""
+    """The words of the text where it states a range."""
+    stated_low: float | None = None
+    stated_high: float | None = None
+    """The ends of what is published: its range, or what its digits and words leave open."""
+    outside: float | None = None
+    """How far apart what is stated and what was computed are: the factor between their nearest ends, 1 where they meet."""
+    depends_on: tuple[str, ...] = ()
+    """The figures of the text that it starts from, or that what it assumes descends from; never its own."""
+    basis: str = "computed"
+    """computed: follows from what is given; reconciled: from all figures, its own among them; predicted: the run blind, what is open
+    drawn from what is usual."""
+    headline: bool = False
+    quantity: str = ""
+    """What ``check`` calls it, in a text that it read."""
+    possible: bool = True
+    """False where what it was computed from cannot be true together: no run can."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One document, figure by figure."""
+
+    name: str
+    title: str
+    source: str
+    figures: tuple[Finding, ...]
+    assumptions: tuple[Assumption, ...]
+    descent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Assumption -> the figures of the text that it descends from."""
+    takes: tuple[Need, ...] = ()
+    whole: str | None = None
+    """The verdict on the whole, where it is not that of its figures (a text that was checked)."""
+
+    @property
+    def verdict(self) -> str:
+        """Of the whole text."""
+        return self.whole or of_whole(finding.verdict for finding in self.figures)
+
+    def to_dict(self) -> dict[str, Any]:
+        """One entry of ``documents`` in the JSON."""
+        return {
+            "name": self.name, "title": self.title, "source": self.source, "verdict": self.verdict,
+            "figures": [asdict(finding) for finding in self.figures],
+            "assumptions": [
+                {**asdict(one), "depends_on": list(self.descent.get(one.name, ()))} for one in self.assumptions
+            ],
+            "takes": [asdict(need) for need in self.takes],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reproductions:
+    """Every document that was asked for."""
+
+    documents: tuple[Reproduction, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours reproduce --json``."""
+        return envelope("reproduce", {"documents": [document.to_dict() for document in self.documents]})
+
+
+def judged(finding: Finding, stated: Spread | None, words: str = "") -> Finding:
+    """A finding beside what is stated: its spread, how far outside, the verdict. Without a statement there is none."""
+    if stated is None:
+        return finding
+    low, high = stated.low * (1 - LEAST), stated.high * (1 + LEAST)
+    beside = replace(finding, published=stated.centre, stated=words, stated_low=stated.low, stated_high=stated.high)
+    if not finding.possible:
+        return replace(beside, verdict=CONTRADICTED)
+    if finding.computed is None:
+        return replace(beside, verdict=NOT_DETERMINED)
+    value = finding.computed
+    below, above = (value, value) if finding.low is None or finding.high is None else (finding.low, finding.high)
+    below, above = min(below, value), max(above, value)
+    apart = 1.0 if value == stated.centre else _apart(low, high, below, above)
+    wide = below <= 0 or above / below > OPEN
+    verdict = CONTRADICTED if apart > 1 else NOT_DETERMINED if wide and value != stated.centre else AGREES
+    reason = finding.reason
+    if verdict == NOT_DETERMINED and not reason:
+        reason = f"left open by a factor of {above / max(below, 1e-300):.2g}"
+    error = value / stated.centre - 1 if stated.centre else None
+    return replace(beside, relative_error=error, outside=apart, verdict=verdict, reason=reason)
+
+
+def _apart(low: float, high: float, below: float, above: float) -> float:
+    """The factor between the nearest ends of two ranges; 1 where they meet."""
+    if low <= above and below <= high:
+        return 1.0
+    return (low / above if low > above else below / high) if min(above, high) > 0 else math.inf

@@ -1,0 +1,71 @@
+"""``gpuhours reproduce TEXT``: the figures of any text, each beside what the others make it. Reading and verdicts are ``check``'s."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.checking.outcome import Check, Checked, Implied
+from gpuhours.questions.checking.papers import PaperCheck
+from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.verdict import check, check_document
+from gpuhours.questions.reproducing.findings import Finding, Reproduction
+from gpuhours.questions.verdicts import AGREES
+
+
+def reproduce_text(path: Path) -> list[Reproduction]:
+    """Each run of a text: its figures with ``check``'s verdicts, beside what the run's other figures alone make them."""
+    found = check(path)
+    if not isinstance(found, PaperCheck):
+        raise EstimateError("A table of runs is no document.", "Use gpuhours check.", str(path))
+    return [_reproduced(one, path) for one in found.runs]
+
+
+def _reproduced(found: Check, path: Path) -> Reproduction:
+    """One run of a text."""
+    stated = tuple(_figure(found, one) for one in found.claims)
+    implied = tuple(_open(one) for one in found.implied)
+    supplied = tuple(
+        Assumption(
+            one.quantity, one.value, QUANTITIES[one.quantity].unit if one.quantity in QUANTITIES else "", one.reason
+        )
+        for one in found.assumptions
+    )
+    return Reproduction(
+        found.document.name, found.witness, path.name, (*stated, *implied), supplied, whole=found.verdict
+    )  # fmt: skip
+
+
+def _figure(found: Check, one: Checked) -> Finding:
+    """A claim beside what the others make it without it."""
+    claim = one.claim
+    others = without(found, one) if one.against else None
+    alone = others is not None or one.verdict != AGREES
+    if not alone:  # the others leave it open: what all, itself among them, come to together
+        others = Implied(claim.quantity, one.reconciled, one.reconciled_low, one.reconciled_high)
+    value = None if others is None else others.value
+    error = value / claim.value - 1 if value is not None and claim.value else None
+    because = next((entry.statement for entry in found.contradictions if claim.quantity in entry.claims), "")
+    return Finding(
+        claim.title, claim.value, claim.unit, value, others.low if others else None, others.high if others else None, error,
+        one.verdict, because or ("" if one.against else "nothing else in the text tests it"),
+        stated_low=claim.spread.low, stated_high=claim.spread.high, depends_on=one.against,
+        basis="computed" if alone else "reconciled", quantity=claim.quantity,
+    )  # fmt: skip
+
+
+def without(found: Check, one: Checked) -> Implied | None:
+    """What the other figures make a claim, itself left out; None where they leave it open."""
+    document = found.document
+    rest = replace(document, claims=tuple(claim for claim in document.claims if claim is not one.claim))
+    implied = check_document(rest).implied
+    return next((entry for entry in implied if entry.quantity == one.claim.quantity and entry.value is not None), None)
+
+
+def _open(one: Implied) -> Finding:
+    """A quantity that the text does not state."""
+    title = QUANTITIES[one.quantity].title if one.quantity in QUANTITIES else one.quantity
+    unit = QUANTITIES[one.quantity].unit if one.quantity in QUANTITIES else ""
+    return Finding(title, None, unit, one.value, one.low, one.high, None, None, one.reason, quantity=one.quantity)

@@ -1,0 +1,200 @@
+"""A document worked out: every figure computed from what it may start from, or predicted blind; then judged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.errors import Contradiction, EstimateError, nearest
+from gpuhours.inputs.yaml_files import Source, read_yaml, validated
+from gpuhours.questions.checking.precision import Spread
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.questions.reproducing import descent
+from gpuhours.questions.reproducing.blind import Blind, predict
+from gpuhours.questions.reproducing.document import Claim, Figure, Published, Reading
+from gpuhours.questions.reproducing.findings import FITS, TIMES, Finding, Reproduction, Reproductions, judged
+from gpuhours.questions.reproducing.runs import as_run, described, laid_out, stated_ranges
+from gpuhours.questions.reproducing.taking import GOODPUT, Need, goodput_needed, solve, varied
+from gpuhours.questions.reproducing.texts import reproduce_text
+from gpuhours.questions.verdicts import CONTRADICTED, NOT_DETERMINED
+from gpuhours.run.ensemble import foreseeable
+from gpuhours.run.results import RESULTS
+
+PREDICTED = frozenset({"gpu_hours", "wall_clock", "step_time", "mfu"})
+"""Results that hang on how fast the run is: predicted blind where nothing that is given settles them."""
+
+
+def document_paths() -> dict[str, Path]:
+    """The documents that ship with gpuhours: name -> file."""
+    folder = Path(str(files("gpuhours") / "published" / "documents"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def reproduce(names: tuple[str, ...] = ()) -> Reproductions:
+    """Work out documents by name or path, and texts by path; all that ship when none is named."""
+    known = document_paths()
+    found: list[Reproduction] = []
+    for name in names or tuple(known):
+        path = _path(name, known)
+        found += [reproduce_file(path)] if path.suffix in (".yaml", ".yml") else reproduce_text(path)
+    return Reproductions(tuple(found))
+
+
+def _path(name: str, known: Mapping[str, Path]) -> Path:
+    for stem, path in known.items():
+        if stem.lower() == name.lower():
+            return path
+    if name.endswith((".yaml", ".yml")) or Path(name).suffix or Path(name).is_file():
+        return Path(name)
+    raise EstimateError(
+        "No such document.", nearest(name, known) or f"There are {', '.join(known)}.", f"document = {name!r}"
+    )
+
+
+def reproduce_file(path: Path) -> Reproduction:
+    """Compute every figure of one document file."""
+    source = read_yaml(path)
+    text = validated(Published, source)
+    descent.refuse(text, source.name)
+    desk = Desk(text, source)
+    found = [_finding(desk, figure) for figure in text.figures]
+    needs = tuple(need for task in text.takes for need in desk.needs(task))
+    findings = tuple(_explained(text, figure, one, needs) for figure, one in zip(text.figures, found, strict=True))
+    supplied = {key: entry for name in ("", *text.runs) for key, entry in _supplied(text, name).items()}
+    walk = descent.edges(text, supplied)
+    origins = {
+        key: tuple(sorted(descent.ancestors([key], walk) & text.claims.keys())) for key in (*supplied, *text.readings)
+    }
+    read = [_as_assumption(key, reading) for key, reading in text.readings.items()]
+    seen = {one.name: one for one in (*read, *reversed(desk.assumptions))}
+    return Reproduction(text.name, text.title, text.source, findings, tuple(seen.values()), origins, needs)
+
+
+def _supplied(text: Published, name: str) -> dict[str, Mapping[str, Any]]:
+    return descent.assumed(text, Figure(label="", result=""), name)
+
+
+def _as_assumption(key: str, reading: Reading) -> Assumption:
+    """A reading as it stands in the list of assumptions."""
+    return Assumption(key, " or ".join(str(one) for one in reading.among), "", reading.reason, reading.source)
+
+
+@dataclass
+class Desk:
+    """One document on the table, and the blind predictions already made for it."""
+
+    text: Published
+    source: Source
+    assumptions: list[Assumption] = field(default_factory=list)
+    made: dict[str, Blind | None] = field(default_factory=dict)
+
+    def blind(self, data: dict[str, Any], settings: Mapping[str, Any]) -> Blind | None:
+        """The blind prediction of a description, made once."""
+        readings = {k: r for k, r in self.text.readings.items() if not descent.covered(k, settings)}
+        key = json.dumps([data, sorted(readings)], default=str, sort_keys=True)
+        if key not in self.made:
+            self.made[key] = predict(data, readings, lambda drawn: as_run(self.text, drawn, self.source))
+        return self.made[key]
+
+    def needs(self, task: Any) -> list[Need]:
+        """What the figure of a task would take."""
+        stated = self.text.claims[task.claim].measured(RESULTS[task.result].unit)
+        data = laid_out(self.text, "", task.settings)
+        if task.key == GOODPUT:
+            blind = self.blind(data, task.settings)
+            return [] if blind is None else list(goodput_needed(task, stated, blind))
+        for one in data["assumptions"].values():  # the rest stays at its middle: the answer is one number
+            one.pop("low", None), one.pop("high", None)
+        return [solve(task, stated, lambda value: self.blind(varied(data, task.key, value), task.settings))]
+
+
+def _finding(desk: Desk, figure: Figure) -> Finding:
+    """One figure, computed from the run and the claims it may start from, then judged."""
+    text = desk.text
+    claim = None if figure.claim is None else text.claims[figure.claim]
+    unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
+    origin = {one for name in (figure.run, figure.over or figure.run) for one in descent.depends_on(text, figure, name)}
+    try:
+        found = _ratio(desk, figure) if figure.over else _one(desk, figure)
+    except Contradiction as error:
+        reason = " ".join(part for part in (error.problem, figure.note) if part)
+        computed = error.value if figure.result == error.where else None
+        found = Finding(figure.label, None, unit, computed, None, None, None, None, reason, possible=False)
+    found = replace(found, depends_on=tuple(sorted(origin)), headline=figure.headline)
+    return judged(found, *_stated(claim, found.unit, unit))
+
+
+def _stated(claim: Claim | None, shown: str, unit: str) -> tuple[Spread | None, str]:
+    """What a claim states, and its own words where it is a range."""
+    if claim is None:
+        return None, ""
+    return claim.measured(shown if shown in ("", TIMES) else unit), "" if claim.low is None else str(claim.value)
+
+
+def _one(desk: Desk, figure: Figure) -> Finding:
+    """A figure of one run: predicted blind where its step has to be, else what follows from what is given."""
+    data = described(desk.text, figure, figure.run, desk.source)
+    run = as_run(desk.text, data, desk.source)
+    unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
+    if figure.result in PREDICTED and foreseeable(run):
+        blind = desk.blind(data, figure.settings)
+        found = None if blind is None else blind.quantiles(figure.result)
+        if found is not None and run.hardware.gpus is None and figure.result != "gpu_hours":
+            found = None  # days and step time hang on a number that nobody states
+        if found is not None:
+            low, value, high = found
+            return Finding(figure.label, None, unit, value, low, high, None, None, figure.note, basis="predicted")
+    worked = estimate(run, uncertain=dict(stated_ranges(desk.text, figure, run)))
+    desk.assumptions += worked.assumptions
+    if figure.result not in worked.results:
+        raise EstimateError(
+            f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures"
+        )
+    result = worked.results[figure.result]
+    if result is None:
+        reason = figure.note or "; ".join(worked.warnings)
+        return Finding(figure.label, None, unit, None, None, None, None, None, reason)
+    shown = FITS if isinstance(result.value, bool) else result.unit
+    basis = "predicted" if figure.result in PREDICTED and not figure.given else "computed"
+    edges = (result.low, result.high)
+    return Finding(figure.label, None, shown, float(result.value), *edges, None, None, figure.note, basis=basis)
+
+
+def _ratio(desk: Desk, figure: Figure) -> Finding:
+    """One run's result over another's; its range from both predictions' as if they erred apart: sqrt(a^2 + b^2) in logarithms."""
+    above, below = (_worked(desk, figure, name).results.get(figure.result) for name in (figure.run, figure.over))
+    if above is None or below is None:
+        reason = figure.note or f"{figure.result} is not determined in both runs"
+        return Finding(figure.label, None, TIMES, None, None, None, None, None, reason)
+    value = float(above.value) / float(below.value)
+    edges = [
+        (math.log(float(one.value) / (one.low or one.value)), math.log((one.high or one.value) / float(one.value)))
+        for one in (above, below)
+    ]
+    down, up = math.hypot(edges[0][0], edges[1][1]), math.hypot(edges[0][1], edges[1][0])
+    low, high = (value * math.exp(-down), value * math.exp(up)) if down + up > 0 else (None, None)
+    return Finding(figure.label, None, TIMES, value, low, high, None, None, figure.note, basis="predicted")
+
+
+def _worked(desk: Desk, figure: Figure, name: str) -> Estimate:
+    """The estimate of one of a ratio's runs."""
+    run = as_run(desk.text, described(desk.text, figure, name, desk.source), desk.source)
+    worked = estimate(run, uncertain=dict(stated_ranges(desk.text, figure, run)))
+    desk.assumptions += worked.assumptions
+    return worked
+
+
+def _explained(text: Published, figure: Figure, found: Finding, needs: tuple[Need, ...]) -> Finding:
+    """A figure outside its prediction that something the text leaves open would bring inside is open, not contradicted."""
+    own = [need for need in needs if figure.headline and need.claim == figure.claim and need.key != GOODPUT]
+    if found.verdict == CONTRADICTED and found.possible and any(need.reached for need in own):
+        reason = f"outside by a factor of {found.outside:.2f}; what the text leaves open could bring it inside"
+        return replace(found, verdict=NOT_DETERMINED, reason="; ".join(part for part in (reason, figure.note) if part))
+    return found
