@@ -7,6 +7,7 @@ the model, so that nothing is ignored in silence.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -60,7 +61,7 @@ class Config:
 
     def _whole(self, name: str) -> int:
         found = self[name]
-        if isinstance(found, bool) or not isinstance(found, int | float) or found != int(found):
+        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found) or found != int(found):
             raise EstimateError(f"The key {self._where + name!r} must be a whole number, not {str(found)[:60]!r}.")
         return int(found)
 
@@ -139,6 +140,8 @@ def read_config(path: Path) -> Fields:
         read = reader(kind)(config)
     except EstimateError as error:
         raise EstimateError(error.problem, error.hint, str(file)) from None
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EstimateError(f"holds a value of the wrong kind: {str(error)[:80]}", where=str(file)) from None
     stem = file.parent.name if file.name == "config.json" else file.stem
     named = content.get("_name_or_path")
     found = {"name": str(named) if isinstance(named, str) and named else stem, **read}
@@ -149,7 +152,7 @@ def read_config(path: Path) -> Fields:
 
 def _content(file: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(read_text(file), parse_constant=_no_number, parse_float=_number)
+        content = json.loads(read_text(file))
     except ValueError as error:
         raise EstimateError(f"is not JSON: {error}", where=str(file)) from None
     except RecursionError:
@@ -157,19 +160,6 @@ def _content(file: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise EstimateError("must be a mapping of keys to values.", "A Hugging Face config.json is one.", str(file))
     return content
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number of a configuration")
-
-
-def _number(text: str) -> float:
-    """A number of the file, where it is one that a model can have."""
-    number = float(text)
-    return number if abs(number) < LARGEST else _no_number(text)
-
-
-LARGEST = 1e18
 
 
 def readers() -> dict[str, Reader]:
