@@ -1,5 +1,6 @@
 """``gpuhours estimate``: one run, one screen."""
 
+import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,6 +53,16 @@ def estimate(
     mfu: Annotated[str | None, shortcut("known.mfu", "Solve from this MFU: 44.5%.")] = None,
     gpu_hours: Annotated[str | None, shortcut("known.gpu_hours", "Solve from these GPU-hours: 1.8M.")] = None,
     days: Annotated[str | None, shortcut("known.days", "Solve from this duration in days.")] = None,
+    year: Annotated[str | None, shortcut("year", "When it runs: what is usual then is assumed.")] = None,
+    best: Annotated[bool, typer.Option("--best", help="A tuned run on the best stack, not a typical one.")] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="MONEY", help='What it may cost: "2M USD"; exit code 1 where that is unlikely.'),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="When it must be done: 2027-03-01; exit code 1 where that is unlikely."),
+    ] = None,
     price: Annotated[str | None, shortcut("cost.price", "Your price: 2.5 USD/hour.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -59,9 +70,10 @@ def estimate(
     """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.estimating.estimating import estimate as work_out
+    from gpuhours.questions.estimating.estimating import with_chances
     from gpuhours_cli.render.estimate import answer, screen
 
-    given = {
+    given: dict[str, Any] = {
         "model": model if params is None else {"params": params}, "model.vision.name": vision,
         "data.tokens": tokens, "data.dataset_samples": samples, "data.epochs": epochs, "data.steps": steps,
         "training.global_batch": batch, "data.seq_len": seq_len, "data.frames": frames,
@@ -69,22 +81,58 @@ def estimate(
         "training.dtype": precision, "layout.tensor": tensor, "layout.pipeline": pipeline,
         "layout.context": context, "layout.expert": expert, "layout.microbatch": microbatch,
         "layout.sharding": sharding, "layout.recompute": recompute, "software": software,
-        "known.mfu": mfu, "known.gpu_hours": gpu_hours, "known.days": days, "cost.price": price,
+        "known.mfu": mfu, "known.gpu_hours": gpu_hours, "known.days": days, "cost.price": price, "year": year,
     }  # fmt: skip
     if params is not None and model is not None:
         raise EstimateError(
             f"Both --params {params} and --model {model} are given.", "Keep the one that describes the model."
         )
+    deadline, money = day_of(by), money_of(budget)
+    if deadline is not None and year is None:
+        given["year"] = deadline.year
     described = describe(run, given, settings or [])
-    result = work_out(described)
+    result = work_out(described, best=best)
+    if deadline is not None or money is not None:
+        result = with_chances(result, deadline, money)
     if explain is not None and not as_json:
         from gpuhours_cli.render.explain import explanation
 
         shown(explanation(result, explain))
     else:
         emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)
-    if result.fits is False:
+    if result.fits is False or (result.chances is not None and not result.chances.likely):
         raise typer.Exit(1)
+
+
+def day_of(text: str | None) -> datetime.date | None:
+    """``--by 2027-03-01``."""
+    from gpuhours.inputs.errors import EstimateError
+
+    if text is None:
+        return None
+    try:
+        day = datetime.date.fromisoformat(text)
+    except ValueError:
+        raise EstimateError(f"{text!r} is no day.", "Year-month-day: 2027-03-01.", "--by") from None
+    if day <= datetime.date.today():
+        raise EstimateError(f"{text} is past.", "A run that starts today is to be done by a later day.", "--by")
+    return day
+
+
+def money_of(text: str | None) -> float | None:
+    """``--budget "2M USD"``."""
+    from gpuhours.inputs.errors import EstimateError, UnitError
+    from gpuhours.inputs.units import parse
+
+    if text is None:
+        return None
+    try:
+        found = float(parse(text, "USD"))
+    except UnitError as error:
+        raise EstimateError(str(error), 'For example --budget "50k USD".', "--budget") from None
+    if found <= 0:
+        raise EstimateError(f"{text!r} buys nothing.", 'For example --budget "50k USD".', "--budget")
+    return found
 
 
 def describe(path: Path | None, given: dict[str, Any], settings: list[str]) -> Any:

@@ -19,11 +19,18 @@ SCREENS = {
     "estimate": ("estimate", str(RUNS / "x-gen.yaml")),
     "estimate-shortcuts": (
         "estimate", "--params", "30B", "--tokens", "500B", "--gpu", "h100-sxm-80gb", "--gpus", "512",
-        "--tensor", "4", "--pipeline", "8", "--batch", "2048", "--seq-len", "2048",
+        "--tensor", "4", "--pipeline", "8", "--batch", "2048", "--seq-len", "2048", "--year", "2026",
+    ),
+    "estimate-first": ("estimate", "--params", "7B", "--tokens", "1T", "--gpu", "a100-sxm-80gb", "--year", "2026"),
+    "estimate-budget": (
+        "estimate", "--params", "7B", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--days", "30", "--budget", "50k USD", "--year", "2026",
+    ),
+    "estimate-tuned": (
+        "estimate", "--params", "7B", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "256", "--best", "--year", "2026",
     ),
     "estimate-too-large": (
-        "estimate", "--model", "llama-2-70b", "--tokens", "1T", "--gpu", "a100-sxm-80gb", "--gpus", "64",
-        "--tensor", "2", "--batch", "1024", "--seq-len", "4096",
+        "estimate", "--model", "llama-2-70b", "--tokens", "1T", "--gpu", "a100-sxm-80gb", "--gpus", "8",
+        "--tensor", "2", "--batch", "1024", "--seq-len", "4096", "--year", "2026",
     ),
     "estimate-explain": ("estimate", str(RUNS / "x-gen.yaml"), "--explain", "gpu_hours"),
     "reproduce": ("reproduce",),

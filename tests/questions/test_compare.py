@@ -43,12 +43,22 @@ def test_same_runs_differ_in_nothing() -> None:
 
 
 def test_both_sides_are_the_single_estimates() -> None:
-    other = changed(hardware={"gpus": 128}, layout={"tensor": 4})
-    found = compared(other)
-    first, second = (gpuhours.estimate(gpuhours.from_dict(data)).results for data in (RUN, other))
+    one_run, other = (
+        {**data, "known": {"goodput": 0.9}} for data in (RUN, changed(hardware={"gpus": 128}, layout={"tensor": 4}))
+    )
+    found = gpuhours.compare(gpuhours.from_dict(one_run), gpuhours.from_dict(other))
+    first, second = (gpuhours.estimate(gpuhours.from_dict(data)).results for data in (one_run, other))
     for one in found.changes:
         for value, expected in ((one.first, first[one.name]), (one.second, second[one.name])):
             assert value == (None if expected is None else pytest.approx(float(expected.value), rel=1e-12)), one.name
+
+
+def test_what_neither_says_is_settled_as_in_the_first_ones_estimate() -> None:
+    found = compared(changed(data={"tokens": "300B"}))
+    hours = gpuhours.estimate(gpuhours.from_dict(RUN)).results["gpu_hours"]
+    assert hours is not None
+    assert change(found, "gpu_hours").first == pytest.approx(hours.value, rel=1e-6)
+    assert change(found, "goodput").factor == pytest.approx(1.0)
 
 
 def test_one_input_is_the_whole_cause() -> None:

@@ -189,7 +189,7 @@ def test_a_video_language_model_asks_for_frames() -> None:
             "data": {"frames": 64, "text_tokens": 256, "samples": 1000},
             "training": {"global_batch": 64, "dtype": "bf16"},
             "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
-            "layout": {"sharding": "zero3", "recompute": "full"},
+            "layout": {"tensor": 1, "pipeline": 1, "microbatch": 1, "sharding": "zero3", "recompute": "full"},
             "software": "longvila",
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -12,8 +13,11 @@ from rich.text import Text
 
 from gpuhours.layout.layout import Recompute, Sharding, word
 from gpuhours.memory.odds import ENOUGH, SAFE
+from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.band import Band
+from gpuhours.run.ensemble import Ensemble
+from gpuhours.run.identities import HOUR
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 
@@ -42,6 +46,10 @@ def screen(found: Estimate) -> RenderableType:
     parts: list[RenderableType] = [title(found), Text(), results(found)]
     if found.stages:
         parts += [Text(), stages(found)]
+    if found.chances is not None:
+        parts += [Text(), odds(found, found.chances)]
+    if found.sample is not None:
+        parts += [Text(), spread(found, found.sample)]
     if found.time:
         parts += [Text(), waterfall(found)]
     parts += [Text(), *closing(found)]
@@ -197,6 +205,54 @@ def stages(found: Estimate) -> RenderableType:
         values = [(stage.results[name], written(name)) for name in STAGE_COLUMNS]
         table.add_row(stage.run.name, *("open" if result is None else text(result.value) for result, text in values))
     return Padding(table, (0, 0, 0, 2))
+
+
+def odds(found: Estimate, asked: Chances) -> RenderableType:
+    """How likely it fits, is done in time and within the budget; what the budget pays for where it does not do."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=12)
+    table.add_column(overflow="fold", ratio=1)
+    budget = None if asked.budget is None else f"{numbers.count(asked.budget)} USD"
+    rows = (("fits", asked.fits), (f"done by {asked.by}", asked.in_time), (f"within {budget}", asked.within_budget))
+    said = [
+        Text(f"{what} {chance:.0%}", "" if chance >= 0.5 else "bold red") for what, chance in rows if chance is not None
+    ]
+    table.add_row("Chances", Text(" · ").join(said))
+    if asked.together is not None and len(said) > 1:
+        table.add_row(
+            "", f"all of it {asked.together:.0%}; what decides: {', '.join(asked.decide) or 'the step model'}"
+        )
+    tokens = found.results["tokens"]
+    if asked.affordable is not None and asked.affordable[0] < 1 and tokens is not None:
+        middle, low, high = (numbers.count(share * float(tokens.value)) for share in asked.affordable)
+        table.add_row("Budget buys", f"{middle} of {numbers.count(float(tokens.value))} tokens ({low} – {high})")
+    return table
+
+
+def spread(found: Estimate, sample: Ensemble) -> RenderableType:
+    """What the range comes from, what to say to narrow it, and how long it takes on other numbers of GPUs."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=12)
+    table.add_column(overflow="fold", ratio=1)
+    for line in found.by_gpus[:1]:
+        days = " · ".join(f"{numbers.duration(one.wall_clock)} on {numbers.exact(one.gpus)}" for one in found.by_gpus)
+        table.add_row("By GPUs", f"{days}   (x {line.low / line.wall_clock:.2f} – {line.high / line.wall_clock:.2f})")
+    shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
+    table.add_row("What decides", " · ".join(shares[:6]))
+    first = sample.narrowed()
+    if first is not None:
+        low, high = (numbers.count(edge / HOUR) for edge in first[2:])
+        table.add_row("Say first", f"{first[1]}: as in the run below, GPU-hours are {low} – {high}")
+    stops, rest = (float(np.median(values)) for values in (1 - sample.goodput, sample.remainder))
+    if "goodput" in sample.drawn:
+        table.add_row("Stops", f"{stops:.1%} of the time: failures, restarts, saves, evaluation")
+    if "remainder" in sample.drawn and abs(rest - 1) > 0.005:
+        table.add_row("Beside steps", f"x {rest:.2f}: published {sample.kind} runs took longer than steps and stops")
+    where = "the one of them nearest to the median: " + str(sample.run.software)
+    table.add_row(
+        "Of the page", f"totals are the median of {len(sample.gpu_time)} runs of {sample.year}; the rest is {where}"
+    )
+    return table
 
 
 def waterfall(found: Estimate) -> RenderableType:

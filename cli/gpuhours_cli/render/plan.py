@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.planning.answer import Choice, Plan, fields_of
+from gpuhours.run.default_layout import DECISIVE
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.sweep import column
 
@@ -108,7 +109,8 @@ def why(found: Plan) -> list[str]:
                 if parts
                 else ""
             )
-        lines.append(line)
+        odds = found.odds(rival)
+        lines.append(line if odds is None else f"{line}; really better with {odds:.0%}")
     flat = found.flatness
     if flat is not None:
         several = [f"{name} {' '.join(map(str, values))}" for name, values in flat.values.items() if len(values) > 1]
@@ -120,7 +122,7 @@ def why(found: Plan) -> list[str]:
 
 
 def answer(found: Plan) -> str:
-    """The best layout as ``--set`` options."""
+    """The best layout as ``--set`` options: what decides in any case, the rest where it is not usual."""
     if not found.best:
         return "none fits"
     one = found.best[0]
@@ -128,6 +130,6 @@ def answer(found: Plan) -> str:
     fields = {
         name: value
         for name, value in fields_of(one.layout, one.outcome).items()
-        if name != "data" and usual.get(name) != value
+        if name != "data" and (name in DECISIVE or usual.get(name) != value)
     }
     return " ".join(f"--set layout.{name}={str(value).lower()}" for name, value in fields.items())

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import word
 from gpuhours.questions.envelope import envelope
+from gpuhours.run.default_layout import is_partial
+from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.results import RESULTS, plain_results
 from gpuhours.run.spec import Run
@@ -100,6 +102,7 @@ def compare(first: Run, second: Run) -> Comparison:
     other the product of all is not quite the whole change, and the rest is given as ``interaction``.
     """
     inputs = differences(first, second)
+    first, second = alike(first, second)
     before, after = numbers(first), numbers(second)
     steps, notes = _alone(first, second, inputs)
     notes += _price_notes(first, second)
@@ -127,6 +130,22 @@ def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
         f"the prices are of different offers, {rents[0]} and {rents[1]}: part of the difference in cost is theirs, not the machines'; "
         "cost.provider and cost.terms choose alike",
     )
+
+
+def alike(first: Run, second: Run) -> tuple[Run, Run]:
+    """Both runs with what neither says settled in the same way: as the first one's estimate has it."""
+    base = settled(first)
+    if base is first:
+        return first, second
+    supplied = dict(second.assumptions)
+    for key in ("software", "known.goodput"):
+        if first.value(key) is None and second.value(key) is None:
+            supplied[key] = base.assumptions[key]
+            second = second.replaced(key, base.value(key))
+    if is_partial(second.layout) and base.layout is not None and second.layout is not None:
+        said = {name: getattr(second.layout, name) for name in second.layout.model_fields_set}
+        second = second.replaced("layout", base.layout.replaced(**said))
+    return base, second.replaced("assumptions", supplied)
 
 
 def differences(first: Run, second: Run) -> tuple[Input, ...]:

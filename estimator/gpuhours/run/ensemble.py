@@ -6,6 +6,7 @@ stops (``goodput``), and what remained between steps and published hours (``rema
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,6 +20,7 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.layout.layout import Layout, word
 from gpuhours.run import input_pipeline
 from gpuhours.run.band import step_limits
+from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_bytes, goodput
 from gpuhours.run.identities import HOUR
@@ -72,6 +74,8 @@ class Ensemble:
     """The position of each draw in every ``OPEN`` unknown."""
     stack: tuple[str, ...]
     """The stack of each draw."""
+    drawn: frozenset[str]
+    """The groups of unknowns that were open."""
     notes: tuple[Assumption, ...]
 
     @property
@@ -84,9 +88,23 @@ class Ensemble:
         found = {
             name: sum(first_order(self.at[one], np.log(self.gpu_time)) for one in drawn)
             for name, drawn in GROUPS.items()
+            if name in self.drawn
         }
         kept = {name: share for name, share in found.items() if share >= 0.005}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the sample was, and what of it carries the spread."""
+        first = self.narrowed()
+        narrowed = None if first is None else {
+            "unknown": first[0], "say": first[1],
+            "gpu_hours": {"low": first[2] / HOUR, "high": first[3] / HOUR, "unit": "GPU*hour"},
+        }  # fmt: skip
+        low, middle, high = (float(value) for value in np.quantile(self.remainder, [0.1, 0.5, 0.9]))
+        return {
+            "draws": DRAWS, "kind": self.kind, "year": self.year, "shares": self.shares(), "say_first": narrowed,
+            "stops": float(np.median(self.goodput)), "remainder": {"value": middle, "low": low, "high": high},
+        }  # fmt: skip
 
     def narrowed(self) -> tuple[str, str, float, float] | None:
         """The fact to say first: (unknown, how to say it, 10th and 90th percentile of GPU time were it as in ``run``)."""
@@ -133,10 +151,11 @@ def first_order(position: Draws, value: Draws) -> float:
 
 
 def foreseeable(run: Run) -> bool:
-    """Whether the step of a run has to be predicted: nothing that it states settles it."""
+    """Whether a run has to be sampled: its step is to be predicted, and stack or goodput are open."""
     known = run.known
     settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days, known.step_time)
-    return not run.stages and all(value is None for value in settled)
+    said = run.software is not None and known.goodput is not None
+    return not run.stages and not said and all(value is None for value in settled)
 
 
 def ensemble(run: Run, remainder: Remainder | None = None) -> Ensemble | None:
@@ -156,6 +175,34 @@ def ensemble(run: Run, remainder: Remainder | None = None) -> Ensemble | None:
         return None
     rest = remainder_of(kind) if remainder is None else remainder
     return assembled(sized, resolved, choices, at, rest, kind, year, (*notes, *rules))
+
+
+def settled(run: Run) -> Run:
+    """The run with stack, goodput and the rest of a layout that names some of it said, as in the one nearest to the sample's median.
+
+    What a sweep, a plan or a comparison starts from, so that all commands say the same of one run: rows share what the file leaves open.
+    A run without a layout keeps none: each row has its own best.
+    """
+    sample = ensemble(run)
+    if sample is None:
+        return run
+    found, supplied = run, dict(run.assumptions)
+    if run.software is None:
+        found = found.replaced("software", sample.run.software)
+    if run.layout is not None and is_partial(run.layout) and sample.run.layout is not None:
+        found = found.replaced("layout", sample.run.layout.replaced(data=run.layout.data))
+    kept = {key: one for key, one in sample.run.assumptions.items() if key.split(".")[0] in ("software", "layout")}
+    supplied |= {key: one for key, one in kept.items() if key == "software" or is_partial(run.layout)}
+    goodput = sample.outcome.value("goodput")
+    if run.known.goodput is None and goodput is not None:
+        if run.layout is None:
+            unstopped = evaluate(
+                found.replaced("known.goodput", 1.0).replaced("hardware.gpus", sample.run.hardware.gpus)
+            )
+            goodput = min(1.0, _gpu_seconds(unstopped) / float(np.median(sample.gpu_time)))
+        found = found.replaced("known.goodput", float(np.max(goodput)))
+        supplied["known.goodput"] = Supplied(value=float(np.max(goodput)), reason=STOPS)
+    return found.replaced("assumptions", supplied)
 
 
 def with_gpus(run: Run) -> tuple[Run, list[Assumption]]:
@@ -227,13 +274,20 @@ def assembled(
     remainder = np.ones(DRAWS) if stated else np.asarray(rest.draw(at["remainder"], cluster.nodes))
     gpu_time = productive / running * remainder * float(np.max(cluster.gpus))
     median = float(np.median(gpu_time))
-    nearest = int(np.argmin(np.abs(gpu_time - median)))
+    nearest = nearest_to_median(gpu_time, seconds, choices.step_time)
     named = as_named(run, resolved, choices, nearest)
     outcome, ratio = at_median(named, median, notes)
+    drawn = opened(run, resolved, choices, kind)
     return Ensemble(
         named, outcome, kind, year, seconds / ratio, running, remainder, gpu_time, at,
-        tuple(choices.grids[number].software.name for number in choices.stack), notes,
+        tuple(choices.grids[number].software.name for number in choices.stack), drawn, notes,
     )  # fmt: skip
+
+
+def nearest_to_median(gpu_time: Draws, seconds: Draws, predicted: Draws) -> int:
+    """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms."""
+    far = np.log(gpu_time / np.median(gpu_time)) ** 2 + 4 * np.log(predicted / np.median(seconds)) ** 2
+    return int(np.argmin(far))
 
 
 def padded(run: Run, kind: Kind, position: Draws) -> Array:
@@ -284,7 +338,7 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
         if (run.layout is None or name not in run.layout.model_fields_set)
         and (value := getattr(layout, name)) != getattr(Layout(), name)
     }
-    named = run.replaced("layout", layout).replaced("software", grid.software.name)
+    named = run.replaced("layout", layout).replaced("software", run.software or grid.software.name)
     named = named.replaced("training.global_batch", resolved.global_batch).replaced("training.batch_tokens", None)
     return named.replaced("assumptions", {**run.assumptions, **supplied, **completed})
 
@@ -297,15 +351,48 @@ def spelt(value: Any) -> Any:
 def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tuple[Outcome, float]:
     """A run whose stops are such that it takes ``gpu_time``, and the s of the step that it is predicted to take.
 
-    Where steps alone would take longer than that, the step is as much faster: nothing is more than all of the time.
+    Where its goodput is stated, or steps alone would take longer than that, the step is as much faster or slower instead.
     """
-    if "known.goodput" not in named.assumptions and named.known.goodput is None:
-        supplied = Supplied(value=1.0, reason=STOPS)
-        named = named.replaced("assumptions", {**named.assumptions, "known.goodput": supplied})
-    plain = evaluate(named.replaced("known.goodput", 1.0))
+    stated = named.known.goodput is not None and "known.goodput" not in named.assumptions
+    plain = evaluate(named if stated else named.replaced("known.goodput", 1.0))
+    if plain.value("gpu_hours") is None:
+        plain = evaluate(named)
     assert plain.step is not None
-    hours = plain.value("gpu_hours")
-    least = gpu_time if hours is None else float(hours) * HOUR
-    share = least / gpu_time
-    outcome = evaluate(named.replaced("known.goodput", min(share, 1.0)), slower=min(1.0 / share, 1.0), like=plain)
-    return outcome, float(plain.step.time)
+    if plain.value("gpu_hours") is None:  # without tokens or steps there is a step to be foreseen, and nothing else
+        return dataclasses.replace(plain, assumptions=(*notes, *plain.assumptions)), float(plain.step.time)
+    share = _gpu_seconds(plain) / gpu_time
+    if stated:
+        outcome = evaluate(named, slower=1.0 / share, like=plain)
+        return dataclasses.replace(outcome, assumptions=(*notes, *outcome.assumptions)), float(plain.step.time)
+    supplied = Supplied(value=round(min(share, 1.0), 6), reason=STOPS)
+    stopped = named.replaced("assumptions", {**named.assumptions, "known.goodput": supplied})
+    stopped = stopped.replaced("known.goodput", min(share, 1.0))
+    resolved = dataclasses.replace(
+        plain.resolved,
+        assumptions=(*plain.resolved.assumptions, Assumption("known.goodput", supplied.value, "", STOPS)),
+        bases={**plain.resolved.bases, "known.goodput": "assumed"},
+    )
+    outcome = evaluate(stopped, slower=min(1.0 / share, 1.0), like=dataclasses.replace(plain, resolved=resolved))
+    return dataclasses.replace(outcome, assumptions=(*notes, *outcome.assumptions)), float(plain.step.time)
+
+
+def _gpu_seconds(outcome: Outcome) -> float:
+    """GPU s of a run whose hours are determined."""
+    hours = outcome.value("gpu_hours")
+    assert hours is not None
+    return float(np.max(hours)) * HOUR
+
+
+def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozenset[str]:
+    """Which of ``GROUPS`` a run leaves open."""
+    asked, said = resolved.workload, frozenset() if run.layout is None else run.layout.model_fields_set
+    free = any(len(values) > 1 for grid in choices.grids for name, values in grid.axes.items() if name != "recompute")
+    stops = run.known.goodput is None
+    rated = run.hardware.internode_bandwidth is not None
+    open_to = {
+        "software": run.software is None, "recomputation": "recompute" not in said, "layout": free,
+        "network": not rated and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
+        "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
+        "step model": True,
+    }  # fmt: skip
+    return frozenset(name for name, yes in open_to.items() if yes)

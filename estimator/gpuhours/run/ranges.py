@@ -57,9 +57,9 @@ def percentiles(value: Array) -> tuple[float, float] | None:
     return None if low == high else (float(low), float(high))
 
 
-def draws(ranges: Mapping[str, tuple[float, float, float]]) -> dict[str, NDArray[np.float64]]:
+def draws(ranges: Mapping[str, tuple[float, float, float]], number: int = DRAWS) -> dict[str, NDArray[np.float64]]:
     """Joint draws for several independent ranges (low, value, high)."""
     if not ranges:
         return {}
-    points = positions(len(ranges))
+    points = positions(len(ranges), number)
     return {key: spread_over(*bounds, points[index]) for index, (key, bounds) in enumerate(ranges.items())}

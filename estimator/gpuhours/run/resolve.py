@@ -20,6 +20,7 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
+from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
 from gpuhours.software.matching import software_named
@@ -110,28 +111,31 @@ def resolve(run: Run) -> Resolved:
     machine, gpus = _machine(run)
     software = _software(run, notes)
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
-    notes += _unstated(run, machine if gpus is not None else None)
-    layout, whole = run.layout, gpus
-    if layout is not None and model is not None:
-        refuse(layout, model)
-    said = () if layout is None or model is None else remarks(layout, model)
+    partial = is_partial(run.layout) and all(value is not None for value in (model, machine, gpus))
+    notes += _unstated(run, machine if gpus is not None else None, partial=partial)
+    layout, whole = None if partial else run.layout, gpus
+    if partial and run.layout is not None and gpus is not None:
+        whole = np.subtract(gpus, run.layout.apart)
+    if run.layout is not None and model is not None:
+        refuse(run.layout, model)
+    said = () if run.layout is None or model is None else remarks(run.layout, model)
     if machine is not None and gpus is not None and layout is not None:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
     batch = _global_batch(run, model, tokens, whole, notes, bases)
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
-        layout = _usual_layout(model, batch, machine, software, precision, notes)
+        layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
         notes = [note for note in notes if note.name != "software"]
     return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases)
 
 
-def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
+def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[Assumption]:
     """The node an accelerator usually comes in, and what a layout leaves unsaid that decides time and memory."""
     if machine is not None and run.hardware.node is None and find_instance(run.hardware.named or "") is None:
         reason = f"no node is stated: the one {machine.accelerator.title} usually comes in"
         yield Assumption("hardware.node", machine.node.name, "", reason)
-    if run.layout is not None:
+    if run.layout is not None and not partial:
         said = run.layout.model_dump(
             mode="json", include={"microbatch", "sharding", "recompute"} - run.layout.model_fields_set
         )
@@ -143,18 +147,24 @@ def _unstated(run: Run, machine: Cluster | None) -> Iterator[Assumption]:
 
 
 def _usual_layout(
-    model: Model, batch: Array, machine: Cluster, software: Software, precision: Precision, notes: list[Assumption]
+    model: Model,
+    batch: Array,
+    machine: Cluster,
+    software: Software,
+    precision: Precision,
+    stated: Layout | None,
+    notes: list[Assumption],
 ) -> Layout | None:
-    """The fastest usual layout that fits, where the run names none."""
+    """The fastest usual layout that fits, where the run names none or not all of it."""
     if not kernel_constants.is_known(machine.accelerator.generation):
-        return None
-    from gpuhours.run.default_layout import default_layout
-
-    layout = default_layout(model, batch, machine, software, precision)
+        return stated
+    layout = default_layout(model, batch, machine, software, precision, stated)
+    if layout is None and stated is not None:
+        return stated.replaced(data=_data_degree(stated, machine.gpus))
     if layout is not None:
         layout = layout.replaced(data=_data_degree(layout, machine.gpus))
         shown = (
-            ", ".join(f"{name} {value}" for name, value in _unusual(layout))
+            ", ".join(f"{name} {value}" for name, value in _unusual(layout, stated))
             if np.ndim(layout.tensor) == 0
             else "per run"
         )
@@ -163,15 +173,16 @@ def _usual_layout(
                 "layout",
                 shown or "plain data parallelism",
                 "",
-                "none is stated: the fastest of the usual ones that fits",
+                "the fastest of the usual ones that fits and has what is stated",
             )
         )
     return layout
 
 
-def _unusual(layout: Layout) -> list[tuple[str, object]]:
-    """The fields of a layout that are not their defaults, in the user's words."""
-    said = layout.model_dump(mode="json", exclude={"data"}, exclude_defaults=True)
+def _unusual(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
+    """The fields of a layout that are neither stated nor their defaults, in the user's words."""
+    given = set() if stated is None else stated.model_fields_set
+    said = layout.model_dump(mode="json", exclude={"data", *given}, exclude_defaults=True)
     return list(said.items())
 
 
@@ -265,7 +276,8 @@ def _global_batch(
 ) -> Array | None:
     """Samples per step: stated, or tokens stated or usual over those of a sample, rounded so that every rank has its share."""
     stated, wanted = run.training.global_batch, run.training.batch_tokens
-    if whole is None or (stated is not None and (run.layout is not None or np.ndim(stated) or np.ndim(whole))):
+    laid_out = run.layout is not None and bool(run.layout.model_fields_set)
+    if whole is None or (stated is not None and (laid_out or np.ndim(stated) or np.ndim(whole))):
         return stated
     if stated is not None:
         return _shared(float(stated), float(whole), notes)

@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuhours.architecture.operators import Model
-from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, Recompute, Schedule
+from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
-from gpuhours.run.default_layout import ENUMERATIONS, candidates
+from gpuhours.run.default_layout import layout_axes, plain_value, schedule_of
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step
 from gpuhours.workload import Workload
@@ -41,8 +39,28 @@ class Grid:
     axes: Mapping[str, list[Any]]
     times: tuple[Draws, ...]
     """s a step at each of ``SHARES``."""
-    fits: NDArray[np.bool_]
+    filled: Draws
+    """What is needed of the memory there is."""
+    safe: NDArray[np.bool_]
+    """Fits with nine in ten."""
+    likely: NDArray[np.bool_]
+    """Fits rather than not."""
+    valid: NDArray[np.bool_]
     recompute: NDArray[np.int64]
+
+    @cached_property
+    def fits(self) -> NDArray[np.bool_]:
+        """Layouts that leave room; where none does, those that fit; where none does either, those that need least."""
+        least = 1.001 * self.filled[self.valid].min(initial=np.inf)
+        for kept in (self.safe, self.likely, self.filled <= least):
+            if (self.valid & kept).any():
+                return self.valid & kept
+        return self.valid
+
+    @property
+    def roomy(self) -> bool:
+        """Whether some layout fits at all."""
+        return bool(np.any(self.valid & self.likely))
 
     @cached_property
     def modes(self) -> frozenset[int]:
@@ -71,28 +89,8 @@ class Grid:
         shape = tuple(len(values) for values in self.axes.values())
         places = np.unravel_index(cell, shape)
         picked = {name: values[place] for (name, values), place in zip(self.axes.items(), places, strict=True)}
-        plain = {name: ENUMERATIONS[name](int(v)) if name in ENUMERATIONS else int(v) for name, v in picked.items()}
-        return self.base.replaced(**plain, schedule=_schedule(self.base, plain["interleave"]))
-
-
-def _schedule(base: Layout, interleave: Any) -> Any:
-    """Chunks need the interleaved schedule, where the run names none."""
-    if "schedule" in base.model_fields_set:
-        return base.schedule
-    if np.ndim(interleave):
-        return np.where(np.greater(interleave, 1), int(Schedule.interleaved), int(Schedule.f1b1))
-    return Schedule.interleaved if interleave > 1 else Schedule.f1b1
-
-
-def layout_axes(model: Model, cluster: Cluster, stated: Layout | None) -> dict[str, list[Any]]:
-    """What is tried for each field of the layout: what is stated alone, else what is usual."""
-    axes = candidates(model, cluster)
-    said = frozenset() if stated is None else stated.model_fields_set
-    layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1.0)
-    axes["interleave"] = [1.0, 2.0, 4.0] if layers >= 8 else [1.0]
-    if stated is not None:
-        axes |= {name: [getattr(stated, name)] for name in axes.keys() & said}
-    return axes
+        plain = {name: plain_value(name, value) for name, value in picked.items()}
+        return self.base.replaced(**plain, schedule=schedule_of(self.base, plain["interleave"]))
 
 
 def grid(asked: Workload, stated: Layout | None) -> Grid:
@@ -104,8 +102,8 @@ def grid(asked: Workload, stated: Layout | None) -> Grid:
         name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(count)])
         for own, (name, values) in enumerate(axes.items(), 1)
     }
-    base = (Layout() if stated is None else stated).replaced(data=None)
-    layouts = base.replaced(**fields, schedule=_schedule(base, fields["interleave"]))
+    base = Layout() if stated is None else stated
+    layouts = base.replaced(**fields, schedule=schedule_of(base, fields["interleave"]))
     shares = np.asarray(SHARES).reshape([-1] + [1] * (count - 1))
     slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * shares)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
@@ -113,10 +111,9 @@ def grid(asked: Workload, stated: Layout | None) -> Grid:
         held = memory(asked.with_layout(layouts))
     shape = tuple(len(values) for values in axes.values())
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
-    runs = predicted.valid & offered(layouts) & held.safe
-    fits = np.broadcast_to(runs, (1, *shape)).reshape(-1)
-    modes = np.broadcast_to(fields["recompute"], (1, *shape)).reshape(-1)
-    return Grid(asked.software, base, axes, tuple(time), fits, modes.astype(np.int64))
+    columns = (held.filled, held.safe, held.fits, predicted.valid & offered(layouts), fields["recompute"])
+    filled, safe, likely, valid, modes = (np.broadcast_to(values, (1, *shape)).reshape(-1) for values in columns)
+    return Grid(asked.software, base, axes, tuple(time), filled, safe, likely, valid, modes.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,9 @@ def choose(
     network: Draws,
 ) -> Choices | None:
     """A stack, a recompute mode among those that fit, and a layout near the best for every draw; None where nothing fits."""
-    fitting = {name: weight for name, weight in stacks.items() if grids[name].modes}
+    fitting = {name: weight for name, weight in stacks.items() if grids[name].roomy} or {
+        name: weight for name, weight in stacks.items() if grids[name].modes
+    }
     if not fitting:
         return None
     stack = share_out(fitting, position["software"])

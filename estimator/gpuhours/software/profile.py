@@ -317,6 +317,8 @@ class Software(Block):
     libraries: Time = "today"
     """When its kernel libraries are from (``hardware_specs/libraries.yaml``)."""
     selective: Selective
+    schedules: tuple[str, ...] = ("1f1b", "interleaved", "gpipe")
+    """Pipeline schedules that it has; a plan offers no other."""
     sequence_parallel: bool
     """Norms and residuals are split over tensor ranks where a run does not say."""
     early_stop: bool

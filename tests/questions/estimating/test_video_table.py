@@ -44,12 +44,14 @@ def worked(frames: int, resolution: int, bridge: str) -> gpuhours.Estimate:
                 "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
                 "layout": {
                     "tensor": 4,
+                    "pipeline": 1,
                     "sharding": "zero1",
                     "recompute": "full",
                     "vision": "replicated",
                     "microbatch": FRAMES[frames],
                 },
                 "software": "megatron-core",
+                "known": {"goodput": 1.0},
             }
         )
     )

@@ -73,7 +73,12 @@ def test_screens_fit_and_say_what_matters(gpuhours_command: Command) -> None:
     assert "16 cases" in ran.out
     assert "not valid" in ran.out
     assert "█" in gpuhours_command("sweep", RUN, *VARY).out
-    assert "--where fits" in gpuhours_command("sweep", RUN, *VARY, "--minimise", "step_time").out
+    assert (
+        "--where fits"
+        in gpuhours_command(
+            "sweep", RUN, *VARY, "--minimise", "step_time", "--set", "layout.pipeline=1", "--set", "layout.microbatch=8"
+        ).out
+    )
     planned = gpuhours_command("plan", RUN)
     assert planned.code == 0
     assert max(len(line) for line in planned.out.splitlines()) <= 80

@@ -8,8 +8,10 @@ from typing import Any
 
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.planning.advice import Advice
 from gpuhours.run.band import Band
+from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.evaluate import Outcome
 from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
@@ -34,6 +36,16 @@ class Result:
 
 
 @dataclass(frozen=True)
+class ByGpus:
+    """How long a run takes on a number of accelerators, s."""
+
+    gpus: int
+    wall_clock: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Estimate:
     """Everything known about a run, ready to print."""
 
@@ -51,6 +63,14 @@ class Estimate:
     advice: Advice = field(default_factory=Advice)
     stages: tuple[Estimate, ...] = ()
     """One estimate per stage; what stands outside is then of all of them, or of the longest."""
+    sample: Ensemble | None = None
+    """The runs that the description may mean; None where nothing had to be predicted."""
+    by_gpus: tuple[ByGpus, ...] = ()
+    """Where no number of accelerators is stated."""
+    draws: Mapping[str, Any] = field(default_factory=dict)
+    """Wall-clock time and cost of every draw, where they are known."""
+    chances: Chances | None = None
+    """Where a yes or no was asked."""
 
     @property
     def fits(self) -> bool | None:
@@ -83,6 +103,9 @@ class Estimate:
             "ways_to_fit": [way.to_dict() for way in self.advice.ways],
             "faster_by": [asdict(change) for change in self.advice.faster],
             "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),
+            "sample": None if self.sample is None else self.sample.to_dict(),
+            "chances": None if self.chances is None else self.chances.to_dict(),
+            "by_gpus": [asdict(one) for one in self.by_gpus],
             "warnings": [*self.warnings, *self._silent()],
             **(
                 {"stages": [{"name": stage.run.name, **stage.content()} for stage in self.stages]}

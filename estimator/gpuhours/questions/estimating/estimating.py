@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.errors import Contradiction, EstimateError
-from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.questions.estimating.chances import chances
+from gpuhours.questions.estimating.estimates import ByGpus, Estimate, Result
+from gpuhours.questions.estimating.sizing import is_open, sized
 from gpuhours.questions.estimating.stages import together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
+from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import draws, middle, percentiles
+from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
-from gpuhours.run.spec import Run
+from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import KEYS, undetermined
+from gpuhours.software.profile import DEFAULT
 
 Range = tuple[float, float, float]
 MOST_APART = 1e12
@@ -25,38 +32,64 @@ MOST_APART = 1e12
 STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
 BILLED = "cost."
 """Keys that change the bill alone: step and memory stay what they are."""
+ASKED = ("wall_clock", "cost")
+"""Results that a yes or no is asked of."""
+FEW_STEPS = 10
+"""A training run has more optimiser steps than this."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
 
-def estimate(run: Run, uncertain: Mapping[str, Range] | None = None) -> Estimate:
-    """Work out one run: at the centre of every range for the values, over joint draws for the ranges.
+def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bool = False) -> Estimate:
+    """Work out one run. Where its step has to be predicted, totals are the median, 10th and 90th percentile over a sample of such runs
+    (``run.ensemble``), the rest is that of the one run of it nearest to the median. Else the centre of every range, and joint draws.
 
-    ``uncertain`` adds ranges (low, value, high) to those of the run's own assumptions.
+    ``uncertain`` adds ranges (low, value, high) to those of the run's own assumptions. ``best``: tuned, not typical.
     """
     if run.stages:
-        return together(run, [estimate(stage, uncertain) for stage in run.stages])
-    outcome = evaluate(run)
+        return together(run, [estimate(stage, uncertain, best=best) for stage in run.stages])
+    if is_open(run):
+        run = sized(run)
+    if best:
+        run = tuned(run)
+    sample = None if best else ensemble(run)
+    outcome = evaluate(run) if sample is None else sample.outcome
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None
-    over_ranges = _over_ranges(run, outcome, earned, uncertain or {})
+    over_ranges = (
+        _over_ranges(run, outcome, earned, uncertain or {})
+        if sample is None
+        else _sampled(run, sample, uncertain or {})
+    )
     return Estimate(
         run=run,
         outcome=outcome,
         results=_with_memory(_results(outcome, over_ranges), earned),
+        draws=_draws(over_ranges),
         time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
         memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
         assumptions=outcome.assumptions,
         warnings=(*outcome.warnings, *_remarks(outcome), *(earned.warnings if earned else ())),
         band=earned,
         advice=_advice(outcome),
+        sample=sample,
+        by_gpus=() if sample is None else days_by_gpus(run, sample),
     )
 
 
+def with_chances(found: Estimate, by: datetime.date | None, budget: float | None) -> Estimate:
+    """An estimate with the chances of what was asked: done by a day, within a budget."""
+    return replace(found, chances=chances(found.results, found.draws, found.sample, found.outcome.memory, by, budget))
+
+
 def _remarks(outcome: Outcome) -> Iterator[str]:
-    """What stays open, and what the step model would have said where the step follows from the run's own figures."""
+    """A run of a few steps, what stays open, and what the step model would have said where the step follows from the run's own figures."""
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
+    steps = outcome.value("steps")
+    if steps is not None and float(steps) < FEW_STEPS:
+        batch = float(np.max(outcome.value("global_batch") or 0.0))
+        yield f'only {float(steps):.3g} optimiser steps of {batch:,.0f} samples: is the batch meant in tokens (--batch "4M tokens")?'
     hfu = outcome.value("hfu")
     if hfu is not None and float(hfu) > 1.0:
         yield f"{RECOMPUTE} is assumed, and with it the run takes {float(hfu):.0%} of the dense peak: less was computed again"
@@ -87,10 +120,72 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
     sampled = draws(ranges) | {key: values for key, values in draws(ranges | billed).items() if key in billed}
     slower = sampled.pop(STEP_TIME, 1.0)
     for key, values in sampled.items():
-        whole = key in WHOLE or key.split(".")[0] in WHOLE
-        run = run.replaced(key, np.maximum(1, np.round(values)) if whole else values)
+        run = run.replaced(key, _whole(key, values))
     same_step = all(key.startswith(BILLED) for key in sampled)
     return evaluate(run, slower=slower, like=centre if same_step else None) if ranges or billed else centre
+
+
+def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outcome:
+    """The run of the sample over all of its draws, and over those of the ranges that the run has beside them."""
+    own, centre = run.ranges() | dict(uncertain), sample.outcome
+    own |= {key: spread for key, spread in centre.bill.ranges.items() if key not in own}
+    seconds = centre.totals.values[STEP_TIME].value
+    assert centre.step is not None
+    slower = np.concatenate([[float(seconds) / float(centre.step.time)], sample.slower])
+    named, goodput = sample.run, centre.value("goodput")
+    if goodput is not None:
+        named = named.replaced("known.goodput", np.concatenate([[goodput], sample.effective_goodput]))
+    order = (
+        np.random.default_rng(0).permutation(len(sample.slower)) + 1
+    )  # so that the two sequences know nothing of each other
+    for key, values in draws(own, len(sample.slower)).items():
+        named = named.replaced(key, _whole(key, np.concatenate([values[:1], values[order]])))
+    same_step = all(key.startswith(BILLED) for key in own)
+    return evaluate(named, slower=slower, like=centre if same_step else None)
+
+
+def _whole(key: str, values: Any) -> Any:
+    """Drawn values of a key; rounded where there is no half of it."""
+    whole = key in WHOLE or key.split(".")[0] in WHOLE
+    return np.maximum(1, np.round(values)) if whole else values
+
+
+def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
+    """How long the run takes on a quarter, as many and four times the accelerators, where it names none."""
+    stated = run.hardware.gpus is not None or (run.layout is not None and run.layout.data is not None)
+    if stated or sample.outcome.value("gpu_hours") is None:
+        return ()
+    usual = int(float(np.max(sample.outcome.value("gpus"))))
+    found = []
+    for gpus in (usual // 4, usual, usual * 4):
+        other = sample if gpus == usual else ensemble(run.replaced("hardware.gpus", gpus)) if gpus else None
+        if other is not None:
+            low, middle, high = (float(value) / gpus for value in np.quantile(other.gpu_time, [0.1, 0.5, 0.9]))
+            found.append(ByGpus(gpus, middle, low, high))
+    return tuple(found)
+
+
+def tuned(run: Run) -> Run:
+    """The run on the best stack and layout, with the stops that any run has."""
+    if not foreseeable(run):
+        return run
+    sized, _ = with_gpus(run)
+    if sized.software is None:
+        sized = sized.replaced("software", DEFAULT)
+    sample = ensemble(sized, NOTHING)
+    if sample is None or run.known.goodput is not None:
+        return sized
+    supplied = Supplied(
+        value=float(np.median(sample.goodput)), reason="failures, saves and evaluation that any run has"
+    )
+    stopped = sized.replaced("known.goodput", supplied.value)
+    return stopped.replaced("assumptions", {**sized.assumptions, "known.goodput": supplied})
+
+
+def _draws(over_ranges: Outcome) -> dict[str, Any]:
+    """Draws of what a budget or a day is held against; a single value where there are none."""
+    found = {name: one.value for name, one in results(over_ranges).items() if name in ASKED and one is not None}
+    return {name: np.ravel(value)[1:] if np.size(value) > 1 else np.ravel(value) for name, value in found.items()}
 
 
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:

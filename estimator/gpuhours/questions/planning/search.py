@@ -19,6 +19,7 @@ from gpuhours.questions.planning.space import Space, Values
 from gpuhours.questions.sweeping.axes import validated_values
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.values import read
+from gpuhours.run.ensemble import settled
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
 from gpuhours.step import step
@@ -53,7 +54,7 @@ class Search:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
         batch = float(resolved.workload.global_batch)
         workload = replace(resolved.workload, global_batch=batch)
-        space = Space.of(workload.model, batch, workload.cluster, run.layout)
+        space = Space.of(workload.model, batch, workload.cluster, run.layout, workload.software.schedules)
         return cls(run.replaced("software", workload.software.name), workload, space, safe)
 
     def __call__(self, cells: Values) -> Found:
@@ -143,6 +144,7 @@ def plan(
     if top < 1:
         raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
     started = time.perf_counter()
+    run = settled(run)
     sized = _sized(run, gpus)
     outcomes = [_search(Search.of(one), top, engine, scheduler, watch) for one in sized]
     if not any(found for _, found, _, _ in outcomes):

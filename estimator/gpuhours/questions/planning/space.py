@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
 from gpuhours.layout.placement import stream_layers
 
 SHORTEST = 128
@@ -36,7 +36,14 @@ class Space:
     layers: float
 
     @classmethod
-    def of(cls, model: Model, global_batch: float, cluster: Cluster, base: Layout | None = None) -> Space:
+    def of(
+        cls,
+        model: Model,
+        global_batch: float,
+        cluster: Cluster,
+        base: Layout | None = None,
+        offers: tuple[str, ...] = (),
+    ) -> Space:
         """The degrees that divide what they split: GPUs, heads, experts, samples."""
         base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
         gpus, layers = (
@@ -50,7 +57,7 @@ class Space:
         return cls(
             base=base,
             outer=(
-                schedules(layers),
+                schedules(layers, offers),
                 {"vision": np.array(placements(base) if model.encoder else [int(base.vision)])},
                 {"pipeline": numbers([degree for degree in ways if degree <= layers])},
                 expert_degrees([degree for degree in divisors(experts) if gpus % degree == 0]),
@@ -185,11 +192,13 @@ def numbers(values: list[int]) -> Values:
     return np.array(values, float)
 
 
-def schedules(layers: float) -> dict[str, Values]:
-    """Each schedule, the interleaved one with every number of chunks that divides the layers."""
+def schedules(layers: float, offers: tuple[str, ...] = ()) -> dict[str, Values]:
+    """Each schedule that the stack ``offers`` (all where it names none), the interleaved one with every number of even chunks."""
     plain = [(int(schedule), 1) for schedule in Schedule if schedule != Schedule.interleaved]
     chunks = [(int(Schedule.interleaved), part) for part in divisors(int(layers)) if 1 < part <= layers / 2]
-    pairs = plain + chunks
+    known = words(Schedule)
+    has = {known[name] for name in offers} or set(known.values())
+    pairs = [(one, part) for one, part in plain + chunks if one in has]
     return {"schedule": np.array([one for one, _ in pairs]), "interleave": numbers([part for _, part in pairs])}
 
 

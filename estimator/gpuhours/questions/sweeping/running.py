@@ -25,6 +25,8 @@ from gpuhours.questions.sweeping.job import Best, Job
 from gpuhours.questions.sweeping.rows import FITS, VALID
 from gpuhours.questions.sweeping.values import read
 from gpuhours.questions.sweeping.where import where as condition
+from gpuhours.run.default_layout import as_it_stands, is_partial
+from gpuhours.run.ensemble import settled
 from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
 
@@ -183,7 +185,7 @@ def make_job(
         raise EstimateError(
             "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
         )
-    run = with_blocks(run, list(vary))
+    run = with_blocks(_settled(run), list(vary))
     if run.layout is None:
         block_rows = min(block_rows, WITHOUT_LAYOUT)
     grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows)
@@ -194,6 +196,15 @@ def make_job(
     if where is not None:
         asked = condition(where, _kinds(plain, where))
     return Job(grid, asked, best, breakdown)
+
+
+def _settled(run: Run) -> Run:
+    """What the file leaves open settled once, for all rows; as it stands where only what varies makes it a run."""
+    try:
+        found = settled(run)
+    except EstimateError:
+        found = run
+    return found.replaced("layout", as_it_stands(found.layout)) if is_partial(found.layout) else found
 
 
 def _kinds(job: Job, text: str) -> dict[str, str | None]:

@@ -27,6 +27,7 @@ from gpuhours.questions.validating.leaving_out import (
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.band import kind_of_model
+from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.novelty import Traits
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run, from_source, laid_over
@@ -190,7 +191,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
 def _resolved(run: Run, place: str) -> Resolved:
     """The run with its profiles and architecture; what is wrong with it is said with the row's name."""
     try:
-        return resolve(run)
+        return resolve(run.replaced("layout", as_it_stands(run.layout)))
     except EstimateError as error:
         raise EstimateError(error.problem, error.hint, f"{place}  {error.where}".rstrip()) from None
 

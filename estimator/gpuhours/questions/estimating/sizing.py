@@ -1,0 +1,57 @@
+"""How many accelerators a run needs to be done in a given time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.run.ensemble import ensemble
+from gpuhours.run.evaluate import DAY
+from gpuhours.run.spec import Known, Run, Supplied
+
+TRIES = 8
+MOST = 1 << 20
+"""Accelerators beyond which nobody looks."""
+REASON = "whole nodes on which the median of the sample is done in the time that is stated"
+
+
+def is_open(run: Run) -> bool:
+    """Whether a run states its duration and nothing from which the number of accelerators follows."""
+    known = run.known
+    if run.stages or run.hardware.gpus is not None or (run.layout is not None and run.layout.data is not None):
+        return False
+    others = (known.mfu, known.gpu_hours, known.step_time)
+    return (known.days is not None or known.wall_clock is not None) and all(value is None for value in others)
+
+
+def sized(run: Run) -> Run:
+    """The run on the fewest whole nodes that are done in its time, its duration no longer stated.
+
+    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, again with the hours on n, until it stays.
+    """
+    seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
+    assert seconds is not None
+    kept = {name: getattr(run.known, name) for name in run.known.model_fields_set if name not in ("days", "wall_clock")}
+    free = run.replaced("known", Known(**kept))
+    sample = ensemble(free)
+    if sample is None:
+        return run
+    node = 1 if sample.outcome.resolved.cluster is None else sample.outcome.resolved.cluster.gpus_per_node
+    gpus = 0
+    for _ in range(TRIES):
+        wanted = max(1, math.ceil(float(np.median(sample.gpu_time)) / seconds / node)) * node
+        if wanted in (gpus, gpus - node):
+            break
+        gpus = wanted
+        if gpus > MOST:
+            raise EstimateError(
+                f"No {MOST:,} accelerators are done in {seconds / DAY:g} days.", "Give it more time.", "known.days"
+            )
+        again = ensemble(free.replaced("hardware.gpus", gpus))
+        if again is None:
+            break
+        sample = again
+    supplied = Supplied(value=gpus, reason=REASON)
+    return free.replaced("hardware.gpus", gpus).replaced("assumptions", {**run.assumptions, "hardware.gpus": supplied})

@@ -1,0 +1,166 @@
+"""What someone gets who says little: a wide, true answer; and the chances where a yes or no is asked."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import numpy as np
+import pytest
+
+import gpuhours
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.estimating import chances as asking
+from gpuhours.questions.estimating.chances import Chances
+from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.questions.estimating.estimating import estimate
+from tests.conftest import Command
+
+LITTLE = {"model.params": "7B", "data.tokens": "1T", "hardware.accelerator": "a100-sxm-80gb", "year": 2024}
+
+
+def said(**keys: object) -> Estimate:
+    settings = {key.replace("__", "."): value for key, value in keys.items()}
+    return estimate(gpuhours.from_dict({}, settings={**LITTLE, **settings}))
+
+
+def hours(found: Estimate) -> Result:
+    result = found.results["gpu_hours"]
+    assert result is not None
+    return result
+
+
+def chances(found: Estimate, by: datetime.date, budget: float, today: datetime.date) -> Chances:
+    return asking.chances(found.results, found.draws, found.sample, found.outcome.memory, by, budget, today)
+
+
+def width(found: Estimate) -> float:
+    result = hours(found)
+    assert result.low is not None
+    assert result.high is not None
+    return result.high / result.low
+
+
+def test_parameters_tokens_and_card_are_enough() -> None:
+    found = said()
+    assert hours(found).low < hours(found).value < hours(found).high  # type: ignore[operator]
+    assert [one.gpus for one in found.by_gpus] == [32, 128, 512]
+    days = [one.wall_clock for one in found.by_gpus]
+    assert days == sorted(days, reverse=True)
+    assert any(one.name == "hardware.gpus" for one in found.assumptions)
+
+
+def test_the_page_agrees_with_itself() -> None:
+    found = said(hardware__gpus=256)
+    value = {name: float(result.value) for name, result in found.results.items() if result and result.unit != ""}
+    assert value["gpu_hours"] == pytest.approx(256 * value["wall_clock"] / 3600)
+    productive = value["steps"] * value["step_time"]
+    goodput = found.results["goodput"]
+    assert goodput is not None
+    assert productive / value["wall_clock"] == pytest.approx(float(goodput.value))
+    assert found.sample is not None
+    assert hours(found).value == pytest.approx(float(np.median(found.sample.gpu_time)) / 3600, rel=1e-6)
+
+
+def test_the_same_input_gives_the_same_answer() -> None:
+    assert hours(said()) == hours(said())
+
+
+def test_every_fact_that_is_said_narrows_the_range() -> None:
+    whole = {"layout__tensor": 1, "layout__pipeline": 1, "layout__microbatch": 2, "layout__sharding": "zero3"}
+    little = said(hardware__gpus=128)
+    stack = said(hardware__gpus=128, software="fsdp-eager")
+    all_said = said(hardware__gpus=128, software="fsdp-eager", layout__recompute="none", known__goodput=0.95, **whole)
+    assert width(all_said) < width(stack) <= width(little) * 1.1
+    assert width(all_said) < 1.5 < 2 < width(little)
+
+
+def test_a_tuned_run_takes_less() -> None:
+    run = gpuhours.from_dict({}, settings={**LITTLE, "hardware.gpus": 128})
+    tuned = hours(estimate(run, best=True)).value
+    assert tuned < hours(estimate(run)).value
+
+
+def test_what_decides_is_named_and_adds_up() -> None:
+    sample = said().sample
+    assert sample is not None
+    shares = sample.shares()
+    assert 0.7 < sum(shares.values()) < 1.3
+    assert "padding" not in shares
+    first = sample.narrowed()
+    assert first is not None
+    assert first[1].startswith("--")
+
+
+def test_days_without_gpus_are_solved() -> None:
+    found = said(known__days=30)
+    days = found.results["wall_clock"]
+    gpus = found.results["gpus"]
+    assert days is not None
+    assert gpus is not None
+    assert float(gpus.value) % 8 == 0
+    assert 15 * 86400 < float(days.value) <= 30.5 * 86400
+    half = said(known__days=15).results["gpus"]
+    assert half is not None
+    assert float(half.value) > 1.7 * float(gpus.value)
+
+
+def test_a_batch_in_tokens_and_one_that_does_not_divide() -> None:
+    tokens = said(hardware__gpus=128, training__global_batch="4M tokens", data__seq_len=2048)
+    assert float(tokens.outcome.value("global_batch")) == pytest.approx(1953, rel=0.05)
+    uneven = said(hardware__gpus=128, training__global_batch=1953, data__seq_len=2048)
+    assert float(uneven.outcome.value("global_batch")) == 1920
+    assert hours(uneven).value == pytest.approx(hours(tokens).value, rel=0.05)
+    with pytest.raises(EstimateError, match="same"):
+        said(training__global_batch="4M tokens", training__batch_tokens="4M")
+
+
+def test_few_steps_are_remarked_on() -> None:
+    found = said(hardware__gpus=64, training__global_batch=4_000_000, data__tokens="10B")
+    assert any("optimiser steps" in warning for warning in found.warnings)
+    assert not any("optimiser steps" in warning for warning in said(hardware__gpus=64).warnings)
+
+
+def test_naming_one_degree_completes_the_rest() -> None:
+    named = said(model__params="70B", hardware__gpus=256, layout__tensor=4).outcome
+    layout = named.resolved.layout
+    assert layout is not None
+    assert layout.tensor == 4
+    assert named.memory is not None
+    assert bool(named.memory.fits)
+
+
+def test_chances_count_the_draws() -> None:
+    found = said(hardware__gpus=256, cost__price="2 USD/hour")
+    days = found.results["wall_clock"]
+    assert days is not None
+    today = datetime.date(2026, 1, 1)
+    median = today + datetime.timedelta(seconds=float(days.value))
+    cost = found.results["cost"]
+    assert cost is not None
+    asked = chances(found, median, float(cost.value), today)
+    assert asked.in_time == pytest.approx(0.5, abs=0.05)
+    assert asked.within_budget == pytest.approx(0.5, abs=0.01)
+    assert asked.together is not None
+    assert 0 < asked.together <= 0.5
+    assert asked.fits is not None
+    assert asked.fits > 0.9
+    assert chances(found, today + datetime.timedelta(days=10_000), 1e12, today).likely
+    never = chances(found, today + datetime.timedelta(days=1), 1.0, today)
+    assert not never.likely
+    assert never.affordable is not None
+    assert never.affordable[0] < 0.01
+
+
+def test_commands(gpuhours_command: Command) -> None:
+    little = ("estimate", "--params", "7B", "--tokens", "1T", "--gpu", "a100-sxm-80gb")
+    ran = gpuhours_command(*little, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["by_gpus"][0]["gpus"] == 32
+    assert gpuhours_command(*little, "--budget", "50k USD").code == 1
+    assert gpuhours_command(*little, "--budget", "50M USD").code == 0
+    assert gpuhours_command(*little, "--by", "2999-01-01").code == 0
+    soon = (datetime.date.today() + datetime.timedelta(days=1)).isoformat()
+    assert gpuhours_command(*little, "--by", soon).code == 1
+    for wrong in (("--by", "2001-01-01"), ("--by", "soon"), ("--budget", "-5 USD"), ("--budget", "12 GB")):
+        assert gpuhours_command(*little, *wrong).code == 2
