@@ -49,7 +49,7 @@ def screen(found: Estimate) -> RenderableType:
     if found.chances is not None:
         parts += [Text(), odds(found, found.chances)]
     if found.sample is not None:
-        parts += [Text(), spread(found, found.sample)]
+        parts += [spread(found, found.sample)]
     if found.time:
         parts += [Text(), waterfall(found)]
     parts += [Text(), *closing(found)]
@@ -242,16 +242,12 @@ def spread(found: Estimate, sample: Ensemble) -> RenderableType:
     first = sample.narrowed()
     if first is not None:
         low, high = (numbers.count(edge / HOUR) for edge in first[2:])
-        table.add_row("Say first", f"{first[1]}: as in the run below, GPU-hours are {low} – {high}")
+        table.add_row("Say first", f"{first[1]}: GPU-hours are then {low} – {high}")
     stops, rest = (float(np.median(values)) for values in (1 - sample.goodput, sample.remainder))
     if "remainder" in sample.drawn:
-        beside = (
-            f"; x {rest:.2f} beside steps and stops, as published {sample.kind} runs took"
-            if abs(rest - 1) > 0.005
-            else ""
-        )
+        beside = f"; x {rest:.2f} beside them, as published runs took" if abs(rest - 1) > 0.005 else ""
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")
-    said = f"{len(sample.gpu_time)} runs of {sample.year}; the rest of this page is of one near the median"
+    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
     table.add_row("Sample", said)
     return table
 
