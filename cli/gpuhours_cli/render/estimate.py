@@ -49,7 +49,7 @@ def screen(found: Estimate) -> RenderableType:
     if found.chances is not None:
         parts += [Text(), odds(found, found.chances)]
     if found.sample is not None:
-        parts += [Text(), spread(found, found.sample)]
+        parts += [spread(found, found.sample)]
     if found.time:
         parts += [Text(), waterfall(found)]
     parts += [Text(), *closing(found)]
@@ -242,16 +242,13 @@ def spread(found: Estimate, sample: Ensemble) -> RenderableType:
     first = sample.narrowed()
     if first is not None:
         low, high = (numbers.count(edge / HOUR) for edge in first[2:])
-        table.add_row("Say first", f"{first[1]}: as in the run below, GPU-hours are {low} – {high}")
+        table.add_row("Say first", f"{first[1]}: GPU-hours are then {low} – {high}")
     stops, rest = (float(np.median(values)) for values in (1 - sample.goodput, sample.remainder))
-    if "goodput" in sample.drawn:
-        table.add_row("Stops", f"{stops:.1%} of the time: failures, restarts, saves, evaluation")
-    if "remainder" in sample.drawn and abs(rest - 1) > 0.005:
-        table.add_row("Beside steps", f"x {rest:.2f}: published {sample.kind} runs took longer than steps and stops")
-    where = "the one of them nearest to the median: " + str(sample.run.software)
-    table.add_row(
-        "Of the page", f"totals are the median of {len(sample.gpu_time)} runs of {sample.year}; the rest is {where}"
-    )
+    if "remainder" in sample.drawn:
+        beside = f"; x {rest:.2f} beside them, as published runs took" if abs(rest - 1) > 0.005 else ""
+        table.add_row("Stops", f"{stops:.1%} of the time{beside}")
+    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
+    table.add_row("Sample", said)
     return table
 
 
@@ -284,9 +281,10 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
-    if found.assumptions:
-        said = " · ".join(assumed(assumption) for assumption in found.assumptions)
-        table.add_row(f"Assumed ({len(found.assumptions)})", said)
+    shown = [one for one in found.assumptions if not one.name.endswith("(drawn)")]
+    if shown:
+        said = " · ".join(assumed(assumption) for assumption in shown)
+        table.add_row(f"Assumed ({len(shown)})", said)
     if found.band is not None:
         table.add_row("Like this run", likeness(found.band))
     if found.advice.faster:

@@ -235,7 +235,7 @@ def chosen(
     slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
     names: Mapping[str, float] = stacks.weights if run.software is None else {resolved.software.name: 1.0}
     grids = grids_of(names, asked, run.layout)
-    rated = run.hardware.internode_bandwidth is not None
+    rated = run.hardware.internode_bandwidth is not None or getattr(run.hardware, "network", None) is not None
     network = np.ones(DRAWS) if rated else np.asarray(table.network.draw(at["network"]))
     said = frozenset() if run.layout is None else run.layout.model_fields_set
     found = choose(grids, names, dict(recompute_modes(modes)), slack.within, at, network)
@@ -388,7 +388,7 @@ def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozen
     asked, said = resolved.workload, frozenset() if run.layout is None else run.layout.model_fields_set
     free = any(len(values) > 1 for grid in choices.grids for name, values in grid.axes.items() if name != "recompute")
     stops = run.known.goodput is None
-    rated = run.hardware.internode_bandwidth is not None
+    rated = run.hardware.internode_bandwidth is not None or getattr(run.hardware, "network", None) is not None
     open_to = {
         "software": run.software is None, "recomputation": "recompute" not in said, "layout": free,
         "network": not rated and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,

@@ -90,7 +90,8 @@ class Grid:
         places = np.unravel_index(cell, shape)
         picked = {name: values[place] for (name, values), place in zip(self.axes.items(), places, strict=True)}
         plain = {name: plain_value(name, value) for name, value in picked.items()}
-        return self.base.replaced(**plain, schedule=schedule_of(self.base, plain["interleave"]))
+        order = {"schedule": schedule_of(self.base, plain["interleave"])} if plain["interleave"] > 1 else {}
+        return self.base.replaced(**plain, **order)
 
 
 def grid(asked: Workload, stated: Layout | None) -> Grid:

@@ -371,7 +371,8 @@ def test_a_measured_network_stands_for_the_data_sheet(gpuhours_command: Command,
     run = tmp_path / "run.yaml"
     plain = (
         "model: llama-3-8b\ndata: {seq_len: 8192, tokens: 1T}\ntraining: {global_batch: 128}\nsoftware: fsdp-compile\n"
-        "layout: {sharding: zero3, microbatch: 1}\nhardware: {accelerator: h100-sxm-80gb, gpus: 128%s}\n"
+        "layout: {tensor: 1, pipeline: 1, sharding: zero3, microbatch: 1, recompute: none}\n"
+        "hardware: {accelerator: h100-sxm-80gb, gpus: 128%s}\n"
     )
     times = []
     for network in (
