@@ -22,7 +22,7 @@ from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVE
 from gpuhours.questions.checking.reconciling.conventions import as_counted
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
-from gpuhours.questions.checking.reconciling.witness import predicted_mfu
+from gpuhours.questions.checking.reconciling.witness import predicted_mfu, usual_prediction
 from gpuhours.questions.checking.setting import Assumed, assumed, identities, limits, setting
 from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
@@ -84,6 +84,7 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     measurements = [_measurement(document.claims[i], i) for i in used]
     said, heard = _testimony(document, witness, reconcile(measurements, equations, extra))
     extra = (*extra, *heard)
+    said = said or (usual_prediction(document) if witness is not None else "")
     bounds = tuple(limits(run))
     search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds)
     contradictions, suspects, left, full = search.judge(measurements)

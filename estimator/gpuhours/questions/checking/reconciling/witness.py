@@ -12,6 +12,7 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.setting import FULL, setting
 
 RUN_BELOW_STEP = 0.75
@@ -68,3 +69,49 @@ def described_run(document: Document) -> dict[str, Any] | None:
     }
     software = STACKS.get(document.fact("software") or "")
     return described | ({"software": software} if software else {})
+
+
+def usual_prediction(document: Document) -> str:
+    """What a usual layout reaches where the text fixes none, in words: MFU and time to hold the text's figures against.
+
+    It says, and never contradicts: the layout is ours. Empty where size, tokens, GPUs or a profile of the card are missing.
+    """
+    accelerator = stated_accelerator(document)
+    run = setting(document, accelerator)
+    stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
+    plain = run.flops_per_parameter == FULL and not (run.video or run.masked or run.experts or run.frozen)
+    if (
+        accelerator is None
+        or accelerator.profile is None
+        or not plain
+        or not {"parameters", "tokens", "gpus"} <= stated.keys()
+    ):
+        return ""
+    from gpuhours.questions.estimating.estimating import estimate
+    from gpuhours.run.spec import from_dict
+
+    described: dict[str, Any] = {
+        "model": {"params": stated["parameters"]},
+        "hardware": {"accelerator": accelerator.profile, "gpus": int(stated["gpus"])},
+        "data": {"tokens": stated["tokens"]},
+    }
+    try:
+        results = estimate(from_dict(described, document.name)).results
+    except EstimateError:
+        return ""
+    said = []
+    for name, title in (("mfu", "MFU"), ("wall_clock", "of wall-clock")):
+        found = results.get(name)
+        if found is None or found.low is None or found.high is None or found.value is None:
+            continue
+        low, high = float(found.low), float(found.high)
+        low, high = (
+            (RUN_BELOW_STEP * low, high)
+            if name == "mfu"
+            else (low, high / RUN_BELOW_STEP)
+            if name == "wall_clock"
+            else (low, high)
+        )
+        text = f"; the text says {shown(name, stated[name])}" if name in stated else ""
+        said.append(f"{shown(name, low)} to {shown(name, high)} {title}{text}")
+    return "a usual layout predicts " + ", ".join(said) if said else ""
