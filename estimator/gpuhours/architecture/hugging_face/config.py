@@ -61,7 +61,12 @@ class Config:
 
     def _whole(self, name: str) -> int:
         found = self[name]
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found) or found != int(found):
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, int | float)
+            or not math.isfinite(found)
+            or found != int(found)
+        ):
             raise EstimateError(f"The key {self._where + name!r} must be a whole number, not {str(found)[:60]!r}.")
         return int(found)
 
