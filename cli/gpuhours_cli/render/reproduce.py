@@ -89,13 +89,21 @@ def sentence(finding: Finding) -> str:
         return f"{said} impossible with what else it says."
     if finding.computed is None or finding.outside is None:
         return f"{said} neither reproduced nor denied: it leaves open what that follows from."
-    came = f"{'predicted blind' if finding.basis == 'predicted' else 'what else it says makes'} {computed(finding)}"
+    came = f"{_how(finding)} {computed(finding)}"
     if finding.outside <= 1:
         closing = "inside: reproduced." if finding.verdict == AGREES else "inside, but the range is too wide to tell."
         return f"{said} {came}, {closing}"
     side = "above" if (finding.published or 0) > finding.computed else "below"
     closing = CONTRADICTED if finding.verdict == CONTRADICTED else "not reproduced"
     return f"{said} {came}. It is {factor(finding.outside)} {side} that range: {closing}."
+
+
+def _how(finding: Finding) -> str:
+    """Where the other side of a comparison is from."""
+    if finding.basis != "predicted":
+        return "what else it says makes"
+    seen = ", ".join(finding.depends_on)
+    return f"predicted, with constants or values from its {seen}," if seen else "predicted blind"
 
 
 def taken(need: Need, finding: Finding) -> str:

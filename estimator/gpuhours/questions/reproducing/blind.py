@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.units import magnitude
+from gpuhours.layout.layout import Layout
 from gpuhours.questions.reproducing.document import Reading
+from gpuhours.questions.validating.totals import remainder_from
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import positions, spread_over
+from gpuhours.run.remainder import Remainder, table
+from gpuhours.run.resolve import resolve
 from gpuhours.run.sampling import Draws
 from gpuhours.run.spec import Run, put
+from gpuhours.run.typical import kind_of
 
 MEMBERS = 9
 """Runs that stand for a description with ranges and readings of its own."""
@@ -52,9 +57,15 @@ class Blind:
         return float(low), float(middle), float(high)
 
 
-def predict(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build) -> Blind | None:
-    """The draws of a description; None where its step does not have to be predicted, or nothing that fits is described."""
-    samples = [found for run in members(data, readings, build) if (found := ensemble(run)) is not None]
+def predict(
+    data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build, organisation: str = ""
+) -> Blind | None:
+    """The draws of a description; None where its step does not have to be predicted, or nothing that fits is described.
+
+    What remains beside the steps was learned on published hours: those of ``organisation`` are left out.
+    """
+    runs = members(data, readings, build)
+    samples = [found for run in runs if (found := ensemble(run, without(organisation, run))) is not None]
     if not samples:
         return None
     parts = [_values(one) for one in samples]
@@ -64,6 +75,17 @@ def predict(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Bui
     stacks = tuple(str(name) for one in samples for name in one.stack)
     steps = np.concatenate([one.gpu_time * one.effective_goodput for one in samples]) / HOUR
     return Blind(pooled, stacks, steps, float(np.median(goodput)))
+
+
+def without(organisation: str, run: Run) -> Remainder | None:
+    """What remains beside the steps, as other organisations' runs of the kind have it; None for what all have."""
+    if not organisation:
+        return None
+    resolved = resolve(run.replaced("layout", Layout()))
+    if resolved.model is None:
+        return None
+    others = [one for one in table()["runs"] if one["organisation"] != organisation]
+    return remainder_from(others, kind_of(resolved.model, resolved.data.frames))
 
 
 def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build) -> Iterator[Run]:

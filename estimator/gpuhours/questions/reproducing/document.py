@@ -128,6 +128,8 @@ class Published(Block):
     name: str
     title: str
     source: str
+    organisation: str = ""
+    """Whose run it is, where published hours of its runs are known: what was learned from those is left out."""
     year: int | None = None
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)

@@ -26,6 +26,7 @@ from gpuhours.questions.reproducing.texts import reproduce_text
 from gpuhours.questions.verdicts import CONTRADICTED, NOT_DETERMINED
 from gpuhours.run.ensemble import foreseeable
 from gpuhours.run.results import RESULTS
+from gpuhours.run.spec import Run
 
 PREDICTED = frozenset({"gpu_hours", "wall_clock", "step_time", "mfu"})
 """Results that hang on how fast the run is: predicted blind where nothing that is given settles them."""
@@ -100,8 +101,12 @@ class Desk:
         readings = {k: r for k, r in self.text.readings.items() if not descent.covered(k, settings)}
         key = json.dumps([data, sorted(readings)], default=str, sort_keys=True)
         if key not in self.made:
-            self.made[key] = predict(data, readings, lambda drawn: as_run(self.text, drawn, self.source))
+            self.made[key] = predict(data, readings, self.build, self.text.organisation)
         return self.made[key]
+
+    def build(self, data: Mapping[str, Any]) -> Run:
+        """The run of a description."""
+        return as_run(self.text, data, self.source)
 
     def needs(self, task: Any) -> list[Need]:
         """What the figure of a task would take."""
