@@ -125,7 +125,7 @@ def test_an_unexpected_exception_is_our_fault(gpuhours_command: Command, monkeyp
     """One line that says so and where to report it; exit code 3; the traceback on request."""
     import gpuhours.questions.estimating.estimating as module
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise KeyError("a key\nof ours")
 
     monkeypatch.setattr(module, "estimate", broken)

@@ -83,7 +83,7 @@ def test_interaction_is_what_causes_leave() -> None:
     found = compared(
         changed(
             hardware={"accelerator": "h100-sxm-80gb", "gpus": 256},
-            layout={"pipeline": 4},
+            layout={"pipeline": 4, "interleave": 3},
             training={"global_batch": 1024},
         )
     )
