@@ -301,7 +301,9 @@ def test_parts_add_up() -> None:
 def test_doubling_tokens_doubles_the_run() -> None:
     one, two = worked(), worked(data__tokens="2T")
     for name in ("model_flops", "steps", "gpu_hours", "wall_clock", "cost", "energy", "carbon"):
-        assert 2 * value(one, name) * (1 - 1e-3) <= value(two, name) <= 2 * value(one, name) * (1 + 1e-9), "the launch comes once"
+        assert 2 * value(one, name) * (1 - 1e-3) <= value(two, name) <= 2 * value(one, name) * (1 + 1e-9), (
+            "the launch comes once"
+        )
     for name in ("mfu", "step_time", "memory_per_gpu"):
         assert value(two, name) == pytest.approx(value(one, name))
 
