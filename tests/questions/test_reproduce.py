@@ -27,7 +27,6 @@ HAND = [
     ("video-llama-30b", "GPUs", 821.3, 0.01, "1.8e6 / (3 x 730.5 h)"),
     ("video-llama-30b", "clips of 64 frames", 168.75e6, 1e-6, "1.5e6 h x 3600 s x 2 / 64"),
     ("video-llama-30b", "steps of one pass", 82_397, 1e-4, "168.75e6 / 2048"),
-    ("video-llama-30b", "step, one pass in 3 months", 95.7, 0.01, "91.3 d x 86400 / 82397"),
     ("video-llama-30b", "tokens of one pass", 3.265e12, 0.005, "64 x 256 x 168.75e6 + 500e9"),
     ("video-llama-30b", "the same, counted as 6 N D", 0.289, 0.02, "5.85e23 / (1.8e6 x 3600 x 312e12)"),
     ("video-llama-30b", "336 pixels, counted as 6 N D", 0.59, 0.03, "1.20e24 / 2.02e24"),

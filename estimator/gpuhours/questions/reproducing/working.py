@@ -10,13 +10,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import gpuhours.questions.reproducing.descent as descent
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import Contradiction, EstimateError, nearest
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
-from gpuhours.questions.reproducing import descent
 from gpuhours.questions.reproducing.blind import Blind, predict
 from gpuhours.questions.reproducing.document import Claim, Figure, Published, Reading
 from gpuhours.questions.reproducing.findings import FITS, TIMES, Finding, Reproduction, Reproductions, judged
