@@ -58,7 +58,20 @@ FORMATS: Final[dict[str, _Format]] = {
 }
 NARROW: Final = frozenset({"fp8", "mxfp8", "nvfp4"})
 """Formats that inputs of products are cast to; everything else stays in 16 bit."""
+ALSO: Final = {
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "single": "fp32", "float8": "fp8",
+    "bf16-mixed": "bf16", "fp16-mixed": "fp16", "16-mixed": "fp16", "32-true": "fp32", "4bit": "nf4",
+}  # fmt: skip
+"""What people and training code call a format, where that has one meaning."""
 STATES: Final = ("amp", "mixed", "pure")
+
+
+def spelled(dtype: object) -> object:
+    """A format as its users write it, in the one spelling known here: ``BF16``, ``torch.bfloat16`` -> ``bf16``."""
+    if not isinstance(dtype, str):
+        return dtype
+    plain = dtype.strip().lower().replace("_", "-").removeprefix("torch.")
+    return ALSO.get(plain, plain)
 
 
 @dataclass(frozen=True)
