@@ -148,4 +148,5 @@ def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, str]) 
     language = whole.get("language")
     if language is None:
         raise EstimateError("Which part gets adapters?", "Give the language model: --model llama-2-7b.", "--lora")
-    return {"model.language": {**({"name": language} if isinstance(language, str) else language), **block}} | precision
+    adapted = {**({"name": language} if isinstance(language, str) else language), **block}
+    return {"model": {**whole, "language": adapted}} | precision
