@@ -11,6 +11,7 @@ from gpuhours_cli import (
     compare,
     estimate,
     hardware,
+    interchange,
     models,
     plan,
     prices,
@@ -22,7 +23,21 @@ from gpuhours_cli import (
 )
 from gpuhours_cli.root import app
 
-COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, software, models, prices, schema)
+COMMANDS = (
+    estimate,
+    reproduce,
+    check,
+    sweep,
+    plan,
+    compare,
+    validate,
+    hardware,
+    software,
+    models,
+    prices,
+    schema,
+    interchange,
+)
 """The modules whose commands ``app`` holds; importing one registers it."""
 
 
