@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import app
 from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
@@ -88,7 +88,12 @@ def sweep(
         )  # fmt: skip
     if plot is not None:
         _draw(found, plot)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    emit(
+        found,
+        lambda: screen(found, console().width),
+        as_json=as_json,
+        answer=(lambda: answer(found)) if quiet else None,
+    )
     if found.kept == 0:
         raise typer.Exit(1)
 
