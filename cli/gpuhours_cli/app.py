@@ -19,6 +19,7 @@ from gpuhours_cli import (
     schema,
     software,
     sweep,
+    trace,
     validate,
 )
 from gpuhours_cli.root import app
@@ -30,6 +31,7 @@ COMMANDS = (
     sweep,
     plan,
     compare,
+    trace,
     validate,
     hardware,
     software,
