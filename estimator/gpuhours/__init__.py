@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gpuhours.questions.estimating.estimates import Estimate as Estimate
     from gpuhours.questions.estimating.estimating import estimate as estimate
     from gpuhours.questions.planning import plan as plan
+    from gpuhours.questions.reporting.report import report as report
+    from gpuhours.questions.reporting.trace import trace as trace
     from gpuhours.questions.reproducing import reproduce as reproduce
     from gpuhours.questions.sweeping import sweep as sweep
     from gpuhours.questions.validating import validate as validate
@@ -39,8 +41,10 @@ _HOMES = {
     "load_accelerator": "hardware.accelerators",
     "load_node": "hardware.nodes",
     "plan": "questions.planning",
+    "report": "questions.reporting.report",
     "reproduce": "questions.reproducing",
     "sweep": "questions.sweeping",
+    "trace": "questions.reporting.trace",
     "validate": "questions.validating",
 }
 __all__ = sorted(_HOMES)

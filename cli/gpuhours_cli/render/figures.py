@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 WIDTH = 360
 """Units across: read at full size on a phone, and two abreast on paper."""
-ROW, LABEL, NUMBER = 22, 142, 52
+ROW, LABEL, NUMBER = 22, 152, 56
 Formatter = Callable[[float], str]
 
 
@@ -35,7 +35,7 @@ class Point(NamedTuple):
 def picture(name: str, title: str, words: str, height: float, drawing: str) -> str:
     """An SVG that a screen reader reads as its title and description."""
     return (
-        f'<svg role="img" aria-labelledby="{name}-title {name}-words" viewBox="0 0 {WIDTH} {height:g}">'
+        f'<svg role="img" aria-labelledby="{name}-title {name}-words" viewBox="0 0 {WIDTH} {height:g}" preserveAspectRatio="xMinYMin">'
         f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-words">{escape(words)}</desc>{drawing}</svg>'
     )
 

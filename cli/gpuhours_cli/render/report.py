@@ -17,7 +17,6 @@ from gpuhours_cli.render.estimate import (
     heading,
     layout_words,
     likeness,
-    readable,
     remark,
     shown,
     verdict,
@@ -28,6 +27,8 @@ from gpuhours_cli.render.figures import Bar, Point, bars, limit, plot
 
 FIRST = ("gpu_hours", "wall_clock", "mfu", "cost", "memory_per_gpu", "energy", "carbon", "step_time")
 """The answer, largest questions first."""
+UNKNOWNS = {"remainder": "beyond the steps"}
+"""What decides, where a reader has another word for it."""
 LEAST = 0.005
 """Parts below this share are left out of a picture; the tables have them."""
 
@@ -65,8 +66,8 @@ def paragraph(said: str, kind: str = "") -> str:
     return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(said)}</p>"
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, prose: bool = False) -> str:
-    """A table with headers for its columns and rows; columns of ``prose`` stack on a narrow screen, others hold numbers."""
+def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, prose: str = "") -> str:
+    """A table with headers for its columns and rows; of ``prose``, a class, they stack on a narrow screen, without they hold numbers."""
     kind = "" if prose else ' class="number"'
     head = "".join(f'<th scope="col"{kind if place else ""}>{escape(name)}</th>' for place, name in enumerate(columns))
     lines = [
@@ -77,7 +78,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     ]
     inside = f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
     if prose:
-        return f'<table class="stack">{inside}</table>'
+        return f'<table class="stack {prose}">{inside}</table>'
     return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption, quote=True)}"><table>{inside}</table></div>'
 
 
@@ -109,7 +110,7 @@ def resting(found: Estimate) -> Iterator[str]:
         for label, name, text, result in shown(found)
     ]
     content = [] if found.band is None else [paragraph(f"Runs like this one: {likeness(found.band)}.")]
-    listed = table("Results", ("result", "value", "range", "from"), rows, prose=True) if rows else ""
+    listed = table("Results", ("result", "value", "range", "from"), rows, prose="results") if rows else ""
     yield section("rests", "What it rests on", *content, listed)
     if found.stages:
         names = [name for name in ("gpu_hours", "wall_clock", "tokens", "mfu") if name in RESULTS]
@@ -172,7 +173,7 @@ def memory(found: Estimate) -> Iterator[str]:
         at += taken
     words = f"{size(total)} of {size(capacity)}: " + ", ".join(f"{row.label} {row.text}" for row in rows)
     picture = limit(
-        "memory", "Memory against capacity", words + ".", rows, capacity / whole, f"{size(capacity)} there are"
+        "memory", "Memory against capacity", words + ".", rows, capacity / whole, f"capacity {size(capacity)}"
     )
     listed = [
         (part, size(taken), numbers.percent(taken / capacity)) for part, taken in found.memory.items() if taken > 0
@@ -211,12 +212,16 @@ def scale(found: Report) -> Iterator[str]:
          numbers.percent(row.mfu), "fits" if row.fits else "does not fit")
         for row in rows
     ]  # fmt: skip
+    chosen = found.estimate.run.layout is None
+    caption = (
+        f"The same batch and steps; the layout {'chosen for each' if chosen else 'as given, more or fewer replicas'}"
+    )
     columns = ("GPUs", "wall-clock", "GPU-hours", "MFU", "memory")
     yield section(
         "scale", "On other numbers of GPUs",
         '<div class="pair">'
         f"<figure><h3>Wall-clock, {unit[2]}</h3>{time}</figure><figure><h3>GPU-hours</h3>{spent}</figure></div>",
-        table("The same batch and steps; the layout as given, more or fewer replicas", columns, listed),
+        table(caption, columns, listed),
     )  # fmt: skip
 
 
@@ -225,18 +230,21 @@ def deciding(found: Decides | None) -> Iterator[str]:
     if found is None:
         return
     edge = numbers.count
-    content = [
-        paragraph(
-            f"Over {found.draws} runs that fit this description, GPU-hours lie between {edge(found.low)} and {edge(found.high)}."
-        )
-    ]
+    between = f"between {edge(found.low)} and {edge(found.high)}"
+    content = [paragraph(f"Over {found.draws} runs that fit this description, GPU-hours lie {between}.")]
+    if "remainder" in found.shares:
+        said = "That is wider than the answer's range: it holds what published runs took beyond their steps and stops, too."
+        content.append(paragraph(said, "soft"))
     if found.narrowed_low is not None and found.narrowed_high is not None:
         content.append(
             paragraph(
                 f"Say first {found.how} ({found.fact}): it narrows them to {edge(found.narrowed_low)} – {edge(found.narrowed_high)}."
             )
         )
-    rows = [Bar(name, 0.0, share, f"{share:.0%}".replace("%", " %")) for name, share in found.shares.items()]
+    rows = [
+        Bar(UNKNOWNS.get(name, name), 0.0, share, f"{share:.0%}".replace("%", " %"))
+        for name, share in found.shares.items()
+    ]
     words = "Shares of the variance of GPU-hours: " + ", ".join(f"{row.label} {row.text}" for row in rows) + "."
     picture = bars("decides", "What decides", words, rows)
     listed = table("Share of the range", ("unknown", "share"), [(row.label, row.text) for row in rows])
@@ -260,11 +268,8 @@ def assumptions(found: Estimate) -> Iterator[str]:
     """Everything that was supplied, why, and where it is from."""
     if not found.assumptions:
         return
-    rows = [
-        (readable(one.name), assumed(one).removeprefix(f"{one.name} "), one.reason, one.source)
-        for one in found.assumptions
-    ]
+    rows = [(one.name, assumed(one).removeprefix(f"{one.name} "), one.reason, one.source) for one in found.assumptions]
     many = f"Assumed ({len(rows)}); each is a key of the run that replaces it"
     yield section(
-        "assumed", "Assumptions and sources", table(many, ("key", "value", "why", "source"), rows, prose=True)
+        "assumed", "Assumptions and sources", table(many, ("key", "value", "why", "source"), rows, prose="reasons")
     )

@@ -50,6 +50,11 @@ class Decides:
     """GPU-hours were it as in the middle run, 10th percentile; ``narrowed_high`` the 90th."""
     narrowed_high: float | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: shares as a list, largest first."""
+        shares = [{"unknown": name, "share": share} for name, share in self.shares.items()]
+        return {**asdict(self), "shares": shares}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -63,7 +68,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours report --json``."""
         scale = [asdict(one) for one in self.scale]
-        decides = None if self.decides is None else asdict(self.decides)
+        decides = None if self.decides is None else self.decides.to_dict()
         return envelope("report", {"estimate": self.estimate.content(), "scale": scale, "decides": decides})
 
 
