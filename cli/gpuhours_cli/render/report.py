@@ -39,7 +39,7 @@ def page(found: Report) -> str:
     title = heading(one)
     style = (files("gpuhours_cli") / "render" / "report.css").read_text(encoding="utf-8")
     parts = [
-        *answer(one), *figures(one), *scale(found), *deciding(found.decides), *advice(one), *resting(one), *assumptions(one),
+        *answer(one, found.decides), *figures(one), *scale(found), *deciding(one, found.decides), *advice(one), *resting(one), *assumptions(one),
     ]  # fmt: skip
     body = "\n".join(parts)
     return (
@@ -82,8 +82,8 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption, quote=True)}"><table>{inside}</table></div>'
 
 
-def answer(found: Estimate) -> Iterator[str]:
-    """The answer and its range; whether it fits."""
+def answer(found: Estimate, drawn: Decides | None) -> Iterator[str]:
+    """The answer and its range, of the runs that fit the description where it is not settled; whether it fits."""
     rows = {name: (label, text, result) for label, name, text, result in shown(found)}
     cards = []
     for name in (name for name in FIRST if name in rows):
@@ -91,13 +91,20 @@ def answer(found: Estimate) -> Iterator[str]:
         value, spread = escape(text(result.value)), escape(edges(result, text).strip("()"))
         said = f'<dd class="range">{spread}</dd>' if spread else ""
         cards.append(f'<div><dt>{escape(label)}</dt><dd class="value">{value}</dd>{said}</div>')
+    if "gpu_hours" not in rows and drawn is not None:
+        value = f"{numbers.count(drawn.low)} – {numbers.count(drawn.high)}"
+        said = f"of {drawn.draws} runs that fit the description"
+        cards.insert(
+            0,
+            f'<div><dt>GPU-hours</dt><dd class="value">{escape(value)}</dd><dd class="range">{escape(said)}</dd></div>',
+        )
     content = [f'<dl class="answer">{"".join(cards)}</dl>'] if cards else []
     if found.outcome.memory is not None:
         chance = float(found.outcome.memory.fits_probability)
         content.append(paragraph(f"Memory: {verdict(chance)}.", "good" if found.fits else "bad"))
     if not any(name in rows for name in ("gpu_hours", "wall_clock")):
         content.append(
-            paragraph("What is given does not settle GPU-hours and time; the notes below say what is missing.", "bad")
+            paragraph("What is given does not settle GPU-hours and time; the notes say what is missing.", "bad")
         )
     content += [paragraph(f"Note: {warning}") for warning in found.warnings]
     yield section("answer", "The answer", *content)
@@ -225,15 +232,15 @@ def scale(found: Report) -> Iterator[str]:
     )  # fmt: skip
 
 
-def deciding(found: Decides | None) -> Iterator[str]:
+def deciding(one: Estimate, found: Decides | None) -> Iterator[str]:
     """What the range comes from, and which fact would narrow it."""
     if found is None:
         return
     edge = numbers.count
     between = f"between {edge(found.low)} and {edge(found.high)}"
     content = [paragraph(f"Over {found.draws} runs that fit this description, GPU-hours lie {between}.")]
-    if "remainder" in found.shares:
-        said = "That is wider than the answer's range: it holds what published runs took beyond their steps and stops, too."
+    if "remainder" in found.shares and one.results["gpu_hours"] is not None:
+        said = "The answer's range is of the steps alone; this one also holds what published runs took beyond steps and stops."
         content.append(paragraph(said, "soft"))
     if found.narrowed_low is not None and found.narrowed_high is not None:
         content.append(

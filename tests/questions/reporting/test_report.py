@@ -119,6 +119,8 @@ def test_the_answer_comes_first_with_its_range(found: Report) -> None:
     sections = [name for _, attributes in read(page(found)).tags if (name := attributes.get("aria-labelledby"))]
     assert sections[0] == "answer"
     if hours is None:
+        assert found.decides is not None
+        assert numbers.count(found.decides.low) in text.partition("What one more fact")[0]
         assert "does not settle GPU-hours" in text
     else:
         assert numbers.count(hours.value) in text
