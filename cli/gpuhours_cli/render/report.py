@@ -38,10 +38,16 @@ def page(found: Report) -> str:
     one = found.estimate
     title = heading(one)
     style = (files("gpuhours_cli") / "render" / "report.css").read_text(encoding="utf-8")
-    parts = [
-        *answer(one, found.decides), *figures(one), *scale(found), *deciding(one, found.decides), *advice(one), *resting(one), *assumptions(one),
-    ]  # fmt: skip
-    body = "\n".join(parts)
+    parts = (
+        answer(one, found.decides),
+        figures(one),
+        scale(found),
+        deciding(one, found.decides),
+        advice(one),
+        resting(one),
+        assumptions(one),
+    )
+    body = "\n".join(section for part in parts for section in part)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

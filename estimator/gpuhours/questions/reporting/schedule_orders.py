@@ -175,7 +175,7 @@ def played_within(line: Line, seconds: float) -> tuple[Played, float, float]:
     if by_itself <= rounded:
         return played, 0.0, by_itself
     low, high = 0.0, by_itself
-    for _ in range(48):
+    for _ in range(24):
         middle = (low + high) / 2
         if length(play(line, order, middle)) <= rounded:
             high = middle
