@@ -280,13 +280,13 @@ def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:
 
 def _with_idle(rank: int, events: Iterator[Event], end: float, closing: Iterator[Event]) -> Iterator[Event]:
     """The events with what lies idle between them and until ``end``, then those that close the step."""
-    at = 0.0
+    at, rounding = 0.0, 1e-12 * end
     for event in events:
-        if event.part == "" and event.start > at:
+        if event.part == "" and event.start > at + rounding:
             yield Event(rank, BUBBLE, BUBBLE, at, event.start)
         at = max(at, event.end)
         yield event
-    if end > at:
+    if end > at + rounding:
         yield Event(rank, BUBBLE, BUBBLE, at, end)
     yield from closing
 
