@@ -73,7 +73,8 @@ def table(found: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType
     barred = length >= SHORTEST_BAR
     room = wide - length - 2 if barred else wide
     for name in wanted:
-        if name in keys or all(row[name] is None for row in rows):
+        same = len(rows) > 1 and len({row[name] for row in rows}) == 1 and name not in DECIDING
+        if name in keys or same or all(row[name] is None for row in rows):
             continue
         title, cells = column(name)[0], written(name, rows)
         if used + width(title, cells) > room and columns[len(keys) :]:
