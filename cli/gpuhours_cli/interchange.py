@@ -37,7 +37,7 @@ def import_run(
     shortcuts: Mapping[str, str],
 ) -> None:
     """Read layout, precision, batch, recomputation and the model's shape; say what was not understood."""
-    from gpuhours.interchange.importing import import_files
+    from gpuhours.questions.interchange.importing import import_files
     from gpuhours.run.shortcuts import keys
     from gpuhours.run.spec import setting
 
@@ -66,7 +66,7 @@ def export_run(
     shortcuts: Mapping[str, str],
 ) -> None:
     """Write what such a file can hold; what it has no place for goes to stderr."""
-    from gpuhours.interchange.exporting import export
+    from gpuhours.questions.interchange.exporting import export
 
     found = export(described(run, shortcuts, settings, EXPORT), to)
     save(found.text, output, force)

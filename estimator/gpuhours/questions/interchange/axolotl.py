@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuhours.architecture.catalogue import names, plain
 from gpuhours.architecture.lora import EVERY
-from gpuhours.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
 
 TABLE = (
     Key("data.seq_len", ("sequence_len",), whole),

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.interchange.exporting import export
-from gpuhours.interchange.files import CODES
-from gpuhours.interchange.importing import Imported, import_files
+from gpuhours.questions.interchange.exporting import export
+from gpuhours.questions.interchange.files import CODES
+from gpuhours.questions.interchange.importing import Imported, import_files
 from gpuhours.run.spec import from_dict, load
 from tests.conftest import Command
 
-RUN = Path(__file__).parents[1] / "runs" / "gpt-22b.yaml"
+RUN = Path(__file__).parents[2] / "runs" / "gpt-22b.yaml"
 
 MEGATRON = """#!/bin/bash
 #SBATCH --nodes=8

@@ -10,7 +10,18 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpuhours.interchange.keys import ACCUMULATION, NODES, PER_NODE, Key, Told, above_one, paired, truth, whole, written
+from gpuhours.questions.interchange.keys import (
+    ACCUMULATION,
+    NODES,
+    PER_NODE,
+    Key,
+    Told,
+    above_one,
+    paired,
+    truth,
+    whole,
+    written,
+)
 
 FLAG: Any = True
 POSITIONS = {"rope": "rotary", "learned_absolute": "learned", "none": "none", "yarn": "rotary", "alibi": "alibi"}
