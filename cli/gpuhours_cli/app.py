@@ -11,6 +11,7 @@ from gpuhours_cli import (
     compare,
     estimate,
     hardware,
+    init,
     interchange,
     models,
     plan,
@@ -41,6 +42,7 @@ COMMANDS = (
     prices,
     schema,
     interchange,
+    init,
 )
 """The modules whose commands ``app`` holds; importing one registers it."""
 

@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, overlaid, takes_shortcuts
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a100.yaml --gpu h100-sxm-80gb"
 
@@ -35,13 +35,16 @@ def compare(
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.inputs.yaml_files import read_yaml
     from gpuhours.questions.comparing import compare as side_by_side
+    from gpuhours.run.shortcuts import overlaid
+    from gpuhours.run.spec import setting
     from gpuhours_cli.render.compare import answer, screen
 
     if second is None and not (shortcuts or settings):
         raise EstimateError("There is nothing to compare it with.", EXAMPLE, str(first))
     if second is None:
         source = read_yaml(first)
-        one, other = overlaid(source, {}, None), overlaid(source, shortcuts, settings)
+        one = overlaid(source, {})
+        other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
     else:
         one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
     found = side_by_side(one, other)

@@ -9,7 +9,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, written
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, keys, takes_shortcuts
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 IMPORT = "Example: gpuhours import train_gpt.sh config.json --gpu h100-sxm-80gb -o run.yaml"
 EXPORT = "Example: gpuhours export run.yaml --to megatron -o train.sh"
@@ -37,7 +37,8 @@ def import_run(
     shortcuts: Mapping[str, str],
 ) -> None:
     """Read layout, precision, batch, recomputation and the model's shape; say what was not understood."""
-    from gpuhours.interchange.importing import import_files
+    from gpuhours.questions.interchange.importing import import_files
+    from gpuhours.run.shortcuts import keys
     from gpuhours.run.spec import setting
 
     over = keys(shortcuts, {"model": "the files'"}) | dict(setting(text) for text in settings or [])
@@ -65,7 +66,7 @@ def export_run(
     shortcuts: Mapping[str, str],
 ) -> None:
     """Write what such a file can hold; what it has no place for goes to stderr."""
-    from gpuhours.interchange.exporting import export
+    from gpuhours.questions.interchange.exporting import export
 
     found = export(described(run, shortcuts, settings, EXPORT), to)
     save(found.text, output, force)

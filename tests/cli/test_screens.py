@@ -81,4 +81,4 @@ def test_a_sweep_shows_what_decides_in_the_width_there_is(gpuhours_command: Comm
     heading = screen.splitlines()[2]
     assert [word for word in ("step", "MFU", "memory", "fits", "USD") if word not in heading.split()] == []
     assert max(len(line.rstrip()) for line in screen.splitlines()[2:]) <= columns
-    assert ("█" in screen) == (columns == 140)
+    assert "█" in screen

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.run.shortcuts import SHORTCUTS, keys
 from gpuhours.run.spec import from_dict
-from gpuhours_cli.shortcuts import SHORTCUTS, keys
 from tests.conftest import Command
 
 RUN = Path(__file__).parents[1] / "runs" / "gpt-22b.yaml"

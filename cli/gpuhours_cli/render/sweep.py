@@ -15,7 +15,7 @@ from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 
 SHOWN = 20
-BAR = 16
+BAR, SHORTEST_BAR = 16, 8
 SHOWN_FIRST = (
     "step_time", "mfu", "memory_per_gpu", "fits", "cost", "wall_clock", "gpu_hours", "tokens_per_second_per_gpu", "parameters",
     "tokens", "steps", "model_flops", "energy", "carbon",
@@ -69,10 +69,12 @@ def table(found: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType
     used = sum(width(title, cells) for title, cells in columns)
     worth = [name for name in DECIDING if name not in keys and any(row[name] is not None for row in rows)]
     needed = used + sum(width(column(name)[0], written(name, rows)) for name in {*worth, *([goal] if goal else [])})
-    barred = goal is not None and len(rows) > 1 and needed + BAR + 2 <= wide
-    room = wide - BAR - 2 if barred else wide
+    length = min(BAR, wide - needed - 2) if goal is not None and len(rows) > 1 else 0
+    barred = length >= SHORTEST_BAR
+    room = wide - length - 2 if barred else wide
     for name in wanted:
-        if name in keys or all(row[name] is None for row in rows):
+        same = len(rows) > 1 and len({row[name] for row in rows}) == 1 and name not in DECIDING
+        if name in keys or same or all(row[name] is None for row in rows):
             continue
         title, cells = column(name)[0], written(name, rows)
         if used + width(title, cells) > room and columns[len(keys) :]:
@@ -80,7 +82,7 @@ def table(found: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType
         used += width(title, cells)
         columns.append((title, cells))
     if barred:
-        columns.insert(len(keys) + 1, ("", bars([row[str(goal)] for row in rows])))
+        columns.insert(len(keys) + 1, ("", bars([row[str(goal)] for row in rows], length)))
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title, _ in columns:
         grid.add_column(
@@ -113,12 +115,12 @@ def goal_of(found: Sweep, rows: list[dict[str, Any]]) -> str | None:
     return next((name for name in names if any(isinstance(row.get(name), float) for row in rows)), None)
 
 
-def bars(values: list[float | None]) -> list[str]:
-    """Lengths from zero, the longest ``BAR`` blocks, eighths of a block at the end."""
+def bars(values: list[float | None], length: int) -> list[str]:
+    """Lengths from zero, the longest ``length`` blocks, eighths of a block at the end."""
     most = max((value for value in values if value is not None), default=0.0)
     found = []
     for value in values:
-        eighths = round(8 * BAR * value / most) if value is not None and most > 0 else 0
+        eighths = round(8 * length * value / most) if value is not None and most > 0 else 0
         found.append("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
     return found
 

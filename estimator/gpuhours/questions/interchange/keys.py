@@ -34,8 +34,8 @@ class Told:
     def __init__(self, keys: Mapping[str, Any], *, last: bool = False) -> None:
         self._keys: dict[str, tuple[str, Any]] = {}
         for path, value in keys.items():
-            name = path.rsplit(".", 1)[-1] if last else path
-            self._keys.setdefault(name, (path, value))
+            self._keys.setdefault(path.rsplit(".", 1)[-1] if last else path, (path, value))
+            self._keys.setdefault(".".join(path.split(".")[-2:]) if last else path, (path, value))
         self._all, self._read = dict(keys), set[str]()
 
     def get(self, *names: str) -> Any:

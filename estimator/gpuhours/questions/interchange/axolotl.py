@@ -7,7 +7,7 @@ from typing import Any
 
 from gpuhours.architecture.catalogue import names, plain
 from gpuhours.architecture.lora import EVERY
-from gpuhours.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
 
 TABLE = (
     Key("data.seq_len", ("sequence_len",), whole),
@@ -24,7 +24,20 @@ PROJECTIONS = {f"{part}_proj": part for part in EVERY}
 def model_called(name: str) -> str | None:
     """The known model of a repository's name: ``NousResearch/Meta-Llama-3-8B-Instruct`` -> ``llama-3-8b``."""
     words = plain(name.rsplit("/", 1)[-1])
-    for extra in ("meta-", "-hf", "-instruct", "-chat", "-base", "-it", "-v0.1", "-v0.3", "-1t", "-pt"):
+    for extra in (
+        "meta-",
+        "-hf",
+        "-instruct",
+        "-chat",
+        "-base",
+        "-it",
+        "-v0.1",
+        "-v0.3",
+        "-1t",
+        "-pt",
+        "-fp16",
+        "-bf16",
+    ):
         words = words.removeprefix(extra).removesuffix(extra)
     return words if words in names() else None
 
@@ -43,16 +56,22 @@ def read(told: Told) -> dict[str, Any]:
     elif recompute is not None:
         found["layout.recompute"] = "full" if recompute is True or str(recompute) in ("true", "unsloth") else "none"
     config = str(told.get("deepspeed") or "")
+    inside, older = "fsdp_config.", "fsdp_config.fsdp_"
+    again = told.get(f"{inside}reshard_after_forward", f"{older}reshard_after_forward")
+    strategy = str(told.get(f"{inside}sharding_strategy", f"{older}sharding_strategy") or "")
     sharded = (
-        told.get("fsdp") is not None
-        or told.get("fsdp_version", "fsdp_config.fsdp_version", "fsdp_config.reshard_after_forward") is not None
+        told.get("fsdp", "fsdp_version", f"{inside}fsdp_version") is not None or again is not None or bool(strategy)
     )
+    for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy"):
+        told.get(f"{inside}{part}", f"{older}{part}")
     for level in ("1", "2", "3"):
         if f"zero{level}" in config:
             found["layout.sharding"] = f"zero{level}"
     if sharded:
-        found["layout.sharding"] = "zero2" if told.get("fsdp_config.reshard_after_forward") is False else "zero3"
-        told.get("fsdp_config.transformer_layer_cls_to_wrap", "fsdp_config.auto_wrap_policy")
+        found["layout.sharding"] = "zero2" if again is False or "GRAD_OP" in strategy.upper() else "zero3"
+        found |= (
+            {"layout.offload_optimizer": True} if told.on(f"{inside}offload_params", f"{older}offload_params") else {}
+        )
     software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else "huggingface-trainer"
     return found | {"software": software}
 

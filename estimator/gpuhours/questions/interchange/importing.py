@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.interchange.files import CODES, opened
-from gpuhours.interchange.keys import ACCUMULATION, LOCAL_BATCH, NODES, PER_NODE, RANKS, Told, without_effect
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.interchange.files import CODES, opened
+from gpuhours.questions.interchange.keys import ACCUMULATION, LOCAL_BATCH, NODES, PER_NODE, RANKS, Told, without_effect
 from gpuhours.run.spec import Run, from_dict, put
 
 EVERY = "recompute.every"

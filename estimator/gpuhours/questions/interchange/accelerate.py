@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpuhours.interchange.keys import ACCUMULATION, Key, Told, paired, truth, whole, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, paired, truth, whole, written
 
 TABLE = (
     Key("hardware.gpus", ("num_processes",), whole),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpuhours.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
 
 TABLE = (
     Key("training.global_batch", ("train_batch_size",), whole),

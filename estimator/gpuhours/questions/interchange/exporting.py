@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.interchange.files import CODES, opened_text
-from gpuhours.interchange.keys import ACCUMULATION, NODES, PER_NODE
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.interchange.files import CODES, opened_text
+from gpuhours.questions.interchange.keys import ACCUMULATION, NODES, PER_NODE
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
 
@@ -105,7 +105,7 @@ def _shape(run: Run) -> Iterator[tuple[str, Any]]:
 
 def _not_held(code: str, text: str, values: Mapping[str, Any]) -> Iterator[str]:
     """Keys whose value does not come back when the file is read again."""
-    from gpuhours.interchange.importing import reread
+    from gpuhours.questions.interchange.importing import reread
 
     again = reread(code, opened_text(code, text))
     for key, value in values.items():

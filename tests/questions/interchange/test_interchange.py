@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.interchange.exporting import export
-from gpuhours.interchange.files import CODES
-from gpuhours.interchange.importing import Imported, import_files
+from gpuhours.questions.interchange.exporting import export
+from gpuhours.questions.interchange.files import CODES
+from gpuhours.questions.interchange.importing import Imported, import_files
 from gpuhours.run.spec import from_dict, load
 from tests.conftest import Command
 
-RUN = Path(__file__).parents[1] / "runs" / "gpt-22b.yaml"
+RUN = Path(__file__).parents[2] / "runs" / "gpt-22b.yaml"
 
 MEGATRON = """#!/bin/bash
 #SBATCH --nodes=8
@@ -41,6 +41,7 @@ torchrun --nproc_per_node 8 pretrain_gpt.py ${MODEL_ARGS[@]} \\
     --recompute-granularity full --recompute-method block --recompute-num-layers 3 \\
     --use-distributed-optimizer --overlap-grad-reduce --bf16 --lr 3e-4 --save /checkpoints \\
     --frobnicate 7
+EXTRA+=( "--log-interval 10" )
 """
 TITAN = """
 [model]
@@ -86,6 +87,7 @@ num_processes: 16
 gradient_accumulation_steps: 4
 """
 NEMO = """
+name: a run of ours
 trainer: {num_nodes: 16, devices: 8, precision: bf16-mixed, max_steps: 500}
 exp_manager: {explicit_log_dir: /logs}
 model:
@@ -188,6 +190,24 @@ def test_llama_from_megatrons_arguments_is_exact(tmp_path: Path) -> None:
     run = imported(tmp_path, "megatron").run
     assert run.model is not None
     assert run.model.build(run.data).parameters == 8_030_261_248
+
+
+def test_quoted_pairs_and_full_shards(tmp_path: Path) -> None:
+    """Scripts quote a name with its value; axolotl's older files say FSDP1's keys with their prefix."""
+    (tmp_path / "a.sh").write_text(
+        'N=12\nA=( "--num-layers $N" "--fp8-format hybrid" --hidden-size 768 --num-attention-heads 12 )\n'
+    )
+    (tmp_path / "a.sh").write_text((tmp_path / "a.sh").read_text() + "run --vocab-size 50304 --bf16\n")
+    run = import_files([tmp_path / "a.sh"]).run
+    assert (run.value("model.layers"), run.training.dtype) == (12, "fp8")
+    older = "base_model: someone/llama-3-70b-fp16\nfsdp: [full_shard, auto_wrap]\nfsdp_config: {fsdp_offload_params: true}\n"
+    (tmp_path / "a.yaml").write_text(older)
+    run = import_files([tmp_path / "a.yaml"]).run
+    assert (run.value("model.layers"), run.value("layout.sharding"), run.value("layout.offload_optimizer")) == (
+        80,
+        3,
+        True,
+    )
 
 
 def test_gpus_of_the_command_line_make_the_batch(tmp_path: Path) -> None:

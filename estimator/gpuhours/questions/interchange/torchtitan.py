@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gpuhours.interchange.keys import LOCAL_BATCH, RANKS, Key, Told, above_one, paired, whole, written
+from gpuhours.questions.interchange.keys import LOCAL_BATCH, RANKS, Key, Told, above_one, paired, whole, written
 
 FLAVOURS = {
     ("llama3", "8b"): "llama-3.1-8b", ("llama3", "70b"): "llama-3.1-70b", ("llama3", "405b"): "llama-3.1-405b",

@@ -10,7 +10,18 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gpuhours.interchange.keys import ACCUMULATION, NODES, PER_NODE, Key, Told, above_one, paired, truth, whole, written
+from gpuhours.questions.interchange.keys import (
+    ACCUMULATION,
+    NODES,
+    PER_NODE,
+    Key,
+    Told,
+    above_one,
+    paired,
+    truth,
+    whole,
+    written,
+)
 
 FLAG: Any = True
 POSITIONS = {"rope": "rotary", "learned_absolute": "learned", "none": "none", "yarn": "rotary", "alibi": "alibi"}
@@ -120,7 +131,7 @@ def _sharding(told: Told) -> dict[str, Any]:
     if told.on("use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2"):
         levels = {"optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3", "no_shard": "none"}
         return {"layout.sharding": levels.get(str(level), "zero3")}
-    distributed = told.on("use_distributed_optimizer") or str(told.get("optim.name", "name")) in {
+    distributed = told.on("use_distributed_optimizer") or str(told.get("optim.name")) in {
         "distributed_fused_adam", "mcore_distributed_optim",
     }  # fmt: skip
     return {"layout.sharding": "zero1" if distributed else "none"} | (
@@ -269,7 +280,7 @@ def arguments(text: str) -> dict[str, Any]:
                 known[assigned[1]] = _filled(assigned[2].lstrip("(").rstrip(";"), known)
                 inner = _words(known[assigned[1]]) if "--" in known[assigned[1]] else []
             else:
-                inner = _words(_filled(word, known)) if "--" not in word else [_filled(word, known)]
+                inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
             for part in inner:
                 name = _taken(part, name, found)
     return found

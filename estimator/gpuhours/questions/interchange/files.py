@@ -12,8 +12,8 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_text, read_yaml_text
-from gpuhours.interchange import accelerate, axolotl, deepspeed, megatron, torchtitan
-from gpuhours.interchange.keys import Told, flat, nested
+from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, megatron, torchtitan
+from gpuhours.questions.interchange.keys import Told, flat, nested
 
 NEMO_PATHS = {
     "num_nodes": "trainer", "devices": "trainer", "precision": "trainer", "max_steps": "trainer", "name": "model.optim",
