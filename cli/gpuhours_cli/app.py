@@ -13,18 +13,39 @@ from gpuhours_cli import (
     compare,
     estimate,
     hardware,
+    init,
+    interchange,
     models,
     plan,
     prices,
+    report,
     reproduce,
     schema,
     software,
     sweep,
+    trace,
     validate,
 )
 from gpuhours_cli.root import app
 
-COMMANDS = (estimate, reproduce, check, sweep, plan, compare, validate, hardware, software, models, prices, schema)
+COMMANDS = (
+    estimate,
+    reproduce,
+    check,
+    sweep,
+    plan,
+    compare,
+    report,
+    trace,
+    validate,
+    hardware,
+    software,
+    models,
+    prices,
+    schema,
+    interchange,
+    init,
+)
 """The modules whose commands ``app`` holds; importing one registers it."""
 
 EXTRAS = {

@@ -1,5 +1,6 @@
 """``gpuhours compare``: two runs side by side."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -7,21 +8,44 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
-EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml"
+EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a100.yaml --gpu h100-sxm-80gb"
 
 
 @app.command(short_help="Two runs side by side.", epilog=EXAMPLE)
+@takes_shortcuts
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.yaml", help="The run to compare with.", show_default=False)],
-    second: Annotated[Path, typer.Argument(metavar="B.yaml", help="The run that is compared.", show_default=False)],
+    second: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="B.yaml",
+            help="The run that is compared; shortcuts then go over both. Left out, it is A with the shortcuts.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Settings = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
 ) -> None:
     """What changed in the inputs, by how much in every result, and which input caused it."""
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.inputs.yaml_files import read_yaml
     from gpuhours.questions.comparing import compare as side_by_side
-    from gpuhours.run.spec import load
+    from gpuhours.run.shortcuts import overlaid
+    from gpuhours.run.spec import setting
     from gpuhours_cli.render.compare import answer, screen
 
-    found = side_by_side(load(first), load(second))
+    if second is None and not (shortcuts or settings):
+        raise EstimateError("There is nothing to compare it with.", EXAMPLE, str(first))
+    if second is None:
+        source = read_yaml(first)
+        one = overlaid(source, {})
+        other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
+    else:
+        one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
+    found = side_by_side(one, other)
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)

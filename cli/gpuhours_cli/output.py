@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -90,3 +91,15 @@ def written(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def saved(text: str, path: Path) -> None:
+    """Write a file that a command was asked for, over an older one; where that cannot be, say why."""
+    from gpuhours.inputs.errors import EstimateError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EstimateError(
+            f"cannot be written: {error.strerror}", "Name a file in a folder that exists.", f"-o {path}"
+        ) from None

@@ -1,5 +1,6 @@
 """``gpuhours plan``: the best layout of all that fit."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -7,41 +8,41 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
 
 @app.command(short_help="The best layout of all that fit.", epilog=EXAMPLE)
+@takes_shortcuts
 def plan(
     run: Annotated[
-        Path, typer.Argument(help="The run as YAML; its own layout is compared with the best.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="The run as YAML; its own layout is compared with the best.", show_default=False),
+    ] = None,
     gpus: Annotated[
         str | None, typer.Option(metavar="SPEC", help="How many GPUs, or several numbers: 256,512 or 256..1024*2.")
     ] = None,
     minimise: Annotated[str, typer.Option(metavar="NAME", help="step_time, gpu_hours or cost.")] = "step_time",
     top: Annotated[int, typer.Option(min=1, help="How many layouts to name.")] = 3,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
-    ] = None,
+    settings: Settings = None,
     engine: Annotated[str, typer.Option(help="local, or dask: a cluster.")] = "local",
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
 ) -> None:
     """Search all layouts for the fastest or cheapest that fits; exit code 1 where none does."""
     from gpuhours.questions.planning import plan as search
-    from gpuhours.run.spec import load, setting
     from gpuhours_cli.render.plan import answer, screen
     from gpuhours_cli.render.progress import watching
 
-    described = load(run, dict(setting(text) for text in settings or []))
+    base = described(run, shortcuts, settings, EXAMPLE)
     with watching("cells", quiet=quiet or as_json) as watch:
-        found = search(
-            described, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch
-        )
+        found = search(base, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch)
     emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
     if not found.fits:
         raise typer.Exit(1)

@@ -1,12 +1,14 @@
 """``gpuhours sweep``: any input varied, every result a column."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import app
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 if TYPE_CHECKING:
     from gpuhours.questions.sweeping import Sweep
@@ -15,19 +17,21 @@ EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary 
 
 
 @app.command(short_help="What-if: every combination of some inputs.", epilog=EXAMPLE)
+@takes_shortcuts
 def sweep(
-    run: Annotated[Path, typer.Argument(help="The run as YAML; see `gpuhours schema run`.", show_default=False)],
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
+    ] = None,
     vary: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="KEY=SPEC", help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated."),
-    ],
+    ] = None,
     together: Annotated[
         list[str] | None,
         typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together instead of being combined."),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
-    ] = None,
+    settings: Settings = None,
     where: Annotated[
         str | None,
         typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
@@ -60,12 +64,13 @@ def sweep(
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
 ) -> None:
     """Work out a run for every combination of some inputs: a table, a file, a picture."""
     from gpuhours.questions.sweeping import sweep as work_out
     from gpuhours.questions.sweeping.formats import format_of
     from gpuhours.questions.sweeping.values import varied
-    from gpuhours.run.spec import load, setting
     from gpuhours_cli.render.progress import watching
     from gpuhours_cli.render.sweep import answer, screen
 
@@ -73,17 +78,22 @@ def sweep(
         format_of(output)
     if plot is not None:
         _plottable(plot, force)
-    described = load(run, dict(setting(text) for text in settings or []))
+    base = described(run, shortcuts, settings, EXAMPLE)
     with watching("cases", quiet=quiet or as_json) as watch:
         found = work_out(
-            described, dict(varied(text) for text in vary), together=[keys.split(",") for keys in together or []],
+            base, dict(varied(text) for text in vary or []), together=[keys.split(",") for keys in together or []],
             where=where, minimise=minimise, maximise=maximise, top=top, pareto=pareto.split(",") if pareto else None,
             breakdown=breakdown, output=output, force=force and output is not None, resume=resume,
             engine=engine, scheduler=scheduler, watch=watch,
         )  # fmt: skip
     if plot is not None:
         _draw(found, plot)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    emit(
+        found,
+        lambda: screen(found, console().width),
+        as_json=as_json,
+        answer=(lambda: answer(found)) if quiet else None,
+    )
     if found.kept == 0:
         raise typer.Exit(1)
 

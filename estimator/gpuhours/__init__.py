@@ -1,6 +1,6 @@
 """gpuhours: what a training run costs, and how that is known.
 
-``gpuhours.estimate(gpuhours.load("run.yaml"))`` is what ``gpuhours estimate run.yaml`` prints; every command has its function
+``gpuhours.estimate("run.yaml")`` is what ``gpuhours estimate run.yaml`` prints; every command has its function
 here. Nothing is imported before it is used.
 """
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from gpuhours.inputs.errors import EstimateError as EstimateError
     from gpuhours.questions.checking import check as check
     from gpuhours.questions.comparing import compare as compare
+    from gpuhours.questions.estimating.asking import estimate as estimate
     from gpuhours.questions.estimating.estimates import Estimate as Estimate
-    from gpuhours.questions.estimating.estimating import estimate as estimate
     from gpuhours.questions.planning import plan as plan
+    from gpuhours.questions.reporting.report import report as report
+    from gpuhours.questions.reporting.trace import trace as trace
     from gpuhours.questions.reproducing import reproduce as reproduce
     from gpuhours.questions.sweeping import sweep as sweep
     from gpuhours.questions.validating import validate as validate
@@ -33,14 +35,16 @@ _HOMES = {
     "Run": "run.spec",
     "check": "questions.checking",
     "compare": "questions.comparing",
-    "estimate": "questions.estimating.estimating",
+    "estimate": "questions.estimating.asking",
     "from_dict": "run.spec",
     "load": "run.spec",
     "load_accelerator": "hardware.accelerators",
     "load_node": "hardware.nodes",
     "plan": "questions.planning",
+    "report": "questions.reporting.report",
     "reproduce": "questions.reproducing",
     "sweep": "questions.sweeping",
+    "trace": "questions.reporting.trace",
     "validate": "questions.validating",
 }
 __all__ = sorted(_HOMES)

@@ -41,6 +41,8 @@ COMMANDS = {
     "sweep": ("sweep", GPT, "--vary", "hardware.gpus=64,128"),
     "plan": ("plan", GPT, "--set", "hardware.gpus=8"),
     "compare": ("compare", X_GEN, GPT),
+    "report": ("report", GPT),
+    "trace": ("trace", GPT),
     "validate": ("validate", "--runs", "RUNS.csv"),
     "hardware-list": ("hardware", "list"),
     "hardware-show": ("hardware", "show", "h100-sxm-80gb"),

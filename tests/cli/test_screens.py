@@ -55,3 +55,37 @@ def test_screen(gpuhours_command: Command, name: str, columns: int) -> None:
         return
     assert max(len(line) for line in screen.splitlines()) <= columns
     assert screen == path.read_text(encoding="utf-8")
+
+
+LONG_STEP = (
+    "--model",
+    "llama-3-70b",
+    "--tokens",
+    "15T",
+    "--gpu",
+    "h100-sxm-80gb",
+    "--gpus",
+    "64",
+    "--batch",
+    "8192",
+    "--seq-len",
+    "8192",
+)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_times_of_the_parts_are_never_cut(gpuhours_command: Command, columns: int) -> None:
+    screen = gpuhours_command("estimate", *LONG_STEP, columns=columns).out
+    parts = [line.rstrip() for line in screen.splitlines() if "█" in line]
+    assert [line for line in parts if not line.endswith((" minutes", " s"))] == []
+    assert any(line.endswith(" minutes") for line in parts)
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_sweep_shows_what_decides_in_the_width_there_is(gpuhours_command: Command, columns: int) -> None:
+    vary = ("--vary", "hardware.gpus=64..512*2", "--vary", "layout.tensor=2,4,8")
+    screen = gpuhours_command("sweep", str(RUNS / "gpt-22b.yaml"), *vary, columns=columns).out
+    heading = screen.splitlines()[2]
+    assert [word for word in ("step", "MFU", "memory", "fits", "USD") if word not in heading.split()] == []
+    assert max(len(line.rstrip()) for line in screen.splitlines()[2:]) <= columns
+    assert "█" in screen

@@ -256,16 +256,19 @@ def waterfall(found: Estimate) -> RenderableType:
     """Where a step goes: the parts that add up to it."""
     whole = sum(found.time.values())
     step, peak = found.outcome.step, found.outcome.value("peak")
-    table = Table.grid(padding=(0, 1))
-    table.add_column(min_width=22)
-    table.add_column(min_width=BAR)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
     shown = [(part, seconds) for part, seconds in found.time.items() if seconds >= 0.005 * whole]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=22, no_wrap=True)
+    table.add_column(overflow="crop")  # gives way where the rest needs its room: no bar is as long as that
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     for part, seconds in shown:
         share = seconds / whole
         table.add_row(
-            part, Text("█" * max(1, round(share * BAR)), style="cyan"), f"{share:.0%}", numbers.duration(seconds)
+            part,
+            Text(("█" * max(1, round(share * BAR))).ljust(BAR), style="cyan"),
+            f"{share:.0%}",
+            numbers.duration(seconds),
         )
     achieved = (
         "" if step is None else f"from {peak / 1e12:,.0f} TFLOP/s of peak to {peak * float(step.mfu) / 1e12:,.0f}"

@@ -18,12 +18,13 @@ from gpuhours.run.results import RESULTS
 from gpuhours.run.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
 
+ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
+"""Further words for a result."""
+
 
 def explanation(found: Estimate, name: str) -> RenderableType:
-    """One result on one page: value, equations, parts, assumptions."""
-    if name not in found.results:
-        hint = nearest(name, found.results) or f"Results: {', '.join(found.results)}."
-        raise EstimateError(f"No result {name!r}.", hint, "--explain")
+    """One result on one page: value, equations, parts, assumptions. ``name`` as programs or as screens have it."""
+    name = result_called(name)
     result = found.results[name]
     if result is None:
         why = undetermined(found.outcome.totals, (name,)) if name in KEYS else RESULTS[name].absent or None
@@ -40,6 +41,20 @@ def explanation(found: Estimate, name: str) -> RenderableType:
     if taken:
         parts.append(assumptions(taken))
     return Group(*parts)
+
+
+def result_called(words: str) -> str:
+    """The result that words mean: ``GPU-hours``, ``step``, ``gpu_hours``, ``USD``."""
+    known = {_plain(text): name for name, line in RESULTS.items() for text in (line.title, line.label, name)}
+    known |= {_plain(words): name for words, name in ON_SCREENS.items()}
+    if _plain(words) not in known:
+        hint = nearest(words, RESULTS) or f"Results: {', '.join(RESULTS)}."
+        raise EstimateError(f"No result {words!r}.", hint, "--explain")
+    return known[_plain(words)]
+
+
+def _plain(words: str) -> str:
+    return "".join(letter for letter in words.lower() if letter.isalnum())
 
 
 def heading(name: str, result: Result) -> Text:

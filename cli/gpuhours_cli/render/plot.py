@@ -186,7 +186,7 @@ def _ticks(values: list[float]) -> Any:
     """Ticks at the points themselves where there are few."""
     alt = _altair()
     marked = sorted(set(values))
-    written = "," if max(marked) < 1e6 and all(float(value).is_integer() for value in marked) else "~s"
+    written = ",d" if max(marked) < 1e6 and all(float(value).is_integer() for value in marked) else "~s"
     return alt.Axis(values=marked, format=written) if len(marked) <= MOST_TICKS else alt.Axis(format=written)
 
 
@@ -200,7 +200,7 @@ def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]],
     """Adds the 80 % range of each point, from an estimate of its own; False where there are too many, or no range."""
     from gpuhours.questions.estimating.estimating import estimate
 
-    if len(rows) > MOST_BANDS or (found.kept != found.rows and found.job.best is not None):
+    if len(rows) > MOST_BANDS:
         return False
     drawn = False
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
@@ -247,19 +247,24 @@ def heat_map(found: Sweep, rows: list[dict[str, Any]], goal: Measure, across: st
 
 
 def bar_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
-    """One bar per row, named by what varies, in the order of the rows."""
+    """One bar per row, named by what varies, in the order of the rows; a thin line over its 80 % range."""
     alt = _altair()
     keys = [varied.key for varied in found.job.grid.varied]
     shown = [row for row in rows if row[goal.name] is not None][:40]
     data = points(shown, goal, [])
     for point, row in zip(data, shown, strict=True):
         point["row"] = " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)
+    banded = _bands(found, shown, data, goal)
     base = alt.Chart(alt.Data(values=data)).encode(
         y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=420)),
         x=alt.X("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s")),
         color=_fit_colour(data),
     )
-    return framed(base.mark_bar(), found, "", height=max(60, 22 * len(data)))
+    layers = [base.mark_bar(opacity=0.85)]
+    if banded:
+        ends = {"x": alt.X("low:Q", title=goal.title), "x2": "high:Q", "color": alt.value("#222222")}
+        layers.append(base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(**ends))
+    return framed(alt.layer(*layers), found, "line: 80 % range" if banded else "", height=max(60, 22 * len(data)))
 
 
 def pareto_chart(found: Sweep, rows: list[dict[str, Any]]) -> Any:
@@ -274,13 +279,29 @@ def pareto_chart(found: Sweep, rows: list[dict[str, Any]]) -> Any:
         for row in rows
     ]
     base = alt.Chart(alt.Data(values=data)).encode(
-        x=alt.X("first:Q", title=first.title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(format="~s")),
-        y=alt.Y("second:Q", title=second.title, scale=alt.Scale(zero=False, padding=10), axis=alt.Axis(format="~s")),
+        x=alt.X(
+            "first:Q", title=first.title, scale=_around([point["first"] for point in data]), axis=alt.Axis(format="~s")
+        ),
+        y=alt.Y(
+            "second:Q",
+            title=second.title,
+            scale=_around([point["second"] for point in data]),
+            axis=alt.Axis(format="~s"),
+        ),
         tooltip=["row:N"],
     )
     line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5)
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(color=_fit_colour(data))
     return framed(alt.layer(line, dots), found, f"{len(rows)} of {found.rows:,} cases: no other beats them in both")
+
+
+def _around(values: list[float]) -> Any:
+    """An axis a little wider than its values, and never below zero where none of them is."""
+    least, most = min(values), max(values)
+    room = 0.04 * ((most - least) or most or 1.0)
+    return _altair().Scale(
+        domain=[max(0.0, least - room) if least >= 0 else least - room, most + room], nice=False, zero=False
+    )
 
 
 def _fit_colour(data: list[dict[str, Any]]) -> Any:

@@ -15,23 +15,24 @@ from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 
 SHOWN = 20
-WIDTH = 78
-BAR = 16
+BAR, SHORTEST_BAR = 16, 8
 SHOWN_FIRST = (
-    "step_time", "mfu", "memory_per_gpu", "fits", "wall_clock", "gpu_hours", "cost", "tokens_per_second_per_gpu", "parameters",
+    "step_time", "mfu", "memory_per_gpu", "fits", "cost", "wall_clock", "gpu_hours", "tokens_per_second_per_gpu", "parameters",
     "tokens", "steps", "model_flops", "energy", "carbon",
 )  # fmt: skip
 """What a screen shows, most wanted first; the file has everything."""
+DECIDING = ("step_time", "mfu", "memory_per_gpu", "fits", "cost")
+"""What decides about a row; the bars give way where these do not all find room beside them."""
 GOALS = ("gpu_hours", "step_time", "model_flops")
 """What the bars show where no goal is given."""
 
 
-def screen(found: Sweep) -> RenderableType:
-    """Rows, then what was left out and why."""
+def screen(found: Sweep, columns: int) -> RenderableType:
+    """Rows, then what was left out and why, in so many columns."""
     parts: list[RenderableType] = [Text(f"{found.job.grid.run.name}: {summary(found)}", style="bold"), Text()]
     rows = found.table.slice(0, SHOWN).to_pylist()
     if rows:
-        parts.append(table(found, rows))
+        parts.append(table(found, rows, columns))
     if found.kept > len(rows):
         parts.append(
             Text(f"  … {found.kept - len(rows):,} more" + ("" if found.path else "; -o FILE keeps them"), style="dim")
@@ -57,7 +58,7 @@ def answer(found: Sweep) -> str:
     return " ".join(f"{name}={row[name]}" for name in names)
 
 
-def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
+def table(found: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType:
     """Varied keys and as many results as fit in the width, with a bar for the goal."""
     keys = [varied.key for varied in found.job.grid.varied]
     goal = goal_of(found, rows)
@@ -66,18 +67,22 @@ def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
         dict.fromkeys([*([goal] if goal else []), *(found.job.best.names if found.job.best else ()), *SHOWN_FIRST])
     )
     used = sum(width(title, cells) for title, cells in columns)
-    room = WIDTH - BAR - 2 if goal and len(rows) > 1 and len(keys) <= 2 else WIDTH
+    worth = [name for name in DECIDING if name not in keys and any(row[name] is not None for row in rows)]
+    needed = used + sum(width(column(name)[0], written(name, rows)) for name in {*worth, *([goal] if goal else [])})
+    length = min(BAR, wide - needed - 2) if goal is not None and len(rows) > 1 else 0
+    barred = length >= SHORTEST_BAR
+    room = wide - length - 2 if barred else wide
     for name in wanted:
-        if name in keys or all(row[name] is None for row in rows):
+        same = len(rows) > 1 and len({row[name] for row in rows}) == 1 and name not in DECIDING
+        if name in keys or same or all(row[name] is None for row in rows):
             continue
-        title, text = column(name)
-        cells = ["–" if row[name] is None else text(row[name]) for row in rows]
+        title, cells = column(name)[0], written(name, rows)
         if used + width(title, cells) > room and columns[len(keys) :]:
             continue
         used += width(title, cells)
         columns.append((title, cells))
-    if goal and used + BAR + 2 <= WIDTH and len(rows) > 1:
-        columns.insert(len(keys) + 1, ("", bars([row[goal] for row in rows])))
+    if barred:
+        columns.insert(len(keys) + 1, ("", bars([row[str(goal)] for row in rows], length)))
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title, _ in columns:
         grid.add_column(
@@ -86,6 +91,12 @@ def table(found: Sweep, rows: list[dict[str, Any]]) -> RenderableType:
     for line in zip(*(cells for _, cells in columns), strict=True):
         grid.add_row(*line)
     return grid
+
+
+def written(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    """The cells of a result's column."""
+    text = column(name)[1]
+    return ["–" if row[name] is None else text(row[name]) for row in rows]
 
 
 def column(name: str) -> tuple[str, Callable[[float], str]]:
@@ -104,12 +115,12 @@ def goal_of(found: Sweep, rows: list[dict[str, Any]]) -> str | None:
     return next((name for name in names if any(isinstance(row.get(name), float) for row in rows)), None)
 
 
-def bars(values: list[float | None]) -> list[str]:
-    """Lengths from zero, the longest ``BAR`` blocks, eighths of a block at the end."""
+def bars(values: list[float | None], length: int) -> list[str]:
+    """Lengths from zero, the longest ``length`` blocks, eighths of a block at the end."""
     most = max((value for value in values if value is not None), default=0.0)
     found = []
     for value in values:
-        eighths = round(8 * BAR * value / most) if value is not None and most > 0 else 0
+        eighths = round(8 * length * value / most) if value is not None and most > 0 else 0
         found.append("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
     return found
 

@@ -109,7 +109,20 @@ def _has_rate(name: str) -> str:
 
 Dtype = Annotated[str, AfterValidator(_has_rate), WithJsonSchema({"enum": list(PEAKS), "type": "string"})]
 """The name of a rate in a profile."""
+ALSO: Final = {
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "single": "fp32", "float8": "fp8",
+    "bf16-mixed": "bf16", "fp16-mixed": "fp16", "16-mixed": "fp16", "32-true": "fp32", "4bit": "nf4",
+}  # fmt: skip
+"""What people and training code call a format, where that has one meaning."""
 STATES: Final = ("amp", "mixed", "pure")
+
+
+def spelled(dtype: object) -> object:
+    """A format as its users write it, in the one spelling known here: ``BF16``, ``torch.bfloat16`` -> ``bf16``."""
+    if not isinstance(dtype, str):
+        return dtype
+    plain = dtype.strip().lower().replace("_", "-").removeprefix("torch.")
+    return ALSO.get(plain, plain)
 
 
 @dataclass(frozen=True)

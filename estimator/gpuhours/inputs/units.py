@@ -27,6 +27,9 @@ MULTIPLIERS = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12,
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
 }  # fmt: skip
+LOWER = {"b": 1e9, "m": 1e6, "t": 1e12}
+COUNTED = frozenset({"parameter", "token", "sample", "GPU*hour"})
+"""Units in which a small letter can only be a multiplier: ``10b`` parameters."""
 _QUANTITY = re.compile(
     r"\s*(?P<number>[-+]?(\d{1,3}(,\d{3})+|\d[\d_]*|(?=\.\d))(\.\d+)?([eE][-+]?\d{1,3})?)"
     r"(\s*(?P<multiplier>thousand|million|billion|trillion|[kKMBT])(?![\w/%]))?"
@@ -98,6 +101,8 @@ def parse(value: object, unit: str = "") -> float:
     multiplier, name = match["multiplier"] or "", match["unit"] or ""
     if multiplier == "B" and not name and unit == "byte":
         multiplier, name = "", "byte"
+    if unit in COUNTED and not multiplier and name in LOWER:
+        return _finite(number * LOWER[name], value)
     return _finite(number * MULTIPLIERS[multiplier] * _factor(name, unit, value), value)
 
 

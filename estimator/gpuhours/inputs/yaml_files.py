@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -78,15 +80,19 @@ class Source:
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+PIPE = "-"
+"""Stands for standard input where a file is named."""
+
+
 def read_yaml(path: Path | str) -> Source:
-    """Read one YAML file; an unreadable one is an ``EstimateError`` with its place."""
-    return read_yaml_text(read_text(path), str(path))
+    """Read one YAML file, or standard input under the name ``-``; an unreadable one is an ``EstimateError`` with its place."""
+    return read_yaml_text(read_text(path), "standard input" if str(path) == PIPE else str(path))
 
 
 def read_text(path: Path | str) -> str:
     """A text file whole, where it is one and no larger than a person writes."""
     try:
-        with Path(path).open("rb") as file:
+        with Path(path).open("rb") if str(path) != PIPE else nullcontext(sys.stdin.buffer) as file:
             content = file.read(LARGEST_FILE + 1)  # not the size: a pipe or a device has none
         if len(content) > LARGEST_FILE:
             raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB", where=str(path))

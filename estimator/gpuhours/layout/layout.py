@@ -77,6 +77,23 @@ WORDS: dict[type[IntEnum], dict[str, int]] = {
     Schedule: {"1f1b": 0, "interleaved": 1, "zb-1p": 2, "zb-2p": 3, "gpipe": 4},
     SequenceMethod: {"all-gather": 0, "ring": 1, "zigzag": 2, "ulysses": 3, "hybrid": 4, "2d": 4},
 }
+ALSO: dict[type[IntEnum], dict[str, str]] = {
+    Sharding: {
+        "zero-1": "zero1", "zero-2": "zero2", "zero-3": "zero3", "stage1": "zero1", "stage2": "zero2", "stage3": "zero3",
+        "0": "none", "1": "zero1", "2": "zero2", "3": "zero3", "no-shard": "none", "ddp": "none", "fsdp": "zero3", "fsdp2": "zero3",
+        "shard-grad-op": "zero2", "full-shard": "zero3",
+    },
+    Recompute: {
+        "false": "none", "off": "none", "true": "full", "on": "full", "uniform": "full", "gradient-checkpointing": "full",
+        "activation-checkpointing": "full",
+    },
+    Schedule: {"one-forward-one-backward": "1f1b", "interleaved-1f1b": "interleaved", "interleaved1f1b": "interleaved", "zb1p": "zb-1p",
+               "zb2p": "zb-2p"},
+    SequenceMethod: {"allgather": "all-gather", "p2p": "zigzag", "a2a": "ulysses", "a2a+p2p": "hybrid"},
+    VisionPlacement: {"first": "first-stage"},
+}  # fmt: skip
+"""What people and their training code call the members, where that has one meaning: PyTorch's ``FULL_SHARD``, DeepSpeed's stages,
+Megatron-Core's ways of communicating for context parallelism (``cp_comm_type``; its ``p2p`` is the balanced ring)."""
 Choice = TypeVar("Choice", bound=IntEnum)
 
 
@@ -97,9 +114,11 @@ def one_of(choice: type[IntEnum]) -> BeforeValidator:
         if isinstance(value, choice):
             return value
         known = words(choice)
-        if not isinstance(value, str) or value.lower() not in known:
+        plain = str(value).strip().lower().replace("_", "-").replace(" ", "-")
+        plain = ALSO.get(choice, {}).get(plain, plain) if isinstance(value, str | int) else ""
+        if plain not in known:
             raise ValueError(f"must be one of {', '.join(known)}")
-        return choice(known[value.lower()])
+        return choice(known[plain])
 
     return BeforeValidator(read, json_schema_input_type=Literal[tuple(words(choice))])
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.data import Data
-from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Count, Seconds, Tokens, magnitude, measured_in, whole
@@ -30,7 +30,7 @@ class Training(Block):
     """Samples (sequences, clips) per optimiser step; a text with the unit "tokens" is read as ``batch_tokens``."""
     batch_tokens: Tokens | None = None
     """Tokens per optimiser step, where not the samples are stated."""
-    dtype: str = "bf16"
+    dtype: Annotated[str, BeforeValidator(spelled)] = "bf16"
     state: str = "mixed"
     """What is kept per parameter: mixed (16-bit weights, fp32 master and moments), amp, pure."""
     optimizer: OptimiserName = "adamw"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from html import escape
 from typing import Any
 
 from gpuhours.inputs.assumptions import Assumption
@@ -45,7 +46,11 @@ class ByGpus:
     high: float
 
 
-@dataclass(frozen=True)
+TOLD = ("wall_clock", "gpu_hours", "mfu", "memory_per_gpu", "cost")
+"""What a short word about an estimate says."""
+
+
+@dataclass(frozen=True, repr=False)
 class Estimate:
     """Everything known about a run, ready to print."""
 
@@ -71,6 +76,28 @@ class Estimate:
     """Wall-clock time and cost of every draw, where they are known."""
     chances: Chances | None = None
     """Where a yes or no was asked."""
+
+    def __repr__(self) -> str:
+        said = [
+            f"{name}={found.value:.4g} {found.unit}".strip()
+            for name in TOLD
+            if (found := self.results.get(name)) is not None
+        ]
+        return f"<Estimate {self.run.name}: {', '.join(said) or 'nothing determined'}>"
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: every result that is determined, with its unit, its 80 % range and how it came about."""
+        rows = []
+        for name, found in self.results.items():
+            if found is not None:
+                numbers = ("" if one is None else f"{one:.4g}" for one in (found.value, found.low, found.high))
+                cells = "".join(f"<td>{escape(text)}</td>" for text in (name, *numbers, found.unit, found.basis))
+                rows.append(f"<tr>{cells}</tr>")
+        head = "".join(f"<th>{word}</th>" for word in ("result", "value", "low", "high", "unit", "basis"))
+        notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
+        told = f"<ul>{notes}</ul>" if notes else ""
+        body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+        return f"<table><caption>{escape(self.run.name)}</caption>{body}</table>{told}"
 
     @property
     def fits(self) -> bool | None:

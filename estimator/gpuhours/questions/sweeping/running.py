@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import importlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,14 @@ Watch = Callable[[int, int], None]
 """Told (rows done, rows in all) after every block."""
 
 
+def _library(name: str) -> Any:
+    """A library that not everybody has."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise EstimateError(f"This needs {name}.", f"pip install {name}") from None
+
+
 @dataclass(frozen=True)
 class Sweep:
     """The rows of a sweep. ``table`` is an Arrow table; in a file's case it is the file's own rows, memory-mapped or its head."""
@@ -66,6 +75,21 @@ class Sweep:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Any Arrow-speaking library (polars, pandas, DuckDB) takes a sweep as its table."""
         return self.table.__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table; each field's metadata holds its unit."""
+        return self.table
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas frame, units under ``attrs["units"]``."""
+        _library("pandas")
+        frame = self.table.to_pandas()
+        frame.attrs["units"] = {name: self.job.units.get(name, "") for name in self.table.schema.names}
+        return frame
+
+    def to_polars(self) -> Any:
+        """The rows as a polars frame; ``to_arrow().schema`` has the units, which polars keeps nowhere."""
+        return _library("polars").from_arrow(self.table)
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:

@@ -1,0 +1,92 @@
+"""``gpuhours import`` and ``gpuhours export``: the files of other training code into a run, and a run into such files."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.output import Json, Quiet, emit, written
+from gpuhours_cli.root import app
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+
+IMPORT = "Example: gpuhours import train_gpt.sh config.json --gpu h100-sxm-80gb -o run.yaml"
+EXPORT = "Example: gpuhours export run.yaml --to megatron -o train.sh"
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+
+
+@app.command(
+    "import",
+    short_help="A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl.",
+    epilog=IMPORT,
+)
+@takes_shortcuts
+def import_run(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Scripts and configurations that belong together.", show_default=False),
+    ],
+    output: Output = None,
+    force: Force = False,
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
+) -> None:
+    """Read layout, precision, batch, recomputation and the model's shape; say what was not understood."""
+    from gpuhours.questions.interchange.importing import import_files
+    from gpuhours.run.shortcuts import keys
+    from gpuhours.run.spec import setting
+
+    over = keys(shortcuts, {"model": "the files'"}) | dict(setting(text) for text in settings or [])
+    found = import_files(files, over)
+    save(found.yaml, output, force)
+    if as_json:
+        emit(found, str, as_json=True)
+    elif output is None or not quiet:
+        written(f"written to {output}\n" if output else found.yaml)
+
+
+@app.command("export", short_help="A run's layout as the files of other training code.", epilog=EXPORT)
+@takes_shortcuts
+def export_run(
+    run: Annotated[Path | None, typer.Argument(help="The run as YAML.", show_default=False)] = None,
+    to: Annotated[
+        str, typer.Option(metavar="CODE", help="megatron, torchtitan, deepspeed, accelerate, nemo or axolotl.")
+    ] = "megatron",
+    output: Output = None,
+    force: Force = False,
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
+) -> None:
+    """Write what such a file can hold; what it has no place for goes to stderr."""
+    from gpuhours.questions.interchange.exporting import export
+
+    found = export(described(run, shortcuts, settings, EXPORT), to)
+    save(found.text, output, force)
+    if found.not_held and not (as_json or quiet):
+        sys.stderr.write(f"no place in it for: {'; '.join(found.not_held)}\n")
+    if as_json:
+        emit(found, str, as_json=True)
+    elif output is None or not quiet:
+        written(f"written to {output}\n" if output else found.text)
+
+
+def save(text: str, path: Path | None, force: bool) -> None:
+    """Write a file where one is asked for; one that exists is left alone."""
+    from gpuhours.inputs.errors import EstimateError
+
+    if path is None:
+        return
+    if path.exists() and not force:
+        raise EstimateError("The file exists.", "--force replaces it.", f"-o {path}")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EstimateError(f"cannot be written: {error.strerror}", "", f"-o {path}") from None

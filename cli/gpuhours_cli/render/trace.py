@@ -1,0 +1,53 @@
+"""The screen of ``gpuhours trace``: what was written, and what the events add up to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.questions.reporting.trace import Trace
+from gpuhours_cli.render import numbers
+from gpuhours_cli.render.estimate import title
+
+
+def screen(found: Trace, path: Path | None) -> RenderableType:
+    """One step by part, as the events have it, and how the played schedule compares with the estimate's."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=24)
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    for part, seconds in found.parts().items():
+        if seconds > 0:
+            table.add_row(part, numbers.duration(seconds), f"{seconds / found.seconds:.0%}")
+    written = [] if path is None else [Text(f"written to {path}; open it at ui.perfetto.dev")]
+    return Group(
+        title(found.estimate),
+        Text(),
+        Text(answer(found)),
+        Padding(table, (0, 0, 0, 2)),
+        Text(),
+        Text(played(found)),
+        *written,
+    )
+
+
+def played(found: Trace) -> str:
+    """How the passes, each as soon as it can, compare with the schedule's equation."""
+    by_itself, equation = numbers.duration(found.simulated), numbers.duration(found.scheduled)
+    if found.ranks == 1:
+        return "One pipeline rank: passes follow one another."
+    said = f"Played pass by pass, {found.schedule} takes {by_itself}; the estimate's equation says {equation}."
+    if found.early > 0:
+        return f"{said} Passes start up to {numbers.duration(found.early)} early to end with it."
+    return said
+
+
+def answer(found: Trace) -> str:
+    """One line, for ``--quiet``."""
+    ranks = f"{found.ranks} pipeline rank{'s' if found.ranks > 1 else ''}"
+    many = f"{found.microbatches} micro-batch{'es' if found.microbatches > 1 else ''}"
+    return f"{numbers.duration(found.seconds)} a step, {many} on {ranks}, {numbers.exact(len(found.events))} events"

@@ -1,0 +1,50 @@
+"""``gpuhours report``: one page about one run, to hand on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.output import Json, Quiet, emit, saved
+from gpuhours_cli.root import app
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+
+EXAMPLE = "Example: gpuhours report run.yaml -o report.html"
+
+
+@app.command(short_help="One page to hand on: the answer, its range, and what both rest on.", epilog=EXAMPLE)
+@takes_shortcuts
+def report(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.html", help="Where to write the page.", show_default=False),
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
+) -> None:
+    """One HTML file that needs nothing beside it: answer and range, waterfall, memory, other numbers of GPUs, what one more fact would
+    narrow, assumptions and sources; exit code 1 where the run does not fit."""
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.reporting.report import report as gathered
+    from gpuhours_cli.render.estimate import answer
+
+    if output is None and not as_json:
+        raise EstimateError("Where shall the page go?", "For example: -o report.html", "-o")
+    found = gathered(described(run, shortcuts, settings, EXAMPLE))
+    if output is not None:
+        from gpuhours_cli.render.report import page
+
+        saved(page(found), output)
+    said = answer(found.estimate)
+    written = said if output is None or quiet else f"{said}\nwritten to {output}"
+    emit(found, lambda: written, as_json=as_json, answer=(lambda: said) if quiet else None)
+    if found.estimate.fits is False:
+        raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""Shortcuts as options of the command line: every command that works out a run takes them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpuhours.run.shortcuts import SHORTCUTS
+
+if TYPE_CHECKING:
+    from gpuhours.run.spec import Run
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
+]
+
+
+def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with every shortcut as an option; it gets those that are given as its argument ``shortcuts``.
+
+    An option that the command has under the same name itself (``plan --gpus``) stays its own.
+    """
+    own = inspect.signature(command)
+    kept = [one for name, one in own.parameters.items() if name != "shortcuts"]
+    taken = [name for name in SHORTCUTS if name not in own.parameters]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_option(name))
+        for name in taken
+    ]
+
+    def with_shortcuts(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in taken}
+        command(**arguments, shortcuts={name: value for name, value in given.items() if value is not None})
+
+    keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in kept]
+    asked = sorted(keyword_only + added, key=lambda one: one.name in ("as_json", "quiet"))
+    with_shortcuts.__signature__ = own.replace(parameters=asked)  # type: ignore[attr-defined]
+    with_shortcuts.__annotations__ = {one.name: one.annotation for one in asked}
+    with_shortcuts.__name__, with_shortcuts.__doc__ = command.__name__, command.__doc__
+    return with_shortcuts
+
+
+def _option(name: str) -> Any:
+    key, text = SHORTCUTS[name]
+    shown = typer.Option(
+        f"--{name.replace('_', '-')}", help=f"{text}  [{key}]", show_default=False, rich_help_panel="Shortcuts"
+    )
+    return Annotated[str | None, shown]
+
+
+def described(path: Path | None, shortcuts: Mapping[str, str], settings: list[str] | None, example: str) -> Run:
+    """The run of a file (``-``: of standard input), with the shortcuts and then the ``--set`` keys put over it."""
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.inputs.yaml_files import Source, read_yaml
+    from gpuhours.run.shortcuts import overlaid
+    from gpuhours.run.spec import beside, setting
+
+    if path is None and not (shortcuts or settings):
+        raise EstimateError("Nothing to estimate.", example)
+    source = Source("the run", {}) if path is None else read_yaml(path)
+    if path is not None:
+        source = Source(source.name, beside(source.data, path.parent), source.places)
+    return overlaid(source, shortcuts, dict(setting(text) for text in settings or []))

@@ -1,0 +1,49 @@
+"""``gpuhours trace``: the predicted step as a file that Perfetto opens."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.root import app
+from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+
+EXAMPLE = "Example: gpuhours trace run.yaml -o step.json, then open step.json at ui.perfetto.dev"
+
+
+@app.command(short_help="The predicted step as events that Perfetto opens.", epilog=EXAMPLE)
+@takes_shortcuts
+def trace(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="Where to write the events.", show_default=False),
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    *,
+    shortcuts: Mapping[str, str],
+) -> None:
+    """Every pass, collective, launch gap and wait of one predicted step, per pipeline rank, in the trace event format; exit code 1
+    where the run does not fit."""
+    import json
+
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.reporting.trace import trace as played
+    from gpuhours_cli.output import saved
+    from gpuhours_cli.render.trace import answer, screen
+
+    if output is None and not as_json:
+        raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
+    found = played(described(run, shortcuts, settings, EXAMPLE))
+    if output is not None:
+        saved(json.dumps(found.document(), allow_nan=False) + "\n", output)
+    emit(found, lambda: screen(found, output), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    if found.estimate.fits is False:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Layouts of other people's training code: their files read into a run, and a run written as their files."""

@@ -1,0 +1,113 @@
+"""axolotl's YAML (docs.axolotl.ai/docs/config-reference.html)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpuhours.architecture.catalogue import names, plain
+from gpuhours.architecture.lora import EVERY
+from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
+
+TABLE = (
+    Key("data.seq_len", ("sequence_len",), whole),
+    Key("layout.microbatch", ("micro_batch_size",), whole),
+    Key(ACCUMULATION, ("gradient_accumulation_steps",), whole),
+    Key("data.epochs", ("num_epochs",), float),
+    Key("data.steps", ("max_steps",), whole),
+    Key("layout.tensor", ("tensor_parallel_size",), whole, above_one),
+    Key("layout.context", ("context_parallel_size", "sequence_parallel_degree"), whole, above_one),
+)
+PROJECTIONS = {f"{part}_proj": part for part in EVERY}
+
+
+def model_called(name: str) -> str | None:
+    """The known model of a repository's name: ``NousResearch/Meta-Llama-3-8B-Instruct`` -> ``llama-3-8b``."""
+    words = plain(name.rsplit("/", 1)[-1])
+    for extra in (
+        "meta-",
+        "-hf",
+        "-instruct",
+        "-chat",
+        "-base",
+        "-it",
+        "-v0.1",
+        "-v0.3",
+        "-1t",
+        "-pt",
+        "-fp16",
+        "-bf16",
+    ):
+        words = words.removeprefix(extra).removesuffix(extra)
+    return words if words in names() else None
+
+
+def read(told: Told) -> dict[str, Any]:
+    """The run's keys in an axolotl configuration."""
+    found = paired(told, TABLE) | _model(told)
+    if told.on("sample_packing"):
+        found["data.packed"] = True
+    told.get("pad_to_sequence_len", "flash_attention")
+    half, brain = told.on("fp16", "float16"), told.get("bf16", "bfloat16")
+    found.setdefault("training.dtype", "fp16" if half else "fp32" if brain is False else "bf16")
+    recompute = told.get("gradient_checkpointing")
+    if recompute in ("offload", "offload_disk"):
+        found |= {"layout.recompute": "full", "layout.offload_activations": True}
+    elif recompute is not None:
+        found["layout.recompute"] = "full" if recompute is True or str(recompute) in ("true", "unsloth") else "none"
+    config = str(told.get("deepspeed") or "")
+    inside, older = "fsdp_config.", "fsdp_config.fsdp_"
+    again = told.get(f"{inside}reshard_after_forward", f"{older}reshard_after_forward")
+    strategy = str(told.get(f"{inside}sharding_strategy", f"{older}sharding_strategy") or "")
+    sharded = (
+        told.get("fsdp", "fsdp_version", f"{inside}fsdp_version") is not None or again is not None or bool(strategy)
+    )
+    for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy"):
+        told.get(f"{inside}{part}", f"{older}{part}")
+    for level in ("1", "2", "3"):
+        if f"zero{level}" in config:
+            found["layout.sharding"] = f"zero{level}"
+    if sharded:
+        found["layout.sharding"] = "zero2" if again is False or "GRAD_OP" in strategy.upper() else "zero3"
+        found |= (
+            {"layout.offload_optimizer": True} if told.on(f"{inside}offload_params", f"{older}offload_params") else {}
+        )
+    software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else "huggingface-trainer"
+    return found | {"software": software}
+
+
+def _model(told: Told) -> dict[str, Any]:
+    """The model, and adapters beside it."""
+    name, adapter, narrow = told.get("base_model"), told.get("adapter"), told.on("load_in_4bit")
+    known = None if name is None else model_called(str(name))
+    found: dict[str, Any] = {"model.name": known} if known else {}
+    rank, modules, linear = whole(told.get("lora_r")), told.get("lora_target_modules"), told.on("lora_target_linear")
+    if adapter in ("lora", "qlora"):
+        found |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
+        targets = list(EVERY) if linear else [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
+        found |= {"model.targets": targets} if targets else {}
+    if narrow or adapter == "qlora":
+        found["training.dtype"] = "nf4"
+    return found
+
+
+def write(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's values as an axolotl configuration."""
+    told = {"base_model": values["model.name"]} if "model.name" in values else {}
+    told |= written(values, TABLE)
+    dtype = values.get("training.dtype", "bf16")
+    if values.get("model.trainable") == "lora":
+        told |= {"adapter": "qlora" if dtype == "nf4" else "lora", "lora_r": values.get("model.rank", 8)}
+        told["lora_target_modules"] = [f"{part}_proj" for part in values.get("model.targets", ())]
+        told |= {"load_in_4bit": True} if dtype == "nf4" else {}
+    told |= {"fp16": True} if dtype == "fp16" else {"bf16": dtype in ("bf16", "nf4")}
+    told |= {"sample_packing": True} if values.get("data.packed") else {}
+    told["gradient_checkpointing"] = (
+        "offload" if values.get("layout.offload_activations") else values.get("layout.recompute") == "full"
+    )
+    sharding = values.get("layout.sharding", "none")
+    if sharding in ("zero2", "zero3") and not str(values.get("software")).endswith("deepspeed"):
+        told |= {"fsdp_version": 2, "fsdp_config.reshard_after_forward": sharding == "zero3"}
+    elif sharding != "none":
+        told["deepspeed"] = f"deepspeed_configs/{sharding}.json"
+    return told

@@ -1,0 +1,126 @@
+"""``export``: a run, with the layout that is assumed where it has none, as the files of other training code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.interchange.files import CODES, opened_text
+from gpuhours.questions.interchange.keys import ACCUMULATION, NODES, PER_NODE
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import Run
+
+UNSAID = frozenset({
+    "layout.data", "layout.vision", "layout.vision_gpus", "layout.sequence_parallel", "layout.schedule", "layout.sequence_method",
+    "training.convention", "training.state", "hardware.gpus", "hardware.accelerator", "software",
+})  # fmt: skip
+"""Keys that follow from others, that only an estimate asks for, or that the reader of a file knows: not missed."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file's text, and the keys of the run that it has no place for."""
+
+    code: str
+    text: str
+    not_held: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours export --json``."""
+        return envelope("export", {"code": self.code, "text": self.text, "not_held": list(self.not_held)})
+
+
+def export(run: Run, code: str) -> Exported:
+    """A run as a file of ``code``: megatron, torchtitan, deepspeed, accelerate, nemo or axolotl."""
+    if code not in CODES:
+        hint = nearest(code, CODES) or f"There are {', '.join(CODES)}."
+        raise EstimateError(f"No training code {code!r} is written.", hint, "--to")
+    values = dict(values_of(run))
+    text = CODES[code].write(values)
+    return Exported(code, text, tuple(_not_held(code, text, values)))
+
+
+def values_of(run: Run) -> Iterator[tuple[str, Any]]:
+    """Every key that a file could want, in the words of a run file, what is assumed included."""
+    resolved = resolve(run)
+    if resolved.layout is None or resolved.gpus is None or resolved.global_batch is None:
+        raise EstimateError(
+            "A layout needs to be known before it is written.", f"Not known: {', '.join(resolved.missing)}.", "export"
+        )
+    layout = resolved.layout.replaced(**{
+        name: int(value) for name, value in resolved.layout if isinstance(value, np.ndarray | np.generic) and not isinstance(value, bool)
+    })  # fmt: skip
+    layout = type(layout)(**{name: value for name, value in layout if value is not None})
+    default = type(layout)()
+    for name, value in layout.model_dump(mode="json", exclude_none=True).items():
+        if value != getattr(default, name) or name in (
+            "tensor",
+            "pipeline",
+            "context",
+            "microbatch",
+            "sharding",
+            "recompute",
+            "schedule",
+            "sequence_method",
+        ):
+            yield f"layout.{name}", value
+    gpus = int(resolved.gpus)
+    per_node = min(gpus, resolved.cluster.gpus_per_node) if resolved.cluster is not None else gpus
+    yield from (("hardware.gpus", gpus), (NODES, -(-gpus // per_node)), (PER_NODE, per_node))
+    batch, ranks = int(resolved.global_batch), gpus // int(layout.tensor * layout.pipeline * layout.context)
+    yield from (("training.global_batch", batch), (ACCUMULATION, max(1, batch // (ranks * layout.microbatch))))
+    yield from (("training.dtype", run.training.dtype), ("software", resolved.software.name))
+    for name in ("seq_len", "steps", "samples", "epochs", "packed"):
+        value = getattr(resolved.data, name)
+        if value:
+            yield f"data.{name}", int(value) if float(value).is_integer() and name != "packed" else value
+    yield from _shape(run)
+
+
+def _shape(run: Run) -> Iterator[tuple[str, Any]]:
+    """The decoder's fields; of a model of another kind its name alone."""
+    from gpuhours.architecture.catalogue import names
+    from gpuhours.architecture.decoder import Decoder
+
+    model = run.model
+    if model is None:
+        return
+    if model.name in names():
+        yield "model.name", model.name
+    shape = getattr(model, "shape", None)
+    if not isinstance(shape, Decoder):
+        return
+    for name, value in shape.model_dump(mode="json").items():
+        if isinstance(value, Mapping):
+            yield from ((f"model.{name}.{inner}", one) for inner, one in value.items() if one is not None)
+        elif value is not None and value != () and name not in ("name", "kind"):
+            yield f"model.{name}", value
+    yield "model.ffn_hidden", int(shape.ffn_width)
+
+
+def _not_held(code: str, text: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """Keys whose value does not come back when the file is read again."""
+    from gpuhours.questions.interchange.importing import reread
+
+    again = reread(code, opened_text(code, text))
+    for key, value in values.items():
+        followed = key in UNSAID or key.startswith("model.") or key in (NODES, PER_NODE, ACCUMULATION)
+        followed |= key == "training.global_batch" and {ACCUMULATION, "layout.microbatch"} <= again.keys()
+        if not followed and again.get(key, _default(key)) != value:
+            yield f"{key} = {value}"
+
+
+def _default(key: str) -> Any:
+    return {
+        "layout.tensor": 1,
+        "layout.pipeline": 1,
+        "layout.context": 1,
+        "layout.microbatch": 1,
+        "layout.sharding": "none",
+        "layout.recompute": "none",
+    }.get(key)

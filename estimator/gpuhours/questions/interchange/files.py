@@ -1,0 +1,135 @@
+"""Which training code a file belongs to, and how its text is taken apart and put together."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import read_text, read_yaml_text
+from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, megatron, torchtitan
+from gpuhours.questions.interchange.keys import Told, flat, nested
+
+NEMO_PATHS = {
+    "num_nodes": "trainer", "devices": "trainer", "precision": "trainer", "max_steps": "trainer", "name": "model.optim",
+}  # fmt: skip
+"""Where NeMo's keys stand outside ``model``."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """Training code whose files are read and written."""
+
+    title: str
+    ending: str
+    read: Callable[[Told], dict[str, Any]]
+    write: Callable[[Mapping[str, Any]], str]
+    last: bool = False
+    """Keys are known by their last name, wherever they stand."""
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(nested(values), sort_keys=False))
+
+
+def _toml(values: Mapping[str, Any]) -> str:
+    """Tables of plain values: all that torchtitan's files have."""
+    lines = []
+    for table, keys in nested(values).items():
+        lines += ["", f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _shell(values: Mapping[str, Any]) -> str:
+    """Arguments as an array of a shell, and the line that starts them."""
+    machine = {name: values[name] for name in ("nnodes", "nproc_per_node") if name in values}
+    said = {
+        name: value
+        for name, value in values.items()
+        if name not in (*machine, "activation", "bias") and value is not False
+    }
+    lines = [f"    --{name.replace('_', '-')}" + ("" if value is True else f" {value}") for name, value in said.items()]
+    start = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in machine.items())
+    body = "\n".join(lines)
+    return f'#!/bin/bash\nARGUMENTS=(\n{body}\n)\ntorchrun {start} pretrain_gpt.py "${{ARGUMENTS[@]}}"\n'
+
+
+def _nemo(values: Mapping[str, Any]) -> str:
+    only_megatron = ("swiglu", "untie_embeddings_and_output_weights", "disable_bias_linear", "group_query_attention")
+    paths = {
+        f"{NEMO_PATHS.get(name, 'model')}.{name}": value for name, value in values.items() if name not in only_megatron
+    }
+    return _yaml(paths)
+
+
+CODES: Mapping[str, Code] = {
+    "megatron": Code("Megatron-LM", ".sh", megatron.read, lambda values: _shell(megatron.write(values)), last=True),
+    "torchtitan": Code("torchtitan", ".toml", torchtitan.read, lambda values: _toml(torchtitan.write(values))),
+    "deepspeed": Code("DeepSpeed", ".json", deepspeed.read, lambda values: json.dumps(nested(deepspeed.write(values)), indent=2) + "\n"),
+    "accelerate": Code("accelerate", ".yaml", accelerate.read, lambda values: _yaml(accelerate.write(values))),
+    "nemo": Code("NeMo", ".yaml", partial(megatron.read, software="nemo"), lambda values: _nemo(megatron.write(values, "nemo")), last=True),
+    "axolotl": Code("axolotl", ".yaml", axolotl.read, lambda values: _yaml(axolotl.write(values))),
+}  # fmt: skip
+
+
+def opened(path: Path) -> tuple[str, dict[str, Any]]:
+    """The code a file belongs to, and its keys. ``model`` stands for a configuration of Hugging Face's."""
+    text, ending = read_text(path), path.suffix.lower()
+    if ending == ".toml":
+        try:
+            keys = flat(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise EstimateError(f"is not TOML: {error}", where=str(path)) from None
+        if keys:
+            return "torchtitan", keys
+    if ending in (".json", ".yaml", ".yml"):
+        data = read_yaml_text(text, str(path)).data
+        if isinstance(data, Mapping) and data:
+            return _owner(flat(data), path)
+    arguments = megatron.arguments(text)
+    if not arguments:
+        raise EstimateError(
+            "holds no arguments or keys that are known.",
+            f"Files of {', '.join(code.title for code in CODES.values())} are read.",
+            str(path),
+        )
+    return "megatron", arguments
+
+
+def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
+    """Whose keys they are, by those that only one of them has."""
+    last = {name.rsplit(".", 1)[-1] for name in keys}
+    first = {name.split(".", 1)[0] for name in keys}
+    if {"model_type", "architectures", "_class_name"} & first and "base_model" not in first:
+        return "model", {"model": str(path)}
+    if "base_model" in first:
+        return "axolotl", keys
+    if first & {"distributed_type", "compute_environment", "fsdp_config", "num_processes"}:
+        return "accelerate", keys
+    if first & {"zero_optimization", "train_batch_size", "train_micro_batch_size_per_gpu"}:
+        return "deepspeed", keys
+    if "trainer" in first and last & {"tensor_model_parallel_size", "micro_batch_size", "num_layers"}:
+        return "nemo", keys
+    if first & {"parallelism", "activation_checkpoint"}:
+        return "torchtitan", keys
+    if last & {"tensor_model_parallel_size", "micro_batch_size", "num_layers", "hidden_size"}:
+        return "megatron", keys
+    raise EstimateError(
+        "has no key by which it could be told whose file it is.",
+        f"Files of {', '.join(code.title for code in CODES.values())} are read; a run of ours goes straight to `gpuhours estimate`.",
+        str(path),
+    )
+
+
+def opened_text(code: str, text: str) -> dict[str, Any]:
+    """The keys of a file that was just written."""
+    if code == "megatron":
+        return megatron.arguments(text)
+    return flat(tomllib.loads(text) if code == "torchtitan" else read_yaml_text(text, code).data)

@@ -1,0 +1,169 @@
+"""``import``: other people's files -> a run, and what was not understood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.interchange.files import CODES, opened
+from gpuhours.questions.interchange.keys import ACCUMULATION, LOCAL_BATCH, NODES, PER_NODE, RANKS, Told, without_effect
+from gpuhours.run.spec import Run, from_dict, put
+
+EVERY = "recompute.every"
+ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One file, whose it is, and what of it has no place in a run."""
+
+    file: str
+    code: str
+    not_understood: tuple[str, ...]
+    without_effect: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A run put together from files of other training code."""
+
+    data: Mapping[str, Any]
+    run: Run
+    origins: tuple[Origin, ...]
+    open: tuple[str, ...]
+    """What the files leave open that a run needs, and what was read with a grain of salt."""
+
+    @property
+    def yaml(self) -> str:
+        """The run as a file, what was not understood as comments below it."""
+        import yaml
+
+        text = str(yaml.safe_dump(dict(self.data), sort_keys=False, default_flow_style=None, width=120))
+        told = [f"# from {', '.join(f'{one.file} ({one.code})' for one in self.origins)}"]
+        told += [f"# {one}" for one in self.open]
+        told += [f"# not understood in {one.file}: {said}" for one in self.origins for said in one.not_understood]
+        return "\n".join(told) + "\n" + text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours import --json``."""
+        files = [
+            {
+                "file": one.file,
+                "code": one.code,
+                "not_understood": list(one.not_understood),
+                "without_effect": list(one.without_effect),
+            }
+            for one in self.origins
+        ]
+        return envelope("import", {"run": dict(self.data), "files": files, "open": list(self.open)})
+
+
+def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
+    """A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo or axolotl and a model's config.json; what a later file
+    says goes over what an earlier one does, and ``settings`` over all."""
+    found: dict[str, Any] = {}
+    origins, models = [], []
+    for path in map(Path, paths):
+        code, keys = opened(path)
+        if code == "model":
+            models.append(str(path))
+            origins.append(Origin(str(path), "a model's configuration", (), ()))
+            continue
+        told = Told(keys, last=CODES[code].last)
+        said = CODES[code].read(told)
+        ours = {key: value for key, value in said.items() if value is not None}
+        found |= _beside(found, ours)
+        left = [(name, value) for name, value in told.left() if not _harmless(name, value)]
+        mute = tuple(name for name, value in told.left() if _harmless(name, value))
+        origins.append(
+            Origin(
+                str(path),
+                CODES[code].title,
+                (
+                    *(f"{name} = {_short(value)}" for name, value in left),
+                    *(f"{name} = auto" for name in told.automatic()),
+                ),
+                mute,
+            )
+        )
+    if models:
+        found = {"model": models[-1], **{key: value for key, value in found.items() if not _of_shape(key)}}
+    return _finished(found | dict(settings or {}), tuple(origins))
+
+
+def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's keys in a file's keys, before anything is worked out of them."""
+    return CODES[code].read(Told(keys, last=CODES[code].last))
+
+
+def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """DeepSpeed under a trainer of Hugging Face's is one stack of its own."""
+    stacks = {str(found.get("software", "")), str(said.get("software", ""))}
+    if "deepspeed" in stacks and any(one.startswith("huggingface") for one in stacks):
+        return {**said, "software": "huggingface-deepspeed"}
+    return said
+
+
+def _harmless(name: str, value: Any) -> bool:
+    """Has no effect on cost: by its name, or Adam, which is assumed."""
+    adam = (
+        "optim" in name.lower()
+        and isinstance(value, str)
+        and value.lower().replace("_", "").removeprefix("paged").startswith(("adam", "fused"))
+    )
+    return without_effect(name) or adam
+
+
+def _of_shape(key: str) -> bool:
+    """A key that a model's configuration says better; adapters are not in it."""
+    return key == "model" or (
+        key.startswith("model.") and key not in ("model.trainable", "model.rank", "model.targets")
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
+    """GPUs and the global batch worked out of what files say instead, then everything put at its key and validated."""
+    said = {key: found.pop(key, None) for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY)}
+    copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
+    if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
+        found["hardware.gpus"] = said[NODES] * said[PER_NODE]
+    if "hardware.gpus" not in found and said[RANKS]:
+        found["hardware.gpus"] = said[RANKS] * copy
+    gpus, remarks = found.get("hardware.gpus"), []
+    if "training.global_batch" not in found:
+        passes, microbatch = said[ACCUMULATION], found.get("layout.microbatch")
+        local = said[LOCAL_BATCH] or (int(microbatch) * passes if passes and microbatch else None)
+        if local and gpus:
+            found["training.global_batch"] = local * (int(gpus) // copy)
+        elif local:
+            remarks.append(
+                f"the global batch is {local} samples times the data-parallel ranks, and the files name no number of GPUs: --gpus N"
+            )
+        elif passes:
+            remarks.append(f"a step has {passes} passes of a micro-batch that no file names: --microbatch N")
+    if said[EVERY]:
+        remarks.append(
+            f"one layer in {said[EVERY]} is computed again: set layout.recompute full and layout.recompute_layers to a stage's share"
+        )
+    if not found:
+        raise EstimateError("Nothing in the files is understood.", "", ", ".join(one.file for one in origins))
+    data: dict[str, Any] = {}
+    for key, value in sorted(found.items(), key=lambda item: len(item[0].split("."))):
+        put(data, key, value)
+    data = {name: data[name] for name in (*ORDER, *(set(data) - set(ORDER))) if name in data}
+    run = from_dict(data, "what the files say")
+    if "model" not in data:
+        remarks.append("no file says the model's shape: --model NAME-OR-CONFIG.json or --params")
+    if "accelerator" not in data.get("hardware", {}):
+        remarks.append("no file says the accelerator: --gpu h100-sxm-80gb")
+    return Imported(data, run, origins, tuple(remarks))

@@ -1,0 +1,322 @@
+"""Megatron-LM's arguments, from a shell script or YAML, and NeMo's, which are named alike.
+
+Names: megatron/training/arguments.py and megatron/core/transformer/transformer_config.py; NeMo's megatron_gpt_config.yaml.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gpuhours.questions.interchange.keys import (
+    ACCUMULATION,
+    NODES,
+    PER_NODE,
+    Key,
+    Told,
+    above_one,
+    paired,
+    truth,
+    whole,
+    written,
+)
+
+FLAG: Any = True
+POSITIONS = {"rope": "rotary", "learned_absolute": "learned", "none": "none", "yarn": "rotary", "alibi": "alibi"}
+NORMS = {"RMSNorm": "rms", "LayerNorm": "layer", "rmsnorm": "rms", "layernorm": "layer", "layernorm1p": "layer"}
+SHAPE = (
+    Key("model.layers", ("num_layers",), whole),
+    Key("model.hidden", ("hidden_size",), whole),
+    Key("model.heads", ("num_attention_heads",), whole),
+    Key("model.kv_heads", ("num_query_groups",), whole),
+    Key("model.head_dim", ("kv_channels",), whole),
+    Key("model.ffn_hidden", ("ffn_hidden_size",), whole),
+    Key("model.vocab", ("padded_vocab_size", "vocab_size"), whole),
+    Key("model.max_positions", ("max_position_embeddings",), whole),
+    Key("model.window", ("window_size",), whole),
+    Key("model.experts.count", ("num_experts", "num_moe_experts"), whole),
+    Key("model.experts.top_k", ("moe_router_topk",), whole),
+    Key("model.experts.width", ("moe_ffn_hidden_size",), whole),
+    Key("model.experts.shared_width", ("moe_shared_expert_intermediate_size",), whole),
+    Key("model.latent.kv_rank", ("kv_lora_rank",), whole),
+    Key("model.latent.query_rank", ("q_lora_rank",), whole),
+    Key("model.latent.nope_dim", ("qk_head_dim",), whole),
+    Key("model.latent.rope_dim", ("qk_pos_emb_head_dim",), whole),
+    Key("model.latent.value_dim", ("v_head_dim",), whole),
+)
+LAYOUT = (
+    Key("layout.tensor", ("tensor_model_parallel_size",), whole),
+    Key("layout.pipeline", ("pipeline_model_parallel_size",), whole),
+    Key("layout.context", ("context_parallel_size",), whole, above_one),
+    Key("layout.expert", ("expert_model_parallel_size",), whole, above_one),
+    Key("layout.expert_tensor", ("expert_tensor_parallel_size",), whole),
+    Key("layout.microbatch", ("micro_batch_size",), whole),
+    Key("training.global_batch", ("global_batch_size",), whole),
+    Key(
+        "layout.interleave",
+        ("num_virtual_stages_per_pipeline_rank", "virtual_pipeline_model_parallel_size"),
+        whole,
+        above_one,
+    ),
+    Key("layout.recompute_layers", ("recompute_num_layers", "activations_checkpoint_num_layers"), whole),
+    Key("data.seq_len", ("seq_length", "encoder_seq_length"), whole),
+    Key("data.steps", ("train_iters", "max_steps"), whole),
+    Key("data.samples", ("train_samples",), whole),
+    Key(NODES, ("nnodes", "nodes", "num_nodes"), whole),
+    Key(PER_NODE, ("nproc_per_node", "gpus_per_node", "devices"), whole),
+    Key(ACCUMULATION, ("gradient_accumulation_steps",), whole, None),
+)
+
+
+def read(told: Told, software: str = "megatron") -> dict[str, Any]:
+    """The run's keys in Megatron's or NeMo's arguments."""
+    found = paired(told, SHAPE) | paired(told, LAYOUT)
+    found |= _architecture(told, found)
+    recompute = told.get("recompute_granularity", "activations_checkpoint_granularity")
+    told.get("recompute_method", "activations_checkpoint_method", "recompute_modules")
+    recompute = "selective" if told.on("recompute_activations") and recompute is None else recompute
+    found |= {"layout.recompute": str(recompute or "none")}
+    split = told.on("sequence_parallel")
+    found |= {"layout.sequence_parallel": split} if found.get("layout.tensor", 1) > 1 else {}
+    per_stage = whole(told.get("num_layers_per_virtual_pipeline_stage"))
+    layers, stages = found.get("model.layers"), found.get("layout.pipeline", 1)
+    if per_stage and layers and stages > 1 and "layout.interleave" not in found:
+        found["layout.interleave"] = layers // (stages * per_stage)
+    if found.get("layout.interleave", 1) > 1:
+        found["layout.schedule"] = "interleaved"
+    communication = told.get("cp_comm_type")
+    if found.get("layout.context", 1) > 1:
+        found["layout.sequence_method"] = str(communication or "p2p")
+    return found | _sharding(told) | _precision(told) | {"software": _software(told, software)}
+
+
+def _architecture(told: Told, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Switches of the shape; Megatron's defaults are GPT-2's, so that they count where nothing is said and a shape is."""
+    grouped = told.get("group_query_attention")
+    gated = told.on("swiglu", "gated_linear_unit") or str(told.get("activation")) in {"swiglu", "fast-swiglu", "geglu"}
+    norm, positions = told.get("normalization"), told.get("position_embedding_type")
+    positions = "rope" if told.on("use_rotary_position_embeddings") else positions
+    untied, shared = told.on("untie_embeddings_and_output_weights"), told.get("share_embeddings_and_output_weights")
+    plain, only_qkv = (
+        told.on("disable_bias_linear") or truth(told.get("bias", "add_bias_linear")) is False,
+        told.on("add_qkv_bias"),
+    )
+    if "model.layers" not in found:
+        return {}
+    tied = truth(shared) if shared is not None else not untied
+    kind = POSITIONS.get(str(positions), "learned")
+    shape: dict[str, Any] = {
+        "model.gated": gated, "model.norm": NORMS.get(str(norm), "layer"), "model.positions": kind, "model.tied": tied,
+        "model.mlp_bias": not plain, "model.attention_bias": "qkv" if only_qkv and plain else "none" if plain else "all",
+    }  # fmt: skip
+    if truth(grouped) is False or (grouped is None and "model.kv_heads" not in found):
+        shape["model.kv_heads"] = found.get("model.heads")
+    kept = told.get("hidden_dropout")
+    told.get("attention_dropout", "ffn_dropout")
+    shape["model.dropout"] = float(kept if kept is not None else 0.1) > 0
+    if told.on("qk_layernorm"):
+        shape["model.qk_norm"] = "head"
+    if not told.on("multi_latent_attention"):
+        shape |= {
+            f"model.latent.{part}": None for part in ("kv_rank", "query_rank", "nope_dim", "rope_dim", "value_dim")
+        }
+    return shape | ({} if kind == "learned" else {"model.max_positions": None})
+
+
+def _sharding(told: Told) -> dict[str, Any]:
+    """The distributed optimiser is ZeRO-1; Megatron's FSDP says its own level."""
+    level = told.get("data_parallel_sharding_strategy")
+    if told.on("use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2"):
+        levels = {"optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3", "no_shard": "none"}
+        return {"layout.sharding": levels.get(str(level), "zero3")}
+    distributed = told.on("use_distributed_optimizer") or str(told.get("optim.name")) in {
+        "distributed_fused_adam", "mcore_distributed_optim",
+    }  # fmt: skip
+    return {"layout.sharding": "zero1" if distributed else "none"} | (
+        {"layout.offload_optimizer": True} if told.on("optimizer_cpu_offload") else {}
+    )
+
+
+def _precision(told: Told) -> dict[str, Any]:
+    """fp8 over 16 bit; NeMo's trainer says ``bf16-mixed`` or 16."""
+    eight, recipe = told.get("fp8_format", "fp8"), str(told.get("fp8_recipe"))
+    half, brain, trainer = told.on("fp16"), told.on("bf16"), told.get("precision")
+    if told.on("fp4", "fp4_format"):
+        return {"training.dtype": "nvfp4"}
+    if eight in ("hybrid", "e4m3") or truth(eight):
+        return {"training.dtype": "mxfp8" if recipe == "mxfp8" else "fp8"}
+    if trainer is not None and not (half or brain):
+        named = {
+            "16": "fp16",
+            "32": "fp32",
+            "16-mixed": "fp16",
+            "bf16-mixed": "bf16",
+            "bf16": "bf16",
+            "32-true": "fp32",
+        }
+        return {"training.dtype": named.get(str(trainer), str(trainer))}
+    return {"training.dtype": "bf16" if brain else "fp16" if half else "fp32"}
+
+
+def _software(told: Told, software: str) -> str:
+    overlapped = told.on("overlap_grad_reduce", "overlap_param_gather", "tp_comm_overlap")
+    for name in (
+        "use_flash_attn",
+        "transformer_impl",
+        "use_mcore_models",
+        "moe_grouped_gemm",
+        "moe_token_dispatcher_type",
+    ):
+        told.get(name)
+    return "megatron-core" if overlapped or software == "nemo" else "megatron-lm"
+
+
+def write(values: Mapping[str, Any], software: str = "megatron") -> dict[str, Any]:
+    """A run's values as Megatron's or NeMo's arguments."""
+    told = written(values, SHAPE) | written(values, LAYOUT)
+    nemo = software == "nemo"
+    if nemo:
+        names = {
+            "num_virtual_stages_per_pipeline_rank": "virtual_pipeline_model_parallel_size", "seq_length": "encoder_seq_length",
+            "recompute_num_layers": "activations_checkpoint_num_layers", "nnodes": "num_nodes", "nproc_per_node": "devices",
+            "train_iters": "max_steps", "num_experts": "num_moe_experts",
+        }  # fmt: skip
+        told = {names.get(name, name): value for name, value in told.items()}
+    return told | dict(_switches(values, nemo))
+
+
+def _switches(values: Mapping[str, Any], nemo: bool) -> Iterator[tuple[str, Any]]:
+    """Switches, each as the two write it."""
+    recompute, dtype = values.get("layout.recompute", "none"), values.get("training.dtype", "bf16")
+    if recompute != "none":
+        yield ("activations_checkpoint_granularity" if nemo else "recompute_granularity"), recompute
+    if recompute == "full":
+        yield (
+            ("activations_checkpoint_method" if nemo else "recompute_method"),
+            "block" if "layout.recompute_layers" in values else "uniform",
+        )
+        if "layout.recompute_layers" not in values and not nemo:
+            yield "recompute_num_layers", 1
+    if values.get("layout.tensor", 1) > 1 and values.get("layout.sequence_parallel", True):
+        yield "sequence_parallel", FLAG
+    if values.get("layout.context", 1) > 1:
+        yield (
+            "cp_comm_type",
+            {"all-gather": "all_gather", "ulysses": "a2a", "hybrid": "a2a+p2p"}.get(
+                values["layout.sequence_method"], "p2p"
+            ),
+        )
+    level = values.get("layout.sharding", "none")
+    if nemo:
+        yield "name", "distributed_fused_adam" if level != "none" else "fused_adam"
+    elif level == "zero1":
+        yield "use_distributed_optimizer", FLAG
+    elif level != "none":
+        yield from (
+            ("use_megatron_fsdp", FLAG),
+            ("data_parallel_sharding_strategy", "optim_grads_params" if level == "zero3" else "optim_grads"),
+        )
+    if values.get("layout.offload_optimizer"):
+        yield "optimizer_cpu_offload", FLAG
+    if dtype in ("fp8", "mxfp8"):
+        yield from (("bf16", FLAG), ("fp8" if nemo else "fp8_format", True if nemo else "hybrid"))
+        if dtype == "mxfp8":
+            yield "fp8_recipe", "mxfp8"
+    elif dtype in ("bf16", "fp16"):
+        yield dtype, FLAG
+    if not nemo and str(values.get("software")).startswith("megatron-core"):
+        yield from (("overlap_grad_reduce", FLAG), ("overlap_param_gather", FLAG))
+    if "model.layers" in values:
+        yield from _shape_switches(values)
+
+
+def _shape_switches(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if values.get("model.kv_heads", values["model.heads"]) != values["model.heads"]:
+        yield "group_query_attention", FLAG
+    if values.get("model.gated"):
+        yield from (("swiglu", FLAG), ("activation", "swiglu"))
+    yield "normalization", "RMSNorm" if values.get("model.norm") == "rms" else "LayerNorm"
+    yield (
+        "position_embedding_type",
+        {"rotary": "rope", "learned": "learned_absolute"}.get(str(values.get("model.positions")), "none"),
+    )
+    if not values.get("model.tied"):
+        yield "untie_embeddings_and_output_weights", FLAG
+        yield "share_embeddings_and_output_weights", False
+    if not values.get("model.mlp_bias"):
+        yield from (("disable_bias_linear", FLAG), ("bias", False))
+    if values.get("model.attention_bias") == "qkv":
+        yield "add_qkv_bias", FLAG
+    if not values.get("model.dropout"):
+        yield from (("hidden_dropout", 0.0), ("attention_dropout", 0.0))
+    if values.get("model.qk_norm") == "head":
+        yield "qk_layernorm", FLAG
+    if "model.latent.kv_rank" in values:
+        yield "multi_latent_attention", FLAG
+
+
+_SET = re.compile(r"^(?:export\s+|local\s+)?([A-Za-z_]\w*)=(.*)$")
+_USED = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}|\$(\w+)")
+_SUM = re.compile(r"\$\(\(([\w\s*/+$(){}-]+)\)\)")
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """``--name value`` of a shell script, whatever the order, with variables that the script sets put in.
+
+    >>> arguments("TP=4\\ntorchrun --nproc_per_node=8 pretrain.py --tensor-model-parallel-size $TP --bf16")
+    {'nproc_per_node': '8', 'tensor_model_parallel_size': '4', 'bf16': True}
+    """
+    lines = [line.removeprefix("#SBATCH").strip() if line.startswith("#SBATCH") else line for line in text.splitlines()]
+    joined = re.sub(r"\\\s*\n", " ", "\n".join(lines))
+    known: dict[str, str] = {}
+    found: dict[str, Any] = {}
+    name = None
+    for line in joined.splitlines():
+        for word in _words(_SUM.sub(lambda match: _filled(match[0], known), line)):
+            assigned = _SET.match(word)
+            if assigned and not word.startswith("-"):
+                known[assigned[1]] = _filled(assigned[2].lstrip("(").rstrip(";"), known)
+                inner = _words(known[assigned[1]]) if "--" in known[assigned[1]] else []
+            else:
+                inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
+            for part in inner:
+                name = _taken(part, name, found)
+    return found
+
+
+def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
+    """Put one word where it belongs: a name, or the value of the name before it."""
+    if word.startswith("--"):
+        name, equals, value = word[2:].rstrip(")").partition("=")
+        name = name.replace("-", "_")
+        found[name] = value if equals else True
+        return None if equals else name
+    if name is not None and found.get(name) is True and word.strip(")\"' "):
+        found[name] = word.strip(")\"' ")
+    return None
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quote over several lines
+        return line.replace('"', " ").replace("'", " ").split()
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    """Variables and products of whole numbers put in."""
+
+    def sum_of(match: re.Match[str]) -> str:
+        inner = re.sub(r"[A-Za-z_]\w*", lambda name: known.get(name[0], name[0]), _filled(match[1], known))
+        factors = inner.replace(" ", "").split("*")
+        if not all(factor.isdigit() for factor in factors):
+            return match[0]
+        product = 1
+        for factor in factors:
+            product *= int(factor)
+        return str(product)
+
+    text = _SUM.sub(sum_of, text)
+    return _USED.sub(lambda use: known.get(use[1] or use[3]) or use[2] or use[0], text)

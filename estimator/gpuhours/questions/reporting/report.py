@@ -1,0 +1,115 @@
+"""``report``: what a page about one run holds: its estimate, the run on other numbers of GPUs, what one more fact would narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.ensemble import DRAWS, ensemble
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.identities import HOUR
+from gpuhours.run.spec import Run
+
+FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
+"""Numbers of GPUs that the run is tried on, over its own."""
+
+
+@dataclass(frozen=True)
+class AtScale:
+    """The same steps of the same batch on ``gpus``; times in seconds."""
+
+    gpus: int
+    wall_clock: float
+    gpu_hours: float
+    mfu: float
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Decides:
+    """What the range of a description comes from, over ``draws`` runs that fit it."""
+
+    draws: int
+    low: float
+    """GPU-hours, 10th percentile; ``high`` the 90th."""
+    high: float
+    shares: Mapping[str, float]
+    """Share of the variance of ln GPU-hours that each unknown carries, largest first."""
+    fact: str
+    """The unknown to settle first; "" where none can be said."""
+    how: str
+    """The option that says it."""
+    narrowed_low: float | None
+    """GPU-hours were it as in the middle run, 10th percentile; ``narrowed_high`` the 90th."""
+    narrowed_high: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object: shares as a list, largest first."""
+        shares = [{"unknown": name, "share": share} for name, share in self.shares.items()]
+        return {**asdict(self), "shares": shares}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything on the page."""
+
+    estimate: Estimate
+    scale: tuple[AtScale, ...]
+    """By number of GPUs; empty where the run has no predicted step or no length."""
+    decides: Decides | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours report --json``."""
+        scale = [asdict(one) for one in self.scale]
+        decides = None if self.decides is None else self.decides.to_dict()
+        return envelope("report", {"estimate": self.estimate.content(), "scale": scale, "decides": decides})
+
+
+def report(run: Run) -> Report:
+    """Work out a run and what a reader asks next."""
+    found = estimate(run)
+    return Report(found, tuple(at_scale(found)), decides(run))
+
+
+def at_scale(found: Estimate) -> Iterator[AtScale]:
+    """The run on other numbers of GPUs, everything else as it is; those that no layout of it can use are left out.
+
+    wall-clock(g) = wall-clock x t(g) / t          t the predicted step time, the steps and stops staying what they are
+    """
+    run, own = found.run, found.outcome
+    gpus, seconds = own.value("gpus"), own.value("wall_clock")
+    if found.stages or own.step is None or gpus is None or seconds is None:
+        return
+    for many in sorted({round(float(gpus) * factor) for factor in FACTORS} - {0}):
+        outcome = own
+        if many != float(gpus):
+            try:
+                outcome = evaluate(run.replaced("hardware.gpus", many))
+            except EstimateError:
+                continue
+        step, memory = outcome.step, outcome.memory
+        if step is None or memory is None or not np.all(step.valid):
+            continue
+        wall_clock = float(seconds) * float(step.time) / float(own.step.time)
+        yield AtScale(many, wall_clock, wall_clock * many / HOUR, float(step.mfu), bool(memory.fits))
+
+
+def decides(run: Run) -> Decides | None:
+    """What one more fact would narrow; None where the run's own figures settle its length."""
+    try:
+        drawn = ensemble(run)
+    except EstimateError:
+        return None  # a stack or layout that the sample cannot be drawn around
+    if drawn is None or not (shares := drawn.shares()):
+        return None
+    low, high = (float(edge) / HOUR for edge in np.quantile(drawn.gpu_time, [0.1, 0.9]))
+    fact, how, *edges = drawn.narrowed() or ("", "", None, None)
+    narrowed = [None if edge is None else float(edge) / HOUR for edge in edges]
+    return Decides(DRAWS, low, high, shares, str(fact), str(how), narrowed[0], narrowed[1])

@@ -1,0 +1,184 @@
+"""Which pass each pipeline rank makes after which, and when: a step's schedule played event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gpuhours.layout.layout import Schedule
+
+FORWARD, BACKWARD, WEIGHT = "forward", "backward", "weight gradients"
+ZERO_BUBBLE = frozenset({Schedule.zb1p, Schedule.zb2p})
+
+
+class Pass(NamedTuple):
+    """One pass of one micro-batch through one chunk of a rank's layers. ``backward`` holds the weights' gradients, too, where a
+    schedule does not move them apart."""
+
+    kind: str
+    chunk: int
+    microbatch: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A pipeline to play: ``seconds[rank][chunk][kind]`` of a pass, and ``after[rank]`` s that the rank is busy behind each pass
+    by kind, which the next rank does not wait for."""
+
+    schedule: Schedule
+    microbatches: int
+    seconds: Sequence[Sequence[dict[str, float]]]
+    after: dict[str, float]
+
+    @property
+    def ranks(self) -> int:
+        """Pipeline ranks, p."""
+        return len(self.seconds)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks a rank holds, v."""
+        return len(self.seconds[0])
+
+    def takes(self, rank: int, one: Pass) -> float:
+        """Seconds of a pass."""
+        return self.seconds[rank][one.chunk][one.kind]
+
+    def before(self, rank: int, one: Pass) -> tuple[int, Pass] | None:
+        """The pass of another rank (or of another chunk) that must have ended; None where there is none.
+
+        Chunk c of rank r is stage c p + r. Forward comes from the stage before; backward from the stage behind, on the last one from its
+        own forward pass; weights' gradients from their own backward pass.
+        """
+        stage = one.chunk * self.ranks + rank
+        if one.kind == WEIGHT:
+            return rank, one._replace(kind=BACKWARD)
+        if one.kind == BACKWARD and stage == self.ranks * self.chunks - 1:
+            return rank, one._replace(kind=FORWARD)
+        there = stage - 1 if one.kind == FORWARD else stage + 1
+        if there < 0:
+            return None
+        return there % self.ranks, one._replace(chunk=there // self.ranks)
+
+
+class Timed(NamedTuple):
+    """A pass and when it runs; the rank is free again at ``free``."""
+
+    what: Pass
+    start: float
+    end: float
+    free: float
+
+
+Played = list[list[Timed]]
+
+
+def orders(line: Line) -> list[list[Pass]]:
+    """Each rank's passes in their order.
+
+    gpipe        all forward, then all backward (Huang et al. 2019)
+    1f1b         p - 1 - r forward, then one forward, one backward by turns (Narayanan et al. 2021, section 2.2)
+    interleaved  2 (p - 1 - r) + (v - 1) p forward, then by turns; chunks change every p micro-batches (the same, section 2.2)
+    zb-1p        as 1f1b, weights' gradients r micro-batches behind (ZB-H1; Qi et al. 2023, section 2)
+    zb-2p        2 (p - 1 - r) forward, then by turns, weights' gradients 2 r behind (ZB-H2, the same)
+    """
+    made = _with_weights if line.schedule in ZERO_BUBBLE else _in_turns
+    return [list(made(line, rank)) for rank in range(line.ranks)]
+
+
+def _ahead(line: Line, rank: int) -> int:
+    """Forward passes before the first backward one, less that one's own."""
+    p, v, m = line.ranks, line.chunks, line.microbatches
+    behind = p - 1 - rank
+    if line.schedule == Schedule.gpipe:
+        return m * v
+    if v > 1:
+        return min(2 * behind + (v - 1) * (p + m % p if m >= p else m), m * v)
+    return min(2 * behind if line.schedule == Schedule.zb2p else behind, m)
+
+
+def _in_turns(line: Line, rank: int) -> Iterator[Pass]:
+    """Forward passes ahead, then one forward, one backward by turns, then what is left backward."""
+    v, passes, ahead = line.chunks, line.microbatches * line.chunks, _ahead(line, rank)
+    forward = list(_by_groups(line.ranks, v, line.microbatches))
+    for place in range(passes + ahead):
+        if place < passes:
+            yield Pass(FORWARD, *forward[place])
+        if place >= ahead:
+            chunk, microbatch = forward[place - ahead]
+            yield Pass(BACKWARD, v - 1 - chunk, microbatch)
+
+
+def _with_weights(line: Line, rank: int) -> Iterator[Pass]:
+    """The same, with weights' gradients so many micro-batches behind the backward passes, the last ones at the end."""
+    lag = 2 * rank if line.schedule == Schedule.zb2p else rank
+    for one in _in_turns(line, rank):
+        yield one
+        if one.kind == BACKWARD and one.microbatch >= lag:
+            yield one._replace(kind=WEIGHT, microbatch=one.microbatch - lag)
+    for microbatch in range(max(0, line.microbatches - lag), line.microbatches):
+        yield Pass(WEIGHT, 0, microbatch)
+
+
+def _by_groups(p: int, v: int, m: int) -> Iterator[tuple[int, int]]:
+    """(chunk, micro-batch): p micro-batches through each chunk in turn; what is left over goes with the last p."""
+    groups = max(1, m // p)
+    for group in range(groups):
+        first, behind = group * p, m if group == groups - 1 else (group + 1) * p
+        for chunk in range(v):
+            for microbatch in range(first, behind):
+                yield chunk, microbatch
+
+
+def play(line: Line, order: list[list[Pass]], early: float = 0.0) -> Played:
+    """Every pass as soon as its rank is free and what it waits for has ended, or will have in ``early`` s."""
+    played: Played = [[] for _ in order]
+    ended: dict[tuple[int, Pass], float] = {}
+    free = [0.0] * line.ranks
+    moved = True
+    while moved:
+        moved = False
+        for rank, passes in enumerate(order):
+            while len(played[rank]) < len(passes):
+                one = passes[len(played[rank])]
+                before = line.before(rank, one)
+                if before is not None and before not in ended:
+                    break
+                ready = 0.0 if before is None else ended[before]
+                start = max(free[rank], ready - early)
+                end = start + line.takes(rank, one)
+                free[rank] = end + line.after[one.kind]
+                ended[rank, one] = end
+                played[rank].append(Timed(one, start, end, free[rank]))
+                moved = True
+    if any(len(done) < len(passes) for done, passes in zip(played, order, strict=True)):
+        raise ValueError(f"the order of {line.schedule.name} waits for itself")
+    return played
+
+
+def length(played: Played) -> float:
+    """When the last rank is free."""
+    return max(passes[-1].free for passes in played)
+
+
+def played_within(line: Line, seconds: float) -> tuple[Played, float, float]:
+    """The passes played so that they end by ``seconds``; how early they start for it (0 where they end by themselves), and when they
+    end by themselves.
+
+    Started early enough nothing waits, and the busiest rank decides, which no schedule's equation is below; between, the least is
+    found by halving.
+    """
+    order = orders(line)
+    played = play(line, order)
+    by_itself, rounded = length(played), seconds * (1 + 1e-12)
+    if by_itself <= rounded:
+        return played, 0.0, by_itself
+    low, high = 0.0, by_itself
+    for _ in range(24):
+        middle = (low + high) / 2
+        if length(play(line, order, middle)) <= rounded:
+            high = middle
+        else:
+            low = middle
+    return play(line, order, high), high, by_itself

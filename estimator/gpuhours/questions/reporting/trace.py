@@ -1,0 +1,304 @@
+"""``trace``: the predicted step as events per pipeline rank, in the format that Perfetto and chrome://tracing open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Schedule, word
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.questions.reporting.schedule_orders import (
+    BACKWARD,
+    FORWARD,
+    WEIGHT,
+    ZERO_BUBBLE,
+    Line,
+    Timed,
+    played_within,
+)
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.spec import Run
+from gpuhours.run.totals import undetermined
+from gpuhours.step.breakdown import PARTS, Step
+from gpuhours.step.communication import SENDS
+from gpuhours.step.predict import (
+    BUBBLE,
+    HOST,
+    OPTIMISER,
+    Parts,
+    Work,
+    added,
+    encoder_wait,
+    encoding_time,
+    joined,
+    shared_work,
+    waiting_share,
+)
+from gpuhours.step.schedule import Passes, layers_of_stages, pipeline_time, stages
+from gpuhours.step.state import DATA
+
+PASSES, KINDS = 1, 2
+"""Threads of a rank: its passes, and what they are made of."""
+NAMES = {DATA: "weights gathered, gradients scattered", HOST: "activations to and from the host"}
+"""What a part is called inside a pass, where that says more."""
+
+
+class Event(NamedTuple):
+    """Something a rank does from ``start`` to ``end`` (s): ``part`` is a part of the step; "" on the thread of passes."""
+
+    rank: int
+    name: str
+    part: str
+    start: float
+    end: float
+    microbatch: int | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One predicted step, event by event. Per part, the mean over the ranks of the events' seconds is the estimate's."""
+
+    estimate: Estimate
+    events: tuple[Event, ...]
+    ranks: int
+    schedule: str
+    microbatches: int
+    scheduled: float
+    """Seconds of passes and bubble, as the schedule's equation has them."""
+    simulated: float
+    """Seconds that the same passes take when each starts as soon as it can."""
+    early: float
+    """Seconds that passes start before what they wait for has ended, so that all end when the equation says; 0 where they do so by
+    themselves."""
+
+    @property
+    def seconds(self) -> float:
+        """The predicted step time."""
+        return float(_step_of(self.estimate).time)
+
+    def parts(self) -> dict[str, float]:
+        """Mean seconds of a pipeline rank by part, summed over the events."""
+        found = dict.fromkeys(PARTS, 0.0)
+        for event in self.events:
+            if event.part and event.rank < self.ranks:
+                found[event.part] += (event.end - event.start) / self.ranks
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """The trace event format: complete events (``ph: X``) in microseconds, names of processes and threads as metadata."""
+        return {
+            "traceEvents": [*self._names(), *(_complete(event) for event in self.events)],
+            "displayTimeUnit": "ms",
+            "otherData": {name: str(value) for name, value in self._about().items()},
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours trace --json``: what the events add up to."""
+        parts = [{"part": part, "seconds": seconds} for part, seconds in self.parts().items()]
+        return envelope("trace", {**self._about(), "time": parts})
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "name": self.estimate.run.name, "schedule": self.schedule, "ranks": self.ranks,
+            "microbatches": self.microbatches, "events": len(self.events),
+            "step_time": self.seconds, "scheduled": self.scheduled, "simulated": self.simulated, "early": self.early,
+        }  # fmt: skip
+
+    def _names(self) -> Iterator[dict[str, Any]]:
+        for rank in sorted({event.rank for event in self.events}):
+            name = f"pipeline rank {rank}" if rank < self.ranks else "the encoder's own GPUs"
+            yield _metadata("process_name", rank, 0, name=name)
+            yield _metadata("process_sort_index", rank, 0, sort_index=rank)
+            yield _metadata("thread_name", rank, PASSES, name="passes")
+            yield _metadata("thread_name", rank, KINDS, name="kernels, collectives and gaps")
+
+
+def _metadata(what: str, rank: int, thread: int, **args: Any) -> dict[str, Any]:
+    return {"name": what, "ph": "M", "ts": 0, "pid": rank, "tid": thread, "args": args}
+
+
+def _complete(event: Event) -> dict[str, Any]:
+    """Edges rounded to a nanosecond, so that what ends where the next begins still does."""
+    start, end = round(event.start * 1e6, 3), round(event.end * 1e6, 3)
+    args = {} if event.microbatch is None else {"microbatch": event.microbatch}
+    return {
+        "name": event.name, "cat": event.part or "pass", "ph": "X", "ts": start, "dur": round(end - start, 3),
+        "pid": event.rank, "tid": KINDS if event.part else PASSES, "args": args,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run's step is played from."""
+
+    line: Line
+    work: Work
+    layers: list[int]
+    """Of each stage."""
+    left: Mapping[str, float]
+    """Seconds that are no pass's: SENDS and HOST behind each micro-batch, DATA and OPTIMISER behind all."""
+    waiting: float
+    """For the slowest."""
+    encoding: float
+    """One micro-batch on an encoder's own accelerators."""
+    wait: float
+    """For that encoder."""
+
+
+def trace(run: Run) -> Trace:
+    """The predicted step of a run, played over its pipeline ranks.
+
+    Passes come in the schedule's order, each as soon as its rank is free and what it waits for has ended. The estimate takes the
+    length of that from an equation (``step.schedule.pipeline_time``). Where the played passes end sooner, the rest is idle time at
+    their end; where they end later, passes start ``early``: by so much before what they wait for has ended. Sends, launch gaps, the
+    sum of gradients and the optimiser take the seconds that the estimate gives them, a rank each. A pass shows its kinds of work one
+    after another, all layers of a kind together.
+    """
+    if run.stages:
+        evaluate(run)  # says that stages have no step in common
+    found = estimate(run)
+    whole = float(_step_of(found).time)
+    plan = _plan(found)
+    line = plan.line
+    behind = plan.left[DATA] + plan.left[OPTIMISER] + plan.waiting
+    scheduled = whole - behind - plan.wait
+    played, early, simulated = played_within(line, scheduled)
+    events = [
+        event
+        for rank, passes in enumerate(played)
+        for event in _with_idle(rank, _of_rank(rank, passes, plan), whole - behind, _closing(rank, plan, whole))
+    ]
+    if plan.encoding:
+        each = plan.encoding
+        events += [
+            Event(line.ranks, f"encode {one}", "", one * each, (one + 1) * each, one)
+            for one in range(line.microbatches)
+        ]
+    return Trace(
+        found, tuple(events), line.ranks, word(Schedule, line.schedule), line.microbatches, scheduled, simulated, early
+    )
+
+
+def _step_of(found: Estimate) -> Step:
+    """The predicted step, or what is missing for one."""
+    step = found.outcome.step
+    if step is None:
+        reason = undetermined(found.outcome.totals, ("step_time",)) or "; ".join(found.warnings)
+        raise EstimateError("There is no predicted step to trace.", reason)
+    return step
+
+
+def _plan(found: Estimate) -> _Plan:
+    """The pieces of ``step.predict.step``, rank by rank."""
+    step, workload = _step_of(found), found.outcome.resolved.workload
+    ranks = workload.ranks
+    p, m = int(ranks.pipeline), round(float(ranks.microbatches))
+    work = shared_work(workload)
+    schedule = Schedule(int(workload.layout.schedule))
+    v = int(ranks.interleave) if schedule == Schedule.interleaved and p > 1 else 1
+    layers = layers_of_stages(round(float(work.layers)), p, int(ranks.interleave))
+    inside = dict.fromkeys(PARTS, 0.0)
+    for group in (work.all_layers, work.first, work.last):
+        for name, one in group.items():
+            inside[name] += m * float(one.total) / p
+    slower = float(waiting_share(workload.cluster, workload.software))
+    waiting = float(step.time) * slower / (1 + slower)
+    left = {name: float(step.parts[name]) - inside[name] for name in (SENDS, HOST, DATA, OPTIMISER)}
+    left[DATA] -= waiting
+    left = {name: seconds if seconds > 1e-12 * float(step.time) else 0.0 for name, seconds in left.items()}
+    beside = (left[SENDS] + left[HOST]) / (2 * m * v)
+    chunks = [[_made_of(work, layers, rank, chunk, v) for chunk in range(v)] for rank in range(p)]
+    seconds = [[_seconds(one, schedule) for one in rank] for rank in chunks]
+    line = Line(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
+    encoding = float(encoding_time(work, workload))
+    wait = 0.0
+    if encoding:
+        shared = stages(
+            added(work.all_layers) * (1 / np.asarray(work.layers)), work.layers, added(work.first), added(work.last),
+            ranks.pipeline, ranks.interleave,
+        )  # fmt: skip
+        passes = float(pipeline_time(shared, ranks.microbatches, ranks.pipeline, ranks.interleave, schedule))
+        wait = float(encoder_wait(encoding, m, passes + left[HOST]))
+    return _Plan(line, work, layers, left, waiting, encoding, wait)
+
+
+def _made_of(work: Work, layers: list[int], rank: int, chunk: int, chunks: int) -> Parts:
+    """One micro-batch's work of one chunk of a rank: its layers, and the model's ends where it holds them."""
+    share = layers[rank] / float(work.layers) / chunks
+    found = {name: one * share for name, one in work.all_layers.items()}
+    if rank == 0 and chunk == 0:
+        found = joined(found, work.first)
+    if rank == len(layers) - 1 and chunk == chunks - 1:
+        found = joined(found, work.last)
+    return found
+
+
+def _in_kind(one: Passes, kind: str, schedule: Schedule) -> float:
+    """Seconds that a part takes of a pass of a kind."""
+    if kind == FORWARD:
+        return float(one.forward)
+    if kind == WEIGHT:
+        return float(one.weight)
+    return float(one.backward) + (0.0 if schedule in ZERO_BUBBLE else float(one.weight))
+
+
+def _seconds(parts: Parts, schedule: Schedule) -> dict[str, float]:
+    """Seconds of each kind of pass."""
+    return {kind: sum(_in_kind(one, kind, schedule) for one in parts.values()) for kind in (FORWARD, BACKWARD, WEIGHT)}
+
+
+def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:
+    """A rank's passes, each with what it is made of and what follows it."""
+    line, offset = plan.line, min(plan.encoding, plan.wait)
+    chunks = [_made_of(plan.work, plan.layers, rank, chunk, line.chunks) for chunk in range(line.chunks)]
+    for what, start, _, _ in passes:
+        at = begin = start + offset
+        inside = []
+        for part in PARTS:
+            one = chunks[what.chunk].get(part)
+            seconds = 0.0 if one is None else _in_kind(one, what.kind, line.schedule)
+            if seconds > 0:
+                inside.append(Event(rank, NAMES.get(part, part), part, at, at + seconds, what.microbatch))
+                at += seconds
+        chunk = f", chunk {what.chunk}" if line.chunks > 1 else ""
+        yield Event(rank, f"{what.kind} {what.microbatch}{chunk}", "", begin, at, what.microbatch)
+        yield from inside
+        if what.kind == WEIGHT:
+            continue
+        for part, name in ((SENDS, f"send, {what.kind}"), (HOST, "launch gap")):
+            seconds = plan.left[part] / (2 * line.microbatches * line.chunks)
+            if seconds > 0:
+                yield Event(rank, name, part, at, at + seconds, what.microbatch)
+                at += seconds
+
+
+def _with_idle(rank: int, events: Iterator[Event], end: float, closing: Iterator[Event]) -> Iterator[Event]:
+    """The events with what lies idle between them and until ``end``, then those that close the step."""
+    at, rounding = 0.0, 1e-12 * end
+    for event in events:
+        if event.part == "" and event.start > at + rounding:
+            yield Event(rank, BUBBLE, BUBBLE, at, event.start)
+        at = max(at, event.end)
+        yield event
+    if end > at + rounding:
+        yield Event(rank, BUBBLE, BUBBLE, at, end)
+    yield from closing
+
+
+def _closing(rank: int, plan: _Plan, end: float) -> Iterator[Event]:
+    """What comes behind the passes: gradients and weights between replicas, waiting for the slowest, the optimiser."""
+    at = end - plan.left[DATA] - plan.waiting - plan.left[OPTIMISER]
+    for name, part, seconds in (
+        ("gradients and weights between replicas", DATA, plan.left[DATA]),
+        ("waiting for the slowest", DATA, plan.waiting),
+        (OPTIMISER, OPTIMISER, plan.left[OPTIMISER]),
+    ):
+        if seconds > 0:
+            yield Event(rank, name, part, at, at + seconds)
+            at += seconds

@@ -1,0 +1,89 @@
+"""``init``: a commented run file, from what is said already or from an example."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.yaml_files import read_text, read_yaml
+from gpuhours.run.shortcuts import SHORTCUTS, keys
+from gpuhours.run.spec import from_dict, put
+
+HEAD = "# A run, for `gpuhours estimate FILE`. What is not said is assumed and listed; `gpuhours schema run` has every key.\n"
+USUAL = {
+    "model": "llama-3-8b", "data.tokens": "1T", "data.seq_len": 4096, "data.dataset_samples": "10M", "data.epochs": 1,
+    "training.global_batch": 1024, "training.dtype": "bf16", "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 64,
+    "layout.tensor": 1, "layout.pipeline": 1, "layout.context": 1, "layout.expert": 1, "layout.microbatch": 1, "layout.sharding": "zero1",
+    "layout.recompute": "none", "software": "megatron-core", "cost.price": "2.5 USD/hour", "cost.country": "France",
+}  # fmt: skip
+"""What stands in the file behind a #, to be filled in: every key that a shortcut sets, but those only some runs have."""
+WIDTH = 34
+
+
+def example_names() -> dict[str, Path]:
+    """Examples by name: those written for the purpose, then the runs of the published documents."""
+    package = Path(str(files("gpuhours")))
+    own = sorted((package / "examples").glob("*.yaml"))
+    documents = sorted((package / "published" / "documents").glob("*.yaml"))
+    return {path.stem: path for path in (*own, *documents)}
+
+
+def example(name: str) -> str:
+    """The text of an example's file."""
+    known = example_names()
+    if name not in known:
+        raise EstimateError(
+            f"No example {name!r}.", nearest(name, known) or f"There are {', '.join(known)}.", "--example"
+        )
+    content = read_yaml(known[name]).data
+    if "run" not in content:
+        return read_text(known[name])
+    told = "".join(f"# {content[key]}\n" for key in ("title", "source") if key in content)
+    return told + as_yaml({"name": content["name"], **content["run"]})
+
+
+def as_yaml(data: Mapping[str, Any]) -> str:
+    """A run's mapping as YAML."""
+    import yaml
+
+    return str(yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=120))
+
+
+def commented(shortcuts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """A run file of what is said, each key with what it is; beside them the usual ones, commented out."""
+    data: dict[str, Any] = {}
+    for key, value in (keys(shortcuts, {}) | dict(settings)).items():
+        put(data, key, int(value) if isinstance(value, str) and value.isdigit() else value)
+    if data:
+        from_dict(data)
+    blocks = dict.fromkeys([*(key.split(".")[0] for key in USUAL), *data])
+    return HEAD + "\n".join(line for block in blocks for line in _block(block, data.get(block)))
+
+
+def _block(name: str, said: Any) -> Iterator[str]:
+    """One block: what is said, then what could be."""
+    usual = {key.partition(".")[2]: value for key, value in USUAL.items() if key.split(".")[0] == name}
+    if "" in usual:
+        yield from (
+            as_yaml({name: said}).splitlines() if isinstance(said, Mapping) else [_line(name, said, usual[""], name)]
+        )
+        return
+    inside = dict(said or {})
+    shown = {**usual, **inside}
+    yield f"{name}:" if inside else f"# {name}:"
+    for key in shown:
+        if isinstance(inside.get(key), Mapping):
+            yield from (f"  {line}" for line in as_yaml({key: inside[key]}).splitlines())
+        else:
+            yield _line(f"{name}.{key}", inside.get(key), shown[key], key, "  ")
+
+
+def _line(path: str, said: Any, usual: Any, key: str, indent: str = "") -> str:
+    """``  gpus: 64     # How many.``; behind a # where nothing is said."""
+    value = usual if said is None else said
+    line = f"{'# ' if said is None else ''}{indent}{as_yaml({key: value}).strip()}"
+    words = next((text for own, text in SHORTCUTS.values() if own == path), "")
+    return f"{line:<{WIDTH}}  # {words}" if words else line

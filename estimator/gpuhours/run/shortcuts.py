@@ -1,0 +1,129 @@
+"""Shortcuts: names that set one key of a run, enough for a one-off without a file. Declared once, for commands and for Python.
+
+The command line reads this table before it does anything else: nothing is imported at the top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gpuhours.inputs.yaml_files import Source
+    from gpuhours.run.spec import Run
+
+SHORTCUTS: Mapping[str, tuple[str, str]] = {
+    "params": ("model.params", "Parameters: 30B."),
+    "model": ("model", "A known model, or a config.json."),
+    "vision": ("model.vision.name", "A vision encoder in front."),
+    "lora": ("model.rank", "Train adapters of this rank, beside a frozen model."),
+    "qlora": ("model.rank", "The same, the frozen weights in 4 bit (nf4)."),
+    "tokens": ("data.tokens", "Tokens to train on: 500B."),
+    "samples": ("data.dataset_samples", "Samples of the data set: 150M."),
+    "epochs": ("data.epochs", "Passes over the data."),
+    "steps": ("data.steps", "Optimiser steps."),
+    "batch": ("training.global_batch", "Samples per step; with the word, tokens: '4M tokens'."),
+    "seq_len": ("data.seq_len", "Tokens per sample."),
+    "frames": ("data.frames", "Frames per clip."),
+    "tokens_per_frame": ("data.tokens_per_frame", "Tokens per frame."),
+    "gpu": ("hardware.accelerator", "The accelerator, or a cloud instance."),
+    "gpus": ("hardware.gpus", "How many."),
+    "precision": ("training.dtype", "bf16, fp8, ..."),
+    "tensor": ("layout.tensor", "Tensor-parallel degree."),
+    "pipeline": ("layout.pipeline", "Pipeline stages."),
+    "context": ("layout.context", "Context-parallel degree."),
+    "expert": ("layout.expert", "Expert-parallel degree."),
+    "microbatch": ("layout.microbatch", "Samples per rank and forward pass."),
+    "sharding": ("layout.sharding", "none, zero1, zero2, zero3."),
+    "recompute": ("layout.recompute", "none, selective, full."),
+    "software": ("software", "The training stack."),
+    "mfu": ("known.mfu", "Solve from this MFU: 44.5%."),
+    "gpu_hours": ("known.gpu_hours", "Solve from these GPU-hours: 1.8M."),
+    "days": ("known.days", "Solve from this duration in days."),
+    "year": ("year", "When it runs: what is usual then is assumed."),
+    "price": ("cost.price", "Your price: 2.5 USD/hour."),
+    "country": ("cost.country", "Whose electricity: France."),
+}
+"""Each option with the key it sets and its help."""
+
+MODELS = ("params", "model", "lora", "qlora")
+"""Shortcuts that together say what is trained."""
+
+
+def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Run:
+    """The run of a file's contents with shortcuts, then ``settings`` (key -> value) put over it."""
+    from gpuhours.run.spec import from_source
+
+    return from_source(source, keys(shortcuts, source.data) | dict(settings or {}))
+
+
+def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
+    """A run, its file, its mapping or nothing but shortcuts, as a run."""
+    from gpuhours.inputs.errors import EstimateError, nearest
+    from gpuhours.inputs.yaml_files import Source, read_yaml
+    from gpuhours.run.spec import Run
+
+    for name in shortcuts:
+        if name not in SHORTCUTS:
+            hint = nearest(name, SHORTCUTS) or f"There are {', '.join(SHORTCUTS)}."
+            raise EstimateError(f"No shortcut {name!r}.", hint)
+    if isinstance(run, Run):
+        if shortcuts:
+            raise EstimateError(
+                "Shortcuts go over a file or a mapping, not over a run.", "run.replaced(KEY, VALUE) sets a key."
+            )
+        return run
+    if run is None or isinstance(run, Mapping):
+        return overlaid(Source("the run", {} if run is None else dict(run)), shortcuts)
+    return overlaid(read_yaml(run), shortcuts)
+
+
+def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
+    """The keys that shortcuts set over a run file's ``data``."""
+    from gpuhours.inputs.errors import EstimateError
+
+    for one, other in (("params", "model"), ("lora", "qlora")):
+        if one in shortcuts and other in shortcuts:
+            told = f"--{one} {shortcuts[one]} and --{other} {shortcuts[other]}"
+            raise EstimateError(f"Both {told} are given.", "Keep the one that describes the model.")
+    found: dict[str, Any] = {SHORTCUTS[name][0]: value for name, value in shortcuts.items() if name not in MODELS}
+    if "params" in shortcuts or "model" in shortcuts:
+        found = {"model": shortcuts.get("model") or {"params": shortcuts["params"]}, **found}
+    if "lora" in shortcuts or "qlora" in shortcuts:
+        found |= adapters(found, data, shortcuts)
+    return found
+
+
+def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:
+    """Adapters on the model, behind an encoder on its language model; under QLoRA on every product and over 4-bit weights, as its
+    authors have it (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4)."""
+    from gpuhours.architecture.catalogue import fields
+    from gpuhours.architecture.lora import EVERY
+    from gpuhours.inputs.errors import EstimateError
+
+    block: dict[str, Any] = {"trainable": "lora", "rank": shortcuts.get("lora") or shortcuts["qlora"]}
+    precision: dict[str, Any] = {}
+    if "qlora" in shortcuts:
+        block |= {"targets": list(EVERY)}
+        precision = {} if "precision" in shortcuts else {"training.dtype": "nf4"}
+    model = found.get("model") or (data.get("model") if isinstance(data, Mapping) else None)
+    if model is None:
+        raise EstimateError("Adapters need a model beside them.", "Give --model or --params.", "--lora")
+    if "model.vision.name" in found:
+        model = {
+            **({"name": model} if isinstance(model, str) else model),
+            "vision": {"name": found["model.vision.name"]},
+        }
+    try:
+        whole = fields(model)
+    except ValueError:
+        return precision  # what is wrong with the model is said where the run is read
+    if not isinstance(whole, Mapping) or "vision" not in whole:
+        return {f"model.{key}": value for key, value in block.items()} | precision
+    language = whole.get("language")
+    if language is None:
+        raise EstimateError("Which part gets adapters?", "Give the language model: --model llama-2-7b.", "--lora")
+    adapted = {**({"name": language} if isinstance(language, str) else language), **block}
+    return {"model": {**whole, "language": adapted}} | precision

@@ -1,0 +1,82 @@
+"""Files to begin with: every example validates and gives an answer, and a file from options says what the options say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import gpuhours
+from gpuhours.questions.starting import example, example_names
+from tests.conftest import Command
+
+WORDS = (
+    "--model",
+    "llama-3-8b",
+    "--tokens",
+    "1T",
+    "--gpu",
+    "h100-sxm-80gb",
+    "--gpus",
+    "64",
+    "--batch",
+    "1024",
+    "--lora",
+    "16",
+)
+
+
+def test_the_kinds_that_people_begin_with_are_there() -> None:
+    assert {"lora", "video-fine-tune", "mixture", "x-gen-video-30b", "longvila", "videomae-huge"} <= set(
+        example_names()
+    )
+
+
+@pytest.mark.parametrize("name", list(example_names()))
+def test_every_example_is_a_run_with_an_answer(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(example(name), encoding="utf-8")
+    found = gpuhours.estimate(path)
+    assert found.results["parameters"] is not None
+    if name in ("lora", "video-fine-tune", "mixture"):
+        assert found.fits is True
+        assert [one for one in ("gpu_hours", "step_time", "cost", "energy") if found.results[one] is None] == []
+
+
+@pytest.mark.parametrize(
+    "words", [WORDS, ("--params", "7B", "--price", "2 USD/hour"), ("--set", "operation.restart=10 minutes", *WORDS)]
+)
+def test_a_file_from_options_is_the_run_of_the_options(
+    gpuhours_command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    path = tmp_path / "run.yaml"
+    assert gpuhours_command("init", *words, "-o", str(path)).code == 0
+    of_file, of_words = (gpuhours_command("estimate", *given, "--json") for given in ((str(path),), words))
+    assert json.loads(of_file.out)["results"] == json.loads(of_words.out)["results"]
+    assert gpuhours_command("init", *words, "-o", str(path)).code == 2
+    assert "# " in path.read_text(encoding="utf-8")
+
+
+def test_every_line_behind_a_sign_is_a_key(gpuhours_command: Command, tmp_path: Path) -> None:
+    """What is commented out is a valid run once the signs are taken away."""
+    lines = gpuhours_command("init").out.splitlines()[1:]
+    path = tmp_path / "run.yaml"
+    path.write_text("\n".join(line.removeprefix("# ") for line in lines), encoding="utf-8")
+    assert set(yaml.safe_load(path.read_text(encoding="utf-8"))) == {
+        "model",
+        "data",
+        "training",
+        "hardware",
+        "layout",
+        "software",
+        "cost",
+    }
+    assert gpuhours.load(path).hardware.gpus == 64
+
+
+def test_an_unknown_example_names_those_there_are(gpuhours_command: Command) -> None:
+    assert gpuhours_command("init", "--example", "lorra").err.count("lora") >= 1
+    assert "mixture" in gpuhours_command("init", "--example", "list").out
+    assert gpuhours_command("init", "--example", "lora", "--gpus", "8").code == 2

@@ -1,0 +1,135 @@
+"""Every command that works out a run takes the same options, and understands the names people use."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.run.shortcuts import SHORTCUTS, keys
+from gpuhours.run.spec import from_dict
+from tests.conftest import Command
+
+RUN = Path(__file__).parents[1] / "runs" / "gpt-22b.yaml"
+ONE_OFF = (
+    "--model",
+    "llama-3-8b",
+    "--tokens",
+    "1T",
+    "--gpu",
+    "h100-sxm-80gb",
+    "--gpus",
+    "64",
+    "--seq-len",
+    "8192",
+    "--batch",
+    "512",
+)
+
+
+@pytest.mark.parametrize("command", ["estimate", "sweep", "plan", "compare"])
+def test_every_shortcut_stands_in_the_help(gpuhours_command: Command, command: str) -> None:
+    shown = gpuhours_command(command, "--help").out
+    assert [name for name in SHORTCUTS if f"--{name.replace('_', '-')} " not in shown] == []
+
+
+def test_a_sweep_needs_no_file(gpuhours_command: Command) -> None:
+    swept = gpuhours_command("sweep", *ONE_OFF, "--vary", "layout.tensor=1,2", "--json")
+    alone = gpuhours_command("estimate", *ONE_OFF, "--tensor", "2", "--json")
+    row = json.loads(swept.out)["rows"][1]
+    assert row["gpu_hours"] == pytest.approx(json.loads(alone.out)["results"]["gpu_hours"]["value"])
+
+
+def test_a_plan_needs_no_file(gpuhours_command: Command) -> None:
+    planned = gpuhours_command("plan", *ONE_OFF, "--json")
+    assert planned.code == 0
+    assert json.loads(planned.out)["best"]
+
+
+def test_compare_puts_shortcuts_over_the_one_file(gpuhours_command: Command) -> None:
+    found = json.loads(gpuhours_command("compare", str(RUN), "--gpu", "h100-sxm-80gb", "--json").out)
+    assert found["inputs"] == [{"key": "hardware.accelerator", "a": "a100-sxm-80gb", "b": "h100-sxm-80gb"}]
+    assert gpuhours_command("compare", str(RUN)).code == 2
+
+
+def test_a_dash_is_standard_input(gpuhours_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(RUN.read_bytes())))
+    piped = gpuhours_command("estimate", "-", "--json")
+    assert (
+        json.loads(piped.out)["results"] == json.loads(gpuhours_command("estimate", str(RUN), "--json").out)["results"]
+    )
+
+
+def test_adapters_train_what_they_should() -> None:
+    """2 x 32 layers x 4 products of rank x (4096 + 4096), Llama 2's heads all being its own: 16.8 M at rank 16."""
+    run = from_dict({}, settings=keys({"model": "llama-2-7b", "lora": "16", "seq_len": "2048"}, {}))
+    assert run.model is not None
+    assert run.model.build(run.data).trainable_parameters == 32 * 4 * 16 * (4096 + 4096)
+
+
+def test_qlora_is_four_bits_and_every_product() -> None:
+    """Seven products of Llama 2 7B: q, k, v, o are 4096 x 4096, gate, up and down 4096 x 11008."""
+    run = from_dict({}, settings=keys({"model": "llama-2-7b", "qlora": "8", "seq_len": "2048"}, {}))
+    assert run.model is not None
+    assert run.training.dtype == "nf4"
+    assert run.model.build(run.data).trainable_parameters == 32 * 8 * (4 * 8192 + 3 * (4096 + 11008))
+
+
+def test_adapters_behind_an_encoder_are_the_language_models() -> None:
+    for given, data in (
+        ({"lora": "8"}, {"model": "llava-1.5-7b"}),
+        ({"lora": "8"}, {"model": {"vision": {"name": "vit-l-14"}, "language": "llama-2-7b"}}),
+        ({"lora": "8", "model": "llama-2-7b", "vision": "vit-l-14"}, {}),
+    ):
+        run = from_dict(data, settings=keys(given, data))
+        assert run.value("model.language.trainable") == "lora"
+        assert run.value("model.language.rank") == 8
+        assert run.value("model.language.hidden") == 4096
+
+
+@pytest.mark.parametrize(
+    "given", [{"lora": "8", "qlora": "8", "params": "7B"}, {"params": "7B", "model": "llama-2-7b"}, {"lora": "8"}]
+)
+def test_shortcuts_that_do_not_go_together(given: dict[str, str]) -> None:
+    with pytest.raises(EstimateError):
+        keys(given, {})
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "meant"),
+    [
+        ("layout.sharding", "FULL_SHARD", 3),
+        ("layout.sharding", "SHARD_GRAD_OP", 2),
+        ("layout.sharding", "zero-3", 3),
+        ("layout.sharding", "ZeRO_1", 1),
+        ("layout.sharding", 2, 2),
+        ("layout.recompute", True, 2),
+        ("layout.schedule", "1F1B", 0),
+        ("layout.sequence_method", "p2p", 2),
+        ("training.dtype", "BF16", "bf16"),
+        ("training.dtype", "torch.float16", "fp16"),
+        ("model.params", "10b", 10e9),
+        ("data.tokens", "1.5t", 1.5e12),
+    ],
+)
+def test_names_as_people_say_them(key: str, said: object, meant: object) -> None:
+    assert from_dict({"model": {"params": "7B"}, "layout": {}}, settings={key: said}).value(key) == meant
+
+
+def test_a_name_of_several_meanings_lists_the_choices(gpuhours_command: Command) -> None:
+    ran = gpuhours_command("estimate", "--params", "7B", "--sharding", "HYBRID_SHARD")
+    assert ran.code == 2
+    assert "none, zero1, zero2, zero3" in ran.err
+    with pytest.raises(EstimateError, match="Known: fp32"):
+        from_dict({"training": {"dtype": "int3"}}).training.precision  # noqa: B018
+
+
+@pytest.mark.parametrize("words", ["GPU-hours", "gpu_hours", "gpu hours", "step", "USD", "model FLOPs"])
+def test_explain_takes_the_words_of_the_screen(gpuhours_command: Command, words: str) -> None:
+    ran = gpuhours_command("estimate", str(RUN), "--explain", words)
+    assert ran.code == 0
+    assert ran.out.split(" = ")[0] in {"gpu_hours", "step_time", "cost", "model_flops"}

@@ -1,0 +1,76 @@
+"""How the estimator is asked in Python, and how its answers show themselves in a notebook."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import gpuhours
+from gpuhours.inputs.errors import EstimateError
+
+RUN = Path(__file__).parents[2] / "runs" / "gpt-22b.yaml"
+WORDS = {"model": "llama-3-8b", "tokens": "1T", "gpu": "h100-sxm-80gb", "gpus": 64, "seq_len": 8192, "batch": 512}
+
+
+def test_a_run_its_file_and_its_words_are_the_same() -> None:
+    asked = [gpuhours.estimate(gpuhours.load(RUN)), gpuhours.estimate(RUN), gpuhours.estimate(str(RUN))]
+    assert len({one.results["gpu_hours"].value for one in asked if one.results["gpu_hours"]}) == 1
+    plain = {
+        "model": "llama-3-8b", "data": {"tokens": "1T", "seq_len": 8192}, "training": {"global_batch": 512},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+    }  # fmt: skip
+    assert gpuhours.estimate(plain).results == gpuhours.estimate(**WORDS).results
+
+
+def test_words_go_over_a_file() -> None:
+    cards = gpuhours.estimate(RUN, gpus=128).results["gpus"]
+    assert cards is not None
+    assert cards.value == 128
+
+
+@pytest.mark.parametrize(("run", "words"), [(None, {}), (None, {"gppu": "h100"}), ("missing.yaml", {})])
+def test_what_cannot_be_estimated_is_an_error(run: str | None, words: dict[str, str]) -> None:
+    with pytest.raises(EstimateError):
+        gpuhours.estimate(run, **words)
+    with pytest.raises(EstimateError):
+        gpuhours.estimate(gpuhours.load(RUN), gpus=2)
+
+
+class Cells(HTMLParser):
+    """Tags must close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_an_estimate_shows_itself() -> None:
+    found = gpuhours.estimate({"name": "<7B>", "model": {"params": "7B"}}, gpus=8)
+    assert len(repr(found)) < 200
+    page = Cells()
+    page.feed(found._repr_html_())
+    assert page.open == []
+    assert "<7B>" in page.text
+    assert "parameters" in page.text
+
+
+def test_a_sweep_is_a_frame_with_units() -> None:
+    found = gpuhours.sweep(gpuhours.load(RUN), {"hardware.gpus": [64, 128]})
+    assert found.to_arrow().schema.field("gpu_hours").metadata == {b"unit": b"GPU*hour"}
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    assert isinstance(found.to_pandas(), pandas.DataFrame)
+    assert found.to_pandas().attrs["units"]["step_time"] == "second"
+    assert isinstance(found.to_polars(), polars.DataFrame)
+    assert found.to_polars()["gpu_hours"].to_list() == found.to_arrow()["gpu_hours"].to_pylist()
