@@ -56,16 +56,6 @@ def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spr
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
 
 
-def layers_of_stages(layers: int, pipeline: int, interleave: int) -> list[int]:
-    """Layers of each stage, as ``stages`` counts them: M each, one less on the last, the first, then the others from behind."""
-    if pipeline == 1:
-        return [layers]
-    every = layers // (pipeline * interleave)
-    most = every * interleave - (-(layers - every * pipeline * interleave) // pipeline)
-    shorter = [pipeline - 1, 0, *range(pipeline - 2, 0, -1)][: most * pipeline - layers]
-    return [most - (stage in shorter) for stage in range(pipeline)]
-
-
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
     """Time of a step's forward and backward passes over all micro-batches.
 

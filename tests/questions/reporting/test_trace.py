@@ -15,7 +15,6 @@ from gpuhours.layout.layout import Schedule
 from gpuhours.questions.reporting.schedule_orders import BACKWARD, FORWARD, WEIGHT, Line, length, orders, play
 from gpuhours.questions.reporting.trace import KINDS, PASSES, Trace, trace
 from gpuhours.run.spec import from_dict, load
-from gpuhours.step.schedule import Passes, layers_of_stages, stages
 from tests.conftest import Command
 
 RUNS = Path(__file__).parents[2] / "runs"
@@ -129,17 +128,6 @@ def test_every_order_comes_to_an_end(schedule: Schedule, pipeline: int, microbat
     played = play(line, orders(line))
     assert [len(passes) for passes in played] == [microbatches * chunks * kinds] * pipeline
     assert all(len({one.what for one in passes}) == len(passes) for passes in played)
-
-
-@pytest.mark.parametrize("layers", [7, 12, 45, 48])
-@pytest.mark.parametrize(("pipeline", "interleave"), [(1, 1), (2, 1), (4, 1), (4, 2), (5, 1)])
-def test_stages_hold_all_layers_and_the_slowest_is_the_estimates(layers: int, pipeline: int, interleave: int) -> None:
-    found = layers_of_stages(layers, pipeline, interleave)
-    assert sum(found) == layers
-    first, last = Passes(0.3), Passes(0.8)
-    ends = [first.total * (rank == 0) + last.total * (rank == pipeline - 1) for rank in range(pipeline)]
-    slowest = float(stages(Passes(1.0), layers, first, last, pipeline, interleave).slowest)
-    assert max(count + end for count, end in zip(found, ends, strict=True)) == pytest.approx(slowest)
 
 
 def placed(**vision: Any) -> Trace:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Schedule, word
+from gpuhours.layout.placement import Placement
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
@@ -40,7 +41,7 @@ from gpuhours.step.predict import (
     shared_work,
     waiting_share,
 )
-from gpuhours.step.schedule import Passes, layers_of_stages, pipeline_time, stages
+from gpuhours.step.schedule import Passes, pipeline_time, stages
 from gpuhours.step.state import DATA
 
 PASSES, KINDS = 1, 2
@@ -139,7 +140,7 @@ class _Plan:
 
     line: Line
     work: Work
-    layers: list[int]
+    layers: list[float]
     """Of each stage."""
     left: Mapping[str, float]
     """Seconds that are no pass's: SENDS and HOST behind each micro-batch, DATA and OPTIMISER behind all."""
@@ -202,9 +203,10 @@ def _plan(found: Estimate) -> _Plan:
     work = shared_work(workload)
     schedule = Schedule(int(workload.layout.schedule))
     v = int(ranks.interleave) if schedule == Schedule.interleaved and p > 1 else 1
-    layers = layers_of_stages(round(float(work.layers)), p, int(ranks.interleave))
+    placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
+    layers = [float(placement.on(np.asarray(stage))) for stage in range(p)]
     inside = dict.fromkeys(PARTS, 0.0)
-    for group in (work.all_layers, work.first, work.last):
+    for group in (work.all_layers, work.first, work.last, work.spread):
         for name, one in group.items():
             inside[name] += m * float(one.total) / p
     slower = float(waiting_share(workload.cluster, workload.software))
@@ -219,19 +221,18 @@ def _plan(found: Estimate) -> _Plan:
     encoding = float(encoding_time(work, workload))
     wait = 0.0
     if encoding:
-        shared = stages(
-            added(work.all_layers) * (1 / np.asarray(work.layers)), work.layers, added(work.first), added(work.last),
-            ranks.pipeline, ranks.interleave,
-        )  # fmt: skip
+        layer = added(work.all_layers) * (1 / np.asarray(work.layers))
+        shared = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
         passes = float(pipeline_time(shared, ranks.microbatches, ranks.pipeline, ranks.interleave, schedule))
         wait = float(encoder_wait(encoding, m, passes + left[HOST]))
     return _Plan(line, work, layers, left, waiting, encoding, wait)
 
 
-def _made_of(work: Work, layers: list[int], rank: int, chunk: int, chunks: int) -> Parts:
+def _made_of(work: Work, layers: list[float], rank: int, chunk: int, chunks: int) -> Parts:
     """One micro-batch's work of one chunk of a rank: its layers, and the model's ends where it holds them."""
-    share = layers[rank] / float(work.layers) / chunks
+    share = layers[rank] / sum(layers) / chunks
     found = {name: one * share for name, one in work.all_layers.items()}
+    found = joined(found, {name: one * (1 / len(layers) / chunks) for name, one in work.spread.items()})
     if rank == 0 and chunk == 0:
         found = joined(found, work.first)
     if rank == len(layers) - 1 and chunk == chunks - 1:
