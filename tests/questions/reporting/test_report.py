@@ -152,9 +152,6 @@ def test_the_run_itself_stands_among_the_other_numbers_of_gpus() -> None:
     results = found.estimate.results
     assert results["gpu_hours"] is not None
     assert own.gpu_hours == pytest.approx(results["gpu_hours"].value, rel=1e-6)
-    doubled = report(load(RUNS / "gpt-22b.yaml", {"hardware.gpus": 128})).estimate.results["gpu_hours"]
-    assert doubled is not None
-    assert next(row for row in found.scale if row.gpus == 128).gpu_hours == pytest.approx(doubled.value, rel=1e-6)
     times = [row.wall_clock for row in found.scale]
     assert times == sorted(times, reverse=True)
 
@@ -183,7 +180,24 @@ def test_the_command_writes_the_page(gpuhours_command: Command, tmp_path: Path) 
     assert said["schema"].startswith("gpuhours/report/")
     assert {row["gpus"] for row in said["scale"]} >= {32, 64, 128}
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-    large = gpuhours_command("report", str(RUNS / "gpt-22b.yaml"), "--tensor", "1", "-o", str(path))
+    large = gpuhours_command(
+        "report",
+        str(RUNS / "gpt-22b.yaml"),
+        "--tensor",
+        "1",
+        "--pipeline",
+        "1",
+        "--context",
+        "1",
+        "--microbatch",
+        "1",
+        "--sharding",
+        "none",
+        "--recompute",
+        "none",
+        "-o",
+        str(path),
+    )
     assert large.code == 1
     assert gpuhours_command("report", str(RUNS / "gpt-22b.yaml")).code == 2
     nowhere = gpuhours_command("report", str(RUNS / "gpt-22b.yaml"), "-o", str(tmp_path / "no" / "page.html"))

@@ -157,7 +157,7 @@ def test_an_encoder_on_gpus_of_its_own_is_a_process_of_its_own() -> None:
 
 def test_without_a_step_there_is_nothing_to_trace() -> None:
     with pytest.raises(EstimateError, match="no predicted step"):
-        trace(load(GPT, {"hardware.gpus": None}))
+        trace(load(GPT, {"hardware.gpus": None, "hardware.accelerator": None}))
 
 
 def test_the_command_writes_the_file_and_says_what_it_adds_up_to(gpuhours_command: Command, tmp_path: Path) -> None:
@@ -172,9 +172,27 @@ def test_the_command_writes_the_file_and_says_what_it_adds_up_to(gpuhours_comman
     assert ran.code == 0
     assert "2 pipeline ranks" in ran.out
     assert max(len(line.rstrip()) for line in ran.out.splitlines()) <= 80
-    assert gpuhours_command("trace", str(GPT), "--tensor", "1", "-o", str(path)).code == 1, (
-        "22 B on one rank do not fit"
-    )
+    assert (
+        gpuhours_command(
+            "trace",
+            str(GPT),
+            "--tensor",
+            "1",
+            "--pipeline",
+            "1",
+            "--context",
+            "1",
+            "--microbatch",
+            "1",
+            "--sharding",
+            "none",
+            "--recompute",
+            "none",
+            "-o",
+            str(path),
+        ).code
+        == 1
+    ), "22 B on one rank do not fit"
 
 
 def test_nowhere_to_write_is_bad_input(gpuhours_command: Command, tmp_path: Path) -> None:
