@@ -114,7 +114,8 @@ def one_of(choice: type[IntEnum]) -> BeforeValidator:
         if isinstance(value, choice):
             return value
         known = words(choice)
-        plain = str(value).strip().lower().replace("_", "-").replace(" ", "-")
+        written = str(value).strip().lower()
+        plain = written if written in known else written.replace("_", "-").replace(" ", "-")
         plain = ALSO.get(choice, {}).get(plain, plain) if isinstance(value, str | int) else ""
         if plain not in known:
             raise ValueError(f"must be one of {', '.join(known)}")
