@@ -80,6 +80,8 @@ FILES = {
     "BROKEN.yaml": "model: {params: 7B\nhardware: [",
     "WRONG.yaml": "model: llama-2-7b\nhardware:\n  accelerator: h100-sxm-80gb\n  gpus: many\n",
 }
+PROFILE = re.compile(r"\s+\S*/hardware_specs/(\S+)")
+"""Where a profile lies depends on where gpuhours is installed, and so does where its line is folded."""
 TOOK = re.compile(r"\bin [\d.,]+ (s|ms|µs|minutes)\b|(?<=worked out, )[\d.,]+ (s|ms|µs|minutes)\b")
 
 
@@ -92,6 +94,7 @@ def screen(gpuhours_command: Command, folder: Path, words: tuple[str, ...]) -> s
     ran = gpuhours_command(*told)
     shown = "\n".join(line.rstrip() for line in (ran.out + ran.err).splitlines())
     shown = shown.replace(str(folder) + "/", "").replace(str(TESTS) + "/", "tests/")
+    shown = PROFILE.sub(r" hardware_specs/\1", shown)
     return f"$ gpuhours {' '.join(words).replace(str(TESTS), 'tests')}   -> {ran.code}\n{TOOK.sub('N s', shown)}\n"
 
 
@@ -111,6 +114,7 @@ def test_golden(gpuhours_command: Command, tmp_path: Path, name: str) -> None:
     if os.environ.get("GPUHOURS_WRITE"):
         path.write_text(found, encoding="utf-8")
     assert "Traceback" not in found
+    assert "-> 3" not in found.splitlines()[0]
     assert found == path.read_text(encoding="utf-8")
 
 

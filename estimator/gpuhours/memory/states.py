@@ -112,7 +112,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
     own = np.where(level >= Sharding.zero1, facts.partition.get(precision.dtype, 0.0), 0.0)
-    wide = facts.wide_ends and precision.dtype == "nf4"
+    wide = facts.wide_ends and precision.format.unpacked
     frozen = weights.frozen * precision.frozen + weights.frozen_ends * (FP32 if wide else precision.element)
     frozen = frozen / np.where(stage3, ranks.shards, 1)
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))

@@ -158,7 +158,7 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
     ]
     routed = sum(linear.experts for linear in stack.block.linears if looped and linear.role is Role.MLP_OUT)
     found.append(("expert", routed))
-    quantised = workload.precision.dtype == "nf4" and stack.trainable is not Trainable.FULL
+    quantised = workload.precision.format.unpacked and stack.trainable is not Trainable.FULL
     found.append(("unpacked", found_products(stack) if quantised else 0))
     found += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
     found += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
