@@ -16,6 +16,7 @@ from tests.conftest import Command
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"```console\n\$ (?P<command>gpuhours[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
+RUNS = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 BLOCKS = list(BLOCK.finditer(README.read_text(encoding="utf-8")))
 
 
@@ -44,3 +45,12 @@ def test_every_command_is_in_the_readme_and_has_an_example() -> None:
         children = getattr(command, "commands", {}).values() or [command]
         for child in children:
             assert "Example: gpuhours" in (child.epilog or command.epilog or ""), f"{name} {child.name}"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=range(len(RUNS)))
+def test_every_run_file_printed_is_accepted(run: str, gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(run, encoding="utf-8")
+    ran = gpuhours_command("estimate", str(path))
+    assert ran.code in (0, 1), ran.err
+    assert not ran.err
