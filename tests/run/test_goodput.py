@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.run.goodput import (
     POSITIONS,
     Operation,
@@ -78,11 +79,14 @@ def test_more_failures_slower_restarts_and_rarer_saves_cost_more() -> None:
 
 
 def test_checkpoint_of_bloom_and_of_llama() -> None:
-    assert float(checkpoint_bytes(176.247e9, 0, "mixed")) == pytest.approx(2.3e12, rel=0.08), "arXiv:2211.05100: 2.3 TB"
+    assert float(checkpoint_bytes(176.247e9, 0, Precision())) == pytest.approx(2.3e12, rel=0.08), "arXiv:2211.05100: 2.3 TB"
     weights_and_optimiser = (15 + 90) * 2**30
-    assert float(checkpoint_bytes(8.03e9, 0, "mixed")) == pytest.approx(weights_and_optimiser, rel=0.01)
+    assert float(checkpoint_bytes(8.03e9, 0, Precision())) == pytest.approx(weights_and_optimiser, rel=0.01)
     assert float(write_time(2.3e12, 57.5e9)) == pytest.approx(40, rel=0.01), "BLOOM on GPFS"
-    assert float(checkpoint_bytes(0, 7e9, "mixed")) == 14e9
+    assert float(checkpoint_bytes(0, 7e9, Precision())) == 14e9
+    assert float(checkpoint_bytes(1, 0, Precision("fp32"))) == 4 + 8, "nothing is narrower than its master"
+    assert float(checkpoint_bytes(1, 0, Precision(state="amp"))) == 4 + 8, "12 a parameter: MaxText's documentation"
+    assert float(checkpoint_bytes(1, 0, Precision(optimizer="lion"))) == 2 + 4 + 4, "one moment"
 
 
 def test_a_short_run_is_mostly_launch() -> None:
@@ -126,7 +130,7 @@ def predicted(run: Published) -> tuple[float, float, float]:
     """Median, 10th and 90th percentile of the goodput of what is stated alone."""
     points = positions(len(POSITIONS))
     at = {name: points[place] for place, name in enumerate(POSITIONS)}
-    size = checkpoint_bytes(run.parameters, 0, "mixed")
+    size = checkpoint_bytes(run.parameters, 0, Precision())
     drawn = goodput(
         run.stated.model_copy(update={"evaluation": 0.0}),
         at,

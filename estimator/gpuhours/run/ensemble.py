@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from gpuhours.architecture.operators import Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.layout.layout import Layout, word
@@ -22,7 +21,7 @@ from gpuhours.run import input_pipeline
 from gpuhours.run.band import step_limits
 from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
-from gpuhours.run.goodput import POSITIONS, checkpoint_bytes, goodput
+from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
 from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
@@ -315,8 +314,7 @@ def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: M
         return np.full(DRAWS, float(run.known.goodput))
     asked = resolved.workload
     cluster = asked.cluster
-    frozen = sum(part.parameters for part in asked.model.parts if part.trainable is not Trainable.FULL)
-    size = checkpoint_bytes(asked.model.trainable_parameters, frozen, asked.precision.state)
+    size = checkpoint_of(asked.model, asked.precision)
     found = goodput(
         run.operation, at, gpus=cluster.gpus, nodes=cluster.nodes, size=size, step_time=seconds, productive=productive
     )

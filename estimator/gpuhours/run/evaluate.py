@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from gpuhours import flops
-from gpuhours.architecture.operators import Model
 from gpuhours.cost.bill import bill
 from gpuhours.cost.lines import Bill
 from gpuhours.inputs.arrays import Array
@@ -21,7 +20,7 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.memory import Memory, memory
 from gpuhours.run import input_pipeline
-from gpuhours.run.goodput import checkpoint_bytes
+from gpuhours.run.goodput import checkpoint_of
 from gpuhours.run.identities import HOUR
 from gpuhours.run.input_pipeline import Feed
 from gpuhours.run.resolve import Resolved, resolve
@@ -127,14 +126,8 @@ def _charge(run: Run, resolved: Resolved, totals: Totals) -> Bill:
     return bill(
         None if hours is None else hours * HOUR, resolved.cluster, run.cost,
         wall_clock=totals.value("wall_clock"), hfu=totals.value("mfu") if hfu is None else hfu,
-        checkpoint=None if model is None else _checkpoint(model, resolved.precision.state),
+        checkpoint=None if model is None else checkpoint_of(model, resolved.precision),
     )  # fmt: skip
-
-
-def _checkpoint(model: Model, state: str) -> Array:
-    """Bytes of one checkpoint."""
-    trained = model.trainable_parameters
-    return checkpoint_bytes(trained, model.parameters - trained, state)
 
 
 def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:

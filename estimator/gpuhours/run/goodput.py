@@ -13,16 +13,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from gpuhours.architecture.operators import Model
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Bandwidth, Fraction, Seconds, measured_in
 from gpuhours.inputs.yaml_files import Block, read_yaml, validated
 from gpuhours.run.ranges import spread_over
 
 DAY = 86400.0
-STATE_BYTES: Mapping[str, float] = {"mixed": 14.0, "amp": 12.0, "pure": 6.0}
-"""Bytes that a checkpoint keeps per trained parameter: weights 2 and fp32 master 4 with two fp32 moments 8; under autocast the
-master is the weight; all in 16 bit 2 + 2 + 2. BLOOM's 2.3 TB are 13.05 a parameter, MaxText's documentation says 12."""
-FROZEN_BYTES = 2.0
 AT_SCALE = 4096
 """Accelerators from which restarts are automatic."""
 NEAR_BEST = 2.0
@@ -102,9 +100,19 @@ def usual() -> Usual:
     return found
 
 
-def checkpoint_bytes(trained: Array, frozen: Array, state: str) -> Array:
-    """Bytes of one checkpoint: b P + 2 F, b by training state (``STATE_BYTES``), P trained and F frozen parameters."""
-    return np.multiply(STATE_BYTES[state], trained) + np.multiply(FROZEN_BYTES, frozen)
+def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Array:
+    """Bytes of one checkpoint: (weights + master + moments) P + stored F, P trained and F frozen parameters.
+
+    Bytes a parameter are those of ``Precision``: with Adam 2 + 4 + 8 = 14 in 16 bit with fp32 master weights, 12 in fp32 and under
+    autocast (the master is the weight), 6 all in 16 bit. BLOOM's 2.3 TB are 13.05 a parameter, MaxText's documentation says 12.
+    """
+    return np.multiply(precision.weights + precision.optimiser, trained) + np.multiply(precision.frozen, frozen)
+
+
+def checkpoint_of(model: Model, precision: Precision) -> Array:
+    """Bytes of one checkpoint of a model: what trains with its optimiser, the rest as it is stored."""
+    trained = model.trainable_parameters
+    return checkpoint_bytes(trained, model.parameters - trained, precision)
 
 
 def best_interval(blocked: Array, failures: Array) -> Array:

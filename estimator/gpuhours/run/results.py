@@ -7,7 +7,7 @@ front and ``--explain`` asks this table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from gpuhours.flops import part_flops
 from gpuhours.inputs.arrays import Array
 from gpuhours.run.evaluate import Outcome
-from gpuhours.run.goodput import checkpoint_bytes
+from gpuhours.run.goodput import checkpoint_of
 from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import middle
 
@@ -169,10 +169,7 @@ def attention_flops(model: Any, outcome: Outcome) -> Array:
 
 def checkpoint(model: Any, outcome: Outcome) -> Array:
     """Bytes of one checkpoint."""
-    trained = model.trainable_parameters
-    kept = outcome.resolved.precision
-    beside_adam = kept.moments - replace(kept, optimizer="adamw").moments
-    return checkpoint_bytes(trained, model.parameters - trained, kept.state) + beside_adam * trained
+    return checkpoint_of(model, outcome.resolved.precision)
 
 
 def effective_tokens(outcome: Outcome) -> Read | None:
