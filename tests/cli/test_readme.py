@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -17,6 +19,13 @@ from tests.conftest import Command
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"```console\n\$ (?P<command>gpuhours[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
 RUNS = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+LINES = [
+    line
+    for shell in re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    for line in shell.splitlines()
+    if line.startswith("gpuhours ")
+]
+PYTHON = re.search(r"```python\n(import gpuhours\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 BLOCKS = list(BLOCK.finditer(README.read_text(encoding="utf-8")))
 
 
@@ -54,3 +63,38 @@ def test_every_run_file_printed_is_accepted(run: str, gpuhours_command: Command,
     ran = gpuhours_command("estimate", str(path))
     assert ran.code in (0, 1), ran.err
     assert not ran.err
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the README's examples name; its own run file is ``run.yaml``."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(RUNS[0], encoding="utf-8")
+    (tmp_path / "h100.yaml").write_text(RUNS[0], encoding="utf-8")
+    (tmp_path / "a100.yaml").write_text(RUNS[0].replace("h100-sxm-80gb", "a100-sxm-80gb"), encoding="utf-8")
+    (tmp_path / "train_gpt.sh").write_text(
+        "torchrun --nproc_per_node 8 pretrain_gpt.py --seq-length 2048 --global-batch-size 64 --micro-batch-size 1"
+        " --tensor-model-parallel-size 2 --train-iters 1000 --bf16\n",
+        encoding="utf-8",
+    )
+    shape = {
+        "model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 4096,
+        "vocab_size": 32000,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_line_printed_runs(line: str, gpuhours_command: Command, beside: Path) -> None:
+    if line.endswith("-o run.yaml") or "-o run.yaml " in line:
+        (beside / "run.yaml").unlink()  # written by this command, and nothing is overwritten unasked
+    ran = gpuhours_command(*shlex.split(line, comments=True)[1:])
+    assert ran.code == 0, ran.err
+
+
+def test_the_python_block_runs(beside: Path) -> None:
+    assert PYTHON is not None
+    (beside / "block.py").write_text(PYTHON[1], encoding="utf-8")
+    frames = runpy.run_path(str(beside / "block.py"))["frames"]
+    assert frames.to_arrow().num_rows == len(range(16, 129, 16))
