@@ -2,14 +2,13 @@
 
 import datetime
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, shown
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
 
@@ -17,10 +16,7 @@ EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-
 @app.command(short_help="What one run costs, how long it takes, what limits it.", epilog=EXAMPLE)
 @takes_shortcuts
 def estimate(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
-    ] = None,
+    run: RunFile = None,
     settings: Settings = None,
     explain: Annotated[
         str | None, typer.Option(metavar="RESULT", help="Equation, inputs and sources of one result.")

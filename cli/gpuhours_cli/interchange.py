@@ -9,7 +9,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, written
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 IMPORT = "Example: gpuhours import train_gpt.sh config.json --gpu h100-sxm-80gb -o run.yaml"
 EXPORT = "Example: gpuhours export run.yaml --to megatron -o train.sh"
@@ -53,7 +53,7 @@ def import_run(
 @app.command("export", short_help="A run's layout as the files of other training code.", epilog=EXPORT)
 @takes_shortcuts
 def export_run(
-    run: Annotated[Path | None, typer.Argument(help="The run as YAML.", show_default=False)] = None,
+    run: RunFile = None,
     to: Annotated[
         str, typer.Option(metavar="CODE", help="megatron, torchtitan, deepspeed, accelerate, nemo or axolotl.")
     ] = "megatron",

@@ -34,7 +34,9 @@ def console() -> Console:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 80
-    return Console(width=width, highlight=False, soft_wrap=False, emoji=False, markup=False)  # texts of users are no markup
+    return Console(
+        width=width, highlight=False, soft_wrap=False, emoji=False, markup=False
+    )  # texts of users are no markup
 
 
 def emit(

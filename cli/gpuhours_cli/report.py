@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, saved
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours report run.yaml -o report.html"
 
@@ -16,10 +16,7 @@ EXAMPLE = "Example: gpuhours report run.yaml -o report.html"
 @app.command(short_help="One page to hand on: the answer, its range, and what both rest on.", epilog=EXAMPLE)
 @takes_shortcuts
 def report(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
-    ] = None,
+    run: RunFile = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.html", help="Where to write the page.", show_default=False),

@@ -14,6 +14,10 @@ from gpuhours.run.shortcuts import SHORTCUTS
 if TYPE_CHECKING:
     from gpuhours.run.spec import Run
 
+RunFile = Annotated[
+    Path | None,
+    typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
 ]

@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 if TYPE_CHECKING:
     from gpuhours.questions.sweeping import Sweep
@@ -19,10 +19,7 @@ EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary 
 @app.command(short_help="What-if: every combination of some inputs.", epilog=EXAMPLE)
 @takes_shortcuts
 def sweep(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
-    ] = None,
+    run: RunFile = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=SPEC", help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated."),

@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours trace run.yaml -o step.json, then open step.json at ui.perfetto.dev"
 
@@ -16,10 +16,7 @@ EXAMPLE = "Example: gpuhours trace run.yaml -o step.json, then open step.json at
 @app.command(short_help="The predicted step as events that Perfetto opens.", epilog=EXAMPLE)
 @takes_shortcuts
 def trace(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
-    ] = None,
+    run: RunFile = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.json", help="Where to write the events.", show_default=False),

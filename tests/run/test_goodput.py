@@ -79,7 +79,9 @@ def test_more_failures_slower_restarts_and_rarer_saves_cost_more() -> None:
 
 
 def test_checkpoint_of_bloom_and_of_llama() -> None:
-    assert float(checkpoint_bytes(176.247e9, 0, Precision())) == pytest.approx(2.3e12, rel=0.08), "arXiv:2211.05100: 2.3 TB"
+    assert float(checkpoint_bytes(176.247e9, 0, Precision())) == pytest.approx(2.3e12, rel=0.08), (
+        "arXiv:2211.05100: 2.3 TB"
+    )
     weights_and_optimiser = (15 + 90) * 2**30
     assert float(checkpoint_bytes(8.03e9, 0, Precision())) == pytest.approx(weights_and_optimiser, rel=0.01)
     assert float(write_time(2.3e12, 57.5e9)) == pytest.approx(40, rel=0.01), "BLOOM on GPFS"

@@ -365,3 +365,26 @@ def test_rows_that_contradict_themselves_are_those_that_estimate_refuses() -> No
     )
     assert everything.table["valid"].to_pylist() == [False, True]
     assert "of the dense peak" in everything.table["reason"][0].as_py()
+
+
+@pytest.mark.parametrize("key", ["layout.pipeline", "layout.schedule", "layout.interleave"])
+def test_chunks_that_were_only_assumed_forbid_no_row(key: str) -> None:
+    """Two chunks a stage are assumed for GPT-3; a row of another pipeline or schedule is not refused for them."""
+    from tests.benchmarks.speed import GPT3
+
+    run = run_of(GPT3)
+    assumed = gpuhours.estimate(run).to_dict()["assumptions"]
+    assert next(one["value"] for one in assumed if one["name"] == "layout.interleave") == 2
+    values = {"layout.pipeline": "1,2,4,8", "layout.schedule": "1f1b,interleaved,zb-1p", "layout.interleave": "1,2,4"}[
+        key
+    ]
+    rows = gpuhours.sweep(run, {key: values}).table.to_pylist()
+    assert not [row["reason"] for row in rows if row["reason"]]
+
+
+def test_the_spaces_of_the_benchmark_can_be_swept() -> None:
+    from gpuhours.questions.sweeping.running import make_job
+    from tests.benchmarks.speed import GPT3, OFFERED, SMALL, SPACE
+
+    for space, rows in ((SMALL, 65_520), (SPACE, 9_434_880)):
+        assert make_job(run_of(GPT3), space, (), OFFERED, (None, None, None, None)).grid.rows == rows

@@ -6,7 +6,7 @@ import functools
 import html
 import importlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -17,6 +17,7 @@ from gpuhours.cost.bill import offer
 from gpuhours.cost.prices import Price
 from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.sweeping.axes import axes, with_blocks
 from gpuhours.questions.sweeping.engines import answers
@@ -209,7 +210,7 @@ def make_job(
         raise EstimateError(
             "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
         )
-    run = with_blocks(_settled(run), list(vary))
+    run = with_blocks(_settled(run, vary), list(vary))
     if run.layout is None:
         block_rows = min(block_rows, WITHOUT_LAYOUT)
     grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows)
@@ -222,13 +223,32 @@ def make_job(
     return Job(grid, asked, best, breakdown)
 
 
-def _settled(run: Run) -> Run:
+def _settled(run: Run, vary: Collection[str]) -> Run:
     """What the file leaves open settled once, for all rows; as it stands where only what varies makes it a run."""
     try:
         found = settled(run)
     except EstimateError:
         found = run
-    return found.replaced("layout", as_it_stands(found.layout)) if is_partial(found.layout) else found
+    if is_partial(found.layout):
+        return found.replaced("layout", as_it_stands(found.layout))
+    return found if CHUNKED.isdisjoint(vary) else _without_chunks(found, run, vary)
+
+
+def _without_chunks(found: Run, run: Run, vary: Collection[str]) -> Run:
+    """One chunk a stage and its schedule, where neither is stated: what was assumed for one pipeline forbids another."""
+    if found.layout is None or run.layout is None:
+        return found
+    stated = {f"layout.{name}" for name in run.layout.model_fields_set}.difference(vary)
+    dropped = CHUNKS - stated
+    kept = [name for name in found.layout.model_fields_set if f"layout.{name}" not in dropped]
+    layout = Layout.model_validate({name: getattr(found.layout, name) for name in kept})
+    assumed = {key: one for key, one in found.assumptions.items() if key not in dropped}
+    return found.replaced("layout", layout).replaced("assumptions", assumed)
+
+
+CHUNKS = frozenset({"layout.interleave", "layout.schedule"})
+CHUNKED = CHUNKS | {"layout.pipeline"}
+"""Keys that decide together whether chunks can be interleaved."""
 
 
 def _kinds(job: Job, text: str) -> dict[str, str | None]:
