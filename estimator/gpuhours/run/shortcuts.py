@@ -31,6 +31,7 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
     "gpu": ("hardware.accelerator", "The accelerator, or a cloud instance."),
     "gpus": ("hardware.gpus", "How many."),
     "precision": ("training.dtype", "bf16, fp8, ..."),
+    "optimizer": ("training.optimizer", "The optimiser: adamw, adamw-8bit, muon, ..."),
     "tensor": ("layout.tensor", "Tensor-parallel degree."),
     "pipeline": ("layout.pipeline", "Pipeline stages."),
     "context": ("layout.context", "Context-parallel degree."),

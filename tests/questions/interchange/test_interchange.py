@@ -160,7 +160,7 @@ FILES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "axolotl": ("qlora.yml", AXOLOTL, {
         "model.rank": 32, "model.trainable": "lora", "model.targets": ("q", "k", "v", "o", "gate", "up", "down"), "training.dtype": "nf4",
         "data.packed": True, "data.seq_len": 4096, "layout.recompute": 2, "layout.sharding": 2, "model.hidden": 4096,
-        "software": "huggingface-deepspeed",
+        "software": "huggingface-deepspeed", "training.optimizer": "adamw-8bit",
     }),
 }  # fmt: skip
 
@@ -208,6 +208,14 @@ def test_quoted_pairs_and_full_shards(tmp_path: Path) -> None:
         3,
         True,
     )
+
+
+def test_optimisers_by_their_names(tmp_path: Path) -> None:
+    for said, meant in (("muon", "muon"), ("paged_adamw_8bit", "adamw-8bit"), ("adamw_torch_fused", "adamw")):
+        (tmp_path / "a.yaml").write_text(f"base_model: llama-2-7b\noptimizer: {said}\n")
+        assert import_files([tmp_path / "a.yaml"]).run.value("training.optimizer") == meant
+    (tmp_path / "a.yaml").write_text("base_model: llama-2-7b\noptimizer: shampoo\n")
+    assert import_files([tmp_path / "a.yaml"]).origins[0].not_understood == ("optimizer = shampoo",)
 
 
 def test_gpus_of_the_command_line_make_the_batch(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def write(values: Mapping[str, Any]) -> dict[str, Any]:
         told |= {"adapter": "qlora" if dtype == "nf4" else "lora", "lora_r": values.get("model.rank", 8)}
         told["lora_target_modules"] = [f"{part}_proj" for part in values.get("model.targets", ())]
         told |= {"load_in_4bit": True} if dtype == "nf4" else {}
+    told |= {"optimizer": "adamw_bnb_8bit"} if values.get("training.optimizer") == "adamw-8bit" else {}
     told |= {"fp16": True} if dtype == "fp16" else {"bf16": dtype in ("bf16", "nf4")}
     told |= {"sample_packing": True} if values.get("data.packed") else {}
     told["gradient_checkpointing"] = (

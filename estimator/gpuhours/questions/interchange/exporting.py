@@ -74,6 +74,7 @@ def values_of(run: Run) -> Iterator[tuple[str, Any]]:
     yield from (("hardware.gpus", gpus), (NODES, -(-gpus // per_node)), (PER_NODE, per_node))
     batch, ranks = int(resolved.global_batch), gpus // int(layout.tensor * layout.pipeline * layout.context)
     yield from (("training.global_batch", batch), (ACCUMULATION, max(1, batch // (ranks * layout.microbatch))))
+    yield "training.optimizer", run.training.optimizer
     yield from (("training.dtype", run.training.dtype), ("software", resolved.software.name))
     for name in ("seq_len", "steps", "samples", "epochs", "packed"):
         value = getattr(resolved.data, name)
@@ -117,6 +118,7 @@ def _not_held(code: str, text: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 def _default(key: str) -> Any:
     return {
+        "training.optimizer": "adamw",
         "layout.tensor": 1,
         "layout.pipeline": 1,
         "layout.context": 1,

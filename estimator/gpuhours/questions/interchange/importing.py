@@ -15,6 +15,11 @@ from gpuhours.questions.interchange.keys import ACCUMULATION, LOCAL_BATCH, NODES
 from gpuhours.run.spec import Run, from_dict, put
 
 EVERY = "recompute.every"
+OPTIMISER_KEYS = {
+    "megatron": ("optimizer",), "nemo": ("optim.name",), "torchtitan": ("optimizer.name",), "deepspeed": ("optimizer.type",),
+    "accelerate": (), "axolotl": ("optimizer",),
+}  # fmt: skip
+"""Where each code names the optimiser."""
 ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
 
 
@@ -75,16 +80,21 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
             origins.append(Origin(str(path), "a model's configuration", (), ()))
             continue
         told = Told(keys, last=CODES[code].last)
-        said = CODES[code].read(told)
+        said = read(code, told)
         ours = {key: value for key, value in said.items() if value is not None}
         found |= _beside(found, ours)
-        left = [(name, value) for name, value in told.left() if not _harmless(name, value)]
-        mute = tuple(name for name, value in told.left() if _harmless(name, value))
+        name = told.get(*OPTIMISER_KEYS[code])
+        unknown = (
+            [f"{OPTIMISER_KEYS[code][0]} = {name}"] if name is not None and "training.optimizer" not in said else []
+        )
+        left = [(name, value) for name, value in told.left() if not without_effect(name)]
+        mute = tuple(name for name, value in told.left() if without_effect(name))
         origins.append(
             Origin(
                 str(path),
                 CODES[code].title,
                 (
+                    *unknown,
                     *(f"{name} = {_short(value)}" for name, value in left),
                     *(f"{name} = auto" for name in told.automatic()),
                 ),
@@ -98,7 +108,26 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """The run's keys in a file's keys, before anything is worked out of them."""
-    return CODES[code].read(Told(keys, last=CODES[code].last))
+    return read(code, Told(keys, last=CODES[code].last))
+
+
+def read(code: str, told: Told) -> dict[str, Any]:
+    """The run's keys in a file, its optimiser included."""
+    said = CODES[code].read(told)
+    name = told.get(*OPTIMISER_KEYS[code])
+    meant = None if name is None else optimiser_called(str(name))
+    return said if meant is None else {**said, "training.optimizer": meant}
+
+
+def optimiser_called(name: str) -> str | None:
+    """The optimiser that training code calls so: ``adamw_bnb_8bit``, ``distributed_fused_adam``, ``paged_adamw_8bit``."""
+    words = name.lower().replace("-", "_")
+    special = next((one for one in ("galore", "adafactor", "muon", "soap", "lion") if one in words), None)
+    if special is not None:
+        return special
+    if "adam" in words:
+        return "adamw-8bit" if "8bit" in words else "adamw"
+    return "sgd" if words == "sgd" else None
 
 
 def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -107,16 +136,6 @@ def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
     if "deepspeed" in stacks and any(one.startswith("huggingface") for one in stacks):
         return {**said, "software": "huggingface-deepspeed"}
     return said
-
-
-def _harmless(name: str, value: Any) -> bool:
-    """Has no effect on cost: by its name, or Adam, which is assumed."""
-    adam = (
-        "optim" in name.lower()
-        and isinstance(value, str)
-        and value.lower().replace("_", "").removeprefix("paged").startswith(("adam", "fused"))
-    )
-    return without_effect(name) or adam
 
 
 def _of_shape(key: str) -> bool:
