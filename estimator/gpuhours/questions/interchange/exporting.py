@@ -10,9 +10,9 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.interchange.files import CODES, opened_text
 from gpuhours.questions.interchange.keys import ACCUMULATION, NODES, PER_NODE
-from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
 
 UNSAID = frozenset({
@@ -47,7 +47,7 @@ def export(run: Run, code: str) -> Exported:
 
 def values_of(run: Run) -> Iterator[tuple[str, Any]]:
     """Every key that a file could want, in the words of a run file, what is assumed included."""
-    resolved = resolve(run)
+    resolved = estimate(run).outcome.resolved  # the layout that the screen shows, what is left open completed
     if resolved.layout is None or resolved.gpus is None or resolved.global_batch is None:
         raise EstimateError(
             "A layout needs to be known before it is written.", f"Not known: {', '.join(resolved.missing)}.", "export"
