@@ -65,7 +65,7 @@ def _tables() -> list[GridTable]:
     return [_read(path) for path in paths]
 
 
-def find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
+def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
     """A country by name, ISO code of two or three letters, or a usual other name."""
     wanted, names = name.strip().lower(), list[str]()
     for table in _tables():
@@ -79,7 +79,7 @@ def find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
 
 def grid(name: str, year: int | None = None) -> Grid | Unknown:
     """A country's grid in a year, or in the nearest within 3 years; the newest where no year is given."""
-    found = find_country(name)
+    found = _find_country(name)
     if isinstance(found, Unknown):
         return found
     code, country, table = found

@@ -15,7 +15,7 @@ GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
 """Byte-seconds in a gigabyte kept for a month."""
 
 
-def read_pue(value: object) -> float:
+def _read_pue(value: object) -> float:
     """A power usage effectiveness: at least 1, since the machines themselves count."""
     pue = parse(value, "")
     if not 1.0 <= pue <= 5.0:
@@ -23,7 +23,7 @@ def read_pue(value: object) -> float:
     return pue
 
 
-def read_year(value: object) -> int:
+def _read_year(value: object) -> int:
     """A calendar year."""
     year = parse(value, "")
     if year != round(year) or not 1990 <= year <= 2100:
@@ -41,7 +41,7 @@ def read_sent(value: object) -> float:
     return _not_negative(parse(value, "USD/GB")) / 1e9
 
 
-def read_electricity(value: object) -> float:
+def _read_electricity(value: object) -> float:
     """``0.08 USD/kWh`` or a bare ``0.08`` -> USD per joule."""
     return _not_negative(parse(value, "USD/kWh")) / 3.6e6
 
@@ -80,7 +80,7 @@ class Owned(Block):
     """Over how many years it is written off."""
     utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of those years in which it computes for somebody."""
-    electricity: Annotated[float, BeforeValidator(read_electricity)] | None = None
+    electricity: Annotated[float, BeforeValidator(_read_electricity)] | None = None
     """USD per joule; ``0.08 USD/kWh``."""
     upkeep: Fraction | None = None
     """Staff, space, spare parts and contracts in a year, as a share of the capex."""
@@ -95,7 +95,7 @@ class CostInputs(Block):
     terms: Terms | None = None
     years: Count | None = None
     """Of a reservation: 1 or 3."""
-    pue: Annotated[float, BeforeValidator(read_pue)] | None = None
+    pue: Annotated[float, BeforeValidator(_read_pue)] | None = None
     power: Watts | None = None
     """Mean draw of one accelerator, where it was measured."""
     power_share: Fraction | None = None
@@ -109,6 +109,6 @@ class CostInputs(Block):
     lifetime: Seconds | None = None
     """How long a machine computes before it is replaced."""
     country: str | None = None
-    year: Annotated[int, BeforeValidator(read_year)] | None = None
+    year: Annotated[int, BeforeValidator(_read_year)] | None = None
     storage: Storage | None = None
     owned: Owned | None = None

@@ -160,14 +160,14 @@ def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Ite
     if measured is not None and inputs.power is None and inputs.power_share is None:
         yield Draw("accelerators in their hosts", measured.value, f"{measured.value:g} W", measured.source)
     else:
-        yield boards(cluster, inputs, hfu)
+        yield _boards(cluster, inputs, hfu)
         if inputs.boundary == "node":
-            yield hosts(cluster, inputs)
+            yield _hosts(cluster, inputs)
     if inputs.boundary == "node" and np.any(np.greater(cluster.nodes, 1)):
-        yield network(cluster)
+        yield _network(cluster)
 
 
-def boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Unknown:
+def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Unknown:
     """The accelerators themselves: measured, or a share of their limit by load."""
     if inputs.power is not None:
         return Draw("accelerators", inputs.power, "measured", "given")
@@ -193,14 +193,14 @@ def boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Un
     )
 
 
-def hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
+def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
     """All else in the node, per accelerator: a share of what its rating leaves."""
     part = cluster.accelerator
     if part.power is None:
         return Unknown(f"the power of {part.title} is not known; give cost.power and cost.boundary accelerators")
     share = inputs.host_share
     assumed: tuple[Assumption, ...] = ()
-    rated = rating(cluster)
+    rated = _rating(cluster)
     if rated is None:
         left, said, source = UNRATED * part.power, "of a usual node", "no rating of the node is known"
     else:
@@ -214,7 +214,7 @@ def hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
     return Draw("hosts", np.multiply(left, share), terms, source, assumed)
 
 
-def rating(cluster: Cluster) -> Node | None:
+def _rating(cluster: Cluster) -> Node | None:
     """The node whose rating counts: its own, else that of the one the accelerator usually comes in."""
     if cluster.node.power is not None:
         return cluster.node
@@ -222,7 +222,7 @@ def rating(cluster: Cluster) -> Node | None:
     return usual if usual.power is not None and usual.gpus == cluster.node.gpus else None
 
 
-def network(cluster: Cluster) -> Draw:
+def _network(cluster: Cluster) -> Draw:
     """The switches between nodes, per accelerator, where there are several nodes."""
     power = PORT_POWER * np.divide(cluster.network_bandwidth, PORT_RATE) * np.greater(cluster.nodes, 1)
     return Draw(

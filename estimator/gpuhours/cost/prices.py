@@ -24,7 +24,7 @@ WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacit
 SECONDS_PER_HOUR = 3600.0
 
 
-def read_price(value: object) -> float:
+def _read_price(value: object) -> float:
     """``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` -> USD per GPU and second."""
     price = parse(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour")
     if price < 0:
@@ -41,7 +41,7 @@ def read_date(value: object) -> str:
     return str(value)
 
 
-PerGpu = Annotated[float, BeforeValidator(read_price)]
+PerGpu = Annotated[float, BeforeValidator(_read_price)]
 
 
 class PriceRow(BaseModel):
@@ -83,7 +83,7 @@ class PriceRow(BaseModel):
     @property
     def seen_at(self) -> str:
         """The address of the row, else of its provider's price page."""
-        return self.address or provider_address(self.provider, self.terms)
+        return self.address or _provider_address(self.provider, self.terms)
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON, USD per GPU-hour."""
@@ -124,7 +124,7 @@ class Price:
 
 
 @cache
-def provider_address(provider: str, terms: str) -> str:
+def _provider_address(provider: str, terms: str) -> str:
     """The page on which a provider prints prices of such terms; nothing for one that is not listed."""
     known = validated(Providers, read_yaml(Path(str(files("hardware_specs"))) / "providers.yaml")).root.get(provider)
     if known is None:

@@ -89,10 +89,10 @@ def saved(
     for operator in block.elementwise:
         place = PLACES.get(operator.kind, "mlp") if operator.sharded else "stream"
         each = stream if operator.kind in NORMS and place == "stream" else element
-        kept = 0.0 if operator.kind in unkept.operators else kept_of(operator.kind, precision, facts)
+        kept = 0.0 if operator.kind in unkept.operators else _kept_of(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
     own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA
-    for linear, width in () if own else inputs_kept(stack):
+    for linear, width in () if own else _inputs_kept(stack):
         if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
             continue
         shared[_place(linear, block, precision, facts)] += width * precision.operand
@@ -115,11 +115,11 @@ def saved(
         entry=block.hidden * stream,
         attended=attended,
         outputs=_sum(outputs),
-        passing=largest(outputs),
+        passing=_largest(outputs),
     )
 
 
-def kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
+def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
     """Elements that an operator keeps for each of its own, as the stack says; else ``SAVED``."""
     name, alike = kind.value, STANDS_FOR.get(kind.value, kind.value)
     usual = facts.saved.get(name, SAVED[name] if name in SAVED else facts.saved.get(alike, SAVED[alike]))
@@ -130,7 +130,7 @@ def _sum(values: Iterable[Array]) -> Array:
     return sum(values, 0.0)
 
 
-def largest(values: Iterable[Array]) -> Array:
+def _largest(values: Iterable[Array]) -> Array:
     """The largest, element by element; 0 of none."""
     most: Array = 0.0
     for value in values:
@@ -146,7 +146,7 @@ def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
 
     e bytes of an element, h hidden, w widest output, t tensor. Checked on H200: 23.2 and 24.8 B per token and width of ViT-L
     and ViT-g running forward only, where this gives 22.0 and 23.5 beside the pixels."""
-    widest = largest(linear.outputs * linear.active for linear in stack.block.linears)
+    widest = _largest(linear.outputs * linear.active for linear in stack.block.linears)
     return precision.element * (3 * stack.block.hidden / ranks.whole + 2 * widest / ranks.tensor)
 
 
@@ -159,7 +159,7 @@ def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
     return _sum(linear.inputs * (precision.operand + before) for linear in part.linears)
 
 
-def inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
+def _inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     """(product, width of its input) for every distinct input that a weight gradient needs.
 
     Products that read the same tensor share it (router and shared expert; query and key-value down; all of a

@@ -251,7 +251,7 @@ def _on_host(run: _Run) -> Array:
     return most
 
 
-def total(parts: Parts) -> Array:
+def _sum_of(parts: Parts) -> Array:
     """The sum of the parts."""
     return reduce(np.add, parts.values())
 
@@ -269,7 +269,7 @@ def _highest(moments: Sequence[Parts]) -> Array:
 
 
 def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts, Array]:
-    first = total(one[0]) >= total(other[0])
+    first = _sum_of(one[0]) >= _sum_of(other[0])
     parts = {name: np.where(first, one[0][name], other[0][name]) for name in one[0]}
     return parts, np.where(first, one[1], other[1])
 

@@ -107,7 +107,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     stage3 = level == Sharding.zero3
 
     def dealt(least: Sharding) -> Array:
-        n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, expert_shards(ranks)))
+        n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, _expert_shards(ranks)))
         return weights.dense / n + weights.expert / e
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
@@ -146,6 +146,6 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     )
 
 
-def expert_shards(ranks: Ranks) -> Array:
+def _expert_shards(ranks: Ranks) -> Array:
     """Ranks that share out the states of experts, at most all of their replicas."""
     return np.minimum(ranks.expert_copies, ranks.shards)

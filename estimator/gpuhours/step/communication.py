@@ -34,13 +34,13 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
     message = tokens * stack.block.hidden * workload.precision.element
     experts = [linear for linear in stack.block.linears if has_experts(linear)]
-    once = reduction_time(message, ranks.tensor_group, ranks, workload.cluster)
+    once = _reduction_time(message, ranks.tensor_group, ranks, workload.cluster)
     sums = stack.block.all_reduces - (1 if experts else 0)
     sent = sums * once
     arrived: Array = 0.0
     if experts:
         arriving = message * experts[0].active * np.divide(ranks.expert_tensor, ranks.tensor)
-        arrived = software.exposed.expert * reduction_time(
+        arrived = software.exposed.expert * _reduction_time(
             arriving, Group(ranks.expert_tensor, 1), ranks, workload.cluster
         )
         if any(linear.role is Role.SHARED_IN for linear in stack.block.linears):
@@ -51,7 +51,7 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
-def reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster) -> Array:
+def _reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster) -> Array:
     """One sum over tensor ranks, of whole activations or of those that sequence parallelism splits."""
     split = all_gather_time(message, group, cluster) + reduce_scatter_time(message, group, cluster)
     return np.where(np.greater(ranks.whole, 1), split, all_reduce_time(message, group, cluster))

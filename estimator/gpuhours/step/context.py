@@ -32,7 +32,7 @@ def attention_passes(stack: Stack, workload: Workload) -> Passes:
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     for core in stack.block.attention:
-        total += core_passes(core, length, sequences, workload, whole=shared_out_whole(stack, core))
+        total += _core_passes(core, length, sequences, workload, whole=shared_out_whole(stack, core))
     return total
 
 
@@ -46,7 +46,7 @@ def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
     return own or core.keys is not None
 
 
-def core_passes(core: AttentionCore, length: Array, sequences: Array, workload: Workload, *, whole: bool) -> Passes:
+def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload: Workload, *, whole: bool) -> Passes:
     """One attention core on one rank.
 
         heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
@@ -60,7 +60,7 @@ def core_passes(core: AttentionCore, length: Array, sequences: Array, workload: 
     ranks = workload.ranks
     slower = workload.software.window_mask
     if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
-        return core_passes(replace(core, causal=False, window=None), length, sequences, workload, whole=whole) * slower
+        return _core_passes(replace(core, causal=False, window=None), length, sequences, workload, whole=whole) * slower
     r = 1 if whole else ranks.ring
     split = np.multiply(ranks.tensor, ranks.ulysses)
     batch = np.divide(sequences, ranks.ring) if whole else sequences

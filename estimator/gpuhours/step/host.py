@@ -65,16 +65,16 @@ def launch_time(parts: Sequence[Stack | Ends], workload: Workload) -> tuple[Arra
     for part in parts:
         if isinstance(part, Stack):
             stack = as_run(part, workload)
-            one = layer_launches if workload.software.host.kernels is None else kernel_launches
+            one = _layer_launches if workload.software.host.kernels is None else kernel_launches
             each, between = one(stack, workload)  # type: ignore[arg-type]
             launching, gaps = launching + part.layers * each, gaps + part.layers * between
     return launching, gaps
 
 
-def layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
+def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     """One layer by the time of a layer that was measured: (launching, gaps).
 
-    A layer whose sequence is shared is launched block by block (``sharing_time``). A frozen stack is launched forward only; a block of
+    A layer whose sequence is shared is launched block by block (``_sharing_time``). A frozen stack is launched forward only; a block of
     fewer operators than the measured one takes its share (``launches``).
     """
     host = workload.software.host
@@ -82,12 +82,12 @@ def layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     hooks = np.where(np.asarray(workload.layout.sharding) == Sharding.zero3, host.shard, 0.0)
     back = 0.0 if stack.trainable is Trainable.FROZEN else host.backward + again
     unfused = workload.attention_kernel == "unfused"
-    launching = launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + sharing_time(stack, workload)
-    launching = launching + dispatch_time(stack, workload) + splitting_time(stack, workload)
+    launching = launches(stack.block, unfused=unfused) * (host.forward + back) + hooks + _sharing_time(stack, workload)
+    launching = launching + _dispatch_time(stack, workload) + _splitting_time(stack, workload)
     return launching * (host.autocast if workload.precision.autocast else 1.0), host.gap
 
 
-def splitting_time(stack: Stack, workload: Workload) -> Array:
+def _splitting_time(stack: Stack, workload: Workload) -> Array:
     """What the host adds in a layer whose products are split over t tensor ranks: launching sums in pieces, and 4 S (t - 1) steps of rings
     at what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward."""
     steps = np.subtract(workload.ranks.tensor, 1)
@@ -95,7 +95,7 @@ def splitting_time(stack: Stack, workload: Workload) -> Array:
     return np.where(steps > 0, workload.software.host.tensor + rings, 0.0)
 
 
-def dispatch_time(stack: Stack, workload: Workload) -> Array:
+def _dispatch_time(stack: Stack, workload: Workload) -> Array:
     """What the host adds in a layer with experts on several ranks."""
     if not any(has_experts(linear) for linear in stack.block.linears):
         return 0.0
@@ -129,7 +129,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
     launching = forward + (backward + again if trained else 0.0) + hooks
     launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
-    shared = sharing_time(stack, workload) + dispatch_time(stack, workload)
+    shared = _sharing_time(stack, workload) + _dispatch_time(stack, workload)
     return launching + shared, facts.gap * launched
 
 
@@ -141,7 +141,7 @@ def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     tables = [facts.operators] + ([facts.autocast] if workload.precision.autocast else [])
     forward: Array = 0.0
     backward: Array = 0.0
-    for name, times in operator_counts(stack, workload):
+    for name, times in _operator_counts(stack, workload):
         for table in tables:
             if name in table:
                 forward = forward + table[name].forward * times
@@ -149,7 +149,7 @@ def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     return forward, backward
 
 
-def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]:
+def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]:
     """(operator, how often a layer runs it) as modelling files have them: products one by one, adapters in pairs."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
@@ -159,7 +159,7 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
     routed = sum(linear.experts for linear in stack.block.linears if looped and linear.role is Role.MLP_OUT)
     found.append(("expert", routed))
     quantised = workload.precision.format.unpacked and stack.trainable is not Trainable.FULL
-    found.append(("unpacked", found_products(stack) if quantised else 0))
+    found.append(("unpacked", _products(stack) if quantised else 0))
     found += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
     found += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
@@ -169,7 +169,7 @@ def operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]]
     return [*found, ("adapter", len(stack.adapters) / 2)]
 
 
-def found_products(stack: Stack) -> Array:
+def _products(stack: Stack) -> Array:
     """Products of a layer, one by one."""
     return sum(linear.fused for linear in stack.block.linears)
 
@@ -190,7 +190,7 @@ def modules(stack: Stack, workload: Workload) -> Array:
     return products + sum(np.max(operator.parameters) > 0 for operator in stack.block.elementwise) + len(stack.adapters)
 
 
-def sharing_time(stack: Stack, workload: Workload) -> Array:
+def _sharing_time(stack: Stack, workload: Workload) -> Array:
     """What the host launches for one layer whose sequence several ranks share, in each direction that is run.
 
     r x hop of a ring of r > 1 ranks  +  one exchange where u > 1 ranks exchange heads

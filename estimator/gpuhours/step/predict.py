@@ -118,39 +118,39 @@ def shared_work(workload: Workload) -> Work:
     """Everything one micro-batch meets: the stacks on the pipeline's own stream are shared out over its stages, an encoder in front
     stands where ``layout.vision`` says, any other stack on the last stage."""
     model, encoder = workload.model, workload.model.encoder
-    work = encoder_work(workload) if encoder else Work()
+    work = _encoder_work(workload) if encoder else Work()
     seen = False
     for part in model.parts[len(encoder) :]:
-        found = part_work(part, workload)
+        found = _part_work(part, workload)
         if isinstance(part, Ends):
             if of_words(part) and np.any(workload.ranks.spreads):
                 everywhere = np.where(workload.ranks.spreads, 1.0, 0.0)
-                work = replace(work, spread=joined(work.spread, scaled(found, everywhere)))
-                found = scaled(found, 1.0 - everywhere)
-            work = placed(work, found, first=part.first)
+                work = replace(work, spread=joined(work.spread, _scaled(found, everywhere)))
+                found = _scaled(found, 1.0 - everywhere)
+            work = _placed(work, found, first=part.first)
         elif model.on_stream(part):
             seen = True
             work = replace(
                 work, shared=True, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found)
             )
         else:
-            work = placed(work, found, first=not seen)
+            work = _placed(work, found, first=not seen)
     return work if seen else Work(1, False, joined(work.first, work.last))
 
 
-def part_work(part: Stack | Ends, workload: Workload) -> Parts:
+def _part_work(part: Stack | Ends, workload: Workload) -> Parts:
     """One micro-batch of all layers of a stack, or of an end."""
     part = as_run(part, workload)
     if isinstance(part, Ends):
-        return end_parts(part, workload)
-    return {name: passes * part.layers for name, passes in layer_parts(part, workload).items()}
+        return _end_parts(part, workload)
+    return {name: passes * part.layers for name, passes in _layer_parts(part, workload).items()}
 
 
-def encoder_work(workload: Workload) -> Work:
+def _encoder_work(workload: Workload) -> Work:
     """An encoder's part of a micro-batch: on the first stage, on all of them alike, or apart."""
     found: Parts = {}
     for part in workload.model.encoder:
-        found = joined(found, part_work(part, workload.encoding))
+        found = joined(found, _part_work(part, workload.encoding))
     found = joined(found, feature_parts(workload))
     where, pipeline = np.asarray(workload.ranks.vision), np.asarray(workload.ranks.pipeline)
     if np.all(where == VisionPlacement.first_stage):
@@ -183,14 +183,14 @@ def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
     return each + np.maximum(microbatches * each - passes, 0.0)
 
 
-def placed(work: Work, found: Parts, *, first: bool) -> Work:
+def _placed(work: Work, found: Parts, *, first: bool) -> Work:
     """``found`` added to the first or the last stage."""
     if first:
         return replace(work, first=joined(work.first, found))
     return replace(work, last=joined(work.last, found))
 
 
-def scaled(parts: Parts, factor: Array) -> Parts:
+def _scaled(parts: Parts, factor: Array) -> Parts:
     """Every kind times ``factor``."""
     return {name: passes * factor for name, passes in parts.items()}
 
@@ -200,7 +200,7 @@ def joined(one: Parts, other: Parts) -> Parts:
     return {name: one.get(name, Passes()) + other.get(name, Passes()) for name in {**one, **other}}
 
 
-def layer_parts(stack: Stack, workload: Workload) -> Parts:
+def _layer_parts(stack: Stack, workload: Workload) -> Parts:
     """One layer on one micro-batch: computing, talking, computing again."""
     parts = layer_compute(stack, workload)
     products, attention = parts[PRODUCTS], parts[ATTENTION]
@@ -217,7 +217,7 @@ def layer_parts(stack: Stack, workload: Workload) -> Parts:
     return parts
 
 
-def end_parts(part: Ends, workload: Workload) -> Parts:
+def _end_parts(part: Ends, workload: Workload) -> Parts:
     """Embeddings, heads and losses on one micro-batch, with the tensor ranks' sum of the embedding or the head's input."""
     parts = ends_compute(part, workload)
     if np.any(part.compared):

@@ -23,13 +23,13 @@ def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> A
     selective   what the layout's modules or the stack repeat
     """
     layout, recompute = workload.layout, np.asarray(workload.layout.recompute)
-    some = time_again(selective_policy(stack, layout, workload.software), stack, workload, parts)
+    some = _time_again(selective_policy(stack, layout, workload.software), stack, workload, parts)
     chosen = np.where(recompute == Recompute.selective, some, 0.0)
-    full = covered(layout, workload.ranks.pipeline, stack.layers) * time_again(EVERYTHING, stack, workload, parts)
+    full = covered(layout, workload.ranks.pipeline, stack.layers) * _time_again(EVERYTHING, stack, workload, parts)
     return np.where(recompute == Recompute.full, full, chosen)
 
 
-def time_again(policy: Policy, stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:
+def _time_again(policy: Policy, stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> Array:
     """Forward seconds of one layer that a policy repeats: each kind's share of its own."""
     shares: Mapping[str, Array] = {
         PRODUCTS: product_share(policy, stack, workload.software),

@@ -35,13 +35,13 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     (measured: products slow down 1.1 to 1.35 times), what finds no room is felt whole. ZeRO-2 only scatters.
     """
     software, ranks = workload.software, workload.ranks
-    sharding = sharding_between_passes(workload)
+    sharding = _sharding_between_passes(workload)
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
     scattered = software.network.scattered or software.network.gradient
 
     def sent(cluster: Cluster) -> tuple[Array, Array]:
-        gather = shard_time(all_gather_time, held, software.network.weight, workload, cluster)
-        scatter = shard_time(reduce_scatter_time, trained, scattered, workload, cluster)
+        gather = _shard_time(all_gather_time, held, software.network.weight, workload, cluster)
+        scatter = _shard_time(reduce_scatter_time, trained, scattered, workload, cluster)
         return gather, np.where(sharding == Sharding.zero3, gather, 0.0) + scatter
 
     (there, back), (near, near_back) = sent(workload.cluster), sent(workload.cluster.one_domain)
@@ -52,7 +52,7 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
-def sharding_between_passes(workload: Workload) -> Array:
+def _sharding_between_passes(workload: Workload) -> Array:
     """Which sharding decides what is sent: behind a pipeline, ZeRO-2 and 3 send as ZeRO-1 does, once a step.
 
     Many micro-batches pass before a gradient is needed, so gathered weights and whole gradients stay until the last one
@@ -63,7 +63,7 @@ def sharding_between_passes(workload: Workload) -> Array:
     return np.where(kept, int(Sharding.zero1), sharding)
 
 
-def shard_time(
+def _shard_time(
     collective: Callable[[Array, Group, Cluster], Array],
     weights: Weights,
     size: float,
@@ -91,27 +91,27 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
     """
     software, ranks = workload.software, workload.ranks
     weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
-    sums, gathers = sums_and_gathers(weights, workload)
+    sums, gathers = _sums_and_gathers(weights, workload)
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True)
-        own_sums, own_gathers = sums_and_gathers(apart, workload.encoding)
-        sums = np.maximum(sums + replica_reduction(workload), own_sums)
+        own_sums, own_gathers = _sums_and_gathers(apart, workload.encoding)
+        sums = np.maximum(sums + _replica_reduction(workload), own_sums)
         gathers = np.maximum(gathers, own_gathers)
-    sharding, share = sharding_between_passes(workload), software.network.data_share
+    sharding, share = _sharding_between_passes(workload), software.network.data_share
     exposed, near = software.exposed.data, sums
     if np.any(sharding == Sharding.zero3):
         inside = replace(workload, cluster=workload.cluster.one_domain)
-        near = np.where(sharding == Sharding.zero3, sums_and_gathers(weights, inside)[0], sums)
+        near = np.where(sharding == Sharding.zero3, _sums_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
     broadcast = np.where((sharding == Sharding.zero1) & np.greater(ranks.shards, 1), one * ranks.shards, 0.0)
     felt = left_over(sums / share, BACKWARD * beside, exposed, near / share)
     return felt + left_over(gathers / share, (1 - BACKWARD) * beside, exposed) + broadcast
 
 
-def sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:
+def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array]:
     """Seconds of what ``step_reduction`` sums and gathers of ``weights``, were nothing beside it."""
     software, ranks = workload.software, workload.ranks
-    sharding = sharding_between_passes(workload)
+    sharding = _sharding_between_passes(workload)
     sums: Array = 0.0
     gathers: Array = 0.0
     for held, group in ((weights.dense, ranks.data_group), (weights.experts, ranks.expert_data_group)):
@@ -133,7 +133,7 @@ def sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Array
     return sums, gathers
 
 
-def replica_reduction(workload: Workload) -> Array:
+def _replica_reduction(workload: Workload) -> Array:
     """All-reduce of a trained encoder's gradients over the tensor ranks and then the stages that each hold it whole (``replicated``)."""
     ranks, size = workload.ranks, workload.software.network.gradient
     everywhere = size * encoder_weights(workload.model, ranks, VisionPlacement.replicated, trained=True).all
