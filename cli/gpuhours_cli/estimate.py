@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, shown
 from gpuhours_cli.root import app
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
@@ -19,7 +20,12 @@ def estimate(
     run: RunFile = None,
     settings: Settings = None,
     explain: Annotated[
-        str | None, typer.Option(metavar="RESULT", help="Equation, inputs and sources of one result.")
+        str | None,
+        typer.Option(
+            metavar="RESULT",
+            help="Equation, inputs and sources of one result.",
+            autocompletion=completion.offered(completion.results),
+        ),
     ] = None,
     best: Annotated[bool, typer.Option("--best", help="A tuned run on the best stack, not a typical one.")] = False,
     budget: Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
@@ -28,7 +29,13 @@ def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
 
 @hardware.command(epilog="Example: gpuhours hardware show dgx-h100")
 def show(
-    name: Annotated[str, typer.Argument(help="An accelerator, a node, or a YAML file of your own.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="An accelerator, a node, or a YAML file of your own.",
+            autocompletion=completion.offered(completion.profiles),
+        ),
+    ],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

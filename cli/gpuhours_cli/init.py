@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.interchange import Force, Output, save
 from gpuhours_cli.output import Json, written
 from gpuhours_cli.root import app
@@ -19,9 +20,14 @@ def init(
     example: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="lora, mixture, video-fine-tune, or a published document's run; `list` names all."
+            metavar="NAME",
+            autocompletion=completion.offered(completion.examples),
+            help="lora, mixture, video-fine-tune, or a published document's run; `list` names all.",
         ),
     ] = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Ask for model, data and machine, a line each; no answer leaves it open.")
+    ] = False,
     output: Output = None,
     force: Force = False,
     settings: Settings = None,
@@ -38,16 +44,45 @@ def init(
     from gpuhours.questions.starting import example as example_file
     from gpuhours.run.spec import setting
 
-    if example is not None and (shortcuts or settings):
+    if example is not None and (shortcuts or settings or ask):
         raise EstimateError("An example is as it is.", "Write it with -o, then change the file.", "--example")
     if example == "list":
         text = "".join(f"{name}\n" for name in example_names())
     elif example is not None:
         text = example_file(example)
     else:
+        shortcuts = {**answers(), **shortcuts} if ask else shortcuts
         text = commented(shortcuts, dict(setting(one) for one in settings or [])) + "\n"
     save(text, output, force)
     if as_json:
         written(json.dumps(envelope("init", {"text": text, "examples": list(example_names())}), indent=2) + "\n")
     else:
         written(text if output is None else f"written to {output}\n")
+
+
+def answers() -> dict[str, str]:
+    """What is answered to each question on stderr; an answer that has no meaning is asked for again, in a pipe it is an error."""
+    import sys
+
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.starting import ASKED, commented
+
+    given: dict[str, str] = {}
+    for name, question in ASKED.items():
+        while True:
+            sys.stderr.write(f"{question}? ")
+            sys.stderr.flush()
+            line = sys.stdin.readline()
+            answer = line.strip()
+            if not answer:
+                break
+            try:
+                commented({**given, name: answer}, {})
+            except EstimateError as error:
+                if not sys.stdin.isatty():
+                    raise
+                sys.stderr.write(f"{error}\n")
+            else:
+                given[name] = answer
+                break
+    return given

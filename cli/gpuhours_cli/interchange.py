@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, written
 from gpuhours_cli.root import app
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
@@ -55,7 +56,12 @@ def import_run(
 def export_run(
     run: RunFile = None,
     to: Annotated[
-        str, typer.Option(metavar="CODE", help="megatron, torchtitan, deepspeed, accelerate, nemo or axolotl.")
+        str,
+        typer.Option(
+            metavar="CODE",
+            autocompletion=completion.offered(completion.codes),
+            help="megatron, torchtitan, deepspeed, accelerate, nemo or axolotl.",
+        ),
     ] = "megatron",
     output: Output = None,
     force: Force = False,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
@@ -28,7 +29,13 @@ def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
 
 @models.command(epilog="Example: gpuhours models show longvila-7b --frames 256 --text-tokens 372")
 def show(
-    name: Annotated[str, typer.Argument(help="A name, a Hugging Face config.json, or a size such as 30B.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A name, a Hugging Face config.json, or a size such as 30B.",
+            autocompletion=completion.offered(completion.models),
+        ),
+    ],
     seq_len: Annotated[str | None, typer.Option(help="Tokens per sample; 2,048 if nothing is said.")] = None,
     frames: Annotated[str | None, typer.Option(help="Frames per clip; 1 if nothing is said.")] = None,
     resolution: Annotated[str | None, typer.Option(help="Pixels on a side; the model's own.")] = None,

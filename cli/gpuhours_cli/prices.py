@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
@@ -15,11 +16,22 @@ def prices(
     gpu: Annotated[
         str | None,
         typer.Option(
-            "--gpu", metavar="NAME", help="An accelerator, or a cloud instance: h100, p5.48xlarge.", show_default=False
+            "--gpu",
+            metavar="NAME",
+            autocompletion=completion.of_key("hardware.accelerator"),
+            help="An accelerator, or a cloud instance: h100, p5.48xlarge.",
+            show_default=False,
         ),
     ] = None,
     provider: Annotated[
-        str | None, typer.Option("--provider", metavar="NAME", help="Only this provider's: AWS.", show_default=False)
+        str | None,
+        typer.Option(
+            "--provider",
+            metavar="NAME",
+            autocompletion=completion.of_key("cost.provider"),
+            help="Only this provider's: AWS.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
@@ -15,7 +16,9 @@ def reproduce(
     documents: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, YAML files of your own, or texts; all that ship when none is given.", show_default=False
+            help="Names, YAML files of your own, or texts; all that ship when none is given.",
+            show_default=False,
+            autocompletion=completion.offered(completion.documents),
         ),
     ] = None,
     as_json: Json = False,

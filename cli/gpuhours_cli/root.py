@@ -14,7 +14,6 @@ app = typer.Typer(
     name="gpuhours",
     help="What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain help: rich would double the time it takes to appear
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

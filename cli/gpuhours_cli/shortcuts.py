@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpuhours.run.shortcuts import SHORTCUTS
+from gpuhours_cli import completion
 
 if TYPE_CHECKING:
     from gpuhours.run.spec import Run
@@ -19,7 +20,13 @@ RunFile = Annotated[
     typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the run; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the run; may be repeated.",
+        autocompletion=completion.keys,
+    ),
 ]
 
 
@@ -51,7 +58,11 @@ def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
 def _option(name: str) -> Any:
     key, text = SHORTCUTS[name]
     shown = typer.Option(
-        f"--{name.replace('_', '-')}", help=f"{text}  [{key}]", show_default=False, rich_help_panel="Shortcuts"
+        f"--{name.replace('_', '-')}",
+        help=f"{text}  [{key}]",
+        show_default=False,
+        rich_help_panel="Shortcuts",
+        autocompletion=completion.of_key(key),
     )
     return Annotated[str | None, shown]
 

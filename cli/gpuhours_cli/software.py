@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
 
@@ -28,7 +29,13 @@ def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
 
 @software.command(epilog='Example: gpuhours software show "Megatron-LM 2022"')
 def show(
-    name: Annotated[str, typer.Argument(help="A stack as you would name it, or a YAML file of your own.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A stack as you would name it, or a YAML file of your own.",
+            autocompletion=completion.offered(completion.stacks),
+        ),
+    ],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:

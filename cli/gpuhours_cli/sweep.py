@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import app
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
@@ -22,11 +23,20 @@ def sweep(
     run: RunFile = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=SPEC", help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated."),
+        typer.Option(
+            metavar="KEY=SPEC",
+            help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated.",
+            autocompletion=completion.keys,
+        ),
     ] = None,
     together: Annotated[
         list[str] | None,
-        typer.Option("--zip", metavar="KEY,KEY", help="Keys that move together instead of being combined."),
+        typer.Option(
+            "--zip",
+            metavar="KEY,KEY",
+            help="Keys that move together instead of being combined.",
+            autocompletion=completion.several(completion.run_keys),
+        ),
     ] = None,
     settings: Settings = None,
     where: Annotated[
@@ -34,14 +44,29 @@ def sweep(
         typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
     ] = None,
     minimise: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Keep the rows with the least of a result.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep the rows with the least of a result.",
+            autocompletion=completion.offered(completion.results),
+        ),
     ] = None,
     maximise: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Keep the rows with the most of a result.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep the rows with the most of a result.",
+            autocompletion=completion.offered(completion.results),
+        ),
     ] = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many of them (10).", show_default=False)] = None,
     pareto: Annotated[
-        str | None, typer.Option(metavar="NAME,NAME", help="Keep the rows that no other beats in both results.")
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Keep the rows that no other beats in both results.",
+            autocompletion=completion.several(completion.results),
+        ),
     ] = None,
     breakdown: Annotated[
         bool, typer.Option("--breakdown", help="Columns for each part of time and memory too.")

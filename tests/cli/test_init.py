@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 import gpuhours
-from gpuhours.questions.starting import example, example_names
+from gpuhours.questions.starting import ASKED, example, example_names
 from tests.conftest import Command
 
 WORDS = (
@@ -80,3 +82,32 @@ def test_an_unknown_example_names_those_there_are(gpuhours_command: Command) -> 
     assert gpuhours_command("init", "--example", "lorra").err.count("lora") >= 1
     assert "mixture" in gpuhours_command("init", "--example", "list").out
     assert gpuhours_command("init", "--example", "lora", "--gpus", "8").code == 2
+
+
+def test_answers_make_the_file_that_options_make(gpuhours_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "llama-3-8b\n1T\n\n4M tokens\nh100-sxm-80gb\n64\n\n\n\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+    asked = gpuhours_command("init", "--ask")
+    words = (
+        "--model",
+        "llama-3-8b",
+        "--tokens",
+        "1T",
+        "--batch",
+        "4M tokens",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "64",
+    )
+    assert asked.out == gpuhours_command("init", *words).out
+    assert asked.err.count("?") == len(ASKED)
+
+
+def test_an_answer_without_meaning_is_refused(gpuhours_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("llama-3-8b\n\n\n\nh100\n"))
+    ran = gpuhours_command("init", "--ask")
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "h100-sxm-80gb" in ran.err
+    assert gpuhours_command("init", "--gpu", "h100").code == 2

@@ -48,6 +48,10 @@ COMMANDS = {
     "hardware-show": ("hardware", "show", "h100-sxm-80gb"),
     "models-list": ("models", "list"),
     "prices": ("prices", "--gpu", "h100"),
+    "software-list": ("software", "list"),
+    "software-show": ("software", "show", "megatron-core"),
+    "init": ("init", "--params", "7B"),
+    "export": ("export", GPT),
     "models-show": ("models", "show", "llama-2-7b"),
 }
 UNITS = {

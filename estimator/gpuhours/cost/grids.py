@@ -65,6 +65,11 @@ def _tables() -> list[GridTable]:
     return [_read(path) for path in paths]
 
 
+def countries() -> dict[str, Country]:
+    """Every country whose grid is known, by its code; the newest set goes before older ones."""
+    return {code: country for table in reversed(_tables()) for code, country in table.countries.items()}
+
+
 def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
     """A country by name, ISO code of two or three letters, or a usual other name."""
     wanted, names = name.strip().lower(), list[str]()

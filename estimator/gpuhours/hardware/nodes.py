@@ -99,6 +99,11 @@ def list_nodes() -> list[str]:
     return list(profile_paths("nodes"))
 
 
+def list_instances() -> list[str]:
+    """The cloud instances ``find_instance`` knows, as their clouds write them."""
+    return sorted(_instances())
+
+
 def load_node(name: str, beside: Path | None = None) -> Node:
     """``load_node("dgx-h100")``, or a path to a YAML file of your own (relative to ``beside``)."""
     return _read_node(find_profile("nodes", name, beside))

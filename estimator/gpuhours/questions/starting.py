@@ -7,10 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.hardware.nodes import find_instance
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import read_text, read_yaml
 from gpuhours.run.shortcuts import SHORTCUTS, keys
-from gpuhours.run.spec import from_dict, put
+from gpuhours.run.spec import Run, from_dict, put
+from gpuhours.software.matching import software_named
 
 HEAD = "# A run, for `gpuhours estimate FILE`. What is not said is assumed and listed; `gpuhours schema run` has every key.\n"
 USUAL = {
@@ -21,6 +24,12 @@ USUAL = {
 }  # fmt: skip
 """What stands in the file behind a #, to be filled in: every key that a shortcut sets, but those only some runs have."""
 WIDTH = 34
+ASKED = {
+    "model": "Which model (a name, a size such as 7B, a config.json)", "tokens": "How many tokens", "seq_len": "Tokens in a sample",
+    "batch": "Samples a step, or with the word, tokens ('4M tokens')", "gpu": "Which GPU, or cloud instance", "gpus": "How many of them",
+    "precision": "Which precision", "software": "Which training stack", "country": "In which country",
+}  # fmt: skip
+"""What is asked of somebody who begins without options: shortcut -> question; no answer leaves it open."""
 
 
 def example_names() -> dict[str, Path]:
@@ -58,9 +67,18 @@ def commented(shortcuts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     for key, value in (keys(shortcuts, {}) | dict(settings)).items():
         put(data, key, int(value) if isinstance(value, str) and value.isdigit() else value)
     if data:
-        from_dict(data)
+        _names_are_known(from_dict(data))
     blocks = dict.fromkeys([*(key.split(".")[0] for key in USUAL), *data])
     return HEAD + "\n".join(line for block in blocks for line in _block(block, data.get(block)))
+
+
+def _names_are_known(run: Run) -> None:
+    """Raise where an accelerator or a stack has no one meaning, as an estimate of the file would."""
+    named = run.hardware.named
+    if named is not None and find_instance(named) is None:
+        load_accelerator(named)
+    if run.software is not None:
+        software_named(run.software, run.year)
 
 
 def _block(name: str, said: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.inputs.yaml_files import Block
+from gpuhours.questions.envelope import envelope
 from gpuhours.software.matching import software_named
 from gpuhours.software.memory import MemoryFacts
 from gpuhours.software.profile import Software, list_software, load_software, parent_of
@@ -40,7 +41,7 @@ class Listing:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``software list``."""
-        return {"software": [entry.to_dict() for entry in self.entries]}
+        return envelope("software", {"software": [entry.to_dict() for entry in self.entries]})
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,10 @@ class Sheet:
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``software show``."""
         groups = {name: group.model_dump(mode="json", exclude_none=True) for name, group in self.groups.items()}
-        return {
-            **self.entry.to_dict(),
-            "note": self.entry.software.note,
-            "read_as": self.remark,
-            **self.facts,
-            **groups,
-        }
+        content = {
+            **self.entry.to_dict(), "note": self.entry.software.note, "read_as": self.remark, **self.facts, **groups,
+        }  # fmt: skip
+        return envelope("software", content)
 
 
 def listing() -> Listing:

@@ -1,0 +1,106 @@
+"""What a shell offers at TAB (``gpuhours --install-completion``): names and keys, looked up when it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+
+def offered(look_up: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """A completion of the names that ``look_up`` gives; none where a profile cannot be read: a prompt is no place for errors."""
+
+    def complete(incomplete: str) -> list[str]:
+        from gpuhours.inputs.errors import EstimateError
+
+        try:
+            return [name for name in look_up() if name.startswith(incomplete)]
+        except EstimateError:
+            return []
+
+    return complete
+
+
+def of_key(key: str) -> Callable[[str], list[str]]:
+    """The words that a key of the run takes."""
+
+    def look_up() -> list[str]:
+        from gpuhours.questions.listing.names import values
+
+        return values(key)
+
+    return offered(look_up)
+
+
+def keys(incomplete: str) -> list[str]:
+    """``KEY=`` and behind it what the key takes: ``layout.sharding=zero1``."""
+    from gpuhours.questions.listing.names import run_keys, values
+
+    key, equals, _ = incomplete.partition("=")
+    return offered(lambda: [f"{key}={word}" for word in values(key)] if equals else [f"{one}=" for one in run_keys()])(
+        incomplete
+    )
+
+
+def several(look_up: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Names parted by commas: the last one is completed."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in offered(look_up)(last)]
+
+    return complete
+
+
+def run_keys() -> list[str]:
+    """Keys of a run."""
+    from gpuhours.questions.listing.names import run_keys as known
+
+    return known()
+
+
+def results() -> list[str]:
+    """Results of an estimate."""
+    from gpuhours.questions.listing.names import results as known
+
+    return known()
+
+
+def profiles() -> list[str]:
+    """Accelerators and nodes."""
+    from gpuhours.questions.listing.names import accelerators, nodes
+
+    return [*accelerators(), *nodes()]
+
+
+def models() -> list[str]:
+    """Published models."""
+    from gpuhours.questions.listing.names import models as known
+
+    return known()
+
+
+def stacks() -> list[str]:
+    """Software profiles."""
+    from gpuhours.questions.listing.names import stacks as known
+
+    return known()
+
+
+def examples() -> list[str]:
+    """Examples that ``init`` writes."""
+    from gpuhours.questions.starting import example_names
+
+    return [*example_names(), "list"]
+
+
+def documents() -> list[str]:
+    """Published texts that ship."""
+    from gpuhours.questions.reproducing.working import document_paths
+
+    return list(document_paths())
+
+
+def codes() -> list[str]:
+    """Training code whose files can be written."""
+    from gpuhours.questions.interchange.files import CODES
+
+    return list(CODES)
