@@ -1,0 +1,145 @@
+"""Every formula of kernels/ on a machine of round numbers, against arithmetic on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpuhours.hardware.kernel_constants import UnfusedConstants
+from gpuhours.kernels.attention import attention_time, fused_attention_time, keys_per_query, unfused_attention_time
+from gpuhours.kernels.collectives import (
+    all_gather_time,
+    all_reduce_time,
+    all_to_all_time,
+    broadcast_time,
+    pipelined_time,
+    point_to_point_time,
+    reduce_scatter_time,
+)
+from gpuhours.kernels.gemm import gemm_time, padding_bytes, thin_experts, tile_time
+from gpuhours.kernels.memory_bound import memory_time
+from gpuhours.layout.groups import Group
+from tests.round_machine import CARD, KERNELS, machine
+
+EIGHT = Group(8)
+
+
+def test_a_copy() -> None:
+    assert memory_time(5e9, CARD) == pytest.approx(5e-3)
+
+
+def test_a_product_is_the_rounded_maximum_of_its_three_limits() -> None:
+    tiles = 2 * 4096**3 / 1e15  # 5.12 waves, the last one shared out
+    memory = 3 * 2 * 4096**2 / 1e12
+    assert gemm_time(4096, 4096, 4096, CARD) == pytest.approx((2 * tiles**8 + memory**8) ** (1 / 8))
+    assert gemm_time(4096, 4096, 4096, CARD, count=3) == pytest.approx(3 * (2 * tiles**8 + memory**8) ** (1 / 8))
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "waves"),
+    [
+        (2560, 2560, 2.0),
+        (1280, 2560, 1.0),
+        (256, 128, 0.32),
+    ],  # 200, 100 and 32 tiles of 256 x 128 or half as large, on 100 SMs
+)
+def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
+    """By the largest tile; a product of less than a wave is split along k or cut smaller, and never beats the whole card."""
+    gemm = KERNELS.gemm
+    assert gemm is not None
+    k = 8192
+    found = tile_time(*(np.asarray(float(size)) for size in (rows, columns, k, 1)), CARD, gemm, 1e15, 0.0)
+    least = 2 * rows * columns * k / 1e15
+    largest = max(waves, 1.0) * 2 * 256 * 128 * 100 * k / 1e15
+    assert least * (1 - 1e-12) <= found <= largest * (1 + 1e-12)
+    if waves >= 1:
+        assert found == pytest.approx(least)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "k", "weight_gradient", "copied"),
+    [
+        (64, 64, 64, False, 0),
+        (64, 65, 32, False, 2 * 32 * 65),  # the weights
+        (64, 48, 33, False, 2 * 33 * (64 + 48)),  # both operands
+        (63, 48, 32, True, 2 * 32 * 63),  # the gradient of the output
+    ],
+)
+def test_elements_copied_to_be_aligned(m: int, n: int, k: int, weight_gradient: bool, copied: int) -> None:
+    assert padding_bytes(m, n, k, 8.0, weight_gradient) == copied
+
+
+def test_experts_of_768_tokens_lose_a_tenth() -> None:
+    assert thin_experts(768, 8) == pytest.approx(1.1)
+
+
+def test_fused_attention() -> None:
+    """8 heads of 128 over 8,192 tokens, causal: 2 (128 + 128) FLOP for each of 4,096 keys, at half of the peak."""
+    size = {"batch": 2, "heads": 8, "kv_heads": 8, "length": 8192, "head_dim": 128}
+    forward = 2 * 8 * 8192 * 4096 * 2 * 256 / 0.5e15
+    backward = forward * (3 + 2) / 2
+    for direction, seconds in (("forward", forward), ("backward", backward)):
+        assert attention_time("flash2", direction, CARD, causal=True, **size) == pytest.approx(seconds)
+    constants = CARD.attention_constants("flash2").forward
+    whole = fused_attention_time(
+        constants, "forward", CARD, **size, keys=8192, value_dim=128, causal=False, window=None, dtype="bf16"
+    )
+    assert whole == pytest.approx(2 * forward)
+
+
+@pytest.mark.parametrize(
+    ("causal", "window", "keys"),
+    [
+        (False, None, 1024), (True, None, 512),
+        (True, 256, 256 - 256 * 256 / 2048), (False, 256, 256 + 128),  # and one block of keys that the window's edge cuts
+    ],
+)  # fmt: skip
+def test_keys_of_a_query(causal: bool, window: int | None, keys: float) -> None:
+    constants = CARD.attention_constants("flash2").forward
+    assert keys_per_query(np.asarray(1024.0), np.asarray(1024.0), causal, window, constants) == pytest.approx(keys)
+
+
+def test_unfused_attention_is_its_products_and_nine_bytes_a_score() -> None:
+    size = {"problems": 16, "length": 1024, "keys": 1024, "head_dim": 64, "value_dim": 64}
+    scores = gemm_time(1024, 1024, 64, CARD, count=16)
+    sums = gemm_time(1024, 64, 1024, CARD, count=16)
+    forward = scores + sums + 16 * 1024 * 1024 * 9 / 1e12
+    assert unfused_attention_time("forward", CARD, **size) == pytest.approx(forward)
+    backward = scores + 3 * sums + 16 * 1024 * 1024 * 11 / 1e12
+    assert unfused_attention_time("backward", CARD, **size) == pytest.approx(backward)
+
+
+def test_odd_rows_run_at_a_small_share_of_the_peak() -> None:
+    """257 tokens, patches and a class token: tiles of 64, so 320 rows, at 1 % of the peak; 258 at 2 %."""
+    size = {"problems": 160, "length": 257, "keys": 257, "head_dim": 64, "value_dim": 64}
+    scores = 160 * 257 * 257 * 9 / 1e12
+    slow = 2 * 160 * 320 * 320 * 64 / 0.01e15, 2 * 160 * 320 * 64 * 257 / 0.01e15
+    card = replace(
+        CARD, kernels=KERNELS.model_copy(update={"unfused": UnfusedConstants(source="by hand", odd=0.01, even=0.02)})
+    )
+    assert unfused_attention_time("forward", card, **size) == pytest.approx(sum(slow) + scores)
+    even = unfused_attention_time("forward", card, problems=160, length=258, keys=258, head_dim=64, value_dim=64)
+    assert even == pytest.approx((slow[0] + slow[1] * 258 / 257) / 2 + 160 * 258 * 258 * 9 / 1e12)
+
+
+def test_a_message_in_chunks() -> None:
+    """1 ms of bytes, 40 us to fill: (sqrt(x) + sqrt(f))^2 - f beside the latency."""
+    assert pipelined_time(1e-3, 5e-6, 4e-5) == pytest.approx(5e-6 + 1e-3 + 2 * 2e-4)
+
+
+@pytest.mark.parametrize(
+    ("collective", "seconds"),
+    [
+        (all_gather_time, 8e9 * 7 / 8 / 1e11),
+        (reduce_scatter_time, 8e9 * 7 / 8 / 1e11),
+        (all_reduce_time, 2 * 8e9 * 7 / 8 / 1e11),
+        (all_to_all_time, 8e9 * 7 / 8 / 1e11),
+        (point_to_point_time, 8e9 / 1e11),
+        (broadcast_time, 8e9 / 1e11),
+    ],
+)
+def test_eight_gigabytes_among_eight_ranks_of_a_node(collective: object, seconds: float) -> None:
+    assert collective(8e9, EIGHT, machine(8)) == pytest.approx(seconds)  # type: ignore[operator]
+    assert collective(8e9, Group(1), machine(8)) == 0  # type: ignore[operator]

@@ -1,0 +1,168 @@
+"""Every formula of memory/ on a model of round numbers, against arithmetic on paper. Bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpuhours.architecture.operators import Ends, Linear, Split, Trainable
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.layout.recompute import Unkept
+from gpuhours.memory import longest_sequence, memory, ways_to_fit
+from gpuhours.memory.activations import ends_saved, passing_through, saved
+from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
+from gpuhours.memory.odds import ENOUGH, SAFE, odds, odds_of, odds_path
+from gpuhours.memory.states import on_stage, states
+from gpuhours.workload import Workload
+from tests.round_machine import LAYER, MIXTURE, MODEL, TOKENS, VOCABULARY, WHOLE, workload
+
+BF16 = Precision("bf16")
+
+
+def kept(asked: Workload) -> float:
+    block = saved(asked.model.stacks[0], BF16, asked.software.memory, stream=2.0, unfused=False)
+    return float(block.on_rank(asked.ranks))
+
+
+def test_a_layer_keeps_what_its_backward_pass_reads() -> None:
+    """Per token: two norms' inputs and three products' (the first norm's output, attention's, the second's: 5 h); Q, K, V and the output
+    (2 a + 2 k) d with a rotated copy of Q and K and 4 bytes a head; gate and up, and their product: (2 + 1) f."""
+    two_byte = 2 * 1024 + 2 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + (2 + 1) * 2048
+    assert kept(workload()) == pytest.approx(2 * two_byte + 4 * 8)
+
+
+def test_what_a_policy_leaves() -> None:
+    """The input, all of attention's output and half of what products put out, the latter two split over two ranks."""
+    asked = workload(gpus=2, tensor=2)
+    block = saved(asked.model.stacks[0], BF16, asked.software.memory, stream=2.0, unfused=False)
+    attended, outputs = 8 * (128 * 2 + 4), 2 * (1536 + 1024 + 4096 + 1024)
+    assert block.left_by(Unkept(all_but=(1.0, 0.5)), asked.ranks) == pytest.approx(
+        2 * 1024 + (attended + outputs / 2) / 2
+    )
+    assert block.left_by(Unkept(), asked.ranks) == pytest.approx(2 * 1024)
+
+
+def test_a_frozen_layer_passes_through() -> None:
+    """2 bytes of 3 h and of twice the widest output, 4,096, which two ranks split."""
+    asked = workload(gpus=2, tensor=2)
+    assert passing_through(asked.model.stacks[0], asked.ranks, BF16) == pytest.approx(2 * (3 * 1024 + 2 * 4096 / 2))
+
+
+def test_what_ends_keep() -> None:
+    """A head's input and that of the norm before it; pixels as they were loaded, in fp32, frozen or not."""
+    head = workload().model.ends[-1]
+    pixels = Ends("patches", (Linear("patches", 588, 1024, Split.WHOLE),), 0, 256, True)
+    assert ends_saved(head, BF16, stream=2.0) == 1024 * (2 + 2)
+    assert ends_saved(pixels, BF16, stream=2.0) == 588 * (2 + 4)
+    assert ends_saved(replace(pixels, trainable=Trainable.FROZEN), BF16, stream=2.0) == 588 * 4
+    assert ends_saved(replace(head, trainable=Trainable.FROZEN), BF16, stream=2.0) == 0
+
+
+def test_messages_between_stages() -> None:
+    asked = workload(gpus=2, pipeline=2)
+    assert pipeline_buffers(asked.model, TOKENS, asked.ranks, BF16) == 4 * TOKENS * 1024 * 2
+    assert pipeline_buffers(asked.model, TOKENS, workload().ranks, BF16) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "each"),
+    [
+        (
+            "ring",
+            2 * 512 * 2 + 512 * 4 + 1024 * 4,
+        ),  # two blocks of keys and values, fp32 sums of their gradients and of the output
+        ("ulysses", (2 * 1024 + 512) * 2),
+        ("all-gather", 2 * 512 * 2 * 2),
+    ],
+)
+def test_what_a_shared_sequence_needs(method: str, each: float) -> None:
+    asked = workload(gpus=2, context=2, sequence_method=method)
+    assert context_buffers(asked.model, TOKENS / 2, asked.ranks, asked.layout, BF16) == pytest.approx(TOKENS / 2 * each)
+    assert context_buffers(asked.model, TOKENS, workload().ranks, asked.layout, BF16) == 0
+
+
+def test_groups_with_buffers_of_their_own() -> None:
+    assert communicators(workload().ranks) == 0
+    assert communicators(workload(gpus=8, tensor=2, pipeline=2).ranks) == 3, "tensor, pipeline, data"
+    assert communicators(workload(MIXTURE, gpus=8, expert=4).ranks) == 2
+
+
+def test_parameters_of_the_stages() -> None:
+    """Two layers and the embedding, two layers and the head with its norm; halves of all but the norms on two tensor ranks."""
+    asked = workload(gpus=2, pipeline=2)
+    first, last = (on_stage(asked.model, asked.placement, asked.ranks, np.asarray(stage)) for stage in (0, 1))
+    assert first.dense == first.trained == 2 * LAYER + VOCABULARY
+    assert (last.dense, last.layer, last.ends) == (2 * LAYER + VOCABULARY + 1024, LAYER, VOCABULARY + 1024)
+    split = workload(gpus=2, tensor=2)
+    held = on_stage(split.model, split.placement, split.ranks, np.asarray(0))
+    assert held.dense == (WHOLE - 9 * 1024) / 2 + 9 * 1024
+
+
+@pytest.mark.parametrize(
+    ("sharding", "weights", "gradients", "optimiser"),
+    [("none", 2, 2, 12), ("zero1", 2, 2, 12 / 8), ("zero2", 2, 2 / 8, 12 / 8), ("zero3", 2 / 8, 2 / 8, 12 / 8)],
+)
+def test_states_dealt_out_to_eight(sharding: str, weights: float, gradients: float, optimiser: float) -> None:
+    asked = workload(gpus=8, sharding=sharding)
+    held = on_stage(asked.model, asked.placement, asked.ranks, np.asarray(0))
+    found = states(held, asked.ranks, asked.layout, BF16, asked.software.memory)
+    assert found.weights == pytest.approx(weights * WHOLE)
+    assert found.gradients == pytest.approx(gradients * WHOLE)
+    assert found.optimiser == pytest.approx(optimiser * WHOLE)
+    assert (found.gathered > 0) == (sharding == "zero3")
+
+
+def test_the_fullest_moment() -> None:
+    """Weights, gradients and Adam at 16 bytes a parameter; activations of four layers and a head's; logits at 6 bytes."""
+    asked = workload()
+    parts = memory(asked).parts
+    assert parts["weights"] + parts["gradients"] + parts["optimiser"] == pytest.approx(16 * WHOLE)
+    assert parts["logits"] == pytest.approx(6 * TOKENS * 4096)
+    assert parts["activations"] == pytest.approx(TOKENS * (4 * kept(asked) + 1024 * 4))
+    found = memory(asked)
+    assert found.reserved == pytest.approx(found.allocated * 1.05), "megatron's allocator holds a twentieth more"
+    assert found.total == pytest.approx(found.reserved + found.context)
+    assert found.margin == pytest.approx(1e11 - found.total)
+    assert found.filled == pytest.approx((1.03 * found.allocated + found.context) / 1e11)
+    assert int(found.stage) == 0
+    assert found.to_dict()["total"] == pytest.approx(float(found.total))
+
+
+def test_odds_by_what_is_filled() -> None:
+    """(1 - lapse) / (1 + (filled / half)^steepness): half of (1 - lapse) at ``half``, and back."""
+    known = odds_of("megatron")
+    assert known.probability(known.half) == pytest.approx((1 - known.lapse) / 2)
+    assert known.probability(known.most(0.7)) == pytest.approx(0.7)
+    assert odds_path().is_file()
+    assert odds()["all"]["megatron"]["half"] == known.half
+
+
+def test_what_fits_surely_fits_at_all_and_the_host_must_hold_its_share() -> None:
+    asked = memory(workload())
+    half, safe = (asked.odds.most(chance) for chance in (ENOUGH, SAFE))
+    for share, fits, sure in ((safe * 0.99, True, True), ((safe + half) / 2, True, False), (half * 1.01, False, False)):
+        room = replace(asked, capacity=asked.filled * asked.capacity / share)
+        assert (bool(room.fits), bool(room.safe)) == (fits, sure)
+        assert room.fits_probability == pytest.approx(asked.odds.probability(share))
+    crowded = replace(asked, host_per_node=2e12)
+    assert not crowded.fits_host
+    assert not crowded.fits
+    assert replace(crowded, host_capacity=None).fits_host, "where nobody says how much there is, it is enough"
+
+
+def test_the_first_way_to_fit_is_one_of_those_that_save() -> None:
+    tight = workload(card={"memory": 1.0e9})
+    ways = ways_to_fit(tight)
+    assert ways
+    assert all(way.saved > 0 and way.total == pytest.approx(float(memory(tight).total) - way.saved) for way in ways)
+    assert set(ways[0].to_dict()) == {"change", "total", "saved", "fits", "slower", "layout"}
+
+
+def test_the_longest_sequence_fits_and_the_next_does_not() -> None:
+    asked = workload(card={"memory": 2.0e9})
+    found = longest_sequence(asked, MODEL.model, multiple=128)
+    assert found is not None
+    assert memory(replace(asked, model=MODEL.model(found))).fits
+    assert not memory(replace(asked, model=MODEL.model(found + 128))).fits

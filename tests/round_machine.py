@@ -1,0 +1,102 @@
+"""A machine, a stack and a model of round numbers, so that a formula's answer can be worked out on paper.
+
+1 PFLOP/s, 1 TB/s of memory and 100 GB/s to the seven neighbours, all of it reached, no latency, nothing hidden behind anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.hardware.accelerators import Accelerator
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.kernel_constants import (
+    AttentionConstants,
+    AttentionPass,
+    GemmConstants,
+    KernelConstants,
+    LinkConstants,
+    MemoryConstants,
+    UnfusedConstants,
+)
+from gpuhours.hardware.nodes import Node
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.layout.layout import Layout
+from gpuhours.software.profile import Software, load_software
+from gpuhours.workload import Workload
+
+PEAK, MEMORY, LINK, NIC, PCIE = 1e15, 1e12, 1e11, 1e10, 1e10
+
+_PASS = AttentionPass.model_construct(
+    source="round", efficiency={128: 0.5}, overhead_keys=0.0, diagonal=0.0, tail=0.0, launch=0.0,
+    query_block=128.0, key_block=128.0, odd_head=1.0, padded_share=1.0, throttle=0.0,
+)  # fmt: skip
+KERNELS = KernelConstants.model_construct(
+    gemm=GemmConstants.model_construct(
+        source="round", tile_efficiency=1.0, reuse_exponent=0.0, prologue=0.0, ceiling=1.0, memory_share=1.0, launch=0.0,
+        whole_waves=False,
+    ),
+    memory=MemoryConstants.model_construct(source="round", copy_share=1.0, launch=0.0),
+    attention={"flash2": AttentionConstants.model_construct(forward=_PASS, backward=_PASS)},
+    unfused=UnfusedConstants.model_construct(source="round", odd=0.1, even=0.2),
+    links=LinkConstants.model_construct(
+        source="round", ring_share=1.0, exchange_share=1.0, copy_bandwidth=1e30, launch=0.0, step=0.0, fill=0.0,
+        switch_share=None, switch_fill=None,
+    ),
+)  # fmt: skip
+CARD = Accelerator(
+    name="round", title="Round", vendor="nobody", generation="hopper", node="round", peak={"bf16": PEAK, "fp8": 2 * PEAK},
+    memory=1e11, memory_bandwidth=MEMORY, l2=None, sms=100, clock=None, link_bandwidth=LINK, pair_bandwidth=LINK,
+    pcie_bandwidth=PCIE, power=500.0, kernels=KERNELS,
+)  # fmt: skip
+NODE = Node(
+    name="round", title="Round node", accelerators=("round",), gpus=8, link_domain=8, link_bandwidth=LINK, nics=8, nic_bandwidth=NIC,
+    sharp=False, network="infiniband", pcie_bandwidth=PCIE, power=8000.0, cpu_cores=None, host_memory=1e12,
+)  # fmt: skip
+
+MODEL = Decoder(layers=4, hidden=1024, heads=8, kv_heads=2, ffn_hidden=2048, vocab=4096)
+"""A layer: [1024, 1536] queries, keys, values; [1024, 1024]; [1024, 4096] gate and up; [2048, 1024]; two norms of 1024."""
+LAYER = 1024 * 1536 + 1024 * 1024 + 1024 * 4096 + 2048 * 1024 + 2 * 1024
+"""Its parameters: 8,914,944."""
+VOCABULARY = 4096 * 1024
+"""Parameters of the embedding, and of the head, which has a norm of 1024 before it."""
+WHOLE = 4 * LAYER + 2 * VOCABULARY + 1024
+MIXTURE = MODEL.model_copy(update={"experts": Experts(count=8, top_k=2)})
+"""The same with eight experts in place of the MLP, two of which see a token."""
+ADAPTED = MODEL.model_copy(update={"trainable": "lora", "rank": 8})
+"""The same frozen, with adapters of rank 8 beside queries, keys, values and attention's output."""
+TOKENS = 512
+
+
+def machine(gpus: int = 1, **card: Any) -> Cluster:
+    """So many of the round cards, eight to a node."""
+    return Cluster(replace(CARD, **card), NODE, gpus)
+
+
+def stack(**groups: Any) -> Software:
+    """Megatron-Core as it is profiled, with nothing hidden, no waits, FlashAttention-2; ``groups`` replace figures by group."""
+    found = load_software("megatron-core").model_copy(
+        update={"attention": {"default": "flash2"}, "libraries": "today", "vocabulary_multiple": 1}
+    )
+    usual: dict[str, Any] = {
+        "exposed": {"tensor": 1.0, "context": 1.0, "expert": 1.0, "data": 1.0, "shard": 1.0, "pipeline": 1.0, "one_chunk": None},
+        "host": {"forward": 1e-3, "backward": 2e-3, "step": 0.0},
+        "network": {"stragglers": 0.0},
+    }  # fmt: skip
+    for name, figures in {**usual, **groups}.items():
+        if isinstance(figures, dict) and hasattr(getattr(found, name), "model_copy"):
+            figures = getattr(found, name).model_copy(update={**usual.get(name, {}), **figures})
+        found = found.model_copy(update={name: figures})
+    return found
+
+
+def workload(
+    model: Decoder = MODEL, *, gpus: int = 1, batch: int = 8, software: Software | None = None, dtype: str = "bf16",
+    card: dict[str, Any] | None = None, **layout: Any,
+) -> Workload:  # fmt: skip
+    """One step of 512-token samples; no sequence parallelism unless the layout has it."""
+    return Workload(
+        model.model(TOKENS), batch, Layout(**{"sequence_parallel": False, **layout}), machine(gpus, **(card or {})),
+        software or stack(), Precision(dtype),
+    )  # fmt: skip

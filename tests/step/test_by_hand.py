@@ -1,0 +1,483 @@
+"""Every formula of step/ on a machine of round numbers, against arithmetic on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpuhours.architecture.operators import Ends, Linear, Pointwise, Split, Stack, Trainable
+from gpuhours.kernels.attention import attention_time
+from gpuhours.kernels.gemm import gemm_time
+from gpuhours.layout.recompute import EVERYTHING, Policy
+from gpuhours.layout.weights import Weights
+from gpuhours.software.profile import Kernels, Launches, Traffic
+from gpuhours.step.breakdown import Step, where_violated
+from gpuhours.step.communication import expert_passes, tensor_passes
+from gpuhours.step.compute import (
+    ATTENTION,
+    OTHER,
+    PRODUCTS,
+    adapter_bytes,
+    cast_bytes,
+    convolution_passes,
+    elementwise_passes,
+    ends_compute,
+    issue_bound,
+    layer_compute,
+    operator_share,
+    product_passes,
+)
+from gpuhours.step.context import attention_passes, context_passes, ring_time, shared_out_whole
+from gpuhours.step.contrast import contrast_parts
+from gpuhours.step.features import feature_parts
+from gpuhours.step.host import (
+    as_run,
+    attention_calls,
+    host_time,
+    kernel_launches,
+    launch_time,
+    launches,
+    layer_kernels,
+    modules,
+    table_copies,
+)
+from gpuhours.step.offload import activations_time, host_update_time, parameters_time
+from gpuhours.step.predict import (
+    added,
+    encoder_wait,
+    encoding_time,
+    joined,
+    send_time,
+    shared_work,
+    step,
+    waiting_share,
+)
+from gpuhours.step.recompute import repeated
+from gpuhours.step.schedule import Passes, Stages, left_over, pipeline_time, stages
+from gpuhours.step.state import (
+    DATA,
+    accumulation_time,
+    blocks_time,
+    optimiser_time,
+    orthogonalisation_time,
+    sharded_passes,
+    step_reduction,
+)
+from gpuhours.workload import Workload
+from tests.round_machine import (
+    ADAPTED,
+    CARD,
+    LAYER,
+    LINK,
+    MEMORY,
+    MIXTURE,
+    PCIE,
+    PEAK,
+    TOKENS,
+    VOCABULARY,
+    WHOLE,
+    machine,
+    stack,
+    workload,
+)
+
+STREAM = TOKENS * 1024
+"""Elements of the residual stream of one sample."""
+BATCH_AT_ONCE = Passes(1.0, 2.0, 3.0)
+
+
+def layer(asked: Workload) -> Stack:
+    return asked.model.stacks[0]
+
+
+def head(asked: Workload) -> Ends:
+    return asked.model.ends[-1]
+
+
+def test_sums_over_tensor_ranks() -> None:
+    """Two all-reduces of 1 MB over four ranks, each 2 x 3/4 of it over the link; split by sequence parallelism they take as long."""
+    twice = 2 * 2 * (2 * STREAM) * 3 / 4 / LINK
+    for split in (False, True):
+        asked = workload(gpus=4, tensor=4, sequence_parallel=split)
+        found = tensor_passes(layer(asked), asked, Passes())
+        assert (found.forward, found.backward) == (pytest.approx(twice), pytest.approx(twice))
+    hidden = workload(gpus=4, tensor=4, software=stack(exposed={"tensor": 0.0}))
+    assert tensor_passes(layer(hidden), hidden, BATCH_AT_ONCE).total == 0.0
+
+
+@pytest.mark.parametrize(("sends", "copies"), [("copies", 2.0), ("ranks", 4 * (1 - (3 / 4) ** 2))])
+def test_tokens_sent_to_their_experts(sends: str, copies: float) -> None:
+    """Two exchanges there and back among four ranks: two copies of each token, or one for each of the 1.75 ranks that hold its experts."""
+    asked = workload(MIXTURE, gpus=4, expert=4, software=stack(dispatch={"sends": sends}))
+    found = expert_passes(layer(asked), asked)
+    assert found.forward == pytest.approx(2 * copies * 2 * STREAM * 3 / 4 / LINK)
+    assert found.backward == pytest.approx(found.forward)
+    assert expert_passes(layer(workload()), workload()).total == 0.0
+
+
+def test_a_layer_is_its_products_its_attention_and_the_rest() -> None:
+    asked = workload()
+    found = layer_compute(layer(asked), asked)
+    sides = [(1536, 1024), (1024, 1024), (4096, 1024), (1024, 2048)]
+    forward = sum(gemm_time(TOKENS, n, k, CARD) for n, k in sides)
+    weight = sum(gemm_time(n, k, TOKENS, CARD, weight_gradient=True) for n, k in sides)
+    assert found[PRODUCTS].forward == pytest.approx(forward)
+    assert found[PRODUCTS].weight == pytest.approx(weight)
+    assert found[ATTENTION].forward == pytest.approx(attention_passes(layer(asked), asked).forward)
+    assert found[OTHER].forward == pytest.approx(elementwise_passes(layer(asked), np.asarray(TOKENS), asked).forward)
+
+
+def test_a_product_split_over_four_ranks() -> None:
+    asked = workload(gpus=4, tensor=4)
+    column = product_passes(layer(asked).block.linears[2], np.asarray(TOKENS), asked, Trainable.FULL)
+    assert column.forward == pytest.approx(gemm_time(TOKENS, 1024, 1024, CARD))
+    assert column.weight == pytest.approx(gemm_time(1024, 1024, TOKENS, CARD, weight_gradient=True))
+    row = product_passes(layer(asked).block.linears[3], np.asarray(TOKENS), asked, Trainable.FROZEN)
+    assert (row.forward, row.total) == (pytest.approx(gemm_time(TOKENS, 1024, 512, CARD)), row.forward)
+
+
+FORWARD = 12 * 1280 + 8 * 2048 + 2 * 5 * 1024 + 2 * 8 * 1024
+"""Bytes per token: rotary, SwiGLU, two norms, two residuals."""
+BACKWARD = 14 * 1280 + 13 * 2048 + 2 * 12 * 1024 + 2 * 8 * 1024
+
+
+def test_memory_bound_operators_at_copy_speed() -> None:
+    asked = workload()
+    found = elementwise_passes(layer(asked), np.asarray(TOKENS), asked)
+    assert found.forward == pytest.approx(FORWARD * TOKENS / MEMORY)
+    assert found.backward == pytest.approx(BACKWARD * TOKENS / MEMORY)
+
+
+def test_cards_that_issue_no_faster() -> None:
+    """Half of the time does not shrink: twice the H100's bandwidth for a multiprocessor takes 1 - 1/2 + 2/2 = 1.5 times the bytes."""
+    twice = 2 * 3.35e12 / 132
+    card = {"memory_bandwidth": 20 * twice, "sms": 20}
+    software = stack(pointwise={"issued": 0.5})
+    assert issue_bound(workload(card=card, software=software)) == pytest.approx(1.5)
+    assert issue_bound(workload(card=card)) == 1.0
+    assert issue_bound(workload(software=software)) == 1.0, "never faster than their bytes"
+
+
+def test_bytes_that_join_adapters() -> None:
+    """Ten bytes for each of the 1024 + 256 + 256 + 1024 columns they add to, six backward."""
+    asked = workload(ADAPTED)
+    found = adapter_bytes(layer(asked), np.asarray(TOKENS), asked)
+    assert found == (pytest.approx(10 * 2560 * TOKENS), pytest.approx(6 * 2560 * TOKENS))
+
+
+def test_share_of_the_operators_that_is_repeated() -> None:
+    asked = workload()
+    norms = Policy(operators={Pointwise.RMS_NORM: 1.0})
+    assert operator_share(norms, layer(asked), asked) == pytest.approx(2 * 5 * 1024 / FORWARD)
+    assert operator_share(EVERYTHING, layer(asked), asked) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("tensor", "inputs", "outputs"),
+    [
+        (1, 1024 + 1024 + 1024 + 2048, 1536 + 1024 + 4096 + 1024),
+        (
+            2,
+            1024 + 512 + 1024 + 1024,
+            768 + 1024 + 2048 + 1024,
+        ),  # what is split is cast once, what is whole by both ranks
+    ],
+)
+def test_bytes_of_quantising(tensor: int, inputs: int, outputs: int) -> None:
+    asked = workload(dtype="fp8", gpus=tensor, tensor=tensor)
+    found = cast_bytes(layer(asked).block, np.asarray(TOKENS), asked)
+    assert found == (pytest.approx(8 * inputs * TOKENS), pytest.approx(8 * outputs * TOKENS))
+
+
+def test_patches_by_a_convolution() -> None:
+    """256 patches of 588 pixels at half of the peak, the weights' gradient at a quarter; pixels need none."""
+    patches = Linear("patches", 588, 1024, Split.WHOLE)
+    asked = workload(software=stack(convolution=Traffic(forward=0.5, backward=0.25)))
+    found = convolution_passes(patches, np.asarray(256), asked, Trainable.FULL, "bf16")
+    flops = 2 * 256 * 588 * 1024
+    assert (found.forward, found.backward) == (pytest.approx(flops / 0.5 / PEAK), 0.0)
+    assert found.weight == pytest.approx(flops / 0.25 / PEAK)
+    with pytest.raises(ValueError, match="by products"):
+        convolution_passes(patches, np.asarray(256), workload(), Trainable.FULL, "bf16")
+
+
+def test_the_head_and_its_loss() -> None:
+    """14 bytes a logit forward, 13 backward."""
+    asked = workload()
+    found = ends_compute(head(asked), asked)
+    assert found[PRODUCTS].forward == pytest.approx(gemm_time(TOKENS, 4096, 1024, CARD))
+    assert found[OTHER].forward == pytest.approx(14 * TOKENS * 4096 / MEMORY)
+    assert found[OTHER].backward == pytest.approx(13 * TOKENS * 4096 / MEMORY)
+
+
+def test_attention_of_two_samples_and_of_half_the_heads() -> None:
+    size = {"length": TOKENS, "head_dim": 128, "causal": True}
+    asked = workload(microbatch=2)
+    alone = attention_passes(layer(asked), asked)
+    assert alone.forward == pytest.approx(
+        attention_time("flash2", "forward", CARD, batch=2, heads=8, kv_heads=2, **size)
+    )
+    halved = workload(gpus=2, tensor=2)
+    split = attention_passes(layer(halved), halved)
+    assert split.backward == pytest.approx(
+        attention_time("flash2", "backward", CARD, batch=1, heads=4, kv_heads=1, **size)
+    )
+
+
+def test_what_is_shared_out_whole() -> None:
+    """Frames are dealt out one by one; a sequence that attends over all its tokens is cut."""
+    whole = layer(workload())
+    core = whole.block.attention[0]
+    assert not shared_out_whole(whole, core)
+    assert shared_out_whole(replace(whole, sequence=64), core)
+    assert shared_out_whole(whole, replace(core, keys=77)), "keys of a text, which every rank holds"
+
+
+def test_exchanged_heads_and_rings() -> None:
+    """Four ranks, 128 tokens each. Ulysses: (8 + 2 -> 4) heads of 2 x 128, 2 bytes; a ring hands on 2 heads of keys and values thrice."""
+    exchanged = workload(gpus=4, context=4, sequence_method="ulysses")
+    found = context_passes(layer(exchanged), exchanged, Passes())
+    message = 128 * (8 + 4) * 256 * 2
+    assert (found.forward, found.backward) == (
+        pytest.approx(message * 3 / 4 / LINK),
+        pytest.approx(message * 3 / 4 / LINK),
+    )
+    ring = workload(gpus=4, context=4, sequence_method="ring")
+    found = context_passes(layer(ring), ring, Passes())
+    block = 128 * 2 * 256 * 2
+    assert found.forward == pytest.approx(3 * block / LINK)
+    assert found.backward == pytest.approx(2 * found.forward), "their gradients as well"
+    assert ring_time(block, ring.ranks, ring.cluster, "flat") == pytest.approx(3 * block / LINK)
+
+
+def test_pairs_compared_over_the_whole_batch() -> None:
+    """8 samples on each of four ranks, features of 512: 2 x 32 rows gathered, 2 x 8 x 32 logits."""
+    asked = workload(gpus=4, batch=32, microbatch=8)
+    found = contrast_parts(Ends("pairs", (), 0, 1, False, compared=512), asked)
+    gathered = 2 * 32 * 512 * 2 * 3 / 4 / LINK
+    assert (found[DATA].forward, found[DATA].backward) == (pytest.approx(gathered), pytest.approx(gathered))
+    assert found[PRODUCTS].forward == pytest.approx(2 * gemm_time(8, 32, 512, CARD))
+    assert found[OTHER].forward == pytest.approx(14 * 2 * 8 * 32 / MEMORY)
+
+
+def test_features_gathered_by_the_ranks_that_share_a_sample() -> None:
+    """An encoder of the round layer, frozen, before the language model of twice its width: 512 features of 1,024 over four ranks."""
+    asked = workload(gpus=4, context=4)
+    encoder = replace(layer(asked), trainable=Trainable.FROZEN)
+    model = replace(asked.model, parts=(encoder, *asked.model.parts))
+    found = feature_parts(replace(asked, model=model))
+    assert added(found).total == pytest.approx(TOKENS * 1024 * 2 * 3 / 4 / LINK)
+    assert added(found).backward == 0.0, "nothing trains behind it"
+
+
+# the host: 1 ms forward and 2 ms backward of a llama layer
+
+
+def test_a_llama_block_is_what_hosts_were_timed_on() -> None:
+    block = layer(workload()).block
+    assert launches(block) == 1.0
+    assert launches(block, unfused=True) == pytest.approx(19 / 14)
+
+
+def test_waiting_for_the_host() -> None:
+    """Four layers of 3 ms beside 5 ms of computing; an accelerator busy for longer does not wait."""
+    asked = workload()
+    assert launch_time(asked.model.parts, asked) == (pytest.approx(12e-3), 0.0)
+    assert host_time(asked, 5e-3) == pytest.approx(7e-3)
+    assert host_time(asked, 20e-3) == 0.0
+    again = workload(recompute="full")
+    assert launch_time(again.model.parts, again)[0] == pytest.approx(16e-3)
+
+
+def test_a_table_of_positions_copied_from_the_host() -> None:
+    part = Ends("positions", (), 0, 1568, True, tabled=768)
+    asked = workload(batch=16, microbatch=16, software=stack(pageable=8e9))
+    assert table_copies(part, asked) == pytest.approx(4 * 1568 * 768 * 16 / 8e9)
+    assert table_copies(part, workload()) == 0.0
+
+
+def test_gradients_through_frozen_parts() -> None:
+    frozen = replace(layer(workload()), trainable=Trainable.FROZEN)
+    carries = stack(frozen_carry_gradients=True)
+    assert as_run(frozen, workload(software=carries, recompute="full")).trainable is Trainable.PASS_THROUGH
+    assert as_run(frozen, workload(software=carries)) is frozen
+    assert as_run(frozen, workload(recompute="full")) is frozen
+
+
+KERNELS = Kernels(
+    source="by hand, for a test",
+    operators={"product": Traffic(forward=1, backward=2), "attention": Traffic(forward=1, backward=3)},
+    each=Launches(forward=1e-5, backward=2e-5), layer=Launches(forward=1e-4, backward=2e-4), gap=1e-6,
+)  # fmt: skip
+
+
+def test_launches_kernel_by_kernel() -> None:
+    """Seven products (three of them queries, keys, values; gate and up) and an attention: 8 kernels forward, 17 backward."""
+    asked = workload(software=stack(host={"kernels": KERNELS}))
+    assert layer_kernels(layer(asked), asked) == (8, 17)
+    launching, gaps = kernel_launches(layer(asked), asked)
+    assert launching == pytest.approx(1e-4 + 8e-5 + 2e-4 + 17 * 2e-5)
+    assert gaps == pytest.approx(25e-6)
+    assert modules(layer(asked), asked) == 7 + 2, "products and norms"
+    with pytest.raises(ValueError, match="by layers"):
+        kernel_launches(layer(asked), workload())
+
+
+def test_windows_called_one_by_one() -> None:
+    asked = workload(microbatch=2)
+    windows = replace(layer(asked), sequence=64)
+    looped = replace(
+        windows, block=replace(windows.block, attention=(replace(windows.block.attention[0], looped=True),))
+    )
+    assert attention_calls(looped, asked) == 2 * 8 - 1
+    assert attention_calls(windows, asked) == 0
+
+
+# what goes over PCIe, at 0.88 of 10 GB/s
+
+
+def test_an_update_on_the_host() -> None:
+    """2 bytes down and 2 up; 28 bytes of Adam at 25 GB/s."""
+    assert host_update_time(1e9, workload()) == pytest.approx(4e9 / (0.88 * PCIE) + 28 / 25)
+
+
+def test_activations_to_the_host_and_back() -> None:
+    """34 bytes for each element of the stream; the input alone where all is computed again. A tenth is felt beside a long pass."""
+    kept = {"none": 34, "full": 2}
+    for recompute, each in kept.items():
+        asked = workload(offload_activations=True, recompute=recompute)
+        copied = 2 * each * STREAM / (0.88 * PCIE)
+        assert activations_time(layer(asked), asked, 0.0) == pytest.approx(copied)
+        assert activations_time(layer(asked), asked, 10.0) == pytest.approx(0.1 * copied)
+    assert activations_time(layer(workload()), workload(), 0.0) == 0.0
+
+
+def test_weights_fetched_for_each_pass() -> None:
+    asked = workload(offload_parameters=True)
+    found = parameters_time(layer(asked), asked, Passes())
+    fetched = 2 * LAYER / (0.88 * PCIE)
+    assert (found.forward, found.backward) == (pytest.approx(fetched), pytest.approx(2 * fetched)), "and gradients down"
+    assert parameters_time(layer(asked), workload(), Passes()).total == 0.0
+
+
+# the whole step
+
+
+def test_a_share_for_each_doubling_of_nodes() -> None:
+    software = stack(network={"stragglers": 0.004})
+    assert waiting_share(machine(32), software) == pytest.approx(0.008)
+    assert waiting_share(machine(8), software) == 0.0
+    assert waiting_share(machine(4), software) == 0.0
+
+
+def test_kinds_are_added_and_joined() -> None:
+    one, other = {"a": Passes(1, 2, 3)}, {"a": Passes(1, 1, 1), "b": Passes(0, 0, 4)}
+    assert added(joined(one, other)).total == 6 + 3 + 4
+    assert joined(one, other)["a"].backward == 3
+
+
+def test_what_waits_for_an_encoder_apart() -> None:
+    """Four micro-batches of 1 s ahead of passes of 3 s: the first is waited for, and the second that is missing."""
+    assert encoder_wait(1.0, 4, 3.0) == pytest.approx(2.0)
+    assert encoder_wait(0.5, 4, 3.0) == pytest.approx(0.5)
+    work = shared_work(workload())
+    assert encoding_time(work, workload()) == 0.0, "no encoder"
+    assert (work.layers, work.shared) == (4, True)
+    assert added(work.all_layers).forward > 3 * added(layer_compute(layer(workload()), workload())).forward
+
+
+@pytest.mark.parametrize(("chunks", "messages"), [(1, 2), (2, 4)])
+def test_messages_between_stages(chunks: int, messages: int) -> None:
+    asked = workload(gpus=2, pipeline=2, interleave=chunks, schedule="interleaved" if chunks > 1 else "1f1b")
+    assert send_time(asked, np.asarray(0.0)) == pytest.approx(messages * 2 * STREAM / LINK)
+
+
+def test_stages_on_a_schedule() -> None:
+    """Four stages of 6 s and eight micro-batches: 8 x 6 and three more to fill and drain."""
+    from gpuhours.layout.placement import Placement
+
+    line = stages(BATCH_AT_ONCE, Placement(4.0, 4), Passes(), Passes())
+    assert (line.slowest, line.together.total) == (6.0, 24.0)
+    assert pipeline_time(line, 8, 4, 1, 0) == pytest.approx(8 * 6 + 3 * 6)
+    assert pipeline_time(Stages(Passes(6.0), 6.0), 8, 1, 1, 0) == 48.0
+    assert left_over(3.0, 2.0, 0.5) == pytest.approx(1.5)
+
+
+def test_what_full_and_selective_recomputation_repeat() -> None:
+    parts = {PRODUCTS: Passes(1.0), ATTENTION: Passes(2.0), OTHER: Passes(4.0)}
+    for recompute, seconds in (("none", 0.0), ("selective", 2.0), ("full", 7.0)):
+        asked = workload(recompute=recompute)
+        assert repeated(layer(asked), asked, parts) == pytest.approx(seconds)
+    some = workload(recompute="full", recompute_layers=1)
+    assert repeated(layer(some), some, parts) == pytest.approx(7 / 4), "one layer of four"
+
+
+# weights and gradients, 2 bytes of each
+
+
+def test_zero3_gathers_twice_and_scatters_once() -> None:
+    asked = workload(gpus=8, sharding="zero3")
+    found = sharded_passes(layer(asked), asked, Passes())
+    gathered = 2 * LAYER * 7 / 8 / LINK
+    assert (found.forward, found.backward) == (pytest.approx(gathered), pytest.approx(2 * gathered))
+    assert sharded_passes(layer(asked), workload(gpus=8, sharding="zero1"), Passes()).total == 0.0
+
+
+@pytest.mark.parametrize("sharding", ["none", "zero1"])
+def test_gradients_of_all_parameters_are_summed_once(sharding: str) -> None:
+    """An all-reduce, or a reduce-scatter and an all-gather: 2 x 7/8 of 2 bytes a parameter either way."""
+    asked = workload(gpus=8, sharding=sharding)
+    assert step_reduction(asked, np.asarray(0.0)) == pytest.approx(2 * 2 * WHOLE * 7 / 8 / LINK)
+
+
+def test_adding_up_gradients() -> None:
+    weights = Weights(1e9, 0.0)
+    assert accumulation_time(weights, workload()) == pytest.approx(6.5e9 / MEMORY)
+    kept = stack(accumulation={"first": False})
+    assert accumulation_time(weights, workload(software=kept)) == pytest.approx(6.5e9 * 7 / 8 / MEMORY), (
+        "7 of 8 are added"
+    )
+
+
+def test_a_loss_in_four_blocks_adds_its_gradient_thrice() -> None:
+    asked = workload(loss_blocks=4)
+    assert blocks_time(head(asked), asked) == pytest.approx(3 * 2 * 2 * VOCABULARY / MEMORY)
+    assert blocks_time(head(asked), workload()) == 0.0
+
+
+def test_the_update_of_what_a_rank_owns() -> None:
+    """34 bytes a parameter; an eighth of them under ZeRO-1."""
+    assert optimiser_time(workload()) == pytest.approx(34 * WHOLE / MEMORY)
+    assert optimiser_time(workload(gpus=8, sharding="zero1")) == pytest.approx(34 * WHOLE / 8 / MEMORY)
+    away = workload(offload_optimizer=True)
+    assert optimiser_time(away) == pytest.approx(host_update_time(WHOLE, away))
+
+
+def test_newton_schulz_of_a_layer() -> None:
+    sides = [(1024, 1536), (1024, 1024), (1024, 4096), (1024, 2048)]
+    flops = 4 * sum(4 * m * m * n + 2 * m**3 for m, n in sides)
+    assert orthogonalisation_time(workload(), 5) == pytest.approx(5 * flops / PEAK)
+
+
+def test_reasons_and_rates_of_a_step() -> None:
+    reasons = {"too many": np.array([True, False]), "odd": np.array([False, False])}
+    assert np.array_equal(where_violated(reasons), [True, False])
+    assert where_violated({}) is False
+    one = Step(2.0, {}, 8e14, 1e15, 1e15, np.asarray(True), {})
+    assert (one.mfu, one.hfu) == (pytest.approx(0.4), pytest.approx(0.5))
+
+
+def test_a_step_is_the_sum_of_what_is_worked_out_above() -> None:
+    """One rank, eight micro-batches: layers, ends, accumulation, the update; the host's 12 ms a micro-batch decide."""
+    asked = workload()
+    found = step(asked)
+    busy = (
+        added(shared_work(asked).all_layers).total
+        + added(shared_work(asked).first).total
+        + added(shared_work(asked).last).total
+    )
+    assert busy < 12e-3
+    assert found.time == pytest.approx(8 * 12e-3 + optimiser_time(asked))
+    assert dict(found.waterfall())["mfu"] == pytest.approx(found.mfu)
