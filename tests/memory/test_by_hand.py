@@ -27,7 +27,7 @@ def kept(asked: Workload) -> float:
 
 
 def test_a_layer_keeps_what_its_backward_pass_reads() -> None:
-    """Per token: two norms' inputs and three products' (the first norm's output, attention's, the second's: 5 h); Q, K, V and the output
+    """Per token: two norms' inputs and those of the two products behind them (4 h); Q, K, V and the output
     (2 a + 2 k) d with a rotated copy of Q and K and 4 bytes a head; gate and up, and their product: (2 + 1) f."""
     two_byte = 2 * 1024 + 2 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + (2 + 1) * 2048
     assert kept(workload()) == pytest.approx(2 * two_byte + 4 * 8)
