@@ -123,7 +123,7 @@ def head_of(path: Path, job: Job) -> pa.Table:
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(path) as file:
-            batch = next(file.iter_batches(batch_size=HEAD), None)
+            batch = next(file.iter_batches(batch_size=HEAD), None) if file.num_row_groups else None
         return job.schema.empty_table() if batch is None else pa.Table.from_batches([batch]).cast(job.schema)
     with path.open("rb") as file:
         lines = list(islice(file, HEAD + 1))
