@@ -12,8 +12,9 @@ MESSAGE: Final = 2.5e9
 time of its slow runs is 0.36 ms a step)."""
 SLOW: Final = 0.85
 """Share of the usual rate below which a run's collectives are slow in their steps, not in their bytes."""
-BYTES: Final = 1.5
-"""What bytes alone would let a bus rate be, of the line rate: nodes add up inside before they send."""
+STEP: Final = 0.37e-3
+"""s of the host that a ring's step takes where collectives are slow in their steps: what such runs' own all-reduces come to over 128
+ranks and more (0.36 to 0.39 ms; bytes count among fewer), and their layers."""
 
 
 def bandwidth_met(node: Node, rate: float, ranks: int) -> float:
@@ -32,16 +33,17 @@ def as_met(node: Node, rate: float, ranks: int) -> tuple[float, float]:
 
         usual = typical share x line        line rate of a node's NICs, share as measured over so many nodes
         r >= 0.85 usual    bandwidth r, no delay
-        r <  0.85 usual    usual bandwidth, and  delay = M / n (1/r - 1/(1.5 line)), at least 0
+        r <  0.85 usual    usual bandwidth, and  delay = min(0.37 ms, M / (n r))
 
-    r rate, n ranks, M ``MESSAGE``; nothing inside one node. A rate that falls as 1 / n is one of steps, whatever the bytes.
-    Checked on nanotron's bench (H100, EFA): in runs that met 13 GB/s over 512 ranks to 335 over 16, all-gathers and reduce-scatters over
-    2 to 32 ranks take 0.25 to 0.4 ms a step, inside nodes too, for 30 to 540 MB alike and beside the computing, not after it: the host's
-    time. In all other runs under 0.05 ms.
+    r rate, n ranks, M ``MESSAGE``; nothing inside one node. A rate that falls as 1 / n is one of steps, whatever the bytes; one that is
+    lower still was a moment's and is not what the run's layers met.
+    Checked on nanotron's bench (H100, EFA): in runs that met 13 GB/s over 512 ranks to 335 over 16, layers split over 2, 4, 8, 16, 32 and
+    128 ranks take 10, 16, 25, 53, 93 and 338 ms a micro-batch, whatever their width and the rate met: eight collectives of t steps of
+    0.37 ms on top of the usual 4.4, inside nodes too, for 30 to 540 MB alike and beside the computing, not after it: the host's time. In
+    all other runs under 0.05 ms.
     """
     line, nodes = float(node.network_bandwidth) * node.gpus, -(-ranks // node.gpus)
     usual = float(network_constants(node.network).typical_share(nodes)) * line
     if nodes <= 1 or rate >= SLOW * usual:
         return bandwidth_met(node, rate, ranks), 0.0
-    delay = MESSAGE / ranks * (1 / rate - 1 / (BYTES * line))
-    return float(node.network_bandwidth), max(delay, 0.0)
+    return float(node.network_bandwidth), min(STEP, MESSAGE / (ranks * rate))

@@ -218,7 +218,9 @@ class Dispatch(Sourced):
     load: Positive = 1.0
     """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
     packing: Traffic = Traffic(forward=0.0, backward=0.0)
-    """Further bytes per element of the copies where they go to other ranks (slots, one-hot masks)."""
+    """Further bytes per element of the copies where they go to other ranks (sorted by rank, and again by expert)."""
+    slots: Traffic = Traffic(forward=0.0, backward=0.0)
+    """The same where every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
     host: Mapping[str, NotNegative]
     """s per such layer and micro-batch, forward and backward, on top of ``Host``: accelerator (or ``default``) -> time."""
 
@@ -256,6 +258,8 @@ class Defaults(Sourced):
     """What the stack does where a run does not say."""
 
     recompute: Literal["none", "selective", "full"]
+    documented: Literal["none", "selective", "full"] | None = None
+    """What its configuration documents, where measured runs settled another ``recompute``: what is known without them."""
     short: Literal["none", "selective", "full"] | None = None
     """What is computed again where ``recompute`` does not fit; nobody knows where this is not said."""
     sharding: Literal["none", "zero1", "zero2", "zero3"]

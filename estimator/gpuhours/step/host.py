@@ -88,11 +88,11 @@ def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def _splitting_time(stack: Stack, workload: Workload) -> Array:
-    """What the host adds in a layer whose products are split over t tensor ranks: launching sums in pieces, and 4 S (t - 1) steps of rings
-    at what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward."""
-    steps = np.subtract(workload.ranks.tensor, 1)
-    rings = 4 * stack.block.all_reduces * steps * workload.cluster.delay
-    return np.where(steps > 0, workload.software.host.tensor + rings, 0.0)
+    """What the host adds in a layer whose products are split over t tensor ranks: launching sums in pieces, and 4 S t steps of rings at
+    what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward."""
+    tensor = workload.ranks.tensor
+    rings = 4 * stack.block.all_reduces * np.asarray(tensor) * workload.cluster.delay
+    return np.where(np.greater(tensor, 1), workload.software.host.tensor + rings, 0.0)
 
 
 def _dispatch_time(stack: Stack, workload: Workload) -> Array:

@@ -106,3 +106,24 @@ def test_scaling_keeps_shares_and_words() -> None:
     network = scaled(load_software("internevo").network, 2.0)
     assert network.sends == "sharded"
     assert network.shard_wait == 2 * load_software("internevo").network.shard_wait
+
+
+def test_the_first_flashattention_is_half_as_fast_as_the_second_where_its_own_figures_are_left_out() -> None:
+    """arXiv:2307.08691, abstract: FlashAttention-2 is about twice as fast."""
+    known, left = accelerator_without("a100-sxm-80gb", "llm-foundry")
+    general = generation_constants("ampere").attention
+    assert known.kernels is not None
+    assert known.kernels.attention is not None
+    first, second = known.kernels.attention["flash1"], general["flash2"]
+    for size, rate in second.forward.efficiency.items():
+        assert first.forward.efficiency[size] == rate / 2
+        assert first.backward.efficiency[size] == second.backward.efficiency[size] / 2
+    assert "ampere.attention.flash1 (from flash2)" in left
+
+
+def test_defaults_that_measured_runs_chose_are_the_documented_ones_without_them() -> None:
+    """MaxText documents remat_policy full; NVIDIA's recipes showed that attention's outputs are kept."""
+    assert load_software("jax").defaults.recompute == "selective"
+    known, left = software_without("jax", "dgx-cloud")
+    assert known.defaults.recompute == "full"
+    assert "jax.defaults (as documented)" in left

@@ -14,6 +14,7 @@ import yaml
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Validation, validate
+from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.learning import Sample, learn, samples, world_of
 from gpuhours.questions.validating.report import GROUPS, summary
 from gpuhours.questions.validating.rows import read_rows
@@ -400,3 +401,23 @@ def test_an_impossible_layout_is_a_reason_to_skip(tmp_path: Path) -> None:
     (one,) = described(tmp_path, rows=[row]).judged
     assert one.predicted is None
     assert "does not divide" in (one.skipped_because or "")
+
+
+def test_words_for_how_tokens_reach_experts(tmp_path: Path) -> None:
+    """DeepEP sends a token once to each rank and packs nothing; a stated capacity is slots by one-hot masks; silence is sorted copies."""
+    experts = {"experts": 8, "top_k": 2, "ep": 4, "software": "torch-eager", "sharding": "zero3", "cp": 1, "dp": 8, "micro_batch": 1}
+    deep, slots, plain = (
+        judged(tmp_path, {**experts, "framework": words}).judged[0].case
+        for words in ("TE + DeepEP", "GShard, capacity factor 1.5", "")
+    )
+    assert isinstance(deep, Case)
+    assert isinstance(slots, Case)
+    assert isinstance(plain, Case)
+    own = plain.software.dispatch
+    assert (deep.software.dispatch.sends, deep.software.dispatch.packing.forward) == ("ranks", 0.0)
+    assert (slots.software.dispatch.load, slots.software.dispatch.packing) == (1.5, own.slots)
+    assert own.sends == "copies"
+    assert own.packing.forward < own.slots.forward
+    column = judged(tmp_path, {**experts, "expert_capacity": 1.25}).judged[0].case
+    assert isinstance(column, Case)
+    assert column.software.dispatch.load == 1.25

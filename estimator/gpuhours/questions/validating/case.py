@@ -42,7 +42,7 @@ from gpuhours.questions.validating.stated import (
 )
 from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, with_named
 from gpuhours.run.novelty import Traits, kind_of
-from gpuhours.software.profile import Dispatch, Software
+from gpuhours.software.profile import Dispatch, Software, Traffic
 
 SCOPES = {
     "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",
@@ -135,7 +135,7 @@ def _case(row: Row, without: str) -> Case:
         decoder = decoder.model_copy(update={"targets": software.adapters.targets})
     precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
-    software = software.model_copy(update={**_scope(row, software), **_capacity(row, software)})
+    software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})
     node = node_of(row, accelerator)
     bandwidth, delay = _network(row, node, degrees.gpus)
     return Case(
@@ -290,8 +290,16 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
     )
 
 
-def _capacity(row: Row, software: Software) -> dict[str, Dispatch]:
-    """Experts that take as many tokens as a row says, of the mean ("capacity factor 1"), and drop or pad the rest."""
+def _dispatch(row: Row, software: Software) -> dict[str, Dispatch]:
+    """How tokens reach experts, as far as a row's words say: by DeepEP or HybridEP, which send a token once to each rank that holds some
+    of its experts and sort it in the same kernel (their documentation); or to experts that take as many tokens as is said, of the mean
+    ("capacity factor 1"), and drop or pad the rest."""
     text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
     found = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
-    return {} if found is None else {"dispatch": software.dispatch.model_copy(update={"load": float(found[1])})}
+    capacity = row.positive("expert_capacity") or (None if found is None else float(found[1]))
+    said: dict[str, Any] = {}
+    if re.search(r"\b(deep|hybrid)-?ep\b", text):
+        said = {"sends": "ranks", "packing": Traffic(forward=0.0, backward=0.0)}
+    elif capacity is not None:
+        said = {"load": capacity, "packing": software.dispatch.slots}
+    return {"dispatch": software.dispatch.model_copy(update=said)} if said else {}

@@ -36,11 +36,13 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
-from gpuhours.software.profile import Software, load_software, parent_of
+from gpuhours.software.profile import Defaults, Software, load_software, parent_of
 
 SHARES = frozenset({"Exposed", "Libraries"})
 """Groups whose figures are shares of one."""
 KEPT = "kept: nothing else is known"
+FIRST_FLASH = 0.5
+"""Rate of the first FlashAttention, of the second's."""
 NEWER: Mapping[Time, Time] = {"2022": "2024", "2024": "today"}
 """Kernel libraries that speak for older ones."""
 
@@ -82,9 +84,16 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     for group in Software.model_fields:
         value = getattr(known, group)
         if system in _settled_on(value):
-            update[group], how = _group_without(known, group, system)
+            update[group], how = _documented(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
     return known.model_copy(update={**update, "name": name}), tuple(left)
+
+
+def _documented(group: Any) -> tuple[Any, str] | None:
+    """Defaults as the stack's configuration documents them, where measured runs settled others; None for any other group."""
+    if not isinstance(group, Defaults) or group.documented is None:
+        return None
+    return group.model_copy(update={"recompute": group.documented}), "as documented"
 
 
 def owner_of(software: Software, group: str) -> str:
@@ -179,7 +188,7 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
     passes = {**general.attention, **(own.attention or {})}
     replaced = {kernel: _attention_without(kernel, passes, system) for kernel in passes}
     changed = {kernel: one for kernel, one in replaced.items() if one is not passes[kernel]}
-    left += [f"{chip.generation}.attention.{kernel} (as flash2)" for kernel in changed]
+    left += [f"{chip.generation}.attention.{kernel} (from flash2)" for kernel in changed]
     if changed:
         update["attention"] = {**(own.attention or {}), **changed}
     return replace(chip, kernels=own.model_copy(update=update)) if update else chip, tuple(left)
@@ -202,9 +211,17 @@ def _gemm_elsewhere(name: str, system: str) -> Any:
 
 
 def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], system: str) -> AttentionConstants:
-    """A kernel's constants, or FlashAttention-2's where they were settled on the system."""
+    """A kernel's constants, or FlashAttention-2's where they were settled on the system: the first FlashAttention has half its rate, as the
+    paper of the second says (Dao 2023, arXiv:2307.08691, abstract: "around 2x speedup compared to FlashAttention")."""
     own = known[kernel]
-    return known.get("flash2", own) if system in _settled_on(own.forward) else own
+    if system not in _settled_on(own.forward) or "flash2" not in known:
+        return own
+    share, second = (FIRST_FLASH if kernel == "flash1" else 1.0), known["flash2"]
+    slower = {
+        way: one.model_copy(update={"efficiency": {size: share * rate for size, rate in one.efficiency.items()}})
+        for way, one in (("forward", second.forward), ("backward", second.backward))
+    }
+    return second.model_copy(update=slower)
 
 
 def node_without(node: Node, system: str) -> tuple[Node, tuple[str, ...]]:
