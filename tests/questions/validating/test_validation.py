@@ -405,7 +405,16 @@ def test_an_impossible_layout_is_a_reason_to_skip(tmp_path: Path) -> None:
 
 def test_words_for_how_tokens_reach_experts(tmp_path: Path) -> None:
     """DeepEP sends a token once to each rank and packs nothing; a stated capacity is slots by one-hot masks; silence is sorted copies."""
-    experts = {"experts": 8, "top_k": 2, "ep": 4, "software": "torch-eager", "sharding": "zero3", "cp": 1, "dp": 8, "micro_batch": 1}
+    experts = {
+        "experts": 8,
+        "top_k": 2,
+        "ep": 4,
+        "software": "torch-eager",
+        "sharding": "zero3",
+        "cp": 1,
+        "dp": 8,
+        "micro_batch": 1,
+    }
     deep, slots, plain = (
         judged(tmp_path, {**experts, "framework": words}).judged[0].case
         for words in ("TE + DeepEP", "GShard, capacity factor 1.5", "")
