@@ -11,7 +11,7 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import measured_in, whole
-from gpuhours.inputs.yaml_files import Block
+from gpuhours.inputs.yaml_files import Section
 
 Hours = Annotated[float, measured_in("hour")]
 
@@ -75,7 +75,7 @@ def steps(samples: Array, global_batch: Array) -> Array:
     return samples / global_batch
 
 
-class Data(Block):
+class Data(Section):
     """The ``data:`` block of a run. What is None is not known; nothing here has a silent default."""
 
     video_hours: Hours | None = None

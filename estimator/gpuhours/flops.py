@@ -32,7 +32,7 @@ CONVENTIONS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, eq=False)
-class Passes:
+class PassCounts:
     """How often each pass runs over a part in one training step."""
 
     forward: int
@@ -50,12 +50,12 @@ class Passes:
         return self.forward + 2 * self.activation_gradient
 
 
-PASSES: Mapping[Trainable, Passes] = MappingProxyType(
+PASSES: Mapping[Trainable, PassCounts] = MappingProxyType(
     {
-        Trainable.FULL: Passes(1, 1, 1),
-        Trainable.FROZEN: Passes(1, 0, 0),
-        Trainable.PASS_THROUGH: Passes(1, 1, 0),
-        Trainable.LORA: Passes(1, 1, 0),
+        Trainable.FULL: PassCounts(1, 1, 1),
+        Trainable.FROZEN: PassCounts(1, 0, 0),
+        Trainable.PASS_THROUGH: PassCounts(1, 1, 0),
+        Trainable.LORA: PassCounts(1, 1, 0),
     }
 )
 """2 FLOP per weight and token and pass: 6 trained, 2 frozen, 4 frozen with gradients flowing through."""
@@ -72,7 +72,7 @@ class PartFlops:
     """Forward scores and weighted sums."""
     adapters: Array
     """Forward adapter products."""
-    passes: Passes
+    passes: PassCounts
     stacked: bool
     """A stack of layers rather than an end."""
 

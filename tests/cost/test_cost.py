@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gpuhours.cost.bill import bill, carbon, money
-from gpuhours.cost.grids import Grid, grid
+from gpuhours.cost.grids import GridIntensity, grid
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.cost.lines import TOTALS, Bill
 from gpuhours.cost.power import building_energy, drawn_energy
@@ -249,16 +249,16 @@ NAMES = ["United States", "USA", "us", "united states of america", " U.S. "]
 @pytest.mark.parametrize("name", NAMES)
 def test_a_country_by_name_and_code(name: str) -> None:
     found = grid(name, 2024)
-    assert isinstance(found, Grid)
+    assert isinstance(found, GridIntensity)
     assert (found.code, found.country, found.year) == ("USA", "United States", 2024)
     assert found.intensity * KWH == pytest.approx(383.78)
 
 
 def test_the_years_of_a_grid() -> None:
     newest, early, gap = grid("France"), grid("France", 2020), grid("UAE", 2025)
-    assert isinstance(newest, Grid)
-    assert isinstance(early, Grid)
-    assert isinstance(gap, Grid)
+    assert isinstance(newest, GridIntensity)
+    assert isinstance(early, GridIntensity)
+    assert isinstance(gap, GridIntensity)
     assert (newest.year, early.year, gap.year) == (2025, 2022, 2024)
 
 

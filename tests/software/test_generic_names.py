@@ -13,7 +13,7 @@ from gpuhours.layout.layout import Sharding
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.rows import published_runs, read_rows
-from gpuhours.software.matching import Stack, match
+from gpuhours.software.matching import StatedStack, match
 from gpuhours.software.profile import ancestors, load_software
 
 GENERIC = {
@@ -68,7 +68,7 @@ def test_no_generic_name_costs_more_than_the_parent_and_a_little(source: str, pr
     parent = error(rows, (profile, *ancestors(profile))[min(1, len(ancestors(profile)))])
     year = rows[0].row.number("year")
     for name in names(rows, profile):
-        reached = match(Stack(stated=name, year=None if year is None else round(year))).profile
+        reached = match(StatedStack(stated=name, year=None if year is None else round(year))).profile
         assert error(rows, reached) <= parent + MORE, (name, reached)
 
 

@@ -10,7 +10,17 @@ from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.described import read_described
 from gpuhours.questions.validating.prediction import predict
 from gpuhours.questions.validating.rows import described_runs, published_runs, read_rows
-from gpuhours.software.matching import Aged, Line, Stack, match, profile_in, release_of, software_named, table, unknown
+from gpuhours.software.matching import (
+    Aged,
+    MatchingRule,
+    StatedStack,
+    match,
+    profile_in,
+    release_of,
+    software_named,
+    table,
+    unknown,
+)
 from gpuhours.software.profile import list_software, load_software
 
 GENERIC = (
@@ -33,7 +43,7 @@ NARROW = (
 
 
 @pytest.mark.parametrize("line", table().lines, ids=lambda line: f"{line.profile}: {line.example}")
-def test_every_line_reads_its_example(line: Line) -> None:
+def test_every_line_reads_its_example(line: MatchingRule) -> None:
     """And no line before it does."""
     text = line.example.lower()
     first = next(one for one in table().lines if one.reads(text, line.year or _said(text), release_of(text)))
@@ -57,42 +67,43 @@ def _said(text: str) -> int | None:
 @pytest.mark.parametrize("year", [None, 2019, 2021, 2022, 2023, 2024, 2025, 2026])
 def test_a_generic_name_reaches_no_system_of_one_source(words: str, year: int | None) -> None:
     for stack in (
-        Stack(stated=words, year=year),
-        Stack(described=words, year=year),
-        Stack("megatron-core", words, "", year),
+        StatedStack(stated=words, year=year),
+        StatedStack(described=words, year=year),
+        StatedStack("megatron-core", words, "", year),
     ):
         assert match(stack).profile not in NARROW
 
 
 @pytest.mark.parametrize("name", NARROW)
 def test_a_system_answers_to_its_own_name(name: str) -> None:
-    assert match(Stack(stated=name)).profile == name
-    assert match(Stack(stated=name.replace("-", " ").upper())).profile == name
+    assert match(StatedStack(stated=name)).profile == name
+    assert match(StatedStack(stated=name.replace("-", " ").upper())).profile == name
 
 
 @pytest.mark.parametrize(
     ("stack", "profile"),
     [
-        (Stack("megatron-2022", "Megatron-DeepSpeed (BigScience fork)"), "bigscience"),
-        (Stack("megatron-2022", "Megatron-DeepSpeed"), "megatron-deepspeed"),
-        (Stack("megatron-core", "torchtitan"), "megatron-core"),
-        (Stack("deepspeed", "Megatron-LM + something"), "deepspeed"),
-        (Stack("distflashattn", "Megatron-LM", "", 2024), "megatron-lm"),
-        (Stack("distflashattn", "DISTFLASHATTN with HF checkpointing"), "distflashattn"),
-        (Stack("fsdp-compile", "torchtitan (April 2024) FSDP2"), "fsdp2-eager"),
-        (Stack("fsdp-compile", "torchtitan FSDP2 torch.compile vanilla TP"), "fsdp-compile"),
-        (Stack("torchtitan"), "fsdp2-eager"), (Stack("torchtitan, compiled"), "fsdp-compile"),
-        (Stack("", "torchtitan, no torch.compile"), "fsdp2-eager"),
-        (Stack("megatron-core", "Megatron-Bridge", "26.06.01"), "megatron-core-2026"),
-        (Stack("megatron-core", "Megatron-Bridge", "26.04.01"), "megatron-core"),
-        (Stack("megatron-core", "", "", 2024), "megatron-core-2024"), (Stack("megatron-core", "", "24.03"), "megatron-core-early"),
-        (Stack("megatron-core", "", "25.04.02"), "megatron-core-2024"), (Stack("megatron-core", "", "", 2021), "megatron-2022"),
-        (Stack("", "Megatron-Core r0.8.0", "", 2024), "megatron-core-2024"),
-        (Stack("torch-eager", "", "", 2021), "torch-2022"), (Stack("torch-eager", "", "", 2024), "torch-eager"),
-        (Stack("", "NeMo AutoModel", "", 2026), "nemo-automodel"),
+        (StatedStack("megatron-2022", "Megatron-DeepSpeed (BigScience fork)"), "bigscience"),
+        (StatedStack("megatron-2022", "Megatron-DeepSpeed"), "megatron-deepspeed"),
+        (StatedStack("megatron-core", "torchtitan"), "megatron-core"),
+        (StatedStack("deepspeed", "Megatron-LM + something"), "deepspeed"),
+        (StatedStack("distflashattn", "Megatron-LM", "", 2024), "megatron-lm"),
+        (StatedStack("distflashattn", "DISTFLASHATTN with HF checkpointing"), "distflashattn"),
+        (StatedStack("fsdp-compile", "torchtitan (April 2024) FSDP2"), "fsdp2-eager"),
+        (StatedStack("fsdp-compile", "torchtitan FSDP2 torch.compile vanilla TP"), "fsdp-compile"),
+        (StatedStack("torchtitan"), "fsdp2-eager"), (StatedStack("torchtitan, compiled"), "fsdp-compile"),
+        (StatedStack("", "torchtitan, no torch.compile"), "fsdp2-eager"),
+        (StatedStack("megatron-core", "Megatron-Bridge", "26.06.01"), "megatron-core-2026"),
+        (StatedStack("megatron-core", "Megatron-Bridge", "26.04.01"), "megatron-core"),
+        (StatedStack("megatron-core", "", "", 2024), "megatron-core-2024"),
+        (StatedStack("megatron-core", "", "24.03"), "megatron-core-early"),
+        (StatedStack("megatron-core", "", "25.04.02"), "megatron-core-2024"), (StatedStack("megatron-core", "", "", 2021), "megatron-2022"),
+        (StatedStack("", "Megatron-Core r0.8.0", "", 2024), "megatron-core-2024"),
+        (StatedStack("torch-eager", "", "", 2021), "torch-2022"), (StatedStack("torch-eager", "", "", 2024), "torch-eager"),
+        (StatedStack("", "NeMo AutoModel", "", 2026), "nemo-automodel"),
     ],
 )  # fmt: skip
-def test_what_is_stated_wins_and_words_refine_its_class(stack: Stack, profile: str) -> None:
+def test_what_is_stated_wins_and_words_refine_its_class(stack: StatedStack, profile: str) -> None:
     assert match(stack).profile == profile
 
 
@@ -106,11 +117,11 @@ def test_a_release_is_one_however_it_is_written(text: str, release: float | None
 
 
 def test_a_stack_nobody_knows_is_the_middle_of_its_year_and_says_so() -> None:
-    found = match(Stack("abacus", "our own trainer", "", 2025, "split"))
+    found = match(StatedStack("abacus", "our own trainer", "", 2025, "split"))
     assert (found.profile, *found.others) == unknown(2025, "split")
     assert "unknown" in found.remark
     assert "abacus" in found.remark
-    assert match(Stack("", "", "", 2021, "split")).profile == "megatron-2022"
+    assert match(StatedStack("", "", "", 2021, "split")).profile == "megatron-2022"
 
 
 def test_a_name_of_nobody_s_is_an_error_and_a_system_s_is_read() -> None:

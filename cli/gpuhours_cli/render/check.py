@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gpuhours.questions.checking.claim import Claim
 from gpuhours.questions.checking.markdown import WIDTH, headline, plot
-from gpuhours.questions.checking.outcome import Check, Checked, Contradiction, Implied
+from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClaims, Implied
 from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
@@ -105,7 +105,7 @@ def _parts(found: Check) -> Iterator[RenderableType]:
     yield from _asides(found)
 
 
-def _contradiction(contradiction: Contradiction, found: Check) -> RenderableType:
+def _contradiction(contradiction: ContradictedClaims, found: Check) -> RenderableType:
     """What contradicts what, its quote, and the likely causes."""
     lines: list[RenderableType] = [
         Text.assemble(
@@ -250,7 +250,7 @@ def _table_screen(found: TableCheck) -> RenderableType:
     return Group(table, *([Text()] if flagged else []), Text(counted))
 
 
-def _flag(contradiction: Contradiction) -> str:
+def _flag(contradiction: ContradictedClaims) -> str:
     """One contradiction and its first cause, in a line."""
     said = f"{contradiction.statement} (factor {_factor(contradiction.factor)})"
     if not contradiction.likely_causes:

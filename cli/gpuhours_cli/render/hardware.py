@@ -14,7 +14,7 @@ from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.figures import SourcedFigure
 from gpuhours.hardware.nodes import Node
 from gpuhours.inputs.profile_folders import Unknown
-from gpuhours.questions.listing.hardware import Catalogue, Sheet
+from gpuhours.questions.listing.hardware import Catalogue, HardwareSheet
 from gpuhours_cli.render.numbers import SI, digits
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def names(found: Catalogue) -> str:
     return "\n".join([*(part.name for part in found.accelerators), *(node.name for node in found.nodes)])
 
 
-def show_screen(found: Sheet) -> RenderableType:
+def show_screen(found: HardwareSheet) -> RenderableType:
     """The title, each figure with its note, the price, and the sources by number."""
     hardware, sources = found.hardware, dict[str, int]()
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
@@ -115,7 +115,7 @@ def _rests_on(part: Accelerator) -> str:
     return "" if part.step_times is None else f"step times: {part.step_times.basis}; {part.step_times.source}"
 
 
-def _price(found: Sheet) -> str:
+def _price(found: HardwareSheet) -> str:
     """What an estimate would charge when no price is given."""
     if isinstance(found.price, Unknown):
         return f"price: {found.price.reason}"
@@ -123,7 +123,7 @@ def _price(found: Sheet) -> str:
     return f"price: {row.price * SECONDS_PER_HOUR:.2f} USD/GPU-hour, {row.name}; {found.price.reason}"
 
 
-def figures(found: Sheet) -> str:
+def figures(found: HardwareSheet) -> str:
     """One figure a line, for ``--quiet``."""
     return "\n".join(f"{key}: {amount(figure)}" for key, figure in found.hardware.figures.items())
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.flops import CONVENTIONS
-from gpuhours.questions.listing.models import Listing, Summary
+from gpuhours.questions.listing.models import ModelList, Summary
 from gpuhours_cli.render.numbers import count, exact, si
 
 KINDS = {
@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-def list_screen(found: Listing) -> RenderableType:
+def list_screen(found: ModelList) -> RenderableType:
     """One table per kind, smallest model first."""
     lines: list[RenderableType] = []
     for kind, entries in groupby(found.entries, key=lambda entry: entry.kind):

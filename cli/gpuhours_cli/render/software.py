@@ -10,14 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.questions.listing.software import Entry, Listing, Sheet
+from gpuhours.questions.listing.software import StackEntry, StackList, StackSheet
 
 NOWHERE = "no measured step of its own"
 SAID_APART = ("source", "note", "settled", "settled_on")
 """Keys of a group that are no figures."""
 
 
-def list_screen(found: Listing) -> RenderableType:
+def list_screen(found: StackList) -> RenderableType:
     """One line a stack: its name, the steps it was tried on, what it is."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("name", no_wrap=True)
@@ -33,7 +33,7 @@ def list_screen(found: Listing) -> RenderableType:
     )  # fmt: skip
 
 
-def show_screen(found: Sheet) -> RenderableType:
+def show_screen(found: StackSheet) -> RenderableType:
     """What it is, where it was met, its facts, its groups of figures with their sources."""
     entry = found.entry
     lines: list[RenderableType] = [Text(entry.software.title, style="bold")]
@@ -52,7 +52,7 @@ def show_screen(found: Sheet) -> RenderableType:
     return Group(*lines)
 
 
-def _met(entry: Entry) -> RenderableType:
+def _met(entry: StackEntry) -> RenderableType:
     """The sources that it was tried on, with steps, years and releases."""
     how = f"like {entry.like}; " if entry.like else ""
     own = "; answers to its own name only" if entry.software.narrow else ""

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.questions.validating.totals import Judged, Totals
+from gpuhours.questions.validating.totals import JudgedTotals, TotalsReport
 from gpuhours_cli.render import numbers
 
 WORST = 10
@@ -21,7 +21,7 @@ GIVEN = {
 }
 
 
-def answer(found: Totals) -> str:
+def answer(found: TotalsReport) -> str:
     """One line."""
     total = found.summary()
     if not total["predicted"]:
@@ -35,7 +35,7 @@ def answer(found: Totals) -> str:
     )
 
 
-def screen(found: Totals) -> RenderableType:
+def screen(found: TotalsReport) -> RenderableType:
     """Everything."""
     shown: list[RenderableType] = [Text(answer(found), style="bold"), Text(f"handed over: {GIVEN[found.given]}\n")]
     shown.append(errors(found.summary(), found.by()))
@@ -71,7 +71,7 @@ def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, 
     return table
 
 
-def worst(told: list[Judged]) -> Table:
+def worst(told: list[JudgedTotals]) -> Table:
     """Rows with their hours."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 1, 0, 1))
     table.add_column("run", no_wrap=True)
@@ -84,7 +84,7 @@ def worst(told: list[Judged]) -> Table:
     return table
 
 
-def _distance(one: Judged) -> float:
+def _distance(one: JudgedTotals) -> float:
     """How far out a row is, in either direction: a tenth is as far as tenfold."""
     ratio = 1 + (one.error or 0.0)
     return max(ratio, 1 / ratio)

@@ -6,12 +6,12 @@ from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
-from gpuhours.inputs.yaml_files import Block
+from gpuhours.inputs.yaml_files import Section
 
 Training = Literal["full", "frozen", "lora"]
 
 
-class Spec(Block):
+class Spec(Section):
     """A shape, read from the ``model:`` block; numbers may be exchanged for arrays, words and flags may
     not."""
 

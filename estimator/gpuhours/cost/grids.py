@@ -43,7 +43,7 @@ class GridTable(BaseModel):
 
 
 @dataclass(frozen=True)
-class Grid:
+class GridIntensity:
     """A country's grid in one year."""
 
     code: str
@@ -82,7 +82,7 @@ def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
     return Unknown(f"no grid intensity is known for the country {name!r}. {hint}")
 
 
-def grid(name: str, year: int | None = None) -> Grid | Unknown:
+def grid(name: str, year: int | None = None) -> GridIntensity | Unknown:
     """A country's grid in a year, or in the nearest within 3 years; the newest where no year is given."""
     found = _find_country(name)
     if isinstance(found, Unknown):
@@ -92,4 +92,6 @@ def grid(name: str, year: int | None = None) -> Grid | Unknown:
     nearest_year = years[-1] if year is None else min(years, key=lambda known: abs(known - year))
     if year is not None and abs(nearest_year - year) > YEARS_APART:
         return Unknown(f"the grid of {country.name} is known for {years[0]} to {years[-1]}, not for {year}")
-    return Grid(code, country.name, nearest_year, country.intensity[nearest_year] / JOULE_PER_KWH, table.source)
+    return GridIntensity(
+        code, country.name, nearest_year, country.intensity[nearest_year] / JOULE_PER_KWH, table.source
+    )

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from gpuhours.cost.prices import PerGpu, Terms
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, Watts, measured_in, parse
-from gpuhours.inputs.yaml_files import Block
+from gpuhours.inputs.yaml_files import Section
 
 GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
 """Byte-seconds in a gigabyte kept for a month."""
@@ -52,7 +52,7 @@ def _not_negative(price: float) -> float:
     return price
 
 
-class Storage(Block):
+class Storage(Section):
     """What is kept while the run lasts, and what leaves the provider's network."""
 
     data: Bytes | None = None
@@ -71,7 +71,7 @@ class Storage(Block):
     """USD per byte; ``0.09 USD/GB``."""
 
 
-class Owned(Block):
+class Owned(Section):
     """Hardware of one's own in place of a rented one."""
 
     capex: Annotated[float, measured_in("USD")] | None = None
@@ -86,7 +86,7 @@ class Owned(Block):
     """Staff, space, spare parts and contracts in a year, as a share of the capex."""
 
 
-class CostInputs(Block):
+class CostInputs(Section):
     """The ``cost:`` block of a run; everything may be left out. Numbers may be arrays."""
 
     price: PerGpu | None = None

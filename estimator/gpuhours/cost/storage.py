@@ -16,13 +16,13 @@ from gpuhours.cost.lines import Amount, Bill, Line, Range, joined, unknown
 from gpuhours.cost.prices import read_date
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.profile_folders import Unknown
-from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 MONTH = 365.25 / 12 * 86400.0
 Kind = Literal["object", "parallel", "egress"]
 
 
-class StoragePrice(Block):
+class StoragePrice(Section):
     """One dated price of keeping or sending bytes."""
 
     provider: str
@@ -45,7 +45,7 @@ class StoragePrice(Block):
         return f"{self.provider} {self.offering} {self.as_of}"
 
 
-class StoragePrices(Block):
+class StoragePrices(Section):
     """The file of them."""
 
     prices: tuple[StoragePrice, ...]

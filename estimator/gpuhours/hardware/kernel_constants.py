@@ -15,7 +15,7 @@ from pydantic import Field
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Seconds
-from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Source, Sourced, read_yaml, validated
 
 Share = Annotated[float, Field(gt=0, le=1.3)]
 Positive = Annotated[float, Field(gt=0)]
@@ -71,7 +71,7 @@ class AttentionPass(Sourced):
     """h: how much slower, in the end, a kernel runs that lasts (power limit)."""
 
 
-class AttentionConstants(Block):
+class AttentionConstants(Section):
     """Both directions of one kernel."""
 
     forward: AttentionPass
@@ -108,7 +108,7 @@ class LinkConstants(Sourced):
     switch_fill: Seconds | None = None
 
 
-class Typical(Sourced):
+class TypicalShare(Sourced):
     """What all-reduces of one size of cluster reached, as shares of the NICs' line rate."""
 
     nodes: Annotated[int, Field(ge=1)]
@@ -138,7 +138,7 @@ class NetworkConstants(Sourced):
     fill: Seconds
     ring_step: Seconds = 0.0
     """What each rank of a ring that leaves its node adds, for messages of megabytes."""
-    typical: tuple[Typical, ...] = ()
+    typical: tuple[TypicalShare, ...] = ()
     """What measured runs met, by nodes; ``share`` where there is none."""
 
     def typical_share(self, nodes: Array) -> Array:
@@ -149,7 +149,7 @@ class NetworkConstants(Sourced):
         return np.interp(np.log2(np.maximum(nodes, 1)), [np.log2(one.nodes) for one in met], [one.share for one in met])
 
 
-class KernelConstants(Block):
+class KernelConstants(Section):
     """The ``kernels:`` block of an accelerator profile; what is missing comes from the generation."""
 
     gemm: GemmConstants | None = None

@@ -17,7 +17,7 @@ from gpuhours.hardware.kernel_constants import (
     KernelConstants,
     generation_constants,
 )
-from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Time = Literal["today", "2024", "2022"]
@@ -39,7 +39,7 @@ class Libraries(Sourced):
         return accelerator if products == cudnn == 1 else _slowed(accelerator, products, cudnn)
 
 
-class _Sets(Block):
+class _Sets(Section):
     """``hardware_specs/libraries.yaml``."""
 
     today: Libraries

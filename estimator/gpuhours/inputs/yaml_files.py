@@ -32,13 +32,13 @@ IN_WORDS = {
 """What pydantic's commonest complaints are in the words of someone who writes YAML."""
 
 
-class Block(BaseModel):
+class Section(BaseModel):
     """One mapping of a file: frozen, no key that is not known; a sweep may put arrays where numbers stand."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-class Sourced(Block):
+class Sourced(Section):
     """Figures that were found together, and where."""
 
     source: Annotated[str, Field(min_length=4)]

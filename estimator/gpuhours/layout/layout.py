@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import whole
-from gpuhours.inputs.yaml_files import Block
+from gpuhours.inputs.yaml_files import Section
 
 
 class Sharding(IntEnum):
@@ -132,7 +132,7 @@ def said(choice: type[IntEnum]) -> PlainSerializer:
 Degree = Annotated[int, whole()]
 
 
-class Layout(Block):
+class Layout(Section):
     """Degrees of parallelism and what each rank keeps.
 
     Ranks are numbered tensor innermost, then context, then data (expert inside it), then pipeline, as Megatron does.

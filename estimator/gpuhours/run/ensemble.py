@@ -29,7 +29,17 @@ from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
 from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import solve
-from gpuhours.run.typical import Kind, Rule, first, is_mixture, kind_of, recompute_modes, this_year, typical, usual_gpus
+from gpuhours.run.typical import (
+    Kind,
+    UsualWeights,
+    first,
+    is_mixture,
+    kind_of,
+    recompute_modes,
+    this_year,
+    typical,
+    usual_gpus,
+)
 
 DRAWS, GENERATOR = 509, 147
 OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
@@ -243,7 +253,7 @@ def chosen(
     return found, notes
 
 
-def drawn_note(key: str, rule: Rule) -> Assumption:
+def drawn_note(key: str, rule: UsualWeights) -> Assumption:
     """What is drawn at a key, for the list of assumptions."""
     whole = sum(rule.weights.values())
     shown = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in rule.weights.items())

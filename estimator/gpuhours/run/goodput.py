@@ -17,7 +17,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Bandwidth, Fraction, Seconds, measured_in
-from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.run.ranges import spread_over
 
 DAY = 86400.0
@@ -27,7 +27,7 @@ NEAR_BEST = 2.0
 """Who does not state an interval saves at most this many times as rarely as would be best, which loses a quarter more."""
 
 
-class Operation(Block):
+class Operation(Section):
     """The ``operation:`` block of a run: how it is kept going. What is None is drawn from what is usual."""
 
     failures: Annotated[float, measured_in("")] | None = None
@@ -50,7 +50,7 @@ class Operation(Block):
     """From the start of the job to its first step."""
 
 
-class Spread(Block):
+class UsualSpread(Section):
     """A figure of ``failures.yaml``: median, 10th and 90th percentile."""
 
     value: float
@@ -63,7 +63,7 @@ class Spread(Block):
         return spread_over(self.low, self.value, self.high, np.asarray(position, float))
 
 
-class Times(Spread):
+class UsualTime(UsualSpread):
     """A figure in seconds."""
 
     value: Seconds
@@ -71,7 +71,7 @@ class Times(Spread):
     high: Seconds
 
 
-class Rates(Spread):
+class UsualRate(UsualSpread):
     """A figure in byte/s."""
 
     value: Bandwidth
@@ -79,17 +79,17 @@ class Rates(Spread):
     high: Bandwidth
 
 
-class Usual(Block):
+class Usual(Section):
     """``hardware_specs/operation/failures.yaml``."""
 
-    failures: Spread
-    restart: Times
-    restart_at_scale: Times
-    evaluation: Spread
-    launch: Times
-    interval: Times
-    blocked: Times
-    storage: Mapping[Literal["lustre", "nvme", "object"], Rates]
+    failures: UsualSpread
+    restart: UsualTime
+    restart_at_scale: UsualTime
+    evaluation: UsualSpread
+    launch: UsualTime
+    interval: UsualTime
+    blocked: UsualTime
+    storage: Mapping[Literal["lustre", "nvme", "object"], UsualRate]
 
 
 @functools.cache
@@ -170,7 +170,7 @@ def goodput(
     """
     known = usual()
 
-    def said(value: Array | None, drawn: Spread, name: str) -> Array:
+    def said(value: Array | None, drawn: UsualSpread, name: str) -> Array:
         return drawn.draw(at[name]) if value is None else value
 
     failures = np.multiply(said(operation.failures, known.failures, "failures"), gpus) / DAY

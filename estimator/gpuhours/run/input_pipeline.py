@@ -12,7 +12,7 @@ from gpuhours.data import Data
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Bandwidth, Bytes, Seconds, measured_in, whole
-from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Pixels = Annotated[float, measured_in("pixel")]
 PixelRate = Annotated[float, measured_in("pixel/s")]
@@ -20,7 +20,7 @@ STORED = 340 * 256
 """Pixels of a stored frame where the run does not say: the size Kinetics is usually kept in."""
 
 
-class InputPipeline(Block):
+class InputPipeline(Section):
     """The ``input:`` block of a run: how frames get from storage to the accelerators."""
 
     decoder: Literal["cpu", "gpu", "none"] = "cpu"
@@ -37,7 +37,7 @@ class InputPipeline(Block):
     """What one node reads from storage; its network cards when not given."""
 
 
-class Rate(Block):
+class Rate(Section):
     """A figure with its uncertainty."""
 
     value: PixelRate
@@ -46,7 +46,7 @@ class Rate(Block):
     source: str
 
 
-class Duration(Block):
+class UncertainTime(Section):
     """A time with its uncertainty."""
 
     value: Seconds
@@ -55,12 +55,12 @@ class Duration(Block):
     source: str
 
 
-class Decoding(Block):
+class Decoding(Section):
     """``hardware_specs/input/decoding.yaml``."""
 
     video_core: Rate
-    transform: Duration
-    image: Duration
+    transform: UncertainTime
+    image: UncertainTime
     hardware_decoder: Rate
     decoders: dict[str, Annotated[int, whole()]]
     """NVDEC engines by the first word of an accelerator's name."""

@@ -31,7 +31,7 @@ SHARES = (1.0, 0.4)
 
 
 @dataclass(frozen=True)
-class Grid:
+class LayoutGrid:
     """The layouts of one stack that complete what the run says of its layout: flat arrays."""
 
     software: Software
@@ -94,7 +94,7 @@ class Grid:
         return self.base.replaced(**plain, **order)
 
 
-def grid(asked: Workload, stated: Layout | None) -> Grid:
+def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
     """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
     cluster = asked.cluster
     axes = layout_axes(asked.model, cluster, stated)
@@ -114,14 +114,14 @@ def grid(asked: Workload, stated: Layout | None) -> Grid:
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
     columns = (held.filled, held.safe, held.fits, predicted.valid & offered(layouts), fields["recompute"])
     filled, safe, likely, valid, modes = (np.broadcast_to(values, (1, *shape)).reshape(-1) for values in columns)
-    return Grid(asked.software, base, axes, tuple(time), filled, safe, likely, valid, modes.astype(np.int64))
+    return LayoutGrid(asked.software, base, axes, tuple(time), filled, safe, likely, valid, modes.astype(np.int64))
 
 
 @dataclass(frozen=True)
 class Choices:
     """What each draw chose, and the step time that it has. Indices refer to ``grids``."""
 
-    grids: tuple[Grid, ...]
+    grids: tuple[LayoutGrid, ...]
     stack: NDArray[np.int64]
     mode: NDArray[np.int64]
     cell: NDArray[np.int64]
@@ -135,7 +135,7 @@ def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64
 
 
 def choose(
-    grids: Mapping[str, Grid],
+    grids: Mapping[str, LayoutGrid],
     stacks: Mapping[str, float],
     modes: Mapping[Recompute, float],
     within: float,
@@ -165,6 +165,6 @@ def choose(
     return Choices(chosen, stack, mode, cell, time)
 
 
-def grids_of(names: Mapping[str, float], asked: Workload, stated: Layout | None) -> dict[str, Grid]:
+def grids_of(names: Mapping[str, float], asked: Workload, stated: Layout | None) -> dict[str, LayoutGrid]:
     """A grid for every stack."""
     return {name: grid(replace(asked, software=load_software(name)), stated) for name in names}

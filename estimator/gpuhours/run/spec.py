@@ -17,13 +17,13 @@ from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Count, Seconds, Tokens, magnitude, measured_in, whole
-from gpuhours.inputs.yaml_files import Block, Source, read_yaml, read_yaml_text, validated
+from gpuhours.inputs.yaml_files import Section, Source, read_yaml, read_yaml_text, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
 
 
-class Training(Block):
+class Training(Section):
     """One optimiser step, and how numbers are kept."""
 
     global_batch: Count | None = None
@@ -55,7 +55,7 @@ class Training(Block):
         return Precision(self.dtype, self.state, self.optimizer)
 
 
-class Network(Block):
+class MeasuredNetwork(Section):
     """What an all-reduce of gigabytes between the nodes was measured at, as nccl-tests print it."""
 
     all_reduce: Bandwidth
@@ -63,7 +63,7 @@ class Network(Block):
     ranks: Count
 
 
-class Hardware(Block):
+class Hardware(Section):
     """The machine."""
 
     accelerator: str | None = None
@@ -73,7 +73,7 @@ class Hardware(Block):
     gpus: Count | None = None
     internode_bandwidth: Bandwidth | None = None
     """Per GPU and direction; the node's network cards when not given."""
-    network: Network | None = None
+    network: MeasuredNetwork | None = None
     """As it was measured; stands for ``internode_bandwidth``."""
 
     @model_validator(mode="after")
@@ -90,7 +90,7 @@ class Hardware(Block):
         return self.accelerator if self.instance is None else self.instance
 
 
-class Known(Block):
+class Known(Section):
     """Results that are known already; the rest is solved from them."""
 
     mfu: Annotated[float, measured_in("", most=1.0)] | None = None
@@ -107,7 +107,7 @@ class Known(Block):
         return self
 
 
-class Supplied(Block):
+class Supplied(Section):
     """Something the text leaves open: the value put at a key, its range, and why."""
 
     value: Any
@@ -128,7 +128,7 @@ class Supplied(Block):
         return self
 
 
-class Run(Block):
+class Run(Section):
     """Everything an estimate starts from."""
 
     name: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = "run"

@@ -18,7 +18,7 @@ from pydantic import Field
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
-from gpuhours.inputs.yaml_files import Block, Sourced, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
 from gpuhours.layout.layout import Recompute
 from gpuhours.run.ranges import spread_over
 
@@ -56,7 +56,7 @@ class Condition(Sourced):
 Line = TypeVar("Line", bound=Condition)
 
 
-class Rule(Condition):
+class UsualWeights(Condition):
     """Weights of what is used."""
 
     weights: Mapping[str, Weight]
@@ -80,7 +80,7 @@ class Share(Sourced):
         return np.minimum(spread_over(self.low, self.value, self.high, np.asarray(position, float)), 1.0)
 
 
-class Point(Block):
+class UsualAtSize(Section):
     """A usual value at a number of parameters."""
 
     params: float
@@ -94,15 +94,15 @@ class Duration(Sourced):
     least: int
 
 
-class Typical(Block):
+class Typical(Section):
     """``typical.yaml``."""
 
-    stacks: tuple[Rule, ...]
-    recompute: tuple[Rule, ...]
+    stacks: tuple[UsualWeights, ...]
+    recompute: tuple[UsualWeights, ...]
     layout: tuple[Slack, ...]
     network: Share
     padding: Share
-    batch_tokens: tuple[Point, ...]
+    batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
     duration: Duration
 
@@ -142,7 +142,7 @@ def kind_of(model: Model, frames: Array | None) -> Kind:
     return "video" if np.max(frames) > 1 else "vision"
 
 
-def recompute_modes(rule: Rule) -> tuple[tuple[Recompute, float], ...]:
+def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
     """The rule's weights by recompute mode."""
     return tuple((Recompute[name], weight) for name, weight in rule.weights.items())
 

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gpuhours.inputs.errors import nearest
-from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.software.profile import ancestors, known_as, list_software, load_software
 
 HALVES = {"early": 2, "mid": 6, "late": 11}
@@ -22,7 +22,7 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 SPLIT, SHARDED, ALONE = "split", "sharded", "alone"
 
 
-class When(Block):
+class When(Section):
     """Years and releases in which a rule holds; one that names either needs to know it."""
 
     from_year: Annotated[int | None, Field(alias="from")] = None
@@ -41,7 +41,7 @@ class When(Block):
         return year is not None and (self.from_year or 0) <= year <= (self.until or 9999)
 
 
-class Line(When):
+class MatchingRule(When):
     """One rule for words."""
 
     words: str
@@ -62,7 +62,7 @@ class Aged(When):
     take: str
 
 
-class Unknown(Block):
+class UnknownStack(Section):
     """Stacks that an unknown one of its year may be, the one in the middle first."""
 
     until: int = 9999
@@ -71,19 +71,19 @@ class Unknown(Block):
     alone: tuple[str, ...]
 
 
-class Table(Block):
+class MatchingFile(Section):
     """The file."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[MatchingRule, ...]
     aged: tuple[Aged, ...]
     classes: dict[str, tuple[str, ...]]
     hugging_face: dict[str, str]
     versions: dict[str, float]
-    unknown: tuple[Unknown, ...]
+    unknown: tuple[UnknownStack, ...]
 
 
 @dataclass(frozen=True)
-class Stack:
+class StatedStack:
     """What is said of a stack, in whatever words."""
 
     stated: str = ""
@@ -107,12 +107,12 @@ class Match:
 
 
 @functools.cache
-def table() -> Table:
+def table() -> MatchingFile:
     """The rules."""
-    return validated(Table, read_yaml(Path(str(files("gpuhours.software"))) / "matching.yaml"))
+    return validated(MatchingFile, read_yaml(Path(str(files("gpuhours.software"))) / "matching.yaml"))
 
 
-def match(stack: Stack) -> Match:
+def match(stack: StatedStack) -> Match:
     """The profile of a stack.
 
     A stated name wins; a class of stacks is told apart by the framework's words, release and year (``classes``); a name that is the one
@@ -213,5 +213,5 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
     misspelt = " " not in name.strip() and nearest(name.strip().lower(), list_software())
     if misspelt or profile_in(name, year) is None:
         return load_software(name).name, ""
-    found = match(Stack(stated=name, year=year)).profile
+    found = match(StatedStack(stated=name, year=year)).profile
     return found, f"{name!r} read as {found}, {load_software(found).title}"

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.libraries import Time
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.yaml_files import Block, Source, Sourced, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Source, Sourced, read_yaml, validated
 from gpuhours.software.memory import STANDS_FOR, MemoryFacts
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -27,7 +27,7 @@ Selective = Literal[
 """What ``recompute: selective`` computes again; see ``layout.recompute``."""
 
 
-class Traffic(Block):
+class Traffic(Section):
     """Equivalent bytes per element, in each direction."""
 
     forward: NotNegative
@@ -39,7 +39,7 @@ SCORES: Final = ("scores", "biased-scores")
 NOTHING: Final = Traffic(forward=0.0, backward=0.0)
 
 
-class Pointwise(Sourced):
+class PointwiseTraffic(Sourced):
     """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
     what unfused attention moves for every score beyond what its 16-bit kernels do."""
 
@@ -107,7 +107,7 @@ class Accumulation(Sourced):
     """The first micro-batch's are added too, into a buffer that is there; where not, a rank alone keeps them as they come."""
 
 
-class Optimiser(Sourced):
+class OptimiserTraffic(Sourced):
     """The update with gradient clipping, equivalent bytes per parameter on the rank, by training state."""
 
     amp: NotNegative
@@ -115,7 +115,7 @@ class Optimiser(Sourced):
     pure: NotNegative
 
 
-class Launches(Block):
+class Launches(Section):
     """Host time, s, in each direction."""
 
     forward: NotNegative = 0.0
@@ -268,7 +268,7 @@ class Defaults(Sourced):
     """Pipelines run interleaved chunks."""
 
 
-class Met(Block):
+class Met(Section):
     """Measured runs that a profile was tried on."""
 
     source: str
@@ -280,7 +280,7 @@ class Met(Block):
     """Machine or code, where the source is about one."""
 
 
-class Software(Block):
+class Software(Section):
     """One stack: everything that a step's time needs to know about it."""
 
     name: str = ""
@@ -332,8 +332,8 @@ class Software(Block):
     """A compiler copies operands whose rows do not start at multiples of 16 bytes into aligned ones (torch.compile)."""
     balances: Literal["layers", "flops"] = "layers"
     """What a pipeline's stages have in equal parts where a layout does not say: layers, or FLOPs with the head's among them."""
-    pointwise: Pointwise
-    autocast: Pointwise | None = None
+    pointwise: PointwiseTraffic
+    autocast: PointwiseTraffic | None = None
     """What autocast adds."""
     head: Head
     casts: Casts
@@ -341,7 +341,7 @@ class Software(Block):
         source="own measurements on H200, eager adapters of llama models", forward=10.0, backward=6.0
     )
     accumulation: Accumulation
-    optimiser: Optimiser
+    optimiser: OptimiserTraffic
     host: Host
     exposed: Exposed
     dispatch: Dispatch

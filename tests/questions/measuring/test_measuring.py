@@ -12,7 +12,15 @@ from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
-from gpuhours.questions.measuring.gpu_benchmark import HIDDEN, LENGTHS, TOKENS, Attention, Device, Product, Times
+from gpuhours.questions.measuring.gpu_benchmark import (
+    HIDDEN,
+    LENGTHS,
+    TOKENS,
+    Attention,
+    Device,
+    KernelTimings,
+    Product,
+)
 from gpuhours.questions.measuring.measuring import fitted, measure, recognised, write
 from tests.benchmarks.kernels import OWN, read
 
@@ -20,7 +28,7 @@ H200 = load_accelerator("h200-sxm-141gb")
 HERE = Device("NVIDIA H200", 150e9, 132, "2.11.0")
 
 
-def slower(by: float) -> Times:
+def slower(by: float) -> KernelTimings:
     """A card on which everything takes ``by`` times as long as the profile of H200 says."""
     shapes = [(m, n, k) for m in TOKENS for h in HIDDEN for n, k in ((h, h), (4 * h, h), (h, 4 * h))]
     cores = [(16384 // length, 32, length, 128) for length in LENGTHS]
@@ -40,7 +48,7 @@ def slower(by: float) -> Times:
         )
         return by * float(found)
 
-    return Times(
+    return KernelTimings(
         device=HERE,
         dtype="bf16",
         copy_bandwidth=4.3e12 / by,

@@ -9,7 +9,7 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.planning.search import Search
+from gpuhours.questions.planning.search import LayoutSearch
 from gpuhours.questions.planning.space import divisors
 from gpuhours.run.default_layout import default_layout
 from gpuhours.run.evaluate import evaluate
@@ -50,14 +50,14 @@ CASES = {
 }
 
 
-def exhaustive(search: Search) -> np.ndarray[Any, Any]:
+def exhaustive(search: LayoutSearch) -> np.ndarray[Any, Any]:
     """The time of every layout that fits and is valid, none left out."""
     cells = np.arange(int(np.prod(search.space.shape)))
     return np.sort(np.concatenate([search(part).time for part in np.array_split(cells, max(1, len(cells) // 4096))]))
 
 
-def search_of(data: dict[str, Any]) -> Search:
-    return Search.of(gpuhours.from_dict(data))
+def search_of(data: dict[str, Any]) -> LayoutSearch:
+    return LayoutSearch.of(gpuhours.from_dict(data))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -11,7 +11,7 @@ import pytest
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals import (
-    Totals,
+    TotalsReport,
     measures,
     published_totals,
     read_totals,
@@ -31,7 +31,7 @@ ROW = {
 
 
 @pytest.fixture(scope="module")
-def judged() -> Totals:
+def judged() -> TotalsReport:
     return validate_totals()
 
 
@@ -131,7 +131,7 @@ def test_weighted_quantile_and_measures() -> None:
     assert measures(np.array([])) == {"mape": None, "median_ape": None, "bias": None}
 
 
-def test_published_runs_are_predicted_better_than_by_a_constant_share_of_the_peak(judged: Totals) -> None:
+def test_published_runs_are_predicted_better_than_by_a_constant_share_of_the_peak(judged: TotalsReport) -> None:
     total = judged.summary()
     assert total["predicted"] >= 90
     assert total["mape"] < total["baseline_30"]["mape"]
@@ -140,14 +140,14 @@ def test_published_runs_are_predicted_better_than_by_a_constant_share_of_the_pea
     assert 0.7 <= total["coverage_80"] <= 0.9
 
 
-def test_the_same_input_gives_the_same_answer(judged: Totals) -> None:
+def test_the_same_input_gives_the_same_answer(judged: TotalsReport) -> None:
     one = next(one for one in judged.judged if one.raw.row.id == "llama2-7b")
     again = validate_totals(published_totals())
     other = next(one for one in again.judged if one.raw.row.id == "llama2-7b")
     assert (one.predicted, one.low, one.high) == pytest.approx((other.predicted, other.low, other.high), rel=0.01)
 
 
-def test_contradictory_rows_are_skipped_with_the_reason(judged: Totals) -> None:
+def test_contradictory_rows_are_skipped_with_the_reason(judged: TotalsReport) -> None:
     why = {one.raw.row.id: one.raw.skipped_because for one in judged.judged}
     assert "contradict" in (why["flm-101b"] or "")
     assert why["llama2-7b"] is None

@@ -85,7 +85,7 @@ class Cause:
 
 
 @dataclass(frozen=True)
-class Contradiction:
+class ContradictedClaims:
     """Claims that cannot be true together."""
 
     claims: tuple[str, ...]
@@ -111,7 +111,7 @@ class Check:
     document: Document
     claims: tuple[Checked, ...]
     implied: tuple[Implied, ...]
-    contradictions: tuple[Contradiction, ...]
+    contradictions: tuple[ContradictedClaims, ...]
     assumptions: tuple[Assumed, ...]
     accelerator: Named | None = None
     witness: str = ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.questions.checking.claim import Claim, Document, Paper
-from gpuhours.questions.checking.outcome import Check, Contradiction
+from gpuhours.questions.checking.outcome import Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reading.runs import SUMS
 from gpuhours.questions.envelope import envelope
@@ -24,13 +24,13 @@ class PaperCheck:
 
     paper: Paper
     runs: tuple[Check, ...]
-    sums: tuple[Contradiction, ...] = ()
+    sums: tuple[ContradictedClaims, ...] = ()
     """What the text says of all runs together against the sum of what it says of each."""
     added_up: tuple[str, ...] = ()
     """Sums that agree, in words."""
 
     @property
-    def contradictions(self) -> tuple[Contradiction, ...]:
+    def contradictions(self) -> tuple[ContradictedClaims, ...]:
         """All contradictions, of the runs and of their sum."""
         return (*(found for run in self.runs for found in run.contradictions), *self.sums)
 
@@ -80,7 +80,7 @@ def _aside(claim: Claim) -> dict[str, Any]:
             "place": claim.place, "reason": claim.scope}  # fmt: skip
 
 
-def sums_of(paper: Paper) -> tuple[tuple[Contradiction, ...], tuple[str, ...]]:
+def sums_of(paper: Paper) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ...]]:
     """Totals beside the sum of the runs: contradictions, and those that agree in words."""
     wrong, right = [], []
     for total, parts in _comparable(paper):
@@ -97,7 +97,7 @@ def sums_of(paper: Paper) -> tuple[tuple[Contradiction, ...], tuple[str, ...]]:
         if abs(math.log(factor)) > 2.6 * spread:
             whole = shown(total.quantity, added)
             statement = f"{title} of all runs {shown(total.quantity, total.value)}; the runs add up to {said} = {whole}"
-            wrong.append(Contradiction((total.quantity,), factor, statement, ()))
+            wrong.append(ContradictedClaims((total.quantity,), factor, statement, ()))
         else:
             right.append(
                 f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"

@@ -34,7 +34,7 @@ BY_ACCELERATOR = Unknown("a node is priced by its accelerators")
 
 
 @dataclass(frozen=True)
-class Sheet:
+class HardwareSheet:
     """One profile, and for an accelerator what it rents for."""
 
     hardware: Accelerator | Node
@@ -56,7 +56,7 @@ def catalogue() -> Catalogue:
     )
 
 
-def sheet(name: str) -> Sheet:
+def sheet(name: str) -> HardwareSheet:
     """All that is known of the accelerator or node of this name, or of a YAML file."""
     plain = plain_name(name)
     found: Accelerator | Node
@@ -74,9 +74,9 @@ def sheet(name: str) -> Sheet:
         raise EstimateError("No such profile.", hint, f"hardware = {name[:LONGEST_NAME]!r}")
     if isinstance(found, Node):
         if not found.instance:
-            return Sheet(found)
+            return HardwareSheet(found)
         rows = tuple(
             row for row in price_rows(found.accelerator) if plain_name(row.offering) == plain_name(found.instance)
         )
-        return Sheet(found, rows, choose_price(found.accelerator, found.provider, instance=found.instance))
-    return Sheet(found, price_rows(found.name), choose_price(found.name))
+        return HardwareSheet(found, rows, choose_price(found.accelerator, found.provider, instance=found.instance))
+    return HardwareSheet(found, price_rows(found.name), choose_price(found.name))

@@ -20,7 +20,7 @@ trained."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One line of the list."""
 
     name: str
@@ -38,10 +38,10 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Listing:
+class ModelList:
     """Every named model."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ModelEntry, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``models list``."""
@@ -118,14 +118,14 @@ def sample(
     return validated(Data, Source("options", {"frames": ONE_PICTURE.frames, **length, **given}))
 
 
-def list_models() -> Listing:
+def list_models() -> ModelList:
     """Every named model with its size, smallest first within a kind."""
     found = []
     for name in catalogue.names():
         known, model = catalogue.named(name), read_model(name).build(ONE_PICTURE)
         sizes = float(model.parameters), float(model.active_parameters)
-        found.append(Entry(name, known.title, known.kind, *sizes))
-    return Listing(tuple(sorted(found, key=lambda entry: (entry.kind, entry.parameters))))
+        found.append(ModelEntry(name, known.title, known.kind, *sizes))
+    return ModelList(tuple(sorted(found, key=lambda entry: (entry.kind, entry.parameters))))
 
 
 def show_model(value: str, data: Data = ONE_PICTURE) -> Summary:

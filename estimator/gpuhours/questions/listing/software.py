@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpuhours.inputs.yaml_files import Block
+from gpuhours.inputs.yaml_files import Section
 from gpuhours.questions.envelope import envelope
 from gpuhours.software.matching import software_named
 from gpuhours.software.memory import MemoryFacts
@@ -13,7 +13,7 @@ from gpuhours.software.profile import Software, list_software, load_software, pa
 
 
 @dataclass(frozen=True)
-class Entry:
+class StackEntry:
     """One line of the list."""
 
     software: Software
@@ -34,10 +34,10 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Listing:
+class StackList:
     """Every profile."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[StackEntry, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``software list``."""
@@ -45,14 +45,14 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class StackSheet:
     """One profile, and how its name was read."""
 
-    entry: Entry
+    entry: StackEntry
     remark: str = ""
 
     @property
-    def groups(self) -> dict[str, Block | MemoryFacts]:
+    def groups(self) -> dict[str, Section | MemoryFacts]:
         """Its groups of figures, each with a source."""
         return {name: value for name, value in self.entry.software if hasattr(value, "source")}
 
@@ -72,14 +72,14 @@ class Sheet:
         return envelope("software", content)
 
 
-def listing() -> Listing:
+def listing() -> StackList:
     """Every profile that comes with gpuhours."""
-    return Listing(tuple(Entry(load_software(name), parent_of(name)) for name in list_software()))
+    return StackList(tuple(StackEntry(load_software(name), parent_of(name)) for name in list_software()))
 
 
-def sheet(name: str) -> Sheet:
+def sheet(name: str) -> StackSheet:
     """All that is known of the profile that a name means (``software.matching``), or of a YAML file."""
     found, remark = software_named(name)
     software = load_software(found)
     like = parent_of(software.name) if software.name in list_software() else None
-    return Sheet(Entry(software, like), remark)
+    return StackSheet(StackEntry(software, like), remark)

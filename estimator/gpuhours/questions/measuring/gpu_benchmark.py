@@ -64,7 +64,7 @@ class Attention:
 
 
 @dataclass(frozen=True)
-class Times:
+class KernelTimings:
     """Everything that was timed."""
 
     device: Device
@@ -105,7 +105,7 @@ def device(torch: Any) -> Device:
     )
 
 
-def benchmark(torch: Any) -> Times:
+def benchmark(torch: Any) -> KernelTimings:
     """Time the kernels; about 15 s and 10 GB of the GPU's memory."""
     half = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     large = [torch.randn(8192, 8192, device="cuda", dtype=half) for _ in range(3)]
@@ -115,7 +115,7 @@ def benchmark(torch: Any) -> Times:
     products = tuple(one for n, k in layers for tokens in TOKENS for one in layer_products(torch, half, tokens, n, k))
     kernel = FUSED.get(chosen_backend(torch, half))
     shapes = [(length, width) for width in HEAD_DIMS for length in LENGTHS] if kernel else []
-    return Times(
+    return KernelTimings(
         device=device(torch),
         dtype="bf16" if half is torch.bfloat16 else "fp16",
         copy_bandwidth=copy_bandwidth(torch),

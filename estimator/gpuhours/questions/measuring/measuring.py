@@ -24,7 +24,7 @@ from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.questions.envelope import envelope
-from gpuhours.questions.measuring.gpu_benchmark import Device, Times, benchmark, device, torch_with_gpu
+from gpuhours.questions.measuring.gpu_benchmark import Device, KernelTimings, benchmark, device, torch_with_gpu
 
 LEVELS = np.arange(0.3, 1.6, 0.005)
 MOST = 1.3
@@ -107,7 +107,7 @@ def recognised(found: Device) -> str:
     return min(parts, key=distance).name
 
 
-def fitted(times: Times, accelerator: Accelerator) -> Measured:
+def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
     """The accelerator's constants at the measured level: one factor for products, one for copies, two for attention.
 
     The shape of each formula (tiles, splits, what an attention kernel wastes) belongs to the libraries and is kept; the level belongs
@@ -133,7 +133,7 @@ def fitted(times: Times, accelerator: Accelerator) -> Measured:
     return Measured(accelerator, times.device, tuple(levels), {**kept, "kernels": measured})
 
 
-def product_level(times: Times, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
+def product_level(times: KernelTimings, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
     """E and rho of ``gemm_time`` times one factor."""
     m, n, k, t = np.array([(one.m, one.n, one.k, one.seconds) for one in times.products]).T
     base = accelerator.gemm_constants
@@ -156,7 +156,7 @@ def product_level(times: Times, accelerator: Accelerator, source: str) -> tuple[
 
 
 def attention_levels(
-    times: Times, kernel: str, accelerator: Accelerator, source: str
+    times: KernelTimings, kernel: str, accelerator: Accelerator, source: str
 ) -> tuple[AttentionConstants, list[Level]]:
     """E of each direction times a factor of its own."""
     base = accelerator.attention_constants(kernel)

@@ -36,7 +36,7 @@ Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Search:
+class LayoutSearch:
     """The layouts of one run on one number of GPUs. Called with cells, it works out all their layouts."""
 
     run: Run
@@ -47,7 +47,7 @@ class Search:
     """Only layouts that fit with nine in ten; where not, those likelier to fit than not."""
 
     @classmethod
-    def of(cls, run: Run, *, safe: bool = True) -> Search:
+    def of(cls, run: Run, *, safe: bool = True) -> LayoutSearch:
         """All layouts of a run; what it leaves open beside the layout is settled as ``estimate`` would."""
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
@@ -146,9 +146,9 @@ def plan(
     started = time.perf_counter()
     run = settled(run)
     sized = _sized(run, gpus)
-    outcomes = [_search(Search.of(one), top, engine, scheduler, watch) for one in sized]
+    outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]
     if not any(found for _, found, _, _ in outcomes):
-        outcomes = [_search(Search.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
+        outcomes = [_search(LayoutSearch.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
     choices = sorted((one for _, found, _, _ in outcomes for one in found), key=lambda one: one.value(minimise))[:top]
     own = _own(run, outcomes[0][0].run)
     flat = next((flat for search, found, flat, _ in outcomes if choices and choices[0] in found), None)
@@ -177,8 +177,8 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
 
 
 def _search(
-    search: Search, top: int, engine: str, scheduler: str | None, watch: Watch | None
-) -> tuple[Search, list[Choice], Flatness | None, int]:
+    search: LayoutSearch, top: int, engine: str, scheduler: str | None, watch: Watch | None
+) -> tuple[LayoutSearch, list[Choice], Flatness | None, int]:
     """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
     cells, bounds = search.cells()
     found, done = Found.nothing(), 0

@@ -22,7 +22,7 @@ class Pass(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
+class TimedPipeline:
     """A pipeline to play: ``seconds[rank][chunk][kind]`` of a pass, and ``after[rank]`` s that the rank is busy behind each pass
     by kind, which the next rank does not wait for."""
 
@@ -74,7 +74,7 @@ class Timed(NamedTuple):
 Played = list[list[Timed]]
 
 
-def orders(line: Line) -> list[list[Pass]]:
+def orders(line: TimedPipeline) -> list[list[Pass]]:
     """Each rank's passes in their order.
 
     gpipe        all forward, then all backward (Huang et al. 2019)
@@ -87,7 +87,7 @@ def orders(line: Line) -> list[list[Pass]]:
     return [list(made(line, rank)) for rank in range(line.ranks)]
 
 
-def _ahead(line: Line, rank: int) -> int:
+def _ahead(line: TimedPipeline, rank: int) -> int:
     """Forward passes before the first backward one, less that one's own."""
     p, v, m = line.ranks, line.chunks, line.microbatches
     behind = p - 1 - rank
@@ -98,7 +98,7 @@ def _ahead(line: Line, rank: int) -> int:
     return min(2 * behind if line.schedule == Schedule.zb2p else behind, m)
 
 
-def _in_turns(line: Line, rank: int) -> Iterator[Pass]:
+def _in_turns(line: TimedPipeline, rank: int) -> Iterator[Pass]:
     """Forward passes ahead, then one forward, one backward by turns, then what is left backward."""
     v, passes, ahead = line.chunks, line.microbatches * line.chunks, _ahead(line, rank)
     forward = list(_by_groups(line.ranks, v, line.microbatches))
@@ -110,7 +110,7 @@ def _in_turns(line: Line, rank: int) -> Iterator[Pass]:
             yield Pass(BACKWARD, v - 1 - chunk, microbatch)
 
 
-def _with_weights(line: Line, rank: int) -> Iterator[Pass]:
+def _with_weights(line: TimedPipeline, rank: int) -> Iterator[Pass]:
     """The same, with weights' gradients so many micro-batches behind the backward passes, the last ones at the end."""
     lag = 2 * rank if line.schedule == Schedule.zb2p else rank
     for one in _in_turns(line, rank):
@@ -131,7 +131,7 @@ def _by_groups(p: int, v: int, m: int) -> Iterator[tuple[int, int]]:
                 yield chunk, microbatch
 
 
-def play(line: Line, order: list[list[Pass]], early: float = 0.0) -> Played:
+def play(line: TimedPipeline, order: list[list[Pass]], early: float = 0.0) -> Played:
     """Every pass as soon as its rank is free and what it waits for has ended, or will have in ``early`` s."""
     played: Played = [[] for _ in order]
     ended: dict[tuple[int, Pass], float] = {}
@@ -162,7 +162,7 @@ def length(played: Played) -> float:
     return max(passes[-1].free for passes in played)
 
 
-def played_within(line: Line, seconds: float) -> tuple[Played, float, float]:
+def played_within(line: TimedPipeline, seconds: float) -> tuple[Played, float, float]:
     """The passes played so that they end by ``seconds``; how early they start for it (0 where they end by themselves), and when they
     end by themselves.
 

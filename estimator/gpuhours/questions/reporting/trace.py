@@ -19,8 +19,8 @@ from gpuhours.questions.reporting.schedule_orders import (
     FORWARD,
     WEIGHT,
     ZERO_BUBBLE,
-    Line,
     Timed,
+    TimedPipeline,
     played_within,
 )
 from gpuhours.run.evaluate import evaluate
@@ -138,7 +138,7 @@ def _complete(event: Event) -> dict[str, Any]:
 class _Plan:
     """What a run's step is played from."""
 
-    line: Line
+    line: TimedPipeline
     work: Work
     layers: list[float]
     """Of each stage."""
@@ -217,7 +217,7 @@ def _plan(found: Estimate) -> _Plan:
     beside = (left[SENDS] + left[HOST]) / (2 * m * v)
     chunks = [[_made_of(work, layers, rank, chunk, v) for chunk in range(v)] for rank in range(p)]
     seconds = [[_seconds(one, schedule) for one in rank] for rank in chunks]
-    line = Line(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
+    line = TimedPipeline(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
     encoding = float(encoding_time(work, workload))
     wait = 0.0
     if encoding:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.questions.reproducing.document import Figure, Published
+from gpuhours.questions.reproducing.document import AskedFigure, Published
 from gpuhours.run.spec import keys_of, revised
 from gpuhours.software.profile import Software, load_software
 
@@ -32,7 +32,7 @@ def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> froze
     return frozenset(found)
 
 
-def depends_on(text: Published, figure: Figure, name: str) -> tuple[str, ...]:
+def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ...]:
     """The claims that a figure, worked out in the run ``name``, starts from or whose offspring it uses."""
     supplied = assumed(text, figure, name)
     used = {*figure.given, *figure.descends, *supplied, *profiles_claims(text, figure, name)}
@@ -47,7 +47,7 @@ def edges(text: Published, supplied: Supplied) -> dict[str, tuple[str, ...]]:
     return found | {key: tuple(entry.get("from") or ()) for key, entry in supplied.items()}
 
 
-def assumed(text: Published, figure: Figure, name: str) -> dict[str, Mapping[str, Any]]:
+def assumed(text: Published, figure: AskedFigure, name: str) -> dict[str, Mapping[str, Any]]:
     """The assumptions that hold in a figure's run: those that its settings do not replace."""
     data = revised(text.run, text.runs[name]) if name else text.run
     own = dict(data.get("assumptions") or {})
@@ -61,7 +61,7 @@ def covered(key: str, settings: Mapping[str, Any]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in settings)
 
 
-def profiles_claims(text: Published, figure: Figure, name: str) -> Iterator[str]:
+def profiles_claims(text: Published, figure: AskedFigure, name: str) -> Iterator[str]:
     """The claims that constants of the run's software profile were settled on."""
     data = revised(text.run, text.runs[name]) if name else text.run
     software = figure.settings.get("software", data.get("software"))
@@ -100,7 +100,7 @@ def refuse(text: Published, where: str) -> None:
                 )  # fmt: skip
 
 
-def _path(text: Published, figure: Figure, name: str) -> str:
+def _path(text: Published, figure: AskedFigure, name: str) -> str:
     """Which of a figure's inputs lead back to its claim."""
     supplied = assumed(text, figure, name)
     walk = edges(text, supplied)

@@ -15,11 +15,11 @@ from pydantic import Field, model_validator
 
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import magnitude, parse
-from gpuhours.inputs.yaml_files import Block
+from gpuhours.inputs.yaml_files import Section
 from gpuhours.questions.checking.precision import Spread, between, spread
 
 
-class Claim(Block):
+class StatedFigure(Section):
     """One figure that the text states."""
 
     value: str | float
@@ -39,7 +39,7 @@ class Claim(Block):
     """Other claims it was worked out from by whoever wrote the document."""
 
     @model_validator(mode="after")
-    def _positive(self) -> Claim:
+    def _positive(self) -> StatedFigure:
         if (self.low is None) != (self.high is None):
             raise ValueError("a range has a low and a high end")
         if self.low is not None and self.high is not None and not 0 < self.low <= self.high:
@@ -63,7 +63,7 @@ class Claim(Block):
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
 
 
-class Figure(Block):
+class AskedFigure(Section):
     """One thing to compute."""
 
     label: str
@@ -86,13 +86,13 @@ class Figure(Block):
     not_modelled: str = ""
 
     @model_validator(mode="after")
-    def _not_its_own_answer(self) -> Figure:
+    def _not_its_own_answer(self) -> AskedFigure:
         if self.claim is not None and self.claim in self.given:
             raise ValueError(f"{self.label!r} may not start from its own claim {self.claim!r}")
         return self
 
 
-class Reading(Block):
+class Reading(Section):
     """A key that the text leaves to one of a few values, each as likely."""
 
     among: tuple[Any, ...] = Field(min_length=2)
@@ -101,7 +101,7 @@ class Reading(Block):
     descends: tuple[str, ...] = Field(default=(), alias="from")
 
 
-class Solve(Block):
+class Solve(Section):
     """What a figure would take: one key is varied until the prediction holds what is stated."""
 
     claim: str
@@ -115,14 +115,14 @@ class Solve(Block):
     settings: Mapping[str, Any] = Field(default_factory=dict, alias="set")
 
 
-class Settles(Block):
+class Settles(Section):
     """A system whose measured constants came from this text's own figures."""
 
     system: str
     claims: tuple[str, ...]
 
 
-class Published(Block):
+class Published(Section):
     """A document file."""
 
     name: str
@@ -134,8 +134,8 @@ class Published(Block):
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Other runs that the text speaks of, each laid over ``run``."""
-    claims: Mapping[str, Claim]
-    figures: tuple[Figure, ...]
+    claims: Mapping[str, StatedFigure]
+    figures: tuple[AskedFigure, ...]
     readings: Mapping[str, Reading] = Field(default_factory=dict, alias="open")
     takes: tuple[Solve, ...] = ()
     settles: tuple[Settles, ...] = ()

@@ -9,11 +9,11 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import Source
 from gpuhours.questions.reproducing.descent import covered
-from gpuhours.questions.reproducing.document import Figure, Published
+from gpuhours.questions.reproducing.document import AskedFigure, Published
 from gpuhours.run.spec import Run, from_source, put, revised
 
 
-def described(text: Published, figure: Figure, name: str, source: Source) -> dict[str, Any]:
+def described(text: Published, figure: AskedFigure, name: str, source: Source) -> dict[str, Any]:
     """What a figure's run says: the document's run ``name``, the figure's settings, the claims it is given at their keys."""
     data = laid_out(text, name, figure.settings)
     for key, reading in text.readings.items():
@@ -55,7 +55,7 @@ def as_run(text: Published, data: Mapping[str, Any], source: Source) -> Run:
     return from_source(Source(source.name, {"name": text.name, **data}, places))
 
 
-def stated_ranges(text: Published, figure: Figure, run: Run) -> Iterator[tuple[str, tuple[float, float, float]]]:
+def stated_ranges(text: Published, figure: AskedFigure, run: Run) -> Iterator[tuple[str, tuple[float, float, float]]]:
     """The ranges of the claims a figure starts from."""
     for name in figure.given:
         claim = text.claims[name]

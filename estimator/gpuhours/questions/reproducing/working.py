@@ -18,7 +18,7 @@ from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.reproducing.blind import Blind, predict
-from gpuhours.questions.reproducing.document import Claim, Figure, Published, Reading
+from gpuhours.questions.reproducing.document import AskedFigure, Published, Reading, StatedFigure
 from gpuhours.questions.reproducing.findings import FITS, TIMES, Finding, Reproduction, Reproductions, judged
 from gpuhours.questions.reproducing.runs import as_run, described, laid_out, stated_ranges
 from gpuhours.questions.reproducing.taking import GOODPUT, Need, goodput_needed, solve, varied
@@ -79,7 +79,7 @@ def reproduce_file(path: Path) -> Reproduction:
 
 
 def _supplied(text: Published, name: str) -> dict[str, Mapping[str, Any]]:
-    return descent.assumed(text, Figure(label="", result=""), name)
+    return descent.assumed(text, AskedFigure(label="", result=""), name)
 
 
 def _as_assumption(key: str, reading: Reading) -> Assumption:
@@ -120,7 +120,7 @@ class Desk:
         return [solve(task, stated, lambda value: self.blind(varied(data, task.key, value), task.settings))]
 
 
-def _finding(desk: Desk, figure: Figure) -> Finding:
+def _finding(desk: Desk, figure: AskedFigure) -> Finding:
     """One figure, computed from the run and the claims it may start from, then judged."""
     text = desk.text
     claim = None if figure.claim is None else text.claims[figure.claim]
@@ -136,14 +136,14 @@ def _finding(desk: Desk, figure: Figure) -> Finding:
     return judged(found, *_stated(claim, found.unit, unit))
 
 
-def _stated(claim: Claim | None, shown: str, unit: str) -> tuple[Spread | None, str]:
+def _stated(claim: StatedFigure | None, shown: str, unit: str) -> tuple[Spread | None, str]:
     """What a claim states, and its own words where it is a range."""
     if claim is None:
         return None, ""
     return claim.measured(shown if shown in ("", TIMES) else unit), "" if claim.low is None else str(claim.value)
 
 
-def _one(desk: Desk, figure: Figure) -> Finding:
+def _one(desk: Desk, figure: AskedFigure) -> Finding:
     """A figure of one run: predicted blind where its step has to be, else what follows from what is given."""
     data = described(desk.text, figure, figure.run, desk.source)
     run = as_run(desk.text, data, desk.source)
@@ -172,7 +172,7 @@ def _one(desk: Desk, figure: Figure) -> Finding:
     return Finding(figure.label, None, shown, float(result.value), *edges, None, None, figure.note, basis=basis)
 
 
-def _ratio(desk: Desk, figure: Figure) -> Finding:
+def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
     """One run's result over another's; its range from both predictions' as if they erred apart: sqrt(a^2 + b^2) in logarithms."""
     above, below = (_worked(desk, figure, name).results.get(figure.result) for name in (figure.run, figure.over))
     if above is None or below is None:
@@ -188,7 +188,7 @@ def _ratio(desk: Desk, figure: Figure) -> Finding:
     return Finding(figure.label, None, TIMES, value, low, high, None, None, figure.note, basis="predicted")
 
 
-def _worked(desk: Desk, figure: Figure, name: str) -> Estimate:
+def _worked(desk: Desk, figure: AskedFigure, name: str) -> Estimate:
     """The estimate of one of a ratio's runs."""
     run = as_run(desk.text, described(desk.text, figure, name, desk.source), desk.source)
     worked = estimate(run, uncertain=dict(stated_ranges(desk.text, figure, run)))
@@ -196,7 +196,7 @@ def _worked(desk: Desk, figure: Figure, name: str) -> Estimate:
     return worked
 
 
-def _explained(text: Published, figure: Figure, found: Finding, needs: tuple[Need, ...]) -> Finding:
+def _explained(text: Published, figure: AskedFigure, found: Finding, needs: tuple[Need, ...]) -> Finding:
     """A figure outside its prediction that something the text leaves open would bring inside is open, not contradicted."""
     own = [need for need in needs if figure.headline and need.claim == figure.claim and need.key != GOODPUT]
     if found.verdict == CONTRADICTED and found.possible and any(need.reached for need in own):

@@ -101,13 +101,13 @@ class Grid:
             run = run.replaced(varied.key, varied.values[varied.shown().index(row[varied.key])])
         return run
 
-    def piece(self, part: GridBlock) -> Piece:
+    def piece(self, part: GridBlock) -> GridPiece:
         """The run with the arrays of one piece in it."""
-        return Piece.of(self, part)
+        return GridPiece.of(self, part)
 
 
 @dataclass(frozen=True)
-class Piece:
+class GridPiece:
     """A run of arrays whose axes are not in row order, and the way back to it.
 
     Every varied key has its own array axis, except that the last few may share one (see ``_order``).
@@ -122,7 +122,7 @@ class Piece:
     """How many of the last of them share one array axis."""
 
     @classmethod
-    def of(cls, grid: Grid, part: GridBlock) -> Piece:
+    def of(cls, grid: Grid, part: GridBlock) -> GridPiece:
         """Lay out the axes of one piece."""
         lengths = tuple(chosen.stop - chosen.start for chosen in part)
         order, merged = _order(grid, lengths)

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.estimating.estimating import RECOMPUTE
-from gpuhours.questions.sweeping.grid import Grid, GridBlock, Piece
+from gpuhours.questions.sweeping.grid import Grid, GridBlock, GridPiece
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import SHARES, results
 from gpuhours.run.totals import TOLERANCE
@@ -100,7 +100,9 @@ def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError
     return Rows(position, _inputs(inputs), inputs, np.zeros(count, bool), (message,), np.ones(count, np.int8))
 
 
-def _worked_out(grid: Grid, part: GridBlock, position: Values, piece: Piece, outcome: Outcome, breakdown: bool) -> Rows:
+def _worked_out(
+    grid: Grid, part: GridBlock, position: Values, piece: GridPiece, outcome: Outcome, breakdown: bool
+) -> Rows:
     """Views on the results of one call."""
     inputs = choices(grid, part)
     columns = _inputs(inputs)
@@ -111,7 +113,7 @@ def _worked_out(grid: Grid, part: GridBlock, position: Values, piece: Piece, out
     return Rows(position, columns, inputs, flat == 0, reasons, flat)
 
 
-def _view(piece: Piece, value: Any) -> Callable[[], Values]:
+def _view(piece: GridPiece, value: Any) -> Callable[[], Values]:
     return lambda: piece.in_row_order(value)
 
 

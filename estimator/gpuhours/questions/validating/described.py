@@ -15,7 +15,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import Bytes, Seconds
-from gpuhours.inputs.yaml_files import Block, Source, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Source, read_yaml, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.questions.validating.leaving_out import (
@@ -41,7 +41,7 @@ BATCH = "training.global_batch"
 """What an estimate may assume, and a measured run has to say."""
 
 
-class Measurement(Block):
+class DescribedRun(Section):
     """One run: what it says beside the keys that all rows share, and what was measured."""
 
     id: Name
@@ -64,7 +64,7 @@ class Measurement(Block):
         return self
 
 
-class Measurements(Block):
+class Measurements(Section):
     """One source's measured runs."""
 
     title: Name
@@ -74,7 +74,7 @@ class Measurements(Block):
     """Architectures by the names that ``run.model`` calls them here."""
     run: Mapping[str, Any] = Field(default_factory=dict)
     """What all rows share."""
-    rows: Annotated[tuple[Measurement, ...], Field(min_length=1)]
+    rows: Annotated[tuple[DescribedRun, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Self:
@@ -196,7 +196,7 @@ def _resolved(run: Run, place: str) -> Resolved:
         raise EstimateError(error.problem, error.hint, f"{place}  {error.where}".rstrip()) from None
 
 
-def _whole(table: Measurements, one: Measurement) -> dict[str, Any]:
+def _whole(table: Measurements, one: DescribedRun) -> dict[str, Any]:
     """A row's run over what all share, its model looked up."""
     data = laid_over(table.run, one.run)
     if (own := under(table.title, str(data.get("software")))) is not None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pydantic import RootModel
 
-from gpuhours.inputs.yaml_files import Block, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 
-class MeasuredBy(Block):
+class MeasuredBy(Section):
     """One source of ``published/sources.yaml``."""
 
     title: str

@@ -70,7 +70,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedTotals:
     """One row with its prediction."""
 
     raw: Raw
@@ -100,12 +100,12 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Totals:
+class TotalsReport:
     """All rows of a table, judged."""
 
     path: str
     given: Given
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedTotals, ...]
 
     def summary(self) -> dict[str, Any]:
         """Over all rows."""
@@ -115,7 +115,7 @@ class Totals:
         """By year, size, scale and kind."""
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for name, of in GROUPS.items():
-            groups: dict[str, list[Judged]] = {}
+            groups: dict[str, list[JudgedTotals]] = {}
             for one in self.judged:
                 if one.error is not None:
                     groups.setdefault(of(one), []).append(one)
@@ -136,23 +136,23 @@ def published_totals() -> Path:
     return Path(str(files("gpuhours"))) / "published" / "run_totals.csv"
 
 
-def validate_totals(path: Path | None = None, given: Given = "usual") -> Totals:
+def validate_totals(path: Path | None = None, given: Given = "usual") -> TotalsReport:
     """Predict every row of a table of whole runs that has what a prediction needs."""
     source = published_totals() if path is None else path
     raws = [raw_prediction(row, given) for row in read_totals(source)]
     own = [raw for raw in raws if raw.found is not None] if path is None else None
-    return Totals(str(source), given, tuple(judged(raw, own, given) for raw in raws))
+    return TotalsReport(str(source), given, tuple(judged(raw, own, given) for raw in raws))
 
 
-def judged(raw: Raw, own: Sequence[Raw] | None, given: Given) -> Judged:
+def judged(raw: Raw, own: Sequence[Raw] | None, given: Given) -> JudgedTotals:
     """A row with the remainder that runs of other organisations have shown."""
     if raw.found is None:
-        return Judged(raw)
+        return JudgedTotals(raw)
     learned = learned_runs(given) if own is None else [seen_run(one) for one in own]
     rest = remainder_from([one for one in learned if one["organisation"] != raw.organisation], raw.found.kind)
     drawn = raw.found.gpu_time * rest.draw(raw.found.at["remainder"], raw.nodes) / HOUR
     low, middle, high = (float(value) for value in np.quantile(drawn, [0.1, 0.5, 0.9]))
-    return Judged(raw, middle, low, high)
+    return JudgedTotals(raw, middle, low, high)
 
 
 def read_totals(path: Path) -> tuple[Row, ...]:
@@ -272,7 +272,7 @@ def weighted_quantile(values: Any, weights: Any, at: float) -> float:
     return float(np.interp(at, (ends - weights[order] / 2) / ends[-1], values[order]))
 
 
-def update_remainder(found: Totals) -> None:
+def update_remainder(found: TotalsReport) -> None:
     """Store what a validation of our own table has shown: the factor by kind, and the runs behind it."""
     import json
 
@@ -284,7 +284,7 @@ def update_remainder(found: Totals) -> None:
     table.cache_clear()
 
 
-def summary(some: Iterable[Judged]) -> dict[str, Any]:
+def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:
     """Errors over some rows; None where there is nothing to take them of."""
     some = list(some)
     told = [one for one in some if one.error is not None]
@@ -309,14 +309,14 @@ def measures(errors: Any) -> dict[str, float | None]:
     }  # fmt: skip
 
 
-def _size(one: Judged) -> str:
+def _size(one: JudgedTotals) -> str:
     assert one.raw.found is not None
     model = one.raw.found.outcome.resolved.model
     billions = float(model.parameters) / 1e9 if model else 0.0
     return next((f"{label} parameters" for most, label in SIZES if billions < most), "100 B and more parameters")
 
 
-def _scale(one: Judged) -> str:
+def _scale(one: JudgedTotals) -> str:
     gpus = one.raw.row.positive("gpus")
     if gpus is None:
         return "GPUs not said"
@@ -325,7 +325,7 @@ def _scale(one: Judged) -> str:
 
 SIZES = ((2, "up to 2 B"), (10, "2 to 10 B"), (100, "10 to 100 B"))
 SCALES = ((32, "up to 32"), (300, "33 to 300"), (1024, "301 to 1,024"))
-GROUPS: Mapping[str, Callable[[Judged], str]] = {
+GROUPS: Mapping[str, Callable[[JudgedTotals], str]] = {
     "year": lambda one: str(one.raw.found.year if one.raw.found else ""),
     "size": _size,
     "scale": _scale,

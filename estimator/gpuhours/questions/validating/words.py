@@ -8,7 +8,7 @@ from dataclasses import replace
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.nodes import Node, load_node
 from gpuhours.questions.validating.rows import Row
-from gpuhours.software.matching import ALONE, SHARDED, SPLIT, Stack, match
+from gpuhours.software.matching import ALONE, SHARDED, SPLIT, StatedStack, match
 from gpuhours.software.profile import Software, load_software
 
 KERNELS = (
@@ -67,7 +67,7 @@ def with_named(row: Row) -> tuple[Row, str]:
     ), f"read in the name: {', '.join(f'{k} {v}' for k, v in found.items())}"
 
 
-def stack_of(row: Row) -> Stack:
+def stack_of(row: Row) -> StatedStack:
     """What a row says of its stack."""
     year, sharding = row.number("year"), (row.word("sharding") or row.word("zero_stage") or "none").lower()
     split = (row.positive("tp") or 1) > 1 or (row.positive("pp") or 1) > 1
@@ -76,7 +76,7 @@ def stack_of(row: Row) -> Stack:
     )
     described = row.word("framework") or row.word("method") or (row.word("software") or "" if early else "")
     sharded = re.search(r"3|fsdp|hsdp", sharding) is not None
-    return Stack(
+    return StatedStack(
         stated=row.word("software") or "",
         described=f"{described}, {early[0]}" if early else described,
         release=row.word("release") or "",

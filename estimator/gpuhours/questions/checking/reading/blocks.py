@@ -10,7 +10,7 @@ from gpuhours.questions.checking.reading.marks import plain
 
 
 @dataclass(frozen=True)
-class Block:
+class Passage:
     """A run of prose without the marks of its format."""
 
     kind: str
@@ -44,7 +44,7 @@ class Table:
         return max((len(row) for row in self.rows), default=0)
 
 
-Piece = Block | Table
+Piece = Passage | Table
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Prose:
     text: str
     starts: tuple[int, ...]
     lines: tuple[int, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[Passage, ...]
 
     def line(self, position: int) -> int:
         """The line of the file that ``position`` stands on."""
@@ -68,7 +68,7 @@ class Prose:
         return max(bisect_right(self.starts, position) - 1, 0)
 
 
-def prose_of(blocks: Sequence[Block]) -> Prose:
+def prose_of(blocks: Sequence[Passage]) -> Prose:
     """All blocks in one string, an empty line between them."""
     starts, lines, texts, at = [], [], [], 0
     for block in blocks:

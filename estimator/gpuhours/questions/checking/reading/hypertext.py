@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
-from gpuhours.questions.checking.reading.blocks import Block, Cell, Piece, Table, cell
+from gpuhours.questions.checking.reading.blocks import Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.marks import plain
 
 BLOCKS = frozenset(
@@ -147,7 +147,7 @@ class _Reader(HTMLParser):
         if self.cell is None and self.buffer.strip():
             shown = plain(self.buffer.strip("\n "))
             if self.rows is None:
-                self.found.append(Block(self.kind, shown, self.begun, self.depth))
+                self.found.append(Passage(self.kind, shown, self.begun, self.depth))
             else:
                 self.caption = shown
         if self.cell is None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gpuhours.questions.checking.reading.blocks import Block, Cell, Piece, Table, cell
+from gpuhours.questions.checking.reading.blocks import Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
 from gpuhours.questions.checking.reading.marks import plain
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
@@ -137,7 +137,7 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
         inner = "item" if bullet and (start > 0 or kind == "text") and len(lines) > 1 else kind
         body = part[bullet.end() :] if bullet and inner == "item" and kind != "item" else part
         for offset, cut in _cut(body):
-            yield Block(
+            yield Passage(
                 inner if start == 0 or bullet or not LABELLED.match(part) else "item", cut, line + start + offset, depth
             )
         start = index

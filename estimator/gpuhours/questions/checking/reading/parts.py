@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from gpuhours.questions.checking.reading.blocks import Block
+from gpuhours.questions.checking.reading.blocks import Passage
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.owners import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
@@ -127,7 +127,7 @@ def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], nam
             cast.own.append(full)
 
 
-def _lists(blocks: Sequence[Block]) -> Iterator[Group]:
+def _lists(blocks: Sequence[Passage]) -> Iterator[Group]:
     """Items that stand together on one level, each with what stands under it."""
     group: list[list[int]] = []
     depth = 0
@@ -145,7 +145,7 @@ def _lists(blocks: Sequence[Block]) -> Iterator[Group]:
             depth = block.depth if block is not None else 0
 
 
-def _sections(blocks: Sequence[Block]) -> Iterator[Group]:
+def _sections(blocks: Sequence[Passage]) -> Iterator[Group]:
     """Sections under headings of one level."""
     levels = {block.depth for block in blocks if block.kind == "heading"}
     for level in sorted(levels):

@@ -18,7 +18,7 @@ from gpuhours.questions.checking.reading.parts import alike, by_items, by_senten
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
-from gpuhours.questions.checking.reading.tables import Row, TableReading
+from gpuhours.questions.checking.reading.tables import TableReading, TableRow
 from gpuhours.questions.checking.reading.tokens import Figure
 
 RUN_QUANTITIES = frozenset(
@@ -53,7 +53,7 @@ NO_SENTENCE = Sentence(0, 0, "", ())
 
 
 @dataclass
-class Run:
+class TextRun:
     """A run of a text: its name, its figures, the device its row names."""
 
     name: str
@@ -67,7 +67,7 @@ class Run:
 class Division:
     """The runs of a text, what holds for all of them, and what belongs elsewhere (with whose it is)."""
 
-    runs: list[Run]
+    runs: list[TextRun]
     shared: list[Placed]
     aside: list[tuple[Placed, str]]
     name: str = ""
@@ -86,7 +86,7 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     owners = with_lists(read, by_items(read, assign(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
-    runs: dict[str, Run] = {}
+    runs: dict[str, TextRun] = {}
     for row in rows:
         _take_row(row, cast, runs, found)
     for entry, owner in zip(read.placed, owners, strict=True):
@@ -95,13 +95,13 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     return found
 
 
-def _titled(rows: Sequence[Row], titles: Sequence[str]) -> str:
+def _titled(rows: Sequence[TableRow], titles: Sequence[str]) -> str:
     """The row whose name the text's title has."""
     words = {word for title in titles for word in words_of(title)}
     return next((row.name for row in rows if size_of(row.name) and stem(row.name) in words), "")
 
 
-def _cast(read: ReadProse, rows: Sequence[Row], main: str, titles: Sequence[str]) -> Cast:
+def _cast(read: ReadProse, rows: Sequence[TableRow], main: str, titles: Sequence[str]) -> Cast:
     """Whose the names of the tables are, and which stems are the authors' own."""
     named = [
         row
@@ -153,7 +153,7 @@ def _our_sizes(read: ReadProse) -> set[float]:
     return found
 
 
-def _take_row(row: Row, cast: Cast, runs: dict[str, Run], found: Division) -> None:
+def _take_row(row: TableRow, cast: Cast, runs: dict[str, TextRun], found: Division) -> None:
     """The figures of one row of a table."""
     other = next((name for name in cast.others if same_name(name, row.name)), None) if row.name else None
     name = cast.run(row.name) if row.name and other is None else None
@@ -186,13 +186,13 @@ def _take_row(row: Row, cast: Cast, runs: dict[str, Run], found: Division) -> No
             found.shared.append(placed)
 
 
-def _run(runs: dict[str, Run], name: str) -> Run:
+def _run(runs: dict[str, TextRun], name: str) -> TextRun:
     return runs.setdefault(
-        name, Run(name if name != "total" else "all together", "total" if name == "total" else "own")
+        name, TextRun(name if name != "total" else "all together", "total" if name == "total" else "own")
     )
 
 
-def _take(entry: Placed, owner: Owner, runs: dict[str, Run], found: Division) -> None:
+def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division) -> None:
     """A figure of the prose."""
     if owner.kind == "other":
         found.aside.append((entry, f"belongs to {owner.name}"))
@@ -216,13 +216,13 @@ def _is_checked(entry: Placed) -> bool:
     return QUANTITIES[entry.place.quantity].checked
 
 
-def _settle(runs: dict[str, Run], found: Division, main: str) -> None:
+def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
     """One run, or several: names without figures of a run join the others."""
     own = [run for name, run in runs.items() if name != "total"]
     real = [run for run in own if any(e.place.quantity in RUN_QUANTITIES and not e.scope for e in run.entries)]
     total = runs.get("total")
     if len(real) < 2:
-        merged = Run(real[0].name if real else main)
+        merged = TextRun(real[0].name if real else main)
         merged.accelerator = real[0].accelerator if real else None
         kept = {id(run) for run in real}
         for run in own:
@@ -251,7 +251,7 @@ def _settle(runs: dict[str, Run], found: Division, main: str) -> None:
     sums = [entry for entry in totals if entry.place.quantity in SUMS]
     found.shared += [entry for entry in totals if entry.place.quantity not in SUMS]
     if sums:
-        found.runs.append(Run("all together", "total", sums))
+        found.runs.append(TextRun("all together", "total", sums))
     found.shared = _undisputed(found)
 
 
@@ -273,11 +273,11 @@ def _undisputed(found: Division) -> list[Placed]:
     return kept
 
 
-def _same_family(run: Run, other: Run) -> bool:
+def _same_family(run: TextRun, other: TextRun) -> bool:
     return stem(run.name) == stem(other.name)
 
 
-def _another_size(run: Run, real: Sequence[Run]) -> bool:
+def _another_size(run: TextRun, real: Sequence[TextRun]) -> bool:
     """Whether a sibling has parameters of its own, as in a list of a family's sizes."""
     return bool(real) and any(entry.place.quantity == "parameters" for entry in run.entries)
 
@@ -286,7 +286,7 @@ def _place_in_text(entry: Placed) -> tuple[int, int]:
     return entry.line, max(entry.index, entry.order)
 
 
-def _is_sum(entry: Placed, runs: Sequence[Run]) -> bool:
+def _is_sum(entry: Placed, runs: Sequence[TextRun]) -> bool:
     """An unnamed amount that is larger than that of every run is the sum of them."""
     if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours"):
         return False

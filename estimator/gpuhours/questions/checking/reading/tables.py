@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass
-class Row:
+class TableRow:
     """What a table says of one run; the name is empty where the table is a list of settings."""
 
     name: str
@@ -53,7 +53,7 @@ class Row:
 class TableReading:
     """The runs of one table, and its numbers that no label explains."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     unplaced: tuple[Unplaced, ...]
     line: int
 
@@ -134,10 +134,11 @@ def _amount(label: str) -> str:
     return f"counted for {told[0].text} alone" if told else ""
 
 
-def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[Row]:
+def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[TableRow]:
     """Labels in the first column: each further column is a run, or all are settings of one."""
     columns = [
-        Row("" if head[j].lower().strip(" :") in GENERIC_HEADS or _counts(head[j]) else head[j]) for j in range(width)
+        TableRow("" if head[j].lower().strip(" :") in GENERIC_HEADS or _counts(head[j]) else head[j])
+        for j in range(width)
     ]
     if width == 2 and len(head[1]) > LONGEST_NAME:
         columns[1].name = ""
@@ -149,7 +150,7 @@ def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[Row
     return columns
 
 
-def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[Row]:
+def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[TableRow]:
     """Labels in the header: each row is a run."""
     names = _names(found, body, head)
     apart = (
@@ -157,7 +158,7 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     )
     rows = []
     for i, cells in enumerate(body):
-        row = Row(names[i], is_total(names[i]))
+        row = TableRow(names[i], is_total(names[i]))
         for j, cell in enumerate(cells):
             row.entries += found.get((i, j), [])
             if any(word in head[j].lower() for word in MACHINE_HEADS) and find_accelerator(cell.text):
@@ -170,7 +171,7 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     return rows
 
 
-def _note_accelerator(row: Row, figures: Sequence[Figure], line: int) -> None:
+def _note_accelerator(row: TableRow, figures: Sequence[Figure], line: int) -> None:
     """The device that a run's figures name."""
     named = next((figure.device for figure in figures if figure.device and find_accelerator(figure.device)), None)
     if named and row.accelerator is None:
@@ -218,7 +219,9 @@ def _begins_with_number(text: str) -> bool:
     return bool(items) and isinstance(items[0], Figure)
 
 
-def _left_over(seen: set[tuple[int, str]], placed: set[tuple[int, str]], rows: Sequence[Row]) -> Iterator[Unplaced]:
+def _left_over(
+    seen: set[tuple[int, str]], placed: set[tuple[int, str]], rows: Sequence[TableRow]
+) -> Iterator[Unplaced]:
     """Numbers of cells that nothing explains."""
     names = {row.name for row in rows}
     known = {line: " ".join(text for at, text in placed if at == line) for line, _ in placed}

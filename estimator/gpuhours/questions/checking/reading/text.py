@@ -14,7 +14,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread, between, spread
 from gpuhours.questions.checking.quantities import DAY, QUANTITIES
-from gpuhours.questions.checking.reading.blocks import Block, Table, prose_of
+from gpuhours.questions.checking.reading.blocks import Passage, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, size_in_name
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.markup import pieces
@@ -22,7 +22,7 @@ from gpuhours.questions.checking.reading.owners import compared_blocks
 from gpuhours.questions.checking.reading.prose import Placed, read_prose
 from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import DERIVED
-from gpuhours.questions.checking.reading.runs import Division, Run, divide
+from gpuhours.questions.checking.reading.runs import Division, TextRun, divide
 from gpuhours.questions.checking.reading.tables import read_table
 from gpuhours.questions.checking.reading.tokens import Figure
 
@@ -36,7 +36,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
     found = pieces(text, kind)
-    prose = prose_of([replace(p, text=with_lent_units(p.text)) for p in found if isinstance(p, Block)])
+    prose = prose_of([replace(p, text=with_lent_units(p.text)) for p in found if isinstance(p, Passage)])
     read = read_prose(prose)
     tables = [read_table(table) for table in found if isinstance(table, Table)]
     devices = [row.accelerator for table in tables for row in table.rows if row.accelerator]
@@ -56,7 +56,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     return Paper(name, runs, aside, left)
 
 
-def _document(run: Run, division: Division, facts: tuple[Fact, ...], name: str, scopes: frozenset[str]) -> Document:
+def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: str, scopes: frozenset[str]) -> Document:
     """A run with the figures that hold for all, one claim a quantity."""
     several = len(division.runs) > 1
     derived = any(word in run.name.lower() for word in DERIVED)

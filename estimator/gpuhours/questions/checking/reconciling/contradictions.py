@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.outcome import Cause, Contradiction
+from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Assumed, Limit
@@ -50,11 +50,11 @@ class Search:
 
     def judge(
         self, measurements: Sequence[Measurement]
-    ) -> tuple[list[Contradiction], dict[int, tuple[str, ...]], list[Measurement], Fit]:
+    ) -> tuple[list[ContradictedClaims], dict[int, tuple[str, ...]], list[Measurement], Fit]:
         """Find the worst misfit, explain it, leave its claim out, and look again."""
         left = list(measurements)
         full = fit = reconcile(left, self.equations, self.extra)
-        found: list[Contradiction] = []
+        found: list[ContradictedClaims] = []
         suspects: dict[int, tuple[str, ...]] = {}
         while len(found) < MOST_CONTRADICTIONS:
             worst = _worst(fit, len(left))
@@ -76,7 +76,7 @@ class Search:
                 suspects.setdefault(index, contradiction.claims)
         return found, suspects, left, full
 
-    def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[Contradiction, list[int]]]:
+    def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[ContradictedClaims, list[int]]]:
         """Exact counts that must divide: GPUs by nodes, GPUs by the model-parallel degrees."""
         for name in WHOLE:
             value = fit.value(name)
@@ -89,9 +89,11 @@ class Search:
             said = ", ".join(self._says(left[i]) for i in involved)
             statement = f"{said} do not divide: {_title(name)} would be {value[0]:.3g}"
             indices = [index for i in involved if (index := left[i].claim) is not None]
-            yield Contradiction(names, value[0] / max(round(value[0]), 1), statement, ()), indices
+            yield ContradictedClaims(names, value[0] / max(round(value[0]), 1), statement, ()), indices
 
-    def _misfit(self, left: list[Measurement], fit: Fit, worst: int) -> tuple[Contradiction, list[int], Measurement]:
+    def _misfit(
+        self, left: list[Measurement], fit: Fit, worst: int
+    ) -> tuple[ContradictedClaims, list[int], Measurement]:
         """A redundant claim that the others contradict."""
         loop = [
             i
@@ -105,7 +107,7 @@ class Search:
         factor = math.exp(float(fit.left_out[accused]))
         statement = self._statement(left[accused], factor, [left[i] for i in involved if i != accused])
         indices = [index for i in involved if (index := left[i].claim) is not None]
-        return Contradiction(names, factor, statement, tuple(causes)), indices, left[accused]
+        return ContradictedClaims(names, factor, statement, tuple(causes)), indices, left[accused]
 
     def _accused(self, left: list[Measurement], involved: list[int], causes: list[Cause], fit: Fit) -> int:
         """The claim to leave out: the one a known mistake names, else the one without which most is well again."""
@@ -151,7 +153,7 @@ class Search:
             f"{self._says(accused)} contradicts {against}, which {'make' if len(others) > 1 else 'makes'} it {expected}"
         )
 
-    def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[Contradiction, list[int], Measurement] | None:
+    def _beyond(self, left: list[Measurement], fit: Fit) -> tuple[ContradictedClaims, list[int], Measurement] | None:
         """An implied value that cannot be."""
         for limit in sorted(self.limits, key=lambda entry: not entry.hard):
             value = self._outside(left, fit, limit)
@@ -169,7 +171,7 @@ class Search:
             listed = ", ".join(self._says(left[i]) for i in involved)
             statement = f"{listed} together imply {_title(limit.quantity)} {shown(limit.quantity, middle)}; {limit.why}"
             indices = [index for i in involved if (index := left[i].claim) is not None]
-            return Contradiction(names, middle / bound, statement, tuple(causes)), indices, left[accused]
+            return ContradictedClaims(names, middle / bound, statement, tuple(causes)), indices, left[accused]
         return None
 
     def _lever(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
