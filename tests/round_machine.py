@@ -11,6 +11,7 @@ from typing import Any
 from gpuhours.architecture.decoder import Decoder, Experts
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.figures import SourcedFigure
 from gpuhours.hardware.kernel_constants import (
     AttentionConstants,
     AttentionPass,
@@ -48,11 +49,12 @@ KERNELS = KernelConstants.model_construct(
 CARD = Accelerator(
     name="round", title="Round", vendor="nobody", generation="hopper", node="round", peak={"bf16": PEAK, "fp8": 2 * PEAK},
     memory=1e11, memory_bandwidth=MEMORY, l2=None, sms=100, clock=None, link_bandwidth=LINK, pair_bandwidth=LINK,
-    pcie_bandwidth=PCIE, power=500.0, kernels=KERNELS,
+    pcie_bandwidth=PCIE, power=500.0, kernels=KERNELS, figures={"power": SourcedFigure(value=500.0, source="round")},
 )  # fmt: skip
 NODE = Node(
     name="round", title="Round node", accelerators=("round",), gpus=8, link_domain=8, link_bandwidth=LINK, nics=8, nic_bandwidth=NIC,
     sharp=False, network="infiniband", pcie_bandwidth=PCIE, power=8000.0, cpu_cores=None, host_memory=1e12,
+    figures={"power": SourcedFigure(value=8000.0, source="round")},
 )  # fmt: skip
 
 MODEL = Decoder(layers=4, hidden=1024, heads=8, kv_heads=2, ffn_hidden=2048, vocab=4096)

@@ -17,7 +17,11 @@ Hours = Annotated[float, measured_in("hour")]
 
 
 def frames_of_video(hours: Array, fps: Array) -> Array:
-    """Frames sampled from video: hours x 3600 s x frames per second."""
+    """Frames sampled from video: hours x 3600 s x frames per second.
+
+    >>> frames_of_video(10, 2)    # 10 hours at 2 frames a second
+    72000
+    """
     return hours * 3600 * fps
 
 
@@ -32,7 +36,11 @@ def clip_seconds(frames: Array, fps: Array) -> Array:
 
 
 def patches(height: Array, width: Array, patch: Array) -> Array:
-    """Whole patches of an image: floor(height / patch) x floor(width / patch), at least one; the edge left over is cut."""
+    """Whole patches of an image: floor(height / patch) x floor(width / patch), at least one; the edge left over is cut.
+
+    >>> int(patches(224, 224, 14))
+    256
+    """
     count = np.floor_divide(height, patch) * np.floor_divide(width, patch)
     if np.any(np.less(count, 1)):
         low, wide, side = float(np.min(height)), float(np.min(width)), float(np.max(patch))
@@ -54,12 +62,19 @@ def visible_patches(count: Array, mask_ratio: Array) -> Array:
 
     Tube masking (Tong et al. 2022, section 3.3) hides the same patches at every time: 90 % of 196 leaves 20,
     not 19.6.
+
+    >>> int(visible_patches(196, 0.9))
+    20
     """
     return count - np.floor(mask_ratio * count + 1e-9)
 
 
 def merged_patches(height: Array, width: Array, patch: Array, factor: Array) -> Array:
-    """Tokens after merging factor x factor neighbours; odd rows are padded: 27 x 27 by 2 gives 14 x 14."""
+    """Tokens after merging factor x factor neighbours; odd rows are padded: 27 x 27 by 2 gives 14 x 14.
+
+    >>> int(merged_patches(378, 378, 14, 2))
+    196
+    """
     rows = np.ceil(np.floor_divide(height, patch) / factor)
     columns = np.ceil(np.floor_divide(width, patch) / factor)
     return rows * columns

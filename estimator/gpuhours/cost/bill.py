@@ -29,6 +29,9 @@ def money(gpu_time: Array, price: Array) -> Array:
     t  GPU s rented, stops included        p  USD per GPU and second
 
     Leaves out storage, traffic and people; errs low by those.
+
+    >>> float(money(1000 * 3600, 2.5 / 3600))    # 1,000 GPU-hours at 2.50 USD
+    2500.0
     """
     return np.multiply(gpu_time, price)
 
@@ -41,6 +44,9 @@ def carbon(energy: Array, intensity: Array) -> Array:
     E  J of the building        g  gCO2e per J, the average of a country's production over a year, life cycle
 
     Location-based: certificates bought for the site change nothing here. Leaves out making the hardware.
+
+    >>> float(carbon(1000 * 3.6e6, 400 / 3.6e6))    # 1,000 kWh of 400 g
+    400000.0
     """
     return np.multiply(energy, intensity)
 

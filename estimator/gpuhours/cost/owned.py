@@ -31,6 +31,9 @@ def depreciation(capex: Array, years: Array, utilisation: Array) -> Array:
         p = C / (Y u)
 
     C  USD for one accelerator with its part of node and network    Y  s of its life    u  share of it in use
+
+    >>> round(float(depreciation(40_000, 5, 0.8)) * 3600, 3)    # USD an hour
+    1.141
     """
     return np.divide(capex, np.multiply(np.multiply(years, YEAR), utilisation))
 
@@ -39,6 +42,9 @@ def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
     """Staff, space, spare parts and contracts per second of use, USD/s.
 
     p = C s / u        s  share of the capex in a second
+
+    >>> round(float(upkeep(40_000, 0.1, 0.8)) * 3600, 3)    # a tenth of the capex a year
+    0.57
     """
     return np.divide(np.multiply(capex, np.divide(share, YEAR)), utilisation)
 

@@ -70,6 +70,9 @@ def drawn_energy(gpu_time: Array, power: Array) -> Array:
         E = t P
 
     t  GPU s        P  W per accelerator, mean
+
+    >>> float(drawn_energy(1000 * 3600, 700)) / 3.6e6    # 1,000 GPU-hours at 700 W, kWh
+    700.0
     """
     return np.multiply(gpu_time, power)
 
@@ -80,6 +83,9 @@ def building_energy(machines: Array, pue: Array) -> Array:
         E_b = E PUE
 
     E  J drawn by the machines        PUE  power usage effectiveness (ISO/IEC 30134-2)
+
+    >>> float(building_energy(700, 1.2))
+    840.0
     """
     return np.multiply(machines, pue)
 

@@ -60,6 +60,9 @@ def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
     estimate is up to 30 % low.
 
     Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200; median error from 1 MiB 4 %.
+
+    >>> float(pipelined_time(1e-3, 5e-6, 4e-5))    # 1 ms of bytes, 5 us of latency, 40 us to fill
+    0.001405
     """
     # groups of a layout that cannot run may be smaller than one rank; validity refuses them, here they only must not warn
     return latency + x + 2 * np.sqrt(fill * np.maximum(x, 0))

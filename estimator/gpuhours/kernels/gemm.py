@@ -120,6 +120,9 @@ def thin_experts(tokens: Array, count: Array) -> Array:
 
     Source: own measurements on H200 (``torch._grouped_mm``, forward): 1.15 to 1.22 times ``gemm_time`` with
     64 to 256 experts of 64 to 512 tokens, 0.92 to 1.09 with 8 of 1,024 to 2,048. Unequal load is not in it.
+
+    >>> thin_experts([64, 768, 4096], 8).tolist()
+    [1.2, 1.1, 1.0]
     """
     loss = 0.2 * np.clip((1024 - np.asarray(tokens, float)) / 512, 0.0, 1.0)
     return 1.0 + np.where(np.greater(count, 1), loss, 0.0)
@@ -129,6 +132,9 @@ def padding_bytes(m: Array, n: Array, k: Array, elements: float, weight_gradient
     """Elements read and written to copy operands into aligned ones; ``elements`` fill 16 bytes.
 
     2 k n where n is odd (the weights; the output's padding is a view), 2 k (m + n) where k is; 2 k m where m is, of a weight gradient
+
+    >>> int(padding_bytes(4096, 50257, 768, 8, False))    # the weights of a vocabulary that nobody padded
+    77194752
     """
     odd_n, odd_k, odd_m = (np.mod(size, elements) > 0 for size in (n, k, m))
     inner = np.where(weight_gradient, odd_m * k * m, odd_k * k * (m + n))

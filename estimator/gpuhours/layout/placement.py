@@ -38,6 +38,9 @@ class Placement:
         L layers, p stages, in however many chunks. Where one or two are missing the ends carry fewer, for the embedding and the
         head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are, the first stages carry
         more (memory of InternEvo's and BigScience's published runs).
+
+        >>> [int(Placement(126, 16).on(stage)) for stage in range(16)]    # Llama 3 405B: the ends carry one layer fewer
+        [7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7]
         """
         if self.stated is not None:
             return np.asarray(self.stated, float)[np.asarray(stage, int)]

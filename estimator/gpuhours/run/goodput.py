@@ -105,6 +105,9 @@ def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Arr
 
     Bytes a parameter are those of ``Precision``: with Adam 2 + 4 + 8 = 14 in 16 bit with fp32 master weights, 12 in fp32 and under
     autocast (the master is the weight), 6 all in 16 bit. BLOOM's 2.3 TB are 13.05 a parameter, MaxText's documentation says 12.
+
+    >>> float(checkpoint_bytes(70e9, 0, Precision())) / 1e9    # GB of a 70B model with Adam
+    980.0
     """
     return np.multiply(precision.weights + precision.optimiser, trained) + np.multiply(precision.frozen, frozen)
 
@@ -120,6 +123,9 @@ def best_interval(blocked: Array, failures: Array) -> Array:
 
     Young 1974, CACM 17(9):530. Good where C is far below 1 / f; Daly 2006 (FGCS 22(3), equation 20) subtracts C, which we leave out:
     it moves the loss by less than C f.
+
+    >>> float(best_interval(8.0, 1 / 3600))    # s, where a save takes 8 s and a failure comes every hour
+    240.0
     """
     return np.sqrt(2.0 * np.asarray(blocked, float) / failures)
 
@@ -133,6 +139,9 @@ def availability(failures: Array, restart: Array, interval: Array, blocked: Arra
     constant rate, during restarts too: Daly 2006, A higher order estimate of the optimum checkpoint interval, FGCS 22(3), equation
     13. Where f (tau + C) is small it is (1 - f (R + tau / 2)) / (1 + C / tau), the form of Kokolis et al. (arXiv:2410.21680).
     Checked by a simulation of events in tests/run/test_goodput.py.
+
+    >>> round(float(availability(1 / 86400, 900, 3600, 30)), 3)    # a failure a day, 15 minutes to restart, saves of 30 s
+    0.961
     """
     f, tau = np.asarray(failures, float), np.asarray(interval, float)
     with np.errstate(over="ignore"):
@@ -140,12 +149,20 @@ def availability(failures: Array, restart: Array, interval: Array, blocked: Arra
 
 
 def write_time(size: Array, bandwidth: Array) -> Array:
-    """s to write a checkpoint: bytes / (byte/s of all ranks together)."""
+    """s to write a checkpoint: bytes / (byte/s of all ranks together).
+
+    >>> float(write_time(2.3e12, 57.5e9))    # BLOOM: 2.3 TB at 57.5 GB/s
+    40.0
+    """
     return np.divide(size, bandwidth)
 
 
 def launched(productive: Array, launch: Array) -> Array:
-    """Share of the time that is left when a run of ``productive`` s was launched once: T / (T + L)."""
+    """Share of the time that is left when a run of ``productive`` s was launched once: T / (T + L).
+
+    >>> float(launched(5400.0, 600.0))
+    0.9
+    """
     return np.divide(productive, np.add(productive, launch))
 
 

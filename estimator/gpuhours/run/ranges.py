@@ -21,6 +21,9 @@ def spread_over(low: float, value: float, high: float, position: NDArray[np.floa
 
     The logarithm is piecewise linear between the three, and runs on at the same slopes outside:
     ln x(u) through (0.1, ln low), (0.5, ln value), (0.9, ln high).
+
+    >>> spread_over(2, 10, 160, np.array([0.1, 0.3, 0.5, 0.9])).round(1).tolist()
+    [2.0, 4.5, 10.0, 160.0]
     """
     below, middle, above = np.log([low, value, high])
     slope_below, slope_above = (middle - below) / (0.5 - LOW), (above - middle) / (HIGH - 0.5)

@@ -179,6 +179,9 @@ def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
     """Time that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
 
     wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all, as the host lets it
+
+    >>> float(encoder_wait(1.0, 4, 3.0))    # four micro-batches of 1 s ahead of passes of 3 s
+    2.0
     """
     return each + np.maximum(microbatches * each - passes, 0.0)
 

@@ -69,6 +69,10 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
 
     With equal stages S - T = (p - 1) T. Sources: Narayanan et al. 2021, section 2.2 (1F1B, interleaved); Qi et al. 2023 (ZB);
     the factor 1/2 in zb-2p is fitted on that paper's runs.
+
+    >>> work = Stages(Passes(4.0, 8.0, 12.0), 6.0)    # four stages of 6 s
+    >>> [float(pipeline_time(work, 8, 4, 1, schedule)) for schedule in (Schedule.f1b1, Schedule.zb1p)]
+    [66.0, 54.0]
     """
     walk = work.together.total - work.slowest
     fill = work.together.forward + work.together.backward
@@ -97,6 +101,9 @@ def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array
     u ``scale_up``, s of the same message over the scale-up links alone: products lose to the bytes that a collective moves through
     their memory and multiprocessors, not to a network that stretches it (own overlap measurements on one node: sent = u). ``sent``
     where it is not given.
+
+    >>> float(left_over(3.0, 2.0, 0.0)), float(left_over(3.0, 2.0, 0.5))    # 3 s sent behind 2 s of products
+    (1.0, 1.5)
     """
     cost = exposed * (sent if scale_up is None else np.minimum(sent, MOST_DISTURBED * np.asarray(scale_up)))
     return cost + np.maximum(0.0, sent - cost - hidden_behind)

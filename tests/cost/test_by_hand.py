@@ -1,0 +1,201 @@
+"""Every formula and every line of cost/ against arithmetic on paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpuhours.cost.bill import bill, carbon, money, offer
+from gpuhours.cost.embodied import embodied_bill, embodied_carbon
+from gpuhours.cost.grids import countries, grid
+from gpuhours.cost.inputs import CostInputs, read_kept, read_sent
+from gpuhours.cost.lines import Amount, Bill, Line, joined, unknown
+from gpuhours.cost.owned import depreciation, owned_bill, upkeep
+from gpuhours.cost.power import board_share, building_energy, drawn_energy, draws, energy_bill
+from gpuhours.cost.prices import PriceRow, choose_price, price_rows, read_date
+from gpuhours.cost.storage import choose, keeping, storage_bill, storage_prices
+from gpuhours.hardware.clusters import cluster
+from gpuhours.inputs.errors import UnitError
+from gpuhours.inputs.profile_folders import Unknown
+from tests.round_machine import machine
+
+HOUR, KWH, YEAR = 3600.0, 3.6e6, 365.25 * 86400.0
+MONTH = YEAR / 12
+THOUSAND_HOURS = 1000 * HOUR
+
+
+def asked(**inputs: Any) -> CostInputs:
+    return CostInputs(**inputs)
+
+
+def line(found: Bill, name: str) -> Line:
+    return next(one for one in found.lines if one.name == name)
+
+
+def test_quantity_times_rate() -> None:
+    assert money(THOUSAND_HOURS, 2.5 / HOUR) == pytest.approx(2500)
+    assert carbon(1000 * KWH, 400 / KWH) == pytest.approx(400e3)
+    assert drawn_energy(THOUSAND_HOURS, 700) == pytest.approx(700 * KWH)
+    assert building_energy(700 * KWH, 1.2) == pytest.approx(840 * KWH)
+    assert keeping(1e12, MONTH, 0.02e-9 / MONTH) == pytest.approx(20), "a terabyte for a month"
+
+
+@pytest.mark.parametrize(("hfu", "share"), [(0.0, 0.69), (0.2, 0.69 + 0.49 * 0.2), (0.35, 0.8615), (0.9, 0.8615)])
+def test_a_board_draws_by_its_load_up_to_35_per_cent(hfu: float, share: float) -> None:
+    assert board_share(hfu) == pytest.approx(share)
+
+
+def test_a_card_of_one_s_own() -> None:
+    """40,000 USD over five years in use half of the time; a tenth of it a year for staff and space."""
+    assert depreciation(40_000, 5, 0.5) * YEAR == pytest.approx(16_000)
+    assert upkeep(40_000, 0.1, 0.5) * YEAR == pytest.approx(8_000)
+    inputs = asked(owned={"capex": 40_000, "years": 5, "utilisation": 0.5, "upkeep": 0.1, "electricity": 0.1})
+    found = owned_bill(THOUSAND_HOURS, None, inputs, 900 * KWH)
+    years = THOUSAND_HOURS / YEAR
+    assert line(found, "depreciation").amount.si == pytest.approx(16_000 * years)
+    assert line(found, "upkeep").amount.si == pytest.approx(8_000 * years)
+    assert line(found, "electricity").amount.si == pytest.approx(90)
+    assert found.cost == pytest.approx(24_000 * years + 90)
+    assert found.assumptions == ()
+    assert "capex" in owned_bill(THOUSAND_HOURS, None, asked(owned={}), 900 * KWH).reasons["cost"]
+    assert "electricity" in owned_bill(THOUSAND_HOURS, None, inputs, None).reasons["cost"]
+
+
+def test_making_the_machines() -> None:
+    """150 kg of a card and 2,500 kg of a host of eight over five years of use: 1,000 hours take 2.28 %."""
+    assert embodied_carbon(THOUSAND_HOURS, 462.5e3, 5 * YEAR) == pytest.approx(462.5e3 * 1000 / (5 * 8766))
+    found = embodied_bill(THOUSAND_HOURS, machine(8), asked(lifetime=5 * YEAR))
+    assert line(found, "making accelerators").amount.si == pytest.approx(150e3 * 1000 / (5 * 8766))
+    assert line(found, "making hosts").amount.si == pytest.approx(312.5e3 * 1000 / (5 * 8766))
+    assert found.embodied_carbon == pytest.approx(462.5e3 * 1000 / (5 * 8766))
+    given = embodied_bill(THOUSAND_HOURS, None, asked(lifetime=5 * YEAR, embodied=1e6))
+    assert given.embodied_carbon == pytest.approx(1e6 * 1000 / (5 * 8766))
+    assert embodied_bill(THOUSAND_HOURS, None, asked()).reasons == {"embodied_carbon": "no accelerator is given"}
+
+
+def test_energy_of_nodes_and_their_network() -> None:
+    """0.8 of 500 W, half of the 500 W that 8 kW leave for the rest of a node, 52 W of switches per 400 Gbit/s; a PUE of 1.1."""
+    inputs = asked(power_share=0.8, host_share=0.5, pue=1.1)
+    alone, many = machine(8), machine(16)
+    drawn = {one.name: float(one.power) for one in draws(many, inputs, None) if not isinstance(one, Unknown)}
+    assert drawn == {"accelerators": 400.0, "hosts": 250.0, "network": pytest.approx(52 * 1e10 / 50e9)}
+    found = energy_bill(THOUSAND_HOURS, alone, inputs, None)
+    assert found.energy == pytest.approx(1.1 * 650 * KWH)
+    assert line(found, "building").amount.si == pytest.approx(65 * KWH)
+    boards = energy_bill(THOUSAND_HOURS, many, asked(power_share=0.8, pue=1.0, boundary="accelerators"), None)
+    assert boards.energy == pytest.approx(400 * KWH)
+    assert energy_bill(THOUSAND_HOURS, None, asked(), None).reasons == {"energy": "no accelerator is given"}
+
+
+def test_what_is_kept_and_sent() -> None:
+    """10 TB and three checkpoints of 1 TB for two months at 0.02 USD/(GB*month), 1 TB sent at 0.09 USD/GB."""
+    inputs = asked(
+        storage={
+            "data": "10 TB",
+            "checkpoints": 3,
+            "price": 0.02,
+            "kept": 2 * MONTH,
+            "egress": "1 TB",
+            "egress_price": 0.09,
+        }
+    )
+    found = storage_bill(inputs, None, None, 1e12)
+    assert [one.name for one in found.lines] == ["data kept", "3 checkpoints kept", "egress"]
+    assert [float(one.amount.si) for one in found.lines] == pytest.approx([400, 120, 90])
+    assert found.cost == pytest.approx(610)
+    assert "how long" in storage_bill(asked(storage={"data": "1 TB"}), None, None, None).reasons["cost"]
+    assert storage_bill(asked(), None, None, None) == Bill() or storage_bill(asked(), None, None, None).cost is None
+
+
+def test_prices_of_bytes_as_people_write_them() -> None:
+    for written in (0.02, "0.02", "0.02 USD/(GB*month)", "20 USD/(TB*month)"):
+        assert read_kept(written) * 1e9 * MONTH == pytest.approx(0.02)
+    for written in (0.09, "0.09 USD/GB", "90 USD/TB"):
+        assert read_sent(written) * 1e9 == pytest.approx(0.09)
+    with pytest.raises(UnitError, match="at least 0"):
+        read_sent(-1)
+
+
+@pytest.mark.parametrize(
+    ("written", "well"), [("2026-08-15", True), ("2026-08", True), ("2026", False), ("2026-13", False), (None, False)]
+)
+def test_a_price_has_a_date(written: str | None, well: bool) -> None:
+    if well:
+        assert read_date(written) == written
+        return
+    with pytest.raises(ValueError, match="date"):
+        read_date(written)
+
+
+def test_what_a_reservation_is_called() -> None:
+    row = PriceRow(
+        price="2 USD/GPU-hour",
+        provider="One",
+        terms="reserved",
+        years=3,
+        upfront="all",
+        as_of="2026-10",
+        source="a page",
+    )
+    assert row.commitment == "reserved for 3 years, paid at once"
+    assert row.name == "One, reserved for 3 years, paid at once, 2026-10"
+    assert (row.to_dict()["value"], row.to_dict()["unit"]) == (pytest.approx(2.0), "USD/(GPU*hour)")
+    assert row.model_copy(update={"terms": "on-demand", "years": None, "upfront": None}).commitment == "on demand"
+    assert row.model_copy(update={"address": "https://x.test"}).seen_at == "https://x.test"
+    assert row.seen_at == "", "a provider that is not listed has no page"
+
+
+def test_the_price_taken_is_one_of_the_rows_and_inside_its_range() -> None:
+    found = choose_price("h100-sxm-80gb")
+    assert not isinstance(found, Unknown)
+    assert found.row in price_rows("h100-sxm-80gb")
+    assert found.low <= found.row.price <= found.high
+    assert found.to_dict()["low"] == pytest.approx(found.low * HOUR)
+    taken, remark = offer(cluster("h100-sxm-80gb", gpus=8), asked())
+    assert (taken, remark) == (found, "")
+    assert choose("object", "AWS") == choose("object", "aws")
+    assert {row.kind for row in storage_prices()} == {"object", "parallel", "egress"}
+    assert storage_prices()[0].si == pytest.approx(0.023e-9 / MONTH)
+    assert storage_prices()[0].terms == "AWS S3 Standard 2026-11"
+
+
+def test_a_line_in_people_s_units_and_in_json_s() -> None:
+    """1,000 GPU-hours x 0.7 kW = 700 kWh on the screen, 700,000 Wh in JSON."""
+    hours, rate, energy = Amount(THOUSAND_HOURS, "GPU*hour"), Amount(700.0, "kW/GPU"), Amount(700 * KWH, "kWh")
+    assert (hours.value, rate.value, energy.value) == (pytest.approx(1000), pytest.approx(0.7), pytest.approx(700))
+    assert energy.to_dict() == {"value": pytest.approx(700e3), "unit": "Wh"}
+    one = Line("energy", "accelerators", hours, rate, energy, "by hand", "a test")
+    assert one.to_dict()["rate"] == {"value": pytest.approx(700), "unit": "watt/GPU"}
+    assert Bill((one,), energy=energy.si).to_dict()["lines"][0]["name"] == "accelerators"
+
+
+def test_bills_add_up_and_an_unknown_part_leaves_no_total() -> None:
+    one, other = Bill(cost=2.0, energy=5.0), Bill(cost=3.0)
+    both = joined((one, other))
+    assert (both.cost, both.energy, both.carbon) == (5.0, 5.0, None)
+    lacking = joined((one, unknown("nobody knows", "cost", "carbon")))
+    assert (lacking.cost, lacking.energy) == (None, 5.0)
+    assert lacking.warnings == ("not determined: cost, carbon; nobody knows",)
+
+
+def test_a_whole_bill() -> None:
+    """1,000 GPU-hours at 2 USD; 650 W and a PUE of 1.1; France's grid; making the machines."""
+    inputs = asked(price=2, power_share=0.8, host_share=0.5, pue=1.1, country="France", year=2024, lifetime=5 * YEAR)
+    found = bill(THOUSAND_HOURS, machine(8), inputs)
+    assert found.cost == pytest.approx(2000)
+    assert found.energy == pytest.approx(715 * KWH)
+    france = grid("France", 2024)
+    assert not isinstance(france, Unknown)
+    assert found.carbon == pytest.approx(715 * KWH * france.intensity)
+    assert isinstance(grid("Atlantis"), Unknown)
+    assert countries()["FRA"].name == "France"
+    own = bill(THOUSAND_HOURS, machine(8), replace_owned(inputs))
+    assert own.cost == pytest.approx(found.energy * 0.1 / KWH + 8000 * 1000 / 8766)
+
+
+def replace_owned(inputs: CostInputs) -> CostInputs:
+    owned = {"capex": 40_000, "years": 5, "utilisation": 1.0, "electricity": 0.1}
+    return CostInputs.model_validate(
+        {**inputs.model_dump(exclude_none=True, exclude={"price", "owned"}), "owned": owned}
+    )
