@@ -19,6 +19,10 @@ class Ran:
 
 
 Command = Callable[..., Ran]
+ONE_RANK = (
+    "--tensor", "1", "--pipeline", "1", "--context", "1", "--microbatch", "1", "--sharding", "none", "--recompute", "none",
+)  # fmt: skip
+"""Flags of a layout that shares nothing out."""
 
 
 @pytest.fixture

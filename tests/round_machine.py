@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.figures import SourcedFigure

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.software.profile import load_software

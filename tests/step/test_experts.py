@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Model, Pointwise, Stack
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpuhours.architecture.decoder import Decoder, Experts
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.hardware.clusters import Cluster, cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError

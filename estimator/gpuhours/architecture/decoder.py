@@ -5,22 +5,22 @@ same for all."""
 
 import itertools
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from gpuhours.architecture import blocks, lora, state_space
+from gpuhours.architecture.decoder_shapes import Experts, LatentAttention, LayerGroup, NotNegative
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, treatment
-from gpuhours.architecture.state_space import Mixer, StateSpace
+from gpuhours.architecture.state_space import StateSpace
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.units import Count, whole
+from gpuhours.inputs.units import Count
 
-NotNegative = Annotated[int, whole(least=0)]
 ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
 """Mixers that look at keys."""
 MIXED = {"attention": "", "window": ", windowed", "none": ", no mixing"}
@@ -28,77 +28,6 @@ FED = {"dense": "", "experts": " with experts", "none": " without feed-forward"}
 """What the layers of a group are called on a screen."""
 STATE_SPACE = frozenset({"mamba", "mamba2", "delta", "lightning", "short-conv", "attention+mamba2"})
 """Mixers that carry a state."""
-
-
-class LatentAttention(BaseModel):
-    """Widths of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kv_rank: Count
-    query_rank: Count | None = None
-    """None: queries are projected straight from the hidden state."""
-    nope_dim: Count
-    rope_dim: Count
-    value_dim: Count
-    index_heads: NotNegative = 0
-    """Small heads of ``index_dim`` that choose which ``index_top`` keys a query sees (DeepSeek-V3.2, arXiv:2512.02556)."""
-    index_dim: NotNegative = 0
-    index_top: Count = 2048
-
-    @model_validator(mode="after")
-    def _index_reads_the_queries(self) -> Self:
-        if self.index_heads and self.query_rank is None:
-            raise ValueError("index_heads read the compressed queries; give query_rank")
-        return self
-
-
-class Experts(BaseModel):
-    """A mixture of experts in place of the feed-forward layer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    count: Count
-    top_k: Count
-    width: Count | None = None
-    """Hidden width of one expert; the model's ``ffn_hidden`` when not given."""
-    shared_width: Count | None = None
-    """Width of the experts that see every token, together."""
-    shared_gate: bool = False
-    router_bias: bool = False
-    """One trained or balanced number per expert beside the router (DeepSeek-V3)."""
-    first_dense: int = 0
-    """Layers at the start with a plain feed-forward layer."""
-    every: Count = 1
-    """One layer in ``every`` of the rest has experts."""
-    bias: bool = False
-    """Biases in the experts and their router (gpt-oss)."""
-
-    @model_validator(mode="after")
-    def _no_more_used_than_there_are(self) -> Self:
-        if self.top_k > self.count:
-            raise ValueError(f"top_k = {self.top_k} of only {self.count} experts")
-        return self
-
-
-class LayerGroup(BaseModel):
-    """Equal layers of a stack whose layers differ: how they mix tokens, and what feeds forward behind it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layers: Count
-    mixer: Literal["attention", "window", "attention+mamba2", "none"] | Mixer = "attention"
-    feed_forward: Literal["dense", "experts", "none"] | None = None
-    """Experts where the model has any, when not given."""
-    heads: Count | None = None
-    """Where they differ from the model's, as the next three."""
-    kv_heads: Count | None = None
-    head_dim: Count | None = None
-    ffn_hidden: Count | None = None
-
-    def fed(self, experts: Experts | None) -> str:
-        """``feed_forward``, or what the model has."""
-        return self.feed_forward or ("dense" if experts is None else "experts")
 
 
 class Decoder(Spec):

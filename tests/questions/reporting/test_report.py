@@ -16,7 +16,7 @@ from gpuhours.questions.reporting.report import Report, report
 from gpuhours.run.spec import from_dict, load
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.report import page
-from tests.conftest import Command
+from tests.conftest import ONE_RANK, Command
 
 RUNS = Path(__file__).parents[2] / "runs"
 LITTLE = {"model": {"params": "7B"}, "data": {"tokens": "1T"}, "hardware": {"accelerator": "a100-sxm-80gb"}}
@@ -183,18 +183,7 @@ def test_the_command_writes_the_page(gpuhours_command: Command, tmp_path: Path) 
     large = gpuhours_command(
         "report",
         str(RUNS / "gpt-22b.yaml"),
-        "--tensor",
-        "1",
-        "--pipeline",
-        "1",
-        "--context",
-        "1",
-        "--microbatch",
-        "1",
-        "--sharding",
-        "none",
-        "--recompute",
-        "none",
+        *ONE_RANK,
         "-o",
         str(path),
     )

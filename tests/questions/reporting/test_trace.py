@@ -15,7 +15,7 @@ from gpuhours.layout.layout import Schedule
 from gpuhours.questions.reporting.schedule_orders import BACKWARD, FORWARD, WEIGHT, TimedPipeline, length, orders, play
 from gpuhours.questions.reporting.trace import KINDS, PASSES, Trace, trace
 from gpuhours.run.spec import from_dict, load
-from tests.conftest import Command
+from tests.conftest import ONE_RANK, Command
 
 RUNS = Path(__file__).parents[2] / "runs"
 GPT = RUNS / "gpt-22b.yaml"
@@ -176,18 +176,7 @@ def test_the_command_writes_the_file_and_says_what_it_adds_up_to(gpuhours_comman
         gpuhours_command(
             "trace",
             str(GPT),
-            "--tensor",
-            "1",
-            "--pipeline",
-            "1",
-            "--context",
-            "1",
-            "--microbatch",
-            "1",
-            "--sharding",
-            "none",
-            "--recompute",
-            "none",
+            *ONE_RANK,
             "-o",
             str(path),
         ).code

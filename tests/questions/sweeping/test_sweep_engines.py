@@ -10,24 +10,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
+from tests.questions.sweeping.small_run import RUN
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.filterwarnings("default")  # distributed's own warnings are not ours
 
-RUN: dict[str, Any] = {
-    "name": "a decoder",
-    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200},
-    "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 512, "dtype": "bf16"},
-    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
-    "software": "megatron-core",
-}
 VARY = {
     "layout.tensor": "1,2,4", "layout.pipeline": "1,2,4", "layout.recompute": "none,full", "layout.microbatch": "1,2,4,8",
     "training.global_batch": "256..1024:256",

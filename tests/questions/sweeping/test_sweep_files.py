@@ -22,15 +22,8 @@ from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.filing import to_file
 from gpuhours.questions.sweeping.formats import FORMATS
 from gpuhours.questions.sweeping.running import make_job
+from tests.questions.sweeping.small_run import RUN
 
-RUN: dict[str, Any] = {
-    "name": "a decoder",
-    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200},
-    "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 512, "dtype": "bf16"},
-    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
-    "software": "megatron-core",
-}
 VARY = {
     "layout.tensor": "1,2,3,4", "layout.pipeline": "1,2,4", "layout.recompute": "none,full", "layout.microbatch": "1,2,4",
     "hardware.accelerator": "a100-sxm-80gb,h100-sxm-80gb",

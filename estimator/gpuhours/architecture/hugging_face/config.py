@@ -127,7 +127,7 @@ NEUTRAL = frozenset(
 )
 """Keys without weight, FLOP or byte: names, tokens, initial values, losses, what a rotary table holds, factors on a product."""
 
-HOMES = ("text", "mixtures", "hybrids", "encoders", "multimodal", "diffusers")
+HOMES = ("text", "mixtures", "hybrids", "encoders", "encoder_decoders", "multimodal", "diffusers")
 """The modules of this folder, each with its ``READERS``."""
 
 

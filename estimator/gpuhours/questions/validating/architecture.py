@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gpuhours.architecture.decoder import Decoder, Experts, LatentAttention
+from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.decoder_shapes import Experts, LatentAttention
 from gpuhours.architecture.lora import ATTENTION, EVERY
 from gpuhours.questions.validating.rows import Row
 

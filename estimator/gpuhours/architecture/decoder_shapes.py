@@ -1,0 +1,81 @@
+"""Parts of a decoder's shape that a run file writes as blocks of their own: latent attention, experts, groups of unlike layers."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from gpuhours.architecture.state_space import Mixer
+from gpuhours.inputs.units import Count, whole
+
+NotNegative = Annotated[int, whole(least=0)]
+
+
+class LatentAttention(BaseModel):
+    """Widths of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kv_rank: Count
+    query_rank: Count | None = None
+    """None: queries are projected straight from the hidden state."""
+    nope_dim: Count
+    rope_dim: Count
+    value_dim: Count
+    index_heads: NotNegative = 0
+    """Small heads of ``index_dim`` that choose which ``index_top`` keys a query sees (DeepSeek-V3.2, arXiv:2512.02556)."""
+    index_dim: NotNegative = 0
+    index_top: Count = 2048
+
+    @model_validator(mode="after")
+    def _index_reads_the_queries(self) -> Self:
+        if self.index_heads and self.query_rank is None:
+            raise ValueError("index_heads read the compressed queries; give query_rank")
+        return self
+
+
+class Experts(BaseModel):
+    """A mixture of experts in place of the feed-forward layer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: Count
+    top_k: Count
+    width: Count | None = None
+    """Hidden width of one expert; the model's ``ffn_hidden`` when not given."""
+    shared_width: Count | None = None
+    """Width of the experts that see every token, together."""
+    shared_gate: bool = False
+    router_bias: bool = False
+    """One trained or balanced number per expert beside the router (DeepSeek-V3)."""
+    first_dense: int = 0
+    """Layers at the start with a plain feed-forward layer."""
+    every: Count = 1
+    """One layer in ``every`` of the rest has experts."""
+    bias: bool = False
+    """Biases in the experts and their router (gpt-oss)."""
+
+    @model_validator(mode="after")
+    def _no_more_used_than_there_are(self) -> Self:
+        if self.top_k > self.count:
+            raise ValueError(f"top_k = {self.top_k} of only {self.count} experts")
+        return self
+
+
+class LayerGroup(BaseModel):
+    """Equal layers of a stack whose layers differ: how they mix tokens, and what feeds forward behind it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: Count
+    mixer: Literal["attention", "window", "attention+mamba2", "none"] | Mixer = "attention"
+    feed_forward: Literal["dense", "experts", "none"] | None = None
+    """Experts where the model has any, when not given."""
+    heads: Count | None = None
+    """Where they differ from the model's, as the next three."""
+    kv_heads: Count | None = None
+    head_dim: Count | None = None
+    ffn_hidden: Count | None = None
+
+    def fed(self, experts: Experts | None) -> str:
+        """``feed_forward``, or what the model has."""
+        return self.feed_forward or ("dense" if experts is None else "experts")

@@ -1,0 +1,93 @@
+"""Encoders with a decoder behind them: T5 and its relatives, BART, Whisper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+
+
+def t5(config: Config) -> Fields:
+    """T5, mT5, UMT5, Flan-T5."""
+    act = str(config.get("feed_forward_proj", "relu"))
+    for key in (
+        "dense_act_fn",
+        "is_gated_act",
+        "dropout_rate",
+        "relative_attention_max_distance",
+        "classifier_dropout",
+    ):
+        config.get(key)
+    return {
+        "kind": "encoder-decoder", "encoder_layers": config.number("num_layers"),
+        "decoder_layers": config.number("num_decoder_layers", default=config.number("num_layers")),
+        "hidden": config.number("d_model"), "heads": config.number("num_heads"), "head_dim": config.number("d_kv"),
+        "ffn_hidden": config.number("d_ff"), "gated": act.startswith("gated"), "vocab": config.number("vocab_size"),
+        "tied": bool(config.get("tie_word_embeddings", True)),
+        "position_buckets": config.number("relative_attention_num_buckets", default=32),
+        "dropout": bool(config.get("dropout_rate", 0.1)),
+    }  # fmt: skip
+
+
+def spoken(config: Config) -> Fields:
+    """What BART, Whisper and their kind share: LayerNorm, biases, learned positions on both sides."""
+    for key in (
+        "encoder_layerdrop",
+        "decoder_layerdrop",
+        "scale_embedding",
+        "activation_dropout",
+        "num_hidden_layers",
+        "classifier_dropout",
+    ):
+        config.get(key)
+    heads, hidden = config.number("encoder_attention_heads"), config.number("d_model")
+    return {
+        "kind": "encoder-decoder", "encoder_layers": config.number("encoder_layers"),
+        "decoder_layers": config.number("decoder_layers"),
+        "hidden": hidden, "heads": heads, "head_dim": hidden // heads, "ffn_hidden": config.number("encoder_ffn_dim"),
+        "decoder_heads": config.number("decoder_attention_heads"), "decoder_ffn_hidden": config.number("decoder_ffn_dim"),
+        "vocab": config.number("vocab_size"), "tied": config.get("tie_word_embeddings", True), "norm": "layer", "biases": True,
+        "position_buckets": 0,
+        "dropout": bool(config.get("dropout", 0.1)),
+    }  # fmt: skip
+
+
+def whisper(config: Config) -> Fields:
+    """Whisper: sound in, stored sines as the encoder's positions, no bias on keys."""
+    for key in (
+        "apply_spec_augment",
+        "mask_time_prob",
+        "mask_time_length",
+        "mask_time_min_masks",
+        "mask_feature_prob",
+        "mask_feature_length",
+        "mask_feature_min_masks",
+        "median_filter_width",
+        "use_weighted_layer_sum",
+        "classifier_proj_size",
+    ):
+        config.get(key)  # fmt: skip
+    return {
+        **spoken(config), "key_bias": False, "sound_channels": config.number("num_mel_bins"),
+        "encoder_positions": config.number("max_source_positions"), "decoder_positions": config.number("max_target_positions"),
+        "target_tokens": config.number("max_target_positions"),
+    }  # fmt: skip
+
+
+def bart(config: Config) -> Fields:
+    """BART and mBART: two spare rows of positions, a norm on the embeddings; mBART norms at the end too."""
+    places = config.number("max_position_embeddings") + 2
+    ends = config["model_type"] == "mbart"
+    return {
+        **spoken(config),
+        "encoder_positions": places,
+        "decoder_positions": places,
+        "embedding_norm": True,
+        "final_norm": ends,
+    }
+
+
+READERS: Mapping[str, Reader] = MappingProxyType({
+    **dict.fromkeys(("t5", "mt5"), t5), "whisper": whisper, **dict.fromkeys(("bart", "mbart"), bart),
+})  # fmt: skip
