@@ -11,7 +11,7 @@ from gpuhours.run.goodput import (
     NEAR_BEST,
     POSITIONS,
     Operation,
-    Spread,
+    UsualSpread,
     availability,
     best_interval,
     blocked_time,
@@ -30,7 +30,7 @@ HOUR = 3600.0
 
 def test_a_figure_drawn_from_its_spread() -> None:
     """Straight in the logarithm: a quarter of the way from 0.5 to 0.9 is a quarter of the way from 10 to 160."""
-    spread = Spread(value=10.0, low=2.0, high=160.0, source="by hand")
+    spread = UsualSpread(value=10.0, low=2.0, high=160.0, source="by hand")
     assert spread.draw(np.array([0.1, 0.5, 0.6, 0.9])) == pytest.approx([2, 10, 20, 160])
 
 

@@ -12,7 +12,7 @@ from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.recompute import EVERYTHING, Policy
 from gpuhours.layout.weights import Weights
-from gpuhours.software.profile import Kernels, Launches, Traffic
+from gpuhours.software.figures import Kernels, Launches, Traffic
 from gpuhours.step.breakdown import Step, where_violated
 from gpuhours.step.communication import expert_passes, tensor_passes
 from gpuhours.step.compute import (

@@ -16,7 +16,8 @@ from gpuhours.architecture.operators import Linear, Model, Pointwise, Role, Stac
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Module
 from gpuhours.layout.ranks import has_experts
-from gpuhours.software.profile import Selective, Software
+from gpuhours.software.figures import Selective
+from gpuhours.software.profile import Software
 
 NORMS = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
 ACTIVATIONS = (

@@ -42,7 +42,8 @@ from gpuhours.questions.validating.stated import (
 )
 from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, with_named
 from gpuhours.run.novelty import Traits, kind_of
-from gpuhours.software.profile import Dispatch, Software, Traffic
+from gpuhours.software.figures import Dispatch, Traffic
+from gpuhours.software.profile import Software
 
 SCOPES = {
     "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",

@@ -36,7 +36,8 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
-from gpuhours.software.profile import Defaults, Software, load_software, parent_of
+from gpuhours.software.figures import Defaults
+from gpuhours.software.profile import Software, load_software, parent_of
 
 SHARES = frozenset({"Exposed", "Libraries"})
 """Groups whose figures are shares of one."""

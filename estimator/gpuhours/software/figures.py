@@ -1,0 +1,271 @@
+"""The groups of figures that a software profile is made of, each with its source: bytes, host times, shares that nothing hides."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, field_validator
+
+from gpuhours.architecture.operators import Pointwise as Operator
+from gpuhours.inputs.errors import nearest
+from gpuhours.inputs.yaml_files import Section, Sourced
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Selective = Literal[
+    "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
+]
+"""What ``recompute: selective`` computes again; see ``layout.recompute``."""
+
+
+class Traffic(Section):
+    """Equivalent bytes per element, in each direction."""
+
+    forward: NotNegative
+    backward: NotNegative
+
+
+SCORES: Final = ("scores", "biased-scores")
+"""What unfused attention moves for every score, plain or with a bias added to it, among the operators of a profile."""
+NOTHING: Final = Traffic(forward=0.0, backward=0.0)
+
+
+class PointwiseTraffic(Sourced):
+    """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
+    what unfused attention moves for every score beyond what its 16-bit kernels do."""
+
+    operators: dict[str, Traffic]
+    issued: Share = 0.0
+    """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
+    weights: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
+
+    @field_validator("operators")
+    @classmethod
+    def _known(cls, operators: dict[str, Traffic]) -> dict[str, Traffic]:
+        """Every name is an operator's: a slip would be free."""
+        known = [*(kind.value for kind in Operator), *SCORES]
+        for name in operators:
+            if name not in known:
+                hint = nearest(name, known) or f"Known: {', '.join(known)}."
+                raise ValueError(f"{name!r} is no memory-bound operator. {hint}")
+        return operators
+
+
+class Head(Sourced):
+    """The softmax loss, per logit."""
+
+    forward: NotNegative
+    backward: NotNegative
+
+
+class Casts(Sourced):
+    """Quantisation to 8 or 4 bit, per element of a matrix product's input activations."""
+
+    forward: NotNegative
+    backward: NotNegative
+    weights: NotNegative = 0.0
+    """Per weight and micro-batch, where weights are quantised again for each; forward and backward together."""
+    four_bit: Positive = 1.0
+    """Factor for nvfp4: two levels of scales, rotations, both layouts written."""
+
+
+class Adapters(Sourced):
+    """Scaling an adapter's output and adding it to the frozen product's, bytes per element of that output."""
+
+    forward: NotNegative
+    backward: NotNegative
+    """Its scaled gradient, and the sum of both branches' input gradients."""
+    inputs: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Per element of the adapter's input: its cast to the adapter's format, and its gradient's back."""
+    autocast: Traffic | None = None
+    """Per element of the output under autocast, where it differs."""
+    autocast_inputs: Traffic | None = None
+    dtype: Literal["fp32"] | None = None
+    """The format of their products where it is not the run's (peft keeps adapters in fp32; autocast narrows them)."""
+    targets: tuple[str, ...] = ()
+    """What they stand beside where a run does not say; all products where this is empty."""
+
+
+class Accumulation(Sourced):
+    """Adding a micro-batch's weight gradients to those of the step."""
+
+    bytes: NotNegative
+    """Per parameter and micro-batch."""
+    amp: NotNegative | None = None
+    """The same under autocast, where it differs."""
+    first: bool = True
+    """The first micro-batch's are added too, into a buffer that is there; where not, a rank alone keeps them as they come."""
+
+
+class OptimiserTraffic(Sourced):
+    """The update with gradient clipping, equivalent bytes per parameter on the rank, by training state."""
+
+    amp: NotNegative
+    mixed: NotNegative
+    pure: NotNegative
+
+
+class Launches(Section):
+    """Host time, s, in each direction."""
+
+    forward: NotNegative = 0.0
+    backward: NotNegative = 0.0
+
+
+class Kernels(Sourced):
+    """A host's time by the kernels it launches, for stacks whose layers differ too much for one time per layer."""
+
+    operators: dict[str, Traffic]
+    """Kernels per operator of a layer: ``product`` (each of the unfused ones), ``attention``, ``unfused``, ``adapter`` and the names of
+    ``architecture.operators.Pointwise``."""
+    experts: Literal["grouped", "looped"] = "grouped"
+    """Experts as three tensors of a layer (transformers 5), or each with modules of its own that are run one after another (4)."""
+    autocast: dict[str, Traffic] = Field(default_factory=dict)
+    """Further ones under autocast; ``bias`` of every biased product."""
+    each: Launches
+    """s per kernel."""
+    layer: Launches
+    """s per layer and micro-batch: its modules, whatever they launch."""
+    causal: NotNegative = 0.0
+    """s per causal layer and forward pass: masks, cache and positions handed through."""
+    recomputed: Launches = Launches()
+    """s per layer that is computed again: what is put aside before, and the second graph."""
+    gap: NotNegative = 0.0
+    """s between two kernels that the GPU waits in any case."""
+    update: NotNegative = 0.0
+    """s per step: clipping and the optimiser."""
+    waits: NotNegative = 0.0
+    """s per step that nothing hides: a trainer that reads the loss and the gradients' norm back, and logs."""
+    module: NotNegative = 0.0
+    """s per module with weights and pass under ZeRO-3: hooks that fetch, release and look ahead."""
+    call: Launches = Launches()
+    """s per attention call beyond a layer's first: windows and pictures one by one."""
+
+
+class Host(Sourced):
+    """Time of the CPU that launches kernels; only what exceeds the GPU's own time is felt."""
+
+    forward: NotNegative
+    """s per layer and micro-batch."""
+    backward: NotNegative
+    kernels: Kernels | None = None
+    """Where given, it stands for the two above."""
+    autocast: Positive = 1.0
+    """Factor under autocast."""
+    shard: NotNegative = 0.0
+    """s per layer and micro-batch, forward and backward, for the hooks of ZeRO-3."""
+    tensor: NotNegative = 0.0
+    """s per layer and micro-batch, forward and backward, for sums that are launched in pieces beside parts of split products."""
+    gap: NotNegative = 0.0
+    """s per layer and micro-batch that the GPU waits in any case: hooks, random states, synchronisation."""
+    step: NotNegative = 0.0
+    """s per optimiser step, however short: the next batch, the update's launches, norms and logging that wait for the GPU."""
+
+
+class Exposed(Sourced):
+    """Share of each kind of communication that no computation hides, however much there is to hide behind."""
+
+    tensor: Share
+    context: Share
+    expert: Share
+    data: Share
+    """Reduction of gradients and gathering of weights, once a step (ZeRO 0 to 2)."""
+    shard: Share
+    """Gathers and reductions of every layer (ZeRO-3): what they cost the matrix products that hide them."""
+    pipeline: Share
+    one_chunk: Share | None = None
+    """The same for stages of one chunk, where it differs: nothing else can run while a stage waits for its message."""
+
+
+class Context(Sourced):
+    """How ranks that share a sequence pass its keys and values on."""
+
+    ring: Literal["flat", "double"]
+    """One ring through all ranks, or rings inside nodes beside rings between them."""
+    merge: Traffic
+    """Adding a block's partial output to the others', bytes per element of the output."""
+    gradient: Positive = 2.0
+    """Bytes per element of the gradients of keys and values that travel."""
+    backward: Literal["keys", "queries"] = "keys"
+    """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
+    balanced: bool = True
+    """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
+    hop: Launches = Launches()
+    """What the host needs for a block of a ring: its sends, its attention, its merging."""
+    exchange: Launches = Launches()
+    """What it needs to exchange the heads of a layer, there and back."""
+    repeats_keys: bool = False
+    """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
+
+
+class Dispatch(Sourced):
+    """How tokens reach the experts of a mixture, and come back."""
+
+    sends: Literal["copies", "ranks"]
+    """Every copy of a token is a message, or one for each rank (across nodes: each node) that holds some of its experts."""
+    folded: bool = True
+    """Experts are not split over tensor ranks where a run does not say (Megatron's parallel folding)."""
+    load: Positive = 1.0
+    """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
+    packing: Traffic = Traffic(forward=0.0, backward=0.0)
+    """Further bytes per element of the copies where they go to other ranks (sorted by rank, and again by expert)."""
+    slots: Traffic = Traffic(forward=0.0, backward=0.0)
+    """The same where every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
+    host: Mapping[str, NotNegative]
+    """s per such layer and micro-batch, forward and backward, on top of ``Host``: accelerator (or ``default``) -> time."""
+
+    def host_time(self, accelerator: str) -> float:
+        """What the host of an accelerator needs."""
+        return self.host.get(accelerator, self.host["default"])
+
+
+class Network(Sourced):
+    """What the stack makes of the network."""
+
+    sends: Literal["sharded", "whole"]
+    """Pipeline messages split over tensor ranks, or sent whole by each of them."""
+    gradient: Positive
+    """Bytes per parameter in a gradient reduction."""
+    scattered: Positive | None = None
+    """The same where ZeRO-3 scatters every layer's, where it differs."""
+    weight: Positive = 2.0
+    """Bytes per parameter in a weight gather."""
+    shard_broadcast: NotNegative = 0.0
+    """s per GB of weights and shard, where every shard broadcasts its part on its own."""
+    shard_wait: NotNegative = 0.0
+    """s per such broadcast, however little it carries."""
+    stragglers: NotNegative = 0.0
+    """Slow-down per doubling of GPUs beyond one node."""
+    send_wait: NotNegative = 0.0
+    """s per message between stages on different nodes, on top of its bytes."""
+    data_share: Positive = 1.0
+    """Share of the network's rate that data-parallel collectives reach between nodes."""
+    zero3_share: Positive = 1.0
+    """The same for the gathers of ZeRO-3."""
+
+
+class Defaults(Sourced):
+    """What the stack does where a run does not say."""
+
+    recompute: Literal["none", "selective", "full"]
+    documented: Literal["none", "selective", "full"] | None = None
+    """What its configuration documents, where measured runs settled another ``recompute``: what is known without them."""
+    short: Literal["none", "selective", "full"] | None = None
+    """What is computed again where ``recompute`` does not fit; nobody knows where this is not said."""
+    sharding: Literal["none", "zero1", "zero2", "zero3"]
+    state: Literal["amp", "mixed", "pure"]
+    interleaved: bool = False
+    """Pipelines run interleaved chunks."""
+
+
+class Met(Section):
+    """Measured runs that a profile was tried on."""
+
+    source: str
+    """As ``published`` calls it."""
+    steps: Annotated[int, Field(ge=1)]
+    years: tuple[int, ...]
+    releases: tuple[str, ...] = ()
+    system: str = ""
+    """Machine or code, where the source is about one."""
