@@ -78,7 +78,7 @@ class Owned(Section):
     """What one accelerator cost with its part of node and network."""
     years: Annotated[float, Field(gt=0, le=30)] | None = None
     """Over how many years it is written off."""
-    utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
+    utilisation: Annotated[float, measured_in("", most=1.0)] | None = None
     """Share of those years in which it computes for somebody."""
     electricity: Annotated[float, BeforeValidator(_read_electricity)] | None = None
     """USD per joule; ``0.08 USD/kWh``."""

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from gpuhours.questions.listing.schemas import schema
+from gpuhours.questions.listing.schemas import schema, shows_values
+from gpuhours.run.spec import from_dict
 
 ROOT = Path(__file__).parents[3]
 FILES = {
@@ -52,17 +53,53 @@ def test_a_wrong_run_does_not_pass(run: dict[str, Any], validators: dict[str, An
     assert list(validators["run"].iter_errors(run))
 
 
-@pytest.mark.parametrize("kind", ["run", "hardware", "software", "claims", "document", "measurements"])
-def test_every_key_has_a_sentence(kind: str) -> None:
+def properties(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     found = schema(kind)
-    parts = {"": found, **found.get("$defs", {})}
-    silent = [
-        f"{name}.{key}"
-        for name, part in parts.items()
-        for key, told in part.get("properties", {}).items()
-        if not told.get("description")
-    ]
-    assert silent == []
+    for name, part in {"": found, **found.get("$defs", {})}.items():
+        for key, told in part.get("properties", {}).items():
+            yield f"{name}.{key}", told
+
+
+KINDS = ["run", "hardware", "software", "claims", "document", "measurements"]
+BLOCKS = {
+    ".facts", ".runs", "Figure.set", "Figure.not_modelled", "Solve.set", "MemoryFacts.saved", "MemoryFacts.saved_autocast",
+    "MemoryFacts.gradients", ".models",
+}  # fmt: skip
+"""Keys that hold other keys."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_has_a_sentence(kind: str) -> None:
+    """A unit alone is none."""
+    units = [told["description"] for _, told in properties(kind) if ";" in told.get("description", "")]
+    alone = {text.rpartition("; ")[2] for text in units}
+    assert [key for key, told in properties(kind) if told.get("description") in {None, "", *alone}] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_key_shows_a_value(kind: str) -> None:
+    assert [key for key, told in properties(kind) if not shows_values(told) and key not in BLOCKS] == []
+
+
+PLACES = {
+    "data": "Data", "input": "InputPipeline", "training": "Training", "hardware": "Hardware", "layout": "Layout", "operation": "Operation",
+    "known": "Known", "cost": "CostInputs", "cost.storage": "Storage", "cost.owned": "Owned",
+}  # fmt: skip
+NEEDS: dict[str, dict[str, Any]] = {
+    "layout.recompute_layers": {"layout.recompute": "full"},
+    "layout.recompute_modules": {"layout.recompute": "selective"},
+    "layout.interleave": {"layout.schedule": "interleaved"},
+    "layout.stage_layers": {"layout.pipeline": 4},
+}
+"""What must stand beside a key."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_examples_are_read(place: str) -> None:
+    """What an editor offers as an example is accepted where it is offered."""
+    for key, told in schema("run")["$defs"][PLACES[place]]["properties"].items():
+        for example in told.get("examples", ()):
+            from_dict({"name": "x"}, settings={**NEEDS.get(f"{place}.{key}", {}), f"{place}.{key}": example})
 
 
 def test_quantities_have_a_unit_and_an_example() -> None:

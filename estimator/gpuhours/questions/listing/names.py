@@ -84,8 +84,10 @@ NAMED: Mapping[str, Callable[[], list[str]]] = {
 """Keys whose values are names of something that there is a list of; a path of one's own passes for a model or a profile."""
 
 
-UNSAID = frozenset({"unread", "stages"})
-"""Fields that are no key of their own: what a reader did not understand, and whole runs again."""
+UNREAD = "unread"
+"""The field for what a reader of configurations did not understand: no key."""
+UNSAID = frozenset({UNREAD, "stages"})
+"""Fields that are no key with a value: ``stages`` are whole runs again."""
 
 
 def values(key: str) -> list[str]:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
@@ -26,11 +27,13 @@ from gpuhours.hardware.nodes import NodeProfile, list_nodes
 from gpuhours.inputs.units import unit_of
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.checking.file import ClaimsFile
+from gpuhours.questions.listing.names import UNREAD
 from gpuhours.questions.reproducing import Published
 from gpuhours.questions.validating.described import Measurements
 from gpuhours.run.spec import Run
 from gpuhours.software.profile import Software, list_software
 
+SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 EXAMPLES: Mapping[str, str] = {
@@ -39,6 +42,8 @@ EXAMPLES: Mapping[str, str] = {
 }  # fmt: skip
 """Unit -> a value as people write it."""
 
+UNITS: Mapping[str, str] = {"": "a number or a share", "count": "a whole number"}
+"""What stands in place of a unit where there is none."""
 NAMES: Mapping[tuple[str, str], Callable[[], Any]] = {
     ("Hardware", "accelerator"): list_accelerators,
     ("Hardware", "node"): list_nodes,
@@ -56,7 +61,7 @@ class Editors(GenerateJsonSchema):
         unit = unit_of(schema["function"]["function"])
         if unit is None:
             return {"anyOf": [found, {"type": "string"}]} if found.get("type") == "number" else found
-        told = f"in {unit} or any unit of its kind" if unit else "a number or a share"
+        told = UNITS.get(unit) or f"in {unit} or any unit of its kind"
         example = EXAMPLES.get(unit)
         return {**found, "description": told, **({"examples": [example]} if example else {})}
 
@@ -64,12 +69,13 @@ class Editors(GenerateJsonSchema):
         """A model's keys, each with the sentence under it."""
         found = super().model_schema(schema)
         cls = schema["cls"]
+        found.get("properties", {}).pop(UNREAD, None)
         for key, told in found.get("properties", {}).items():
             self._describe(cls, key, told)
         return found
 
     def _describe(self, cls: type[Any], key: str, told: dict[str, Any]) -> None:
-        shared = general()
+        shared, ours = general(), examples()
         told_in_class: Mapping[str, str] = sentences(cls)  # type: ignore[arg-type] # a class is hashable
         sentence = told_in_class.get(key) or shared.get(f"{cls.__name__}.{key}") or shared.get(key)
         measured = (
@@ -78,17 +84,79 @@ class Editors(GenerateJsonSchema):
         unit = measured.get("description")
         if sentence or unit:
             told["description"] = "; ".join(text for text in (sentence, unit) if text)
+        example = (
+            ours.get(f"{cls.__name__}.{key}") or ours.get(key) or used(cls.__module__).get(key, told.get("default"))
+        )
+        if example not in (None, "", [], {}) and not shows_values(told):
+            told["examples"] = [example]
         listed = NAMES.get((cls.__name__, key))
         if listed is not None:
             told.pop("type", None)
             told["anyOf"] = [{"enum": list(listed())}, {"type": "string"}, {"type": "null"}]
 
 
+def shows_values(told: Any) -> bool:
+    """Whether a key's schema says itself what may stand there."""
+    if isinstance(told, Mapping):
+        own = {"examples", "enum", "const", "$ref"} & told.keys() or told.get("type") == "boolean"
+        return bool(own) or any(shows_values(inner) for name, inner in told.items() if name != "default")
+    return isinstance(told, list) and any(shows_values(inner) for inner in told)
+
+
+SHIPPED: Mapping[str, tuple[str, ...]] = {
+    "gpuhours.architecture": ("gpuhours/architecture/models",),
+    "gpuhours.hardware": ("hardware_specs/accelerators", "hardware_specs/nodes"),
+    "gpuhours.software": ("gpuhours/software/profiles",),
+    "gpuhours": ("gpuhours/examples", "gpuhours/published/documents", "gpuhours/published/described"),
+}
+"""Where the files lie that the models of a package read."""
+
+
+@cache
+def used(module: str) -> Mapping[str, Any]:
+    """Key -> a value that a file of ours has there: what stands in use is the best example of it."""
+    package = next(name for name in SHIPPED if module.startswith(name))
+    found: dict[str, Any] = {}
+    for place in SHIPPED[package]:
+        top, _, inside = place.partition("/")
+        for path in sorted(Path(str(files(top) / inside)).glob("*.yaml")):
+            _collect(yaml.load(path.read_text(encoding="utf-8"), SafeLoader), found)
+    return found
+
+
+def _collect(value: Any, found: dict[str, Any]) -> None:
+    """The first plain value, or list of them, at each key."""
+    for key, inner in value.items() if isinstance(value, Mapping) else ():
+        one = inner["value"] if isinstance(inner, Mapping) and set(inner) >= {"value", "source"} else inner
+        plain = isinstance(one, str | int | float) or (
+            isinstance(one, list) and all(isinstance(x, str | int) for x in one)
+        )
+        if plain and not isinstance(one, bool) and len(str(one)) <= LONGEST_EXAMPLE:
+            found.setdefault(str(key), one)
+        _collect(inner, found)
+    for inner in value if isinstance(value, list) else ():
+        _collect(inner, found)
+
+
+LONGEST_EXAMPLE = 60
+
+
 @cache
 def general() -> Mapping[str, str]:
     """Sentences for keys that need none in their model: ``keys.yaml`` beside this file."""
-    found = read_yaml(Path(str(files("gpuhours.questions.listing"))) / "keys.yaml").data
-    return {str(key): str(sentence) for key, sentence in found.items()}
+    return {str(key): str(sentence) for key, sentence in beside("keys.yaml").items()}
+
+
+@cache
+def examples() -> Mapping[str, Any]:
+    """Values for keys that no shipped file uses: ``examples.yaml`` beside this file."""
+    return beside("examples.yaml")
+
+
+def beside(name: str) -> Mapping[str, Any]:
+    """The contents of a file in this folder."""
+    found: Mapping[str, Any] = read_yaml(Path(str(files("gpuhours.questions.listing"))) / name).data
+    return found
 
 
 @cache
