@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import runpy
@@ -63,26 +62,6 @@ def test_every_run_file_printed_is_accepted(run: str, gpuhours_command: Command,
     ran = gpuhours_command("estimate", str(path))
     assert ran.code in (0, 1), ran.err
     assert not ran.err
-
-
-@pytest.fixture
-def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the README's examples name; its own run file is ``run.yaml``."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "run.yaml").write_text(RUNS[0], encoding="utf-8")
-    (tmp_path / "h100.yaml").write_text(RUNS[0], encoding="utf-8")
-    (tmp_path / "a100.yaml").write_text(RUNS[0].replace("h100-sxm-80gb", "a100-sxm-80gb"), encoding="utf-8")
-    (tmp_path / "train_gpt.sh").write_text(
-        "torchrun --nproc_per_node 8 pretrain_gpt.py --seq-length 2048 --global-batch-size 64 --micro-batch-size 1"
-        " --tensor-model-parallel-size 2 --train-iters 1000 --bf16\n",
-        encoding="utf-8",
-    )
-    shape = {
-        "model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 4096,
-        "vocab_size": 32000,
-    }  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
-    return tmp_path
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -83,11 +83,10 @@ class Editors(GenerateJsonSchema):
         )
         unit = measured.get("description")
         if sentence or unit:
-            told["description"] = "; ".join(text for text in (sentence, unit) if text)
-        example = (
-            ours.get(f"{cls.__name__}.{key}") or ours.get(key) or used(cls.__module__).get(key, told.get("default"))
-        )
-        if example not in (None, "", [], {}) and not shows_values(told):
+            told["description"] = f"{sentence.rstrip('.')} ({unit})." if sentence and unit else sentence or unit
+        own = ours.get(f"{cls.__name__}.{key}") or ours.get(key)
+        example = own or used(cls.__module__).get(key, told.get("default"))
+        if own or (example not in (None, "", [], {}) and not shows_values(told)):
             told["examples"] = [example]
         listed = NAMES.get((cls.__name__, key))
         if listed is not None:
@@ -212,8 +211,8 @@ def like_another(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, "properties": {"like": like, **found["properties"]}, "required": ["title"]}
 
 
-PARTS = ("model", "vision", "language", "text", "encoder")
-"""Keys under which a model stands."""
+PARTS = {"model": "llama-3-8b", "vision": "vit-l-14", "language": "llama-2-7b", "text": "gpt2", "encoder": "vit-l-14"}
+"""Keys under which a model stands, each with one that is met there."""
 
 
 def with_names(found: dict[str, Any]) -> dict[str, Any]:
@@ -230,5 +229,5 @@ def with_names(found: dict[str, Any]) -> dict[str, Any]:
             shape = part.get("properties", {}).get(key)
             if isinstance(shape, dict) and shape.get("type") not in ("string", "number", "boolean"):
                 told = {name: shape.pop(name) for name in ("title", "default", "description") if name in shape}
-                part["properties"][key] = {**told, "anyOf": [text, changed, shape]}
+                part["properties"][key] = {**told, "examples": [PARTS[key]], "anyOf": [text, changed, shape]}
     return found

@@ -1,0 +1,293 @@
+"""The reference pages, written from what the package lists of itself: ``python .github/docs/generate.py``.
+
+``tests/cli/test_reference.py`` holds the committed pages against what this writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+PAGES = Path(__file__).parent / "pages" / "reference"
+HEAD = "<!-- Written by .github/docs/generate.py: change what it reads, then run it. -->\n\n# {title}\n\n{lead}\n"
+
+
+def cell(value: Any) -> str:
+    """Text that stays inside its cell."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; a head that begins with > is of numbers."""
+    lines = [
+        " | ".join(head.removeprefix(">") for head in heads),
+        " | ".join("---:" if head.startswith(">") else "---" for head in heads),
+    ]
+    lines += [" | ".join(cell(value) for value in row) for row in rows]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def code(words: Iterable[Any]) -> str:
+    """Names as code, parted by commas."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def plainly(value: Any) -> str:
+    """A value as it is written in a YAML file."""
+    return "" if value in (None, "", [], {}) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def key_rows(properties: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Key, what it is, an example, and what holds where it is left out."""
+    for key, told in properties.items():
+        words = list(dict.fromkeys(_under(told, "enum")))
+        shown = [] if words[12:] else [f"`{word}`" for word in words]
+        shown = shown or [plainly(one) for one in (*told.get("examples", ()), *_under(told, "examples"))][:1]
+        blocks = [ref.rpartition("/")[2] for ref in _under(told, "$ref")]
+        links = [f"[{name}](#{name.lower()})" for name in blocks]
+        yield (
+            f"`{key}`",
+            told.get("description", ""),
+            ", ".join(shown + links),
+            "" if isinstance(told.get("default"), dict) else plainly(told.get("default")),
+        )
+
+
+def _under(told: Any, name: str) -> Iterator[Any]:
+    """Every value that stands at ``name`` in a key's schema; lists one by one."""
+    if isinstance(told, Mapping):
+        for key, inner in told.items():
+            if key == name:
+                yield from inner if isinstance(inner, list) else [inner]
+            elif key in ("anyOf", "items", "oneOf", "allOf"):
+                yield from _under(inner, name)
+    elif isinstance(told, list):
+        for inner in told:
+            yield from _under(inner, name)
+
+
+def keys_of(kind: str) -> str:
+    """A table for a kind of file and for each block in it."""
+    from gpuhours.questions.listing.schemas import schema
+
+    found = schema(kind)
+    heads = ("key", "what it is", "for example, or one of", "left out")
+    text = table(heads, key_rows(found["properties"])) if "properties" in found else ""
+    for name, block in sorted(found.get("$defs", {}).items(), key=lambda item: (item[0] != "Run", item[0])):
+        if block.get("properties"):
+            about = (
+                " ".join(block.get("description", "").split("\n\n")[0].split()).replace("``", "`").replace("<", "&lt;")
+            )
+            text += f"\n### {name}\n\n{about}\n\n{table(heads, key_rows(block['properties']))}"
+    return text.replace("``", "`")
+
+
+def keys() -> tuple[str, str, str]:
+    """Every key of a run file."""
+    lead = "What may stand in a run file: `gpuhours schema run` prints the same as JSON Schema, which editors complete from."
+    return "Keys of a run file", lead, keys_of("run")
+
+
+def profiles() -> tuple[str, str, str]:
+    """Every key of the other files."""
+    lead = "Accelerators, nodes, stacks, claims, documents and measurements of your own: `gpuhours schema KIND` prints each as JSON Schema."
+    kinds = ("hardware", "software", "claims", "document", "measurements")
+    return "Keys of other files", lead, "\n".join(f"## {kind}\n\n{keys_of(kind)}" for kind in kinds)
+
+
+def stacks() -> tuple[str, str, str]:
+    """Every software profile, with what it was met on."""
+    from gpuhours.questions.listing.software import listing
+
+    lead = "`--software NAME`. `gpuhours software show NAME` has every figure with its source."
+    rows = [
+        (f"`{one.software.name}`", one.software.title, f"`{one.like}`" if one.like else "", one.steps,
+         "; ".join(f"{met.source} ({met.steps})" for met in one.software.met), code(one.software.aliases))
+        for one in listing().entries
+    ]  # fmt: skip
+    return (
+        "Training stacks",
+        lead,
+        table(("name", "what it is", "like", ">steps", "met on (steps)", "also called"), rows),
+    )
+
+
+def models() -> tuple[str, str, str]:
+    """Every published model."""
+    from gpuhours.architecture.catalogue import named
+    from gpuhours.questions.listing.models import list_models
+
+    lead = (
+        "`--model NAME`. `gpuhours models show NAME` has parts and FLOPs; any Hugging Face `config.json` does as well."
+    )
+    rows = [
+        (f"`{one.name}`", one.title, one.kind, f"{one.parameters:,.0f}", f"{one.active:,.0f}" if one.active != one.parameters else "",
+         named(one.name).source)
+        for one in list_models().entries
+    ]  # fmt: skip
+    return "Models", lead, table(("name", "what it is", "kind", ">parameters", ">of which active", "source"), rows)
+
+
+def cards() -> tuple[str, str, str]:
+    """Every accelerator and node."""
+    from gpuhours.questions.listing.hardware import catalogue
+    from gpuhours_cli.render.hardware import amount
+
+    found = catalogue()
+    lead = "`--gpu NAME`, or a cloud instance's name. `gpuhours hardware show NAME` has every figure with its source; peaks are dense."
+    shown = ("peak.bf16", "peak.fp16", "peak.fp8", "memory", "memory_bandwidth", "link_bandwidth", "power")
+    rows = [
+        (
+            f"`{one.name}`",
+            one.title,
+            *(amount(one.figures[key]) if key in one.figures else "" for key in shown),
+            one.to_dict()["step_times"]["basis"],
+        )
+        for one in found.accelerators
+    ]
+    machines = [
+        (
+            f"`{one.name}`",
+            one.title,
+            code(one.accelerators),
+            amount(one.figures["gpus"]),
+            f"`{one.instance}`" if one.instance else "",
+            one.network,
+        )
+        for one in found.nodes
+    ]
+    heads = (
+        "name",
+        "what it is",
+        ">bf16",
+        ">fp16",
+        ">fp8",
+        ">memory",
+        ">its rate",
+        ">link, one way",
+        ">power",
+        "step times",
+    )
+    nodes = table(("name", "what it is", "holds", ">GPUs", "instance", "network"), machines)
+    return "Accelerators and nodes", lead, f"{table(heads, rows)}\n## Nodes\n\n{nodes}"
+
+
+def prices() -> tuple[str, str, str]:
+    """Every dated price."""
+    from gpuhours.questions.listing.prices import per_hour, price_table
+
+    found = price_table()
+    lead = "USD per GPU-hour, each with its date. `gpuhours prices --gpu NAME` prints those of one card; `--price` is your own."
+    rows = [
+        (f"`{name}`", row.provider, row.commitment, f"{per_hour(row):.2f}", row.as_of, row.offering, row.region, row.source)
+        for name, offers in found.offers.items() for row in offers
+    ]  # fmt: skip
+    storage = [(one.provider, one.kind, one.offering, one.price, one.as_of, one.source) for one in found.storage]
+    return "Prices", lead, (
+        table(("card", "provider", "terms", ">USD", "as of", "offering", "region", "source"), rows)
+        + f"\n## Storage and traffic\n\n{table(('provider', 'kind', 'offering', 'price', 'as of', 'source'), storage)}"
+    )  # fmt: skip
+
+
+def countries() -> tuple[str, str, str]:
+    """Every grid."""
+    from gpuhours.cost.grids import countries as known
+
+    lead = "`--country NAME`: what a kilowatt-hour emits, in gCO2e, in the newest year known; an estimate takes the year of `cost.year`."
+    rows = []
+    for letters, one in sorted(known().items(), key=lambda item: item[1].name):
+        newest = max(one.intensity)
+        rows.append(
+            (
+                one.name,
+                code((letters, *one.also)),
+                f"{one.intensity[newest]:.0f}",
+                newest,
+                f"{min(one.intensity)} to {newest}",
+            )
+        )
+    return "Countries", lead, table(("country", "also", ">gCO2e/kWh", ">year", "years known"), rows)
+
+
+def quantities() -> tuple[str, str, str]:
+    """Every result, every quantity of a text, and what holds between them."""
+    from gpuhours.questions.checking.quantities import QUANTITIES
+    from gpuhours.run.identities import IDENTITIES
+    from gpuhours.run.results import RESULTS
+
+    lead = "What `estimate` answers (`--explain NAME` prints its equation), what `check` reads in a text, and what must hold between them."
+    results = [(f"`{one.name}`", one.title, one.unit or "share", one.equation) for one in RESULTS.values()]
+    read = [
+        (f"`{one.name}`", one.title, one.unit or "share", "" if one.checked else "read, not tested")
+        for one in QUANTITIES.values()
+    ]
+    laws = [
+        (one.text, f"{one.sigma:.1%}", getattr(one, "use", "everywhere"), ", ".join(sorted(one.only)))
+        for one in IDENTITIES
+    ]
+    return "Quantities", lead, (
+        f"## Results\n\n{table(('name', 'what it is', 'unit', 'equation'), results)}"
+        f"\n## Quantities of a text\n\n{table(('name', 'what it is', 'unit', ''), read)}"
+        f"\n## Identities\n\n{table(('what holds', '>published figures keep to it within', 'used', 'only where'), laws)}"
+    )  # fmt: skip
+
+
+def commands() -> tuple[str, str, str]:
+    """The help of every command."""
+    lead = "What `gpuhours COMMAND --help` prints. Exit code 0 is fine, 1 is no (does not fit, over budget, a contradiction), 2 bad input."
+    return "Commands", lead, "\n".join(f"## {name}\n\n```text\n{text}\n```\n" for name, text in helps())
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Each command and subcommand with its help at 80 columns."""
+    from typer.main import get_command
+
+    from gpuhours_cli.app import app
+
+    def of(command: Any, above: Any, name: str) -> Iterator[tuple[str, str]]:
+        context = command.make_context(name, [], parent=above, resilient_parsing=True)
+        yield (f"{above.command_path} {name}" if above else name), command.get_help(context).rstrip()
+        for inner in getattr(command, "commands", {}):
+            yield from of(command.commands[inner], context, inner)
+
+    yield from of(get_command(app), None, "gpuhours")
+
+
+def examples() -> tuple[str, str, str]:
+    """Every example file, as ``gpuhours init --example NAME`` writes it."""
+    from gpuhours.questions.starting import example, example_names
+
+    lead = "Files to begin with: `gpuhours init --example NAME -o run.yaml`, then `gpuhours estimate run.yaml`."
+    return (
+        "Examples",
+        lead,
+        "\n".join(f"## {name}\n\n```yaml\n{example(name).rstrip()}\n```\n" for name in example_names()),
+    )
+
+
+PAGE: Mapping[str, Callable[[], tuple[str, str, str]]] = {
+    "keys": keys, "profiles": profiles, "stacks": stacks, "models": models, "cards": cards, "prices": prices, "countries": countries,
+    "quantities": quantities, "commands": commands, "examples": examples,
+}  # fmt: skip
+
+
+def page(name: str) -> str:
+    """The text of one page."""
+    title, lead, body = PAGE[name]()
+    return "\n".join(line.rstrip() for line in f"{HEAD.format(title=title, lead=lead)}\n{body}".splitlines()) + "\n"
+
+
+def main() -> None:
+    """Write them all."""
+    os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
+    os.environ.pop("GPUHOURS_PROFILES", None)
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name in PAGE:
+        (PAGES / f"{name}.md").write_text(page(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

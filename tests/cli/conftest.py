@@ -1,0 +1,32 @@
+"""What the tests of commands share: a folder with the files that printed examples name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+RUN_FILE = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[0]
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the examples of README and helps name; the README's own run file is ``run.yaml``."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(RUN_FILE, encoding="utf-8")
+    (tmp_path / "h100.yaml").write_text(RUN_FILE, encoding="utf-8")
+    (tmp_path / "a100.yaml").write_text(RUN_FILE.replace("h100-sxm-80gb", "a100-sxm-80gb"), encoding="utf-8")
+    (tmp_path / "train_gpt.sh").write_text(
+        "torchrun --nproc_per_node 8 pretrain_gpt.py --seq-length 2048 --global-batch-size 64 --micro-batch-size 1"
+        " --tensor-model-parallel-size 2 --train-iters 1000 --bf16\n",
+        encoding="utf-8",
+    )
+    shape = {
+        "model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 4096,
+        "vocab_size": 32000,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    return tmp_path
