@@ -63,10 +63,7 @@ def properties(kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 UNIT = re.compile(r"|in \S+ or any unit of its kind|a number or a share|a whole number")
 KINDS = ["run", "hardware", "software", "claims", "document", "measurements"]
-BLOCKS = {
-    ".facts", ".runs", "Figure.set", "Figure.not_modelled", "Solve.set", "MemoryFacts.saved", "MemoryFacts.saved_autocast",
-    "MemoryFacts.gradients", ".models",
-}  # fmt: skip
+BLOCKS = {"facts", "runs", "set", "not_modelled", "saved", "saved_autocast", "gradients", "models"}
 """Keys that hold other keys."""
 
 
@@ -79,7 +76,9 @@ def test_every_key_has_a_sentence(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_shows_a_value(kind: str) -> None:
-    assert [key for key, told in properties(kind) if not shows_values(told) and key not in BLOCKS] == []
+    assert [
+        key for key, told in properties(kind) if not shows_values(told) and key.rpartition(".")[2] not in BLOCKS
+    ] == []
 
 
 PLACES = {
