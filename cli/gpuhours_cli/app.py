@@ -10,6 +10,7 @@ import warnings
 
 from gpuhours_cli import (
     check,
+    ci,
     compare,
     estimate,
     hardware,
@@ -32,6 +33,7 @@ COMMANDS = (
     estimate,
     reproduce,
     check,
+    ci,
     sweep,
     plan,
     compare,

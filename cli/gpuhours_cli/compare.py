@@ -33,16 +33,15 @@ def compare(
 ) -> None:
     """What changed in the inputs, by how much in every result, and which input caused it."""
     from gpuhours.inputs.errors import EstimateError
-    from gpuhours.inputs.yaml_files import read_yaml
     from gpuhours.questions.comparing import compare as side_by_side
     from gpuhours.run.shortcuts import overlaid
-    from gpuhours.run.spec import setting
+    from gpuhours.run.spec import run_file, setting
     from gpuhours_cli.render.compare import answer, screen
 
     if second is None and not (shortcuts or settings):
         raise EstimateError("There is nothing to compare it with.", EXAMPLE, str(first))
     if second is None:
-        source = read_yaml(first)
+        source = run_file(first)
         one = overlaid(source, {})
         other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
     else:

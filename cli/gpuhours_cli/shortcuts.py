@@ -70,13 +70,11 @@ def _option(name: str) -> Any:
 def described(path: Path | None, shortcuts: Mapping[str, str], settings: list[str] | None, example: str) -> Run:
     """The run of a file (``-``: of standard input), with the shortcuts and then the ``--set`` keys put over it."""
     from gpuhours.inputs.errors import EstimateError
-    from gpuhours.inputs.yaml_files import Source, read_yaml
+    from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.shortcuts import overlaid
-    from gpuhours.run.spec import beside, setting
+    from gpuhours.run.spec import run_file, setting
 
     if path is None and not (shortcuts or settings):
         raise EstimateError("Nothing to estimate.", example)
-    source = Source("the run", {}) if path is None else read_yaml(path)
-    if path is not None:
-        source = Source(source.name, beside(source.data, path.parent), source.places)
+    source = Source("the run", {}) if path is None else run_file(path)
     return overlaid(source, shortcuts, dict(setting(text) for text in settings or []))

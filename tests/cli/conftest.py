@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,15 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
     return tmp_path
+
+
+def committed(folder: Path, branch: str = "main") -> None:
+    """Everything in a folder as a commit on a branch, the repository made where there is none."""
+    author = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    if not (folder / ".git").is_dir():
+        subprocess.run(["git", "init", "-q", "-b", branch, str(folder)], check=True)
+    current = ["git", "-C", str(folder), "symbolic-ref", "--short", "HEAD"]
+    if subprocess.run(current, check=True, capture_output=True, text=True).stdout.strip() != branch:
+        subprocess.run(["git", "-C", str(folder), "checkout", "-q", "-b", branch], check=True)
+    subprocess.run(["git", "-C", str(folder), "add", "-A"], check=True)
+    subprocess.run(["git", "-C", str(folder), *author, "commit", "-q", "-m", "x"], check=True)

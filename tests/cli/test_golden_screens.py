@@ -68,7 +68,9 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "error-no-document": ("reproduce", "longvilla"),
     "error-table": ("check", "COLUMNS.csv"),
 }  # fmt: skip
-COMMANDS = ("estimate", "reproduce", "check", "sweep", "plan", "compare", "validate", "hardware", "models", "schema")
+COMMANDS = (
+    "estimate", "reproduce", "check", "sweep", "plan", "compare", "validate", "hardware", "models", "schema", "ci", "init", "export",
+)  # fmt: skip
 HELPS = {
     "help": ("--help",), **{f"help-{name}": (name, "--help") for name in COMMANDS},
     "help-hardware-show": ("hardware", "show", "--help"), "help-models-show": ("models", "show", "--help"),

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from gpuhours.questions.starting import example
+from tests.cli.conftest import committed
 from tests.cli.test_json import OWN_RUNS
 from tests.conftest import Command
 
@@ -85,6 +86,8 @@ def test_an_example_runs(line: str, gpuhours_command: Command, beside: Path) -> 
     )
     (beside / "my_runs.csv").write_text(OWN_RUNS, encoding="utf-8")
     (beside / "lora.yaml").write_text(example("lora"), encoding="utf-8")
+    if line.startswith("gpuhours ci "):
+        committed(beside)
     words = shlex.split(line.partition(" > ")[0])[1:]
     if "-o" in words and words[words.index("-o") + 1] in ("run.yaml", "lora.yaml"):
         (beside / words[words.index("-o") + 1]).unlink()

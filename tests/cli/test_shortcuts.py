@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.run.shortcuts import SHORTCUTS, keys
 from gpuhours.run.spec import from_dict
@@ -134,3 +135,22 @@ def test_explain_takes_the_words_of_the_screen(gpuhours_command: Command, words:
     ran = gpuhours_command("estimate", str(RUN), "--explain", words)
     assert ran.code == 0
     assert ran.out.split(" = ")[0] in {"gpu_hours", "step_time", "cost", "model_flops"}
+
+
+def test_a_path_in_a_run_file_is_read_from_its_folder(
+    gpuhours_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks, and wherever from."""
+    (tmp_path / "runs").mkdir()
+    shape = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 4096,
+             "vocab_size": 32000}  # fmt: skip
+    (tmp_path / "runs" / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    path = tmp_path / "runs" / "run.yaml"
+    path.write_text(
+        "model: config.json\ndata: {tokens: 1B, seq_len: 1024}\nhardware: {accelerator: a100-sxm-80gb, gpus: 8}\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    assert gpuhours.estimate("runs/run.yaml").results["parameters"] is not None
+    assert gpuhours_command("estimate", "runs/run.yaml").code == 0
+    assert gpuhours_command("compare", "runs/run.yaml", "--gpu", "h100-sxm-80gb").code == 0

@@ -63,8 +63,8 @@ def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str
 def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
     """A run, its file, its mapping or nothing but shortcuts, as a run."""
     from gpuhours.inputs.errors import EstimateError, nearest
-    from gpuhours.inputs.yaml_files import Source, read_yaml
-    from gpuhours.run.spec import Run
+    from gpuhours.inputs.yaml_files import Source
+    from gpuhours.run.spec import Run, run_file
 
     for name in shortcuts:
         if name not in SHORTCUTS:
@@ -78,7 +78,7 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
         return run
     if run is None or isinstance(run, Mapping):
         return overlaid(Source("the run", {} if run is None else dict(run)), shortcuts)
-    return overlaid(read_yaml(run), shortcuts)
+    return overlaid(run_file(run), shortcuts)
 
 
 def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:

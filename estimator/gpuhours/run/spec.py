@@ -188,8 +188,13 @@ def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
 
 def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
     """Read ``run.yaml``; ``settings`` (key -> value) are set over what the file says."""
+    return from_source(run_file(path), settings)
+
+
+def run_file(path: Path | str) -> Source:
+    """A run file's contents, with the paths in it read from its folder."""
     source = read_yaml(path)
-    return from_source(Source(source.name, beside(source.data, Path(path).parent), source.places), settings)
+    return Source(source.name, beside(source.data, Path(path).parent), source.places)
 
 
 FILES = (".json", ".yaml", ".yml")

@@ -46,6 +46,16 @@ class ByGpus:
     high: float
 
 
+def four_digits(value: float) -> str:
+    """``44,160``, ``0.4179``, ``7.2e+22``: four significant digits, an exponent only where zeros would have to be counted.
+
+    >>> four_digits(44164.3), four_digits(0.41789), four_digits(7.2049e22)
+    ('44,160', '0.4179', '7.205e+22')
+    """
+    rounded = float(f"{value:.4g}")
+    return f"{rounded:,.0f}" if 1e3 <= abs(rounded) < 1e15 else f"{rounded:.4g}"
+
+
 TOLD = ("wall_clock", "gpu_hours", "mfu", "memory_per_gpu", "cost")
 """What a short word about an estimate says."""
 
@@ -79,7 +89,7 @@ class Estimate:
 
     def __repr__(self) -> str:
         said = [
-            f"{name}={found.value:.4g} {found.unit}".strip()
+            f"{name}={four_digits(found.value)} {found.unit}".strip()
             for name in TOLD
             if (found := self.results.get(name)) is not None
         ]
@@ -90,7 +100,7 @@ class Estimate:
         rows = []
         for name, found in self.results.items():
             if found is not None:
-                numbers = ("" if one is None else f"{one:.4g}" for one in (found.value, found.low, found.high))
+                numbers = ("" if one is None else four_digits(one) for one in (found.value, found.low, found.high))
                 cells = "".join(f"<td>{escape(text)}</td>" for text in (name, *numbers, found.unit, found.basis))
                 rows.append(f"<tr>{cells}</tr>")
         head = "".join(f"<th>{word}</th>" for word in ("result", "value", "low", "high", "unit", "basis"))

@@ -55,7 +55,7 @@ def _library(name: str) -> Any:
         raise EstimateError(f"This needs {name}.", f"pip install {name}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The rows of a sweep. ``table`` is an Arrow table; in a file's case it is the file's own rows, memory-mapped or its head."""
 
@@ -72,6 +72,10 @@ class Sweep:
 
     def __len__(self) -> int:
         return self.kept
+
+    def __repr__(self) -> str:
+        varied = ", ".join(one.key for axis in self.job.grid.axes for one in axis.members)
+        return f"<Sweep {self.job.grid.run.name}: {self.kept:,} of {self.rows:,} rows over {varied or 'nothing'}>"
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Any Arrow-speaking library (polars, pandas, DuckDB) takes a sweep as its table."""

@@ -1,0 +1,44 @@
+"""``gpuhours ci``: what a pull request does to the cost of the runs in it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuhours_cli.estimate import money_of
+from gpuhours_cli.output import Json, Quiet, emit, saved
+from gpuhours_cli.root import app
+
+EXAMPLE = 'Example: gpuhours ci --base main --budget "500k USD" -o comment.md'
+
+
+@app.command(short_help="A pull request's change of cost, as a comment and a gate.", epilog=EXAMPLE)
+def ci(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH...]", help="Run files or folders to look at; else all.", show_default=False),
+    ] = None,
+    base: Annotated[
+        str, typer.Option(metavar="COMMIT", help="What the change is against: a commit, branch or tag.")
+    ] = "main",
+    budget: Annotated[
+        str | None, typer.Option(metavar="MONEY", help='What the changed runs may cost together: "500k USD".')
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="Write the comment to a file too.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Work out every run file that differs from another commit, on both sides: a Markdown comment with the difference in cost; exit code
+    1 where a run does not fit, or all together are over the budget or not known to be within it."""
+    from gpuhours.questions.reviewing import review
+    from gpuhours_cli.render.ci import answer, markdown
+
+    found = review(base, paths or (), money_of(budget))
+    text = markdown(found)
+    if output is not None:
+        saved(text, output)
+    emit(found, str, as_json=as_json, answer=lambda: answer(found) if quiet else text.rstrip())
+    if not found.passes:
+        raise typer.Exit(1)

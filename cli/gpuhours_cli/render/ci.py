@@ -1,0 +1,103 @@
+"""The comment of ``gpuhours ci``: Markdown for a pull request."""
+
+from __future__ import annotations
+
+from gpuhours.questions.estimating.estimates import Result
+from gpuhours.questions.reviewing import Review, ReviewedRun
+from gpuhours_cli.render import numbers
+from gpuhours_cli.render.compare import said
+from gpuhours_cli.render.sweep import column
+
+MARK = "<!-- gpuhours ci -->"
+"""The first line, by which an older comment is found and replaced."""
+SHOWN = {"cost": "cost", "gpu_hours": "GPU-hours", "wall_clock": "wall-clock"}
+
+
+def markdown(found: Review) -> str:
+    """The whole comment."""
+    if not found.runs:
+        return f"{MARK}\nNo run file changed against `{found.base}`.\n"
+    heads = ["run", "", *SHOWN.values(), "fits"]
+    lines = [MARK, f"### {headline(found)}", "", row(heads), row(["---", "---", *("---:" for _ in SHOWN), "---"])]
+    lines += [row(cells) for run in found.runs for cells in sides(run)]
+    lines += ["", *verdicts(found)]
+    keys = [f"- `{run.path}`: {changes(run)}" for run in found.runs if run.inputs]
+    if keys:
+        lines += ["<details><summary>What changed</summary>", "", *keys, "", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def headline(found: Review) -> str:
+    """``Training cost +12 k USD, of 68 k USD for 2 changed runs``."""
+    count = f"{len(found.runs)} changed run{'s' if len(found.runs) > 1 else ''}"
+    change, total = found.change("cost"), found.total("cost")
+    if change is None or total is None:
+        return f"Training cost of {count}: not determined"
+    return f"Training cost {signed(change)}, now {money(total)} for {count}"
+
+
+def row(cells: list[str]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def sides(run: ReviewedRun) -> list[list[str]]:
+    """One line for what is before, where it is there, and one for what is now."""
+    path = f"`{run.path}`"
+    if run.now is None:
+        return [[path, "was", *amounts(run, now=False), ""], ["", "**deleted**", *("–" for _ in SHOWN), ""]]
+    fits = {True: "yes", False: "**no**", None: "?"}
+    now = [*amounts(run, now=True), fits[run.now.fits]]
+    if run.before is None:
+        return [[path, "new", *now]]
+    return [[path, "was", *amounts(run, now=False), fits[run.before.fits]], ["", "now", *now]]
+
+
+def amounts(run: ReviewedRun, *, now: bool) -> list[str]:
+    """The results of one side, each with its range."""
+    return [amount(name, run.result(name, now=now)) for name in SHOWN]
+
+
+def amount(name: str, found: Result | None) -> str:
+    """``1.38 M USD (1.2 – 1.7 M)``."""
+    if found is None:
+        return "not determined"
+    text = money if name == "cost" else column(name)[1]
+    ranged = found.low is not None and found.high is not None
+    return f"{text(found.value)} {numbers.span(found.value, found.low, found.high, text) if ranged else ''}".rstrip()  # type: ignore[arg-type]
+
+
+def money(value: float) -> str:
+    """``1.38 M USD``."""
+    return f"{numbers.count(value)} USD"
+
+
+def signed(value: float) -> str:
+    """``+12 k USD``, ``−3 USD``."""
+    return f"{'−' if value < 0 else '+'}{money(abs(value))}"
+
+
+def verdicts(found: Review) -> list[str]:
+    """What makes the check fail, or that nothing does."""
+    unfit = [run.path for run in found.runs if run.now is not None and run.now.fits is False]
+    lines = [f"**`{path}` does not fit** its accelerators' memory." for path in unfit]
+    cost = found.total("cost")
+    if found.budget is not None and cost is None:
+        lines.append(f"**Budget** {money(found.budget)}: not kept to for sure, a cost is not determined.")
+    elif found.budget is not None and cost is not None:
+        left = found.budget - cost
+        lines.append(
+            f"**Budget** {money(found.budget)}: "
+            + (f"{money(left)} left." if left >= 0 else f"**over by {money(-left)}**.")
+        )
+    return [text for line in lines for text in (line, "")]
+
+
+def changes(run: ReviewedRun) -> str:
+    """``data.tokens`` 1 T → 2 T, ..."""
+    return ", ".join(f"`{one.key}` {said(one.first)} → {said(one.second)}" for one in run.inputs)
+
+
+def answer(found: Review) -> str:
+    """One line."""
+    return f"{headline(found) if found.runs else 'no run file changed'}: {'passes' if found.passes else 'fails'}"

@@ -1,0 +1,186 @@
+"""``ci``: what a change in a repository does to the cost of the runs that it describes, against another commit."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.questions.comparing import Input, differences
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.spec import Run, load
+
+ENDINGS = (".yaml", ".yml")
+SUMMED = ("cost", "gpu_hours", "energy", "carbon")
+"""Results that add up over runs."""
+
+
+@dataclass(frozen=True)
+class ReviewedRun:
+    """One run file on both sides; None where it is not there."""
+
+    path: str
+    before: Estimate | None
+    now: Estimate | None
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The keys that differ."""
+        return () if self.before is None or self.now is None else differences(self.before.run, self.now.run)
+
+    def result(self, name: str, *, now: bool) -> Result | None:
+        """One result on one side."""
+        side = self.now if now else self.before
+        return None if side is None else side.results[name]
+
+    def change(self, name: str) -> float | None:
+        """now - before; a run that is new or gone counts whole. None where a side that is there is not determined."""
+        amounts = []
+        for now in (False, True):
+            found = self.result(name, now=now)
+            if (self.now if now else self.before) is not None and found is None:
+                return None
+            amounts.append(0.0 if found is None else float(found.value))
+        return amounts[1] - amounts[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        sides = {"before": self.before, "now": self.now}
+        changed = [one.key for one in self.inputs]
+        shown = {name: None if side is None else summary(side) for name, side in sides.items()}
+        return {"path": self.path, **shown, "change": {name: self.change(name) for name in SUMMED}, "inputs": changed}
+
+
+def summary(side: Estimate) -> dict[str, Any]:
+    """What the JSON says of one side of a run."""
+    found = {name: side.results[name] for name in (*SUMMED, "wall_clock")}
+    return {"fits": side.fits, **{name: None if one is None else one.to_dict() for name, one in found.items()}}
+
+
+@dataclass(frozen=True)
+class Review:
+    """Every run file that changed, and whether what they cost is within the budget."""
+
+    base: str
+    runs: tuple[ReviewedRun, ...]
+    budget: float | None = None
+    """USD for all changed runs together."""
+
+    def total(self, name: str) -> float | None:
+        """A result of all changed runs as they are now; None where one is not determined."""
+        found = [run.result(name, now=True) for run in self.runs if run.now is not None]
+        return None if any(one is None for one in found) else sum(float(one.value) for one in found if one is not None)
+
+    def change(self, name: str) -> float | None:
+        """By how much they changed together; None where one is not determined."""
+        found = [run.change(name) for run in self.runs]
+        return None if any(one is None for one in found) else sum(one for one in found if one is not None)
+
+    @property
+    def over_budget(self) -> bool | None:
+        """Whether the runs cost more than the budget; None where there is none, or a cost is not determined."""
+        cost = self.total("cost")
+        return None if self.budget is None or cost is None else cost > self.budget
+
+    @property
+    def passes(self) -> bool:
+        """Every run fits, and the cost is known to be within the budget where there is one."""
+        fits = all(run.now is None or run.now.fits is not False for run in self.runs)
+        return fits and (self.budget is None or self.over_budget is False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``gpuhours ci --json``."""
+        content = {
+            "base": self.base, "runs": [run.to_dict() for run in self.runs],
+            "total": {name: self.total(name) for name in SUMMED}, "change": {name: self.change(name) for name in SUMMED},
+            "budget": None if self.budget is None else {"value": self.budget, "unit": "USD"},
+            "over_budget": self.over_budget, "passes": self.passes,
+        }  # fmt: skip
+        return envelope("ci", content)
+
+
+def review(
+    base: str, paths: Sequence[Path | str] = (), budget: float | None = None, folder: Path | None = None
+) -> Review:
+    """The run files of a repository that differ from ``base``, each worked out on both sides.
+
+    ``base`` is a commit, branch or tag; what is compared with it is its common ancestor with the checked-out commit, as a pull request
+    shows it. ``paths`` (files or folders) are looked at alone; files that are no runs are passed over unless they are named.
+    """
+    top = Path(git(folder or Path(), "rev-parse", "--show-toplevel").strip())
+    fork = git(top, "merge-base", base, "HEAD", hint=SHALLOW).strip()
+    named = [str((Path(folder or Path()) / path).resolve()) for path in paths]
+    found = []
+    for path in changed(top, fork, named):
+        wanted = str(top / path) in named
+        now = worked_out(top / path, wanted=wanted) if (top / path).is_file() else None
+        with tempfile.TemporaryDirectory() as before:
+            old = worked_out(as_it_was(top, fork, path, Path(before)), wanted=False)
+        if now is not None or old is not None:
+            found.append(ReviewedRun(path, old, now))
+    return Review(base, tuple(found), budget)
+
+
+SHALLOW = "A shallow clone lacks older commits: fetch the base (actions/checkout: fetch-depth: 0)."
+
+
+def git(folder: Path, *words: str, hint: str = "") -> str:
+    """What git prints; its own words where it refuses."""
+    try:
+        ran = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise EstimateError(
+            "git is not installed.", "The runs of another commit are read with it.", "gpuhours ci"
+        ) from None
+    if ran.returncode:
+        raise EstimateError(" ".join(ran.stderr.split()) or "failed", hint, f"git {' '.join(words)}")
+    return ran.stdout
+
+
+def changed(top: Path, fork: str, named: Iterable[str]) -> Iterator[str]:
+    """YAML files that are not what they were at ``fork``, those that git does not know yet included."""
+    listed = git(top, "diff", "--name-only", "--no-renames", "-z", fork, "--", *named).split("\0")
+    new = git(top, "ls-files", "--others", "--exclude-standard", "-z", "--", *named).split("\0")
+    yield from sorted({path for path in (*listed, *new) if path.endswith(ENDINGS)})
+
+
+def as_it_was(top: Path, fork: str, path: str, into: Path) -> Path | None:
+    """The file at ``fork`` with what stood beside it, a model's configuration say; None where it was not there."""
+    if not git(top, "ls-tree", "--name-only", fork, "--", path):
+        return None
+    folder = str(Path(path).parent)
+    words = ["git", "-C", str(top), "archive", fork, *([] if folder == "." else ["--", folder])]
+    archived = subprocess.run(words, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(archived)) as archive:
+        archive.extractall(into, filter="data")
+    return into / path
+
+
+def worked_out(path: Path | None, *, wanted: bool) -> Estimate | None:
+    """The estimate of a run file; None where there is no file, or one that is no run and was not asked for."""
+    if path is None or not (wanted or is_run(path)):
+        return None
+    return estimate(load(path))
+
+
+def is_run(path: Path) -> bool:
+    """Whether a YAML file describes a run: a mapping with a model and keys that a run has, none else."""
+    try:
+        data = read_yaml(path).data
+    except EstimateError:
+        return False
+    return (
+        isinstance(data, dict)
+        and bool({"model", "stages"} & data.keys())
+        and len(data) > 1
+        and data.keys() <= Run.model_fields.keys()
+    )
