@@ -237,6 +237,15 @@ def spread(found: Estimate, sample: Ensemble) -> RenderableType:
     for line in found.by_gpus[:1]:
         days = " · ".join(f"{numbers.duration(one.wall_clock)} on {numbers.exact(one.gpus)}" for one in found.by_gpus)
         table.add_row("By GPUs", f"{days}   (x {line.low / line.wall_clock:.2f} – {line.high / line.wall_clock:.2f})")
+    if found.results["gpu_hours"] is not None:
+        whole_run(table, sample)
+    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
+    table.add_row("Sample", said)
+    return table
+
+
+def whole_run(table: Table, sample: Ensemble) -> None:
+    """What decides GPU-hours: nothing to say of a description that ends at its step."""
     shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
     table.add_row("What decides", " · ".join(shares[:6]))
     first = sample.narrowed()
@@ -247,9 +256,6 @@ def spread(found: Estimate, sample: Ensemble) -> RenderableType:
     if "remainder" in sample.drawn:
         beside = f"; x {rest:.2f} beside them, as published runs took" if abs(rest - 1) > 0.005 else ""
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")
-    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
-    table.add_row("Sample", said)
-    return table
 
 
 def waterfall(found: Estimate) -> RenderableType:

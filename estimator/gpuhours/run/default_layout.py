@@ -14,7 +14,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Schedule, Sharding, VisionPlacement
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
-from gpuhours.software.profile import Software
+from gpuhours.software.profile import DEGREES, Software
 from gpuhours.step import step
 from gpuhours.workload import Workload
 
@@ -40,7 +40,7 @@ def default_layout(
     ZeRO-1 or (without a pipeline) ZeRO-3, every recompute mode, one to four chunks per stage, an encoder on the first stage or
     on all. ``plan`` searches all. What ``stated`` says stays as it is.
     """
-    axes = layout_axes(model, cluster, stated)
+    axes = layout_axes(model, cluster, stated, software.degrees)
     base = Layout() if stated is None else stated
     behind = _dimensions(model, global_batch, cluster)
     ahead = len(axes)
@@ -92,17 +92,20 @@ def as_it_stands(layout: Layout | None) -> Layout | None:
     return None if layout is None else layout.replaced(**{name: getattr(layout, name) for name in DECISIVE})
 
 
-def layout_axes(model: Model, cluster: Cluster, stated: Layout | None) -> dict[str, list[Any]]:
-    """What is tried for each field of the layout: what is stated alone, else what is usual.
+def layout_axes(
+    model: Model, cluster: Cluster, stated: Layout | None, degrees: tuple[str, ...] = DEGREES
+) -> dict[str, list[Any]]:
+    """What is tried for each field of the layout: what is stated alone, else what is usual and the stack has (``degrees``).
 
     Who names a tensor or pipeline degree shares no sequence over accelerators without saying so.
     """
     axes = candidates(model, cluster)
+    axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(degrees)}
     if stated is not None and not is_partial(stated):
         return {name: [getattr(stated, name)] for name in (*axes, "interleave")}
     said = frozenset() if stated is None else stated.model_fields_set
     layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1.0)
-    axes["interleave"] = [1.0, 2.0, 4.0] if layers >= 8 else [1.0]
+    axes["interleave"] = [1.0, 2.0, 4.0] if layers >= 8 and "pipeline" in degrees else [1.0]
     if said & {"tensor", "pipeline"}:
         axes.pop("context", None)
     return axes | {name: [getattr(stated, name)] for name in axes.keys() & said}

@@ -97,7 +97,7 @@ class LayoutGrid:
 def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
     """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
     cluster = asked.cluster
-    axes = layout_axes(asked.model, cluster, stated)
+    axes = layout_axes(asked.model, cluster, stated, asked.software.degrees)
     count = len(axes) + 1
     fields = {
         name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(count)])

@@ -7,7 +7,7 @@ figures names its source. Bytes are *equivalent* bytes: what a kernel at copy sp
 import functools
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -37,6 +37,11 @@ from gpuhours.software.figures import (
     Traffic,
 )
 from gpuhours.software.memory import STANDS_FOR, MemoryFacts
+
+
+Degree = Literal["tensor", "pipeline", "context", "expert"]
+DEGREES: tuple[Degree, ...] = get_args(Degree)
+"""What a model is split by, beside data parallelism."""
 
 
 class Software(Section):
@@ -82,6 +87,8 @@ class Software(Section):
     selective: Selective
     schedules: tuple[str, ...] = ("1f1b", "interleaved", "gpipe")
     """Pipeline schedules that it has; a plan offers no other."""
+    degrees: tuple[Degree, ...] = DEGREES
+    """Those that it has; of the others nothing is tried where a run leaves its layout open."""
     sequence_parallel: bool
     """Norms and residuals are split over tensor ranks where a run does not say."""
     early_stop: bool

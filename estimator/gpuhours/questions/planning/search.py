@@ -54,7 +54,7 @@ class LayoutSearch:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
         batch = float(resolved.workload.global_batch)
         workload = replace(resolved.workload, global_batch=batch)
-        space = Space.of(workload.model, batch, workload.cluster, run.layout, workload.software.schedules)
+        space = Space.of(workload.model, batch, workload.cluster, run.layout, workload.software)
         return cls(run.replaced("software", workload.software.name), workload, space, safe)
 
     def __call__(self, cells: Values) -> Found:

@@ -13,6 +13,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
 from gpuhours.layout.placement import stream_layers
+from gpuhours.software.profile import DEGREES, Software
 
 SHORTEST = 128
 """Tokens of a sequence that one context rank keeps at least: below, attention's blocks are not filled."""
@@ -42,9 +43,10 @@ class Space:
         global_batch: float,
         cluster: Cluster,
         base: Layout | None = None,
-        offers: tuple[str, ...] = (),
+        software: Software | None = None,
     ) -> Space:
-        """The degrees that divide what they split: GPUs, heads, experts, samples."""
+        """The degrees that divide what they split: GPUs, heads, experts, samples; of a stack, those that it has."""
+        has = DEGREES if software is None else software.degrees
         base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
         gpus, layers = (
             int(cluster.gpus),
@@ -54,17 +56,23 @@ class Space:
         longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)
         experts = max((int(linear.experts) for stack in model.stacks for linear in stack.block.linears), default=1)
         ways = divisors(gpus)
+
+        def usable(name: str, found: list[int]) -> list[int]:
+            return found if name in has else [1]
+
         return cls(
             base=base,
             outer=(
-                schedules(layers, offers),
+                schedules(layers, () if software is None else software.schedules),
                 {"vision": np.array(placements(base) if model.encoder else [int(base.vision)])},
-                {"pipeline": numbers([degree for degree in ways if degree <= layers])},
-                expert_degrees([degree for degree in divisors(experts) if gpus % degree == 0]),
-                contexts([degree for degree in ways if degree > 1 and longest / degree >= SHORTEST], base),
+                {"pipeline": numbers(usable("pipeline", [degree for degree in ways if degree <= layers]))},
+                expert_degrees(usable("expert", [degree for degree in divisors(experts) if gpus % degree == 0])),
+                contexts(
+                    [degree for degree in usable("context", ways) if degree > 1 and longest / degree >= SHORTEST], base
+                ),
                 {"sequence_parallel": np.array([True, False])},
                 {"microbatch": numbers(divisors(int(global_batch)))},
-                {"tensor": numbers([degree for degree in ways if heads % degree == 0])},
+                {"tensor": numbers(usable("tensor", [degree for degree in ways if heads % degree == 0]))},
             ),
             inner=(recomputes(), {"sharding": np.array([int(level) for level in Sharding])}, offloads()),
             layers=layers,
