@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.estimate import money_of
 from gpuhours_cli.output import Json, Quiet, emit, saved
 from gpuhours_cli.root import app
 
@@ -33,6 +32,7 @@ def ci(
     """Work out every run file that differs from another commit, on both sides: a Markdown comment with the difference in cost; exit code
     1 where a run does not fit, or all together are over the budget or not known to be within it."""
     from gpuhours.questions.reviewing import review
+    from gpuhours_cli.estimate import money_of
     from gpuhours_cli.render.ci import answer, markdown
 
     found = review(base, paths or (), money_of(budget))

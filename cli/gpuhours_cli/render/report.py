@@ -225,10 +225,7 @@ def scale(found: Report) -> Iterator[str]:
          numbers.percent(row.mfu), "fits" if row.fits else "does not fit")
         for row in rows
     ]  # fmt: skip
-    chosen = found.estimate.run.layout is None
-    caption = (
-        f"The same batch and steps; the layout {'chosen for each' if chosen else 'as given, more or fewer replicas'}"
-    )
+    caption = "The same batch and steps; more or fewer replicas of this layout, another where they cannot hold one"
     columns = ("GPUs", "wall-clock", "GPU-hours", "MFU", "memory")
     yield section(
         "scale", "On other numbers of GPUs",

@@ -38,7 +38,6 @@ from gpuhours.software.figures import (
 )
 from gpuhours.software.memory import STANDS_FOR, MemoryFacts
 
-
 Degree = Literal["tensor", "pipeline", "context", "expert"]
 DEGREES: tuple[Degree, ...] = get_args(Degree)
 """What a model is split by, beside data parallelism."""

@@ -156,6 +156,18 @@ def test_the_run_itself_stands_among_the_other_numbers_of_gpus() -> None:
     assert times == sorted(times, reverse=True)
 
 
+def test_other_numbers_of_gpus_stand_on_one_curve() -> None:
+    """A run whose layout is open keeps the layout of its answer: with more replicas an hour of each does less, never more."""
+    rows = report(
+        from_dict({
+            "model": "llama-3-8b", "data": {"tokens": "1T"}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64}, "year": 2026,
+        })
+    ).scale  # fmt: skip
+    assert len(rows) == 7
+    hours = [row.gpu_hours for row in rows]
+    assert hours == sorted(hours)
+
+
 def test_nothing_from_a_file_is_taken_for_markup() -> None:
     evil = "<script>alert(1)</script>\"&'"
     described = {

@@ -13,7 +13,7 @@ from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.ensemble import DRAWS, ensemble
-from gpuhours.run.evaluate import evaluate
+from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.identities import HOUR
 from gpuhours.run.spec import Run
 
@@ -79,26 +79,37 @@ def report(run: Run) -> Report:
 
 
 def at_scale(found: Estimate) -> Iterator[AtScale]:
-    """The run on other numbers of GPUs, everything else as it is; those that no layout of it can use are left out.
+    """The run on other numbers of GPUs: its own layout on more or fewer replicas, or the fastest where they cannot hold a replica; numbers
+    that no layout of it can use are left out.
 
     wall-clock(g) = wall-clock x t(g) / t          t the predicted step time, the steps and stops staying what they are
     """
-    run, own = found.run, found.outcome
+    own = found.outcome
     gpus, seconds = own.value("gpus"), own.value("wall_clock")
     if found.stages or own.step is None or gpus is None or seconds is None:
         return
     for many in sorted({round(float(gpus) * factor) for factor in FACTORS} - {0}):
-        outcome = own
-        if many != float(gpus):
-            try:
-                outcome = evaluate(run.replaced("hardware.gpus", many))
-            except EstimateError:
-                continue
-        step, memory = outcome.step, outcome.memory
-        if step is None or memory is None or not np.all(step.valid):
+        outcome = own if many == float(gpus) else _replicated(found, many)
+        if outcome is None or outcome.step is None or outcome.memory is None:
             continue
-        wall_clock = float(seconds) * float(step.time) / float(own.step.time)
-        yield AtScale(many, wall_clock, wall_clock * many / HOUR, float(step.mfu), bool(memory.fits))
+        wall_clock = float(seconds) * float(outcome.step.time) / float(own.step.time)
+        fits = bool(outcome.memory.fits)
+        yield AtScale(many, wall_clock, wall_clock * many / HOUR, float(outcome.step.mfu), fits)
+
+
+def _replicated(found: Estimate, gpus: int) -> Outcome | None:
+    """The run on a number of GPUs, on the stack and, where it can be, in the layout of its answer; None where nothing runs there."""
+    asked, resolved = found.run.replaced("hardware.gpus", gpus), found.outcome.resolved
+    asked = asked.replaced("software", asked.software or resolved.software.name)
+    answered = None if resolved.layout is None else resolved.layout.replaced(data=None)
+    for layout in dict.fromkeys((answered, found.run.layout)):
+        try:
+            outcome = evaluate(asked.replaced("layout", layout))
+        except EstimateError:
+            continue
+        if outcome.step is not None and np.all(outcome.step.valid):
+            return outcome
+    return None
 
 
 def decides(run: Run) -> Decides | None:
