@@ -245,7 +245,7 @@ def helps() -> Iterator[tuple[str, str]]:
     """Each command and subcommand with its help at 80 columns."""
     from typer.main import get_command
 
-    from gpuhours_cli.app import app
+    from gpuhours_cli.app import registered
 
     def of(command: Any, above: Any, name: str) -> Iterator[tuple[str, str]]:
         context = command.make_context(name, [], parent=above, resilient_parsing=True)
@@ -253,7 +253,7 @@ def helps() -> Iterator[tuple[str, str]]:
         for inner in getattr(command, "commands", {}):
             yield from of(command.commands[inner], context, inner)
 
-    yield from of(get_command(app), None, "gpuhours")
+    yield from of(get_command(registered()), None, "gpuhours")
 
 
 def examples() -> tuple[str, str, str]:

@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import sys
 import traceback
 import warnings
 
-from gpuhours_cli import (
-    check,
-    ci,
-    compare,
-    estimate,
-    hardware,
-    init,
-    interchange,
-    models,
-    plan,
-    prices,
-    report,
-    reproduce,
-    schema,
-    software,
-    sweep,
-    trace,
-    validate,
-)
-from gpuhours_cli.root import app
+import typer
 
-COMMANDS = (
-    estimate,
-    reproduce,
-    check,
-    ci,
-    sweep,
-    plan,
-    compare,
-    report,
-    trace,
-    validate,
-    hardware,
-    software,
-    models,
-    prices,
-    schema,
-    interchange,
-    init,
-)
-"""The modules whose commands ``app`` holds; importing one registers it."""
+from gpuhours_cli.root import HOMES, app
 
 EXTRAS = {
     "pyarrow": "sweep",
@@ -62,6 +25,13 @@ EXTRAS = {
 MOST_SAID = 200
 """Characters of an unexpected exception that are shown."""
 REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
+
+
+def registered(name: str | None = None) -> typer.Typer:
+    """The command line with one command, or with all where that is none: building all takes as long as importing typer."""
+    for home in dict.fromkeys([HOMES[name]] if name in HOMES else HOMES.values()):
+        importlib.import_module(f"gpuhours_cli.{home}")
+    return app
 
 
 def said(fault: Exception) -> str:
@@ -80,7 +50,7 @@ def main() -> None:
     from gpuhours_cli.output import printable
 
     try:
-        app(prog_name="gpuhours")
+        registered(sys.argv[1] if sys.argv[1:] else None)(prog_name="gpuhours")
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")

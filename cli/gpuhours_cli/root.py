@@ -9,9 +9,27 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
+
+HOMES = {
+    "check": "check", "ci": "ci", "compare": "compare", "estimate": "estimate", "import": "interchange", "export": "interchange",
+    "init": "init", "plan": "plan", "prices": "prices", "report": "report", "reproduce": "reproduce", "schema": "schema",
+    "sweep": "sweep", "trace": "trace", "validate": "validate", "hardware": "hardware", "models": "models", "software": "software",
+}  # fmt: skip
+"""Every command with the module that registers it, in the order of the help."""
+
+
+class InOrder(TyperGroup):
+    """Lists commands as ``HOMES`` does, whichever was registered first."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """Those that are registered."""
+        return [name for name in HOMES if name in self.commands]
+
 
 app = typer.Typer(
     name="gpuhours",
+    cls=InOrder,
     help="What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: rich would double the time it takes to appear

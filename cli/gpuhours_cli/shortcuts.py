@@ -52,6 +52,7 @@ def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
     with_shortcuts.__signature__ = own.replace(parameters=asked)  # type: ignore[attr-defined]
     with_shortcuts.__annotations__ = {one.name: one.annotation for one in asked}
     with_shortcuts.__name__, with_shortcuts.__doc__ = command.__name__, command.__doc__
+    with_shortcuts.__module__ = command.__module__
     return with_shortcuts
 
 

@@ -45,10 +45,10 @@ def test_printed_output_is_what_the_command_prints(
 def test_every_command_is_in_the_readme_and_has_an_example() -> None:
     from typer.main import get_command
 
-    from gpuhours_cli.app import app
+    from gpuhours_cli.app import registered
 
     text = README.read_text(encoding="utf-8")
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in get_command(registered()).commands.items():  # type: ignore[attr-defined]
         assert f"gpuhours {name}" in text, name
         children = getattr(command, "commands", {}).values() or [command]
         for child in children:

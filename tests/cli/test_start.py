@@ -1,0 +1,76 @@
+"""What a command does not need is not loaded before it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gpuhours.cost.grids import countries
+from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
+from gpuhours.hardware.nodes import list_nodes, load_node
+from gpuhours.inputs import units
+from gpuhours.questions.listing.prices import price_table
+from gpuhours.software.profile import list_software, load_software
+from gpuhours_cli.app import registered
+from gpuhours_cli.root import HOMES
+
+ONE_OFF = (
+    "estimate",
+    "--params",
+    "30B",
+    "--tokens",
+    "500B",
+    "--gpu",
+    "h100-sxm-80gb",
+    "--gpus",
+    "512",
+    "--tensor",
+    "4",
+    "--pipeline",
+    "8",
+)
+NEEDLESS = ("pint", "lark", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check")
+CODE = """
+import atexit, json, sys
+atexit.register(lambda: sys.stderr.write(json.dumps(sorted(sys.modules))))
+from gpuhours_cli.app import main
+main()
+"""
+
+
+def test_a_one_off_loads_no_registry_and_no_other_command() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", CODE, *ONE_OFF], env=environment, capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(ran.stderr))
+    assert "gpuhours_cli.estimate" in loaded
+    assert sorted(loaded.intersection(NEEDLESS)) == []
+
+
+def test_every_unit_that_ships_has_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else whoever meets the file waits for pint: longer than for the estimate."""
+    asked: list[tuple[str, str]] = []
+    answer = units.asked
+    monkeypatch.setattr(
+        units, "asked", lambda name, unit, value: asked.append((name, unit)) or answer(name, unit, value)
+    )
+    for cached in (load_accelerator, load_node, load_software):
+        getattr(cached, "cache_clear", lambda: None)()
+    for names, load in ((list_accelerators, load_accelerator), (list_nodes, load_node), (list_software, load_software)):
+        for name in names():
+            load(name)  # type: ignore[operator]
+    price_table()
+    countries()
+    assert asked == []
+
+
+def test_every_command_registers_where_it_is_said_to() -> None:
+    group = registered()
+    commands = {one.name or one.callback.__name__: one.callback.__module__ for one in group.registered_commands}  # type: ignore[union-attr]
+    groups = {one.name: f"gpuhours_cli.{one.name}" for one in group.registered_groups}
+    assert {name: module.removeprefix("gpuhours_cli.") for name, module in {**commands, **groups}.items()} == HOMES
