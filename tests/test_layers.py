@@ -39,6 +39,8 @@ def test_imports_point_down(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "gpuhours" and len(parts) > 1 and parts[1] in LAYERS:
             assert LAYERS.index(parts[1]) <= own, f"{path} imports {name}, which stands above it"
+        elif parts[0] == "gpuhours" and len(parts) > 1:
+            raise AssertionError(f"{path} imports {name} from the package's front door, which stands above every layer")
 
 
 def test_every_folder_is_a_layer() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gpuhours.inputs.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from gpuhours.hardware.accelerators import load_accelerator as load_accelerator
     from gpuhours.hardware.nodes import load_node as load_node
@@ -48,7 +50,6 @@ _HOMES = {
     "validate": "questions.validating",
 }
 __all__ = sorted(_HOMES)
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -148,7 +148,7 @@ def test_several_chunks_set_the_schedule_that_runs_them() -> None:
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        ({"pipeline": 4, "stage_layers": [20, 20, 20]}, "one for each stage"),
+        ({"pipeline": 4, "stage_layers": [20, 20, 20]}, "one a stage"),
         ({"pipeline": 2, "interleave": 2, "stage_layers": [20, 20, 20]}, r"or chunk \(4\)"),
         ({"stage_layers": []}, "at least 1"),
         ({"pipeline": 2, "stage_layers": [-1, 81]}, "at least 0"),

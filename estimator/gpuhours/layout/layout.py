@@ -210,18 +210,18 @@ class Layout(Section):
         if self.recompute_modules is not None and self.recompute is not Recompute.selective:
             said = word(Recompute, self.recompute)
             raise ValueError(
-                f"recompute_modules say what recompute: selective repeats, not {said}; leave one of them out"
+                f"only recompute: selective repeats what recompute_modules say, not recompute: {said}; leave one of them out"
             )
         if self.interleave > 1 and self.schedule is not Schedule.interleaved:
             said = word(Schedule, self.schedule)
             raise ValueError(
-                f"interleave {self.interleave} is run by schedule: interleaved, not by {said}; leave one of them out"
+                f"only schedule: interleaved runs interleave {self.interleave}, not schedule: {said}; leave one of them out"
             )
         chunks = self.pipeline * self.interleave
         if self.stage_layers is not None and len(self.stage_layers) not in (self.pipeline, chunks):
             raise ValueError(
-                f"stage_layers has {len(self.stage_layers)} numbers for pipeline {self.pipeline} x interleave {self.interleave}: "
-                f"one for each stage ({self.pipeline})" + (f" or chunk ({chunks})" if chunks > self.pipeline else "")
+                f"{len(self.stage_layers)} numbers stand in stage_layers; pipeline {self.pipeline} asks for {self.pipeline}, one a stage"
+                + (f", or for {chunks}, one a chunk" if chunks > self.pipeline else "")
             )
         return self
 

@@ -18,7 +18,7 @@ _WORD = re.compile(r"[A-Za-z]+[0-9]*[A-Za-z]*")
 
 def envelope(command: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON document of a command."""
-    from gpuhours import __version__
+    from gpuhours.inputs.version import __version__
 
     whole = {name: value if name == "rows" else with_units_spelled(value) for name, value in content.items()}
     return {"schema": f"gpuhours/{command}/{NUMBER}", "version": __version__, **whole}

@@ -80,7 +80,7 @@ def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None
 
 def _manifest(job: Job) -> dict[str, Any]:
     """What decides the rows of a sweep: a file is continued only where all of it is the same."""
-    from gpuhours import __version__
+    from gpuhours.inputs.version import __version__
 
     values = {varied.key: hashlib.sha256(repr(varied.values).encode()).hexdigest() for varied in job.grid.varied}
     return {
