@@ -52,4 +52,12 @@ FACTORS: Final[dict[tuple[str, str], float]] = {
     ("pairs", "sample"): 1.0,
     ("epochs", "epoch"): 1.0,
     ("frames", "frame"): 1.0,
+    ("Mpixel/s", "pixel/s"): 1e6,
+    ("kgCO2e", "gCO2e"): 1e3,
+    ("USD", "USD"): 1.0,
+    ("TFLOP", "FLOP"): 1e12,
+    ("days", "second"): 86400.0,
+    ("weeks", "second"): 604800.0,
+    ("months", "second"): 2629800.0,
+    ("GPU-hours", "GPU * second"): 3600.0,
 }
