@@ -16,6 +16,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import Placement, placement_of
 from gpuhours.layout.ranks import Ranks, ranks_of
+from gpuhours.layout.weights import Weights, stage_weights
 from gpuhours.software.profile import Software
 
 
@@ -46,6 +47,11 @@ class Workload:
     def placement(self) -> Placement:
         """Which layers stand on which pipeline stage."""
         return placement_of(self.model, self.layout, self.ranks, self.software)
+
+    @cached_property
+    def trained_weights(self) -> Weights:
+        """What trains on a rank of the stage that holds most of it."""
+        return stage_weights(self.model, self.placement, self.ranks, trained=True)
 
     @property
     def encoding(self) -> Workload:

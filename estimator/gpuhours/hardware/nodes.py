@@ -15,7 +15,15 @@ from gpuhours.hardware.figures import (
     SourcedFigure,
     figures_of,
 )
-from gpuhours.inputs.profile_folders import also, find_profile, is_path, plain_name, profile_paths, suggestion
+from gpuhours.inputs.profile_folders import (
+    also,
+    find_profile,
+    is_path,
+    plain_name,
+    profile_folders,
+    profile_paths,
+    suggestion,
+)
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
 
@@ -121,8 +129,15 @@ def instance_hint(name: str) -> str:
 
 
 def _instances() -> dict[str, Path]:
-    """Instance -> the file of its node; of a node only the names are read."""
+    """Instance -> the file of its node; of a node only the names are read, and of those that ship with gpuhours once."""
+    return _shipped_instances() if len(profile_folders()) == 1 else _read_instances()
+
+
+def _read_instances() -> dict[str, Path]:
     return {name: path for path in profile_paths("nodes").values() for name in also(path)}
+
+
+_shipped_instances = functools.cache(_read_instances)
 
 
 @functools.cache

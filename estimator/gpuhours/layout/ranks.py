@@ -203,7 +203,8 @@ def degree(linear: Linear, ranks: Ranks) -> Array:
 
 def has_experts(linear: Linear) -> bool:
     """Whether the product belongs to experts, of which a token meets only some."""
-    return bool(np.any(np.greater(linear.experts, 1)))
+    many = linear.experts
+    return many > 1 if isinstance(many, int) else bool(np.any(np.greater(many, 1)))
 
 
 def local_parameters(linear: Linear, ranks: Ranks) -> Array:

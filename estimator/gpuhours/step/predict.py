@@ -74,7 +74,8 @@ def step(workload: Workload) -> Step:
     sends = send_time(workload, layer.total)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
-    host = host_time(workload, line.slowest, optimiser_time(workload))
+    update = optimiser_time(workload)
+    host = host_time(workload, line.slowest, update)
     encoding = encoding_time(work, workload)
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last, work.spread):
@@ -85,7 +86,7 @@ def step(workload: Workload) -> Step:
     parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
     parts[HOST] = parts[HOST] + host * ranks.microbatches + workload.software.host.step
     parts[DATA] = parts[DATA] + step_reduction(workload, np.maximum(line.slowest + host, encoding))
-    parts[OPTIMISER] = optimiser_time(workload)
+    parts[OPTIMISER] = update
     time = sum(parts.values())
     waiting = waiting_share(cluster, workload.software) * time
     parts[DATA] = parts[DATA] + waiting

@@ -16,7 +16,7 @@ from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Sharding, VisionPlacement
 from gpuhours.layout.ranks import local_parameters
-from gpuhours.layout.weights import Weights, encoder_weights, layer_weights, stage_weights
+from gpuhours.layout.weights import Weights, encoder_weights, layer_weights
 from gpuhours.step.offload import host_update_time
 from gpuhours.step.schedule import Passes, left_over
 from gpuhours.workload import Workload
@@ -90,7 +90,7 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
     next step's first forward pass. An encoder on accelerators of its own sums its gradients at the same time.
     """
     software, ranks = workload.software, workload.ranks
-    weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
+    weights = workload.trained_weights
     sums, gathers = _sums_and_gathers(weights, workload)
     if workload.model.encoder:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True)
@@ -181,7 +181,7 @@ def optimiser_time(workload: Workload) -> Array:
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
-    weights = stage_weights(workload.model, workload.placement, ranks, trained=True)
+    weights = workload.trained_weights
     experts = np.divide(weights.experts, np.where(sharded, np.minimum(ranks.shards, ranks.expert_copies), 1))
     owned = np.divide(weights.dense, np.where(sharded, ranks.shards, 1)) + experts
     rate = {"amp": software.optimiser.amp, "mixed": software.optimiser.mixed, "pure": software.optimiser.pure}
