@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands are run, and what it prints of them is what they print.
+"""README and guide tell the truth: their commands are run, and what they print of them is what these print.
 
 ``GPUHOURS_WRITE=1 pytest tests/cli/test_readme.py`` writes the output that the commands have now.
 """
@@ -15,29 +15,35 @@ import pytest
 
 from tests.conftest import Command
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = (README, ROOT / ".github" / "docs" / "pages" / "guide.md")
+TEXTS = {path: path.read_text(encoding="utf-8") for path in PAGES}
 BLOCK = re.compile(r"```console\n\$ (?P<command>gpuhours[^\n]*)\n(?P<output>.*?)```", re.DOTALL)
-RUNS = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+RUNS = [run for text in TEXTS.values() for run in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
 LINES = [
     line
-    for shell in re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    for text in TEXTS.values()
+    for shell in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in shell.splitlines()
     if line.startswith("gpuhours ")
 ]
-PYTHON = re.search(r"```python\n(import gpuhours\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-BLOCKS = list(BLOCK.finditer(README.read_text(encoding="utf-8")))
+PYTHON = [
+    block for text in TEXTS.values() for block in re.findall(r"```python\n(import gpuhours\n.*?)```", text, re.DOTALL)
+]
+BLOCKS = [(path, block) for path, text in TEXTS.items() for block in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block["command"])
+@pytest.mark.parametrize(("path", "block"), BLOCKS, ids=[block["command"] for _, block in BLOCKS])
 def test_printed_output_is_what_the_command_prints(
-    gpuhours_command: Command, block: re.Match[str], monkeypatch: pytest.MonkeyPatch
+    gpuhours_command: Command, path: Path, block: re.Match[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(README.parent)
+    monkeypatch.chdir(ROOT)
     ran = gpuhours_command(*shlex.split(block["command"])[1:], columns=100)
     printed = "\n".join(line.rstrip() for line in ran.out.splitlines()) + "\n"
     if os.environ.get("GPUHOURS_WRITE"):
-        text = README.read_text(encoding="utf-8")
-        README.write_text(text.replace(block[0], f"```console\n$ {block['command']}\n{printed}```"), encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(block[0], f"```console\n$ {block['command']}\n{printed}```"), encoding="utf-8")
         return
     assert printed == block["output"]
 
@@ -73,7 +79,7 @@ def test_every_command_line_printed_runs(line: str, gpuhours_command: Command, b
 
 
 def test_the_python_block_runs(beside: Path) -> None:
-    assert PYTHON is not None
-    (beside / "block.py").write_text(PYTHON[1], encoding="utf-8")
+    (block,) = PYTHON
+    (beside / "block.py").write_text(block, encoding="utf-8")
     frames = runpy.run_path(str(beside / "block.py"))["frames"]
     assert frames.to_arrow().num_rows == len(range(16, 129, 16))

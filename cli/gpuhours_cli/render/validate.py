@@ -34,7 +34,7 @@ def answer(found: Validation) -> str:
         )
     if total["foretold_rows"]:
         told.append(
-            f"{total['foretold_rows']} foretold: {_share(total['foretold_median_ape'])}, {_share(total['foretold_mape'])}"
+            f"{total['foretold_rows']} predicted blind: {_share(total['foretold_median_ape'])}, {_share(total['foretold_mape'])}"
         )
     if total["coverage_80"] is not None:
         told.append(

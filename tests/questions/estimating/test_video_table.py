@@ -1,4 +1,4 @@
-"""The README's table of frames, resolution and bridge: worked out here, kept as it stands there.
+"""The guide's table of frames, resolution and bridge: worked out here, kept as it stands there.
 
 ``GPUHOURS_WRITE=1 pytest tests/questions/estimating/test_video_table.py`` writes it anew.
 """
@@ -15,7 +15,7 @@ import pytest
 import gpuhours
 from gpuhours.run.spec import from_dict
 
-README = Path(__file__).parents[3] / "README.md"
+GUIDE = Path(__file__).parents[3] / ".github" / "docs" / "pages" / "guide.md"
 HEAD = "| frames | pixels | bridge | tokens | FLOPs | step | against 1 frame |"
 BRIDGES: dict[str, dict[str, Any]] = {
     "every patch": {"kind": "mlp"},
@@ -89,12 +89,12 @@ def table() -> str:
 
 
 def test_the_readme_has_these_figures() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = GUIDE.read_text(encoding="utf-8")
     assert HEAD in text
     start = text.index(HEAD)
     end = text.index("\n\n", start)
     if os.environ.get("GPUHOURS_WRITE"):
-        README.write_text(text[:start] + table() + text[end:], encoding="utf-8")
+        GUIDE.write_text(text[:start] + table() + text[end:], encoding="utf-8")
         return
     assert text[start:end] == table()
 
