@@ -76,7 +76,7 @@ def _paper(found: PaperCheck) -> Iterator[RenderableType]:
         yield _line("adds up", said)
     if found.paper.set_aside:
         yield _line(
-            "set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.paper.set_aside[:MOST_LISTED])
+            "set aside", "; ".join(f"{_stated(claim)} ({claim.scope})" for claim in found.paper.set_aside[:MOST_LISTED])
         )
     for number in found.paper.not_understood[:MOST_LISTED]:
         yield _line("not understood", f"“{number.text}” on {number.place}: “{number.quote}”")
@@ -100,7 +100,7 @@ def _parts(found: Check) -> Iterator[RenderableType]:
     alone = [c for c in found.claims if c.verdict == NOT_DETERMINED]
     if alone:
         yield Text()
-        yield _line("nothing tests these", ", ".join(_said(c.claim) for c in alone))
+        yield _line("nothing tests these", ", ".join(_stated(c.claim) for c in alone))
     yield from _open_ends(found)
     yield from _asides(found)
 
@@ -211,15 +211,15 @@ def _name(quantity: str) -> str:
 def _asides(found: Check) -> Iterator[RenderableType]:
     noted = [c.claim for c in found.claims if c.verdict is None]
     if noted:
-        yield _line("read, not testable", ", ".join(_said(claim) for claim in noted))
+        yield _line("read, not testable", ", ".join(_stated(claim) for claim in noted))
     if found.document.set_aside:
-        yield _line("set aside", "; ".join(f"{_said(claim)} ({claim.scope})" for claim in found.document.set_aside))
+        yield _line("set aside", "; ".join(f"{_stated(claim)} ({claim.scope})" for claim in found.document.set_aside))
     for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
         if claim.quantity in ("global_batch", "dataset_samples", "wall_clock", "memory_per_gpu"):
             yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
 
 
-def _said(claim: Claim) -> str:
+def _stated(claim: Claim) -> str:
     return f"{claim.title} {shown(claim.quantity, claim.value)}"
 
 

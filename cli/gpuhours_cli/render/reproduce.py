@@ -37,7 +37,7 @@ def figures(document: Reproduction) -> Table:
     table.add_column("Stated", ratio=6, overflow="fold")
     table.add_column("Comes out as", ratio=6, overflow="fold")
     table.add_column("Verdict", min_width=15, no_wrap=True)
-    for finding in filter(told, document.figures):
+    for finding in filter(says_something, document.figures):
         table.add_row(finding.figure, published(finding), computed(finding), verdict(finding))
     return table
 
@@ -50,7 +50,7 @@ def verdict(finding: Finding) -> Text:
     return Text(NOT_STATED, style="dim") if finding.possible else Text("impossible", style="bold red")
 
 
-def told(finding: Finding) -> bool:
+def says_something(finding: Finding) -> bool:
     """Whether a figure says anything: not what a text neither states nor implies, nor what no identity uses."""
     if finding.published is None:
         return finding.computed is not None or not finding.quantity
@@ -134,7 +134,7 @@ def reasons(document: Reproduction) -> list[RenderableType]:
     table.add_column()
     table.add_column(overflow="fold")
     why: dict[str, list[str]] = {}
-    for finding in filter(told, document.figures):
+    for finding in filter(says_something, document.figures):
         open_or_denied = finding.verdict in {CONTRADICTED, NOT_DETERMINED} or not finding.possible
         if finding.reason and (open_or_denied or finding.computed is None):
             why.setdefault(finding.reason, []).append(finding.figure)

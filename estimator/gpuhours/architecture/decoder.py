@@ -153,7 +153,7 @@ class Decoder(Spec):
     def has_dense_layers(self) -> bool:
         """Some layers have a plain feed-forward layer."""
         if self.layer_groups:
-            return any(group.fed(self.experts) == "dense" and not group.ffn_hidden for group in self.layer_groups)
+            return any(group.feeding(self.experts) == "dense" and not group.ffn_hidden for group in self.layer_groups)
         return (
             self.experts is None
             or bool(np.any(self.experts.first_dense))
@@ -242,7 +242,7 @@ class Decoder(Spec):
         """The layers, one stack for each kind: dense or experts, sliding window or not, as ``layer_groups`` say."""
         found = []
         for group in self.layer_groups:
-            fed = group.fed(self.experts)
+            fed = group.feeding(self.experts)
             adapters = self._adapters(fed == "experts") if group.mixer in ATTENDS else ()
             name = f"layers{FED[fed]}{MIXED.get(group.mixer, f', {group.mixer}')}"
             block = self._grouped(group, fed)

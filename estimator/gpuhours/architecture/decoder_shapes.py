@@ -76,6 +76,6 @@ class LayerGroup(BaseModel):
     head_dim: Count | None = None
     ffn_hidden: Count | None = None
 
-    def fed(self, experts: Experts | None) -> str:
+    def feeding(self, experts: Experts | None) -> str:
         """``feed_forward``, or what the model has."""
         return self.feed_forward or ("dense" if experts is None else "experts")

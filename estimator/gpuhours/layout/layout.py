@@ -235,6 +235,6 @@ class Layout(Section):
         return np.multiply(np.multiply(self.tensor, self.pipeline), self.context)
 
     @property
-    def apart(self) -> Array:
+    def encoder_gpus(self) -> Array:
         """Accelerators that hold no language model: ``vision_gpus`` where vision stands separate."""
         return np.where(np.equal(self.vision, VisionPlacement.separate), self.vision_gpus, 0)

@@ -163,7 +163,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
         microbatches=np.maximum(np.ceil(np.divide(global_batch, samples)), 1),
         whole=np.where(layout.sequence_parallel, layout.tensor, 1),
         vision=layout.vision,
-        vision_gpus=layout.apart,
+        vision_gpus=layout.encoder_gpus,
         shards=copies if layout.shard_group is None else np.minimum(layout.shard_group, copies),
     )
 
@@ -191,7 +191,7 @@ def solved_data(layout: Layout, cluster: Cluster) -> Array:
     """``data`` as given, else gpus / (tensor x pipeline x context), at least 1; without those that only see frames."""
     if layout.data is not None:
         return layout.data
-    return np.maximum(np.floor_divide(np.subtract(cluster.gpus, layout.apart), layout.model_parallel), 1)
+    return np.maximum(np.floor_divide(np.subtract(cluster.gpus, layout.encoder_gpus), layout.model_parallel), 1)
 
 
 def degree(linear: Linear, ranks: Ranks) -> Array:

@@ -23,7 +23,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
 
     An encoder's heads may be uneven: its ranks have some more than others.
     """
-    degrees = np.multiply(layout.model_parallel, ranks.data) + layout.apart
+    degrees = np.multiply(layout.model_parallel, ranks.data) + layout.encoder_gpus
     layers = (
         stream_layers(model) if any(map(model.on_stream, model.stacks)) else sum(stack.layers for stack in model.stacks)
     )

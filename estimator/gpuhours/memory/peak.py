@@ -202,11 +202,11 @@ def memory(workload: Workload) -> Memory:
     run = _Run(workload, workload.model, ranks, ranks)
     moments = tuple((parts, stage) for stage in workload.placement.candidates() for parts in _moments(run, stage))
     if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
-        moments += _apart(run)
+        moments += _encoder_moments(run)
     return _beside_tensors(run, moments)
 
 
-def _apart(run: _Run) -> tuple[tuple[Parts, Array], ...]:
+def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     """The moments of an encoder's own accelerators: whole models of it, one stage ahead of the language model's first."""
     separate = np.equal(run.ranks.vision, VisionPlacement.separate)
     stacks = [part for part in run.model.encoder if isinstance(part, Stack)]

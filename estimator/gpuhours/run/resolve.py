@@ -115,7 +115,7 @@ def resolve(run: Run) -> Resolved:
     notes += _unstated(run, machine if gpus is not None else None, partial=partial)
     layout, whole = None if partial else run.layout, gpus
     if partial and run.layout is not None and gpus is not None:
-        whole = np.subtract(gpus, run.layout.apart)
+        whole = np.subtract(gpus, run.layout.encoder_gpus)
     if run.layout is not None and model is not None:
         refuse(run.layout, model)
     said = () if run.layout is None or model is None else remarks(run.layout, model)
@@ -200,7 +200,7 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
     hardware, layout = run.hardware, run.layout
     gpus: Array | None = hardware.gpus
     if gpus is None and layout is not None and layout.data is not None:
-        gpus = np.multiply(layout.model_parallel, layout.data) + layout.apart
+        gpus = np.multiply(layout.model_parallel, layout.data) + layout.encoder_gpus
     if hardware.named is None:
         return None, gpus
     if hardware.instance is not None and find_instance(hardware.instance) is None:
@@ -222,7 +222,7 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
 def _data_degree(layout: Layout, gpus: Array) -> Array:
     """data = gpus / (tensor x pipeline x context); stated degrees must multiply to the GPUs there are."""
     ranks = layout.model_parallel
-    degree: Array = np.divide(np.subtract(gpus, layout.apart), ranks)
+    degree: Array = np.divide(np.subtract(gpus, layout.encoder_gpus), ranks)
     if np.ndim(degree) == 0:
         stated = layout.data
         product = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context}"
@@ -233,7 +233,7 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
                 "layout",
             )
         if degree < 1 or degree != np.floor(degree):
-            less = f" less {layout.apart} for vision" if layout.apart else ""
+            less = f" less {layout.encoder_gpus} for vision" if layout.encoder_gpus else ""
             raise EstimateError(f"{product} = {ranks} does not divide {gpus} GPUs{less}.", "", "layout")
         degree = int(degree)
     return degree if layout.data is None else layout.data

@@ -101,12 +101,12 @@ def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Bui
                 put(drawn, key, among[min(int(at * len(among)), len(among) - 1)])
             else:
                 entry = drawn["assumptions"][key]
-                entry["value"] = _drawn(key, entry, float(at))
+                entry["value"] = _value_at(key, entry, float(at))
                 del entry["low"], entry["high"]
         yield build(drawn)
 
 
-def _drawn(key: str, entry: Mapping[str, Any], at: float) -> float:
+def _value_at(key: str, entry: Mapping[str, Any], at: float) -> float:
     """A value of an assumption's range, whole where it must be."""
     low, middle, high = (magnitude(entry[name]) for name in ("low", "value", "high"))
     value = float(spread_over(low, middle, high, np.asarray(at)))

@@ -112,7 +112,7 @@ def judged(finding: Finding, stated: Spread | None, words: str = "") -> Finding:
     value = finding.computed
     below, above = (value, value) if finding.low is None or finding.high is None else (finding.low, finding.high)
     below, above = min(below, value), max(above, value)
-    apart = 1.0 if value == stated.centre else _apart(low, high, below, above)
+    apart = 1.0 if value == stated.centre else _gap_factor(low, high, below, above)
     wide = below <= 0 or above / below > OPEN
     verdict = CONTRADICTED if apart > 1 else NOT_DETERMINED if wide and value != stated.centre else AGREES
     reason = finding.reason
@@ -122,7 +122,7 @@ def judged(finding: Finding, stated: Spread | None, words: str = "") -> Finding:
     return replace(beside, relative_error=error, outside=apart, verdict=verdict, reason=reason)
 
 
-def _apart(low: float, high: float, below: float, above: float) -> float:
+def _gap_factor(low: float, high: float, below: float, above: float) -> float:
     """The factor between the nearest ends of two ranges; 1 where they meet."""
     if low <= above and below <= high:
         return 1.0

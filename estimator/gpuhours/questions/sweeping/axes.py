@@ -128,12 +128,12 @@ def _members(run: Run, group: Mapping[str, Sequence[Any]]) -> tuple[Varied, ...]
             for key, value in zip(shape, point, strict=True):
                 together[key].append(_validated(settled, key, value))
     return tuple(
-        Varied(key, tuple(together.get(key) or ()) or validated_values(run, key, values), _apart(run, key))
+        Varied(key, tuple(together.get(key) or ()) or validated_values(run, key, values), _changes_structure(run, key))
         for key, values in group.items()
     )
 
 
-def _apart(run: Run, key: str) -> bool:
+def _changes_structure(run: Run, key: str) -> bool:
     """Keys by whose value a run chooses its model's structure or its software: ZeRO-3 without a named stack means FSDP."""
     return key.startswith("model.") or (key == "layout.sharding" and run.software is None)
 
