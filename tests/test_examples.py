@@ -26,4 +26,4 @@ def test_examples(name: str) -> None:
 
 def test_there_are_examples_where_formulas_are() -> None:
     rooms = {name.split(".")[1] for name in WITH_EXAMPLES}
-    assert {"data", "layout", "kernels", "step", "cost", "run"} <= rooms
+    assert {"inputs", "data", "hardware", "layout", "kernels", "memory", "step", "cost", "run"} <= rooms

@@ -118,7 +118,11 @@ STATES: Final = ("amp", "mixed", "pure")
 
 
 def spelled(dtype: object) -> object:
-    """A format as its users write it, in the one spelling known here: ``BF16``, ``torch.bfloat16`` -> ``bf16``."""
+    """A format as its users write it, in the one spelling known here: ``BF16``, ``torch.bfloat16`` -> ``bf16``.
+
+    >>> spelled("torch.bfloat16")
+    'bf16'
+    """
     if not isinstance(dtype, str):
         return dtype
     plain = dtype.strip().lower().replace("_", "-").removeprefix("torch.")
@@ -216,5 +220,9 @@ class Precision:
 
     @property
     def optimiser(self) -> float:
-        """Master weights and moments together."""
+        """Master weights and moments together.
+
+        >>> Precision("bf16", "mixed").optimiser, Precision("bf16", "amp").optimiser, Precision("bf16", "pure").optimiser
+        (12.0, 8.0, 4.0)
+        """
         return self.master + self.moments

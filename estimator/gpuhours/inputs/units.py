@@ -85,6 +85,9 @@ def parse(value: object, unit: str = "") -> float:
 
     A bare number is taken to be in ``unit``. ``K M B T`` after a number are thousand, million, billion, trillion
     unless they are a unit of the expected dimension (``80 B`` of memory is 80 bytes).
+
+    >>> parse("400 Gbit/s", "byte/s"), parse("3.5 weeks", "day"), parse("44.5 %")
+    (50000000000.0, 24.5, 0.445)
     """
     if isinstance(value, bool) or value is None:
         raise UnitError(f"{value!r} is not a quantity{_expected(unit)}")

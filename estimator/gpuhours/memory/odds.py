@@ -50,6 +50,9 @@ class Odds:
         """Probability that a layout runs which needs ``filled`` times what the accelerator has.
 
         P = (1 - lapse) / (1 + (filled / half)^steepness)
+
+        >>> float(Odds(half=0.9, steepness=10, lapse=0.0).probability(0.9))
+        0.5
         """
         return (1.0 - self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
 
