@@ -93,6 +93,12 @@ def _parts(found: Check) -> Iterator[RenderableType]:
     for contradiction in found.contradictions:
         yield Text()
         yield _contradiction(contradiction, found)
+    for doubt in found.doubts:
+        yield Text()
+        yield Text.assemble(
+            ("not determined  ", STYLES[NOT_DETERMINED]),
+            f"would be contradicted if {doubt.condition}: {doubt.statement}",
+        )
     compared = [c for c in found.claims if c.verdict in (AGREES, CONTRADICTED) and c.reconciled is not None]
     if compared:
         yield Text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -64,7 +64,10 @@ def find_accelerator(text: str) -> Named | None:
     plain = "".join(c for c in text.lower() if c.isalnum())
     for row in _table():
         if all(any(word in plain for word in part.split("|")) for part in row["words"].split("+")):
-            return _named(row)
+            found = _named(row)
+            memory = found.sold_memory
+            said = memory is not None and re.search(rf"{memory / 1e9:.0f}\s?-?gi?b", text.lower()) is not None
+            return replace(found, note="") if said and "GB assumed" in found.note else found
     return None
 
 

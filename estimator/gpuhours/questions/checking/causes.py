@@ -39,7 +39,7 @@ def mistakes(run: Setting, document: Document) -> Iterator[Mistake]:
     yield from _data(document)
     yield from _tokens(run, document)
     yield from _batches(document)
-    yield from _bill(run)
+    yield from _bill(run, document)
     yield from _slips()
 
 
@@ -298,7 +298,14 @@ def _slips() -> Iterator[Mistake]:
         )
 
 
-def _bill(run: Setting) -> Iterator[Mistake]:
+def _bill(run: Setting, document: Document) -> Iterator[Mistake]:
+    measured = document.claim("gpu_power")
+    rated = run.accelerator.power if run.accelerator else None
+    if measured is not None and rated is not None and rated > 1.05 * measured.value:
+        factor = rated / measured.value
+        text = f"the rated power (TDP, {rated:.0f} W) was multiplied, not the {measured.value:.0f} W that were measured"
+        for also in ((), ("carbon",)):
+            yield Mistake("TDP for measured power", "energy", 0.97 * factor, 1.03 * factor, 1.5, text, also, factor)
     yield from _one(
         "PUE left out",
         "energy",
@@ -312,8 +319,8 @@ def _bill(run: Setting) -> Iterator[Mistake]:
     )
     yield from _one("kWh for MWh", "energy", 1000.0, 0.5, "kWh and MWh are mixed up")
     yield from _one("MWh for kWh", "energy", 0.001, 0.5, "kWh and MWh are mixed up")
-    yield from _one("kilograms for tonnes", "carbon", 1000.0, 0.6, "kilograms of CO2e printed as tonnes")
-    yield from _one("tonnes for kilograms", "carbon", 0.001, 0.4, "tonnes of CO2e printed as kilograms")
+    yield from _one("kilograms for tonnes", "carbon", 1000.0, 0.6, "kilograms (kg) of CO2e printed as tonnes")
+    yield from _one("tonnes for kilograms", "carbon", 0.001, 0.4, "tonnes of CO2e printed as kilograms (kg)")
     yield from _one("carbon for CO2", "carbon", 12 / 44, 0.3, "mass of carbon, not of CO2 (44/12)")
     yield from _one("price per node", "price", 8.0, 0.5, "the price is of a node, not of an accelerator")
     yield from _one(

@@ -8,6 +8,11 @@ from typing import Any
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 
+ONE_PASS = "one pass or more"
+"""Ends the reason for samples seen that are those of the data set, read once as far as the text says."""
+NAME_OF_CARD = "the accelerator's name"
+"""The reason for a memory that only the card's name says: it tests nothing."""
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -26,6 +31,8 @@ class Claim:
     """Empty for the run itself; fine-tuning, evaluation ... for figures about something else."""
     shared: bool = False
     """Said of all runs of a text, not of this one."""
+    of_row: bool = False
+    """A cell of a table whose row or column names the run: nobody else's figure."""
 
     @property
     def unit(self) -> str:
@@ -41,6 +48,11 @@ class Claim:
     def checked(self) -> bool:
         """Whether identities may use it."""
         return QUANTITIES[self.quantity].checked and not self.scope
+
+
+def measured(claim: Claim) -> str:
+    """The quantity that a claim measures: samples of one pass or more are those of the data set."""
+    return "dataset_samples" if claim.because.endswith(ONE_PASS) else claim.quantity
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
-from gpuhours.questions.checking.claim import Claim, Document, Fact, Paper
+from gpuhours.questions.checking.claim import NAME_OF_CARD, Claim, Document, Fact, Paper, measured
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.numbers import scan
@@ -176,16 +176,18 @@ def write_claims(paper: Paper) -> str:
     """The YAML of a paper: every claim in the text's own words, of which run, what was set aside, what was not understood."""
     document = paper.single
     if len(paper.runs) == 1:
-        claims = [_entry(claim, "") for claim in document.claims]
+        claims = [_entry(claim, "") for claim in document.claims if claim.because != NAME_OF_CARD]
     else:
         own = [
             (run.name if run.kind != "total" else TOTAL, claim)
             for run in paper.runs
             for claim in run.claims
-            if not claim.shared
+            if not claim.shared and claim.because != NAME_OF_CARD
         ]
         claims = [{"run": run, **_entry(claim, "")} for run, claim in own]
-        shared = {(c.quantity, c.text): c for run in paper.runs for c in run.claims if c.shared}
+        shared = {
+            (c.quantity, c.text): c for run in paper.runs for c in run.claims if c.shared and c.because != NAME_OF_CARD
+        }
         claims += [_entry(claim, "") for claim in shared.values()]
     claims += [_entry(claim, claim.scope) for claim in document.set_aside]
     data: dict[str, Any] = {"name": document.name}
@@ -203,7 +205,7 @@ def write_claims(paper: Paper) -> str:
 
 def _entry(claim: Claim, about: str) -> dict[str, Any]:
     """One claim; in numbers where its words alone do not give it back."""
-    entry: dict[str, Any] = {"quantity": claim.quantity, "value": claim.text}
+    entry: dict[str, Any] = {"quantity": measured(claim), "value": claim.text}
     if not _gives_back(claim):
         entry["value"] = f"{claim.value:.12g} {claim.unit}".strip()
         entry["spread"] = round(max(claim.spread.sigma, 1e-6), 6)
@@ -213,7 +215,7 @@ def _entry(claim: Claim, about: str) -> dict[str, Any]:
 
 def _gives_back(claim: Claim) -> bool:
     try:
-        value, spread = read_value(claim.text, claim.quantity, "")
+        value, spread = read_value(claim.text, measured(claim), "")
     except EstimateError:
         return False
     return math.isclose(value, claim.value, rel_tol=1e-9) and math.isclose(

@@ -122,6 +122,9 @@ def _document(found: Check) -> Iterator[str]:
             yield f"  - likely: {cause.cause} ({title} × {cause.factor:.3g}): {cause.text}"
         if not contradiction.likely_causes:
             yield "  - no known cause"
+    for doubt in found.doubts:
+        yield ""
+        yield f"- **Would be contradicted** if {_escaped(doubt.condition)}: {doubt.statement}."
     yield ""
     yield "| figure | stated | together with the others | half = twice | verdict | place |"
     yield "| --- | ---: | ---: | --- | --- | --- |"

@@ -94,13 +94,15 @@ class ContradictedClaims:
     likely_causes: tuple[Cause, ...]
     arithmetic: str = ""
     """The equation that the figures break, in one line; empty where none shows it."""
+    condition: str = ""
+    """What must be so for the claims to be those of one run; empty where the text leaves no doubt."""
 
     def to_dict(self) -> dict[str, Any]:
         """One entry of ``contradictions``."""
         return {
             "claims": list(self.claims), "factor": self.factor, "statement": self.statement,
             "likely_causes": [cause.to_dict() for cause in self.likely_causes],
-            "arithmetic": self.arithmetic or None, "no_known_cause": not self.likely_causes,
+            "arithmetic": self.arithmetic or None, "no_known_cause": not self.likely_causes, "if": self.condition or None,
         }  # fmt: skip
 
 
@@ -115,12 +117,16 @@ class Check:
     assumptions: tuple[Assumed, ...]
     accelerator: Named | None = None
     witness: str = ""
+    doubts: tuple[ContradictedClaims, ...] = ()
+    """What would be contradicted if an ambiguous figure is meant as it was read."""
 
     @property
     def verdict(self) -> str:
         """Of the whole text: ``consistent`` where something was compared."""
         if self.contradictions:
             return CONTRADICTED
+        if self.doubts:
+            return NOT_DETERMINED
         if any(
             i.quantity == "mfu" and i.value and i.low and i.high and USUAL[0] < i.low and i.high < USUAL[1]
             for i in self.implied
@@ -139,6 +145,7 @@ class Check:
             "claims": [claim.to_dict() for claim in self.claims],
             "implied": [implied.to_dict() for implied in self.implied],
             "contradictions": [contradiction.to_dict() for contradiction in self.contradictions],
+            "doubts": [doubt.to_dict() for doubt in self.doubts],
             "assumptions": [
                 {"name": a.quantity, "value": a.value, "unit": QUANTITIES[a.quantity].unit if a.quantity in QUANTITIES else "",
                  "reason": a.reason} for a in self.assumptions

@@ -47,7 +47,8 @@ _ALL = (
     Quantity("dataset_samples", "samples in the data set", "sample", 500, 1e13),
     Quantity("samples", "samples seen", "sample", 500, 1e14),
     Quantity("epochs", "epochs", "epoch", 0.01, 1e5, exact=True),
-    Quantity("video_hours", "hours of video or audio", "hour", 1.0, 1e11),
+    Quantity("video_hours", "hours of video", "hour", 1.0, 1e11),
+    Quantity("audio_hours", "hours of audio", "hour", 1.0, 1e11),
     Quantity("frame_rate", "frames per second", "frame/second", 0.01, 240, exact=True),
     Quantity("frames_per_clip", "frames per clip", "frame", 1, 1e6, exact=True),
     Quantity("clip_seconds", "seconds per clip", "second", 0.05, 36_000, exact=True),
@@ -104,6 +105,7 @@ _ALL = (
     Quantity("carbon_rate", "carbon per GPU-hour", "kgCO2e/GPU/hour", 1e-6, 100),
     Quantity("cost", "cost", "USD", 1, 1e12),
     Quantity("price", "price", "USD/GPU/hour", 0.01, 200),
+    Quantity("node_price", "price of a node", "USD/node/hour", 0.01, 5000, checked=False),
     Quantity("gpu_hours_per_trillion_tokens", "GPU-hours per trillion tokens", "GPU*hour/Ttoken", 1, 1e10),
     # read, shown, and left alone: no identity here uses them
     Quantity("year", "year", "", 1990, 2035, exact=True, checked=False, whole=True),

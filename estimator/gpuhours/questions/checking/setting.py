@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from gpuhours.questions.checking.accelerators import Named
-from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.claim import Document, measured
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.run.identities import HARD, HOUR, IDENTITIES, Identity, Sum
 
@@ -83,7 +83,11 @@ FULL = 6.0
 
 def setting(document: Document, accelerator: Named | None) -> Setting:
     """Read the kind of run from facts and from which figures are claimed."""
-    claimed = frozenset(claim.quantity for claim in document.claims if claim.checked)
+    claimed = frozenset(measured(claim) for claim in document.claims if claim.checked)
+    if document.fact("layout") is not None:  # said of another run of the text: this one has one too
+        claimed |= {"tensor", "pipeline", "context"}
+    for name in ("tensor", "pipeline"):  # a word about it without its degree: there is one, and it is not known
+        claimed |= {name} if claimed and document.fact(f"{name}_parallel") is not None else set()
     ratio = document.claim("mask_ratio")
     lora = document.fact("trainable") is not None
     kind = document.fact("architecture") or ""
@@ -93,10 +97,15 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
     peak = accelerator.peak * (2.0 if eight else 1.0) if accelerator else None
     return Setting(
         accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
-        kind == "mixture of experts" or "active_parameters" in claimed,
+        kind == "mixture of experts" or "active_parameters" in claimed or _counts_experts(document),
         4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"),
         document.fact("sharding"), document.fact("frozen") is not None,
     )  # fmt: skip
+
+
+def _counts_experts(document: Document) -> bool:
+    """``2 of 24 experts``: a mixture, whatever it is called."""
+    return any(claim.quantity == "experts" and claim.value > 1 for claim in document.claims)
 
 
 def identities(run: Setting) -> Iterator[Identity | Sum]:

@@ -9,21 +9,23 @@ from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
-from gpuhours.questions.checking.claim import Claim, Document, Paper
+from gpuhours.questions.checking.claim import NAME_OF_CARD, Claim, Document, Paper, measured
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.reading.files import read_file
+from gpuhours.questions.checking.reading.names import family_of
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
 from gpuhours.questions.checking.reconciling.conventions import as_counted
+from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu, usual_prediction
-from gpuhours.questions.checking.setting import Assumed, assumed, identities, limits, setting
+from gpuhours.questions.checking.setting import Assumed, Setting, assumed, identities, limits, setting
 from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
@@ -44,27 +46,40 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     """Test every run of a paper against itself, and their sum against its totals."""
-    return PaperCheck(paper, tuple(_check_run(run, witness) for run in paper.runs), *sums_of(paper))
+    families = {family for run in paper.runs if run.kind == "own" and (family := family_of(run.name))}
+    meant = SAID_OF_ALL if len(families) < 2 else frozenset()
+    return PaperCheck(
+        paper, tuple(_check_run(run, witness, paper.set_aside, meant) for run in paper.runs), *sums_of(paper)
+    )
 
 
 SAID_OF_ALL = frozenset(["tokens", "parameters", "active_parameters", "price", "gpu_power", "pue", "carbon_intensity"])
-"""What a text may say once for all its runs and mean of each; a layout or a batch said once need not be that of every stage."""
+"""What a text may say once for all its runs and mean of each, where they are of one family; a layout or a batch said once need not be
+that of every stage."""
 
 
-def _check_run(run: Document, witness: Witness | None) -> Check:
-    """One run; where figures that were said of all runs contradict it, they are not of this one, and do not test it."""
+LAYOUT = frozenset(["tensor", "pipeline", "context", "data_parallel", "microbatch"])
+"""One layout: where a part of it is of another run, all of it is."""
+
+
+def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim], meant: frozenset[str]) -> Check:
+    """One run; where figures that were said of all runs contradict it, they are not of this one, and do not test it.
+
+    ``meant`` are those that are of each run all the same.
+    """
     whole = run
     if run.kind == "total":
         first = {claim.quantity: claim for claim in reversed(run.claims)}
         run = replace(run, claims=tuple(claim for claim in run.claims if claim is first[claim.quantity]))
-    found = check_document(run, witness)
+    found = check_document(run, witness, elsewhere)
     for _ in range(3):
-        refuted = {name for contradiction in found.contradictions for name in contradiction.claims}
-        dropped = [c for c in run.claims if c.shared and c.quantity in refuted - SAID_OF_ALL]
+        refuted = {name for charge in (*found.contradictions, *found.doubts) for name in charge.claims}
+        refuted |= LAYOUT if refuted & LAYOUT else set()
+        dropped = [c for c in run.claims if c.shared and c.quantity in refuted - meant]
         if not dropped:
             break
         run = replace(run, claims=tuple(claim for claim in run.claims if claim not in dropped))
-        found = check_document(run, witness)
+        found = check_document(run, witness, elsewhere)
     left = [claim for claim in whole.claims if claim not in run.claims]
     untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
     return replace(found, document=whole, claims=(*found.claims, *untested))
@@ -75,9 +90,22 @@ def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness |
     return TableCheck(name, tuple(check_document(document, witness) for document in documents(rows)))
 
 
-def check_document(document: Document, witness: Witness | None = None) -> Check:
-    """Reconcile a document's claims, name the contradictions and their likely causes."""
+def check_document(document: Document, witness: Witness | None = None, elsewhere: Sequence[Claim] = ()) -> Check:
+    """Reconcile a document's claims, name the contradictions and their likely causes.
+
+    ``elsewhere`` are figures of the same text that belong to no run or to another; a contradiction that one of them would mend is open.
+    """
     run = setting(document, stated_accelerator(document))
+    found = _judged(document, run, witness, elsewhere)
+    if (found.contradictions or found.doubts) and run.accelerator is not None and "MI250" in run.accelerator.name:
+        again = _judged(*_by_module(document, run), witness, elsewhere)
+        if not again.contradictions and len(again.doubts) <= len(found.doubts):
+            return again
+    return found
+
+
+def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim]) -> Check:
+    """The check of a document as a run of a kind."""
     equations = tuple(as_counted(identities(run), document))
     extra = tuple(assumed(run))
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
@@ -86,11 +114,16 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
     extra = (*extra, *heard)
     said = said or (usual_prediction(document) if witness is not None else "")
     bounds = tuple(limits(run))
-    search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds)
-    contradictions, suspects, left, full = search.judge(measurements)
-    contradictions = [replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in contradictions]
-    fit = reconcile(left, equations, extra)
-    checked = tuple(_checked(i, claim, full, fit, measurements, suspects) for i, claim in enumerate(document.claims))
+    search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds, Rivals.of(document, elsewhere))
+    judged = search.judge(measurements)
+    contradictions, doubts = (
+        tuple(replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in charges)
+        for charges in (judged.contradictions, judged.doubts)
+    )
+    fit = reconcile(judged.left, equations, extra)
+    checked = tuple(
+        _checked(i, claim, judged.full, fit, measurements, judged.suspects) for i, claim in enumerate(document.claims)
+    )
     implied = tuple(implied_values(document, fit, run))
     if not contradictions:
         implied = (*implied, *under_scenario(document, run, measurements, equations, extra, implied))
@@ -98,7 +131,21 @@ def check_document(document: Document, witness: Witness | None = None) -> Check:
         c.claim.quantity for c in checked if c.verdict == AGREES
     }
     leaned = leaned_on(extra, fit, shown_names)
-    return Check(document, checked, implied, tuple(contradictions), leaned, run.accelerator, said)
+    return Check(document, checked, implied, contradictions, leaned, run.accelerator, said, doubts)
+
+
+def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:
+    """The same figures with two dies counted as one GPU (MI250, MI250X), as some count them and others do not."""
+    stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
+    dies = stated.get("gpus", 0.0) == 2 * stated.get("nodes", 0.0) * stated.get("gpus_per_node", 0.0) > 0
+    halved = tuple(
+        replace(claim, spread=replace(claim.spread, centre=claim.spread.centre / 2))
+        if dies and claim.quantity == "gpus"
+        else claim
+        for claim in document.claims
+        if claim.quantity != "data_parallel" or not dies
+    )
+    return replace(document, claims=halved), replace(run, peak=2 * run.peak if run.peak else None)
 
 
 def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[str, tuple[Assumed, ...]]:
@@ -120,11 +167,13 @@ def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[s
 
 
 def _usable(claim: Claim) -> bool:
-    return (claim.checked or claim.quantity == "peak_flops") and not claim.scope and claim.value > 0
+    tests = claim.because != NAME_OF_CARD and (claim.checked or claim.quantity == "peak_flops")
+    return tests and not claim.scope and claim.value > 0
 
 
 def _measurement(claim: Claim, index: int) -> Measurement:
-    return Measurement(claim.quantity, math.log(claim.spread.centre), claim.spread.sigma, index)
+    """The claim as the fit takes it; samples of one pass or more measure the data set."""
+    return Measurement(measured(claim), math.log(claim.spread.centre), claim.spread.sigma, index)
 
 
 def _checked(

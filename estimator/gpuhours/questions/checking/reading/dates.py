@@ -15,7 +15,7 @@ _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _YEAR = r"(?:,?\s*(?:19|20)\d\d)?"
 _DATE = rf"(?:{_MONTH}\s+{_DAY}(?!\d){_YEAR}|{_DAY}\s+(?:of\s+)?{_MONTH}{_YEAR}|(?:19|20)\d\d-\d\d-\d\d|\d\d?/\d\d?/(?:19|20)\d\d)"
 _SPAN = re.compile(
-    rf"(?<![\w/-])(?:(?:from|between)\s+)?({_DATE})\s*(?:to|until|till|through|and|–|—|-|→|\.\.\.?)\s*({_DATE}|{_DAY}(?:,?\s*(?:19|20)\d\d)?(?![\w.%]))",
+    rf"(?<![\w/-])(?:(?:from|between)\s+)?({_DATE}|{_DAY}(?=\s*(?:to|until|and|–|—|-)\s*{_DAY}\s+(?:of\s+)?{_MONTH}))\s*(?:to|until|till|through|and|–|—|-|→|\.\.\.?)\s*({_DATE}|{_DAY}(?:,?\s*(?:19|20)\d\d)?(?![\w.%]))",
     re.IGNORECASE,
 )
 LONGEST = 2000

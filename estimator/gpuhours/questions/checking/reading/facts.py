@@ -30,15 +30,21 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "recompute": (("gradient checkpointing", "full"), ("activation checkpointing", "full"), ("activation recomputation", "full"),
                   ("selective recomputation", "selective"), ("recomputation", "full"), ("recomputing all activations", "full"),
                   ("recomputing activations", "full"), ("activations are recomputed", "full"), ("recomputed activations", "full"),
-                  ("recomputing", "full")),
+                  ("recomputing", "full"), ("recomputed", "full"), ("recompute", "full"), ("rematerialise", "full"),
+                  ("rematerialize", "full"), ("rematerialisation", "full"), ("rematerialization", "full"), ("remat", "full")),
     "attention": (("flashattention", "flash"), ("flash-attention", "flash"), ("flash attention", "flash"),
                   ("flashattention-2", "flash2"), ("flash-attention2", "flash2")),
     "architecture": (("mixture-of-experts", "mixture of experts"), ("mixture of experts", "mixture of experts"),
-                     ("moe", "mixture of experts"), ("masked autoencoder", "masked autoencoder"),
+                     ("moe", "mixture of experts"), ("expert parallelism", "mixture of experts"),
+                     ("expert-parallel", "mixture of experts"), ("routed experts", "mixture of experts"),
+                     ("sparse mixture", "mixture of experts"), ("masked autoencoder", "masked autoencoder"),
                      ("diffusion", "diffusion"), ("encoder-decoder", "encoder-decoder")),
     "pooling": (("fixed-size latent", "fixed queries"), ("q-former", "fixed queries"), ("resampler", "resampler"),
                 ("latent queries", "fixed queries"), ("learnable queries", "fixed queries"), ("cross-attention layers", "cross-attention"),
                 ("spatio-temporal queries", "fixed queries"), ("token merging", "pooled"), ("pooling", "pooled"), ("pooled", "pooled")),
+    "tensor_parallel": (("tensor", "mentioned"), ("tensor-parallel", "mentioned"), ("tp", "mentioned"), ("megatron", "mentioned")),
+    "pipeline_parallel": (("pipeline parallelism", "mentioned"), ("pipeline parallel", "mentioned"), ("pipeline-parallel", "mentioned"),
+                          ("pipeline stages", "mentioned"), ("pipelines", "mentioned")),
     "sequence_parallel": (("sequence parallelism", "yes"), ("sequence parallel", "yes"), ("sequence-parallel", "yes"),
                           ("ring attention", "yes"), ("context parallelism", "yes"), ("mm-sp", "yes")),
 }  # fmt: skip
@@ -49,12 +55,14 @@ def find_facts(
     items: Sequence[Item],
     prose: Prose,
     tagged: Iterable[tuple[str, int, int]],
-    devices: Sequence[tuple[str, int]] = (),
     elsewhere: Container[int] = (),
+    settings: str = "",
+    others: Container[int] = (),
 ) -> tuple[Fact, ...]:
     """Facts from tags first, then from words.
 
-    ``devices`` are those that tables name, with their lines; blocks ``elsewhere`` are about others.
+    Blocks ``elsewhere`` are about others; ``settings`` are the cells of tables that name no runs;
+    figures that begin at ``others`` are somebody else's.
     """
     facts: dict[str, Fact] = {}
     text = prose.text
@@ -65,14 +73,11 @@ def find_facts(
             value = said if name != "accelerator" else accelerator_name(said)
             facts[name] = Fact(name, value, said, _line(prose, start))
     if "accelerator" not in facts:
-        most = _most_named(items)
+        most = _most_named([item for item in items if item.start not in others])
         if most:
             facts["accelerator"] = Fact("accelerator", accelerator_name(most.text), most.text, _line(prose, most.start))
-        elif devices:
-            said, line = devices[0]
-            facts["accelerator"] = Fact("accelerator", accelerator_name(said), said, f"line {line}")
     lowered = " ".join(item.text.lower() for item in items if prose.block(item.start) not in elsewhere)
-    plain = f" {' '.join(lowered.replace(',', ' ').split())} "
+    plain = f" {' '.join(f'{lowered} {settings.lower()}'.replace(',', ' ').split())} "
     for name, words in WORDS.items():
         for word, value in words:
             if f" {word} " in plain or f" {word}s " in plain:
@@ -116,7 +121,8 @@ def _most_named(items: Sequence[Item]) -> Item | None:
     for name, weight, _ in devices:
         votes[name] += weight
     best = votes.most_common(1)[0][0]
-    return next(item for name, _, item in devices if name == best)
+    same = [item for name, _, item in devices if name == best]
+    return next((item for item in same if "GB" in item.text or "GiB" in item.text), same[0])
 
 
 def _is_encoder(word: str) -> bool:

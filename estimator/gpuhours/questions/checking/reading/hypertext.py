@@ -68,6 +68,9 @@ class _Reader(HTMLParser):
         self.cell: str | None = None
         self.heads, self.head, self.start, self.span, self.unseen = 0, True, first, 1, 0
         self.caption = ""
+        self.down = 1
+        self.hanging: dict[int, tuple[Cell, int]] = {}
+        self.later: dict[int, tuple[Cell, int]] = {}
 
     def here(self) -> int:
         """The line of the file."""
@@ -82,14 +85,16 @@ class _Reader(HTMLParser):
             self.rows, self.heads, self.head, self.start, self.caption = [], 0, True, self.here(), ""
         elif tag == "tr" and self.rows is not None:
             self.close_cell()
+            self.hanging |= self.later
+            self.later = {}
             self.rows.append([])
+            self.fill()
         elif tag in ("td", "th") and self.rows is not None:
             self.close_cell()
             self.rows = self.rows or [[]]
             self.cell = ""
             self.head = self.head and tag == "th"
-            span = dict(attrs).get("colspan") or "1"
-            self.span = min(int(span), 50) if span.isdigit() else 1
+            self.span, self.down = (_number(dict(attrs).get(name)) for name in ("colspan", "rowspan"))
         elif tag in HEADINGS or tag == "li" or tag in BLOCKS:
             self.flush()
             self.kind = "heading" if tag in HEADINGS else "item" if tag == "li" else "text"
@@ -139,8 +144,22 @@ class _Reader(HTMLParser):
         """The cell that is open ends."""
         if self.cell is not None and self.rows:
             done = cell(self.cell, self.here())
-            self.rows[-1].extend([done] + [Cell(done.text, done.line)] * (self.span - 1))
+            for column in range(len(self.rows[-1]), len(self.rows[-1]) + self.span):
+                if self.down > 1:
+                    self.later[column] = (done, self.down - 1)
+            self.rows[-1].extend([done] * self.span)
+            self.fill()
         self.cell = None
+
+    def fill(self) -> None:
+        """Cells of the rows above that reach into this one."""
+        if not self.rows:
+            return
+        while (column := len(self.rows[-1])) in self.hanging:
+            above, left = self.hanging.pop(column)
+            self.rows[-1].append(above)
+            if left > 1:
+                self.later[column] = (above, left - 1)
 
     def flush(self) -> None:
         """The paragraph that is open ends."""
@@ -152,6 +171,11 @@ class _Reader(HTMLParser):
                 self.caption = shown
         if self.cell is None:
             self.buffer = ""
+
+
+def _number(span: str | None) -> int:
+    """How many columns or rows a cell covers."""
+    return max(min(int(span), 50), 1) if span and span.isdigit() else 1
 
 
 def hypertext_pieces(text: str, first: int = 1) -> Iterator[Piece]:

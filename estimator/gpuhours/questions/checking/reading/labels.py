@@ -19,9 +19,32 @@ MEANT = {
     "gpus used": "GPUs",
     "gpu count": "GPUs",
     "compute hours": "GPU hours",
+    "world size": "GPUs",
+    "n gpus": "GPUs",
+    "num gpus": "GPUs",
+    "ngpus": "GPUs",
+    "num nodes": "nodes",
+    "nnodes": "nodes",
     "dt": "",
+    "sequence": "",
+    "seq": "",
+    "seq.": "",
 }
 """Labels whose unit is fixed by habit (the template of model cards asks for "Hours used" and means device-hours)."""
+SHORT_UNITS = {
+    "ms": "milliseconds",
+    "secs": "seconds",
+    "mins": "minutes",
+    "h": "hours",
+    "hr": "hours",
+    "hrs": "hours",
+    "d": "days",
+    "s": "seconds",
+    "sec": "seconds",
+    "min": "minutes",
+    "wk": "weeks",
+}
+"""Times as they stand in brackets: ``Wall-clock (h)``."""
 MOST_WORDS = 7
 """Longer labels in prose are sentences."""
 WEIGHT = {
@@ -59,7 +82,7 @@ LENDABLE = frozenset(
 """Units that a number under a label has; a ``model`` or a ``task`` in a label counts nothing."""
 ENDS = frozenset(["", "of", "for", "in", "per", "to", "on", "used", "seen", "trained", "consumed", "processed", "during", "total", ",", "/",
                   "(", "needed", "with",
-                  "at", "by", "required", "—", "-", "–", "×", "x", "*"])  # fmt: skip
+                  "at", "by", "required", "#", "count", "number", ".", "—", "-", "–", "×", "x", "*"])  # fmt: skip
 """What may stand behind a counted thing that is the label's head: ``tokens seen``, but not ``token embedding``."""
 _GROUPS = re.compile(r"[(\[]([^()\[\]]{1,40})[)\]]")
 _SCALE = re.compile(
@@ -71,11 +94,18 @@ _MONEY = re.compile(
     r"(?:in\s+)?(?P<sign>(?:US)?\$|€|£|USD)\s?(?P<scale>[kKMB]|thousands?|millions?)?\s?(?P<per>(?:/|per\s).{1,24})?",
     re.IGNORECASE,
 )
+_ONE_DEVICE = re.compile(
+    r"\b(?:per|each|every|on each|a)\s+(?:gpu|card|device|chip|accelerator|board)\b|\beach\b", re.IGNORECASE
+)
+"""``Hours used: 96 (per card)``."""
+_DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
+_CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|CO2(?:e|eq)?)\b", re.IGNORECASE)
+_MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)")
+_PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
+"""What stands between two stops; a point between digits is none."""
 _PRODUCT = re.compile(r"\s[x×*·]\s")
-_IDENTIFIER = re.compile(r"\b[A-Za-z]{1,30}(?:_[A-Za-z]{1,30}){1,5}(?=\s?[=:])")
-"""``seq_len=4096``: a name of a program, read as words."""
 _PAIR = re.compile(
-    r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
+    r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s)|(?<=[.!?]\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
     r"(?P<value>[~≈∼<>]?\s?[$€£]?\d[\d,.]{0,20}(?:e[+-]?\d{1,2})?(?:[kKMBT]\b)?)"
 )
 
@@ -92,7 +122,7 @@ def _unit_of(label: str) -> tuple[str, str]:
         return "", MEANT[lowered]
     scale = ""
     for group in reversed(_GROUPS.findall(label)):
-        inner = group.strip()
+        inner = SHORT_UNITS.get(_bare(group), _bare(group))
         if is_unit(inner):
             return scale, inner
         power, scaled = _POWER.fullmatch(inner), _SCALE.fullmatch(inner)
@@ -105,6 +135,11 @@ def _unit_of(label: str) -> tuple[str, str]:
             if scaled[2] and is_unit(scaled[2]):
                 return scale, scaled[2]
     return scale, _heaviest(re.sub(r"[(\[][^()\[\]]{0,200}[)\]]", " ", label))
+
+
+def _bare(group: str) -> str:
+    """``in days``, ``# of tokens``: the unit alone."""
+    return re.sub(r"^(?:in|# of|#|number of|no\. of)\s+", "", group.strip(), flags=re.IGNORECASE)
 
 
 def is_unit(text: str) -> bool:
@@ -144,6 +179,8 @@ def _last(tokens: list[Token], end: int) -> bool:
 
 def lent(label: str, value: str) -> str:
     """``value`` with the label's unit behind its number, where that number is bare."""
+    if (_ONE_DEVICE.search(value) or _ONE_DEVICE.search(label)) and _DEVICE_HOURS.search(unit_of(label)[1]):
+        label = "training hours"
     product = _of_product(label, value)
     if product is not None:
         return product
@@ -179,11 +216,18 @@ def _of_product(label: str, value: str) -> str | None:
     return ", ".join(f"{number.strip()} {unit}" for number, unit in zip(values, units, strict=True))
 
 
+def _of_carbon(phrase: re.Match[str]) -> str:
+    """``CO2: 39,498 kg``, ``the emission 6.5 t``: masses that only their subject says to be of carbon."""
+    said = phrase[0]
+    return _MASS.sub(r"\1 CO2e", said) if _CARBON_WORD.search(said) else said
+
+
 def with_lent_units(text: str) -> str:
     """A paragraph in which every ``label: bare number`` has the label's unit behind the number."""
+    if _CARBON_WORD.search(text):
+        text = _PHRASE.sub(_of_carbon, text)
     if ":" not in text and "=" not in text:
         return text
-    text = _IDENTIFIER.sub(lambda name: name[0].replace("_", " "), text)
     parts, at = [], 0
     for found in _PAIR.finditer(text):
         start, end = found.span("value")
@@ -192,7 +236,8 @@ def with_lent_units(text: str) -> str:
         wordy = len(found["label"].split()) > MOST_WORDS
         if wordy or not isinstance(first, Figure) or first.unit or first.start > 1:
             continue
-        given = lent(found["label"], found["value"])
+        behind = text[end : end + 24].split("\n")[0]
+        given = lent(found["label"], found["value"] + behind).removesuffix(behind)
         if given != found["value"]:
             parts.append(text[at:start] + given)
             at = end

@@ -38,13 +38,40 @@ _MATH = re.compile(r"\$\$?([^$\n]{1,160}?)\$\$?|\\\(([^\n]{1,160}?)\\\)|\\\[([^\
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _DIGITS = re.compile(r"\d{41,}")
 _GROUPS = re.compile(r"(?<=\d)(?:[\u202f\u2009\u00a0'’_]|\\,|\{,\})(?=\d{3}(?!\d))")
+_LEADERS = re.compile(r"(?<=[\w)])[ \t]*(?:\.[ \t]?){4,200}(?=[ \t]*\S)")
+"""``Memory of each accelerator ....... 32 GB``."""
+_THREAD = re.compile(r"^[ \t]*\d{1,2}/(?=[ \t])", re.MULTILINE)
+"""``3/ MFU hovered at 42%``: the number of a post."""
+_WIKI = re.compile(r"\[\[(?:[^\[\]|\n]{0,100}\|)?([^\[\]|\n]{0,100})\]\]")
+_REFERENCE = re.compile(r"<ref[^<>\n]{0,200}>[^<>\n]{0,500}</ref>")
 _SPACED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3}){2,4}(?![\d.,]?\d)")
+
+
+_DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?=\s?(?:%|[A-Za-z]{1,12}\b)|[:;)]|,? [A-Za-z]|$)(?!\d)")
+_GROUP_COMMA = re.compile(r"\d,\d{3}(?!\d)")
+_SPACE_GROUP = re.compile(r"(?<![\d.,])(\d{1,3}) (\d{3})(?![\d.,]?\d)(?=[ -][A-Za-z])")
+
+
+def in_points(text: str) -> str:
+    """A text with decimal commas and grouping blanks (``27,6 days = 169 728 GPU-hours``) in points and commas.
+
+    Only where decimal commas stand before units and no group of three stands behind a comma.
+    """
+    decimals = _DECIMAL_COMMA.findall(text)
+    if len(decimals) < 2 or _GROUP_COMMA.search(text):
+        return text
+    text = _SPACE_GROUP.sub(r"\1,\2", text)
+    return re.sub(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?![\d,])", r"\1.\2", text)
 
 
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)
+    text = _LEADERS.sub(": ", text)
+    text = _THREAD.sub("", text)
+    if "[[" in text:
+        text = _WIKI.sub(r"\1", _REFERENCE.sub("", text))
     text = _GROUPS.sub(",", text).replace("\\$", DOLLAR)
     if "&" in text:
         text = html.unescape(text)

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
-from gpuhours.questions.checking.reading.marks import plain
+from gpuhours.questions.checking.reading.marks import in_points, plain
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
 
 BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|\((?:[ivx]{1,4}|[a-h])\)|[-*+])\s+")
@@ -27,7 +27,7 @@ BIG = 20_000
 
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = in_points(text.replace("\r\n", "\n").replace("\r", "\n"))
     if kind in (".html", ".htm") or _is_hypertext(text):
         found = list(hypertext_pieces(text))
     else:
@@ -169,7 +169,9 @@ def _aligned(lines: Sequence[str], line: int) -> Table | None:
     split = [(offset, cells) for offset, cells in split if not all(set(c) <= set("-=+ ") for c in cells)]
     if len(split) < 3:
         return None
-    width = len(split[0][1])
+    width = len(split[1][1])
+    if len(split[0][1]) == width - 1:
+        split[0] = (split[0][0], ["", *split[0][1]])  # nothing stands above the labels
     if (
         width < 3
         or any(len(cells) != width for _, cells in split)

@@ -12,7 +12,9 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import SCALES
 
 _SIZE = re.compile(r"(?<![\w.])(?:\d{1,3}x)?(\d{1,4}(?:\.\d{1,3})?)([kmbt])(?![\w])", re.IGNORECASE)
-_VERSIONED = re.compile(r"[A-Za-z][A-Za-z]+-?\d{1,2}(?:\.\d{1,2})?")
+_VERSIONED = re.compile(
+    r"[A-Za-z][A-Za-z]+-?\d{1,2}(?:\.\d{1,2})?|[A-Z][A-Za-z]{2,}-(?:base|large|small|tiny|medium|mini|nano|huge|xl|xxl|lite|pro)"
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,20 @@ def stem(name: str) -> str:
         if not any(c.isdigit() for c in word) and word not in ("base", "model", "the", "chat", "instruct", "total", "v")
     ]
     return kept[0] if kept else next((re.split(r"\d", word)[0] for word in words_of(name) if word[:1].isalpha()), "")
+
+
+def family_of(name: str) -> str:
+    """``GPT-3-175B -> gpt 3``: a model's name without its size; empty for names that are no model's (a stage, a bare size)."""
+    if size_of(name) is None and not _VERSIONED.fullmatch(name):
+        return ""
+    words = [word for word in words_of(name) if not _SIZE.fullmatch(word) and word not in GENERIC]
+    return (
+        " ".join(words) if words and any(word[0].isalpha() for word in words) and not set(words) & NOT_OF_NAMES else ""
+    )
+
+
+GENERIC = frozenset(["base", "model", "the", "chat", "instruct", "total", "v", "ours"])
+NOT_OF_NAMES = frozenset(["stage", "phase", "size", "training", "pre", "post", "run", "part"])
 
 
 def size_of(name: str) -> float | None:

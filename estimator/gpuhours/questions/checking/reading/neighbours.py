@@ -88,8 +88,16 @@ def of_something(items: Sequence[Item], index: int) -> bool:
     return after[:1] == ["of"] and not machines and not any(word.startswith(RUNNING) for word in after[1:])
 
 
+SIZE_WORDS = frozenset(["small", "base", "large", "medium", "tiny", "mini", "xl", "nano", "huge"])
+
+
 def behind_a_name(items: Sequence[Item], index: int) -> bool:
     """``Marlin 34B`` and ``Marlin-2 (34B)``."""
+    at = index - 2
+    while at > 0 and items[at].text.lower() in SIZE_WORDS:
+        at -= 1  # GPT-2 small (124M)
+    if at < index - 2 and items[index - 1].text == "(":
+        return _is_name(items[at]) or any(c.isdigit() for c in items[at].text)
     bracketed = items[index - 1].text == "(" and index > 1 and items[min(index + 1, len(items) - 1)].text in (")", ",")
     return _is_name(items[index - 2 if bracketed else index - 1])
 
@@ -120,6 +128,10 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
         word, behind = items[at].text.lower().strip(), items[at + 1]
         if word in ("each", "per", "every", "a", "one", "single") and behind.kind == "device":
             return True
+        if word in ("each", "every") and behind.text.lower() in ("of", "one"):
+            them = items[at + 2].text.lower() if at + 2 < last else ""
+            if behind.text.lower() == "one" or them in ("them", "these", "which"):
+                return True
     return False
 
 
@@ -132,3 +144,95 @@ def of_media(items: Sequence[Item], index: int) -> bool:
 def _is_name(item: Item) -> bool:
     """``Marlin 34B``: a capitalised word directly before a size."""
     return item.kind == "word" and item.text[:1].isupper() and len(item.text) > 1 and item.text.lower() not in HOP_STOPS
+
+
+def before_a_plural(items: Sequence[Item], index: int) -> bool:
+    """``52,114 commits``: a bare count directly before a word in the plural."""
+    behind = items[index + 1] if index + 1 < len(items) else None
+    word = behind.text.lower() if behind is not None and behind.kind == "word" else ""
+    return len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in HOP_STOPS
+
+
+def times_hours(items: Sequence[Item], index: int) -> bool:
+    """``18,432 GPU-hours at $1.29``: money that hours are multiplied by."""
+    figure = items[index] if index < len(items) else None
+    before = items[max(index - 3, 0) : index]
+    at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
+    small = isinstance(figure, Figure) and figure.value < 200 and not figure.scale
+    return (
+        small
+        and at is not None
+        and all(item.text.lower() in ("at", "@", "x", "×", "*", "times", ",", "(") for item in before[at + 1 :])
+    )
+
+
+def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
+    """``300 W x 384 h``: hours that a power is multiplied by, which are those of all devices unless devices are a factor too."""
+    factors: list[Figure] = []
+    at = index - 1
+    while at > 0 and items[at].text.lower() in ("x", "×", "*", "·", "times") and isinstance(items[at - 1], Figure):
+        factor = items[at - 1]
+        assert isinstance(factor, Figure)
+        factors.append(factor)
+        at -= 2
+    kinds = {factor.unit for factor in factors}
+    if "power" not in kinds:
+        return ""
+    return "wall_clock" if kinds & {"gpu", "node"} else "gpu_hours"
+
+
+BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time"])
+NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", "next", "per", "another", "old", "ago"])
+
+
+def beside_a_run(items: Sequence[Item], index: int) -> bool:
+    """``36,600 steps, 70 hours``: a time next to the steps, GPUs or epochs of a run."""
+    if index and items[index - 1].text.lower() in NO_RUN:
+        return False
+    for at in range(index - 1, max(index - 16, -1), -1):
+        if items[at].kind == "stop":
+            break
+        if isinstance(items[at], Figure) and items[at].unit in BESIDE:  # type: ignore[attr-defined]
+            return True
+    for item in items[index + 1 : index + 6]:
+        if item.kind == "stop":
+            break
+        if isinstance(item, Figure) and item.unit in BESIDE:
+            return True
+    return False
+
+
+def a_share_of(items: Sequence[Item], index: int) -> bool:
+    """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: the whole that a share is of."""
+    for at in range(index - 1, max(index - 9, -1), -1):
+        item = items[at]
+        if isinstance(item, Figure):
+            between = [other.text.lower() for other in items[at + 1 : index]]
+            return item.unit == "percent" and ("of" in between or between[:3] == ["with", "respect", "to"])
+    return False
+
+
+INSTANCES = frozenset(["instance", "node", "server", "machine", "box", "system", "cluster", "pod", "slice"])
+
+
+def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
+    """``price of the instance: $32.77/h``: what a whole node costs, not a GPU."""
+    for item in reversed(items[max(first, index - 8) : index]):
+        if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
+            return False
+        if item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
+            return True
+    return False
+
+
+def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
+    """``one trillion tokens keeps them busy for three days (171K GPU hours)``: what a unit of work takes, not the run."""
+    for item in items[max(first, index - 16) : index]:
+        if (
+            isinstance(item, Figure)
+            and item.unit == "token"
+            and item.value == 1e12
+            and item.text.lower().startswith(("one", "a ", "each"))
+        ):
+            return True
+    return False

@@ -37,12 +37,15 @@ POWERS_OF_TEN = {"hundred": 100.0, "thousand": 1e3, "dozen": 12.0}
 
 
 def spelled(text: str) -> float:
-    """``"thirty-two" -> 32``, ``"three and a half" -> 3.5``, ``"two hundred and fifty-six" -> 256``."""
+    """``"thirty-two" -> 32``, ``"three and a half" -> 3.5``, ``"one point six" -> 1.6``."""
     lowered = " ".join(text.lower().replace("-", " ").split())
     extra = 0.0
     for tail, amount in ((" and a half", 0.5), (" and a quarter", 0.25)):
         if lowered.endswith(tail):
             lowered, extra = lowered.removesuffix(tail), amount
+    lowered, _, decimals = lowered.partition(" point ")
+    if decimals:
+        extra = float("0." + "".join(f"{SMALL.get(word, 0):g}" for word in decimals.split()))
     if lowered.startswith("half a"):
         return 0.5
     if lowered.endswith("single"):

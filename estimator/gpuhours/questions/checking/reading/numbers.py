@@ -23,7 +23,7 @@ def scan(text: str) -> list[Item]:
     while at < len(tokens):
         found, at = next_items(tokens, at, text)
         items += found
-    items = _sums_of_time(_with_listed_units(items), text)
+    items = _refined(_sums_of_time(_with_listed_units(items), text))
     return _with_dates(items, text)
 
 
@@ -106,6 +106,84 @@ def _sums_of_time(items: list[Item], text: str) -> list[Item]:
         else:
             joined.append(item)
     return joined
+
+
+REFINED = 0.1
+"""How far a more exact figure may lie from the one it stands behind."""
+
+
+def _refined(items: list[Item]) -> list[Item]:
+    """``a little over fifteen days (15.5)``: the bare number in brackets is the figure before it, more exactly."""
+    _listed_in_brackets(items)
+    _each_for_somebody(items)
+    for at in range(2, len(items) - 1):
+        bare, first = items[at], items[at - 2]
+        if (
+            not isinstance(bare, Figure)
+            or not isinstance(first, Figure)
+            or items[at - 1].text + items[at + 1].text != "()"
+        ):
+            continue
+        if bare.unit or bare.scale or bare.sides or not first.unit or first.value <= 0 or first.per or first.until:
+            continue
+        size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
+        values = (bare.value * size, bare.value * size * SCALES.get(first.scale, 1.0))
+        value = min(values, key=lambda one: abs(one / first.value - 1))
+        if value > 0 and abs(value / first.value - 1) < REFINED:
+            items[at] = replace(
+                bare,
+                value=value,
+                unit=first.unit,
+                word=first.word,
+                scale=first.scale,
+                device=first.device,
+                refines=True,
+            )
+    return items
+
+
+def _listed_in_brackets(items: list[Item]) -> None:
+    """``61,401 GPU-hours (3,571, 12,672 and 45,158)``: bare numbers in brackets that add up to the figure before are its parts."""
+    for at, first in enumerate(items[:-4]):
+        if not isinstance(first, Figure) or not first.unit or first.value <= 0 or items[at + 1].text != "(":
+            continue
+        inside = []
+        for position in range(at + 2, min(at + 28, len(items))):
+            item = items[position]
+            if isinstance(item, Figure) and not item.unit:
+                inside.append(position)
+            elif item.text.lower() not in (",", "and", "+"):
+                break
+        if len(inside) < 2 or items[inside[-1] + 1 if inside[-1] + 1 < len(items) else -1].text != ")":
+            continue
+        bare = [item for position in inside if isinstance(item := items[position], Figure)]
+        if abs(sum(item.value for item in bare) / first.value - 1) < ADDS_UP:
+            for position, item in zip(inside, bare, strict=True):
+                items[position] = replace(item, unit=first.unit, word=first.word, device=first.device)
+
+
+ADDS_UP = 0.02
+FOR = frozenset(["for", "on", "with"])
+
+
+def _each_for_somebody(items: list[Item]) -> None:
+    """``22,000 GPU hours for one, 4,500 for another``: figures that are each for somebody have the unit of the first."""
+    first: Figure | None = None
+    gap = 0
+    for at, item in enumerate(items):
+        behind = items[at + 1].text.lower() if at + 1 < len(items) else ""
+        gap += 1
+        if item.kind == "stop" or gap > 10:
+            first = None
+        if not isinstance(item, Figure):
+            continue
+        before = items[at - 1].text.lower() if at else ""
+        if item.unit and behind in FOR and not item.per:
+            first, gap = item, 0
+        elif first is not None and not item.unit and not item.scale and behind in FOR and before in (",", "and"):
+            size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
+            items[at] = replace(item, value=item.value * size, unit=first.unit, word=first.word, device=first.device)
+            gap = 0
 
 
 def _time_before(items: list[Item]) -> tuple[Figure | None, int]:

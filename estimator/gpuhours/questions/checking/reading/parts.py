@@ -42,6 +42,8 @@ def value_of(entry: Placed) -> float:
 def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     """Items of one list, or sections under headings, that give different values of what a run has once are runs of their own."""
     blocks = read.prose.blocks
+    for group, _ in _lists(blocks):
+        _adaptations(read, owners, group)
     held: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         if owners[number].kind in ("", "total") and not entry.scope:
@@ -70,6 +72,28 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     return owners
 
 
+def _adaptations(read: ReadProse, owners: list[Owner], group: Sequence[Sequence[int]]) -> None:
+    """A list of which most items are fine-tuning, a reward model and the like is about those: they are its runs."""
+    blocks = {block for part in group for block in part}
+    inside = [n for n, entry in enumerate(read.placed) if read.prose.block(entry.figure.start) in blocks]
+    jobs: dict[int, bool] = {}
+    for n in inside:
+        entry = read.placed[n]
+        if entry.place.quantity in ("gpu_hours", "wall_clock", "steps"):
+            beside = owners[n] == BESIDE or entry.scope == "fine-tuning"
+            jobs[read.prose.block(entry.figure.start)] = beside
+    if len(jobs) < 2 or 2 * sum(jobs.values()) < len(jobs):
+        return
+    for n in inside:
+        if owners[n] == BESIDE:
+            owners[n] = NOBODY
+        if read.placed[n].scope == "fine-tuning":
+            read.placed[n] = replace(read.placed[n], scope="")
+
+
+BESIDE = Owner("side", "adaptation")
+
+
 def _catalogue(
     read: ReadProse,
     owners: list[Owner],
@@ -80,7 +104,12 @@ def _catalogue(
 ) -> None:
     """A list of a family's sizes: items that each give parameters are models of their own."""
     sizes = [
-        [n for block in part for n in held.get(block, []) if read.placed[n].place.quantity == "parameters"]
+        [
+            n
+            for block in part
+            for n in held.get(block, [])
+            if read.placed[n].place.quantity in ("parameters", "vision_parameters")
+        ]
         for part in group
     ]
     if sum(bool(numbers) for numbers in sizes) < max(3, len(group) - 1):

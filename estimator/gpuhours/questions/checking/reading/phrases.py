@@ -20,6 +20,41 @@ from gpuhours.questions.checking.reading.units import SCALES, UNITS, factor, kin
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")
 BUSY = ("training", "pretraining", "pre-training", "compute", "computing")
 NUMBERS = ("NUMBER", "SPELLED")
+FURTHER = frozenset(
+    [
+        "further",
+        "more",
+        "additional",
+        "full",
+        "whole",
+        "extra",
+        "straight",
+        "consecutive",
+        "calendar",
+        "net",
+        "long",
+        "solid",
+        "other",
+    ]
+)
+"""Words that may stand between a number and the time it counts."""
+PEAK_WORDS = frozenset(
+    [
+        "dense",
+        "sparse",
+        "bf16",
+        "fp16",
+        "fp8",
+        "tf32",
+        "fp32",
+        "bfloat16",
+        "float16",
+        "peak",
+        "theoretical",
+        "half-precision",
+    ]
+)
+"""Words that may stand between a number and FLOP/s."""
 LARGEST = 1e40
 """No figure about training is larger; a longer string of digits is none."""
 
@@ -37,6 +72,17 @@ def next_items(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item],
         named = any(t.type in ("CHIP", "GPU_WORD") for t in tokens[at:end])
         start, stop = token.start, tokens[end - 1].end
         return [Item("device" if named else "word", text[start:stop], start, stop)], end
+    if token.type == "ALPHANUMERIC" and token.text[-1] in "pP" and token.text[:-1].isdigit():
+        lines = Figure(
+            "figure",
+            token.text,
+            token.start,
+            token.end,
+            value=float(token.text[:-1]),
+            digits=token.text[:-1],
+            unit="pixel",
+        )
+        return [lines], at + 1  # 720p
     kinds = {"STOP": "stop", "MARK": "mark", "POWER_MARK": "mark", "MONEY_SIGN": "mark", "POWER": "mark"}
     return [Item(kinds.get(token.type, "word"), token.text, token.start, token.end)], at + 1
 
@@ -223,6 +269,16 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     begun = at
     joined = _type(tokens, at) == "HYPHEN"
     at += joined
+    if (
+        _type(tokens, at) in ("WORD", "ORDINAL")
+        and tokens[at].text.lower() in FURTHER
+        and _type(tokens, at + 1) == "TIME"
+    ):
+        at += 1  # 11 further minutes
+    skipped = at
+    while skipped < at + 4 and skipped < len(tokens) and tokens[skipped].text.lower() in PEAK_WORDS:
+        skipped += 1
+    at = skipped if _type(tokens, skipped) == "FLOPS" else at  # 667 dense bf16 TFLOPS
     found = Unit()
     if _type(tokens, at) in DEVICE:
         found, at = _device_unit(tokens, at)

@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.neighbours import (
     HOP_STOPS,
+    a_share_of,
+    before_a_plural,
     behind_a_name,
+    beside_a_run,
     each_device,
     for_an_amount,
+    hours_of_a_bill,
+    keeps_busy,
     of_a_device,
+    of_an_instance,
     of_media,
     of_something,
+    times_hours,
 )
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
 from gpuhours.questions.checking.reading.tokens import Figure, Item
@@ -33,6 +40,7 @@ WINDOW = 80
 SUBJECT_DISTANCE = 3.4
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
+NETWORKS = frozenset(["encoder", "tower", "backbone", "transformer", "decoder", "network"])
 THING_UNITS = frozenset(
     [
         "token",
@@ -97,9 +105,14 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
         return figure.unit, index
     if figure.per:
         return figure.unit, index
+    if not figure.unit and not figure.joined and (meant := _of_them(items, index)):
+        return meant, index
     if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
         return listed, index
     hopped = 0
+    network = items[index + 1].text.lower() in NETWORKS if index + 1 < len(items) else False
+    if figure.unit == "sample" and figure.scale and network:
+        return "parameter", index  # a 0.6B image tower
     for position in range(index + 1, min(index + 7, len(items))):
         item = items[position]
         lowered = item.text.lower().strip()
@@ -126,6 +139,18 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     return best or figure.unit, at
 
 
+def _of_them(items: Sequence[Item], index: int) -> str:
+    """``steps take a second; we made 300,000 of them``: the last thing spoken of in the plural."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
+    if behind not in (["of", "them"], ["of", "these"], ["of", "those"], ["such", "steps"]):
+        return ""
+    for item in reversed(items[max(index - 16, 0) : index]):
+        word = item.text.lower().split()[-1] if item.kind == "word" and item.text.strip() else ""
+        if word.endswith("s") and noun(word) in THING_UNITS:
+            return noun(word)
+    return ""
+
+
 def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
     """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
     for item in items[index + 1 : index + 8]:
@@ -146,6 +171,10 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         told = "setting"
     if told == "tokens_per_second" and each_device(items, index, first, last):
         told = "tokens_per_second_per_gpu"
+    if told == "price" and "gpu" not in figure.per and of_an_instance(items, index, first):
+        told = "node_price"
+    if told == "flops_per_second_per_gpu" and a_share_of(items, index):
+        told = "peak_flops"
     if told is not None:
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
@@ -155,13 +184,19 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     stems = _stems(tuple(items[first:last]))
     best: Place | None = None
-    kinds = _unit_kinds(figure, unit)
+    kinds = _unit_kinds(figure, unit, items, index)
     if "scaled" in kinds and not unit and not figure.hedges and index > first and behind_a_name(items, index):
         kinds = ("named",)
-    if figure.unit == "gpu_time" and for_an_amount(items, index, last):
+    planned = figure.unit in ("gpu_time", "time") and keeps_busy(items, index, first)
+    if planned and figure.unit == "time":
+        return Place("count", "for one trillion", 0.0)
+    if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
         return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
     if figure.unit in ("flop/s", "flop") and is_rate(figure) and each_device(items, index, first, last):
         best = Place("flops_per_second_per_gpu", "each", 0.1)
+    if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
+        return Place(billed, "times a power", 0.0)
+    one_device = figure.unit == "time" and each_device(items, index, first, last)
     calm = any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4])
     if figure.unit == "byte" and of_a_device(items, index):
         best = Place("memory_per_gpu", items[index - 1].text, 0.2)
@@ -169,15 +204,21 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         for rule in _rules(kind):
             if calm and rule.quantity == "downtime":
                 continue
-            if not _plausible(rule.quantity, figure) or (media and rule.quantity == "wall_clock"):
+            if (
+                not _plausible(rule.quantity, figure)
+                or (media and rule.quantity == "wall_clock")
+                or (one_device and rule.quantity == "gpu_hours")
+            ):
                 continue
             cost, because = _cost(rule, stems, index - first, at - first, items[first:last])
             if cost <= DEAREST and (best is None or cost < best.cost):
                 best = Place(rule.quantity, because, cost)
+    if best is not None and best.quantity == "global_batch" and figure.scale in ("m", "million") and not unit:
+        return replace(best, quantity="global_batch_tokens")  # nobody has two million sequences in a batch
     return best
 
 
-def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
+def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: int = 0) -> tuple[str, ...]:
     """The units a figure may be looked up under."""
     kinds = [unit]
     if figure.scale in ("b", "t", "billion", "trillion", "m", "million", "bn") and unit in ("", "model"):
@@ -186,19 +227,39 @@ def _unit_kinds(figure: Figure, unit: str) -> tuple[str, ...]:
         kinds.append("millions")
     if unit == "sequence" and figure.value <= 65_536:
         kinds = ["small_sequence", "sequence"]
-    if unit == "time" and figure.word.lower()[:3] in ("day", "wee", "mon", "yea"):
+    if unit == "time" and figure.word.lower()[:3] in ("day", "wee", "mon", "yea", "for"):
         kinds.append("calendar")
+    if unit == "token" and figure.value <= 2e7 and {"up to", "at most", "no more than"} & set(figure.hedges):
+        kinds.append("capped")
+    if unit == "time" and figure.value < 3600:
+        kinds.append("instant")
+    if unit == "time" and figure.value >= 3600:
+        kinds.append("hours")
+        if figure.scale in ("k", "m", "thousand", "million"):
+            kinds.append("many_hours")
+        if beside_a_run(items, index):
+            kinds.append("beside_a_run")
+    if unit == "" and figure.value >= 500 and not figure.joined and before_a_plural(items, index):
+        kinds.append("plural")
+    if unit == "step" and index and items[index - 1].text.lower() == "every":
+        kinds.append("every_step")
+    if unit == "money" and times_hours(items, index):
+        kinds = ["unit_price"]
     if unit == "time" and figure.joined and figure.value < 3600:
         kinds.append("short_time")
     if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):
         kinds = ["time_word"]
     if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
         kinds = [unit, "picture"]
+    if unit == "" and 0 < figure.value < 1:
+        kinds.append("small")
     if unit == "" and figure.text[-1:] in "x×":
         kinds = ["ratio"]
     if unit == "flop" and is_rate(figure):
         kinds = ["flop/s"]
     if kinds[0] == "flop/s":
+        if a_share_of(items, index):
+            kinds.append("of_which")
         kinds.append("small_rate" if figure.value < 5e15 else "large_rate")
     if unit == "power" and figure.value > 5000:
         kinds = ["large_power"]
@@ -250,6 +311,7 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
         elif position > index:
             distance = 0.4 * max(0, min(position, at) - index - 1) + 1.25 * max(0, position - at - 1)
             distance += 0.4 + _crossings(items, max(at, index) + 1, position)
+            distance += ANOTHERS * (_taken(items, position + length + 1) or _in_its_bracket(items, index, position))
         else:
             distance = 0.0
         if rule.before and position > index:
@@ -260,6 +322,31 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
         if distance <= rule.reach and cost < best:
             best, because = cost, word
     return best, because
+
+
+ANOTHERS = 6.0
+"""What it costs to take a word that stands directly before another bare figure."""
+
+
+def _taken(items: Sequence[Item], behind: int) -> bool:
+    """``1.9M triplets (batch 1,024)``: the word is the next figure's."""
+    if behind < len(items) and items[behind].text in (":", "=", "of"):
+        behind += 1
+    item = items[behind] if behind < len(items) else None
+    return isinstance(item, Figure) and not item.unit and not item.scale
+
+
+def _in_its_bracket(items: Sequence[Item], index: int, position: int) -> bool:
+    """``2.4B (the base had seen 4T)``: words in a bracket behind a figure that holds a figure of its own."""
+    opened = next((at for at in range(index + 1, position) if items[at].text == "("), None)
+    if opened is None or any(item.text == ")" for item in items[opened:position]):
+        return False
+    for item in items[opened + 1 : opened + 24]:
+        if item.text == ")":
+            return False
+        if isinstance(item, Figure):
+            return True
+    return False
 
 
 def _crossings(items: Sequence[Item], first: int, last: int) -> float:
@@ -292,7 +379,9 @@ def _matches(words: tuple[str, ...], stems: Stems) -> tuple[tuple[int, str], ...
 
 
 def _singular(word: str) -> str:
-    """``checkpoints`` and ``checkpoint`` are one word; ``loss`` is none."""
+    """``checkpoints`` and ``checkpoint`` are one word; ``loss`` is none, and what lasts is not last."""
+    if word == "lasts":
+        return word
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 

@@ -18,7 +18,8 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock", "year": "year"}
 """What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
 QUOTE = 96
-NETWORK = frozenset(["parameters", "layers", "hidden", "heads", "vocabulary"])
+NETWORK = frozenset(["parameters", "layers", "decoder_layers", "encoder_layers", "hidden", "heads", "vocabulary"])
+PARTS_OF_A_MODEL = frozenset(["trainable_parameters", "active_parameters"])
 LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
 
 
@@ -82,7 +83,21 @@ def read_prose(prose: Prose) -> ReadProse:
                     Unplaced(without_tags(item.text), quote(text, item), f"line {line}", "no words say what it counts")
                 )
     unplaced += _empty_tags(prose, items, tagged)
+    _totals_of_active(placed)
     return ReadProse(prose, tuple(items), found, placed, tuple(unplaced), tagged)
+
+
+def _totals_of_active(placed: list[Placed]) -> None:
+    """``of its 12.4B weights 4.0B take part``: of two sizes that one word calls active, the larger is the whole."""
+    last: dict[int, int] = {}
+    for n, entry in enumerate(placed):
+        if entry.place.quantity != "active_parameters":
+            continue
+        other = last.setdefault(id(entry.sentence), n)
+        if other != n and entry.place.because == placed[other].place.because:
+            larger = max(n, other, key=lambda at: placed[at].figure.value)
+            if placed[larger].figure.value > 1.02 * placed[n + other - larger].figure.value:
+                placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
 
 
 def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
@@ -147,17 +162,34 @@ def _place(
     if found is None and index and items[index - 1].text in (":", "="):
         found = _duration(figure)
     found = _as_its_list(items, index, before, sentence, found)
+    of_which = before and before[-1].place.quantity in PARTS_OF_A_MODEL and before[-1].sentence is sentence
+    if (
+        of_which
+        and figure.scale
+        and [item.text.lower() for item in items[before[-1].index + 1 : index]] in (["of"], ["out", "of"])
+    ):
+        found = Place("parameters", "of which a part", 0.0)  # 41.9M of 8.03B
     opened = index > 1 and items[index - 1].text == "("
-    if opened and 0.5 < figure.value < 1 and not figure.unit and items[index - 2].text.lower().startswith("adam"):
+    named = items[index - 3 if index > 2 and items[index - 2].text.lower() in ("with", "using") else max(index - 2, 0)]
+    if opened and 0.5 < figure.value < 1 and not figure.unit and named.text.lower().startswith("adam"):
         found = Place("beta1", "betas of Adam", 0.0)
     if before and before[-1].place.quantity == "beta1" and 0.5 < figure.value < 1 and index - before[-1].index <= 3:
         found = Place("beta2", "betas", 0.0)  # the two are given as a pair
     if found is None:
         return None
     scope = sentence.scope_at(index)
-    if scope == "fine-tuning" and found.quantity in NETWORK:
+    of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
+    if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
         scope = ""  # the network is the same before and after
+    if found.quantity == "gpu_hours" and figure.word.lower().startswith("core") and _of_processors(items, index):
+        found = Place("count", "cores of CPUs", 0.0)
     return Placed(index, figure, sentence, found, scope, False)
+
+
+def _of_processors(items: Sequence[Item], index: int) -> bool:
+    """Whether core-hours are those of CPUs: the text counts such before, and no TPU."""
+    near = [item.text.lower() for item in items[max(index - 120, 0) : index + 12]]
+    return "cpu" in near and not any(word.startswith("tpu") for word in near)
 
 
 def _as_its_list(
@@ -165,16 +197,22 @@ def _as_its_list(
 ) -> Place | None:
     """``60.1, 50.2 and 44.4 seconds``: all of one list are one quantity, that of the first."""
     figure, last = items[index], before[-1] if before else None
-    if last is None or last.sentence is not sentence or not isinstance(figure, Figure) or last.place.by_default:
+    if last is None or last.sentence is not sentence or not isinstance(figure, Figure):
         return found
     between = [item.text.lower() for item in items[last.index + 1 : index]]
+    if figure.refines and between == ["("]:
+        return last.place
     listed = between and all(word in (",", "and", "or") for word in between)
     alike = figure.unit and (figure.unit, figure.per, figure.word) == (
         last.figure.unit,
         last.figure.per,
         last.figure.word,
     )
-    return last.place if listed and alike and figure.unit not in ("byte", "percent") else found
+    return (
+        last.place
+        if listed and alike and not last.place.by_default and figure.unit not in ("byte", "percent")
+        else found
+    )
 
 
 def _tag_says(name: str, figure: Figure) -> str | None:

@@ -31,6 +31,8 @@ RATES: dict[tuple[str, frozenset[str]], str] = {
     ("flop", frozenset({"second", "gpu"})): "flops_per_second_per_gpu",
     ("money", frozenset({"gpu", "hour"})): "price",
     ("money", frozenset({"hour"})): "price",
+    ("money", frozenset({"node", "hour"})): "node_price",
+    ("money", frozenset({"node"})): "node_price",
     ("token", frozenset({"second", "node"})): "tokens_per_second_per_node",
     ("co2", frozenset({"energy"})): "carbon_intensity",
     ("power", frozenset({"gpu"})): "gpu_power",
@@ -68,7 +70,7 @@ def is_rate(figure: Figure) -> bool:
 
 def unit_factor(quantity: str, figure: Figure) -> float:
     """From the base unit a figure was read in to the unit of its quantity (hours of video, kilograms, steps a minute)."""
-    if quantity in ("video_hours", "gpu_hours") and figure.unit == "time":
+    if quantity in ("video_hours", "audio_hours", "gpu_hours") and figure.unit == "time":
         return 1 / HOUR
     if quantity.endswith(("per_second", "per_second_per_gpu")):
         return 1 / next((SPANS[per] for per in figure.per if per in SPANS), 1.0)

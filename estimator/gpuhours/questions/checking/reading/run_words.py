@@ -18,12 +18,16 @@ TOTALS = frozenset(
 """)
 )
 """First words of a row or a sentence that adds the others up."""
-SUMMED_UP = _phrases("""
-    in total, total, altogether, adds up, add up, adding up, added up, sum of, in all, all sizes, all models, all runs, all
-    stages, all three, all four, both models, both runs, combined, together, overall, cumulative, cumulatively, aggregate, the
-    whole family, whole project, entire family, summed, base models needed, all told, all of them
-""")
-"""Phrases of a sentence whose hours, energy or cost are those of all runs together."""
+OVER_RUNS = """
+    altogether, adds up, add up, adding up, added up, sum of, all sizes, all models, all runs, all stages, all legs, all
+    parts, all phases, both stages, both phases, all three, all four, both
+    models, both runs, combined, together, cumulative, cumulatively, aggregate, the whole family, whole project, entire family,
+    summed, base models needed, all told, all of them
+"""
+SUMMED_OVER_RUNS = _phrases(OVER_RUNS)
+"""Phrases of a sentence whose hours, energy or cost are those of all runs together, even behind one of them."""
+SUMMED_UP = _phrases("in total, total, in all, overall," + OVER_RUNS)
+"""The same where no run is being spoken of."""
 GENERIC_HEADS = frozenset([""]).union(
     _phrases("""
     value, values, description, setting, settings, details, detail, amount, number, info, information, answer, config,
@@ -33,22 +37,49 @@ GENERIC_HEADS = frozenset([""]).union(
 """Headers that name no run."""
 DATA_HEADS = frozenset(
     _phrases("""
-    language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason, failure, error,
+    language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason,
+    failure, error,
     benchmark, task, metric, variant, variants, ablation, experiment
 """)
 )
 """Headers over the names of things that are no runs: parts of the data, causes of stops, variants of an ablation."""
-DERIVED = ("lora", "quant", "awq", "gptq", "distil", "instruct", "chat", "sft", "dpo", "tuned", "adapter")
+DERIVED = (
+    "lora",
+    "quant",
+    "awq",
+    "gptq",
+    "distil",
+    "instruct",
+    "chat",
+    "sft",
+    "dpo",
+    "tuned",
+    "adapter",
+    "post-train",
+    "posttrain",
+    "extension",
+    "anneal",
+    "alignment",
+    "rlhf",
+    "ppo",
+    "cooldown",
+    "cool-down",
+    "reinforcement",
+)
 """Parts of the names of runs that begin from a finished model: what the whole family read is not theirs."""
 MACHINE_HEADS = _phrases("""
     gpu, hardware, accelerator, device, chip, machine, card, system, platform
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
-    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in contrast,
+    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in
+    contrast,
     is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
-    fare, versus, the bar to clear, bar to beat, back in, baseline, baselines, rival, rivals, competitor, their paper, its paper,
-    their report, according to its, according to their, as published by, beside, unlike, whereas, published figures for
+    fare, versus, the bar to clear, bar to beat, competitors, are said to, is said to, rumour*, rumor*, reputedly,
+    allegedly, back in, old record, previous record, previous best, baseline, baselines, rival, rivals, competitor, their
+    paper, its paper,
+    the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
+    beside, unlike, whereas, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
 OURSELVES = frozenset(
@@ -59,7 +90,8 @@ OURSELVES = frozenset(
 """Words with which the authors speak of their own run."""
 BASES = frozenset(
     _phrases("""
-    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using, of, with,
+    from, initialised, initialized, on, off, based, atop, starting, weights, checkpoint, warm-started, distilled, using,
+    of, with,
     by, tokenizer, over, backbone, encoder, tower, than, like, as, at
 """)
 )
@@ -73,19 +105,35 @@ PREDECESSORS = frozenset(
 """Words before a name that make it an earlier or another model, even of the same family."""
 SIDE = {
     "a hypothetical case": _phrases("""
-        takes you, take you, costs you, you can, you could, you would, you need, if you, anyone, would let you, is enough, are
+        takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
+        if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
+        let you, is enough, are
         enough, suffices, suffice*, could fit, on the fly
     """),
     "data preparation": _phrases("""
-        separate job, in advance, beforehand, precomput*, pre-comput*, synthetic data, neural trajectories, data generation,
+        separate job, another job, prepared the data, preparing the data, in advance, beforehand, precomput*, pre-comput*,
+        synthetic data, neural trajectories, data generation,
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": _phrases("""
-        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, small copies, a dozen variants,
-        scaled-down, scaled down, trial run, trial runs, exploratory, earlier attempts, failed attempts, abandoned
+        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, small copies, a dozen
+        variants,
+        scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, second attempt, first try, abandoned
+        attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned
+    """),
+    "a figure that is withdrawn": _phrases("""
+        was given as, was wrongly, erroneously, mistakenly, was misstated, had been misprinted, wrong number
+    """),
+    "an idle machine": _phrases("idle servers, idle nodes, idle gpus, idle cards, when idle, in idle"),
+    "an allocation": _phrases("""
+        allocation of, allocated, granted, requested, planned, budgeted, approved, applied for, were awarded, was awarded,
+        quota of, granted us, compute grant, budget of
+    """),
+    "what was left out": _phrases("""
+        not included, does not include, do not include, not counted here, debugged, debugging
     """),
     "another machine": _phrases("""
-        spot, preemptible, on a laptop, on the robot, on a desktop
+        on a laptop, box at home, home box, on the robot, on a desktop
     """),
     "adaptation": _phrases("""
         adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,
@@ -95,13 +143,14 @@ SIDE = {
         one replica, a replica, each replica, per replica, stood by, standby, spare
     """),
     "use": _phrases("""
-        answers within, serving, latency, inference, deployment, at test time, per query
+        answers within, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
+        takes, prediction takes
     """),
 }
 """What else the authors' own figures may be about, and phrases that say so."""
 OF_MACHINES_ALONE = frozenset(
     _phrases("""
-    data preparation, another machine, use, a part of the machine
+    data preparation, another machine, use, a part of the machine, an allocation
 """)
 )
 """Of these only machines, time and money are beside the run; a sentence about its data may well say how many tokens the run has."""
@@ -124,6 +173,10 @@ SIZES = {
     "mid-sized": 1,
 }
 """Sizes named by rank: the position in the list of runs by size (-1: the last)."""
+OURS_IN_NAMES = _phrases("""
+    ours, this work, this paper, proposed
+""")
+"""Words in the name of a row that make it the authors' own among other people's."""
 IN_ORDER = _phrases("""
     respectively, in this order, in that order, in the same order, in turn, in order, correspondingly
 """)
@@ -133,6 +186,18 @@ STAGES = re.compile(
     re.IGNORECASE,
 )
 """Names of the parts of one training."""
+ORDINALS = frozenset(_phrases("first, second, third, fourth, fifth, final, last, initial, 1st, 2nd, 3rd, 4th"))
+PARTS_OF_TRAINING = frozenset(_phrases("stage, phase, part, round, run, leg, period"))
+VARIANTS = frozenset(
+    _phrases("""
+    big, base, small, large, tiny, medium, mini, huge, larger, smaller, biggest, smallest, largest, student, teacher,
+    dense, sparse
+""")
+)
+VARIED = frozenset(
+    _phrases("model, models, transformer, variant, version, network, configuration, config, run, one, sibling, size")
+)
+"""``the big Transformer``, ``the smaller one``: words of size or kind before what varies."""
 COMMON = frozenset(
     _phrases("""
     model, base, large, small, medium, tiny, huge, chat, instruct, with, without, from, stage, phase, number, training, total,

@@ -8,18 +8,20 @@ aside, and says to whom it belongs.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.names import same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.owners import Cast, Owner, assign, own_name, sized
 from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
-from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
+from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, OURS_IN_NAMES, holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tables import TableReading, TableRow
 from gpuhours.questions.checking.reading.tokens import Figure
+from gpuhours.questions.checking.reading.told_runs import clash, told_runs
 
 RUN_QUANTITIES = frozenset(
     ["gpu_hours", "wall_clock", "gpus", "nodes", "steps", "tokens", "energy", "carbon", "cost", "samples", "model_flops", "mfu",
@@ -47,6 +49,9 @@ MACHINES = frozenset(
 )
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
 """What no two runs share: said of none by name, it is nobody's."""
+ADAPTATION = "adaptation"
+ENDS = frozenset(["parameters", "tokens", "dataset_tokens", "active_parameters"])
+"""Of these the two ends of a wide range are those of many runs."""
 TITLE = 90
 """Characters of a first paragraph that may be a title."""
 NO_SENTENCE = Sentence(0, 0, "", ())
@@ -82,8 +87,9 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     ][:2]
     rows = [row for table in tables for row in table.rows]
     main = own_name(read, titles, said or _titled(rows, titles))
-    cast = _cast(read, rows, main, titles)
-    owners = with_lists(read, by_items(read, assign(read, cast), cast), cast)
+    cast = _cast(read, tables, main, titles)
+    cast = _with_told_runs(read, cast)
+    owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
     runs: dict[str, TextRun] = {}
@@ -95,24 +101,54 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     return found
 
 
+def _with_told_runs(read: ReadProse, cast: Cast) -> Cast:
+    """The cast with stages or variants that the prose sets against each other, where no table names runs."""
+    told = told_runs(read) if len(cast.own) < 2 else []
+    if not told:
+        return cast
+    wider = replace(cast, own=[*cast.own, *told])
+    return wider if clash(read, assign(read, wider), told) else cast
+
+
+def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
+    """Whose each figure is; where the text is about nothing but what is usually beside a run, that is the run."""
+    owners = assign(read, cast)
+    counted = [
+        (owner, entry)
+        for owner, entry in zip(owners, read.placed, strict=True)
+        if entry.place.quantity in RUN_QUANTITIES
+    ]
+    beside = sum(owner.kind == "side" and owner.name == ADAPTATION for owner, _ in counted)
+    main = sum(owner.kind in ("", "own") and not entry.scope for owner, entry in counted)
+    return assign(read, cast, but=ADAPTATION) if beside > main else owners
+
+
 def _titled(rows: Sequence[TableRow], titles: Sequence[str]) -> str:
     """The row whose name the text's title has."""
     words = {word for title in titles for word in words_of(title)}
     return next((row.name for row in rows if size_of(row.name) and stem(row.name) in words), "")
 
 
-def _cast(read: ReadProse, rows: Sequence[TableRow], main: str, titles: Sequence[str]) -> Cast:
+def _cast(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Sequence[str]) -> Cast:
     """Whose the names of the tables are, and which stems are the authors' own."""
+    rows = [row for table in tables for row in table.rows]
     named = [
         row
         for row in rows
         if row.name and not row.total and any(e.place.quantity in RUN_QUANTITIES and not e.aside for e in row.entries)
     ]
+    if not named:
+        named = [
+            row
+            for row in rows
+            if row.name and not row.total and any(e.place.quantity == "parameters" for e in row.entries)
+        ]
     names: list[str] = []
     for row in named:
         if not any(same_name(name, row.name) for name in names):
             names.append(row.name)
-    others = _others(read, names, [row.name for row in rows if row.name], main, titles)
+    marked = _beside_ours(tables)
+    others = marked or _others(read, names, [row.name for row in rows if row.name], main, titles)
     own = [name for name in names if name not in others]
     cast = Cast(own, others)
     cast.sizes = sized(own)
@@ -125,16 +161,28 @@ def _cast(read: ReadProse, rows: Sequence[TableRow], main: str, titles: Sequence
     return cast
 
 
+def _beside_ours(tables: Sequence[TableReading]) -> list[str]:
+    """The rows of tables in which another row is marked as the authors' own."""
+    found = []
+    for table in tables:
+        ours = [row.name for row in table.rows if holds(row.name.lower(), OURS_IN_NAMES)]
+        found += [row.name for row in table.rows if ours and row.name and row.name not in ours and not row.total]
+    return found
+
+
 def _others(read: ReadProse, names: Sequence[str], every: Sequence[str], main: str, titles: Sequence[str]) -> list[str]:
     """The rows that are somebody else's: names of models beside rows of the authors' own name or size."""
     models = [name for name in dict.fromkeys([*names, *every]) if size_of(name) or re.search(r"[A-Za-z]{2,}-\d", name)]
     told = {word for title in titles for word in words_of(title)} | {stem(main)}
     sizes = _our_sizes(read)
     first = words_of(read.prose.blocks[0].text if read.prose.blocks else "")
+    stems = Counter(stem(name) for name in models)
+    most, many = stems.most_common(1)[0] if stems else ("", 0)
     for mine in (
         [name for name in models if stem(name) in told],
         [name for name in models if size_of(name) in sizes],
         [name for name in models if stem(name) in first],
+        [name for name in models if stem(name) == most and most and many > 1 and len(models) - many < many],
     ):
         if mine and len(mine) < len(models):
             return [name for name in models if name not in mine]
@@ -196,8 +244,8 @@ def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division
     """A figure of the prose."""
     if owner.kind == "other":
         found.aside.append((entry, f"belongs to {owner.name}"))
-    elif entry.figure.progression and entry.place.quantity in MACHINES:
-        found.aside.append((entry, "one end of a range of machines"))
+    elif entry.figure.progression and entry.place.quantity in MACHINES | ENDS:
+        found.aside.append((entry, "one end of a range"))
     elif (
         owner.kind == "side"
         and (owner.name not in OF_MACHINES_ALONE or entry.place.quantity in MACHINES)
@@ -220,6 +268,8 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
     """One run, or several: names without figures of a run join the others."""
     own = [run for name, run in runs.items() if name != "total"]
     real = [run for run in own if any(e.place.quantity in RUN_QUANTITIES and not e.scope for e in run.entries)]
+    if not real:
+        real = _family(own)
     total = runs.get("total")
     if len(real) < 2:
         merged = TextRun(real[0].name if real else main)
@@ -253,6 +303,14 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
     if sums:
         found.runs.append(TextRun("all together", "total", sums))
     found.shared = _undisputed(found)
+
+
+def _family(own: Sequence[TextRun]) -> list[TextRun]:
+    """The members of a family that a text lists by their sizes alone."""
+    size = ("parameters", "vision_parameters")
+    sized = [run for run in own if any(e.place.quantity in size for e in run.entries)]
+    values = [next(value_of(e) for e in run.entries if e.place.quantity in size) for run in sized]
+    return sized if len(sized) > 1 and any(not alike(values[0], value) for value in values) else []
 
 
 def _undisputed(found: Division) -> list[Placed]:

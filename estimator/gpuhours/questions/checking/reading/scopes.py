@@ -52,7 +52,7 @@ class Sentence:
 def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
     """The sentences of a text; a blank line or a table cell starts a new paragraph."""
     carried, first = "", 0
-    bounds = [index for index, item in enumerate(items) if item.kind == "stop"]
+    bounds = _bounds(items)
     for bound in [*bounds, len(items)]:
         if bound > first:
             marks = tuple(_marks(items, first, bound))
@@ -73,6 +73,24 @@ def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
             if "|" in stop.text or "\n\n" in gap or stop.text.startswith("\n"):
                 carried = ""
         first = bound + 1
+
+
+DEEP = 60
+"""Items after which a bracket that never closes is forgotten."""
+
+
+def _bounds(items: Sequence[Item]) -> list[int]:
+    """Where sentences end; a semicolon in brackets ends none."""
+    bounds, opened = [], -DEEP
+    for index, item in enumerate(items):
+        if item.text == "(":
+            opened = index
+        elif item.text == ")":
+            opened = -DEEP
+        elif item.kind == "stop" and not (item.text == ";" and index - opened < DEEP):
+            bounds.append(index)
+            opened = -DEEP
+    return bounds
 
 
 def _marks(items: Sequence[Item], first: int, last: int) -> Iterator[tuple[int, str]]:

@@ -7,6 +7,7 @@ counts something. The other side of the table names the runs; rows of a sum are 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.reading.blocks import Cell, Table
-from gpuhours.questions.checking.reading.labels import lent, with_lent_units
+from gpuhours.questions.checking.reading.labels import is_unit, lent, with_lent_units
+from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.placing import Place
 from gpuhours.questions.checking.reading.prose import place_pair
@@ -22,6 +24,8 @@ from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HE
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 LONGEST_NAME = 60
+MEMORY = re.compile(r"\(\s?(\d{2,3}\s?Gi?B)\s?\)")
+COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "num", "amount", "how many", "units"])
 AMOUNTS = frozenset(["token", "sample", "step", "epoch", "sequence"])
 
 
@@ -60,16 +64,29 @@ class TableReading:
 
 def read_table(table: Table) -> TableReading:
     """Which figures a table states, of which run."""
+    table = _slashed(table)
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
     head = [_joined([row[j] for row in rows[: table.head]]) for j in range(width)]
     names = ["" if name.lower().strip(" :") in GENERIC_HEADS else name for name in head]
     body = [row for row in rows[table.head :] if any(cell.text for cell in row)]
+    names = [_counted_devices(names, head, body, j) for j in range(width)]
+    units = [is_unit(name) or name.lower().strip(" :") in SHARES for name in head]
+    if (
+        width > 1
+        and not head[0].strip(" :#")
+        and any(units[1:])
+        and all(units[j] or not names[j] for j in range(1, width))
+    ):
+        return _units_above(table, head, body)
+    names = [_unit_of_caption(name, table.caption) for name in names]
+    body = [(replace(row[0], text=_unit_of_caption(row[0].text, table.caption)), *row[1:]) for row in body]
     down = [(i, j, names[j], row[j]) for i, row in enumerate(body) for j in range(width)]
+    labels = _label_columns(head, body)
     across = [
-        (i, j, row[0].text, row[j])
+        (i, j, " ".join(dict.fromkeys(cell.text for cell in row[:labels] if cell.text)), row[j])
         for i, row in enumerate([*_heading_pair(rows, table.head), *body])
-        for j in range(1, width)
+        for j in range(labels, width)
     ]
     by_column, by_row = _understood(down), _understood(across)
     if len(by_row) > len(by_column) or (width == 2 and len(by_row) == len(by_column) and not _counts(head[1])):
@@ -78,11 +95,95 @@ def read_table(table: Table) -> TableReading:
     else:
         found = _rows_down(by_column, body, head)
         seen = {(cell.line, cell.text) for *_, cell in down}
+    found += _in_headers(table, head)
     placed = {(entry.line, entry.figure.text) for row in found for entry in row.entries}
     return TableReading(tuple(row for row in found if row.entries), tuple(_left_over(seen, placed, found)), table.line)
 
 
 Understood = dict[tuple[int, int], list[Entry]]
+
+
+def _in_headers(table: Table, head: Sequence[str]) -> list[TableRow]:
+    """The memory of the device that a header names: ``V100 (32 GB)``."""
+    found: dict[float, Entry] = {}
+    for label in dict.fromkeys(head):
+        if find_accelerator(label) is None:
+            continue
+        said = MEMORY.search(label)
+        for figure, place in place_pair("GPU memory", said[1]) if said else ():
+            if place.quantity == "memory_per_gpu":
+                found.setdefault(figure.value, Entry(figure, place, figure.text, label, table.line))
+    return [TableRow("", entries=list(found.values()))] if len(found) == 1 else []
+
+
+_TIMES_IN = re.compile(
+    r"\b(?:times?|durations?)\s+(?:are\s+|is\s+|given\s+)?in\s+(days|hours|weeks|minutes)\b", re.IGNORECASE
+)
+
+
+def _unit_of_caption(label: str, caption: str) -> str:
+    """``time`` under the caption ``times in days``."""
+    said = _TIMES_IN.search(caption)
+    return (
+        f"{label} ({said[1]})"
+        if said and label.lower().strip(" :") in ("time", "duration", "wall-clock", "wall clock")
+        else label
+    )
+
+
+_SLASH = re.compile(r"\s+/\s+")
+
+
+def _slashed(table: Table) -> Table:
+    """A column ``S / M / L`` over cells ``0.6B / 2.1B / 7.4B`` is as many columns."""
+    rows: list[tuple[Cell, ...]] = list(table.rows)
+    for j in range(table.width - 1, 0, -1):
+        parts = [_SLASH.split(row[j].text) if j < len(row) else [""] for row in rows]
+        many = len(parts[0]) if parts else 1
+        filled = [part for part in parts[table.head :] if part != [""]]
+        if many < 2 or not filled or not table.head or sum(len(part) == many for part in filled) * 2 <= len(filled):
+            continue
+        for i, row in enumerate(rows):
+            if j < len(row):
+                split = (
+                    parts[i]
+                    if len(parts[i]) == many
+                    else parts[i] * many
+                    if len(parts[i]) == 1
+                    else [row[j].text, *[""] * (many - 1)]
+                )
+                rows[i] = (*row[:j], *(Cell(text, row[j].line) for text in split), *row[j + 1 :])
+    return replace(table, rows=tuple(rows))
+
+
+SHARES = frozenset(["share", "%", "percent", "fraction"])
+
+
+def _units_above(table: Table, head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> TableReading:
+    """A list of settings whose columns are units: ``| | hours | share |`` above ``| Productive | 693.6 | 93.2% |``."""
+    cells = [
+        (i, j, row[0].text, Cell(lent(head[j], row[j].text) if is_unit(head[j]) else row[j].text, row[j].line))
+        for i, row in enumerate(body)
+        for j in range(1, len(head))
+    ]
+    row = TableRow("", entries=[entry for entries in _understood(cells).values() for entry in entries])
+    return TableReading((row,) if row.entries else (), (), table.line)
+
+
+def _label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int:
+    """How many columns on the left hold labels: a group and its settings, where the second has words and no header."""
+    if len(head) < 4 or head[1].strip() or not body:
+        return 1
+    words = sum(bool(row[1].text) and not _begins_with_number(row[1].text) for row in body)
+    return 2 if 2 * words > len(body) else 1
+
+
+def _counted_devices(names: Sequence[str], head: Sequence[str], body: Sequence[tuple[Cell, ...]], j: int) -> str:
+    """The name of a column; ``number`` or ``#`` beside a column of accelerators counts those."""
+    if head[j].lower().strip(" :.") not in COUNT_HEADS:
+        return names[j]
+    beside = [row[at].text for row in body for at in (j - 1, j + 1) if 0 <= at < len(row)]
+    return "GPUs" if sum(find_accelerator(text) is not None for text in beside) * 2 >= len(body) > 0 else names[j]
 
 
 def _heading_pair(rows: Sequence[tuple[Cell, ...]], head: int) -> list[tuple[Cell, ...]]:
@@ -165,10 +266,41 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
                 row.accelerator = row.accelerator or (cell.text, cell.line)
         if row.accelerator is None:
             _note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
+        if not any(entry.place.quantity == "parameters" for entry in row.entries) and row.entries:
+            row.entries += _size_of_base(cells, head)
         if apart:
             row.entries = [replace(entry, aside=entry.aside or f"about {row.name}, no run") for entry in row.entries]
         rows.append(row)
     return rows
+
+
+BASE_HEADS = ("base", "backbone", "initialised from", "initialized from", "starting point", "checkpoint")
+
+
+def _size_of_base(cells: Sequence[Cell], head: Sequence[str]) -> list[Entry]:
+    """The size in the name of the model that a row starts from: what is trained has its network."""
+    for name, cell in zip(head, cells, strict=False):
+        if any(word in name.lower() for word in BASE_HEADS) and size_of(cell.text):
+            sizes = [
+                item
+                for item in scan(cell.text.replace("-", " "))
+                if isinstance(item, Figure) and item.scale in ("b", "m", "t")
+            ]
+            return (
+                [
+                    Entry(
+                        sizes[0],
+                        Place("parameters", "the base model's name", 0.0),
+                        cell.text,
+                        f"{name}: {cell.text}",
+                        cell.line,
+                        name,
+                    )
+                ]
+                if sizes
+                else []
+            )
+    return []
 
 
 def _note_accelerator(row: TableRow, figures: Sequence[Figure], line: int) -> None:

@@ -7,23 +7,29 @@ set aside and shown; figures about fine-tuning or evaluation do not enter the ch
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.checking.claim import Claim, Document, Fact, Paper
+from gpuhours.questions.checking.accelerators import by_name, find_accelerator
+from gpuhours.questions.checking.claim import NAME_OF_CARD, ONE_PASS, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread, between, spread
 from gpuhours.questions.checking.quantities import DAY, QUANTITIES
-from gpuhours.questions.checking.reading.blocks import Passage, Table, prose_of
+from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, size_in_name
 from gpuhours.questions.checking.reading.labels import with_lent_units
+from gpuhours.questions.checking.reading.logs import with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
+from gpuhours.questions.checking.reading.names import mentions
+from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.owners import compared_blocks
-from gpuhours.questions.checking.reading.prose import Placed, read_prose
+from gpuhours.questions.checking.reading.prose import Placed, ReadProse, read_prose
 from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import DERIVED
-from gpuhours.questions.checking.reading.runs import Division, TextRun, divide
-from gpuhours.questions.checking.reading.tables import read_table
+from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
+from gpuhours.questions.checking.reading.scopes import FINE_TUNING
+from gpuhours.questions.checking.reading.tables import TableReading, read_table
 from gpuhours.questions.checking.reading.tokens import Figure
 
 LONGEST_DOCUMENT = 2_000_000
@@ -36,27 +42,96 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
     found = pieces(text, kind)
-    prose = prose_of([replace(p, text=with_lent_units(p.text)) for p in found if isinstance(p, Passage)])
+    total_batch = "total_train_batch_size" in text
+    prose = prose_of(
+        [
+            replace(p, text=with_lent_units(with_pairs(p.text, total_batch=total_batch)))
+            for p in found
+            if isinstance(p, Passage)
+        ]
+    )
     read = read_prose(prose)
     tables = [read_table(table) for table in found if isinstance(table, Table)]
-    devices = [row.accelerator for table in tables for row in table.rows if row.accelerator]
-    facts = find_facts(read.items, prose, read.tagged, devices, compared_blocks(prose))
-    said = next((fact.value for fact in facts if fact.name == "model" and fact.place), "")
-    division = divide(read, tables, said if any(tag == "model" for tag, *_ in read.tagged) else "")
-    if division.name and not any(tag == "model" for tag, *_ in read.tagged):
+    said = next((" ".join(text.split()) for tag, text in _tagged(read) if tag == "model"), "")
+    adapters = any(item.text.lower().startswith(ADAPTERS) for item in read.items)
+    scopes = _main_scopes(read, tables, adapters)
+    read.placed[:] = [replace(entry, scope="") if entry.scope in scopes else entry for entry in read.placed]
+    division = divide(read, tables, said)
+    others = {entry.figure.start for entry, why in division.aside if why.startswith("belongs to") and entry.index >= 0}
+    facts = find_facts(read.items, prose, read.tagged, compared_blocks(prose), _settings(found, tables), others)
+    if division.name and not said:
         line = prose.line(max(prose.text.find(division.name), 0))
         facts = (
             *(fact for fact in facts if fact.name != "model"),
             Fact("model", division.name, division.name, f"line {line}"),
         )
-    scopes = _main_scopes([entry for run in division.runs for entry in run.entries] + division.shared)
-    runs = tuple(_document(run, division, facts, name, scopes) for run in division.runs)
+    if not any(fact.name == "accelerator" for fact in facts):
+        facts = (*facts, *_device_of_tables(division, tables))
+    if len(division.runs) == 1 and not any(fact.name == "model" for fact in facts):
+        facts = (
+            *facts,
+            *_base_of(
+                read,
+                [
+                    cell
+                    for piece in found
+                    if isinstance(piece, Table)
+                    for row in piece.rows[: piece.head]
+                    for cell in row
+                ],
+            ),
+        )
+    runs = tuple(_document(run, division, facts, name) for run in division.runs)
     aside = tuple(replace(_claim(entry), scope=why) for entry, why in division.aside)
     left = (*read.unplaced, *(number for table in tables for number in table.unplaced))
     return Paper(name, runs, aside, left)
 
 
-def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: str, scopes: frozenset[str]) -> Document:
+ADAPTERS = ("lora", "qlora", "low-rank", "adapters")
+"""Words that say that adapters are trained, which is fine-tuning."""
+
+
+def _tagged(read: ReadProse) -> list[tuple[str, str]]:
+    """What stands between tags, with the tag."""
+    return [(tag, read.prose.text[start:end]) for tag, start, end in read.tagged]
+
+
+def _settings(found: Sequence[Passage | Table], tables: Sequence[TableReading]) -> str:
+    """The words of tables whose rows and columns name no runs."""
+    nameless = {table.line for table in tables if not any(row.name for row in table.rows)}
+    return " ".join(
+        cell.text
+        for piece in found
+        if isinstance(piece, Table) and piece.line in nameless
+        for row in piece.rows
+        for cell in row
+    )
+
+
+def _base_of(read: ReadProse, heads: Sequence[Cell]) -> list[Fact]:
+    """The one model with a size that a text without a model of its own starts from: what is trained has its network."""
+    found: dict[float, Fact] = {}
+    for sentence in read.sentences:
+        for mention in mentions(read.items, sentence.first, sentence.last, ()):
+            if mention.size:
+                line = read.prose.line(read.items[mention.first].start)
+                found.setdefault(mention.size, Fact("model", mention.shown, mention.shown, f"line {line}"))
+    for head in heads:
+        items = scan(head.text)
+        for mention in mentions(items, 0, len(items), ()):
+            if mention.size:
+                found.setdefault(mention.size, Fact("model", mention.shown, head.text, f"line {head.line}"))
+    return list(found.values()) if len(found) == 1 else []
+
+
+def _device_of_tables(division: Division, tables: Sequence[TableReading]) -> list[Fact]:
+    """The accelerator that the first row of the authors' own names, else the first row of all."""
+    own = [run.accelerator for run in division.runs if run.accelerator]
+    named = own or [row.accelerator for table in tables for row in table.rows if row.accelerator]
+    return [Fact("accelerator", accelerator_name(said), said, f"line {line}") for said, line in named[:1]]
+
+
+def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: str) -> Document:
     """A run with the figures that hold for all, one claim a quantity."""
     several = len(division.runs) > 1
     derived = any(word in run.name.lower() for word in DERIVED)
@@ -65,8 +140,7 @@ def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: s
     claims = [_claim(entry) for entry in entries]
     own = 0 if not several else len(run.entries)
     claims = [replace(claim, shared=several and n >= own) for n, claim in enumerate(claims)]
-    claims = [replace(claim, scope="") if claim.scope in scopes else claim for claim in claims]
-    claims = _machines(_corpus_and_seen(claims))
+    claims = _only_said_once(_samples_of_one_pass(_same_devices(_machines(_corpus_and_seen(claims)))), facts)
     kept, aside = (claims, []) if run.kind == "total" else _one_each(claims, [entry.tagged for entry in entries])
     if run.accelerator is not None:
         said, line = run.accelerator
@@ -77,13 +151,18 @@ def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: s
             *(fact for fact in facts if fact.name != "model"),
             Fact("model", run.name, run.name, f"line {min((e.line for e in run.entries), default=1)}"),
         )
-    kept = kept if run.kind == "total" else _size_from_name(kept, facts)
+    if several and any(entry.place.quantity in LAYOUT for other in division.runs for entry in other.entries):
+        facts = (*facts, Fact("layout", "given for another run"))
+    kept = kept if run.kind == "total" else _memory_from_name(_size_from_name(kept, facts), facts)
     return Document(run.name if several else name, tuple(kept), facts, (), tuple(aside), run.kind)
 
 
+LAYOUT = ("tensor", "pipeline", "context")
 READ = frozenset(["tokens", "dataset_tokens", "samples", "dataset_samples", "epochs"])
 BINARY = 0.05
 """80 GiB is what some call the memory of a card that is sold with 80 GB."""
+PARTS = ("encoder", "decoder", "backbone")
+"""Words that make a size that of a part, where another is that of the whole."""
 CORPUS_WORDS = frozenset(
     ["corpus", "corpora", "total", "data", "data set", "dataset", "collection", "tokens", "training on"]
 )
@@ -104,15 +183,93 @@ def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
     return [replace(claim, quantity="dataset_tokens") if claim is first else claim for claim in claims]
 
 
+def _samples_of_one_pass(claims: list[Claim]) -> list[Claim]:
+    """The samples of a data set are those seen where no more than one pass is counted; they are at least that many."""
+    main = [claim for claim in claims if not claim.scope]
+    passes = any(claim.quantity == "epochs" and claim.value > 1.02 for claim in main)
+    if passes or any(claim.quantity == "samples" for claim in main):
+        return claims
+    return [
+        replace(claim, quantity="samples", because=f"{claim.because}, {ONE_PASS}".removeprefix(", "))
+        if claim.quantity == "dataset_samples"
+        else claim
+        for claim in claims
+    ]
+
+
 def _machines(claims: list[Claim]) -> list[Claim]:
     """GPUs of one node are the run's where no other machine is counted."""
     main = {claim.quantity for claim in claims if not claim.scope}
     if not main & {"gpus", "nodes"}:
         claims = [
-            replace(claim, quantity="gpus") if claim.quantity == "gpus_per_node" and claim.because == "node" else claim
+            replace(claim, quantity="gpus") if claim.quantity == "gpus_per_node" and not claim.scope else claim
             for claim in claims
         ]
     return claims
+
+
+def _same_devices(claims: list[Claim]) -> list[Claim]:
+    """Modules of two dies counted by die in one figure are counted so in all: 128 nodes of 4 MI250X are 1,024 GCDs."""
+    dies = any(claim.quantity == "gpus" and DIES.search(claim.text) for claim in claims if not claim.scope)
+    return [
+        replace(claim, value=2 * claim.value, spread=replace(claim.spread, centre=2 * claim.spread.centre))
+        if dies and claim.quantity == "gpus_per_node" and not DIES.search(claim.text)
+        else claim
+        for claim in claims
+    ]
+
+
+DIES = re.compile(r"\bgcds?\b", re.IGNORECASE)
+
+
+def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]:
+    """What a word makes a part, where the text has nothing that it could be a part of.
+
+    An encoder of a text without pictures is the model; ``after 420 iterations`` is how many there were where no other count stands;
+    tokens that are exactly batch x length are those of a batch.
+    """
+    main = {claim.quantity: claim for claim in reversed(claims) if not claim.scope}
+    said = next((fact for fact in facts if fact.name == "accelerator"), None)
+    chip = (find_accelerator(said.quote) or by_name(said.value)) if said else None
+    peak, power = (chip.peak, chip.power) if chip else (None, None)
+    found = []
+    for claim in claims:
+        quantity = claim.quantity
+        if quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
+            whole = not main.keys() & {"parameters", "language_parameters", "trainable_parameters"}
+            quantity = "parameters" if whole else quantity
+        elif quantity == "decoder_layers" and "encoder_layers" not in main and "layers" not in main:
+            quantity = "layers"
+        elif (
+            quantity in ("flops_per_second_per_gpu", "flops_per_second")
+            and peak
+            and abs(claim.value / peak - 1) < AS_SOLD
+        ):
+            quantity = "peak_flops"
+        elif (
+            quantity == "gpu_power"
+            and power
+            and claim is not main["gpu_power"]
+            and abs(claim.value / power - 1) < AS_SOLD
+        ):
+            quantity = "tdp"
+        elif quantity == "partial" and "steps" not in main and claim.because == "after" and STEPS.search(claim.text):
+            quantity = "steps"
+        elif quantity in ("tokens", "dataset_tokens", "seq_len") and {"global_batch", "seq_len"} <= main.keys():
+            batch = main["global_batch"].value * main["seq_len"].value
+            rounded = claim.value < LARGEST_BATCH and quantity != "seq_len"
+            quantity = (
+                "global_batch_tokens" if abs(claim.value / batch - 1) < (ROUNDED if rounded else EXACTLY) else quantity
+            )
+        found.append(claim if quantity == claim.quantity else replace(claim, quantity=quantity))
+    return found
+
+
+AS_SOLD = 0.01
+"""How near a figure must be to the data sheet's to be quoted from it."""
+STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)
+EXACTLY, ROUNDED, LARGEST_BATCH = 1e-4, 0.06, 1e9
+"""Batch x length is the tokens of a batch: to the digit, or roughly where no run has so few tokens."""
 
 
 def _claim(entry: Placed) -> Claim:
@@ -133,7 +290,15 @@ def _claim(entry: Placed) -> Claim:
             f"in {figure.currency}, not dollars",
         )
     return Claim(
-        quantity.name, value, said, entry.text, entry.quote, f"line {entry.line}", entry.place.because, entry.scope
+        quantity.name,
+        value,
+        said,
+        entry.text,
+        entry.quote,
+        f"line {entry.line}",
+        entry.place.because,
+        entry.scope,
+        of_row=entry.index < 0 and bool(entry.owner),
     )
 
 
@@ -158,16 +323,24 @@ def _throughout(figure: Figure) -> bool:
     return figure.unit in ("time", "epoch", "step", "layer", "node", "gpu", "percent", "pod")
 
 
-def _main_scopes(placed: Sequence[Placed]) -> frozenset[str]:
+def _main_scopes(read: ReadProse, tables: Sequence[TableReading], adapters: bool) -> frozenset[str]:
     """The scopes that are the run: pre-training or unnamed; fine-tuning too where the run is one."""
-    telling = {"gpus", "nodes", "wall_clock", "gpu_hours", "tokens", "steps"}
-    counted = [p for p in placed if p.place.quantity in telling]
-    tagged = [p for p in counted if p.tagged and p.place.quantity in ("gpus", "wall_clock", "gpu_hours")]
-    if any(p.said == "fine-tuning" for p in tagged):
-        return frozenset({"", "fine-tuning"})
-    plain = any(p.scope == "" for p in counted)
-    tuned = any(p.scope == "fine-tuning" for p in counted)
-    return frozenset({"", "fine-tuning"}) if tuned and not plain else frozenset({""})
+    telling = frozenset(["wall_clock", "gpu_hours", "tokens", "steps", "epochs"])
+    placed, both = read.placed, frozenset({"", "fine-tuning"})
+    if any(
+        p.said == "fine-tuning" and p.tagged and p.place.quantity in ("gpus", "wall_clock", "gpu_hours") for p in placed
+    ):
+        return both
+    title = read.prose.blocks[0].text.lower() if read.prose.blocks else ""
+    if len(title) < TITLE and any(word in title for word in FINE_TUNING):
+        return both
+    plain = any(p.scope == "" and p.place.quantity in telling for p in placed)
+    plain = plain or any(
+        entry.place.quantity in telling for table in tables for row in table.rows for entry in row.entries
+    )
+    counted = telling | {"gpus", "nodes"}
+    tuned = any(p.scope == "fine-tuning" and (adapters or p.place.quantity in counted) for p in placed)
+    return both if tuned and not plain else frozenset({""})
 
 
 def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Claim], list[Claim]]:
@@ -177,11 +350,13 @@ def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Cla
         key=lambda i: (
             not tagged[i],
             claims[i].shared,
-            claims[i].because == "",
+            claims[i].spread.reason == "range" and claims[i].quantity == "wall_clock",
+            claims[i].because in ("", *PARTS),
             claims[i].quantity == "parameters" and i,
             i,
         ),
     )
+    order = _last_of_counters(claims, order)
     best: dict[str, int] = {}
     for index in order:
         claim = claims[index]
@@ -190,17 +365,34 @@ def _one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Cla
         first = best.setdefault(claim.quantity, index)
         if claim.spread.sigma < claims[first].spread.sigma and _same(claim, claims[first]):
             best[claim.quantity] = index
+    rates = {claim.value for claim in claims if claim.quantity == "learning_rate" and not claim.scope}
+    peak_rate = max(rates) if len(rates) > 2 else 0.0
     kept, aside = [], []
     scheduled = _schedules([claim for claim in claims if not claim.scope])
     for index, claim in enumerate(claims):
         if claim.scope:
             aside.append(claim)
+        elif claim.quantity == "learning_rate" and claim.value < peak_rate:
+            aside.append(replace(claim, scope="on the way down"))
         elif best[claim.quantity] == index or not QUANTITIES[claim.quantity].checked:
             kept.append(replace(claim, spread=scheduled.get(claim.quantity, claim.spread)))
         else:
             if not _same(claim, claims[best[claim.quantity]]):
                 aside.append(replace(claim, scope=f"another figure for {claim.title}"))
     return kept, aside
+
+
+COUNTERS = frozenset(["tokens", "steps", "samples"])
+
+
+def _last_of_counters(claims: Sequence[Claim], order: list[int]) -> list[int]:
+    """Of a counter that a log prints again and again, growing, the last is the run's."""
+    for name in COUNTERS:
+        seen = [n for n, claim in enumerate(claims) if claim.quantity == name and not claim.scope]
+        values = [claims[n].value for n in seen]
+        if len(set(values)) >= 3 and values == sorted(values):
+            order = [seen[-1], *(n for n in order if n != seen[-1])]
+    return order
 
 
 def _same(claim: Claim, other: Claim) -> bool:
@@ -220,6 +412,20 @@ def _schedules(claims: Sequence[Claim]) -> dict[str, Spread]:
         if any(not _same(claim, same[0]) for claim in same):
             spreads[name] = between(min(values), max(values))
     return spreads
+
+
+def _memory_from_name(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]:
+    """The memory that the accelerator is named with, where the text gives no other: ``A100-80GB``."""
+    said = next((fact for fact in facts if fact.name == "accelerator"), None)
+    found = MEMORY_IN_NAME.search(said.quote) if said is not None else None
+    if said is None or found is None or any(claim.quantity == "memory_per_gpu" for claim in claims):
+        return claims
+    value = 1e9 * float(found[1])
+    spread_ = Spread(value, BINARY, "as the card is named")
+    return [*claims, Claim("memory_per_gpu", value, spread_, found[0], said.quote, said.place, NAME_OF_CARD)]
+
+
+MEMORY_IN_NAME = re.compile(r"(?<!\d)(16|24|32|40|48|64|80|94|96|128|141|180|192|256|288)[ -]?Gi?B?\b")
 
 
 def _size_from_name(claims: list[Claim], facts: Sequence[object]) -> list[Claim]:

@@ -46,6 +46,8 @@ class Figure(Item):
     currency: str = ""
     progression: bool = False
     """One end of ``from 8 to 128``, too far apart to be a range of one value."""
+    refines: bool = False
+    """Says the figure before it more exactly: ``fifteen days (15.5)``."""
 
 
 class Token(NamedTuple):

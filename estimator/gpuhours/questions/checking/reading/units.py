@@ -21,7 +21,7 @@ TIMES = (("ms", 1e-3), ("milli", 1e-3), ("month", 365.25 / 12 * DAY), ("min", 60
 UNITS: Mapping[str, str] = {
     "BYTES": "byte", "BITS": "bit/s", "TIME": "time", "FLOPS": "flop", "FLOP_DAYS": "flop_days", "ENERGY": "energy",
     "WATTS": "power", "CARBON": "co2", "CURRENCY": "money", "PERCENT": "percent", "PIXELS": "pixel", "RATE": "rate",
-    "LENGTH": "length", "THINGS": "things", "GPU_TIME": "gpu_time",
+    "LENGTH": "length", "THINGS": "things", "INSTANCE": "things", "GPU_TIME": "gpu_time",
 }  # fmt: skip
 """Terminals of the grammar that are units, and the kind of each."""
 NOUNS: Mapping[str, str] = {
@@ -37,7 +37,11 @@ NOUNS: Mapping[str, str] = {
     "molecule": "sample", "song": "sample", "page": "sample", "book": "sample", "cell": "sample", "comment": "sample",
     "caption": "sample", "tile": "sample", "waveform": "sample", "scene": "sample", "patent": "sample", "article": "sample",
     "genome": "sample", "report": "sample", "note": "sample", "track": "sample", "question": "sample", "annotation": "sample",
-    "patche": "patch", "querie": "query", "core": "gpu",
+    "patche": "patch", "querie": "query", "core": "gpu", "chip": "gpu", "comparison": "sample",
+    "commit": "sample", "file": "sample", "post": "sample", "tweet": "sample", "email": "sample", "review": "sample", "game": "sample",
+    "problem": "sample", "function": "sample", "message": "sample", "crystal": "sample", "material": "sample", "compound": "sample",
+    "reaction": "sample", "spectra": "sample", "photo": "sample", "photograph": "sample",
+    "row": "sample", "abstract": "sample", "paper": "sample", "exam": "sample", "grasp": "sample",
 }  # fmt: skip
 """Counted things by another name."""
 
@@ -45,6 +49,8 @@ NOUNS: Mapping[str, str] = {
 def noun(word: str) -> str:
     """``iterations -> step``, ``video-text pairs -> sample``, ``servers -> node``."""
     singular = word.lower().strip()
+    if "large" in singular and ("." in singular or "-" in singular):
+        return "node"  # trn2.48xlarge
     singular = singular if singular.endswith("ss") else singular.removesuffix("s")
     return NOUNS.get(singular, singular)
 
@@ -60,7 +66,12 @@ def kind(unit: str, word: str) -> str:
     lowered = word.lower()
     if unit == "things":
         return noun(word)
-    if unit == "flop" and ("/s" in lowered or lowered.count("/") or (word.endswith("FLOPS") and lowered != "flops")):
+    if unit == "flop" and (
+        "/s" in lowered
+        or "per second" in lowered
+        or lowered.count("/")
+        or (word.endswith("FLOPS") and lowered != "flops")
+    ):
         return "flop/s"
     if unit == "bit/s" and ("B/s" in word):
         return "byte/s"
@@ -84,7 +95,7 @@ def factor(unit: str, word: str) -> float:
     if unit == "flop_days":
         return prefix(word) * DAY
     if unit in ("flop", "flop/s"):
-        return 1.0 if lowered.startswith("flop") else prefix(word)
+        return 1.0 if lowered.startswith(("flop", "floating")) else prefix(word)
     if unit == "byte":
         binary = 1.024 if len(lowered) == 3 and lowered[1] == "i" else 1.0
         power = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}.get(lowered[0], 0)

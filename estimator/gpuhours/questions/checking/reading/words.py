@@ -38,7 +38,10 @@ def _rule(
     return Rule(kinds, quantity, listed, base, reach, subject, before)
 
 
-_WARM = "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to"
+_WARM = (
+    "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to, grows linearly, grows, "
+    "increases linearly, linear increase, rises linearly, rises"
+)
 _CHECKPOINT = "checkpoint, checkpointing, checkpointed, save every, saved every, snapshots"
 _RUN = (
     "training, trained, train, pretraining, pretrained, pretrain, took, spanned, lasted, lasts, lasting, spanning, ran, run, "
@@ -52,11 +55,15 @@ RULES: tuple[Rule, ...] = (
     # parameters
     _rule("parameter", "parameters", base=5),
     _rule("parameter", "parameters", "total, totaling, totalling, comprises, overall, altogether, in total", 0, 6),
-    _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token, at work, "
-          "work on a token, works on a token", 0, 7),
+    _rule("parameter scaled", "active_parameters", "active, activated, activates, activating, active per token, "
+          "at work, act on, acts on, "
+          "work on a token, works on a token, take part, takes part, taking part, participate, participates, used per token, "
+          "used for each token, in a forward pass, per forward pass, in each forward pass, are engaged, engaged per token, "
+          "compute on a token, fire per token", 0, 7),
     _rule("parameter scaled", "active_parameters", "switches on, switched on, switching on, turns on, turned on, "
           "activates only, uses only, touches, routes to", -0.3, 4,
           before=True),
+    _rule("scaled", "trainable_parameters", "trainable, trainable parameters, trainable params", 0.3, 3, before=True),
     _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
     _rule("parameter bare", "vision_parameters",
           "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, "
@@ -65,7 +72,8 @@ RULES: tuple[Rule, ...] = (
     _rule("parameter bare", "language_parameters",
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
           0.2, 5, subject=True),
-    _rule("scaled model", "parameters", "model, parameters, transformer, network, variant", 3, 5),
+    _rule("scaled model", "parameters", "model, parameters, transformer, network, variant, size, params, weights, checkpoint", 3, 5),
+    _rule("scaled", "parameters", "encoder", 3, 0.9),
     _rule("parameter", "vision_parameters", "encoder, vit, tower", 0.6, 2.5, before=True),
     # tokens
     _rule("token", "tokens", base=6),
@@ -76,14 +84,17 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "seq_len",
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
           "pieces of, window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
-          "sequences contain, sequences with, each sequence, sequences", 0),
+          "sequences contain, sequences with, each sequence, sequences, cropped to, truncated to, padded to, cut to, "
+          "extension to, extended to", 0),
+    _rule("token", "global_batch_tokens", "batch size, effective batch size, tokens per batch, batch tokens", -2, 8),
+    _rule("token", "seq_len", "each", -0.6, 0.9),
     _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
     _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
     _rule("token", "warmup_tokens", _WARM, 0),
     _rule("token", "visual_tokens", "visual tokens, video tokens, vision tokens, image tokens", 0, 3),
     _rule("token", "text_tokens", "text tokens, text data, textual, purified text, text only, text corpus", 0.5, 5),
     _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset, combined dataset, dataset size, data set, "
-          "distinct, pool of", 0.5, 5),
+          "distinct, pool of, one epoch of, an epoch of, one epoch, one pass, a single pass", 0.5, 5),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
@@ -96,8 +107,11 @@ RULES: tuple[Rule, ...] = (
     # samples
     _rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, "
           "learned from", 4, 5, before=True),
+    _rule("millions", "dataset_samples", "data, samples, pairs, images, clips", 2, 1, before=True),
     _rule("millions", "dataset_samples", "training set, dataset, data set, corpus, collection, database", 3, 5, before=True),
-    _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.2, 2.5),
+    _rule("bare sample sequence", "microbatch", "per gpu, per device, per accelerator, on each gpu, per card", -0.6, 2.5),
+    _rule("bare sample sequence", "microbatch", "per gpu the batch was, per gpu the batch is, batch per gpu, "
+          "per gpu batch was", -0.8, 2, before=True),
     _rule("sample sequence", "dataset_samples", base=7),
     _rule("sample sequence", "dataset_samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
     _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration, "
@@ -113,6 +127,11 @@ RULES: tuple[Rule, ...] = (
     _rule("sample sequence", "samples", "processes, processed", 1.5, 0.5, before=True),
     _rule("sample sequence", "samples", "samples seen, seen, in total processed", 0, 4),
     _rule("small_sequence", "global_batch", base=8),
+    _rule("sample sequence", "global_batch", "iterations of, steps of, updates of, steps at, batches of", -0.3, 1, before=True),
+    _rule("plural", "dataset_samples", "epochs, epoch, passes, pass", -0.3, 0.5, before=True),
+    _rule("plural", "dataset_samples", "epochs over, epoch over, passes over, pass over, epochs on, over", -0.5, 1, before=True),
+    _rule("plural", "dataset_samples", "trained on, data, training data, dataset, data set, corpus, collection, collected, gathered, "
+          "curated, scraped", 3.5, 5, before=True),
     # frames and pictures
     _rule("frame", "frames_per_clip", base=5),
     _rule("rate", "frame_rate", base=1),
@@ -121,25 +140,35 @@ RULES: tuple[Rule, ...] = (
     _rule("dims pixel", "resolution", "pixels, resolution, resized, images, frames, crops, inputs, video, videos", 1, 9),
     _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", 0, 4),
     _rule("bare", "patch_size", "patch size, patches of", 0, 5),
-    _rule("bare", "resolution", "resolution, resolution of, resolutions", 0, 5),
+    _rule("bare", "resolution", "resolution, resolution of, resolutions, res", 0, 5),
     _rule("patch", "tokens_per_frame", "per frame, each frame", 1, 6),
     _rule("patch query", "queries", "queries, learnable, latent, resampler, query", 1),
     # steps and epochs
     _rule("step", "steps", base=5),
+    _rule("step", "steps", "stop after, stopped after, ends after, ended after, finished after, terminated after, converged after, "
+          "until step, halted after", 0, 1, before=True),
     _rule("step", "warmup_steps", _WARM, 0),
     _rule("step", "measured_iterations", "averaged over, averaged, benchmarking, timed, minimize variance", 0, 8),
     _rule("step", "accumulation", "accumulation, accumulate, accumulated, accumulating", -0.5),
-    _rule("step", "checkpoint_steps", _CHECKPOINT, 0),
+    _rule("bare", "checkpoint_steps", "save interval, save steps, save every, checkpoint interval, checkpoint every, "
+          "ckpt interval", 0, 2, before=True),
+    _rule("step", "checkpoint_steps", "save every, saved every, checkpoint every, checkpoints every, "
+          "checkpointed every, checkpointing every, "
+          "snapshots every, checkpoint interval, checkpointing interval, save interval, checkpoint frequency, between checkpoints", 0),
+    _rule("every_step", "checkpoint_steps", _CHECKPOINT, 0, subject=True),
     _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 4, 2),
     _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
     _rule("epoch", "epochs", base=3),
     _rule("epoch", "warmup_epochs", _WARM, 0),
-    _rule("epoch", "final_epochs", "last, final, cooldown, cool down", 0, 2),
+    _rule("epoch", "final_epochs", "the last, in the last, final, cooldown, cool down", 0, 2),
     _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
+    _rule("bare", "partial", "at iteration, at step, from step, from iteration, resume from, at update, "
+          "until iteration", 0, 1, before=True),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
     _rule("step bare", "accumulation", "micro steps, microsteps", -0.6, 2),
-    _rule("bare", "accumulation", "accumulation, gradient accumulation, accumulation factor, accumulation of, accumulating, "
+    _rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, acc steps, "
+          "accum steps, update freq, accumulation factor, accumulation of, accumulating, "
           "accumulated, accumulate, "
           "accumulation steps, micro batches", -0.6, 5),
     _rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
@@ -147,8 +176,13 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
           "model flop utilisation, flops utilization, flops utilisation, flop utilization", 0, 10),
     _rule("percent", "mfu", "utilization, utilisation, of peak, of the peak, theoretical peak, peak performance, "
-          "hardware efficiency, compute efficiency, of what the card can do, of what the hardware can, of what the gpu can, model flops, "
-          "of peak flops, of its peak, of their peak", 2, 8),
+          "hardware efficiency, compute efficiency, of what the card can do, of what the hardware can, "
+          "of what the gpu can, model flops, "
+          "of peak flops, of its peak, of their peak, bf16 peak, fp16 peak, dense peak, dense bf16 peak, peak bf16, peak throughput, "
+          "peak bf16 rate, bf16 rate, fp16 rate, peak rate, card's peak, chip's peak, gpu's peak, device's peak, "
+          "relative to peak, relative to the peak, model throughput, "
+          "share of peak, fraction of peak, of the dense, of what the cards could, of what the chips, "
+          "of what the hardware could, peak compute", 2, 8),
     _rule("bare", "mfu", "mfu, mfu of, model flops utilization, model flops utilisation", 0, 4),
     _rule("bare", "hfu", "hfu, hfu of", 0, 4),
     _rule("percent", "hfu", "hfu, hardware flops utilization, hardware flops utilisation, hardware flop utilization", -0.5, 10),
@@ -159,10 +193,11 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
     _rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
           "of total steps, of the training, of the steps, of total iterations", 0.5),
+    _rule("small", "warmup_share", "warmup ratio, warmup fraction, warm up ratio, warm up fraction", -0.2, 3, before=True),
     _rule("percent", "warmup_share", "of warmup, of warm up, warmup of, warm up of, of linear warmup, warmup ratio, "
           "warmup fraction", -0.6, 3),
-    _rule("percent", "learning_rate_decay", "decay, decays, decayed, decaying, annealed, peak learning rate, of the peak, "
-          "learning rate, maximum learning rate, initial learning rate, peak value", 0.3, 12),
+    _rule("percent", "learning_rate_decay", "decay, decays, decayed, decaying, annealed, peak learning rate, "
+          "learning rate, maximum learning rate, initial learning rate", 0.3, 12),
     _rule("percent", "trainable_share", "trainable, parameters are, of the parameters, of parameters, tunable, "
           "of the weights, of all parameters", 0, 6),
     _rule("percent", "dropout", "dropout, drop path, stochastic depth", -0.2, 6),
@@ -172,12 +207,22 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "mixture_share", "mixture, of the data, of data, of the corpus, of tokens, data mix, english, code, web, "
           "books, wikipedia, remaining, sampled from, of the dataset, of samples, proportion, of the training, text, upsampled, "
           "filtered, discarded, removed, deduplication, held out, validation, subset, split, commoncrawl, sources", 0.8, 8),
-    _rule("percent", "change", "faster, slower, drop by, drops by, dropped, reduction, reduced, reduces, reducing, increase, increases, "
+    _rule("percent", "change", "faster, slower, drop by, drops by, dropped, reduction, reduced, reduces, reducing, "
+          "increase, increases, "
           "saving, savings, less, more, speedup, higher, lower, compared, improves, overhead, throughput by, relative", 0.8, 8),
     _rule("percent", "downtime", "downtime, lost to, failures", 0.5, 6),
     # time
     _rule("time", "wall_clock", _RUN, 1),
+    _rule("hours", "wall_clock", "tokens in, steps in, epochs in, updates in, iterations in, done, expect, eta, "
+          "total time", 3, 1, before=True),
+    _rule("hours", "wall_clock", "for, in, within, took, after, over, during", 8, 0.9, before=True),
     _rule("time", "gpu_hours", "hours used", -2, 3, before=True),
+    _rule("instant", "step_time", "steps take, step takes, iterations take, iteration takes, updates take, update takes, steps took, "
+          "step took", -0.5, 3, before=True),
+    _rule("instant", "step_time", "one every, one update every, one step every", -0.5, 1, before=True),
+    _rule("many_hours", "video_hours", "clips, data, dataset, data set, corpus, collection, recordings, videos, footage", 0, 9),
+    _rule("hours", "wall_clock", "on", 8, 1),
+    _rule("beside_a_run", "wall_clock", base=14),
     _rule("time", "step_time", "steps at, iterations at, updates at, steps of, iterations of", -0.5, 2, before=True),
     _rule("time", "count", "window of, in a window, snapshot, logged, interruptions, observation", -0.2, 6),
     _rule("calendar", "wall_clock", base=13),
@@ -190,12 +235,13 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     _rule("time", "checkpoint_time", _CHECKPOINT, 0),
     _rule("time", "video_hours",
-          "video, videos, audio, speech, music, sound, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
+          "video, videos, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
+    _rule("time", "audio_hours", "audio, speech, music, sound, audiobooks, recitation, podcasts, songs, voice, voices, spoken", 0.1, 6),
     _rule("time", "clip_seconds", "average duration, average length, mean duration, seconds long", 0, 4),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
     _rule("time", "downtime", "downtime, lost, stop, stops, stopped, restart, restarts, restarted, recovery, failures, outage, "
-          "interruptions, mtbf, failure, "
+          "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, "
           "idle, stood still, between failures", -0.3, 6),
     _rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
           "of teleoperation, robots, deadline", 0.1, 5),
@@ -206,9 +252,11 @@ RULES: tuple[Rule, ...] = (
     _rule("gpu", "gpus", base=3),
     _rule("gpu", "gpus_per_node", "each with, each equipped, per node, each containing, each having, each node, each featuring, "
           "each hosting, each comprising, each housing, nodes with, nodes of, servers with, each server, each machine, "
-          "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node, each holding, holding, "
+          "machines with, each consisting, per server, per machine, node has, node contains, equipped with, node, "
+          "each holding, holding, "
           "in each, a node, per box, in every, "
-          "holds, each carrying, with each", 0, 4),
+          "holds, each carrying, with each, box of, node is, boxes of", 0, 4),
+    _rule("gpu", "gpus_per_node", "each, apiece", 0.3, 1),
     _rule("node", "nodes", base=3),
     _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
           "spare", 0, 4),
@@ -217,6 +265,9 @@ RULES: tuple[Rule, ...] = (
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
     _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
           "pipeline stages, pipeline depth", 0, 7),
+    _rule("way", "tensor", "tensor", 0.2, 1.5),
+    _rule("way", "pipeline", "pipeline", 0.2, 1.5),
+    _rule("capped", "seq_len", base=3),
     _rule("stage", "pipeline", "pipeline", 0, 4),
     _rule("bare way", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
     _rule("bare way", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
@@ -231,12 +282,13 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
     _rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
     _rule("year", "year", base=12),
-    _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, storage, disk, "
+    _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, "
           "text, videos, crawls, images, clips, writing, books, pages, web, corpora, raw, documents, learned from", 1, 12),
     _rule("byte", "memory_used", "footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
           "fits in", -0.5, 8),
     _rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
-    _rule("byte", "count", "checkpoint, checkpoints, ram, host memory, system memory, cpu memory, buffer", 0, 5),
+    _rule("byte", "count", "checkpoint, checkpoints", -2, 8),
+    _rule("byte", "count", "disk, storage, ram, host memory, system memory, cpu memory, buffer", 0, 5),
     _rule("bit/s", "network_bandwidth", base=2),
     _rule("byte/s", "bandwidth", base=2),
     # work
@@ -245,29 +297,32 @@ RULES: tuple[Rule, ...] = (
     _rule("flop/s", "flops_per_second_per_gpu", "per gpu, per device, per accelerator, each gpu, per chip, per card, "
           "achieved per, every gpu", 0, 8),
     _rule("flop/s", "flops_per_second", "aggregate, cluster, in total, total, system, overall, across, sustained", 2.5, 8),
-    _rule("flop/s", "peak_flops", "peak, theoretical, capable", 1, 5),
+    _rule("flop/s", "peak_flops", "peak, theoretical, capable", 1, 8),
+    _rule("of_which", "peak_flops", base=-1),
     _rule("small_rate", "flops_per_second_per_gpu", base=6),
     _rule("large_rate", "flops_per_second", base=6),
     # energy, carbon, money
     _rule("energy", "energy", base=1),
-    _rule("power", "tdp", "tdp, thermal design power, rated, thermal", 0, 8),
+    _rule("power", "tdp", "tdp, thermal design power, rated, thermal, may draw, can draw, power limit, power cap, capped at", 0, 8),
     _rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
     _rule("power", "gpu_power", base=9),
     _rule("large_power", "power", base=2),
-    _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness", 0, 6),
+    _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness, overhead factor", -1, 6),
     _rule("co2", "carbon", base=1),
     _rule("money", "cost", base=4),
+    _rule("unit_price", "price", base=0),
     _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
           "costs each, funding, raised", 0.2, 3,
           before=True),
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
-          "warmed up to, warmup to, stepsize, learning rate of, the rate, rate rises to, rate of, rate is", 0.3),
+          "warmed up to, warmup to, stepsize, learning rate of, step size, the rate, rate rises to, rate of, rate is", 0.3),
     _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
           "final learning rate of, end learning rate of, minimum value of", 0, 6, before=True),
     _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
+    _rule("small", "weight_decay", "decay", 0.2, 0.9, before=True),
     _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),
     _rule("bare", "beta2", "beta_2, beta2, \\beta_2, β2, β_2", -0.2, 3),
     _rule("bare", "epsilon", "epsilon, eps, \\epsilon, ε, ϵ", 0, 3),
@@ -276,9 +331,11 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "dropout", "dropout, drop path, stochastic depth, drop rate", 0, 5),
     _rule("bare", "temperature", "temperature", 0, 5),
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
-    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size, tokenizer, tokeniser", 0, 7),
+    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size, tokenizer, tokeniser", 0, 10),
     _rule("ratio", "change", base=2),
-    _rule("bare word", "seq_len", "of length, lengths of, length, context to, context of, contexts of, sequence length, context length, "
+    _rule("bare", "seq_len", "sequence, seq", 0.2, 1, before=True),
+    _rule("bare word", "seq_len", "seq, seqlen, cropped to, truncated to, padded to, of length, lengths of, length, "
+          "context to, context of, contexts of, sequence length, context length, "
           "context window, sequence lengths, context size, maximum length, max length, sequences of, windows of, seq len, ctx, "
           "block size, "
           "context", 0, 10),
@@ -295,7 +352,7 @@ RULES: tuple[Rule, ...] = (
     _rule("time_word", "change", base=6),
     _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
     _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, "
-          "threshold, seed, coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
+          "threshold, coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
           "\\lambda, \\alpha, theta, base frequency, rope base, compression ratio, downsampling", 0.6, 5),
     _rule("language task dataset benchmark model word pod shot fold bit dimensional", "count", base=9),
     _rule("bare", "mask_ratio", "masking ratio, mask ratio, masking probability, mask probability, masking rate", 0, 5),

@@ -14,6 +14,7 @@ from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Document
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
+from gpuhours.questions.checking.reconciling.doubts import Rivals, readings
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Assumed, Limit
 from gpuhours.run.identities import Identity, Sum
@@ -32,10 +33,27 @@ EXPLAINED = 0.6
 MOST_CONTRADICTIONS = 6
 USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
 """Where runs are, beside where they can be."""
+VARIANT = math.log(1.15)
+"""Beyond this a memory is that of another variant of the card, or no card's; GB for GiB is 7 %."""
 DERIVED = frozenset(
     {"mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "model_flops", "cost", "carbon", "energy"}
 )
 """Figures that authors work out from others: where nothing else decides, the mistake is rather there."""
+
+
+NO_RIVALS = Rivals(())
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a search found: contradictions, those that hang on a condition, and the fit with and without the claims they accuse."""
+
+    contradictions: tuple[ContradictedClaims, ...]
+    doubts: tuple[ContradictedClaims, ...]
+    suspects: dict[int, tuple[str, ...]]
+    """The claims that stand in a contradiction, by their index, and which quantities it is between."""
+    left: list[Measurement]
+    full: Fit
 
 
 @dataclass(frozen=True)
@@ -47,16 +65,17 @@ class Search:
     extra: tuple[Assumed, ...]
     mistakes: tuple[Mistake, ...]
     limits: tuple[Limit, ...]
+    rivals: Rivals = NO_RIVALS
+    """Other figures of the text that may be meant."""
 
-    def judge(
-        self, measurements: Sequence[Measurement]
-    ) -> tuple[list[ContradictedClaims], dict[int, tuple[str, ...]], list[Measurement], Fit]:
+    def judge(self, measurements: Sequence[Measurement]) -> Judgement:
         """Find the worst misfit, explain it, leave its claim out, and look again."""
         left = list(measurements)
         full = fit = reconcile(left, self.equations, self.extra)
         found: list[ContradictedClaims] = []
+        doubts: list[ContradictedClaims] = []
         suspects: dict[int, tuple[str, ...]] = {}
-        while len(found) < MOST_CONTRADICTIONS:
+        while len(found) + len(doubts) < MOST_CONTRADICTIONS:
             worst = _worst(fit, len(left))
             if worst is not None:
                 contradiction, involved, removed = self._misfit(left, fit, worst)
@@ -65,16 +84,47 @@ class Search:
                 if beyond is None:
                     break
                 contradiction, involved, removed = beyond
-            found.append(contradiction)
-            for index in involved:
-                suspects.setdefault(index, contradiction.claims)
+            condition = self._condition(left, fit, involved)
+            if condition:
+                doubts.append(replace(contradiction, condition=condition))
+            else:
+                found.append(contradiction)
+                for index in involved:
+                    suspects.setdefault(index, contradiction.claims)
             left = [m for m in left if m is not removed]
             fit = reconcile(left, self.equations, self.extra)
         for contradiction, involved in self._undivided(left, fit):
+            if any(self.rivals.of_claim(self.document.claims[index]) for index in involved):
+                continue
             found.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return found, suspects, left, full
+        return Judgement(tuple(found), tuple(doubts), suspects, left, full)
+
+    def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
+        """What a contradiction between claims rests on that the text does not say; empty where it says all."""
+        claims = self.document.claims
+        read = [claims[index] for index in involved if claims[index].quote and claims[index].because != "given"]
+        if [claim.quantity for claim in read] == ["memory_per_gpu"] and self._another_variant(left, fit, involved[0]):
+            return f"“{read[0].text}” is the memory of the accelerator"
+        positions = [i for i, m in enumerate(left) if m.claim in involved]
+        before = self._troubles(left, fit)
+        beyond = self._impossible(left, fit)
+        for swapped, condition in readings(left, positions, claims, self.rivals):
+            again = reconcile(swapped, self.equations, self.extra)
+            well = all(_residual(again, i) <= CONTRADICTION for i in positions)
+            if well and self._troubles(swapped, again) < before and not self._impossible(swapped, again) & beyond:
+                return condition
+        return ""
+
+    def _impossible(self, left: list[Measurement], fit: Fit) -> set[str]:
+        """The implied quantities that lie beyond a limit."""
+        return {limit.quantity for limit in self.limits if self._outside(left, fit, limit) is not None}
+
+    def _another_variant(self, left: list[Measurement], fit: Fit, claim: int) -> bool:
+        """Whether a memory is too far from the card's to be one of its figures."""
+        position = next(i for i, m in enumerate(left) if m.claim == claim)
+        return abs(float(fit.left_out[position])) > VARIANT
 
     def _undivided(self, left: list[Measurement], fit: Fit) -> Iterator[tuple[ContradictedClaims, list[int]]]:
         """Exact counts that must divide: GPUs by nodes, GPUs by the model-parallel degrees."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.claim import Document, measured
 from gpuhours.questions.checking.outcome import Implied
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.scenarios import scenario
@@ -25,8 +25,9 @@ ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epoch
 def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
     """Quantities nobody stated: solved, or not determined with what is missing."""
     found = []
+    stated = {claim.quantity for claim in document.claims} | {measured(claim) for claim in document.claims}
     for name in ASKED:
-        if document.claim(name) is not None:
+        if name in stated:
             continue
         value = fit.value(name)
         wide = value is not None and value[2] > 50 * value[1]

@@ -1,0 +1,166 @@
+"""What programs print and are told, as labelled pairs: logs, command lines, settings in a row.
+
+    --lr 2e-4 --grad_accum 8                     lr: 2e-4; grad accum: 8
+    world_size=64 dp=64 tp=1                     world size=64 ; dp=64 ; tp=1
+    step 1000/143051 | tok/s/gpu 27860 | mfu .4  steps: 143051 | tok/s/gpu: 27860 | mfu: .4
+
+No line end is added or lost, so that every figure keeps its line.
+"""
+
+from __future__ import annotations
+
+import re
+
+_FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]{1,40})[ =]+([\"']?[\d.][\w.+\-/]{0,24}[\"']?)(?![\w.])")
+_LONG_FLAG = re.compile(r"--[A-Za-z]")
+_IDENTIFIER = re.compile(r"(?<![\w/.])_?[A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,5}(?=\s?[=:])")
+"""``seq_len=4096``: a name of a program, read as words."""
+_DIGIT_GROUPS = re.compile(r"(?<=\d)_(?=\d{3}(?!\d))")
+_SETTING = re.compile(r"(?<=[\w)\]])[ \t]+(?=[A-Za-z][\w.\-]{0,30}=[\w.])")
+"""The gap between two settings, ``dp=64 tp=1``."""
+_SET = re.compile(r"\b[A-Za-z][\w.\-]{0,30}=[\w.\-+/]{1,40}")
+_SET_NAME = re.compile(r"(?<![\w/.=])[A-Za-z]{1,30}(?==[\w.])")
+_CELL = re.compile(
+    r"(?<=[|·])[ \t]*(?P<label>[A-Za-z][A-Za-z_/.\- ()]{0,30}?)[ \t]+(?P<value>[~≈]?[\d.][^|·\n=:]{0,24}?)[ \t]*(?=[|·\n]|$)"
+)
+_PROGRESS = re.compile(
+    r"\b(step|iter|iteration|update|it)s?\s*[:=]?\s*\[?\s*[\d,]{1,15}\s?(?:/|of)\s{0,8}([\d,]{2,15})\]?", re.IGNORECASE
+)
+_EPOCHS = re.compile(r"\bepoch\s*[:=]?\s*\[?\s*[\d.]{1,8}\s?/\s?(\d{1,5})\]?", re.IGNORECASE)
+_STAMP = re.compile(
+    r"(?:(?:INFO|ERROR|WARN|WARNING|DEBUG)[ :]+)?"
+    r"\[?\b(?:19|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?\]?|\[\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]"
+)
+"""When a line was printed."""
+
+
+PROGRAM_NAMES = {
+    "parameters": "n params, num params, n parameters, num parameters, total params, model params",
+    "layers": "n layer, n layers, num layers, num hidden layers, depth",
+    "heads": "n head, n heads, num heads, num attention heads",
+    "hidden size": "n embd, n embed, d model, hidden dim, model dim, embed dim, dim",
+    "tokens/s/GPU": "tok s gpu, tokens per sec per gpu, tokens per second per gpu, tps per gpu, tgs, tok per s per gpu",
+    "sequence length": "block size, seq, seq len, seq length, max seq len, max seq length, max length, n ctx, ctx len, context length, "
+    "max position embeddings, model max length",
+    "micro batch size": "micro batch, micro batch size, microbatch size, device batch size, per device batch, per device batch size, "
+    "per device train batch size, train micro batch size per gpu, batch size per gpu",
+    "global batch size": "total train batch size, global batch, global batch size, total batch size, train batch size, "
+    "effective batch size",
+    "gradient accumulation": "gradient accumulation steps, grad accum, grad accum steps, accumulate grad batches, grad acc steps, "
+    "update freq, accum iter",
+    "GPUs": "n gpu, n gpus, num gpus, world size, n devices, num devices, gpu count, num processes",
+    "nodes": "n nodes, num nodes, num machines",
+    "GPUs per node": "gpus per node, nproc per node, devices per node, n gpus per node",
+    "steps": "max iters, max steps, train iters, total steps, num steps, num train steps, training steps, global step, total iters",
+    "epochs": "num epochs, n epochs, num train epochs, max epochs, total epochs",
+    "warmup steps": "warmup iters, lr warmup iters, lr warmup steps, num warmup steps",
+    "learning rate": "max lr, peak lr, base lr, init lr",
+    "training time": "runtime, wall, wall time, walltime, run time, train time, total time, elapsed time",
+    "training time (s)": "train runtime",
+    "tokens": "tokens seen, total tokens, train tokens, num tokens, consumed tokens, n tokens",
+    "samples seen": "consumed samples, train samples, total samples",
+    "step time": "iter time, iteration time, time per iteration, time per step, sec per step",
+    "tensor parallel": "tensor parallel size, tensor model parallel size, tp size, tensor parallel degree",
+    "pipeline parallel": "pipeline parallel size, pipeline model parallel size, pp size, pipeline parallel degree",
+    "peak memory": "gpu mem, gpu memory, max mem, peak mem, vram, cuda mem, max memory, max memory allocated, memory allocated",
+    "GPU": "gpu name, gpu type, device name, accelerator",
+}
+"""What programs call their settings and counters, by the label that people would give them (underscores as blanks)."""
+_LABELS = {name.strip(): label for label, names in PROGRAM_NAMES.items() for name in names.split(",")}
+SUFFIXES = {"h": "hours", "hrs": "hours", "hours": "hours", "s": "seconds", "sec": "seconds", "secs": "seconds", "ms": "milliseconds",
+            "min": "minutes", "days": "days",
+            "gb": "GB", "mwh": "MWh", "kwh": "kWh", "w": "W", "usd": "USD", "b": "B", "m": "M", "pct": "%"}  # fmt: skip
+"""Units at the end of such a name: ``runtime_h``."""
+_SECTION = re.compile(r"^(?:train|perf|time|throughput|system|trainer|optim|model)/(?!loss)")
+DEVICES = ("gpu", "node", "chip", "tpu", "device", "card")
+"""``gpu_hours`` is one word."""
+_JSON = re.compile(
+    r"[\"']([A-Za-z_][\w/.\- ]{0,40})[\"']\s?:\s?(?:[\"']([^\"'\n]{0,80})[\"']|([-\d.][\w.+\-]{0,30})),?"
+)
+
+
+_PER_DEVICE = re.compile(r"(?<![\w_])train_batch_size")
+"""Beside a total, the batch of a device."""
+_EVALUATION = re.compile(
+    r"(?<![\w-])[\"']?(?:\w{1,20}_)?eval(?:uation)?_\w{1,30}[\"']?[ \t]{0,3}[:=][ \t]{0,3}[^\s,;|]{1,24},?"
+)
+"""``eval_batch_size: 8``: settings of an evaluation."""
+_DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
+"""``planned: 1,400 - spent: 1,320``: two labels on one line."""
+
+
+def with_pairs(text: str, *, total_batch: bool = False) -> str:
+    """``text`` with what a program printed or was told written as ``label: value``.
+
+    ``total_batch``: the same program names a total batch elsewhere, so that its plain one is a device's.
+    """
+    if total_batch:
+        text = _PER_DEVICE.sub("micro_batch_size", text)
+    if "eval" in text:
+        text = _EVALUATION.sub("", text)
+    if ": " in text:
+        text = _DASHED.sub(" ; ", text)
+    if _JSON.search(text):
+        text = _JSON.sub(lambda pair: f"; {_label(pair[1])}: {pair[2] or pair[3]};", text)
+    if ":" in text:
+        text = _STAMP.sub(_stamp, text)
+    if _LONG_FLAG.search(text):
+        text = _FLAG.sub(lambda flag: f"; {_label(flag[1])}: {flag[2]};", text)
+    if "/" in text or " of " in text:
+        text = _PROGRESS.sub(r"steps: \2", text)
+        text = _EPOCHS.sub(r"epochs: \1", text)
+    if "=" in text:
+        text = "\n".join(_settings(line) for line in text.split("\n"))
+    if "_" in text:
+        text = _DIGIT_GROUPS.sub("", text)
+        text = _IDENTIFIER.sub(lambda name: _label(name[0]), text)
+    if _ROW_OF_PAIRS.search(text):
+        text = "\n".join(_pairs_apart(line) for line in text.split("\n"))
+    if "|" in text or "·" in text:
+        text = "\n".join(_cells(line) for line in text.split("\n"))
+    return text
+
+
+def _stamp(found: re.Match[str]) -> str:
+    """A line that was printed at a time is a sentence of its own."""
+    begins = found.start() == 0 or found.string[found.start() - 1] == "\n"
+    return ";" if begins else " "
+
+
+def _label(name: str) -> str:
+    """``per_device_batch_size -> micro batch size``, ``_runtime_h -> training time (hours)``."""
+    words = re.sub(r"[_\- ]+", " ", _SECTION.sub("", name)).strip()
+    stem, _, last = words.lower().rpartition(" ")
+    unit = SUFFIXES.get(last, "") if stem and stem not in DEVICES else ""
+    plain = stem if unit else words.lower()
+    label = _LABELS.get(words.lower()) or _LABELS.get(plain) or (plain if unit else words)
+    return f"{label} ({unit})" if unit else label
+
+
+def _settings(line: str) -> str:
+    """Two or more ``name=value`` of a line set apart."""
+    if len(_SET.findall(line)) < 2:
+        return line
+    line = _SET_NAME.sub(lambda name: _label(name[0]) if name[0].lower() in _LABELS else name[0], line)
+    return _SETTING.sub(" ; ", line)
+
+
+_ROW_OF_PAIRS = re.compile(r"\w: {1,3}[\d.,]+\S* {1,4}\w{1,20}: {1,3}[\d.,]+")
+_NEXT_PAIR = re.compile(r"(?<=[\w%)]) {1,4}(?=[A-Za-z]\w{0,20}: {1,3}[\d.])")
+_PRINTED = re.compile(r"\b(tps|tflops|mem)(?=: )", re.IGNORECASE)
+COUNTERS_PRINTED = {"tps": "tokens/s/GPU", "tflops": "TFLOP/s per GPU", "mem": "peak memory"}
+
+
+def _pairs_apart(line: str) -> str:
+    """``step: 500  tps: 7,708  mfu: 40%``: a line of counters taken apart."""
+    if len(_NEXT_PAIR.findall(line)) < 2:
+        return line
+    line = _PRINTED.sub(lambda name: COUNTERS_PRINTED[name[0].lower()], line)
+    return _NEXT_PAIR.sub(" ; ", line.replace("memory: ", "peak memory: "))
+
+
+def _cells(line: str) -> str:
+    """``| loss 2.33 | mfu 0.25``: segments that are a name and a number get their colon."""
+    if sum(line.count(mark) for mark in "|·") < 2:
+        return line
+    return _CELL.sub(lambda found: f" {_label(found['label'])}: {found['value']} ", line)

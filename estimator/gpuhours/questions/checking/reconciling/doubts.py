@@ -1,0 +1,74 @@
+"""Contradictions that rest on a guess: another figure of the text in place of one of theirs would make them well.
+
+A contradiction is a charge, so it needs figures of one run, placed with certainty. Where the text gives a quantity twice and differently,
+and no words tie the figures to runs, either may be meant. Then the charge is shown as what would follow, with its condition, and the
+verdict stays open.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gpuhours.questions.checking.claim import Claim, Document
+from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reconciling.reconcile import Measurement
+
+TOLD = ("belongs to", "counted for", "in ")
+"""Beginnings of reasons that say whose a figure is: such a figure is nobody's rival."""
+ALIKE = 0.03
+MOST_SWAPS = 64
+"""Readings tried for one contradiction."""
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Figures of a text that may be meant in place of a run's own."""
+
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def of(cls, document: Document, elsewhere: Iterable[Claim]) -> Rivals:
+        """What the run set aside, and what the text says of no run."""
+        return cls(tuple(claim for claim in (*document.set_aside, *elsewhere) if not claim.scope.startswith(TOLD)))
+
+    def of_claim(self, claim: Claim) -> list[Claim]:
+        """Other values for a claim's quantity; a cell in a named row or column has none."""
+        if claim.of_row:
+            return []
+        found: list[Claim] = []
+        for rival in self.claims:
+            if rival.quantity == claim.quantity and not any(alike(rival, other) for other in (claim, *found)):
+                found.append(rival)
+        return found[:6]
+
+
+def alike(one: Claim, other: Claim) -> bool:
+    """Whether two claims say the same, rounding aside."""
+    if one.value <= 0 or other.value <= 0:
+        return True
+    return abs(math.log(one.value / other.value)) < ALIKE
+
+
+def readings(
+    left: Sequence[Measurement], involved: Sequence[int], claims: Sequence[Claim], rivals: Rivals
+) -> Iterable[tuple[list[Measurement], str]]:
+    """The measurements with one or two of the involved replaced by rivals, and the condition that the charge then has."""
+    options: list[tuple[int, Claim, Claim]] = []
+    for position in involved:
+        index = left[position].claim
+        if index is not None:
+            options += [(position, claims[index], rival) for rival in rivals.of_claim(claims[index])]
+    singles = [(option,) for option in options]
+    pairs = [(a, b) for a, b in itertools.combinations(options, 2) if a[0] != b[0]]
+    for chosen in [*singles, *pairs][:MOST_SWAPS]:
+        swapped = list(left)
+        said = []
+        for position, claim, rival in chosen:
+            swapped[position] = replace(
+                left[position], log=math.log(rival.spread.centre), sigma=max(rival.spread.sigma, left[position].sigma)
+            )
+            said.append(f"“{claim.text}”, not “{rival.text}”, is the run's {QUANTITIES[claim.quantity].title}")
+        yield swapped, " and ".join(said)

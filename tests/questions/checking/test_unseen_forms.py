@@ -1,0 +1,138 @@
+"""Forms in which real texts print their figures, each in words of our own, and no charge that rests on a guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.reading.logs import with_pairs
+from gpuhours.questions.checking.reading.marks import in_points
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_paper
+
+HOUR, DAY = 3600.0, 86_400.0
+
+
+def figures(document: Document) -> dict[str, float]:
+    return {claim.quantity: claim.value for claim in document.claims}
+
+
+FORMS = [
+    ("Training read one point six trillion tokens.", "tokens", 1.6e12),
+    ("It took a little over fifteen days (15.5) to train.", "wall_clock", 15.5 * DAY),
+    ("We trained between 4 and 29 August 2025 on 64 H100 GPUs.", "wall_clock", 25.5 * DAY),
+    ("Hours used: 96 (per card)", "wall_clock", 96 * HOUR),
+    ("It drew 300 W x 384 h x 0.27 kg/kWh.", "gpu_hours", 384),
+    ("The run needed 18,432 GPU-hours at $1.29 = $23.8k.", "price", 1.29),
+    ("A pod slice of 512 chips did it.", "gpus", 512),
+    ("We ran 100,000 iterations of 512 sequences x 2,048 tokens.", "global_batch", 512),
+    ("On one A100 the student was trained in 11 further minutes.", "wall_clock", 660),
+    ("The training reached 37% of 667 dense bf16 TFLOPS per chip.", "peak_flops", 667e12),
+    ("We used four trn2.48xlarge instances for it.", "nodes", 4),
+    ("Memory of each accelerator ............ 32 GB", "memory_per_gpu", 32e9),
+    ("It was trained with 64 A100 GPUs for 36,600 steps, 70 hours in all.", "wall_clock", 70 * HOUR),
+    ("{{Infobox\n| training data = 800 billion [[Lexical analysis|tokens]]\n}}", "tokens", 8e11),
+    ("The 4B student trains for two epochs over 9,800 contracts.", "dataset_samples", 9800),
+]
+
+
+@pytest.mark.parametrize(("text", "quantity", "value"), FORMS)
+def test_forms(text: str, quantity: str, value: float) -> None:
+    found = figures(read_paper(text).single)
+    assert found.get(quantity) == pytest.approx(value, rel=0.03), found
+
+
+PROGRAMS = [
+    ("python train.py --lr 2e-4 --grad_accum 8 --num_train_epochs 3", {"learning_rate": 2e-4, "accumulation": 8, "epochs": 3}),
+    ("world_size=64 dp=64 tp=1 | seq_len=4096", {"gpus": 64, "data_parallel": 64, "tensor": 1, "seq_len": 4096}),
+    ("[2025-05-03 02:31:44] step 1000/143051 | dt 1176 ms | tok/s/gpu 27860 | mfu 0.25",
+     {"steps": 143_051, "step_time": 1.176, "tokens_per_second_per_gpu": 27_860, "mfu": 0.25}),
+    ('{"n_layer": 36, "n_embd": 1280, "max_iters": 100000, "_runtime_h": 57.8, "n_gpu": 8}',
+     {"layers": 36, "hidden": 1280, "steps": 100_000, "wall_clock": 57.8 * HOUR, "gpus": 8}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "wanted"), PROGRAMS)
+def test_what_programs_print(text: str, wanted: dict[str, float]) -> None:
+    found = figures(read_paper(text).single)
+    assert {name: found.get(name) for name in wanted} == pytest.approx(wanted)
+
+
+def test_pairs_keep_their_lines() -> None:
+    text = "a_b=1 c=2\nstep 3/40 | dt 5 ms | mfu 0.4\n--lr 1e-4"
+    assert with_pairs(text).count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("27,6 days = 169 728 GPU-hours at PUE 1,2: done", "27.6 days = 169,728 GPU-hours at PUE 1.2: done"),
+        ("1,024 GPUs and 2,5 days, 3,5 hours", "1,024 GPUs and 2,5 days, 3,5 hours"),
+    ],
+)
+def test_decimal_commas_where_no_group_has_a_comma(text: str, read: str) -> None:
+    assert in_points(text) == read
+
+
+SLASHED = "| | S / M |\n|:--|:--|\n| Parameters | 0.6B / 2.1B |\n| H200 GPUs | 16 / 64 |\n| Days | 4 / 6.75 |\n"
+OURS = (
+    "| Model | Size | Tokens | Device-hours |\n|---|---|---|---|\n| Palisade-7B | 7B | 1.0T | 93,000 |\n"
+    "| Fjord-13B | 13B | 1.3T | 210,000 |\n| Tamarack-4B (ours) | 3.9B | 1.8T | 29,900 |\n\nWe trained on 96 H100 GPUs for 13 days.\n"
+)
+PHASES = "We train on a single 8xH100 server. Phase I takes 36,600 steps, 70 hours. Phase II takes 3,711 steps and is over in 6 hours."
+
+
+def test_slashed_columns_are_runs() -> None:
+    found = {run.name: figures(run) for run in read_paper(SLASHED).runs}
+    assert found["M"]["gpus"] == 64
+    assert found["S"]["wall_clock"] == 4 * DAY
+
+
+def test_rows_beside_ours_are_other_peoples() -> None:
+    paper = read_paper(OURS)
+    (run,) = paper.runs
+    found = figures(run)
+    assert (found["gpu_hours"], found["gpus"], found["parameters"]) == (29_900, 96, 3.9e9)
+    assert any(claim.scope == "belongs to Fjord-13B" and claim.value == 210_000 for claim in paper.set_aside)
+
+
+def test_phases_that_clash_are_runs() -> None:
+    found = {run.name: figures(run) for run in read_paper(PHASES).runs}
+    assert found["Phase I"]["wall_clock"] == 70 * HOUR
+    assert found["Phase II"]["steps"] == 3711
+
+
+SOUND = (
+    "Osprey-9B has 9.0 billion parameters.\n\nIt was trained on 1.5 trillion tokens with 512 A100 GPUs for 14.5 days.\n\n"
+    "The run consumed 178,176 GPU-hours at an MFU of 42%.\n\nAnother job of 64 GPUs prepared the data for 3 days."
+)
+
+
+@pytest.mark.parametrize("left_out", range(4))
+def test_no_part_of_a_sound_text_is_contradicted(left_out: int) -> None:
+    parts = SOUND.split("\n\n")
+    assert check_paper(read_paper("\n\n".join(parts[:left_out] + parts[left_out + 1 :]))).verdict != "contradicted"
+
+
+def test_a_charge_that_another_figure_would_mend_is_open() -> None:
+    """3.4 days belong to 300,000 steps of 0.98 s, or to 100,000: the text ties them to neither."""
+    text = "Training needed 8 V100 GPUs and 816 GPU-hours. It lasted 4.25 days. Later the training lasted 9 days."
+    swapped = text.replace("4.25", "x").replace("9 days", "4.25 days").replace("x", "9")
+    (run,) = check_paper(read_paper(swapped)).runs
+    assert not run.contradictions
+    assert run.doubts[0].condition
+    assert run.verdict == "not determined"
+    assert check_paper(read_paper(text)).verdict == "consistent"
+
+
+def test_experts_without_active_parameters_contradict_nothing() -> None:
+    text = "The model has 12.4B parameters and routes every token to 2 of 24 experts. 900B tokens on 96 H100 GPUs took 17.5 days, MFU 15%."
+    assert check_paper(read_paper(text)).verdict != "contradicted"
+
+
+def test_rated_power_for_measured() -> None:
+    text = (
+        "Training took 16,740 H100 GPU-hours. The cards drew 410 W on average. PUE 1.10. In sum the energy is 12.9 MWh."
+    )
+    (run,) = check_paper(read_paper(text)).runs
+    assert run.contradictions[0].likely_causes[0].cause == "TDP for measured power"
