@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from gpuhours.questions.listing.schemas import schema, shows_values
+from gpuhours.questions.starting import example, example_names
 from gpuhours.run.spec import from_dict
 
 ROOT = Path(__file__).parents[3]
@@ -39,6 +40,11 @@ def validators() -> dict[str, Any]:
 def test_a_shipped_file_passes(kind: str, path: Path, validators: dict[str, Any]) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert [error.message for error in validators[kind].iter_errors(content)] == []
+
+
+@pytest.mark.parametrize("name", list(example_names()))
+def test_an_example_to_begin_with_passes(name: str, validators: dict[str, Any]) -> None:
+    assert [error.message for error in validators["run"].iter_errors(yaml.safe_load(example(name)))] == []
 
 
 WRONG = [
@@ -98,8 +104,8 @@ NEEDS: dict[str, dict[str, Any]] = {
 def test_examples_are_read(place: str) -> None:
     """What an editor offers as an example is accepted where it is offered."""
     for key, told in schema("run")["$defs"][PLACES[place]]["properties"].items():
-        for example in told.get("examples", ()):
-            from_dict({"name": "x"}, settings={**NEEDS.get(f"{place}.{key}", {}), f"{place}.{key}": example})
+        for shown in told.get("examples", ()):
+            from_dict({"name": "x"}, settings={**NEEDS.get(f"{place}.{key}", {}), f"{place}.{key}": shown})
 
 
 def test_quantities_have_a_unit_and_an_example() -> None:
