@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import Engine, Scheduler, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
@@ -26,10 +26,8 @@ def plan(
     minimise: Annotated[str, typer.Option(metavar="NAME", help="step_time, gpu_hours or cost.")] = "step_time",
     top: Annotated[int, typer.Option(min=1, help="How many layouts to name.")] = 3,
     settings: Settings = None,
-    engine: Annotated[str, typer.Option(help="local, or dask: a cluster.")] = "local",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")
-    ] = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,

@@ -29,6 +29,9 @@ Settings = Annotated[
     ),
 ]
 
+Engine = Annotated[str, typer.Option(help="local, or dask: a cluster.")]
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")]
+
 
 def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
     """A command with every shortcut as an option; it gets those that are given as its argument ``shortcuts``.

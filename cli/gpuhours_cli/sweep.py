@@ -9,7 +9,7 @@ import typer
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import app
-from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import Engine, RunFile, Scheduler, Settings, described, takes_shortcuts
 
 if TYPE_CHECKING:
     from gpuhours.questions.sweeping import Sweep
@@ -80,10 +80,8 @@ def sweep(
         bool, typer.Option("--resume", help="Continue the file where an interrupted sweep left it.")
     ] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the rows: .svg, .png or .html.")] = None,
-    engine: Annotated[str, typer.Option(help="local: processes of this machine; dask: a cluster.")] = "local",
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")
-    ] = None,
+    engine: Engine = "local",
+    scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,
