@@ -373,6 +373,9 @@ def _logits(run: _Run, stage: Array) -> Array:
 
 
 def _buffers(run: _Run) -> Array:
-    """Messages in flight between pipeline stages and between the ranks that share a sequence."""
+    """Messages in flight between pipeline stages and between the ranks that share a sequence, and what sequence parallelism has gathered
+    for one layer, n 2 T h."""
     sends = pipeline_buffers(run.model, run.stream_tokens, run.ranks, run.precision)
+    whole = run.facts.gathered_now * run.stream_tokens * run.model.hidden * run.precision.element
+    sends = sends + np.where(np.greater(run.ranks.whole, 1), whole, 0.0)
     return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision)

@@ -82,6 +82,8 @@ class MemoryFacts(BaseModel):
     copy."""
     gathered_inputs: bool = True
     """Sequence parallelism: products keep their gathered input, not the shard they gathered it from."""
+    gathered_now: float = 0.0
+    """Sequence parallelism: whole copies of the residual stream that exist at once, of a layer's input, its gradient and what is summed."""
     pipeline_ahead: int = 0
     """Micro-batches that wait on a pipeline stage beyond those its schedule needs."""
     pipeline_outputs: int = 0

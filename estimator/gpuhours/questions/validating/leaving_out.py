@@ -81,7 +81,8 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
         left.append(f"the profile {known.name} ({parent} instead)")
         known = load_software(parent)
     memory = load_software(name).memory
-    update: dict[str, Any] = {} if system in _settled_on(memory) else {"memory": memory}
+    fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
+    update: dict[str, Any] = {"memory": memory.model_copy(update={one: getattr(known.memory, one) for one in fitted})}
     for group in Software.model_fields:
         value = getattr(known, group)
         if system in _settled_on(value):
