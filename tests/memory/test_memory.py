@@ -393,3 +393,24 @@ def test_a_run_that_does_not_fit_hears_of_blocks() -> None:
         (way, *_) = ways_to_fit(Workload(*inputs[:2], layout, *inputs[3:]))
         assert way.change == "the loss in 8 blocks", stated
         assert way.fits
+
+
+def nanotron(tensor: int, microbatch: int, *, layers: int = 16, hidden: int = 2048, ffn: int = 8192) -> Any:
+    """A model of nanotron's bench on eight H100, a sharding of none."""
+    decoder = Decoder(layers=layers, hidden=hidden, heads=32, ffn_hidden=ffn, vocab=131072, tied=True)
+    layout = Layout(tensor=tensor, microbatch=microbatch, sharding="none", sequence_parallel=tensor > 1)
+    software, precision = load_software("nanotron"), Precision("bf16", "mixed")
+    return memory(Workload(decoder.model(4096), 256, layout, machine("h100-sxm-80gb", 8), software, precision))
+
+
+@pytest.mark.parametrize(("microbatch", "reserved"), [(1, 36.67), (2, 50.18)])
+def test_nanotron_holds_what_its_bench_printed(microbatch: int, reserved: float) -> None:
+    """Jobs 13436292 and 14113488: 1.34e9 parameters (tied) of 18 B are 22 of 37 and 50 GiB reserved; eager activations and logits the rest."""
+    assert float(nanotron(1, microbatch).reserved) / 2**30 == pytest.approx(reserved, rel=0.06)
+
+
+def test_what_sequence_parallelism_gathers_for_a_layer_is_held_at_once() -> None:
+    """Six copies of T h elements of 2 B, whole on every rank: 6 x 4,096 x 2,048 x 2 B = 101 MB; none where nothing is split."""
+    alone = [float(nanotron(t, 1).parts["communication buffers"]) for t in (1, 8)]
+    assert alone[0] == 0
+    assert alone[1] == 6 * 4096 * 2048 * 2

@@ -127,3 +127,11 @@ def test_defaults_that_measured_runs_chose_are_the_documented_ones_without_them(
     known, left = software_without("jax", "dgx-cloud")
     assert known.defaults.recompute == "full"
     assert "jax.defaults (as documented)" in left
+
+
+def test_what_code_keeps_in_memory_stays_known_but_for_what_was_settled() -> None:
+    """nanotron's fp32 logits are in its code; how many gathered copies there are at once was settled on its own bench."""
+    known, _ = software_without("nanotron", "nanotron")
+    own, parent = load_software("nanotron").memory, load_software("megatron-2023").memory
+    assert known.memory.logits == own.logits != parent.logits
+    assert known.memory.gathered_now == parent.gathered_now == 0 < own.gathered_now
