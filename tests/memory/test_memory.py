@@ -405,7 +405,7 @@ def nanotron(tensor: int, microbatch: int, *, layers: int = 16, hidden: int = 20
 
 @pytest.mark.parametrize(("microbatch", "reserved"), [(1, 36.67), (2, 50.18)])
 def test_nanotron_holds_what_its_bench_printed(microbatch: int, reserved: float) -> None:
-    """Jobs 13436292 and 14113488: 1.34e9 parameters (tied) of 18 B are 22 of 37 and 50 GiB reserved; eager activations and logits the rest."""
+    """Jobs 13436292 and 14113488: 1.34e9 parameters (tied) of 18 B are 22 of the 37 and 50 GiB; eager activations and logits the rest."""
     assert float(nanotron(1, microbatch).reserved) / 2**30 == pytest.approx(reserved, rel=0.06)
 
 

@@ -8,8 +8,10 @@ score is the error over what is usual for a run as new as this one (normalised c
 
     e = log(measured / predicted), of a source that was left out of the prediction
     s = exp(base + sum of coefficient x feature)         what is usual for such a run (``run.novelty``); no coefficient is below 0
-    score = |e - shift| / s                              shift: the median source's median error
-    range = predicted x exp(shift -+ quantile x s)
+    score = (e - shift) / s                              shift: the median source's median error
+    range = predicted x exp(shift - below x s) to exp(shift + above x s)
+
+``below`` and ``above`` are quantiles of the scores on either side: more runs are far slower than predicted than far faster.
 """
 
 from __future__ import annotations
@@ -27,17 +29,19 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Curve:
-    """A learned range: what is usual by feature, and the quantile of the scores."""
+    """A learned range: what is usual by feature, and the quantiles of the scores."""
 
     base: float
     coefficients: tuple[float, ...]
     shift: float
-    quantile: float
+    below: float
+    above: float
 
     def limits(self, features: Sequence[float]) -> tuple[float, float]:
         """Factors on a prediction, 10th and 90th percentile; 1 is always between them."""
-        half = self.quantile * self.usual(features)
-        return min(1.0, float(np.exp(self.shift - half))), max(1.0, float(np.exp(self.shift + half)))
+        usual = self.usual(features)
+        low, high = self.shift - self.below * usual, self.shift + self.above * usual
+        return min(1.0, float(np.exp(low))), max(1.0, float(np.exp(high)))
 
     def usual(self, features: Sequence[float]) -> float:
         """The error in logarithms that is usual for such a run."""
@@ -69,4 +73,16 @@ def curve(of: str, without: str = "") -> Curve:
     """The range of ``step`` or ``memory``, learned on all systems or without one."""
     found = table()[of]
     one = found["without"].get(without, found["all"])
-    return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["quantile"])
+    return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"])
+
+
+def unmet_stack(without: str = "") -> float:
+    """How much longer steps take on a stack that nobody measured than the profile that stands for it says.
+
+        exp(median over systems and ``learning.HELD`` zeros of  median log(measured / predicted))
+
+    over the measured stacks that no other system ran, each predicted by its parent's profile (``validating.leaving_out``); learned without
+    the system that is judged. Each system counts once, the zeros stand for as many of which the parent had been right.
+    """
+    found = table()["step"]["unmet"]
+    return float(np.exp(found["without"].get(without, found["all"])))

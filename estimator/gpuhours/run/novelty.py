@@ -11,6 +11,7 @@ from gpuhours.hardware.number_formats import NUMBER_FORMATS
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Trait -> its value -> the systems whose measured runs have it."""
 
+MIXTURE = "mixture of experts"
 ONCE = 0.5
 """What a trait counts that one system has, of one that none has."""
 SHORT = 0.3
@@ -73,7 +74,7 @@ class Traits:
 def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
     """What is trained: a mixture of experts, adapters or frozen parts, images or clips, or a dense text model."""
     if experts:
-        return "mixture of experts"
+        return MIXTURE
     if partly and not frames:
         return "adapters or frozen parts"
     return "vision and video" if frames else "dense"
@@ -94,7 +95,7 @@ def features(traits: Traits, time: float, world: World, without: frozenset[str] 
     hard = [
         float(time < SHORT),
         float(not traits.stack_said),
-        float(traits.kind == "mixture of experts"),
+        float(traits.kind == MIXTURE),
         math.log2(max(1.0, traits.gpus / 8)) / 10,
     ]
     return (*new, *hard)

@@ -20,10 +20,11 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
+from gpuhours.run.conformal import unmet_stack
 from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.spec import Run
 from gpuhours.run.typical import typical
-from gpuhours.software.matching import software_named
+from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
 
@@ -245,7 +246,12 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
         name, remark = software_named(run.software)
         if remark:
             notes.append(Assumption("software", name, "", remark))
-        return load_software(name)
+        found = load_software(name)
+        if not stands_in(run.software):
+            return found
+        reason = f"nobody measured it: {name} stands for it, and such stacks took that much longer in the median"
+        notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
+        return found.model_copy(update={"unmet": unmet_stack()})
     layout = run.layout
     if layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
         name, reason = "fsdp-compile", "fully sharded data parallelism without a stack named: PyTorch FSDP"

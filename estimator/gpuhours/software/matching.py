@@ -49,6 +49,8 @@ class MatchingRule(When):
     example: str
     year: int | None = None
     """Of the example."""
+    kin: bool = False
+    """What it reads is a stack of its own, which nobody measured and the profile stands for."""
 
     def reads(self, text: str, year: int | None, release: float | None) -> bool:
         """Whether it reads these words of this year and release."""
@@ -104,6 +106,8 @@ class Match:
     remark: str = ""
     others: tuple[str, ...] = ()
     """Where the stack is not known: the profiles that it is as likely to be, beside ``profile``."""
+    stands_in: bool = False
+    """The profile only stands for a stack that nobody measured: one that is not known, or that a rule calls its kin."""
 
 
 @functools.cache
@@ -134,8 +138,9 @@ def match(stack: StatedStack) -> Match:
     else:
         middle, *others = unknown(year, stack.layout)
         said = stated or described or "not stated"
-        return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others))
-    return Match(_aged(taken, year, release), remark)
+        return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others), stands_in=True)
+    kin = any(rule is not None and rule.kin for rule in (_rule(text, year, release) for text in (stated, described)))
+    return Match(_aged(taken, year, release), remark, stands_in=kin)
 
 
 def profile_in(text: str, year: int | None = None, release: float | None = None) -> str | None:
@@ -145,8 +150,15 @@ def profile_in(text: str, year: int | None = None, release: float | None = None)
         return None
     year = year or _year_in(plain)
     release = release or release_of(plain, year)
-    own = known_as(plain)
-    return own or next((line.profile for line in table().lines if line.reads(plain, year, release)), None)
+    rule = _rule(plain, year, release)
+    return known_as(plain) or (None if rule is None else rule.profile)
+
+
+def _rule(text: str, year: int | None, release: float | None) -> MatchingRule | None:
+    """The rule that reads a description; none where it is a profile's name or alias."""
+    if not text or known_as(text) is not None:
+        return None
+    return next((line for line in table().lines if line.reads(text, year, release)), None)
 
 
 def under(title: str, stated: str) -> str | None:
@@ -215,3 +227,8 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
         return load_software(name).name, ""
     found = match(StatedStack(stated=name, year=year)).profile
     return found, f"{name!r} read as {found}, {load_software(found).title}"
+
+
+def stands_in(name: str, year: int | None = None) -> bool:
+    """Whether the profile that ``--software NAME`` means only stands for a stack of that name."""
+    return not name.endswith((".yaml", ".yml")) and match(StatedStack(stated=name, year=year)).stands_in

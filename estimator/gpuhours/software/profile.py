@@ -59,6 +59,8 @@ class Software(Section):
     """Where it was tried."""
     narrow: bool = False
     """It is one system's, met in one source at most: only that system's own name reaches it."""
+    unmet: Positive = 1.0
+    """Step time over what the rest says, where this only stands for a stack that nobody measured (``run.conformal.unmet_stack``)."""
     attention: dict[str, str]
     """Generation (or ``default``) -> attention kernel."""
     biased_attention: str | None = None

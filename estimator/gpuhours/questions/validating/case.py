@@ -24,6 +24,7 @@ from gpuhours.questions.validating.leaving_out import (
     libraries_without,
     node_without,
     software_without,
+    unmet,
 )
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.stated import (
@@ -40,7 +41,7 @@ from gpuhours.questions.validating.stated import (
     schedule_of,
     sharding_of,
 )
-from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, with_named
+from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, stack_stands_in, with_named
 from gpuhours.run.novelty import Traits, kind_of
 from gpuhours.software.figures import Dispatch, Traffic
 from gpuhours.software.profile import Software
@@ -129,6 +130,7 @@ def _case(row: Row, without: str) -> Case:
         chip, kernels = accelerator_without(accelerator, without)
         node, network = node_without(node, without)
         left = (*profile, *newer, *kernels, *network)
+    software = unmet(software, left, without, stack_stands_in(row))
     decoder, why = decoder_of(row)
     if decoder is None:
         raise UnsaidError(why)

@@ -23,6 +23,7 @@ from gpuhours.questions.validating.leaving_out import (
     libraries_without,
     node_without,
     software_without,
+    unmet,
 )
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
@@ -156,7 +157,7 @@ def known_without(one: Described, system: str) -> Described:
     if not left:
         return one
     cluster = replace(one.cluster, accelerator=chip, node=node)
-    software = software.model_copy(update={"libraries": libraries})
+    software = unmet(software.model_copy(update={"libraries": libraries}), left, system)
     resolved = replace(one.resolved, software=software, cluster=cluster)
     return replace(one, resolved=resolved, cluster=cluster, without=system, left_out=left)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import Curve
-from gpuhours.run.novelty import BESIDES, TRAITS, Traits, World, features
+from gpuhours.run.novelty import BESIDES, MIXTURE, TRAITS, Traits, World, features
 
 Floats = NDArray[np.float64]
 WANTED = 0.8
@@ -23,6 +23,8 @@ USUAL = 0.2
 RIDGE = 0.2
 """How strongly coefficients are held there, in rows' shares of all."""
 ROUNDS, RATE = 400, 0.3
+HELD = 2
+"""Systems whose parent is taken to have been right, beside those that taught what a stack takes that nobody measured."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Sample:
     time: float
     """Predicted s a step."""
     error: float
-    """log(measured / predicted)"""
+    """log(measured / predicted), a stack that was not met taken as its parent"""
+    unmet: bool = False
+    """Its stack is one that no other system ran, and its model has no experts."""
 
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
@@ -45,9 +49,27 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
             continue
         ratio = one.memory_error if memory else one.error
         if ratio is not None and one.predicted:
-            system = system_of(one.row.word("source_title") or "")
-            found.append(Sample(system, one.case.traits, one.predicted, -float(np.log1p(ratio))))
+            system, slower = system_of(one.row.word("source_title") or ""), one.case.software.unmet
+            unmet = slower != 1.0 and one.case.traits.kind != MIXTURE and not memory
+            error = float(np.log(slower if unmet else 1.0) - np.log1p(ratio))
+            found.append(Sample(system, one.case.traits, one.predicted, error, unmet))
     return found
+
+
+def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> float:
+    """What ``run.conformal.unmet_stack`` is the exponential of, learned without some systems."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for one in rows:
+        if one.unmet and one.system not in out:
+            found[one.system][one.traits.stack].append(one.error)
+    systems = [float(np.median([np.median(errors) for errors in stacks.values()])) for stacks in found.values()]
+    return float(np.median([*systems, *[0.0] * HELD]))
+
+
+def _beside_unmet(rows: Sequence[Sample], out: str) -> Floats:
+    """Every row's error, its stack taken as long as is known without its own system and ``out``."""
+    known = {system: unmet_stack(rows, frozenset({system, out})) for system in {one.system for one in rows}}
+    return np.array([one.error - known[one.system] * one.unmet for one in rows])
 
 
 def world_of(rows: Sequence[Sample]) -> World:
@@ -62,21 +84,48 @@ def world_of(rows: Sequence[Sample]) -> World:
 def learn(rows: Sequence[Sample]) -> dict[str, Any]:
     """The range over all systems, one without each, and how often the latter hold their system: nested, so that no range has seen the
     source that it is tried on. The quantile's level is the one at which the mean of coverage by row and by source is ``WANTED``."""
-    world, systems = world_of(rows), sorted({one.system for one in rows})
-    owners = np.array([one.system for one in rows])
-    errors = np.array([one.error for one in rows])
-    seen = {out: _features(rows, world, out) for out in ("", *systems)}
-    fits = {out: _usual(seen[out][owners != out], errors[owners != out], owners[owners != out]) for out in seen}
-    level = min(
-        np.linspace(0.5, 0.99, 99), key=lambda level: abs(_covered(fits, seen, errors, owners, level)[0] - WANTED)
-    )
-    _, by_row, by_source, width = _covered(fits, seen, errors, owners, float(level))
-    curves = {out: _curve(fits[out], seen[out], errors, owners, float(level), out) for out in seen}
+    systems = sorted({one.system for one in rows})
+    worlds = _worlds(rows, systems)
+    level = min(np.linspace(0.5, 0.99, 99), key=lambda level: abs(_covered(worlds, level)[0] - WANTED))
+    _, by_row, by_source, width = _covered(worlds, float(level))
+    curves = {out: _curve(one, float(level)) for out, one in worlds.items()}
     return {
         "features": [*TRAITS, *BESIDES], "level": round(float(level), 3),
         "coverage": {"rows": round(by_row, 3), "sources": round(by_source, 3), "median_width": round(width, 3)},
+        "unmet": {
+            "all": round(unmet_stack(rows), 4),
+            "without": {out: round(unmet_stack(rows, frozenset({out})), 4) for out in systems},
+        },
         "all": curves[""].to_dict(), "without": {out: curves[out].to_dict() for out in systems},
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _World:
+    """What is known without a system, of all rows: their features and errors, and what is usual for such."""
+
+    out: str
+    owners: NDArray[np.str_]
+    seen: Floats
+    errors: Floats
+    base: float
+    coefficients: Floats
+    shift: float
+
+    @property
+    def usual(self) -> Floats:
+        """The usual error of every row."""
+        return np.exp(self.base + self.seen @ self.coefficients)
+
+
+def _worlds(rows: Sequence[Sample], systems: Sequence[str]) -> dict[str, _World]:
+    """The world with every system, and one without each."""
+    world, owners = world_of(rows), np.array([one.system for one in rows])
+    found = {}
+    for out in ("", *systems):
+        seen, errors, kept = _features(rows, world, out), _beside_unmet(rows, out), owners != out
+        found[out] = _World(out, owners, seen, errors, *_usual(seen[kept], errors[kept], owners[kept]))
+    return found
 
 
 def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:
@@ -105,33 +154,28 @@ def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_]) -> tuple[flo
     return base, coefficients, shift
 
 
-def _curve(
-    fit: tuple[float, Floats, float], found: Floats, errors: Floats, owners: NDArray[np.str_], level: float, out: str
-) -> Curve:
-    """The range without a system: the level's quantile of the others' scores."""
-    base, coefficients, shift = fit
-    kept = owners != out
-    scores = abs(errors - shift)[kept] / np.exp(base + found[kept] @ coefficients)
-    order, weight = np.argsort(scores), _weights(owners[kept])
-    at = min(len(scores) - 1, int(np.searchsorted(np.cumsum(weight[order]), level)))
-    return Curve(base, tuple(coefficients), shift, float(scores[order][at]))
+def _curve(one: _World, level: float) -> Curve:
+    """The range without a system: the level's quantiles of the others' scores, those below the middle and those above it apart, each
+    side holding half of what it may miss."""
+    kept = one.owners != one.out
+    scores, weight = ((one.errors - one.shift) / one.usual)[kept], _weights(one.owners[kept])
+    order = np.argsort(scores)
+    reached = np.cumsum(weight[order])
+    low, high = (
+        scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))] for at in ((1 - level) / 2, (1 + level) / 2)
+    )
+    return Curve(one.base, tuple(one.coefficients), one.shift, max(0.0, -float(low)), max(0.0, float(high)))
 
 
-def _covered(
-    fits: dict[str, tuple[float, Floats, float]],
-    seen: dict[str, Floats],
-    errors: Floats,
-    owners: NDArray[np.str_],
-    level: float,
-) -> tuple[float, float, float, float]:
+def _covered(worlds: dict[str, _World], level: float) -> tuple[float, float, float, float]:
     """(mean of the next two, share of rows inside, mean share over systems, median high / low), each system by a range without it."""
-    inside, widths = np.zeros(len(errors)), np.zeros(len(errors))
+    owners = worlds[""].owners
+    inside, widths = np.zeros(len(owners)), np.zeros(len(owners))
     for out in set(owners):
-        mine = owners == out
-        base, coefficients, shift = fits[out]
-        quantile = _curve(fits[out], seen[out], errors, owners, level, str(out)).quantile
-        half = quantile * np.exp(base + seen[out][mine] @ coefficients)
-        inside[mine], widths[mine] = abs(errors[mine] - shift) <= half, 2 * half
+        mine, one = owners == out, worlds[str(out)]
+        curve, usual, off = _curve(one, level), one.usual[mine], one.errors[mine] - one.shift
+        inside[mine] = (off >= -curve.below * usual) & (off <= curve.above * usual)
+        widths[mine] = (curve.below + curve.above) * usual
     by_row, by_source = float(inside.mean()), float(_weights(owners) @ inside)
     return (by_row + by_source) / 2, by_row, by_source, float(np.exp(np.median(widths)))
 

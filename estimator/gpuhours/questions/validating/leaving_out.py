@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -36,6 +36,7 @@ from gpuhours.hardware.nodes import Node
 from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
+from gpuhours.run.conformal import unmet_stack
 from gpuhours.software.figures import Defaults
 from gpuhours.software.profile import Software, load_software, parent_of
 
@@ -96,6 +97,13 @@ def _documented(group: Any) -> tuple[Any, str] | None:
     if not isinstance(group, Defaults) or group.documented is None:
         return None
     return group.model_copy(update={"recompute": group.documented}), "as documented"
+
+
+def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
+    """The profile, slower where it only stands for the stack: by its words, or since the stack's own was left out."""
+    if not stands_in and not any(what.startswith("the profile ") for what in left):
+        return software
+    return software.model_copy(update={"unmet": unmet_stack(without)})
 
 
 def owner_of(software: Software, group: str) -> str:

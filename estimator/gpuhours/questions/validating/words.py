@@ -51,6 +51,11 @@ def software_of(row: Row) -> tuple[Software, str]:
     return load_software(found.profile), found.remark
 
 
+def stack_stands_in(row: Row) -> bool:
+    """Whether the row's profile only stands for a stack that nobody measured."""
+    return match(stack_of(row)).stands_in
+
+
 def with_named(row: Row) -> tuple[Row, str]:
     """The row with its blank columns filled from its names (``NAMED``), and a remark on what was read there."""
     text = f"{row.word('model_name') or ''} {row.word('framework') or ''}".lower()
