@@ -162,3 +162,15 @@ def test_the_narrow_ones_say_so() -> None:
     assert all(
         len(load_software(name).met) < 2 for name in NARROW if name not in ("internevo", "paxml")
     )  # both of one system
+
+
+@pytest.mark.parametrize(
+    ("stack", "kin"),
+    [
+        (StatedStack("", "PaddlePaddle Fleet"), True), (StatedStack("", "MegaScale"), True), (StatedStack("", "Colossal-AI Gemini"), True),
+        (StatedStack("abacus", "our own trainer", "", 2025), True), (StatedStack("megatron-core", "MegaScale"), True),
+        (StatedStack("", "Megatron-LM 2025"), False), (StatedStack("nanotron"), False), (StatedStack("", "MaxText (JAX) recipe"), False),
+    ],
+)  # fmt: skip
+def test_a_profile_stands_in_for_stacks_that_nobody_measured(stack: StatedStack, kin: bool) -> None:
+    assert match(stack).stands_in is kin

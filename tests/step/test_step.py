@@ -296,3 +296,19 @@ def test_sums_between_shard_groups_hide_on_slow_networks() -> None:
 
     fast, slow = felt(50e9), felt(10e9)
     assert slow < 1.5 * fast
+
+
+@pytest.mark.parametrize(("decoder", "expected"), [(LLAMA8, 1.25), (MIXTRAL, 1.0)])
+def test_a_stack_that_nobody_measured_takes_longer_in_every_part_but_for_mixtures(
+    decoder: Decoder, expected: float
+) -> None:
+    software = load_software("megatron-core")
+    layout = Layout(tensor=2, microbatch=1, sharding="zero1")
+    machine = cluster("h100-sxm-80gb", gpus=16)
+    one, other = (
+        step(Workload(decoder.model(4096), 16, layout, machine, stack, Precision("bf16")))
+        for stack in (software, software.model_copy(update={"unmet": 1.25}))
+    )
+    assert float(other.time) == pytest.approx(expected * float(one.time))
+    assert sum(float(part) for part in other.parts.values()) == pytest.approx(float(other.time))
+    assert float(other.parts["matrix products"]) == pytest.approx(expected * float(one.parts["matrix products"]))

@@ -28,6 +28,10 @@ def answer(found: Validation) -> str:
         told.append(
             f"{total['predicted']} step times: median error {_share(total['median_ape'])}, mean {_share(total['mape'])}"
         )
+    if total["sources"] > 1:
+        told.append(
+            f"{total['sources']} sources weighing the same: {_share(total['sources_median_ape'])}, {_share(total['sources_mape'])}"
+        )
     if total["memory_median_ape"] is not None:
         told.append(
             f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}"

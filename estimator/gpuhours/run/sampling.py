@@ -167,4 +167,6 @@ def choose(
 
 def grids_of(names: Mapping[str, float], asked: Workload, stated: Layout | None) -> dict[str, LayoutGrid]:
     """A grid for every stack."""
-    return {name: grid(replace(asked, software=load_software(name)), stated) for name in names}
+    own = asked.software  # as it was resolved: slower where it only stands for the stack that was said
+    stacks = {name: own if name == own.name else load_software(name) for name in names}
+    return {name: grid(replace(asked, software=software), stated) for name, software in stacks.items()}

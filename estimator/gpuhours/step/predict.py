@@ -13,8 +13,8 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.layout.layout import VisionPlacement
-from gpuhours.layout.ranks import has_experts
 from gpuhours.layout.placement import Placement, of_words
+from gpuhours.layout.ranks import has_experts
 from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import end_weights, layer_weights
 from gpuhours.software.profile import Software

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import gpuhours
 from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.run.conformal import unmet_stack
 from tests.conftest import Command
 
 TEXT = {
@@ -401,3 +402,13 @@ def test_a_measured_network_stands_for_the_data_sheet(gpuhours_command: Command,
     ran = gpuhours_command("estimate", str(run))
     assert ran.code == 2
     assert "leave one of them out" in ran.err
+
+
+def test_a_relative_of_a_measured_stack_is_slower_than_it_and_says_so() -> None:
+    """MegaScale is read as Megatron-Core, which only stands for it: its steps take what unmeasured stacks took, as an assumption says."""
+    known, kin = worked(), worked(software="ByteDance MegaScale")
+    assert kin.to_dict()["results"]["step_time"]["value"] == pytest.approx(
+        unmet_stack() * known.to_dict()["results"]["step_time"]["value"]
+    )
+    assert any(one.name == "software.unmet" for one in kin.assumptions)
+    assert not any(one.name == "software.unmet" for one in known.assumptions)

@@ -15,10 +15,12 @@ import yaml
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Validation, validate
 from gpuhours.questions.validating.case import Case
-from gpuhours.questions.validating.learning import Sample, learn, samples, world_of
+from gpuhours.questions.validating.learning import Sample, learn, samples, unmet_stack, world_of
 from gpuhours.questions.validating.report import GROUPS, summary
 from gpuhours.questions.validating.rows import read_rows
+from gpuhours.questions.validating.sources import system_of
 from gpuhours.questions.validating.updating import worse
+from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
 from gpuhours.run.conformal import Curve
 from gpuhours.run.novelty import Traits, features, kind_of
@@ -276,7 +278,7 @@ def test_ranges_hold_on_sources_that_they_have_not_seen_and_widen_with_novelty()
     found = learn(made(24, 0.05))
     assert 0.72 <= found["coverage"]["rows"] <= 0.88
     assert 0.72 <= found["coverage"]["sources"] <= 0.88
-    narrow = Curve(**{name: found["all"][name] for name in ("base", "coefficients", "shift", "quantile")})
+    narrow = Curve(**{name: found["all"][name] for name in ("base", "coefficients", "shift", "below", "above")})
     usual = features(made(1, 0.05)[0].traits, 5.0, world_of(made(24, 0.05)))
     new = (1.0, *usual[1:3], 1.0, *usual[4:])
     assert narrow.usual(new) > 1.3 * narrow.usual(usual)
@@ -289,7 +291,63 @@ def test_no_range_has_seen_its_own_source() -> None:
     one, other = learn(rows), learn(far)
     if one["level"] == other["level"]:
         assert one["without"]["s3"] == other["without"]["s3"]
-    assert {**one["without"]["s3"], "quantile": 0} == {**other["without"]["s3"], "quantile": 0}
+    no_quantile = {"below": 0, "above": 0}
+    assert {**one["without"]["s3"], **no_quantile} == {**other["without"]["s3"], **no_quantile}
+
+
+def test_a_range_reaches_as_far_to_either_side_as_sources_did() -> None:
+    """Twelve systems of which every third is far slower than predicted, none far faster: the range reaches farther up than down."""
+    random = np.random.default_rng(5)
+    traits = Traits("stack", "h100-sxm-80gb", "hopper", "bf16", "dense", 8, 8192)
+    rows = [
+        Sample(f"s{number}", traits, 5.0, abs(random.normal(0, 0.4)) if number % 3 == 0 else random.normal(0, 0.05))
+        for number in range(12)
+        for _ in range(20)
+    ]
+    found = learn(rows)["all"]
+    assert found["above"] > 2 * found["below"] > 0
+
+
+def test_a_stack_that_nobody_measured_takes_what_such_stacks_took_each_system_once() -> None:
+    """Medians 0.1, 0.3, 0.5 and two systems taken to be right (0, 0): 0.1 in the middle; without the first 0 0 0.3 0.5 -> 0.15. Rows of
+    stacks that others ran, and how many rows a system has, do not count."""
+    one = Traits("new", "h100-sxm-80gb", "hopper", "bf16", "dense", 8, 8192)
+    rows = [
+        Sample(f"s{at}", one, 5.0, error, unmet=True)
+        for at, error in enumerate((0.1, 0.3, 0.5))
+        for _ in range(1 + 9 * at)
+    ]
+    rows += [Sample("met", one, 5.0, 2.0)] * 50
+    assert unmet_stack(rows) == pytest.approx(0.1)
+    assert unmet_stack(rows, frozenset({"s0"})) == pytest.approx(0.15)
+
+
+def test_the_factor_of_the_stored_table_was_learned_without_the_system_judged(published: Validation) -> None:
+    """Divided out again, the predictions are the parent's; the stacks of our own H200 runs are ones that others ran too: untouched."""
+    by = {system_of(one.row.word("source_title") or ""): one for one in published.judged if one.error is not None}
+    case = by["bigscience"].case
+    assert case is not None
+    assert case.software.unmet == conformal.unmet_stack("bigscience") > 1.05
+    assert conformal.unmet_stack("bigscience") == pytest.approx(
+        np.exp(unmet_stack(samples(published.judged), frozenset({"bigscience"}))), abs=1e-4
+    )
+    untouched = by["pythia"].case
+    assert untouched is not None
+    assert untouched.software.unmet == 1.0
+
+
+def test_every_source_weighs_the_same_beside_every_row(tmp_path: Path) -> None:
+    """Three rows of one source and one of another: medians and means of each, then over the two."""
+    rows = judged(
+        tmp_path,
+        *({"step_time_s": time} for time in (12.0, 13.0, 15.0)),
+        {"source_title": "theirs", "step_time_s": 9.0},
+    )
+    errors = [abs(one.error or 0.0) for one in rows.judged]
+    found = rows.summary()
+    assert found["sources"] == 2
+    assert found["sources_mape"] == pytest.approx((np.mean(errors[:3]) + errors[3]) / 2)
+    assert found["sources_median_ape"] == pytest.approx((np.median(errors[:3]) + errors[3]) / 2)
 
 
 def test_no_source_is_worse_than_it_was_and_the_range_holds_what_it_says(published: Validation) -> None:

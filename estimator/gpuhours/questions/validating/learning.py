@@ -162,7 +162,8 @@ def _curve(one: _World, level: float) -> Curve:
     order = np.argsort(scores)
     reached = np.cumsum(weight[order])
     low, high = (
-        scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))] for at in ((1 - level) / 2, (1 + level) / 2)
+        scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))]
+        for at in ((1 - level) / 2, (1 + level) / 2)
     )
     return Curve(one.base, tuple(one.coefficients), one.shift, max(0.0, -float(low)), max(0.0, float(high)))
 

@@ -228,10 +228,16 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
         if one.fits is not None and not one.row.failed and (one.measured is not None or one.memory_measured is not None)
     ]
     failed = [one for one in judged if one.fits is not None and one.row.failed]
+    by_source = [
+        np.array([abs(one.error or 0.0) for one in rows])
+        for rows in _grouped(told, lambda one: one.row.word("source_title") or "").values()
+    ]
     return {
         "rows": len(judged), "predicted": len(told), "skipped": sum(one.skipped_because is not None for one in judged),
         "mape": _of(np.mean, abs(errors)), "median_ape": _of(np.median, abs(errors)),
         "p90_ape": _of(lambda values: np.quantile(values, 0.9), abs(errors)), "bias": _of(np.mean, errors),
+        "sources": len(by_source), "sources_median_ape": _of(np.median, [np.median(errors) for errors in by_source]),
+        "sources_mape": _of(np.mean, [errors.mean() for errors in by_source]),
         "coverage_80": _of(np.mean, np.array(inside, float)), "median_width": _of(np.median, widths), "memory_rows": len(memory),
         "foretold_rows": len(foretold), "foretold_mape": _of(np.mean, abs(foretold)),
         "foretold_median_ape": _of(np.median, abs(foretold)),
