@@ -29,7 +29,8 @@ def is_open(run: Run) -> bool:
 def sized(run: Run) -> Run:
     """The run on the fewest whole nodes that are done in its time, its duration no longer stated.
 
-    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, again with the hours on n, until it stays.
+    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, again with the hours on n, until it stays. Where the layout
+    or the batch that is stated does not divide over n, the nearest power of two of nodes is taken.
     """
     seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
     assert seconds is not None
@@ -51,6 +52,7 @@ def sized(run: Run) -> Run:
             )
         again = ensemble(free.replaced("hardware.gpus", gpus))
         if again is None:
+            gpus = node * 2 ** round(math.log2(gpus / node))
             break
         sample = again
     supplied = Supplied(value=gpus, reason=REASON)
