@@ -2,7 +2,8 @@
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,9 @@ from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, shown
 from gpuhours_cli.root import app
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
+
+if TYPE_CHECKING:
+    from gpuhours.questions.estimating.estimates import Estimate
 
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
 
@@ -36,6 +40,13 @@ def estimate(
         str | None,
         typer.Option(metavar="DATE", help="When it must be done: 2027-03-01; exit code 1 where that is unlikely."),
     ] = None,
+    observed: Annotated[
+        str | None,
+        typer.Option(metavar="KEY=VALUE", help="What a step really took, beside it: step_time=1.42s, mfu=38%, ..."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same from the run's log.", show_default=False)
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,
@@ -52,6 +63,8 @@ def estimate(
     result = work_out(described(run, shortcuts, settings, EXAMPLE), best=best)
     if deadline is not None or money is not None:
         result = with_chances(result, deadline, money)
+    if observed is not None or log is not None:
+        result = with_observed(result, observed, log)
     if explain is not None and not as_json:
         from gpuhours_cli.render.explain import explanation
 
@@ -60,6 +73,17 @@ def estimate(
         emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)
     if result.fits is False or (result.chances is not None and not result.chances.likely):
         raise typer.Exit(1)
+
+
+def with_observed(result: "Estimate", observed: str | None, log: Path | None) -> "Estimate":
+    """``--observed step_time=1.42s`` or ``--log train.log``."""
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours.questions.calibrating.explaining import explained
+    from gpuhours.questions.calibrating.logs import read_log
+
+    if observed is not None and log is not None:
+        raise EstimateError("Both --observed and --log are given.", "Keep the one that is measured better.")
+    return explained(result, observed, None if log is None else read_log(log))
 
 
 def day_of(text: str | None) -> datetime.date | None:

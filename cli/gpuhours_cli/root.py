@@ -12,9 +12,11 @@ import typer
 from typer.core import TyperGroup
 
 HOMES = {
-    "check": "check", "ci": "ci", "compare": "compare", "estimate": "estimate", "import": "interchange", "export": "interchange",
+    "calibrate": "calibrate", "check": "check", "ci": "ci", "compare": "compare", "estimate": "estimate", "import": "interchange",
+    "export": "interchange",
     "init": "init", "plan": "plan", "prices": "prices", "report": "report", "reproduce": "reproduce", "schema": "schema",
-    "sweep": "sweep", "trace": "trace", "validate": "validate", "hardware": "hardware", "models": "models", "software": "software",
+    "sweep": "sweep", "trace": "trace", "validate": "validate", "watch": "watch",
+    "hardware": "hardware", "models": "models", "software": "software",
 }  # fmt: skip
 """Every command with the module that registers it, in the order of the help."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -30,7 +31,40 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "vocab_size": 32000,
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(shape), encoding="utf-8")
+    (tmp_path / "train.log").write_text(steps_of(), encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(SITE, encoding="utf-8")
     return tmp_path
+
+
+SITE = """\
+stacks:
+- stated: megatron-core
+  software: megatron-core
+  factor: 1.02
+  own: 0.06
+  shared: 0.02
+  usual: 0.08
+  accelerator: h100-sxm-80gb
+  kind: vision and video
+  steps: [{name: train.log, measured: 50 s, stated: 49 s, predicted: 50 s}]
+"""
+
+
+@functools.cache
+def pace() -> float:
+    """s a step of the README's run, as predicted."""
+    import gpuhours
+    from gpuhours.inputs.yaml_files import read_yaml_text
+
+    step = gpuhours.estimate(read_yaml_text(RUN_FILE, "README.md").data).outcome.step
+    assert step is not None
+    return float(step.time)
+
+
+def steps_of() -> str:
+    """Megatron-LM's log of the README's run to its last step, at the pace that is predicted."""
+    line = " iteration {0:8}/{1:8} | consumed samples: {0:12} | elapsed time per iteration (ms): {2:.1f} | global batch size:  2048 |\n"
+    return "".join(line.format(number, 30, 1e3 * pace()) for number in range(1, 31))
 
 
 def committed(folder: Path, branch: str = "main") -> None:

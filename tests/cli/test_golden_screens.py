@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cli.test_json import OWN_RUNS, TOTALS
+from tests.cli.test_json import OWN_RUNS, TOTALS, TRAIN_LOG
 from tests.conftest import Command
 
 TESTS = Path(__file__).parents[1]
@@ -48,6 +48,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "estimate-quiet": ("estimate", *LLAMA, "--quiet"),
     "estimate-mfu": ("estimate", *LLAMA, "--mfu", "40%"),
     "estimate-little": ("estimate", "--params", "30B"),
+    "calibrate-quiet": ("calibrate", GPT, "TRAIN.log", "--quiet"),
+    "watch-quiet": ("watch", "TRAIN.log", "--run", GPT, "--once", "--quiet"),
     "reproduce-quiet": ("reproduce", "--quiet"),
     "error-no-input": ("estimate",),
     "error-unknown-accelerator": ("estimate", "--params", "7B", "--gpu", "h100_smx"),
@@ -66,10 +68,15 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "error-no-profile": ("hardware", "show", "h100"),
     "error-no-model": ("models", "show", "lama-2-7b"),
     "error-no-document": ("reproduce", "longvilla"),
+    "error-log": ("calibrate", GPT, "OTHER.log"),
+    "error-log-alone": ("calibrate", "TRAIN.log"),
+    "error-site": ("estimate", GPT, "--site", "WRONG.yaml"),
+    "error-observed": ("estimate", GPT, "--observed", "step_tme=1s"),
     "error-table": ("check", "COLUMNS.csv"),
 }  # fmt: skip
 COMMANDS = (
     "estimate", "reproduce", "check", "sweep", "plan", "compare", "validate", "hardware", "models", "schema", "ci", "init", "export",
+    "calibrate", "watch",
 )  # fmt: skip
 HELPS = {
     "help": ("--help",), **{f"help-{name}": (name, "--help") for name in COMMANDS},
@@ -78,6 +85,8 @@ HELPS = {
 FILES = {
     "RUNS.csv": OWN_RUNS,
     "TOTALS.csv": TOTALS,
+    "TRAIN.log": TRAIN_LOG,
+    "OTHER.log": "loading\nstep 12 took 14.2 ms\n",
     "COLUMNS.csv": "a,b\n1,2\n",
     "BROKEN.yaml": "model: {params: 7B\nhardware: [",
     "WRONG.yaml": "model: llama-2-7b\nhardware:\n  accelerator: h100-sxm-80gb\n  gpus: many\n",

@@ -33,6 +33,12 @@ OWN_RUNS = (
     "step_time_s\nmine,mine,h100-sxm-80gb,8,llama-2-7b,6.7,32,4096,32,32,11008,32000,4096,64,1,bf16,9.0\n"
 )
 TOTALS = "id,params_b,tokens_b,gpu,gpu_hours,mfu_pct\nllama-7b,6.7,1000,A100-80GB,82432,43.4\nodd,70,15000,A100-80GB,1000,40\n"
+TRAIN_LOG = "".join(
+    f" iteration {step:8}/     500 | consumed samples: {256 * step:12} | elapsed time per iteration (ms): {7400 + 9 * (step % 7):.1f} |"
+    f" learning rate: 1.000E-04 | global batch size: {256:5} | lm loss: 3.1E+00 |\n"
+    for step in range(1, 61)
+)
+"""Of gpt-22b.yaml."""
 COMMANDS = {
     "estimate": ("estimate", X_GEN, "--set", "cost.country=France"),
     "reproduce": ("reproduce", "videomae-huge"),
@@ -44,6 +50,9 @@ COMMANDS = {
     "report": ("report", GPT),
     "trace": ("trace", GPT),
     "validate": ("validate", "--runs", "RUNS.csv"),
+    "calibrate": ("calibrate", GPT, "TRAIN.log"),
+    "watch": ("watch", "TRAIN.log", "--run", GPT, "--once"),
+    "estimate-observed": ("estimate", GPT, "--observed", "step_time=9.8s"),
     "hardware-list": ("hardware", "list"),
     "hardware-show": ("hardware", "show", "h100-sxm-80gb"),
     "models-list": ("models", "list"),
@@ -63,7 +72,7 @@ FIGURE, WHOLE = {"agrees", "contradicted", "not determined", None}, {"consistent
 
 def answered(gpuhours_command: Command, folder: Path, name: str) -> dict[str, Any]:
     """The JSON document of a command."""
-    files = {"RUNS.csv": OWN_RUNS, "TOTALS.csv": TOTALS}
+    files = {"RUNS.csv": OWN_RUNS, "TOTALS.csv": TOTALS, "TRAIN.log": TRAIN_LOG}
     for file, text in files.items():
         (folder / file).write_text(text, encoding="utf-8")
     ran = gpuhours_command(*(str(folder / word) if word in files else word for word in COMMANDS[name]), "--json")

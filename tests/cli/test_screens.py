@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Command
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
-RUNS = Path(__file__).parents[1] / "runs"
+RUNS, STEPS = (Path(__file__).parents[1] / folder for folder in ("runs", "steps"))
 
 SCREENS = {
     "estimate": ("estimate", str(RUNS / "x-gen.yaml")),
@@ -33,6 +33,10 @@ SCREENS = {
         "--tensor", "2", "--batch", "1024", "--seq-len", "4096", "--year", "2026",
     ),
     "estimate-explain": ("estimate", str(RUNS / "x-gen.yaml"), "--explain", "gpu_hours"),
+    "estimate-observed": ("estimate", str(RUNS / "gpt-22b.yaml"), "--observed", "step_time=9.8s"),
+    "estimate-site": ("estimate", str(RUNS / "gpt-22b.yaml"), "--site", str(STEPS / "site.yaml")),
+    "calibrate": ("calibrate", str(STEPS / "own-steps.csv")),
+    "watch": ("watch", str(STEPS / "train.log"), "--run", str(RUNS / "gpt-22b.yaml"), "--once"),
     "reproduce": ("reproduce",),
     "prices": ("prices", "--gpu", "a100 80gb"),
     "estimate-owned": (

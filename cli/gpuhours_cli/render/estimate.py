@@ -20,6 +20,7 @@ from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.identities import HOUR
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
+from gpuhours_cli.render.observed import beside
 
 BAR = 40
 Formatter = Callable[[float], str]
@@ -50,7 +51,9 @@ def screen(found: Estimate) -> RenderableType:
         parts += [Text(), odds(found, found.chances)]
     if found.sample is not None:
         parts += [spread(found, found.sample)]
-    if found.time:
+    if found.observed is not None:
+        parts += [Text(), beside(found.observed)]
+    elif found.time:
         parts += [Text(), waterfall(found)]
     parts += [Text(), *closing(found)]
     return Group(*parts)
@@ -312,6 +315,8 @@ def closing(found: Estimate) -> Iterator[RenderableType]:
 
 def likeness(band: Band) -> str:
     """How many measured runs are like this one and how far off they were predicted, by a model that had not seen their source."""
+    if band.own_steps:
+        return f"{runs(band.own_steps).replace('measured run', 'step')} of your own"
     if band.median_error is None:
         return f"none on this stack ({band.kind})" if band.on_stack == 0 else (
             f"none measured ({band.kind}); {runs(band.on_stack)} on this stack otherwise, "

@@ -197,6 +197,11 @@ def network_constants(network: str) -> NetworkConstants:
     return validated(NetworkConstants, read_yaml(_file("networks", network, "")))
 
 
+def list_networks() -> tuple[str, ...]:
+    """The names ``network_constants`` knows."""
+    return tuple(sorted(file.stem for file in (Path(str(files("hardware_specs"))) / "networks").glob("*.yaml")))
+
+
 def _file(folder: str, name: str, hint: str) -> Path:
     path = Path(str(files("hardware_specs"))) / folder / f"{name}.yaml"
     if not path.is_file():

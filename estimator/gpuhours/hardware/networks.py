@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.kernel_constants import network_constants
 from gpuhours.hardware.nodes import Node
 
@@ -47,3 +49,9 @@ def as_met(node: Node, rate: float, ranks: int) -> tuple[float, float]:
     if nodes <= 1 or rate >= SLOW * usual:
         return bandwidth_met(node, rate, ranks), 0.0
     return float(node.network_bandwidth), min(STEP, MESSAGE / (ranks * rate))
+
+
+def on_network(machine: Cluster, network: str) -> Cluster:
+    """The same machine with its nodes joined by another kind of network, at the line rate that it has."""
+    network_constants(network)  # one that is not known is refused here, not in the middle of a step
+    return replace(machine, node=replace(machine.node, network=network))

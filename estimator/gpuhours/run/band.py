@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gpuhours.run.conformal import curve, table
-from gpuhours.run.novelty import Traits, features, kind_of
+from gpuhours.run.novelty import Traits, features, kind_of_model
 
 if TYPE_CHECKING:
-    from gpuhours.architecture.operators import Model
     from gpuhours.run.evaluate import Outcome
     from gpuhours.run.resolve import Resolved
 
@@ -43,6 +42,8 @@ class Band:
     """Their median absolute error, likewise; 0 where there are none."""
     warnings: tuple[str, ...]
     """What is new about this run."""
+    own_steps: int = 0
+    """Steps of its own site that ``low`` and ``high`` rest on."""
 
 
 def band(outcome: Outcome) -> Band | None:
@@ -52,7 +53,12 @@ def band(outcome: Outcome) -> Band | None:
         return None
     chip = outcome.resolved.cluster.accelerator
     rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
-    return band_of(traits, float(np.max(outcome.step.time)), rests_on)
+    found = band_of(traits, float(np.max(outcome.step.time)), rests_on)
+    met = outcome.resolved.met
+    if met is None:
+        return found
+    low, high = step_limits(outcome.resolved, float(np.max(outcome.step.time)))
+    return replace(found, low=low, high=high, own_steps=len(met.steps))
 
 
 def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
@@ -72,7 +78,8 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
     traits = traits_of(run, stack_said=True)
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
-    return curve("step").limits(features(traits, time, table()["world"]))
+    found = features(traits, time, table()["world"])
+    return curve("step").limits(found) if run.met is None else run.met.limits(curve("step").usual(found))
 
 
 def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
@@ -85,15 +92,6 @@ def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Ba
         like["runs"], like["sources"], like["median_error"], stack["runs"], stack["median_error"],
         novelty(traits, rests_on),
     )  # fmt: skip
-
-
-def kind_of_model(model: Model, frames: bool) -> str:
-    """``kind_of`` a model."""
-    from gpuhours.architecture.operators import Trainable
-
-    experts = any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
-    partly = any(part.trainable is not Trainable.FULL for part in model.parts)
-    return kind_of(experts=experts, partly=partly, frames=frames)
 
 
 def novelty(traits: Traits, rests_on: str = "its data sheet") -> tuple[str, ...]:

@@ -244,8 +244,7 @@ def chosen(
     slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
     names: Mapping[str, float] = stacks.weights if run.software is None else {resolved.software.name: 1.0}
     grids = grids_of(names, asked, run.layout)
-    rated = run.hardware.internode_bandwidth is not None or getattr(run.hardware, "network", None) is not None
-    network = np.ones(DRAWS) if rated else np.asarray(table.network.draw(at["network"]))
+    network = np.ones(DRAWS) if rated(run, resolved) else np.asarray(table.network.draw(at["network"]))
     said = frozenset() if run.layout is None else run.layout.model_fields_set
     found = choose(grids, names, dict(recompute_modes(modes)), slack.within, at, network)
     notes = [] if run.software is not None else [drawn_note("software", stacks)]
@@ -391,15 +390,21 @@ def _gpu_seconds(outcome: Outcome) -> float:
     return float(np.max(hours)) * HOUR
 
 
+def rated(run: Run, resolved: Resolved) -> bool:
+    """Whether the network's rate is stated, or spoken for by steps of its site."""
+    network = run.hardware.network
+    measured = network is not None and network.all_reduce is not None
+    return run.hardware.internode_bandwidth is not None or measured or resolved.met is not None
+
+
 def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozenset[str]:
     """Which of ``GROUPS`` a run leaves open."""
     asked, said = resolved.workload, frozenset() if run.layout is None else run.layout.model_fields_set
     free = any(len(values) > 1 for grid in choices.grids for name, values in grid.axes.items() if name != "recompute")
     stops = run.known.goodput is None
-    rated = run.hardware.internode_bandwidth is not None or getattr(run.hardware, "network", None) is not None
     open_to = {
         "software": run.software is None, "recomputation": "recompute" not in said, "layout": free,
-        "network": not rated and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
+        "network": not rated(run, resolved) and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,
     }  # fmt: skip

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.hardware.number_formats import NUMBER_FORMATS
 
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -78,6 +81,13 @@ def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
     if partly and not frames:
         return "adapters or frozen parts"
     return "vision and video" if frames else "dense"
+
+
+def kind_of_model(model: Model, frames: bool) -> str:
+    """``kind_of`` a model."""
+    experts = any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
+    partly = any(part.trainable is not Trainable.FULL for part in model.parts)
+    return kind_of(experts=experts, partly=partly, frames=frames)
 
 
 def step_of(value: float, steps: tuple[tuple[float, str], ...]) -> str:

@@ -12,7 +12,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.data import Data
 from gpuhours.hardware import kernel_constants
 from gpuhours.hardware.clusters import Cluster, cluster
-from gpuhours.hardware.networks import bandwidth_met
+from gpuhours.hardware.networks import bandwidth_met, on_network
 from gpuhours.hardware.nodes import find_instance, instance_hint
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
@@ -22,7 +22,9 @@ from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.conformal import unmet_stack
 from gpuhours.run.default_layout import default_layout, is_partial
-from gpuhours.run.spec import Run
+from gpuhours.run.novelty import kind_of_model
+from gpuhours.run.site import StackMet
+from gpuhours.run.spec import Interconnect, Run
 from gpuhours.run.typical import typical
 from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
@@ -55,6 +57,8 @@ class Resolved:
     assumptions: tuple[Assumption, ...]
     warnings: tuple[str, ...] = ()
     bases: Mapping[str, str] = field(default_factory=dict)
+    met: StackMet | None = None
+    """What steps of the run's own site say of its stack, accelerator and kind."""
 
     def basis(self, key: str) -> str:
         """How a value came about: given, solved or assumed."""
@@ -110,7 +114,7 @@ def resolve(run: Run) -> Resolved:
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
-    software = _software(run, notes)
+    software, met = _at_pace(run, _software(run, notes), model, machine, notes)
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
     partial = is_partial(run.layout) and all(value is not None for value in (model, machine, gpus))
     notes += _unstated(run, machine if gpus is not None else None, partial=partial)
@@ -128,7 +132,9 @@ def resolve(run: Run) -> Resolved:
         layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
         notes = [note for note in notes if note.name != "software"]
-    return Resolved(data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases)
+    return Resolved(
+        data, model, tokens, batch, gpus, machine, layout, software, precision, tuple(notes), said, bases, met
+    )
 
 
 def _unstated(run: Run, machine: Cluster | None, *, partial: bool) -> Iterator[Assumption]:
@@ -215,9 +221,17 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
         internode_bandwidth=hardware.internode_bandwidth,
     )
     if hardware.network is not None:
-        met = hardware.network
-        machine = replace(machine, internode_bandwidth=bandwidth_met(machine.node, met.all_reduce, met.ranks))
+        machine = _joined(machine, hardware.network)
     return machine, gpus
+
+
+def _joined(machine: Cluster, network: Interconnect) -> Cluster:
+    """The machine with its nodes joined by another kind of network, at the rate that was measured."""
+    if network.kind is not None:
+        machine = on_network(machine, network.kind)
+    if network.all_reduce is None or network.ranks is None:
+        return machine
+    return replace(machine, internode_bandwidth=bandwidth_met(machine.node, network.all_reduce, network.ranks))
 
 
 def _data_degree(layout: Layout, gpus: Array) -> Array:
@@ -259,6 +273,27 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
         name, reason = "megatron-core", "no stack is named: the one most large runs use"
     notes.append(Assumption("software", name, "", reason))
     return load_software(name)
+
+
+def _at_pace(
+    run: Run, software: Software, model: Model | None, machine: Cluster | None, notes: list[Assumption]
+) -> tuple[Software, StackMet | None]:
+    """The stack at the pace that the site's own steps met, and what these say; unchanged where they do not speak for the run."""
+    if run.site is None or model is None or machine is None:
+        return software, None
+    card, kind = machine.accelerator.name, kind_of_model(model, run.data.frames is not None)
+    found = next((one for one in run.site.stacks if one.speaks_for(software.name, card, kind)), None)
+    if found is None:
+        met = "; ".join(f"{one.software}, {one.accelerator}, {one.kind}" for one in run.site.stacks)
+        reason = f"{run.site.name} speaks of {met or 'other stacks'}, not of {software.name}, {card}, {kind}"
+        notes.append(Assumption("site", "range and factor not taken", "", reason))
+        return software, None
+    if found.factor != 1.0:
+        reason = (
+            f"{run.site.name}: of what {len(found.steps)} steps took over the prediction, the part that carries over"
+        )
+        notes.append(Assumption("site factor", found.factor, "", reason))
+    return software.model_copy(update={"pace": found.factor}), found
 
 
 def _precision(run: Run, machine: Cluster, notes: list[Assumption]) -> Precision:

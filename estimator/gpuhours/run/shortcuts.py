@@ -40,6 +40,7 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
     "sharding": ("layout.sharding", "none, zero1, zero2, zero3."),
     "recompute": ("layout.recompute", "none, selective, full."),
     "software": ("software", "The training stack."),
+    "site": ("site", "What your own steps say: a file of `gpuhours calibrate`."),
     "mfu": ("known.mfu", "Solve from this MFU: 44.5%."),
     "gpu_hours": ("known.gpu_hours", "Solve from these GPU-hours: 1.8M."),
     "days": ("known.days", "Solve from this duration in days."),

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from gpuhours.architecture.model_spec import ModelSpec
 from gpuhours.cost.inputs import CostInputs
 from gpuhours.data import Data
+from gpuhours.hardware.kernel_constants import list_networks
 from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
@@ -21,6 +22,8 @@ from gpuhours.inputs.yaml_files import Section, Source, read_yaml, read_yaml_tex
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
+from gpuhours.run.site import SiteFile, stack_of
+from gpuhours.software.matching import software_named
 
 
 class Training(Section):
@@ -55,12 +58,29 @@ class Training(Section):
         return Precision(self.dtype, self.state, self.optimizer)
 
 
-class MeasuredNetwork(Section):
-    """What an all-reduce of gigabytes between the nodes was measured at, as nccl-tests print it."""
+class Interconnect(Section):
+    """What joins the nodes: its kind, what an all-reduce of gigabytes was measured at, or both."""
 
-    all_reduce: Bandwidth
-    """Bus rate."""
-    ranks: Count
+    kind: str | None = None
+    """A file of ``hardware_specs/networks``; the node's own where it is not given."""
+    all_reduce: Bandwidth | None = None
+    """Bus rate, as nccl-tests print it."""
+    ranks: Count | None = None
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str | None) -> str | None:
+        if kind is not None and kind not in list_networks():
+            raise ValueError(f"no such network. Known: {', '.join(list_networks())}.")
+        return kind
+
+    @model_validator(mode="after")
+    def _measured_whole(self) -> "Interconnect":
+        if (self.all_reduce is None) != (self.ranks is None):
+            raise ValueError("a measured rate has all_reduce and ranks")
+        if self.kind is None and self.all_reduce is None:
+            raise ValueError("give its kind, or all_reduce and ranks as measured")
+        return self
 
 
 class Hardware(Section):
@@ -73,12 +93,12 @@ class Hardware(Section):
     gpus: Count | None = None
     internode_bandwidth: Bandwidth | None = None
     """Per GPU and direction; the node's network cards when not given."""
-    network: MeasuredNetwork | None = None
-    """As it was measured; stands for ``internode_bandwidth``."""
+    network: Interconnect | None = None
+    """Its kind, or as it was measured: that stands for ``internode_bandwidth``."""
 
     @model_validator(mode="after")
     def _one_machine(self) -> "Hardware":
-        if self.network is not None and self.internode_bandwidth is not None:
+        if self.network is not None and self.network.all_reduce and self.internode_bandwidth is not None:
             raise ValueError("network is what was measured, internode_bandwidth what is stated; leave one of them out")
         if self.instance is not None and (self.accelerator is not None or self.node is not None):
             raise ValueError("an instance is accelerator and node at once; leave those out")
@@ -142,6 +162,8 @@ class Run(Section):
     year: Annotated[int, whole(least=2010)] | None = None
     """When it runs: what is usual then stands in for what is not said. The present year when not given."""
     operation: Operation = Operation()
+    site: SiteFile = None
+    """What this machine's own steps say: the file that ``gpuhours calibrate`` writes."""
     known: Known = Known()
     cost: CostInputs = CostInputs()
     assumptions: Mapping[str, Supplied] = Field(default_factory=dict)
@@ -231,7 +253,31 @@ def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Ru
     if isinstance(data.get("stages"), list):
         data["stages"] = staged(data)
     suppose(data)
-    return validated(Run, Source(source.name, data, source.places))
+    return at_site(validated(Run, Source(source.name, data, source.places)))
+
+
+def at_site(run: Run) -> Run:
+    """The run on what its site's steps are likeliest to be of; its site is then what was said of this stack alone.
+
+    A run that names a stack which none of the steps was of keeps its own; one that names none takes that of most steps.
+    """
+    if run.stages:
+        return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
+    if run.site is None:
+        return run
+    found = stack_of(run.site, run.software)
+    if found is None:
+        return run.replaced("site", run.site.model_copy(update={"stacks": ()}))
+    supplied: Mapping[str, Supplied] = dict(run.assumptions)
+    many = f"{len(found.steps)} step{'s' if len(found.steps) > 1 else ''}"
+    reason = f"{run.site.name}: what {many} of {found.stated} here are likeliest to be of"
+    if run.software is None or found.software != software_named(run.software)[0]:
+        supplied = {**supplied, "software": Supplied(value=found.software, reason=reason)}
+    taken = run.replaced("software", found.software).replaced("site", run.site.model_copy(update={"stacks": (found,)}))
+    if found.network is not None and run.hardware.network is None:
+        taken = taken.replaced("hardware.network", Interconnect(kind=found.network))
+        supplied = {**supplied, "hardware.network.kind": Supplied(value=found.network, reason=reason)}
+    return taken.replaced("assumptions", supplied)
 
 
 def staged(data: Mapping[str, Any]) -> list[Any]:

@@ -116,6 +116,8 @@ class Software(Section):
     network: Network
     defaults: Defaults
     memory: MemoryFacts = MemoryFacts()
+    pace: Positive = 1.0
+    """Step time over what all other figures make of it, as a site's own steps met it (``run.site``)."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Software":

@@ -63,7 +63,7 @@ class Work:
 def step(workload: Workload) -> Step:
     """Predict one optimiser step. Any number may be an array with an axis of its own; what does not depend on it keeps its shape.
 
-        time = schedule(stages, micro-batches) + sums of gradients + optimiser + waiting
+        time = pace (schedule(stages, micro-batches) + sums of gradients + optimiser + waiting)
 
     A layout that cannot run is marked (``valid``), not raised.
     """
@@ -90,7 +90,7 @@ def step(workload: Workload) -> Step:
     parts[OPTIMISER] = update
     time = sum(parts.values())
     parts[DATA] = parts[DATA] + waiting_share(cluster, workload.software) * time
-    slower = unmet_factor(workload)
+    slower = unmet_factor(workload) * workload.software.pace
     parts = {name: seconds * slower for name, seconds in parts.items()}
     reasons = violations(workload.model, workload.global_batch, layout, cluster, ranks)
     return Step(

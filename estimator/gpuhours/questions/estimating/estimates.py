@@ -10,6 +10,7 @@ from typing import Any
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.chances import Chances
+from gpuhours.questions.estimating.explanation import Explanation
 from gpuhours.questions.planning.advice import Advice
 from gpuhours.run.band import Band
 from gpuhours.run.ensemble import Ensemble
@@ -86,6 +87,8 @@ class Estimate:
     """Wall-clock time and cost of every draw, where they are known."""
     chances: Chances | None = None
     """Where a yes or no was asked."""
+    observed: Explanation | None = None
+    """Where a measured step was given."""
 
     def __repr__(self) -> str:
         said = [
@@ -142,6 +145,7 @@ class Estimate:
             "longest_sample": None if self.advice.longest is None else asdict(self.advice.longest),
             "sample": None if self.sample is None else self.sample.to_dict(),
             "chances": None if self.chances is None else self.chances.to_dict(),
+            "observed": None if self.observed is None else self.observed.to_dict(),
             "by_gpus": [asdict(one) for one in self.by_gpus],
             "warnings": [*self.warnings, *self._silent()],
             **(

@@ -44,7 +44,7 @@ from gpuhours.questions.validating.stated import (
 from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, stack_stands_in, with_named
 from gpuhours.run.novelty import Traits, kind_of
 from gpuhours.software.figures import Dispatch, Traffic
-from gpuhours.software.profile import Software
+from gpuhours.software.profile import Software, load_software
 
 SCOPES = {
     "mlp": "mlp", "attn": "attention-block", "attention": "attention-block", "attention-core": "attention",
@@ -99,10 +99,11 @@ class Case:
         )  # fmt: skip
 
 
-def case_of(row: Row, without: str = "") -> Case | str:
-    """The case, or why the row cannot be predicted; ``without``: as known without a system's measured runs."""
+def case_of(row: Row, without: str = "", stack: str | None = None) -> Case | str:
+    """The case, or why the row cannot be predicted; ``without``: as known without a system's measured runs; ``stack``: on this profile,
+    whatever the row says."""
     try:
-        return _case(row, without)
+        return _case(row, without, stack)
     except UnsaidError as reason:
         return str(reason)
     except EstimateError as error:
@@ -111,7 +112,7 @@ def case_of(row: Row, without: str = "") -> Case | str:
         return f"its figures cannot be meant: {str(error).splitlines()[0][:80]}"
 
 
-def _case(row: Row, without: str) -> Case:
+def _case(row: Row, without: str, stack: str | None) -> Case:
     reason = unusable(row)
     if reason:
         raise UnsaidError(reason)
@@ -120,7 +121,7 @@ def _case(row: Row, without: str) -> Case:
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
         raise UnsaidError("accelerator not stated, or no profile is near it")
-    software, other = software_of(row)
+    software, other = software_of(row) if stack is None else (load_software(stack), "")
     chip, node = load_accelerator(accelerator), node_of(row, accelerator)
     left: tuple[str, ...] = ()
     if without:

@@ -27,9 +27,8 @@ from gpuhours.questions.validating.leaving_out import (
 )
 from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
-from gpuhours.run.band import kind_of_model
 from gpuhours.run.default_layout import as_it_stands
-from gpuhours.run.novelty import Traits
+from gpuhours.run.novelty import Traits, kind_of_model
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run, from_source, laid_over
 from gpuhours.software.matching import under

@@ -1,0 +1,61 @@
+"""The block of ``gpuhours estimate --observed``: a measured step beside the predicted one, part by part."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gpuhours.questions.estimating.explanation import Explanation, PartResidual
+from gpuhours_cli.render import numbers
+
+
+def beside(found: Explanation) -> RenderableType:
+    """Measured and predicted, the factor that each part alone would need, and what else the run may be."""
+    where = "inside" if found.inside else "outside"
+    low_high = numbers.span(found.predicted, found.low, found.high, numbers.duration)
+    head = Text.assemble(
+        ("Observed", "bold"), f"  {numbers.duration(found.measured)} a step ({found.given})\n",
+        f"predicted {numbers.duration(found.predicted)} {low_high}: {where}; ",
+        f"{found.residual / found.predicted:+.0%}, {numbers.duration(abs(found.residual))} {'more' if found.residual > 0 else 'less'}",
+    )  # fmt: skip
+    return Group(head, Text(), Padding(parts(found), (0, 0, 0, 2)), Text(), others(found))
+
+
+def parts(found: Explanation) -> RenderableType:
+    """Each part of the step, and what it alone would have to be multiplied by."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("part", "predicted", "if it alone were wrong", style="dim")
+    for one in found.parts:
+        table.add_row(one.name, numbers.duration(one.seconds), alone(one))
+    table.add_row("all alike", numbers.duration(found.predicted), f"x {found.measured / found.predicted:.2f}")
+    return table
+
+
+def alone(one: PartResidual) -> str:
+    """``x 2.31``, or that it cannot be."""
+    if one.factor is None:
+        return "not even at nothing"
+    return f"x {one.factor:.2f}" if one.plausible else f"x {numbers.digits(one.factor)}: not by itself"
+
+
+def others(found: Explanation) -> RenderableType:
+    """Readings of the run that explain it better, the likeliest first."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=12)
+    table.add_column(overflow="fold", ratio=1)
+    better = [one for one in found.hypotheses if one.odds > 1]
+    for index, one in enumerate(better):
+        odds = "a million" if one.odds > 1e6 else numbers.digits(one.odds)
+        said = f"{one.what}: {numbers.duration(one.seconds)}, {odds} times likelier   {one.set}"
+        table.add_row("Or it is" if index == 0 else "", said)
+    if not better:
+        nearest = f"; the nearest is {found.hypotheses[0].what}" if found.hypotheses else ""
+        table.add_row("Or it is", f"nothing else that ships is likelier than the run as described{nearest}")
+    for remark in found.remarks:
+        table.add_row("Note", remark)
+    return table

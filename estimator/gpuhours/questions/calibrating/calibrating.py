@@ -1,0 +1,322 @@
+"""``gpuhours calibrate``: from measured steps to a site, judged by leaving each step out."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import Source, read_yaml
+from gpuhours.questions.calibrating.choosing import StackChoice, choose
+from gpuhours.questions.calibrating.logs import read_log
+from gpuhours.questions.calibrating.observed import (
+    Candidate,
+    Observed,
+    ObservedRow,
+    observed_log,
+    observed_run,
+)
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.rows import NEEDED, read_rows
+from gpuhours.run.conformal import curve, table
+from gpuhours.run.digest import digest
+from gpuhours.run.novelty import Traits, features
+from gpuhours.run.site import QUANTILE, Site, StackMet, StepMet
+from gpuhours.run.spec import Run, beside, from_source
+from gpuhours.software.profile import load_software
+
+RUN_FILES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class StackCalibrated:
+    """The steps of one stated stack, and what they are likeliest to be of."""
+
+    steps: tuple[Observed, ...]
+    choice: StackChoice
+    before: tuple[float, ...]
+    """s, as the runs state their stack."""
+    after: tuple[float, ...]
+    """s, on what was chosen, with its factor."""
+    left_out: tuple[float | None, ...]
+    """s of each step, chosen by the others; None where there are none."""
+    low: tuple[float, ...]
+    """Of each step: the 80 % range before ..."""
+    high: tuple[float, ...]
+    site_low: tuple[float, ...]
+    """... and at the site."""
+    site_high: tuple[float, ...]
+
+    @property
+    def stated(self) -> Candidate:
+        """What the runs state."""
+        return self.steps[0].stated
+
+    @property
+    def changed(self) -> bool:
+        """Whether something else than what is stated was chosen."""
+        return self.choice.stack != self.stated
+
+    @property
+    def why(self) -> str:
+        """Why it was chosen, in a sentence."""
+        count = len(self.steps)
+        many = f"{count} step{'s' if count > 1 else ''}"
+        if not self.changed:
+            second = self.choice.runner_up
+            near = "" if second is None or second[1] > 3 else f"; nearly as likely: {words(second[0])}"
+            return f"{many}: nothing else that ships is likelier, given that {self.stated.software} is stated{near}"
+        return f"{many}: {factor_words(self.choice.lead)} likelier than {words(self.stated)}, which is stated"
+
+    def met(self) -> StackMet:
+        """As the site's file holds it."""
+        choice, traits = self.choice, self.steps[0].traits
+        rows = zip(self.steps, self.before, self.after, self.left_out, strict=True)
+        return StackMet(
+            stated=self.stated.software, software=choice.stack.software, network=choice.stack.network, factor=round(choice.factor, 4),
+            own=round(choice.own, 4), shared=round(choice.shared, 4), usual=round(choice.usual, 4), accelerator=traits.card,
+            kind=traits.kind, why=self.why,
+            steps=tuple(
+                StepMet(
+                    name=one.name, measured=significant(one.seconds), stated=significant(before), predicted=significant(after),
+                    left_out=None if left is None else significant(left),
+                )
+                for one, before, after, left in rows
+            ),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the steps say, stack by stack."""
+
+    stacks: tuple[StackCalibrated, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def site(self) -> Site:
+        """The file's content."""
+        from gpuhours import __version__
+
+        made = f"gpuhours calibrate {__version__}, constants {digest()}, {datetime.date.today().isoformat()}"
+        return Site(made=made, stacks=tuple(one.met() for one in self.stacks))
+
+    def errors(self, which: str) -> list[float]:
+        """predicted / measured - 1 of every step: ``before``, ``after`` or ``left_out`` (where there are others to choose by)."""
+        pairs = [
+            (value, step.seconds)
+            for one in self.stacks
+            for value, step in zip(getattr(one, which), one.steps, strict=True)
+        ]
+        return [value / measured - 1 for value, measured in pairs if value is not None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document."""
+        content = {
+            "stacks": [
+                {
+                    **one.met().model_dump(mode="json"), "changed": one.changed, "lead": finite(one.choice.lead),
+                    "steps": [
+                        {
+                            "name": step.name, "measured": step.seconds, "before": before, "after": after, "left_out": left,
+                            "low": low, "high": high, "site_low": site_low, "site_high": site_high, "unit": "second",
+                        }
+                        for step, before, after, left, low, high, site_low, site_high in zip(
+                            one.steps, one.before, one.after, one.left_out, one.low, one.high, one.site_low, one.site_high,
+                            strict=True,
+                        )
+                    ],
+                }
+                for one in self.stacks
+            ],
+            "summary": {
+                which: median_size(self.errors(which)) for which in ("before", "after", "left_out")
+            },
+            "remarks": list(self.remarks),
+        }  # fmt: skip
+        return envelope("calibrate", content)
+
+    def yaml(self) -> str:
+        """The site as a file."""
+        import yaml
+
+        kept = self.site.model_dump(mode="json", exclude_none=True, exclude={"name"})
+        head = "# What this machine's own steps say, for --site of estimate, sweep, plan, compare, report and trace.\n"
+        return head + str(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=120))
+
+
+def calibrate(files: Sequence[Path | str], run: Run | None = None) -> Calibration:
+    """Measured steps -> a site. ``files``: run files that state ``known.step_time`` (or ``known.mfu``), tables of runs, and logs, each
+    after the run file that it is of, or of ``run``."""
+    steps, remarks = observations(files, run)
+    return calibrated(steps, remarks)
+
+
+def calibrated(steps: Sequence[Observed], remarks: Iterable[str] = ()) -> Calibration:
+    """The same from steps that are read."""
+    groups: dict[str, list[Observed]] = {}
+    for one in steps:
+        groups.setdefault(one.stated.software, []).append(one)
+    return Calibration(tuple(of_stack(tuple(group)) for group in groups.values()), tuple(remarks))
+
+
+def of_stack(steps: tuple[Observed, ...]) -> StackCalibrated:
+    """Steps that state one stack."""
+    before = tuple(_needed(one, one.stated) for one in steps)
+    choice = choose(steps, usual(steps, before))
+    after = tuple(choice.factor * _needed(one, choice.stack) for one in steps)
+    left = tuple(_without(steps, place) for place in range(len(steps)))
+    ranges = [
+        curve("step").limits(features(one.traits, time, table()["world"]))
+        for one, time in zip(steps, before, strict=True)
+    ]
+    half = math.exp(QUANTILE * math.hypot(choice.own, choice.shared))
+    return StackCalibrated(
+        steps, choice, before, after, left,
+        tuple(low * time for (low, _), time in zip(ranges, before, strict=True)),
+        tuple(high * time for (_, high), time in zip(ranges, before, strict=True)),
+        tuple(time / half for time in after), tuple(half * time for time in after),
+    )  # fmt: skip
+
+
+def _without(steps: tuple[Observed, ...], place: int) -> float | None:
+    """s of one step on what the others are likeliest to be of; None where there are no others."""
+    others = steps[:place] + steps[place + 1 :]
+    if not others:
+        return None
+    choice = choose(others, usual(others, [_needed(one, one.stated) for one in others]))
+    found = steps[place].predicted(choice.stack)
+    return None if found is None else choice.factor * found
+
+
+def usual(steps: Sequence[Observed], predicted: Sequence[float]) -> float:
+    """The error that is usual for such runs of a source that nobody has seen: ln."""
+    return float(np.mean([usual_error(one.traits, time) for one, time in zip(steps, predicted, strict=True)]))
+
+
+def usual_error(traits: Traits, time: float, without: str = "") -> float:
+    """The same of one run; ``without``: as known without a system."""
+    return curve("step", without).usual(features(traits, time, table()["world"], frozenset({without})))
+
+
+def _needed(one: Observed, stack: Candidate) -> float:
+    """s of a step; an error where its run cannot run as described."""
+    found = one.predicted(stack)
+    if found is None:
+        raise EstimateError("Its layout cannot run as described.", "`gpuhours estimate` says why.", one.name)
+    return found
+
+
+def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[list[Observed], list[str]]:
+    """Every measured step of some files, and what is to be said of the reading."""
+    steps: list[Observed] = []
+    remarks: list[str] = []
+    last, unused = run, None
+    for path in files:
+        if str(path).lower().endswith(RUN_FILES):
+            refuse_unmeasured(unused)
+            last, unused = read_run(path), str(path)
+            found = observed_run(last, str(path))
+            if found is not None:
+                steps.append(found)
+                unused = None
+            continue
+        if is_table(path):
+            more, told = from_table(path)
+            steps += more
+            remarks += told
+            continue
+        if last is None:
+            raise EstimateError(
+                "Of which run is this log?",
+                f"Name its run file before it: gpuhours calibrate run.yaml {path}",
+                str(path),
+            )
+        logged = observed_log(last, read_log(path))
+        steps.append(logged)
+        remarks += [f"{path}: {text}" for text in logged.remarks]
+        unused = None
+    refuse_unmeasured(unused)
+    if not steps:
+        raise EstimateError("There is no step to calibrate by.", "gpuhours calibrate run.yaml train.log -o site.yaml")
+    return steps, remarks
+
+
+def refuse_unmeasured(path: str | None) -> None:
+    """A run file without a measured step and without a log behind it says nothing."""
+    if path is not None:
+        raise EstimateError(
+            "has no measured step.", "Write known.step_time (or known.mfu) in it, or name its log behind it.", path
+        )
+
+
+def read_run(path: Path | str) -> Run:
+    """A run file; its own site is left aside, since this makes one."""
+    source = read_yaml(path)
+    data = beside(source.data, Path(path).parent)
+    if isinstance(data, Mapping):
+        data = {key: value for key, value in data.items() if key != "site"}
+    return from_source(Source(source.name, data, source.places))
+
+
+def is_table(path: Path | str) -> bool:
+    """A CSV of runs, a row each, as ``validate --runs`` reads it; a CSV of one run's steps is a log."""
+    if not str(path).lower().endswith(".csv"):
+        return False
+    try:
+        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+            head = file.readline(100_000)
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    return all(column in [name.strip() for name in head.split(",")] for column in NEEDED)
+
+
+def from_table(path: Path | str) -> tuple[list[ObservedRow], list[str]]:
+    """The rows of a table that have a measured step and can be predicted; why the others cannot."""
+    steps, told = [], []
+    for row in read_rows(path):
+        case = "no measured step time or rate" if row.seconds is None or row.failed else case_of(row)
+        if isinstance(case, Case):
+            steps.append(ObservedRow(row, case))
+        else:
+            told.append(f"{path}: {row.id} left out: {case}")
+    if not steps:
+        raise EstimateError("has no row that can be predicted and was measured.", told[0] if told else "", str(path))
+    return steps, told
+
+
+def words(stack: Candidate) -> str:
+    """``fsdp-compile``, ``fsdp-compile over efa``."""
+    return stack.software if stack.network is None else f"{stack.software} over {stack.network}"
+
+
+def title(stack: Candidate) -> str:
+    """What a stack is, in its profile's words."""
+    return load_software(stack.software).title
+
+
+def factor_words(lead: float) -> str:
+    """``12 times``; odds beyond a million are not told apart."""
+    return "a million times" if lead > math.log(1e6) else f"{math.exp(lead):,.3g} times"
+
+
+def median_size(errors: Sequence[float]) -> float | None:
+    """Median of the absolute errors; None where there are none."""
+    return float(np.median(np.abs(errors))) if errors else None
+
+
+def significant(value: float) -> float:
+    """Five digits: nobody measures more."""
+    return float(f"{value:.5g}")
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is none."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,156 @@
+"""``--observed`` and ``--log``: one measured step beside the predicted one. What of it would have to be how much slower, and which other
+reading of the run explains it best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError, UnitError, nearest
+from gpuhours.inputs.units import parse
+from gpuhours.layout.layout import Recompute, word
+from gpuhours.questions.calibrating.calibrating import usual_error
+from gpuhours.questions.calibrating.choosing import candidates, likelihood
+from gpuhours.questions.calibrating.logs import Log
+from gpuhours.questions.calibrating.observed import Candidate, ObservedRun, observed_log, unknown
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.explanation import Explanation, Hypothesis, PartResidual
+from gpuhours.run.evaluate import Outcome
+
+UNITS: Mapping[str, str] = {
+    "step_time": "s", "mfu": "", "tokens_per_second": "", "tokens_per_second_per_gpu": "", "samples_per_second": "", "steps_per_second": "",
+}  # fmt: skip
+"""What can be observed, and the unit it is given in."""
+UNSAID = 1.0
+"""Penalty of a recomputation that the run does not say (``choosing``)."""
+SMALLEST = 0.005
+"""Share of a step below which a part is not shown."""
+MOST = 4
+"""Hypotheses that are kept."""
+
+
+def explained(found: Estimate, observed: str | None = None, log: Log | None = None) -> Estimate:
+    """An estimate with a measured step beside it: ``observed`` as KEY=VALUE, or a log of the run."""
+    outcome = found.outcome
+    if outcome.step is None or found.stages:
+        raise EstimateError(
+            "There is no predicted step to hold it against.", "Give model, batch, accelerator and layout.", "--observed"
+        )
+    if log is not None:
+        one = observed_log(outcome.run, log)
+        given = f"{log.tool}, {one.steps.steps if one.steps else 0} readings of {log.path}"
+    else:
+        seconds = seconds_observed(outcome, observed or "")
+        one, given = ObservedRun(unknown(outcome.run), seconds, str(observed)), str(observed)
+    low, high = step_range(found)
+    explanation = Explanation(
+        given, one.seconds, float(outcome.step.time), low, high, tuple(parts_of(outcome, one.seconds)),
+        tuple(sorted(hypotheses(one), key=lambda other: -other.odds)[:MOST]), one.remarks,
+    )  # fmt: skip
+    return replace(found, observed=explanation)
+
+
+def step_range(found: Estimate) -> tuple[float, float]:
+    """s, 10th and 90th percentile of a predicted step: of the sample where there is one, else its band."""
+    assert found.outcome.step is not None
+    time, result = float(found.outcome.step.time), found.results.get("step_time")
+    if result is not None and result.low is not None and result.high is not None and result.basis == "predicted":
+        return result.low, result.high
+    return (time, time) if found.band is None else (found.band.low * time, found.band.high * time)
+
+
+def seconds_observed(outcome: Outcome, text: str) -> float:
+    """s of ``step_time=1.42s``, ``mfu=38%``, ``tokens_per_second=530k``."""
+    name, equals, value = text.partition("=")
+    name = name.strip()
+    if not equals or not value.strip():
+        raise EstimateError(f"{text!r} is not KEY=VALUE.", "For example --observed step_time=1.42s", "--observed")
+    if name not in UNITS:
+        hint = nearest(name, UNITS) or f"There are {', '.join(UNITS)}."
+        raise EstimateError(f"No observation {name!r}.", hint, "--observed")
+    try:
+        number = float(parse(value.strip(), UNITS[name]))
+    except UnitError as error:
+        raise EstimateError(str(error), "For example --observed step_time=1.42s", "--observed") from None
+    if not 0 < number < math.inf or (name == "mfu" and number > 1):
+        raise EstimateError(
+            f"{value.strip()} cannot be observed.", "It is positive, and an MFU at most 100%.", "--observed"
+        )
+    return seconds_from(outcome, name, number)
+
+
+def seconds_from(outcome: Outcome, name: str, number: float) -> float:
+    """s a step that an observation comes to."""
+    assert outcome.step is not None
+    batch, gpus = float(np.max(outcome.value("global_batch"))), float(np.max(outcome.value("gpus")))
+    tokens = batch * float(np.max(outcome.value("tokens_per_sample") or 0.0))
+    per_second = {
+        "steps_per_second": 1.0, "samples_per_second": batch, "tokens_per_second": tokens, "tokens_per_second_per_gpu": tokens / gpus,
+        "mfu": float(outcome.step.model_flops / outcome.step.peak),
+    }  # fmt: skip
+    return number if name == "step_time" else per_second[name] / number
+
+
+def parts_of(outcome: Outcome, measured: float) -> Iterator[PartResidual]:
+    """Every part with the factor that alone would make the step what was measured, (part + residual) / part."""
+    assert outcome.step is not None
+    time = float(outcome.step.time)
+    for name, value in outcome.step.parts.items():
+        seconds = float(value)
+        if seconds >= SMALLEST * time:
+            factor = (seconds + measured - time) / seconds
+            yield PartResidual(name, seconds, factor if factor > 0 else None)
+
+
+def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
+    """Other profiles, networks and (where the run leaves it open) recomputations, as ``choosing`` weighs them."""
+    stated = one.stated
+    base = one.predicted(stated)
+    if base is None:
+        return
+    usual = usual_error(one.traits, base)
+
+    def score(seconds: float, penalty: float) -> float:
+        return likelihood(np.array([math.log(one.seconds / seconds)]), usual) - penalty
+
+    as_described = score(base, 0.0)
+    for stack, penalty in candidates(stated, one.crosses):
+        seconds = one.predicted(stack) if stack != stated else None
+        if seconds is not None and seconds > 0 and abs(math.log(seconds / base)) > 1e-6:
+            yield Hypothesis(*said(stack, stated), seconds, odds(score(seconds, penalty) - as_described))
+    for mode, seconds in recomputed(one):
+        if abs(math.log(seconds / base)) > 1e-6:
+            told = word(Recompute, mode)
+            yield Hypothesis(
+                f"recompute {told}", f"--recompute {told}", seconds, odds(score(seconds, UNSAID) - as_described)
+            )
+
+
+def odds(lead: float) -> float:
+    """exp, as far as a float goes."""
+    return math.exp(min(lead, 700.0))
+
+
+def said(stack: Candidate, stated: Candidate) -> tuple[str, str]:
+    """A stack in words, and how to set it."""
+    if stack.software != stated.software:
+        return f"software {stack.software}", f"--software {stack.software}"
+    return f"network {stack.network}", f"--set hardware.network.kind={stack.network}"
+
+
+def recomputed(one: ObservedRun) -> Iterator[tuple[Recompute, float]]:
+    """s under every recomputation that the run does not exclude by saying another."""
+    layout = one.run.layout
+    if layout is not None and "recompute" in layout.model_fields_set and "layout.recompute" not in one.run.assumptions:
+        return
+    for mode in Recompute:
+        base = one.resolved.layout
+        if base is None or mode == base.recompute:
+            continue
+        other = ObservedRun(one.run.replaced("layout", base.replaced(recompute=mode)), one.seconds, one.source)
+        seconds = other.predicted(other.stated)
+        if seconds is not None:
+            yield mode, seconds

@@ -1,0 +1,321 @@
+"""Logs of training, read by a table of formats (``formats.yaml``): which tool wrote a log, and what each step took."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import PIPE, Section, read_yaml, validated
+
+Quantity = Literal[
+    "step", "steps", "step_time", "step_rate", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "flops_per_gpu",
+    "mfu", "batch", "memory", "loss",
+]  # fmt: skip
+UNITS: Mapping[str, float] = {"": 1.0, "s": 1.0, "ms": 1e-3, "%": 1e-2, "TFLOP/s": 1e12, "GiB": 2.0**30}
+SUFFIXES: Mapping[str, float] = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+TIMED: tuple[Quantity, ...] = (
+    "step_time", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu",
+)  # fmt: skip
+"""What a step's time follows from, the plainest first."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+WARM_UP, SHARE = 10, 10
+"""Readings left out at the start: one in ``SHARE``, at least one and at most ``WARM_UP`` (kernels are chosen, compiled and cached)."""
+MOST_BYTES = 500_000_000
+"""Of a log that is read."""
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class LoggedFigure(Section):
+    """Where a quantity stands in a line, and in which unit."""
+
+    find: Pattern
+    unit: Literal["", "s", "ms", "%", "TFLOP/s", "GiB"] = ""
+
+
+class LogFormat(Section):
+    """How one tool writes a step."""
+
+    name: str
+    also: str = ""
+    line: Pattern
+    reads: Mapping[Quantity, LoggedFigure]
+    counts: Literal["steps", "batches"] = "steps"
+    average: bool = False
+    example: str
+    means: Mapping[Quantity, float]
+
+    def read(self, line: str) -> dict[str, float]:
+        """Every quantity of a line, in SI units."""
+        found = {}
+        for quantity, reading in self.reads.items():
+            match = re.search(reading.find, line)
+            if match is not None and (value := number(match[1])) is not None:
+                found[str(quantity)] = value * UNITS[reading.unit]
+        return timed(found)
+
+
+def timed(read: dict[str, float]) -> dict[str, float]:
+    """A rate of steps as their time: bars turn from s/it to it/s as they please."""
+    rate = read.pop("step_rate", 0.0)
+    return {**read, "step_time": 1 / rate} if rate > 0 and "step_time" not in read else read
+
+
+class Column(LoggedFigure):
+    """What a header of a table says."""
+
+    quantity: Quantity
+
+
+class Formats(Section):
+    """The file."""
+
+    lines: tuple[LogFormat, ...]
+    columns: tuple[Column, ...]
+
+
+@functools.cache
+def formats() -> Formats:
+    """The table that comes with gpuhours."""
+    return validated(Formats, read_yaml(Path(str(files("gpuhours.questions.calibrating"))) / "formats.yaml"))
+
+
+def number(text: str) -> float | None:
+    """``1,234.5``, ``1.23K``."""
+    plain = text.strip().replace(",", "")
+    factor = SUFFIXES.get(plain[-1:], 1.0)
+    try:
+        value = float(plain[:-1] if plain[-1:] in SUFFIXES else plain) * factor
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Log:
+    """What was read of one log."""
+
+    path: str
+    tool: str
+    lines: tuple[Mapping[str, float], ...]
+    """Every step's line, in SI units."""
+    counts: Literal["steps", "batches"] = "steps"
+    average: bool = False
+    """One line about a whole run: warm-up and pauses are in it."""
+    not_understood: tuple[str, ...] = ()
+    """Lines or columns with figures that nothing read."""
+    skipped: int = field(default=0)
+    """Other lines."""
+
+    def values(self, quantity: Quantity) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """One quantity of every line that has it."""
+        return np.array([line[quantity] for line in self.lines if quantity in line], float)
+
+    @property
+    def quantity(self) -> Quantity:
+        """What its steps' time follows from."""
+        counts = {name: sum(name in line for line in self.lines) for name in TIMED}
+        most = max(counts.values(), default=0)
+        return next(name for name in TIMED if counts[name] >= most / 2 and counts[name])
+
+    def last(self, quantity: Quantity) -> float | None:
+        """A quantity as the last line with it says."""
+        values = self.values(quantity)
+        return float(values[-1]) if len(values) else None
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A quantity over the steps behind the warm-up."""
+
+    value: float
+    """The median: a pause, an evaluation or a checkpoint moves it little."""
+    low: float
+    high: float
+    """10th and 90th percentile."""
+    steps: int
+    left_out: int
+    """Readings at the start."""
+
+
+def steady(values: np.ndarray[Any, np.dtype[np.float64]]) -> Steady:
+    """Median and spread behind the warm-up; a log of one or two lines is taken as it is."""
+    left_out = 0 if len(values) < 3 else min(WARM_UP, max(1, len(values) // SHARE))
+    kept = values[left_out:]
+    low, high = np.quantile(kept, [0.1, 0.9])
+    return Steady(float(np.median(kept)), float(low), float(high), len(kept), left_out)
+
+
+def read_log(path: Path | str) -> Log:
+    """A log, ``trainer_state.json`` or a CSV of steps, by what stands in it."""
+    text = read_text(path)
+    name = "standard input" if str(path) == PIPE else str(path)
+    if text.lstrip().startswith("{") and '"log_history"' in text:
+        return of_lines(trainer_lines(text, name), name)
+    head = text.lstrip("\ufeff").partition("\n")[0]
+    if "," in head and not any(re.search(one.line, head) for one in formats().lines) and columns_of(head):
+        return of_table(text.lstrip("\ufeff"), name)
+    return of_lines(split(text), name)
+
+
+def read_text(path: Path | str) -> str:
+    """A log whole; what is no UTF-8 in it is replaced, since tools write what they like."""
+    import sys
+
+    try:
+        if str(path) == PIPE:
+            return sys.stdin.buffer.read(MOST_BYTES).decode("utf-8", "replace")
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    if len(content) > MOST_BYTES:
+        raise EstimateError(f"is larger than {MOST_BYTES / 1e6:.0f} MB.", "Give its last part.", str(path))
+    return content.decode("utf-8", "replace")
+
+
+def split(text: str) -> list[str]:
+    """Lines without colours; what a progress bar writes over itself is lines too."""
+    return [COLOUR.sub("", line) for line in re.split(r"[\r\n]+", text)]
+
+
+def format_of(line: str) -> LogFormat | None:
+    """The tool that writes such a line."""
+    return next((one for one in formats().lines if re.search(one.line, line)), None)
+
+
+class LineReader:
+    """Lines of one log as they come: those of the tool that wrote most of them, a summary of a whole run only where no step has a line."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.found: dict[str, list[Mapping[str, float]]] = {}
+        self.unread: list[str] = []
+        self.skipped = 0
+
+    def feed(self, lines: Iterable[str]) -> None:
+        """Read on."""
+        for line in lines:
+            one = format_of(line)
+            read = one.read(line) if one is not None else {}
+            if one is not None and any(quantity in read for quantity in TIMED):
+                self.found.setdefault(one.name, []).append(read)
+            elif puzzling(line) and len(self.unread) < FEW:
+                self.unread.append(line.strip())
+            else:
+                self.skipped += bool(line.strip())
+
+    @property
+    def log(self) -> Log | None:
+        """What was read; None where no step was."""
+        if not self.found:
+            return None
+        kinds = {one.name: one for one in formats().lines}
+        best = max(self.found, key=lambda tool: (not kinds[tool].average, len(self.found[tool])))
+        kind = kinds[best]
+        return Log(
+            self.name, best, tuple(self.found[best]), kind.counts, kind.average, tuple(self.unread), self.skipped
+        )
+
+    def nothing(self) -> EstimateError:
+        """What to do about a log that no format reads."""
+        known = ", ".join(dict.fromkeys(one.name.partition(",")[0] for one in formats().lines))
+        told = f" The nearest to one: {self.unread[0][:120]!r}." if self.unread else ""
+        return EstimateError(
+            f"holds no step that is understood.{told}",
+            f"Read are {known}, trainer_state.json, and a CSV with a column like step_time_s or tokens_per_second.",
+            self.name,
+        )
+
+
+FEW = 5
+"""Lines that were not understood that are kept."""
+
+
+def of_lines(lines: Iterable[str], name: str) -> Log:
+    """A log that is whole."""
+    reader = LineReader(name)
+    reader.feed(lines)
+    if reader.log is None:
+        raise reader.nothing()
+    return reader.log
+
+
+PUZZLING = re.compile(r"(?i)\b(step|iter(ation)?)\b.*\d.*(\d *(ms|s/it|it/s)\b|tok(en)?s?[/_ ](per[_ ])?s|mfu|tflop)")
+
+
+def puzzling(line: str) -> bool:
+    """Whether a line looks like a step's that no format reads."""
+    return PUZZLING.search(line) is not None
+
+
+def trainer_lines(text: str, name: str) -> Iterator[str]:
+    """The entries of ``trainer_state.json``, as the Trainer prints them."""
+    try:
+        history = json.loads(text)["log_history"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise EstimateError(f"is not a trainer_state.json: {error}.", "", name) from None
+    if not any("train_runtime" in entry for entry in history if isinstance(entry, dict)):
+        raise EstimateError(
+            "has no times: the Trainer writes them at the end of a run (train_runtime).",
+            "Give what it printed instead (its progress bar has s/it), or --observed step_time=1.42s.",
+            name,
+        )
+    for entry in history:
+        yield str(entry)
+
+
+def columns_of(head: str) -> dict[str, Column]:
+    """Header -> what its column holds; the first rule that reads a quantity has it."""
+    found: dict[str, Column] = {}
+    names = [name.strip() for name in next(csv.reader([head]))]
+    for rule in formats().columns:
+        for name in names:
+            if (
+                name not in found
+                and re.search(rule.find, name.lower())
+                and rule.quantity not in {one.quantity for one in found.values()}
+            ):
+                found[name] = rule
+    return found if any(rule.quantity in (*TIMED, "step_rate") for rule in found.values()) else {}
+
+
+def of_table(text: str, name: str) -> Log:
+    """A CSV with a step a row."""
+    reader = csv.DictReader(io.StringIO(text))
+    known = columns_of(",".join(f'"{field}"' for field in reader.fieldnames or ()))
+    lines = []
+    for cells in reader:
+        read = {
+            str(rule.quantity): value * UNITS[rule.unit]
+            for header, rule in known.items()
+            if isinstance(cell := cells.get(header), str) and cell.strip() and (value := number(cell)) is not None
+        }
+        read = timed(read)
+        if any(quantity in read for quantity in TIMED):
+            lines.append(read)
+    if not lines:
+        raise EstimateError("has no row with a time or a rate.", "", name)
+    unread = tuple(header for header in reader.fieldnames or () if header not in known)
+    return Log(name, "CSV", tuple(lines), not_understood=tuple(f"column {one}" for one in unread))

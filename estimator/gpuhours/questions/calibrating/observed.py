@@ -1,0 +1,292 @@
+"""A measured step beside the run that it is of: from a run file and a log, a run file that states it, or a row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from gpuhours.hardware.networks import on_network
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.calibrating.logs import Log, Steady, steady
+from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.prediction import predict
+from gpuhours.questions.validating.rows import Row
+from gpuhours.run.band import traits_of
+from gpuhours.run.default_layout import as_it_stands
+from gpuhours.run.evaluate import evaluate, known_totals
+from gpuhours.run.novelty import Traits
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.spec import Known, Run
+from gpuhours.run.totals import solve
+from gpuhours.step import step
+
+APART = 0.05
+"""What a log and its run may differ by in tokens of a step before one of them must be wrong."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a step may have run on: a software profile, and a network where it is not what the run says."""
+
+    software: str
+    network: str | None = None
+
+
+class Observed(Protocol):
+    """A measured step that can be predicted on any stack."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Measured s a step."""
+        ...
+
+    @property
+    def stated(self) -> Candidate:
+        """What the run says it runs on, or what is taken where it says nothing."""
+        ...
+
+    @property
+    def said(self) -> bool:
+        """Whether the run names its stack."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """What decides how well it is predicted."""
+        ...
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it crosses a network between nodes."""
+        ...
+
+    def predicted(self, stack: Candidate) -> float | None:
+        """s a step; None where it cannot run so."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedRun:
+    """A run's step."""
+
+    run: Run
+    seconds: float
+    source: str
+    steps: Steady | None = None
+    remarks: tuple[str, ...] = ()
+    log: Log | None = None
+    resolved: Resolved = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolved", resolved_as_it_stands(self.run, self.source))
+
+    @property
+    def name(self) -> str:
+        """The run's name, and where its step stands."""
+        return self.source if self.run.name == "run" else f"{self.run.name} ({self.source})"
+
+    @property
+    def stated(self) -> Candidate:
+        """The run's own stack."""
+        return Candidate(self.resolved.software.name)
+
+    @property
+    def said(self) -> bool:
+        """Whether the run names it."""
+        return self.run.software is not None
+
+    @property
+    def traits(self) -> Traits:
+        """What decides how well it is predicted."""
+        found = traits_of(self.resolved, self.said)
+        assert found is not None
+        return found
+
+    @property
+    def crosses(self) -> bool:
+        """More than one node."""
+        return bool(np.max(self.resolved.workload.cluster.nodes) > 1)
+
+    def predicted(self, stack: Candidate) -> float | None:
+        """The same run under another profile, and over another network."""
+        other = self.on(stack)
+        if other.missing:
+            return None
+        found = step(other.workload)
+        return float(found.time) if bool(np.all(found.valid)) else None
+
+    def on(self, stack: Candidate) -> Resolved:
+        """The run with its stack replaced."""
+        resolved = self.resolved
+        if stack.software != resolved.software.name:
+            resolved = resolved_as_it_stands(self.run.replaced("software", stack.software), self.source)
+        if stack.network is None or resolved.cluster is None:
+            return resolved
+        return replace(resolved, cluster=on_network(resolved.cluster, stack.network))
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedRow:
+    """A row of a table of measured runs."""
+
+    row: Row
+    case: Case
+    without: str = ""
+    """The system that everything is known without: for judging how well this works."""
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+        return self.row.id
+
+    @property
+    def seconds(self) -> float:
+        """Measured."""
+        found = self.row.seconds
+        assert found is not None
+        return found
+
+    @property
+    def stated(self) -> Candidate:
+        """What its words mean."""
+        return Candidate(self.case.software.name)
+
+    @property
+    def said(self) -> bool:
+        """Whether it names a stack."""
+        return self.case.traits.stack_said
+
+    @property
+    def traits(self) -> Traits:
+        """What decides how well it is predicted."""
+        return self.case.traits
+
+    @property
+    def crosses(self) -> bool:
+        """More than one node."""
+        return self.case.gpus > self.case.node.gpus
+
+    def predicted(self, stack: Candidate) -> float | None:
+        """The same row under another profile, and over another network."""
+        return predicted_rows([self], stack)[0]
+
+
+def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float | None]:
+    """Many rows on one stack, in as few calls as there are kinds of them."""
+    cases: list[Case | str] = []
+    for one in rows:
+        row = one.row
+        if stack.network is not None:
+            row = replace(row, cells={**row.cells, "network": stack.network.replace("-p5", " p5")})
+        same = stack.software == one.case.software.name and stack.network is None
+        cases.append(one.case if same else case_of(row, one.without, stack.software))
+    found = iter(predict([case for case in cases if isinstance(case, Case)]))
+    return [next(found).time if isinstance(case, Case) else None for case in cases]
+
+
+def resolved_as_it_stands(run: Run, source: str) -> Resolved:
+    """The run with nothing of its layout left open; an error where its step cannot be predicted."""
+    if run.stages:
+        raise EstimateError("A run of several stages has no single step.", "Give one stage a file of its own.", source)
+    found = resolve(run.replaced("layout", as_it_stands(run.layout)))
+    if found.missing:
+        raise EstimateError(
+            f"The step cannot be predicted; not known: {', '.join(found.missing)}.", "Say it in the run file.", source
+        )
+    return found
+
+
+def observed_run(run: Run, source: str) -> ObservedRun | None:
+    """A run file that states what its step takes: ``known.step_time`` or ``known.mfu``; None where it states neither."""
+    if run.known.step_time is None and run.known.mfu is None:
+        return None
+    seconds = evaluate(run).value("step_time")
+    if seconds is None:
+        raise EstimateError("known.mfu makes no step time of it.", "Give known.step_time.", source)
+    return ObservedRun(unknown(run), float(seconds), source)
+
+
+def unknown(run: Run) -> Run:
+    """The run without what is known of its results."""
+    return run.replaced("known", Known(goodput=run.known.goodput))
+
+
+def observed_log(run: Run, log: Log) -> ObservedRun:
+    """A run's step as its log has it."""
+    run, noted = with_batch(unknown(run), log)
+    resolved = resolved_as_it_stands(run, log.path)
+    agree(resolved, log)
+    found = steady(seconds_of(log, run, resolved))
+    remarks = [noted] if noted else []
+    if log.average:
+        remarks.append("the average of a whole run: warm-up, evaluation and saves are in it")
+    if log.counts == "batches" and passes(resolved) > 1:
+        remarks.append(f"{log.tool} counts batches: {passes(resolved):g} of them to a step")
+    if found.steps < 3 and not log.average:
+        remarks.append(f"{found.steps} line{'s' if found.steps > 1 else ''} alone: warm-up may be in it")
+    remarks += [f"not understood: {text[:90]}" for text in log.not_understood[:3]]
+    return ObservedRun(run, found.value, log.path, found, tuple(remarks), log)
+
+
+def with_batch(run: Run, log: Log) -> tuple[Run, str]:
+    """The run with the log's batch, where it states none."""
+    batch = log.last("batch")
+    if batch is None or run.training.global_batch is not None or run.training.batch_tokens is not None:
+        return run, ""
+    return run.replaced("training.global_batch", int(batch)), f"{batch:g} samples a step, as the log says"
+
+
+def passes(resolved: Resolved) -> float:
+    """Micro-batches that a rank sums up before it steps."""
+    asked = resolved.workload
+    return max(1.0, float(asked.global_batch) / float(asked.ranks.data * asked.layout.microbatch))
+
+
+def seconds_of(log: Log, run: Run, resolved: Resolved) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """s a step of every line: printed, or what its rate makes of the run's batch."""
+    quantity = log.quantity
+    values = log.values(quantity)
+    values = values[values > 0]
+    if not len(values):
+        raise EstimateError(f"says 0 of {quantity.replace('_', ' ')}.", "", log.path)
+    batch, tokens = float(resolved.workload.global_batch), float(resolved.tokens_per_sample or 0.0)
+    gpus = float(resolved.workload.cluster.gpus)
+    if quantity == "step_time":
+        return values * (passes(resolved) if log.counts == "batches" else 1.0)
+    if quantity == "mfu":
+        totals = solve(known_totals(run, resolved))
+        flops, peak = totals.value("model_flops_per_step"), totals.value("peak")
+        if flops is None or peak is None:
+            raise EstimateError("has MFU alone, and the run's FLOPs are not known.", "Give step_time.", log.path)
+        return float(flops) / (values * float(peak) * gpus)
+    per_step = {"samples_per_second": batch, "tokens_per_second": batch * tokens}.get(quantity, batch * tokens / gpus)
+    return per_step / values
+
+
+def agree(resolved: Resolved, log: Log) -> None:
+    """Raise where a log and the run beside it cannot be of one run: other batches, other tokens a step."""
+    batch, asked = log.last("batch"), resolved.workload
+    stated = float(asked.global_batch)
+    if batch is not None and log.tool != "CSV" and batch != stated:
+        raise EstimateError(
+            f"has {batch:g} samples a step, the run {stated:g}.",
+            "Give the log the run file it is of, or --set training.global_batch.", log.path,
+        )  # fmt: skip
+    both = [line for line in log.lines if "step_time" in line and "tokens_per_second" in line]
+    if not both or log.counts == "batches":
+        return
+    tokens = float(np.median([line["step_time"] * line["tokens_per_second"] for line in both]))
+    expected = stated * float(resolved.tokens_per_sample or 0.0)
+    if expected and abs(np.log(tokens / expected)) > APART:
+        raise EstimateError(
+            f"has {tokens:,.0f} tokens a step, the run {expected:,.0f}.",
+            "Give the log the run file it is of, or correct its global batch or length.", log.path,
+        )  # fmt: skip

@@ -1,0 +1,201 @@
+"""``gpuhours watch``: the steps of a log as they come, beside what was predicted; what is left, and what it will have cost."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import PIPE
+from gpuhours.questions.calibrating.explaining import step_range
+from gpuhours.questions.calibrating.logs import LineReader, Log, columns_of, of_table, split, steady
+from gpuhours.questions.calibrating.observed import agree, resolved_as_it_stands, seconds_of, unknown, with_batch
+from gpuhours.questions.envelope import envelope
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.resolve import Resolved
+from gpuhours.run.spec import Run
+
+RECENT = 20
+"""Readings that say how fast it runs now."""
+ENOUGH = 5
+"""Readings before it is judged."""
+Verdict = Literal["too early", "inside", "slower than predicted", "faster than predicted"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run goes."""
+
+    step: int | None
+    """The last that is logged."""
+    steps: int | None
+    """Of the whole run."""
+    readings: int
+    seen: float | None
+    """s a step: the median of the last readings, warm-up left out."""
+    predicted: float
+    low: float
+    high: float
+    verdict: Verdict
+    remaining: float | None
+    """s to the end at that pace."""
+    cost: float | None
+    """USD to the end at that pace."""
+    tool: str = ""
+    not_understood: tuple[str, ...] = ()
+
+    @property
+    def below(self) -> bool:
+        """Whether its throughput is below the predicted range."""
+        return self.verdict == "slower than predicted"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last step is logged."""
+        return self.step is not None and self.steps is not None and self.step >= self.steps
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document."""
+        seconds = {"unit": "second"}
+        content = {
+            "tool": self.tool, "step": self.step, "steps": self.steps, "readings": self.readings,
+            "step_time": {"seen": self.seen, "predicted": self.predicted, "low": self.low, "high": self.high, **seconds},
+            "verdict": self.verdict, "remaining": {"value": self.remaining, **seconds},
+            "cost_to_finish": {"value": self.cost, "unit": "USD"},
+            "not_understood": list(self.not_understood),
+        }  # fmt: skip
+        return envelope("watch", content)
+
+
+class Watch:
+    """A run that is being watched: what was predicted of it, against a log that grows."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = unknown(run)
+        self.estimate: Estimate | None = None
+        self.resolved: Resolved | None = None
+
+    def seen(self, log: Log) -> Progress:
+        """How the run goes by what is logged so far."""
+        found, resolved = self._predicted(log)
+        agree(resolved, log)
+        seconds = seconds_of(log, self.run, resolved)
+        behind = len(seconds) - steady(seconds).steps if len(seconds) else 0
+        recent = seconds[behind:][-RECENT:]
+        assert found.outcome.step is not None
+        low, high = step_range(found)
+        pace = float(np.median(recent))
+        judged = len(recent) >= ENOUGH or log.average
+        step, steps = self._place(log, found)
+        left = None if step is None or steps is None else max(0, steps - step) * pace
+        return Progress(
+            step, steps, len(seconds), pace, float(found.outcome.step.time), low, high,
+            verdict(pace, low, high) if judged else "too early", left, cost_of(found, left), log.tool, log.not_understood,
+        )  # fmt: skip
+
+    def _predicted(self, log: Log) -> tuple[Estimate, Resolved]:
+        """The run's estimate, worked out once: with the log's batch where it states none."""
+        if self.estimate is None or self.resolved is None:
+            self.run, _ = with_batch(self.run, log)
+            self.estimate = estimate(self.run)
+            if self.estimate.outcome.step is None or self.estimate.stages:
+                raise EstimateError(
+                    "No step is predicted for this run.", "`gpuhours estimate` says what is missing.", "--run"
+                )
+            self.resolved = resolved_as_it_stands(self.estimate.outcome.run, log.path)
+        return self.estimate, self.resolved
+
+    def _place(self, log: Log, found: Estimate) -> tuple[int | None, int | None]:
+        """(step, of how many): as the log says, else as the run says; batches are counted as steps."""
+        step, steps = log.last("step"), log.last("steps")
+        planned = found.results.get("steps")
+        if steps is None and planned is not None:
+            steps = float(planned.value)
+        if step is None or log.counts == "batches":
+            return None, None if steps is None else int(steps)
+        return int(step), None if steps is None else round(steps)
+
+
+def verdict(seconds: float, low: float, high: float) -> Verdict:
+    """Where a step lies beside its range."""
+    if seconds > high:
+        return "slower than predicted"
+    return "faster than predicted" if seconds < low else "inside"
+
+
+def cost_of(found: Estimate, seconds: float | None) -> float | None:
+    """USD of some more seconds, at the price that the estimate takes."""
+    cost, hours, gpus = (found.results.get(name) for name in ("cost", "gpu_hours", "gpus"))
+    if seconds is None or cost is None or hours is None or gpus is None or not hours.value:
+        return None
+    return float(cost.value) / float(hours.value) * float(gpus.value) * seconds / 3600
+
+
+def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
+    """The state after everything that is there, and (not ``once``) after every growth, until the last step, the end of a pipe, or a pace
+    below the range."""
+    watch, reader = Watch(run), LineReader("standard input" if str(path) == PIPE else str(path))
+    table, rest, shown = "", "", 0
+    log: Log | None = None
+    for grown in growth(path, once=once, every=every):
+        if table or (not shown and is_table(rest + grown)):
+            table += rest + grown
+            rest, log = "", of_table(table, reader.name)
+        else:
+            *lines, rest = split(rest + grown)
+            reader.feed((*lines, rest) if once else lines)
+            log = reader.log
+        if log is not None and len(log.lines) > shown:
+            shown = len(log.lines)
+            state = watch.seen(log)
+            yield state
+            if state.below or state.finished:
+                return
+    if not shown:
+        raise reader.nothing()
+
+
+def is_table(text: str) -> bool:
+    """A CSV of steps, its head and a row of it."""
+    head, _, rows = text.partition("\n")
+    return "," in head and bool(rows.strip()) and bool(columns_of(head))
+
+
+def growth(path: Path | str, *, once: bool, every: float) -> Iterator[str]:
+    """What a file holds, then what is added to it; a pipe to its end, in pieces of ``every`` s. A file that shrinks was begun anew."""
+    if str(path) == PIPE:
+        yield from (sys.stdin.read(),) if once else pieces(every)
+        return
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace", newline="") as file:
+            yield file.read()
+            while not once:
+                time.sleep(every)
+                yield _added(file, Path(path))
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+
+
+def pieces(every: float) -> Iterator[str]:
+    """Standard input, lines that come faster than ``every`` s put together."""
+    held, since = "", 0.0
+    for line in sys.stdin:
+        held += line
+        if time.monotonic() - since >= every:
+            yield held
+            held, since = "", time.monotonic()
+    yield held + "\n"
+
+
+def _added(file: IO[str], path: Path) -> str:
+    """What has been written since the last look."""
+    if path.stat().st_size < file.tell():
+        raise EstimateError("has been begun anew while it was watched.", "Watch it again.", str(path))
+    return file.read()

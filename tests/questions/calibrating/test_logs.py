@@ -1,0 +1,142 @@
+"""Each tool's lines are read as it prints them, its warm-up is left out, and what nobody reads is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.calibrating.logs import LineReader, LogFormat, format_of, formats, of_lines, read_log, steady
+
+TOOLS = formats().lines
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_a_tools_own_line_is_read_as_its_entry_says(tool: LogFormat) -> None:
+    assert format_of(tool.example) is tool, "an entry above it reads its line"
+    assert tool.read(tool.example) == pytest.approx(tool.means, rel=1e-6)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_no_other_tool_reads_a_tools_line(tool: LogFormat) -> None:
+    """But for bars: Lightning's is one with more in front, and so stands first."""
+    others = [one.name for one in TOOLS if one is not tool and of_one(one, tool.example)]
+    assert [name for name in others if "progress bar" not in name] == []
+
+
+def of_one(tool: LogFormat, line: str) -> bool:
+    import re
+
+    return re.search(tool.line, line) is not None
+
+
+def megatron(step: int, ms: float, batch: int = 512) -> str:
+    return (
+        f" [2026-03-01 12:00:{step % 60:02}] iteration {step:8}/   50000 | consumed samples: {step * batch:12} |"
+        f" elapsed time per iteration (ms): {ms:.1f} | learning rate: 1.000E-04 | global batch size: {batch:5} | lm loss: 3.1E+00 |"
+    )
+
+
+def test_warm_up_is_left_out_and_a_pause_moves_nothing() -> None:
+    times = [40_000.0, 9000.0, *[5000.0 + step % 3 for step in range(48)]]
+    times[30] = 90_000.0  # a checkpoint
+    log = of_lines([megatron(step, ms) for step, ms in enumerate(times, 1)], "train.log")
+    found = steady(log.values("step_time"))
+    assert (found.steps, found.left_out) == (45, 5)
+    assert found.value == pytest.approx(5.001, abs=0.0011)
+    assert (log.last("step"), log.last("steps"), log.last("batch")) == (50, 50_000, 512)
+
+
+@pytest.mark.parametrize(("readings", "left_out"), [(1, 0), (2, 0), (3, 1), (40, 4), (1000, 10)])
+def test_how_many_readings_are_warm_up(readings: int, left_out: int) -> None:
+    found = steady(np.ones(readings))
+    assert (found.left_out, found.steps) == (left_out, readings - left_out)
+
+
+def test_colours_and_bars_that_write_over_themselves_are_lines(tmp_path: Path) -> None:
+    path = tmp_path / "titan.log"
+    titan = "\x1b[31mstep: {}  \x1b[32mloss:  7.1  \x1b[38;2;54;234;195mmemory: 35.34GiB(37.20%)  \x1b[34mtps: 5,7{:02}  mfu: 33.7%\x1b[39m"
+    path.write_text("\n".join(titan.format(step, step) for step in range(1, 11)), encoding="utf-8")
+    assert read_log(path).values("tokens_per_second_per_gpu").tolist() == [5700.0 + step for step in range(1, 11)]
+    bar = "".join(f"\r {step}%|#| {step}/100 [00:{step:02}<02:00,  1.{step:02}s/it]" for step in range(10, 20))
+    path.write_text(bar, encoding="utf-8")
+    assert read_log(path).values("step_time").tolist() == pytest.approx([1.0 + step / 100 for step in range(10, 20)])
+
+
+def test_a_progress_bar_that_has_become_quick_is_still_one_step() -> None:
+    """tqdm turns s/it into it/s below a second."""
+    lines = [
+        f"1%|#| {step}/100 [00:10<02:00,  {rate}]" for step, rate in ((1, "2.00s/it"), (2, "1.25it/s"), (3, "1.25it/s"))
+    ]
+    log = of_lines(lines, "x")
+    assert log.values("step_time").tolist() == [2.0, 0.8, 0.8]
+
+
+def test_steps_go_before_the_summary_of_a_run() -> None:
+    summary = "{'train_runtime': 100.0, 'train_steps_per_second': 0.5, 'train_loss': 1.0}"
+    bar = " 12%|# | 12/100 [00:17<02:08,  1.42s/it]"
+    assert of_lines([summary], "x").average
+    assert not of_lines([bar, summary], "x").average
+
+
+def test_trainer_state_is_read_once_the_run_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "trainer_state.json"
+    history = [
+        {"loss": 2.0, "step": 10},
+        {"train_runtime": 1423.2, "train_steps_per_second": 0.703, "train_loss": 1.9, "step": 1000},
+    ]
+    path.write_text(json.dumps({"log_history": history, "max_steps": 1000}), encoding="utf-8")
+    assert read_log(path).values("step_time").tolist() == pytest.approx([1 / 0.703])
+    path.write_text(json.dumps({"log_history": history[:1], "max_steps": 1000}), encoding="utf-8")
+    with pytest.raises(EstimateError, match="has no times"):
+        read_log(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "quantity", "value"),
+    [
+        ("step,step_time_s,loss\n1,9.0,2\n2,1.5,2\n", "step_time", [9.0, 1.5]),
+        ("iteration,Iteration Time (ms)\n1,1500\n", "step_time", [1.5]),
+        ("step,dt_ms\n1,494.7\n", "step_time", [0.4947]),
+        ("step,train/device/items_per_sec,train/loss\n1,5000,2\n", "tokens_per_second_per_gpu", [5000.0]),
+        ("step,tok_per_sec\n1,529882\n", "tokens_per_second", [529882.0]),
+        ("step,train_loss,train/mfu\n1,2.0,0.41\n2,2.0,\n", "mfu", [0.41]),
+        ("step,mfu(%)\n1,41\n", "mfu", [0.41]),
+    ],
+)
+def test_columns_as_trackers_write_them(tmp_path: Path, table: str, quantity: str, value: list[float]) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text(table, encoding="utf-8")
+    log = read_log(path)
+    assert log.quantity == quantity
+    assert log.values(log.quantity).tolist() == pytest.approx(value)
+
+
+def test_columns_and_lines_that_nothing_reads_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,step_time_s,gpu_temp\n1,1.5,70\n", encoding="utf-8")
+    assert read_log(path).not_understood == ("column gpu_temp",)
+    log = of_lines([megatron(1, 5000.0), "iteration 12 took 14.2 ms in the other code", "saving checkpoint"], "x")
+    assert log.not_understood == ("iteration 12 took 14.2 ms in the other code",)
+    assert log.skipped == 1
+
+
+def test_a_log_that_nobody_reads_says_what_is_nearest_and_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "other.log"
+    path.write_text("hello\nstep 12: took 14.2 ms\n", encoding="utf-8")
+    with pytest.raises(EstimateError) as error:
+        read_log(path)
+    assert "step 12: took 14.2 ms" in error.value.problem
+    assert "Megatron-LM, torchtitan, nanochat" in error.value.hint.replace("nanotron, ", "")
+    assert error.value.where == str(path)
+
+
+def test_a_log_read_in_pieces_is_the_log_read_whole() -> None:
+    lines = [megatron(step, 5000.0 + step) for step in range(1, 40)]
+    reader = LineReader("x")
+    for start in range(0, len(lines), 7):
+        reader.feed(lines[start : start + 7])
+    assert reader.log == of_lines(lines, "x")
