@@ -65,11 +65,13 @@ def test_every_page_is_in_the_site_and_every_link_ends_at_one() -> None:
 
 
 def examples() -> Iterator[str]:
-    """Every command line in a help and on a page."""
+    """Every command line in a help and on a page; those of the guide are run beside the README's (``test_readme``)."""
     for _, text in GENERATE.helps():
         for line in re.findall(r"Example:(.*)\Z", text, re.DOTALL):
             yield from re.findall(r"(gpuhours .*?)(?:, or (?=gpuhours)|, then |$)", " ".join(line.split()))
     for page in sorted(PAGES.glob("*.md")):
+        if page.stem == "guide":
+            continue
         for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             yield from (line for line in block.splitlines() if line.startswith("gpuhours "))
 

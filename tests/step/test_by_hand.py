@@ -52,6 +52,7 @@ from gpuhours.step.predict import (
     send_time,
     shared_work,
     step,
+    unmet_factor,
     waiting_share,
 )
 from gpuhours.step.recompute import repeated
@@ -370,6 +371,14 @@ def test_a_share_for_each_doubling_of_nodes() -> None:
     assert waiting_share(machine(32), software) == pytest.approx(0.008)
     assert waiting_share(machine(8), software) == 0.0
     assert waiting_share(machine(4), software) == 0.0
+
+
+def test_a_stack_that_nobody_measured_takes_longer() -> None:
+    """In all its parts alike; no mixture taught the factor, and none is given it."""
+    kin = stack(unmet=1.2)
+    assert unmet_factor(workload(software=kin)) == 1.2
+    assert unmet_factor(workload(MIXTURE, software=kin)) == 1.0
+    assert step(workload(software=kin)).time == pytest.approx(1.2 * float(step(workload()).time))
 
 
 def test_kinds_are_added_and_joined() -> None:
