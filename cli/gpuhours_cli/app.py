@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -22,6 +23,8 @@ EXTRAS = {
     "pypdf": "pdf",
 }
 """Packages that a plain install leaves out -> the extra that brings them."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Errors of the disk, not of ours."""
 MOST_SAID = 200
 """Characters of an unexpected exception that are shown."""
 REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
@@ -49,6 +52,9 @@ def main() -> None:
     from gpuhours.inputs.errors import Contradiction, EstimateError
     from gpuhours_cli.output import printable
 
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         registered(sys.argv[1] if sys.argv[1:] else None)(prog_name="gpuhours")
     except EstimateError as error:
@@ -56,6 +62,12 @@ def main() -> None:
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
     except Exception as fault:
+        if isinstance(fault, OSError) and fault.errno in FULL:
+            sys.stderr.write(
+                f"error: The answer cannot be written: {fault.strerror}.\n  Make room, or send it elsewhere.\n"
+            )
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+            raise SystemExit(2) from None
         if os.environ.get("GPUHOURS_TRACEBACK"):
             raise
         missing = fault.name if isinstance(fault, ModuleNotFoundError) else None

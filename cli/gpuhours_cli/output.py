@@ -96,11 +96,20 @@ def written(text: str) -> None:
 
 
 def saved(text: str, path: Path) -> None:
-    """Write a file that a command was asked for, over an older one; where that cannot be, say why."""
+    """Write a file that a command was asked for, over an older one, whole or not at all; where that cannot be, say why."""
     from gpuhours.inputs.errors import EstimateError
 
+    plain = not path.exists() or path.is_file()  # not /dev/stdout or a pipe
+    target = path.resolve() if plain else path
+    draft = target.with_name(f".{target.name}.{os.getpid()}") if plain else target
     try:
-        path.write_text(text, encoding="utf-8")
+        try:
+            draft.write_text(text, encoding="utf-8")
+            if plain:
+                os.replace(draft, target)
+        finally:
+            if plain:
+                draft.unlink(missing_ok=True)
     except OSError as error:
         raise EstimateError(
             f"cannot be written: {error.strerror}", "Name a file in a folder that exists.", f"-o {path}"

@@ -135,6 +135,8 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
         where = " on the encoder's own GPUs" if outcome.memory.stage < 0 else ""
         held = f"of {numbers.si('B')(float(outcome.memory.capacity))}{where}: "
         left = f"{numbers.si('B')(abs(spare))} {'to spare' if spare >= 0 else 'over'}"
+        if spare < 0 <= float(outcome.memory.capacity - outcome.memory.needed):
+            left = "the allocator's cache given back"
         words = held + verdict(chance) + f", {left}"
         return Text(words, style="green" if found.fits else "bold red")
     if name == "step_time":

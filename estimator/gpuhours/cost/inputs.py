@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from gpuhours.cost.prices import PerGpu, Terms
 from gpuhours.inputs.errors import UnitError
-from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, Watts, measured_in, parse
+from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, Watts, bare, measured_in, parse
 from gpuhours.inputs.yaml_files import Section
 
 GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
@@ -61,13 +61,13 @@ class Storage(Section):
     """How many are kept, each of the run's own size."""
     kind: Literal["object", "parallel"] = "object"
     """An object store, or a parallel file system."""
-    price: Annotated[float, BeforeValidator(read_kept)] | None = None
+    price: Annotated[float, BeforeValidator(read_kept), bare(1 / GB_MONTH)] | None = None
     """USD per byte and second; ``0.023 USD/(GB*month)``."""
     kept: Seconds | None = None
     """How long; the run's wall-clock time where not given."""
     egress: Bytes | None = None
     """What is sent out of the provider's network."""
-    egress_price: Annotated[float, BeforeValidator(read_sent)] | None = None
+    egress_price: Annotated[float, BeforeValidator(read_sent), bare(1e-9)] | None = None
     """USD per byte; ``0.09 USD/GB``."""
 
 
@@ -80,7 +80,7 @@ class Owned(Section):
     """Over how many years it is written off."""
     utilisation: Annotated[float, measured_in("", most=1.0)] | None = None
     """Share of those years in which it computes for somebody."""
-    electricity: Annotated[float, BeforeValidator(_read_electricity)] | None = None
+    electricity: Annotated[float, BeforeValidator(_read_electricity), bare(1 / 3.6e6)] | None = None
     """USD per joule; ``0.08 USD/kWh``."""
     upkeep: Fraction | None = None
     """Staff, space, spare parts and contracts in a year, as a share of the capex."""

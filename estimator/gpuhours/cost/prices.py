@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
-from gpuhours.inputs.units import parse
+from gpuhours.inputs.units import bare, parse
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
@@ -41,7 +41,7 @@ def read_date(value: object) -> str:
     return str(value)
 
 
-PerGpu = Annotated[float, BeforeValidator(_read_price)]
+PerGpu = Annotated[float, BeforeValidator(_read_price), bare(1 / SECONDS_PER_HOUR)]
 
 
 class PriceRow(BaseModel):

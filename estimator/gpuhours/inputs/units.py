@@ -12,7 +12,7 @@ import re
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.unit_factors import FACTORS
@@ -155,6 +155,12 @@ def measured_in(unit: str, *, positive: bool = True, most: float = LARGEST) -> B
 
     read.unit = unit  # type: ignore[attr-defined]
     return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+def bare(stored: float) -> PlainSerializer:
+    """A pydantic serialiser, in JSON: the bare number that the reader takes for what it stores as ``stored`` times as much, so that a run
+    written down is read back as the same."""
+    return PlainSerializer(lambda value: value / stored, return_type=float, when_used="json")
 
 
 def whole(unit: str = "", *, least: int = 1) -> BeforeValidator:

@@ -14,6 +14,8 @@ from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, 
 from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import Ranks, has_experts
 
+VARIED = ("pipeline", "interleave", "context", "expert", "sharding", "recompute")
+"""Fields of a layout that ``refuse`` asks: arrays of them are marked instead."""
 ENDS = 2
 """Layers that may be missing from equal chunks: one of the first for the embedding, one of the last for the head."""
 
@@ -54,6 +56,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         )
         & (not model.encoder),
     }
+    found |= _idle_in_a_sweep(layout)
     heads = "tensor x ulysses does not divide the attention heads"
     for stack in model.stacks:
         split = np.multiply(ranks.tensor, ranks.ulysses)
@@ -62,6 +65,20 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
         if experts:
             found["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
+    return found
+
+
+def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:
+    """Where a key that is stated once has no effect on some of the layouts of a sweep: what ``refuse`` says of a single one."""
+    found: dict[str, Mask] = {}
+    if np.ndim(layout.recompute) and layout.recompute_layers is not None and np.ndim(layout.recompute_layers) == 0:
+        found["recompute_layers says how many layers `recompute: full` covers"] = np.not_equal(
+            layout.recompute, int(Recompute.full)
+        )
+    if np.ndim(layout.sharding) and layout.shard_group is not None and np.ndim(layout.shard_group) == 0:
+        found["shard_group is of ranks that share something, and nothing is sharded"] = np.equal(
+            layout.sharding, int(Sharding.none)
+        )
     return found
 
 
@@ -79,7 +96,7 @@ def _uneven(whole: Array, part: Array) -> Mask:
 def refuse(layout: Layout, model: Model) -> None:
     """Raise ``EstimateError`` where a layout of single values cannot be meant: chunks that do not divide, a placement of other layers,
     a degree or a key that has no effect on this model. Arrays pass: ``violations`` marks them."""
-    if any(np.ndim(getattr(layout, name)) for name in ("pipeline", "interleave", "context", "expert", "sharding")):
+    if any(np.ndim(getattr(layout, name)) for name in VARIED):
         return
     layers = stream_layers(model)
     if np.ndim(layers) == 0:

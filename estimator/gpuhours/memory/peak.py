@@ -70,9 +70,14 @@ class Memory:
         return self.capacity - self.total
 
     @property
+    def needed(self) -> Array:
+        """What the run takes when the allocator gives back what it can."""
+        return self.allocated + self.context + self.least
+
+    @property
     def filled(self) -> Array:
         """The least that the run needs, over what there is."""
-        return np.divide(self.allocated + self.context + self.least, self.capacity)
+        return np.divide(self.needed, self.capacity)
 
     @property
     def fits_probability(self) -> Array:
@@ -200,10 +205,12 @@ def memory(workload: Workload) -> Memory:
     """
     ranks = workload.ranks
     run = _Run(workload, workload.model, ranks, ranks)
-    moments = tuple((parts, stage) for stage in workload.placement.candidates() for parts in _moments(run, stage))
+    found = [(stage, *_moments(run, stage)) for stage in workload.placement.candidates()]
+    moments = tuple((parts, stage) for stage, several, _ in found for parts in several)
+    dropped = reduce(np.minimum, (least for _, _, least in found))
     if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _encoder_moments(run)
-    return _beside_tensors(run, moments)
+    return _beside_tensors(run, moments, dropped)
 
 
 def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
@@ -214,26 +221,28 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     own = replace(run.ranks.encoding, vision=VisionPlacement.first_stage)
     longer = replace(run.ranks, pipeline=np.add(run.ranks.pipeline, 1))
     inner = replace(run, model=alone, ranks=own, queue=longer)
-    found = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
+    found, _ = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
     return tuple(
         ({name: np.where(separate, held, 0.0) for name, held in parts.items()}, np.asarray(-1)) for parts in found
     )
 
 
-def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...]) -> Memory:
+def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
     """Adds what lies beside the tensors: context and communicators, and what the allocator holds in vain.
 
-    A full allocator returns cached blocks before it fails, so what it holds beyond the tensors shrinks
-    towards ``reserved_least`` when memory runs short."""
+    Gathering and dropping weights layer by layer leaves holes, no more than the ``dropped`` weights would take.
+
+    A full allocator returns cached blocks before it fails: whether a run fits is asked of ``reserved_least``. What it takes is what it
+    would take on a card that is large enough."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
-    dropped = run.stage3 & np.greater(run.ranks.shards, 1)
-    usual = np.where(dropped, facts.reserved_zero3, facts.reserved) * allocated
+    holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
+    usual = facts.reserved * allocated + holes
     usual = np.where(run.layout.expandable_segments, np.minimum(usual, facts.reserved_expandable * allocated), usual)
     least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
-    unused = np.clip(capacity - context - allocated, least, np.maximum(least, usual))
+    unused = np.maximum(least, usual)
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
     odds = odds_of(run.workload.software.family)
@@ -274,34 +283,35 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
     return parts, np.where(first, one[1], other[1])
 
 
-def _moments(run: _Run, stage: Array) -> list[Parts]:
-    """The moments of one stage of which one is its fullest: a frozen part's forward pass, the loss, forward and backward, the last
-    layer's backward pass, the first layer's, the update."""
+def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
+    """The moments of one stage of which one is its fullest (a frozen part's forward pass, the loss, forward and backward, the last
+    layer's backward pass, the first layer's, the update), and the weights that it drops between layers."""
     kept = states(on_stage(run.model, run.placement, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
-    waits, layer, passing = _activations(run, stage)
+    flows = _activations(run, stage)
     logits, facts = _logits(run, stage), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
     early, buffers = kept.early_gradients, _buffers(run) + kept.bucket
     weights = kept.weights + kept.gathered
     cached = weights + kept.casts if run.precision.autocast else weights
     weights = np.where(recomputed, weights, cached) if run.precision.autocast else weights
-    whole = bool(np.any(kept.layer_gradients))
-    last, first = (each + kept.layer_gradients if whole else each for each in (early, kept.gradients))
+    last, first = (
+        each + np.clip(kept.whole_gradients - each, 0, kept.layer_gradients) for each in (early, kept.gradients)
+    )
 
     def moment(weights: Array, gradients: Array, activations: Array, logits: Array) -> Parts:
         values = (weights, gradients, kept.optimiser, activations, logits, buffers)
         return dict(zip(PARTS, values, strict=False))
 
     moments = [
-        moment(weights, early, waits, logits * facts.logits),
-        moment(weights, last, waits + layer, 0.0),
-        moment(weights, first, layer, 0.0),
+        moment(weights, early, flows.held, logits * facts.logits),
+        moment(weights, last, flows.held + flows.again, 0.0),
+        moment(weights, first, flows.first, 0.0),
     ]
     if run.precision.autocast or facts.logits_forward > facts.logits:
-        moments.append(moment(cached, early, waits, logits * facts.logits_forward))
-    if np.any(passing):
-        moments.append(moment(cached, early, passing, 0.0))
-    return [*moments, _update(kept)] if facts.update else moments
+        moments.append(moment(cached, early, flows.held, logits * facts.logits_forward))
+    if np.any(flows.passing):
+        moments.append(moment(cached, early, flows.passing, 0.0))
+    return [*moments, _update(kept)] if facts.update else moments, kept.dropped
 
 
 def _update(kept: States) -> Parts:
@@ -310,14 +320,29 @@ def _update(kept: States) -> Parts:
     return {**states, "activations": 0.0, "logits": 0.0, "communication buffers": 0.0}
 
 
-def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
-    """(bytes of all micro-batches that wait, bytes that one layer's backward pass adds to them, bytes while a frozen layer runs).
+@dataclass(frozen=True, eq=False)
+class _Activations:
+    """Bytes of activations on one stage."""
 
-    waiting x sum over stacks of layers x kept per token x tokens;   recomputed: all that a layer saves;   frozen: what passes through
-    beside what was loaded for it and the micro-batches that wait already
+    held: Array
+    """Of all micro-batches that wait."""
+    again: Array
+    """What the last layer's backward pass adds to them: what is computed again, and gradients that pass through it."""
+    first: Array
+    """What the first layer's holds, when all others are over."""
+    passing: Array
+    """While a frozen layer runs forward."""
+
+
+def _activations(run: _Run, stage: Array) -> _Activations:
+    """Activations of a stage at its moments.
+
+    held  waiting x sum over stacks of layers x kept per token x tokens;   again  all that a layer saves, less what it kept, and what
+    passes;   passing  what passes through a frozen layer beside what was loaded for it and the micro-batches that wait already
     """
     held: Array = 0.0
-    layer: Array = 0.0
+    again: Array = 0.0
+    first: Array = 0.0
     passing: Array = 0.0
     loaded: Array = 0.0
     for there in standing(run.model, run.placement, run.ranks, stage):
@@ -332,31 +357,32 @@ def _activations(run: _Run, stage: Array) -> tuple[Array, Array, Array]:
             passing = np.maximum(passing, np.where(present, through, 0))
             continue
         block = run.saved(there.part)
-        everything = tokens * (block.on_rank(there.ranks) + block.passing / there.ranks.tensor)
-        held = held + tokens * _kept(run, there.part, block, there)
-        layer = np.maximum(layer, np.where(present, everything, 0))
+        everything, through = block.on_rank(there.ranks), block.passing / there.ranks.tensor
+        covered, left = _kept(run, there.part, block, there)
+        held = held + tokens * (covered * left + (there.count - covered) * everything)
+        missing = np.where(np.greater(covered, 0), everything - left, 0.0)
+        again = np.maximum(again, np.where(present, tokens * (missing + through), 0))
+        first = np.maximum(first, np.where(present, tokens * (everything + through), 0))
     count = waiting(run.ranks.schedule, run.queue, stage, run.facts.pipeline_ahead)
     output = run.facts.pipeline_outputs * run.stream_tokens * run.model.hidden
     outputs = np.where(np.greater(run.ranks.pipeline, 1), output * run.precision.element / run.ranks.whole, 0)
     held = count * (held + outputs)
-    held = np.where(run.layout.offload_activations, np.minimum(held, 2 * layer), held)
+    held = np.where(run.layout.offload_activations, np.minimum(held, 2 * first), held)
     passing = np.where(np.greater(passing, 0), held * (count - 1) / count + loaded + passing, 0.0)
-    return held, np.where(np.equal(run.layout.recompute, Recompute.none), 0, layer), passing
+    return _Activations(held, again, first, passing)
 
 
-def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> Array:
-    """Bytes per token that all layers of a stack on a stage keep under the layout's recompute mode."""
-    layers, ranks = there.count, there.ranks
+def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> tuple[Array, Array]:
+    """(layers of a stack on a stage that the layout's recompute mode covers, bytes per token that each of them keeps); no mode keeps
+    more than all."""
+    ranks, mode, some = there.ranks, run.layout.recompute, run.layout.recompute_layers
     everything = block.on_rank(ranks)
-    entry = block.entry / ranks.whole
-    mode, some = run.layout.recompute, run.layout.recompute_layers
-    covered = layers if some is None else np.minimum(some, layers)
     unkept = selective_policy(stack, run.layout, run.workload.software).unkept
     left = run.saved(stack, unkept).on_rank(ranks) if unkept.all_but is None else block.left_by(unkept, ranks)
-    partly = layers * left
-    whole = covered * entry + (layers - covered) * everything
-    by_mode = np.where(np.equal(mode, Recompute.full), whole, layers * everything)
-    return np.where(np.equal(mode, Recompute.selective), partly, by_mode)
+    full, selective = np.equal(mode, Recompute.full), np.equal(mode, Recompute.selective)
+    each = np.where(full, block.entry / ranks.whole, np.where(selective, left, everything))
+    covered = there.count if some is None else np.where(full, np.minimum(some, there.count), there.count)
+    return covered, np.minimum(each, everything)
 
 
 def _logits(run: _Run, stage: Array) -> Array:

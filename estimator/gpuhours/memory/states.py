@@ -75,13 +75,17 @@ class States:
     casts: Array
     """Autocast's cache of the weights it has cast."""
     gathered: Array
-    """ZeRO-3: whole layers that are in use."""
+    """ZeRO-3: whole layers that are in use, no more than the shards lack."""
+    dropped: Array
+    """ZeRO-3: weights that are neither stored nor in use."""
     gradients: Array
     """When the backward pass is over."""
     early_gradients: Array
     """When the last micro-batch's backward pass begins."""
     layer_gradients: Array
-    """ZeRO-3: one layer's, whole, on their way to the shards."""
+    """One layer's, whole, on their way to where they are kept."""
+    whole_gradients: Array
+    """All of them, were none dealt out."""
     optimiser: Array
     update: Array
     """Temporaries of the optimiser's update."""
@@ -99,12 +103,12 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         optimiser  P (master + moments) / n    ZeRO-1 to 3
 
     Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
-    while they run (frozen 4-bit weights as they are stored), and one layer's gradients, of what trains in it, in the stored and in the
-    reduced format. With the optimiser on
-    the host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
+    while they run (frozen 4-bit weights as they are stored), and no more than its shards lack; one layer's gradients, of what
+    trains in it, are there whole in the stored format and, where others are to sum with, in the reduced one. With the optimiser on the
+    host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
     Rajbhandari et al. 2020, figure 1."""
     level = np.asarray(layout.sharding)
-    stage3 = level == Sharding.zero3
+    stage2, stage3 = level >= Sharding.zero2, level == Sharding.zero3
 
     def dealt(least: Sharding) -> Array:
         n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, _expert_shards(ranks)))
@@ -114,6 +118,9 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     own = np.where(level >= Sharding.zero1, facts.partition.get(precision.dtype, 0.0), 0.0)
     wide = facts.wide_ends and precision.format.unpacked
     frozen = weights.frozen * precision.frozen + weights.frozen_ends * (FP32 if wide else precision.element)
+    unsharded_weights = (
+        weights.trained * facts.weights.get(precision.dtype, precision.weights + precision.copies) + frozen
+    )
     frozen = frozen / np.where(stage3, ranks.shards, 1)
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
     stored = dealt(Sharding.zero3) * each_weight + frozen
@@ -123,21 +130,26 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     on_host = np.greater_equal(level, Sharding.zero2) & layout.offload_optimizer
     gradients = each * np.where(on_host, 0, dealt(Sharding.zero2) + buckets)
     gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
-    whole = np.where(stage3 & facts.accumulates_whole, each * weights.trained, gradients)
+    unsharded = each * weights.trained
+    whole = np.where(stage2 & facts.accumulates_whole, unsharded, gradients)
     held = each * buckets if facts.gradients_dropped else gradients
     early = np.where(accumulating, whole, np.where(buckets > 0, held, 0))
-    states = dealt(Sharding.zero1) * (precision.optimiser + own)
+    states = np.minimum(dealt(Sharding.zero1) * (precision.optimiser + own), weights.trained * precision.optimiser)
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
     used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
     fetched = np.where(layout.offload_parameters, used, 0)
+    lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(unsharded_weights - stored, 0), 0)
+    gathered = np.minimum(used + weights.ends * precision.element, lacking)
     return States(
         weights=np.where(layout.offload_parameters, 0, stored),
         casts=np.where(stage3, 0, weights.trained * precision.casts),
-        gathered=np.where(stage3 & np.greater(ranks.shards, 1), used + weights.ends * precision.element, fetched),
+        gathered=np.where(lacking > 0, gathered, fetched),
+        dropped=lacking - gathered,
         gradients=gradients,
         early_gradients=gradients if facts.gradients_live else early,
-        layer_gradients=np.where(stage3, unit * (precision.element + each), 0),
+        layer_gradients=unit * (each + np.where(np.greater(ranks.copies, 1), precision.element, 0)),
+        whole_gradients=np.where(layout.optimizer_in_backward, gradients, unsharded),
         optimiser=np.where(layout.offload_optimizer, 0, states),
         update=np.minimum(temporary, facts.update_most),
         bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),

@@ -72,11 +72,11 @@ def step(workload: Workload) -> Step:
     layer = added(work.all_layers) * (1 / np.asarray(work.layers))
     placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)
     line = stages(layer, placement, added(work.first), added(work.last), added(work.spread))
-    sends = send_time(workload, layer.total)
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     update = optimiser_time(workload)
     host = host_time(workload, line.slowest, update)
+    sends = send_time(workload, layer.total + host * ranks.pipeline / np.asarray(work.layers))
     encoding = encoding_time(work, workload)
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last, work.spread):
@@ -242,6 +242,8 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
 
 def send_time(workload: Workload, layer: Array) -> Array:
     """Activations to the next stage and gradients back, per micro-batch: 2 v messages of 2 b s h / c bytes, as far as they are felt.
+
+    ``layer``  s of one layer, waiting for the host included: what messages hide behind.
 
     Split over tensor ranks where the stack does so (Narayanan et al. 2021, section 4.1). A stack whose messages to other nodes wait
     besides (``send_wait``) does so for both of each border, of which an inner stage has two, while the pipeline fills as well.

@@ -112,6 +112,21 @@ def test_a_killed_worker_loses_nothing(cluster: Cluster, tmp_path: Path) -> None
     assert planned.space == alone.space
 
 
+def test_a_killed_scheduler_is_told_and_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    run = gpuhours.from_dict(RUN)
+    once, spread = tmp_path / "once.csv", tmp_path / "spread.csv"
+    gpuhours.sweep(run, VARY, output=once, block_rows=4)
+
+    def kill(done: int, whole: int) -> None:
+        if done >= whole // 4:
+            cluster.processes[0].kill()
+
+    with pytest.raises(EstimateError, match="The scheduler is gone"):
+        gpuhours.sweep(run, VARY, output=spread, block_rows=4, engine="dask", scheduler=cluster.scheduler, watch=kill)
+    gpuhours.sweep(run, VARY, output=spread, block_rows=4, resume=True)
+    assert spread.read_bytes() == once.read_bytes()
+
+
 def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     from gpuhours.questions.sweeping import cluster as module
 

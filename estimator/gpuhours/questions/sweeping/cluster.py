@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import time
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -10,6 +12,7 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping.workers import AHEAD, Answer, Work
+from gpuhours.run.digest import digest
 
 PATIENCE = "30s"
 """How long a scheduler may take to answer."""
@@ -39,12 +42,12 @@ def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> I
         out, most, asked = 0, _window(client), time.monotonic()
         while True:
             for number in islice(left, max(0, most - out)):
-                flying.add(client.submit(_answer, work, number, pure=False, retries=3))
+                flying.add(client.submit(_answer, work, number, stamp(), pure=False, retries=3))
                 out += 1
             if not out:
                 return
             future = next(flying)
-            yield future.result()
+            yield _result(future, scheduler)
             future.release()
             out -= 1
             if time.monotonic() - asked > REFRESH:
@@ -66,5 +69,32 @@ def _window(client: Any) -> int:
     return max(1, sum(client.nthreads().values())) * (1 + AHEAD)
 
 
-def _answer(work: Work, number: Any) -> Answer:
+def _result(future: Any, scheduler: str) -> Answer:
+    """What a task came to; a scheduler that is gone cancels all of them."""
+    try:
+        found: Answer = future.result()
+    except EstimateError:
+        raise
+    except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError) as error:
+        raise EstimateError(
+            f"The scheduler is gone: {error or type(error).__name__}.",
+            "Start it again; with -o and --resume the rows that are done are kept.", f"--scheduler {scheduler}",
+        ) from None  # fmt: skip
+    return found
+
+
+def stamp() -> str:
+    """What must be the same on all machines: the version, and the digest of its constants."""
+    from gpuhours import __version__
+
+    return f"{__version__}, digest {digest()}"
+
+
+def _answer(work: Work, number: Any, asked: str) -> Answer:
+    if asked != stamp():
+        raise EstimateError(
+            f"A worker has gpuhours {stamp()}; here it is {asked}.",
+            "Install the same on all machines.",
+            "--engine dask",
+        )
     return number, work(number)

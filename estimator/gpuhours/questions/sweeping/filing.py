@@ -46,8 +46,15 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
     if resume and path.exists() and not parts.folder.is_dir():
         return _finished(job, path, form)
     parts.open(_manifest(job), force=force, resume=resume)
-    _check_first(parts, work)
-    rows = _work_out(parts, work, workers, watch, job.grid.rows)
+    try:
+        _check_first(parts, work)
+        rows = _work_out(parts, work, workers, watch, job.grid.rows)
+    except OSError as error:
+        raise EstimateError(
+            f"Cannot write on: {error.strerror or error}.", "Make room; --resume then continues.", f"-o {path}"
+        ) from None
+    finally:
+        parts.release()
     parts.close()
     return rows if job.best is None else rows_of(path)
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from gpuhours.questions.sweeping.formats import Format, decoded
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST = "manifest.json"
+MANIFEST, LOCK = "manifest.json", "lock"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Parts:
     schema: pa.Schema
     blocks: int
     reduce: Callable[[pa.Table], pa.Table] | None
+    locks: list[int] = field(default_factory=list)
+    """Open files that say that this process writes here."""
 
     @property
     def folder(self) -> Path:
@@ -51,6 +53,8 @@ class Parts:
 
     def open(self, manifest: dict[str, Any], *, force: bool, resume: bool) -> None:
         """Make the folder, or find it again; refuse to write over what is there unless told to."""
+        if self.folder.is_dir():
+            self._alone()
         if resume and self.folder.is_dir():
             self._same(manifest)
             return
@@ -66,9 +70,34 @@ class Parts:
         try:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
+            _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
         except OSError as error:
-            raise EstimateError(f"Cannot write here: {error.strerror}.", "", f"-o {self.target}") from None
-        _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+            raise EstimateError(
+                f"Cannot write here: {error.strerror}.", "Name a folder that can be written to.", f"-o {self.target}"
+            ) from None
+        self._alone()
+
+    def _alone(self) -> None:
+        """Refuse to write where another process does; the lock goes with the process that holds it, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # no such locks here
+            return
+        try:
+            held = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR)
+        except OSError:
+            return  # what cannot be written is told where it is written
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            raise EstimateError(
+                "Another process is writing this file.", "Wait for it, or name another file.", f"-o {self.target}"
+            ) from None
+        except OSError:  # a file system without locks
+            os.close(held)
+            return
+        self.locks.append(held)
 
     def _same(self, manifest: dict[str, Any]) -> None:
         """Refuse to continue another sweep."""
@@ -113,10 +142,20 @@ class Parts:
     def close(self) -> None:
         """Everything is in the file: the folder goes."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let others write here."""
+        while self.locks:
+            os.close(self.locks.pop())
 
 
 def _put(path: Path, content: bytes) -> None:
     """Write a file so that it is whole or not there."""
     draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(content)
-    os.replace(draft, path)
+    try:
+        draft.write_bytes(content)
+        os.replace(draft, path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,397 @@
+"""Laws that every run obeys, tried on random runs.
+
+    python -m tests.benchmarks.laws [RUNS] [SEED]
+
+Prints for each law how many runs it was tried on and how many break it, with the first of them; exit code 1 if any. Run N of a seed is
+``random.Random(f"{SEED}-{N}")``. The tests run a few hundred; thousands are for a change of the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gpuhours.hardware.clusters import Cluster
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import Source, read_yaml_text
+from gpuhours.memory import Memory, memory
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.questions.planning import plan
+from gpuhours.questions.sweeping import sweep
+from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.results import RESULTS, SHARES, plain_results
+from gpuhours.run.shortcuts import overlaid
+from gpuhours.run.spec import Run, from_dict
+from gpuhours.step import Step, step
+from tests.benchmarks.random_runs import Description, random_run, said
+
+ROUNDING = 1e-9
+"""Two ways to the same number may differ by this share."""
+MAY_BE_ZERO = {"attention_flops", "host_memory_per_node", "fits", "fits_probability", "cost", "energy", "carbon", "data_time",
+               "embodied_carbon", "trainable_parameters"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One random run."""
+
+    described: Description
+    outcome: Outcome
+    rng: random.Random
+
+    @cached_property
+    def run(self) -> Run:
+        """Validated."""
+        return self.outcome.run
+
+    @property
+    def step(self) -> Step:
+        """As predicted."""
+        assert self.outcome.step is not None
+        return self.outcome.step
+
+    @property
+    def memory(self) -> Memory:
+        """As predicted."""
+        assert self.outcome.memory is not None
+        return self.outcome.memory
+
+    def with_said(self, *settings: tuple[str, Any]) -> Outcome | None:
+        """What it comes to with some keys set; None where that cannot run."""
+        try:
+            found = evaluate(from_dict(said(self.described, *settings)))
+        except EstimateError:
+            return None
+        return found if found.step is not None and bool(found.step.valid) else None
+
+
+Law = Callable[[Tried], Iterator[str]]
+
+
+def numbers_are_numbers(tried: Tried) -> Iterator[str]:
+    """Every number of the JSON is finite; what must be is positive, inside its range, and a share no more than one; null has a reason."""
+    try:
+        document = estimate(tried.run).to_dict()
+    except EstimateError:
+        return  # a contradiction says so itself
+    warned = " ".join(document["warnings"])
+    for name, one in document["results"].items():
+        if one is None:
+            if name not in warned:
+                yield f"{name} is null without a reason"
+            continue
+        value, low, high = one["value"], one["low"], one["high"]
+        if value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+            yield f"{name} is {value}"
+        if low is not None and not low <= value <= high:
+            yield f"{name}: {value} is not between {low} and {high}"
+        if name in SHARES and name != "hfu" and value > 1:
+            yield f"{name} is {value}"
+    for path, value in figures(document):
+        if not math.isfinite(value):
+            yield f"{path} is {value}"
+
+
+def figures(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a JSON document, with its path."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from figures(inner, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from figures(inner, f"{path}[{place}]")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, float(value)
+
+
+def better_parts_never_slow(tried: Tried) -> Iterator[str]:
+    """More bandwidth, FLOP/s, NICs or memory never make a step longer."""
+    workload = tried.outcome.resolved.workload
+    for name, better in betters(workload.cluster, tried.rng.choice((1.01, 1.5, 4.0))).items():
+        slower = float(step(dataclasses.replace(workload, cluster=better)).time) / float(tried.step.time)
+        if slower > 1 + ROUNDING:
+            yield f"more {name} takes {slower:.4f} of the time"
+
+
+def betters(cluster: Cluster, times: float) -> dict[str, Cluster]:
+    """The same machine with one thing better."""
+    chip, node = cluster.accelerator, cluster.node
+    chips: dict[str, dict[str, Any]] = {
+        "FLOP/s": {"peak": {dtype: rate * times for dtype, rate in chip.peak.items()}},
+        "memory bandwidth": {"memory_bandwidth": chip.memory_bandwidth * times},
+        "memory": {"memory": chip.memory * times},
+        "PCIe bandwidth": {"pcie_bandwidth": chip.pcie_bandwidth * times},
+    }
+    nodes: dict[str, dict[str, Any]] = {
+        "NICs": {"nics": math.ceil(node.nics * times) if cluster.internode_bandwidth is None else node.nics},
+        "NIC bandwidth": {"nic_bandwidth": node.nic_bandwidth * times},
+        "host bandwidth": {"pcie_bandwidth": node.pcie_bandwidth * times},
+    }
+    links = dataclasses.replace(
+        chip, link_bandwidth=chip.link_bandwidth * times, pair_bandwidth=chip.pair_bandwidth * times
+    )
+    linked = dataclasses.replace(node, link_bandwidth=node.link_bandwidth * times)
+    found = {
+        name: dataclasses.replace(cluster, accelerator=dataclasses.replace(chip, **better))
+        for name, better in chips.items()
+    }
+    found |= {
+        name: dataclasses.replace(cluster, node=dataclasses.replace(node, **better)) for name, better in nodes.items()
+    }
+    found["link bandwidth"] = dataclasses.replace(cluster, accelerator=links, node=linked)
+    if cluster.internode_bandwidth is not None:
+        found["internode bandwidth"] = dataclasses.replace(
+            cluster, internode_bandwidth=cluster.internode_bandwidth * times
+        )
+    return found
+
+
+def memory_is_the_runs(tried: Tried) -> Iterator[str]:
+    """What a run takes does not depend on how much the card has."""
+    workload = tried.outcome.resolved.workload
+    for times in (0.5, 2.0, 10.0):
+        chip = dataclasses.replace(workload.cluster.accelerator, memory=workload.cluster.accelerator.memory * times)
+        held = memory(dataclasses.replace(workload, cluster=dataclasses.replace(workload.cluster, accelerator=chip)))
+        for name in ("allocated", "total"):
+            ours, theirs = float(getattr(tried.memory, name)), float(getattr(held, name))
+            if not math.isclose(ours, theirs, rel_tol=ROUNDING):
+                yield f"{name} {ours / 1e9:.3f} GB is {theirs / 1e9:.3f} on a card of {times:g} times the memory"
+
+
+def less_is_kept(tried: Tried) -> Iterator[str]:
+    """More recomputation and more sharding never hold more; recomputing more is never faster."""
+    for key, ladder in (("layout.recompute", ("none", "selective", "full")),
+                        ("layout.sharding", ("none", "zero1", "zero2", "zero3"))):  # fmt: skip
+        extra = (("layout.recompute_layers", None), ("layout.recompute_modules", None)) if "recompute" in key else ()
+        rungs = [(word, tried.with_said((key, word), *extra)) for word in ladder]
+        climbed = [(word, found) for word, found in rungs if found is not None]
+        for (less, before), (more, after) in itertools.pairwise(climbed):
+            assert before.memory is not None
+            assert after.memory is not None
+            for name in ("allocated", "total"):
+                ours, theirs = float(getattr(before.memory, name)), float(getattr(after.memory, name))
+                if theirs > ours * (1 + ROUNDING):
+                    yield f"{key} {more} holds {theirs / ours:.5f} of {less}: {name}"
+
+
+def work_takes_time(tried: Tried) -> Iterator[str]:
+    """Recomputing more is never faster."""
+    extra = (("layout.recompute_layers", None), ("layout.recompute_modules", None))
+    rungs = [(word, tried.with_said(("layout.recompute", word), *extra)) for word in ("none", "selective", "full")]
+    climbed = [(word, found) for word, found in rungs if found is not None]
+    for (less, before), (more, after) in itertools.pairwise(climbed):
+        assert before.step is not None
+        assert after.step is not None
+        faster = float(after.step.time) / float(before.step.time)
+        if faster < 1 - ROUNDING:
+            yield f"{more} takes {faster:.5f} of the time of {less}"
+        if float(after.step.hardware_flops) < float(before.step.hardware_flops) * (1 - ROUNDING):
+            yield f"{more} computes less than {less}"
+
+
+def parts_sum(tried: Tried) -> Iterator[str]:
+    """Seconds of the parts are the step's, bytes of the parts are the rank's, none is negative."""
+    for name, parts, whole in (
+        ("time", tried.step.parts, tried.step.time),
+        ("memory", tried.memory.parts, tried.memory.total),
+    ):
+        if not math.isclose(sum(float(part) for part in parts.values()), float(whole), rel_tol=ROUNDING):
+            yield f"the parts of {name} come to {sum(float(part) for part in parts.values())}, not {float(whole)}"
+        for part, amount in parts.items():
+            if float(amount) < 0:
+                yield f"{name}: {part} is {float(amount)}"
+
+
+EXTENSIVE = ("tokens", "samples", "steps", "model_flops", "gpu_hours", "wall_clock", "productive_time", "cost", "energy", "carbon",
+             "embodied_carbon")  # fmt: skip
+
+
+def scaling_scales(tried: Tried) -> Iterator[str]:
+    """Twice the data is twice the run, twice the price twice the cost."""
+    key = "data.tokens" if "tokens" in tried.described["data"] else "data.dataset_samples"
+    twice = tried.with_said((key, 2 * tried.described["data"][key.removeprefix("data.")]))
+    assert twice is not None
+    before, after = plain_results(tried.outcome), plain_results(twice)
+    for name in EXTENSIVE:
+        if before[name] is not None and not math.isclose(after[name], 2 * before[name], rel_tol=ROUNDING):
+            yield f"{name} is {after[name] / before[name]} times as much with twice the {key}"
+    cheap, dear = (tried.with_said(("cost.price", price)) for price in ("1.5 USD/hour", "3 USD/hour"))
+    assert cheap is not None
+    assert dear is not None
+    once, double = (plain_results(one)["cost"] for one in (cheap, dear))
+    if once is not None and not math.isclose(double, 2 * once, rel_tol=ROUNDING):
+        yield f"twice the price makes {double / once} times the cost"
+
+
+def spelling_is_nothing(tried: Tried) -> Iterator[str]:
+    """Order of keys, ways to write a number, flags or file, JSON or YAML: the same answer."""
+    ours = plain_results(tried.outcome)
+    for name, run in spelled(tried):
+        theirs = plain_results(evaluate(run))
+        yield from (f"{name}: {line}" for line in differences(ours, theirs))
+
+
+def spelled(tried: Tried) -> Iterator[tuple[str, Run]]:
+    """The same run in other words."""
+    described = tried.described
+    yield "keys in another order", from_dict(_turned(described))
+    yield "numbers as people write them", from_dict(_worded(described))
+    yield "written as YAML", from_dict(read_yaml_text(yaml.safe_dump(described), "run.yaml").data)
+    yield "written as JSON", from_dict(json.loads(json.dumps(described)))
+    yield (
+        "what the JSON says of it",
+        from_dict(json.loads(json.dumps(tried.run.model_dump(mode="json", exclude_none=True)))),
+    )
+    layout = {
+        key: str(value)
+        for key, value in described["layout"].items()
+        if key in ("tensor", "pipeline", "context", "recompute")
+    }
+    flags = {"gpus": str(described["hardware"]["gpus"]), "gpu": described["hardware"]["accelerator"], **layout}
+    bare = {key: value for key, value in described.items() if key != "hardware"}
+    bare["layout"] = {key: value for key, value in described["layout"].items() if key not in layout}
+    kept = {
+        f"hardware.{key}": value for key, value in described["hardware"].items() if key not in ("gpus", "accelerator")
+    }
+    yield "flags in place of a file", overlaid(Source("run.yaml", bare), flags, kept)
+
+
+def _turned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _turned(inner) for key, inner in reversed(value.items())}
+    return value
+
+
+def _worded(value: Any) -> Any:
+    """1.5e13 as "15T", 3e5 as "300,000"."""
+    if isinstance(value, dict):
+        return {key: _worded(inner) for key, inner in value.items()}
+    if isinstance(value, float) and value >= 1e9 and value % 1e9 == 0:
+        return f"{value / 1e12:g}T" if value >= 1e12 else f"{value / 1e9:g}B"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1000:
+        return f"{value:,}"
+    return value
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], near: float = ROUNDING) -> Iterator[str]:
+    """Results that are not the same."""
+    for name in RESULTS:
+        one, other = ours[name], theirs[name]
+        if (one is None) != (other is None) or (one is not None and not math.isclose(one, other, rel_tol=near)):
+            yield f"{name} {one} is {other}"
+
+
+def a_row_is_a_run(tried: Tried) -> Iterator[str]:
+    """A row of a sweep is what one run comes to."""
+    gpus = tried.described["hardware"]["gpus"]
+    vary = tried.rng.choice((
+        {"layout.recompute": ["none", "selective", "full"], "layout.microbatch": [1, 2]},
+        {"hardware.gpus": [gpus, 2 * gpus], "layout.sharding": ["none", "zero1", "zero3"]},
+        {"training.global_batch": [tried.described["training"]["global_batch"] * times for times in (1, 2, 4)]},
+        {"layout.tensor": [1, 2, 4, 8], "cost.price": [1.0, 2.5]},
+        {"hardware.accelerator": ["a100-sxm-80gb", "h100-sxm-80gb"], "training.state": ["mixed", "pure"]},
+    ))  # fmt: skip
+    try:
+        rows = sweep(tried.run, vary).to_arrow().to_pylist()
+    except EstimateError:
+        return
+    for row in tried.rng.sample(rows, min(3, len(rows))):
+        alone = tried.with_said(*((key, f"{row[key]} USD/s" if key == "cost.price" else row[key]) for key in vary))
+        if alone is None:
+            continue
+        found = plain_results(alone)
+        for name in RESULTS:
+            if name not in row or row[name] is None:
+                if found[name] is not None:
+                    yield f"{name} is {found[name]} alone and empty in the row {[row[key] for key in vary]}"
+            elif found[name] is None or not math.isclose(found[name], row[name], rel_tol=ROUNDING):
+                yield f"{name} is {found[name]} alone, {row[name]} in the row {[row[key] for key in vary]}"
+
+
+def the_planned_is_the_estimated(tried: Tried) -> Iterator[str]:
+    """What ``plan`` says of its best layout is what ``estimate`` says of it."""
+    run = tried.run.replaced("layout", None)
+    if float(np.max(run.hardware.gpus or 0)) > 64:
+        return
+    try:
+        best = plan(run, top=1).best
+    except EstimateError:
+        return
+    for choice in best:
+        layout = choice.to_dict()["layout"]
+        alone = evaluate(from_dict(said(tried.described, ("layout", layout))))
+        yield from (f"the best, {line}" for line in differences(choice.results, plain_results(alone)))
+
+
+LAWS: Mapping[str, tuple[Law, int]] = {
+    "numbers": (numbers_are_numbers, 2),
+    "better parts": (better_parts_never_slow, 1),
+    "memory": (memory_is_the_runs, 1),
+    "less is kept": (less_is_kept, 1),
+    "work takes time": (work_takes_time, 1),
+    "parts": (parts_sum, 1),
+    "scaling": (scaling_scales, 1),
+    "spelling": (spelling_is_nothing, 2),
+    "rows": (a_row_is_a_run, 3),
+    "plan": (the_planned_is_the_estimated, 25),
+}
+"""Each law, and of how many runs one is tried on it: the dear ones on fewer."""
+
+
+@dataclass
+class Tally:
+    """How one law did."""
+
+    tried: int = 0
+    broken: int = 0
+    first: list[str] = field(default_factory=list)
+
+
+def tally(
+    runs: int, seed: str, laws: Mapping[str, tuple[Law, int]] = LAWS, shown: int = 3, thin: int = 1
+) -> dict[str, Tally]:
+    """Random runs held against the laws, each against one law in ``thin``; of each law the first ``shown`` that break it."""
+    found = {name: Tally() for name in laws}
+    for number in range(runs):
+        rng = random.Random(f"{seed}-{number}")
+        tried = Tried(*random_run(rng), rng)
+        for place, (name, (law, every)) in enumerate(laws.items()):
+            if (number + place) % (every * thin):
+                continue
+            faults = list(law(tried))
+            found[name].tried += 1
+            if faults:
+                found[name].broken += 1
+                if len(found[name].first) < shown:
+                    found[name].first.append(
+                        f"{seed}-{number}: {'; '.join(faults[:4])}\n  {json.dumps(tried.described)}"
+                    )
+    return found
+
+
+def main() -> int:
+    """Try and print."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    found = tally(runs, sys.argv[2] if len(sys.argv) > 2 else "0")
+    for name, one in found.items():
+        print(f"{name:16} {one.broken:5} of {one.tried} broken")
+        for line in one.first:
+            print("  " + line)
+    return 1 if any(one.broken for one in found.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Laws that every run obeys, on random valid runs; ``python -m tests.benchmarks.laws`` tries thousands."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.spec import from_dict
+from tests.benchmarks.laws import LAWS, Tried, tally
+from tests.benchmarks.random_runs import random_run
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+@pytest.mark.parametrize("seed", ["one", "two", "three"])
+def test_random_runs_obey_every_law(seed: str) -> None:
+    found = tally(50, seed, thin=3)
+    assert not [line for one in found.values() for line in one.first]
+    assert all(one.tried >= 4 for name, one in found.items() if name != "plan")
+
+
+WHOLE = {"tensor": 1, "pipeline": 1, "context": 1, "microbatch": 1, "sharding": "none", "recompute": "none"}
+FIXED = {"known": {"goodput": 1.0}, "cost": {"price": "2 USD/hour"}}
+ONCE_BROKEN = {
+    "sends hide behind what the host holds up": ("better parts", FIXED | {
+        "model": "videomae-h", "data": {"frames": 1, "text_tokens": 256, "dataset_samples": 1.5e8},
+        "training": {"global_batch": 3072, "dtype": "fp16"}, "hardware": {"accelerator": "h200-sxm-141gb", "gpus": 192},
+        "layout": {"tensor": 1, "pipeline": 8, "context": 2, "microbatch": 4, "sharding": "zero2", "recompute": "none", "interleave": 2},
+        "software": "megatron-core",
+    }),
+    "a NIC is shared by no more ranks than it has": ("better parts", FIXED | {
+        "model": "vit-22b", "data": {"frames": 16, "text_tokens": 256, "dataset_samples": 3e6},
+        "training": {"global_batch": 8, "dtype": "bf16"}, "hardware": {"accelerator": "mi250x", "gpus": 16},
+        "layout": WHOLE | {"pipeline": 16}, "software": "fsdp-compile-async",
+    }),
+    "layers of full recomputation in a sweep of modes": ("rows", FIXED | {
+        "model": "llama-3-8b", "data": {"seq_len": 4096, "tokens": 1e10}, "training": {"global_batch": 512, "dtype": "bf16"},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+        "layout": WHOLE | {"recompute": "full", "recompute_layers": 1},
+        "software": "torch-compile",
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ONCE_BROKEN)
+def test_runs_that_broke_a_law_keep_it(case: str) -> None:
+    name, described = ONCE_BROKEN[case]
+    outcome = evaluate(from_dict(described))
+    for seed in range(4):
+        assert not list(LAWS[name][0](Tried(described, outcome, random.Random(seed))))
+
+
+def test_a_broken_law_is_told() -> None:
+    def none_is_large(tried: Tried) -> Iterator[str]:
+        if float(np.max(tried.outcome.value("gpus"))) > 8:
+            yield "large"
+
+    found = tally(10, "one", {"size": (none_is_large, 1)})["size"]
+    assert found.tried == 10
+    assert 0 < found.broken < 10
+    assert "large" in found.first[0]
+
+
+def test_random_runs_are_of_many_kinds() -> None:
+    drawn = [random_run(random.Random(f"kinds-{number}")) for number in range(60)]
+    assert len({described["hardware"]["accelerator"] for described, _ in drawn}) > 10
+    assert len({described["software"] for described, _ in drawn}) > 8
+    assert {described["layout"]["recompute"] for described, _ in drawn} == {"none", "selective", "full"}
+    assert any(isinstance(described["model"], dict) and "vision" in described["model"] for described, _ in drawn)
+    assert set(LAWS) >= {
+        "numbers",
+        "better parts",
+        "memory",
+        "less is kept",
+        "parts",
+        "scaling",
+        "spelling",
+        "rows",
+        "plan",
+    }
