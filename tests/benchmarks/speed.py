@@ -1,4 +1,4 @@
-"""How fast gpuhours is: ``python tests/benchmarks/speed.py [estimates|space|rows|start|all]`` prints the figures.
+"""How fast gpuhours is: ``python tests/benchmarks/speed.py [estimates|space|rows|start|papers|all]`` prints the figures.
 
 Everything is measured in the same run on the same machine; times are the least of a few repetitions, since other work on a shared
 machine only ever adds to them.
@@ -181,7 +181,25 @@ def start() -> None:
     print(f"  --help {help_ / typer_:.2f} x (at most 1.5)   estimate {estimate / imports:.2f} x (at most 1.3)")
 
 
-SECTIONS = {"estimates": estimates, "space": space, "rows": rows, "start": start}
+def papers() -> None:
+    """Checking: a table of runs, and prose of a megabyte."""
+    from importlib.resources import files
+
+    from gpuhours.questions.checking.reading.text import read_paper
+    from gpuhours.questions.checking.table import read_rows
+    from gpuhours.questions.checking.verdict import check_table
+
+    table = read_rows(Path(str(files("gpuhours") / "published" / "run_totals.csv"))) * 4
+    seconds = least(lambda: check_table(table, "runs"), 3, time.process_time)
+    print(f"  {len(table):>10,} rows    {seconds:>8.2f} s {1e3 * seconds / len(table):>8.2f} ms/row of processor time")
+    told = "Osprey-9B was trained on 1.5 trillion tokens with 512 A100 GPUs for 14.5 days, 178,176 GPU-hours at an MFU of 42%.\n\n"
+    for size in (100_000, 1_000_000):
+        text = told * (size // len(told))
+        seconds = least(lambda: read_paper(text), 1, time.process_time)  # noqa: B023
+        print(f"  {len(text):>10,} characters {seconds:>5.2f} s {1e6 * seconds / len(text):>8.2f} us/character")
+
+
+SECTIONS = {"estimates": estimates, "space": space, "rows": rows, "start": start, "papers": papers}
 
 
 def main() -> None:

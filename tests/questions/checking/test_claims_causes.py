@@ -123,3 +123,14 @@ def test_attention_share_of_a_public_model() -> None:
     """GPT-3 175B at 2048 tokens: 12 L H Q T / 6 N = 12 x 96 x 12288 x 2048 / (6 x 175e9) = 2.8 % (shape: arXiv:2005.14165)."""
     assert attention_share(175e9, 2048) == pytest.approx(12 * 96 * 12288 * 2048 / (6 * 175e9), rel=0.15)
     assert math.isclose(attention_share(175e9, 4096), 2 * attention_share(175e9, 2048))
+
+
+def test_another_cards_peak_is_a_known_mistake() -> None:
+    """529,882 tokens/s of 561M parameters on eight A100s are 73 % of 312 TFLOP/s and 23 % of an H100's 989. ``each`` begins a clause here:
+    the GPUs are no rate per step."""
+    text = "With 8 A100 SXM4 GPUs each step of 524,288 tokens takes 989 ms; 529,882 tokens per second; MFU 23.1 %; 561M parameters."
+    read = read_paper(text).single
+    assert next(claim.value for claim in read.claims if claim.quantity == "gpus") == 8
+    first = check_document(read).contradictions[0].likely_causes[0]
+    assert first.cause == "another card's peak"
+    assert first.factor == pytest.approx(312 / 989.4, rel=0.02)

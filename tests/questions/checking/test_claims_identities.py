@@ -70,9 +70,10 @@ def figures() -> dict[str, float]:
 
 
 FIGURES = figures()
+RUN = setting(Document("a run", ()), None)
 HELD = [
     held
-    for held in identities(setting(Document("a run", ()), None))
+    for held in identities(RUN.holds, RUN.fixed)
     if isinstance(held, Identity) and all(name in FIGURES for name in held.exponents)
 ]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gpuhours.questions.checking.accelerators import Named, by_name
 from gpuhours.questions.checking.claim import Document
 from gpuhours.questions.checking.setting import Setting, attention_share
 
@@ -90,6 +91,7 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
             f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}",
         )
         yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
+        yield from _other_peaks(accelerator)
     sold = "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs"
     yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
     yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
@@ -101,6 +103,19 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
             yield from _one("attention counted in full or not at all", "mfu model_flops flops_per_second_per_gpu", 1 + share / 2, 0.6,
                             f"attention adds {100 * share:.0f} % to 6ND at {seq.value:,.0f} tokens when counted in full, half when causal",
                             1 + share)  # fmt: skip
+
+
+COMMON = ("a100-sxm-80gb", "h100-sxm-80gb")
+"""Cards whose peak stands in training code as a constant: nanoGPT divides by an A100's, whatever it runs on."""
+
+
+def _other_peaks(accelerator: Named) -> Iterator[Mistake]:
+    """MFU stated = achieved / (another card's peak) = true x (this card's peak) / (the other's)."""
+    for other in filter(None, map(by_name, COMMON)):
+        factor = accelerator.peak / other.peak
+        if abs(factor - 1) > 0.05:
+            dense = f"{other.name} has {other.peak / 1e12:,.0f} TFLOP/s, this card {accelerator.peak / 1e12:,.0f}"
+            yield from _one("another card's peak", "mfu hfu", factor, 0.25, f"divided by another card's peak: {dense}")
 
 
 def _compute(run: Setting, document: Document) -> Iterator[Mistake]:

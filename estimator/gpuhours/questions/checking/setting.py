@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -108,9 +108,8 @@ def _counts_experts(document: Document) -> bool:
     return any(claim.quantity == "experts" and claim.value > 1 for claim in document.claims)
 
 
-def identities(run: Setting) -> Iterator[Identity | Sum]:
-    """Every identity between quantities that a run of this kind has, with what its accelerator fixes put in."""
-    fixed, holds = run.fixed, run.holds
+def identities(holds: frozenset[str], fixed: Mapping[str, float]) -> Iterator[Identity | Sum]:
+    """Every identity between quantities that a run of a kind has, with what its accelerator fixes put in."""
     for one in IDENTITIES:
         if not one.only <= holds:
             continue

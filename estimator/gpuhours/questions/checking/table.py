@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.checking.accelerators import find_accelerator
+from gpuhours.questions.checking.accelerators import Named, find_accelerator
 from gpuhours.questions.checking.claim import Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.precision import spread
@@ -87,12 +87,13 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def documents(rows: Iterable[Mapping[str, str]]) -> Iterator[Document]:
     """Each row as what it states."""
+    chips: dict[str, Named | None] = {}
     for line, row in enumerate(rows, 2):
         derived = _computed_from_neighbours(row)
         claims = tuple(
             claim for column in COLUMNS if column not in derived and (claim := _claim(row, column, line)) is not None
         )
-        yield Document(row.get("id") or f"row {line}", claims, tuple(_facts(row, line)))
+        yield Document(row.get("id") or f"row {line}", claims, tuple(_facts(row, line, chips)))
 
 
 def _claim(row: Mapping[str, str], column: str, line: int) -> Claim | None:
@@ -122,11 +123,16 @@ def _number(text: str | None) -> float | None:
     return number if number == 0 or SMALLEST < abs(number) < LARGEST else None
 
 
-def _facts(row: Mapping[str, str], line: int) -> Iterator[Fact]:
-    """What a row's settings say: accelerator, country, recomputation, and whether only adapters are trained."""
+def _facts(row: Mapping[str, str], line: int, chips: dict[str, Named | None]) -> Iterator[Fact]:
+    """What a row's settings say: accelerator, country, recomputation, and whether only adapters are trained.
+
+    ``chips``: the accelerators looked up so far, by how the table writes them.
+    """
     place = f"row {line}"
     gpu = (row.get("gpu") or "").strip()
-    named = find_accelerator(gpu) if gpu else None
+    if gpu and gpu not in chips:
+        chips[gpu] = find_accelerator(gpu)
+    named = chips[gpu] if gpu else None
     if gpu:
         yield Fact("accelerator", gpu if named is None else named.profile or named.name, gpu, place)
     if row.get("country"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from gpuhours.questions.checking.accelerators import stated_accelerator
+from gpuhours.questions.checking.accelerators import Named, stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
 from gpuhours.questions.checking.claim import NAME_OF_CARD, Claim, Document, Paper, measured
 from gpuhours.questions.checking.file import read_claims
@@ -20,12 +20,12 @@ from gpuhours.questions.checking.reading.names import family_of
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
-from gpuhours.questions.checking.reconciling.conventions import as_counted
+from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu, usual_prediction
-from gpuhours.questions.checking.setting import Assumed, Setting, assumed, identities, limits, setting
+from gpuhours.questions.checking.setting import Assumed, Setting, assumed, limits, setting
 from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
@@ -87,7 +87,14 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
 
 def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness | None = None) -> TableCheck:
     """Every row of a table, judged as a text with the same figures is."""
-    return TableCheck(name, tuple(check_document(document, witness) for document in documents(rows)))
+    chips: dict[tuple[str, str], Named | None] = {}
+    found = []
+    for document in documents(rows):
+        said = next(((fact.quote, fact.value) for fact in document.facts if fact.name == "accelerator"), ("", ""))
+        if said not in chips:
+            chips[said] = stated_accelerator(document)
+        found.append(_check_as(document, setting(document, chips[said]), witness))
+    return TableCheck(name, tuple(found))
 
 
 def check_document(document: Document, witness: Witness | None = None, elsewhere: Sequence[Claim] = ()) -> Check:
@@ -95,7 +102,11 @@ def check_document(document: Document, witness: Witness | None = None, elsewhere
 
     ``elsewhere`` are figures of the same text that belong to no run or to another; a contradiction that one of them would mend is open.
     """
-    run = setting(document, stated_accelerator(document))
+    return _check_as(document, setting(document, stated_accelerator(document)), witness, elsewhere)
+
+
+def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim] = ()) -> Check:
+    """The check as a run of a kind; where accelerators of two dies are contradicted, counted the other way."""
     found = _judged(document, run, witness, elsewhere)
     if (found.contradictions or found.doubts) and run.accelerator is not None and "MI250" in run.accelerator.name:
         again = _judged(*_by_module(document, run), witness, elsewhere)
@@ -106,21 +117,22 @@ def check_document(document: Document, witness: Witness | None = None, elsewhere
 
 def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim]) -> Check:
     """The check of a document as a run of a kind."""
-    equations = tuple(as_counted(identities(run), document))
+    equations = equations_of(run, document)
     extra = tuple(assumed(run))
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
     measurements = [_measurement(document.claims[i], i) for i in used]
-    said, heard = _testimony(document, witness, reconcile(measurements, equations, extra))
+    first = reconcile(measurements, equations, extra)
+    said, heard = _testimony(document, witness, first)
     extra = (*extra, *heard)
     said = said or (usual_prediction(document) if witness is not None else "")
     bounds = tuple(limits(run))
-    search = Search(document, equations, extra, tuple(mistakes(run, document)), bounds, Rivals.of(document, elsewhere))
-    judged = search.judge(measurements)
+    search = Search(document, equations, extra, lambda: mistakes(run, document), bounds, Rivals.of(document, elsewhere))
+    judged = search.judge(measurements, None if heard else first)
     contradictions, doubts = (
         tuple(replace(c, arithmetic=arithmetic(c.claims, document, run.accelerator)) for c in charges)
         for charges in (judged.contradictions, judged.doubts)
     )
-    fit = reconcile(judged.left, equations, extra)
+    fit = judged.fit
     checked = tuple(
         _checked(i, claim, judged.full, fit, measurements, judged.suspects) for i, claim in enumerate(document.claims)
     )

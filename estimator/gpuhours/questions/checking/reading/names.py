@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuhours.questions.checking.reading.run_words import COMMON, DATA_NAMES, DATA_STEMS, NOT_MODELS
@@ -27,6 +28,7 @@ class Mention:
     size: float | None = None
 
 
+@functools.lru_cache(maxsize=65_536)
 def words_of(name: str) -> tuple[str, ...]:
     """``Llama 2 7B -> (llama, 2, 7b)``: what two spellings of a name share."""
     return tuple(re.findall(r"[^\W_]+(?:\.\d+[a-z]?)?", name.lower()))
@@ -78,9 +80,10 @@ def same_name(one: str, other: str) -> bool:
 def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str]) -> Iterator[Mention]:
     """The names of models in a sentence, in order; those of data sets, cards and formats are none."""
     names = {words_of(name): name for name in known if words_of(name)} | _aliases(known)
+    begins = {words[0] for words in names}
     index = first
     while index < last:
-        found = _known(items, index, last, names) or _sized(items, index, last) or _versioned(items, index)
+        found = _known(items, index, last, names, begins) or _sized(items, index, last) or _versioned(items, index)
         if found is not None and not _of_data(items, found, first, last):
             yield found
         index = found.last + 1 if found is not None else index + 1
@@ -98,9 +101,12 @@ def _aliases(known: Iterable[str]) -> dict[tuple[str, ...], str]:
     }  # fmt: skip
 
 
-def _known(items: Sequence[Item], index: int, last: int, names: dict[tuple[str, ...], str]) -> Mention | None:
+def _known(
+    items: Sequence[Item], index: int, last: int, names: dict[tuple[str, ...], str], begins: Container[str]
+) -> Mention | None:
     """A name from a table or a heading, longest first."""
-    if not words_of(items[index].text):
+    first = words_of(items[index].text)
+    if not first or first[0] not in begins:
         return None
     for end in range(min(last, index + 6) - 1, index - 1, -1):
         said = words_of(" ".join(item.text for item in items[index : end + 1]))

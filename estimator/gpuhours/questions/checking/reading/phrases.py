@@ -264,6 +264,9 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
                    unit=unit.kind or "dims", per=unit.per, word=unit.word, device=unit.device)], end  # fmt: skip
 
 
+WORK = frozenset({"step", "iteration", "update", "epoch", "pass", "run"})
+
+
 def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[Unit, int]:
     """The unit, device and ``per`` behind a number; an empty unit where there is none (and a price's ``per`` behind ``money``)."""
     begun = at
@@ -295,6 +298,9 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
         return found, begun
     else:
         at = begun
+    begins_clause = found.device and _type(tokens, at) == "PER" and tokens[at].text.lower().startswith("each")
+    if begins_clause and tokens[at + 1].type == "THINGS" and noun(tokens[at + 1].text) in WORK:
+        return found._replace(joined=joined), at  # with 8 GPUs each step takes: nobody has GPUs a step
     per, at = _per(tokens, at)
     if "second" in per and found.kind == "flop":
         found = found._replace(kind="flop/s")

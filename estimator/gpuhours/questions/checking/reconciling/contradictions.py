@@ -6,8 +6,9 @@ mistake in one of them can; else the claim is left out without which most of the
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpuhours.questions.checking.causes import Mistake
@@ -52,8 +53,9 @@ class Judgement:
     doubts: tuple[ContradictedClaims, ...]
     suspects: dict[int, tuple[str, ...]]
     """The claims that stand in a contradiction, by their index, and which quantities it is between."""
-    left: list[Measurement]
     full: Fit
+    fit: Fit
+    """Without the claims that were accused."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,20 @@ class Search:
     document: Document
     equations: tuple[Identity | Sum, ...]
     extra: tuple[Assumed, ...]
-    mistakes: tuple[Mistake, ...]
+    known_mistakes: Callable[[], Iterable[Mistake]]
     limits: tuple[Limit, ...]
     rivals: Rivals = NO_RIVALS
     """Other figures of the text that may be meant."""
 
-    def judge(self, measurements: Sequence[Measurement]) -> Judgement:
-        """Find the worst misfit, explain it, leave its claim out, and look again."""
+    @functools.cached_property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """Worked out where something is to be explained."""
+        return tuple(self.known_mistakes())
+
+    def judge(self, measurements: Sequence[Measurement], first: Fit | None = None) -> Judgement:
+        """Find the worst misfit, explain it, leave its claim out, and look again; ``first`` is the fit of all, where it is known."""
         left = list(measurements)
-        full = fit = reconcile(left, self.equations, self.extra)
+        full = fit = first or reconcile(left, self.equations, self.extra)
         found: list[ContradictedClaims] = []
         doubts: list[ContradictedClaims] = []
         suspects: dict[int, tuple[str, ...]] = {}
@@ -99,7 +106,7 @@ class Search:
             found.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return Judgement(tuple(found), tuple(doubts), suspects, left, full)
+        return Judgement(tuple(found), tuple(doubts), suspects, full, fit)
 
     def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
         """What a contradiction between claims rests on that the text does not say; empty where it says all."""
@@ -259,7 +266,7 @@ class Search:
         for wanted in {float(fit.left_out[i]), (least + most) / 2} if len(touched) > 1 else {float(fit.left_out[i])}:
             log = min(max(wanted, least), most)
             corrected = [replace(m, log=m.log - log) if j in touched else m for j, m in enumerate(left)]
-            again = reconcile(corrected, self.equations, self.extra)
+            again = fit.shifted(touched, log) if fit.linear else reconcile(corrected, self.equations, self.extra)
             coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
             worst = max(_residual(again, j) for j in coupled) ** 2
             tried.append((worst, math.exp(log), self._troubles(corrected, again)))

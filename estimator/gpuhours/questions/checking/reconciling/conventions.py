@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.reconciling.reconcile import Equations
+from gpuhours.questions.checking.setting import Setting, identities
 from gpuhours.run.identities import Identity, Sum
 
 
-def as_counted(equations: Iterable[Identity | Sum], document: Document) -> Iterator[Identity | Sum]:
+def equations_of(run: Setting, document: Document) -> Equations:
+    """The identities of a run of a kind, with the conventions that its figures decide; the same object for runs of the same kind."""
+    return _of_kind(run.holds, tuple(sorted(run.fixed.items())), _energy_without_losses(document))
+
+
+@functools.lru_cache(maxsize=512)
+def _of_kind(holds: frozenset[str], fixed: tuple[tuple[str, float], ...], apart: bool) -> Equations:
+    return Equations(as_counted(identities(holds, dict(fixed)), apart=apart))
+
+
+def as_counted(equations: Iterable[Identity | Sum], *, apart: bool) -> Iterator[Identity | Sum]:
     """The identities with the PUE where the text puts it.
 
-    Usually energy = GPU-hours x power x PUE and carbon = energy x intensity; where energy is of the accelerators alone,
+    Usually energy = GPU-hours x power x PUE and carbon = energy x intensity; where energy is of the accelerators alone (``apart``),
     energy = GPU-hours x power and carbon = energy x PUE x intensity.
     """
-    apart = _energy_without_losses(document)
     for equation in equations:
         if apart and isinstance(equation, Identity) and "energy" in equation.exponents:
             exponents = dict(equation.exponents)

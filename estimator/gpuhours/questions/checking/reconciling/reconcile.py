@@ -15,9 +15,10 @@ networks (data snooping).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -61,6 +62,22 @@ class Fit:
     """Correlation of residuals between measurements: which claims stand against which."""
     gain: NDArray[np.float64]
     """How far each quantity follows each measurement: d ln x_j / d ln v_i."""
+    resolve: NDArray[np.float64]
+    """R = 1 - H: how the weighted residuals follow the weighted measurements."""
+    sigma: NDArray[np.float64]
+    linear: bool = True
+    """Whether no sum bends the equations: then other values of the same measurements need no other solution."""
+
+    def shifted(self, at: Iterable[int], log: float) -> Fit:
+        """The fit where the measurements ``at`` are smaller by ``log``: e' = e - R d / s,  x' = x - gain d."""
+        d = np.zeros(len(self.sigma))
+        d[list(at)] = log
+        seen = ~np.isnan(self.residual)
+        safe = np.where(seen, self.redundancy, 1.0)
+        e = np.where(seen, self.residual, 0.0) * np.sqrt(safe) - self.resolve @ (d / self.sigma)
+        z = np.where(seen, e / np.sqrt(safe), np.nan)
+        left = np.where(seen, e * self.sigma / safe, np.nan)
+        return replace(self, x=self.x - self.gain @ d, residual=z, left_out=left)
 
     def value(self, quantity: str) -> tuple[float, float, float] | None:
         """Reconciled value and its 10th and 90th percentile; None where nothing determines it."""
@@ -77,34 +94,77 @@ class Fit:
         return math.exp(x), math.exp(x - Z * sd), math.exp(x + Z * sd)
 
 
+class Equations(tuple[Identity | Sum, ...]):
+    """The identities of a kind of run, known by which object they are: what follows from them alone is worked out once."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What the equations and the names of the measured quantities fix: which equations matter, and their rows."""
+
+    leaves: Sequence[tuple[Identity | Sum, tuple[str, ...]]]
+    names: list[str]
+    column: dict[str, int]
+    at: NDArray[np.intp]
+    """The column of each measurement."""
+    products: NDArray[np.float64]
+    constants: NDArray[np.float64]
+    sums: list[Sum]
+
+
+def _structure(equations: Sequence[Identity | Sum], measured: tuple[str, ...]) -> Structure:
+    core, leaves = _peeled(equations, frozenset(measured))
+    names = sorted({*measured, *(name for equation in core for name in _members(equation))})
+    column = {name: j for j, name in enumerate(names)}
+    products = [equation for equation in core if isinstance(equation, Identity)]
+    rows, constants = np.zeros((len(products), len(names))), np.zeros(len(products))
+    for i, product in enumerate(products):
+        for name, exponent in product.exponents.items():
+            rows[i, column[name]] = exponent / product.sigma
+        constants[i] = math.log(product.constant) / product.sigma
+    at = np.array([column[name] for name in measured], dtype=np.intp)
+    return Structure(leaves, names, column, at, rows, constants, [e for e in core if isinstance(e, Sum)])
+
+
+_structure_of_kind = functools.lru_cache(maxsize=2048)(_structure)
+"""The same for ``Equations``, remembered: rows of one table state the same columns."""
+
+
 def reconcile(
     measurements: Sequence[Measurement], equations: Sequence[Identity | Sum], extra: Sequence[Assumed] = ()
 ) -> Fit:
     """Solve for every quantity that claims, identities and assumptions mention."""
     every = [*measurements, *(Measurement(a.quantity, math.log(a.value), a.sigma) for a in extra)]
-    core, leaves = _peeled(equations, frozenset(m.quantity for m in every))
-    names = sorted({m.quantity for m in every} | {name for equation in core for name in _members(equation)})
-    column = {name: j for j, name in enumerate(names)}
+    measured = tuple(m.quantity for m in every)
+    known_kind = isinstance(equations, Equations)
+    structure = _structure_of_kind(equations, measured) if known_kind else _structure(equations, measured)
+    names, column = structure.names, structure.column
     x = np.zeros(len(names))
-    for m in every:
-        x[column[m.quantity]] = m.log
-    sums = [equation for equation in core if isinstance(equation, Sum)]
-    products = [equation for equation in core if isinstance(equation, Identity)]
+    x[structure.at] = [m.log for m in every]
     active: list[Sum] = []
-    if sums:
-        A, b = _rows(every, products, [], column, x)
+    if structure.sums:
+        A, b = _rows(every, structure, [], x)
         x, _, null = _solve(A, b)
         known = {name for name, j in column.items() if not len(null) or np.linalg.norm(null[:, j]) <= NOTHING}
-        active = [s for s in sums if _usable(s, known)]
+        active = [s for s in structure.sums if _usable(s, known)]
         x = np.where([name in known for name in names], x, 0.0)
     for _ in range(6 if active else 1):
-        A, b = _rows(every, products, active, column, x)
+        A, b = _rows(every, structure, active, x)
         solution = _solve(A, b)
         moved = float(np.max(np.abs(solution[0] - x))) if active else 0.0
         x = solution[0]
         if moved < 1e-9:
             break
-    return _with_leaves(_fit(names, every, A, b, *solution), solution[1], leaves)
+    fit = replace(_fit(names, every, A, b, *solution), linear=not active)
+    return _with_leaves(fit, solution[1], structure.leaves)
 
 
 def _peeled(
@@ -123,7 +183,7 @@ def _peeled(
         for equation in tuple(core):
             free = tuple(name for name in _members(equation) if counts[name] == 1 and name not in measured)
             if free:
-                core.remove(equation)
+                del core[next(i for i, other in enumerate(core) if other is equation)]
                 counts.subtract(_members(equation))
                 leaves.append((equation, free))
                 found = True
@@ -146,31 +206,38 @@ def _with_leaves(
 
     x_d = (ln c - sum a_i x_i) / a_d,    cov(x_d, .) = -sum a_i cov(x_i, .) / a_d,    var(x_d) the same twice + (s / a_d)^2
     """
-    names = list(fit.quantities)
+    inner = len(fit.quantities)
     outer = [name for _, free in leaves for name in free]
-    size = len(names) + len(outer)
-    x, determined = np.pad(fit.x, (0, len(outer))), np.pad(fit.determined, (0, len(outer)))
-    gain = np.pad(fit.gain, ((0, len(outer)), (0, 0)))
+    names = [*fit.quantities, *outer]
+    size = len(names)
+    x, determined = np.zeros(size), np.zeros(size, dtype=bool)
+    x[:inner], determined[:inner] = fit.x, fit.determined
+    gain = np.zeros((size, fit.gain.shape[1]))
+    gain[:inner] = fit.gain
     spread = np.zeros((size, size))
-    spread[: len(names), : len(names)] = covariance
-    column = {name: j for j, name in enumerate([*names, *outer])}
+    spread[:inner, :inner] = covariance
+    column = {name: j for j, name in enumerate(names)}
+    bent = not fit.linear
     for equation, free in reversed(leaves):
-        others = [column[name] for name in _members(equation) if name not in free]
-        if len(free) > 1 or not determined[others].all():
+        members = [name for name in _members(equation) if name not in free]
+        others = [column[name] for name in members]
+        if len(free) > 1 or not all(determined[j] for j in others):
             continue
         d = column[free[0]]
-        slopes, value, sigma = _leaf(equation, free[0], {name: x[j] for name, j in column.items()})
+        slopes, value, sigma = _leaf(
+            equation, free[0], {name: float(x[j]) for name, j in zip(members, others, strict=True)}
+        )
         if slopes is None:
             continue
-        row = np.zeros(size)
-        row[others] = [slopes[name] for name in _members(equation) if name not in free]
+        bent = bent or isinstance(equation, Sum)
+        by = np.array([slopes[name] for name in members])
         x[d], determined[d] = value, True
-        gain[d] = row @ gain
-        spread[d] = row @ spread
+        gain[d] = by @ gain[others]
+        spread[d] = by @ spread[others]
         spread[:, d] = spread[d]
-        spread[d, d] = row @ spread @ row + sigma**2
+        spread[d, d] = by @ spread[others][:, others] @ by + sigma**2
     sd = np.sqrt(np.clip(np.diag(spread), 0.0, None))
-    return replace(fit, quantities=(*names, *outer), x=x, sd=sd, determined=determined, gain=gain)
+    return replace(fit, quantities=tuple(names), x=x, sd=sd, determined=determined, gain=gain, linear=not bent)
 
 
 def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
@@ -193,25 +260,18 @@ def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dic
 
 
 def _rows(
-    measurements: Sequence[Measurement],
-    products: Sequence[Identity],
-    sums: Sequence[Sum],
-    column: dict[str, int],
-    x: NDArray[np.float64],
+    measurements: Sequence[Measurement], structure: Structure, sums: Sequence[Sum], x: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The weighted equations A x = b: measurements first, then identities, then sums linearised at x."""
-    A = np.zeros((len(measurements) + len(products) + len(sums), len(column)))
+    n, p = len(measurements), len(structure.constants)
+    A = np.zeros((n + p + len(sums), len(structure.names)))
     b = np.zeros(len(A))
-    for i, m in enumerate(measurements):
-        weight = 1 / max(m.sigma, LEAST_SIGMA)
-        A[i, column[m.quantity]] = weight
-        b[i] = weight * m.log
-    for i, product in enumerate(products, len(measurements)):
-        for name, exponent in product.exponents.items():
-            A[i, column[name]] = exponent / product.sigma
-        b[i] = math.log(product.constant) / product.sigma
-    for i, sum_ in enumerate(sums, len(measurements) + len(products)):
-        row, value = _linearised(sum_, column, x)
+    weights = np.array([1 / max(m.sigma, LEAST_SIGMA) for m in measurements])
+    A[np.arange(n), structure.at] = weights
+    b[:n] = weights * [m.log for m in measurements]
+    A[n : n + p], b[n : n + p] = structure.products, structure.constants
+    for i, sum_ in enumerate(sums, n + p):
+        row, value = _linearised(sum_, structure.column, x)
         A[i] = row / sum_.sigma
         b[i] = value / sum_.sigma
     return A, b
@@ -239,8 +299,9 @@ def _solve(
     A: NDArray[np.float64], b: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Minimum-norm solution, covariance and null space, through one singular value decomposition."""
-    missing = max(A.shape[1] - A.shape[0], 0)  # rows of zeros, so that the small decomposition has all directions
-    A, b = np.pad(A, ((0, missing), (0, 0))), np.pad(b, (0, missing))
+    missing = A.shape[1] - A.shape[0]
+    if missing > 0:  # rows of zeros, so that the small decomposition has all directions
+        A, b = np.vstack((A, np.zeros((missing, A.shape[1])))), np.concatenate((b, np.zeros(missing)))
     U, singular, directions = np.linalg.svd(A, full_matrices=False)
     rank = int(np.sum(singular > 1e-9 * singular[0]))
     basis, null = directions[:rank].T, directions[rank:]
@@ -275,4 +336,4 @@ def _fit(
     coupling[~seen, :] = coupling[:, ~seen] = 0.0
     gain = covariance @ measured.T / sigma
     sd = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
-    return Fit(tuple(names), x, sd, determined, z, left, r, coupling, gain)
+    return Fit(tuple(names), x, sd, determined, z, left, r, coupling, gain, R, sigma)
