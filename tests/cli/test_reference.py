@@ -90,7 +90,7 @@ def test_an_example_runs(line: str, gpuhours_command: Command, beside: Path) -> 
     (beside / "lora.yaml").write_text(example("lora"), encoding="utf-8")
     if line.startswith("gpuhours ci "):
         committed(beside)
-    words = shlex.split(line.partition(" > ")[0])[1:]
+    words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
     if "-o" in words and words[words.index("-o") + 1] in ("run.yaml", "lora.yaml"):
         (beside / words[words.index("-o") + 1]).unlink()
     ran = gpuhours_command(*words)
