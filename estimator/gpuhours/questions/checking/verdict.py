@@ -75,7 +75,7 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
     for _ in range(3):
         refuted = {name for charge in (*found.contradictions, *found.doubts) for name in charge.claims}
         refuted |= LAYOUT if refuted & LAYOUT else set()
-        dropped = [c for c in run.claims if c.shared and c.quantity in refuted - meant]
+        dropped = [c for c in run.claims if c.shared and refuted and (not meant or c.quantity in refuted - meant)]
         if not dropped:
             break
         run = replace(run, claims=tuple(claim for claim in run.claims if claim not in dropped))

@@ -104,6 +104,8 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
         text = _JSON.sub(lambda pair: f"; {_label(pair[1])}: {pair[2] or pair[3]};", text)
     if ":" in text:
         text = _STAMP.sub(_stamp, text)
+    if _ROW_OF_PAIRS.search(text):
+        text = "\n".join(_pairs_apart(line) for line in text.split("\n"))
     if _LONG_FLAG.search(text):
         text = _FLAG.sub(lambda flag: f"; {_label(flag[1])}: {flag[2]};", text)
     if "/" in text or " of " in text:
@@ -114,8 +116,6 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
     if "_" in text:
         text = _DIGIT_GROUPS.sub("", text)
         text = _IDENTIFIER.sub(lambda name: _label(name[0]), text)
-    if _ROW_OF_PAIRS.search(text):
-        text = "\n".join(_pairs_apart(line) for line in text.split("\n"))
     if "|" in text or "·" in text:
         text = "\n".join(_cells(line) for line in text.split("\n"))
     return text
@@ -147,16 +147,16 @@ def _settings(line: str) -> str:
 
 _ROW_OF_PAIRS = re.compile(r"\w: {1,3}[\d.,]+\S* {1,4}\w{1,20}: {1,3}[\d.,]+")
 _NEXT_PAIR = re.compile(r"(?<=[\w%)]) {1,4}(?=[A-Za-z]\w{0,20}: {1,3}[\d.])")
-_PRINTED = re.compile(r"\b(tps|tflops|mem)(?=: )", re.IGNORECASE)
-COUNTERS_PRINTED = {"tps": "tokens/s/GPU", "tflops": "TFLOP/s per GPU", "mem": "peak memory"}
+_PRINTED = re.compile(r"(?<=; )(tps|tflops|mem|memory)(?=: )", re.IGNORECASE)
+COUNTERS_PRINTED = {"tps": "tokens/s/GPU", "tflops": "TFLOP/s per GPU", "mem": "peak memory", "memory": "peak memory"}
 
 
 def _pairs_apart(line: str) -> str:
     """``step: 500  tps: 7,708  mfu: 40%``: a line of counters taken apart."""
     if len(_NEXT_PAIR.findall(line)) < 2:
         return line
-    line = _PRINTED.sub(lambda name: COUNTERS_PRINTED[name[0].lower()], line)
-    return _NEXT_PAIR.sub(" ; ", line.replace("memory: ", "peak memory: "))
+    line = _NEXT_PAIR.sub(" ; ", line)
+    return _PRINTED.sub(lambda name: COUNTERS_PRINTED[name[0].lower()], line)
 
 
 def _cells(line: str) -> str:

@@ -257,6 +257,13 @@ def _is_determiner(items: Sequence[Item], index: int) -> bool:
     behind = items[index + 1] if index + 1 < len(items) else None
     if isinstance(figure, Figure) and figure.text.lower() in ("one replica", "one rank", "one worker"):
         return True
+    if isinstance(figure, Figure) and figure.text.lower() in ("one epoch", "an epoch", "one pass"):
+        before = items[index - 1].text.lower() if index else ""
+        return (
+            behind is not None
+            and behind.text.lower() in ("of", "is")
+            and before not in ("for", "only", "just", "exactly")
+        )
     bare = isinstance(figure, Figure) and figure.text.lower() == "one" and not figure.unit
     return bare and behind is not None and behind.kind == "word" and behind.text.lower().strip() not in HOP_STOPS
 

@@ -267,7 +267,7 @@ RULES: tuple[Rule, ...] = (
           "pipeline stages, pipeline depth", 0, 7),
     _rule("way", "tensor", "tensor", 0.2, 1.5),
     _rule("way", "pipeline", "pipeline", 0.2, 1.5),
-    _rule("capped", "seq_len", base=3),
+    _rule("capped", "seq_len", base=-0.5),
     _rule("stage", "pipeline", "pipeline", 0, 4),
     _rule("bare way", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
     _rule("bare way", "data_parallel", "data parallel, data parallelism, dp, dataparallel, fully sharded data parallel", 0, 5),
