@@ -62,6 +62,9 @@ def main() -> None:
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
     except Exception as fault:
+        if isinstance(fault, OSError) and fault.errno == errno.ENAMETOOLONG:
+            sys.stderr.write("error: No such file: the name is too long.\n")
+            raise SystemExit(2) from None
         if isinstance(fault, OSError) and fault.errno in FULL:
             sys.stderr.write(
                 f"error: The answer cannot be written: {fault.strerror}.\n  Make room, or send it elsewhere.\n"

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.fuzz [SECONDS] [SEED]
 
 Seeds are files that are fine; each case breaks one: a number exchanged for a huge, tiny or absurd one, a line lost or doubled, a key
-misspelt, signs of control put in, two files spliced. Prints each distinct fault with the smallest input that showed it; exit code 1 if any.
+misspelt, signs of control put in, two files spliced, a word of the command line exchanged. Prints each distinct fault with the smallest
+input that showed it; exit code 1 if any.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import random
 import re
+import resource
 import signal
 import sys
 import tempfile
@@ -48,6 +51,16 @@ SIGNS = [
 ]
 SLOW = 8.0
 """Seconds after which a case counts as a hang."""
+LONG = 1.0
+"""s of computing beyond what the unbroken file takes that a case may cost."""
+LARGE = 500e6
+"""Bytes that this process may take in all."""
+WORDS = [
+    "", "-", "--json", "--set", "-o", "9" * 400, "a" * 5000, "\u202e", "\x1b[31m", "[bold]", "nan", "1e999", "-1", "0", "/dev/null",
+    "../..",
+    "model=", "hardware.gpus=1e99", "layout.tensor=[1,2]", "x=y", "=", "{", "h100-sxm-80gb", "llama-3-8b", "1T", "40%", "\udc80",
+]  # fmt: skip
+"""What may stand where a word of a command line is meant."""
 
 
 class HangError(Exception):
@@ -68,11 +81,54 @@ def seeds() -> list[tuple[list[str], str, str]]:
         (["sweep", "r.yaml", "--vary", "hardware.gpus=64,128"], "r.yaml", runs[0]),
         (["compare", "r.yaml", "r.yaml"], "r.yaml", runs[0]),
     ]
+    found += [
+        ([*words, "r.yaml", *more], "r.yaml", run)
+        for run in runs
+        for words, more in (
+            (["report"], ["-o", "o.html"]), (["trace"], ["--json"]), (["trace"], ["-o", "t.json"]), (["export"], ["--to", "megatron"]),
+            (["export"], ["--to", "nemo", "--json"]), (["plan"], ["--gpus", "8"]), (["compare"], ["r.yaml", "--json"]),
+        )
+    ]  # fmt: skip
+    found += [(["import", name, "-o", "i.yaml", "--force"], name, content) for name, content in imported(runs[0])]
+    found += [
+        (["init", "--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb"], "r.yaml", "x"),
+        (["schema", "run"], "r.yaml", "x"), (["prices", "--gpu", "h100", "--provider", "AWS"], "r.yaml", "x"),
+        (["hardware", "show", "h100-sxm-80gb"], "r.yaml", "x"), (["software", "show", "megatron-core"], "r.yaml", "x"),
+        (["estimate", "--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--mfu", "40%"], "r.yaml", "x"),
+    ]  # fmt: skip
     found += [(["check", "p.txt", *more], "p.txt", text) for text in texts for more in ([], ["--json"])]
     found += [
         (["models", "show", "config.json"], "config.json", json.dumps(json.loads(line)["config"], indent=1))
         for line in configs[::9]
     ]
+    return found
+
+
+def imported(run: str) -> list[tuple[str, str]]:
+    """Files of other training code, as our own export writes them."""
+    from gpuhours.inputs.yaml_files import read_yaml_text
+    from gpuhours.questions.interchange.exporting import export
+    from gpuhours.run.spec import from_dict
+
+    names = {
+        "megatron": "m.sh",
+        "torchtitan": "t.toml",
+        "deepspeed": "d.json",
+        "accelerate": "a.yaml",
+        "nemo": "n.yaml",
+        "axolotl": "x.yml",
+    }
+    described = from_dict(read_yaml_text(run, "r.yaml").data)
+    return [(name, export(described, code).text) for code, name in names.items()]
+
+
+def misspoken(arguments: list[str], rng: random.Random) -> list[str]:
+    """A command line with a word exchanged, doubled, lost or put in behind the command."""
+    found = list(arguments)
+    place = rng.randrange(1, len(found) + 1)
+    found[place : place + rng.randint(0, 1)] = rng.choice(
+        [[], [rng.choice(WORDS)], [rng.choice(WORDS), rng.choice(WORDS)]]
+    )
     return found
 
 
@@ -121,14 +177,15 @@ def _swap(content: str, rng: random.Random) -> str:
 BREAKS: tuple[Callable[[str, random.Random], str], ...] = (_number, _number, _value, _line, _sign, _swap)
 
 
-def tried(arguments: list[str]) -> str | None:
-    """What went wrong with one command, if anything did."""
+def tried(arguments: list[str], usual: float = 0.0) -> str | None:
+    """What went wrong with one command, if anything did; ``usual`` s of computing are no fault."""
     from gpuhours_cli.app import main
 
     out, err = io.StringIO(), io.StringIO()
     sys.argv = ["gpuhours", *arguments]
     signal.setitimer(signal.ITIMER_REAL, SLOW)
     code: Any = 0
+    before = time.process_time()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main()
@@ -138,11 +195,18 @@ def tried(arguments: list[str]) -> str | None:
         return f"hang: {arguments[0]}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+    took = time.process_time() - before
+    if took > LONG + usual:
+        return f"takes {took:.0f} s: {arguments[0]}"
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > LARGE:
+        return f"takes too much memory: {arguments[0]}"
     if code == 3:
         return err.getvalue().partition("failed (")[2].splitlines()[0][:90]
     if code not in (0, 1, 2):
         return f"exit code {code}"
     shown = out.getvalue() + err.getvalue()
+    if re.search(r"(?<![\w-])(nan|inf|NaN|Infinity)(?![\w-])", out.getvalue()) and code == 0:
+        return f"prints what is no number: {arguments[0]}"
     unseen = re.search("[\x00-\x08\x0b-\x1f\u2028\u202e]", shown)
     if unseen:
         return f"prints {unseen[0]!r}: {arguments[0]}"
@@ -160,15 +224,24 @@ def main() -> int:
     signal.signal(signal.SIGALRM, _too_long)
     os.environ["COLUMNS"], os.environ["NO_COLOR"] = "80", "1"
     fine, faults, cases = seeds(), {}, 0
+    usual: dict[int, float] = {}
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         while time.monotonic() < end:
-            arguments, name, content = rng.choice(fine)
+            seed = rng.choice(fine)
+            arguments, name, content = seed
+            if id(seed) not in usual:
+                Path(name).write_text(content, encoding="utf-8")
+                started = time.process_time()
+                tried(list(arguments), math.inf)
+                usual[id(seed)] = time.process_time() - started
+            if rng.random() < 0.2:
+                arguments = misspoken(arguments, rng)
             text = broken(content, rng)
             Path(name).write_text(text, encoding="utf-8", errors="surrogatepass")
             cases += 1
-            fault = tried(list(arguments))
+            fault = tried(list(arguments), usual[id(seed)])
             if fault is not None and len(text) < len(faults.get(fault, (arguments, text + "x"))[1]):
                 faults[fault] = (arguments, text)
         os.chdir("/")

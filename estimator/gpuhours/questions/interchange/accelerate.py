@@ -50,8 +50,9 @@ def _sharded(told: Told) -> dict[str, Any]:
     inside = "fsdp_config.fsdp_"
     strategy, again = told.get(f"{inside}sharding_strategy"), told.get(f"{inside}reshard_after_forward")
     told.get(f"{inside}version", f"{inside}auto_wrap_policy", f"{inside}transformer_layer_cls_to_wrap")
-    if whole(strategy):
-        strategy = STRATEGIES[int(strategy) - 1]
+    number = whole(strategy)
+    if number and number <= len(STRATEGIES):
+        strategy = STRATEGIES[number - 1]
     if isinstance(again, str) and again.upper() in STRATEGIES:  # accelerate reads a strategy there, too
         strategy = again.upper()
     named = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
 
 TABLE = (
@@ -27,6 +28,10 @@ def read(told: Told) -> dict[str, Any]:
     """The run's keys in a DeepSpeed configuration."""
     found = paired(told, TABLE)
     stage = told.get("zero_optimization.stage")
+    if str(stage or 0) not in ("0", "1", "2", "3"):
+        raise EstimateError(
+            f"There is no stage {str(stage)[:40]!r}.", "ZeRO has the stages 0 to 3.", "zero_optimization.stage"
+        )
     found["layout.sharding"] = ("none", "zero1", "zero2", "zero3")[int(stage or 0)]
     device = told.get("zero_optimization.offload_optimizer.device")
     told.get("zero_optimization.offload_optimizer.pin_memory", "zero_optimization.overlap_comm")

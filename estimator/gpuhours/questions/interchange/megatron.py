@@ -305,13 +305,17 @@ def _words(line: str) -> list[str]:
         return line.replace('"', " ").replace("'", " ").split()
 
 
+LONGEST_COUNT = 20
+"""Digits of a number that counts something."""
+
+
 def _filled(text: str, known: Mapping[str, str]) -> str:
     """Variables and products of whole numbers put in."""
 
     def sum_of(match: re.Match[str]) -> str:
         inner = re.sub(r"[A-Za-z_]\w*", lambda name: known.get(name[0], name[0]), _filled(match[1], known))
         factors = inner.replace(" ", "").split("*")
-        if not all(factor.isdigit() for factor in factors):
+        if not all(factor.isascii() and factor.isdigit() and len(factor) < LONGEST_COUNT for factor in factors):
             return match[0]
         product = 1
         for factor in factors:

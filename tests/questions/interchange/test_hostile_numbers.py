@@ -1,0 +1,30 @@
+"""Numbers in other code's files that are none: told, never a fault of ours."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Command
+
+
+@pytest.mark.parametrize("stage", ["1e308", "7", "-1", '"x"', "[1]"])
+def test_a_stage_of_zero_that_there_is_not(gpuhours_command: Command, tmp_path: Path, stage: str) -> None:
+    path = tmp_path / "d.json"
+    path.write_text(f'{{"train_batch_size": 256, "zero_optimization": {{"stage": {stage}}}}}', encoding="utf-8")
+    found = gpuhours_command("import", str(path))
+    assert found.code == 2
+    assert "ZeRO has the stages 0 to 3" in found.err
+
+
+def test_a_strategy_that_there_is_not(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "distributed_type: FSDP\nfsdp_config: {fsdp_sharding_strategy: 99}\nnum_processes: 8\n", encoding="utf-8"
+    )
+    assert gpuhours_command("import", str(path)).code in (0, 2)
+
+
+def test_a_name_that_is_too_long(gpuhours_command: Command) -> None:
+    found = gpuhours_command("check", "a" * 5000)
+    assert found.code == 2
+    assert "Traceback" not in found.err
