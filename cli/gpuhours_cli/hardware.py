@@ -56,15 +56,19 @@ def measure(
         str | None,
         typer.Option("--accelerator", help="The profile to bring to the measured level; else by the device's name."),
     ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, max=8, help="How many, with the collectives between them; all there are.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time matrix products, attention and copies on this machine's GPU (15 s on an H200, needs PyTorch)."""
+    """Time matrix products, attention and copies on this machine's GPU, and the collectives between up to eight (15 s on one H200, needs
+    PyTorch); say what the profile that follows improves on this machine."""
     from gpuhours.questions.measuring.measuring import measure as measured
     from gpuhours.questions.measuring.measuring import write
     from gpuhours_cli.render.hardware import measured_screen
 
-    found = measured(accelerator)
+    found = measured(accelerator, gpus)
     if output is not None:
         write(found, output)
     emit(found, lambda: measured_screen(found, output), as_json=as_json, answer=found.yaml if quiet else None)

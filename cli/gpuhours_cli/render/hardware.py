@@ -138,11 +138,13 @@ def amount(figure: SourcedFigure) -> str:
 
 def measured_screen(found: Measured, output: Path | None) -> RenderableType:
     """What was measured, beside what the profile said."""
-    table = _table("kernel", "median rate", "of the profile's", "shapes", "error then")
+    table = _table("kernel", "median rate", "of the profile's", "shapes", "error before", "and then")
     for level in found.levels:
-        unit = "TB/s" if level.kernel == "copies" else "TFLOP/s"
-        error = f"{100 * level.error:.1f} %" if level.shapes > 1 else DASH
-        table.add_row(level.kernel, f"{level.rate / 1e12:.3g} {unit}", f"{level.factor:.2f}", str(level.shapes), error)
+        unit = "TB/s" if level.kernel.startswith(("copies", "collectives")) else "TFLOP/s"
+        errors = [f"{100 * error:.1f} %" if level.shapes > 1 else DASH for error in (level.before, level.error)]
+        table.add_row(
+            level.kernel, f"{level.rate / 1e12:.3g} {unit}", f"{level.factor:.2f}", str(level.shapes), *errors
+        )
     then = (
         f"Written to {output}: `--accelerator {output}` uses it."
         if output

@@ -103,7 +103,7 @@ class Calibration:
     @property
     def site(self) -> Site:
         """The file's content."""
-        from gpuhours import __version__
+        from gpuhours.inputs.version import __version__
 
         made = f"gpuhours calibrate {__version__}, constants {digest()}, {datetime.date.today().isoformat()}"
         return Site(made=made, stacks=tuple(one.met() for one in self.stacks))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.measuring.collectives import CollectiveTime
 
 TOKENS = (1024, 4096, 8192)
 HIDDEN = (2048, 4096, 8192)
@@ -77,6 +78,8 @@ class KernelTimings:
     kernel: str | None
     """The attention kernel that PyTorch chooses, where it is one of ours."""
     attention: tuple[Attention, ...] = field(default=())
+    collectives: tuple[CollectiveTime, ...] = ()
+    """Between the GPUs, where several were measured."""
 
 
 def torch_with_gpu() -> Any:

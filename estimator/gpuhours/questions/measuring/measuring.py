@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,41 +18,17 @@ from gpuhours.hardware.kernel_constants import (
     KernelConstants,
     MemoryConstants,
 )
+from gpuhours.hardware.nodes import load_node
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.measuring.collectives import MOST_RANKS, collective_times
 from gpuhours.questions.measuring.gpu_benchmark import Device, KernelTimings, benchmark, device, torch_with_gpu
-
-LEVELS = np.arange(0.3, 1.6, 0.005)
-MOST = 1.3
-"""Largest share of a data sheet's figure that a profile may state."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """One kind of kernel: how far the profile was off, and how far the estimate is from the single times now."""
-
-    kernel: str
-    factor: float
-    """Measured rate over the profile's."""
-    rate: float
-    """FLOP/s of the median shape, or byte/s."""
-    shapes: int
-    error: float
-    """Mean error over the shapes with the factor applied."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        return {
-            "kernel": self.kernel,
-            "factor": self.factor,
-            "rate": self.rate,
-            "shapes": self.shapes,
-            "error": self.error,
-        }
+from gpuhours.questions.measuring.levels import MOST, Level, best
+from gpuhours.questions.measuring.links import link_levels
 
 
 @dataclass(frozen=True)
@@ -84,12 +60,18 @@ class Measured:
         return str(yaml.safe_dump(self.profile, sort_keys=False, allow_unicode=True, width=120))
 
 
-def measure(name: str | None = None) -> Measured:
-    """Measure the first GPU of this machine; ``name`` of its profile where the device's own name does not settle it."""
+def measure(name: str | None = None, gpus: int | None = None) -> Measured:
+    """Measure the first GPU of this machine, and what joins it to the others of ``gpus`` (all that there are, up to eight); ``name`` of
+    its profile where the device's own name does not settle it."""
     torch = torch_with_gpu()
+    there = int(torch.cuda.device_count())
+    asked = min(there, MOST_RANKS) if gpus is None else gpus
+    if not 1 <= asked <= there:
+        raise EstimateError(f"{asked} GPUs of {there} that PyTorch sees.", f"1 to {min(there, MOST_RANKS)}.", "--gpus")
     found = device(torch)
     accelerator = load_accelerator(name or recognised(found))
-    return fitted(benchmark(torch), accelerator)
+    together = collective_times(torch, asked) if asked > 1 else ()
+    return fitted(replace(benchmark(torch), collectives=together), accelerator)
 
 
 def recognised(found: Device) -> str:
@@ -127,6 +109,10 @@ def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
         levels += found
     if accelerator.kernels is not None:
         kernels |= {"links": accelerator.kernels.links, "unfused": accelerator.kernels.unfused}
+    if times.collectives:
+        node = load_node(accelerator.node, accelerator.path)
+        kernels["links"], joined = link_levels(times.collectives, accelerator, node, source)
+        levels += joined
     measured = KernelConstants(**kernels).model_dump(exclude_none=True, exclude_defaults=True)
     assert accelerator.path is not None
     kept = {key: value for key, value in read_yaml(accelerator.path).data.items() if key != "kernels"}
@@ -148,11 +134,11 @@ def product_level(times: KernelTimings, accelerator: Accelerator, source: str) -
     def predicted(factor: float) -> Array:
         return gemm_time(m, n, k, with_kernels(accelerator, gemm=at(factor)), times.dtype)
 
-    factor, error = best(predicted, t)
+    factor, error, before = best(predicted, t)
     rate = float(np.median(2 * m * n * k / t))
     constants = at(factor)
     rounded = {key: round(getattr(constants, key), 3) for key in ("tile_efficiency", "ceiling")}
-    return constants.model_copy(update=rounded), Level("matrix products", factor, rate, len(t), error)
+    return constants.model_copy(update=rounded), Level("matrix products", factor, rate, len(t), error, before)
 
 
 def attention_levels(
@@ -189,24 +175,16 @@ def attention_levels(
                 causal=True,
             )
 
-        factor, error = best(predicted, t)
+        factor, error, before = best(predicted, t)
         rate = float(np.median(work * np.prod(shapes, axis=0) * shapes[2] / t))
         found[direction] = at(factor)
-        levels.append(Level(f"attention {direction} ({kernel})", factor, rate, len(t), error))
+        levels.append(Level(f"attention {direction} ({kernel})", factor, rate, len(t), error, before))
     return AttentionConstants(**found), levels
 
 
 def with_kernels(accelerator: Accelerator, **kernels: Any) -> Accelerator:
     """The accelerator with other constants."""
     return replace(accelerator, kernels=KernelConstants(**kernels))
-
-
-def best(predicted: Callable[[float], Array], measured: Array) -> tuple[float, float]:
-    """The factor with the least mean |log(predicted / measured)|, and the mean error there."""
-    errors: Sequence[Array] = [np.abs(np.log(predicted(factor) / measured)) for factor in LEVELS]
-    means = [float(np.mean(error)) for error in errors]
-    place = int(np.argmin(means))
-    return float(LEVELS[place]), float(np.mean(np.abs(np.exp(errors[place]) - 1)))
 
 
 def write(measured: Measured, path: Path) -> None:

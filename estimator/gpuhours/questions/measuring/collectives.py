@@ -1,0 +1,147 @@
+"""Times of collectives between the GPUs of this machine, by ``torch.distributed``: one process a GPU, loaded when asked.
+
+Each collective runs on the first 2, 4, ... of the GPUs, each rank waits for all before and after; a time is the slowest rank's median.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError
+
+SIZES = tuple(2**power for power in range(14, 31, 2))
+"""Bytes of a message as nccl-tests count it, 16 KiB to 1 GiB."""
+MOST_RANKS = 8
+OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "ring_sendrecv")
+WARM_UP, REPEATS = 3, 7
+ELEMENT = 2
+"""Bytes of what is sent: bf16."""
+
+
+@dataclass(frozen=True)
+class CollectiveTime:
+    """One collective over the first ``ranks`` GPUs."""
+
+    operation: str
+    ranks: int
+    bytes: int
+    """The message, as nccl-tests count it: the whole of a gather or scatter, what one rank holds otherwise."""
+    seconds: float
+
+
+def group_sizes(ranks: int) -> tuple[int, ...]:
+    """2, 4, 8 and all of them."""
+    return tuple(sorted({size for size in (2, 4, 8, ranks) if 2 <= size <= ranks}))
+
+
+def collective_times(
+    torch: Any, ranks: int, backend: str = "nccl", sizes: Sequence[int] = SIZES
+) -> tuple[CollectiveTime, ...]:
+    """Every collective at every size on 2, 4 and 8 ranks, as far as there are; about 20 s. ``gloo`` runs on processors, to try it."""
+    if ranks > MOST_RANKS:
+        raise EstimateError(f"{ranks} GPUs are more than one node's.", f"At most {MOST_RANKS}.", "--gpus")
+    if not torch.distributed.is_available():
+        raise EstimateError(
+            "This PyTorch has no torch.distributed.",
+            "Install one that has, or measure one GPU with --gpus 1.",
+            "--gpus",
+        )
+    processes: Any = importlib.import_module("torch.multiprocessing")
+    with tempfile.TemporaryDirectory() as folder:
+        processes.spawn(_rank, args=(ranks, backend, tuple(sizes), folder), nprocs=ranks, join=True)
+        found = [json.loads((Path(folder) / f"rank-{rank}.json").read_text(encoding="utf-8")) for rank in range(ranks)]
+    return slowest([[CollectiveTime(**one) for one in times] for times in found])
+
+
+def slowest(by_rank: Sequence[Sequence[CollectiveTime]]) -> tuple[CollectiveTime, ...]:
+    """Each collective at its slowest rank."""
+    most: dict[tuple[str, int, int], float] = {}
+    for times in by_rank:
+        for one in times:
+            key = (one.operation, one.ranks, one.bytes)
+            most[key] = max(most.get(key, 0.0), one.seconds)
+    return tuple(CollectiveTime(*key, seconds) for key, seconds in most.items())
+
+
+def _rank(rank: int, ranks: int, backend: str, sizes: tuple[int, ...], folder: str) -> None:
+    """One process: its times, written to a file of its own."""
+    torch: Any = importlib.import_module("torch")
+    distributed = torch.distributed
+    where = "cuda" if backend == "nccl" else "cpu"
+    if where == "cuda":
+        torch.cuda.set_device(rank)
+    store = f"file://{os.path.join(folder, 'rendezvous')}"
+    distributed.init_process_group(backend, init_method=store, rank=rank, world_size=ranks)
+    try:
+        times = []
+        for size in group_sizes(ranks):
+            group = distributed.new_group(list(range(size)))
+            if rank < size:
+                for message in sizes:
+                    for operation in OPERATIONS:
+                        call = _call(torch, operation, rank, size, message, group, where)
+                        if call is not None:
+                            seconds = _timed(torch, call, group, where)
+                            times.append(CollectiveTime(operation, size, message, seconds))
+            distributed.barrier()
+        text = json.dumps([asdict(one) for one in times])
+        (Path(folder) / f"rank-{rank}.json").write_text(text, encoding="utf-8")
+    finally:
+        distributed.destroy_process_group()
+
+
+def _call(
+    torch: Any, operation: str, rank: int, ranks: int, message: int, group: Any, where: str
+) -> Callable[[], object] | None:
+    """One collective on buffers of its own; None where a backend does not have it."""
+    distributed = torch.distributed
+    whole = torch.randn(max(ranks, message // ELEMENT // ranks * ranks), device=where).to(torch.bfloat16)
+    part = whole[: whole.numel() // ranks].clone()
+    if operation == "all_reduce":
+        return lambda: distributed.all_reduce(whole, group=group)
+    if operation == "all_gather":
+        return lambda: distributed.all_gather_into_tensor(whole, part, group=group)
+    if where == "cpu":
+        return None  # gloo has neither reduce-scatter nor all-to-all of tensors
+    if operation == "reduce_scatter":
+        return lambda: distributed.reduce_scatter_tensor(part, whole, group=group)
+    received = torch.empty_like(whole)
+    if operation == "all_to_all":
+        return lambda: distributed.all_to_all_single(received, whole, group=group)
+
+    def around() -> None:
+        ahead = distributed.P2POp(distributed.isend, whole, (rank + 1) % ranks, group)
+        behind = distributed.P2POp(distributed.irecv, received, (rank - 1) % ranks, group)
+        for request in distributed.batch_isend_irecv([ahead, behind]):
+            request.wait()
+
+    return around
+
+
+def _timed(torch: Any, call: Callable[[], object], group: Any, where: str) -> float:
+    """Median seconds of a call, all ranks of the group beginning together."""
+
+    def done() -> None:
+        if where == "cuda":
+            torch.cuda.synchronize()
+
+    found = []
+    for turn in range(WARM_UP + REPEATS):
+        done()
+        torch.distributed.barrier(group=group)
+        done()
+        begun = time.perf_counter()
+        call()
+        done()
+        if turn >= WARM_UP:
+            found.append(time.perf_counter() - begun)
+    return float(statistics.median(found))
