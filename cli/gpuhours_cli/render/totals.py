@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,11 +42,21 @@ def screen(found: TotalsReport) -> RenderableType:
     told = sorted((one for one in found.judged if one.error is not None), key=_distance, reverse=True)
     if told:
         shown += [Text("\nFarthest out"), worst(told[:WORST])]
-    skipped = Counter(one.raw.skipped_because for one in found.judged if one.raw.skipped_because)
-    if skipped:
-        shown.append(Text("\nSkipped"))
-        shown += [Text(f"  {count:3}  {reason}") for reason, count in skipped.most_common(8)]
+    reasons = skipped(found)
+    if reasons:
+        shown.append(Text(f"\nSkipped, {sum(len(names) for names in reasons.values())} rows"))
+        shown += [Text(f"  {len(names):3}  {reason}: {', '.join(names)}") for reason, names in reasons.items()]
     return Group(*shown)
+
+
+def skipped(found: TotalsReport) -> dict[str, list[str]]:
+    """Reason, its names and numbers left out -> the rows that it keeps from being predicted; most rows first."""
+    reasons: dict[str, list[str]] = {}
+    for one in found.judged:
+        if one.raw.skipped_because:
+            reason = re.sub(r" for '.*'| '.*?'|: .*", "", one.raw.skipped_because)
+            reasons.setdefault(reason, []).append(one.raw.row.id)
+    return dict(sorted(reasons.items(), key=lambda pair: -len(pair[1])))
 
 
 def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
-from gpuhours.architecture.operators import Model, Stack
+from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, Recompute, Schedule, Sharding, VisionPlacement
+from gpuhours.inputs.arrays import Array, Mask
+from gpuhours.layout.layout import Layout, Module, Recompute, Schedule, Sharding, VisionPlacement
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
 from gpuhours.software.profile import DEGREES, Software
@@ -21,6 +22,11 @@ from gpuhours.workload import Workload
 LONG_SEQUENCE = 16384
 """Tokens from which sharing a sequence over several accelerators is tried."""
 DEEPEST = 64
+PARTLY = 2e10
+"""Parameters from which full recomputation of every other layer is tried."""
+LARGEST = 1e11
+"""Parameters from which activations in host memory are tried."""
+MIXTURE_MODULES = (Module.layernorm, Module.moe_act, Module.mla_up_proj)
 FULL_TOKENS = 131072
 """Tokens of a micro-batch up to which short samples are put together: images and clips come by hundreds."""
 
@@ -40,28 +46,66 @@ def default_layout(
     ZeRO-1 or (without a pipeline) ZeRO-3, every recompute mode, one to four chunks per stage, an encoder on the first stage or
     on all. ``plan`` searches all. What ``stated`` says stays as it is.
     """
-    axes = layout_axes(model, cluster, stated, software.degrees)
-    base = Layout() if stated is None else stated
+    axes = layout_axes(model, global_batch, cluster, stated, software)
+    base = base_of(model, software, stated)
     behind = _dimensions(model, global_batch, cluster)
     ahead = len(axes)
     chosen = {
         name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(ahead)] + [1] * behind)
         for own, (name, values) in enumerate(axes.items())
     }
-    layouts = base.replaced(**chosen, schedule=schedule_of(base, chosen["interleave"]))
+    layouts = laid_out(base, chosen, model)
     asked = Workload(model, global_batch, layouts, cluster, software, precision)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
         predicted, held = step(asked), memory(asked)
     time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)
-    score = np.where(valid & offered(layouts), np.where(safe, time, 1e30 * filled), np.inf)
+    score = np.where(valid & usual(layouts), np.where(safe, time, 1e30 * filled), np.inf)
     flat = score.reshape(-1, *score.shape[ahead:])
     best = np.argmin(flat, axis=0)
     if not np.all(np.isfinite(np.min(flat, axis=0))):
         return None
     places = np.unravel_index(best, score.shape[:ahead])
     picked = {name: np.asarray(values)[place] for (name, values), place in zip(axes.items(), places, strict=True)}
-    plain = {name: plain_value(name, value) for name, value in picked.items()}
-    return base.replaced(**plain, schedule=schedule_of(base, plain["interleave"]))
+    return chosen_layout(base, picked, model)
+
+
+def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
+    """What every layout tried has: what is stated, and where a mixture's recomputation is open, what selective means for one.
+
+    Megatron-Core repeats norms, experts' activations and MLA's up-projections (``--recompute-modules``, since 2024), as DeepSeek-V3 does
+    (arXiv:2412.19437, section 3.2.3); attention's scores alone, which fused kernels never keep, would free nothing.
+    """
+    base = Layout() if stated is None else stated
+    if "recompute" in base.model_fields_set or software.selective != "attention" or _experts_of(model) <= 1:
+        return base
+    return (
+        base if base.recompute_modules is not None else base.model_copy(update={"recompute_modules": MIXTURE_MODULES})
+    )
+
+
+def usual(layouts: Layout) -> Mask:
+    """Layouts that a stack offers, and that people use: more than four chunks in pipelines of four stages and more."""
+    return offered(layouts) & (np.less_equal(layouts.interleave, 4) | np.greater_equal(layouts.pipeline, 4))
+
+
+def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:
+    """Layouts of some choices: ``recompute_share`` in layers of a stage, a schedule for several chunks."""
+    found = dict(fields)
+    share = found.pop("recompute_share", None)
+    if share is not None:
+        found["recompute_layers"] = np.ceil(np.multiply(share, np.ceil(_depth(model) / found["pipeline"])))
+    return base.replaced(**found, schedule=schedule_of(base, found["interleave"]))
+
+
+def chosen_layout(base: Layout, picked: Mapping[str, Any], model: Model) -> Layout:
+    """One of them in plain numbers, without words that have no effect."""
+    found = laid_out(base, {name: plain_value(name, value) for name, value in picked.items()}, model)
+    if np.ndim(found.recompute):
+        return found
+    whole = "recompute_share" in picked and (found.recompute is not Recompute.full or picked["recompute_share"] >= 1)
+    if "recompute_share" in picked:
+        found = found.replaced(recompute_layers=None if whole else int(np.max(found.recompute_layers or 0)))
+    return found if found.recompute is Recompute.selective else found.replaced(recompute_modules=None)
 
 
 def schedule_of(base: Layout, interleave: Any) -> Any:
@@ -81,7 +125,7 @@ def is_partial(layout: Layout | None) -> bool:
     """Whether a layout says something, and leaves something open that decides: of single values, not of a sweep's."""
     if layout is None or not layout.model_fields_set:
         return False
-    numbers = (getattr(layout, name) for name in layout.model_fields_set)
+    numbers = (getattr(layout, name) for name in layout.model_fields_set - {"recompute_modules"})
     return any(name not in layout.model_fields_set for name in DECISIVE) and all(
         np.ndim(value) == 0 for value in numbers
     )
@@ -93,46 +137,56 @@ def as_it_stands(layout: Layout | None) -> Layout | None:
 
 
 def layout_axes(
-    model: Model, cluster: Cluster, stated: Layout | None, degrees: tuple[str, ...] = DEGREES
+    model: Model, global_batch: Array, cluster: Cluster, stated: Layout | None, software: Software
 ) -> dict[str, list[Any]]:
-    """What is tried for each field of the layout: what is stated alone, else what is usual and the stack has (``degrees``).
+    """What is tried for each field of the layout: what is stated alone, else what is usual and the stack has (any degree, where plain
+    data parallelism could not share the batch out evenly).
 
     Who names a tensor or pipeline degree shares no sequence over accelerators without saying so.
     """
-    axes = candidates(model, cluster)
-    axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(degrees)}
+    axes = candidates(model, global_batch, cluster)
+    said = frozenset() if stated is None else stated.model_fields_set
+    if stated is not None and (not is_partial(stated) or said & {"recompute", "recompute_layers"}):
+        axes.pop("recompute_share", None)
     if stated is not None and not is_partial(stated):
         return {name: [getattr(stated, name)] for name in (*axes, "interleave")}
-    said = frozenset() if stated is None else stated.model_fields_set
-    layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1.0)
-    axes["interleave"] = [1.0, 2.0, 4.0] if layers >= 8 and "pipeline" in degrees else [1.0]
+    even = bool(np.all(np.equal(np.remainder(global_batch, cluster.gpus), 0)))
+    axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(software.degrees) if even}
+    if not software.zero3:
+        axes["sharding"] = [Sharding.zero1]
+    axes["interleave"] = _chunks(model, axes["pipeline"]) if "interleaved" in software.schedules else [1.0]
     if said & {"tensor", "pipeline"}:
         axes.pop("context", None)
     return axes | {name: [getattr(stated, name)] for name in axes.keys() & said}
 
 
-def candidates(model: Model, cluster: Cluster) -> dict[str, list[Any]]:
+def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str, list[Any]]:
     """The values tried for each field of the layout; counts as floats, as in every sweep."""
     gpus, domain = float(np.max(cluster.gpus)), float(np.max(cluster.gpus_per_domain))
     longest = max(
         (float(np.max(stack.sequence if stack.sequence is not None else stack.tokens)) for stack in model.stacks),
         default=0,
     )
-    layers = max((float(np.max(stack.layers)) for stack in model.stacks), default=1)
-    experts = max((_experts(stack) for stack in model.stacks), default=1)
+    layers = _depth(model)
+    experts = _experts_of(model)
     axes: dict[str, list[Any]] = {
         "tensor": _powers(min(gpus, domain, 8)),
-        "microbatch": _powers(max(8.0, FULL_TOKENS / longest)) if longest else _powers(8),
+        "microbatch": _microbatches(global_batch, gpus, max(8.0, FULL_TOKENS / longest) if longest else 8.0),
         "pipeline": _pipelines(gpus, layers),
         "sharding": [Sharding.zero1, Sharding.zero3],
         "recompute": [Recompute.none, Recompute.selective, Recompute.full],
     }
     if model.encoder:
         axes["vision"] = [VisionPlacement.first_stage, VisionPlacement.replicated]
+    if np.max(model.parameters) >= PARTLY:
+        axes["recompute_share"] = [1.0, 0.5]
+    if np.max(model.parameters) >= LARGEST:
+        axes["offload_activations"] = [False, True]
     if longest >= LONG_SEQUENCE:
         axes["context"] = _powers(min(gpus, longest // 4096))
     if experts > 1:
         axes["expert"] = _powers(min(gpus, experts))
+        axes["expert_tensor"] = [1.0]
     return dict(reversed(axes.items()))
 
 
@@ -143,12 +197,32 @@ def _pipelines(gpus: float, layers: float) -> list[float]:
     return sorted({*_powers(most), *odd})
 
 
+def _microbatches(global_batch: Array, gpus: float, most: float) -> list[float]:
+    """Powers of two, and an accelerator's whole share of the batch with its halves where that is none: 84 images, 42, 21."""
+    share = float(np.max(global_batch)) / gpus
+    halves = (share / 2**power for power in range(40)) if share % 1 == 0 else ()
+    return sorted({*_powers(most), *(part for part in takewhile(lambda part: part % 1 == 0, halves) if part <= most)})
+
+
+def _chunks(model: Model, pipelines: list[float]) -> list[float]:
+    """Chunks a stage: 1, 2, 4, and in deep pipelines those of one or two layers each."""
+    layers = _depth(model)
+    deep = {np.ceil(layers / stages) // depth for stages in pipelines if stages >= 4 for depth in (1, 2)}
+    return sorted({1.0} | {float(chunks) for chunks in {2.0, 4.0} | deep if 1 < chunks <= layers / 2})
+
+
 def _powers(most: float) -> list[float]:
     return list(takewhile(lambda degree: degree <= most, (2.0**power for power in range(40))))
 
 
-def _experts(stack: Stack) -> float:
-    return max((float(np.max(linear.experts)) for linear in stack.block.linears), default=1)
+def _depth(model: Model) -> float:
+    """Layers of the deepest stack."""
+    return max((float(np.max(stack.layers)) for stack in model.stacks), default=1.0)
+
+
+def _experts_of(model: Model) -> float:
+    """Experts of a layer, 1 where it has none."""
+    return max((float(np.max(one.experts)) for stack in model.stacks for one in stack.block.linears), default=1.0)
 
 
 def _dimensions(model: Model, global_batch: Array, cluster: Cluster) -> int:
@@ -165,4 +239,8 @@ def plain_value(name: str, value: Any) -> Any:
     """A single choice as the layout holds it: a whole number or a member of its enumeration; arrays as they are."""
     if np.ndim(value):
         return value
+    if name == "recompute_share":
+        return float(value)
+    if name == "offload_activations":
+        return bool(value)
     return ENUMERATIONS[name](int(value)) if name in ENUMERATIONS else int(value)

@@ -246,7 +246,7 @@ def chosen(
     grids = grids_of(names, asked, run.layout)
     network = np.ones(DRAWS) if rated(run, resolved) else np.asarray(table.network.draw(at["network"]))
     said = frozenset() if run.layout is None else run.layout.model_fields_set
-    found = choose(grids, names, dict(recompute_modes(modes)), slack.within, at, network)
+    found = choose(grids, names, dict(recompute_modes(modes)), slack, at, network)
     notes = [] if run.software is not None else [drawn_note("software", stacks)]
     notes += [] if "recompute" in said else [drawn_note("layout.recompute", modes)]
     return found, notes
@@ -341,7 +341,7 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
     supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
     completed = {
         f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)
-        for name in (*grid.axes, "schedule")
+        for name in (*(grid.axes.keys() & Layout.model_fields), "recompute_layers", "recompute_modules", "schedule")
         if (run.layout is None or name not in run.layout.model_fields_set)
         and (value := getattr(layout, name)) != getattr(Layout(), name)
     }
@@ -352,6 +352,8 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
 
 def spelt(value: Any) -> Any:
     """A field of a layout as a user writes it."""
+    if isinstance(value, tuple):
+        return [spelt(one) for one in value]
     return word(type(value), value) if isinstance(value, IntEnum) else value
 
 

@@ -25,7 +25,7 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import typical
+from gpuhours.run.typical import is_mixture, typical
 from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
@@ -340,7 +340,11 @@ def _global_batch(
 
 def _usual_tokens(model: Model | None) -> Array:
     """Tokens of a usual step of a model."""
-    return typical().batch(1e10 if model is None else model.parameters)
+    return (
+        typical().batch(1e10, mixture=False)
+        if model is None
+        else typical().batch(model.parameters, mixture=is_mixture(model))
+    )
 
 
 def _shared(batch: float, gpus: float, notes: list[Assumption]) -> float:

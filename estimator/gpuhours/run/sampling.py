@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute
-from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
-from gpuhours.run.default_layout import layout_axes, plain_value, schedule_of
+from gpuhours.run.default_layout import base_of, chosen_layout, laid_out, layout_axes, usual
+from gpuhours.run.typical import Slack
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step
 from gpuhours.workload import Workload
 
 Draws = NDArray[np.float64]
-FARTHEST = 1.35
-"""Full recomputation costs a third; a mode whose best layout is farther behind than that is not taken."""
 SHARES = (1.0, 0.4)
 """Shares of the rated network at which every layout is worked out; between them time is interpolated in logarithms."""
 
@@ -35,6 +34,7 @@ class LayoutGrid:
     """The layouts of one stack that complete what the run says of its layout: flat arrays."""
 
     software: Software
+    model: Model
     base: Layout
     axes: Mapping[str, list[Any]]
     times: tuple[Draws, ...]
@@ -47,6 +47,8 @@ class LayoutGrid:
     """Fits rather than not."""
     valid: NDArray[np.bool_]
     recompute: NDArray[np.int64]
+    parts: Draws
+    """Accelerators that one copy of the model is shared out over."""
 
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
@@ -62,21 +64,22 @@ class LayoutGrid:
         """Whether some layout fits at all."""
         return bool(np.any(self.valid & self.likely))
 
-    @cached_property
-    def modes(self) -> frozenset[int]:
-        """Recompute modes with which something fits that is not far behind the best of all: nobody saves a third of the work by
-        sharing the model out so finely that the step doubles."""
+    def modes(self, within: float) -> frozenset[int]:
+        """Recompute modes with which something fits that is at most ``within`` behind the best of all: nobody saves a third of the
+        work by sharing the model out so finely that the step doubles."""
         best = {
             mode: float(self.times[0][self.fits & (self.recompute == mode)].min(initial=np.inf)) for mode in Recompute
         }
-        return frozenset(int(mode) for mode, time in best.items() if time <= FARTHEST * min(best.values()) < np.inf)
+        return frozenset(int(mode) for mode, time in best.items() if time <= (1 + within) * min(best.values()) < np.inf)
 
     def near(self, mode: int, within: float) -> NDArray[np.int64]:
-        """Layouts of a recompute mode up to ``within`` slower than its best, fastest first."""
+        """Layouts of a recompute mode up to ``within`` slower than its best, fastest first: those that share a copy of the model out
+        over the fewest accelerators, as teams do (Narayanan et al. 2021, arXiv:2104.04473, takeaways 1 and 2; Hagemann et al. 2023,
+        arXiv:2311.05610, section 5)."""
         cells = np.flatnonzero(self.fits & (self.recompute == mode))
-        times = self.times[0][cells]
-        order = np.argsort(times, kind="stable")
-        return cells[order[: np.searchsorted(times[order], times.min() * (1 + within), side="right")]]
+        cells = cells[self.times[0][cells] <= self.times[0][cells].min() * (1 + within)]
+        cells = cells[self.parts[cells] == self.parts[cells].min()]
+        return cells[np.argsort(self.times[0][cells], kind="stable")]
 
     def at(self, cells: NDArray[np.int64], share: Array) -> Draws:
         """Step times of cells at shares of the network: ln t linear in ln share."""
@@ -89,22 +92,20 @@ class LayoutGrid:
         shape = tuple(len(values) for values in self.axes.values())
         places = np.unravel_index(cell, shape)
         picked = {name: values[place] for (name, values), place in zip(self.axes.items(), places, strict=True)}
-        plain = {name: plain_value(name, value) for name, value in picked.items()}
-        order = {"schedule": schedule_of(self.base, plain["interleave"])} if plain["interleave"] > 1 else {}
-        return self.base.replaced(**plain, **order)
+        return chosen_layout(self.base, picked, self.model)
 
 
 def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
     """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
     cluster = asked.cluster
-    axes = layout_axes(asked.model, cluster, stated, asked.software.degrees)
+    axes = layout_axes(asked.model, asked.global_batch, cluster, stated, asked.software)
     count = len(axes) + 1
     fields = {
         name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(count)])
         for own, (name, values) in enumerate(axes.items(), 1)
     }
-    base = Layout() if stated is None else stated
-    layouts = base.replaced(**fields, schedule=schedule_of(base, fields["interleave"]))
+    base = base_of(asked.model, asked.software, stated)
+    layouts = laid_out(base, fields, asked.model)
     shares = np.asarray(SHARES).reshape([-1] + [1] * (count - 1))
     slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * shares)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
@@ -112,9 +113,12 @@ def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
         held = memory(asked.with_layout(layouts))
     shape = tuple(len(values) for values in axes.values())
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
-    columns = (held.filled, held.safe, held.fits, predicted.valid & offered(layouts), fields["recompute"])
-    filled, safe, likely, valid, modes = (np.broadcast_to(values, (1, *shape)).reshape(-1) for values in columns)
-    return LayoutGrid(asked.software, base, axes, tuple(time), filled, safe, likely, valid, modes.astype(np.int64))
+    runs = predicted.valid & usual(layouts)
+    columns = (held.filled, held.safe, held.fits, runs, fields["recompute"], layouts.model_parallel)
+    filled, safe, likely, valid, modes, parts = (np.broadcast_to(values, (1, *shape)).reshape(-1) for values in columns)
+    return LayoutGrid(
+        asked.software, asked.model, base, axes, tuple(time), filled, safe, likely, valid, modes.astype(np.int64), parts
+    )
 
 
 @dataclass(frozen=True)
@@ -138,13 +142,13 @@ def choose(
     grids: Mapping[str, LayoutGrid],
     stacks: Mapping[str, float],
     modes: Mapping[Recompute, float],
-    within: float,
+    slack: Slack,
     position: Mapping[str, Draws],
     network: Draws,
 ) -> Choices | None:
     """A stack, a recompute mode among those that fit, and a layout near the best for every draw; None where nothing fits."""
     fitting = {name: weight for name, weight in stacks.items() if grids[name].roomy} or {
-        name: weight for name, weight in stacks.items() if grids[name].modes
+        name: weight for name, weight in stacks.items() if grids[name].modes(slack.modes)
     }
     if not fitting:
         return None
@@ -153,12 +157,12 @@ def choose(
     time = np.zeros(len(stack))
     chosen = tuple(grids[name] for name in fitting)
     for number, one in enumerate(chosen):
-        open_to = {kind: weight for kind, weight in modes.items() if kind in one.modes}
-        usable = open_to or {Recompute(kind): 1.0 for kind in sorted(one.modes)}
+        open_to = {kind: weight for kind, weight in modes.items() if kind in one.modes(slack.modes)}
+        usable = open_to or {Recompute(kind): 1.0 for kind in sorted(one.modes(slack.modes))}
         picked = share_out(usable, position["recompute"])
         for place, kind in enumerate(usable):
             here = (stack == number) & (picked == place)
-            near = one.near(int(kind), within)
+            near = one.near(int(kind), slack.within)
             index = np.minimum((position["layout"][here] * len(near)).astype(int), len(near) - 1)
             mode[here], cell[here] = int(kind), near[index]
             time[here] = one.at(near[index], network[here])

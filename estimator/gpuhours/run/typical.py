@@ -66,6 +66,8 @@ class Slack(Condition):
     """How much slower than the best a usual layout is, at most."""
 
     within: float
+    modes: float
+    """The same of a recompute mode's best layout: full recomputation costs a third."""
 
 
 class Share(Sourced):
@@ -103,12 +105,14 @@ class Typical(Section):
     network: Share
     padding: Share
     batch_tokens: tuple[UsualAtSize, ...]
+    mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
     duration: Duration
 
-    def batch(self, params: Array) -> Array:
+    def batch(self, params: Array, *, mixture: bool) -> Array:
         """Tokens per step: a straight line between neighbours, both in logarithms."""
-        sizes, values = (np.log([getattr(one, name) for one in self.batch_tokens]) for name in ("params", "value"))
+        points = self.mixture_batch_tokens if mixture else self.batch_tokens
+        sizes, values = (np.log([getattr(one, name) for one in points]) for name in ("params", "value"))
         return np.exp(np.interp(np.log(params), sizes, values))
 
 

@@ -90,6 +90,8 @@ class Software(Section):
     """Pipeline schedules that it has; a plan offers no other."""
     degrees: tuple[Degree, ...] = DEGREES
     """Those that it has; of the others nothing is tried where a run leaves its layout open."""
+    zero3: bool = True
+    """It can share weights out over data-parallel ranks (ZeRO-3, FSDP); nothing of that is tried where it cannot."""
     sequence_parallel: bool
     """Norms and residuals are split over tensor ranks where a run does not say."""
     early_stop: bool

@@ -12,6 +12,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals import (
     TotalsReport,
+    contradiction,
     measures,
     published_totals,
     read_totals,
@@ -68,12 +69,27 @@ def test_hours_and_what_they_follow_from_are_never_handed_over(given: str) -> No
         ({"gpu": "TPUv3000"}, "accelerator"),
         ({"params_b": "", "model": "Y"}, "parameters"),
         ({"tokens_b": "", "samples_m": ""}, "tokens"),
-        ({"tokens_b": "", "samples_m": "100"}, "epochs"),
     ],
 )
 def test_what_is_missing_is_said(changed: dict[str, str], says: str) -> None:
     with pytest.raises(EstimateError, match=says):
         described(row(**changed), "usual")
+
+
+def test_samples_without_epochs_are_all_that_were_seen() -> None:
+    pairs = {"tokens_b": "", "samples_m": "100", "modality": "image+text"}
+    assert described(row(**pairs), "usual").data.samples == 1e8
+    assert described(row(**pairs, epochs="3"), "usual").data.samples == 3e8
+
+
+def test_hours_that_contradict_what_the_row_states_are_said() -> None:
+    assert contradiction(row(mfu_pct=""), 0.3) is None
+    assert contradiction(row(mfu_pct="45"), 0.3) is None, "stops and rounding"
+    assert "45% MFU stated" in (contradiction(row(mfu_pct="45"), 0.2) or "")
+    assert "90% of the dense peak" in (contradiction(row(), 0.9) or "")
+    seen = {"tokens_b": "", "samples_m": "100"}
+    assert "samples without epochs" in (contradiction(row(**seen), 0.003) or "")
+    assert contradiction(row(**seen, epochs="32"), 0.003) is None
 
 
 def test_known_models_are_found_by_name_and_size() -> None:
@@ -119,6 +135,16 @@ def test_remainder_is_the_middle_of_the_others_and_as_wide_as_they_spread() -> N
 def test_one_large_organisation_does_not_decide() -> None:
     found = remainder_from(runs(*([("a", 2.0)] * 36), *((who, 0.0) for who in "bcdefghijklm")), "text")
     assert found.value < np.exp(1.0)
+
+
+def test_a_kind_that_few_have_shown_leans_on_others() -> None:
+    text = [
+        {**run, "organisation": f"text {run['organisation']}"}
+        for run in runs(*((who, 0.0) for who in "abcdefghijklmnop"))
+    ]
+    clips = [{**run, "kind": "video"} for run in runs(("x", 0.6), ("y", 0.6))]
+    assert remainder_from([*text, *clips], "text").value == pytest.approx(1.0)
+    assert 1.05 < remainder_from([*text, *clips], "video").value < np.exp(0.6)
 
 
 def test_single_nodes_feel_no_remainder() -> None:

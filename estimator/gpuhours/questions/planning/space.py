@@ -56,6 +56,7 @@ class Space:
         longest = max(float(stack.sequence or stack.tokens) for stack in model.stacks)
         experts = max((int(linear.experts) for stack in model.stacks for linear in stack.block.linears), default=1)
         ways = divisors(gpus)
+        levels = [level for level in Sharding if software is None or software.zero3 or level < Sharding.zero3]
 
         def usable(name: str, found: list[int]) -> list[int]:
             return found if name in has else [1]
@@ -74,7 +75,7 @@ class Space:
                 {"microbatch": numbers(divisors(int(global_batch)))},
                 {"tensor": numbers(usable("tensor", [degree for degree in ways if heads % degree == 0]))},
             ),
-            inner=(recomputes(), {"sharding": np.array([int(level) for level in Sharding])}, offloads()),
+            inner=(recomputes(), {"sharding": np.array([int(level) for level in levels])}, offloads()),
             layers=layers,
         )
 

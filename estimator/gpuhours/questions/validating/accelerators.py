@@ -41,7 +41,7 @@ def accelerator_of(row: Row) -> tuple[str | None, str]:
 def profile_of(text: str) -> str | None:
     """The profile a text names: by its own name, else by the first chip in it, form (SXM where none is said) and memory; None where
     it holds no chip of a profile."""
-    name = re.sub(r"[\s_]+", "-", text.strip().lower())
+    name = re.sub(r"^tpu-?(?=v\d)", "tpu-", re.sub(r"[\s_]+", "-", text.strip().lower()))
     if name in list_accelerators():
         return name
     chips = chips_in(name)

@@ -27,9 +27,13 @@ NEEDED = ("gpu_hours",)
 BASELINES = (0.30, 0.40)
 MOST = 0.70
 """Share of the dense peak above which published figures contradict each other: no sustained run reaches it."""
+LEAST = 0.02
+"""Share below which samples without epochs are a data set's, not all that were seen: no published run is as slow."""
+APART = 2.0
+"""Hours and a stated MFU contradict each other where they are further apart than this: stops and rounding explain half as much."""
 FAR = 0.5
-FEWEST = 4
-"""Rows of other organisations below which a kind takes what all kinds together have shown."""
+FEWEST = 12
+"""Organisations below which a kind leans on others."""
 
 
 @dataclass(frozen=True)
@@ -195,11 +199,22 @@ def raw_prediction(row: Row, given: Given) -> Raw:
         return Raw(row, published, None, 0.0, 0.0, " ".join(str(error).split("\n")))
     resolved = found.outcome.resolved
     flops, peak = _plain_flops(row, found), resolved.peak
-    share = flops / (published * HOUR * peak)
+    reason = contradiction(row, flops / (published * HOUR * peak))
+    return Raw(row, published, None, 0.0, 0.0, reason) if reason else Raw(row, published, found, flops, peak, None)
+
+
+def contradiction(row: Row, share: float) -> str | None:
+    """How a row's own figures contradict each other, ``share`` of the dense peak being what its hours come to; None where they do not."""
+    stated = (row.positive("mfu_pct") or 0.0) / 100
     if share > MOST:
-        reason = f"published figures contradict each other: {share:.0%} of the dense peak in these hours"
-        return Raw(row, published, None, 0.0, 0.0, reason)
-    return Raw(row, published, found, flops, peak, None)
+        return f"published figures contradict each other: {share:.0%} of the dense peak in these hours"
+    if stated > APART * share and row.positive("tokens_b") is not None:
+        return f"published figures contradict each other: {share:.0%} of the dense peak in these hours, {stated:.0%} MFU stated"
+    if share < LEAST and row.positive("tokens_b") is None and row.positive("epochs") is None:
+        return (
+            f"samples without epochs: were they all that was seen, the hours would hold {share:.1%} of the dense peak"
+        )
+    return None
 
 
 def _plain_flops(row: Row, found: Ensemble) -> float:
@@ -227,21 +242,17 @@ def learned_runs(given: Given) -> Sequence[Mapping[str, Any]]:
 
 
 def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
-    """The factor between steps with stops and published hours, from some published runs of a kind.
+    """The factor between steps with stops and published hours, from some published runs.
 
-    Its median is Huber's mean of ln published / predicted over the share that is felt, an organisation of n runs weighing sqrt(n).
-    Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside, once
-    the spread of each run's own sample is added in quadrature: split conformal prediction with normalised residuals
+    Its median is Huber's mean of ln published / predicted over the share that is felt (``weights_of``). Its 10th and 90th percentile
+    are as far out as it takes for four in five of the runs above and below to lie inside, once the spread of each run's own sample is
+    added in quadrature, other kinds weighing whole where they are leant on: split conformal prediction with normalised residuals
     (Lei et al. 2018, JASA 113(523)).
     """
-    same = [run for run in runs if run["kind"] == kind]
-    kept = same if len({run["organisation"] for run in same}) >= FEWEST else list(runs)
+    kept = list(runs)
     if not kept:
         return NOTHING
-    counts: dict[str, int] = {}
-    for run in kept:
-        counts[run["organisation"]] = counts.get(run["organisation"], 0) + 1
-    weight = np.array([counts[run["organisation"]] ** -0.5 for run in kept])
+    weight = weights_of(kept, kind)
     residual = np.array([run["residual"] for run in kept])
     share = np.asarray(felt(np.array([run["nodes"] for run in kept])))
     whole = share >= 0.5
@@ -249,11 +260,26 @@ def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
     distance = residual - centre * share
     beside = np.where(distance < 0, [run["below"] for run in kept], [run["above"] for run in kept])
     more = np.sqrt(np.maximum(distance**2 - beside**2, 0.0))
+    spread = weights_of(kept, kind, other=1.0)
     below, above = (
-        weighted_quantile(more[side], weight[side], 0.8 * (1 + 1 / len(kept))) if np.any(side) else 0.0
+        weighted_quantile(more[side], spread[side], 0.8 * (1 + 1 / len(kept))) if np.any(side) else 0.0
         for side in (distance < 0, distance >= 0)
     )
     return Remainder(float(np.exp(centre)), float(np.exp(centre - below)), float(np.exp(centre + above)), len(kept))
+
+
+def weights_of(runs: Sequence[Mapping[str, Any]], kind: str, other: float = 0.25) -> Any:
+    """How much each run says of a kind: an organisation of n runs of one kind sqrt(n). What fewer than ``FEWEST`` organisations
+    have shown leans on other kinds, whose runs weigh ``other`` of that."""
+    counts: dict[tuple[str, str], int] = {}
+    for run in runs:
+        key = (run["organisation"], run["kind"])
+        counts[key] = counts.get(key, 0) + 1
+    weight = np.array([counts[run["organisation"], run["kind"]] ** -0.5 for run in runs])
+    organisations = {run["organisation"] for run in runs if run["kind"] == kind}
+    return np.where(
+        [run["kind"] != kind for run in runs], (other if len(organisations) < FEWEST else 0.0) * weight, weight
+    )
 
 
 def centre_of(values: Any, weights: Any) -> float:

@@ -141,14 +141,12 @@ def _of_pairs(row: Row) -> dict[str, Any]:
 
 
 def _amount(row: Row) -> dict[str, Any]:
-    """Tokens, or samples seen."""
+    """Tokens, or samples seen: those of the data set times the epochs; without epochs the column holds all that were seen."""
     tokens, samples = row.positive("tokens_b"), row.positive("samples_m")
     if tokens is not None:
         return {"data.tokens": tokens * BILLION}
     if samples is None:
         raise EstimateError("neither tokens nor samples")
-    if row.positive("epochs") is None:
-        raise EstimateError("samples without epochs: whether they are the data set's or all that were seen is not said")
     return {"data.samples": samples * MILLION * (row.positive("epochs") or 1.0)}
 
 

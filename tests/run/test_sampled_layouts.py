@@ -1,0 +1,128 @@
+"""The layouts a sample draws from: what the stack has, what teams choose, and how near they are to the best that ``plan`` finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpuhours
+from gpuhours.layout.layout import Layout, Recompute, Sharding
+from gpuhours.run.default_layout import default_layout, layout_axes
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.sampling import LayoutGrid, grid
+from gpuhours.run.typical import typical
+from gpuhours.software.profile import load_software
+
+DENSE = ("llama-2-7b", "a100-sxm-80gb", 256, 1024)
+MIXTURE = ("mixtral-8x22b", "h100-sxm-80gb", 256, 1024)
+
+
+def resolved(model: str, card: str, gpus: int, batch: int, **more: Any) -> Resolved:
+    return resolve(gpuhours.from_dict({
+        "model": model, "data": {"tokens": "1T", "seq_len": 4096}, "training": {"global_batch": batch},
+        "hardware": {"accelerator": card, "gpus": gpus}, "software": "megatron-core-2024", "layout": {"tensor": 1, "pipeline": 1}, **more,
+    }))  # fmt: skip
+
+
+def layouts(model: str, card: str, gpus: int, batch: int, software: str = "megatron-core-2024") -> LayoutGrid:
+    return grid(replace(resolved(model, card, gpus, batch).workload, software=load_software(software)), None)
+
+
+def test_megatron_shares_no_weights_out_and_plain_pytorch_no_layers() -> None:
+    at = resolved(*DENSE)
+    assert at.model is not None
+    assert at.cluster is not None
+    megatron = layout_axes(at.model, 1024, at.cluster, None, load_software("megatron-2023"))
+    plain = layout_axes(at.model, 1024, at.cluster, None, load_software("torch-2022"))
+    assert megatron["sharding"] == [Sharding.zero1]
+    assert Sharding.zero3 in plain["sharding"]
+    assert max(megatron["tensor"]) == 8
+    assert plain["tensor"] == plain["pipeline"] == [1.0]
+
+
+def test_a_batch_that_data_parallelism_cannot_share_leaves_every_degree_open() -> None:
+    at = resolved(*DENSE)
+    assert at.model is not None
+    assert at.cluster is not None
+    axes = layout_axes(at.model, 1000, at.cluster, None, load_software("torch-2022"))
+    assert max(axes["tensor"]) == 8
+
+
+def test_near_layouts_share_a_model_out_least_and_are_no_slower_than_said() -> None:
+    found = layouts(*DENSE)
+    for mode in found.modes(0.35):
+        near = found.near(mode, 0.25)
+        fit = found.fits & (found.recompute == mode)
+        best = found.times[0][fit].min()
+        assert np.all(found.times[0][near] <= 1.25 * best)
+        assert len(set(found.parts[near])) == 1
+        rivals = fit & (found.times[0] <= 1.25 * best)
+        assert found.parts[near][0] == found.parts[rivals].min()
+
+
+def test_fewer_modes_are_near_the_best_than_anywhere() -> None:
+    found = layouts(*DENSE)
+    assert found.modes(0.0) < found.modes(10.0)
+    assert len(found.modes(0.0)) == 1
+
+
+def test_a_whole_share_of_the_batch_is_a_micro_batch() -> None:
+    at = resolve(gpuhours.from_dict({
+        "model": "clip-l-14", "data": {"frames": 1, "samples": "1B"}, "training": {"global_batch": 86016},
+        "hardware": {"accelerator": "a100-sxm-40gb", "gpus": 1024}, "software": "torch-2022",
+    }))  # fmt: skip
+    assert at.model is not None
+    assert at.cluster is not None
+    axes = layout_axes(at.model, 86016, at.cluster, None, at.software)
+    assert {84.0, 42.0, 21.0} <= set(axes["microbatch"])
+
+
+def test_mixtures_keep_experts_whole_and_repeat_what_megatron_core_does() -> None:
+    found = layouts(*MIXTURE)
+    cells = np.flatnonzero(found.fits & (found.recompute == Recompute.selective))
+    one = found.layout(int(cells[0]))
+    assert one.expert_tensor == 1
+    assert [module.name for module in one.recompute_modules or ()] == ["layernorm", "moe_act", "mla_up_proj"]
+    full = found.layout(int(np.flatnonzero(found.recompute == Recompute.full)[0]))
+    assert full.recompute_modules is None
+
+
+def test_a_layout_of_the_grid_is_predicted_as_it_was_there() -> None:
+    from gpuhours.step import step
+
+    asked = resolved(*MIXTURE).workload
+    found = grid(asked, None)
+    for cell in np.random.default_rng(5).permutation(np.flatnonzero(found.fits))[:12]:
+        layout = found.layout(int(cell))
+        layout = layout.replaced(data=256 // int(layout.model_parallel))
+        assert float(step(asked.with_layout(layout)).time) == pytest.approx(found.times[0][cell], rel=1e-9)
+
+
+def test_batches_of_mixtures_are_larger() -> None:
+    table = typical()
+    assert table.batch(236e9, mixture=True) == pytest.approx(37e6)
+    assert table.batch(236e9, mixture=True) > 2 * table.batch(236e9, mixture=False)
+
+
+@pytest.mark.parametrize(("model", "card", "gpus", "batch"), [
+    ("pythia-1b", "a100-sxm-40gb", 64, 1024), ("llama-3.2-3b", "h100-sxm-80gb", 128, 1024), DENSE,
+    ("llama-2-13b", "a100-sxm-80gb", 512, 1024), ("yi-34b", "a100-sxm-80gb", 1024, 1024), ("llama-3-70b", "h100-sxm-80gb", 2048, 1024),
+    ("mixtral-8x22b", "h100-sxm-80gb", 1024, 1024),
+])  # fmt: skip
+def test_the_automatic_layout_is_within_five_per_cent_of_the_plan(model: str, card: str, gpus: int, batch: int) -> None:
+    run = gpuhours.from_dict({
+        "model": model, "data": {"tokens": "1T", "seq_len": 4096}, "training": {"global_batch": batch},
+        "hardware": {"accelerator": card, "gpus": gpus}, "software": "megatron-core-2024", "known": {"goodput": 1},
+    })  # fmt: skip
+    at = resolve(run.replaced("layout", Layout()))
+    assert at.model is not None
+    assert at.cluster is not None
+    layout = default_layout(at.model, at.global_batch or 0, at.cluster, at.software, at.precision)
+    assert layout is not None
+    own = gpuhours.estimate(run.replaced("layout", layout)).results["step_time"]
+    best = gpuhours.plan(run, top=1).best[0].value("step_time")
+    assert own is not None
+    assert own.value <= 1.05 * best
