@@ -309,7 +309,6 @@ def test_doubling_tokens_doubles_the_run() -> None:
         assert value(two, name) == pytest.approx(value(one, name))
 
 
-@pytest.mark.xfail(strict=True, reason="the launch, which comes once, is 2 to 4e-4 of the sample's median run")
 def test_the_launch_is_no_more_than_it_was() -> None:
     one, two = worked(), worked(data__tokens="2T")
     for name in ("gpu_hours", "wall_clock", "cost", "energy", "carbon"):
