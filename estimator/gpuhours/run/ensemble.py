@@ -339,9 +339,10 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
         "training.global_batch": (run.training.global_batch, resolved.global_batch),
     }
     supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
+    fields = [name for name in grid.axes if name in Layout.model_fields]
     completed = {
         f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)
-        for name in (*(grid.axes.keys() & Layout.model_fields), "recompute_layers", "recompute_modules", "schedule")
+        for name in (*fields, "recompute_layers", "recompute_modules", "schedule")
         if (run.layout is None or name not in run.layout.model_fields_set)
         and (value := getattr(layout, name)) != getattr(Layout(), name)
     }
