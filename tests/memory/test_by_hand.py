@@ -166,3 +166,13 @@ def test_the_longest_sequence_fits_and_the_next_does_not() -> None:
     assert found is not None
     assert memory(replace(asked, model=MODEL.model(found))).fits
     assert not memory(replace(asked, model=MODEL.model(found + 128))).fits
+
+
+def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:
+    """Tensors, the context, and the share of the tensors that stays held in vain; less than a driver shows."""
+    asked = workload()
+    held = memory(asked)
+    in_vain = asked.software.memory.reserved_least * float(held.allocated)
+    assert float(held.needed) == pytest.approx(float(held.allocated) + float(held.context) + in_vain)
+    assert float(held.filled) == pytest.approx(float(held.needed) / float(held.capacity))
+    assert float(held.needed) <= float(held.total)

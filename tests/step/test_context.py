@@ -162,7 +162,7 @@ def longest(context: int, method: str) -> int:
             "data": {"seq_len": 8192 * context, "steps": 1},
             "training": {"global_batch": 256 // context, "dtype": "bf16"},
             "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 256},
-            "layout": {"context": context, "sequence_method": method, "sharding": "zero3"},
+            "layout": {"context": context, "sequence_method": method, "sharding": "zero3", "recompute": "none"},
             "software": "longvila",
         }
     )

@@ -151,16 +151,16 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
     """Estimate for one rank sending to the next of its group, as a pipeline stage hands on.
 
-    x = M / (exchange_share link) inside a domain, M / (send_share NIC) where the group spans several. Where accelerators share a NIC, one
-    that sends alone has the shares of all ranks of its group in the domain, at most the whole NIC.
+    x = M / (exchange_share link) inside a domain, M / (send_share NIC) where the group spans several. Where accelerators share NICs, a
+    rank that crosses alone has the node's whole; where each has its own, that one.
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)
     link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
     inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
-    sharers = max(cluster.node.gpus / cluster.node.nics, 1.0)
-    own = p.nics * np.minimum(np.maximum(p.local, 1.0), sharers)
+    shared = cluster.node.nics < cluster.node.gpus
+    own = p.nics * (p.local if shared else 1.0)
     between = pipelined_time(message / (net.send_share * own), c.launch + net.step, net.fill)
     return _unless_alone(np.where(p.domains > 1, between, inside), message * (p.n - 1))
 

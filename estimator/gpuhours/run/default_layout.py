@@ -13,6 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.layout.layout import Layout, Module, Recompute, Schedule, Sharding, VisionPlacement
+from gpuhours.layout.ranks import ranks_of
 from gpuhours.layout.validity import offered
 from gpuhours.memory import memory
 from gpuhours.software.profile import DEGREES, Software
@@ -59,7 +60,7 @@ def default_layout(
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
         predicted, held = step(asked), memory(asked)
     time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)
-    score = np.where(valid & usual(layouts), np.where(safe, time, 1e30 * filled), np.inf)
+    score = np.where(valid & usual(layouts, global_batch, cluster), np.where(safe, time, 1e30 * filled), np.inf)
     flat = score.reshape(-1, *score.shape[ahead:])
     best = np.argmin(flat, axis=0)
     if not np.all(np.isfinite(np.min(flat, axis=0))):
@@ -83,9 +84,13 @@ def base_of(model: Model, software: Software, stated: Layout | None) -> Layout:
     )
 
 
-def usual(layouts: Layout) -> Mask:
-    """Layouts that a stack offers, and that people use: more than four chunks in pipelines of four stages and more."""
-    return offered(layouts) & (np.less_equal(layouts.interleave, 4) | np.greater_equal(layouts.pipeline, 4))
+def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
+    """Layouts that a stack offers, and that people use: more than four chunks in pipelines of four stages and more; micro-batches small
+    enough that a pipeline has as many of them as stages, where they can be."""
+    counted = ranks_of(layouts, cluster, global_batch).microbatches
+    filled = np.greater_equal(counted, layouts.pipeline) | np.less_equal(layouts.microbatch, 1)
+    chunks = np.less_equal(layouts.interleave, 4) | np.greater_equal(layouts.pipeline, 4)
+    return offered(layouts) & chunks & filled
 
 
 def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:

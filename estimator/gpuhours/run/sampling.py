@@ -113,7 +113,7 @@ def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
         held = memory(asked.with_layout(layouts))
     shape = tuple(len(values) for values in axes.values())
     time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
-    runs = predicted.valid & usual(layouts)
+    runs = predicted.valid & usual(layouts, asked.global_batch, cluster)
     columns = (held.filled, held.safe, held.fits, runs, fields["recompute"], layouts.model_parallel)
     filled, safe, likely, valid, modes, parts = (np.broadcast_to(values, (1, *shape)).reshape(-1) for values in columns)
     return LayoutGrid(

@@ -369,12 +369,12 @@ def test_rows_that_contradict_themselves_are_those_that_estimate_refuses() -> No
 
 @pytest.mark.parametrize("key", ["layout.pipeline", "layout.schedule", "layout.interleave"])
 def test_chunks_that_were_only_assumed_forbid_no_row(key: str) -> None:
-    """Two chunks a stage are assumed for GPT-3; a row of another pipeline or schedule is not refused for them."""
+    """Chunks are assumed for GPT-3; a row of another pipeline or schedule is not refused for them."""
     from tests.benchmarks.speed import GPT3
 
     run = run_of(GPT3)
     assumed = gpuhours.estimate(run).to_dict()["assumptions"]
-    assert next(one["value"] for one in assumed if one["name"] == "layout.interleave") == 2
+    assert next(one["value"] for one in assumed if one["name"] == "layout.interleave") > 1
     values = {"layout.pipeline": "1,2,4,8", "layout.schedule": "1f1b,interleaved,zb-1p", "layout.interleave": "1,2,4"}[
         key
     ]

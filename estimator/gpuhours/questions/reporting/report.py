@@ -23,7 +23,7 @@ FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class AtScale:
-    """The same steps of the same batch on ``gpus``; times in seconds."""
+    """The same samples on ``gpus``, in the batch stated or one that they share evenly; times in seconds."""
 
     gpus: int
     wall_clock: float
@@ -82,19 +82,27 @@ def at_scale(found: Estimate) -> Iterator[AtScale]:
     """The run on other numbers of GPUs: its own layout on more or fewer replicas, or the fastest where they cannot hold a replica; numbers
     that no layout of it can use are left out.
 
-    wall-clock(g) = wall-clock x t(g) / t          t the predicted step time, the steps and stops staying what they are
+    wall-clock(g) = wall-clock x (t(g) / B(g)) / (t / B)          t predicted s a step of B samples, the layout and its stops the same
     """
     own = found.outcome
     gpus, seconds = own.value("gpus"), own.value("wall_clock")
     if found.stages or own.step is None or gpus is None or seconds is None:
         return
+    base = _replicated(found, round(float(gpus))) or own
+    before = _per_sample(base)
     for many in sorted({round(float(gpus) * factor) for factor in FACTORS} - {0}):
-        outcome = own if many == float(gpus) else _replicated(found, many)
+        outcome = base if many == float(gpus) else _replicated(found, many)
         if outcome is None or outcome.step is None or outcome.memory is None:
             continue
-        wall_clock = float(seconds) * float(outcome.step.time) / float(own.step.time)
+        wall_clock = float(seconds) * _per_sample(outcome) / before
         fits = bool(outcome.memory.fits)
         yield AtScale(many, wall_clock, wall_clock * many / HOUR, float(outcome.step.mfu), fits)
+
+
+def _per_sample(outcome: Outcome) -> float:
+    """s that a sample takes."""
+    assert outcome.step is not None and outcome.resolved.global_batch is not None
+    return float(outcome.step.time) / float(outcome.resolved.global_batch)
 
 
 def _replicated(found: Estimate, gpus: int) -> Outcome | None:

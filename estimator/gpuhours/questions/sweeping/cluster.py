@@ -85,7 +85,7 @@ def _result(future: Any, scheduler: str) -> Answer:
 
 def stamp() -> str:
     """What must be the same on all machines: the version, and the digest of its constants."""
-    from gpuhours import __version__
+    from gpuhours.inputs.version import __version__
 
     return f"{__version__}, digest {digest()}"
 

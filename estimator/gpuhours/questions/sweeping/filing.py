@@ -45,8 +45,8 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
     parts = Parts(path, form, job.schema, job.grid.blocks, None if job.best is None else job.reduced)
     if resume and path.exists() and not parts.folder.is_dir():
         return _finished(job, path, form)
-    parts.open(_manifest(job), force=force, resume=resume)
     try:
+        parts.open(_manifest(job), force=force, resume=resume)
         _check_first(parts, work)
         rows = _work_out(parts, work, workers, watch, job.grid.rows)
     except OSError as error:
