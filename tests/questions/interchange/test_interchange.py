@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.layout.layout import Recompute
+from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.interchange.exporting import export, values_of
 from gpuhours.questions.interchange.files import CODES
 from gpuhours.questions.interchange.importing import Imported, import_files

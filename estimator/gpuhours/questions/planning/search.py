@@ -19,6 +19,7 @@ from gpuhours.questions.planning.space import Space, Values
 from gpuhours.questions.sweeping.axes import validated_values
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.values import read
+from gpuhours.run.default_layout import base_of
 from gpuhours.run.ensemble import settled
 from gpuhours.run.resolve import resolve
 from gpuhours.run.spec import Run
@@ -54,7 +55,8 @@ class LayoutSearch:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
         batch = float(resolved.workload.global_batch)
         workload = replace(resolved.workload, global_batch=batch)
-        space = Space.of(workload.model, batch, workload.cluster, run.layout, workload.software)
+        base = base_of(workload.model, workload.software, _stated(run))
+        space = Space.of(workload.model, batch, workload.cluster, base, workload.software)
         return cls(run.replaced("software", workload.software.name), workload, space, safe)
 
     def __call__(self, cells: Values) -> Found:
@@ -90,6 +92,14 @@ class LayoutSearch:
             bound = lower_bound(at, relaxed)
         valid = np.broadcast_to(relaxed.valid & ~self.space.redundant(block), shape).reshape(-1)
         return self.space.numbers(block).reshape(-1)[valid], np.broadcast_to(bound, shape).reshape(-1)[valid]
+
+
+def _stated(run: Run) -> Layout | None:
+    """What the run says of its layout; what was only assumed for one layout binds no other."""
+    if run.layout is None:
+        return None
+    said = [name for name in run.layout.model_fields_set if f"layout.{name}" not in run.assumptions]
+    return Layout.model_validate({name: getattr(run.layout, name) for name in said})
 
 
 @dataclass(frozen=True)

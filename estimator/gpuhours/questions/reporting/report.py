@@ -101,7 +101,8 @@ def at_scale(found: Estimate) -> Iterator[AtScale]:
 
 def _per_sample(outcome: Outcome) -> float:
     """s that a sample takes."""
-    assert outcome.step is not None and outcome.resolved.global_batch is not None
+    assert outcome.step is not None
+    assert outcome.resolved.global_batch is not None
     return float(outcome.step.time) / float(outcome.resolved.global_batch)
 
 
