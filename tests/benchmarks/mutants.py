@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.mutants [MUTANTS] [SEED]
 
-A copy of the tree is changed, never the tree. Neither mutmut nor cosmic-ray copes with three roots on the path and tests beside them, so
-this draws, unparses and runs on its own. Survivors are printed with their line; exit code 1 where fewer than ``AIM`` are killed.
+A copy of the tree is changed, never the tree. It draws a sample, unparses and runs the tests of the folder alone, which takes minutes.
+Survivors are printed with their line; exit code 1 where fewer than ``AIM`` are killed.
 """
 
 from __future__ import annotations
