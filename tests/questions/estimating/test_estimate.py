@@ -423,3 +423,20 @@ def test_a_run_is_sized_on_nodes_that_its_batch_divides_over(days: int) -> None:
         gpuhours.from_dict({**open_to, "hardware": machine, "layout": layout, "known": {"days": days}})
     )
     assert found.to_dict()["results"]["gpus"]["value"] == 256
+
+
+def test_a_range_holds_the_run_that_is_shown() -> None:
+    """DeepSeek-V3 on its own cards: the run nearest to the median of GPU-hours has a step faster than nine in ten of the sample."""
+    found = gpuhours.estimate(
+        gpuhours.from_dict(
+            {
+                "model": "deepseek-v3",
+                "data": {"tokens": "14.8T"},
+                "hardware": {"accelerator": "h800-sxm-80gb", "gpus": 2048},
+            }
+        )
+    )
+    ranged = {name: one for name, one in found.results.items() if one is not None and one.low is not None}
+    assert {"step_time", "mfu", "gpu_hours", "memory_per_gpu"} <= ranged.keys()
+    for name, one in ranged.items():
+        assert one.low <= one.value <= one.high, name

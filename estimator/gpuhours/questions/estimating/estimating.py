@@ -189,7 +189,7 @@ def _draws(over_ranges: Outcome) -> dict[str, Any]:
 
 
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
-    """Every result: the value at the centre, the range from the draws."""
+    """Every result: the value at the centre, the range from the draws, and as wide as that value where the run shown is one at the edge."""
     found: dict[str, Result | None] = {}
     ranged = results(over_ranges)
     for name, one in results(centre).items():
@@ -198,8 +198,9 @@ def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
             continue
         over_draws = ranged[name]
         bounds = percentiles(over_draws.value) if over_draws is not None and RESULTS[name].ranged else None
-        low, high = bounds or (None, None)
-        found[name] = Result(middle(one.value), one.unit, low, high, one.basis, one.equation, one.inputs)
+        value = middle(one.value)
+        low, high = (min(bounds[0], value), max(bounds[1], value)) if bounds else (None, None)
+        found[name] = Result(value, one.unit, low, high, one.basis, one.equation, one.inputs)
     return found
 
 
