@@ -44,6 +44,16 @@ def said(fault: Exception) -> str:
     return f"{what}, {os.path.basename(last.filename)}:{last.lineno}"
 
 
+def refuse_unseen(words: list[str]) -> None:
+    """Refuse words with signs that are not seen, before an error of the command line repeats them."""
+    from gpuhours.inputs.errors import EstimateError
+    from gpuhours_cli.output import printable
+
+    for word in words:
+        if printable(word) != word:
+            raise EstimateError("This has signs that are not seen.", "Leave them out.", printable(word)[:MOST_SAID])
+
+
 def main() -> None:
     """Run a command: 0 fine, 1 the answer is no, 2 bad input, 3 our own fault."""
     gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
@@ -56,6 +66,7 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by whoever started us
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
+        refuse_unseen(sys.argv[1:])
         registered(sys.argv[1] if sys.argv[1:] else None)(prog_name="gpuhours")
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]

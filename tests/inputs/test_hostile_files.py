@@ -135,3 +135,13 @@ def test_our_own_fault_is_one_line_and_exit_code_3(gpuhours_command: Command, mo
     assert "our fault" in ran.err
     assert "Traceback" not in ran.err
     assert "\x1b" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "words", [("check", "a\u202eb"), ("sweep", "run.yaml", "=", "\u202e"), ("export", "\x1b[31m", "megatron")]
+)
+def test_a_word_with_signs_that_are_not_seen_is_refused(gpuhours_command: Command, words: tuple[str, ...]) -> None:
+    ran = gpuhours_command(*words)
+    assert ran.code == 2
+    assert "signs that are not seen" in ran.err
+    assert not set(ran.err + ran.out) & {"\u202e", "\x1b"}
