@@ -9,6 +9,8 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.layout.layout import Recompute
+from gpuhours.questions.planning.answer import choice
 from gpuhours.questions.planning.search import LayoutSearch
 from gpuhours.questions.planning.space import divisors
 from gpuhours.run.default_layout import default_layout
@@ -221,3 +223,16 @@ def test_cells_come_in_blocks_of_any_size() -> None:
 def test_divisors() -> None:
     assert divisors(12) == [1, 2, 3, 4, 6, 12]
     assert divisors(1) == [1]
+
+
+def test_a_layout_written_down_is_the_one_found() -> None:
+    """Of a mixture ``selective`` repeats what its stack does: said in the layout where it has an effect, and nowhere else."""
+    space = search_of(CASES["experts"]).space
+    run = gpuhours.from_dict(CASES["experts"])
+    found = [space.layout(0, inner) for inner in range(int(np.prod(space.inner_shape)))]
+    assert {one.recompute_modules is not None for one in found if one.recompute is Recompute.selective} == {True}
+    for one in found:
+        written = choice(run.replaced("layout", one)).to_dict()["layout"]
+        again = gpuhours.from_dict({**CASES["experts"], "layout": written}).layout
+        assert again is not None
+        assert (again.recompute, again.recompute_modules) == (one.recompute, one.recompute_modules)

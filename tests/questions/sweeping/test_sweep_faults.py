@@ -15,6 +15,7 @@ import pytest
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping import cluster
+from tests.benchmarks.kills import left_of
 
 RUN: dict[str, Any] = {
     "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200}, "data": {"seq_len": 2048, "tokens": "100B"},
@@ -102,22 +103,9 @@ def test_ctrl_c_leaves_whole_rows_and_no_process(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert path.read_text(encoding="utf-8").endswith("\n")
     deadline = time.monotonic() + 20
-    while _alive(process.pid) and time.monotonic() < deadline:
+    while left_of(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _alive(process.pid)
-
-
-def _alive(session: int) -> list[str]:
-    """Processes of a session that still run."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[3] == str(session) and fields[0] != "Z":
-            found.append(stat.parent.name)
-    return found
+    assert not left_of(process.pid)
 
 
 def test_a_machine_with_another_version_is_refused() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from gpuhours.layout.layout import Layout, word
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values
+from gpuhours.run.ensemble import spelt
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import middle
 from gpuhours.run.results import RESULTS, plain_results
@@ -72,8 +73,8 @@ def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
     for name in FIELDS:
         value = getattr(layout, name)
         if value is not None:
-            found[name] = word(type(value), value) if isinstance(value, IntEnum) else value
-    found |= {name: value for name in GIVEN if (value := getattr(layout, name))}
+            found[name] = spelt(value)
+    found |= {name: spelt(value) for name in GIVEN if (value := getattr(layout, name))}
     found["data"] = None if solved is None or solved.data is None else int(middle(solved.data))
     return found
 

@@ -169,12 +169,15 @@ class Space:
         full = picked["recompute"] == Recompute.full
         some = full and picked["recompute_layers"] < np.ceil(self.layers / picked["pipeline"])
         experts = any(len(axis["expert"]) > 1 for axis in self.outer if "expert" in axis)
-        return self.base.replaced(
+        selective = picked["recompute"] == Recompute.selective
+        base = self.base if selective else self.base.replaced(recompute_modules=None)
+        return base.replaced(
             tensor=int(picked["tensor"]), pipeline=int(picked["pipeline"]), interleave=int(picked["interleave"]),
             context=int(picked["context"]), expert=int(picked["expert"]), microbatch=int(picked["microbatch"]),
             expert_tensor=int(picked["expert_tensor"]) if experts else None,
             sequence_parallel=bool(picked["sequence_parallel"]), sharding=Sharding(int(picked["sharding"])),
-            recompute=Recompute(int(picked["recompute"])), recompute_layers=int(picked["recompute_layers"]) if some else None,
+            recompute=Recompute(int(picked["recompute"])),
+            recompute_layers=int(picked["recompute_layers"]) if some else None,
             schedule=Schedule(int(picked["schedule"])), sequence_method=SequenceMethod(int(picked["sequence_method"])),
             vision=VisionPlacement(int(picked["vision"])),
             offload_optimizer=bool(picked["offload_optimizer"]), offload_activations=bool(picked["offload_activations"]),
@@ -186,7 +189,7 @@ FIELDS = (
     "recompute", "recompute_layers", "schedule", "sequence_method", "vision",
     "offload_optimizer", "offload_activations",
 )  # fmt: skip
-GIVEN = ("shard_group", "vision_gpus", "loss_blocks")
+GIVEN = ("shard_group", "vision_gpus", "loss_blocks", "recompute_modules")
 """Fields that a layout found keeps as they were given."""
 
 
