@@ -71,15 +71,18 @@ def test_a_profile_that_cannot_be_read_is_no_error_at_a_prompt(
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-def test_bash_takes_the_script() -> None:
-    """The script that typer prints, sourced by a real shell, fills in a word."""
+def test_bash_takes_the_script(tmp_path: Path) -> None:
+    """The script that typer prints, sourced by a real shell that finds `gpuhours` on its PATH, fills in a word."""
+    program = tmp_path / "gpuhours"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gpuhours_cli "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
     lines = (
-        'gpuhours() { "$PYTHON" -m gpuhours_cli "$@"; }',
         'eval "$(_GPUHOURS_COMPLETE=source_bash gpuhours)"',
         "COMP_WORDS=(gpuhours models show llama-3-8) COMP_CWORD=3",
         "_gpuhours_completion gpuhours; echo ${COMPREPLY[@]}",
     )
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(sys.path)}
+    path = os.pathsep.join((str(tmp_path), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run(
         ["bash", "--norc", "-c", "\n".join(lines)], env=environment, capture_output=True, text=True, check=False
     )
