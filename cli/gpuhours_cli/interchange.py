@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.output import Json, Quiet, emit, written
+from gpuhours_cli.output import Json, Quiet, emit, saved, written
 from gpuhours_cli.root import app
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
@@ -92,7 +92,4 @@ def save(text: str, path: Path | None, force: bool) -> None:
         return
     if path.exists() and not force:
         raise EstimateError("The file exists.", "--force replaces it.", f"-o {path}")
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EstimateError(f"cannot be written: {error.strerror}", "", f"-o {path}") from None
+    saved(text, path)

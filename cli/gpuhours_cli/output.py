@@ -104,7 +104,7 @@ def saved(text: str, path: Path) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}") if plain else target
     try:
         try:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_text(printable(text), encoding="utf-8")
             if plain:
                 os.replace(draft, target)
         finally:

@@ -102,9 +102,9 @@ class Data(Section):
     resolution: Annotated[int, whole("pixel")] | None = None
     """Width in pixels, and height unless ``height`` is given; the encoder's own image size when not given."""
     height: Annotated[int, whole("pixel")] | None = None
-    tokens_per_frame: Annotated[float, measured_in("token")] | None = None
+    tokens_per_frame: Annotated[float, measured_in("token", most=1e9)] | None = None
     """Tokens per frame that reach the language model, where it is not what encoder and bridge give."""
-    text_tokens: Annotated[float, measured_in("token", positive=False)] | None = None
+    text_tokens: Annotated[float, measured_in("token", positive=False, most=1e12)] | None = None
     """Text tokens per sample."""
     text_corpus: Annotated[float, measured_in("token")] | None = None
     """Text without video that is trained on beside one pass over the clips, spread evenly over them: it

@@ -31,7 +31,7 @@ FILES = [
     pytest.param(b"model: {params: " + b"9" * 5000 + b"}\n", "run.yaml:1:17", id="5,000 digits"),
     pytest.param(b"model: {params: .inf}\n", "not a finite number", id="infinity"),
     pytest.param(b"model: {params: 1e30}\n", "at most 1e+18", id="more parameters than can be"),
-    pytest.param(b"data: {tokens: 1e300}\n", "at most 1e+30", id="more tokens than can be"),
+    pytest.param(b"data: {tokens: 1e300}\n", "at most 1e+18", id="more tokens than can be"),
     pytest.param(b"[1, 2]: 3\n", "a word or a number", id="a list for a key"),
     pytest.param(b'name: "a\\e[31mb"\n', "control characters", id="an escape sequence"),
     pytest.param(b"model: {params: 7B}\nassumptions: 3\n", "run.yaml:2:14", id="assumptions that are none"),
@@ -102,11 +102,19 @@ CASES = [
     ("estimate", "name: a\nmo[del:\n  params: 70B\n", "No such key", 2),
     ("estimate", "model: {params: 7B}\nassumptions:\n  assumptions.x: {value: 1, reason: none}\n", "about an assumption", 2),
     ("estimate", "!!int model: 7B\n", "is not a value", 2),
-    ("estimate", "model: llama-3-8b\ndata: {tokens: 1T, text_tokens: 1e-999}\n", "", 0),
+    ("estimate", "model: llama-3-8b\ndata: {tokens: 1T, text_tokens: 1e-999}\n", "comes out without end", 2),
+    ("estimate", "model: llama-3-8b\ndata: {tokens: 1e-308}\n", "at least 1e-09", 2),
+    ("estimate", "name: nan\nmodel: llama-3-8b\n", "not a finite number", 2),
+    ("estimate", "name: '-.inf'\nmodel: llama-3-8b\n", "not a finite number", 2),
+    ("estimate", "model: llama-3-8b\ndata: {dataset_samples: 1e30}\n", "at most 1e+15", 2),
+    ("reproduce", "name: a\ntitle: a\nsource: a\nclaims: {}\nfigures: []\nrun: {assumptions: {model: {from: 3}}}\n", "list of names", 2),
+    ("reproduce", "name: a\ntitle: a\nsource: a\nclaims: {}\nfigures: []\nrun: {assumptions: 3}\n", "a mapping", 2),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "content", "said", "code"), CASES, ids=[case[2] or "no tokens" for case in CASES])
+@pytest.mark.parametrize(
+    ("command", "content", "said", "code"), CASES, ids=[f"{at}: {case[2]}" for at, case in enumerate(CASES)]
+)
 def test_what_once_ended_in_a_traceback(
     command: str, content: str, said: str, code: int, gpuhours_command: Command, tmp_path: Path
 ) -> None:

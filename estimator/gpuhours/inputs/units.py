@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     import pint
 
 LONGEST_TEXT = 80
-LARGEST, LARGEST_COUNT = 1e30, 10**12
+LARGEST, LARGEST_COUNT = 1e18, 10**12
 """Nothing a run is described by is larger: products of several such still are floats."""
+LARGEST_OF = {
+    "FLOP/s": 1e21, "byte": 1e21, "gCO2e": 1e15, "USD": 1e15, "GPU*hour": 1e12, "hour": 1e12, "W": 1e9, "s": 1e12, "day": 1e7,
+    "epoch": 1e9, "step": 1e12, "FPS": 1e6, "sample": 1e15, "pixel": 1e12,
+}  # fmt: skip
+"""By unit, where that is another."""
+SMALLEST = 1e-9
+"""What must be more than nothing is no less, in its base unit: what is divided by it still is a float."""
 MULTIPLIERS = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12,
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
@@ -141,13 +148,16 @@ def unit_of(reader: object) -> str | None:
     return getattr(reader, "unit", None)
 
 
-def measured_in(unit: str, *, positive: bool = True, most: float = LARGEST) -> BeforeValidator:
+def measured_in(unit: str, *, positive: bool = True, most: float | None = None) -> BeforeValidator:
     """A pydantic validator that reads a quantity of ``unit``; arrays pass, for sweeps."""
+    most = LARGEST_OF.get(unit, LARGEST) if most is None else most
 
     def read(value: object) -> object:
         number = parse(value, unit)
         if number < 0 or (positive and number == 0):
             raise UnitError(f"must be {'greater than' if positive else 'at least'} 0")
+        if positive and number < SMALLEST:
+            raise UnitError(f"must be at least {SMALLEST:g}")
         if number > most:
             share = "; a share: 40 % is 40% or 0.4" if most == 1 else ""
             raise UnitError(f"must be at most {most:g}{share}")

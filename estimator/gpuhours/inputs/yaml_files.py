@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ Key = tuple[str | int, ...]
 Validated = TypeVar("Validated", bound=BaseModel)
 
 LARGEST_FILE = 10_000_000
+NO_NUMBER = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
 MERGE = "tag:yaml.org,2002:merge"
 
 IN_WORDS = {
@@ -137,6 +139,8 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
             entry = _plain(key_node, loader, name)
             if isinstance(entry, list | dict | set):
                 raise EstimateError("a key must be a word or a number", where=where)
+            if not isinstance(entry, str) and type(entry) is not int:  # on, no, null, a date: as it is written
+                entry = key_node.value
             if entry in mapping:
                 raise EstimateError(f"the key {entry!r} stands here a second time", "Keep one of them.", where)
             mapping[entry] = _construct(value_node, (*key, entry), loader, places, name)
@@ -147,7 +151,9 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
 
 
 def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
-    """The Python value of one word or number."""
+    """The Python value of one word or number; what programs write for a number that is none is no word either."""
+    if isinstance(node, yaml.ScalarNode) and NO_NUMBER.fullmatch(node.value):
+        raise EstimateError(f"{node.value} is not a finite number", "Leave out what is not known.", _place(name, node))
     try:
         return loader.construct_object(node, deep=True)
     except (

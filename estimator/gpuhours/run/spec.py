@@ -311,10 +311,12 @@ def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     """``laid_over``; what was assumed below at a key that is said above is dropped."""
     found = laid_over(below, above)
     said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
-    own = above.get("assumptions") or {}
+    own, assumed = above.get("assumptions") or {}, found.get("assumptions") or {}
+    if not isinstance(assumed, Mapping) or not isinstance(own, Mapping):
+        return found  # what it has to be is said where it is read
     kept = {
         key: assumption
-        for key, assumption in (found.get("assumptions") or {}).items()
+        for key, assumption in assumed.items()
         if key in own or not any(key == one or key.startswith(f"{one}.") for one in said)
     }
     return {**found, "assumptions": kept} if found.get("assumptions") else found

@@ -28,6 +28,8 @@ from gpuhours.software.profile import DEFAULT
 
 Range = tuple[float, float, float]
 MOST_APART = 1e12
+LARGEST = 1e36
+"""No total is larger, in its base unit."""
 
 STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
 BILLED = "cost."
@@ -228,6 +230,13 @@ def _contradictions(outcome: Outcome) -> None:
         raise EstimateError(
             "; ".join(broken) + ".", "`gpuhours plan` finds layouts that run.", f"layout: {_degrees(outcome)}"
         )
+    for name, solved in outcome.totals.values.items():
+        if not np.all(np.less(solved.value, LARGEST)):
+            keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots((name,)))
+            amount = f"to more than {LARGEST:g}" if np.all(np.isfinite(solved.value)) else "out without end"
+            raise EstimateError(
+                f"{name} comes {amount}: no run's does.", f"It follows from {keys}.", f"the result {name}"
+            )
     for name, takes in SHARES.items():
         share = outcome.value(name)
         if share is not None and float(share) > 1.0 and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):

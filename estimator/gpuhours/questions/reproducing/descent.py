@@ -82,6 +82,8 @@ def settled_on(software: Software) -> frozenset[str]:
 
 def refuse(text: Published, where: str) -> None:
     """Raise where a document would judge a figure with what was made from it."""
+    for data in (text.run, *text.runs.values(), *(figure.settings for figure in text.figures)):
+        _well_formed(data, where)
     runs = {"": text.run, **{name: revised(text.run, above) for name, above in text.runs.items()}}
     for data in runs.values():
         for stage in (data, *(data.get("stages") or ())):
@@ -98,6 +100,27 @@ def refuse(text: Published, where: str) -> None:
                     f"{figure.label!r} is judged by {figure.claim!r} with what descends from it: {_path(text, figure, name)}.",
                     "Supply that from a source outside of the text, leave it open, or take the claim away.", where,
                 )  # fmt: skip
+
+
+def _well_formed(data: Mapping[str, Any], where: str) -> None:
+    """Stages are mappings; assumptions are, and what each came from is a list of names."""
+    stages = data.get("stages") or ()
+    if not isinstance(stages, list | tuple) or not all(isinstance(stage, Mapping) for stage in stages):
+        raise EstimateError("stages must be a list of mappings.", "See `gpuhours schema run`.", where)
+    for one in (data, *stages):
+        assumptions = one.get("assumptions") or {}
+        if not isinstance(assumptions, Mapping):
+            raise EstimateError(
+                "assumptions must be a mapping of keys to values.", "See `gpuhours schema document`.", where
+            )
+        for key, entry in assumptions.items():
+            origins = entry.get("from") or [] if isinstance(entry, Mapping) else None
+            if not isinstance(origins, list) or not all(isinstance(origin, str) for origin in origins):
+                raise EstimateError(
+                    f"The assumption {key} must be a mapping, its from: a list of names.",
+                    "{value: .., reason: .., from: [..]}",
+                    where,
+                )
 
 
 def _path(text: Published, figure: AskedFigure, name: str) -> str:

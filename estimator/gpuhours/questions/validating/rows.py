@@ -16,6 +16,8 @@ from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.software.matching import under
 from gpuhours.software.profile import load_software
 
+SMALLEST, LARGEST = 1e-9, 1e40
+"""What a step takes and holds lies between."""
 LARGEST_FILE = 200e6
 """Bytes of a table that is read."""
 TABLES = ("runs.csv", "framework_runs.csv", "nanotron_bench.csv")
@@ -55,9 +57,9 @@ class Row:
         return value if math.isfinite(value) else None
 
     def positive(self, column: str) -> float | None:
-        """The number in a cell where it is above 0."""
+        """The number in a cell where it is above 0, and none that no run has."""
         value = self.number(column)
-        return value if value is not None and value > 0 else None
+        return value if value is not None and SMALLEST <= value <= LARGEST else None
 
     @property
     def failed(self) -> bool:
