@@ -35,6 +35,9 @@ MOST_PER_COPY = 8
 FINEST = 12
 """It is rounded by at most one part in twice this."""
 
+ROUNDED_BATCH = 0.1
+"""A batch in tokens is stated in round numbers: 4 M for 4,194,304."""
+
 SEQUENCE = Assumption(
     "data.seq_len", 4096, "token", "no sequence length is stated: the usual one for language models since 2023",
     "Llama 2, arXiv:2307.09288, table 1",
@@ -317,6 +320,7 @@ def _global_batch(
 ) -> Array | None:
     """Samples per step: stated, or tokens stated or usual over those of a sample, rounded so that every rank has its share."""
     stated, wanted = run.training.global_batch, run.training.batch_tokens
+    _refuse_two_batches(stated, wanted, tokens)
     laid_out = run.layout is not None and bool(run.layout.model_fields_set)
     if whole is None or (stated is not None and (laid_out or np.ndim(stated) or np.ndim(whole))):
         return stated
@@ -336,6 +340,19 @@ def _global_batch(
         notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, shared evenly"))
     bases["training.global_batch"] = "assumed"
     return batch
+
+
+def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Array | None) -> None:
+    """Raise where a batch in samples and one in tokens, both stated, differ by more than rounding."""
+    if samples is None or wanted is None or tokens is None or np.ndim(samples) or np.ndim(wanted) or np.ndim(tokens):
+        return
+    held = float(samples * tokens)
+    if abs(held / float(wanted) - 1.0) > ROUNDED_BATCH:
+        raise EstimateError(
+            f"{float(samples):,.0f} samples are {held:,.0f} tokens a step; training.batch_tokens says {float(wanted):,.0f}.",
+            "Leave out one of training.global_batch, training.batch_tokens, or correct it.",
+            "training.batch_tokens",
+        )
 
 
 def _usual_tokens(model: Model | None) -> Array:

@@ -19,6 +19,7 @@ from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
 from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.ranges import draws, middle, percentiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
@@ -50,6 +51,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
     """
     if run.stages:
         return together(run, [estimate(stage, uncertain, best=best) for stage in run.stages])
+    given = run
     if is_open(run):
         run = sized(run)
     if best:
@@ -71,7 +73,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
         time={} if outcome.step is None else {part: float(value) for part, value in outcome.step.parts.items()},
         memory={} if outcome.memory is None else {part: float(value) for part, value in outcome.memory.parts.items()},
         assumptions=outcome.assumptions,
-        warnings=(*outcome.warnings, *_remarks(outcome), *(earned.warnings if earned else ())),
+        warnings=(*outcome.warnings, *_remarks(given, outcome), *(earned.warnings if earned else ())),
         band=earned,
         advice=_advice(outcome),
         sample=sample,
@@ -84,8 +86,10 @@ def with_chances(found: Estimate, by: datetime.date | None, budget: float | None
     return replace(found, chances=chances(found.results, found.draws, found.sample, found.outcome.memory, by, budget))
 
 
-def _remarks(outcome: Outcome) -> Iterator[str]:
-    """A run of a few steps, what stays open, and what the step model would have said where the step follows from the run's own figures."""
+def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
+    """Keys of the run without effect, a run of a few steps, what stays open, and what the step model would have said where the step
+    follows from the run's own figures."""
+    yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
     steps = outcome.value("steps")
