@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -125,13 +125,32 @@ def _refuse_placement(layout: Layout, layers: int) -> None:
         given = sum(layout.stage_layers)
         raise EstimateError(f"The stages hold {given} layers, the model has {layers}.", "", "layout.stage_layers")
     if layout.stage_layers is None and not chunks_divide(layers, pipeline, chunks):
-        those = [str(one) for one in range(1, layers // pipeline + 1) if chunks_divide(layers, pipeline, one)]
-        several = " or ".join((", ".join(those[:-1]), those[-1])) if len(those) > 1 else those[0] if those else "1"
         raise EstimateError(
             f"{layers} layers do not divide into {pipeline} stages of {chunks} chunks.",
-            f"interleave may be {several} at pipeline {pipeline}; layout.stage_layers states any other placement.",
+            f"interleave may be {_chunks(layers, [pipeline])} at pipeline {pipeline}; layout.stage_layers states any other placement.",
             "layout.interleave",
         )
+
+
+def refuse_interleave(layout: Layout, layers: int, pipelines: Sequence[int]) -> None:
+    """Raise where a stated number of chunks a stage divides the layers at none of the pipeline degrees that a search may choose."""
+    chunks = layout.interleave
+    if np.ndim(chunks) or chunks == 1 or layout.stage_layers is not None:
+        return
+    if not any(chunks_divide(layers, pipeline, chunks) for pipeline in pipelines if pipeline > 1):
+        several = ", ".join(str(pipeline) for pipeline in pipelines if pipeline > 1)
+        raise EstimateError(
+            f"{layers} layers do not divide into stages of {chunks} chunks at any pipeline degree here ({several or 'none above 1'}).",
+            f"interleave may be {_chunks(layers, pipelines)}.", "layout.interleave",
+        )  # fmt: skip
+
+
+def _chunks(layers: int, pipelines: Sequence[int]) -> str:
+    """The numbers of chunks a stage that divide the layers at one of some pipeline degrees: ``1, 2, 4 or 8``."""
+    those = {one for pipeline in pipelines if pipeline > 1 for one in range(1, layers // pipeline + 1)
+             if chunks_divide(layers, pipeline, one)}  # fmt: skip
+    *most, last = map(str, sorted(those | {1}))
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, str, str]]:

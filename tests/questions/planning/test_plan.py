@@ -169,6 +169,9 @@ def test_document() -> None:
     ({}, {"top": 0}, "At least one"),
     ({}, {"gpus": "0"}, "at least 1"),
     ({}, {"gpus": "many"}, "not a quantity"),
+    ({"layout": {"pipeline": 2, "interleave": 5}}, {}, r"stages of 5 chunks at any pipeline degree here \(2\)"),
+    ({"layout": {"interleave": 7}}, {}, r"stages of 7 chunks at any pipeline degree here \(2, 4, 8, 16\)"),
+    ({"layout": {"pipeline": 1, "interleave": 2}}, {}, "none above 1"),
 ])  # fmt: skip
 def test_bad_input(change: dict[str, Any], options: dict[str, Any], message: str) -> None:
     with pytest.raises(EstimateError, match=message):

@@ -11,11 +11,12 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout
-from gpuhours.layout.validity import offered
+from gpuhours.layout.placement import stream_layers
+from gpuhours.layout.validity import offered, refuse_interleave
 from gpuhours.memory import memory
 from gpuhours.questions.planning.answer import Choice, Flatness, Plan, choice
 from gpuhours.questions.planning.bound import lower_bound
-from gpuhours.questions.planning.space import Space, Values
+from gpuhours.questions.planning.space import Space, Values, divisors
 from gpuhours.questions.sweeping.axes import validated_values
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.values import read
@@ -55,7 +56,10 @@ class LayoutSearch:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
         batch = float(resolved.workload.global_batch)
         workload = replace(resolved.workload, global_batch=batch)
-        base = base_of(workload.model, workload.software, _stated(run))
+        said = _stated(run)
+        if said is not None:
+            _refuse(said, workload)
+        base = base_of(workload.model, workload.software, said)
         space = Space.of(workload.model, batch, workload.cluster, base, workload.software)
         return cls(run.replaced("software", workload.software.name), workload, space, safe)
 
@@ -100,6 +104,13 @@ def _stated(run: Run) -> Layout | None:
         return None
     said = [name for name in run.layout.model_fields_set if f"layout.{name}" not in run.assumptions]
     return Layout.model_validate({name: getattr(run.layout, name) for name in said})
+
+
+def _refuse(said: Layout, workload: Workload) -> None:
+    """Raise where chunks a stage are stated that no layout of the search can have."""
+    layers = int(stream_layers(workload.model)) or int(sum(float(stack.layers) for stack in workload.model.stacks))
+    degrees = [degree for degree in divisors(int(workload.cluster.gpus)) if degree <= layers]
+    refuse_interleave(said, layers, [int(said.pipeline)] if "pipeline" in said.model_fields_set else degrees)
 
 
 @dataclass(frozen=True)
