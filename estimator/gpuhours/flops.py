@@ -78,23 +78,34 @@ class PartFlops:
 
     @property
     def forward(self) -> Array:
-        """One forward pass."""
+        """FLOPs of one forward pass over one sample."""
         return self.products + self.attention + self.adapters
 
     @property
     def training(self) -> Array:
-        """Forward and backward: adapters are always trained."""
+        """FLOPs of forward and backward passes over one sample; adapters are always trained.
+
+        f_p products + f_a attention + 3 adapters        f  passes of ``PASSES``
+        """
         passes = self.passes
         return passes.products * self.products + passes.attention * self.attention + 3 * self.adapters
 
 
 def product_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
-    """Forward: sum of 2 x inputs x outputs x active experts, times tokens."""
+    """Forward FLOPs of products over ``tokens`` tokens.
+
+    2 T sum(k n a)        T tokens, k inputs, n outputs, a active experts of each product; 2 for a multiply and an add
+    """
     return sum((linear.flops_per_token for linear in linears), start=0) * tokens
 
 
 def attention_flops(stack: Stack, *, full: bool) -> Array:
-    """Forward scores and weighted sums of a stack: sequences x layers x cores."""
+    """Forward FLOPs of a stack's scores and weighted sums for one sample.
+
+        L (T / s) sum over cores of their FLOPs over s tokens        L layers, T tokens of a sample in sequences of s
+
+    ``full`` counts the half that a causal mask hides too (``AttentionCore.flops``).
+    """
     length = stack.tokens if stack.sequence is None else stack.sequence
     per_sequence = sum((core.flops(length, full=full) for core in stack.block.attention), start=0)
     sequences = np.divide(stack.tokens, np.where(np.greater(length, 0), length, 1))
@@ -102,7 +113,10 @@ def attention_flops(stack: Stack, *, full: bool) -> Array:
 
 
 def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
-    """One part of the model, for one sample."""
+    """Forward FLOPs of one part of the model for one sample, by what they are, and how often each is passed through.
+
+    ``full`` counts attention unmasked.
+    """
     passes = PASSES[part.trainable]
     if isinstance(part, Ends):
         return PartFlops(part.name, product_flops(part.linears, part.tokens), 0.0, 0.0, passes, stacked=False)
@@ -127,14 +141,17 @@ def operator_flops(part: Stack | Ends, *, full: bool = False) -> dict[str, Array
 
 
 def model_flops(model: Model, samples: Array = 1, convention: str = "causal") -> Array:
-    """FLOPs that training on ``samples`` samples needs.
+    """FLOPs that training on ``samples`` samples needs; nothing that is computed again counts.
 
         causal, full   sum over parts: passes x forward products + passes x forward attention
         6nd            sum over parts: 2 x passes x N x tokens       (6 N D where all is trained)
         palm           6nd + passes x attention unmasked
 
     N is a part's active parameters with its lookup tables, tokens those of its own stream (patches for a
-    vision encoder, visible tubelets for a masked one)."""
+    vision encoder, visible tubelets for a masked one). Raises ``EstimateError`` for another convention.
+
+    Sources: Kaplan et al. 2020, arXiv:2001.08361, section 2.1 (6 N D); Chowdhery et al. 2022, arXiv:2204.02311, appendix B (palm).
+    """
     _known(convention)
     parts = [part_flops(part, full=convention != "causal") for part in model.parts]
     if convention in ("causal", "full"):
@@ -183,12 +200,19 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
 
 
 def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
-    """Share of the peak that was useful: FLOPs / (seconds x GPUs x peak FLOP/s). HFU with hardware FLOPs."""
+    """Share of the dense peak that was useful: FLOPs / (seconds x GPUs x peak FLOP/s). HFU with hardware FLOPs.
+
+    >>> round(mfu(1e18, 10.0, 256, 989e12), 3)    # 1 EFLOP in 10 s on 256 H100
+    0.395
+    """
     return flops / (seconds * gpus * peak)
 
 
 def converted(value: Array, model: Model, of: str, to: str) -> Array:
-    """An MFU (or FLOP rate) stated in convention ``of``, restated in convention ``to``."""
+    """An MFU (or FLOP/s) stated in convention ``of``, restated in convention ``to``: value x FLOPs(to) / FLOPs(of).
+
+    Raises ``EstimateError`` for a convention that there is not.
+    """
     return value * model_flops(model, convention=to) / model_flops(model, convention=of)
 
 

@@ -50,7 +50,7 @@ class Workload:
 
     @cached_property
     def trained_weights(self) -> Weights:
-        """What trains on a rank of the stage that holds most of it."""
+        """Parameters that train on a rank of the stage that holds most of them."""
         return stage_weights(self.model, self.placement, self.ranks, trained=True)
 
     @property

@@ -60,7 +60,7 @@ def bill(
     hfu: Array | None = None,
     checkpoint: Array | None = None,
 ) -> Bill:
-    """Money, energy and carbon of ``gpu_time`` GPU s on a cluster, as far as they are known.
+    """Money (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster, as far as they are known.
 
     ``wall_clock``  s, for which data are kept
     ``hfu``         share of the peak that is executed while steps run: how much the accelerators draw
@@ -110,7 +110,7 @@ def _charged(gpu_time: Array, price: Array, terms: str, source: str) -> Bill:
 
 
 def offer(cluster: Cluster, inputs: CostInputs) -> tuple[Price | Unknown, str]:
-    """The price of the cluster, and a word where it is not that of the instance it is made of."""
+    """The price of the cluster's accelerator (USD per GPU and second), and a word where it is not that of the instance it is made of."""
     name, node = cluster.accelerator.name, cluster.node
     if not node.instance or inputs.provider is not None:
         return choose_price(name, inputs.provider, inputs.terms, inputs.years), ""

@@ -35,7 +35,7 @@ def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
 
 
 def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
-    """Two lines: the accelerators, and their part of the nodes."""
+    """Two lines, gCO2e: the accelerators, and their part of the nodes, for ``gpu_time`` GPU s."""
     if cluster is None and inputs.embodied is None:
         return unknown("no accelerator is given", "embodied_carbon")
     if cluster is not None and cluster.accelerator.generation == "tpu" and inputs.embodied is None:

@@ -83,7 +83,7 @@ def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
 
 
 def grid(name: str, year: int | None = None) -> GridIntensity | Unknown:
-    """A country's grid in a year, or in the nearest within 3 years; the newest where no year is given."""
+    """A country's grid (gCO2e per J) in a year, or in the nearest within 3 years; the newest where no year is given."""
     found = _find_country(name)
     if isinstance(found, Unknown):
         return found

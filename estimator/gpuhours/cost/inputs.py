@@ -32,17 +32,17 @@ def _read_year(value: object) -> int:
 
 
 def read_kept(value: object) -> float:
-    """``0.023 USD/(GB*month)`` or a bare ``0.023`` -> USD per byte and second."""
+    """``0.023 USD/(GB*month)`` or a bare ``0.023`` -> USD per byte and second. Raises ``UnitError`` below 0 or in another unit."""
     return _not_negative(parse(value, "USD/(GB*month)")) / GB_MONTH
 
 
 def read_sent(value: object) -> float:
-    """``0.09 USD/GB`` or a bare ``0.09`` -> USD per byte."""
+    """``0.09 USD/GB`` or a bare ``0.09`` -> USD per byte. Raises ``UnitError`` below 0 or in another unit."""
     return _not_negative(parse(value, "USD/GB")) / 1e9
 
 
 def _read_electricity(value: object) -> float:
-    """``0.08 USD/kWh`` or a bare ``0.08`` -> USD per joule."""
+    """``0.08 USD/kWh`` or a bare ``0.08`` -> USD per joule. Raises ``UnitError`` below 0 or in another unit."""
     return _not_negative(parse(value, "USD/kWh")) / 3.6e6
 
 

@@ -107,7 +107,7 @@ class Bill:
 
 
 def joined(parts: Iterable[Bill]) -> Bill:
-    """Several bills as one; a total that one of them cannot tell is not told."""
+    """Several bills as one, totals added up; a total that one of them does not know is not known."""
     parts = tuple(parts)
     reasons = {result: reason for part in parts for result, reason in part.reasons.items()}
 

@@ -50,7 +50,7 @@ def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
 
 
 def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, energy: Array | None) -> Bill:
-    """Depreciation, electricity and, where a share is given, upkeep."""
+    """Depreciation, electricity and, where a share is given, upkeep, in USD, for ``gpu_time`` GPU s that draw ``energy`` J."""
     owned = inputs.owned or Owned()
     capex, source = owned.capex, "given"
     if capex is None:

@@ -103,7 +103,7 @@ class Draw:
 
 
 def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Bill:
-    """Energy of the accelerators or of whole nodes, times PUE."""
+    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``hfu`` a share of the peak."""
     if cluster is None and inputs.power is None:
         return unknown("no accelerator is given", "energy")
     drawn = list(draws(cluster, inputs, hfu))
@@ -157,7 +157,7 @@ def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
 
 
 def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Iterator[Draw | Unknown]:
-    """What draws power for one accelerator: itself, its part of the node, its part of the network."""
+    """What draws power for one accelerator, W: itself, its part of the node, its part of the network."""
     if cluster is None:
         assert inputs.power is not None
         yield Draw("accelerators", inputs.power, "measured", "given")

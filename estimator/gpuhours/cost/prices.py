@@ -153,7 +153,7 @@ def choose_price(
     years: int | None = None,
     instance: str = "",
 ) -> Price | Unknown:
-    """The middle of the newest offers for an accelerator, one per provider.
+    """The middle of the newest offers for an accelerator, one per provider, USD per GPU and second.
 
     1. rows of the provider, the instance, the terms and the years asked for; without terms, of the first ``PREFERRED`` kind that has
        one; of reservations those that bind the shortest

@@ -68,7 +68,7 @@ class Chosen:
 
 
 def choose(kind: Kind, provider: str | None) -> Chosen | Unknown:
-    """The provider's price, else the middle one of all that are known."""
+    """The provider's price (USD per byte and second kept, or per byte sent), else the middle one of all that are known."""
     rows = sorted((row for row in storage_prices() if row.kind == kind), key=lambda row: row.si)
     own = [row for row in rows if provider is not None and row.provider.lower() == provider.lower()]
     if own:
@@ -92,7 +92,10 @@ def keeping(size: Array, seconds: Array, price: Array) -> Array:
 
 
 def storage_bill(inputs: CostInputs, provider: str | None, wall_clock: Array | None, checkpoint: Array | None) -> Bill:
-    """Data, checkpoints and what is sent away, as far as the run says what it keeps."""
+    """USD for data, checkpoints and what is sent away, as far as the run says what it keeps.
+
+    ``wall_clock`` s that it is kept;  ``checkpoint`` bytes of one
+    """
     asked = inputs.storage
     if asked is None:
         return Bill()

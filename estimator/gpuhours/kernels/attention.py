@@ -53,7 +53,7 @@ def attention_time(
     dtype: str = "bf16",
     unaligned: float | None = None,
 ) -> Array:
-    """Estimate of the time of one layer's attention core on one accelerator.
+    """Estimate of the time of one layer's attention core on one accelerator, s.
 
     ``direction``  "forward" or "backward"
     ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` when not given)
@@ -88,7 +88,7 @@ def unfused_attention_time(
     dtype: str = "bf16",
     unaligned: float | None = None,
 ) -> Array:
-    """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention).
+    """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention), s.
 
         forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
@@ -142,7 +142,7 @@ def fused_attention_time(
     window: Array | None,
     dtype: str,
 ) -> Array:
-    """Estimate for attention that keeps scores on chip (FlashAttention, cuDNN).
+    """Estimate for attention that keeps scores on chip (FlashAttention, cuDNN), s.
 
         t = u (1 + h u / (u + 20 ms)) + t0
         u = max( w [ b h R (J + s0) + lambda Bq S (K + s0) ] / (E P) , bytes / (0.85 B) )

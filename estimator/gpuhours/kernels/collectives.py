@@ -49,7 +49,7 @@ def _place(group: Group, cluster: Cluster) -> _Place:
 
 
 def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
-    """Estimate for a message that is cut into chunks and handed from rank to rank.
+    """Estimate for a message that is cut into chunks and handed from rank to rank, s.
 
         t = latency + x + 2 sqrt(f x)
 
@@ -69,25 +69,26 @@ def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
 
 
 def all_gather_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002 - nccl-tests' name
-    """Estimate of an all-gather of ``bytes`` in all; see ``_ring_time``."""
-    return _ring_time(bytes, group, cluster)
-
-
-def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of a reduce-scatter of ``bytes`` held by each rank; see ``_ring_time``."""
-    return _ring_time(bytes, group, cluster)
-
-
-def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
-    """All-gather or reduce-scatter: rings through all ranks, l side by side so that every NIC works.
+    """Estimate of an all-gather after which every rank holds ``bytes``, s.
 
         inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
         between  x = M (n-1)/n / l / (share NIC)                    so does each domain's border, over l NICs
         latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net where d > 1
 
-    The slower of the two decides. A rank also copies its own share, M/n. A hierarchical algorithm would send
-    only (d-1)/d between the domains; NCCL's rings do not.
+    M bytes, n ranks in d domains of l, link and NIC byte/s, a s of a step. Rings run through all ranks, l side by side so that every
+    NIC works; the slower of the two decides (``pipelined_time``). A rank also copies its own share, M/n. A hierarchical algorithm would
+    send only (d-1)/d between the domains; NCCL's rings do not.
     """
+    return _ring_time(bytes, group, cluster)
+
+
+def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
+    """Estimate of a reduce-scatter of ``bytes`` held by each rank, s: the rings of ``all_gather_time``, run the other way."""
+    return _ring_time(bytes, group, cluster)
+
+
+def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
+    """The equation of ``all_gather_time``."""
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     crossing = np.asarray(message, float) * (p.n - 1) / p.n
@@ -102,13 +103,14 @@ def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
 
 
 def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of an all-reduce: ring or switch inside a domain, double tree between domains.
+    """Estimate of an all-reduce of ``bytes`` held by each rank, s: ring or switch inside a domain, double tree between domains.
 
         inside   x = 2 M (n-1)/n / (ring_share link) + M/n / copy        ring
                  x = 2 M (n-1)/n / (switch_share link)                   switch, from 5 ranks per domain
         between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree alike
         latency  = t0 + 2 (l - 1) a, and t0_net + 2 log2(d) a_net where d > 1
 
+    M bytes, n ranks in d domains of l, link and NIC byte/s, a s of a step.
     Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
     """
     p = _place(group, cluster)
@@ -127,7 +129,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of an all-to-all: each rank sends M / n to each other, over links inside, NICs outside.
+    """Estimate of an all-to-all of ``bytes`` held by each rank, s: M / n to each other, over links inside, NICs outside.
 
         inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)
         between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) times the cost of a message
@@ -149,7 +151,7 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate for one rank sending to the next of its group, as a pipeline stage hands on.
+    """Estimate for one rank sending ``bytes`` to the next of its group, as a pipeline stage hands on, s.
 
     x = M / (exchange_share link) inside a domain, M / (send_share NIC) where the group spans several. Where accelerators share NICs, a
     rank that crosses alone has the node's whole; where each has its own, that one.
@@ -166,7 +168,12 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
 
 
 def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of a broadcast, pipelined along rings: each link carries the message once, l NICs share it."""
+    """Estimate of a broadcast of ``bytes``, pipelined along rings, s.
+
+        inside   x = M / (exchange_share link)          between  x = M / l / (exchange_share NIC)
+
+    M bytes; each link carries the message once, the l NICs of a domain share it; the slower decides (``pipelined_time``).
+    """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
     message = np.asarray(bytes, float)

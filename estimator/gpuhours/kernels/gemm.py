@@ -36,7 +36,7 @@ def gemm_time(
     weight_gradient: Array = False,
     pads: bool = False,
 ) -> Array:
-    """Estimate of the time of ``count`` equal matrix products run as one kernel.
+    """Estimate of the time of ``count`` equal matrix products run as one kernel, s.
 
         Y [m, n] = X [m, k] @ W [k, n]
 
@@ -84,7 +84,7 @@ def gemm_time(
 def tile_time(
     m: Array, n: Array, k: Array, count: Array, part: Accelerator, c: GemmConstants, P: float, k0: float
 ) -> Array:
-    """t_c of ``gemm_time``: the best of a few tiles, each whole or split along k.
+    """t_c of ``gemm_time``, s: the best of a few tiles, each whole or split along k.
 
         t_c = min over (tm, tn), s of   W(w) 2 tm tn (k/s + k0) S / (P E (I / 85.3)^g)
                                         [ + tau + sigma 8 s m n count / (beta B)   where s > 1 ]

@@ -9,7 +9,7 @@ from gpuhours.inputs.arrays import Array
 
 
 def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 - the quantity's name
-    """Estimate of the time of one memory-bound kernel.
+    """Estimate of the time of one memory-bound kernel, s.
 
         t = bytes / (eta B) + t0
 

@@ -26,5 +26,5 @@ class Group:
         return np.clip(np.floor_divide(cluster.gpus_per_domain, self.stride), 1, self.size)
 
     def domains(self, cluster: Cluster) -> Array:
-        """d: domains the group spans."""
+        """d: how many domains of scale-up links the group spans."""
         return np.ceil(np.divide(self.size, self.per_domain(cluster)))

@@ -108,7 +108,7 @@ def word(choice: type[IntEnum], value: int) -> str:
 
 
 def one_of(choice: type[IntEnum]) -> BeforeValidator:
-    """A pydantic validator: the user's word -> the member."""
+    """A pydantic validator: the user's word -> the member; another word raises ``ValueError`` with the nearest."""
 
     def read(value: object) -> object:
         if isinstance(value, choice):

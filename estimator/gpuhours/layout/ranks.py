@@ -75,7 +75,7 @@ class Ranks:
 
     @property
     def ring(self) -> Array:
-        """context / ulysses."""
+        """r: ranks of a sequence that pass keys and values on, context / ulysses."""
         return np.divide(self.context, self.ulysses)
 
     @property

@@ -22,7 +22,7 @@ class Weights:
 
     @property
     def all(self) -> Array:
-        """Both."""
+        """Parameters of either kind."""
         return self.dense + self.experts
 
     def __add__(self, other: Weights) -> Weights:
@@ -53,7 +53,7 @@ def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
 
 
 def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
-    """Tables and products of one end on a rank; a tied head on the same stage is the embedding."""
+    """Parameters of one end's tables and products on a rank; a tied head on the same stage is the embedding."""
     if trained and part.trainable is not Trainable.FULL:
         return NOTHING
     tables = np.divide(part.tables, ranks.tensor if part.split is Split.VOCABULARY else 1)
@@ -63,13 +63,13 @@ def end_weights(part: Ends, ranks: Ranks, *, trained: bool) -> Weights:
 
 
 def part_weights(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
-    """One layer of a stack, or an end."""
+    """Parameters of one layer of a stack, or of an end, on a rank."""
     weights = layer_weights if isinstance(part, Stack) else end_weights
     return weights(part, ranks, trained=trained)  # type: ignore[arg-type]
 
 
 def stage_weights(model: Model, placement: Placement, ranks: Ranks, *, trained: bool) -> Weights:
-    """The pipeline stage that holds most parameters: its layers, and the ends that stand on it."""
+    """Parameters on a rank of the pipeline stage that holds most: its layers, and the ends that stand on it."""
     fullest = NOTHING
     for stage in placement.candidates():
         held = NOTHING
@@ -80,7 +80,7 @@ def stage_weights(model: Model, placement: Placement, ranks: Ranks, *, trained: 
 
 
 def fuller(one: Weights, other: Weights) -> Weights:
-    """Whichever is more, element by element."""
+    """Whichever holds more parameters, element by element."""
     more = np.greater(other.all, one.all)
     return Weights(np.where(more, other.dense, one.dense), np.where(more, other.experts, one.experts))
 

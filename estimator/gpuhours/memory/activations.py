@@ -75,7 +75,7 @@ def saved(
     unfused: bool,
     unkept: Unkept = Unkept(),  # noqa: B008 - frozen
 ) -> Saved:
-    """What one block of a stack keeps per token, without what a recompute policy leaves ``unkept``.
+    """Bytes that one block of a stack keeps per token, without what a recompute policy leaves ``unkept``.
 
     A product keeps its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores
     (unfused); a norm its input; an activation what its derivative needs. A tensor that two operators keep is
@@ -151,7 +151,7 @@ def passing_through(stack: Stack, ranks: Ranks, precision: Precision) -> Array:
 
 
 def ends_saved(part: Ends, precision: Precision, *, stream: Array) -> Array:
-    """What an end keeps per token, shared as the residual stream is: the inputs of its products; before them
+    """Bytes that an end keeps per token, shared as the residual stream is: the inputs of its products; before them
     the input of the norm that a head begins with, or what was loaded in fp32 (pixels), also where it is frozen."""
     if part.trainable is not Trainable.FULL:
         return _sum(FP32 * linear.inputs for linear in part.linears) if part.first else 0.0

@@ -12,15 +12,14 @@ from gpuhours.layout.ranks import Ranks
 
 
 def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:
-    """Activations and gradients sent and received: 4 x T h element / t where sequence parallelism splits
-    them.
+    """Bytes of activations and gradients sent and received: 4 T h e / t, t where sequence parallelism splits them.
 
-    T tokens of a micro-batch on the rank, h the width that stages hand on, t tensor."""
+    T tokens of a micro-batch on the rank, h the width that stages hand on, e bytes of an element, t tensor."""
     return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
 
 
 def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, precision: Precision) -> Array:
-    """What attention over c ranks needs beside its own Q, K, V, for the layer that runs.
+    """Bytes that attention over c ranks needs beside its own Q, K, V, for the layer that runs.
 
         ring       two K, V blocks in flight, fp32 sums of dK, dV and of the output:  (2 + 2 + ..) of T rows
         all-gather K, V of the whole sequence and their gradients:                    4 c T k d
@@ -45,6 +44,6 @@ def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, p
 
 
 def communicators(ranks: Ranks) -> Array:
-    """Groups of more than one rank that a rank takes part in, each with buffers of its own."""
+    """How many groups of more than one rank a rank takes part in, each with buffers of its own."""
     degrees = (ranks.tensor, ranks.pipeline, ranks.context, ranks.copies, ranks.expert)
     return sum((np.where(np.greater(degree, 1), 1.0, 0.0) for degree in degrees), 0.0)

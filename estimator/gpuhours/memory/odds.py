@@ -57,7 +57,13 @@ class Odds:
         return (1.0 - self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
 
     def most(self, probability: float) -> float:
-        """What a layout may fill to run with a probability: the inverse."""
+        """What share of the accelerator a layout may fill to run with a probability: the inverse.
+
+            filled = half ((1 - lapse) / P - 1)^(1 / steepness)
+
+        >>> Odds(half=0.9, steepness=10, lapse=0.0).most(0.5)
+        0.9
+        """
         return float(self.half * ((1.0 - self.lapse) / probability - 1.0) ** (1.0 / self.steepness))
 
 

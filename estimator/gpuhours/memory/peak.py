@@ -56,12 +56,12 @@ class Memory:
 
     @property
     def reserved(self) -> Array:
-        """What the allocator holds: ``torch.cuda.max_memory_reserved``."""
+        """Bytes that the allocator holds: ``torch.cuda.max_memory_reserved``."""
         return self.allocated + self.fragmentation
 
     @cached_property
     def total(self) -> Array:
-        """What a driver shows as used."""
+        """Bytes that a driver shows as used."""
         return self.reserved + self.context
 
     @property
@@ -71,12 +71,12 @@ class Memory:
 
     @property
     def needed(self) -> Array:
-        """What the run takes when the allocator gives back what it can."""
+        """Bytes that the run takes when the allocator gives back what it can."""
         return self.allocated + self.context + self.least
 
     @property
     def filled(self) -> Array:
-        """The least that the run needs, over what there is."""
+        """Share of the accelerator's memory that the run needs at least: needed / capacity."""
         return np.divide(self.needed, self.capacity)
 
     @property

@@ -37,7 +37,7 @@ class Parameters:
 
     @property
     def trained(self) -> Array:
-        """Dense and experts."""
+        """Trained parameters, of experts and of all else."""
         return self.dense + self.expert
 
 

@@ -84,7 +84,7 @@ class Feed:
 
 
 def feed(pipeline: InputPipeline, data: Data, batch: Array, step_time: Array, cluster: Cluster) -> Feed | None:
-    """The input pipeline of a run over clips or images; None where nothing of it is known.
+    """The input pipeline of a run over clips or images, at ``step_time`` s; None where nothing of it is known.
 
         time = max( B c / (cores), B f r a / (decoders v), B y / (nodes w) )
 
@@ -145,7 +145,11 @@ def core_seconds(pipeline: InputPipeline, data: Data, bound: str = "value") -> A
 
 
 def decoded_per_used(pipeline: InputPipeline, data: Data) -> Array:
-    """Frames decoded for each one used: stored rate / sampled rate, at least 1; what lies between is decoded to be dropped."""
+    """How many frames are decoded for each one used: stored FPS / sampled FPS, at least 1; what lies between is decoded to be dropped.
+
+    >>> decoded_per_used(InputPipeline(stored_fps=30), Data(fps=2)).tolist()
+    15.0
+    """
     if pipeline.stored_fps is None or data.fps is None:
         return 1.0
     return np.maximum(np.divide(pipeline.stored_fps, data.fps), 1.0)

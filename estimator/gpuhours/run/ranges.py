@@ -51,7 +51,7 @@ def middle(value: Array) -> Any:
 
 
 def percentiles(value: Array) -> tuple[float, float] | None:
-    """10th and 90th percentile of the draws; None where there are none or they do not differ."""
+    """10th and 90th percentile of the draws, in their unit; None where there are none or they do not differ."""
     array = np.asarray(value)
     if array.size <= 1 or array.dtype == bool:
         return None

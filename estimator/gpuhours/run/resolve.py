@@ -75,7 +75,7 @@ class Resolved:
 
     @property
     def workload(self) -> Workload:
-        """What ``step`` and ``memory`` take; only where nothing is missing."""
+        """What ``step`` and ``memory`` take. Raises ``ValueError`` where something is ``missing``."""
         if self.model is None or self.global_batch is None or self.layout is None or self.cluster is None:
             raise ValueError(f"not known: {', '.join(self.missing)}")
         return Workload(self.model, self.global_batch, self.layout, self.cluster, self.software, self.precision)
@@ -102,7 +102,10 @@ class Resolved:
 
 
 def resolve(run: Run) -> Resolved:
-    """Fill what the run leaves open, listing each gap."""
+    """Fill what the run leaves open, listing each gap.
+
+    Raises ``EstimateError`` for what cannot be meant together: frames of a model that sees none, two batches, a layout without such ranks.
+    """
     notes: list[Assumption] = [
         Assumption(key, supplied.value, "", supplied.reason, supplied.source)
         for key, supplied in run.assumptions.items()

@@ -62,7 +62,8 @@ def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str
 
 
 def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
-    """A run, its file, its mapping or nothing but shortcuts, as a run."""
+    """A run, its file, its mapping or nothing but shortcuts, as a run. Raises ``EstimateError`` for a shortcut that there is not, and for
+    shortcuts over a run."""
     from gpuhours.inputs.errors import EstimateError, nearest
     from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.spec import Run, run_file
@@ -83,7 +84,7 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
 
 
 def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
-    """The keys that shortcuts set over a run file's ``data``."""
+    """The keys that shortcuts set over a run file's ``data``. Raises ``EstimateError`` where two name the model or its adapters."""
     from gpuhours.inputs.errors import EstimateError
 
     for one, other in (("params", "model"), ("lora", "qlora")):

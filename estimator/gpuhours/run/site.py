@@ -111,7 +111,7 @@ class Site(Section):
 
 
 def read_site(path: Path | str) -> Site:
-    """A file that ``gpuhours calibrate`` wrote, or one in its form."""
+    """A file that ``gpuhours calibrate`` wrote, or one in its form; one in another form raises ``EstimateError``."""
     source = read_yaml(path)
     found = validated(Site, source)
     if not found.stacks:

@@ -242,7 +242,10 @@ def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[
 
 
 def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:
-    """A run from a file's contents: settings first, then the assumptions put where they belong, then validated."""
+    """A run from a file's contents: settings first, then the assumptions put where they belong, then validated.
+
+    Raises ``EstimateError``, with the place in the file, for a key or a value that a run does not have.
+    """
     if not isinstance(source.data, Mapping):
         raise EstimateError("A run file is a mapping of keys to values.", "See `gpuhours schema run`.", source.name)
     data = copy.deepcopy(dict(source.data))
@@ -281,7 +284,8 @@ def at_site(run: Run) -> Run:
 
 
 def staged(data: Mapping[str, Any]) -> list[Any]:
-    """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong."""
+    """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong; raises ``EstimateError`` for a stage
+    that is no mapping."""
     common = {key: value for key, value in data.items() if key not in ("stages", "name")}
     whole = []
     for number, stage in enumerate(data["stages"], 1):
@@ -296,7 +300,7 @@ def staged(data: Mapping[str, Any]) -> list[Any]:
 
 
 def suppose(data: dict[str, Any]) -> None:
-    """Put every assumption's value at its key."""
+    """Put every assumption's value at its key; raises ``EstimateError`` for an assumption about an assumption."""
     assumptions = data.get("assumptions")
     for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():
         if str(key).partition(".")[0] == "assumptions":
@@ -349,7 +353,7 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, A
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set ``hardware.gpus`` in nested mappings, making those that are missing."""
+    """Set ``hardware.gpus`` in nested mappings, making those that are missing; raises ``EstimateError`` where a value is in the way."""
     *parents, last = key.split(".")
     here = data
     for part in parents:
@@ -363,7 +367,7 @@ def put(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE`` from the command line; the value is read as YAML reads it."""
+    """``KEY=VALUE`` from the command line; the value is read as YAML reads it. Raises ``EstimateError`` for another form."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")

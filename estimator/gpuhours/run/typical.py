@@ -130,7 +130,7 @@ def typical() -> Typical:
 
 
 def this_year() -> int:
-    """The present year, for a run that states none."""
+    """The present calendar year, for a run that states none."""
     return datetime.datetime.now(tz=datetime.UTC).year
 
 

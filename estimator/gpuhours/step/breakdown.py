@@ -47,12 +47,12 @@ class Step:
 
     @property
     def mfu(self) -> Array:
-        """model_flops / (time x peak)."""
+        """Model FLOPs utilisation, a share of the dense peak: model_flops / (time x peak)."""
         return self.model_flops / (self.time * self.peak)
 
     @property
     def hfu(self) -> Array:
-        """hardware_flops / (time x peak)."""
+        """Hardware FLOPs utilisation, a share of the dense peak: hardware_flops / (time x peak), what is computed again counted."""
         return self.hardware_flops / (self.time * self.peak)
 
     def waterfall(self) -> tuple[tuple[str, Array], ...]:

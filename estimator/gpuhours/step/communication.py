@@ -24,11 +24,12 @@ SENDS = "pipeline communication"
 
 
 def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
-    """Sums after attention and the MLP, forward and backward (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2).
+    """Sums after attention and the MLP of one layer and micro-batch, forward and backward, s as they are felt.
 
-    all-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of as much. Experts that are split over
-    g ranks sum their own T e / t tokens, felt as their exchanges are (what hides sums is built into dense products); not split, they
-    need none. Sums across domains cannot be hidden (overlap needs peers' memory).
+    All-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of as much; T tokens on a rank, h hidden
+    (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2). Experts that are split over g ranks sum their own T e / t tokens, felt
+    as their exchanges are (what hides sums is built into dense products); not split, they need none. Sums across domains cannot be
+    hidden (overlap needs peers' memory).
     """
     ranks, software = workload.ranks, workload.software
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
@@ -58,7 +59,8 @@ def _reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster
 
 
 def expert_passes(stack: Stack, workload: Workload) -> Passes:
-    """Tokens sent to their experts and back: two all-to-alls of 2 T a h / t bytes forward, two backward.
+    """Tokens of one layer and micro-batch sent to their experts and back, s as it is felt: two all-to-alls of 2 T a h / t bytes
+    forward, two backward.
 
     a active experts. A stack that sends a token once to each rank sends U(n) / a of that, U(n) = n (1 - (1 - 1/n)^a) being the ranks
     (across domains: the domains) that hold at least one of its experts. Where ``expert`` is 1, nothing is sent.

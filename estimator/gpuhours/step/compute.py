@@ -19,7 +19,7 @@ PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
 
 
 def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
-    """One layer of a stack, by kind of kernel."""
+    """Seconds of one layer of a stack and one micro-batch on a rank, by kind of kernel (``PRODUCTS``, ``ATTENTION``, ``OTHER``)."""
     tokens = np.divide(np.multiply(stack.tokens, workload.ranks.microbatch), workload.ranks.context)
     products = Passes()
     for linear in stack.block.linears:
@@ -43,11 +43,11 @@ def product_passes(
     trainable: Trainable,
     dtype: str | None = None,
 ) -> Passes:
-    """Forward Y = X W', input gradient dX = dY W and weight gradient dW = dY' X, each in its own shape.
+    """Seconds of Y = X W' forward, of the input gradient dX = dY W and the weight gradient dW = dY' X, each in its own shape.
 
         forward [T, n] over k;   input gradient [T, k] over n;   weight gradient [n, k] over T
 
-    n outputs and k inputs on the rank. Experts: every expert gets T e g a / (t E) tokens (perfectly balanced), E / e experts on a
+    T tokens, n outputs and k inputs on the rank. Experts: every expert gets T e g a / (t E) tokens (perfectly balanced), E / e experts on a
     rank; t tensor, g expert_tensor, e expert degree, a active of E experts.
     """
     ranks = workload.ranks
@@ -83,8 +83,8 @@ def product_passes(
 
 
 def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passes:
-    """Memory-bound operators, casts and what joins adapters (every second one leads out of its rank) to the products beside
-    them: equivalent bytes of the software profile at copy speed.
+    """Seconds of one layer's memory-bound operators, casts and what joins adapters (every second one leads out of its rank) to the
+    products beside them: equivalent bytes of the software profile at copy speed.
 
     Half of a permutation comes after the tokens of ``expert_tensor`` ranks were gathered: (1 + g) / 2 of it in all.
     """
@@ -132,7 +132,13 @@ def issue_bound(workload: Workload) -> float:
 
 
 def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Array, Array]:
-    """What joins adapters to the products beside them, forward and backward: bytes per element of their outputs and inputs."""
+    """Bytes that joining adapters to the products beside them moves on a rank, (forward, backward), for ``tokens`` tokens.
+
+        sum over adapters of  b_out T a n / t + b_in T a k / t
+
+    T tokens, n outputs and k inputs of the adapter, a active experts, t ranks that split it (of k only where rows are split), b bytes an
+    element of the profile.
+    """
     facts, ranks = workload.software.adapters, workload.ranks
     autocast = workload.precision.autocast
     out = (facts.autocast if autocast else None) or facts
@@ -180,7 +186,7 @@ def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, 
 
 
 def convolution_passes(linear: Linear, tokens: Array, workload: Workload, trainable: Trainable, dtype: str) -> Passes:
-    """Patches embedded by a convolution whose windows do not overlap: forward, and the weights' gradient; pixels need none.
+    """Seconds of embedding patches by a convolution whose windows do not overlap: forward, and the weights' gradient; pixels need none.
 
     t = 2 T k n / (u P)        T patches, k pixels of one, n width, u share of the peak P
     """
@@ -193,7 +199,7 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
 
 
 def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Embedding, patch embedding, final products and loss of one micro-batch."""
+    """Seconds of embedding, patch embedding, final products and loss of one micro-batch on a rank, by kind of kernel."""
     ranks = workload.ranks
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
     products = Passes()

@@ -27,7 +27,7 @@ from gpuhours.workload import Workload
 
 
 def attention_passes(stack: Stack, workload: Workload) -> Passes:
-    """Attention cores of one layer on one rank, its sequence shared by ring x ulysses ranks."""
+    """Seconds of one layer's attention cores on one rank, its sequence shared by ring x ulysses ranks, for one micro-batch."""
     total = Passes()
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
@@ -101,7 +101,7 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
 
 
 def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:
-    """What ranks that share a sequence send in one layer and micro-batch, as far as it is felt.
+    """What ranks that share a sequence send in one layer and micro-batch, s as far as it is felt.
 
         exchange   all-to-all of q, k, v and of the output among u ranks, b s / c (2 a + 2 k) d / t elements, each way; not hidden
         ring       r - 1 blocks M = b s / r (2 k d / t u) elements forward; backward the same and their gradients, or the queries',
@@ -141,7 +141,7 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
 
 
 def ring_time(block: Array, ranks: Ranks, cluster: Cluster, kind: str) -> Array:
-    """``block`` bytes handed to the next rank r - 1 times.
+    """Seconds to hand ``block`` bytes to the next rank r - 1 times.
 
         flat     (r - 1) sends, each as slow as the slowest link: across nodes one rank in each waits for its NIC
         double   rings inside nodes, r - d sends, beside rings between nodes, d - 1 sends over every NIC at once

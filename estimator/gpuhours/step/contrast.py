@@ -15,7 +15,7 @@ from gpuhours.workload import Workload
 
 
 def contrast_parts(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """One micro-batch of the loss over pairs, both ways round, on one rank.
+    """Seconds of one micro-batch of the loss over pairs, both ways round, on one rank, by kind.
 
         gather     2 B e features;  their gradients scattered back; nothing to hide behind
         products   2 x [b, B] over e forward, twice as many backward

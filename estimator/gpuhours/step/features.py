@@ -15,7 +15,7 @@ from gpuhours.workload import Workload
 
 
 def feature_parts(workload: Workload) -> dict[str, Passes]:
-    """Features of a micro-batch on their way from the ranks that encoded its frames to those that read them; nothing hides it.
+    """Seconds that features of a micro-batch take from the ranks that encoded its frames to those that read them; nothing hides it.
 
         first stage   all-gather over the ranks that share a sequence (frames are dealt out, then tokens)
         replicated    all-gather over the stages, then over the ranks of a stage that share a sample

@@ -20,7 +20,8 @@ LLAMA_LAUNCHES = 14
 
 
 def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
-    """Waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in any case.
+    """Seconds of waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in
+    any case.
 
     max(0, H / p + E + (U - u) / m - busy) + gaps
 
@@ -43,8 +44,12 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
 
 
 def table_copies(part: Ends, workload: Workload) -> Array:
-    """Seconds that the host is held up by copying a fixed table, widened to every sample and fp32, from pageable memory (VideoMAE's
-    positions): own measurements on H100, 4.4 to 10 ms a step at 8 GB/s."""
+    """Seconds that the host is held up by copying a fixed table, widened to every sample and fp32, from pageable memory.
+
+        t = 4 T w / pageable        T tokens of a micro-batch on a rank, w elements of the table for each, pageable byte/s of the profile
+
+    Source: own measurements of VideoMAE's positions on H100, 4.4 to 10 ms a step at 8 GB/s.
+    """
     rate = workload.software.pageable
     tokens = np.divide(np.multiply(part.tokens, workload.ranks.microbatch), workload.ranks.context)
     return FP32 * tokens * part.tabled / rate if rate else 0.0
@@ -104,7 +109,7 @@ def _dispatch_time(stack: Stack, workload: Workload) -> Array:
 
 
 def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """One layer by the kernels that it launches: (launching, gaps).
+    """One layer and micro-batch by the kernels that it launches: (s of launching, s of gaps).
 
         forward     l_f + k_f c_f + calls (+ what decoders hand through)
         backward    l_b + k_b c_b + calls (+ forward + r_b, computed again)
@@ -134,7 +139,10 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 
 def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:
-    """Kernels of one layer, forward and backward: those of its operators, and under autocast of its casts."""
+    """How many kernels one layer launches, (forward, backward): those of its operators, and under autocast of its casts.
+
+    Raises ``ValueError`` for a profile that is timed by layers, not by kernels.
+    """
     facts = workload.software.host.kernels
     if facts is None:
         raise ValueError("this stack is timed by layers, not by kernels")
@@ -175,7 +183,7 @@ def _products(stack: Stack) -> Array:
 
 
 def attention_calls(stack: Stack, workload: Workload) -> Array:
-    """Attention calls of one layer and micro-batch beyond the first: those that loop over sequences."""
+    """How many attention calls one layer and micro-batch take beyond the first: those that loop over sequences."""
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     loops = sum(core.looped for core in stack.block.attention)
@@ -183,7 +191,7 @@ def attention_calls(stack: Stack, workload: Workload) -> Array:
 
 
 def modules(stack: Stack, workload: Workload) -> Array:
-    """Modules with weights of their own in one layer: products (of every expert), norms, both halves of adapters."""
+    """How many modules of one layer have weights of their own: products (of every expert), norms, both halves of adapters."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
     products = sum(one.fused * (one.experts if looped else 1) for one in stack.block.linears)
@@ -209,7 +217,7 @@ def _sharing_time(stack: Stack, workload: Workload) -> Array:
 
 
 def launches(block: Block, *, unfused: bool = False) -> float:
-    """Operators a host launches for a block, as a share of the llama block that hosts were timed on.
+    """How many operators a host launches for a block, as a share of the llama block that hosts were timed on.
 
         (products + attention cores + memory-bound operators, biases none, rotary as the four it is made of) / 14
 

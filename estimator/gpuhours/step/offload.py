@@ -24,11 +24,12 @@ EXPOSED = 0.1
 
 
 def host_update_time(owned: Array, workload: Workload) -> Array:
-    """Estimate of ZeRO-Offload's update of the parameters a rank owns (Ren et al. 2021, arXiv:2101.06840, section 4).
+    """Estimate of ZeRO-Offload's update of the parameters a rank owns, s (Ren et al. 2021, arXiv:2101.06840, section 4).
 
         t = (g + w) n / PCIe + 28 a n / H      gradients down, Adam on the host, weights up; nothing overlapped
 
-    n parameters, g and w bytes of a gradient and a weight, a the optimiser's traffic, H ``HOST_BANDWIDTH``.
+    n ``owned`` parameters, g and w bytes of a gradient and a weight, a the optimiser's traffic over Adam's, PCIe and H
+    (``HOST_BANDWIDTH``) byte/s.
     """
     precision, chip = workload.precision, workload.cluster.accelerator
     moved = (precision.gradients + precision.weights) * owned / (PCIE_SHARE * chip.pcie_bandwidth)
@@ -36,7 +37,7 @@ def host_update_time(owned: Array, workload: Workload) -> Array:
 
 
 def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
-    """Felt time of one layer's activations going to the host in the forward pass and back in the backward pass, per micro-batch.
+    """Felt time, s, of one layer's activations going to the host in the forward pass and back in the backward pass, per micro-batch.
 
     With full recompute only the block's input leaves, 2 T h / z bytes; else about 34 T h / t, everything that is kept (Korthikanti et
     al. 2022, section 4.1). T tokens of a rank, h hidden, t tensor degree, z what splits the residual stream.
@@ -55,7 +56,7 @@ def activations_time(stack: Stack, workload: Workload, compute: Array) -> Array:
 
 
 def parameters_time(stack: Stack, workload: Workload, compute: Passes) -> Passes:
-    """Felt time of one layer's weights coming from the host for each pass, and its gradients going there, per micro-batch.
+    """Felt time, s, of one layer's weights coming from the host for each pass, and its gradients going there, per micro-batch.
 
         w P / (n PCIe) forward;  the same and g P' / (n PCIe) backward        hidden behind the layer before, as far as there is room
 

@@ -105,8 +105,8 @@ def step(workload: Workload) -> Step:
 
 
 def unmet_factor(workload: Workload) -> float:
-    """How much longer each part takes on a stack that nobody measured than its kin's profile says: ``Software.unmet`` for dense models.
-    No mixture taught that factor, and none is given it."""
+    """Factor on each part of a step of a stack that nobody measured, over what the profile of its relative says: ``Software.unmet`` for
+    dense models. No mixture was measured for that factor, and none is given it."""
     experts = any(has_experts(linear) for stack in workload.model.stacks for linear in stack.block.linears)
     return 1.0 if experts else workload.software.unmet
 
@@ -117,7 +117,7 @@ def waiting_share(cluster: Cluster, software: Software) -> Array:
 
 
 def added(parts: Mapping[str, Passes]) -> Passes:
-    """All kinds together."""
+    """The passes of all kinds added up, s."""
     total = Passes()
     for passes in parts.values():
         total += passes
@@ -177,7 +177,7 @@ def _encoder_work(workload: Workload) -> Work:
 
 
 def encoding_time(work: Work, workload: Workload) -> Array:
-    """One micro-batch on an encoder's own accelerators: its computing or the host's launching, whichever takes longer, and gaps."""
+    """Seconds of one micro-batch on an encoder's own accelerators: computing or the host's launching, whichever takes longer, and gaps."""
     if not work.apart:
         return 0.0
     launching, gaps = launch_time(workload.model.encoder, workload.encoding)
@@ -186,7 +186,7 @@ def encoding_time(work: Work, workload: Workload) -> Array:
 
 
 def encoder_wait(each: Array, microbatches: Array, passes: Array) -> Array:
-    """Time that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
+    """Seconds that the language model waits for an encoder on accelerators of its own, which works a micro-batch ahead.
 
     wait = e + max(0, m e - t)        e encoding of a micro-batch, m micro-batches, t the pipeline's passes over all, as the host lets it
 
@@ -209,7 +209,7 @@ def _scaled(parts: Parts, factor: Array) -> Parts:
 
 
 def joined(one: Parts, other: Parts) -> Parts:
-    """Both, kind by kind."""
+    """The passes of both added up kind by kind, s."""
     return {name: one.get(name, Passes()) + other.get(name, Passes()) for name in {**one, **other}}
 
 
@@ -241,7 +241,8 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
 
 
 def send_time(workload: Workload, layer: Array) -> Array:
-    """Activations to the next stage and gradients back, per micro-batch: 2 v messages of 2 b s h / c bytes, as far as they are felt.
+    """Seconds of activations to the next stage and gradients back, per micro-batch: 2 v messages of 2 b s h / c bytes, as far as they
+    are felt.
 
     ``layer``  s of one layer, waiting for the host included: what messages hide behind.
 

@@ -23,7 +23,7 @@ class Passes:
 
     @property
     def total(self) -> Array:
-        """All three."""
+        """Seconds of all three."""
         return self.forward + self.backward + self.weight
 
     def __add__(self, other: Passes) -> Passes:
@@ -42,7 +42,8 @@ class Stages:
 
 
 def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spread: Passes = Passes()) -> Stages:
-    """Equal layers as they are placed on stages, with what else the first and last stage do, and all alike.
+    """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers as they are placed on stages, with what
+    else the ``first`` and ``last`` stage do, and what is ``spread`` over all.
 
         slowest = max( n_0 layer + first,  n layer,  n_(p-1) layer + last ) + spread / p
 
@@ -57,7 +58,7 @@ def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spr
 
 
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:
-    """Time of a step's forward and backward passes over all micro-batches.
+    """Seconds of a step's forward and backward passes over all micro-batches.
 
         t = m T + bubble                       T the slowest stage, S the sum of all stages, of one micro-batch
         1f1b, gpipe    bubble = S - T          fill and drain: the first micro-batch walks through every stage
@@ -93,7 +94,7 @@ MOST_DISTURBED = 2.0
 
 
 def left_over(sent: Array, hidden_behind: Array, exposed: Array, scale_up: Array | None = None) -> Array:
-    """Time that is felt of a collective that may overlap: what it costs the products beside it, and all that finds nothing to hide
+    """Seconds that are felt of a collective that may overlap: what it costs the products beside it, and all that finds nothing to hide
     behind.
 
         t = cost + max(0, sent - cost - hidden_behind);   cost = exposed x min(sent, 2 u)

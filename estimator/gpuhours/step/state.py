@@ -27,7 +27,8 @@ BACKWARD = 2 / 3
 
 
 def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
-    """ZeRO-3 and FSDP: gather a layer's weights before each pass, scatter the sums of its gradients after the last.
+    """ZeRO-3 and FSDP, s of one layer and micro-batch as it is felt: gather a layer's weights before each pass, scatter the sums of its
+    gradients after the last.
 
         forward   all-gather 2 P          backward  all-gather 2 P, reduce-scatter of the gradients
 
@@ -80,7 +81,8 @@ def _shard_time(
 
 
 def step_reduction(workload: Workload, beside: Array) -> Array:
-    """Gradients summed and weights gathered once a step, as far as it is felt (ZeRO 0, 1 and 2, and between shard groups).
+    """Seconds of summing gradients and gathering weights once a step, as far as they are felt (ZeRO 0, 1 and 2, and between shard
+    groups).
 
         none    all-reduce of the gradients                       zero1   reduce-scatter them, all-gather the weights
         zero2   all-gather the weights                            zero3   all-reduce between shard groups, where there are several
@@ -142,7 +144,7 @@ def _replica_reduction(workload: Workload) -> Array:
 
 
 def accumulation_time(weights: Weights, workload: Workload) -> Array:
-    """Adding one micro-batch's weight gradients to the step's: bytes per parameter at copy speed.
+    """Seconds of adding one micro-batch's weight gradients to the step's: bytes per parameter at copy speed.
 
     A rank alone may keep the first micro-batch's as they come, (m - 1) / m of the sums are left; more ranks copy them into buckets.
     """
@@ -157,7 +159,8 @@ def accumulation_time(weights: Weights, workload: Workload) -> Array:
 
 
 def blocks_time(part: Ends, workload: Workload) -> Array:
-    """What a loss by blocks of tokens costs: each block's gradient of the head's P weights, tied or not, is added to that of those before.
+    """Seconds that a loss by blocks of tokens costs a micro-batch: each block's gradient of the head's P weights, tied or not, is added
+    to that of those before.
 
     (n - 1) 2 e P bytes at copy speed: n blocks, e bytes of an element. No product is repeated, since each block's gradients are taken as
     soon as its loss is known (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100, 8 and 32
@@ -174,7 +177,7 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 
 
 def optimiser_time(workload: Workload) -> Array:
-    """Clipping and update of what the fullest rank owns: bytes per parameter at copy speed, or on the host.
+    """Seconds of clipping and updating what the fullest rank owns, once a step: bytes per parameter at copy speed, or on the host.
 
     The stack's bytes are fused AdamW's; another optimiser moves its share of them (``OPTIMISERS``). An encoder's own accelerators are
     among the ranks; ZeRO shares the parameters out.
@@ -196,7 +199,7 @@ def optimiser_time(workload: Workload) -> Array:
 
 
 def orthogonalisation_time(workload: Workload, iterations: int) -> Array:
-    """Newton-Schulz of every trained matrix [m, n] of the layers on a rank, m the smaller side.
+    """Seconds of Newton-Schulz of every trained matrix [m, n] of the layers on a rank, m the smaller side.
 
         t = I (4 m^2 n + 2 m^3) / (t shards) / (rho P)
 
