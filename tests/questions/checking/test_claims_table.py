@@ -82,6 +82,12 @@ PLANTED = [
     (("llama1-7b", "llama1-65b"), "energy_mwh", 0.001, {"MWh for kWh", "kilograms for tonnes"}),
     (("mpt-7b", "deepseek-v3"), "cost_usd", 10.0, {"a digit too many or too few"}),
     (("llama1-7b", "llama2-70b", "deepseek-67b"), "params_b", 0.001, {"thousand, million, billion"}),
+    (
+        ("openclip-b-32_80m_3b", "openclip-g-14_2b_13b", "llava15-7b-sft"),
+        "params_b",
+        0.001,
+        {"thousand, million, billion"},
+    ),
     (("llama1-7b", "llama2-70b", "llama3-8b"), "tco2e", 1000.0, {"kilograms for tonnes"}),
 ]
 
@@ -124,6 +130,22 @@ def test_two_n_d_is_flagged_in_every_row(name: str) -> None:
         pytest.skip("contradicted as published")
     causes = [one.likely_causes[0].cause for one in judged(row).contradictions if one.likely_causes]
     assert "2ND for 6ND" in causes
+
+
+def test_tokens_of_a_row_that_counts_samples() -> None:
+    """400 M pairs x 32 passes x 50 tokens a picture, half as much text: 960 G tokens; none where the row states its tokens."""
+    row = {
+        "id": "x",
+        "params_b": "0.15",
+        "samples_m": "400",
+        "epochs": "32",
+        "tokens_per_frame": "50",
+        "gpu_hours": "9000",
+    }
+    (document,) = documents([row])
+    assert [(one.quantity, one.value) for one in document.assumed] == [("tokens", pytest.approx(960e9))]
+    (stated,) = documents([{**row, "tokens_b": "900"}])
+    assert stated.assumed == ()
 
 
 def test_rows_are_judged_as_texts_are(checked: TableCheck, gpuhours_command: Command, tmp_path: Path) -> None:

@@ -66,6 +66,16 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Assumed:
+    """A value nobody stated and that a run of this kind has: mild, and listed."""
+
+    quantity: str
+    value: float
+    sigma: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Unplaced:
     """A number nobody could say the meaning of, or that was left aside, and why."""
 
@@ -87,6 +97,8 @@ class Document:
     """Claims about something else than the run, or a second figure for the same quantity."""
     kind: str = "own"
     """own, or total: the sum of all runs of a text"""
+    assumed: tuple[Assumed, ...] = ()
+    """What its own figures make likely without stating it."""
 
     def fact(self, name: str) -> str | None:
         """The value of a fact, or None."""

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.questions.checking.accelerators import Named
-from gpuhours.questions.checking.claim import Claim, Document
+from gpuhours.questions.checking.claim import Assumed, Claim, Document
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.setting import Assumed
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
 

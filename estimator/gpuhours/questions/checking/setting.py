@@ -8,19 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from gpuhours.questions.checking.accelerators import Named
-from gpuhours.questions.checking.claim import Document, measured
+from gpuhours.questions.checking.claim import Assumed, Document, measured
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.run.identities import HARD, HOUR, IDENTITIES, Identity, Sum
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """A value nobody stated and that a run of this kind has: mild, and listed."""
-
-    quantity: str
-    value: float
-    sigma: float
-    reason: str
 
 
 @dataclass(frozen=True)

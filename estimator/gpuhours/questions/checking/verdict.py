@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import Named, stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
-from gpuhours.questions.checking.claim import NAME_OF_CARD, Claim, Document, Paper, measured
+from gpuhours.questions.checking.claim import NAME_OF_CARD, Assumed, Claim, Document, Paper, measured
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
@@ -25,7 +25,7 @@ from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu, usual_prediction
-from gpuhours.questions.checking.setting import Assumed, Setting, assumed, limits, setting
+from gpuhours.questions.checking.setting import Setting, assumed, limits, setting
 from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
@@ -118,7 +118,7 @@ def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhe
 def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim]) -> Check:
     """The check of a document as a run of a kind."""
     equations = equations_of(run, document)
-    extra = tuple(assumed(run))
+    extra = (*assumed(run), *document.assumed)
     used = [i for i, claim in enumerate(document.claims) if _usable(claim)]
     measurements = [_measurement(document.claims[i], i) for i in used]
     first = reconcile(measurements, equations, extra)

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpuhours.questions.checking.causes import Mistake
-from gpuhours.questions.checking.claim import Document
+from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.doubts import Rivals, readings
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
-from gpuhours.questions.checking.setting import Assumed, Limit
+from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
 
 CONTRADICTION = 2.6

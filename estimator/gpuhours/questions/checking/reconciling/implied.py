@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.claim import Document, measured
+from gpuhours.questions.checking.claim import Assumed, Document, measured
 from gpuhours.questions.checking.outcome import Implied
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.scenarios import scenario
-from gpuhours.questions.checking.setting import Assumed, Setting
+from gpuhours.questions.checking.setting import Setting
 from gpuhours.run.identities import Identity, Sum
 
 ASKED = (

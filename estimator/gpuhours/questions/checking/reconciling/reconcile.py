@@ -24,8 +24,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuhours.questions.checking.claim import Assumed
 from gpuhours.questions.checking.precision import Z
-from gpuhours.questions.checking.setting import Assumed
 from gpuhours.run.identities import Identity, Sum
 
 LEAST_SIGMA = 0.002

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.setting import Assumed, Setting
+from gpuhours.questions.checking.claim import Assumed, Document
+from gpuhours.questions.checking.setting import Setting
 from gpuhours.run.identities import Identity
 
 SIDE = 224.0
