@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -280,13 +283,65 @@ def page(name: str) -> str:
     return "\n".join(line.rstrip() for line in f"{HEAD.format(title=title, lead=lead)}\n{body}".splitlines()) + "\n"
 
 
+MODEL = Path(__file__).parents[2] / "estimator" / "MODEL.md"
+FORMULAS = ("layout", "kernels", "memory", "step", "cost", "run/goodput.py", "run/input_pipeline.py")
+"""Where a constant of the model may stand; those of a card or a stack stand in its own file."""
+
+
+def model_constants() -> str:
+    """Every number that a formula keeps to, where it stands and what it is, as the sentence under it says."""
+    root = MODEL.parent / "gpuhours"
+    files = [path for place in FORMULAS for path in (sorted((root / place).glob("*.py")) or [root / place])]
+    rows = [
+        (f"`{name}`", value, said, f"`{path.relative_to(root)}`")
+        for path in files
+        for name, value, said in _constants(path)
+    ]
+    return table(("constant", "value", "what it is, and from where", "in"), rows)
+
+
+def _constants(path: Path) -> Iterator[tuple[str, str, str]]:
+    """(name, value as it is written, sentence) of a module's numbers that have a sentence."""
+    text = path.read_text(encoding="utf-8")
+    for one, below in pairwise(ast.parse(text).body):
+        said = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and str(below.value.value)
+        if not isinstance(one, ast.Assign) or not said:
+            continue
+        name, value = (ast.get_source_segment(text, part) or "" for part in (one.targets[0], one.value))
+        words = any(isinstance(node, ast.Constant) and isinstance(node.value, str) for node in ast.walk(one.value))
+        if name.isupper() and re.search(r"\d", value) and (not words or isinstance(one.value, ast.Dict)):
+            yield name, value, said
+
+
+def identity_rows() -> str:
+    """What must hold between the figures of a run, of which runs, and how closely published figures keep to it."""
+    from gpuhours.run.identities import IDENTITIES
+
+    rows = [(one.text, ", ".join(sorted(one.only)).replace("_", " "), f"{one.sigma:.1%}") for one in IDENTITIES]
+    return table(("identity", "of published runs", ">kept to within"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"constants": model_constants, "identities": identity_rows}
+
+
+def model_page() -> str:
+    """``estimator/MODEL.md`` with its tables written anew."""
+    text = MODEL.read_text(encoding="utf-8")
+    for name, rows in TABLES.items():
+        begin, end = f"<!-- {name}: written by .github/docs/generate.py -->\n", f"<!-- end of {name} -->\n"
+        head, _, rest = text.partition(begin)
+        text = f"{head}{begin}\n{rows()}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
 def main() -> None:
-    """Write them all."""
+    """Write them all, and the tables of the model."""
     os.environ |= {"COLUMNS": "80", "NO_COLOR": "1"}
     os.environ.pop("GPUHOURS_PROFILES", None)
     PAGES.mkdir(parents=True, exist_ok=True)
     for name in PAGE:
         (PAGES / f"{name}.md").write_text(page(name), encoding="utf-8")
+    MODEL.write_text(model_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,14 @@ def test_a_page_is_what_is_generated(name: str, monkeypatch: pytest.MonkeyPatch)
     assert path.read_text(encoding="utf-8") == GENERATE.page(name)
 
 
+def test_tables_of_the_model_are_what_is_generated() -> None:
+    if os.environ.get("GPUHOURS_WRITE"):
+        GENERATE.MODEL.write_text(GENERATE.model_page(), encoding="utf-8")
+    assert GENERATE.MODEL.read_text(encoding="utf-8") == GENERATE.model_page()
+    assert GENERATE.model_constants().count("\n") > 25
+    assert GENERATE.identity_rows().count("\n") > 40
+
+
 def test_every_page_is_in_the_site_and_every_link_ends_at_one() -> None:
     listed = set(re.findall(r"[\w/-]+\.md", (DOCS / "mkdocs.yml").read_text(encoding="utf-8")))
     pages = {str(path.relative_to(PAGES)) for path in PAGES.rglob("*.md")}
