@@ -140,7 +140,6 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})
-    node = node_of(row, accelerator)
     bandwidth, delay = _network(row, node, degrees.gpus)
     return Case(
         row=row,
