@@ -54,6 +54,25 @@ def test_a_name_that_nothing_reads_is_an_error(gpuhours_command: Command) -> Non
     assert "No such software profile" in ran.err
 
 
+def test_an_estimate_leaves_an_unknown_stack_open_and_says_so(gpuhours_command: Command) -> None:
+    arguments = (
+        "estimate",
+        "--model",
+        "llama-3-8b",
+        "--tokens",
+        "1T",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "64",
+        "--json",
+    )
+    named = json.loads(gpuhours_command(*arguments, "--software", "abacus").out)
+    open_to_all = json.loads(gpuhours_command(*arguments).out)
+    assert named["results"]["gpu_hours"] == open_to_all["results"]["gpu_hours"]
+    assert any("'abacus'" in warning for warning in named["warnings"])
+
+
 def test_an_estimate_reads_a_stack_s_name_and_says_so(gpuhours_command: Command) -> None:
     arguments = ("estimate", "--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--batch", "512",
                  "--seq-len", "8192", "--json")  # fmt: skip

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.described import read_described
 from gpuhours.questions.validating.prediction import predict
@@ -14,6 +15,7 @@ from gpuhours.software.matching import (
     Aged,
     MatchingRule,
     StatedStack,
+    is_unknown,
     match,
     profile_in,
     release_of,
@@ -128,6 +130,16 @@ def test_a_name_of_nobody_s_is_an_error_and_a_system_s_is_read() -> None:
     assert software_named("MaxText (JAX)")[0] == "jax"
     assert "read as" in software_named("MaxText (JAX)")[1]
     assert software_named("megatron-core") == ("megatron-core", "")
+    assert software_named("MegaScale")[0] == "megatron-core"
+
+
+def test_a_name_that_nothing_reads_is_unknown_and_a_slip_of_the_pen_an_error() -> None:
+    assert is_unknown("SomethingNew")
+    for known in ("deepspeed", "mindspeed", "mine.yaml"):
+        assert not is_unknown(known)
+    for slip in ("megatron-coer", "deepspeeed"):
+        with pytest.raises(EstimateError, match="Did you mean"):
+            is_unknown(slip)
     assert profile_in("") is None
 
 

@@ -36,8 +36,8 @@ class UnitError(ValueError):
     """A text that is no quantity, or one of the wrong dimension. Pydantic adds the key it stood under."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], near: float = 0.5) -> str:
     """``"Did you mean 'h100-sxm-80gb'?"``, or nothing where nothing is near."""
     lowered = {candidate.lower(): candidate for candidate in known}
-    match = difflib.get_close_matches(name.lower().replace("_", "-"), lowered, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name.lower().replace("_", "-"), lowered, n=1, cutoff=near)
     return f"Did you mean {lowered[match[0]]!r}?" if match else ""

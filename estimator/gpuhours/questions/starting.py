@@ -13,7 +13,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import read_text, read_yaml
 from gpuhours.run.shortcuts import SHORTCUTS, keys
 from gpuhours.run.spec import Run, from_dict, put
-from gpuhours.software.matching import software_named
+from gpuhours.software.matching import is_unknown
 
 HEAD = "# A run, for `gpuhours estimate FILE`. What is not said is assumed and listed; `gpuhours schema run` has every key.\n"
 USUAL = {
@@ -78,7 +78,7 @@ def _names_are_known(run: Run) -> None:
     if named is not None and find_instance(named) is None:
         load_accelerator(named)
     if run.software is not None:
-        software_named(run.software, run.year)
+        is_unknown(run.software, run.year)  # raises where it is a slip of the pen
 
 
 def _block(name: str, said: Any) -> Iterator[str]:

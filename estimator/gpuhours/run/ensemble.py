@@ -164,7 +164,7 @@ def foreseeable(run: Run) -> bool:
     """Whether a run has to be sampled: its step is to be predicted, and stack or goodput are open."""
     known = run.known
     settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days, known.step_time)
-    said = run.software is not None and known.goodput is not None
+    said = run.stack is not None and known.goodput is not None
     return not run.stages and not said and all(value is None for value in settled)
 
 
@@ -197,7 +197,7 @@ def settled(run: Run) -> Run:
     if sample is None:
         return run
     found, supplied = run, dict(run.assumptions)
-    if run.software is None:
+    if run.stack is None:
         found = found.replaced("software", sample.run.software)
     if run.layout is not None and is_partial(run.layout) and sample.run.layout is not None:
         found = found.replaced("layout", sample.run.layout.replaced(data=run.layout.data))
@@ -243,12 +243,12 @@ def chosen(
     stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
     modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
     slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
-    names: Mapping[str, float] = stacks.weights if run.software is None else {resolved.software.name: 1.0}
+    names: Mapping[str, float] = stacks.weights if run.stack is None else {resolved.software.name: 1.0}
     grids = grids_of(names, asked, run.layout)
     network = np.ones(DRAWS) if rated(run, resolved) else np.asarray(table.network.draw(at["network"]))
     said = frozenset() if run.layout is None else run.layout.model_fields_set
     found = choose(grids, names, dict(recompute_modes(modes)), slack, at, network)
-    notes = [] if run.software is not None else [drawn_note("software", stacks)]
+    notes = [] if run.stack is not None else [drawn_note("software", stacks)]
     notes += [] if "recompute" in said else [drawn_note("layout.recompute", modes)]
     return found, notes
 
@@ -336,7 +336,7 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
     grid = choices.grids[int(choices.stack[draw])]
     layout = grid.layout(int(choices.cell[draw]))
     said = {
-        "software": (run.software, grid.software.name),
+        "software": (run.stack, grid.software.name),
         "training.global_batch": (run.training.global_batch, resolved.global_batch),
     }
     supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
@@ -347,7 +347,7 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
         if (run.layout is None or name not in run.layout.model_fields_set)
         and (value := getattr(layout, name)) != getattr(Layout(), name)
     }
-    named = run.replaced("layout", layout).replaced("software", run.software or grid.software.name)
+    named = run.replaced("layout", layout).replaced("software", run.stack or grid.software.name)
     named = named.replaced("training.global_batch", resolved.global_batch).replaced("training.batch_tokens", None)
     return named.replaced("assumptions", {**run.assumptions, **supplied, **completed})
 
@@ -413,7 +413,7 @@ def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozen
     free = any(len(values) > 1 for grid in choices.grids for name, values in grid.axes.items() if name != "recompute")
     stops = run.known.goodput is None
     open_to = {
-        "software": run.software is None, "recomputation": "recompute" not in said, "layout": free,
+        "software": run.stack is None, "recomputation": "recompute" not in said, "layout": free,
         "network": not rated(run, resolved) and bool(np.max(asked.cluster.nodes) > 1), "goodput": stops, "remainder": stops,
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,

@@ -262,21 +262,22 @@ def _data_degree(layout: Layout, gpus: Array) -> Array:
 
 def _software(run: Run, notes: list[Assumption]) -> Software:
     """The stack, or the usual one for the layout."""
-    if run.software is not None:
-        name, remark = software_named(run.software)
+    unknown = "" if run.software is None else f"{run.software!r} is no stack that is known here: "
+    if run.stack is not None:
+        name, remark = software_named(run.stack)
         if remark:
             notes.append(Assumption("software", name, "", remark))
         found = load_software(name)
-        if not stands_in(run.software):
+        if not stands_in(run.stack):
             return found
         reason = f"nobody measured it: {name} stands for it, and such stacks took that much longer in the median"
         notes.append(Assumption("software.unmet", round(unmet_stack(), 3), "", reason))
         return found.model_copy(update={"unmet": unmet_stack()})
     layout = run.layout
     if layout is not None and np.ndim(layout.sharding) == 0 and layout.sharding == Sharding.zero3:
-        name, reason = "fsdp-compile", "fully sharded data parallelism without a stack named: PyTorch FSDP"
+        name, reason = "fsdp-compile", f"{unknown}fully sharded data parallelism without a stack named: PyTorch FSDP"
     else:
-        name, reason = "megatron-core", "no stack is named: the one most large runs use"
+        name, reason = "megatron-core", f"{unknown or 'no stack is named: '}the one most large runs use"
     notes.append(Assumption("software", name, "", reason))
     return load_software(name)
 

@@ -23,7 +23,7 @@ from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
 from gpuhours.run.site import SiteFile, stack_of
-from gpuhours.software.matching import software_named
+from gpuhours.software.matching import is_unknown, software_named
 
 
 class Training(Section):
@@ -170,6 +170,11 @@ class Run(Section):
     stages: tuple["Run", ...] = ()
     """Training in several stages, each a whole run: in a file, what differs from the keys outside ``stages``."""
 
+    @property
+    def stack(self) -> str | None:
+        """The software that is named; None where none is, or one that nobody described, which is as open."""
+        return None if self.software is None or is_unknown(self.software, self.year) else self.software
+
     def replaced(self, key: str, value: Any) -> "Run":
         """The same run with one key set, to an array for a sweep; nothing is validated."""
         replaced: Run = _with(self, key.split("."), value, key)
@@ -268,13 +273,13 @@ def at_site(run: Run) -> Run:
         return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
     if run.site is None:
         return run
-    found = stack_of(run.site, run.software)
+    found = stack_of(run.site, run.stack)
     if found is None:
         return run.replaced("site", run.site.model_copy(update={"stacks": ()}))
     supplied: Mapping[str, Supplied] = dict(run.assumptions)
     many = f"{len(found.steps)} step{'s' if len(found.steps) > 1 else ''}"
     reason = f"{run.site.name}: what {many} of {found.stated} here are likeliest to be of"
-    if run.software is None or found.software != software_named(run.software)[0]:
+    if run.stack is None or found.software != software_named(run.stack)[0]:
         supplied = {**supplied, "software": Supplied(value=found.software, reason=reason)}
     taken = run.replaced("software", found.software).replaced("site", run.site.model_copy(update={"stacks": (found,)}))
     if found.network is not None and run.hardware.network is None:

@@ -20,6 +20,8 @@ HALVES = {"early": 2, "mid": 6, "late": 11}
 """Month that a release of no month is taken to be of."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 SPLIT, SHARDED, ALONE = "split", "sharded", "alone"
+SLIP = 0.8
+"""How near a word is to the profile's name that it was meant to be, as ``difflib`` measures it."""
 
 
 class When(Section):
@@ -222,11 +224,25 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
     reads it, or where one word is nearly a profile's."""
     if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
         return name, ""
-    misspelt = " " not in name.strip() and nearest(name.strip().lower(), list_software())
-    if misspelt or profile_in(name, year) is None:
+    if is_misspelt(name) or profile_in(name, year) is None:
         return load_software(name).name, ""
     found = match(StatedStack(stated=name, year=year)).profile
     return found, f"{name!r} read as {found}, {load_software(found).title}"
+
+
+def is_misspelt(name: str) -> bool:
+    """Whether a word is all but one of our profiles' names."""
+    word = name.strip().lower()
+    return " " not in word and known_as(word) is None and bool(nearest(word, list_software(), SLIP))
+
+
+def is_unknown(name: str, year: int | None = None) -> bool:
+    """Whether ``--software NAME`` names a stack that nothing here reads; ``load_software``'s error where it is a slip of the pen."""
+    if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
+        return False
+    if is_misspelt(name):
+        load_software(name)
+    return profile_in(name, year) is None
 
 
 def stands_in(name: str, year: int | None = None) -> bool:

@@ -101,7 +101,7 @@ class ObservedRun:
     @property
     def said(self) -> bool:
         """Whether the run names it."""
-        return self.run.software is not None
+        return self.run.stack is not None
 
     @property
     def traits(self) -> Traits:

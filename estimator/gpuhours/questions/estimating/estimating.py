@@ -87,8 +87,10 @@ def with_chances(found: Estimate, by: datetime.date | None, budget: float | None
 
 
 def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
-    """Keys of the run without effect, a run of a few steps, what stays open, and what the step model would have said where the step
-    follows from the run's own figures."""
+    """Software that nobody here knows, keys of the run without effect, a run of a few steps, what stays open, and what the step model
+    would have said where the step follows from the run's own figures."""
+    if run.software is not None and run.stack is None:
+        yield f"software {run.software!r} is none that is known here, and is left open; `gpuhours software` lists those that are"
     yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
@@ -176,7 +178,7 @@ def tuned(run: Run) -> Run:
     if not foreseeable(run):
         return run
     sized, _ = with_gpus(run)
-    if sized.software is None:
+    if sized.stack is None:
         sized = sized.replaced("software", DEFAULT)
     sample = ensemble(sized, NOTHING)
     if sample is None or run.known.goodput is not None:

@@ -18,7 +18,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import Source, explained
 from gpuhours.layout.layout import word
 from gpuhours.run.spec import Run
-from gpuhours.software.matching import software_named
+from gpuhours.software.matching import is_unknown
 
 ONE_BY_ONE = 1000
 """Up to here each value goes through validation; of a longer list of plain numbers, its ends do."""
@@ -135,7 +135,7 @@ def _members(run: Run, group: Mapping[str, Sequence[Any]]) -> tuple[Varied, ...]
 
 def _changes_structure(run: Run, key: str) -> bool:
     """Keys by whose value a run chooses its model's structure or its software: ZeRO-3 without a named stack means FSDP."""
-    return key.startswith("model.") or (key == "layout.sharding" and run.software is None)
+    return key.startswith("model.") or (key == "layout.sharding" and run.stack is None)
 
 
 def validated_values(run: Run, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
@@ -173,7 +173,7 @@ def _named(key: str, value: Any) -> None:
     if value is None:
         return
     if key == "software":
-        software_named(value)
+        is_unknown(value)  # raises where it is a slip of the pen
     elif key == "hardware.accelerator":
         if find_instance(value) is None:
             load_accelerator(value)

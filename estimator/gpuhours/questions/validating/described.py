@@ -184,7 +184,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         if (own := under(table.title, str(stated))) is not None:
             remarks += (f"software {stated!r} read as {own}: the file's title names Hugging Face",)
         yield Described(
-            Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks, run.software is not None
+            Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks, run.stack is not None
         )
 
 
