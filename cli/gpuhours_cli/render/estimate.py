@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -18,6 +17,7 @@ from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.band import Band
 from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.identities import HOUR
+from gpuhours.run.ranges import median
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.observed import beside
@@ -257,7 +257,7 @@ def whole_run(table: Table, sample: Ensemble) -> None:
     if first is not None:
         low, high = (numbers.count(edge / HOUR) for edge in first[2:])
         table.add_row("Say first", f"{first[1]}: GPU-hours are then {low} – {high}")
-    stops, rest = (float(np.median(values)) for values in (1 - sample.goodput, sample.remainder))
+    stops, rest = (median(values) for values in (1 - sample.goodput, sample.remainder))
     if "remainder" in sample.drawn:
         beside = f"; x {rest:.2f} beside them, as published runs took" if abs(rest - 1) > 0.005 else ""
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 
@@ -281,17 +282,17 @@ class Model:
         """Every weight, trained or not."""
         return sum(part.parameters for part in self.parts)
 
-    @property
+    @cached_property
     def stacks(self) -> tuple[Stack, ...]:
         """The repeated blocks."""
         return tuple(part for part in self.parts if isinstance(part, Stack))
 
-    @property
+    @cached_property
     def ends(self) -> tuple[Ends, ...]:
         """What stands at the two ends."""
         return tuple(part for part in self.parts if isinstance(part, Ends))
 
-    @property
+    @cached_property
     def encoder(self) -> tuple[Stack | Ends, ...]:
         """The leading parts up to the last stack that is not on the pipeline's own stream: a vision
         encoder, a resampler.
@@ -307,8 +308,9 @@ class Model:
 
     def on_stream(self, stack: Stack) -> bool:
         """Whether a stack's layers are shared out over pipeline stages."""
-        wide = bool(np.all(np.equal(stack.block.hidden, self.hidden)))
-        return len(self.stacks) == 1 or (wide and stack.trainable is not Trainable.FROZEN)
+        if len(self.stacks) == 1 or stack.trainable is Trainable.FROZEN:
+            return len(self.stacks) == 1
+        return bool(np.all(np.equal(stack.block.hidden, self.hidden)))
 
     @property
     def trainable_parameters(self) -> Array:

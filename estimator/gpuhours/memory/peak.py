@@ -19,7 +19,7 @@ from gpuhours.layout.recompute import Unkept, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds_of
-from gpuhours.memory.states import States, on_stage, states
+from gpuhours.memory.states import States, on_stage, parameters_of, states
 from gpuhours.software.memory import MemoryFacts
 from gpuhours.workload import Workload
 
@@ -130,6 +130,8 @@ class _Run:
     ranks: Ranks
     queue: Ranks
     """The pipeline that says how many micro-batches wait: ``ranks``, but for an encoder on accelerators of its own."""
+    found: dict[tuple[int, Unkept], Saved] = field(default_factory=dict, repr=False)
+    """What blocks keep, by stack and policy, once it is worked out."""
 
     @cached_property
     def placement(self) -> Placement:
@@ -157,12 +159,12 @@ class _Run:
         """Whether attention's scores are in memory."""
         return self.workload.attention_kernel == "unfused"
 
-    @property
+    @cached_property
     def stage3(self) -> Array:
         """ZeRO-3: weights are gathered to be used."""
         return np.equal(self.layout.sharding, Sharding.zero3)
 
-    @property
+    @cached_property
     def stream(self) -> Array:
         """Bytes of an element of the residual stream: autocast adds 2-byte products to a stream in fp32.
         FSDP's mixed precision casts whole layers, so there the stream is narrow as well."""
@@ -170,18 +172,31 @@ class _Run:
         return np.where(self.stage3, element, FP32) if self.precision.autocast else element
 
     def saved(self, stack: Stack, unkept: Unkept = Unkept()) -> Saved:  # noqa: B008 - frozen
-        """What one block keeps per token."""
-        return saved(stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused, unkept=unkept)
+        """What one block keeps per token, the same on every stage."""
+        known = (id(stack), unkept)
+        if known not in self.found:
+            kept = saved(stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused, unkept=unkept)
+            self.found[known] = kept
+        return self.found[known]
 
     def on_rank(self, tokens: Array, ranks: Ranks) -> Array:
         """Tokens of a micro-batch on one rank, of ``tokens`` a sample."""
         return tokens * ranks.microbatch / self.sharers
 
-    @property
+    @cached_property
     def stream_tokens(self) -> Array:
         """Tokens of a micro-batch that stages hand on."""
         tokens = [stack.tokens for stack in self.model.stacks if self.model.on_stream(stack)] or [0.0]
         return self.on_rank(tokens[0], self.ranks)
+
+    @cached_property
+    def buffers(self) -> Array:
+        """Messages in flight between pipeline stages and between the ranks that share a sequence, and what sequence parallelism has
+        gathered for one layer, n 2 T h."""
+        sends = pipeline_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
+        whole = self.facts.gathered_now * self.stream_tokens * self.model.hidden * self.precision.element
+        sends = sends + np.where(np.greater(self.ranks.whole, 1), whole, 0.0)
+        return sends + context_buffers(self.model, self.stream_tokens, self.ranks, self.layout, self.precision)
 
     @cached_property
     def sharers(self) -> Array:
@@ -220,7 +235,7 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     alone = Model("encoder", run.model.encoder, stacks[-1].block.hidden)
     own = replace(run.ranks.encoding, vision=VisionPlacement.first_stage)
     longer = replace(run.ranks, pipeline=np.add(run.ranks.pipeline, 1))
-    inner = replace(run, model=alone, ranks=own, queue=longer)
+    inner = replace(run, model=alone, ranks=own, queue=longer, found={})
     found, _ = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
     return tuple(
         ({name: np.where(separate, held, 0.0) for name, held in parts.items()}, np.asarray(-1)) for parts in found
@@ -286,11 +301,12 @@ def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts
 def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
     """The moments of one stage of which one is its fullest (a frozen part's forward pass, the loss, forward and backward, the last
     layer's backward pass, the first layer's, the update), and the weights that it drops between layers."""
-    kept = states(on_stage(run.model, run.placement, run.ranks, stage), run.ranks, run.layout, run.precision, run.facts)
-    flows = _activations(run, stage)
-    logits, facts = _logits(run, stage), run.facts
+    there = standing(run.model, run.placement, run.ranks, stage)
+    kept = states(parameters_of(there), run.ranks, run.layout, run.precision, run.facts)
+    flows = _activations(run, stage, there)
+    logits, facts = _logits(run, there), run.facts
     recomputed = np.equal(run.layout.recompute, Recompute.full)
-    early, buffers = kept.early_gradients, _buffers(run) + kept.bucket
+    early, buffers = kept.early_gradients, run.buffers + kept.bucket
     weights = kept.weights + kept.gathered
     cached = weights + kept.casts if run.precision.autocast else weights
     weights = np.where(recomputed, weights, cached) if run.precision.autocast else weights
@@ -334,7 +350,7 @@ class _Activations:
     """While a frozen layer runs forward."""
 
 
-def _activations(run: _Run, stage: Array) -> _Activations:
+def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activations:
     """Activations of a stage at its moments.
 
     held  waiting x sum over stacks of layers x kept per token x tokens;   again  all that a layer saves, less what it kept, and what
@@ -345,7 +361,7 @@ def _activations(run: _Run, stage: Array) -> _Activations:
     first: Array = 0.0
     passing: Array = 0.0
     loaded: Array = 0.0
-    for there in standing(run.model, run.placement, run.ranks, stage):
+    for there in found:
         tokens, present = run.on_rank(there.part.tokens, there.ranks), np.greater(there.count, 0)
         if isinstance(there.part, Ends):
             kept = ends_saved(there.part, run.precision, stream=run.stream) / there.ranks.whole
@@ -385,10 +401,10 @@ def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> tuple[Array
     return covered, np.minimum(each, everything)
 
 
-def _logits(run: _Run, stage: Array) -> Array:
+def _logits(run: _Run, standing: Sequence[Standing]) -> Array:
     """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     found = 0.0
-    for there in standing(run.model, run.placement, run.ranks, stage):
+    for there in standing:
         if isinstance(there.part, Ends):
             unit = run.workload.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
@@ -396,12 +412,3 @@ def _logits(run: _Run, stage: Array) -> Array:
             at_once = tokens / run.workload.loss_blocks(tokens)
             found = found + there.count * at_once * padded / there.ranks.tensor
     return found
-
-
-def _buffers(run: _Run) -> Array:
-    """Messages in flight between pipeline stages and between the ranks that share a sequence, and what sequence parallelism has gathered
-    for one layer, n 2 T h."""
-    sends = pipeline_buffers(run.model, run.stream_tokens, run.ranks, run.precision)
-    whole = run.facts.gathered_now * run.stream_tokens * run.model.hidden * run.precision.element
-    sends = sends + np.where(np.greater(run.ranks.whole, 1), whole, 0.0)
-    return sends + context_buffers(run.model, run.stream_tokens, run.ranks, run.layout, run.precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from gpuhours.architecture.operators import Model, Stack
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding
-from gpuhours.layout.placement import Placement, standing
+from gpuhours.layout.placement import Placement, Standing, standing
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.weights import part_weights
 from gpuhours.software.memory import MemoryFacts
@@ -43,6 +44,11 @@ class Parameters:
 
 def on_stage(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> Parameters:
     """Parameters on one rank of pipeline stage ``stage``."""
+    return parameters_of(standing(model, placement, ranks, stage))
+
+
+def parameters_of(found: Iterable[Standing]) -> Parameters:
+    """Parameters on one rank of what stands on its stage."""
     dense: Array = 0.0
     expert: Array = 0.0
     frozen: Array = 0.0
@@ -51,7 +57,7 @@ def on_stage(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
     ends: Array = 0.0
     layer_trained: Array = 0.0
     ends_trained: Array = 0.0
-    for there in standing(model, placement, ranks, stage):
+    for there in found:
         part, count = there.part, there.count
         held, trained = (part_weights(part, there.ranks, trained=only) for only in (False, True))
         dense, expert = dense + count * trained.dense, expert + count * trained.experts

@@ -7,8 +7,8 @@ stops (``goodput``), and what remained between steps and published hours (``rema
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -24,7 +24,7 @@ from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
 from gpuhours.run.identities import HOUR
-from gpuhours.run.ranges import spread_over
+from gpuhours.run.ranges import median, spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
@@ -32,6 +32,7 @@ from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import solve
 from gpuhours.run.typical import (
     Kind,
+    Slack,
     UsualWeights,
     first,
     is_mixture,
@@ -87,6 +88,8 @@ class Ensemble:
     drawn: frozenset[str]
     """The groups of unknowns that were open."""
     notes: tuple[Assumption, ...]
+    elsewhere: Mapping[int, Draws] = field(default_factory=dict)
+    """GPU s on other numbers of accelerators, where they were asked for."""
 
     @property
     def effective_goodput(self) -> Draws:
@@ -113,7 +116,7 @@ class Ensemble:
         low, middle, high = (float(value) for value in np.quantile(self.remainder, [0.1, 0.5, 0.9]))
         return {
             "draws": DRAWS, "kind": self.kind, "year": self.year, "shares": self.shares(), "say_first": narrowed,
-            "stops": float(np.median(self.goodput)), "remainder": {"value": middle, "low": low, "high": high},
+            "stops": median(self.goodput), "remainder": {"value": middle, "low": low, "high": high},
         }  # fmt: skip
 
     def narrowed(self) -> tuple[str, str, float, float] | None:
@@ -168,23 +171,74 @@ def foreseeable(run: Run) -> bool:
     return not run.stages and not said and all(value is None for value in settled)
 
 
-def ensemble(run: Run, remainder: Remainder | None = None) -> Ensemble | None:
-    """The sample of a run whose step has to be predicted; None where something it needs is not known or nothing fits."""
-    if not foreseeable(run) or run.model is None or run.hardware.accelerator is None:
+@dataclass(frozen=True, eq=False)
+class Described:
+    """A run on a number of accelerators, and what is usual for such runs."""
+
+    run: Run
+    resolved: Resolved
+    kind: Kind
+    year: int
+    stacks: UsualWeights
+    modes: UsualWeights
+    slack: Slack
+
+    @property
+    def names(self) -> Mapping[str, float]:
+        """The stacks that it may run on, with their weights."""
+        return self.stacks.weights if self.run.stack is None else {self.resolved.software.name: 1.0}
+
+    @property
+    def notes(self) -> list[Assumption]:
+        """The rules that stack and recompute mode are drawn by."""
+        said = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
+        notes = [] if self.run.stack is not None else [drawn_note("software", self.stacks)]
+        return notes + ([] if "recompute" in said else [drawn_note("layout.recompute", self.modes)])
+
+
+def ensemble(run: Run, remainder: Remainder | None = None, *, elsewhere: bool = False) -> Ensemble | None:
+    """The sample of a run whose step has to be predicted; None where something it needs is not known or nothing fits.
+
+    ``elsewhere``: on a quarter and on four times the accelerators, too, where the run names no number.
+    """
+    if not foreseeable(run):
         return None
     sized, notes = with_gpus(run)
-    resolved = resolve(sized.replaced("layout", Layout()))
-    if resolved.missing or resolved.model is None or resolved.cluster is None:
+    asked = described(sized)
+    if asked is None:
         return None
-    kind = kind_of(resolved.model, resolved.data.frames)
-    year = run.year or this_year()
+    usual = int(sized.hardware.gpus or 0) if notes and elsewhere else 0
+    others = {gpus: described(sized.replaced("hardware.gpus", gpus)) for gpus in (usual // 4, usual * 4) if gpus}
+    beside = {gpus: other for gpus, other in others.items() if other is not None}
     points = lattice(len(OPEN))
     at = {name: points[place] for place, name in enumerate(OPEN)}
-    choices, rules = chosen(sized, resolved, kind, year, at)
+    choices, *several = chosen([asked, *beside.values()], at)
     if choices is None:
         return None
-    rest = remainder_of(kind) if remainder is None else remainder
-    return assembled(sized, resolved, choices, at, rest, kind, year, (*notes, *rules))
+    rest = remainder_of(asked.kind) if remainder is None else remainder
+    found = {
+        gpus: drawn(other, taken, at, rest)
+        for (gpus, other), taken in zip(beside.items(), several, strict=True)
+        if taken is not None
+    }
+    return assembled(asked, choices, at, drawn(asked, choices, at, rest), (*notes, *asked.notes), found)
+
+
+def described(run: Run) -> Described | None:
+    """A run with what is usual for its like; None where something that its step needs is not known."""
+    if run.model is None or run.hardware.accelerator is None:
+        return None
+    resolved = resolve(run.replaced("layout", Layout()))
+    if resolved.missing or resolved.model is None or resolved.cluster is None:
+        return None
+    table, model = typical(), resolved.model
+    kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
+    gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
+    mixture = is_mixture(model)
+    stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
+    modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
+    slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
+    return Described(run, resolved, kind, year, stacks, modes, slack)
 
 
 def settled(run: Run) -> Run:
@@ -209,7 +263,7 @@ def settled(run: Run) -> Run:
             unstopped = evaluate(
                 found.replaced("known.goodput", 1.0).replaced("hardware.gpus", sample.run.hardware.gpus)
             )
-            goodput = min(1.0, _gpu_seconds(unstopped) / float(np.median(sample.gpu_time)))
+            goodput = min(1.0, _gpu_seconds(unstopped) / median(sample.gpu_time))
         found = found.replaced("known.goodput", float(np.max(goodput)))
         supplied["known.goodput"] = Supplied(value=float(np.max(goodput)), reason=STOPS)
     return found.replaced("assumptions", supplied)
@@ -232,25 +286,16 @@ def with_gpus(run: Run) -> tuple[Run, list[Assumption]]:
     return run.replaced("hardware.gpus", gpus), [note]
 
 
-def chosen(
-    run: Run, resolved: Resolved, kind: Kind, year: int, at: Mapping[str, Draws]
-) -> tuple[Choices | None, list[Assumption]]:
-    """Stack, recompute mode and layout of every draw, and the rules they were drawn by."""
-    table, asked = typical(), resolved.workload
-    model, cluster = asked.model, asked.cluster
-    gpus, params = float(np.max(cluster.gpus)), float(np.max(model.trainable_parameters))
-    mixture = is_mixture(model)
-    stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
-    modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
-    slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
-    names: Mapping[str, float] = stacks.weights if run.stack is None else {resolved.software.name: 1.0}
-    grids = grids_of(names, asked, run.layout)
-    network = np.ones(DRAWS) if rated(run, resolved) else np.asarray(table.network.draw(at["network"]))
-    said = frozenset() if run.layout is None else run.layout.model_fields_set
-    found = choose(grids, names, dict(recompute_modes(modes)), slack, at, network)
-    notes = [] if run.stack is not None else [drawn_note("software", stacks)]
-    notes += [] if "recompute" in said else [drawn_note("layout.recompute", modes)]
-    return found, notes
+def chosen(several: Sequence[Described], at: Mapping[str, Draws]) -> list[Choices | None]:
+    """Stack, recompute mode and layout of every draw of each; they differ in the number of accelerators alone."""
+    shared = grids_of([(one.names, one.resolved.workload) for one in several], several[0].run.layout)
+    found = []
+    for one, grids in zip(several, shared, strict=True):
+        network = np.ones(DRAWS)
+        if not rated(one.run, one.resolved):
+            network = np.asarray(typical().network.draw(at["network"]))
+        found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network))
+    return found
 
 
 def drawn_note(key: str, rule: UsualWeights) -> Assumption:
@@ -260,21 +305,27 @@ def drawn_note(key: str, rule: UsualWeights) -> Assumption:
     return Assumption(f"{key} (drawn)", shown, "", "not stated: what runs of the year, kind and size use", rule.source)
 
 
-def assembled(
-    run: Run,
-    resolved: Resolved,
-    choices: Choices,
-    at: Mapping[str, Draws],
-    rest: Remainder,
-    kind: Kind,
-    year: int,
-    notes: tuple[Assumption, ...],
-) -> Ensemble:
-    """Totals of every draw, and the run nearest to their median."""
+@dataclass(frozen=True, eq=False)
+class Times:
+    """What every draw takes."""
+
+    seconds: Draws
+    """s a step."""
+    running: Draws
+    """Productive over wall-clock time, stops alone."""
+    remainder: Draws
+    """Published hours over steps and stops."""
+    gpu_time: Draws
+    """GPU s."""
+
+
+def drawn(asked: Described, choices: Choices, at: Mapping[str, Draws], rest: Remainder) -> Times:
+    """Totals of every draw."""
+    run, resolved = asked.run, asked.resolved
     cluster = resolved.workload.cluster
-    low, high = step_limits(resolved, float(np.median(choices.step_time)))
+    low, high = step_limits(resolved, median(choices.step_time))
     seconds = choices.step_time * spread_over(low, 1.0, high, at["step model"])
-    seconds = seconds * padded(run, kind, at["padding"])
+    seconds = seconds * padded(run, asked.kind, at["padding"])
     seconds = np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
     steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)
     productive = steps * seconds
@@ -282,20 +333,33 @@ def assembled(
     stated = run.known.goodput is not None
     remainder = np.ones(DRAWS) if stated else np.asarray(rest.draw(at["remainder"], cluster.nodes))
     gpu_time = productive / running * remainder * float(np.max(cluster.gpus))
-    median = float(np.median(gpu_time))
-    nearest = nearest_to_median(gpu_time, seconds, choices.step_time)
+    return Times(seconds, running, remainder, gpu_time)
+
+
+def assembled(
+    asked: Described,
+    choices: Choices,
+    at: Mapping[str, Draws],
+    times: Times,
+    notes: tuple[Assumption, ...],
+    elsewhere: Mapping[int, Times],
+) -> Ensemble:
+    """The sample with the run nearest to its median."""
+    run, resolved, kind = asked.run, asked.resolved, asked.kind
+    nearest = nearest_to_median(times.gpu_time, times.seconds, choices.step_time)
     named = as_named(run, resolved, choices, nearest)
-    outcome, ratio = at_median(named, median, notes)
-    drawn = opened(run, resolved, choices, kind)
+    outcome, ratio = at_median(named, median(times.gpu_time), notes)
+    opens = opened(run, resolved, choices, kind)
     return Ensemble(
-        named, outcome, kind, year, seconds / ratio, running, remainder, gpu_time, at,
-        tuple(choices.grids[number].software.name for number in choices.stack), drawn, notes,
+        named, outcome, kind, asked.year, times.seconds / ratio, times.running, times.remainder, times.gpu_time, at,
+        tuple(choices.grids[number].software.name for number in choices.stack), opens, notes,
+        {gpus: other.gpu_time for gpus, other in elsewhere.items()},
     )  # fmt: skip
 
 
 def nearest_to_median(gpu_time: Draws, seconds: Draws, predicted: Draws) -> int:
     """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms."""
-    far = np.log(gpu_time / np.median(gpu_time)) ** 2 + 4 * np.log(predicted / np.median(seconds)) ** 2
+    far = np.log(gpu_time / median(gpu_time)) ** 2 + 4 * np.log(predicted / median(seconds)) ** 2
     return int(np.argmin(far))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +48,17 @@ def middle(value: Array) -> Any:
     """The centre of a drawn quantity, as a Python number."""
     first = np.asarray(value).reshape(-1)[0]
     return first.item() if isinstance(first, np.generic) else first  # integers beyond 64 bit stay Python's
+
+
+def median(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """The middle value, as ``np.median`` has it: that function loads ``numpy.ma``, which takes a thirtieth of a one-off estimate.
+
+    >>> median([4.0, 1.0, 3.0, 2.0])
+    2.5
+    """
+    ordered = np.sort(values)
+    middle = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
+    return float("nan") if np.isnan(ordered[-1]) else float(middle / 2)
 
 
 def percentiles(value: Array) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ step times; a draw looks one of them up. So every draw is a run that could be ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -97,28 +97,51 @@ class LayoutGrid:
 
 def grid(asked: Workload, stated: Layout | None) -> LayoutGrid:
     """Every usual layout of a stack that completes what is stated, worked out in one call of the equations."""
-    cluster = asked.cluster
-    axes = layout_axes(asked.model, asked.global_batch, cluster, stated, asked.software)
-    count = len(axes) + 1
-    fields = {
-        name: np.asarray(values).reshape([-1 if place == own else 1 for place in range(count)])
-        for own, (name, values) in enumerate(axes.items(), 1)
-    }
+    return grids([asked], stated)[0]
+
+
+def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid]:
+    """The grid of each workload, all in one call of the equations: they differ in how many accelerators share which batch, nothing else.
+
+    The call is over every value that any of them tries for a field, and each takes its own out of it: hundreds of small operations cost
+    what they cost once, whatever the number of values.
+    """
+    asked, cluster = several[0], several[0].cluster
+    own = [layout_axes(one.model, one.global_batch, one.cluster, stated, one.software) for one in several]
+    axes = own[0] if len(own) == 1 else _tried_by_any(own)
+    count = len(axes) + 2
+
+    def along(place: int, values: Sequence[Any]) -> NDArray[Any]:
+        return np.asarray(values).reshape([-1 if other == place else 1 for other in range(count)])
+
+    fields = {name: along(place, values) for place, (name, values) in enumerate(axes.items(), 2)}
     base = base_of(asked.model, asked.software, stated)
     layouts = laid_out(base, fields, asked.model)
-    shares = np.asarray(SHARES).reshape([-1] + [1] * (count - 1))
-    slower = replace(cluster, internode_bandwidth=cluster.network_bandwidth * shares)
+    batch = along(1, [one.global_batch for one in several])
+    sized = replace(cluster, gpus=along(1, [one.cluster.gpus for one in several]))
+    slower = replace(sized, internode_bandwidth=cluster.network_bandwidth * along(0, SHARES))
+    shared = replace(asked, layout=layouts, global_batch=batch, cluster=sized)
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
-        predicted = step(replace(asked, layout=layouts, cluster=slower))
-        held = memory(asked.with_layout(layouts))
-    shape = tuple(len(values) for values in axes.values())
-    time = np.broadcast_to(predicted.time, (len(SHARES), *shape)).reshape(len(SHARES), -1)
-    runs = predicted.valid & usual(layouts, asked.global_batch, cluster)
-    columns = (held.filled, held.safe, held.fits, runs, fields["recompute"], layouts.model_parallel)
-    filled, safe, likely, valid, modes, parts = (np.broadcast_to(values, (1, *shape)).reshape(-1) for values in columns)
-    return LayoutGrid(
-        asked.software, asked.model, base, axes, tuple(time), filled, safe, likely, valid, modes.astype(np.int64), parts
-    )
+        predicted = step(replace(shared, cluster=slower))
+        held = memory(shared)
+    runs = predicted.valid & usual(layouts, batch, sized)
+    shape = (len(several), *(len(values) for values in axes.values()))
+    times = np.broadcast_to(predicted.time, (len(SHARES), *shape))
+    columns = (held.filled, held.safe, held.fits, runs, fields["recompute"].astype(np.int64), layouts.model_parallel)
+    flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
+    found = []
+    for number, (one, tried) in enumerate(zip(several, own, strict=True)):
+        cells = np.ix_(*([axes[name].index(value) for value in values] for name, values in tried.items()))
+        time = tuple(each[number][cells].reshape(-1) for each in times)
+        found.append(
+            LayoutGrid(one.software, one.model, base, tried, time, *(each[number][cells].reshape(-1) for each in flat))
+        )
+    return found
+
+
+def _tried_by_any(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
+    """Every value of each field that one of them tries."""
+    return {name: list(dict.fromkeys(value for one in several for value in one[name])) for name in several[0]}
 
 
 @dataclass(frozen=True)
@@ -169,8 +192,17 @@ def choose(
     return Choices(chosen, stack, mode, cell, time)
 
 
-def grids_of(names: Mapping[str, float], asked: Workload, stated: Layout | None) -> dict[str, LayoutGrid]:
-    """A grid for every stack."""
-    own = asked.software  # as it was resolved: slower where it only stands for the stack that was said
-    stacks = {name: own if name == own.name else load_software(name) for name in names}
-    return {name: grid(replace(asked, software=software), stated) for name, software in stacks.items()}
+def grids_of(asked: Sequence[tuple[Iterable[str], Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
+    """A grid for every stack that each workload may run on, by its name."""
+    found: list[dict[str, LayoutGrid]] = [{} for _ in asked]
+    for name in dict.fromkeys(name for names, _ in asked for name in names):
+        places = [place for place, (names, _) in enumerate(asked) if name in names]
+        several = [_on_stack(name, asked[place][1]) for place in places]
+        for place, one in zip(places, grids(several, stated), strict=True):
+            found[place][name] = one
+    return found
+
+
+def _on_stack(name: str, asked: Workload) -> Workload:
+    """The workload on a stack; on its own as it was resolved: slower where it only stands for the stack that was said."""
+    return asked if name == asked.software.name else replace(asked, software=load_software(name))

@@ -37,6 +37,8 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     """
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
+    if not np.any(sharding >= Sharding.zero2):
+        return Passes()
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
     scattered = software.network.scattered or software.network.gradient
 
@@ -75,6 +77,8 @@ def _shard_time(
     ranks, share = workload.ranks, workload.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
+    if not np.any(weights.experts):
+        return dense / share
     return (
         dense + np.where(np.greater(weights.experts, 0), collective(size * weights.experts, experts, cluster), 0.0)
     ) / share
@@ -117,6 +121,8 @@ def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Arra
     sums: Array = 0.0
     gathers: Array = 0.0
     for held, group in ((weights.dense, ranks.data_group), (weights.experts, ranks.expert_data_group)):
+        if not np.any(held):
+            continue
         gradients, stored = software.network.gradient * held, software.network.weight * held
         between = Group(
             np.maximum(np.floor_divide(group.size, ranks.shards), 1), np.multiply(group.stride, ranks.shards)

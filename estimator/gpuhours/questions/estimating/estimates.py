@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from html import escape
 from typing import Any
 
 from gpuhours.inputs.assumptions import Assumption
@@ -100,6 +99,8 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         """A notebook's view: every result that is determined, with its unit, its 80 % range and how it came about."""
+        from html import escape  # no command needs it
+
         rows = []
         for name, found in self.results.items():
             if found is not None:

@@ -20,7 +20,7 @@ from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
-from gpuhours.run.ranges import draws, middle, percentiles
+from gpuhours.run.ranges import draws, median, middle, percentiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
 from gpuhours.run.spec import Run, Supplied
@@ -56,7 +56,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
         run = sized(run)
     if best:
         run = tuned(run)
-    sample = None if best else ensemble(run)
+    sample = None if best else ensemble(run, elsewhere=True)
     outcome = evaluate(run) if sample is None else sample.outcome
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None
@@ -165,11 +165,9 @@ def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
         return ()
     usual = int(float(np.max(sample.outcome.value("gpus"))))
     found = []
-    for gpus in (usual // 4, usual, usual * 4):
-        other = sample if gpus == usual else ensemble(run.replaced("hardware.gpus", gpus)) if gpus else None
-        if other is not None:
-            low, middle, high = (float(value) / gpus for value in np.quantile(other.gpu_time, [0.1, 0.5, 0.9]))
-            found.append(ByGpus(gpus, middle, low, high))
+    for gpus, times in sorted({**sample.elsewhere, usual: sample.gpu_time}.items()):
+        low, middle, high = (float(value) / gpus for value in np.quantile(times, [0.1, 0.5, 0.9]))
+        found.append(ByGpus(gpus, middle, low, high))
     return tuple(found)
 
 
@@ -183,9 +181,7 @@ def tuned(run: Run) -> Run:
     sample = ensemble(sized, NOTHING)
     if sample is None or run.known.goodput is not None:
         return sized
-    supplied = Supplied(
-        value=float(np.median(sample.goodput)), reason="failures, saves and evaluation that any run has"
-    )
+    supplied = Supplied(value=median(sample.goodput), reason="failures, saves and evaluation that any run has")
     stopped = sized.replaced("known.goodput", supplied.value)
     return stopped.replaced("assumptions", {**sized.assumptions, "known.goodput": supplied})
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.evaluate import DAY
+from gpuhours.run.ranges import median
 from gpuhours.run.spec import Known, Run, Supplied
 
 TRIES = 8
@@ -42,7 +41,7 @@ def sized(run: Run) -> Run:
     node = 1 if sample.outcome.resolved.cluster is None else sample.outcome.resolved.cluster.gpus_per_node
     gpus = 0
     for _ in range(TRIES):
-        wanted = max(1, math.ceil(float(np.median(sample.gpu_time)) / seconds / node)) * node
+        wanted = max(1, math.ceil(median(sample.gpu_time) / seconds / node)) * node
         if wanted in (gpus, gpus - node):
             break
         gpus = wanted
