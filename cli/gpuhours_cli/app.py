@@ -9,10 +9,11 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Iterable
 
 import typer
 
-from gpuhours_cli.root import HOMES, app
+from gpuhours_cli.root import COMMANDS, HELP, app
 
 EXTRAS = {
     "pyarrow": "sweep",
@@ -30,11 +31,20 @@ MOST_SAID = 200
 REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
 
 
-def registered(name: str | None = None) -> typer.Typer:
-    """The command line with one command, or with all where that is none: building all takes as long as importing typer."""
-    for home in dict.fromkeys([HOMES[name]] if name in HOMES else HOMES.values()):
-        importlib.import_module(f"gpuhours_cli.{home}")
+def registered(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands: building all takes as long as importing typer."""
+    for module in dict.fromkeys(COMMANDS[name].module for name in names):
+        importlib.import_module(f"gpuhours_cli.{module}")
     return app
+
+
+def needed(words: list[str]) -> Iterable[str]:
+    """The commands that a command line asks for: the one it names, none for the list of them, else all."""
+    if "_GPUHOURS_COMPLETE" in os.environ:  # a shell asks what may follow
+        return COMMANDS
+    if not words or words[0] in HELP:
+        return ()
+    return words[:1] if words[0] in COMMANDS else COMMANDS
 
 
 def said(fault: Exception) -> str:
@@ -67,7 +77,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         refuse_unseen(sys.argv[1:])
-        registered(sys.argv[1] if sys.argv[1:] else None)(prog_name="gpuhours")
+        registered(needed(sys.argv[1:]))(prog_name="gpuhours")
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")

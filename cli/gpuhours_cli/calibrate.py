@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, saved
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 EXAMPLE = (
@@ -15,7 +15,7 @@ EXAMPLE = (
 )
 
 
-@app.command(short_help="Your own steps: which stack they are, and what the range becomes.", epilog=EXAMPLE)
+@command("calibrate", epilog=EXAMPLE)
 @takes_shortcuts
 def calibrate(
     files: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, shown, written
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 
 if TYPE_CHECKING:
     from gpuhours.questions.checking.papers import PaperCheck
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 READABLE = (".txt", ".md", ".tex", ".html", ".htm", ".pdf", ".yaml", ".yml", ".csv")
 
 
-@app.command(
-    short_help="A paper's figures against each other.", epilog="Example: gpuhours check paper.txt -o claims.yaml"
-)
+@command("check", epilog="Example: gpuhours check paper.txt -o claims.yaml")
 def check(
     documents: Annotated[
         list[Path],

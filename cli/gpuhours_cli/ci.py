@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, saved
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 
 EXAMPLE = 'Example: gpuhours ci --base main --budget "500k USD" -o comment.md'
 
 
-@app.command(short_help="A pull request's change of cost, as a comment and a gate.", epilog=EXAMPLE)
+@command("ci", epilog=EXAMPLE)
 def ci(
     paths: Annotated[
         list[Path] | None,

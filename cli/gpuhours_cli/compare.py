@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a100.yaml --gpu h100-sxm-80gb"
 
 
-@app.command(short_help="Two runs side by side.", epilog=EXAMPLE)
+@command("compare", epilog=EXAMPLE)
 @takes_shortcuts
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.yaml", help="The run to compare with.", show_default=False)],

@@ -9,7 +9,7 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, shown
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
 
 
-@app.command(short_help="What one run costs, how long it takes, what limits it.", epilog=EXAMPLE)
+@command("estimate", epilog=EXAMPLE)
 @takes_shortcuts
 def estimate(
     run: RunFile = None,

@@ -7,14 +7,14 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import COMMANDS, app
 
 hardware = typer.Typer(
     help="Accelerators and nodes: every figure with its unit, source and note.",
     no_args_is_help=True,
     epilog="Example: gpuhours hardware show h100-sxm-80gb",
 )
-app.add_typer(hardware, name="hardware")
+app.add_typer(hardware, name="hardware", short_help=COMMANDS["hardware"].line)
 
 
 @hardware.command("list", epilog="Example: gpuhours hardware list --json")

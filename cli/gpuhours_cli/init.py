@@ -8,13 +8,13 @@ import typer
 from gpuhours_cli import completion
 from gpuhours_cli.interchange import Force, Output, save
 from gpuhours_cli.output import Json, written
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours init --model llama-3-8b --tokens 1T --gpu h100-sxm-80gb -o run.yaml, or gpuhours init --example lora"
 
 
-@app.command(short_help="A commented run file to begin with.", epilog=EXAMPLE)
+@command("init", epilog=EXAMPLE)
 @takes_shortcuts
 def init(
     example: Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, saved, written
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 IMPORT = "Example: gpuhours import train_gpt.sh config.json --gpu h100-sxm-80gb -o run.yaml"
@@ -18,11 +18,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", h
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
-@app.command(
-    "import",
-    short_help="A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl.",
-    epilog=IMPORT,
-)
+@command("import", epilog=IMPORT)
 @takes_shortcuts
 def import_run(
     files: Annotated[
@@ -51,7 +47,7 @@ def import_run(
         written(f"written to {output}\n" if output else found.yaml)
 
 
-@app.command("export", short_help="A run's layout as the files of other training code.", epilog=EXPORT)
+@command("export", epilog=EXPORT)
 @takes_shortcuts
 def export_run(
     run: RunFile = None,

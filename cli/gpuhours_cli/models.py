@@ -6,14 +6,14 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import COMMANDS, app
 
 models = typer.Typer(
     help="Architectures: parameters to the last one, parts, FLOPs.",
     no_args_is_help=True,
     epilog="Example: gpuhours models show deepseek-v3",
 )
-app.add_typer(models, name="models")
+app.add_typer(models, name="models", short_help=COMMANDS["models"].line)
 
 
 @models.command("list", epilog="Example: gpuhours models list --json")

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Engine, Scheduler, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
 
-@app.command(short_help="The best layout of all that fit.", epilog=EXAMPLE)
+@command("plan", epilog=EXAMPLE)
 @takes_shortcuts
 def plan(
     run: Annotated[

@@ -6,12 +6,10 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 
 
-@app.command(
-    short_help="Dated prices by accelerator and provider.", epilog="Example: gpuhours prices --gpu h100 --provider AWS"
-)
+@command("prices", epilog="Example: gpuhours prices --gpu h100 --provider AWS")
 def prices(
     gpu: Annotated[
         str | None,

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, saved
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours report run.yaml -o report.html"
 
 
-@app.command(short_help="One page to hand on: the answer, its range, and what both rest on.", epilog=EXAMPLE)
+@command("report", epilog=EXAMPLE)
 @takes_shortcuts
 def report(
     run: RunFile = None,

@@ -6,12 +6,10 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 
 
-@app.command(
-    short_help="Published texts' figures, computed and judged.", epilog="Example: gpuhours reproduce x-gen-video-30b"
-)
+@command("reproduce", epilog="Example: gpuhours reproduce x-gen-video-30b")
 def reproduce(
     documents: Annotated[
         list[str] | None,

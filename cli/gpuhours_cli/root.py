@@ -6,28 +6,63 @@ Command modules import only typer at the top: the estimator and rich load when a
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
-HOMES = {
-    "calibrate": "calibrate", "check": "check", "ci": "ci", "compare": "compare", "estimate": "estimate", "import": "interchange",
-    "export": "interchange",
-    "init": "init", "plan": "plan", "prices": "prices", "report": "report", "reproduce": "reproduce", "schema": "schema",
-    "sweep": "sweep", "trace": "trace", "validate": "validate", "watch": "watch",
-    "hardware": "hardware", "models": "models", "software": "software",
-}  # fmt: skip
-"""Every command with the module that registers it, in the order of the help."""
+Run = TypeVar("Run", bound=Callable[..., None])
+
+
+class Home(NamedTuple):
+    """Where a command is."""
+
+    module: str
+    """Of this package."""
+    line: str
+    """What it is for, in the list of commands."""
+
+
+COMMANDS: Mapping[str, Home] = {
+    "calibrate": Home("calibrate", "Your own steps: which stack they are, and what the range becomes."),
+    "check": Home("check", "A paper's figures against each other."),
+    "ci": Home("ci", "A pull request's change of cost, as a comment and a gate."),
+    "compare": Home("compare", "Two runs side by side."),
+    "estimate": Home("estimate", "What one run costs, how long it takes, what limits it."),
+    "import": Home("interchange", "A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl."),
+    "export": Home("interchange", "A run's layout as the files of other training code."),
+    "init": Home("init", "A commented run file to begin with."),
+    "plan": Home("plan", "The best layout of all that fit."),
+    "prices": Home("prices", "Dated prices by accelerator and provider."),
+    "report": Home("report", "One page to hand on: the answer, its range, and what both rest on."),
+    "reproduce": Home("reproduce", "Published texts' figures, computed and judged."),
+    "schema": Home("schema", "The keys of a file, as JSON Schema."),
+    "sweep": Home("sweep", "What-if: every combination of some inputs."),
+    "trace": Home("trace", "The predicted step as events that Perfetto opens."),
+    "validate": Home("validate", "Predictions against measured runs."),
+    "watch": Home("watch", "A log as it grows: seen against predicted, what is left."),
+    "hardware": Home("hardware", "Accelerators and nodes: every figure with its source."),
+    "models": Home("models", "Architectures: parameters to the last one, parts, FLOPs."),
+    "software": Home("software", "Training stacks: what each was met on, every figure."),
+}
+"""Every command, in the order of the help."""
 
 
 class InOrder(TyperGroup):
-    """Lists commands as ``HOMES`` does, whichever was registered first."""
+    """Lists commands as ``COMMANDS`` does, whichever was registered first."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Those that are registered."""
-        return [name for name in HOMES if name in self.commands]
+        return [name for name in COMMANDS if name in self.commands]
 
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """All, registered or not: to build twenty commands for their names takes as long as importing typer."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, home.line) for name, home in COMMANDS.items()])
+
+
+HELP = ("-h", "--help")
 
 app = typer.Typer(
     name="gpuhours",
@@ -36,7 +71,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: rich would double the time it takes to appear
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": list(HELP)},
 )
 
 
@@ -49,6 +84,11 @@ def _version(asked: bool) -> None:
 
         typer.echo(f"gpuhours {version('gpuhours')}, constants {digest()}")
         raise typer.Exit
+
+
+def command(name: str, epilog: str) -> Callable[[Run], Run]:
+    """Registers a command under its name, with its line of ``COMMANDS``."""
+    return app.command(name, short_help=COMMANDS[name].line, epilog=epilog)
 
 
 @app.callback()

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from gpuhours_cli.output import written
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 
 
-@app.command(short_help="The keys of a file, as JSON Schema.", epilog="Example: gpuhours schema run > run.schema.json")
+@command("schema", epilog="Example: gpuhours schema run > run.schema.json")
 def schema(
     kind: Annotated[
         Literal["run", "claims", "hardware", "document", "software", "measurements"], typer.Argument(help="Which file.")

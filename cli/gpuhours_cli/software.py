@@ -6,14 +6,14 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import COMMANDS, app
 
 software = typer.Typer(
     help="Training stacks: what each was met on, every figure with its source.",
     no_args_is_help=True,
     epilog="Example: gpuhours software show megatron-core",
 )
-app.add_typer(software, name="software")
+app.add_typer(software, name="software", short_help=COMMANDS["software"].line)
 
 
 @software.command("list", epilog="Example: gpuhours software list --json")

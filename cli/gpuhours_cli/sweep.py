@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, console, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Engine, RunFile, Scheduler, Settings, described, takes_shortcuts
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary hardware.gpus=64..1024*2 --where fits --minimise cost"
 
 
-@app.command(short_help="What-if: every combination of some inputs.", epilog=EXAMPLE)
+@command("sweep", epilog=EXAMPLE)
 @takes_shortcuts
 def sweep(
     run: RunFile = None,

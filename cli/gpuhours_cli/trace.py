@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours trace run.yaml -o step.json, then open step.json at ui.perfetto.dev"
 
 
-@app.command(short_help="The predicted step as events that Perfetto opens.", epilog=EXAMPLE)
+@command("trace", epilog=EXAMPLE)
 @takes_shortcuts
 def trace(
     run: RunFile = None,

@@ -6,12 +6,10 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 
 
-@app.command(
-    short_help="Predictions against measured runs.", epilog="Example: gpuhours validate --runs my_runs.csv --json"
-)
+@command("validate", epilog="Example: gpuhours validate --runs my_runs.csv --json")
 def validate(
     runs: Annotated[
         Path | None,

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, written
-from gpuhours_cli.root import app
+from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours watch train.log --run run.yaml"
 
 
-@app.command(short_help="A log as it grows: seen against predicted, what is left.", epilog=EXAMPLE)
+@command("watch", epilog=EXAMPLE)
 @takes_shortcuts
 def watch(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="The log; - reads a pipe to its end.", show_default=False)],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
 from gpuhours.cost.grids import countries
 from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
@@ -15,25 +16,11 @@ from gpuhours.hardware.nodes import list_nodes, load_node
 from gpuhours.inputs import units
 from gpuhours.questions.listing.prices import price_table
 from gpuhours.software.profile import list_software, load_software
-from gpuhours_cli.app import registered
-from gpuhours_cli.root import HOMES
+from gpuhours_cli.app import needed, registered
+from gpuhours_cli.root import COMMANDS
+from tests.benchmarks.speed import ONE_OFF
 
-ONE_OFF = (
-    "estimate",
-    "--params",
-    "30B",
-    "--tokens",
-    "500B",
-    "--gpu",
-    "h100-sxm-80gb",
-    "--gpus",
-    "512",
-    "--tensor",
-    "4",
-    "--pipeline",
-    "8",
-)
-NEEDLESS = ("pint", "lark", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check")
+NEEDLESS = ("pint", "lark", "numpy.ma", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check")
 CODE = """
 import atexit, json, sys
 atexit.register(lambda: sys.stderr.write(json.dumps(sorted(sys.modules))))
@@ -73,4 +60,14 @@ def test_every_command_registers_where_it_is_said_to() -> None:
     group = registered()
     commands = {one.name or one.callback.__name__: one.callback.__module__ for one in group.registered_commands}  # type: ignore[union-attr]
     groups = {one.name: f"gpuhours_cli.{one.name}" for one in group.registered_groups}
-    assert {name: module.removeprefix("gpuhours_cli.") for name, module in {**commands, **groups}.items()} == HOMES
+    assert {name: module.removeprefix("gpuhours_cli.") for name, module in {**commands, **groups}.items()} == {
+        name: home.module for name, home in COMMANDS.items()
+    }
+
+
+def test_the_list_of_commands_builds_none_and_says_what_each_says_of_itself() -> None:
+    assert list(needed(["--help"])) == list(needed([])) == []
+    assert list(needed(["plan", "--help"])) == ["plan"]
+    assert list(needed(["plam"])) == list(needed(["--version"])) == list(COMMANDS)
+    built = get_command(registered()).commands  # type: ignore[attr-defined]
+    assert {name: built[name].short_help for name in COMMANDS} == {name: home.line for name, home in COMMANDS.items()}
