@@ -24,7 +24,7 @@ from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
 from gpuhours.run.identities import HOUR
-from gpuhours.run.ranges import median, spread_over
+from gpuhours.run.ranges import median, quantiles, spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
@@ -113,7 +113,7 @@ class Ensemble:
             "unknown": first[0], "say": first[1],
             "gpu_hours": {"low": first[2] / HOUR, "high": first[3] / HOUR, "unit": "GPU*hour"},
         }  # fmt: skip
-        low, middle, high = (float(value) for value in np.quantile(self.remainder, [0.1, 0.5, 0.9]))
+        low, middle, high = quantiles(self.remainder, [0.1, 0.5, 0.9])
         return {
             "draws": DRAWS, "kind": self.kind, "year": self.year, "shares": self.shares(), "say_first": narrowed,
             "stops": median(self.goodput), "remainder": {"value": middle, "low": low, "high": high},
@@ -131,8 +131,8 @@ class Ensemble:
             same = np.all([np.abs(self.at[one] - 0.5) < 0.2 for one in GROUPS[widest][:1]], axis=0)
         if np.count_nonzero(same) < BINS:
             return None
-        low, high = np.quantile(self.gpu_time[same], [0.1, 0.9])
-        return widest, FACTS[widest], float(low), float(high)
+        low, high = quantiles(self.gpu_time[same], [0.1, 0.9])
+        return widest, FACTS[widest], low, high
 
 
 def lattice(dimensions: int) -> Draws:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,15 +51,37 @@ def middle(value: Array) -> Any:
     return first.item() if isinstance(first, np.generic) else first  # integers beyond 64 bit stay Python's
 
 
+def quantiles(values: Sequence[float] | NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+    """The quantiles that ``np.quantile`` gives, to the last digit: linear between the values in order.
+
+    NumPy's own loads ``numpy.ma``, which takes a thirtieth of a one-off estimate.
+
+    >>> quantiles([4.0, 1.0, 3.0, 2.0], [0.0, 0.5, 0.9])
+    [1.0, 2.5, 3.7]
+    """
+    ordered = np.sort(values)
+    found = []
+    for share in shares:
+        place = (len(ordered) - 1) * share
+        below = math.floor(place)
+        one, other, over = ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below
+        between = one + (other - one) * over if over < 0.5 else other - (other - one) * (1 - over)
+        found.append(float(between if over else one))
+    return found if not np.isnan(ordered[-1]) else [math.nan] * len(found)
+
+
 def median(values: Sequence[float] | NDArray[np.float64]) -> float:
-    """The middle value, as ``np.median`` has it: that function loads ``numpy.ma``, which takes a thirtieth of a one-off estimate.
+    """The middle value, or the mean of the two, as ``np.median`` has it.
 
     >>> median([4.0, 1.0, 3.0, 2.0])
     2.5
     """
     ordered = np.sort(values)
-    middle = ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]
-    return float("nan") if np.isnan(ordered[-1]) else float(middle / 2)
+    return (
+        float("nan")
+        if np.isnan(ordered[-1])
+        else float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
+    )
 
 
 def percentiles(value: Array) -> tuple[float, float] | None:

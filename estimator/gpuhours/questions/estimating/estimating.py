@@ -20,7 +20,7 @@ from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
-from gpuhours.run.ranges import draws, median, middle, percentiles
+from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
 from gpuhours.run.spec import Run, Supplied
@@ -166,7 +166,7 @@ def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
     usual = int(float(np.max(sample.outcome.value("gpus"))))
     found = []
     for gpus, times in sorted({**sample.elsewhere, usual: sample.gpu_time}.items()):
-        low, middle, high = (float(value) / gpus for value in np.quantile(times, [0.1, 0.5, 0.9]))
+        low, middle, high = (value / gpus for value in quantiles(times, [0.1, 0.5, 0.9]))
         found.append(ByGpus(gpus, middle, low, high))
     return tuple(found)
 
