@@ -47,7 +47,12 @@ def calibrate(
     from gpuhours_cli.render.calibrate import answer, screen
 
     base = described(run, shortcuts, settings, EXAMPLE) if run is not None or shortcuts or settings else None
-    found = work_out(files, base)
+    calibration = work_out(files, base)
     if output is not None:
-        saved(found.yaml(), output)
-    emit(found, lambda: screen(found, output), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+        saved(calibration.yaml(), output)
+    emit(
+        calibration,
+        lambda: screen(calibration, output),
+        as_json=as_json,
+        answer=(lambda: answer(calibration)) if quiet else None,
+    )

@@ -61,19 +61,19 @@ def _one(
     from gpuhours.questions.checking.verdict import check as work_out
     from gpuhours_cli.render.check import answer, screen
 
-    found = work_out(document)
+    checked = work_out(document)
     if output is not None:
-        if not isinstance(found, PaperCheck):
+        if not isinstance(checked, PaperCheck):
             raise EstimateError(
                 "a table of runs has no claims file", "Give -o with a text or with claims.", str(output)
             )
-        _write(output, write_claims(found.paper))
+        _write(output, write_claims(checked.paper))
     if markdown is not None:
-        _write(markdown, as_markdown(found))
+        _write(markdown, as_markdown(checked))
     if html is not None:
-        _write(html, as_html(found))
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
-    if found.verdict == "contradicted":
+        _write(html, as_html(checked))
+    emit(checked, lambda: screen(checked), as_json=as_json, answer=(lambda: answer(checked)) if quiet else None)
+    if checked.verdict == "contradicted":
         raise typer.Exit(1)
 
 
@@ -90,7 +90,7 @@ def _many(
 
     if output or markdown or html:
         raise EstimateError("-o, --markdown and --html are for one document", "Give one file with them.")
-    found: list[tuple[Path, PaperCheck | TableCheck]] = []
+    checks: list[tuple[Path, PaperCheck | TableCheck]] = []
     failed = 0
     with watching("documents", quiet=quiet) as watch:
         for number, path in enumerate(files, 1):
@@ -100,7 +100,7 @@ def _many(
                 failed += 1
                 typer.echo(f"error: {error}", err=True)
             else:
-                found.append((path, result))
+                checks.append((path, result))
                 if as_json:
                     written(json.dumps({"file": str(path), **result.to_dict()}, allow_nan=False) + "\n")
                 elif quiet:
@@ -108,10 +108,10 @@ def _many(
             if watch is not None:
                 watch(number, len(files))
     if not as_json and not quiet:
-        shown(many(found))
+        shown(many(checks))
     if failed:
         raise typer.Exit(2)
-    if any(result.verdict == "contradicted" for _, result in found):
+    if any(result.verdict == "contradicted" for _, result in checks):
         raise typer.Exit(1)
 
 

@@ -35,10 +35,10 @@ def ci(
     from gpuhours_cli.estimate import money_of
     from gpuhours_cli.render.ci import answer, markdown
 
-    found = review(base, paths or (), money_of(budget))
-    text = markdown(found)
+    changes = review(base, paths or (), money_of(budget))
+    text = markdown(changes)
     if output is not None:
         saved(text, output)
-    emit(found, str, as_json=as_json, answer=lambda: answer(found) if quiet else text.rstrip())
-    if not found.passes:
+    emit(changes, str, as_json=as_json, answer=lambda: answer(changes) if quiet else text.rstrip())
+    if not changes.passes:
         raise typer.Exit(1)

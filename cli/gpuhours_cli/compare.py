@@ -46,5 +46,7 @@ def compare(
         other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
     else:
         one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
-    found = side_by_side(one, other)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    comparison = side_by_side(one, other)
+    emit(
+        comparison, lambda: screen(comparison), as_json=as_json, answer=(lambda: answer(comparison)) if quiet else None
+    )

@@ -109,9 +109,9 @@ def money_of(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        found = float(parse(text, "USD"))
+        money = float(parse(text, "USD"))
     except UnitError as error:
         raise EstimateError(str(error), 'For example --budget "50k USD".', "--budget") from None
-    if found <= 0:
+    if money <= 0:
         raise EstimateError(f"{text!r} buys nothing.", 'For example --budget "50k USD".', "--budget")
-    return found
+    return money

@@ -23,8 +23,8 @@ def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
     from gpuhours.questions.listing.hardware import catalogue
     from gpuhours_cli.render.hardware import list_screen, names
 
-    found = catalogue()
-    emit(found, lambda: list_screen(found), as_json=as_json, answer=(lambda: names(found)) if quiet else None)
+    profiles = catalogue()
+    emit(profiles, lambda: list_screen(profiles), as_json=as_json, answer=(lambda: names(profiles)) if quiet else None)
 
 
 @hardware.command(epilog="Example: gpuhours hardware show dgx-h100")
@@ -43,8 +43,8 @@ def show(
     from gpuhours.questions.listing.hardware import sheet
     from gpuhours_cli.render.hardware import figures, show_screen
 
-    found = sheet(name)
-    emit(found, lambda: show_screen(found), as_json=as_json, answer=(lambda: figures(found)) if quiet else None)
+    profile = sheet(name)
+    emit(profile, lambda: show_screen(profile), as_json=as_json, answer=(lambda: figures(profile)) if quiet else None)
 
 
 @hardware.command(epilog="Example: gpuhours hardware measure -o my-h200.yaml")
@@ -68,7 +68,12 @@ def measure(
     from gpuhours.questions.measuring.measuring import write
     from gpuhours_cli.render.hardware import measured_screen
 
-    found = measured(accelerator, gpus)
+    measurements = measured(accelerator, gpus)
     if output is not None:
-        write(found, output)
-    emit(found, lambda: measured_screen(found, output), as_json=as_json, answer=found.yaml if quiet else None)
+        write(measurements, output)
+    emit(
+        measurements,
+        lambda: measured_screen(measurements, output),
+        as_json=as_json,
+        answer=measurements.yaml if quiet else None,
+    )

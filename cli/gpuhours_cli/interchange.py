@@ -39,12 +39,12 @@ def import_run(
     from gpuhours.run.spec import setting
 
     over = keys(shortcuts, {"model": "the files'"}) | dict(setting(text) for text in settings or [])
-    found = import_files(files, over)
-    save(found.yaml, output, force)
+    imported = import_files(files, over)
+    save(imported.yaml, output, force)
     if as_json:
-        emit(found, str, as_json=True)
+        emit(imported, str, as_json=True)
     elif output is None or not quiet:
-        written(f"written to {output}\n" if output else found.yaml)
+        written(f"written to {output}\n" if output else imported.yaml)
 
 
 @command("export", epilog=EXPORT)
@@ -70,14 +70,14 @@ def export_run(
     """Write what such a file can hold; what it has no place for goes to stderr."""
     from gpuhours.questions.interchange.exporting import export
 
-    found = export(described(run, shortcuts, settings, EXPORT), to)
-    save(found.text, output, force)
-    if found.not_held and not (as_json or quiet):
-        sys.stderr.write(f"no place in it for: {'; '.join(found.not_held)}\n")
+    exported = export(described(run, shortcuts, settings, EXPORT), to)
+    save(exported.text, output, force)
+    if exported.not_held and not (as_json or quiet):
+        sys.stderr.write(f"no place in it for: {'; '.join(exported.not_held)}\n")
     if as_json:
-        emit(found, str, as_json=True)
+        emit(exported, str, as_json=True)
     elif output is None or not quiet:
-        written(f"written to {output}\n" if output else found.text)
+        written(f"written to {output}\n" if output else exported.text)
 
 
 def save(text: str, path: Path | None, force: bool) -> None:

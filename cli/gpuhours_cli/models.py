@@ -22,9 +22,9 @@ def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
     from gpuhours.questions.listing.models import list_models
     from gpuhours_cli.render.models import list_screen
 
-    found = list_models()
-    names = "\n".join(entry.name for entry in found.entries)
-    emit(found, lambda: list_screen(found), as_json=as_json, answer=(lambda: names) if quiet else None)
+    listed = list_models()
+    names = "\n".join(entry.name for entry in listed.entries)
+    emit(listed, lambda: list_screen(listed), as_json=as_json, answer=(lambda: names) if quiet else None)
 
 
 @models.command(epilog="Example: gpuhours models show longvila-7b --frames 256 --text-tokens 372")
@@ -48,6 +48,6 @@ def show(
     from gpuhours_cli.render.models import show_screen
     from gpuhours_cli.render.numbers import exact
 
-    found = show_model(name, sample(seq_len, frames, resolution, text_tokens))
-    answer = exact(found.parameters)
-    emit(found, lambda: show_screen(found), as_json=as_json, answer=(lambda: answer) if quiet else None)
+    model = show_model(name, sample(seq_len, frames, resolution, text_tokens))
+    answer = exact(model.parameters)
+    emit(model, lambda: show_screen(model), as_json=as_json, answer=(lambda: answer) if quiet else None)

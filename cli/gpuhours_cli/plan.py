@@ -40,7 +40,7 @@ def plan(
 
     base = described(run, shortcuts, settings, EXAMPLE)
     with watching("cells", quiet=quiet or as_json) as watch:
-        found = search(base, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
-    if not found.fits:
+        best = search(base, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch)
+    emit(best, lambda: screen(best), as_json=as_json, answer=(lambda: answer(best)) if quiet else None)
+    if not best.fits:
         raise typer.Exit(1)

@@ -38,5 +38,5 @@ def prices(
     from gpuhours.questions.listing.prices import price_table
     from gpuhours_cli.render.prices import lines, screen
 
-    found = price_table(gpu, provider)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: lines(found)) if quiet else None)
+    offers = price_table(gpu, provider)
+    emit(offers, lambda: screen(offers), as_json=as_json, answer=(lambda: lines(offers)) if quiet else None)

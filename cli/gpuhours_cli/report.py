@@ -35,13 +35,13 @@ def report(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the page go?", "For example: -o report.html", "-o")
-    found = gathered(described(run, shortcuts, settings, EXAMPLE))
+    gathered_report = gathered(described(run, shortcuts, settings, EXAMPLE))
     if output is not None:
         from gpuhours_cli.render.report import page
 
-        saved(page(found), output)
-    said = answer(found.estimate)
+        saved(page(gathered_report), output)
+    said = answer(gathered_report.estimate)
     written = said if output is None or quiet else f"{said}\nwritten to {output}"
-    emit(found, lambda: written, as_json=as_json, answer=(lambda: said) if quiet else None)
-    if found.estimate.fits is False:
+    emit(gathered_report, lambda: written, as_json=as_json, answer=(lambda: said) if quiet else None)
+    if gathered_report.estimate.fits is False:
         raise typer.Exit(1)

@@ -26,5 +26,10 @@ def reproduce(
     from gpuhours.questions.reproducing import reproduce as work_out
     from gpuhours_cli.render.reproduce import answer, screen
 
-    found = work_out(tuple(documents or ()))
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    reproductions = work_out(tuple(documents or ()))
+    emit(
+        reproductions,
+        lambda: screen(reproductions),
+        as_json=as_json,
+        answer=(lambda: answer(reproductions)) if quiet else None,
+    )

@@ -22,9 +22,9 @@ def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
     from gpuhours.questions.listing.software import listing
     from gpuhours_cli.render.software import list_screen
 
-    found = listing()
-    names = "\n".join(entry.software.name for entry in found.entries)
-    emit(found, lambda: list_screen(found), as_json=as_json, answer=(lambda: names) if quiet else None)
+    profiles = listing()
+    names = "\n".join(entry.software.name for entry in profiles.entries)
+    emit(profiles, lambda: list_screen(profiles), as_json=as_json, answer=(lambda: names) if quiet else None)
 
 
 @software.command(epilog='Example: gpuhours software show "Megatron-LM 2022"')
@@ -43,6 +43,6 @@ def show(
     from gpuhours.questions.listing.software import sheet
     from gpuhours_cli.render.software import show_screen
 
-    found = sheet(name)
-    answer = found.entry.software.name
-    emit(found, lambda: show_screen(found), as_json=as_json, answer=(lambda: answer) if quiet else None)
+    profile = sheet(name)
+    answer = profile.entry.software.name
+    emit(profile, lambda: show_screen(profile), as_json=as_json, answer=(lambda: answer) if quiet else None)

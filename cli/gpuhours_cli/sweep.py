@@ -100,21 +100,21 @@ def sweep(
         _plottable(plot, force)
     base = described(run, shortcuts, settings, EXAMPLE)
     with watching("cases", quiet=quiet or as_json) as watch:
-        found = work_out(
+        swept = work_out(
             base, dict(varied(text) for text in vary or []), together=[keys.split(",") for keys in together or []],
             where=where, minimise=minimise, maximise=maximise, top=top, pareto=pareto.split(",") if pareto else None,
             breakdown=breakdown, output=output, force=force and output is not None, resume=resume,
             engine=engine, scheduler=scheduler, watch=watch,
         )  # fmt: skip
     if plot is not None:
-        _draw(found, plot)
+        _draw(swept, plot)
     emit(
-        found,
-        lambda: screen(found, console().width),
+        swept,
+        lambda: screen(swept, console().width),
         as_json=as_json,
-        answer=(lambda: answer(found)) if quiet else None,
+        answer=(lambda: answer(swept)) if quiet else None,
     )
-    if found.kept == 0:
+    if swept.kept == 0:
         raise typer.Exit(1)
 
 

@@ -38,9 +38,9 @@ def trace(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
-    found = played(described(run, shortcuts, settings, EXAMPLE))
+    traced = played(described(run, shortcuts, settings, EXAMPLE))
     if output is not None:
-        saved(json.dumps(found.document(), allow_nan=False) + "\n", output)
-    emit(found, lambda: screen(found, output), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
-    if found.estimate.fits is False:
+        saved(json.dumps(traced.document(), allow_nan=False) + "\n", output)
+    emit(traced, lambda: screen(traced, output), as_json=as_json, answer=(lambda: answer(traced)) if quiet else None)
+    if traced.estimate.fits is False:
         raise typer.Exit(1)

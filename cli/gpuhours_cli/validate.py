@@ -58,8 +58,8 @@ def validate(
         from gpuhours.questions.validating.updating import update as learn
 
         learn(refit=refit)
-    found = work_out(runs, memory_only=memory_only, in_sample=in_sample)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+    report = work_out(runs, memory_only=memory_only, in_sample=in_sample)
+    emit(report, lambda: screen(report), as_json=as_json, answer=(lambda: answer(report)) if quiet else None)
 
 
 def whole_runs(file: Path | None, given: str, *, update: bool, as_json: bool, quiet: bool) -> None:
@@ -74,7 +74,7 @@ def whole_runs(file: Path | None, given: str, *, update: bool, as_json: bool, qu
 
     if given not in get_args(Given):
         raise EstimateError(f"--given {given!r} is not known.", f"One of {', '.join(get_args(Given))}.")
-    found = validate_totals(file, given)  # type: ignore[arg-type]
+    report = validate_totals(file, given)  # type: ignore[arg-type]
     if update:
-        store(found)
-    emit(found, lambda: screen(found), as_json=as_json, answer=(lambda: answer(found)) if quiet else None)
+        store(report)
+    emit(report, lambda: screen(report), as_json=as_json, answer=(lambda: answer(report)) if quiet else None)

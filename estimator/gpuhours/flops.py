@@ -134,10 +134,10 @@ def operator_flops(part: Stack | Ends, *, full: bool = False) -> dict[str, Array
     """Forward FLOPs of one sample by operator, summed over the part's layers."""
     layers = part.layers if isinstance(part, Stack) else 1
     linears = (*part.block.linears, *part.adapters) if isinstance(part, Stack) else part.linears
-    found = {linear.name: layers * linear.flops_per_token * part.tokens for linear in linears}
+    by_operator = {linear.name: layers * linear.flops_per_token * part.tokens for linear in linears}
     if isinstance(part, Stack) and part.block.attention:
-        found["attention"] = attention_flops(part, full=full)
-    return found
+        by_operator["attention"] = attention_flops(part, full=full)
+    return by_operator
 
 
 def model_flops(model: Model, samples: Array = 1, convention: str = "causal") -> Array:

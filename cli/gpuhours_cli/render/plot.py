@@ -308,9 +308,9 @@ def _fit_colour(data: list[dict[str, Any]]) -> Any:
     """Blue fits, red does not; only what occurs stands in the legend."""
     alt = _altair()
     colours = {"fits in memory": BLUE, "does not fit": "#c0504d", "memory not known": "#999999"}
-    found = [words for words in colours if any(point["fits"] == words for point in data)]
-    scale = alt.Scale(domain=found, range=[colours[words] for words in found])
-    return alt.Color("fits:N", title=None, scale=scale, legend=alt.Legend() if len(found) > 1 else None)
+    shown = [words for words in colours if any(point["fits"] == words for point in data)]
+    scale = alt.Scale(domain=shown, range=[colours[words] for words in shown])
+    return alt.Color("fits:N", title=None, scale=scale, legend=alt.Legend() if len(shown) > 1 else None)
 
 
 def framed(drawn: Any, found: Sweep, subtitle: str, height: int = 300) -> Any:

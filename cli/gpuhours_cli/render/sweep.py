@@ -118,11 +118,11 @@ def goal_of(found: Sweep, rows: list[dict[str, Any]]) -> str | None:
 def bars(values: list[float | None], length: int) -> list[str]:
     """Lengths from zero, the longest ``length`` blocks, eighths of a block at the end."""
     most = max((value for value in values if value is not None), default=0.0)
-    found = []
+    lines = []
     for value in values:
         eighths = round(8 * length * value / most) if value is not None and most > 0 else 0
-        found.append("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
-    return found
+        lines.append("█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip())
+    return lines
 
 
 def width(title: str, cells: list[str]) -> int:

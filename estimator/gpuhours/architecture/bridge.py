@@ -192,15 +192,15 @@ class Resampler(Bridge):
         asked = blocks.block(hidden, blocks.cross_keys(source, heads, hidden // heads, bias=former))
         looking = self.depth // 2 if former else self.depth
         read = seen + (0 if former else tokens)
-        found = [
+        stacks = [
             Stack("resampler keys and values", asked, looking, read, None, kind),
             Stack("resampler layers", both, looking, tokens, tokens / pictures, kind),
         ]
         if former:
             plain = blocks.glue(hidden, "layer", norms=2, residuals=2, dropout=False)
             rest = blocks.block(hidden, sees, mixer, plain)
-            found.append(Stack("q-former layers", rest, self.depth - looking, tokens, tokens / pictures, kind))
-        return tuple(found)
+            stacks.append(Stack("q-former layers", rest, self.depth - looking, tokens, tokens / pictures, kind))
+        return tuple(stacks)
 
 
 class CrossAttention(Bridge):

@@ -100,7 +100,7 @@ def _from_text(text: str) -> dict[str, Any]:
 
         return read_config(Path(text))
     try:
-        found = named(text)
+        known = named(text)
     except EstimateError as error:
         raise ValueError(f"{error.problem} {error.hint}") from None
-    return {**found.shape, "kind": found.kind, "name": found.name}
+    return {**known.shape, "kind": known.kind, "name": known.name}

@@ -240,22 +240,22 @@ class Decoder(Spec):
 
     def stacks(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Stack, ...]:
         """The layers, one stack for each kind: dense or experts, sliding window or not, as ``layer_groups`` say."""
-        found = []
+        groups = []
         for group in self.layer_groups:
             fed = group.feeding(self.experts)
             adapters = self._adapters(fed == "experts") if group.mixer in ATTENDS else ()
             name = f"layers{FED[fed]}{MIXED.get(group.mixer, f', {group.mixer}')}"
             block = self._grouped(group, fed)
-            found.append(Stack(name, block, group.layers, tokens, None, trainable, adapters))
-        if found:
-            return tuple(found)
+            groups.append(Stack(name, block, group.layers, tokens, None, trainable, adapters))
+        if groups:
+            return tuple(groups)
         kinds = {False: self.layers - self.expert_layers, True: self.expert_layers}
         present = [is_expert for is_expert in kinds if (self.experts if is_expert else self.has_dense_layers)]
         for is_expert, (windowed, share) in itertools.product(present, self._window_shares()):
             name = "layers" + (" with experts" if is_expert else "") + (", windowed" if windowed else "")
             block, count = self._block(is_expert, windowed), kinds[is_expert] * share
-            found.append(Stack(name, block, count, tokens, None, trainable, self._adapters(is_expert)))
-        return tuple(found)
+            groups.append(Stack(name, block, count, tokens, None, trainable, self._adapters(is_expert)))
+        return tuple(groups)
 
     def _adapters(self, is_expert: bool) -> tuple[Linear, ...]:
         if self.trainable != "lora":

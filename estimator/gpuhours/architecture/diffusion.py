@@ -138,19 +138,19 @@ class Diffusion(Latent):
         block = self._block(text)
         tokens = tokens + (text if self.text_in_stream else 0)
         if self.attends == "clip":
-            found = [Stack("layers", block, self.layers, tokens, tokens)]
+            stacks = [Stack("layers", block, self.layers, tokens, tokens)]
         else:
             along = self.layers // 2
-            found = [
+            stacks = [
                 Stack("layers over a frame", block, self.layers - along, tokens, places),
                 Stack("layers along time", block, along, tokens, times),
             ]
         if self.modulation == "per-layer":
-            found.append(Stack("modulation", self._modulation(), self.layers, 1))
+            stacks.append(Stack("modulation", self._modulation(), self.layers, 1))
         if self.looks:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
-            found.append(Stack("text keys and values", blocks.block(self.hidden, keys), self.layers, text))
-        return tuple(found)
+            stacks.append(Stack("text keys and values", blocks.block(self.hidden, keys), self.layers, text))
+        return tuple(stacks)
 
     @property
     def looks(self) -> bool:
@@ -197,18 +197,18 @@ class Diffusion(Latent):
         """The caption's MLP, which runs once per text token; the last modulation; the patches out."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
-        found = []
+        linears = []
         if self.text_hidden is not None and self.caption_products:
             caption = (biased("caption", self.text_hidden, h), biased("caption 2", h, h))[: self.caption_products]
-            found.append(Ends("caption", caption, 0, self.text_length, first=True))
+            linears.append(Ends("caption", caption, 0, self.text_length, first=True))
         if self.modulation == "per-layer":
             norms = (2 if self.text_in_stream else 0) * blocks.norm_parameters(self.norm, h)
-            found.append(
+            linears.append(
                 Ends("last modulation", (biased("last modulation", self.time_width, 2 * h),), norms, 1, first=False)
             )
         pixels = biased("pixels", h, out * self.patch**2 * self.time_patch)
         table = 2 * h if self.modulation == "shared" else 0
-        return (*found, Ends("pixel head", (pixels,), table, tokens, first=False))
+        return (*linears, Ends("pixel head", (pixels,), table, tokens, first=False))
 
 
 def biased(name: str, inputs: Array, outputs: Array) -> Linear:

@@ -101,11 +101,11 @@ class MaskedAutoencoder(Spec):
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """Those of the encoder, and the decoder's width where it is not given."""
-        found = list(self.encoder.assumptions(data))
+        assumed = list(self.encoder.assumptions(data))
         if "decoder_hidden" not in self.model_fields_set:
             reason, source = (
                 "no decoder width is stated: MAE's",
                 "He et al. 2022, arXiv:2111.06377, section 4.1",
             )
-            found.append(Assumption("model.decoder_hidden", self.decoder_hidden, "", reason, source))
-        return tuple(found)
+            assumed.append(Assumption("model.decoder_hidden", self.decoder_hidden, "", reason, source))
+        return tuple(assumed)

@@ -113,18 +113,18 @@ class TwoStream(Latent):
         side = self._side()
         modulation = Block((biased("modulation", h, 6 * h),), (), (), h, 0)
         early = 1 if self.text_ends_early else 0
-        found = [
+        linears = [
             Stack("double layers over the picture", side, layers, picture),
             Stack("double layers over the text", side, layers - early, text),
             Stack("attention over both", attention, layers, picture + text),
             Stack("modulation of both", modulation, 2 * layers - early, 1),
         ]
         if early:
-            found.append(Stack("last layer over the text", self._read_only(), 1, text))
-            found.append(
+            linears.append(Stack("last layer over the text", self._read_only(), 1, text))
+            linears.append(
                 Stack("last modulation of the text", Block((biased("modulation", h, 2 * h),), (), (), h, 0), 1, 1)
             )
-        return tuple(found)
+        return tuple(linears)
 
     def _attention(self) -> blocks.Piece:
         """Attention of either kind of layer; queries and keys of each stream have norms of their own."""

@@ -123,11 +123,11 @@ class VideoLanguage(Spec):
 
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """Those of the parts, and the text where none is given."""
-        found = [*self.vision.assumptions(data), *_renamed(self._language.assumptions(data))]
+        assumed = [*self.vision.assumptions(data), *_renamed(self._language.assumptions(data))]
         if data.text_tokens is None and data.seq_len is None and data.text_corpus is None:
             reason = "no text per sample is stated: visual tokens alone are counted"
-            found.append(Assumption("data.text_tokens", 0, "token", reason))
-        return tuple(found)
+            assumed.append(Assumption("data.text_tokens", 0, "token", reason))
+        return tuple(assumed)
 
 
 def _renamed(found: tuple[Assumption, ...]) -> list[Assumption]:

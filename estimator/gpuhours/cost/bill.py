@@ -131,17 +131,17 @@ def _carbon(energy: Array | None, inputs: CostInputs) -> Bill:
         return unknown("no country is given, so the grid is not known", "carbon")
     from gpuhours.cost.grids import grid  # a table that is read only where a country is given
 
-    found = grid(inputs.country, inputs.year)
-    if isinstance(found, Unknown):
-        return unknown(found.reason, "carbon")
+    chosen = grid(inputs.country, inputs.year)
+    if isinstance(chosen, Unknown):
+        return unknown(chosen.reason, "carbon")
     assumptions: tuple[Assumption, ...] = ()
-    if found.year != inputs.year:
+    if chosen.year != inputs.year:
         reason = "no year is given: the newest known"
         if inputs.year is not None:
             reason = f"{inputs.year} is not in the table: the nearest known"
-        assumptions = (Assumption("cost.year", found.year, "", reason, found.source),)
-    emitted = carbon(energy, found.intensity)
-    used, intensity = Amount(energy, "kWh"), Amount(found.intensity, "gCO2e/kWh")
-    terms = f"{found.country} {found.year}"
-    line = Line("carbon", "grid", used, intensity, Amount(emitted, "kgCO2e"), terms, found.source)
+        assumptions = (Assumption("cost.year", chosen.year, "", reason, chosen.source),)
+    emitted = carbon(energy, chosen.intensity)
+    used, intensity = Amount(energy, "kWh"), Amount(chosen.intensity, "gCO2e/kWh")
+    terms = f"{chosen.country} {chosen.year}"
+    line = Line("carbon", "grid", used, intensity, Amount(emitted, "kgCO2e"), terms, chosen.source)
     return Bill((line,), carbon=emitted, assumptions=assumptions)

@@ -159,7 +159,7 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.replicated), 1.0, in_front)
     share = placement.on(stage) / np.maximum(placement.layers, 1)
     leading = len(model.encoder)
-    found = [Standing(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
+    parts = [Standing(part, in_front * _layers(part), ranks.encoding) for part in model.parts[:leading]]
     seen = False
     for part in model.parts[leading:]:
         streams = isinstance(part, Stack) and model.on_stream(part)
@@ -168,8 +168,8 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
         here = share if streams else first if early else last
         if isinstance(part, Ends) and of_words(part):
             here = np.where(ranks.spreads, 1 / np.asarray(ranks.pipeline, float), here)
-        found.append(Standing(part, here * _layers(part), ranks))
-    return found
+        parts.append(Standing(part, here * _layers(part), ranks))
+    return parts
 
 
 def of_words(part: Ends) -> bool:

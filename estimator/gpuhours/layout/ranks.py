@@ -173,11 +173,11 @@ def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
     cores = [] if model is None or not model.stacks else model.stacks[-1].block.attention
     if not cores:
         return most
-    found: Array = 1
+    largest: Array = 1
     for halvings in (8, 4, 2, 1):
         ranks = np.maximum(np.floor_divide(most, halvings), 1)
-        found = np.where(np.equal(np.remainder(cores[0].heads, np.multiply(tensor, ranks)), 0), ranks, found)
-    return found
+        largest = np.where(np.equal(np.remainder(cores[0].heads, np.multiply(tensor, ranks)), 0), ranks, largest)
+    return largest
 
 
 def schedule_of(layout: Layout) -> Array:

@@ -152,10 +152,10 @@ def selective_policy(stack: Stack, layout: Layout, software: Software) -> Policy
 
 @cache
 def _modules(chosen: frozenset[Module]) -> Policy:
-    found = NOTHING
+    policy = NOTHING
     for module in sorted(chosen):
-        found = found | MODULES[module]
-    return found
+        policy = policy | MODULES[module]
+    return policy
 
 
 def last_is_spared(stack: Stack, software: Software) -> bool:

@@ -29,7 +29,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
     layers = (
         stream_layers(model) if any(map(model.on_stream, model.stacks)) else sum(stack.layers for stack in model.stacks)
     )
-    found = {
+    broken = {
         "tensor x pipeline x context x data is not the number of accelerators": np.not_equal(degrees, cluster.gpus),
         "data x microbatch does not divide the global batch": _uneven(
             global_batch, np.multiply(ranks.data, ranks.microbatch)
@@ -56,30 +56,30 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         )
         & (not model.encoder),
     }
-    found |= _idle_in_a_sweep(layout)
+    broken |= _idle_in_a_sweep(layout)
     heads = "tensor x ulysses does not divide the attention heads"
     for stack in model.stacks:
         split = np.multiply(ranks.tensor, ranks.ulysses)
         for core in () if any(stack is part for part in model.encoder) else stack.block.attention:
-            found[heads] = np.logical_or(found.get(heads, False), _uneven(core.heads, split))
+            broken[heads] = np.logical_or(broken.get(heads, False), _uneven(core.heads, split))
         experts = [linear.experts for linear in stack.block.linears if has_experts(linear)]
         if experts:
-            found["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
-    return found
+            broken["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
+    return broken
 
 
 def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:
     """Where a key that is stated once has no effect on some of the layouts of a sweep: what ``refuse`` says of a single one."""
-    found: dict[str, Mask] = {}
+    idle: dict[str, Mask] = {}
     if np.ndim(layout.recompute) and layout.recompute_layers is not None and np.ndim(layout.recompute_layers) == 0:
-        found["recompute_layers says how many layers `recompute: full` covers"] = np.not_equal(
+        idle["recompute_layers says how many layers `recompute: full` covers"] = np.not_equal(
             layout.recompute, int(Recompute.full)
         )
     if np.ndim(layout.sharding) and layout.shard_group is not None and np.ndim(layout.shard_group) == 0:
-        found["shard_group is of ranks that share something, and nothing is sharded"] = np.equal(
+        idle["shard_group is of ranks that share something, and nothing is sharded"] = np.equal(
             layout.sharding, int(Sharding.none)
         )
-    return found
+    return idle
 
 
 def chunks_divide(layers: Array, pipeline: Array, interleave: Array) -> Mask:
@@ -110,12 +110,12 @@ def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
     """What a layout says that changes nothing: words that a larger degree or another model would make count."""
     if np.ndim(layout.context) or np.ndim(layout.sequence_method) or np.ndim(layout.vision):
         return ()
-    found = []
+    said = []
     if layout.context == 1 and layout.sequence_method is not SequenceMethod.zigzag:
-        found.append("layout.sequence_method has no effect: context is 1, one rank holds the whole sequence")
+        said.append("layout.sequence_method has no effect: context is 1, one rank holds the whole sequence")
     if not model.encoder and layout.vision is not VisionPlacement.first_stage:
-        found.append("layout.vision has no effect: no encoder stands in front of a language model")
-    return tuple(found)
+        said.append("layout.vision has no effect: no encoder stands in front of a language model")
+    return tuple(said)
 
 
 def _refuse_placement(layout: Layout, layers: int) -> None:

@@ -150,11 +150,11 @@ def alike(first: Run, second: Run) -> tuple[Run, Run]:
 
 def differences(first: Run, second: Run) -> tuple[Input, ...]:
     """Every key of the run file whose value differs; blocks of ``WHOLE``, and those one run lacks, as one."""
-    found: list[Input] = []
+    inputs: list[Input] = []
     for name in Run.model_fields:
         if name not in SKIPPED:
-            found += _differences(name, getattr(first, name), getattr(second, name))
-    return tuple(found)
+            inputs += _differences(name, getattr(first, name), getattr(second, name))
+    return tuple(inputs)
 
 
 def _differences(key: str, one: Any, other: Any) -> list[Input]:
@@ -163,9 +163,9 @@ def _differences(key: str, one: Any, other: Any) -> list[Input]:
     if key in WHOLE or not isinstance(one, BaseModel) or type(one) is not type(other):
         return [Input(key, one, other)]
     return [
-        found
+        each
         for name in type(one).model_fields
-        for found in _differences(f"{key}.{name}", getattr(one, name), getattr(other, name))
+        for each in _differences(f"{key}.{name}", getattr(one, name), getattr(other, name))
     ]
 
 
@@ -216,15 +216,15 @@ def _causes(
     name: str, first: float | None, second: float | None, steps: Sequence[tuple[str, Numbers, Numbers]]
 ) -> tuple[InputEffect, ...]:
     """Factors of each input on one result, the largest first."""
-    found = []
+    causes = []
     for key, changed, kept in steps:
         alone, without = changed[name], kept[name]
         if not first or not second or not alone or not without:
             continue
         once, last = alone / first, second / without
         if not (math.isclose(once, 1, rel_tol=1e-9) and math.isclose(last, 1, rel_tol=1e-9)):
-            found.append(InputEffect(key, math.sqrt(once * last), once, last))
-    return tuple(sorted(found, key=lambda cause: -abs(math.log(cause.factor))))
+            causes.append(InputEffect(key, math.sqrt(once * last), once, last))
+    return tuple(sorted(causes, key=lambda cause: -abs(math.log(cause.factor))))
 
 
 def numbers(run: Run) -> Numbers:

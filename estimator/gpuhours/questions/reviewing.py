@@ -46,10 +46,10 @@ class ReviewedRun:
         """now - before; a run that is new or gone counts whole. None where a side that is there is not determined."""
         amounts = []
         for now in (False, True):
-            found = self.result(name, now=now)
-            if (self.now if now else self.before) is not None and found is None:
+            result = self.result(name, now=now)
+            if (self.now if now else self.before) is not None and result is None:
                 return None
-            amounts.append(0.0 if found is None else float(found.value))
+            amounts.append(0.0 if result is None else float(result.value))
         return amounts[1] - amounts[0]
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,8 +62,8 @@ class ReviewedRun:
 
 def summary(side: Estimate) -> dict[str, Any]:
     """What the JSON says of one side of a run."""
-    found = {name: side.results[name] for name in (*SUMMED, "wall_clock")}
-    return {"fits": side.fits, **{name: None if one is None else one.to_dict() for name, one in found.items()}}
+    summed = {name: side.results[name] for name in (*SUMMED, "wall_clock")}
+    return {"fits": side.fits, **{name: None if one is None else one.to_dict() for name, one in summed.items()}}
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,15 @@ class Review:
 
     def total(self, name: str) -> float | None:
         """A result of all changed runs as they are now; None where one is not determined."""
-        found = [run.result(name, now=True) for run in self.runs if run.now is not None]
-        return None if any(one is None for one in found) else sum(float(one.value) for one in found if one is not None)
+        results = [run.result(name, now=True) for run in self.runs if run.now is not None]
+        return (
+            None if any(one is None for one in results) else sum(float(one.value) for one in results if one is not None)
+        )
 
     def change(self, name: str) -> float | None:
         """By how much they changed together; None where one is not determined."""
-        found = [run.change(name) for run in self.runs]
-        return None if any(one is None for one in found) else sum(one for one in found if one is not None)
+        changes = [run.change(name) for run in self.runs]
+        return None if any(one is None for one in changes) else sum(one for one in changes if one is not None)
 
     @property
     def over_budget(self) -> bool | None:
@@ -119,15 +121,15 @@ def review(
     top = Path(git(folder or Path(), "rev-parse", "--show-toplevel").strip())
     fork = git(top, "merge-base", base, "HEAD", hint=SHALLOW).strip()
     named = [str((Path(folder or Path()) / path).resolve()) for path in paths]
-    found = []
+    changes = []
     for path in changed(top, fork, named):
         wanted = str(top / path) in named
         now = worked_out(top / path, wanted=wanted) if (top / path).is_file() else None
         with tempfile.TemporaryDirectory() as before:
             old = worked_out(as_it_was(top, fork, path, Path(before)), wanted=False)
         if now is not None or old is not None:
-            found.append(ReviewedRun(path, old, now))
-    return Review(base, tuple(found), budget)
+            changes.append(ReviewedRun(path, old, now))
+    return Review(base, tuple(changes), budget)
 
 
 SHALLOW = "A shallow clone lacks older commits: fetch the base (actions/checkout: fetch-depth: 0)."

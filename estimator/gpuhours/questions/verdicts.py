@@ -17,7 +17,7 @@ CONSISTENT: Final = "consistent"
 
 def of_whole(verdicts: Iterable[str | None]) -> str:
     """The verdict on a whole from those of its figures or runs: contradicted where one is, consistent where one agrees."""
-    found = set(verdicts)
-    if CONTRADICTED in found:
+    kinds = set(verdicts)
+    if CONTRADICTED in kinds:
         return CONTRADICTED
-    return CONSISTENT if found & {AGREES, CONSISTENT} else NOT_DETERMINED
+    return CONSISTENT if kinds & {AGREES, CONSISTENT} else NOT_DETERMINED

@@ -32,17 +32,17 @@ class Config:
         return self._keys.get(key) is not None
 
     def __getitem__(self, key: str) -> Any:
-        found = self.get(key)
-        if found is None:
+        value = self.get(key)
+        if value is None:
             kind = self._keys.get("model_type")
             raise EstimateError(f"The key {self._where + key!r} is missing for model_type {kind!r}.")
-        return found
+        return value
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key; ``default`` where it is missing or null."""
         self._read.add(key)
-        found = self._keys.get(key)
-        return default if found is None else found
+        value = self._keys.get(key)
+        return default if value is None else value
 
     def number(self, *names: str, default: int | None = None) -> int:
         """A whole number under the first of ``names`` that the file has: families and releases name one idea differently."""
@@ -60,29 +60,29 @@ class Config:
         return next((self._whole(name) for name in names if name in self), None)
 
     def _whole(self, name: str) -> int:
-        found = self[name]
+        value = self[name]
         if (
-            isinstance(found, bool)
-            or not isinstance(found, int | float)
-            or not math.isfinite(found)
-            or found != int(found)
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value != int(value)
         ):
-            raise EstimateError(f"The key {self._where + name!r} must be a whole number, not {str(found)[:60]!r}.")
-        return int(found)
+            raise EstimateError(f"The key {self._where + name!r} must be a whole number, not {str(value)[:60]!r}.")
+        return int(value)
 
     def listed(self, key: str) -> list[Any]:
         """A list, empty where the key is missing."""
-        found = self.get(key, [])
-        if not isinstance(found, list):
-            raise EstimateError(f"The key {self._where + key!r} must be a list, not {str(found)[:60]!r}.")
-        return found
+        values = self.get(key, [])
+        if not isinstance(values, list):
+            raise EstimateError(f"The key {self._where + key!r} must be a list, not {str(values)[:60]!r}.")
+        return values
 
     def inside(self, key: str, *, required: bool = True) -> Config:
         """A mapping under a key, read in the same way."""
-        found = self[key] if required else self.get(key, {})
-        if not isinstance(found, Mapping):
-            raise EstimateError(f"The key {self._where + key!r} must be a mapping, not {str(found)[:60]!r}.")
-        inner = Config(found, f"{self._where}{key}.")
+        block = self[key] if required else self.get(key, {})
+        if not isinstance(block, Mapping):
+            raise EstimateError(f"The key {self._where + key!r} must be a mapping, not {str(block)[:60]!r}.")
+        inner = Config(block, f"{self._where}{key}.")
         self._inside.append(inner)
         return inner
 
@@ -149,10 +149,10 @@ def read_config(path: Path) -> Fields:
         raise EstimateError(f"holds a value of the wrong kind: {str(error)[:80]}", where=str(file)) from None
     stem = file.parent.name if file.name == "config.json" else file.stem
     named = content.get("_name_or_path")
-    found = {"name": str(named) if isinstance(named, str) and named else stem, **read}
-    found.setdefault("kind", "decoder")
+    shape = {"name": str(named) if isinstance(named, str) and named else stem, **read}
+    shape.setdefault("kind", "decoder")
     unread = tuple(config.unread)
-    return {**found, "unread": unread} if unread else found
+    return {**shape, "unread": unread} if unread else shape
 
 
 def _content(file: Path) -> Mapping[str, Any]:
@@ -169,10 +169,10 @@ def _content(file: Path) -> Mapping[str, Any]:
 
 def readers() -> dict[str, Reader]:
     """Every model type that is read, with what reads it."""
-    found: dict[str, Reader] = {}
+    by_type: dict[str, Reader] = {}
     for home in HOMES:
-        found |= import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
-    return found
+        by_type |= import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
+    return by_type
 
 
 def reader(kind: str) -> Reader:
@@ -180,8 +180,8 @@ def reader(kind: str) -> Reader:
     for home in HOMES:
         known = import_module(f"gpuhours.architecture.hugging_face.{home}").READERS
         if kind in known:
-            found: Reader = known[kind]
-            return found
+            chosen: Reader = known[kind]
+            return chosen
     known = readers()
     listed = f"These are read: {', '.join(sorted(known))}. Write others out: layers, hidden, heads ..."
     raise EstimateError(f"model_type {kind!r} is not read.", f"{nearest(kind, known)} {listed}".strip())

@@ -113,8 +113,8 @@ def vit(config: Config) -> Fields:
 
 def deit(config: Config) -> Fields:
     """DeiT: a token more for the teacher, with a place of its own."""
-    found = vit(config)
-    return {**found, "registers": 1, "extra_weights": found["hidden"]}
+    shape = vit(config)
+    return {**shape, "registers": 1, "extra_weights": shape["hidden"]}
 
 
 def vit_mae(config: Config) -> Fields:
@@ -157,8 +157,8 @@ def beit(config: Config) -> Fields:
 
 def dinov2(config: Config) -> Fields:
     """DINOv2: scales on the halves, a mask token; the giant is gated."""
-    found = tower(config)
-    width, gated = found["ffn_hidden"], bool(config.get("use_swiglu_ffn", False))
+    shape = tower(config)
+    width, gated = shape["ffn_hidden"], bool(config.get("use_swiglu_ffn", False))
     registers = config.number("num_register_tokens", default=0)
     for key in (
         "layerscale_value",
@@ -174,15 +174,15 @@ def dinov2(config: Config) -> Fields:
     if gated:
         width = (int(width * 2 / 3) + 7) // 8 * 8
     return {
-        **found, "layer_scale": True, "gated": gated, "ffn_hidden": width, "registers": registers,
-        "extra_weights": found["hidden"],
+        **shape, "layer_scale": True, "gated": gated, "ffn_hidden": width, "registers": registers,
+        "extra_weights": shape["hidden"],
         "attention_bias": biases(config),
     }  # fmt: skip
 
 
 def dinov3(config: Config) -> Fields:
     """DINOv3: rotary positions, registers, scales, no bias on keys."""
-    found = tower(config)
+    shape = tower(config)
     gated = bool(config.get("use_gated_mlp", False))
     for key in (
         "layerscale_value",
@@ -203,7 +203,7 @@ def dinov3(config: Config) -> Fields:
     ):
         config.get(key)  # fmt: skip
     return {
-        **found, "layer_scale": True, "gated": gated, "positions": "rotary", "extra_weights": found["hidden"],
+        **shape, "layer_scale": True, "gated": gated, "positions": "rotary", "extra_weights": shape["hidden"],
         "registers": config.number("num_register_tokens", default=0),
         "attention_bias": "all" if config.get("key_bias") else "no-key",
     }  # fmt: skip
@@ -225,8 +225,8 @@ def siglip2_vision(config: Config) -> Fields:
     """SigLIP 2's tower for any shape of picture: places for ``num_patches``."""
     places = config.number("num_patches", default=256)
     side = round(places**0.5)
-    found = siglip_vision(config)
-    return {**found, "image_size": side * found["patch"]}
+    shape = siglip_vision(config)
+    return {**shape, "image_size": side * shape["patch"]}
 
 
 def videomae(config: Config) -> Fields:
@@ -245,8 +245,8 @@ def videomae(config: Config) -> Fields:
 
 def vjepa2(config: Config) -> Fields:
     """V-JEPA 2's encoder: rotary positions, tubelets of a clip that all see each other. Its predictor is counted, not timed."""
-    found = tower(config)
-    h, p, layers = found["hidden"], config.number("pred_hidden_size"), config.number("pred_num_hidden_layers")
+    shape = tower(config)
+    h, p, layers = shape["hidden"], config.number("pred_hidden_size"), config.number("pred_num_hidden_layers")
     wide = int(config.get("pred_mlp_ratio", 4) * p)
     layer = 4 * (p * p + p) + (p * wide + wide) + (wide * p + p) + 4 * p
     predictor = (h * p + p) + config.number("pred_num_mask_tokens") * p + layers * layer + 2 * p + (p * h + h)
@@ -254,7 +254,7 @@ def vjepa2(config: Config) -> Fields:
     for key in ("frames_per_clip", "drop_path_rate", "attention_dropout", "num_pooler_layers", "use_SiLU", "wide_SiLU"):
         config.get(key)
     return {
-        **found, "class_token": False, "positions": "rotary", "tubelet": config.number("tubelet_size", default=2),
+        **shape, "class_token": False, "positions": "rotary", "tubelet": config.number("tubelet_size", default=2),
         "attends": "clip",
         "extra_weights": predictor, "attention_bias": biases(config),
     }  # fmt: skip

@@ -105,7 +105,7 @@ def granite_hybrid(config: Config) -> Fields:
     shared = config.number("shared_intermediate_size")
     fed = "experts" if sparse else "dense"
     layers = [("attention" if attends(kind) else "mamba2", fed) for kind in kinds]
-    found = {
+    shape = {
         **llama(config),
         "ffn_hidden": shared,
         "state_space": mamba2_widths(config),
@@ -113,9 +113,9 @@ def granite_hybrid(config: Config) -> Fields:
     }
     config.get("position_embedding_type"), config.get("num_experts_per_tok"), config.get("intermediate_size")
     if not sparse:
-        return found
+        return shape
     width = config.number("intermediate_size")
-    return {**found, "experts": {**routed(config), "width": width, "shared_width": shared}}
+    return {**shape, "experts": {**routed(config), "width": width, "shared_width": shared}}
 
 
 def falcon_h1(config: Config) -> Fields:
@@ -149,7 +149,7 @@ def nemotron_h(config: Config) -> Fields:
     config.optional("num_hidden_layers"), config.get("mtp_layers_block_type"), config.get("moe_shared_expert_overlap")
     for key in ("mamba_hidden_act", "mamba_ssm_cache_dtype", "mamba_dt_init_floor", "mlp_hidden_act", "mamba_dt_limit"):
         config.get(key)
-    found = {
+    shape = {
         **llama(WithKeys(config, {"num_hidden_layers": len(layers)})), "layers": len(layers), "gated": False,
         "norms_per_layer": 2, "positions": "none",
         "state_space": mamba2_widths(config), "layer_groups": groups(layers),
@@ -163,9 +163,9 @@ def nemotron_h(config: Config) -> Fields:
             "num_experts_per_tok",
         ):
             config.get(key)
-        return found
+        return shape
     shared = config.number("moe_shared_expert_intermediate_size") * config.number("n_shared_experts", default=1)
-    return {**found, "experts": {**routed(config), "shared_width": shared}}
+    return {**shape, "experts": {**routed(config), "shared_width": shared}}
 
 
 HALVES = {
@@ -196,8 +196,8 @@ def jamba(config: Config) -> Fields:
         "kernel": config.number("mamba_d_conv"), "rank": -(-hidden // 16) if rank == "auto" else int(rank), "inner_norms": True,
         "conv_bias": bool(config.get("mamba_conv_bias", True)), "bias": bool(config.get("mamba_proj_bias", False)),
     }  # fmt: skip
-    found = {**llama(config), "positions": "none", "state_space": state, "layer_groups": groups(layers)}
-    return {**found, "experts": routed(config)} if many else found
+    shape = {**llama(config), "positions": "none", "state_space": state, "layer_groups": groups(layers)}
+    return {**shape, "experts": routed(config)} if many else shape
 
 
 def minimax(config: Config) -> Fields:

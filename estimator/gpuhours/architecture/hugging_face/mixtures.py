@@ -113,20 +113,20 @@ def deepseek(config: Config) -> Fields:
     The number per expert that balances V3's routing is a buffer of the library, no parameter."""
     config.get("ep_size")
     experts = {**routed(config), **first_dense(config), **shared_experts(config)}
-    found = {**llama(config), "attention_bias": "none", **latent(config)}
-    inside = found["latent"]
-    biased = (inside["query_rank"] or 0) + inside["kv_rank"] + inside["rope_dim"] + found["hidden"]
-    return {**found, "experts": experts, "layer_weights": biased if config.get("attention_bias") else 0}
+    shape = {**llama(config), "attention_bias": "none", **latent(config)}
+    inside = shape["latent"]
+    biased = (inside["query_rank"] or 0) + inside["kv_rank"] + inside["rope_dim"] + shape["hidden"]
+    return {**shape, "experts": experts, "layer_weights": biased if config.get("attention_bias") else 0}
 
 
 def deepseek_v32(config: Config) -> Fields:
     """DeepSeek-V3.2: small heads choose the keys that are attended to."""
-    found = deepseek(config)
+    shape = deepseek(config)
     index = {
         "index_heads": config.number("index_n_heads"), "index_dim": config.number("index_head_dim"),
         "index_top": config.number("index_topk"),
     }  # fmt: skip
-    return {**found, "latent": {**found["latent"], **index}}
+    return {**shape, "latent": {**shape["latent"], **index}}
 
 
 def glm4_moe(config: Config) -> Fields:
@@ -164,8 +164,8 @@ def ernie(config: Config) -> Fields:
 def gpt_oss(config: Config) -> Fields:
     """gpt-oss: sinks in the softmax, biases everywhere but the head, every second layer with a window."""
     biased = "all" if config.get("attention_bias", True) else "none"
-    found = {**llama(config), "attention_bias": biased, "sinks": True, "experts": {**routed(config), "bias": True}}
-    return {**found, **(windows(config, 2))}
+    shape = {**llama(config), "attention_bias": biased, "sinks": True, "experts": {**routed(config), "bias": True}}
+    return {**shape, **(windows(config, 2))}
 
 
 def llama4(config: Config) -> Fields:

@@ -15,12 +15,12 @@ from gpuhours.inputs.errors import EstimateError
 def language(config: Config, text: Config, *, tied: bool | None = None) -> Fields:
     """The language model of ``text``; its embeddings are tied where the whole file says so, else where its own part does."""
     kind = str(text["model_type"])
-    found = reader(kind)(text)
-    if found.get("kind", "decoder") != "decoder":
+    shape = reader(kind)(text)
+    if shape.get("kind", "decoder") != "decoder":
         raise EstimateError(f"A language model of type {kind!r} is not read here.")
     if "tie_word_embeddings" in config:
-        found["tied"] = bool(config["tie_word_embeddings"])
-    return found if tied is None else {**found, "tied": tied}
+        shape["tied"] = bool(config["tie_word_embeddings"])
+    return shape if tied is None else {**shape, "tied": tied}
 
 
 def encoder(vision: Config) -> Fields:
@@ -59,10 +59,10 @@ def idefics_vision(vision: Config) -> Fields:
 
 def pixtral(vision: Config) -> Fields:
     """Pixtral: Llama's layers over patches, rotary positions, a norm in front."""
-    found = tower(vision)
+    shape = tower(vision)
     vision.get("head_dim")
     return {
-        **found, "norm": "rms", "gated": True, "attention_bias": "none", "mlp_bias": False, "positions": "rotary",
+        **shape, "norm": "rms", "gated": True, "attention_bias": "none", "mlp_bias": False, "positions": "rotary",
         "class_token": False,
         "pre_norm": True, "final_norm": False, "patch_bias": False,
     }  # fmt: skip
@@ -70,14 +70,14 @@ def pixtral(vision: Config) -> Fields:
 
 def internvit(vision: Config) -> Fields:
     """InternViT: BEiT's shape with biases where the file says so."""
-    found = tower(vision)
+    shape = tower(vision)
     for key in ("layer_scale_init_value", "use_mask_token", "use_mean_pooling", "projection_dropout", "attention_bias"):
         vision.get(key)
     biased = "all" if vision.get("attention_bias") else "output"
     normed = "width" if vision.get("use_qk_norm") else "none"
-    mean, hidden = vision.get("use_mean_pooling", True), found["hidden"]
+    mean, hidden = vision.get("use_mean_pooling", True), shape["hidden"]
     return {
-        **found, "layer_scale": True, "attention_bias": biased, "qk_norm": normed, "final_norm": not mean,
+        **shape, "layer_scale": True, "attention_bias": biased, "qk_norm": normed, "final_norm": not mean,
         "norm": "rms" if vision.get("norm_type") == "rms_norm" else "layer",
         "extra_weights": hidden if vision.get("use_mask_token") else 0,
         "positions": "learned" if vision.get("use_absolute_position_embeddings", True) else "fixed",
@@ -86,9 +86,9 @@ def internvit(vision: Config) -> Fields:
 
 def qwen2_vision(vision: Config) -> Fields:
     """Qwen2-VL: two frames a patch, rotary positions."""
-    found = tower(WithWidths(vision))
+    shape = tower(WithWidths(vision))
     vision.get("hidden_size"), vision.get("in_chans")
-    return {**found, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False, "positions": "rotary",
+    return {**shape, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False, "positions": "rotary",
             "patch_bias": False, "final_norm": False}  # fmt: skip
 
 
@@ -105,11 +105,11 @@ def qwen25_vision(vision: Config) -> Fields:
 
 def qwen3_vision(vision: Config) -> Fields:
     """Qwen3-VL: learned positions beside rotary ones, biases."""
-    found, places = tower(vision), vision.number("num_position_embeddings")
+    shape, places = tower(vision), vision.number("num_position_embeddings")
     side = round(places**0.5)
     return {
-        **found, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False,
-        "image_size": side * found["patch"],
+        **shape, "tubelet": vision.number("temporal_patch_size", default=2), "class_token": False,
+        "image_size": side * shape["patch"],
         "final_norm": False,
     }  # fmt: skip
 

@@ -62,11 +62,11 @@ def family(*, pattern: int = 0, defaults: Mapping[str, Any] | None = None, **fie
     """A reader of Llama's keys: ``fields`` that the family changes, ``defaults`` of keys its files leave out, ``pattern`` of windows."""
 
     def read(config: Config) -> Fields:
-        found = {**llama(config), **windows(config, pattern)}
+        shape = {**llama(config), **windows(config, pattern)}
         for key, value in (defaults or {}).items():
             if KEYS[key] not in config:
-                found[key] = value
-        return {**found, **fields}
+                shape[key] = value
+        return {**shape, **fields}
 
     return read
 
@@ -81,10 +81,10 @@ def mistral(config: Config) -> Fields:
 
 def qwen2(config: Config) -> Fields:
     """Biases on queries, keys and values; a window in the last layers where it is switched on."""
-    found = {**llama(config), "attention_bias": "qkv"}
+    shape = {**llama(config), "attention_bias": "qkv"}
     if not config.get("use_sliding_window"):
-        found = {key: value for key, value in found.items() if key not in ("window", "layer_groups", "global_every")}
-    return found
+        shape = {key: value for key, value in shape.items() if key not in ("window", "layer_groups", "global_every")}
+    return shape
 
 
 def qwen3(config: Config) -> Fields:

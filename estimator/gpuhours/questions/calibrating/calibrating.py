@@ -192,8 +192,8 @@ def _without(steps: tuple[Observed, ...], place: int) -> float | None:
     if not others:
         return None
     choice = choose(others, usual(others, [_needed(one, one.stated) for one in others]))
-    found = steps[place].predicted(choice.stack)
-    return None if found is None else choice.factor * found
+    prediction = steps[place].predicted(choice.stack)
+    return None if prediction is None else choice.factor * prediction
 
 
 def usual(steps: Sequence[Observed], predicted: Sequence[float]) -> float:
@@ -208,10 +208,10 @@ def usual_error(traits: Traits, time: float, without: str = "") -> float:
 
 def _needed(one: Observed, stack: Candidate) -> float:
     """s of a step; an error where its run cannot run as described."""
-    found = one.predicted(stack)
-    if found is None:
+    prediction = one.predicted(stack)
+    if prediction is None:
         raise EstimateError("Its layout cannot run as described.", "`gpuhours estimate` says why.", one.name)
-    return found
+    return prediction
 
 
 def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[list[Observed], list[str]]:
@@ -223,9 +223,9 @@ def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[l
         if str(path).lower().endswith(RUN_FILES):
             refuse_unmeasured(unused)
             last, unused = read_run(path), str(path)
-            found = observed_run(last, str(path))
-            if found is not None:
-                steps.append(found)
+            observed = observed_run(last, str(path))
+            if observed is not None:
+                steps.append(observed)
                 unused = None
             continue
         if is_table(path):

@@ -118,18 +118,18 @@ def chosen(
 ) -> StackChoice:
     """The same from residuals that are known; the first is of what is stated."""
     scores = {
-        stack: likelihood(found, usual) - penalties[stack] * max(1.0, FULL / len(found))
-        for stack, found in residuals.items()
-        if found is not None
+        stack: likelihood(residual, usual) - penalties[stack] * max(1.0, FULL / len(residual))
+        for stack, residual in residuals.items()
+        if residual is not None
     }
     ranked = sorted(scores, key=lambda stack: -scores[stack])
     best, stated = ranked[0], next(iter(residuals))
-    found = residuals[best]
-    assert found is not None
-    factor, own, shared = carried(found, usual)
-    second = next((stack for stack in ranked[1:] if not _alike(residuals[stack], found)), None)
+    residual = residuals[best]
+    assert residual is not None
+    factor, own, shared = carried(residual, usual)
+    second = next((stack for stack in ranked[1:] if not _alike(residuals[stack], residual)), None)
     return StackChoice(
-        best, tuple(float(one) for one in found), math.exp(factor), own, shared, usual,
+        best, tuple(float(one) for one in residual), math.exp(factor), own, shared, usual,
         scores[best] - scores.get(stated, -math.inf), None if second is None else (second, scores[best] - scores[second]),
     )  # fmt: skip
 
@@ -140,10 +140,10 @@ def _alike(one: Floats | None, other: Floats) -> bool:
 
 def _residuals(steps: Sequence[Observed], stack: Candidate) -> Floats | None:
     """ln(measured / predicted) of every step; None where one of them cannot run so."""
-    found = []
+    residuals = []
     for one in steps:
         predicted = one.predicted(stack)
         if predicted is None or not predicted > 0:
             return None
-        found.append(math.log(one.seconds / predicted))
-    return np.array(found)
+        residuals.append(math.log(one.seconds / predicted))
+    return np.array(residuals)

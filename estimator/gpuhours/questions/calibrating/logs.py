@@ -68,12 +68,12 @@ class LogFormat(Section):
 
     def read(self, line: str) -> dict[str, float]:
         """Every quantity of a line, in SI units."""
-        found = {}
+        cells = {}
         for quantity, reading in self.reads.items():
             match = re.search(reading.find, line)
             if match is not None and (value := number(match[1])) is not None:
-                found[str(quantity)] = value * UNITS[reading.unit]
-        return timed(found)
+                cells[str(quantity)] = value * UNITS[reading.unit]
+        return timed(cells)
 
 
 def timed(read: dict[str, float]) -> dict[str, float]:
@@ -288,17 +288,17 @@ def trainer_lines(text: str, name: str) -> Iterator[str]:
 
 def columns_of(head: str) -> dict[str, Column]:
     """Header -> what its column holds; the first rule that reads a quantity has it."""
-    found: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     names = [name.strip() for name in next(csv.reader([head]))]
     for rule in formats().columns:
         for name in names:
             if (
-                name not in found
+                name not in columns
                 and re.search(rule.find, name.lower())
-                and rule.quantity not in {one.quantity for one in found.values()}
+                and rule.quantity not in {one.quantity for one in columns.values()}
             ):
-                found[name] = rule
-    return found if any(rule.quantity in (*TIMED, "step_rate") for rule in found.values()) else {}
+                columns[name] = rule
+    return columns if any(rule.quantity in (*TIMED, "step_rate") for rule in columns.values()) else {}
 
 
 def of_table(text: str, name: str) -> Log:

@@ -106,9 +106,9 @@ class ObservedRun:
     @property
     def traits(self) -> Traits:
         """What decides how well it is predicted."""
-        found = traits_of(self.resolved, self.said)
-        assert found is not None
-        return found
+        traits = traits_of(self.resolved, self.said)
+        assert traits is not None
+        return traits
 
     @property
     def crosses(self) -> bool:
@@ -120,8 +120,8 @@ class ObservedRun:
         other = self.on(stack)
         if other.missing:
             return None
-        found = step(other.workload)
-        return float(found.time) if bool(np.all(found.valid)) else None
+        predicted = step(other.workload)
+        return float(predicted.time) if bool(np.all(predicted.valid)) else None
 
     def on(self, stack: Candidate) -> Resolved:
         """The run with its stack replaced."""
@@ -150,9 +150,9 @@ class ObservedRow:
     @property
     def seconds(self) -> float:
         """Measured."""
-        found = self.row.seconds
-        assert found is not None
-        return found
+        seconds = self.row.seconds
+        assert seconds is not None
+        return seconds
 
     @property
     def stated(self) -> Candidate:
@@ -188,20 +188,22 @@ def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float 
             row = replace(row, cells={**row.cells, "network": stack.network.replace("-p5", " p5")})
         same = stack.software == one.case.software.name and stack.network is None
         cases.append(one.case if same else case_of(row, one.without, stack.software))
-    found = iter(predict([case for case in cases if isinstance(case, Case)]))
-    return [next(found).time if isinstance(case, Case) else None for case in cases]
+    predictions = iter(predict([case for case in cases if isinstance(case, Case)]))
+    return [next(predictions).time if isinstance(case, Case) else None for case in cases]
 
 
 def resolved_as_it_stands(run: Run, source: str) -> Resolved:
     """The run with nothing of its layout left open; an error where its step cannot be predicted."""
     if run.stages:
         raise EstimateError("A run of several stages has no single step.", "Give one stage a file of its own.", source)
-    found = resolve(run.replaced("layout", as_it_stands(run.layout)))
-    if found.missing:
+    resolved = resolve(run.replaced("layout", as_it_stands(run.layout)))
+    if resolved.missing:
         raise EstimateError(
-            f"The step cannot be predicted; not known: {', '.join(found.missing)}.", "Say it in the run file.", source
+            f"The step cannot be predicted; not known: {', '.join(resolved.missing)}.",
+            "Say it in the run file.",
+            source,
         )
-    return found
+    return resolved
 
 
 def observed_run(run: Run, source: str) -> ObservedRun | None:
@@ -224,16 +226,16 @@ def observed_log(run: Run, log: Log) -> ObservedRun:
     run, noted = with_batch(unknown(run), log)
     resolved = resolved_as_it_stands(run, log.path)
     agree(resolved, log)
-    found = steady(seconds_of(log, run, resolved))
+    middle = steady(seconds_of(log, run, resolved))
     remarks = [noted] if noted else []
     if log.average:
         remarks.append("the average of a whole run: warm-up, evaluation and saves are in it")
     if log.counts == "batches" and passes(resolved) > 1:
         remarks.append(f"{log.tool} counts batches: {passes(resolved):g} of them to a step")
-    if found.steps < 3 and not log.average:
-        remarks.append(f"{found.steps} line{'s' if found.steps > 1 else ''} alone: warm-up may be in it")
+    if middle.steps < 3 and not log.average:
+        remarks.append(f"{middle.steps} line{'s' if middle.steps > 1 else ''} alone: warm-up may be in it")
     remarks += [f"not understood: {text[:90]}" for text in log.not_understood[:3]]
-    return ObservedRun(run, found.value, log.path, found, tuple(remarks), log)
+    return ObservedRun(run, middle.value, log.path, middle, tuple(remarks), log)
 
 
 def with_batch(run: Run, log: Log) -> tuple[Run, str]:

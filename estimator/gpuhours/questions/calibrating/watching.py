@@ -84,20 +84,20 @@ class Watch:
 
     def seen(self, log: Log) -> Progress:
         """How the run goes by what is logged so far."""
-        found, resolved = self._predicted(log)
+        predicted, resolved = self._predicted(log)
         agree(resolved, log)
         seconds = seconds_of(log, self.run, resolved)
         behind = len(seconds) - steady(seconds).steps if len(seconds) else 0
         recent = seconds[behind:][-RECENT:]
-        assert found.outcome.step is not None
-        low, high = step_range(found)
+        assert predicted.outcome.step is not None
+        low, high = step_range(predicted)
         pace = float(np.median(recent))
         judged = len(recent) >= ENOUGH or log.average
-        step, steps = self._place(log, found)
+        step, steps = self._place(log, predicted)
         left = None if step is None or steps is None else max(0, steps - step) * pace
         return Progress(
-            step, steps, len(seconds), pace, float(found.outcome.step.time), low, high,
-            verdict(pace, low, high) if judged else "too early", left, cost_of(found, left), log.tool, log.not_understood,
+            step, steps, len(seconds), pace, float(predicted.outcome.step.time), low, high,
+            verdict(pace, low, high) if judged else "too early", left, cost_of(predicted, left), log.tool, log.not_understood,
         )  # fmt: skip
 
     def _predicted(self, log: Log) -> tuple[Estimate, Resolved]:

@@ -64,10 +64,10 @@ def find_accelerator(text: str) -> Named | None:
     plain = "".join(c for c in text.lower() if c.isalnum())
     for row in _table():
         if all(any(word in plain for word in part.split("|")) for part in row["words"].split("+")):
-            found = _named(row)
-            memory = found.sold_memory
+            named = _named(row)
+            memory = named.sold_memory
             said = memory is not None and re.search(rf"{memory / 1e9:.0f}\s?-?gi?b", text.lower()) is not None
-            return replace(found, note="") if said and "GB assumed" in found.note else found
+            return replace(named, note="") if said and "GB assumed" in named.note else named
     return None
 
 

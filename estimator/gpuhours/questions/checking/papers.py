@@ -33,7 +33,7 @@ class PaperCheck:
     @property
     def contradictions(self) -> tuple[ContradictedClaims, ...]:
         """All contradictions, of the runs and of their sum."""
-        return (*(found for run in self.runs for found in run.contradictions), *self.sums)
+        return (*(one for run in self.runs for one in run.contradictions), *self.sums)
 
     @property
     def verdict(self) -> str:
@@ -64,7 +64,7 @@ class PaperCheck:
         for key in merged:
             merged[key] = [{**entry, "run": run["name"]} for run in runs for entry in run[key]]
         if merged:
-            merged["contradictions"] += [found.to_dict() for found in self.sums]
+            merged["contradictions"] += [one.to_dict() for one in self.sums]
         first = runs[0] if len(runs) == 1 else {}
         content = {
             **first, "name": self.paper.name, "verdict": self.verdict, **merged,

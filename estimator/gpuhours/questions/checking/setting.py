@@ -59,13 +59,13 @@ class Setting:
         counted causal; s tokens in a sequence, d the width. Sizes of published models put d near (128 N / 12)^(1/3); unknown s is
         taken as 2-4k. The convention is rarely said, so the centre is 3/4 of full and the identity's sigma spans both.
         """
-        found = {"flops_per_parameter": self.flops_per_parameter * (1.08 if self.video else 1.03)}
+        constants = {"flops_per_parameter": self.flops_per_parameter * (1.08 if self.video else 1.03)}
         if self.peak is not None:
-            found["peak"] = self.peak
+            constants["peak"] = self.peak
         chip = self.accelerator
         if chip is not None and chip.memory is not None and "GB assumed" not in chip.note:
-            found["memory_as_sold"] = chip.sold_memory or chip.memory
-        return found
+            constants["memory_as_sold"] = chip.sold_memory or chip.memory
+        return constants
 
 
 FULL = 6.0

@@ -171,7 +171,7 @@ def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
     GPU-hours and days from each other and the GPUs; FLOPs from 6 N D or without an equation.
     """
     entries = _entries(row)
-    found = set()
+    computed_columns = set()
     hours, gpus, days = (_number(row.get(column)) for column in ("gpu_hours", "gpus", "days"))
     for column in ("gpu_hours", "days"):
         formula = entries.get(column)
@@ -179,13 +179,13 @@ def _computed_from_neighbours(row: Mapping[str, str]) -> frozenset[str]:
             continue
         computed = gpus * days * 24 if gpus and days else None
         if hours and computed and 0 < hours / computed < math.inf and abs(math.log(hours / computed)) < AS_COMPUTED:
-            found.add(column)
+            computed_columns.add(column)
     if entries.get("train_flops") is not None:
         flops, tokens = _number(row.get("train_flops")), _number(row.get("tokens_b"))
         size = _number(row.get("active_params_b")) or _number(row.get("params_b"))
         if not (flops and tokens and size) or abs(math.log(flops / (6e18 * size * tokens))) < AS_COMPUTED:
-            found.add("train_flops")
-    return frozenset(found)
+            computed_columns.add("train_flops")
+    return frozenset(computed_columns)
 
 
 def _entries(row: Mapping[str, str]) -> dict[str, str]:

@@ -71,30 +71,30 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
     if run.kind == "total":
         first = {claim.quantity: claim for claim in reversed(run.claims)}
         run = replace(run, claims=tuple(claim for claim in run.claims if claim is first[claim.quantity]))
-    found = check_document(run, witness, elsewhere)
+    judged = check_document(run, witness, elsewhere)
     for _ in range(3):
-        refuted = {name for charge in (*found.contradictions, *found.doubts) for name in charge.claims}
+        refuted = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
         refuted |= LAYOUT if refuted & LAYOUT else set()
         dropped = [c for c in run.claims if c.shared and refuted and (not meant or c.quantity in refuted - meant)]
         if not dropped:
             break
         run = replace(run, claims=tuple(claim for claim in run.claims if claim not in dropped))
-        found = check_document(run, witness, elsewhere)
+        judged = check_document(run, witness, elsewhere)
     left = [claim for claim in whole.claims if claim not in run.claims]
     untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
-    return replace(found, document=whole, claims=(*found.claims, *untested))
+    return replace(judged, document=whole, claims=(*judged.claims, *untested))
 
 
 def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness | None = None) -> TableCheck:
     """Every row of a table, judged as a text with the same figures is."""
     chips: dict[tuple[str, str], Named | None] = {}
-    found = []
+    checks = []
     for document in documents(rows):
         said = next(((fact.quote, fact.value) for fact in document.facts if fact.name == "accelerator"), ("", ""))
         if said not in chips:
             chips[said] = stated_accelerator(document)
-        found.append(_check_as(document, setting(document, chips[said]), witness))
-    return TableCheck(name, tuple(found))
+        checks.append(_check_as(document, setting(document, chips[said]), witness))
+    return TableCheck(name, tuple(checks))
 
 
 def check_document(document: Document, witness: Witness | None = None, elsewhere: Sequence[Claim] = ()) -> Check:
@@ -107,12 +107,12 @@ def check_document(document: Document, witness: Witness | None = None, elsewhere
 
 def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim] = ()) -> Check:
     """The check as a run of a kind; where accelerators of two dies are contradicted, counted the other way."""
-    found = _judged(document, run, witness, elsewhere)
-    if (found.contradictions or found.doubts) and run.accelerator is not None and "MI250" in run.accelerator.name:
+    judged = _judged(document, run, witness, elsewhere)
+    if (judged.contradictions or judged.doubts) and run.accelerator is not None and "MI250" in run.accelerator.name:
         again = _judged(*_by_module(document, run), witness, elsewhere)
-        if not again.contradictions and len(again.doubts) <= len(found.doubts):
+        if not again.contradictions and len(again.doubts) <= len(judged.doubts):
             return again
-    return found
+    return judged
 
 
 def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim]) -> Check:
@@ -170,11 +170,11 @@ def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[s
         return "", ()
     value, low, high = predicted
     said = f"the stated layout predicts {shown('mfu', low)} to {shown('mfu', high)} MFU"
-    found = fit.value("mfu")
-    if found is None:
+    fitted = fit.value("mfu")
+    if fitted is None:
         return said, ()
-    if found[2] < low:
-        return f"{said}; {shown('mfu', found[0])} is below it: slower than this layout allows, which is possible", ()
+    if fitted[2] < low:
+        return f"{said}; {shown('mfu', fitted[0])} is below it: slower than this layout allows, which is possible", ()
     return said, (Assumed("mfu", value, math.log(high / low) / (2 * Z), said),)
 
 

@@ -91,9 +91,9 @@ class Estimate:
 
     def __repr__(self) -> str:
         said = [
-            f"{name}={four_digits(found.value)} {found.unit}".strip()
+            f"{name}={four_digits(result.value)} {result.unit}".strip()
             for name in TOLD
-            if (found := self.results.get(name)) is not None
+            if (result := self.results.get(name)) is not None
         ]
         return f"<Estimate {self.run.name}: {', '.join(said) or 'nothing determined'}>"
 
@@ -102,10 +102,10 @@ class Estimate:
         from html import escape  # no command needs it
 
         rows = []
-        for name, found in self.results.items():
-            if found is not None:
-                numbers = ("" if one is None else four_digits(one) for one in (found.value, found.low, found.high))
-                cells = "".join(f"<td>{escape(text)}</td>" for text in (name, *numbers, found.unit, found.basis))
+        for name, result in self.results.items():
+            if result is not None:
+                numbers = ("" if one is None else four_digits(one) for one in (result.value, result.low, result.high))
+                cells = "".join(f"<td>{escape(text)}</td>" for text in (name, *numbers, result.unit, result.basis))
                 rows.append(f"<tr>{cells}</tr>")
         head = "".join(f"<th>{word}</th>" for word in ("result", "value", "low", "high", "unit", "basis"))
         notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
@@ -116,14 +116,14 @@ class Estimate:
     @property
     def fits(self) -> bool | None:
         """Whether the fullest rank holds it; None where memory was not worked out."""
-        found = self.results.get("fits")
-        return None if found is None else bool(found.value)
+        result = self.results.get("fits")
+        return None if result is None else bool(result.value)
 
     def _silent(self) -> Iterator[str]:
         """Why a result is null that no warning speaks of: too little to take room on a screen."""
         said = " ".join(self.warnings)
-        for name, found in self.results.items():
-            if found is None and name not in said:
+        for name, result in self.results.items():
+            if result is None and name not in said:
                 why = RESULTS[name].absent or "the run does not have what it follows from"
                 reason = undetermined(self.outcome.totals, (name,)) if name in KEYS else None
                 yield reason or f"not determined: {name}; {why}"
@@ -137,7 +137,7 @@ class Estimate:
         return {
             "inputs": self.run.model_dump(mode="json", exclude_none=True),
             "assumptions": [asdict(assumption) for assumption in self.assumptions],
-            "results": {name: None if found is None else found.to_dict() for name, found in self.results.items()},
+            "results": {name: None if result is None else result.to_dict() for name, result in self.results.items()},
             "time": [{"part": part, "seconds": seconds} for part, seconds in self.time.items()],
             "memory": [{"part": part, "bytes": size} for part, size in self.memory.items()],
             "bill": self.outcome.bill.to_dict(),

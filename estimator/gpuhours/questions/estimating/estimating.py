@@ -164,11 +164,11 @@ def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
     if stated or sample.outcome.value("gpu_hours") is None:
         return ()
     usual = int(float(np.max(sample.outcome.value("gpus"))))
-    found = []
+    by_gpus = []
     for gpus, times in sorted({**sample.elsewhere, usual: sample.gpu_time}.items()):
         low, middle, high = (value / gpus for value in quantiles(times, [0.1, 0.5, 0.9]))
-        found.append(ByGpus(gpus, middle, low, high))
-    return tuple(found)
+        by_gpus.append(ByGpus(gpus, middle, low, high))
+    return tuple(by_gpus)
 
 
 def tuned(run: Run) -> Run:
@@ -188,24 +188,24 @@ def tuned(run: Run) -> Run:
 
 def _draws(over_ranges: Outcome) -> dict[str, Any]:
     """Draws of what a budget or a day is held against; a single value where there are none."""
-    found = {name: one.value for name, one in results(over_ranges).items() if name in ASKED and one is not None}
-    return {name: np.ravel(value)[1:] if np.size(value) > 1 else np.ravel(value) for name, value in found.items()}
+    values = {name: one.value for name, one in results(over_ranges).items() if name in ASKED and one is not None}
+    return {name: np.ravel(value)[1:] if np.size(value) > 1 else np.ravel(value) for name, value in values.items()}
 
 
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
     """Every result: the value at the centre, the range from the draws, and as wide as that value where the run shown is one at the edge."""
-    found: dict[str, Result | None] = {}
+    by_name: dict[str, Result | None] = {}
     ranged = results(over_ranges)
     for name, one in results(centre).items():
         if one is None:
-            found[name] = None
+            by_name[name] = None
             continue
         over_draws = ranged[name]
         bounds = percentiles(over_draws.value) if over_draws is not None and RESULTS[name].ranged else None
         value = middle(one.value)
         low, high = (min(bounds[0], value), max(bounds[1], value)) if bounds else (None, None)
-        found[name] = Result(value, one.unit, low, high, one.basis, one.equation, one.inputs)
-    return found
+        by_name[name] = Result(value, one.unit, low, high, one.basis, one.equation, one.inputs)
+    return by_name
 
 
 def _with_memory(found: dict[str, Result | None], earned: Band | None) -> dict[str, Result | None]:

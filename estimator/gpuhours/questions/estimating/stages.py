@@ -41,12 +41,12 @@ def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
 
     Ranges add end to end: stages are predicted by the same equations, so their errors go together.
     """
-    found: dict[str, Result | None] = dict.fromkeys(each[0].results)
+    total: dict[str, Result | None] = dict.fromkeys(each[0].results)
     for name, line in RESULTS.items():
         if line.stages is not None:
-            found[name] = _combined(each, name, *COMBINED[line.stages])
-    found["mfu"] = _mfu(each)
-    return found
+            total[name] = _combined(each, name, *COMBINED[line.stages])
+    total["mfu"] = _mfu(each)
+    return total
 
 
 def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], float], equation: str) -> Result | None:
@@ -83,12 +83,12 @@ def _value(stage: Estimate, name: str) -> float:
 
 def _not_determined(each: Sequence[Estimate]) -> tuple[str, ...]:
     """Which stages keep a total from being known."""
-    found = []
+    reasons = []
     for name in ("gpu_hours", "wall_clock"):
         missing = [stage.run.name for stage in each if stage.results[name] is None]
         if missing:
-            found.append(f"{name} of all stages is not determined: open in {', '.join(missing)}")
-    return tuple(found)
+            reasons.append(f"{name} of all stages is not determined: open in {', '.join(missing)}")
+    return tuple(reasons)
 
 
 def _warnings(each: Sequence[Estimate]) -> tuple[str, ...]:

@@ -7,16 +7,16 @@ from typing import Any
 
 from gpuhours.architecture.catalogue import names, plain
 from gpuhours.architecture.lora import EVERY
-from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_one, paired, positive, written
 
 TABLE = (
-    Key("data.seq_len", ("sequence_len",), whole),
-    Key("layout.microbatch", ("micro_batch_size",), whole),
-    Key(ACCUMULATION, ("gradient_accumulation_steps",), whole),
+    Key("data.seq_len", ("sequence_len",), positive),
+    Key("layout.microbatch", ("micro_batch_size",), positive),
+    Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
     Key("data.epochs", ("num_epochs",), float),
-    Key("data.steps", ("max_steps",), whole),
-    Key("layout.tensor", ("tensor_parallel_size",), whole, above_one),
-    Key("layout.context", ("context_parallel_size", "sequence_parallel_degree"), whole, above_one),
+    Key("data.steps", ("max_steps",), positive),
+    Key("layout.tensor", ("tensor_parallel_size",), positive, above_one),
+    Key("layout.context", ("context_parallel_size", "sequence_parallel_degree"), positive, above_one),
 )
 PROJECTIONS = {f"{part}_proj": part for part in EVERY}
 
@@ -42,73 +42,77 @@ def model_called(name: str) -> str | None:
     return words if words in names() else None
 
 
-def read(told: Told) -> dict[str, Any]:
+def read(theirs: ForeignFile) -> dict[str, Any]:
     """The run's keys in an axolotl configuration."""
-    found = paired(told, TABLE) | _model(told)
-    if told.on("sample_packing"):
-        found["data.packed"] = True
-    told.get("pad_to_sequence_len", "flash_attention")
-    half, brain = told.on("fp16", "float16"), told.get("bf16", "bfloat16")
-    found.setdefault("training.dtype", "fp16" if half else "fp32" if brain is False else "bf16")
-    recompute = told.get("gradient_checkpointing")
+    keys = paired(theirs, TABLE) | _model(theirs)
+    if theirs.on("sample_packing"):
+        keys["data.packed"] = True
+    theirs.get("pad_to_sequence_len", "flash_attention")
+    half, brain = theirs.on("fp16", "float16"), theirs.get("bf16", "bfloat16")
+    keys.setdefault("training.dtype", "fp16" if half else "fp32" if brain is False else "bf16")
+    recompute = theirs.get("gradient_checkpointing")
     if recompute in ("offload", "offload_disk"):
-        found |= {"layout.recompute": "full", "layout.offload_activations": True}
+        keys |= {"layout.recompute": "full", "layout.offload_activations": True}
     elif recompute is not None:
-        found["layout.recompute"] = "full" if recompute is True or str(recompute) in ("true", "unsloth") else "none"
-    config = str(told.get("deepspeed") or "")
+        keys["layout.recompute"] = "full" if recompute is True or str(recompute) in ("true", "unsloth") else "none"
+    config = str(theirs.get("deepspeed") or "")
     inside, older = "fsdp_config.", "fsdp_config.fsdp_"
-    again = told.get(f"{inside}reshard_after_forward", f"{older}reshard_after_forward")
-    strategy = str(told.get(f"{inside}sharding_strategy", f"{older}sharding_strategy") or "")
+    again = theirs.get(f"{inside}reshard_after_forward", f"{older}reshard_after_forward")
+    strategy = str(theirs.get(f"{inside}sharding_strategy", f"{older}sharding_strategy") or "")
     sharded = (
-        told.get("fsdp", "fsdp_version", f"{inside}fsdp_version") is not None or again is not None or bool(strategy)
+        theirs.get("fsdp", "fsdp_version", f"{inside}fsdp_version") is not None or again is not None or bool(strategy)
     )
     for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy"):
-        told.get(f"{inside}{part}", f"{older}{part}")
+        theirs.get(f"{inside}{part}", f"{older}{part}")
     for level in ("1", "2", "3"):
         if f"zero{level}" in config:
-            found["layout.sharding"] = f"zero{level}"
+            keys["layout.sharding"] = f"zero{level}"
     if sharded:
-        found["layout.sharding"] = "zero2" if again is False or "GRAD_OP" in strategy.upper() else "zero3"
-        found |= (
-            {"layout.offload_optimizer": True} if told.on(f"{inside}offload_params", f"{older}offload_params") else {}
+        keys["layout.sharding"] = "zero2" if again is False or "GRAD_OP" in strategy.upper() else "zero3"
+        keys |= (
+            {"layout.offload_optimizer": True} if theirs.on(f"{inside}offload_params", f"{older}offload_params") else {}
         )
     software = "huggingface-deepspeed" if config else "huggingface-fsdp2" if sharded else "huggingface-trainer"
-    return found | {"software": software}
+    return keys | {"software": software}
 
 
-def _model(told: Told) -> dict[str, Any]:
+def _model(theirs: ForeignFile) -> dict[str, Any]:
     """The model, and adapters beside it."""
-    name, adapter, narrow = told.get("base_model"), told.get("adapter"), told.on("load_in_4bit")
+    name, adapter, narrow = theirs.get("base_model"), theirs.get("adapter"), theirs.on("load_in_4bit")
     known = None if name is None else model_called(str(name))
-    found: dict[str, Any] = {"model.name": known} if known else {}
-    rank, modules, linear = whole(told.get("lora_r")), told.get("lora_target_modules"), told.on("lora_target_linear")
+    keys: dict[str, Any] = {"model.name": known} if known else {}
+    rank, modules, linear = (
+        positive(theirs.get("lora_r")),
+        theirs.get("lora_target_modules"),
+        theirs.on("lora_target_linear"),
+    )
     if adapter in ("lora", "qlora"):
-        found |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
+        keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
         targets = list(EVERY) if linear else [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
-        found |= {"model.targets": targets} if targets else {}
+        keys |= {"model.targets": targets} if targets else {}
     if narrow or adapter == "qlora":
-        found["training.dtype"] = "nf4"
-    return found
+        keys["training.dtype"] = "nf4"
+    return keys
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
     """A run's values as an axolotl configuration."""
-    told = {"base_model": values["model.name"]} if "model.name" in values else {}
-    told |= written(values, TABLE)
+    theirs = {"base_model": values["model.name"]} if "model.name" in values else {}
+    theirs |= written(values, TABLE)
     dtype = values.get("training.dtype", "bf16")
     if values.get("model.trainable") == "lora":
-        told |= {"adapter": "qlora" if dtype == "nf4" else "lora", "lora_r": values.get("model.rank", 8)}
-        told["lora_target_modules"] = [f"{part}_proj" for part in values.get("model.targets", ())]
-        told |= {"load_in_4bit": True} if dtype == "nf4" else {}
-    told |= {"optimizer": "adamw_bnb_8bit"} if values.get("training.optimizer") == "adamw-8bit" else {}
-    told |= {"fp16": True} if dtype == "fp16" else {"bf16": dtype in ("bf16", "nf4")}
-    told |= {"sample_packing": True} if values.get("data.packed") else {}
-    told["gradient_checkpointing"] = (
+        theirs |= {"adapter": "qlora" if dtype == "nf4" else "lora", "lora_r": values.get("model.rank", 8)}
+        theirs["lora_target_modules"] = [f"{part}_proj" for part in values.get("model.targets", ())]
+        theirs |= {"load_in_4bit": True} if dtype == "nf4" else {}
+    theirs |= {"optimizer": "adamw_bnb_8bit"} if values.get("training.optimizer") == "adamw-8bit" else {}
+    theirs |= {"fp16": True} if dtype == "fp16" else {"bf16": dtype in ("bf16", "nf4")}
+    theirs |= {"sample_packing": True} if values.get("data.packed") else {}
+    theirs["gradient_checkpointing"] = (
         "offload" if values.get("layout.offload_activations") else values.get("layout.recompute") == "full"
     )
     sharding = values.get("layout.sharding", "none")
     if sharding in ("zero2", "zero3") and not str(values.get("software")).endswith("deepspeed"):
-        told |= {"fsdp_version": 2, "fsdp_config.reshard_after_forward": sharding == "zero3"}
+        theirs |= {"fsdp_version": 2, "fsdp_config.reshard_after_forward": sharding == "zero3"}
     elif sharding != "none":
-        told["deepspeed"] = f"deepspeed_configs/{sharding}.json"
-    return told
+        theirs["deepspeed"] = f"deepspeed_configs/{sharding}.json"
+    return theirs

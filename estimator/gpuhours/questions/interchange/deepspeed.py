@@ -6,55 +6,55 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.interchange.keys import ACCUMULATION, Key, Told, above_one, paired, whole, written
+from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_one, paired, positive, written
 
 TABLE = (
-    Key("training.global_batch", ("train_batch_size",), whole),
-    Key("layout.microbatch", ("train_micro_batch_size_per_gpu",), whole),
-    Key(ACCUMULATION, ("gradient_accumulation_steps",), whole),
-    Key("layout.tensor", ("tensor_parallel.autotp_size",), whole, above_one),
-    Key("layout.context", ("sequence_parallel_size",), whole, above_one),
-    Key("layout.pipeline", ("pipeline.stages",), whole, above_one),
+    Key("training.global_batch", ("train_batch_size",), positive),
+    Key("layout.microbatch", ("train_micro_batch_size_per_gpu",), positive),
+    Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
+    Key("layout.tensor", ("tensor_parallel.autotp_size",), positive, above_one),
+    Key("layout.context", ("sequence_parallel_size",), positive, above_one),
+    Key("layout.pipeline", ("pipeline.stages",), positive, above_one),
     Key(
         "layout.shard_group",
         ("zero_optimization.zero_hpz_partition_size", "zero_optimization.mics_shard_size"),
-        whole,
+        positive,
         above_one,
     ),
 )
 
 
-def read(told: Told) -> dict[str, Any]:
+def read(theirs: ForeignFile) -> dict[str, Any]:
     """The run's keys in a DeepSpeed configuration."""
-    found = paired(told, TABLE)
-    stage = told.get("zero_optimization.stage")
+    keys = paired(theirs, TABLE)
+    stage = theirs.get("zero_optimization.stage")
     if str(stage or 0) not in ("0", "1", "2", "3"):
         raise EstimateError(
             f"There is no stage {str(stage)[:40]!r}.", "ZeRO has the stages 0 to 3.", "zero_optimization.stage"
         )
-    found["layout.sharding"] = ("none", "zero1", "zero2", "zero3")[int(stage or 0)]
-    device = told.get("zero_optimization.offload_optimizer.device")
-    told.get("zero_optimization.offload_optimizer.pin_memory", "zero_optimization.overlap_comm")
+    keys["layout.sharding"] = ("none", "zero1", "zero2", "zero3")[int(stage or 0)]
+    device = theirs.get("zero_optimization.offload_optimizer.device")
+    theirs.get("zero_optimization.offload_optimizer.pin_memory", "zero_optimization.overlap_comm")
     if str(device) in ("cpu", "nvme"):
-        found["layout.offload_optimizer"] = True
-    if told.on("activation_checkpointing.cpu_checkpointing"):
-        found["layout.offload_activations"] = True
-    if found.get("layout.context", 1) > 1:
-        found["layout.sequence_method"] = "ulysses"
-    half, brain = told.on("fp16.enabled"), told.on("bf16.enabled", "bfloat16.enabled")
-    automatic = told.get("bf16.enabled", "fp16.enabled") is None
+        keys["layout.offload_optimizer"] = True
+    if theirs.on("activation_checkpointing.cpu_checkpointing"):
+        keys["layout.offload_activations"] = True
+    if keys.get("layout.context", 1) > 1:
+        keys["layout.sequence_method"] = "ulysses"
+    half, brain = theirs.on("fp16.enabled"), theirs.on("bf16.enabled", "bfloat16.enabled")
+    automatic = theirs.get("bf16.enabled", "fp16.enabled") is None
     if half or brain or not automatic:
-        found["training.dtype"] = "fp16" if half else "bf16" if brain else "fp32"
-    return found | {"software": "deepspeed"}
+        keys["training.dtype"] = "fp16" if half else "bf16" if brain else "fp32"
+    return keys | {"software": "deepspeed"}
 
 
 def write(values: Mapping[str, Any]) -> dict[str, Any]:
     """A run's values as a DeepSpeed configuration."""
-    told = written(values, TABLE)
-    told["zero_optimization.stage"] = ("none", "zero1", "zero2", "zero3").index(values.get("layout.sharding", "none"))
+    theirs = written(values, TABLE)
+    theirs["zero_optimization.stage"] = ("none", "zero1", "zero2", "zero3").index(values.get("layout.sharding", "none"))
     if values.get("layout.offload_optimizer"):
-        told["zero_optimization.offload_optimizer.device"] = "cpu"
+        theirs["zero_optimization.offload_optimizer.device"] = "cpu"
     if values.get("layout.offload_activations"):
-        told["activation_checkpointing.cpu_checkpointing"] = True
+        theirs["activation_checkpointing.cpu_checkpointing"] = True
     dtype = values.get("training.dtype", "bf16")
-    return told | {"bf16.enabled": dtype == "bf16", "fp16.enabled": dtype == "fp16"}
+    return theirs | {"bf16.enabled": dtype == "bf16", "fp16.enabled": dtype == "fp16"}

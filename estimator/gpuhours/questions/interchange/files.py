@@ -13,7 +13,7 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_text, read_yaml_text
 from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, megatron, torchtitan
-from gpuhours.questions.interchange.keys import Told, flat, nested
+from gpuhours.questions.interchange.keys import ForeignFile, flat, nested
 
 NEMO_PATHS = {
     "num_nodes": "trainer", "devices": "trainer", "precision": "trainer", "max_steps": "trainer", "name": "model.optim",
@@ -27,7 +27,7 @@ class Code:
 
     title: str
     ending: str
-    read: Callable[[Told], dict[str, Any]]
+    read: Callable[[ForeignFile], dict[str, Any]]
     write: Callable[[Mapping[str, Any]], str]
     last: bool = False
     """Keys are known by their last name, wherever they stand."""
@@ -122,7 +122,7 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     if last & {"tensor_model_parallel_size", "micro_batch_size", "num_layers", "hidden_size"}:
         return "megatron", keys
     raise EstimateError(
-        "has no key by which it could be told whose file it is.",
+        "has no key by which it could be theirs whose file it is.",
         f"Files of {', '.join(code.title for code in CODES.values())} are read; a run of ours goes straight to `gpuhours estimate`.",
         str(path),
     )

@@ -11,7 +11,15 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.interchange.files import CODES, opened
-from gpuhours.questions.interchange.keys import ACCUMULATION, LOCAL_BATCH, NODES, PER_NODE, RANKS, Told, without_effect
+from gpuhours.questions.interchange.keys import (
+    ACCUMULATION,
+    LOCAL_BATCH,
+    NODES,
+    PER_NODE,
+    RANKS,
+    ForeignFile,
+    without_effect,
+)
 from gpuhours.run.spec import Run, from_dict, put
 
 EVERY = "recompute.every"
@@ -49,10 +57,10 @@ class Imported:
         import yaml
 
         text = str(yaml.safe_dump(dict(self.data), sort_keys=False, default_flow_style=None, width=120))
-        told = [f"# from {', '.join(f'{one.file} ({one.code})' for one in self.origins)}"]
-        told += [f"# {one}" for one in self.open]
-        told += [f"# not understood in {one.file}: {said}" for one in self.origins for said in one.not_understood]
-        return "\n".join(told) + "\n" + text
+        theirs = [f"# from {', '.join(f'{one.file} ({one.code})' for one in self.origins)}"]
+        theirs += [f"# {one}" for one in self.open]
+        theirs += [f"# not understood in {one.file}: {said}" for one in self.origins for said in one.not_understood]
+        return "\n".join(theirs) + "\n" + text
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours import --json``."""
@@ -71,7 +79,7 @@ class Imported:
 def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
     """A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo or axolotl and a model's config.json; what a later file
     says goes over what an earlier one does, and ``settings`` over all."""
-    found: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     origins, models = [], []
     for path in map(Path, paths):
         code, keys = opened(path)
@@ -79,16 +87,16 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
             models.append(str(path))
             origins.append(Origin(str(path), "a model's configuration", (), ()))
             continue
-        told = Told(keys, last=CODES[code].last)
-        said = read(code, told)
+        theirs = ForeignFile(keys, last=CODES[code].last)
+        said = read(code, theirs)
         ours = {key: value for key, value in said.items() if value is not None}
-        found |= _beside(found, ours)
-        name = told.get(*OPTIMISER_KEYS[code])
+        stated |= _beside(stated, ours)
+        name = theirs.get(*OPTIMISER_KEYS[code])
         unknown = (
             [f"{OPTIMISER_KEYS[code][0]} = {name}"] if name is not None and "training.optimizer" not in said else []
         )
-        left = [(name, value) for name, value in told.left() if not without_effect(name)]
-        mute = tuple(name for name, value in told.left() if without_effect(name))
+        left = [(name, value) for name, value in theirs.left() if not without_effect(name)]
+        mute = tuple(name for name, value in theirs.left() if without_effect(name))
         origins.append(
             Origin(
                 str(path),
@@ -96,25 +104,25 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
                 (
                     *unknown,
                     *(f"{name} = {_short(value)}" for name, value in left),
-                    *(f"{name} = auto" for name in told.automatic()),
+                    *(f"{name} = auto" for name in theirs.automatic()),
                 ),
                 mute,
             )
         )
     if models:
-        found = {"model": models[-1], **{key: value for key, value in found.items() if not _of_shape(key)}}
-    return _finished(found | dict(settings or {}), tuple(origins))
+        stated = {"model": models[-1], **{key: value for key, value in stated.items() if not _of_shape(key)}}
+    return _finished(stated | dict(settings or {}), tuple(origins))
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
     """The run's keys in a file's keys, before anything is worked out of them."""
-    return read(code, Told(keys, last=CODES[code].last))
+    return read(code, ForeignFile(keys, last=CODES[code].last))
 
 
-def read(code: str, told: Told) -> dict[str, Any]:
+def read(code: str, theirs: ForeignFile) -> dict[str, Any]:
     """The run's keys in a file, its optimiser included."""
-    said = CODES[code].read(told)
-    name = told.get(*OPTIMISER_KEYS[code])
+    said = CODES[code].read(theirs)
+    name = theirs.get(*OPTIMISER_KEYS[code])
     meant = None if name is None else optimiser_called(str(name))
     return said if meant is None else {**said, "training.optimizer": meant}
 

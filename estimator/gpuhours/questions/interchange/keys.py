@@ -28,8 +28,8 @@ class Key:
     """None: another key of the file says it when it is written."""
 
 
-class Told:
-    """What a file says, under flat names; what nobody asked for is left."""
+class ForeignFile:
+    """What a file of other code says, under flat names; what nobody asked for is left."""
 
     def __init__(self, keys: Mapping[str, Any], *, last: bool = False) -> None:
         self._keys: dict[str, tuple[str, Any]] = {}
@@ -40,12 +40,12 @@ class Told:
 
     def get(self, *names: str) -> Any:
         """The value of the first of ``names`` that is set; all count as read."""
-        found = None
+        first = None
         for name in names:
             path, value = self._keys.get(name, (name, None))
             self._read.add(path)
-            found = value if found is None and not unset(value) else found
-        return found
+            first = value if first is None and not unset(value) else first
+        return first
 
     def on(self, *names: str) -> bool:
         """Whether a switch is on: ``true``, ``1`` or a flag without a value."""
@@ -79,48 +79,48 @@ def truth(value: Any) -> bool | None:
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys, with underscores for hyphens: ``fsdp_config.fsdp_version``."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, inner in value.items():
         name = f"{path}.{key}".lstrip(".").replace("--", "").replace("-", "_")
-        found |= flat(inner, name) if isinstance(inner, Mapping) else {name: inner}
-    return found
+        values |= flat(inner, name) if isinstance(inner, Mapping) else {name: inner}
+    return values
 
 
-def paired(told: Told, table: tuple[Key, ...]) -> dict[str, Any]:
+def paired(theirs: ForeignFile, table: tuple[Key, ...]) -> dict[str, Any]:
     """The run's keys that a table finds in a file."""
-    found = {}
+    values = {}
     for key in table:
-        value = told.get(*key.theirs)
+        value = theirs.get(*key.theirs)
         said = None if value is None else key.read(value)
-        if said is not None and key.ours not in found:
-            found[key.ours] = said
-    return found
+        if said is not None and key.ours not in values:
+            values[key.ours] = said
+    return values
 
 
 def written(values: Mapping[str, Any], table: tuple[Key, ...]) -> dict[str, Any]:
     """The other file's keys that a table has for a run's values."""
-    found = {}
+    lines = {}
     for key in table:
         value = values.get(key.ours)
         said = None if value is None or key.write is None else key.write(value)
-        if said is not None and key.theirs[0] not in found:
-            found[key.theirs[0]] = said
-    return found
+        if said is not None and key.theirs[0] not in lines:
+            lines[key.theirs[0]] = said
+    return lines
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted keys as nested mappings."""
-    whole: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for path, value in values.items():
         *parents, last = path.split(".")
-        here = whole
+        here = tree
         for part in parents:
             here = here.setdefault(part, {})
         here[last] = value
-    return whole
+    return tree
 
 
-def whole(value: Any) -> int | None:
+def positive(value: Any) -> int | None:
     """A positive whole number; -1 and 0 are how files say nothing."""
     try:
         number = int(str(value).replace("_", ""))

@@ -14,12 +14,12 @@ from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     NODES,
     PER_NODE,
+    ForeignFile,
     Key,
-    Told,
     above_one,
     paired,
+    positive,
     truth,
-    whole,
     written,
 )
 
@@ -27,81 +27,85 @@ FLAG: Any = True
 POSITIONS = {"rope": "rotary", "learned_absolute": "learned", "none": "none", "yarn": "rotary", "alibi": "alibi"}
 NORMS = {"RMSNorm": "rms", "LayerNorm": "layer", "rmsnorm": "rms", "layernorm": "layer", "layernorm1p": "layer"}
 SHAPE = (
-    Key("model.layers", ("num_layers",), whole),
-    Key("model.hidden", ("hidden_size",), whole),
-    Key("model.heads", ("num_attention_heads",), whole),
-    Key("model.kv_heads", ("num_query_groups",), whole),
-    Key("model.head_dim", ("kv_channels",), whole),
-    Key("model.ffn_hidden", ("ffn_hidden_size",), whole),
-    Key("model.vocab", ("padded_vocab_size", "vocab_size"), whole),
-    Key("model.max_positions", ("max_position_embeddings",), whole),
-    Key("model.window", ("window_size",), whole),
-    Key("model.experts.count", ("num_experts", "num_moe_experts"), whole),
-    Key("model.experts.top_k", ("moe_router_topk",), whole),
-    Key("model.experts.width", ("moe_ffn_hidden_size",), whole),
-    Key("model.experts.shared_width", ("moe_shared_expert_intermediate_size",), whole),
-    Key("model.latent.kv_rank", ("kv_lora_rank",), whole),
-    Key("model.latent.query_rank", ("q_lora_rank",), whole),
-    Key("model.latent.nope_dim", ("qk_head_dim",), whole),
-    Key("model.latent.rope_dim", ("qk_pos_emb_head_dim",), whole),
-    Key("model.latent.value_dim", ("v_head_dim",), whole),
+    Key("model.layers", ("num_layers",), positive),
+    Key("model.hidden", ("hidden_size",), positive),
+    Key("model.heads", ("num_attention_heads",), positive),
+    Key("model.kv_heads", ("num_query_groups",), positive),
+    Key("model.head_dim", ("kv_channels",), positive),
+    Key("model.ffn_hidden", ("ffn_hidden_size",), positive),
+    Key("model.vocab", ("padded_vocab_size", "vocab_size"), positive),
+    Key("model.max_positions", ("max_position_embeddings",), positive),
+    Key("model.window", ("window_size",), positive),
+    Key("model.experts.count", ("num_experts", "num_moe_experts"), positive),
+    Key("model.experts.top_k", ("moe_router_topk",), positive),
+    Key("model.experts.width", ("moe_ffn_hidden_size",), positive),
+    Key("model.experts.shared_width", ("moe_shared_expert_intermediate_size",), positive),
+    Key("model.latent.kv_rank", ("kv_lora_rank",), positive),
+    Key("model.latent.query_rank", ("q_lora_rank",), positive),
+    Key("model.latent.nope_dim", ("qk_head_dim",), positive),
+    Key("model.latent.rope_dim", ("qk_pos_emb_head_dim",), positive),
+    Key("model.latent.value_dim", ("v_head_dim",), positive),
 )
 LAYOUT = (
-    Key("layout.tensor", ("tensor_model_parallel_size",), whole),
-    Key("layout.pipeline", ("pipeline_model_parallel_size",), whole),
-    Key("layout.context", ("context_parallel_size",), whole, above_one),
-    Key("layout.expert", ("expert_model_parallel_size",), whole, above_one),
-    Key("layout.expert_tensor", ("expert_tensor_parallel_size",), whole),
-    Key("layout.microbatch", ("micro_batch_size",), whole),
-    Key("training.global_batch", ("global_batch_size",), whole),
+    Key("layout.tensor", ("tensor_model_parallel_size",), positive),
+    Key("layout.pipeline", ("pipeline_model_parallel_size",), positive),
+    Key("layout.context", ("context_parallel_size",), positive, above_one),
+    Key("layout.expert", ("expert_model_parallel_size",), positive, above_one),
+    Key("layout.expert_tensor", ("expert_tensor_parallel_size",), positive),
+    Key("layout.microbatch", ("micro_batch_size",), positive),
+    Key("training.global_batch", ("global_batch_size",), positive),
     Key(
         "layout.interleave",
         ("num_virtual_stages_per_pipeline_rank", "virtual_pipeline_model_parallel_size"),
-        whole,
+        positive,
         above_one,
     ),
-    Key("layout.recompute_layers", ("recompute_num_layers", "activations_checkpoint_num_layers"), whole),
-    Key("data.seq_len", ("seq_length", "encoder_seq_length"), whole),
-    Key("data.steps", ("train_iters", "max_steps"), whole),
-    Key("data.samples", ("train_samples",), whole),
-    Key(NODES, ("nnodes", "nodes", "num_nodes"), whole),
-    Key(PER_NODE, ("nproc_per_node", "gpus_per_node", "devices"), whole),
-    Key(ACCUMULATION, ("gradient_accumulation_steps",), whole, None),
+    Key("layout.recompute_layers", ("recompute_num_layers", "activations_checkpoint_num_layers"), positive),
+    Key("data.seq_len", ("seq_length", "encoder_seq_length"), positive),
+    Key("data.steps", ("train_iters", "max_steps"), positive),
+    Key("data.samples", ("train_samples",), positive),
+    Key(NODES, ("nnodes", "nodes", "num_nodes"), positive),
+    Key(PER_NODE, ("nproc_per_node", "gpus_per_node", "devices"), positive),
+    Key(ACCUMULATION, ("gradient_accumulation_steps",), positive, None),
 )
 
 
-def read(told: Told, software: str = "megatron") -> dict[str, Any]:
+def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     """The run's keys in Megatron's or NeMo's arguments."""
-    found = paired(told, SHAPE) | paired(told, LAYOUT)
-    found |= _architecture(told, found)
-    recompute = told.get("recompute_granularity", "activations_checkpoint_granularity")
-    told.get("recompute_method", "activations_checkpoint_method", "recompute_modules")
-    recompute = "selective" if told.on("recompute_activations") and recompute is None else recompute
-    found |= {"layout.recompute": str(recompute or "none")}
-    split = told.on("sequence_parallel")
-    found |= {"layout.sequence_parallel": split} if found.get("layout.tensor", 1) > 1 else {}
-    per_stage = whole(told.get("num_layers_per_virtual_pipeline_stage"))
-    layers, stages = found.get("model.layers"), found.get("layout.pipeline", 1)
-    if per_stage and layers and stages > 1 and "layout.interleave" not in found:
-        found["layout.interleave"] = layers // (stages * per_stage)
-    if found.get("layout.interleave", 1) > 1:
-        found["layout.schedule"] = "interleaved"
-    communication = told.get("cp_comm_type")
-    if found.get("layout.context", 1) > 1:
-        found["layout.sequence_method"] = str(communication or "p2p")
-    return found | _sharding(told) | _precision(told) | {"software": _software(told, software)}
+    keys = paired(theirs, SHAPE) | paired(theirs, LAYOUT)
+    keys |= _architecture(theirs, keys)
+    recompute = theirs.get("recompute_granularity", "activations_checkpoint_granularity")
+    theirs.get("recompute_method", "activations_checkpoint_method", "recompute_modules")
+    recompute = "selective" if theirs.on("recompute_activations") and recompute is None else recompute
+    keys |= {"layout.recompute": str(recompute or "none")}
+    split = theirs.on("sequence_parallel")
+    keys |= {"layout.sequence_parallel": split} if keys.get("layout.tensor", 1) > 1 else {}
+    per_stage = positive(theirs.get("num_layers_per_virtual_pipeline_stage"))
+    layers, stages = keys.get("model.layers"), keys.get("layout.pipeline", 1)
+    if per_stage and layers and stages > 1 and "layout.interleave" not in keys:
+        keys["layout.interleave"] = layers // (stages * per_stage)
+    if keys.get("layout.interleave", 1) > 1:
+        keys["layout.schedule"] = "interleaved"
+    communication = theirs.get("cp_comm_type")
+    if keys.get("layout.context", 1) > 1:
+        keys["layout.sequence_method"] = str(communication or "p2p")
+    return keys | _sharding(theirs) | _precision(theirs) | {"software": _software(theirs, software)}
 
 
-def _architecture(told: Told, found: Mapping[str, Any]) -> dict[str, Any]:
+def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
     """Switches of the shape; Megatron's defaults are GPT-2's, so that they count where nothing is said and a shape is."""
-    grouped = told.get("group_query_attention")
-    gated = told.on("swiglu", "gated_linear_unit") or str(told.get("activation")) in {"swiglu", "fast-swiglu", "geglu"}
-    norm, positions = told.get("normalization"), told.get("position_embedding_type")
-    positions = "rope" if told.on("use_rotary_position_embeddings") else positions
-    untied, shared = told.on("untie_embeddings_and_output_weights"), told.get("share_embeddings_and_output_weights")
+    grouped = theirs.get("group_query_attention")
+    gated = theirs.on("swiglu", "gated_linear_unit") or str(theirs.get("activation")) in {
+        "swiglu",
+        "fast-swiglu",
+        "geglu",
+    }
+    norm, positions = theirs.get("normalization"), theirs.get("position_embedding_type")
+    positions = "rope" if theirs.on("use_rotary_position_embeddings") else positions
+    untied, shared = theirs.on("untie_embeddings_and_output_weights"), theirs.get("share_embeddings_and_output_weights")
     plain, only_qkv = (
-        told.on("disable_bias_linear") or truth(told.get("bias", "add_bias_linear")) is False,
-        told.on("add_qkv_bias"),
+        theirs.on("disable_bias_linear") or truth(theirs.get("bias", "add_bias_linear")) is False,
+        theirs.on("add_qkv_bias"),
     )
     if "model.layers" not in found:
         return {}
@@ -113,37 +117,37 @@ def _architecture(told: Told, found: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     if truth(grouped) is False or (grouped is None and "model.kv_heads" not in found):
         shape["model.kv_heads"] = found.get("model.heads")
-    kept = told.get("hidden_dropout")
-    told.get("attention_dropout", "ffn_dropout")
+    kept = theirs.get("hidden_dropout")
+    theirs.get("attention_dropout", "ffn_dropout")
     shape["model.dropout"] = float(kept if kept is not None else 0.1) > 0
-    if told.on("qk_layernorm"):
+    if theirs.on("qk_layernorm"):
         shape["model.qk_norm"] = "head"
-    if not told.on("multi_latent_attention"):
+    if not theirs.on("multi_latent_attention"):
         shape |= {
             f"model.latent.{part}": None for part in ("kv_rank", "query_rank", "nope_dim", "rope_dim", "value_dim")
         }
     return shape | ({} if kind == "learned" else {"model.max_positions": None})
 
 
-def _sharding(told: Told) -> dict[str, Any]:
+def _sharding(theirs: ForeignFile) -> dict[str, Any]:
     """The distributed optimiser is ZeRO-1; Megatron's FSDP says its own level."""
-    level = told.get("data_parallel_sharding_strategy")
-    if told.on("use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2"):
+    level = theirs.get("data_parallel_sharding_strategy")
+    if theirs.on("use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2"):
         levels = {"optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3", "no_shard": "none"}
         return {"layout.sharding": levels.get(str(level), "zero3")}
-    distributed = told.on("use_distributed_optimizer") or str(told.get("optim.name")) in {
+    distributed = theirs.on("use_distributed_optimizer") or str(theirs.get("optim.name")) in {
         "distributed_fused_adam", "mcore_distributed_optim",
     }  # fmt: skip
     return {"layout.sharding": "zero1" if distributed else "none"} | (
-        {"layout.offload_optimizer": True} if told.on("optimizer_cpu_offload") else {}
+        {"layout.offload_optimizer": True} if theirs.on("optimizer_cpu_offload") else {}
     )
 
 
-def _precision(told: Told) -> dict[str, Any]:
+def _precision(theirs: ForeignFile) -> dict[str, Any]:
     """fp8 over 16 bit; NeMo's trainer says ``bf16-mixed`` or 16."""
-    eight, recipe = told.get("fp8_format", "fp8"), str(told.get("fp8_recipe"))
-    half, brain, trainer = told.on("fp16"), told.on("bf16"), told.get("precision")
-    if told.on("fp4", "fp4_format"):
+    eight, recipe = theirs.get("fp8_format", "fp8"), str(theirs.get("fp8_recipe"))
+    half, brain, trainer = theirs.on("fp16"), theirs.on("bf16"), theirs.get("precision")
+    if theirs.on("fp4", "fp4_format"):
         return {"training.dtype": "nvfp4"}
     if eight in ("hybrid", "e4m3") or truth(eight):
         return {"training.dtype": "mxfp8" if recipe == "mxfp8" else "fp8"}
@@ -160,8 +164,8 @@ def _precision(told: Told) -> dict[str, Any]:
     return {"training.dtype": "bf16" if brain else "fp16" if half else "fp32"}
 
 
-def _software(told: Told, software: str) -> str:
-    overlapped = told.on("overlap_grad_reduce", "overlap_param_gather", "tp_comm_overlap")
+def _software(theirs: ForeignFile, software: str) -> str:
+    overlapped = theirs.on("overlap_grad_reduce", "overlap_param_gather", "tp_comm_overlap")
     for name in (
         "use_flash_attn",
         "transformer_impl",
@@ -169,13 +173,13 @@ def _software(told: Told, software: str) -> str:
         "moe_grouped_gemm",
         "moe_token_dispatcher_type",
     ):
-        told.get(name)
+        theirs.get(name)
     return "megatron-core" if overlapped or software == "nemo" else "megatron-lm"
 
 
 def write(values: Mapping[str, Any], software: str = "megatron") -> dict[str, Any]:
     """A run's values as Megatron's or NeMo's arguments."""
-    told = written(values, SHAPE) | written(values, LAYOUT)
+    theirs = written(values, SHAPE) | written(values, LAYOUT)
     nemo = software == "nemo"
     if nemo:
         names = {
@@ -183,8 +187,8 @@ def write(values: Mapping[str, Any], software: str = "megatron") -> dict[str, An
             "recompute_num_layers": "activations_checkpoint_num_layers", "nnodes": "num_nodes", "nproc_per_node": "devices",
             "train_iters": "max_steps", "num_experts": "num_moe_experts",
         }  # fmt: skip
-        told = {names.get(name, name): value for name, value in told.items()}
-    return told | dict(_switches(values, nemo))
+        theirs = {names.get(name, name): value for name, value in theirs.items()}
+    return theirs | dict(_switches(values, nemo))
 
 
 def _switches(values: Mapping[str, Any], nemo: bool) -> Iterator[tuple[str, Any]]:
@@ -271,7 +275,7 @@ def arguments(text: str) -> dict[str, Any]:
     lines = [line.removeprefix("#SBATCH").strip() if line.startswith("#SBATCH") else line for line in text.splitlines()]
     joined = re.sub(r"\\\s*\n", " ", "\n".join(lines))
     known: dict[str, str] = {}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     name = None
     for line in joined.splitlines():
         for word in _words(_SUM.sub(lambda match: _filled(match[0], known), line)):
@@ -282,8 +286,8 @@ def arguments(text: str) -> dict[str, Any]:
             else:
                 inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
             for part in inner:
-                name = _taken(part, name, found)
-    return found
+                name = _taken(part, name, values)
+    return values
 
 
 def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:

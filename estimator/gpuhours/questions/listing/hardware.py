@@ -59,24 +59,26 @@ def catalogue() -> Catalogue:
 def sheet(name: str) -> HardwareSheet:
     """All that is known of the accelerator or node of this name, or of a YAML file."""
     plain = plain_name(name)
-    found: Accelerator | Node
+    profile: Accelerator | Node
     if is_path(name):
         data = read_yaml(name).data
-        found = load_accelerator(name) if isinstance(data, dict) and "peak" in data else load_node(name)
+        profile = load_accelerator(name) if isinstance(data, dict) and "peak" in data else load_node(name)
     elif plain in list_nodes():
-        found = load_node(plain)
+        profile = load_node(plain)
     elif meant("accelerators", name):
-        found = load_accelerator(name)
+        profile = load_accelerator(name)
     elif meant("nodes", name):
-        found = load_node(name)
+        profile = load_node(name)
     else:
         hint = suggestion(plain, [*list_accelerators(), *list_nodes()])
         raise EstimateError("No such profile.", hint, f"hardware = {name[:LONGEST_NAME]!r}")
-    if isinstance(found, Node):
-        if not found.instance:
-            return HardwareSheet(found)
+    if isinstance(profile, Node):
+        if not profile.instance:
+            return HardwareSheet(profile)
         rows = tuple(
-            row for row in price_rows(found.accelerator) if plain_name(row.offering) == plain_name(found.instance)
+            row for row in price_rows(profile.accelerator) if plain_name(row.offering) == plain_name(profile.instance)
         )
-        return HardwareSheet(found, rows, choose_price(found.accelerator, found.provider, instance=found.instance))
-    return HardwareSheet(found, price_rows(found.name), choose_price(found.name))
+        return HardwareSheet(
+            profile, rows, choose_price(profile.accelerator, profile.provider, instance=profile.instance)
+        )
+    return HardwareSheet(profile, price_rows(profile.name), choose_price(profile.name))

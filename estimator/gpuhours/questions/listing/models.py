@@ -120,12 +120,12 @@ def sample(
 
 def list_models() -> ModelList:
     """Every named model with its size, smallest first within a kind."""
-    found = []
+    models = []
     for name in catalogue.names():
         known, model = catalogue.named(name), read_model(name).build(ONE_PICTURE)
         sizes = float(model.parameters), float(model.active_parameters)
-        found.append(ModelEntry(name, known.title, known.kind, *sizes))
-    return ModelList(tuple(sorted(found, key=lambda entry: (entry.kind, entry.parameters))))
+        models.append(ModelEntry(name, known.title, known.kind, *sizes))
+    return ModelList(tuple(sorted(models, key=lambda entry: (entry.kind, entry.parameters))))
 
 
 def show_model(value: str, data: Data = ONE_PICTURE) -> Summary:

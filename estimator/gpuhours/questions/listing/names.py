@@ -139,5 +139,5 @@ def _taken(annotation: Any) -> tuple[list[Any], list[str]]:
         return [union.member(kind) for kind in union.homes], []
     if get_origin(annotation) in (Annotated, Union, types.UnionType, tuple):
         parts = [_taken(part) for part in arguments]
-        return [block for found, _ in parts for block in found], [word for _, found in parts for word in found]
+        return [block for taken, _ in parts for block in taken], [word for _, taken in parts for word in taken]
     return [], []

@@ -57,22 +57,22 @@ class Editors(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         """What a reader of text turns into a number may be text."""
-        found = super().function_before_schema(schema)
+        described = super().function_before_schema(schema)
         unit = unit_of(schema["function"]["function"])
         if unit is None:
-            return {"anyOf": [found, {"type": "string"}]} if found.get("type") == "number" else found
+            return {"anyOf": [described, {"type": "string"}]} if described.get("type") == "number" else described
         told = UNITS.get(unit) or f"in {unit} or any unit of its kind"
         example = EXAMPLES.get(unit)
-        return {**found, "description": told, **({"examples": [example]} if example else {})}
+        return {**described, "description": told, **({"examples": [example]} if example else {})}
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """A model's keys, each with the sentence under it."""
-        found = super().model_schema(schema)
+        described = super().model_schema(schema)
         cls = schema["cls"]
-        found.get("properties", {}).pop(UNREAD, None)
-        for key, told in found.get("properties", {}).items():
+        described.get("properties", {}).pop(UNREAD, None)
+        for key, told in described.get("properties", {}).items():
             self._describe(cls, key, told)
-        return found
+        return described
 
     def _describe(self, cls: type[Any], key: str, told: dict[str, Any]) -> None:
         shared, ours = general(), examples()
@@ -115,12 +115,12 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
 def used(module: str) -> Mapping[str, Any]:
     """Key -> a value that a file of ours has there: what stands in use is the best example of it."""
     package = next(name for name in SHIPPED if module.startswith(name))
-    found: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
     for place in SHIPPED[package]:
         top, _, inside = place.partition("/")
         for path in sorted(Path(str(files(top) / inside)).glob("*.yaml")):
-            _collect(yaml.load(path.read_text(encoding="utf-8"), SafeLoader), found)
-    return found
+            _collect(yaml.load(path.read_text(encoding="utf-8"), SafeLoader), definitions)
+    return definitions
 
 
 def _collect(value: Any, found: dict[str, Any]) -> None:
@@ -154,21 +154,21 @@ def examples() -> Mapping[str, Any]:
 
 def beside(name: str) -> Mapping[str, Any]:
     """The contents of a file in this folder."""
-    found: Mapping[str, Any] = read_yaml(Path(str(files("gpuhours.questions.listing"))) / name).data
-    return found
+    texts: Mapping[str, Any] = read_yaml(Path(str(files("gpuhours.questions.listing"))) / name).data
+    return texts
 
 
 @cache
 def sentences(cls: Any) -> Mapping[str, str]:
     """The docstring under each field of a model and of those that it inherits from, on one line."""
-    found: dict[str, str] = {}
+    by_key: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not (isinstance(base, type) and issubclass(base, BaseModel) and base is not BaseModel):
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        found |= dict(_documented(body))
-    return found
+        by_key |= dict(_documented(body))
+    return by_key
 
 
 def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
@@ -196,8 +196,8 @@ def schema(kind: str) -> dict[str, Any]:
         "software": Software,
         "measurements": Measurements,
     }
-    found = readers[kind].model_json_schema(mode="validation", schema_generator=Editors)
-    return {"$schema": DIALECT, **(like_another(found) if kind == "software" else with_names(found))}
+    document = readers[kind].model_json_schema(mode="validation", schema_generator=Editors)
+    return {"$schema": DIALECT, **(like_another(document) if kind == "software" else with_names(document))}
 
 
 def like_another(found: dict[str, Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def listing() -> StackList:
 
 def sheet(name: str) -> StackSheet:
     """All that is known of the profile that a name means (``software.matching``), or of a YAML file."""
-    found, remark = software_named(name)
-    software = load_software(found)
+    profile, remark = software_named(name)
+    software = load_software(profile)
     like = parent_of(software.name) if software.name in list_software() else None
     return StackSheet(StackEntry(software, like), remark)

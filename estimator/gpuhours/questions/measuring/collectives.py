@@ -58,8 +58,10 @@ def collective_times(
     processes: Any = importlib.import_module("torch.multiprocessing")
     with tempfile.TemporaryDirectory() as folder:
         processes.spawn(_rank, args=(ranks, backend, tuple(sizes), folder), nprocs=ranks, join=True)
-        found = [json.loads((Path(folder) / f"rank-{rank}.json").read_text(encoding="utf-8")) for rank in range(ranks)]
-    return slowest([[CollectiveTime(**one) for one in times] for times in found])
+        by_rank = [
+            json.loads((Path(folder) / f"rank-{rank}.json").read_text(encoding="utf-8")) for rank in range(ranks)
+        ]
+    return slowest([[CollectiveTime(**one) for one in times] for times in by_rank])
 
 
 def slowest(by_rank: Sequence[Sequence[CollectiveTime]]) -> tuple[CollectiveTime, ...]:
@@ -134,7 +136,7 @@ def _timed(torch: Any, call: Callable[[], object], group: Any, where: str) -> fl
         if where == "cuda":
             torch.cuda.synchronize()
 
-    found = []
+    times = []
     for turn in range(WARM_UP + REPEATS):
         done()
         torch.distributed.barrier(group=group)
@@ -143,5 +145,5 @@ def _timed(torch: Any, call: Callable[[], object], group: Any, where: str) -> fl
         call()
         done()
         if turn >= WARM_UP:
-            found.append(time.perf_counter() - begun)
-    return float(statistics.median(found))
+            times.append(time.perf_counter() - begun)
+    return float(statistics.median(times))

@@ -99,11 +99,11 @@ def torch_with_gpu() -> Any:
 
 def device(torch: Any) -> Device:
     """The first GPU."""
-    found = torch.cuda.get_device_properties(0)
+    properties = torch.cuda.get_device_properties(0)
     return Device(
         torch.cuda.get_device_name(0),
-        float(found.total_memory),
-        int(found.multi_processor_count),
+        float(properties.total_memory),
+        int(properties.multi_processor_count),
         str(torch.__version__),
     )
 

@@ -43,11 +43,11 @@ class Measured:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        found = {"name": self.device.name, "memory": self.device.memory, "torch": self.device.torch}
+        plain = {"name": self.device.name, "memory": self.device.memory, "torch": self.device.torch}
         levels = [level.to_dict() for level in self.levels]
         content = {
             "accelerator": self.accelerator.name,
-            "device": found,
+            "device": plain,
             "levels": levels,
             "kernels": self.profile["kernels"],
         }
@@ -68,8 +68,8 @@ def measure(name: str | None = None, gpus: int | None = None) -> Measured:
     asked = min(there, MOST_RANKS) if gpus is None else gpus
     if not 1 <= asked <= there:
         raise EstimateError(f"{asked} GPUs of {there} that PyTorch sees.", f"1 to {min(there, MOST_RANKS)}.", "--gpus")
-    found = device(torch)
-    accelerator = load_accelerator(name or recognised(found))
+    card = device(torch)
+    accelerator = load_accelerator(name or recognised(card))
     together = collective_times(torch, asked) if asked > 1 else ()
     return fitted(replace(benchmark(torch), collectives=together), accelerator)
 
@@ -104,9 +104,9 @@ def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
     levels = [products, Level("copies", share / copied.copy_share, times.copy_bandwidth, 1, 0.0)]
     kernels: dict[str, Any] = {"gemm": gemm, "memory": memory}
     if times.kernel is not None:
-        core, found = attention_levels(times, times.kernel, accelerator, source)
+        core, attention = attention_levels(times, times.kernel, accelerator, source)
         kernels["attention"] = {**((accelerator.kernels and accelerator.kernels.attention) or {}), times.kernel: core}
-        levels += found
+        levels += attention
     if accelerator.kernels is not None:
         kernels |= {"links": accelerator.kernels.links, "unfused": accelerator.kernels.unfused}
     if times.collectives:
@@ -147,7 +147,7 @@ def attention_levels(
     """E of each direction times a factor of its own."""
     base = accelerator.attention_constants(kernel)
     shapes = np.array([(one.batch, one.heads, one.length, one.head_dim) for one in times.attention], float).T
-    found: dict[str, AttentionPass] = {}
+    passes: dict[str, AttentionPass] = {}
     levels = []
     for direction, work in (("forward", 2.0), ("backward", 5.0)):
         one: AttentionPass = getattr(base, direction)
@@ -177,9 +177,9 @@ def attention_levels(
 
         factor, error, before = best(predicted, t)
         rate = float(np.median(work * np.prod(shapes, axis=0) * shapes[2] / t))
-        found[direction] = at(factor)
+        passes[direction] = at(factor)
         levels.append(Level(f"attention {direction} ({kernel})", factor, rate, len(t), error, before))
-    return AttentionConstants(**found), levels
+    return AttentionConstants(**passes), levels
 
 
 def with_kernels(accelerator: Accelerator, **kernels: Any) -> Accelerator:

@@ -79,8 +79,8 @@ def fitting(resolved: Resolved) -> tuple[Way, ...]:
     """The cheapest ways to make a run fit, by the step time that each leaves."""
 
     def step_time(changed: Workload) -> float | None:
-        found = step(changed)
-        return float(found.time) if found.valid else None
+        predicted = step(changed)
+        return float(predicted.time) if predicted.valid else None
 
     return ways_to_fit(resolved.workload, step_time)
 

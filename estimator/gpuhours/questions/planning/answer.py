@@ -39,8 +39,8 @@ class Choice:
 
     def value(self, name: str) -> float:
         """One result; infinite where it is not known, so that it is never the least."""
-        found = self.results[name]
-        return float("inf") if found is None else float(found)
+        result = self.results[name]
+        return float("inf") if result is None else float(result)
 
     @property
     def parts(self) -> Mapping[str, float]:
@@ -69,14 +69,14 @@ def choice(run: Run) -> Choice:
 def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
     """A layout as a run file writes it, with the data degree that follows."""
     solved = outcome.resolved.layout
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name in FIELDS:
         value = getattr(layout, name)
         if value is not None:
-            found[name] = spelt(value)
-    found |= {name: spelt(value) for name in GIVEN if (value := getattr(layout, name))}
-    found["data"] = None if solved is None or solved.data is None else int(middle(solved.data))
-    return found
+            fields[name] = spelt(value)
+    fields |= {name: spelt(value) for name in GIVEN if (value := getattr(layout, name))}
+    fields["data"] = None if solved is None or solved.data is None else int(middle(solved.data))
+    return fields
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,9 @@ class Flatness:
             "schedule",
         ):
             spread = np.broadcast_to(getattr(one, name), (len(cells), *space.inner_shape))
-            found = sorted({int(value) for value in spread[(np.arange(len(cells)), *places)]})
+            values = sorted({int(value) for value in spread[(np.arange(len(cells)), *places)]})
             kind = type(getattr(Layout(), name))
-            taken[name] = tuple(word(kind, value) if issubclass(kind, IntEnum) else value for value in found)
+            taken[name] = tuple(word(kind, value) if issubclass(kind, IntEnum) else value for value in values)
         return cls(within, len(cells), taken)
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Flatness:
         return {
             "within": self.within,
             "layouts": self.layouts,
-            "values": {name: list(found) for name, found in self.values.items()},
+            "values": {name: list(values) for name, values in self.values.items()},
         }
 
 

@@ -83,8 +83,8 @@ class LayoutSearch:
 
     def cells(self) -> tuple[Values, Values]:
         """Cells that can run, and a lower bound for each, in ascending order of the bound."""
-        found = [self._bounds(block) for block in self.space.blocks(CELLS)]
-        cells, bounds = (np.concatenate(column) for column in zip(*found, strict=True))
+        bounded = [self._bounds(block) for block in self.space.blocks(CELLS)]
+        cells, bounds = (np.concatenate(column) for column in zip(*bounded, strict=True))
         order = np.lexsort((cells, bounds))
         return cells[order], bounds[order]
 
@@ -168,11 +168,11 @@ def plan(
     run = settled(run)
     sized = _sized(run, gpus)
     outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]
-    if not any(found for _, found, _, _ in outcomes):
+    if not any(kept for _, kept, _, _ in outcomes):
         outcomes = [_search(LayoutSearch.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
-    choices = sorted((one for _, found, _, _ in outcomes for one in found), key=lambda one: one.value(minimise))[:top]
+    choices = sorted((one for _, kept, _, _ in outcomes for one in kept), key=lambda one: one.value(minimise))[:top]
     own = _own(run, outcomes[0][0].run)
-    flat = next((flat for search, found, flat, _ in outcomes if choices and choices[0] in found), None)
+    flat = next((flat for search, kept, flat, _ in outcomes if choices and choices[0] in kept), None)
     size = sum(search.space.size for search, _, _, _ in outcomes)
     evaluated = sum(count for _, _, _, count in outcomes)
     return Plan(run, minimise, size, evaluated, time.perf_counter() - started, tuple(choices), own, flat)
@@ -202,20 +202,24 @@ def _search(
 ) -> tuple[LayoutSearch, list[Choice], Flatness | None, int]:
     """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
     cells, bounds = search.cells()
-    found, done = Found.nothing(), 0
+    fastest, done = Found.nothing(), 0
 
     def limit() -> float:
         """Cells whose bound is above it hold none of the ``top`` fastest, and none within ``FLAT`` of the best."""
-        return max(float(found.time[top - 1]), float(found.time[0]) * (1 + FLAT)) if len(found.time) >= top else np.inf
+        return (
+            max(float(fastest.time[top - 1]), float(fastest.time[0]) * (1 + FLAT))
+            if len(fastest.time) >= top
+            else np.inf
+        )
 
     for chunk, more in answers(search, _chunks(cells, bounds, limit), engine=engine, scheduler=scheduler, blocks=1):
         done += len(chunk)
-        found = (found + more).fastest(max(top, len(found.time) + len(more.time)))
-        found = found.below(limit())
+        fastest = (fastest + more).fastest(max(top, len(fastest.time) + len(more.time)))
+        fastest = fastest.below(limit())
         if watch:
             watch(done, len(cells))
-    best = found.fastest(top)
-    near = found.below(float(best.time[0]) * (1 + FLAT)) if len(best.time) else found
+    best = fastest.fastest(top)
+    near = fastest.below(float(best.time[0]) * (1 + FLAT)) if len(best.time) else fastest
     layouts = [search.space.layout(int(cell), int(inner)) for cell, inner in zip(best.cell, best.inner, strict=True)]
     flat = Flatness.of(search.space, near.cell, near.inner, FLAT) if layouts else None
     return (

@@ -74,8 +74,8 @@ class Report:
 
 def report(run: Run) -> Report:
     """Work out a run and what a reader asks next."""
-    found = estimate(run)
-    return Report(found, tuple(at_scale(found)), decides(run))
+    answer = estimate(run)
+    return Report(answer, tuple(at_scale(answer)), decides(run))
 
 
 def at_scale(found: Estimate) -> Iterator[AtScale]:

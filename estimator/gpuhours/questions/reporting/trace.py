@@ -85,11 +85,11 @@ class Trace:
 
     def parts(self) -> dict[str, float]:
         """Mean seconds of a pipeline rank by part, summed over the events."""
-        found = dict.fromkeys(PARTS, 0.0)
+        seconds = dict.fromkeys(PARTS, 0.0)
         for event in self.events:
             if event.part and event.rank < self.ranks:
-                found[event.part] += (event.end - event.start) / self.ranks
-        return found
+                seconds[event.part] += (event.end - event.start) / self.ranks
+        return seconds
 
     def document(self) -> dict[str, Any]:
         """The trace event format: complete events (``ph: X``) in microseconds, names of processes and threads as metadata."""
@@ -163,9 +163,9 @@ def trace(run: Run) -> Trace:
     """
     if run.stages:
         evaluate(run)  # says that stages have no step in common
-    found = estimate(run)
-    whole = float(_step_of(found).time)
-    plan = _plan(found)
+    answer = estimate(run)
+    whole = float(_step_of(answer).time)
+    plan = _plan(answer)
     line = plan.line
     behind = plan.left[DATA] + plan.left[OPTIMISER] + plan.waiting
     scheduled = whole - behind - plan.wait
@@ -182,7 +182,7 @@ def trace(run: Run) -> Trace:
             for one in range(line.microbatches)
         ]
     return Trace(
-        found, tuple(events), line.ranks, word(Schedule, line.schedule), line.microbatches, scheduled, simulated, early
+        answer, tuple(events), line.ranks, word(Schedule, line.schedule), line.microbatches, scheduled, simulated, early
     )
 
 
@@ -231,13 +231,13 @@ def _plan(found: Estimate) -> _Plan:
 def _made_of(work: Work, layers: list[float], rank: int, chunk: int, chunks: int) -> Parts:
     """One micro-batch's work of one chunk of a rank: its layers, and the model's ends where it holds them."""
     share = layers[rank] / sum(layers) / chunks
-    found = {name: one * share for name, one in work.all_layers.items()}
-    found = joined(found, {name: one * (1 / len(layers) / chunks) for name, one in work.spread.items()})
+    seconds = {name: one * share for name, one in work.all_layers.items()}
+    seconds = joined(seconds, {name: one * (1 / len(layers) / chunks) for name, one in work.spread.items()})
     if rank == 0 and chunk == 0:
-        found = joined(found, work.first)
+        seconds = joined(seconds, work.first)
     if rank == len(layers) - 1 and chunk == chunks - 1:
-        found = joined(found, work.last)
-    return found
+        seconds = joined(seconds, work.last)
+    return seconds
 
 
 def _in_kind(one: Passes, kind: str, schedule: Schedule) -> float:

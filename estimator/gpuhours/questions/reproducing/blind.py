@@ -65,7 +65,7 @@ def predict(
     What remains beside the steps was learned on published hours: those of ``organisation`` are left out.
     """
     runs = members(data, readings, build)
-    samples = [found for run in runs if (found := ensemble(run, without(organisation, run))) is not None]
+    samples = [sample for run in runs if (sample := ensemble(run, without(organisation, run))) is not None]
     if not samples:
         return None
     parts = [_values(one) for one in samples]
@@ -120,10 +120,10 @@ def _values(one: Ensemble) -> dict[str, Draws]:
     known = one.outcome.value
     gpus, steps = float(np.max(one.outcome.resolved.gpus or 1.0)), known("steps")
     step = one.gpu_time * one.effective_goodput / gpus / float(steps or 1.0)
-    found = {"step_time": step}
+    values = {"step_time": step}
     work, peak = known("model_flops_per_step"), known("peak")
     if work is not None and peak is not None:
-        found["mfu"] = float(work) / (step * gpus * float(peak))
+        values["mfu"] = float(work) / (step * gpus * float(peak))
     if steps is not None:
-        found |= {"gpu_hours": one.gpu_time / HOUR, "wall_clock": one.gpu_time / gpus}
-    return found
+        values |= {"gpu_hours": one.gpu_time / HOUR, "wall_clock": one.gpu_time / gpus}
+    return values

@@ -22,14 +22,14 @@ KNOWN = "known"
 
 def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:
     """Everything that ``names`` descend from, themselves included: name -> what it was worked out from, all the way."""
-    found: set[str] = set()
+    above: set[str] = set()
     queue = list(names)
     while queue:
         name = queue.pop()
-        if name not in found:
-            found.add(name)
+        if name not in above:
+            above.add(name)
             queue += edges.get(name, ())
-    return frozenset(found)
+    return frozenset(above)
 
 
 def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ...]:
@@ -42,9 +42,9 @@ def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ..
 
 def edges(text: Published, supplied: Supplied) -> dict[str, tuple[str, ...]]:
     """What each claim and each supplied key was worked out from."""
-    found = {name: claim.descends for name, claim in text.claims.items()}
-    found |= {key: reading.descends for key, reading in text.readings.items()}
-    return found | {key: tuple(entry.get("from") or ()) for key, entry in supplied.items()}
+    descends = {name: claim.descends for name, claim in text.claims.items()}
+    descends |= {key: reading.descends for key, reading in text.readings.items()}
+    return descends | {key: tuple(entry.get("from") or ()) for key, entry in supplied.items()}
 
 
 def assumed(text: Published, figure: AskedFigure, name: str) -> dict[str, Mapping[str, Any]]:
@@ -173,8 +173,8 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: s
 
 def quotes(words: str, value: str | float) -> bool:
     """Whether ``words`` hold a claim's figure with its unit: ``1.8M``, ``44.5 %``, ``3 months``."""
-    found = re.match(r"\s*([\d.,]+)\s*([A-Za-z%]+)", str(value))
-    if found is None:
+    match = re.match(r"\s*([\d.,]+)\s*([A-Za-z%]+)", str(value))
+    if match is None:
         return False
-    number, unit = (re.escape(part) for part in found.groups())
+    number, unit = (re.escape(part) for part in match.groups())
     return re.search(rf"(?<![\d.,]){number}\s*{unit}(?![A-Za-z])", words, re.IGNORECASE) is not None

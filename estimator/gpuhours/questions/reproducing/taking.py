@@ -50,18 +50,18 @@ def solve(task: Solve, stated: Spread, predict: Callable[[float], Blind | None])
     """Scan a key, and read off where median and 90th percentile meet what is stated."""
     step = MULTIPLES.get(task.key, 1)
     keys = [max(step, round(at / step) * step) for at in np.geomspace(task.least, task.most, POINTS)]
-    found = [
+    solutions = [
         (key, *quantiles)
         for key in keys
         if (blind := predict(key)) is not None and (quantiles := blind.quantiles(task.result)) is not None
     ]
-    if not found:
+    if not solutions:
         return Need(task.claim, task.key, task.words, None, None, math.nan, math.nan, math.nan)
-    best = min(found, key=lambda one: abs(math.log(one[2] / stated.centre)))
-    medians = [(key, middle) for key, _, middle, _ in found]
-    highs = [(key, high) for key, _, _, high in found]
-    held = next((key for key, low, _, high in found if low <= stated.high and high >= stated.low), None)
-    edge = crossing(highs, stated.low) if held is not None and held != found[0][0] else held
+    best = min(solutions, key=lambda one: abs(math.log(one[2] / stated.centre)))
+    medians = [(key, middle) for key, _, middle, _ in solutions]
+    highs = [(key, high) for key, _, _, high in solutions]
+    held = next((key for key, low, _, high in solutions if low <= stated.high and high >= stated.low), None)
+    edge = crossing(highs, stated.low) if held is not None and held != solutions[0][0] else held
     return Need(task.claim, task.key, task.words, crossing(medians, stated.centre), edge, best[2], best[3], best[0])
 
 
@@ -87,8 +87,8 @@ def goodput_needed(task: Solve, stated: Spread, blind: Blind) -> Iterator[Need]:
 
 def varied(data: Mapping[str, Any], key: str, value: float) -> dict[str, Any]:
     """A description with a key at a value, and no range there."""
-    found = copy.deepcopy(dict(data))
-    entry = found["assumptions"].setdefault(key, {"reason": "solved for"})
+    changed = copy.deepcopy(dict(data))
+    entry = changed["assumptions"].setdefault(key, {"reason": "solved for"})
     entry.pop("low", None), entry.pop("high", None)
     entry["value"] = value
-    return found
+    return changed

@@ -17,10 +17,10 @@ from gpuhours.questions.verdicts import AGREES
 
 def reproduce_text(path: Path) -> list[Reproduction]:
     """Each run of a text: its figures with ``check``'s verdicts, beside what the run's other figures alone make them."""
-    found = check(path)
-    if not isinstance(found, PaperCheck):
+    checked = check(path)
+    if not isinstance(checked, PaperCheck):
         raise EstimateError("A table of runs is no document.", "Use gpuhours check.", str(path))
-    return [_reproduced(one, path) for one in found.runs]
+    return [_reproduced(one, path) for one in checked.runs]
 
 
 def _reproduced(found: Check, path: Path) -> Reproduction:

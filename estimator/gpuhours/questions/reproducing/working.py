@@ -41,11 +41,11 @@ def document_paths() -> dict[str, Path]:
 def reproduce(names: tuple[str, ...] = ()) -> Reproductions:
     """Work out documents by name or path, and texts by path; all that ship when none is named."""
     known = document_paths()
-    found: list[Reproduction] = []
+    reproductions: list[Reproduction] = []
     for name in names or tuple(known):
         path = _path(name, known)
-        found += [reproduce_file(path)] if path.suffix in (".yaml", ".yml") else reproduce_text(path)
-    return Reproductions(tuple(found))
+        reproductions += [reproduce_file(path)] if path.suffix in (".yaml", ".yml") else reproduce_text(path)
+    return Reproductions(tuple(reproductions))
 
 
 def _path(name: str, known: Mapping[str, Path]) -> Path:
@@ -65,9 +65,9 @@ def reproduce_file(path: Path) -> Reproduction:
     text = validated(Published, source)
     descent.refuse(text, source.name)
     desk = Desk(text, source)
-    found = [_finding(desk, figure) for figure in text.figures]
+    judged = [_finding(desk, figure) for figure in text.figures]
     needs = tuple(need for task in text.takes for need in desk.needs(task))
-    findings = tuple(_explained(text, figure, one, needs) for figure, one in zip(text.figures, found, strict=True))
+    findings = tuple(_explained(text, figure, one, needs) for figure, one in zip(text.figures, judged, strict=True))
     supplied = {key: entry for name in ("", *text.runs) for key, entry in _supplied(text, name).items()}
     walk = descent.edges(text, supplied)
     origins = {
@@ -127,13 +127,13 @@ def _finding(desk: Desk, figure: AskedFigure) -> Finding:
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
     origin = {one for name in (figure.run, figure.over or figure.run) for one in descent.depends_on(text, figure, name)}
     try:
-        found = _ratio(desk, figure) if figure.over else _one(desk, figure)
+        finding = _ratio(desk, figure) if figure.over else _one(desk, figure)
     except Contradiction as error:
         reason = " ".join(part for part in (error.problem, figure.note) if part)
         computed = error.value if figure.result == error.where else None
-        found = Finding(figure.label, None, unit, computed, None, None, None, None, reason, possible=False)
-    found = replace(found, depends_on=tuple(sorted(origin)), headline=figure.headline)
-    return judged(found, *_stated(claim, found.unit, unit))
+        finding = Finding(figure.label, None, unit, computed, None, None, None, None, reason, possible=False)
+    finding = replace(finding, depends_on=tuple(sorted(origin)), headline=figure.headline)
+    return judged(finding, *_stated(claim, finding.unit, unit))
 
 
 def _stated(claim: StatedFigure | None, shown: str, unit: str) -> tuple[Spread | None, str]:
@@ -150,11 +150,11 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
     if figure.result in PREDICTED and foreseeable(run):
         blind = desk.blind(data, figure.settings)
-        found = None if blind is None else blind.quantiles(figure.result)
-        if found is not None and run.hardware.gpus is None and figure.result != "gpu_hours":
-            found = None  # days and step time hang on a number that nobody states
-        if found is not None:
-            low, value, high = found
+        quantiles = None if blind is None else blind.quantiles(figure.result)
+        if quantiles is not None and run.hardware.gpus is None and figure.result != "gpu_hours":
+            quantiles = None  # days and step time hang on a number that nobody states
+        if quantiles is not None:
+            low, value, high = quantiles
             return Finding(figure.label, None, unit, value, low, high, None, None, figure.note, basis="predicted")
     worked = estimate(run, uncertain=dict(stated_ranges(desk.text, figure, run)))
     desk.assumptions += worked.assumptions

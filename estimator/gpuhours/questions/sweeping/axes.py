@@ -161,11 +161,11 @@ def _validated(run: Run, key: str, value: Any) -> Any:
         raise EstimateError("No such key.", nearest(name, kind.model_fields) or _known(kind), key)
     fields = {field: getattr(block, field) for field in block.model_fields_set}
     try:
-        found = getattr(kind.model_validate({**fields, name: value}), name)
+        valid = getattr(kind.model_validate({**fields, name: value}), name)
     except ValidationError as error:
         raise explained(error, kind, Source("--vary", {}), tuple(parents)) from None
-    _named(key, found)
-    return found
+    _named(key, valid)
+    return valid
 
 
 def _named(key: str, value: Any) -> None:

@@ -72,7 +72,7 @@ def _window(client: Any) -> int:
 def _result(future: Any, scheduler: str) -> Answer:
     """What a task came to; a scheduler that is gone cancels all of them."""
     try:
-        found: Answer = future.result()
+        answer: Answer = future.result()
     except EstimateError:
         raise
     except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError) as error:
@@ -80,7 +80,7 @@ def _result(future: Any, scheduler: str) -> Answer:
             f"The scheduler is gone: {error or type(error).__name__}.",
             "Start it again; with -o and --resume the rows that are done are kept.", f"--scheduler {scheduler}",
         ) from None  # fmt: skip
-    return found
+    return answer
 
 
 def stamp() -> str:

@@ -44,9 +44,9 @@ def process_answers(work: Work, numbers: Iterable[Any], processes: int) -> Itera
 
     def ask(number: Any) -> Answer:
         worker = idle.get()
-        found = worker(number)
+        answer = worker(number)
         idle.put(worker)
-        return number, found
+        return number, answer
 
     with ThreadPoolExecutor(processes) as threads:
         try:

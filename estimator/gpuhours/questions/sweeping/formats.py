@@ -144,9 +144,9 @@ FORMATS: dict[str, Format] = {".csv": Csv(".csv"), ".parquet": Parquet(".parquet
 
 def format_of(path: Path) -> Format:
     """The format that a file's extension names."""
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
+    chosen = FORMATS.get(path.suffix.lower())
+    if chosen is None:
         raise EstimateError(
             f"{path.suffix or 'No extension'!r} is no format to write.", f"Name it {', '.join(FORMATS)}.", f"-o {path}"
         )
-    return found
+    return chosen

@@ -57,11 +57,11 @@ class Job:
     @functools.cached_property
     def units(self) -> Mapping[str, str]:
         """Every column: its unit, "" for a plain number."""
-        found = {varied.key: "" for varied in self.grid.varied}
-        found |= {name: line.unit for name, line in RESULTS.items()}
+        units = {varied.key: "" for varied in self.grid.varied}
+        units |= {name: line.unit for name, line in RESULTS.items()}
         if self.breakdown:
-            found |= {name: "second" if name.startswith("time.") else "byte" for name in self._parts}
-        return found
+            units |= {name: "second" if name.startswith("time.") else "byte" for name in self._parts}
+        return units
 
     @functools.cached_property
     def _parts(self) -> tuple[str, ...]:

@@ -44,12 +44,12 @@ class Parts:
 
     def there(self) -> dict[int, tuple[Path, int]]:
         """Finished blocks: number -> its file and its rows."""
-        found = {}
+        parts = {}
         for path in self.folder.iterdir():
             number, _, rows = path.name.partition(".")
             if number.isdigit() and rows.isdigit():
-                found[int(number)] = (path, int(rows))
-        return found
+                parts[int(number)] = (path, int(rows))
+        return parts
 
     def open(self, manifest: dict[str, Any], *, force: bool, resume: bool) -> None:
         """Make the folder, or find it again; refuse to write over what is there unless told to."""

@@ -119,26 +119,26 @@ def _view(piece: GridPiece, value: Any) -> Callable[[], Values]:
 
 def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
     """Every result that is determined, by name; with ``breakdown`` the seconds and bytes of each part too."""
-    found = {name: one.value for name, one in results(outcome).items() if one is not None}
+    values = {name: one.value for name, one in results(outcome).items() if one is not None}
     if breakdown and outcome.step is not None and outcome.memory is not None:
-        found |= {f"time.{part}": seconds for part, seconds in outcome.step.parts.items()}
-        found |= {f"memory.{part}": size for part, size in outcome.memory.parts.items()}
-    return found
+        values |= {f"time.{part}": seconds for part, seconds in outcome.step.parts.items()}
+        values |= {f"memory.{part}": size for part, size in outcome.memory.parts.items()}
+    return values
 
 
 def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
     """Why rows are not valid: the reasons, and for each row the first that holds, counted from 1."""
-    found = dict(outcome.step.reasons) if outcome.step is not None else {}
+    reasons = dict(outcome.step.reasons) if outcome.step is not None else {}
     for name, takes in SHARES.items():
         share = outcome.value(name)
         if share is not None and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):
-            found[f"it takes more than 100 % {takes}"] = np.greater(share, 1.0)
+            reasons[f"it takes more than 100 % {takes}"] = np.greater(share, 1.0)
     for conflict in outcome.totals.conflicts:
-        found[f"{conflict.identity.text}: the two sides differ"] = np.abs(conflict.factor - 1.0) > TOLERANCE
+        reasons[f"{conflict.identity.text}: the two sides differ"] = np.abs(conflict.factor - 1.0) > TOLERANCE
     code: Any = np.int8(0)
-    for number, broken in enumerate(found.values(), start=1):
+    for number, broken in enumerate(reasons.values(), start=1):
         code = np.where((code == 0) & broken, np.int8(number), code)
-    return tuple(found), code
+    return tuple(reasons), code
 
 
 def _inputs(chosen: Mapping[str, tuple[Values, Callable[[], Values]]]) -> dict[str, Callable[[], Values]]:
@@ -153,11 +153,11 @@ def _picked(values: Values, places: Callable[[], Values]) -> Values:
 def choices(grid: Grid, part: GridBlock) -> dict[str, tuple[Values, Callable[[], Values]]]:
     """For every varied key of a piece its values, and which of them each row has."""
     lengths = tuple(chosen.stop - chosen.start for chosen in part)
-    found: dict[str, tuple[Values, Callable[[], Values]]] = {}
+    columns: dict[str, tuple[Values, Callable[[], Values]]] = {}
     for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
         own = [length if other == index else 1 for other, length in enumerate(lengths)]
         places = functools.partial(np.broadcast_to, np.arange(lengths[index], dtype=np.int32).reshape(own), lengths)
         for member in axis.members:
             shown = np.array(member.shown(chosen), object if not member.numeric or member.choice else None)
-            found[member.key] = shown, places
-    return found
+            columns[member.key] = shown, places
+    return columns

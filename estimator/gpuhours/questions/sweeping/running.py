@@ -230,12 +230,12 @@ def make_job(
 def _settled(run: Run, vary: Collection[str]) -> Run:
     """What the file leaves open settled once, for all rows; as it stands where only what varies makes it a run."""
     try:
-        found = settled(run)
+        base = settled(run)
     except EstimateError:
-        found = run
-    if is_partial(found.layout):
-        return found.replaced("layout", as_it_stands(found.layout))
-    return found if CHUNKED.isdisjoint(vary) else _without_chunks(found, run, vary)
+        base = run
+    if is_partial(base.layout):
+        return base.replaced("layout", as_it_stands(base.layout))
+    return base if CHUNKED.isdisjoint(vary) else _without_chunks(base, run, vary)
 
 
 def _without_chunks(found: Run, run: Run, vary: Collection[str]) -> Run:
@@ -306,15 +306,15 @@ def in_memory(job: Job, engine: str, scheduler: str | None, watch: Watch | None)
 
     if job.best is None and job.where is None and job.grid.rows > MOST_IN_MEMORY:
         raise EstimateError(f"{job.grid.rows:,} rows are too many to hold.", "Write them to a file: -o FILE.parquet")
-    found: dict[int, pa.Table] = {}
+    tables: dict[int, pa.Table] = {}
     total, held = job.grid.blocks, 0
     for number, table in answers(job.block, range(total), engine=engine, scheduler=scheduler, blocks=total):
-        found[number] = table
+        tables[number] = table
         held += len(table)
         if held > MOST_IN_MEMORY:
             raise EstimateError(
                 f"More than {MOST_IN_MEMORY:,} rows are too many to hold.", "Write them to a file: -o FILE.parquet"
             )
         if watch:
-            watch(len(found) * job.grid.rows // total, job.grid.rows)
-    return job.reduced(pa.concat_tables([found[number] for number in sorted(found)]))
+            watch(len(tables) * job.grid.rows // total, job.grid.rows)
+    return job.reduced(pa.concat_tables([tables[number] for number in sorted(tables)]))

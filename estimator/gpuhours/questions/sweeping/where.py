@@ -91,7 +91,7 @@ def where(text: str, units: Mapping[str, str | None]) -> Where:
 
 def _tokens(text: str) -> list[tuple[str, str, str]]:
     """(kind, text, unit) of each token."""
-    found, position = [], 0
+    tokens, position = [], 0
     while text[position:].strip():
         match = _TOKEN.match(text, position)
         if match is None:
@@ -100,11 +100,11 @@ def _tokens(text: str) -> list[tuple[str, str, str]]:
         kind = "number" if match["number"] else "word" if match["quote"] else kind
         if kind == "name" and match["name"] in KEYWORDS:
             kind = "sign"
-        found.append(
+        tokens.append(
             (kind, match[kind if kind in ("number", "word") else match.lastgroup or "sign"], match["unit"] or "")
         )
         position = match.end()
-    return found
+    return tokens
 
 
 EXAMPLE = "For example: --where 'fits and mfu > 40% and wall_clock < 30 days'"

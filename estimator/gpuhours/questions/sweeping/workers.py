@@ -40,15 +40,15 @@ class Worker:
         self._say(number)
         assert self.process.stdout is not None
         try:
-            good, found = pickle.load(self.process.stdout)
+            good, answer = pickle.load(self.process.stdout)
         except EOFError:
             raise EstimateError(
                 f"A working process ended (exit code {self.process.wait()}).",
                 "Too little memory? Try again with --resume.",
             ) from None
         if not good:
-            raise found
-        return found
+            raise answer
+        return answer
 
     def stop(self) -> None:
         """End it, whatever it is doing."""

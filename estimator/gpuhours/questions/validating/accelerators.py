@@ -32,9 +32,9 @@ def accelerator_of(row: Row) -> tuple[str | None, str]:
         text = row.word(column)
         if text is None:
             continue
-        found = profile_of(text)
-        if found is not None:
-            return found, "" if found == text else f"accelerator {text!r} read as {found}"
+        profile = profile_of(text)
+        if profile is not None:
+            return profile, "" if profile == text else f"accelerator {text!r} read as {profile}"
     return None, ""
 
 
@@ -56,10 +56,10 @@ def profile_of(text: str) -> str | None:
 def chips_in(name: str) -> list[str]:
     """Every chip of ``CHIPS`` that a name holds as a word of its own, in the order of the text."""
     spaced = name.replace("-", " ")
-    found = (
+    chips = (
         (re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced), chip) for chip in CHIPS
     )
-    return [chip for _, chip in sorted((place.start(), chip) for place, chip in found if place)]
+    return [chip for _, chip in sorted((place.start(), chip) for place, chip in chips if place)]
 
 
 def _nearest_form(known: list[str], name: str, chip: str) -> str:

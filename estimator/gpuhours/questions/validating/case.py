@@ -228,10 +228,10 @@ def _stage_layers(layers: int, pipeline: int, interleave: int) -> tuple[int, ...
     each = -(-layers // (pipeline * interleave))
     if each * pipeline * interleave - layers != ENDS + 1:
         raise UnsaidError(f"{layers} layers do not divide into {pipeline} stages of {interleave} chunks")
-    found = [each * interleave] * pipeline
+    by_stage = [each * interleave] * pipeline
     for stage in (0, -1, -2 if pipeline > 2 else -1):
-        found[stage] -= 1
-    return tuple(found)
+        by_stage[stage] -= 1
+    return tuple(by_stage)
 
 
 def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
@@ -258,9 +258,9 @@ def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None
     stated = row.positive("expert_tensor")
     if stated is not None:
         return int(stated)
-    found = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
-    if found:
-        return int(found[1])
+    degree = re.search(r"expert tensor parallel (\d+)", row.word("notes") or "")
+    if degree:
+        return int(degree[1])
     return 1 if software.dispatch.folded or "folding" in (row.word("framework") or "").lower() else None
 
 
@@ -298,8 +298,8 @@ def _dispatch(row: Row, software: Software) -> dict[str, Dispatch]:
     of its experts and sort it in the same kernel (their documentation); or to experts that take as many tokens as is said, of the mean
     ("capacity factor 1"), and drop or pad the rest."""
     text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
-    found = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
-    capacity = row.positive("expert_capacity") or (None if found is None else float(found[1]))
+    factor = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
+    capacity = row.positive("expert_capacity") or (None if factor is None else float(factor[1]))
     said: dict[str, Any] = {}
     if re.search(r"\b(deep|hybrid)-?ep\b", text):
         said = {"sends": "ranks", "packing": Traffic(forward=0.0, backward=0.0)}

@@ -165,26 +165,26 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
     for line, one in enumerate(table.rows, 1):
         place = f"{source.name}  {one.id}"
         run = from_source(Source(place, {"name": one.id, **_whole(table, one)}))
-        found = _resolved(run, place)
-        assumed = [assumption.name for assumption in found.assumptions]
-        missing = [*found.missing, *(["the global batch"] if BATCH in assumed else [])]
+        resolved = _resolved(run, place)
+        assumed = [assumption.name for assumption in resolved.assumptions]
+        missing = [*resolved.missing, *(["the global batch"] if BATCH in assumed else [])]
         if missing or run.stages:
             told = ", ".join(missing) or "which of the stages was measured"
             raise EstimateError(f"The step cannot be predicted; not known: {told}.", "Say it in the row's run.", place)
-        asked = found.workload
+        asked = resolved.workload
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
             "step_time_s": "" if one.step_time is None else repr(float(one.step_time)),
             "foretold_s": "" if one.foretold is None else repr(float(one.foretold)),
             "mem_gib_per_gpu": "" if one.allocated is None else repr(float(one.allocated) / GIB),
-            "seq_len": repr(float(found.tokens_per_sample or 0)),
+            "seq_len": repr(float(resolved.tokens_per_sample or 0)),
         }  # fmt: skip
         remarks: tuple[str, ...] = (f"assumed {', '.join(assumed)}",) if assumed else ()
         stated = laid_over(table.run, one.run).get("software")
         if (own := under(table.title, str(stated))) is not None:
             remarks += (f"software {stated!r} read as {own}: the file's title names Hugging Face",)
         yield Described(
-            Row(cells, line), found, asked.model, asked.layout, asked.cluster, remarks, run.stack is not None
+            Row(cells, line), resolved, asked.model, asked.layout, asked.cluster, remarks, run.stack is not None
         )
 
 
@@ -207,7 +207,7 @@ def _whole(table: Measurements, one: DescribedRun) -> dict[str, Any]:
 
 def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> list[Prediction]:
     """Step time and allocated memory, run by run."""
-    found = []
+    outcomes = []
     for one in runs:
         held = memory(one.resolved.workload)
         time, parts = None, {}
@@ -216,7 +216,7 @@ def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> l
             predicted = step(one.resolved.workload)
             problem = "; ".join(reason for reason, where in predicted.reasons.items() if np.any(where)) or None
             time, parts = float(predicted.time), {name: float(value) for name, value in predicted.parts.items()}
-        found.append(
+        outcomes.append(
             Prediction(None if problem else time, parts, float(held.allocated), float(held.filled), problem=problem)
         )
-    return found
+    return outcomes

@@ -43,7 +43,7 @@ class Sample:
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
     """The rows that teach: averages of whole runs hold more than steps, and do not."""
-    found = []
+    learned = []
     for one in judged:
         if one.case is None or one.average:
             continue
@@ -52,17 +52,17 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
             system, slower = system_of(one.row.word("source_title") or ""), one.case.software.unmet
             unmet = slower != 1.0 and one.case.traits.kind != MIXTURE and not memory
             error = float(np.log(slower if unmet else 1.0) - np.log1p(ratio))
-            found.append(Sample(system, one.case.traits, one.predicted, error, unmet))
-    return found
+            learned.append(Sample(system, one.case.traits, one.predicted, error, unmet))
+    return learned
 
 
 def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> float:
     """What ``run.conformal.unmet_stack`` is the exponential of, learned without some systems."""
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in rows:
         if one.unmet and one.system not in out:
-            found[one.system][one.traits.stack].append(one.error)
-    systems = [float(np.median([np.median(errors) for errors in stacks.values()])) for stacks in found.values()]
+            ratios[one.system][one.traits.stack].append(one.error)
+    systems = [float(np.median([np.median(errors) for errors in stacks.values()])) for stacks in ratios.values()]
     return float(np.median([*systems, *[0.0] * HELD]))
 
 
@@ -74,11 +74,11 @@ def _beside_unmet(rows: Sequence[Sample], out: str) -> Floats:
 
 def world_of(rows: Sequence[Sample]) -> World:
     """Which systems' rows have which trait."""
-    found: dict[str, dict[str, set[str]]] = {trait: defaultdict(set) for trait in TRAITS}
+    systems: dict[str, dict[str, set[str]]] = {trait: defaultdict(set) for trait in TRAITS}
     for one in rows:
         for trait, value in one.traits.values().items():
-            found[trait][value].add(one.system)
-    return {trait: {v: tuple(sorted(has)) for v, has in sorted(values.items())} for trait, values in found.items()}
+            systems[trait][value].add(one.system)
+    return {trait: {v: tuple(sorted(has)) for v, has in sorted(values.items())} for trait, values in systems.items()}
 
 
 def learn(rows: Sequence[Sample]) -> dict[str, Any]:
@@ -121,11 +121,11 @@ class _World:
 def _worlds(rows: Sequence[Sample], systems: Sequence[str]) -> dict[str, _World]:
     """The world with every system, and one without each."""
     world, owners = world_of(rows), np.array([one.system for one in rows])
-    found = {}
+    worlds = {}
     for out in ("", *systems):
         seen, errors, kept = _features(rows, world, out), _beside_unmet(rows, out), owners != out
-        found[out] = _World(out, owners, seen, errors, *_usual(seen[kept], errors[kept], owners[kept]))
-    return found
+        worlds[out] = _World(out, owners, seen, errors, *_usual(seen[kept], errors[kept], owners[kept]))
+    return worlds
 
 
 def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:

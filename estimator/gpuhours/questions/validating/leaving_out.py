@@ -57,21 +57,21 @@ def refits_path() -> Path:
 @cache
 def refits() -> Mapping[str, Mapping[str, float]]:
     """System left out -> group of constants -> factor on its figures that the other systems ask for, over what all ask for."""
-    found: Mapping[str, Mapping[str, float]] = json.loads(refits_path().read_text(encoding="utf-8"))["factors"]
-    return found
+    factors: Mapping[str, Mapping[str, float]] = json.loads(refits_path().read_text(encoding="utf-8"))["factors"]
+    return factors
 
 
 @cache
 def met() -> Mapping[str, frozenset[str]]:
     """Profile -> systems whose published runs it, or a profile that is derived from it, is met in."""
-    found: dict[str, set[str]] = {}
+    sources: dict[str, set[str]] = {}
     stacks = [(software_of(row)[0].name, row.word("source_title") or "") for row in measured_rows() if row.seconds]
     for name, title in (*stacks, *described_stacks()):
         lineage: str | None = name
         while lineage is not None:
-            found.setdefault(lineage, set()).add(system_of(title))
+            sources.setdefault(lineage, set()).add(system_of(title))
             lineage = parent_of(lineage)
-    return {name: frozenset(systems) for name, systems in found.items()}
+    return {name: frozenset(systems) for name, systems in sources.items()}
 
 
 @cache
@@ -151,7 +151,7 @@ def elsewhere(owner: str, group: str) -> float:
 def _numbers(group: Any) -> dict[str, float]:
     """The figures of a group that were settled, by their path."""
     fields = () if group is None else group.settled or tuple(type(group).model_fields)
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     pending = [(name, getattr(group, name)) for name in fields]
     while pending:
         name, value = pending.pop()
@@ -159,8 +159,8 @@ def _numbers(group: Any) -> dict[str, float]:
             inner = value if isinstance(value, BaseModel) else value.items()
             pending += [(f"{name}.{key}", one) for key, one in inner]
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = float(value)
-    return found
+            numbers[name] = float(value)
+    return numbers
 
 
 def _settled_on(group: Any) -> frozenset[str]:

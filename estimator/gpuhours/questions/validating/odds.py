@@ -36,13 +36,13 @@ class Trial:
 def trials(judged: Sequence[Judged]) -> list[Trial]:
     """Every row that ran or failed, as far as its memory was predicted. Rows that leave recomputation or sharding open teach nothing:
     what was predicted need not be what ran."""
-    found = []
+    tried = []
     for one in judged:
         ran = one.measured is not None or one.memory_measured is not None
         if one.filled is not None and one.case is not None and not one.memory_open and (ran or one.row.failed):
             system = system_of(one.row.word("source_title") or "")
-            found.append(Trial(system, one.case.software.family, one.filled, not one.row.failed))
-    return found
+            tried.append(Trial(system, one.case.software.family, one.filled, not one.row.failed))
+    return tried
 
 
 def learn(rows: Sequence[Trial]) -> dict[str, Any]:
@@ -54,14 +54,14 @@ def learn(rows: Sequence[Trial]) -> dict[str, Any]:
 def _families(rows: Sequence[Trial], out: str) -> dict[str, dict[str, float]]:
     kept = [row for row in rows if row.system != out]
     common = _fitted(kept, np.array(CENTRE), 2.0)
-    found = {OTHER: common}
+    families = {OTHER: common}
     for family in sorted({row.family for row in kept}):
         mine = [row for row in kept if row.family == family]
         if any(not row.ran for row in mine):
-            found[family] = _fitted(mine, common, HELD)
+            families[family] = _fitted(mine, common, HELD)
     return {
         name: {"half": round(float(np.exp(a)), 4), "steepness": round(float(np.exp(b)), 3), "lapse": LAPSE}
-        for name, (a, b) in found.items()
+        for name, (a, b) in families.items()
     }
 
 

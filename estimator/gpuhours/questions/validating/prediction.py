@@ -54,14 +54,14 @@ def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction
     groups: dict[Key, list[int]] = defaultdict(list)
     for index, case in enumerate(cases):
         groups[_words(case)].append(index)
-    found: dict[int, Prediction] = {}
+    predictions: dict[int, Prediction] = {}
     for members in groups.values():
         try:
             together = _together([cases[index] for index in members], step_time)
         except EstimateError as error:
             together = [Prediction(None, {}, None, None, problem=error.problem)] * len(members)
-        found.update(zip(members, together, strict=True))
-    return [found[index] for index in range(len(cases))]
+        predictions.update(zip(members, together, strict=True))
+    return [predictions[index] for index in range(len(cases))]
 
 
 def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:

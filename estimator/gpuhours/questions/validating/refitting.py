@@ -61,7 +61,7 @@ def refit() -> dict[str, dict[str, float]]:
     systems = np.array([system_of(title) for title in titles])
     weight = np.array([1 / np.sqrt(np.sum(titles == title)) for title in titles]) / NOISE**2
     effects = [*_of_software(cases, base), *_of_products(cases, base)]
-    found = {}
+    left_out = {}
     for system in sorted({system for effect in effects for system in effect.systems}):
         mine = [effect for effect in effects if system in effect.systems]
         others = systems != system
@@ -69,10 +69,10 @@ def refit() -> dict[str, dict[str, float]]:
         centre = np.array([effect.centre for effect in mine])
         theta = _robust(design, residual[others], weight[others], centre)
         told = PRIOR**2 * np.sum(weight[others, None] * design**2, axis=0) > 1
-        found[system] = {
+        left_out[system] = {
             e.key: round(float(np.exp(t)), 3) for e, t, of_it in zip(mine, theta, told, strict=True) if of_it
         }
-    return {system: factors for system, factors in found.items() if factors}
+    return {system: factors for system, factors in left_out.items() if factors}
 
 
 def update_refits() -> None:
@@ -101,7 +101,7 @@ def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
             found_on: tuple[str, ...] = getattr(getattr(case.software, group), "settled_on", ())
             if group not in NOT_TIME and found_on:
                 owners.setdefault(f"{owner_of(case.software, group)}.{group}", []).append(at)
-    found = []
+    effects = []
     for key, members in owners.items():
         group = key.split(".")[1]
         own = getattr(cases[members[0]].software, group)
@@ -109,10 +109,10 @@ def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
             replace(case, software=case.software.model_copy(update={group: scaled(own, np.exp(STEP))}))
             for case in (cases[at] for at in members)
         ]
-        found.append(
+        effects.append(
             Effect(key, systems_of(own.settled_on), _slope(changed, members, base), elsewhere(*key.split(".")))
         )
-    return found
+    return effects
 
 
 def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effect]:
@@ -122,15 +122,15 @@ def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
         if case.chip.gemm_constants.settled_on:
             own = case.chip.kernels is not None and case.chip.kernels.gemm is not None
             places.setdefault(case.accelerator if own else case.chip.generation, []).append(at)
-    found = []
+    effects = []
     for place, members in places.items():
         gemm = cases[members[0]].chip.gemm_constants
         changed = []
         for case in (cases[at] for at in members):
             kernels = (case.chip.kernels or KernelConstants()).model_copy(update={"gemm": scaled(gemm, np.exp(STEP))})
             changed.append(replace(case, chip=replace(case.chip, kernels=kernels)))
-        found.append(Effect(f"{place}.gemm", systems_of(gemm.settled_on), _slope(changed, members, base), 0.0))
-    return found
+        effects.append(Effect(f"{place}.gemm", systems_of(gemm.settled_on), _slope(changed, members, base), 0.0))
+    return effects
 
 
 def _slope(changed: Sequence[Case], members: Sequence[int], base: NDArray[np.float64]) -> NDArray[np.float64]:

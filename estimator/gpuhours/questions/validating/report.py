@@ -181,8 +181,8 @@ def _described(paths: Iterable[Path], memory_only: bool, in_sample: bool) -> tup
         for run in read_described(path):
             runs.append(known_without(run, _system(run.row)) if out else run)
             left.append(out)
-    found = predict_described(runs, step_time=not memory_only)
-    return tuple(judge(run.row, run, one, out) for run, one, out in zip(runs, found, left, strict=True))
+    outcomes = predict_described(runs, step_time=not memory_only)
+    return tuple(judge(run.row, run, one, out) for run, one, out in zip(runs, outcomes, left, strict=True))
 
 
 def judge(row: Row, case: Case | Described | str, found: Prediction | None, left_out: bool = False) -> Judged:

@@ -103,13 +103,13 @@ def described_runs() -> tuple[Path, ...]:
 
 def described_stacks() -> frozenset[tuple[str, str]]:
     """(software profile, source title) of every run of those files that names its stack."""
-    found = set()
+    names = set()
     for path in described_runs():
         table = read_yaml(path).data
         title = str(table["title"])
         stacks = [row.get("run", {}).get("software") or table.get("run", {}).get("software") for row in table["rows"]]
-        found |= {(under(title, name) or load_software(name).name, title) for name in stacks if name}
-    return frozenset(found)
+        names |= {(under(title, name) or load_software(name).name, title) for name in stacks if name}
+    return frozenset(names)
 
 
 @cache

@@ -138,9 +138,9 @@ def dtype_of(row: Row, usual: str) -> str:
 def sharding_of(row: Row, usual: str) -> Sharding:
     """What data-parallel ranks share out: either column's words, else the stack's own."""
     for column in ("sharding", "zero_stage"):
-        found = _read(SHARDINGS, row.word(column))
-        if found is not None:
-            return Sharding(found)
+        word = _read(SHARDINGS, row.word(column))
+        if word is not None:
+            return Sharding(word)
     return Sharding[usual]
 
 
@@ -151,8 +151,8 @@ def recompute_of(row: Row, usual: str) -> Recompute:
         return Recompute.full
     if kind in Recompute.__members__:
         return Recompute[kind]
-    found = _read(RECOMPUTES, row.word("recompute") or (kind or None))
-    return Recompute[usual] if found is None else Recompute(found)
+    word = _read(RECOMPUTES, row.word("recompute") or (kind or None))
+    return Recompute[usual] if word is None else Recompute(word)
 
 
 def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
@@ -170,14 +170,10 @@ def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
 
 def schedule_of(row: Row) -> Schedule | None:
     """The order of a pipeline's passes, where the row says it; a plain 1F1B says nothing where the source does not print chunks."""
-    found = _read(SCHEDULES, row.word("schedule"))
-    if (
-        found == Schedule.f1b1
-        and row.positive("vp") is None
-        and re.search(NO_CHUNKS, (row.word("notes") or "").lower())
-    ):
+    word = _read(SCHEDULES, row.word("schedule"))
+    if word == Schedule.f1b1 and row.positive("vp") is None and re.search(NO_CHUNKS, (row.word("notes") or "").lower()):
         return None
-    return None if found is None else Schedule(found)
+    return None if word is None else Schedule(word)
 
 
 def chunks_of(layers: int, pipeline: int, most: int) -> int:

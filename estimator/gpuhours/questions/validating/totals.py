@@ -117,14 +117,14 @@ class TotalsReport:
 
     def by(self) -> dict[str, dict[str, dict[str, Any]]]:
         """By year, size, scale and kind."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        summaries: dict[str, dict[str, dict[str, Any]]] = {}
         for name, of in GROUPS.items():
             groups: dict[str, list[JudgedTotals]] = {}
             for one in self.judged:
                 if one.error is not None:
                     groups.setdefault(of(one), []).append(one)
-            found[name] = {value: summary(group) for value, group in sorted(groups.items())}
-        return found
+            summaries[name] = {value: summary(group) for value, group in sorted(groups.items())}
+        return summaries
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
@@ -192,15 +192,15 @@ def raw_prediction(row: Row, given: Given) -> Raw:
         ]
         if unusable:
             raise EstimateError(f"is no whole training run: {row.word('modality')}")
-        found = ensemble(described(row, given), NOTHING)
-        if found is None:
+        sample = ensemble(described(row, given), NOTHING)
+        if sample is None:
             raise EstimateError("nothing that is known of it fits, or its accelerator has no measured kernels")
     except EstimateError as error:
         return Raw(row, published, None, 0.0, 0.0, " ".join(str(error).split("\n")))
-    resolved = found.outcome.resolved
-    flops, peak = _plain_flops(row, found), resolved.peak
+    resolved = sample.outcome.resolved
+    flops, peak = _plain_flops(row, sample), resolved.peak
     reason = contradiction(row, flops / (published * HOUR * peak))
-    return Raw(row, published, None, 0.0, 0.0, reason) if reason else Raw(row, published, found, flops, peak, None)
+    return Raw(row, published, None, 0.0, 0.0, reason) if reason else Raw(row, published, sample, flops, peak, None)
 
 
 def contradiction(row: Row, share: float) -> str | None:
@@ -317,12 +317,12 @@ def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:
     errors = np.array([one.error for one in told], float)
     inside = [one.low <= (one.raw.published or 0.0) <= one.high for one in told if one.low and one.high]
     widths = [one.high / one.low for one in told if one.low and one.high]
-    found: dict[str, Any] = {"rows": len(some), "predicted": len(told)} | measures(errors)
-    found["coverage_80"] = float(np.mean(inside)) if inside else None
-    found["median_width"] = float(np.median(widths)) if widths else None
+    figures: dict[str, Any] = {"rows": len(some), "predicted": len(told)} | measures(errors)
+    figures["coverage_80"] = float(np.mean(inside)) if inside else None
+    figures["median_width"] = float(np.median(widths)) if widths else None
     for share in BASELINES:
-        found[f"baseline_{share * 100:.0f}"] = measures(np.array([one.baseline(share) for one in told], float))
-    return found
+        figures[f"baseline_{share * 100:.0f}"] = measures(np.array([one.baseline(share) for one in told], float))
+    return figures
 
 
 def measures(errors: Any) -> dict[str, float | None]:

@@ -65,9 +65,9 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
 
 def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
     """A named decoder, else one of the active parameters' size; its stated depth and width only where all is given."""
-    found = known_model(row)
-    if found is not None:
-        return found
+    model = known_model(row)
+    if model is not None:
+        return model
     size = row.positive("active_params_b") or row.positive("params_b")
     if size is None:
         raise EstimateError("neither parameters nor a known model")
@@ -162,10 +162,10 @@ def _scale(row: Row, length: float | None) -> dict[str, Any]:
     if length is not None:
         keys["data.seq_len"] = int(length)
     text = row.word("global_batch")
-    found = None if text is None else _BATCH.search(text.replace("~", ""))
-    if found is not None:
-        value = float(found[1].replace(",", "")) * MULTIPLES[found[2].lower()]
-        tokens = (found[3] or "").lower() == "tok"
+    match = None if text is None else _BATCH.search(text.replace("~", ""))
+    if match is not None:
+        value = float(match[1].replace(",", "")) * MULTIPLES[match[2].lower()]
+        tokens = (match[3] or "").lower() == "tok"
         keys["training.global_batch"] = f"{value:.0f} tokens" if tokens else round(value)
     return keys
 
@@ -175,9 +175,9 @@ def _layout(row: Row) -> dict[str, Any]:
     words = " ".join(row.word(column) or "" for column in ("parallelism", "recompute"))
     keys: dict[str, Any] = {}
     for name, pattern in _DEGREES.items():
-        found = re.search(pattern, words)
-        if found is not None:
-            keys[f"layout.{name}"] = int(found[1])
+        match = re.search(pattern, words)
+        if match is not None:
+            keys[f"layout.{name}"] = int(match[1])
     sharding = re.search(r"zero-?([123])", words, re.IGNORECASE)
     if sharding is not None:
         keys["layout.sharding"] = f"zero{sharding[1]}"
@@ -193,8 +193,8 @@ def _layout(row: Row) -> dict[str, Any]:
 @functools.cache
 def _organisations() -> Mapping[str, list[str]]:
     path = Path(str(files("gpuhours"))) / "published" / "organisations.yaml"
-    found: Mapping[str, list[str]] = read_yaml(path).data
-    return found
+    names: Mapping[str, list[str]] = read_yaml(path).data
+    return names
 
 
 def organisation(row: Row) -> str:

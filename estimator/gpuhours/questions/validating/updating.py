@@ -47,9 +47,9 @@ def update(*, refit: bool = False) -> Validation:
     _store(table_path(), learned(validate()))
     for kept in (table, curve, digest, odds, odds_of):
         kept.cache_clear()
-    found = validate()
-    _store(errors_path(), errors(found))
-    return found
+    report = validate()
+    _store(errors_path(), errors(report))
+    return report
 
 
 def errors_path() -> Path:

@@ -47,8 +47,8 @@ NETWORKS = (
 
 def software_of(row: Row) -> tuple[Software, str]:
     """The profile of the row's stack (``software.matching``), and a remark where the row does not say it by name."""
-    found = match(stack_of(row))
-    return load_software(found.profile), found.remark
+    matched = match(stack_of(row))
+    return load_software(matched.profile), matched.remark
 
 
 def stack_stands_in(row: Row) -> bool:
@@ -59,17 +59,17 @@ def stack_stands_in(row: Row) -> bool:
 def with_named(row: Row) -> tuple[Row, str]:
     """The row with its blank columns filled from its names (``NAMED``), and a remark on what was read there."""
     text = f"{row.word('model_name') or ''} {row.word('framework') or ''}".lower()
-    found: dict[str, str] = {}
+    named: dict[str, str] = {}
     for words, cells in NAMED:
         if re.search(words, text):
-            found |= {
-                column: value for column, value in cells.items() if row.word(column) is None and column not in found
+            named |= {
+                column: value for column, value in cells.items() if row.word(column) is None and column not in named
             }
-    if not found:
+    if not named:
         return row, ""
     return replace(
-        row, cells={**row.cells, **found}
-    ), f"read in the name: {', '.join(f'{k} {v}' for k, v in found.items())}"
+        row, cells={**row.cells, **named}
+    ), f"read in the name: {', '.join(f'{k} {v}' for k, v in named.items())}"
 
 
 def stack_of(row: Row) -> StatedStack:
@@ -105,13 +105,13 @@ def gpus_in_node(text: str, usual: int) -> int | None:
     to be a node's."""
     if "dgx-1" in text:
         return 8
-    found = re.search(
+    match = re.search(
         r"(\d+)[\s-]*(?:x\s*)?(?:nvidia\s+|amd\s+)?(?:gpus?\b|[avhbl]\d{2,3}|g[hb]\d{3}|mi\d{3}|rtx)", text
     )
     of_a_node = re.search(r"per node|/ ?node|-gpu node|dgx|node \(", text)
-    if found is None or not 1 <= int(found[1]) <= 16 or (int(found[1]) > usual and not of_a_node):
+    if match is None or not 1 <= int(match[1]) <= 16 or (int(match[1]) > usual and not of_a_node):
         return None
-    return int(found[1])
+    return int(match[1])
 
 
 def node_of(row: Row, accelerator: str) -> Node:

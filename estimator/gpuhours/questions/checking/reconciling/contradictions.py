@@ -79,10 +79,10 @@ class Search:
         """Find the worst misfit, explain it, leave its claim out, and look again; ``first`` is the fit of all, where it is known."""
         left = list(measurements)
         full = fit = first or reconcile(left, self.equations, self.extra)
-        found: list[ContradictedClaims] = []
+        contradictions: list[ContradictedClaims] = []
         doubts: list[ContradictedClaims] = []
         suspects: dict[int, tuple[str, ...]] = {}
-        while len(found) + len(doubts) < MOST_CONTRADICTIONS:
+        while len(contradictions) + len(doubts) < MOST_CONTRADICTIONS:
             worst = _worst(fit, len(left))
             if worst is not None:
                 contradiction, involved, removed = self._misfit(left, fit, worst)
@@ -95,7 +95,7 @@ class Search:
             if condition:
                 doubts.append(replace(contradiction, condition=condition))
             else:
-                found.append(contradiction)
+                contradictions.append(contradiction)
                 for index in involved:
                     suspects.setdefault(index, contradiction.claims)
             left = [m for m in left if m is not removed]
@@ -103,10 +103,10 @@ class Search:
         for contradiction, involved in self._undivided(left, fit):
             if any(self.rivals.of_claim(self.document.claims[index]) for index in involved):
                 continue
-            found.append(contradiction)
+            contradictions.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return Judgement(tuple(found), tuple(doubts), suspects, full, fit)
+        return Judgement(tuple(contradictions), tuple(doubts), suspects, full, fit)
 
     def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
         """What a contradiction between claims rests on that the text does not say; empty where it says all."""

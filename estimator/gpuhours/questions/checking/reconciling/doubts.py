@@ -38,11 +38,11 @@ class Rivals:
         """Other values for a claim's quantity; a cell in a named row or column has none."""
         if claim.of_row:
             return []
-        found: list[Claim] = []
+        rivals: list[Claim] = []
         for rival in self.claims:
-            if rival.quantity == claim.quantity and not any(alike(rival, other) for other in (claim, *found)):
-                found.append(rival)
-        return found[:6]
+            if rival.quantity == claim.quantity and not any(alike(rival, other) for other in (claim, *rivals)):
+                rivals.append(rival)
+        return rivals[:6]
 
 
 def alike(one: Claim, other: Claim) -> bool:

@@ -24,7 +24,7 @@ ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epoch
 
 def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
     """Quantities nobody stated: solved, or not determined with what is missing."""
-    found = []
+    implied = []
     stated = {claim.quantity for claim in document.claims} | {measured(claim) for claim in document.claims}
     for name in ASKED:
         if name in stated:
@@ -32,10 +32,10 @@ def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
         value = fit.value(name)
         wide = value is not None and value[2] > 50 * value[1]
         if value is not None and not wide and not _only_assumed(name, run):
-            found.append(Implied(name, *value))
+            implied.append(Implied(name, *value))
         elif name in ALWAYS:
-            found.append(Implied(name, None, None, None, None, "not determined by the text"))
-    return found
+            implied.append(Implied(name, None, None, None, None, "not determined by the text"))
+    return implied
 
 
 def _only_assumed(name: str, run: Setting) -> bool:
@@ -58,12 +58,12 @@ def under_scenario(
     fit = reconcile(measurements, [*equations, *usual.identities], [*extra, *usual.assumptions])
     why = "if " + "; ".join(a.reason for a in usual.assumptions)
     known = {entry.quantity for entry in implied if entry.value is not None} | {a.quantity for a in usual.assumptions}
-    found = []
+    followed = []
     for name in ("tokens", "visual_tokens", "steps", "step_time", "model_flops", "mfu", "checkpoint_time"):
         value = fit.value(name)
         if value is not None and name not in known and document.claim(name) is None:
-            found.append(Implied(name, *value, "assumed", why))
-    return found
+            followed.append(Implied(name, *value, "assumed", why))
+    return followed
 
 
 def leaned_on(extra: Sequence[Assumed], fit: Fit, names: set[str]) -> tuple[Assumed, ...]:

@@ -177,16 +177,16 @@ def _peeled(
     core: list[Identity | Sum] = list(equations)
     leaves: list[tuple[Identity | Sum, tuple[str, ...]]] = []
     counts = Counter(name for equation in core for name in _members(equation))
-    found = True
-    while found:
-        found = False
+    changed = True
+    while changed:
+        changed = False
         for equation in tuple(core):
             free = tuple(name for name in _members(equation) if counts[name] == 1 and name not in measured)
             if free:
                 del core[next(i for i, other in enumerate(core) if other is equation)]
                 counts.subtract(_members(equation))
                 leaves.append((equation, free))
-                found = True
+                changed = True
     return core, leaves
 
 

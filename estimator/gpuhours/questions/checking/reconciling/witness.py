@@ -30,12 +30,12 @@ def predicted_mfu(document: Document) -> tuple[float, float, float] | None:
     from gpuhours.run.spec import from_dict
 
     try:
-        found = estimate(from_dict(described, document.name)).results.get("mfu")
+        mfu = estimate(from_dict(described, document.name)).results.get("mfu")
     except EstimateError:
         return None
-    if found is None or found.value is None or found.low is None or found.high is None:
+    if mfu is None or mfu.value is None or mfu.low is None or mfu.high is None:
         return None
-    return float(found.value), RUN_BELOW_STEP * float(found.low), float(found.high)
+    return float(mfu.value), RUN_BELOW_STEP * float(mfu.low), float(mfu.high)
 
 
 def described_run(document: Document) -> dict[str, Any] | None:
@@ -101,10 +101,10 @@ def usual_prediction(document: Document) -> str:
         return ""
     said = []
     for name, title in (("mfu", "MFU"), ("wall_clock", "of wall-clock")):
-        found = results.get(name)
-        if found is None or found.low is None or found.high is None or found.value is None:
+        result = results.get(name)
+        if result is None or result.low is None or result.high is None or result.value is None:
             continue
-        low, high = float(found.low), float(found.high)
+        low, high = float(result.low), float(result.high)
         low, high = (
             (RUN_BELOW_STEP * low, high)
             if name == "mfu"
