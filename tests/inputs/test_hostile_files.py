@@ -153,3 +153,45 @@ def test_a_word_with_signs_that_are_not_seen_is_refused(gpuhours_command: Comman
     assert ran.code == 2
     assert "signs that are not seen" in ran.err
     assert not set(ran.err + ran.out) & {"\u202e", "\x1b"}
+
+
+def test_a_word_where_other_code_has_a_share(gpuhours_command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "m.sh"
+    path.write_text(
+        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --hidden-dropout {1\n",
+        encoding="utf-8",
+    )
+    ran = gpuhours_command("import", str(path))
+    assert ran.code == 2
+    assert "'{1' is no number" in ran.err
+
+
+def test_a_file_that_is_written_spells_out_what_is_not_seen(gpuhours_command: Command, tmp_path: Path) -> None:
+    path, made = tmp_path / "m.sh", tmp_path / "run.yaml"
+    path.write_text(
+        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --a\x1b[31mb 3\n",
+        encoding="utf-8",
+    )
+    assert gpuhours_command("import", str(path), "-o", str(made)).code == 0
+    assert "\x1b" not in made.read_text(encoding="utf-8")
+    assert "\\x1b[31m" in made.read_text(encoding="utf-8")
+
+
+def test_a_run_that_never_ends(gpuhours_command: Command) -> None:
+    quick = (
+        "--model",
+        "llama-3-8b",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "256",
+        "--tokens",
+        "1T",
+        "--batch",
+        "512",
+        "--seq-len",
+        "8192",
+    )
+    ran = gpuhours_command("estimate", *quick, "--set", "operation.failures=1000")
+    assert ran.code == 2
+    assert "never ends" in ran.err

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.checking import check
 from gpuhours.questions.checking.precision import spread
 from gpuhours.questions.reproducing import Finding, Reproduction, document_paths, reproduce
@@ -18,6 +21,7 @@ from gpuhours.questions.reproducing.taking import crossing
 from tests.conftest import Command
 
 TEXTS = Path(__file__).parents[1] / "texts"
+SETTLED = Path(__file__).parents[1] / "snapshots" / "verdicts.yaml"
 
 BLIND = pytest.mark.xfail(
     reason="3.99, 2.02, 1.60, 1.35, 1.36: what that ring lost is not known without its own steps", strict=True
@@ -74,6 +78,9 @@ VERDICTS = [
     ("longvila", "MFU of 17B tokens, no attention", None),
     ("longvila", "stage 5 at 256 frames", "not determined"),  # epochs are not stated: 147 to 1,026 hours
 ]  # fmt: skip
+
+
+DOCUMENTS = tuple(sorted({document for document, _, _ in VERDICTS}))
 
 
 @cache
@@ -276,6 +283,35 @@ def test_no_shipped_figure_depends_on_itself() -> None:
     assert finding("videomae-huge", "wall-clock").depends_on == ()
     assert finding("longvila", "GPU-hours of the released scripts").depends_on == ("on par", "ring")
     assert finding("x-gen-video-30b", "tokens at 44.5 %").depends_on == ("mfu", "wall_clock")
+
+
+def turned(stored: dict[str, dict[str, str | None]], now: dict[str, dict[str, str | None]]) -> list[str]:
+    """Figures whose verdict is another one than was stored, or that are new or gone, with the old one and the new."""
+    return [
+        f"{document}, {figure}: {old.get(figure, 'not there')} -> {new.get(figure, 'not there')}"
+        for document, new in now.items()
+        for old in [stored.get(document, {})]
+        for figure in dict.fromkeys((*old, *new))
+        if old.get(figure, "not there") != new.get(figure, "not there")
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_verdict_turns(document: str) -> None:
+    """Every figure of every document. ``GPUHOURS_WRITE=1 pytest -n 0 tests/questions/test_reproduce.py`` writes what is judged now."""
+    now = {document: {one.figure: one.verdict for one in worked(document).figures}}
+    stored = read_yaml(SETTLED).data
+    if os.environ.get("GPUHOURS_WRITE"):
+        stored |= now
+        SETTLED.write_text(yaml.safe_dump(stored, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    told = turned(stored, now)
+    assert not told, "\n".join(("a verdict has turned:", *told))
+
+
+def test_a_turned_verdict_is_told_with_the_old_and_the_new() -> None:
+    stored: dict[str, dict[str, str | None]] = {"a": {"MFU": "agrees", "GPUs": None, "hours": "agrees"}}
+    now: dict[str, dict[str, str | None]] = {"a": {"MFU": "contradicted", "GPUs": None}}
+    assert turned(stored, now) == ["a, MFU: agrees -> contradicted", "a, hours: agrees -> not there"]
 
 
 def test_descent_goes_all_the_way() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gpuhours.inputs.errors import EstimateError
+
 NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "machine.nodes",
     "machine.per_node",
@@ -127,6 +129,16 @@ def positive(value: Any) -> int | None:
     except ValueError:
         return None
     return number if number > 0 else None
+
+
+def rate(value: Any, usual: float) -> float:
+    """A share as another file writes it; the usual one where it says none."""
+    try:
+        return float(usual if value is None else value)
+    except (TypeError, ValueError):
+        raise EstimateError(
+            f"{str(value)[:60]!r} is no number.", "A share between 0 and 1, such as 0.1.", "dropout"
+        ) from None
 
 
 def above_one(value: Any) -> Any:

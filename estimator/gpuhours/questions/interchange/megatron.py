@@ -19,6 +19,7 @@ from gpuhours.questions.interchange.keys import (
     above_one,
     paired,
     positive,
+    rate,
     truth,
     written,
 )
@@ -119,7 +120,7 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
         shape["model.kv_heads"] = found.get("model.heads")
     kept = theirs.get("hidden_dropout")
     theirs.get("attention_dropout", "ffn_dropout")
-    shape["model.dropout"] = float(kept if kept is not None else 0.1) > 0
+    shape["model.dropout"] = rate(kept, 0.1) > 0
     if theirs.on("qk_layernorm"):
         shape["model.qk_norm"] = "head"
     if not theirs.on("multi_latent_attention"):

@@ -1,0 +1,64 @@
+"""Cases of practice, each with the range that was met: none may turn from right to wrong unnoticed, nor from wrong to right.
+
+``GPUHOURS_WRITE=1 pytest tests/questions/test_cases.py`` writes what is answered now.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.results import plain_results
+from gpuhours.run.spec import from_dict
+
+CASES: dict[str, Any] = read_yaml(Path(__file__).parent / "cases.yaml").data
+ANSWERS = Path(__file__).parents[1] / "snapshots" / "cases.yaml"
+STATES = ("weights", "gradients", "optimiser")
+
+
+def answers() -> dict[str, dict[str, Any]]:
+    """Every case -> what is answered in its unit, and whether it is inside of what was met."""
+    found = {}
+    for name, case in CASES.items():
+        outcome = evaluate(from_dict(case["run"]))
+        held = outcome.memory
+        assert held is not None
+        values = plain_results(outcome) | {
+            "allocated": float(held.allocated),
+            "states": sum(float(held.parts[part]) for part in STATES),
+        }
+        answer = float(values[case["result"]]) / float(case["unit"])
+        low, high = case["met"]
+        found[name] = {"answer": float(f"{answer:.3g}"), "holds": bool(low <= answer <= high)}
+    return found
+
+
+def changed(stored: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
+    """Cases that stopped holding or started to, with the old answer and the new."""
+    words = {True: "right", False: "wrong"}
+    return [
+        f"{name}: {before['answer']:g} ({words[before['holds']]}) -> {now[name]['answer']:g} ({words[now[name]['holds']]})"
+        for name, before in stored.items()
+        if name in now and now[name]["holds"] != before["holds"]
+    ]
+
+
+def test_no_case_turns() -> None:
+    now = answers()
+    if os.environ.get("GPUHOURS_WRITE"):
+        ANSWERS.write_text(yaml.safe_dump(now, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
+    stored = read_yaml(ANSWERS).data
+    told = changed(stored, now)
+    assert not told, "\n".join(("a case has turned:", *told))
+    assert stored.keys() == now.keys()
+
+
+def test_a_turned_case_is_told_with_both_answers() -> None:
+    stored = {"a": {"answer": 64.0, "holds": True}, "b": {"answer": 1.0, "holds": True}}
+    now = {"a": {"answer": 97.5, "holds": False}, "b": {"answer": 1.1, "holds": True}}
+    assert changed(stored, now) == ["a: 64 (right) -> 97.5 (wrong)"]
