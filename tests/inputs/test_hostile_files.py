@@ -158,7 +158,7 @@ def test_a_word_with_signs_that_are_not_seen_is_refused(gpuhours_command: Comman
 def test_a_word_where_other_code_has_a_share(gpuhours_command: Command, tmp_path: Path) -> None:
     path = tmp_path / "m.sh"
     path.write_text(
-        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --hidden-dropout {1\n",
+        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --vocab-size 1000 --hidden-dropout {1\n",
         encoding="utf-8",
     )
     ran = gpuhours_command("import", str(path))
@@ -169,7 +169,7 @@ def test_a_word_where_other_code_has_a_share(gpuhours_command: Command, tmp_path
 def test_a_file_that_is_written_spells_out_what_is_not_seen(gpuhours_command: Command, tmp_path: Path) -> None:
     path, made = tmp_path / "m.sh", tmp_path / "run.yaml"
     path.write_text(
-        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --a\x1b[31mb 3\n",
+        "torchrun pretrain_gpt.py --num-layers 4 --hidden-size 64 --num-attention-heads 4 --vocab-size 1000 --a\x1b[31mb 3\n",
         encoding="utf-8",
     )
     assert gpuhours_command("import", str(path), "-o", str(made)).code == 0
