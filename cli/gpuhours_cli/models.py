@@ -9,7 +9,7 @@ from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import COMMANDS, app
 
 models = typer.Typer(
-    help="Architectures: parameters to the last one, parts, FLOPs.",
+    help="Architectures: exact parameter counts, parts, FLOPs.",
     no_args_is_help=True,
     epilog="Example: gpuhours models show deepseek-v3",
 )

@@ -41,10 +41,10 @@ COMMANDS: Mapping[str, Home] = {
     "sweep": Home("sweep", "What-if: every combination of some inputs."),
     "trace": Home("trace", "The predicted step as events that Perfetto opens."),
     "validate": Home("validate", "Predictions against measured runs."),
-    "watch": Home("watch", "A log as it grows: seen against predicted, what is left."),
+    "watch": Home("watch", "A log as it grows: measured against predicted, what is left."),
     "hardware": Home("hardware", "Accelerators and nodes: every figure with its source."),
-    "models": Home("models", "Architectures: parameters to the last one, parts, FLOPs."),
-    "software": Home("software", "Training stacks: what each was met on, every figure."),
+    "models": Home("models", "Architectures: exact parameter counts, parts, FLOPs."),
+    "software": Home("software", "Training stacks: what each was measured on, every figure."),
 }
 """Every command, in the order of the help."""
 

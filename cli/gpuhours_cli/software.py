@@ -9,7 +9,7 @@ from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import COMMANDS, app
 
 software = typer.Typer(
-    help="Training stacks: what each was met on, every figure with its source.",
+    help="Training stacks: what each was measured on, every figure with its source.",
     no_args_is_help=True,
     epilog="Example: gpuhours software show megatron-core",
 )
@@ -39,7 +39,7 @@ def show(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Where one stack was met, and its figures with their sources."""
+    """Where one stack was measured, and its figures with their sources."""
     from gpuhours.questions.listing.software import sheet
     from gpuhours_cli.render.software import show_screen
 

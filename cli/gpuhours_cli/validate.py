@@ -31,7 +31,7 @@ def validate(
     ] = False,
     memory_only: Annotated[bool, typer.Option("--memory-only", help="Leave step times out.")] = False,
     in_sample: Annotated[
-        bool, typer.Option("--in-sample", help="With constants settled on these very rows: for developers.")
+        bool, typer.Option("--in-sample", help="With constants fitted on these very rows too: for developers.")
     ] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Learn ranges and odds anew, and store them and the errors.", hidden=True)
@@ -42,7 +42,7 @@ def validate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict measured runs, each without what was settled on its source: errors by source, accelerator, precision,
+    """Predict measured runs, each with constants fitted without its source: errors by source, accelerator, precision,
     parallelism and length, and the ten worst."""
     if totals:
         whole_runs(file, given, update=update_remainder, as_json=as_json, quiet=quiet)

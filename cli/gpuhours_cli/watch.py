@@ -28,7 +28,7 @@ def watch(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Seen against predicted step time, time and money to the end; ends with the run, or with exit code 1 as soon as the throughput is
+    """Measured against predicted step time, time and money to the end; ends with the run, or with exit code 1 as soon as the throughput is
     below the predicted range. Ctrl-C ends it with what was seen."""
     from gpuhours.questions.calibrating.watching import follow
     from gpuhours_cli.render.watch import answer, line, screen

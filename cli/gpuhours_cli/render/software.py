@@ -29,7 +29,7 @@ def list_screen(found: StackList) -> RenderableType:
         table.add_row(entry.software.name, str(entry.steps or "–"), str(met or "–"), Text(entry.software.title))
     return Group(
         Text("Training stacks, and the published steps each was tried on", style="bold"), table, Text(),
-        Text("`gpuhours software show NAME` prints where one was met, and its figures."),
+        Text("`gpuhours software show NAME` prints where one was measured, and its figures."),
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def left_out(found: Validation) -> str:
     """What these predictions were made without."""
     left = found.summary()["leave_out"]
     if found.in_sample:
-        return "those settled on these very rows included"
+        return "those fitted on these very rows included"
     if not left:
         return "none of these rows settled any of them"
     systems = {what.split(":")[0] for what in left}
