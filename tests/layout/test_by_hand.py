@@ -1,0 +1,289 @@
+"""Formulas of layout/ on a model of round numbers, against arithmetic on paper."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpuhours.architecture.operators import Pointwise, Role
+from gpuhours.layout.groups import Group
+from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
+from gpuhours.layout.placement import Placement, stage_totals, standing, waiting
+from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
+from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, covered, product_share
+from gpuhours.layout.weights import encoder_weights, end_weights, layer_weights, stage_weights
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.spec import from_dict
+from gpuhours.workload import Workload
+from tests.round_machine import ADAPTED, LAYER, MIXTURE, MODEL, VOCABULARY, WHOLE, machine, stack, workload
+
+NORMS, ATTENTION, MLP = 2 * 1024, 1024 * 1536 + 1024 * 1024, 1024 * 4096 + 2048 * 1024
+ADAPTERS = 8 * (2 * (1024 + 1024) + 2 * (1024 + 256))
+"""Of rank 8: queries and output 1024 -> 1024, keys and values 1024 -> 256."""
+
+
+def ranks(gpus: int, batch: int = 64, **layout: Any) -> Ranks:
+    return ranks_of(Layout(**layout), machine(gpus), batch, MODEL.model(512))
+
+
+def of_layer(asked: Workload, *, trained: bool = True) -> tuple[float, float]:
+    found = layer_weights(asked.model.stacks[0], asked.ranks, trained=trained)
+    return float(found.dense), float(found.experts)
+
+
+def test_a_layer_is_split_over_tensor_ranks_but_for_its_norms() -> None:
+    assert of_layer(workload()) == (LAYER, 0)
+    assert of_layer(workload(gpus=2, tensor=2)) == ((LAYER - NORMS) / 2 + NORMS, 0)
+
+
+def test_experts_are_shared_out_over_expert_ranks_and_split_over_their_tensor_ranks() -> None:
+    """Eight experts on four ranks, whole or halved; attention halved, the router whole."""
+    whole = workload(MIXTURE, gpus=8, tensor=2, expert=4, expert_tensor=1)
+    split = workload(MIXTURE, gpus=8, tensor=2, expert=4)
+    dense = ATTENTION / 2 + 1024 * 8 + NORMS
+    assert of_layer(whole) == (dense, 8 * MLP / 4)
+    assert of_layer(split) == (dense, 8 * MLP / (4 * 2))
+    both = layer_weights(split.model.stacks[0], split.ranks, trained=True)
+    assert float(both.all) == dense + MLP
+    assert float((both + both * 2).experts) == 3 * MLP
+
+
+def test_of_a_frozen_layer_its_adapters_are_trained() -> None:
+    asked = workload(ADAPTED)
+    assert of_layer(asked) == (ADAPTERS, 0)
+    assert of_layer(asked, trained=False) == (LAYER + ADAPTERS, 0)
+    held = [
+        float(end_weights(part, asked.ranks, trained=trained).all)
+        for part in asked.model.ends
+        for trained in (True, False)
+    ]
+    assert held == [0, VOCABULARY, 0, VOCABULARY + 1024]
+
+
+def test_a_tied_head_is_the_embedding_where_both_stand_on_one_stage() -> None:
+    tied = MODEL.model_copy(update={"tied": True})
+    for pipeline, words in ((1, 0), (2, VOCABULARY)):
+        asked = workload(tied, gpus=2, pipeline=pipeline)
+        head = asked.model.ends[-1]
+        assert float(end_weights(head, asked.ranks, trained=True).all) == words + 1024
+    halved = workload(gpus=2, tensor=2)
+    assert [float(end_weights(part, halved.ranks, trained=True).all) for part in halved.model.ends] == [
+        VOCABULARY / 2, VOCABULARY / 2 + 1024,
+    ]  # fmt: skip
+
+
+def test_the_fullest_stage_counts() -> None:
+    """Half of the layers and the head with its norm; of five layers on two stages the first has three, and the embedding."""
+    halves, uneven = workload(gpus=2, pipeline=2), workload(MODEL.model_copy(update={"layers": 5}), gpus=2, pipeline=2)
+    assert (
+        float(stage_weights(halves.model, halves.placement, halves.ranks, trained=True).all)
+        == 2 * LAYER + VOCABULARY + 1024
+    )
+    assert (
+        float(stage_weights(uneven.model, uneven.placement, uneven.ranks, trained=True).all) == 3 * LAYER + VOCABULARY
+    )
+    alone = workload()
+    assert float(stage_weights(alone.model, alone.placement, alone.ranks, trained=True).all) == WHOLE
+
+
+@cache
+def seen(vision: str) -> Workload:
+    """A frozen encoder before a small decoder: 16 GPUs, tensor 2, pipeline 2; four of them the encoder's own where it stands apart."""
+    described = {
+        "model": {"vision": {"name": "vit-l-14", "trainable": "frozen"}, "bridge": {"kind": "mlp"}, "language": {"params": "1B"}},
+        "data": {"frames": 8, "text_tokens": 256, "samples": "1M"}, "training": {"global_batch": 48},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}, "software": "megatron-core",
+        "layout": {"tensor": 2, "pipeline": 2, "microbatch": 4, "vision": vision, **({"vision_gpus": 4} if vision == "separate" else {})},
+    }  # fmt: skip
+    return evaluate(from_dict(described)).resolved.workload
+
+
+@pytest.mark.parametrize(("vision", "tensor", "pipeline", "data", "microbatch"), [
+    ("first-stage", 2, 2, 4, 4),
+    ("replicated", 1, 2, 4, 4 / (2 * 2)),
+    ("separate", 1, 1, 4, 4 * 3 / 4),  # (16 - 4) / 4 = 3 data-parallel ranks of the model feed from 4
+])  # fmt: skip
+def test_an_encoder_sees_ranks_of_its_own(
+    vision: str, tensor: int, pipeline: int, data: int, microbatch: float
+) -> None:
+    asked = seen(vision)
+    own = asked.ranks.encoding
+    assert (float(own.tensor), float(own.pipeline), float(own.data), float(own.microbatch)) == (
+        tensor,
+        pipeline,
+        data,
+        microbatch,
+    )
+    assert float(own.whole) == (2 if vision == "first-stage" else 1)
+    assert float(own.shards) == 4
+    held = {
+        place: float(encoder_weights(asked.model, asked.ranks, place, trained=False).all) for place in VisionPlacement
+    }
+    there = VisionPlacement[vision.replace("-", "_")]
+    assert held[there] == pytest.approx(303e6 / (2 if vision == "first-stage" else 1), rel=0.02)  # ViT-L/14 has 303M
+    assert [value for place, value in held.items() if place is not there] == [0, 0]
+    assert float(encoder_weights(asked.model, asked.ranks, there, trained=True).all) == 0
+    assert float(encoder_weights(MODEL.model(512), asked.ranks, there, trained=False).all) == 0
+
+
+def test_what_stands_on_a_stage() -> None:
+    """The embedding on the first stage, the head on the last; an encoder in front on the first, a replicated one on every."""
+    plain = workload(gpus=2, pipeline=2)
+    counts = [
+        [float(one.count) for one in standing(plain.model, plain.placement, plain.ranks, np.asarray(stage))]
+        for stage in (0, 1)
+    ]
+    assert counts == [[1, 2, 0], [0, 2, 1]]
+    for vision, layers in (("first-stage", (24, 0)), ("replicated", (24, 24)), ("separate", (0, 0))):
+        asked = seen(vision)
+        there = [standing(asked.model, asked.placement, asked.ranks, np.asarray(stage)) for stage in (0, 1)]
+        place = next(at for at, part in enumerate(asked.model.encoder) if hasattr(part, "block"))
+        assert tuple(float(stage[place].count) for stage in there) == layers
+
+
+@pytest.mark.parametrize(("layers", "pipeline", "dealt"), [
+    (8, 4, [2, 2, 2, 2]),
+    (7, 4, [2, 2, 2, 1]),
+    (6, 4, [1, 2, 2, 1]),
+    (5, 4, [2, 1, 1, 1]),
+    (2, 4, [0, 1, 1, 0]),
+    (3, 2, [2, 1]),
+    (4, 3, [1, 2, 1]),
+])  # fmt: skip
+def test_layers_are_dealt_out(layers: int, pipeline: int, dealt: list[int]) -> None:
+    placement = Placement(layers, pipeline)
+    assert [int(placement.on(stage)) for stage in range(pipeline)] == dealt
+    assert float(placement.inside) == (dealt[1] if pipeline > 2 else 0)
+    ends = [0, 1, pipeline - 1] if pipeline > 2 else [0, 1]
+    assert [int(stage) for stage in placement.candidates()] == ends
+
+
+def test_a_stage_is_full_with_the_block_that_takes_it_past_its_share() -> None:
+    """Eight layers and a head of one: (8 + 1) / 2 = 4.5, so five and three; on four stages 2.25, 4.5, 6.75: 3, 2, 2, 1."""
+    assert [int(Placement(8, 2, head=1.0).on(stage)) for stage in range(2)] == [5, 3]
+    four = Placement(8, 4, head=1.0)
+    assert [int(four.on(stage)) for stage in range(4)] == [3, 2, 2, 1]
+    assert [int(stage) for stage in four.candidates()] == [0, 1, 2, 3]
+    stated = Placement(8, 4, stated=(0, 5, 1, 2))
+    assert float(stated.inside) == 5
+    assert float(Placement(8, 4, stated=(2, 1, 5, 0)).inside) == 5
+    assert [int(one) for one in Placement(8, 1).candidates()] == [0]
+
+
+def test_chunks_stand_on_their_stages_in_turn() -> None:
+    assert stage_totals(Layout(pipeline=2, interleave=2, stage_layers=(1, 2, 3, 4))) == (4, 6)
+
+
+@pytest.mark.parametrize(("schedule", "interleave", "held"), [
+    (Schedule.f1b1, 1, [4, 3, 2, 1]),
+    (Schedule.interleaved, 1, [4, 3, 2, 1]),
+    (Schedule.interleaved, 2, [(6 + 4 + 1) / 2, (4 + 4 + 1) / 2, (2 + 4 + 1) / 2, (0 + 4 + 1) / 2]),
+    (Schedule.zb1p, 1, [4, 4, 4, 4]),
+    (Schedule.zb2p, 1, [7, 7, 7, 7]),
+    (Schedule.gpipe, 1, [16, 16, 16, 16]),
+])  # fmt: skip
+def test_micro_batches_that_wait(schedule: Schedule, interleave: int, held: list[float]) -> None:
+    at = ranks(
+        4, 16, pipeline=4, interleave=interleave, schedule=schedule.name if schedule is not Schedule.f1b1 else "1f1b"
+    )
+    assert [float(waiting(at.schedule, at, stage)) for stage in range(4)] == held
+    assert float(waiting(at.schedule, at, 0, ahead=1)) == min(held[0] + 1, 16)
+    few = ranks(4, 2, pipeline=4, interleave=interleave)
+    assert float(waiting(schedule, few, 0)) == 2
+    assert float(waiting(schedule, ranks(1, 16), 0)) == 1
+
+
+def test_degrees_are_solved() -> None:
+    """32 GPUs / (2 x 2 x 2) = 4 data-parallel ranks; 60 samples / (4 x 2) = 7.5: eight micro-batches."""
+    at = ranks(32, 60, tensor=2, pipeline=2, context=2, microbatch=2)
+    assert (int(at.data), int(at.copies), int(at.microbatches), int(at.whole), int(at.shards)) == (4, 8, 8, 2, 8)
+    assert (int(at.ulysses), int(at.ring)) == (1, 2)
+    assert int(ranks(32, 60, tensor=2, sequence_parallel=False).whole) == 1
+    assert [int(ranks(8, shard_group=some, sharding="zero3").shards) for some in (4, 8, 16)] == [4, 8, 8]
+    assert int(ranks(1, 1, tensor=2).data) == 1
+    assert int(ranks(8, 2, microbatch=1).microbatches) == 1
+    assert int(ranks(8, context=4, sequence_method="ulysses").ulysses) == 4
+
+
+def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:
+    at = ranks(32, 64, tensor=2, pipeline=2, context=4, sequence_method="hybrid", ulysses=2, expert=4, expert_tensor=1)
+    found = [(int(group.size), int(group.stride)) for group in (
+        at.tensor_group, at.ulysses_group, at.ring_group, at.data_group, at.expert_group, at.expert_data_group, at.stage_group,
+    )]  # fmt: skip
+    assert found == [(2, 1), (2, 2), (2, 4), (8, 2), (4, 1), (4, 4), (2, 16)]
+    assert isinstance(at.shard_group, Group)
+    assert int(ranks(2, 8, expert=8).expert_copies) == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "tensor", "ranks"), [(8, 1, 8), (8, 2, 4), (6, 1, 1), (4, 1, 4), (12, 2, 1), (16, 1, 8), (3, 4, 1)]
+)
+def test_heads_that_a_group_divides(most: int, tensor: int, ranks: int) -> None:
+    """The model has eight heads; a group is halved until it divides those of a tensor rank."""
+    assert int(dividing_heads(most, tensor, MODEL.model(512))) == ranks
+    assert dividing_heads(most, tensor, None) == most
+
+
+def test_shares_of_a_layer_that_are_done_again() -> None:
+    """Products of a layer, per token: 1536 + 1024 + 4096 + 2048 (x 1024); one that stops early spares the last."""
+    part, late, early = workload().model.stacks[0], stack(early_stop=False), stack(early_stop=True)
+    every = 1536 + 1024 + 4096 + 2048
+    assert float(product_share(Policy({Role.MLP_IN: 1.0}), part, late)) == pytest.approx(4096 / every)
+    assert float(product_share(Policy({Role.QKV: 0.5}), part, early)) == pytest.approx(0.5 * 1536 / every)
+    assert float(product_share(EVERYTHING, part, late)) == 1.0
+    assert float(product_share(EVERYTHING, part, early)) == pytest.approx((every - 2048) / every)
+    assert float(product_share(SELECTIVE["half-of-products"], part, early)) == 0.5
+    assert float(product_share(SELECTIVE["attention"], part, late)) == 0.0
+    mixed = workload(MIXTURE).model.stacks[0]
+    assert (
+        float(product_share(EVERYTHING, mixed, early)) == 1.0
+    )  # a routing weight's gradient needs its expert's output
+
+
+@pytest.mark.parametrize(("name", "core", "others"), [
+    ("attention", 1.0, 0.0), ("all-but-attention", 0.0, 1.0), ("all-but-half-attention", 0.25, 1.0), ("half-of-products", 0.0, 1.0),
+    ("attention-block", 1.0, 0.5), ("mlp", 0.0, 0.5),
+])  # fmt: skip
+def test_what_selective_means(name: Any, core: float, others: float) -> None:
+    policy = SELECTIVE[name]
+    assert (policy.core, policy.others) == (core, others)
+    assert (policy.tensor, policy.expert) == ((1.0, 1.0) if name.startswith("all-but") else (0.0, 0.0))
+    assert policy.unkept.all_but == {
+        "all-but-attention": (1.0, 0.0), "all-but-half-attention": (0.5, 0.0), "half-of-products": (1.0, 0.5)
+    }.get(name)  # fmt: skip
+
+
+def test_of_two_policies_the_larger_share_holds() -> None:
+    one = Policy(
+        {Role.QKV: 0.5}, core=0.25, operators={Pointwise.GELU: 1.0}, others=0.5, tensor=0.5, unkept=Unkept(scores=True)
+    )
+    other = Policy(
+        {Role.QKV: 0.25, Role.MLP_IN: 1.0}, core=0.5, expert=1.0, unkept=Unkept(heads=True, all_but=(1.0, 0.5))
+    )
+    both = one | other
+    assert both.products == {Role.QKV: 0.5, Role.MLP_IN: 1.0}
+    assert (both.core, both.others, both.tensor, both.expert) == (0.5, 0.5, 0.5, 1.0)
+    assert (both.on_operator(Pointwise.GELU), both.on_operator(Pointwise.RELU)) == (1.0, 0.5)
+    assert both.unkept == Unkept(scores=True, heads=True, all_but=(1.0, 0.5))
+    shares = {
+        module.name: (policy.tensor, policy.expert, policy.others, policy.core) for module, policy in MODULES.items()
+    }
+    assert {name: found for name, found in shares.items() if any(found)} == {
+        "core_attn": (0, 0, 0, 1), "mlp": (0.5, 0, 0, 0), "moe": (0.5, 1, 0, 0),
+    }  # fmt: skip
+    assert all(
+        share == 1.0 for policy in MODULES.values() for share in (*policy.products.values(), *policy.operators.values())
+    )
+
+
+def test_layers_that_full_recomputation_covers() -> None:
+    assert covered(Layout(recompute="full"), 2, 8) == 1.0
+    assert [float(covered(Layout(recompute="full", recompute_layers=some), 2, 8)) for some in (0, 3, 4, 5)] == [
+        0,
+        0.75,
+        1,
+        1,
+    ]
