@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, Settings, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a100.yaml --gpu h100-sxm-80gb"
 
@@ -26,6 +26,8 @@ def compare(
         ),
     ] = None,
     settings: Settings = None,
+    observed: ObservedStep = None,
+    log: LogOfSteps = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,
@@ -46,6 +48,11 @@ def compare(
         other = overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
     else:
         one, other = (described(path, shortcuts, settings, EXAMPLE) for path in (first, second))
+    if observed is not None or log is not None:
+        from gpuhours.questions.calibrating.own_step import on_site, site_of_step
+
+        site = site_of_step(one, observed, log)
+        one, other = on_site(one, site), on_site(other, site)
     comparison = side_by_side(one, other)
     emit(
         comparison, lambda: screen(comparison), as_json=as_json, answer=(lambda: answer(comparison)) if quiet else None

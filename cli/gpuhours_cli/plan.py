@@ -8,7 +8,16 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import Engine, Scheduler, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import (
+    Engine,
+    LogOfSteps,
+    ObservedStep,
+    Scheduler,
+    Settings,
+    at_own_step,
+    described,
+    takes_shortcuts,
+)
 
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
@@ -26,6 +35,8 @@ def plan(
     minimise: Annotated[str, typer.Option(metavar="NAME", help="step_time, gpu_hours or cost.")] = "step_time",
     top: Annotated[int, typer.Option(min=1, help="How many layouts to name.")] = 3,
     settings: Settings = None,
+    observed: ObservedStep = None,
+    log: LogOfSteps = None,
     engine: Engine = "local",
     scheduler: Scheduler = None,
     as_json: Json = False,
@@ -38,7 +49,7 @@ def plan(
     from gpuhours_cli.render.plan import answer, screen
     from gpuhours_cli.render.progress import watching
 
-    base = described(run, shortcuts, settings, EXAMPLE)
+    base = at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log)
     with watching("cells", quiet=quiet or as_json) as watch:
         best = search(base, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch)
     emit(best, lambda: screen(best), as_json=as_json, answer=(lambda: answer(best)) if quiet else None)

@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, saved
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, RunFile, Settings, at_own_step, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours report run.yaml -o report.html"
 
@@ -22,6 +22,8 @@ def report(
         typer.Option("-o", "--output", metavar="FILE.html", help="Where to write the page.", show_default=False),
     ] = None,
     settings: Settings = None,
+    observed: ObservedStep = None,
+    log: LogOfSteps = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,
@@ -35,7 +37,7 @@ def report(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the page go?", "For example: -o report.html", "-o")
-    gathered_report = gathered(described(run, shortcuts, settings, EXAMPLE))
+    gathered_report = gathered(at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log))
     if output is not None:
         from gpuhours_cli.render.report import page
 

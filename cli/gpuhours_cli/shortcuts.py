@@ -29,6 +29,18 @@ Settings = Annotated[
     ),
 ]
 
+ObservedStep = Annotated[
+    str | None,
+    typer.Option(
+        "--observed",
+        metavar="KEY=VALUE",
+        help="What a step of the run really took: step_time=1.42s, mfu=38%, ...; read as `calibrate` reads one step.",
+    ),
+]
+LogOfSteps = Annotated[
+    Path | None, typer.Option("--log", metavar="FILE", help="The same from the run's log.", show_default=False)
+]
+
 Engine = Annotated[str, typer.Option(help="local, or dask: a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")]
 
@@ -82,3 +94,12 @@ def described(path: Path | None, shortcuts: Mapping[str, str], settings: list[st
         raise EstimateError("Nothing to estimate.", example)
     source = Source("the run", {}) if path is None else run_file(path)
     return overlaid(source, shortcuts, dict(setting(text) for text in settings or []))
+
+
+def at_own_step(run: Run, observed: str | None, log: Path | None) -> Run:
+    """The run brought to a step of its own that was measured; unchanged where none is given."""
+    if observed is None and log is None:
+        return run
+    from gpuhours.questions.calibrating.own_step import on_site, site_of_step
+
+    return on_site(run, site_of_step(run, observed, log))

@@ -9,7 +9,17 @@ import typer
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import Engine, RunFile, Scheduler, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import (
+    Engine,
+    LogOfSteps,
+    ObservedStep,
+    RunFile,
+    Scheduler,
+    Settings,
+    at_own_step,
+    described,
+    takes_shortcuts,
+)
 
 if TYPE_CHECKING:
     from gpuhours.questions.sweeping import Sweep
@@ -39,6 +49,8 @@ def sweep(
         ),
     ] = None,
     settings: Settings = None,
+    observed: ObservedStep = None,
+    log: LogOfSteps = None,
     where: Annotated[
         str | None,
         typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
@@ -98,7 +110,7 @@ def sweep(
         format_of(output)
     if plot is not None:
         _plottable(plot, force)
-    base = described(run, shortcuts, settings, EXAMPLE)
+    base = at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log)
     with watching("cases", quiet=quiet or as_json) as watch:
         swept = work_out(
             base, dict(varied(text) for text in vary or []), together=[keys.split(",") for keys in together or []],

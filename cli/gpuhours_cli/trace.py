@@ -8,7 +8,7 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
+from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, RunFile, Settings, at_own_step, described, takes_shortcuts
 
 EXAMPLE = "Example: gpuhours trace run.yaml -o step.json, then open step.json at ui.perfetto.dev"
 
@@ -22,6 +22,8 @@ def trace(
         typer.Option("-o", "--output", metavar="FILE.json", help="Where to write the events.", show_default=False),
     ] = None,
     settings: Settings = None,
+    observed: ObservedStep = None,
+    log: LogOfSteps = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,
@@ -38,7 +40,7 @@ def trace(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
-    traced = played(described(run, shortcuts, settings, EXAMPLE))
+    traced = played(at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log))
     if output is not None:
         saved(json.dumps(traced.document(), allow_nan=False) + "\n", output)
     emit(traced, lambda: screen(traced, output), as_json=as_json, answer=(lambda: answer(traced)) if quiet else None)
