@@ -41,7 +41,15 @@ from gpuhours.questions.validating.stated import (
     schedule_of,
     sharding_of,
 )
-from gpuhours.questions.validating.words import kernel_in, method_in, node_of, software_of, stack_stands_in, with_named
+from gpuhours.questions.validating.words import (
+    kernel_in,
+    method_in,
+    node_of,
+    optimiser_in,
+    software_of,
+    stack_stands_in,
+    with_named,
+)
 from gpuhours.run.novelty import Traits, kind_of
 from gpuhours.software.figures import Dispatch, Traffic
 from gpuhours.software.profile import Software, load_software
@@ -188,7 +196,8 @@ def _precision(row: Row, software: Software, chip: Accelerator) -> Precision:
     if dtype == "bf16":
         dtype = wide
     state = row.word("training_state")
-    return Precision(dtype, state if state in ("amp", "mixed", "pure") else software.defaults.state)
+    state = state if state in ("amp", "mixed", "pure") else software.defaults.state
+    return Precision(dtype, state, optimiser_in(row.word("optimizer") or ""))
 
 
 def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, batch: int) -> Layout:
@@ -210,7 +219,8 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
         "recompute_layers": recompute_layers_of(row, int(decoder.layers), degrees.pipeline),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
-        "offload_optimizer": _offloads(row, "optimizer", "zero_stage"),
+        "offload_optimizer": _offloads(row, "optimizer", "zero_stage"), "offload_parameters": "param" in (row.word("offload") or ""),
+        "optimizer_in_backward": "in backward" in (row.word("optimizer") or "").lower(),
         "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),
     }  # fmt: skip
     try:

@@ -35,6 +35,18 @@ NAMED = (
     (r"chunked (cross.?entropy|loss)|liger|cut cross", {"loss_blocks": "8"}),
 )
 """What stands in a model's or recipe's name only -> the columns that it fills where they are blank; all that are found."""
+OPTIMISERS = (
+    (r"8-?bit|int8", "adamw-8bit"),
+    (r"ada-?factor", "adafactor"),
+    (r"muon", "muon"),
+    (r"soap|shampoo", "soap"),
+    (r"galore", "galore"),
+    (r"lion", "lion"),
+    (r"sgd.*momentum|momentum.*sgd|nesterov|lars", "sgd-momentum"),
+    (r"sgd", "sgd"),
+    (r"unfused|not fused|foreach|for.?loop|adamw_torch$", "adamw-unfused"),
+)
+"""Words for optimisers -> ``hardware.optimisers``, first match first; every other one keeps and moves what AdamW does (LAMB does)."""
 NETWORKS = (
     (r"\bp5\b(?!en)", "efa-p5"),
     (r"\befa\b|\baws\b|p4d", "efa"),
@@ -98,6 +110,11 @@ def kernel_in(text: str) -> str | None:
 def method_in(text: str) -> str:
     """The way of sharing a sequence that a description means, as ``layout.sequence_method`` writes it."""
     return next((method for pattern, method in METHODS if re.search(pattern, text.lower())), "zigzag")
+
+
+def optimiser_in(text: str) -> str:
+    """The optimiser that a description means, as ``training.optimizer`` writes it."""
+    return next((name for pattern, name in OPTIMISERS if re.search(pattern, text.lower())), "adamw")
 
 
 def gpus_in_node(text: str, usual: int) -> int | None:
