@@ -103,6 +103,11 @@ def test_a_system_answers_to_its_own_name(name: str) -> None:
         (StatedStack("", "Megatron-Core r0.8.0", "", 2024), "megatron-core-2024"),
         (StatedStack("torch-eager", "", "", 2021), "torch-2022"), (StatedStack("torch-eager", "", "", 2024), "torch-eager"),
         (StatedStack("", "NeMo AutoModel", "", 2026), "nemo-automodel"),
+        (StatedStack("trl", "DeepSpeed", "", 2025), "huggingface-deepspeed"),
+        (StatedStack("huggingface", "4.51, FSDP"), "huggingface-fsdp2"),
+        (StatedStack("deepspeed", "Hugging Face transformers, DeepSpeed", "", 2025), "huggingface-deepspeed"),
+        (StatedStack("deepspeed", "", "", 2025, "sharded", mixture=True), "huggingface-deepspeed"),
+        (StatedStack("deepspeed", "", "", 2025, "split", mixture=True), "deepspeed"),
     ],
 )  # fmt: skip
 def test_what_is_stated_wins_and_words_refine_its_class(stack: StatedStack, profile: str) -> None:
@@ -163,6 +168,17 @@ def met() -> dict[str, Counter[str]]:
 def test_profiles_say_where_they_were_met(name: str, met: dict[str, Counter[str]]) -> None:
     """``met`` is what the published tables hold."""
     assert {one.source: one.steps for one in load_software(name).met} == dict(met[name])
+
+
+def test_transformers_loops_over_experts_before_2026() -> None:
+    for name in ("huggingface", "huggingface-fsdp2", "huggingface-trainer"):
+        experts = {year: load_software(name).of_year(year).host.kernels for year in (2024, 2026, None)}
+        assert {year: one.experts for year, one in experts.items() if one} == {
+            2024: "looped",
+            2026: "grouped",
+            None: "grouped",
+        }
+    assert load_software("torch-eager").of_year(2020) is load_software("torch-eager")
 
 
 def test_the_narrow_ones_say_so() -> None:

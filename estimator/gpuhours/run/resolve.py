@@ -267,7 +267,7 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
         name, remark = software_named(run.stack)
         if remark:
             notes.append(Assumption("software", name, "", remark))
-        found = load_software(name)
+        found = load_software(name).of_year(run.year)
         if not stands_in(run.stack):
             return found
         reason = f"nobody measured it: {name} stands for it, and such stacks took that much longer in the median"

@@ -121,6 +121,8 @@ class Kernels(Sourced):
     ``architecture.operators.Pointwise``."""
     experts: Literal["grouped", "looped"] = "grouped"
     """Experts as three tensors of a layer (transformers 5), or each with modules of its own that are run one after another (4)."""
+    looped_before: int | None = None
+    """They are ``looped`` in runs of the years before."""
     autocast: dict[str, Traffic] = Field(default_factory=dict)
     """Further ones under autocast; ``bias`` of every biased product."""
     each: Launches

@@ -82,6 +82,8 @@ class MatchingFile(Section):
     aged: tuple[Aged, ...]
     classes: dict[str, tuple[str, ...]]
     hugging_face: dict[str, str]
+    mixtures: dict[str, str]
+    sharders: dict[str, str]
     versions: dict[str, float]
     unknown: tuple[UnknownStack, ...]
 
@@ -98,6 +100,8 @@ class StatedStack:
     year: int | None = None
     layout: str = ALONE
     """How its layout asks for it where nothing else does: ``split``, ``sharded`` or ``alone``."""
+    mixture: bool = False
+    """Its model has experts, on no ranks of their own."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,8 @@ def match(stack: StatedStack) -> Match:
     found = profile_in(described, year, release) if described else None
     if named is not None:
         taken = _finer(named, found, described)
+        if taken == named and named.startswith("huggingface"):
+            taken = _sharded_by(named, described)
         remark = "" if known_as(stated) is not None else f"software {stated!r} read as {named}"
         if taken != named:
             remark = "; ".join(filter(None, (remark, f"{stack.described!r} read as {taken}")))
@@ -142,7 +148,11 @@ def match(stack: StatedStack) -> Match:
         said = stated or described or "not stated"
         return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others), stands_in=True)
     kin = any(rule is not None and rule.kin for rule in (_rule(text, year, release) for text in (stated, described)))
-    return Match(_aged(taken, year, release), remark, stands_in=kin)
+    taken = _aged(taken, year, release)
+    if stack.mixture and stack.layout == SHARDED and taken in table().mixtures:
+        taken = table().mixtures[taken]
+        remark = "; ".join(filter(None, (remark, f"experts under ZeRO-3: taken as {taken}")))
+    return Match(taken, remark, stands_in=kin)
 
 
 def profile_in(text: str, year: int | None = None, release: float | None = None) -> str | None:
@@ -207,6 +217,12 @@ def _finer(stated: str, found: str | None, described: str) -> str:
         and not any(re.search(words, described) for words in own)
     )
     return found if comparison else stated
+
+
+def _sharded_by(named: str, described: str) -> str:
+    """A profile of Hugging Face's models, or that of what shards them in the framework's words."""
+    sharded = (profile for words, profile in table().sharders.items() if re.search(words, described))
+    return next((one for one in sharded if one in table().classes.get(named, ())), named)
 
 
 def _aged(name: str, year: int | None, release: float | None) -> str:

@@ -142,6 +142,14 @@ class Software(Section):
         earlier = (kernel for until, kernel in sorted(self.flash_before.items()) if year is not None and year < until)
         return next(earlier, self.flash)
 
+    def of_year(self, year: float | None) -> "Software":
+        """The stack as it was in a year: experts one after another before its libraries grouped them; today's where none is known."""
+        kernels = self.host.kernels
+        if kernels is None or kernels.looped_before is None or year is None or year >= kernels.looped_before:
+            return self
+        looped = self.host.model_copy(update={"kernels": kernels.model_copy(update={"experts": "looped"})})
+        return self.model_copy(update={"host": looped})
+
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = STANDS_FOR.get(kind, kind)

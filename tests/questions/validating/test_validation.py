@@ -175,6 +175,21 @@ def test_a_capacity_that_is_said_is_what_experts_compute(tmp_path: Path) -> None
     assert dropped < usual
 
 
+def test_a_row_s_optimiser_and_what_it_keeps_on_the_host_are_read(tmp_path: Path) -> None:
+    changes = (
+        {"optimizer": ""},
+        {"optimizer": "AdamW 8-bit"},
+        {"offload": "optimizer parameters"},
+        {"optimizer": "AdamW in backward"},
+    )
+    rows = (
+        {"software": "fsdp2-eager", "sharding": "none", "gpus": 1, "dp": 1, "cp": 1, "global_batch": 1} | one
+        for one in changes
+    )
+    plain, *others = (one.memory_predicted or 0.0 for one in judged(tmp_path, *rows).judged)
+    assert 0 < max(others) < plain
+
+
 def test_a_rate_is_as_good_as_a_time(tmp_path: Path) -> None:
     rate = 128 * 8192 / (12.3 * 8)
     (one,) = judged(tmp_path, {"step_time_s": "", "tokens_per_s_per_gpu": rate}).judged

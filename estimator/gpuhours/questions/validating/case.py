@@ -130,10 +130,12 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     if accelerator is None:
         raise UnsaidError("accelerator not stated, or no profile is near it")
     software, other = software_of(row) if stack is None else (load_software(stack), "")
+    software = software.of_year(row.number("year"))
     chip, node = load_accelerator(accelerator), node_of(row, accelerator)
     left: tuple[str, ...] = ()
     if without:
         software, profile = software_without(software.name, without)
+        software = software.of_year(row.number("year"))
         libraries, newer = libraries_without(software.libraries, without)
         software = software.model_copy(update={"libraries": libraries})
         chip, kernels = accelerator_without(accelerator, without)

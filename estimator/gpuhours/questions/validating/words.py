@@ -99,6 +99,7 @@ def stack_of(row: Row) -> StatedStack:
         release=row.word("release") or "",
         year=None if year is None else round(year),
         layout=SPLIT if split or sharding == "zero1" else SHARDED if sharded else ALONE,
+        mixture=(row.positive("experts") or 1) > 1 and (row.positive("ep") or 1) == 1,
     )
 
 
