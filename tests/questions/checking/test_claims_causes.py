@@ -134,3 +134,19 @@ def test_another_cards_peak_is_a_known_mistake() -> None:
     first = check_document(read).contradictions[0].likely_causes[0]
     assert first.cause == "another card's peak"
     assert first.factor == pytest.approx(312 / 989.4, rel=0.02)
+
+
+def test_a_small_model_counts_attention_beside_the_other_card() -> None:
+    """378,000 tokens/s x 6 x 124 M / 989 TFLOP/s = 28 %; with attention in full (16 %) 33 %, by an A100's 312 it is 104 %."""
+    text = "We train GPT-2 124M on 8 H100 GPUs and reach 378,000 tokens/s per GPU, an MFU of 104%."
+    first = check_document(read_paper(text).single).contradictions[0].likely_causes[0]
+    assert first.cause == "another card's peak"
+    assert 989.4 / 312 < first.factor < 1.17 * 989.4 / 312
+
+
+def test_no_slip_of_three_orders_explains_states_that_do_not_fit() -> None:
+    """16 x 70 G / 4 = 280 GB of a card's 80: not a model of 70 M, which would fill a third of a gigabyte."""
+    text = "Full fine-tuning of a 70B model takes 300 GB of GPU memory on 4 H100 GPUs of 80 GB."
+    charges = check_document(read_paper(text).single).contradictions
+    assert "weights and optimiser per GPU" in charges[0].statement
+    assert [one.cause for one in charges[0].likely_causes if one.cause.startswith("thousand")] == []

@@ -91,7 +91,7 @@ def _utilisation(run: Setting, document: Document) -> Iterator[Mistake]:
             f"the data sheet's {peak} is with 2:4 sparsity; dense is {dense}",
         )
         yield from _one("FP8 peak", "mfu hfu", 0.5, 0.3, "divided by the FP8 peak, twice that of the 16-bit formats")
-        yield from _other_peaks(accelerator)
+        yield from _other_peaks(accelerator, _in_full(document))
     sold = "counts recomputed activations (8ND over 6ND): hardware FLOPs sold as model FLOPs"
     yield from _recomputed("HFU as MFU", RATES[:3], sold, _habit(run))
     yield from _one("percent or fraction", "mfu hfu", 100.0, 0.1, "a percentage was read as a fraction", 100.0)
@@ -109,13 +109,27 @@ COMMON = ("a100-sxm-80gb", "h100-sxm-80gb")
 """Cards whose peak stands in training code as a constant: nanoGPT divides by an A100's, whatever it runs on."""
 
 
-def _other_peaks(accelerator: Named) -> Iterator[Mistake]:
-    """MFU stated = achieved / (another card's peak) = true x (this card's peak) / (the other's)."""
+SMALL, SHORT = 1e9, 1024.0
+"""Parameters below which attention counts at any length, and the length that such models have at least."""
+
+
+def _in_full(document: Document) -> float:
+    """Factor on 6ND where attention is counted in full, as training code does that divides by a constant peak; 1 where it is little."""
+    size, seq = document.claim("active_parameters") or document.claim("parameters"), document.claim("seq_len")
+    if size is None or size.value <= 0 or (seq is None and size.value >= SMALL):
+        return 1.0
+    share = attention_share(size.value, SHORT if seq is None else seq.value)
+    return 1 + share if share > 0.1 else 1.0
+
+
+def _other_peaks(accelerator: Named, in_full: float) -> Iterator[Mistake]:
+    """MFU stated = achieved / (another card's peak) = true x (this card's peak) / (the other's), up to ``in_full`` times that."""
     for other in filter(None, map(by_name, COMMON)):
         factor = accelerator.peak / other.peak
         if abs(factor - 1) > 0.05:
             dense = f"{other.name} has {other.peak / 1e12:,.0f} TFLOP/s, this card {accelerator.peak / 1e12:,.0f}"
-            yield from _one("another card's peak", "mfu hfu", factor, 0.25, f"divided by another card's peak: {dense}")
+            text = f"divided by another card's peak: {dense}"
+            yield from _one("another card's peak", "mfu hfu", factor, 0.25, text, factor * in_full)
 
 
 def _compute(run: Setting, document: Document) -> Iterator[Mistake]:

@@ -34,6 +34,8 @@ EXPLAINED = 0.6
 MOST_CONTRADICTIONS = 6
 USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
 """Where runs are, beside where they can be."""
+AT_LEAST = 50.0
+"""A quantity without a lower limit is usually no smaller than its upper one over this: nobody shards until a card holds a fiftieth."""
 VARIANT = math.log(1.15)
 """Beyond this a memory is that of another variant of the card, or no card's; GB for GiB is 7 %."""
 DERIVED = frozenset(
@@ -275,7 +277,7 @@ class Search:
 
     def _explain_limit(self, left: list[Measurement], involved: list[int], limit: Limit) -> list[Cause]:
         """Known mistakes that bring an impossible value back to where runs are."""
-        usual = USUAL.get(limit.quantity, (limit.least, limit.most))
+        usual = USUAL.get(limit.quantity, (limit.least or limit.most / AT_LEAST, limit.most))
         fit = reconcile(left, self.equations, self.extra)
         ranked = []
         for mistake in self.mistakes:
