@@ -31,6 +31,7 @@ def answers() -> dict[str, dict[str, Any]]:
         values = plain_results(outcome) | {
             "allocated": float(held.allocated),
             "states": sum(float(held.parts[part]) for part in STATES),
+            "flops_per_token": float(outcome.value("flops_per_sample") or 0.0) / case["run"]["data"]["seq_len"],
         }
         answer = float(values[case["result"]]) / float(case["unit"])
         low, high = case["met"]
