@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import Command, Ran
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 RUNS, STEPS = (Path(__file__).parents[1] / folder for folder in ("runs", "steps"))
@@ -47,10 +47,13 @@ SCREENS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("name", SCREENS)
-def test_screen(gpuhours_command: Command, name: str, columns: int) -> None:
-    ran = gpuhours_command(*SCREENS[name], columns=columns)
+def test_screen(gpuhours_command: Command, name: str) -> None:
+    for columns in (80, 120):
+        holds(gpuhours_command(*SCREENS[name], columns=columns), name, columns)
+
+
+def holds(ran: Ran, name: str, columns: int) -> None:
     screen = "\n".join(line.rstrip() for line in ran.out.splitlines()) + "\n"
     path = SNAPSHOTS / f"{name}-{columns}.txt"
     if os.environ.get("GPUHOURS_WRITE"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -39,8 +40,25 @@ class Unknown:
     reason: str
 
 
+@cache
+def shipped() -> Path:
+    """The folder of the profiles that ship."""
+    return Path(str(files("hardware_specs")))
+
+
+@cache
+def shipped_profiles(kind: Kind) -> Mapping[str, Path]:
+    """The profiles of one kind that ship, name -> file: they stay what they are while a process runs."""
+    return {path.stem: path for path in sorted((shipped() / kind).glob("*.yaml"))}
+
+
 def profile_folders() -> list[Path]:
     """Where profiles are looked for: the user's folders first, so that they may replace ours."""
+    return [*own_folders(), shipped()]
+
+
+def own_folders() -> list[Path]:
+    """The user's folders."""
     own = [Path(entry).expanduser() for entry in os.environ.get(PROFILES, "").split(os.pathsep) if entry]
     for folder in own:
         if not any((folder / kind).is_dir() for kind in get_args(Kind)):
@@ -48,16 +66,16 @@ def profile_folders() -> list[Path]:
                 "holds none of accelerators/, nodes/, prices/ and grids/." if folder.is_dir() else "is not a folder."
             )
             raise EstimateError(problem, "It is laid out as hardware_specs is.", f"${PROFILES} = {folder}")
-    return [*own, Path(str(files("hardware_specs")))]
+    return own
 
 
 def profile_paths(kind: Kind) -> dict[str, Path]:
     """Every profile of one kind: name -> file; nothing is read."""
     found: dict[str, Path] = {}
-    for folder in profile_folders():
+    for folder in own_folders():
         for path in sorted((folder / kind).glob("*.yaml")):
             found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+    return dict(sorted({**shipped_profiles(kind), **found}.items()))
 
 
 def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
@@ -65,10 +83,12 @@ def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
     if is_path(name):
         return (beside.parent if beside else Path()) / Path(name).expanduser()
     plain = plain_name(name)
-    for folder in profile_folders():
+    for folder in own_folders():
         path = folder / kind / f"{plain}.yaml"
         if plain == Path(plain).name and path.is_file():
             return path
+    if plain in shipped_profiles(kind):
+        return shipped_profiles(kind)[plain]
     found = meant(kind, name)
     if len(found) == 1:
         return profile_paths(kind)[found[0]]

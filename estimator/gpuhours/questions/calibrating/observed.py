@@ -84,6 +84,8 @@ class ObservedRun:
     remarks: tuple[str, ...] = ()
     log: Log | None = None
     resolved: Resolved = field(init=False)
+    seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
+    """Its s on stacks that were asked for: each step is left out in turn, and the others asked again."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolved", resolved_as_it_stands(self.run, self.source))
@@ -116,7 +118,12 @@ class ObservedRun:
         return bool(np.max(self.resolved.workload.cluster.nodes) > 1)
 
     def predicted(self, stack: Candidate) -> float | None:
-        """The same run under another profile, and over another network."""
+        """s of the same run under another profile, and over another network; None where it cannot run so."""
+        if stack not in self.seen:
+            self.seen[stack] = self._predicted(stack)
+        return self.seen[stack]
+
+    def _predicted(self, stack: Candidate) -> float | None:
         other = self.on(stack)
         if other.missing:
             return None
@@ -141,6 +148,8 @@ class ObservedRow:
     case: Case
     without: str = ""
     """The system that everything is known without: for judging how well this works."""
+    seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
+    """Its s on stacks that were asked for."""
 
     @property
     def name(self) -> str:
@@ -175,8 +184,10 @@ class ObservedRow:
         return self.case.gpus > self.case.node.gpus
 
     def predicted(self, stack: Candidate) -> float | None:
-        """The same row under another profile, and over another network."""
-        return predicted_rows([self], stack)[0]
+        """s of the same row under another profile, and over another network; None where it cannot run so."""
+        if stack not in self.seen:
+            (self.seen[stack],) = predicted_rows([self], stack)
+        return self.seen[stack]
 
 
 def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float | None]:

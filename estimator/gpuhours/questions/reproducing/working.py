@@ -89,12 +89,13 @@ def _as_assumption(key: str, reading: Reading) -> Assumption:
 
 @dataclass
 class Desk:
-    """One document on the table, and the blind predictions already made for it."""
+    """One document on the table, and the estimates and blind predictions already made for it."""
 
     text: Published
     source: Source
     assumptions: list[Assumption] = field(default_factory=list)
     made: dict[str, Blind | None] = field(default_factory=dict)
+    estimates: dict[str, Estimate] = field(default_factory=dict)
 
     def blind(self, data: dict[str, Any], settings: Mapping[str, Any]) -> Blind | None:
         """The blind prediction of a description, made once."""
@@ -103,6 +104,17 @@ class Desk:
         if key not in self.made:
             self.made[key] = predict(data, readings, self.build, self.text.organisation)
         return self.made[key]
+
+    def estimate(self, figure: AskedFigure, name: str) -> Estimate:
+        """The estimate of a figure's run, made once."""
+        data = described(self.text, figure, name, self.source)
+        run = as_run(self.text, data, self.source)
+        uncertain = dict(stated_ranges(self.text, figure, run))
+        key = json.dumps([data, uncertain], default=str, sort_keys=True)
+        if key not in self.estimates:
+            self.estimates[key] = estimate(run, uncertain=uncertain)
+        self.assumptions += self.estimates[key].assumptions
+        return self.estimates[key]
 
     def build(self, data: Mapping[str, Any]) -> Run:
         """The run of a description."""
@@ -156,8 +168,7 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
         if quantiles is not None:
             low, value, high = quantiles
             return Finding(figure.label, None, unit, value, low, high, None, None, figure.note, basis="predicted")
-    worked = estimate(run, uncertain=dict(stated_ranges(desk.text, figure, run)))
-    desk.assumptions += worked.assumptions
+    worked = desk.estimate(figure, figure.run)
     if figure.result not in worked.results:
         raise EstimateError(
             f"{figure.label!r} asks for {figure.result!r}.", nearest(figure.result, worked.results), "figures"
@@ -174,7 +185,7 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
 
 def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
     """One run's result over another's; its range from both predictions' as if they erred apart: sqrt(a^2 + b^2) in logarithms."""
-    above, below = (_worked(desk, figure, name).results.get(figure.result) for name in (figure.run, figure.over))
+    above, below = (desk.estimate(figure, name).results.get(figure.result) for name in (figure.run, figure.over))
     if above is None or below is None:
         reason = figure.note or f"{figure.result} is not determined in both runs"
         return Finding(figure.label, None, TIMES, None, None, None, None, None, reason)
@@ -186,14 +197,6 @@ def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
     down, up = math.hypot(edges[0][0], edges[1][1]), math.hypot(edges[0][1], edges[1][0])
     low, high = (value * math.exp(-down), value * math.exp(up)) if down + up > 0 else (None, None)
     return Finding(figure.label, None, TIMES, value, low, high, None, None, figure.note, basis="predicted")
-
-
-def _worked(desk: Desk, figure: AskedFigure, name: str) -> Estimate:
-    """The estimate of one of a ratio's runs."""
-    run = as_run(desk.text, described(desk.text, figure, name, desk.source), desk.source)
-    worked = estimate(run, uncertain=dict(stated_ranges(desk.text, figure, run)))
-    desk.assumptions += worked.assumptions
-    return worked
 
 
 def _explained(text: Published, figure: AskedFigure, found: Finding, needs: tuple[Need, ...]) -> Finding:

@@ -139,10 +139,10 @@ def memory_counts(row: Row) -> str:
 
 def _words(case: Case) -> Key:
     """Everything of a case that is not a number, so that equal keys may share a call."""
-    decoder = {name: value for name, value in case.decoder if name not in _numbers(case.decoder) and name != "experts"}
-    experts = () if case.decoder.experts is None else tuple(
-        (name, value) for name, value in case.decoder.experts if name not in _numbers(case.decoder.experts)
-    )  # fmt: skip
+    numbers = {*_numbers(case.decoder), "experts"}
+    decoder = {name: value for name, value in case.decoder if name not in numbers}
+    counted = () if case.decoder.experts is None else _numbers(case.decoder.experts)
+    experts = tuple((name, value) for name, value in case.decoder.experts or () if name not in counted)
     layout = tuple(name for name in Layout.model_fields if getattr(case.layout, name) is None)
     dense = case.decoder.experts is not None and case.decoder.experts.first_dense > 0
     return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -47,26 +48,26 @@ class Raw:
     peak: float
     skipped_because: str | None
 
-    @property
+    @cached_property
     def organisation(self) -> str:
         """Who trained it."""
         return organisation(self.row)
 
-    @property
+    @cached_property
     def log_hours(self) -> tuple[float, float, float]:
         """10th, 50th and 90th percentile of ln GPU-hours."""
         assert self.found is not None
         low, middle, high = np.quantile(np.log(self.found.gpu_time / HOUR), [0.1, 0.5, 0.9])
         return float(low), float(middle), float(high)
 
-    @property
+    @cached_property
     def nodes(self) -> float:
         """Nodes it is taken to run on."""
         assert self.found is not None
         cluster = self.found.outcome.resolved.cluster
         return 1.0 if cluster is None else float(np.max(cluster.nodes))
 
-    @property
+    @cached_property
     def residual(self) -> float:
         """ln published / predicted."""
         assert self.published is not None
@@ -144,15 +145,15 @@ def validate_totals(path: Path | None = None, given: Given = "usual") -> TotalsR
     """Predict every row of a table of whole runs that has what a prediction needs."""
     source = published_totals() if path is None else path
     raws = [raw_prediction(row, given) for row in read_totals(source)]
-    own = [raw for raw in raws if raw.found is not None] if path is None else None
-    return TotalsReport(str(source), given, tuple(judged(raw, own, given) for raw in raws))
+    own = [seen_run(raw) for raw in raws if raw.found is not None] if path is None else None
+    learned = learned_runs(given) if own is None else own
+    return TotalsReport(str(source), given, tuple(judged(raw, learned) for raw in raws))
 
 
-def judged(raw: Raw, own: Sequence[Raw] | None, given: Given) -> JudgedTotals:
+def judged(raw: Raw, learned: Sequence[Mapping[str, Any]]) -> JudgedTotals:
     """A row with the remainder that runs of other organisations have shown."""
     if raw.found is None:
         return JudgedTotals(raw)
-    learned = learned_runs(given) if own is None else [seen_run(one) for one in own]
     rest = remainder_from([one for one in learned if one["organisation"] != raw.organisation], raw.found.kind)
     drawn = raw.found.gpu_time * rest.draw(raw.found.at["remainder"], raw.nodes) / HOUR
     low, middle, high = (float(value) for value in np.quantile(drawn, [0.1, 0.5, 0.9]))
