@@ -8,6 +8,9 @@ from typing import Any
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 
+GIVEN = -1
+ALONE = "alone"
+"""The fact that a text speaks of one run and of nothing else that could be meant."""
 ONE_PASS = "one pass or more"
 """Ends the reason for samples seen that are those of the data set, read once as far as the text says."""
 NAME_OF_CARD = "the accelerator's name"
@@ -33,6 +36,10 @@ class Claim:
     """Said of all runs of a text, not of this one."""
     of_row: bool = False
     """A cell of a table whose row or column names the run: nobody else's figure."""
+    breath: int = GIVEN
+    """Figures of one sentence or one row have the same number; ``GIVEN`` where no text was read."""
+    either: str = ""
+    """Another quantity that the words leave open: ``Hours used`` may be those of all devices or of the job."""
 
     @property
     def unit(self) -> str:
@@ -48,6 +55,17 @@ class Claim:
     def checked(self) -> bool:
         """Whether identities may use it."""
         return QUANTITIES[self.quantity].checked and not self.scope
+
+
+SECONDS = {("gpu_hours", "wall_clock"): 3600.0}
+"""What a figure is multiplied by where its other quantity has another unit."""
+
+
+def in_its_other_sense(claim: Claim) -> Claim:
+    """The same figure as the other quantity that its words leave open."""
+    factor = SECONDS.get((claim.quantity, claim.either), 1.0)
+    spread = replace(claim.spread, centre=factor * claim.spread.centre)
+    return replace(claim, quantity=claim.either, value=factor * claim.value, spread=spread, either="")
 
 
 def measured(claim: Claim) -> str:

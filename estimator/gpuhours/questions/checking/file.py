@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
-from gpuhours.questions.checking.claim import NAME_OF_CARD, Claim, Document, Fact, Paper, measured
+from gpuhours.questions.checking.claim import GIVEN, NAME_OF_CARD, Claim, Document, Fact, Paper, measured
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.numbers import scan
@@ -56,6 +56,10 @@ class WrittenClaim(BaseModel):
     place: str = ""
     run: str = ""
     """Of which run, where the file is about several; empty for what holds for all of them."""
+    sentence: int = GIVEN
+    """Figures of one sentence or row have the same number: they were said together."""
+    either: Annotated[QuantityName | None, Field()] = None
+    """Another quantity that the words leave open."""
     about: str = ""
     """Empty for the run; anything else keeps the claim out of the check (fine-tuning, evaluation)."""
 
@@ -131,7 +135,18 @@ def _claim(entry: WrittenClaim, source: Source, index: int) -> Claim:
         raise EstimateError(f"{entry.quantity} = {entry.value!r} cannot be: {value:g} {quantity.unit}".rstrip(),
                             f"Expected {quantity.least:g} to {quantity.most:g}.", where)  # fmt: skip
     place = entry.place or where
-    return Claim(entry.quantity, value, spread, str(entry.value), entry.quote, place, "given", entry.about)
+    return Claim(
+        entry.quantity,
+        value,
+        spread,
+        str(entry.value),
+        entry.quote,
+        place,
+        "given",
+        entry.about,
+        breath=entry.sentence,
+        either=entry.either or "",
+    )
 
 
 def read_value(written: float | int | str, name: str, where: str) -> tuple[float, Spread]:
@@ -210,6 +225,8 @@ def _entry(claim: Claim, about: str) -> dict[str, Any]:
         entry["value"] = f"{claim.value:.12g} {claim.unit}".strip()
         entry["spread"] = round(max(claim.spread.sigma, 1e-6), 6)
     entry |= {"quote": claim.quote, "place": claim.place}
+    entry |= {"sentence": claim.breath} if claim.breath != GIVEN else {}
+    entry |= {"either": claim.either} if claim.either else {}
     return entry | ({"about": about} if about else {})
 
 

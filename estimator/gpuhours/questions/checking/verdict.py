@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import Named, stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
-from gpuhours.questions.checking.claim import NAME_OF_CARD, Assumed, Claim, Document, Paper, measured
+from gpuhours.questions.checking.claim import NAME_OF_CARD, Assumed, Claim, Document, Paper, in_its_other_sense, measured
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
@@ -72,6 +72,7 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
         first = {claim.quantity: claim for claim in reversed(run.claims)}
         run = replace(run, claims=tuple(claim for claim in run.claims if claim is first[claim.quantity]))
     judged = check_document(run, witness, elsewhere)
+    whole, run, judged = _in_other_senses(whole, run, judged, witness, elsewhere)
     for _ in range(3):
         refuted = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
         refuted |= LAYOUT if refuted & LAYOUT else set()
@@ -83,6 +84,30 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
     left = [claim for claim in whole.claims if claim not in run.claims]
     untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
     return replace(judged, document=whole, claims=(*judged.claims, *untested))
+
+
+def _in_other_senses(
+    whole: Document, run: Document, judged: Check, witness: Witness | None, elsewhere: Sequence[Claim]
+) -> tuple[Document, Document, Check]:
+    """The run where a figure that stands in a charge, and whose words leave two quantities open, is the other one, if all is well then."""
+    charged = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
+    for claim in run.claims:
+        if (
+            claim.quantity != "gpu_hours"
+            or not claim.either
+            or claim.quantity not in charged
+            or run.claim(claim.either) is not None
+        ):
+            continue
+        other = in_its_other_sense(claim)
+        changed = [
+            replace(document, claims=tuple(other if c is claim else c for c in document.claims))
+            for document in (whole, run)
+        ]
+        again = check_document(changed[1], witness, elsewhere)
+        if not again.contradictions and not again.doubts:
+            return changed[0], changed[1], again
+    return whole, run, judged
 
 
 def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness | None = None) -> TableCheck:

@@ -117,7 +117,7 @@ def unit_of(label: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=4096)
 def _unit_of(label: str) -> tuple[str, str]:
-    lowered = label.lower().strip(" :#*")
+    lowered = label.lower().strip(" :#*").removeprefix("using ").removeprefix("total ")
     if lowered in MEANT:
         return "", MEANT[lowered]
     scale = ""

@@ -64,8 +64,13 @@ def in_points(text: str) -> str:
     return re.sub(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?![\d,])", r"\1.\2", text)
 
 
+_RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
+"""``2e^{-4}``: both ways of writing a power at once."""
+
+
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
+    text = _RAISED_E.sub(r"e\1", text)
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)
     text = _LEADERS.sub(": ", text)

@@ -152,14 +152,21 @@ def _listed_in_brackets(items: list[Item]) -> None:
             item = items[position]
             if isinstance(item, Figure) and not item.unit:
                 inside.append(position)
-            elif item.text.lower() not in (",", "and", "+"):
+            elif item.text == ")" or isinstance(item, Figure) or item.kind == "stop":
                 break
-        if len(inside) < 2 or items[inside[-1] + 1 if inside[-1] + 1 < len(items) else -1].text != ")":
+        if len(inside) < 2 or item.text != ")":
             continue
         bare = [item for position in inside if isinstance(item := items[position], Figure)]
-        if abs(sum(item.value for item in bare) / first.value - 1) < ADDS_UP:
-            for position, item in zip(inside, bare, strict=True):
-                items[position] = replace(item, unit=first.unit, word=first.word, device=first.device)
+        if first.per or any(item.scale or item.sides for item in bare):
+            continue
+        size = factor(first.unit, first.word) if first.unit not in ("gpu", "node", "money") else 1.0
+        for times in {1.0, size}:
+            if abs(times * sum(item.value for item in bare) / first.value - 1) < ADDS_UP:
+                for position, item in zip(inside, bare, strict=True):
+                    items[position] = replace(
+                        item, value=times * item.value, unit=first.unit, word=first.word, device=first.device
+                    )
+                break
 
 
 ADDS_UP = 0.02

@@ -30,6 +30,7 @@ from gpuhours.questions.checking.reading.run_words import (
     holds,
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.spoken_names import spoken_at
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 SUBJECT = 4
@@ -104,10 +105,12 @@ class Cast:
     stems: set[str] = field(default_factory=set)
     """Stems of the authors' own names."""
     sizes: dict[str, float] = field(default_factory=dict)
+    spoken: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The own runs that are only named in passing, by kind and key."""
 
     def run(self, name: str) -> str | None:
         """The own run that a name means."""
-        return next((own for own in self.own if same_name(own, name)), None)
+        return name if name in self.own else next((own for own in self.own if same_name(own, name)), None)
 
     def owner(self, mention: Mention) -> Owner:
         """Whose a mentioned name is."""
@@ -359,6 +362,8 @@ def _events(
             run = cast.by_size(item.value) if len(cast.own) > 1 else None
             if run is not None and not item.hedges:
                 found[index] = Owner("own", run)
+        elif (spoken := spoken_at(items, index)) and (run := cast.spoken.get((spoken.kind, spoken.key))):
+            found[index] = Owner("own", run)
         elif stage := _stage(items, index, cast):
             found[index] = Owner("own", stage)
     yield from sorted(found.items())

@@ -53,7 +53,7 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
             owners[n] = NOBODY  # "28B parameters in total" are those of one model
     for group, name_of in _lists(blocks):
         _catalogue(read, owners, group, held, name_of, cast)
-    for group, name_of in (*_lists(blocks), *_sections(blocks)):
+    for group, name_of in (*_lists(blocks), *(_sections(blocks) if len(cast.own) < 2 else ())):
         _relabel(read, [block for part in group for block in part], held)
         parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
         clash = _clash(read, [numbers for _, numbers in parts])

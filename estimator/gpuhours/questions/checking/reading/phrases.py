@@ -374,7 +374,7 @@ def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
                 + (
                     _per_time(token.text)
                     if token.type == "TIME"
-                    else "energy"
+                    else ("mwh" if token.text.lower().startswith("m") else "energy")
                     if token.type == "ENERGY"
                     else "step"
                     if token.text.lower() == "it"

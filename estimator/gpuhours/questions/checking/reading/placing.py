@@ -28,6 +28,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_media,
     of_something,
     times_hours,
+    to_a_node,
 )
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
 from gpuhours.questions.checking.reading.tokens import Figure, Item
@@ -187,6 +188,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     kinds = _unit_kinds(figure, unit, items, index)
     if "scaled" in kinds and not unit and not figure.hedges and index > first and behind_a_name(items, index):
         kinds = ("named",)
+    if unit == "" and not figure.unit and 1 < figure.value <= 16 and to_a_node(items, index):
+        return Place("gpus_per_node", "to a node", 0.0)
     planned = figure.unit in ("gpu_time", "time") and keeps_busy(items, index, first)
     if planned and figure.unit == "time":
         return Place("count", "for one trillion", 0.0)

@@ -35,6 +35,7 @@ RATES: dict[tuple[str, frozenset[str]], str] = {
     ("money", frozenset({"node"})): "node_price",
     ("token", frozenset({"second", "node"})): "tokens_per_second_per_node",
     ("co2", frozenset({"energy"})): "carbon_intensity",
+    ("co2", frozenset({"mwh"})): "carbon_intensity",
     ("power", frozenset({"gpu"})): "gpu_power",
     ("step", frozenset({"minute"})): "steps_per_second",
     ("step", frozenset({"hour"})): "steps_per_second",
@@ -74,4 +75,4 @@ def unit_factor(quantity: str, figure: Figure) -> float:
         return 1 / HOUR
     if quantity.endswith(("per_second", "per_second_per_gpu")):
         return 1 / next((SPANS[per] for per in figure.per if per in SPANS), 1.0)
-    return 1000.0 if quantity == "carbon_intensity" and figure.unit == "co2" else 1.0
+    return 1000.0 if quantity == "carbon_intensity" and figure.unit == "co2" and "mwh" not in figure.per else 1.0

@@ -77,11 +77,16 @@ COMPARISONS = _phrases("""
     is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
     fare, versus, the bar to clear, bar to beat, competitors, are said to, is said to, rumour*, rumor*, reputedly,
     allegedly, back in, old record, previous record, previous best, baseline, baselines, rival, rivals, competitor, their
-    paper, its paper,
+    paper, its paper, related work, related works, related efforts, related models, other efforts,
     the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
     beside, unlike, whereas, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
+SEVERAL = _phrases("""
+    seeds, folds, stages, phases, sizes, variants, models, agents, networks, tasks, games, runs, ablation*, experiments, sweep*,
+    configurations, baseline*, stage, phase, per game, per task, per fold, for comparison, at home
+""")
+"""Words of a text that is about more than one training."""
 OURSELVES = frozenset(
     _phrases("""
     we, our, ours, us, this, here, today
@@ -98,7 +103,7 @@ BASES = frozenset(
 """Words before a name that make it a part of the run or a yardstick, not its subject."""
 PREDECESSORS = frozenset(
     _phrases("""
-    older, old, previous, predecessor, earlier, former, preceding, last, rival, competing, comparable, similar, similarly,
+    older, old, original, vanilla, previous, predecessor, earlier, former, preceding, last, rival, competing, comparable, similar, similarly,
     contemporary, popular
 """)
 )
@@ -140,7 +145,7 @@ SIDE = {
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
     "a part of the machine": _phrases("""
-        one replica, a replica, each replica, per replica, stood by, standby, spare
+        one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
     """),
     "use": _phrases("""
         answers within, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
@@ -188,6 +193,14 @@ STAGES = re.compile(
 """Names of the parts of one training."""
 ORDINALS = frozenset(_phrases("first, second, third, fourth, fifth, final, last, initial, 1st, 2nd, 3rd, 4th"))
 PARTS_OF_TRAINING = frozenset(_phrases("stage, phase, part, round, run, leg, period"))
+EVERY_STAGE = frozenset(
+    _phrases("""
+    the, this, that, these, those, each, every, both, all, any, our, its, their, such, same, single, whole, entire, training,
+    full, complete, per, next, previous, other, another, earlier, later, current, one, two, three, four, five, six, and, for, which, with,
+    early, late, of, in, on, at, to, by, from, as, main, separate, different, additional, further, new, last, multi, three-, two-
+""")
+)
+"""Words before ``stage`` that give it no name."""
 VARIANTS = frozenset(
     _phrases("""
     big, base, small, large, tiny, medium, mini, huge, larger, smaller, biggest, smallest, largest, student, teacher,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.names import same_name, size_of, stem, words_of
@@ -21,7 +21,7 @@ from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, OUR
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tables import TableReading, TableRow
 from gpuhours.questions.checking.reading.tokens import Figure
-from gpuhours.questions.checking.reading.told_runs import clash, told_runs
+from gpuhours.questions.checking.reading.told_runs import with_told_runs
 
 RUN_QUANTITIES = frozenset(
     ["gpu_hours", "wall_clock", "gpus", "nodes", "steps", "tokens", "energy", "carbon", "cost", "samples", "model_flops", "mfu",
@@ -88,7 +88,7 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     rows = [row for table in tables for row in table.rows]
     main = own_name(read, titles, said or _titled(rows, titles))
     cast = _cast(read, tables, main, titles)
-    cast = _with_told_runs(read, cast)
+    cast = with_told_runs(read, cast)
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
@@ -99,15 +99,6 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         _take(entry, owner, runs, found)
     _settle(runs, found, main)
     return found
-
-
-def _with_told_runs(read: ReadProse, cast: Cast) -> Cast:
-    """The cast with stages or variants that the prose sets against each other, where no table names runs."""
-    told = told_runs(read) if len(cast.own) < 2 else []
-    if not told:
-        return cast
-    wider = replace(cast, own=[*cast.own, *told])
-    return wider if clash(read, assign(read, wider), told) else cast
 
 
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
@@ -144,8 +135,10 @@ def _cast(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Se
             if row.name and not row.total and any(e.place.quantity == "parameters" for e in row.entries)
         ]
     names: list[str] = []
+    first = next((table for table in tables if any(row in table.rows for row in named)), None)
+    columns = {row.name for row in first.rows} if first else set()
     for row in named:
-        if not any(same_name(name, row.name) for name in names):
+        if row.name not in names and (row.name in columns or not any(same_name(name, row.name) for name in names)):
             names.append(row.name)
     marked = _beside_ours(tables)
     others = marked or _others(read, names, [row.name for row in rows if row.name], main, titles)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gpuhours.questions.checking.reading.run_words import PRONOUNS
 from gpuhours.questions.checking.reading.tokens import Item
 
 FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun",
@@ -59,7 +60,7 @@ def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
             opening = next((name for start, name in marks if start - first < OPENING), None)
             begins = (
                 ""
-                if opening == "" or (carried == "evaluation" and not marks and _trains(items, first, bound))
+                if opening == "" or (carried == "evaluation" and not marks and not _goes_on(items, first, bound))
                 else carried
             )
             if marks and {name for _, name in marks} == {"evaluation"} and not _trains(items, first, bound):
@@ -115,6 +116,11 @@ def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
     if last == "evaluation":
         return "evaluation" if last_start - first < OPENING else carried
     return last
+
+
+def _goes_on(items: Sequence[Item], first: int, last: int) -> bool:
+    """Whether a sentence goes on about what the last one was about: it begins with a pronoun and speaks of no training."""
+    return items[first].text.lower() in PRONOUNS and not _trains(items, first, last)
 
 
 def _trains(items: Sequence[Item], first: int, last: int) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import by_name, find_accelerator
-from gpuhours.questions.checking.claim import NAME_OF_CARD, ONE_PASS, Claim, Document, Fact, Paper
+from gpuhours.questions.checking.claim import ALONE, NAME_OF_CARD, ONE_PASS, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread, between, spread
 from gpuhours.questions.checking.quantities import DAY, QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
@@ -24,14 +24,20 @@ from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.owners import compared_blocks
+from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse, read_prose
 from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.run_words import DERIVED
+from gpuhours.questions.checking.reading.run_words import DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.tables import TableReading, read_table
 from gpuhours.questions.checking.reading.tokens import Figure
 
+OF_ALL = re.compile(
+    r"\b(?:global|total|effective|overall|aggregate|cluster|combined|whole|all|steps?|updates?|iterations?)\b",
+    re.IGNORECASE,
+)
+"""Words that make a batch or a speed that of the whole machine; without one it may be a GPU's."""
 LONGEST_DOCUMENT = 2_000_000
 DOLLARS = ("$", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
 """Other currencies are shown and left out: no exchange rate is assumed."""
@@ -84,7 +90,15 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     runs = tuple(_document(run, division, facts, name) for run in division.runs)
     aside = tuple(replace(_claim(entry), scope=why) for entry, why in division.aside)
     left = (*read.unplaced, *(number for table in tables for number in table.unplaced))
+    if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
+        runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, "yes"))),)
     return Paper(name, runs, aside, left)
+
+
+def _is_alone(text: str, aside: Sequence[Claim]) -> bool:
+    """Whether a text speaks of one run and of nothing else: no other figure of what a run has once, no word for several."""
+    lowered = text.lower()
+    return not any(claim.quantity in CLASHING for claim in aside) and not holds(lowered, SEVERAL)
 
 
 ADAPTERS = ("lora", "qlora", "low-rank", "adapters")
@@ -201,10 +215,10 @@ def _machines(claims: list[Claim]) -> list[Claim]:
     """GPUs of one node are the run's where no other machine is counted."""
     main = {claim.quantity for claim in claims if not claim.scope}
     if not main & {"gpus", "nodes"}:
-        claims = [
-            replace(claim, quantity="gpus") if claim.quantity == "gpus_per_node" and not claim.scope else claim
-            for claim in claims
-        ]
+        return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
+    nodes = [claim for claim in claims if claim.quantity == "nodes" and not claim.scope]
+    if "gpus" not in main and nodes and all(claim.value == 1 for claim in nodes):
+        return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
     return claims
 
 
@@ -288,6 +302,7 @@ def _claim(entry: Placed) -> Claim:
             f"line {entry.line}",
             entry.place.because,
             f"in {figure.currency}, not dollars",
+            breath=_breath(entry),
         )
     return Claim(
         quantity.name,
@@ -299,7 +314,35 @@ def _claim(entry: Placed) -> Claim:
         entry.place.because,
         entry.scope,
         of_row=entry.index < 0 and bool(entry.owner),
+        breath=_breath(entry),
+        either=_either(quantity.name, entry),
     )
+
+
+OPEN = {
+    "gpu_hours": (
+        "wall_clock",
+        re.compile(r"^[^:]{0,8}\b(?:hours used|compute hours|training hours)\b", re.IGNORECASE),
+        None,
+    ),
+    "global_batch": ("microbatch", None, OF_ALL),
+    "tokens_per_second": ("tokens_per_second_per_gpu", None, OF_ALL),
+}
+
+
+def _either(name: str, entry: Placed) -> str:
+    """The other quantity that the words around a figure leave open."""
+    other, open_where, closed_where = OPEN.get(name, ("", None, None))
+    if open_where is not None:
+        return (
+            other if open_where.search(entry.quote.strip()) and "gpu" not in entry.quote.lower().split(":")[0] else ""
+        )
+    return other if closed_where is not None and not closed_where.search(f"{entry.quote} {entry.place.because}") else ""
+
+
+def _breath(entry: Placed) -> int:
+    """The number of a figure's sentence; rows of tables are counted below zero."""
+    return -2 - entry.line if entry.index < 0 else entry.sentence.first
 
 
 def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) -> Spread:

@@ -1,39 +1,49 @@
-"""Runs that prose tells apart by words alone: ``Phase I ... Phase II``, ``the big Transformer ... the base model``.
+"""Runs that prose tells apart by names in passing: ``Phase I ... Phase II``, ``the big Transformer ... the base model``, ``the 3B model``.
 
 They are runs only where they clash: two of them that give different hours, steps, machines. Else they are parts of a description.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from gpuhours.questions.checking.reading.owners import Owner
+from gpuhours.questions.checking.reading.owners import Cast, Owner, assign
 from gpuhours.questions.checking.reading.parts import CLASHING, alike, value_of
 from gpuhours.questions.checking.reading.prose import ReadProse
-from gpuhours.questions.checking.reading.run_words import ORDINALS, PARTS_OF_TRAINING, STAGES, VARIANTS, VARIED
+from gpuhours.questions.checking.reading.spoken_names import Spoken, spoken_at
 
 MOST = 12
+KINDS = ("size", "stage", "part", "variant")
 
 
-def told_runs(read: ReadProse) -> list[str]:
-    """The names of stages, or of variants, that the prose speaks of: at least two of one kind, or none."""
-    kinds: dict[str, dict[tuple[str, ...], str]] = {"stage": {}, "ordinal": {}, "variant": {}}
-    for one, two in zip(read.items, read.items[1:], strict=False):
-        if read.prose.blocks[read.prose.block(one.start)].kind != "text":
+def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
+    """The cast with the names in passing of the first kind that clashes, where no table names runs."""
+    if len(cast.own) > 1:
+        return cast
+    for names in _told(read):
+        wider = replace(
+            cast,
+            own=[*cast.own, *(name.shown for name in names)],
+            spoken={(name.kind, name.key): name.shown for name in names},
+            sizes={**cast.sizes, **{name.shown: name.size for name in names if name.size}},
+        )
+        if clash(read, assign(read, wider), [name.shown for name in names]):
+            return wider
+    return cast
+
+
+def _told(read: ReadProse) -> Iterator[list[Spoken]]:
+    """The names in passing that the prose has: at least two of one kind."""
+    kinds: dict[str, dict[str, Spoken]] = {kind: {} for kind in KINDS}
+    for index, item in enumerate(read.items):
+        found = spoken_at(read.items, index)
+        if found is None or read.prose.blocks[read.prose.block(item.start)].kind != "text":
             continue  # lists and sections divide themselves
-        word, behind = one.text.lower(), two.text.lower()
-        said = f"{one.text} {two.text}"
-        key = (word, behind)
-        if one.kind == "word" and STAGES.fullmatch(said):
-            kinds["stage"].setdefault(key, said)
-        elif word in ORDINALS and behind in PARTS_OF_TRAINING:
-            kinds["ordinal"].setdefault(key, said)
-        elif word in VARIANTS and behind in VARIED:
-            kinds["variant"].setdefault((word,), said)
-    for found in kinds.values():
-        if 2 <= len(found) <= MOST:
-            return list(found.values())
-    return []
+        kinds[found.kind].setdefault(found.key, found)
+    for found_of_kind in kinds.values():
+        if 2 <= len(found_of_kind) <= MOST:
+            yield list(found_of_kind.values())
 
 
 def clash(read: ReadProse, owners: Sequence[Owner], names: Sequence[str]) -> bool:

@@ -119,10 +119,10 @@ def factor(unit: str, word: str) -> float:
 
 
 def _tail(word: str) -> str:
-    """``gpuh -> h``: the time word at the end of one run together."""
+    """``gpuh -> h`` and ``gpu·h -> h``: the time word at the end of one run together."""
     for stem in ("gpu", "tpu", "npu", "node"):
         if word.startswith(stem):
-            return word.removeprefix(stem).removeprefix("s") or "h"
+            return word.removeprefix(stem).removeprefix("s").lstrip("·*×") or "h"
     return word
 
 

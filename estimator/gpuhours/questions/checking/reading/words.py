@@ -95,6 +95,7 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "text_tokens", "text tokens, text data, textual, purified text, text only, text corpus", 0.5, 5),
     _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset, combined dataset, dataset size, data set, "
           "distinct, pool of, one epoch of, an epoch of, one epoch, one pass, a single pass", 0.5, 5),
+    _rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
@@ -167,7 +168,7 @@ RULES: tuple[Rule, ...] = (
           "until iteration", 0, 1, before=True),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
     _rule("step bare", "accumulation", "micro steps, microsteps", -0.6, 2),
-    _rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, acc steps, "
+    _rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, gradient acc, acc steps, "
           "accum steps, update freq, accumulation factor, accumulation of, accumulating, "
           "accumulated, accumulate, "
           "accumulation steps, micro batches", -0.6, 5),
@@ -192,7 +193,7 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "mask_ratio", "mask, masked, masking, mask ratio, masking ratio", 0, 10),
     _rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
     _rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
-          "of total steps, of the training, of the steps, of total iterations", 0.5),
+          "of total steps, of updates, of the updates, of the training, of the steps, of total iterations", 0.5),
     _rule("small", "warmup_share", "warmup ratio, warmup fraction, warm up ratio, warm up fraction", -0.2, 3, before=True),
     _rule("percent", "warmup_share", "of warmup, of warm up, warmup of, warm up of, of linear warmup, warmup ratio, "
           "warmup fraction", -0.6, 3),
@@ -210,7 +211,7 @@ RULES: tuple[Rule, ...] = (
     _rule("percent", "change", "faster, slower, drop by, drops by, dropped, reduction, reduced, reduces, reducing, "
           "increase, increases, "
           "saving, savings, less, more, speedup, higher, lower, compared, improves, overhead, throughput by, relative", 0.8, 8),
-    _rule("percent", "downtime", "downtime, lost to, failures", 0.5, 6),
+    _rule("percent", "downtime", "downtime, lost to, failures, restarts cost, cost us, was lost, were lost", 0, 6),
     # time
     _rule("time", "wall_clock", _RUN, 1),
     _rule("hours", "wall_clock", "tokens in, steps in, epochs in, updates in, iterations in, done, expect, eta, "
@@ -263,7 +264,7 @@ RULES: tuple[Rule, ...] = (
     _rule("time step", "count", "restarted, failed, crashes, hangs, by hand", 0.5, 4),
     _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
-    _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
+    _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, pipeline model parallel, "
           "pipeline stages, pipeline depth", 0, 7),
     _rule("way", "tensor", "tensor", 0.2, 1.5),
     _rule("way", "pipeline", "pipeline", 0.2, 1.5),
@@ -342,7 +343,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
           "dimensions, dmodel, d _ model, d model, dimensionality, embedding size", 0, 4),
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
-    _rule("dimension", "hidden", base=4),
+    _rule("dimension dimensional", "hidden", base=4),
     _rule("layer", "layers", base=4),
     _rule("layer", "decoder_layers", "decoder", 0, 7, subject=True),
     _rule("layer", "encoder_layers", "encoder", 0.1, 3, subject=True),
@@ -354,6 +355,6 @@ RULES: tuple[Rule, ...] = (
     _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, "
           "threshold, coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "
           "\\lambda, \\alpha, theta, base frequency, rope base, compression ratio, downsampling", 0.6, 5),
-    _rule("language task dataset benchmark model word pod shot fold bit dimensional", "count", base=9),
+    _rule("language task dataset benchmark model word pod shot fold bit", "count", base=9),
     _rule("bare", "mask_ratio", "masking ratio, mask ratio, masking probability, mask probability, masking rate", 0, 5),
 )  # fmt: skip

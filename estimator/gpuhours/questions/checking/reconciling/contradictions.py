@@ -15,7 +15,7 @@ from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
-from gpuhours.questions.checking.reconciling.doubts import Rivals, readings
+from gpuhours.questions.checking.reconciling.doubts import Rivals, readings, unsaid
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
@@ -93,7 +93,8 @@ class Search:
                 if beyond is None:
                     break
                 contradiction, involved, removed = beyond
-            condition = self._condition(left, fit, involved)
+            condition = unsaid(contradiction.likely_causes, [self.document.claims[i] for i in involved], self.document)
+            condition = condition or self._condition(left, fit, involved)
             if condition:
                 doubts.append(replace(contradiction, condition=condition))
             else:
@@ -103,7 +104,8 @@ class Search:
             left = [m for m in left if m is not removed]
             fit = reconcile(left, self.equations, self.extra)
         for contradiction, involved in self._undivided(left, fit):
-            if any(self.rivals.of_claim(self.document.claims[index]) for index in involved):
+            claims = [self.document.claims[index] for index in involved]
+            if any(self.rivals.of_claim(claim) for claim in claims) or unsaid((), claims, self.document):
                 continue
             contradictions.append(contradiction)
             for index in involved:

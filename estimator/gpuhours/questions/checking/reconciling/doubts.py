@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gpuhours.questions.checking.claim import Claim, Document
+from gpuhours.questions.checking.claim import ALONE, GIVEN, Claim, Document
+from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
 
@@ -21,6 +22,47 @@ TOLD = ("belongs to", "counted for", "in ")
 ALIKE = 0.03
 MOST_SWAPS = 64
 """Readings tried for one contradiction."""
+NO_MISTAKE = {
+    "part of the run": "covers the whole run, stops and all",
+    "downtime": "leaves out stops, restarts and evaluation",
+    "other runs in the bill": "is of this run alone",
+    "whole node in the energy": "is of the accelerators alone",
+    "PUE left out": "is of the whole machine, cooling included",
+    "base model's tokens": "is of this run alone",
+}
+"""Causes that are no mistake: the figure is right, of something a little larger or smaller. What it would have to be for a charge."""
+WORK = frozenset(["steps", "tokens", "samples", "epochs"])
+"""What a time covers: ``5 days (5M steps)`` is the time of these steps, whole."""
+
+
+def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document) -> str:
+    """What the text would have to say for a misfit to be a contradiction; empty where it says it.
+
+    In a text about one run alone everything is meant of that run. Elsewhere a charge names a mistake. A misfit that a part of the run, its stops, other runs in the bill or an unsaid convention explain best is
+    none, and one that nothing explains is rather a figure of something else, unless all of it stands in one row of a table.
+    """
+    if any(claim.breath == GIVEN for claim in claims) or document.fact(ALONE) is not None or _one_row(claims):
+        return ""
+    if not causes:
+        return "all of these are meant of one run"
+    first = causes[0]
+    accused = next((claim for claim in claims if claim.quantity == first.quantity), claims[0])
+    said = f"“{accused.text}” "
+    counted = any(claim.quantity in WORK and claim.breath == accused.breath for claim in claims if claim is not accused)
+    if first.cause in NO_MISTAKE and not counted:
+        return said + NO_MISTAKE[first.cause]
+    if first.cause == "total parameters for active ones" and document.claim("active_parameters") is None:
+        return "all parameters work on every token"
+    if first.cause == "epochs forgotten" and document.claim("epochs") is None:
+        return said + "counts every pass"
+    if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
+        return said + "is of all GPUs together"
+    return ""
+
+
+def _one_row(claims: Sequence[Claim]) -> bool:
+    """Whether claims are cells of one row, or of one column, of a table that names its runs."""
+    return len(claims) > 1 and all(claim.of_row for claim in claims)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""Names that prose gives to runs in passing: ``phase one``, ``the image stage``, ``in the second``, ``the 3B model``, ``LARGE``.
+
+Each has a kind and a key, so that ``stage 2``, ``the second stage`` and ``in the second`` are one name. Whether they are runs of their own
+is decided elsewhere: only where two of them give different hours, steps or machines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gpuhours.questions.checking.reading.run_words import (
+    EVERY_STAGE,
+    ORDINALS,
+    PARTS_OF_TRAINING,
+    STAGES,
+    VARIANTS,
+    VARIED,
+)
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+NUMBERS = {
+    "1": "1", "one": "1", "i": "1", "first": "1", "1st": "1", "a": "1", "initial": "1",
+    "2": "2", "two": "2", "ii": "2", "second": "2", "2nd": "2", "b": "2",
+    "3": "3", "three": "3", "iii": "3", "third": "3", "3rd": "3", "c": "3",
+    "4": "4", "four": "4", "iv": "4", "fourth": "4", "4th": "4", "d": "4", "five": "5", "fifth": "5", "v": "5",
+    "final": "last",
+}  # fmt: skip
+"""A part's number, however it is written."""
+CAPITALS = frozenset(["BASE", "LARGE", "SMALL", "TINY", "BIG", "HUGE", "MEDIUM", "MINI", "XL", "XXL"])
+GOES_ON = frozenset(
+    ["we", "i", "it", "is", "was", "are", "were", "takes", "took", "uses", "used", "runs", "ran", "lasts", "lasted", "trains", "trained",
+     "needs", "needed", "consumes", "consumed", "covers", "covered", "sees", "saw", "reads", "has", "had", ",", ":", "with", "at", "on",
+     "for", "the", "goes", "went"]
+)  # fmt: skip
+"""What stands behind ``the first`` where the part itself is left out."""
+
+
+class Spoken(NamedTuple):
+    """A name in passing: its kind, what tells it from others of the kind, how it is written, and the size of a model."""
+
+    kind: str
+    key: str
+    shown: str
+    size: float = 0.0
+
+
+def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
+    """The name that begins at an item."""
+    item = items[index]
+    behind = items[index + 1] if index + 1 < len(items) else None
+    word, follows = item.text.lower(), behind.text.lower() if behind is not None else ""
+    if isinstance(item, Figure):
+        return _sized(item, word, follows)
+    if item.kind != "word":
+        return None
+    shown = f"{item.text} {behind.text}" if behind is not None else item.text
+    before = items[index - 1].text.lower() if index else ""
+    if STAGES.fullmatch(shown):
+        return Spoken("stage", NUMBERS.get(follows, follows), shown)
+    if word in ORDINALS and follows in PARTS_OF_TRAINING:
+        return Spoken("stage", NUMBERS.get(word, word), shown)
+    if word in ORDINALS and before == "the" and follows in GOES_ON:
+        return Spoken("stage", NUMBERS.get(word, word), f"{item.text} stage")
+    if follows in ("stage", "phase") and word not in EVERY_STAGE and re.fullmatch(r"[a-z][a-z-]{2,30}", word):
+        return Spoken("part", word, shown)
+    if word in VARIANTS and follows in VARIED:
+        return Spoken("variant", word, shown)
+    return Spoken("variant", word, item.text) if item.text in CAPITALS else None
+
+
+def _sized(figure: Figure, word: str, follows: str) -> Spoken | None:
+    """``the 3B model`` and ``15B parameter model``."""
+    if figure.scale not in ("b", "m", "t", "billion", "million") or figure.hedges or figure.per or figure.value < 1e6:
+        return None
+    models = figure.unit in ("model", "parameter") or (figure.unit == "" and follows in VARIED)
+    return (
+        Spoken("size", f"{figure.value:.3g}", f"{figure.digits}{figure.scale[0].upper()}", figure.value)
+        if models
+        else None
+    )
