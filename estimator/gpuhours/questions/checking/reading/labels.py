@@ -123,7 +123,7 @@ def _unit_of(label: str) -> tuple[str, str]:
     scale = ""
     for group in reversed(_GROUPS.findall(label)):
         inner = SHORT_UNITS.get(_bare(group), _bare(group))
-        if is_unit(inner):
+        if is_unit(inner) and not (_names_device(inner) and _heaviest(_GROUPS.sub(" ", label))):
             return scale, inner
         power, scaled = _POWER.fullmatch(inner), _SCALE.fullmatch(inner)
         if power is not None:
@@ -135,6 +135,11 @@ def _unit_of(label: str) -> tuple[str, str]:
             if scaled[2] and is_unit(scaled[2]):
                 return scale, scaled[2]
     return scale, _heaviest(re.sub(r"[(\[][^()\[\]]{0,200}[)\]]", " ", label))
+
+
+def _names_device(text: str) -> bool:
+    """``GPU hours (A100)``: a device in brackets says on what, where the rest says what."""
+    return unit_at(tokens_of(text), 0)[0].kind == "gpu"
 
 
 def _bare(group: str) -> str:
@@ -222,8 +227,21 @@ def _of_carbon(phrase: re.Match[str]) -> str:
     return _MASS.sub(r"\1 CO2e", said) if _CARBON_WORD.search(said) else said
 
 
+_IN_UNITS = re.compile(r"\b[Ii]n (?P<unit>[A-Za-z][\w -]{2,24}):(?P<list>[^.;\n]*(?:\.\d[^.;\n]*)*)")
+_BARE = re.compile(r"(?<![\w.,$€£-])\d[\d,.]*(?<![,.])(?:[kKMB]\b)?(?=\s*(?:[,;.)]|and\b|or\b|$))")
+
+
+def _listed_in(found: re.Match[str]) -> str:
+    """``In GPU hours: small 248, base 992``: every bare number of the list has the unit that opens it."""
+    if not is_unit(found["unit"]):
+        return found[0]
+    return f"in {found['unit']}:" + _BARE.sub(lambda number: f"{number[0]} {found['unit']}", found["list"])
+
+
 def with_lent_units(text: str) -> str:
     """A paragraph in which every ``label: bare number`` has the label's unit behind the number."""
+    if "In " in text or "in " in text:
+        text = _IN_UNITS.sub(_listed_in, text)
     if _CARBON_WORD.search(text):
         text = _PHRASE.sub(_of_carbon, text)
     if ":" not in text and "=" not in text:

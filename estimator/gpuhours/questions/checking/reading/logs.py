@@ -40,7 +40,8 @@ PROGRAM_NAMES = {
     "heads": "n head, n heads, num heads, num attention heads",
     "hidden size": "n embd, n embed, d model, hidden dim, model dim, embed dim, dim",
     "tokens/s/GPU": "tok s gpu, tokens per sec per gpu, tokens per second per gpu, tps per gpu, tgs, tok per s per gpu",
-    "sequence length": "block size, seq, seq len, seq length, max seq len, max seq length, max length, n ctx, ctx len, context length, "
+    "sequence length": "block size, sequence len, seq, seq len, seq length, max seq len, max seq length, max length, "
+    "n ctx, ctx len, context length, "
     "max position embeddings, model max length",
     "micro batch size": "micro batch, micro batch size, microbatch size, device batch size, per device batch, per device batch size, "
     "per device train batch size, train micro batch size per gpu, batch size per gpu",

@@ -122,7 +122,8 @@ def _math(found: re.Match[str]) -> str:
     inner = next(group for group in found.groups() if group is not None)
     dollars = found[0].startswith("$")
     if dollars and not (
-        re.search(r"[\\^_{=]", inner) or re.fullmatch(r"[~<>]?[\d.,]+[kKMBT%]?|[A-Za-z]|[\d.,\s×x*+\-/]+", inner)
+        re.search(r"[\\^_{=]", inner)
+        or re.fullmatch(r"[~<>]?[\d.,]+(?:e[-−+]?\d{1,3})?[kKMBT%]?|[A-Za-z]|[\d.,\s×x*+\-/]+", inner)
     ):
         return found[0]  # two amounts of money, not math
     if dollars and re.match(r"\d", text_after(found)) and re.match(r"[\d.,]+\s", inner):

@@ -7,6 +7,7 @@ people paste either into ``.txt``. Tables keep their rows and header rows; every
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -163,20 +164,53 @@ def _cut(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _aligned(lines: Sequence[str], line: int) -> Table | None:
-    """Columns set with tabs or spaces, as programs print them: at least three rows of at least three cells, none longer than a phrase."""
+    """Columns set with tabs or spaces, as programs print them: at least three rows, most of them of as many cells (three or more).
+
+    A row that lacks cells, or a second line of the header, belongs to the columns that it stands under.
+    """
     filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
-    split = [(offset, WIDE.split(text.strip())) for offset, text in filled]
-    split = [(offset, cells) for offset, cells in split if not all(set(c) <= set("-=+ ") for c in cells)]
+    split = [(offset, _cells_of(text)) for offset, text in filled if not set(text) <= set("-=+_ \t|")]
     if len(split) < 3:
         return None
-    width = len(split[1][1])
-    if len(split[0][1]) == width - 1:
-        split[0] = (split[0][0], ["", *split[0][1]])  # nothing stands above the labels
-    if (
-        width < 3
-        or any(len(cells) != width for _, cells in split)
-        or max(len(c) for _, cells in split for c in cells) > 40
-    ):
+    counts = Counter(len(cells) for _, cells in split)
+    width = max((count for count in counts if counts[count] > 1), default=0, key=lambda count: (counts[count], count))
+    longest = max(len(text) for _, cells in split for text, _, _ in cells)
+    if width < 3 or max(counts) > width or 2 * counts[width] < len(split) or longest > 44:
         return None
-    rows = tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in split)
-    return Table(rows, 1, line)
+    spans = [
+        (
+            min(cells[j][1] for _, cells in split if len(cells) == width),
+            max(cells[j][2] for _, cells in split if len(cells) == width),
+        )
+        for j in range(width)
+    ]
+    rows = [tuple(cell(text, line + offset) for text in _in_columns(cells, spans)) for offset, cells in split]
+    head = next(
+        (n for n, row in enumerate(rows) if any(c.text[:1].isdigit() or c.text[:1] in "$~" for c in row[1:])), 1
+    )
+    return Table(tuple(rows), min(max(head, 1), 3), line)
+
+
+def _cells_of(text: str) -> list[tuple[str, int, int]]:
+    """The cells of a line, each with where it begins and ends."""
+    found, at = [], 0
+    for gap in (*WIDE.finditer(text), None):
+        end = gap.start() if gap else len(text)
+        if text[at:end].strip():
+            found.append((text[at:end].strip(), at, end))
+        at = gap.end() if gap else end
+    return found
+
+
+def _in_columns(cells: Sequence[tuple[str, int, int]], spans: Sequence[tuple[int, int]]) -> list[str]:
+    """The cells of a row in the columns that they stand under."""
+    if len(cells) == len(spans):
+        return [text for text, _, _ in cells]
+    row = [""] * len(spans)
+    for text, start, end in cells:
+        free = [j for j in range(len(spans)) if not row[j]]
+        best = max(
+            free, key=lambda j: (min(end, spans[j][1]) - max(start, spans[j][0]), -abs(start + end - sum(spans[j])))
+        )
+        row[best] = text
+    return row

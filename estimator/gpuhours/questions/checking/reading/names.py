@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gpuhours.questions.checking.reading.run_words import COMMON, DATA_NAMES, DATA_STEMS, NOT_MODELS
+from gpuhours.questions.checking.reading.run_words import COMMON, DATA_NAMES, DATA_STEMS, NO_NAMES, NOT_MODELS
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import SCALES
 
@@ -127,7 +127,7 @@ def _sized(items: Sequence[Item], index: int, last: int) -> Mention | None:
             if stem(item.text) not in NOT_MODELS and len(stem(item.text)) > 1
             else None
         )
-    if not item.text[:1].isupper() or stem(item.text) in NOT_MODELS:
+    if not item.text[:1].isupper() or stem(item.text) in NOT_MODELS or item.text.lower() in NO_NAMES:
         return None
     end = index + 1
     if end < last and isinstance(items[end], Figure) and items[end].text in "123456789":

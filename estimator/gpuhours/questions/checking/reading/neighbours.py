@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
@@ -135,6 +136,35 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
     return False
 
 
+LETTERS = {"L": "layers", "H": "hidden", "A": "heads", "d": "hidden"}
+
+
+def by_letter(items: Sequence[Item], index: int) -> str:
+    """``L = 12, H = 768, A = 12``: sizes of a network by the letters that papers use, at least two of them together."""
+    if index < 2 or items[index - 1].text != "=" or items[index - 2].text not in LETTERS:
+        return ""
+    near = items[max(index - 12, 0) : index + 12]
+    letters = {one.text for one, two in pairwise(near) if two.text == "=" and one.text in LETTERS}
+    return LETTERS[items[index - 2].text] if len(letters) > 1 else ""
+
+
+def on_so_many(items: Sequence[Item], index: int) -> bool:
+    """``the other on 256 for 8.5 days``: a bare count between ``on`` and the time it was busy."""
+    figure = items[index]
+    before = items[index - 1].text.lower() if index else ""
+    behind = items[index + 1 : index + 3]
+    time = behind[1] if len(behind) == 2 else None
+    return (
+        isinstance(figure, Figure)
+        and isinstance(time, Figure)
+        and before in ("on", "using", "with")
+        and behind[0].text.lower() in ("for", "over", "during", "in")
+        and figure.value == round(figure.value) > 1
+        and time.unit == "time"
+        and not time.per
+    )
+
+
 def to_a_node(items: Sequence[Item], index: int) -> bool:
     """``eight to a server`` and ``32 nodes of 8``: a bare count of the devices of a node."""
     behind = [item.text.lower() for item in items[index + 1 : index + 4]]
@@ -176,6 +206,11 @@ def times_hours(items: Sequence[Item], index: int) -> bool:
         and at is not None
         and all(item.text.lower() in ("at", "@", "x", "×", "*", "times", ",", "(") for item in before[at + 1 :])
     )
+
+
+def hourly(items: Sequence[Item], index: int) -> bool:
+    """``Hourly rate: $1.60 per GPU``."""
+    return any(item.text.lower() in ("hourly", "hour") for item in items[max(index - 6, 0) : index + 4])
 
 
 def hours_of_a_bill(items: Sequence[Item], index: int) -> str:

@@ -6,12 +6,13 @@ together, left to right, longest first: a figure that cannot be read costs itsel
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from gpuhours.questions.checking.quantities import DAY
 from gpuhours.questions.checking.reading.dates import spans_of_dates
-from gpuhours.questions.checking.reading.phrases import next_items
-from gpuhours.questions.checking.reading.tokens import Figure, Item, tokens_of
+from gpuhours.questions.checking.reading.phrases import next_items, unit_at
+from gpuhours.questions.checking.reading.tokens import Figure, Item, Unit, tokens_of
 from gpuhours.questions.checking.reading.units import SCALES, factor, seconds
 
 
@@ -23,8 +24,45 @@ def scan(text: str) -> list[Item]:
     while at < len(tokens):
         found, at = next_items(tokens, at, text)
         items += found
-    items = _refined(_sums_of_time(_with_listed_units(items), text))
+    items = _refined(_sums_of_time(_with_listed_units(_with_subjects(items)), text))
     return _with_dates(items, text)
+
+
+COPULAS = frozenset(["was", "were", "is", "are", "of", "to", "=", ":", "reached", "totaled", "totalled", "equals", "comes", "came",
+                     "amounts", "amounted"])  # fmt: skip
+LENT = frozenset(["gpu_time", "node_time", "energy", "co2"])
+"""Units that a subject lends to the bare number it is said to be; counts are told by their words."""
+
+
+def _with_subjects(items: list[Item]) -> list[Item]:
+    """``Total GPU hours were 320,256``: the subject of a sentence is the unit of the bare number behind its verb."""
+    for at, item in enumerate(items):
+        if not isinstance(item, Figure) or item.unit or item.sides or item.joined or at < 2 or item.value < 1:
+            continue
+        verb = at - 1
+        while verb > 0 and at - verb < 4 and items[verb].text.lower() in COPULAS | {"a", "total", "about"}:
+            verb -= 1
+        if verb == at - 1 or items[at - 1].kind == "stop":
+            continue
+        for first in range(max(verb - 2, 0), verb + 1):
+            if any(one.kind in ("figure", "stop", "mark") and one.text not in "-–·" for one in items[first : verb + 1]):
+                continue
+            words = " ".join(one.text for one in items[first : verb + 1])
+            unit = _as_unit(words)
+            if unit is not None and unit.kind in LENT:
+                items[at] = replace(
+                    item, value=item.value * unit.factor, unit=unit.kind, word=unit.word, device=unit.device
+                )
+                break
+    return items
+
+
+@functools.lru_cache(maxsize=4096)
+def _as_unit(words: str) -> Unit | None:
+    """The unit that words are, and nothing else."""
+    tokens = tokens_of(words)
+    unit, end = unit_at(tokens, 0)
+    return unit if unit.kind and end == len(tokens) and not unit.per else None
 
 
 LIST_WORDS = frozenset([",", "and", "or"])

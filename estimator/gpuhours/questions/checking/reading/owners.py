@@ -17,6 +17,7 @@ from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.names import Mention, mentions, same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
+    AGAINST,
     BASES,
     COMPARISONS,
     OURSELVES,
@@ -252,6 +253,7 @@ def _sentence(
     compared = holds(lowered, COMPARISONS)
     events = list(_events(items, sentence, cast, compared=compared or default.kind == "other"))
     named = any(owner.kind in ("own", "other") for _, owner in events)
+    events = sorted([*events, *_against(items, sentence, named)], key=lambda event: event[0])
     first_word = items[sentence.first].text.lower()
     begin = carried if (not named and carried.kind in ("own", "us")) or first_word in PRONOUNS else default
     side = next((name for name, phrases in SIDE.items() if name != but and holds(lowered, phrases)), None)
@@ -291,6 +293,20 @@ def _sentence(
     for _, owner in events:
         last = owner if owner.kind in ("own", "other", "us") else last
     return last
+
+
+def _against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[tuple[int, Owner]]:
+    """Where a phrase like ``compared to`` hands over to others, and where a sentence that begins with it goes back to the run."""
+    for at in range(sentence.first, sentence.last):
+        two = " ".join(item.text.lower() for item in items[at : min(at + 3, sentence.last)])
+        if not any(two == phrase or two.startswith(phrase + " ") for phrase in AGAINST):
+            continue
+        yield at, Owner("other", "others")
+        if at <= sentence.first + 1 and not named:
+            comma = next((n for n in range(at, sentence.last) if items[n].text == ","), None)
+            if comma is not None:
+                yield comma, OURS
+        return
 
 
 def _named_behind(

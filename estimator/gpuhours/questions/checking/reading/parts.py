@@ -16,7 +16,7 @@ from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.owners import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.run_words import IN_ORDER, holds
+from gpuhours.questions.checking.reading.run_words import IN_ORDER, VARIANTS, holds
 from gpuhours.questions.checking.reading.tokens import Figure
 
 CLASHING = frozenset(
@@ -243,6 +243,8 @@ def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
                 read.placed[n].text if not read.placed[n].figure.word else _counted(read.placed[n]) for n in zipped[0]
             ]
         )
+        if len(named) != length and (listed := _listed_names(read, read.placed[zipped[0][0]].index, length)):
+            named = names = listed
         if len(zipped) < 2 and len(named) != length:
             continue
         for run in zipped:
@@ -250,6 +252,18 @@ def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
                 owners[n] = Owner("own", name)
         cast.own += [name for name in names if name not in cast.own]
     return owners
+
+
+def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:
+    """``the small, base and large ones ... 2, 4 and 11 days, respectively``: as many words of size as the list has figures."""
+    words: list[str] = []
+    last = index
+    for at in range(max(index - 40, 0), index):
+        word = read.items[at].text.lower()
+        if word in VARIANTS:
+            words = [*words, read.items[at].text] if at - last <= 3 else [read.items[at].text]
+            last = at
+    return words if len(words) == length else []
 
 
 def by_sentences(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:

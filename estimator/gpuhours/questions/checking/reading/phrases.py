@@ -133,6 +133,17 @@ def _lost_e(digits: str) -> bool:
     return "+" in digits and "e" not in digits.lower()
 
 
+def _square(token: Token) -> Figure | None:
+    """``224^2``: a picture's two sides."""
+    base, raised, power = token.text.replace(" ", "").partition("^")
+    if not raised or power.strip("{}") != "2" or not base.isdigit() or not 16 <= int(base) <= 16_384:
+        return None
+    side = int(base)
+    return Figure(
+        "figure", token.text, token.start, token.end, value=float(side), digits=base, sides=(side, side), unit="dims"
+    )
+
+
 def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], int] | None:
     """The figure that begins at a token, with hedges before and unit behind."""
     first = at
@@ -146,6 +157,8 @@ def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], in
         at += 1
     if _type(tokens, at) == "DIMENSIONS":
         return _dimensions(tokens, first, at, text)
+    if at == first and tokens[at].type == "NUMBER" and (square := _square(tokens[at])) is not None:
+        return [square], at + 1
     number = _number(tokens, at)
     if number is None:
         return None

@@ -19,14 +19,17 @@ from gpuhours.questions.checking.reading.neighbours import (
     before_a_plural,
     behind_a_name,
     beside_a_run,
+    by_letter,
     each_device,
     for_an_amount,
+    hourly,
     hours_of_a_bill,
     keeps_busy,
     of_a_device,
     of_an_instance,
     of_media,
     of_something,
+    on_so_many,
     times_hours,
     to_a_node,
 )
@@ -176,6 +179,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         told = "node_price"
     if told == "flops_per_second_per_gpu" and a_share_of(items, index):
         told = "peak_flops"
+    if told is None and (figure.unit, figure.per) == ("money", ("gpu",)) and hourly(items, index):
+        told = "price"
     if told is not None:
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
@@ -190,6 +195,10 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         kinds = ("named",)
     if unit == "" and not figure.unit and 1 < figure.value <= 16 and to_a_node(items, index):
         return Place("gpus_per_node", "to a node", 0.0)
+    if not figure.unit and not figure.scale and (letter := by_letter(items, index)):
+        return Place(letter, items[index - 2].text, 0.0)
+    if not figure.unit and not figure.scale and not figure.joined and on_so_many(items, index):
+        return Place("gpus", "on so many", 0.5)
     planned = figure.unit in ("gpu_time", "time") and keeps_busy(items, index, first)
     if planned and figure.unit == "time":
         return Place("count", "for one trillion", 0.0)

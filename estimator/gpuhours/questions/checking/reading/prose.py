@@ -20,6 +20,10 @@ TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock",
 QUOTE = 96
 NETWORK = frozenset(["parameters", "layers", "decoder_layers", "encoder_layers", "hidden", "heads", "vocabulary"])
 PARTS_OF_A_MODEL = frozenset(["trainable_parameters", "active_parameters"])
+BEGINS_ANEW = frozenset(
+    ["is", "was", "are", "were", "has", "had", "takes", "took", "needs", "needed", "model", "for", "on"]
+)
+"""Words behind a size that make it the subject of what follows: ``and the 34B is trained for``."""
 LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
 
 
@@ -240,7 +244,14 @@ def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed],
     if last.sentence is not sentence or not between_them:
         return None
     if last.figure.unit:  # "Scout read 40 trillion tokens, Ranger 22 trillion"
-        again = not figure.unit and bool(figure.scale) and figure.scale == last.figure.scale and len(between_them) <= 3
+        behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
+        again = (
+            behind not in BEGINS_ANEW
+            and not figure.unit
+            and bool(figure.scale)
+            and figure.scale == last.figure.scale
+            and len(between_them) <= 3
+        )
         return (
             Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
             if again

@@ -72,14 +72,14 @@ MACHINE_HEADS = _phrases("""
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
-    for comparison, for scale, by comparison, in comparison, compared to, compared with, for reference, by contrast, in
+    for comparison, for scale, by comparison, in comparison, for reference, by contrast, in
     contrast,
     is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
-    fare, versus, the bar to clear, bar to beat, competitors, are said to, is said to, rumour*, rumor*, reputedly,
+    fare, the bar to clear, bar to beat, yardstick, competitors, are said to, is said to, rumour*, rumor*, reputedly,
     allegedly, back in, old record, previous record, previous best, baseline, baselines, rival, rivals, competitor, their
     paper, its paper, related work, related works, related efforts, related models, other efforts,
     the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
-    beside, unlike, whereas, published figures for
+    beside, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
 SEVERAL = _phrases("""
@@ -87,6 +87,10 @@ SEVERAL = _phrases("""
     configurations, baseline*, stage, phase, per game, per task, per fold, for comparison, at home
 """)
 """Words of a text that is about more than one training."""
+AGAINST = _phrases(
+    "compared to, compared with, versus, unlike, whereas, as opposed to, in contrast to, against the, rather than the"
+)
+"""Phrases behind which a figure is somebody else's; what stands before them is not touched."""
 OURSELVES = frozenset(
     _phrases("""
     we, our, ours, us, this, here, today
@@ -103,7 +107,8 @@ BASES = frozenset(
 """Words before a name that make it a part of the run or a yardstick, not its subject."""
 PREDECESSORS = frozenset(
     _phrases("""
-    older, old, original, vanilla, previous, predecessor, earlier, former, preceding, last, rival, competing, comparable, similar, similarly,
+    older, old, original, vanilla, previous, predecessor, earlier, former, preceding, last, rival,
+    competing, comparable, similar, similarly,
     contemporary, popular
 """)
 )
@@ -138,7 +143,7 @@ SIDE = {
         not included, does not include, do not include, not counted here, debugged, debugging
     """),
     "another machine": _phrases("""
-        on a laptop, box at home, home box, on the robot, on a desktop
+        on a laptop, at home, box at home, home box, on the robot, on a desktop
     """),
     "adaptation": _phrases("""
         adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,
@@ -208,7 +213,9 @@ VARIANTS = frozenset(
 """)
 )
 VARIED = frozenset(
-    _phrases("model, models, transformer, variant, version, network, configuration, config, run, one, sibling, size")
+    _phrases(
+        "model, models, transformer, variant, version, network, configuration, config, run, one, ones, sibling, size"
+    )
 )
 """``the big Transformer``, ``the smaller one``: words of size or kind before what varies."""
 COMMON = frozenset(
@@ -236,6 +243,15 @@ NOT_MODELS = frozenset(
 """)
 )
 """Stems of words with a number that name no model."""
+
+
+NO_NAMES = frozenset(
+    _phrases("""
+    the, our, this, that, a, an, each, both, all, we, for, its, their, one, another, these, those, every, while, with, on, from, of,
+    in, at, to, by, and, or, as, training, pretraining, using, only, about, over, under, roughly, nearly, first, second, third, final, then
+""")
+)
+"""Words that are no name where they stand, capital or not, before a size."""
 
 
 def is_total(name: str) -> bool:

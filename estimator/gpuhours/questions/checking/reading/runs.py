@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.names import same_name, size_of, stem, words_of
+from gpuhours.questions.checking.reading.names import mentions, same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.owners import Cast, Owner, assign, own_name, sized
 from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
@@ -88,7 +88,7 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     rows = [row for table in tables for row in table.rows]
     main = own_name(read, titles, said or _titled(rows, titles))
     cast = _cast(read, tables, main, titles)
-    cast = with_told_runs(read, cast)
+    cast = with_told_runs(read, _with_family(read, cast, main))
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
@@ -99,6 +99,20 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         _take(entry, owner, runs, found)
     _settle(runs, found, main)
     return found
+
+
+def _with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
+    """The cast with the sizes of one model that the prose names: ``Tern-7B`` and ``Tern-34B``, later ``the 7B``."""
+    if cast.own or not stem(main):
+        return cast
+    found: dict[float, str] = {}
+    for sentence in read.sentences:
+        for mention in mentions(read.items, sentence.first, sentence.last, ()):
+            if mention.size and stem(mention.shown) == stem(main):
+                found.setdefault(mention.size, mention.shown)
+    if len(found) < 2:
+        return cast
+    return replace(cast, own=list(found.values()), sizes={name: size for size, name in found.items()})
 
 
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
@@ -140,7 +154,8 @@ def _cast(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Se
     for row in named:
         if row.name not in names and (row.name in columns or not any(same_name(name, row.name) for name in names)):
             names.append(row.name)
-    marked = _beside_ours(tables)
+    ours = _our_stems(read)
+    marked = [name for name in _beside_ours(tables) if stem(name) not in ours]
     others = marked or _others(read, names, [row.name for row in rows if row.name], main, titles)
     own = [name for name in names if name not in others]
     cast = Cast(own, others)
@@ -180,6 +195,17 @@ def _others(read: ReadProse, names: Sequence[str], every: Sequence[str], main: s
         if mine and len(mine) < len(models):
             return [name for name in models if name not in mine]
     return []
+
+
+def _our_stems(read: ReadProse) -> set[str]:
+    """The names in sentences in which the authors speak of what they train."""
+    found: set[str] = set()
+    for sentence in read.sentences:
+        words = [item.text for item in read.items[sentence.first : sentence.last] if item.kind == "word"]
+        lowered = {word.lower() for word in words}
+        if lowered & {"we", "our"} and any(word.startswith(("train", "pretrain", "pre-train")) for word in lowered):
+            found |= {stem(word) for word in words if word[:1].isupper() and len(stem(word)) > 3}
+    return found
 
 
 def _our_sizes(read: ReadProse) -> set[float]:

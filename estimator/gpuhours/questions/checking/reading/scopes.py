@@ -53,10 +53,11 @@ class Sentence:
 def sentences(items: Sequence[Item], text: str) -> Iterator[Sentence]:
     """The sentences of a text; a blank line or a table cell starts a new paragraph."""
     carried, first = "", 0
+    stages = "initial training" in text.lower()  # then fine-tuning is the rest of the same training
     bounds = _bounds(items)
     for bound in [*bounds, len(items)]:
         if bound > first:
-            marks = tuple(_marks(items, first, bound))
+            marks = tuple(_marks(items, first, bound, stages=stages))
             opening = next((name for start, name in marks if start - first < OPENING), None)
             begins = (
                 ""
@@ -94,7 +95,7 @@ def _bounds(items: Sequence[Item]) -> list[int]:
     return bounds
 
 
-def _marks(items: Sequence[Item], first: int, last: int) -> Iterator[tuple[int, str]]:
+def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Iterator[tuple[int, str]]:
     """Scope words of a sentence in order; a word about the run itself has the empty scope."""
     for index in range(first, last):
         item = items[index]
@@ -103,6 +104,9 @@ def _marks(items: Sequence[Item], first: int, last: int) -> Iterator[tuple[int, 
         lowered = item.text.lower()
         pair = f"{lowered} {items[index + 1].text.lower()}" if index + 1 < last else lowered
         if any(lowered.startswith(word) or pair.startswith(word) for word in FINE_TUNING):
+            if stages and pair.endswith((" phase", " stage")):
+                yield index, ""  # a part of the training
+                continue
             yield index, "fine-tuning"
         elif any(lowered.startswith(word) or pair.startswith(word) for word in PRETRAINING):
             yield index, ""

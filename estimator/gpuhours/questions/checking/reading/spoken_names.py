@@ -59,6 +59,8 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
     before = items[index - 1].text.lower() if index else ""
     if STAGES.fullmatch(shown):
         return Spoken("stage", NUMBERS.get(follows, follows), shown)
+    if word == "initial" and follows == "training":
+        return Spoken("stage", "1", shown)
     if word in ORDINALS and follows in PARTS_OF_TRAINING:
         return Spoken("stage", NUMBERS.get(word, word), shown)
     if word in ORDINALS and before == "the" and follows in GOES_ON:

@@ -6,6 +6,7 @@ set aside and shown; figures about fine-tuning or evaluation do not enter the ch
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -177,6 +178,8 @@ BINARY = 0.05
 """80 GiB is what some call the memory of a card that is sold with 80 GB."""
 PARTS = ("encoder", "decoder", "backbone")
 """Words that make a size that of a part, where another is that of the whole."""
+PASSES = 0.06
+"""How near data set x passes must come to the tokens seen."""
 CORPUS_WORDS = frozenset(
     ["corpus", "corpora", "total", "data", "data set", "dataset", "collection", "tokens", "training on"]
 )
@@ -186,6 +189,12 @@ def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
     """Tokens that only the corpus was said to have are the data set's, where others were seen or passes are counted."""
     main = [claim for claim in claims if not claim.scope]
     tokens = [claim for claim in main if claim.quantity == "tokens"]
+    epochs = {claim.value for claim in main if claim.quantity == "epochs" and claim.value > 1.02}
+    read = [c for c in main if c.quantity in ("tokens", "dataset_tokens")]
+    for one, all_ in itertools.permutations(read[:8], 2):
+        if any(abs(all_.value / (one.value * passes) - 1) < PASSES for passes in epochs):
+            meant = {id(one): "dataset_tokens", id(all_): "tokens"}
+            return [replace(claim, quantity=meant.get(id(claim), claim.quantity)) for claim in claims]
     seen = [claim for claim in tokens if claim.because not in CORPUS_WORDS and claim.because]
     passes = any(claim.quantity == "epochs" and claim.value > 1.02 for claim in main)
     if not tokens or any(claim.quantity == "dataset_tokens" for claim in main) or not (passes or seen):
@@ -271,7 +280,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             quantity = "steps"
         elif quantity in ("tokens", "dataset_tokens", "seq_len") and {"global_batch", "seq_len"} <= main.keys():
             batch = main["global_batch"].value * main["seq_len"].value
-            rounded = claim.value < LARGEST_BATCH and quantity != "seq_len"
+            rounded = claim.value < LARGEST_BATCH and (quantity != "seq_len" or claim.value > 8 * main["seq_len"].value)
             quantity = (
                 "global_batch_tokens" if abs(claim.value / batch - 1) < (ROUNDED if rounded else EXACTLY) else quantity
             )

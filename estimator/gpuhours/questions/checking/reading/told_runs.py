@@ -41,6 +41,7 @@ def _told(read: ReadProse) -> Iterator[list[Spoken]]:
         if found is None or read.prose.blocks[read.prose.block(item.start)].kind != "text":
             continue  # lists and sections divide themselves
         kinds[found.kind].setdefault(found.key, found)
+    kinds["any part"] = {f"{name.kind} {name.key}": name for kind in ("stage", "part") for name in kinds[kind].values()}
     for found_of_kind in kinds.values():
         if 2 <= len(found_of_kind) <= MOST:
             yield list(found_of_kind.values())

@@ -184,6 +184,7 @@ RULES: tuple[Rule, ...] = (
           "relative to peak, relative to the peak, model throughput, "
           "share of peak, fraction of peak, of the dense, of what the cards could, of what the chips, "
           "of what the hardware could, peak compute", 2, 8),
+    _rule("percent", "mfu", "peak", 3, 3),
     _rule("bare", "mfu", "mfu, mfu of, model flops utilization, model flops utilisation", 0, 4),
     _rule("bare", "hfu", "hfu, hfu of", 0, 4),
     _rule("percent", "hfu", "hfu, hardware flops utilization, hardware flops utilisation, hardware flop utilization", -0.5, 10),
@@ -264,7 +265,8 @@ RULES: tuple[Rule, ...] = (
     _rule("time step", "count", "restarted, failed, crashes, hangs, by hand", 0.5, 4),
     _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
-    _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, pipeline model parallel, "
+    _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
+          "pipeline model parallel, "
           "pipeline stages, pipeline depth", 0, 7),
     _rule("way", "tensor", "tensor", 0.2, 1.5),
     _rule("way", "pipeline", "pipeline", 0.2, 1.5),
@@ -311,6 +313,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness, overhead factor", -1, 6),
     _rule("co2", "carbon", base=1),
     _rule("money", "cost", base=4),
+    _rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
     _rule("unit_price", "price", base=0),
     _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
           "costs each, funding, raised", 0.2, 3,
