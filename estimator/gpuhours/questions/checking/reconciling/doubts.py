@@ -38,9 +38,9 @@ WORK = frozenset(["steps", "tokens", "samples", "epochs"])
 def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document) -> str:
     """What the text would have to say for a misfit to be a contradiction; empty where it says it.
 
-    In a text about one run alone everything is meant of that run.
-    Elsewhere a charge names a mistake. A misfit that a part of the run, its stops, other runs in the bill or an unsaid convention explain best is
-    none, and one that nothing explains is rather a figure of something else, unless all of it stands in one row of a table.
+    In a text about one run alone everything is meant of that run. Elsewhere a charge names a mistake. A misfit that a part of the run, its
+    stops, other runs in the bill or an unsaid convention explain best is none, and one that nothing explains is rather a figure of
+    something else, unless all of it stands in one row of a table.
     """
     if any(claim.breath == GIVEN for claim in claims) or document.fact(ALONE) is not None or _one_row(claims):
         return ""
