@@ -90,6 +90,12 @@ _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 """``planned: 1,400 - spent: 1,320``: two labels on one line."""
 
 
+_KEY = re.compile(
+    r"(?m)^([ \t]*(?:[a-z]+:)?)[ \t]+([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
+)
+"""``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
+
+
 def with_pairs(text: str, *, total_batch: bool = False) -> str:
     """``text`` with what a program printed or was told written as ``label: value``.
 
@@ -97,6 +103,7 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
     """
     if total_batch:
         text = _PER_DEVICE.sub("micro_batch_size", text)
+    text = _KEY.sub(r"\1; \2: \3", text)
     if "eval" in text:
         text = _EVALUATION.sub("", text)
     if ": " in text:

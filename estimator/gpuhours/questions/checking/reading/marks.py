@@ -17,7 +17,8 @@ SYMBOLS = {
     "to": "→", "rightarrow": "→", "ldots": "...", "dots": "...", "textasciitilde": "~", "texttimes": "×", "beta": "beta",
     "epsilon": "epsilon", "lambda": "lambda", "alpha": "alpha", "gamma": "gamma", "textdollar": "$", "percent": "%", "degree": "°",
     "quad": " ", "qquad": " ", "newline": " ", "par": " ", "hline": " ", "toprule": " ", "midrule": " ", "bottomrule": " ",
-    "day": "days", "hour": "hours", "GB": "GB", "MWh": "MWh", "kWh": "kWh", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
+    "day": "days", "hour": "hours", "GB": "GB", "MWh": "MWh", "kWh": "kWh",
+    "kilo": "k", "mega": "M", "giga": "G", "tera": "T", "peta": "P", "byte": "B", "watt": "W", "watthour": "Wh", "second": "s", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
 }  # fmt: skip
 """LaTeX commands without an argument, as the character or word they print."""
 DROPPED = "cite|citep|citet|citealp|ref|eqref|autoref|cref|Cref|label|url|vspace|hspace|includegraphics|index|thanks|pageref|bibitem"
@@ -68,8 +69,19 @@ _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""
 
 
+_CLOCK = re.compile(r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?![\w.])")
+"""``1d 18h 3m 20s``."""
+
+
+def _clock(found: re.Match[str]) -> str:
+    """A time that a program prints, in words."""
+    named = zip(found.groups(), ("days", "hours", "minutes", "seconds"), strict=True)
+    return ", ".join(f"{number} {unit}" for number, unit in named if number and float(number))
+
+
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
+    text = _CLOCK.sub(_clock, text)
     text = _RAISED_E.sub(r"e\1", text)
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)
@@ -110,6 +122,7 @@ def _without_latex(text: str) -> str:
     if "\\" not in text:
         return text
     text = re.sub(r"\\(?:" + DROPPED + r")\*?(?:\[[^\]\n]{0,80}\])?\{[^{}\n]{0,300}\}", "", text)
+    text = re.sub(r"\\num\{([^{}\n]{0,60})\}", r"\1", text)
     text = re.sub(r"\\(?:SI|qty)\{([^{}\n]{0,60})\}\{([^{}\n]{0,60})\}", r"\1 \2", text)
     text = text.replace("\\%", "%").replace("\\&", "&").replace("\\_", "_").replace("\\#", "#")
     text = re.sub(r"\\[,;:!> ]", " ", text)

@@ -264,6 +264,9 @@ INSTANCES = frozenset(["instance", "node", "server", "machine", "box", "system",
 
 def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
     """``price of the instance: $32.77/h``: what a whole node costs, not a GPU."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 7]]
+    if behind[:1] == ["for"] and any(word in INSTANCES or "large" in word for word in behind):
+        return True  # $32.77 per hour for the instance
     for item in reversed(items[max(first, index - 8) : index]):
         if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
             return False

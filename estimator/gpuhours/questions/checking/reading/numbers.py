@@ -65,6 +65,8 @@ def _as_unit(words: str) -> Unit | None:
     return unit if unit.kind and end == len(tokens) and not unit.per else None
 
 
+OWN_NAMES = frozenset(["pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu", "epoch", "rank"])
+"""Words that say what a bare number is: it belongs to no list behind it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
 LIST_WORDS = frozenset([",", "and", "or"])
 
 
@@ -96,6 +98,8 @@ def _with_listed_units(items: list[Item]) -> list[Item]:
                 or item.scale not in ("", last.scale)
                 or at == end - 1
             ):
+                break
+            if any(one.text.lower() in OWN_NAMES for one in items[max(at - 3, 0) : at]):
                 break
             bare.append(at)
             if items[at - 1].text.lower() not in LIST_WORDS:

@@ -16,7 +16,7 @@ from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.owners import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.run_words import IN_ORDER, VARIANTS, holds
+from gpuhours.questions.checking.reading.run_words import ALL_OF_THEM, IN_ORDER, VARIANTS, holds
 from gpuhours.questions.checking.reading.tokens import Figure
 
 CLASHING = frozenset(
@@ -231,11 +231,16 @@ def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
         at = run[-1] + 1
     for block, found in lists.items():
         text = read.prose.blocks[block].text.lower()
-        if not holds(text, IN_ORDER):
+        in_order = holds(text, IN_ORDER)
+        if not in_order and ALL_OF_THEM.search(text):
+            found = [run for run in found if len(run) == len(cast.own)]
+        elif not in_order:
+            continue
+        if not found:
             continue
         length = max((len(run) for run in found), key=lambda size: sum(len(run) == size for run in found))
         zipped = [run for run in found if len(run) == length]
-        named = [name for name in cast.own if all(word in text for word in words_of(name))]
+        named = [name for name in cast.own if all(word in text for word in words_of(name))] if in_order else cast.own
         names = (
             named
             if len(named) == length

@@ -157,12 +157,15 @@ def _of_them(items: Sequence[Item], index: int) -> str:
 
 def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
     """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
+    figure, joined = items[index], False
+    assert isinstance(figure, Figure)
     for item in items[index + 1 : index + 8]:
         if isinstance(item, Figure):
             if item.unit:
-                return item.unit if item.unit in THING_UNITS and item.scale else ""
+                return item.unit if item.unit in THING_UNITS and item.scale and (figure.scale or joined) else ""
         elif item.text.lower() not in (",", "and", "or"):
             return ""
+        joined = joined or item.text.lower() in ("and", "or")
     return ""
 
 

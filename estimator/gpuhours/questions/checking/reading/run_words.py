@@ -191,6 +191,10 @@ IN_ORDER = _phrases("""
     respectively, in this order, in that order, in the same order, in turn, in order, correspondingly
 """)
 """Phrases that tie the lists of a sentence together, item by item."""
+ALL_OF_THEM = re.compile(
+    r"\b(?:two|three|four|five|both|all|\d)\s+(?:models|sizes|runs|variants|stages|phases|networks|versions)\b"
+)
+"""``The two models saw 4T and 5T tokens``: a list of as many figures as there are runs is in their order."""
 STAGES = re.compile(
     r"(?:stage|phase|step|part|leg|round|run|period|stint)[\s-]*(?:\d{1,2}|[ivx]{1,4}\b|one|two|three|four|five|[a-d]\b)",
     re.IGNORECASE,

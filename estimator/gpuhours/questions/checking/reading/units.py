@@ -122,7 +122,7 @@ def _tail(word: str) -> str:
     """``gpuh -> h`` and ``gpu·h -> h``: the time word at the end of one run together."""
     for stem in ("gpu", "tpu", "npu", "node"):
         if word.startswith(stem):
-            return word.removeprefix(stem).removeprefix("s").lstrip("·*×") or "h"
+            return word.removeprefix(stem).removeprefix("s").lstrip(" ·*×") or "h"
     return word
 
 

@@ -310,7 +310,7 @@ RULES: tuple[Rule, ...] = (
     _rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
     _rule("power", "gpu_power", base=9),
     _rule("large_power", "power", base=2),
-    _rule("bare percent", "pue", "pue, power usage effectiveness, usage effectiveness, overhead factor", -1, 6),
+    _rule("bare percent", "pue", "pue, power usage effectiveness, power usage effect, usage effectiveness, overhead factor", -1, 6),
     _rule("co2", "carbon", base=1),
     _rule("money", "cost", base=4),
     _rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),

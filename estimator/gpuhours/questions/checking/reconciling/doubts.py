@@ -42,7 +42,9 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document)
     stops, other runs in the bill or an unsaid convention explain best is none, and one that nothing explains is rather a figure of
     something else, unless all of it stands in one row of a table.
     """
-    if any(claim.breath == GIVEN for claim in claims) or document.fact(ALONE) is not None or _one_row(claims):
+    if any(claim.breath == GIVEN for claim in claims) or document.fact(ALONE) is not None:
+        return ""
+    if not causes and _one_row(claims):
         return ""
     if not causes:
         return "all of these are meant of one run"
