@@ -18,7 +18,8 @@ SYMBOLS = {
     "epsilon": "epsilon", "lambda": "lambda", "alpha": "alpha", "gamma": "gamma", "textdollar": "$", "percent": "%", "degree": "°",
     "quad": " ", "qquad": " ", "newline": " ", "par": " ", "hline": " ", "toprule": " ", "midrule": " ", "bottomrule": " ",
     "day": "days", "hour": "hours", "GB": "GB", "MWh": "MWh", "kWh": "kWh",
-    "kilo": "k", "mega": "M", "giga": "G", "tera": "T", "peta": "P", "byte": "B", "watt": "W", "watthour": "Wh", "second": "s", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
+    "kilo": "k", "mega": "M", "giga": "G", "tera": "T", "peta": "P", "byte": "B", "watt": "W", "watthour": "Wh",
+    "second": "s", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
 }  # fmt: skip
 """LaTeX commands without an argument, as the character or word they print."""
 DROPPED = "cite|citep|citet|citealp|ref|eqref|autoref|cref|Cref|label|url|vspace|hspace|includegraphics|index|thanks|pageref|bibitem"
