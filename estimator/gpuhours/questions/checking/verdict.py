@@ -9,7 +9,15 @@ from pathlib import Path
 
 from gpuhours.questions.checking.accelerators import Named, stated_accelerator
 from gpuhours.questions.checking.causes import mistakes
-from gpuhours.questions.checking.claim import NAME_OF_CARD, Assumed, Claim, Document, Paper, in_its_other_sense, measured
+from gpuhours.questions.checking.claim import (
+    NAME_OF_CARD,
+    Assumed,
+    Claim,
+    Document,
+    Paper,
+    in_its_other_sense,
+    measured,
+)
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.outcome import Check, Checked
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
