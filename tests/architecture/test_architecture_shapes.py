@@ -379,3 +379,16 @@ def test_fields_over_a_named_model() -> None:
 def test_a_length_is_needed() -> None:
     with pytest.raises(EstimateError, match="tokens per sample are not known"):
         read_model("llama-3-8b").build(Data())
+
+
+def test_a_masked_model_may_compute_its_head_of_the_hidden_words_alone() -> None:
+    """3 x 2 x 512 x (0.15 x [h h + h V]) fewer FLOPs leave the layers' as they are."""
+    bert = SMALL | {"head": "masked", "causal": False, "norm": "layer", "gated": False}
+    whole, gathered, none = (
+        Decoder(**(bert | said)).build(Data(seq_len=512))  # type: ignore[arg-type]
+        for said in ({}, {"head_share": 0.15}, {"head_share": 0.0})
+    )
+    assert whole.parameters == gathered.parameters
+    every, some, rest = (float(model_flops(model, 1)) for model in (whole, gathered, none))
+    assert some - rest == pytest.approx(0.15 * (every - rest))
+    assert every - rest == pytest.approx(6 * 512 * (512 * 512 + 512 * 32000), rel=0.01)

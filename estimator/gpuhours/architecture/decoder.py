@@ -19,7 +19,7 @@ from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.units import Count
+from gpuhours.inputs.units import Count, Fraction
 
 ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
 """Mixers that look at keys."""
@@ -71,6 +71,8 @@ class Decoder(Spec):
     """A product [h, h] on the first token behind the layers, as BERT and ViT have."""
     head: Literal["language", "masked", "none"] = "language"
     """What stands on top: the language model's head, BERT's (a product [h, h] and a norm before it), or nothing."""
+    head_share: Fraction = 1.0
+    """Share of the tokens that head and loss are computed of: 0.15 where a masked model gathers its hidden words first."""
     final_norm: bool = True
     parallel_residual: bool = False
     """Attention and feed-forward read the same input and share one reduction (GPT-J, PaLM)."""
@@ -218,6 +220,7 @@ class Decoder(Spec):
             norm = blocks.norm_parameters(self.norm, self.hidden) if self.final_norm else 0
             return (Ends("end", (), norm, tokens, first=False, trainable=kind), *pooled)
         masked = self.head == "masked"
+        tokens = np.multiply(tokens, self.head_share) if np.any(np.not_equal(self.head_share, 1.0)) else tokens
         before = (replace(square, name="masked head"),) if masked else ()
         norm = blocks.norm_parameters(self.norm, self.hidden)
         transform = (Ends("masked transform", before, norm, tokens, first=False, trainable=kind),) if masked else ()

@@ -25,6 +25,11 @@ CLASSES = 8
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
 ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.IGNORECASE)
 VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
+GATHERED = re.compile(r"tensorflow|\btf\b|paddle|apex|deepspeed|nvidia|mlperf|ngc|lamb", re.IGNORECASE)
+"""Code that computes a masked model's head of the hidden words alone: Google's, and what follows it (NVIDIA's examples, DeepSpeed's BERT,
+PaddleNLP). Hugging Face's and Megatron's computes all."""
+HIDDEN = 0.15
+"""Share of words that BERT hides (Devlin et al. 2019, arXiv:1810.04805, section 3.1)."""
 BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
 OTHER = re.compile(
     r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini",
@@ -65,6 +70,8 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
     if "vlm" not in name and (VISION.search(name) or BERT.search(name)):
         fields |= {"causal": False, "positions": "learned"}
         fields["vocab"] = fields["vocab"] if BERT.search(name) else CLASSES
+        told = " ".join(row.word(column) or "" for column in ("framework", "software", "source_title"))
+        fields["head_share"] = HIDDEN if BERT.search(name) and GATHERED.search(told) else 1.0
     if "mpt" in name:
         fields["norm"] = "layer-no-bias"
     elif not gated and not ROTARY.search(name):
