@@ -29,6 +29,14 @@ def validate(
     update_remainder: Annotated[
         bool, typer.Option("--update-remainder", help="Learn what remains beside the steps, and store it.", hidden=True)
     ] = False,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Predict the rows of --runs as this file of `gpuhours calibrate` says.",
+            show_default=False,
+        ),
+    ] = None,
     memory_only: Annotated[bool, typer.Option("--memory-only", help="Leave step times out.")] = False,
     in_sample: Annotated[
         bool, typer.Option("--in-sample", help="With constants fitted on these very rows too: for developers.")
@@ -51,6 +59,7 @@ def validate(
         from gpuhours.inputs.errors import EstimateError
 
         raise EstimateError(f"{file} is a table of what?", f"--runs {file} for steps, --totals {file} for whole runs.")
+    from gpuhours.questions.validating.at_site import site_of
     from gpuhours.questions.validating.report import validate as work_out
     from gpuhours_cli.render.validate import answer, screen
 
@@ -58,7 +67,7 @@ def validate(
         from gpuhours.questions.validating.updating import update as learn
 
         learn(refit=refit)
-    report = work_out(runs, memory_only=memory_only, in_sample=in_sample)
+    report = work_out(runs, memory_only=memory_only, in_sample=in_sample, site=site_of(site, runs))
     emit(report, lambda: screen(report), as_json=as_json, answer=(lambda: answer(report)) if quiet else None)
 
 

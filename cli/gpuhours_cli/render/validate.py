@@ -45,9 +45,8 @@ def answer(found: Validation) -> str:
             f"{_share(total['coverage_80'], digits=0)} in range, high / low {total['median_width']:.2f} in the median"
         )
     told = told or ["nothing to compare"]
-    how = (
-        "in sample" if found.in_sample else "each source left out" if total["leave_out"] else "none of them seen before"
-    )
+    unseen = "none of them seen before" if found.site is None else f"as the steps of {found.site} say"
+    how = "in sample" if found.in_sample else "each source left out" if total["leave_out"] else unseen
     return "; ".join([f"{total['rows']} rows", *told, how])
 
 
@@ -71,6 +70,8 @@ def left_out(found: Validation) -> str:
     left = found.summary()["leave_out"]
     if found.in_sample:
         return "those fitted on these very rows included"
+    if found.site is not None:
+        return f"stack and network as the steps of {found.site} say, which may be of these rows"
     if not left:
         return "none of these rows settled any of them"
     systems = {what.split(":")[0] for what in left}

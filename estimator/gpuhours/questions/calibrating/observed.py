@@ -194,9 +194,7 @@ def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float 
     """Many rows on one stack, in as few calls as there are kinds of them."""
     cases: list[Case | str] = []
     for one in rows:
-        row = one.row
-        if stack.network is not None:
-            row = replace(row, cells={**row.cells, "network": stack.network.replace("-p5", " p5")})
+        row = one.row if stack.network is None else one.row.over(stack.network)
         same = stack.software == one.case.software.name and stack.network is None
         cases.append(one.case if same else case_of(row, one.without, stack.software))
     predictions = iter(predict([case for case in cases if isinstance(case, Case)]))

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpuhours.memory.odds import ENOUGH, odds_of
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.validating.at_site import at_pace, at_site
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.described import Described, known_without, predict_described, read_described
 from gpuhours.questions.validating.prediction import Prediction, predict
@@ -26,6 +27,7 @@ from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import features
+from gpuhours.run.site import Site, StackMet
 from gpuhours.software.memory import GIB
 
 SHORTEST = 1e-6
@@ -109,6 +111,8 @@ class Validation:
     judged: tuple[Judged, ...]
     in_sample: bool = False
     """Predicted with everything that is known, what was settled on these very rows included."""
+    site: str | None = None
+    """The file of the site whose steps said how its stacks run."""
 
     def summary(self) -> dict[str, Any]:
         """Over all rows."""
@@ -127,6 +131,7 @@ class Validation:
             "runs": self.path,
             "digest": digest(),
             "in_sample": self.in_sample,
+            "site": self.site,
             "summary": self.summary(),
             "by": self.by(),
             "units": {
@@ -142,11 +147,14 @@ class Validation:
         return envelope("validate", content)
 
 
-def validate(path: Path | str | None = None, *, memory_only: bool = False, in_sample: bool = False) -> Validation:
+def validate(
+    path: Path | str | None = None, *, memory_only: bool = False, in_sample: bool = False, site: Site | None = None
+) -> Validation:
     """Predict every row of a table, or every run of a YAML file (all that are published when None), that has what a prediction needs.
 
     Rows that are published here are judged without their source (``leaving_out``), unless ``in_sample``; any other row with everything
-    that is known. Memory alone is judged on the layouts that are published as out of memory as well.
+    that is known. Memory alone is judged on the layouts that are published as out of memory as well. ``site``: rows of its stacks are
+    predicted as its steps say (``at_site``).
     """
     tables = published_runs() if path is None else (Path(path),)
     if tables[0].suffix.lower() in (".yaml", ".yml"):
@@ -155,14 +163,17 @@ def validate(path: Path | str | None = None, *, memory_only: bool = False, in_sa
     rows = (*(row for table in tables for row in read_rows(table)), *failed)
     ours = {_name(row) for row in (*measured_rows(), *failed)}
     cases = [case_of(row, _system(row) if _name(row) in ours and not in_sample else "") for row in rows]
+    met: list[StackMet | None] = [None] * len(rows)
+    if site is not None:
+        cases, met = map(list, zip(*at_site(rows, cases, site), strict=True))
     ready = [case for case in cases if isinstance(case, Case)]
     predicted = iter(predict(ready, step_time=not memory_only))
     judged = tuple(
-        judge(row, case, next(predicted) if isinstance(case, Case) else None, _name(row) in ours and not in_sample)
-        for row, case in zip(rows, cases, strict=True)
+        judge(row, case, next(predicted) if isinstance(case, Case) else None, _name(row) in ours and not in_sample, one)
+        for row, case, one in zip(rows, cases, met, strict=True)
     )
     described = _described(described_runs(), memory_only, in_sample) if path is None else ()
-    return Validation(str(tables[0]), judged + described, in_sample)
+    return Validation(str(tables[0]), judged + described, in_sample, None if site is None else Path(site.name).name)
 
 
 def _name(row: Row) -> tuple[str, str]:
@@ -185,8 +196,17 @@ def _described(paths: Iterable[Path], memory_only: bool, in_sample: bool) -> tup
     return tuple(judge(run.row, run, one, out) for run, one, out in zip(runs, outcomes, left, strict=True))
 
 
-def judge(row: Row, case: Case | Described | str, found: Prediction | None, left_out: bool = False) -> Judged:
-    """One row with its prediction, or with the reason that there is none; its ranges have not seen its system where that is left out."""
+def judge(
+    row: Row,
+    case: Case | Described | str,
+    found: Prediction | None,
+    left_out: bool = False,
+    met: StackMet | None = None,
+) -> Judged:
+    """One row with its prediction, or with the reason that there is none; its ranges have not seen its system where that is left out.
+
+    ``met`` is what steps of the row's own site say of its stack.
+    """
     memory = row.positive("mem_gib_per_gpu")
     measured = row.seconds
     if isinstance(case, str) or found is None:
@@ -201,9 +221,10 @@ def judge(row: Row, case: Case | Described | str, found: Prediction | None, left
         measured, memory, why = None, None, f"not scored: {row.doubted}"
     if row.failed and not found.problem:
         measured, why = None, None
+    found = at_pace(found, met)
     time, held, system = found.time, found.memory, _system(row) if left_out else ""
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
-    low, high = curve("step", system).limits(new)
+    low, high = curve("step", system).limits(new) if met is None else met.limits(curve("step").usual(new))
     least, most = curve("memory", system).limits(new)
     odds = odds_of(case.software.family, system)
     chance = None if found.filled is None else float(odds.probability(found.filled))

@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -60,6 +60,10 @@ class Row:
         """The number in a cell where it is above 0, and none that no run has."""
         value = self.number(column)
         return value if value is not None and SMALLEST <= value <= LARGEST else None
+
+    def over(self, network: str) -> Row:
+        """The same row with its nodes joined by a network, named as in ``hardware_specs/networks``."""
+        return replace(self, cells={**self.cells, "network": network.replace("-p5", " p5")})
 
     @property
     def failed(self) -> bool:

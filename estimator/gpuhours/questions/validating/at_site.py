@@ -1,0 +1,51 @@
+"""Rows of a table judged on what a site's steps are likeliest to be of (``gpuhours validate --runs FILE.csv --site site.yaml``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.prediction import Prediction
+from gpuhours.questions.validating.rows import Row
+from gpuhours.run.site import Site, StackMet, read_site, stack_of
+
+
+def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
+    """The site to judge rows at, None where none is asked for; raises ``EstimateError`` where ``runs`` are not a table of one's own."""
+    if path is None:
+        return None
+    if runs is None:
+        raise EstimateError(
+            "The runs that ship were not measured at your site.", "--runs FILE.csv names the rows that were.", "--site"
+        )
+    if Path(runs).suffix.lower() != ".csv":
+        raise EstimateError("A run file names its site itself.", "Write `site: site.yaml` in it.", "--site")
+    return read_site(path)
+
+
+def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> list[tuple[Case | str, StackMet | None]]:
+    """Each row's case on the stack and network that the site's steps are likeliest to be of, with what these say of it where they speak
+    for the row's accelerator and kind; unchanged where the site says nothing of its stack."""
+    found: list[tuple[Case | str, StackMet | None]] = []
+    for row, case in zip(rows, cases, strict=True):
+        met = stack_of(site, case.software.name) if isinstance(case, Case) else None
+        if met is None or not isinstance(case, Case):
+            found.append((case, None))
+            continue
+        changed = met.network is not None or met.software != case.software.name
+        joined = row if met.network is None else row.over(met.network)
+        there = case_of(joined, "", met.software) if changed else case
+        speaks = isinstance(there, Case) and met.speaks_for(met.software, there.traits.card, there.traits.kind)
+        found.append((there, met if speaks else None))
+    return found
+
+
+def at_pace(found: Prediction, met: StackMet | None) -> Prediction:
+    """A predicted step times the factor that carries over from a site's steps, s."""
+    if met is None or found.time is None:
+        return found
+    parts = {name: seconds * met.factor for name, seconds in found.parts.items()}
+    return replace(found, time=found.time * met.factor, parts=parts)

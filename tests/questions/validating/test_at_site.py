@@ -1,0 +1,40 @@
+"""A table of one's own, judged on what its site's steps are likeliest to be of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gpuhours.questions.calibrating.calibrating import calibrate
+from gpuhours.questions.validating.report import validate
+from tests.conftest import Command
+
+STEPS = Path(__file__).parents[2] / "steps" / "own-steps.csv"
+
+
+def test_rows_are_predicted_as_calibrate_predicts_them() -> None:
+    calibration = calibrate([STEPS])
+    (stack,) = calibration.stacks
+    plain, there = validate(STEPS), validate(STEPS, site=calibration.site)
+    assert [one.predicted for one in plain.judged] == pytest.approx(list(stack.before))
+    assert [one.predicted for one in there.judged] == pytest.approx(list(stack.after), rel=1e-3)
+    assert all(
+        one.low <= low * 1.001 for one, low in zip(there.judged, stack.site_low, strict=True) if one.low is not None
+    )
+    assert there.summary()["coverage_80"] == 1.0
+
+
+def test_the_command(gpuhours_command: Command, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    assert gpuhours_command("calibrate", str(STEPS), "-o", str(site)).code == 0
+    ran = gpuhours_command("validate", "--runs", str(STEPS), "--site", str(site), "--quiet")
+    assert ran.out.strip().endswith("as the steps of site.yaml say")
+    told = json.loads(gpuhours_command("validate", "--runs", str(STEPS), "--site", str(site), "--json").out)
+    assert told["site"] == "site.yaml"
+    refused = gpuhours_command("validate", "--site", str(site))
+    assert refused.code == 2
+    assert "--runs" in refused.err
+    run_file = gpuhours_command("validate", "--runs", "x.yaml", "--site", str(site))
+    assert "names its site itself" in run_file.err
