@@ -1,0 +1,101 @@
+"""Which neighbours of a layout are tried where a run does not fit, and which of them are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpuhours.layout.layout import Layout
+from gpuhours.memory import memory, ways_to_fit
+from gpuhours.memory.advice import Way, _changes, _different
+from gpuhours.workload import Workload
+from tests.round_machine import workload
+
+ALWAYS = {"the loss in 8 blocks", "optimiser states on the host"}
+RECOMPUTED = {"recompute selective", "recompute full"}
+ZERO = {"ZeRO-1", "ZeRO-2", "ZeRO-3"}
+
+
+def tried(**layout: Any) -> set[str]:
+    return {words for words, _ in _changes(workload(**layout))}
+
+
+@pytest.mark.parametrize(("layout", "words"), [
+    ({"gpus": 8, "batch": 64, "microbatch": 4},
+     RECOMPUTED | ZERO | {"microbatch 2", "tensor 2", "pipeline 2", "context 2"} | ALWAYS),
+    ({}, RECOMPUTED | ALWAYS),  # a rank alone shares nothing out, and one sample cannot be halved
+    ({"gpus": 8, "tensor": 2}, RECOMPUTED | ZERO | {"pipeline 2", "context 2"} | ALWAYS),  # two key and value heads
+    ({"gpus": 8, "pipeline": 4}, RECOMPUTED | ZERO | {"tensor 2", "context 2"} | ALWAYS),  # four layers
+    ({"gpus": 8, "pipeline": 8}, RECOMPUTED | ALWAYS),
+    ({"gpus": 3, "batch": 3}, RECOMPUTED | ZERO | ALWAYS),  # three ranks cannot give up half
+    ({"gpus": 8, "context": 8}, RECOMPUTED | ZERO | ALWAYS),
+    ({"gpus": 8, "recompute": "selective", "sharding": "zero2"},
+     {"recompute full", "ZeRO-3", "tensor 2", "pipeline 2", "context 2"} | ALWAYS),
+    ({"gpus": 8, "recompute": "full", "sharding": "zero3", "loss_blocks": 8, "offload_optimizer": True},
+     {"tensor 2", "pipeline 2", "context 2"}),
+    ({"gpus": 2, "batch": 9, "microbatch": 3},  # halves of three are ones; nine samples are three micro-batches of one rank
+     RECOMPUTED | ZERO | {"microbatch 1", "tensor 2", "pipeline 2", "context 2"} | ALWAYS),
+    ({"gpus": 4, "batch": 9, "microbatch": 3}, RECOMPUTED | ZERO | {"microbatch 1"} | ALWAYS),  # on two ranks they are not
+])  # fmt: skip
+def test_neighbours_that_divide(layout: dict[str, Any], words: set[str]) -> None:
+    assert tried(**layout) == words
+
+
+def test_a_doubled_degree_halves_the_copies() -> None:
+    fields = dict(_changes(workload(gpus=8)))
+    assert fields["tensor 2"] == {"tensor": 2, "data": 4}
+    assert fields["recompute full"]["recompute_layers"] is None
+
+
+def way(change: str, fits: bool = True, slower: float | None = None, **layout: Any) -> Way:
+    return Way(change, Layout(**layout), 1e9, 1e9, fits, slower)
+
+
+def test_of_ways_that_differ_in_degree_alone_the_first_is_told() -> None:
+    ways = [
+        way("ZeRO-2", sharding="zero2"),
+        way("ZeRO-1", sharding="zero1"),
+        way("tensor 2", tensor=2),
+        way("tensor 4", tensor=4),
+    ]
+    assert [one.change for one in _different(Layout(), ways)] == ["ZeRO-2", "tensor 2", "tensor 4"]
+
+
+def total(asked: Workload) -> float:
+    return float(memory(asked).total)
+
+
+def test_the_least_slowing_way_is_first_and_what_cannot_run_is_not_told() -> None:
+    """On a card that holds the run only just not, with times as said: ZeRO-1 takes 1.1 s, others two; two tensor ranks cannot run."""
+    asked = workload(gpus=8, batch=64, microbatch=4)
+    small = workload(gpus=8, batch=64, microbatch=4, card={"memory": 0.9 * total(asked)})
+
+    def seconds(changed: Workload) -> float | None:
+        layout = changed.layout
+        if layout.tensor > 1:
+            return None
+        return 1.1 if int(layout.sharding) == 1 else 1.0 if layout == small.layout else 2.0
+
+    found = ways_to_fit(small, seconds)
+    assert 1 <= len(found) <= 3
+    assert (found[0].change, found[0].slower) == ("ZeRO-1", pytest.approx(0.1))
+    assert all(one.fits and one.saved > 0 and one.slower is not None for one in found)
+    assert not any("tensor" in one.change for one in found)
+    assert found[0].total == pytest.approx(total(workload(gpus=8, batch=64, microbatch=4, sharding="zero1")))
+    assert found[0].saved == pytest.approx(total(small) - found[0].total)
+
+
+def test_where_nothing_suffices_what_saves_most_is_told() -> None:
+    hopeless = ways_to_fit(workload(gpus=2, batch=2, card={"memory": 1e6}))
+    assert not any(one.fits for one in hopeless)
+    saved = [one.saved for one in hopeless]
+    assert saved == sorted(saved, reverse=True)
+    assert len(hopeless) == 3
+
+
+def test_two_changes_together_where_one_does_not_suffice() -> None:
+    """The host takes the states (905 MB left), all is computed again (1,409 MB); both leave 854 MB."""
+    (found,) = ways_to_fit(workload(card={"memory": 8.7e8}))
+    assert (found.change, found.fits) == ("recompute full and optimiser states on the host", True)
+    assert found.total == pytest.approx(854e6, rel=0.01)
