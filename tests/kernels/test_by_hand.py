@@ -143,3 +143,82 @@ def test_a_message_in_chunks() -> None:
 def test_eight_gigabytes_among_eight_ranks_of_a_node(collective: object, seconds: float) -> None:
     assert collective(8e9, EIGHT, machine(8)) == pytest.approx(seconds)  # type: ignore[operator]
     assert collective(8e9, Group(1), machine(8)) == 0  # type: ignore[operator]
+
+
+LATENT = KERNELS.links.model_copy(update={"launch": 1e-5, "step": 1e-6, "fill": 4e-5}) if KERNELS.links else None
+"""10 us to start, 1 us a step, 40 us to fill."""
+APART = replace(machine(16), accelerator=replace(CARD, kernels=KERNELS.model_copy(update={"links": LATENT})))
+"""Two nodes of eight; a NIC of 10 GB/s each, of which large rings reach 0.94, exchanges 0.85, sends 0.95."""
+
+
+def filled(seconds: float, fill: float) -> float:
+    return seconds + 2 * (fill * seconds) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("collective", "seconds", "latency"),
+    [
+        (all_gather_time, 8e9 * 15 / 16 / 8 / 0.94e10, 1e-5 + 14 * 1e-6 + 8e-6 + 1e-5),
+        (reduce_scatter_time, 8e9 * 15 / 16 / 8 / 0.94e10, 1e-5 + 14 * 1e-6 + 8e-6 + 1e-5),
+        (all_reduce_time, 2 * 8e9 * 15 / 16 / 8 / 0.94e10, 1e-5 + 8e-6 + 2 * 1e-5),
+        (all_to_all_time, 8e9 * 8 / 16 / 0.85e10, 1e-5 + 8e-6 + 1e-5 + 8 * 0.5e-6),
+        (point_to_point_time, 8e9 / 0.95e10, 1e-5 + 1e-5),
+        (broadcast_time, 8e9 / 8 / 0.85e10, 1e-5 + 14 * 1e-6 + 8e-6 + 1e-5),
+    ],
+)
+def test_eight_gigabytes_among_sixteen_ranks_of_two_nodes(collective: object, seconds: float, latency: float) -> None:
+    """Eight rings or trees side by side; InfiniBand starts in 8 us, steps in 10 and fills in 6."""
+    found = collective(8e9, Group(16), APART)  # type: ignore[operator]
+    assert found == pytest.approx(latency + filled(seconds, 6e-6), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("collective", "seconds", "latency", "fill"),
+    [
+        (all_gather_time, 8e9 * 7 / 8 / 1e11, 1e-5 + 7 * 1e-6, 4e-5),
+        (all_reduce_time, 2 * 8e9 * 7 / 8 / 1e11, 1e-5 + 14 * 1e-6, 4e-5),
+        (all_to_all_time, 8e9 * 7 / 8 / 1e11, 1e-5 + 1e-6, 4e-5),
+        (point_to_point_time, 8e9 / 1e11, 1e-5 + 1e-6, 1e-6),
+        (broadcast_time, 8e9 / 1e11, 1e-5 + 7 * 1e-6, 1e-6),
+    ],
+)
+def test_latencies_inside_a_node(collective: object, seconds: float, latency: float, fill: float) -> None:
+    assert collective(8e9, EIGHT, APART) == pytest.approx(latency + filled(seconds, fill), rel=1e-9)  # type: ignore[operator]
+
+
+def test_slow_links_decide_even_where_nodes_are_crossed() -> None:
+    """Links at a hundredth of their rate: 16 ranks feel what eight of them feel inside."""
+    slow = replace(APART, node=replace(APART.node, link_bandwidth=1e9))
+    assert all_gather_time(8e9, Group(16), slow) == pytest.approx(42e-6 + filled(8e9 * 15 / 16 / 1e9, 4e-5), rel=1e-9)
+    assert all_to_all_time(8e9, Group(16), slow) == pytest.approx(11e-6 + filled(8e9 * 7 / 16 / 1e9, 4e-5), rel=1e-9)
+    assert broadcast_time(8e9, Group(16), slow) == pytest.approx(42e-6 + filled(8e9 / 1e9, 1e-6), rel=1e-9)
+    inside = filled(2 * 8e9 * 15 / 16 / 1e9, 4e-5) + 14e-6
+    assert all_reduce_time(8e9, Group(16), slow) == pytest.approx(1e-5 + 8e-6 + 2e-5 + inside, rel=1e-9)
+
+
+def test_a_rank_without_a_switch_reaches_each_peer_over_one_link() -> None:
+    """Four of eight ranks reach three peers: 3 x 10 GB/s; a message to one goes over one."""
+    meshed = replace(machine(8), accelerator=replace(CARD, pair_bandwidth=1e10))
+    assert all_gather_time(8e9, Group(4), meshed) == pytest.approx(8e9 * 3 / 4 / 3e10)
+    assert point_to_point_time(8e9, Group(4), meshed) == pytest.approx(8e9 / 1e10)
+
+
+def test_a_switch_that_adds_up_from_five_ranks() -> None:
+    """Half of the message crosses each link again: 2 M 7/8 at twice the rate; four ranks gain nothing."""
+    switch = KERNELS.links.model_copy(update={"switch_share": 2.0, "switch_fill": 1e-5, "step": 1e-6})  # type: ignore[union-attr]
+    sharp = replace(
+        machine(8), accelerator=replace(CARD, kernels=KERNELS.model_copy(update={"links": switch})),
+        node=replace(machine(8).node, sharp=True),
+    )  # fmt: skip
+    assert all_reduce_time(8e9, EIGHT, sharp) == pytest.approx(4e-6 + filled(2 * 8e9 * 7 / 8 / 2e11, 1e-5), rel=1e-9)
+    assert all_reduce_time(8e9, Group(4), sharp) == pytest.approx(2 * 8e9 * 3 / 4 / 1e11 + 6e-6)
+    assert all_reduce_time(8e9, EIGHT, replace(sharp, node=machine(8).node)) == pytest.approx(
+        2 * 8e9 * 7 / 8 / 1e11 + 14e-6
+    )
+
+
+def test_a_rank_that_crosses_alone_has_the_nodes_shared_nics() -> None:
+    """Four NICs for eight GPUs: two ranks of a node that send in turn have 2 x 5 GB/s of them, one alone 5."""
+    shared = replace(machine(16), node=replace(machine(16).node, nics=4))
+    assert point_to_point_time(8e9, Group(4, 4), shared) == pytest.approx(1e-5 + filled(8e9 / 0.95e10, 6e-6), rel=1e-9)
+    assert point_to_point_time(8e9, Group(2, 8), shared) == pytest.approx(1e-5 + filled(8e9 / 0.475e10, 6e-6), rel=1e-9)

@@ -219,7 +219,8 @@ def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "tensor", "ranks"), [(8, 1, 8), (8, 2, 4), (6, 1, 1), (4, 1, 4), (12, 2, 1), (16, 1, 8), (3, 4, 1)]
+    ("most", "tensor", "ranks"),
+    [(8, 1, 8), (8, 2, 4), (5, 1, 2), (6, 1, 1), (4, 1, 4), (12, 2, 1), (16, 1, 8), (3, 4, 1)],
 )
 def test_heads_that_a_group_divides(most: int, tensor: int, ranks: int) -> None:
     """The model has eight heads; a group is halved until it divides those of a tensor rank."""
