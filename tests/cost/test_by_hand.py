@@ -71,6 +71,8 @@ def test_making_the_machines() -> None:
     assert found.embodied_carbon == pytest.approx(462.5e3 * 1000 / (5 * 8766))
     given = embodied_bill(THOUSAND_HOURS, None, asked(lifetime=5 * YEAR, embodied=1e6))
     assert given.embodied_carbon == pytest.approx(1e6 * 1000 / (5 * 8766))
+    stated = embodied_bill(THOUSAND_HOURS, machine(8), asked(lifetime=5 * YEAR, embodied=1e6))
+    assert stated.embodied_carbon == given.embodied_carbon, "what is given, and no host beside it"
     assert embodied_bill(THOUSAND_HOURS, None, asked()).reasons == {"embodied_carbon": "no accelerator is given"}
 
 

@@ -11,12 +11,12 @@ from gpuhours.architecture.operators import Ends, Linear, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.recompute import Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
-from gpuhours.memory.activations import ends_saved, passing_through, saved
+from gpuhours.memory.activations import _operands, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, odds, odds_of, odds_path
 from gpuhours.memory.states import on_stage, states
 from gpuhours.workload import Workload
-from tests.round_machine import LAYER, MIXTURE, MODEL, TOKENS, VOCABULARY, WHOLE, workload
+from tests.round_machine import LAYER, MIXTURE, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
 BF16 = Precision("bf16")
 
@@ -176,3 +176,21 @@ def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:
     assert float(held.needed) == pytest.approx(float(held.allocated) + float(held.context) + in_vain)
     assert float(held.filled) == pytest.approx(float(held.needed) / float(held.capacity))
     assert float(held.needed) <= float(held.total)
+
+
+def test_operands_of_attention() -> None:
+    """Q and the output of eight heads, K and V of two, 2 bytes each, and 4 bytes a head; keys of another stream are kept there."""
+    core = workload().model.stacks[0].block.attention[0]
+    assert _operands(core, 2.0, False) == (8 + 2) * 256 * 2 + 8 * 4
+    assert _operands(core, 2.0, True) == (8 + 2) * 256 * 2
+    assert _operands(replace(core, keys=77), 2.0, False) == 8 * 256 * 2 + 8 * 4
+
+
+@pytest.mark.parametrize("name", ["pipeline_outputs", "pipeline_ahead"])
+def test_what_a_pipeline_keeps_ready(name: str) -> None:
+    """Two outputs, of 2 bytes, of each of the four micro-batches that wait on the first of four stages; or two more micro-batches of its
+    one layer."""
+    plain, ready = (workload(gpus=4, pipeline=4, batch=64, software=stack(memory=facts)) for facts in ({}, {name: 2}))
+    more = 2 * 4 * TOKENS * 1024 * 2 if name == "pipeline_outputs" else 2 * TOKENS * kept(plain)
+    first, second = (float(memory(one).parts["activations"]) for one in (plain, ready))
+    assert second - first == pytest.approx(more)
