@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit, shown, written
+from gpuhours_cli.output import Json, Quiet, emit, saved, shown, written
 from gpuhours_cli.root import command
 
 if TYPE_CHECKING:
     from gpuhours.questions.checking.papers import PaperCheck
     from gpuhours.questions.checking.table import TableCheck
 
+MOST_PAPERS = 10_000
+"""Papers of a folder that are read."""
 READABLE = (".txt", ".md", ".tex", ".html", ".htm", ".pdf", ".yaml", ".yml", ".csv")
 
 
@@ -67,11 +70,11 @@ def _one(
             raise EstimateError(
                 "a table of runs has no claims file", "Give -o with a text or with claims.", str(output)
             )
-        _write(output, write_claims(checked.paper))
+        saved(write_claims(checked.paper), output)
     if markdown is not None:
-        _write(markdown, as_markdown(checked))
+        saved(as_markdown(checked), markdown)
     if html is not None:
-        _write(html, as_html(checked))
+        saved(as_html(checked), html)
     emit(checked, lambda: screen(checked), as_json=as_json, answer=(lambda: answer(checked)) if quiet else None)
     if checked.verdict == "contradicted":
         raise typer.Exit(1)
@@ -124,18 +127,16 @@ def _files(documents: list[Path]) -> list[Path]:
         if not document.is_dir():
             files.append(document)
             continue
-        inside = sorted(path for path in document.rglob("*") if path.suffix.lower() in READABLE and path.is_file())
+        inside: list[Path] = []
+        for folder, _, names in os.walk(document):  # what cannot be opened, or has gone, is left out
+            found = (Path(folder, name) for name in names if name.lower().endswith(READABLE))
+            inside += [path for path in found if path.is_file()]
+            if len(inside) > MOST_PAPERS:
+                raise EstimateError(
+                    f"holds more than {MOST_PAPERS:,} papers.", "Check its folders one by one.", str(document)
+                )
+        inside.sort()
         if not inside:
             raise EstimateError("holds no document", f"Documents end in {', '.join(READABLE)}.", str(document))
         files += inside
     return files
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file; one that cannot be written is bad input."""
-    from gpuhours.inputs.errors import EstimateError
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EstimateError(f"cannot be written: {error.strerror or error}", where=str(path)) from None

@@ -195,3 +195,24 @@ def test_a_run_that_never_ends(gpuhours_command: Command) -> None:
     ran = gpuhours_command("estimate", *quick, "--set", "operation.failures=1000")
     assert ran.code == 2
     assert "never ends" in ran.err
+
+
+def test_a_cell_without_end_and_a_number_without_end(gpuhours_command: Command, tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("id,params_b\n" + "a" * 200_000 + ",7\n", encoding="utf-8")
+    assert "not a CSV file" in gpuhours_command("check", str(table)).err
+    run = (
+        "--model",
+        "llama-3-8b",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "8",
+        "--tokens",
+        "1T",
+        "--vary",
+        "layout.tensor=1,2",
+    )
+    ran = gpuhours_command("sweep", *run, "--where", "mfu > 1e999")
+    assert ran.code == 2
+    assert "not a finite number" in ran.err

@@ -82,7 +82,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
     except UnicodeDecodeError:
         raise EstimateError("is not a text file", "Tables are UTF-8 CSV.", str(path)) from None
-    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    try:
+        rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    except csv.Error as error:
+        raise EstimateError(f"is not a CSV file: {error}", where=str(path)) from None
     columns = set(rows[0]) if rows else set()
     if NEEDED not in columns or not columns & COLUMNS.keys():
         wanted = "id, params_b, tokens_b, gpu, gpus, days, gpu_hours, mfu_pct, train_flops"

@@ -223,9 +223,9 @@ class _Reader:
             pass
         try:
             parse(f"1 {unit}", unit)
+            return ("number", parse(text)), unit
         except UnitError as problem:
             raise self.error(str(problem)) from None
-        return ("number", parse(text)), unit
 
     def name(self, text: str) -> tuple[Node, Any]:
         if text not in self.units:
