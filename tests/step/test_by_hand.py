@@ -251,6 +251,11 @@ def test_exchanged_heads_and_rings() -> None:
     assert found.forward == pytest.approx(3 * block / LINK)
     assert found.backward == pytest.approx(2 * found.forward), "their gradients as well"
     assert ring_time(block, ring.ranks, ring.cluster, "flat") == pytest.approx(3 * block / LINK)
+    facts = ring.software.context.model_copy(update={"fetched": 0.5})
+    half = replace(ring, software=ring.software.model_copy(update={"context": facts}))
+    assert context_passes(layer(half), half, Passes()).forward == pytest.approx(1.5 * block / LINK), (
+        "what a causal mask leaves"
+    )
 
 
 def test_pairs_compared_over_the_whole_batch() -> None:

@@ -189,6 +189,8 @@ class Context(Sourced):
     """Adding a block's partial output to the others', bytes per element of the output."""
     gradient: Positive = 2.0
     """Bytes per element of the gradients of keys and values that travel."""
+    fetched: Share = 1.0
+    """Share of the other ranks' blocks that a rank is sent where the mask is causal: half where nothing is that it masks whole."""
     backward: Literal["keys", "queries"] = "keys"
     """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
     balanced: bool = True

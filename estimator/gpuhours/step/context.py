@@ -128,7 +128,8 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
         back = keys * (1 + facts.gradient / size)
         if facts.backward == "queries":
             back = np.minimum(back, 1.5 * queries)
-        forward, backward = (ring_time(tokens * row, ranks, workload.cluster, facts.ring) for row in (keys, back))
+        sent = tokens * (facts.fetched if core.causal else 1.0)
+        forward, backward = (ring_time(sent * row, ranks, workload.cluster, facts.ring) for row in (keys, back))
         whole = tokens * keys * ranks.ring
         gathered = all_gather_time(whole, ranks.ring_group, workload.cluster)
         scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, workload.cluster)

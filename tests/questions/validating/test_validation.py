@@ -175,6 +175,22 @@ def test_a_capacity_that_is_said_is_what_experts_compute(tmp_path: Path) -> None
     assert dropped < usual
 
 
+def test_heads_that_do_not_divide_the_width_are_of_a_size_that_kernels_take(tmp_path: Path) -> None:
+    """33 heads beside a width of 4,096: 128 each, as DistFlashAttention's model has them, not 124."""
+    plain, guessed, said = (
+        one.predicted
+        for one in judged(
+            tmp_path,
+            {"heads": 32, "kv_heads": 32},
+            {"heads": 33, "kv_heads": 33},
+            {"heads": 33, "kv_heads": 33, "head_dim": 128},
+        ).judged
+    )
+    assert plain
+    assert guessed == said
+    assert guessed == pytest.approx(plain, rel=0.06)
+
+
 def test_a_row_s_optimiser_and_what_it_keeps_on_the_host_are_read(tmp_path: Path) -> None:
     changes = (
         {"optimizer": ""},

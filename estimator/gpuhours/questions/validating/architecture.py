@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -20,6 +21,8 @@ ROUNDED = 0.01
 """Within which two sizes of a model are the same."""
 STEP = 256
 """Feed-forward widths are multiples of it."""
+ALIGNED = 8
+"""Sizes of heads that nobody states are multiples of it where the width does not divide into them."""
 CLASSES = 8
 """Instead of a vocabulary where none is predicted token by token: small enough to cost nothing."""
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
@@ -76,8 +79,11 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
         fields["norm"] = "layer-no-bias"
     elif not gated and not ROTARY.search(name):
         fields |= {"attention_bias": "all", "mlp_bias": True, "dropout": "gpt" in name and "h200" not in row.id}
-    if fields["hidden"] % fields["heads"] or "qwen3" in name:
-        fields["head_dim"] = 128 if "qwen3" in name else max(8, fields["hidden"] // fields["heads"])
+    if "qwen3" in name:
+        fields["head_dim"] = 128
+    elif fields["hidden"] % fields["heads"]:
+        fields["head_dim"] = ALIGNED * math.ceil(fields["hidden"] / fields["heads"] / ALIGNED)
+    fields["head_dim"] = _whole(row, "head_dim") or fields.get("head_dim")
     if "qwen3" in name:
         fields["qk_norm"] = "head"
     if "pythia" in name or "neox" in name:
