@@ -126,3 +126,12 @@ def test_an_answer_that_cannot_be_written_is_told(more: list[str]) -> None:
         _, told = process.communicate(timeout=100)
     assert process.returncode == 2
     assert told.startswith("error: The answer cannot be written: No space left on device.")
+
+
+@pytest.mark.parametrize("said", [b"", b"\x80\x04"])
+def test_a_worker_whose_near_end_has_gone_ends_without_a_word(said: bytes) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "from gpuhours.questions.sweeping.workers import serve; serve()"],
+        input=said, capture_output=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")

@@ -72,11 +72,14 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the near end's business
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    work = pickle.load(sys.stdin.buffer)
+    try:
+        work = pickle.load(sys.stdin.buffer)
+    except (EOFError, pickle.UnpicklingError):
+        return  # the near end has gone before it said what to do
     while True:
         try:
             number = pickle.load(sys.stdin.buffer)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):
             return
         try:
             answer = True, work(number)
