@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from gpuhours.cost.inputs import CostInputs
@@ -54,9 +56,7 @@ def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) 
         lines.append(
             Line("embodied_carbon", name, Amount(gpu_time, "GPU*hour"), rate, Amount(amount, "kgCO2e"), terms, source)
         )
-    total: Array = 0.0
-    for line in lines:
-        total = np.add(total, line.amount.si)
+    total = reduce(np.add, (line.amount.si for line in lines))
     return Bill(tuple(lines), embodied_carbon=total, assumptions=assumed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -115,10 +116,7 @@ def joined(parts: Iterable[Bill]) -> Bill:
         known = [value for part in parts if (value := getattr(part, name)) is not None]
         if name in reasons or not known:
             return None
-        total: Array = 0.0
-        for value in known:
-            total = np.add(total, value)
-        return total
+        return reduce(np.add, known)
 
     return Bill(
         lines=tuple(line for part in parts for line in part.lines),

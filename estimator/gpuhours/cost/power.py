@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -119,9 +120,7 @@ def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hf
         )
         for one in known
     ]  # fmt: skip
-    machines: Array = 0.0
-    for line in lines:
-        machines = np.add(machines, line.amount.si)
+    machines = reduce(np.add, (line.amount.si for line in lines))
     pue, source = (float(PUE.value), PUE.source) if inputs.pue is None else (inputs.pue, "given")
     energy = building_energy(machines, pue)
     overhead = Amount(np.subtract(pue, 1.0), "")

@@ -54,7 +54,7 @@ class Memory:
     moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
     """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
 
-    @property
+    @cached_property
     def reserved(self) -> Array:
         """Bytes that the allocator holds: ``torch.cuda.max_memory_reserved``."""
         return self.allocated + self.fragmentation
@@ -74,7 +74,7 @@ class Memory:
         """Bytes that the run takes when the allocator gives back what it can."""
         return self.allocated + self.context + self.least
 
-    @property
+    @cached_property
     def filled(self) -> Array:
         """Share of the accelerator's memory that the run needs at least: needed / capacity."""
         return np.divide(self.needed, self.capacity)
@@ -255,8 +255,10 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     least = facts.reserved_least * allocated
     holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
     usual = facts.reserved * allocated + holes
-    usual = np.where(run.layout.expandable_segments, np.minimum(usual, facts.reserved_expandable * allocated), usual)
-    least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
+    if np.any(run.layout.expandable_segments):
+        grown = np.minimum(usual, facts.reserved_expandable * allocated)
+        usual = np.where(run.layout.expandable_segments, grown, usual)
+        least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
     unused = np.maximum(least, usual)
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)

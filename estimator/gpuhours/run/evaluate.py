@@ -152,12 +152,14 @@ def _solve(
     no_stops = {"goodput": (1.0, "assumed")}
     totals = solve(known)
     if totals.value("mfu") is None:
-        unstopped = solve({**no_stops, **known})
+        unstopped = totals if "goodput" in known else solve({**no_stops, **known})
         if unstopped.value("mfu") is not None:
             return unstopped, (NO_STOPS,)
         if predicted is not None:
             known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
             totals = solve(known)
+    if "goodput" in known:
+        return totals, ()
     unstopped = solve({**no_stops, **known})
     if unstopped.values.keys() - totals.values.keys() - {"goodput", "productive_time"}:
         return unstopped, (NO_STOPS,)

@@ -77,21 +77,24 @@ def step(workload: Workload) -> Step:
     update = optimiser_time(workload)
     host = host_time(workload, line.slowest, update)
     sends = send_time(workload, layer.total + host * ranks.pipeline / np.asarray(work.layers))
-    encoding = encoding_time(work, workload)
+    encoding = encoding_time(work, workload) if work.apart else None
     parts = {name: np.multiply(0.0, mean) for name in PARTS}
     for group in (work.all_layers, work.first, work.last, work.spread):
         for name, one in group.items():
             parts[name] = parts[name] + ranks.microbatches * one.total / np.asarray(ranks.pipeline)
-    wait = encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
-    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0) + wait
+    parts[BUBBLE] = np.maximum(passes - ranks.microbatches * mean, 0.0)
+    if encoding is not None:
+        parts[BUBBLE] = parts[BUBBLE] + encoder_wait(encoding, ranks.microbatches, passes + ranks.microbatches * host)
     parts[SENDS] = parts[SENDS] + sends * ranks.microbatches
     parts[HOST] = parts[HOST] + host * ranks.microbatches + workload.software.host.step
-    parts[DATA] = parts[DATA] + step_reduction(workload, np.maximum(line.slowest + host, encoding))
+    beside = line.slowest + host
+    parts[DATA] = parts[DATA] + step_reduction(workload, beside if encoding is None else np.maximum(beside, encoding))
     parts[OPTIMISER] = update
     time = sum(parts.values())
     parts[DATA] = parts[DATA] + waiting_share(cluster, workload.software) * time
     slower = unmet_factor(workload) * workload.software.pace
-    parts = {name: seconds * slower for name, seconds in parts.items()}
+    if slower != 1.0:
+        parts = {name: seconds * slower for name, seconds in parts.items()}
     reasons = violations(workload.model, workload.global_batch, layout, cluster, ranks)
     return Step(
         time=(1 + waiting_share(cluster, workload.software)) * time * slower,
@@ -178,8 +181,6 @@ def _encoder_work(workload: Workload) -> Work:
 
 def encoding_time(work: Work, workload: Workload) -> Array:
     """Seconds of one micro-batch on an encoder's own accelerators: computing or the host's launching, whichever takes longer, and gaps."""
-    if not work.apart:
-        return 0.0
     launching, gaps = launch_time(workload.model.encoder, workload.encoding)
     apart = np.equal(workload.ranks.vision, VisionPlacement.separate)
     return np.where(apart, np.maximum(added(work.apart).total, launching) + gaps, 0.0)

@@ -218,7 +218,7 @@ def _plan(found: Estimate) -> _Plan:
     chunks = [[_made_of(work, layers, rank, chunk, v) for chunk in range(v)] for rank in range(p)]
     seconds = [[_seconds(one, schedule) for one in rank] for rank in chunks]
     line = TimedPipeline(schedule, m, seconds, {FORWARD: beside, BACKWARD: beside, WEIGHT: 0.0})
-    encoding = float(encoding_time(work, workload))
+    encoding = float(encoding_time(work, workload)) if work.apart else 0.0
     wait = 0.0
     if encoding:
         layer = added(work.all_layers) * (1 / np.asarray(work.layers))

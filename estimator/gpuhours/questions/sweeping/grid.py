@@ -148,6 +148,8 @@ class GridPiece:
     def in_row_order(self, value: Any) -> np.ndarray[Any, Any]:
         """A result of any shape -> an array with one axis per axis of the grid."""
         array = np.asarray(value)
+        if array.size == 1:
+            return np.full(self.lengths, array.reshape(-1)[0], array.dtype)
         split = len(self.order) - self.merged
         full = [self.lengths[index] for index in self.order]
         flat = [*full[:split], math.prod(full[split:])]

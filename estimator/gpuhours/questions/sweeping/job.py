@@ -154,9 +154,12 @@ class Job:
             if field.name not in piece.columns:
                 return pa.nulls(len(valid), field.type)
             if field.name in piece.choices:
-                tried, places = piece.choices[field.name]
-                which = places().reshape(-1) if chosen is None else places().reshape(-1)[chosen]
-                return pa.array(tried, field.type, from_pandas=True).take(pa.array(which))
+                tried, spread = piece.choices[field.name]
+                named = pa.array(tried, field.type, from_pandas=True)
+                plain = not named.null_count and pa.types.is_primitive(field.type) and field.type != pa.bool_()
+                each = spread(named.to_numpy() if plain else np.arange(len(tried), dtype=np.int32)).reshape(-1)
+                each = pa.array(each if chosen is None else each[chosen])
+                return each if plain else named.take(each)
             values = piece.column(field.name)
             values = values if chosen is None else values[chosen]
             if field.type != pa.float64() or np.isnan(np.sum(values, dtype=np.float64)):

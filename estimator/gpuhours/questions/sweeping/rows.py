@@ -18,6 +18,7 @@ from gpuhours.run.totals import TOLERANCE
 
 VALID, REASON, FITS = "valid", "reason", "fits"
 Values = np.ndarray[Any, Any]
+Spread = Callable[[Values], Values]
 FEW = 32
 """Rows that are tried one by one when the equations refuse them together."""
 SAMPLES = 14
@@ -33,8 +34,8 @@ class Rows:
 
     position: Values
     columns: Mapping[str, Callable[[], Values]]
-    choices: Mapping[str, tuple[Values, Callable[[], Values]]]
-    """The varied keys again: their values, and which of them each row has."""
+    choices: Mapping[str, tuple[Values, Spread]]
+    """The varied keys again: their values, and how one for each of them becomes one for each row."""
     valid: Values
     reasons: tuple[str, ...]
     """Reasons that ``code`` counts from 1; 0 is a valid row."""
@@ -141,23 +142,23 @@ def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
     return tuple(reasons), code
 
 
-def _inputs(chosen: Mapping[str, tuple[Values, Callable[[], Values]]]) -> dict[str, Callable[[], Values]]:
+def _inputs(chosen: Mapping[str, tuple[Values, Spread]]) -> dict[str, Callable[[], Values]]:
     """The varied keys of a piece, as columns."""
-    return {key: functools.partial(_picked, values, places) for key, (values, places) in chosen.items()}
+    return {key: functools.partial(spread, values) for key, (values, spread) in chosen.items()}
 
 
-def _picked(values: Values, places: Callable[[], Values]) -> Values:
-    return values[places()]
-
-
-def choices(grid: Grid, part: GridBlock) -> dict[str, tuple[Values, Callable[[], Values]]]:
-    """For every varied key of a piece its values, and which of them each row has."""
+def choices(grid: Grid, part: GridBlock) -> dict[str, tuple[Values, Spread]]:
+    """For every varied key of a piece its values, and how one for each of them becomes one for each row."""
     lengths = tuple(chosen.stop - chosen.start for chosen in part)
-    columns: dict[str, tuple[Values, Callable[[], Values]]] = {}
+    columns: dict[str, tuple[Values, Spread]] = {}
     for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
-        own = [length if other == index else 1 for other, length in enumerate(lengths)]
-        places = functools.partial(np.broadcast_to, np.arange(lengths[index], dtype=np.int32).reshape(own), lengths)
+        spread = functools.partial(_spread, lengths, index)
         for member in axis.members:
             shown = np.array(member.shown(chosen), object if not member.numeric or member.choice else None)
-            columns[member.key] = shown, places
+            columns[member.key] = shown, spread
     return columns
+
+
+def _spread(lengths: tuple[int, ...], axis: int, values: Values) -> Values:
+    """Values along one axis, over all of them."""
+    return np.broadcast_to(values.reshape([-1 if other == axis else 1 for other in range(len(lengths))]), lengths)
