@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import measured_in, whole
 from gpuhours.inputs.yaml_files import Section
@@ -22,7 +23,7 @@ def frames_of_video(hours: Array, fps: Array) -> Array:
     >>> frames_of_video(10, 2)    # 10 hours at 2 frames a second
     72000
     """
-    return hours * 3600 * fps
+    return hours * HOUR * fps
 
 
 def clips_of_video(hours: Array, fps: Array, frames: Array) -> Array:

@@ -10,13 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.layout.layout import Recompute, Sharding, word
 from gpuhours.memory.odds import ENOUGH, SAFE
 from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.band import Band
 from gpuhours.run.ensemble import Ensemble
-from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import median
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers

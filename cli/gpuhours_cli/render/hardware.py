@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.cost.prices import SECONDS_PER_HOUR
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.figures import SourcedFigure
 from gpuhours.hardware.nodes import Node
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.profile_folders import Unknown
 from gpuhours.questions.listing.hardware import Catalogue, HardwareSheet
 from gpuhours_cli.render.numbers import SI, digits
@@ -120,7 +120,7 @@ def _price(found: HardwareSheet) -> str:
     if isinstance(found.price, Unknown):
         return f"price: {found.price.reason}"
     row = found.price.row
-    return f"price: {row.price * SECONDS_PER_HOUR:.2f} USD/GPU-hour, {row.name}; {found.price.reason}"
+    return f"price: {row.price * HOUR:.2f} USD/GPU-hour, {row.name}; {found.price.reason}"
 
 
 def figures(found: HardwareSheet) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpuhours.inputs.durations import DAY, HOUR, YEAR
+
 COUNTS = ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " k"))
 SI = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 TIMES = (
-    (365.25 * 86400, "years"),
-    (2 * 86400, "days"),
-    (2 * 3600, "hours"),
+    (YEAR, "years"),
+    (2 * DAY, "days"),
+    (2 * HOUR, "hours"),
     (120, "minutes"),
     (0.1, "s"),
     (1e-4, "ms"),
 )
-DIVISORS = {"years": 365.25 * 86400, "days": 86400, "hours": 3600, "minutes": 60, "s": 1, "ms": 1e-3}
+DIVISORS = {"years": YEAR, "days": DAY, "hours": HOUR, "minutes": 60, "s": 1, "ms": 1e-3}
 
 
 def digits(value: float, count: int = 3) -> str:
@@ -99,8 +101,8 @@ TEXTS: dict[str, Callable[[float], str]] = {
 }  # fmt: skip
 SCALES: dict[str, tuple[tuple[float, float, str], ...]] = {
     "second": (
-        (2 * 86400, 86400, "days"),
-        (2 * 3600, 3600, "hours"),
+        (2 * DAY, DAY, "days"),
+        (2 * HOUR, HOUR, "hours"),
         (120, 60, "minutes"),
         (0.1, 1, "s"),
         (0, 1e-3, "ms"),

@@ -13,11 +13,12 @@ from gpuhours.cost.inputs import CostInputs
 from gpuhours.cost.lines import Amount, Bill, Line, joined, unknown
 from gpuhours.cost.owned import owned_bill
 from gpuhours.cost.power import energy_bill
-from gpuhours.cost.prices import SECONDS_PER_HOUR, Price, choose_price
+from gpuhours.cost.prices import Price, choose_price
 from gpuhours.cost.storage import storage_bill
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.profile_folders import Unknown
 
 
@@ -95,10 +96,10 @@ def _rent(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
         f"{row.provider} {row.commitment} {row.as_of}{remark}",
         f"{row.name}: {row.source}; {row.seen_at}",
     )
-    low, high = chosen.low * SECONDS_PER_HOUR, chosen.high * SECONDS_PER_HOUR
+    low, high = chosen.low * HOUR, chosen.high * HOUR
     reason = f"{row.name}{remark}; {chosen.reason} ({low:.2f} to {high:.2f})"
     source = f"{row.source}; {row.seen_at}".removesuffix("; ")
-    assumed = Assumption("cost.price", row.price * SECONDS_PER_HOUR, "USD/(GPU*hour)", reason, source)
+    assumed = Assumption("cost.price", row.price * HOUR, "USD/(GPU*hour)", reason, source)
     ranges = {"cost.price": (chosen.low, row.price, chosen.high)} if chosen.low < chosen.high else {}
     return Bill(charged.lines, cost=charged.cost, assumptions=(assumed,), ranges=ranges)
 

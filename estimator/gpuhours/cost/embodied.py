@@ -11,8 +11,8 @@ from gpuhours.cost.lines import Amount, Bill, Line, unknown
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.durations import YEAR
 
-YEAR = 365.25 * 86400.0
 LUCCIONI = "Luccioni et al. 2022, arXiv:2211.02001, section 4.1"
 LIFETIME = Assumption(
     "cost.lifetime", 5.1, "year", "time a machine computes before it is replaced: six years at 85 %", LUCCIONI

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from gpuhours.cost.lines import GB_MONTH
 from gpuhours.cost.prices import PerGpu, Terms
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, Watts, bare, measured_in, parse
 from gpuhours.inputs.yaml_files import Section
-
-GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
-"""Byte-seconds in a gigabyte kept for a month."""
 
 
 def _read_pue(value: object) -> float:

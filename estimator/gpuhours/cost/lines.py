@@ -11,16 +11,17 @@ import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.durations import HOUR, MONTH
 
-SECONDS_PER_HOUR = 3600.0
-GB_MONTH = 1e9 * 365.25 / 12 * 86400.0
+GB_MONTH = 1e9 * MONTH
+"""Byte-seconds in a gigabyte kept for a month."""
 TOTALS = ("cost", "energy", "carbon", "embodied_carbon")
 """What the lines of a bill add up to."""
 
 UNIT_SIZES: Mapping[str, float] = {
-    "GPU*hour": SECONDS_PER_HOUR, "kWh": 3.6e6, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3, "GB": 1e9,
-    "USD/(GPU*hour)": 1 / SECONDS_PER_HOUR, "gCO2e/kWh": 1 / 3.6e6, "USD/kWh": 1 / 3.6e6, "GB*month": GB_MONTH,
-    "USD/(GB*month)": 1 / GB_MONTH, "USD/GB": 1e-9, "gCO2e/(GPU*hour)": 1 / SECONDS_PER_HOUR,
+    "GPU*hour": HOUR, "kWh": 3.6e6, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3, "GB": 1e9,
+    "USD/(GPU*hour)": 1 / HOUR, "gCO2e/kWh": 1 / 3.6e6, "USD/kWh": 1 / 3.6e6, "GB*month": GB_MONTH,
+    "USD/(GB*month)": 1 / GB_MONTH, "USD/GB": 1e-9, "gCO2e/(GPU*hour)": 1 / HOUR,
 }  # fmt: skip
 """The units people read a bill in, and how many SI units one of them is."""
 

@@ -9,8 +9,8 @@ from gpuhours.cost.lines import Amount, Bill, Line, unknown
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.durations import YEAR
 
-YEAR = 365.25 * 86400.0
 YEARS = Assumption(
     "cost.owned.years", 5.0, "year", "straight-line depreciation over the life that large operators write servers off in",
     "annual reports for 2024: Amazon 5 years, Meta 5.5, Alphabet and Microsoft 6; not re-read",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
 from gpuhours.inputs.units import bare, parse
@@ -21,15 +22,13 @@ PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "mark
 WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacity block"}
 """Terms as people say them, where they say them otherwise."""
 
-SECONDS_PER_HOUR = 3600.0
-
 
 def _read_price(value: object) -> float:
     """``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` -> USD per GPU and second."""
     price = parse(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour")
     if price < 0:
         raise UnitError("must be at least 0")
-    return price / SECONDS_PER_HOUR
+    return price / HOUR
 
 
 def read_date(value: object) -> str:
@@ -41,7 +40,7 @@ def read_date(value: object) -> str:
     return str(value)
 
 
-PerGpu = Annotated[float, BeforeValidator(_read_price), bare(1 / SECONDS_PER_HOUR)]
+PerGpu = Annotated[float, BeforeValidator(_read_price), bare(1 / HOUR)]
 
 
 class PriceRow(BaseModel):
@@ -87,7 +86,7 @@ class PriceRow(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON, USD per GPU-hour."""
-        price = {"value": self.price * SECONDS_PER_HOUR, "unit": "USD/(GPU*hour)"}
+        price = {"value": self.price * HOUR, "unit": "USD/(GPU*hour)"}
         return self.model_dump(exclude={"price"}) | price | {"address": self.seen_at, "commitment": self.commitment}
 
 
@@ -119,7 +118,7 @@ class Price:
 
     def to_dict(self) -> dict[str, Any]:
         """The row, its range and the reason as JSON."""
-        spread = {"low": self.low * SECONDS_PER_HOUR, "high": self.high * SECONDS_PER_HOUR}
+        spread = {"low": self.low * HOUR, "high": self.high * HOUR}
         return {**self.row.to_dict(), **spread, "reason": self.reason}
 
 

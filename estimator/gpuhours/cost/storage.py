@@ -18,7 +18,6 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.profile_folders import Unknown
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
-MONTH = 365.25 / 12 * 86400.0
 Kind = Literal["object", "parallel", "egress"]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, word
 from gpuhours.run import input_pipeline
@@ -23,7 +24,6 @@ from gpuhours.run.band import step_limits
 from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
-from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import median, quantiles, spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve

@@ -17,18 +17,16 @@ from gpuhours.cost.bill import bill
 from gpuhours.cost.lines import Bill
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.memory import Memory, memory
 from gpuhours.run import input_pipeline
 from gpuhours.run.goodput import checkpoint_of
-from gpuhours.run.identities import HOUR
 from gpuhours.run.input_pipeline import Feed
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.spec import Run
 from gpuhours.run.totals import KEYS, Totals, solve
 from gpuhours.step import Step, step
-
-DAY = 86400.0
 
 NO_STOPS = Assumption(
     "known.goodput", 1.0, "",

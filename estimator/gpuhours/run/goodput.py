@@ -16,11 +16,11 @@ import numpy as np
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.units import Bandwidth, Fraction, Seconds, measured_in
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.run.ranges import spread_over
 
-DAY = 86400.0
 AT_SCALE = 4096
 """Accelerators from which restarts are automatic."""
 NEAR_BEST = 2.0

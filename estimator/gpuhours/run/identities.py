@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.durations import HOUR
 
-HOUR = 3600.0
 HARD = 0.002
 """Relative s.d. of an identity that only rounding loosens."""
 LOOSE_HOURS = 0.02

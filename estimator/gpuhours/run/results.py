@@ -14,9 +14,9 @@ import numpy as np
 
 from gpuhours.flops import part_flops
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.durations import HOUR
 from gpuhours.run.evaluate import Outcome
 from gpuhours.run.goodput import checkpoint_of
-from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import middle
 
 OF_A_STEP = frozenset({"mfu", "hfu", "tokens_per_second_per_gpu"})

@@ -18,6 +18,7 @@ from pydantic import Field
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
 from gpuhours.layout.layout import Recompute
 from gpuhours.run.ranges import spread_over
@@ -154,5 +155,5 @@ def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
 def usual_gpus(flops: float, cluster: Cluster, peak: float) -> int:
     """Accelerators of a run that says none: a power of two, at least a node, that takes ``duration.days`` at a third of the peak."""
     wanted = typical().duration
-    gpus = flops / (peak / 3 * wanted.days * 86400)
+    gpus = flops / (peak / 3 * wanted.days * DAY)
     return int(max(cluster.gpus_per_node, 2 ** round(np.log2(max(gpus, 1.0)))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 
@@ -57,7 +58,7 @@ class Claim:
         return QUANTITIES[self.quantity].checked and not self.scope
 
 
-SECONDS = {("gpu_hours", "wall_clock"): 3600.0}
+SECONDS = {("gpu_hours", "wall_clock"): HOUR}
 """What a figure is multiplied by where its other quantity has another unit."""
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-DAY = 86_400.0
-HOUR = 3_600.0
+from gpuhours.inputs.durations import DAY as DAY
+from gpuhours.inputs.durations import HOUR as HOUR
 
 
 @dataclass(frozen=True)

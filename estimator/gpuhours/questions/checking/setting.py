@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Assumed, Document, measured
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.run.identities import HARD, HOUR, IDENTITIES, Identity, Sum
+from gpuhours.run.identities import HARD, IDENTITIES, Identity, Sum
 
 
 @dataclass(frozen=True)

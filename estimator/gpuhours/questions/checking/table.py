@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import Named, find_accelerator
 from gpuhours.questions.checking.claim import Assumed, Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.precision import Z, spread
-from gpuhours.questions.checking.quantities import DAY, QUANTITIES
+from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.verdicts import CONSISTENT, CONTRADICTED, NOT_DETERMINED, of_whole
 

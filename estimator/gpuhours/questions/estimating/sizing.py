@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.run.ensemble import ensemble
-from gpuhours.run.evaluate import DAY
 from gpuhours.run.ranges import median
 from gpuhours.run.spec import Known, Run, Supplied
 

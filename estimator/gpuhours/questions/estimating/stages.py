@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.estimating.estimates import Estimate, Result
-from gpuhours.run.identities import HOUR
 from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gpuhours.cost.prices import SECONDS_PER_HOUR, PriceRow, price_rows
+from gpuhours.cost.prices import PriceRow, price_rows
 from gpuhours.cost.storage import StoragePrice, storage_prices
 from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
 from gpuhours.hardware.nodes import find_instance
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.profile_folders import meant, plain_name, profile_paths
 from gpuhours.questions.envelope import envelope
@@ -93,4 +94,4 @@ def _known_provider(provider: str, gpu: str | None) -> None:
 
 def per_hour(row: PriceRow) -> float:
     """USD per GPU-hour."""
-    return row.price * SECONDS_PER_HOUR
+    return row.price * HOUR

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.ensemble import DRAWS, ensemble
 from gpuhours.run.evaluate import Outcome, evaluate
-from gpuhours.run.identities import HOUR
 from gpuhours.run.spec import Run
 
 FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.units import magnitude
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.reproducing.document import Reading
 from gpuhours.questions.validating.totals import remainder_from
 from gpuhours.run.ensemble import Ensemble, ensemble
-from gpuhours.run.identities import HOUR
 from gpuhours.run.ranges import positions, spread_over
 from gpuhours.run.remainder import Remainder, table
 from gpuhours.run.resolve import resolve

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.rows import LARGEST_FILE, Row
 from gpuhours.questions.validating.totals_rows import Given, described, organisation
 from gpuhours.run.ensemble import Ensemble, ensemble
-from gpuhours.run.identities import HOUR
 from gpuhours.run.remainder import NOTHING, Remainder, felt, table
 
 NEEDED = ("gpu_hours",)

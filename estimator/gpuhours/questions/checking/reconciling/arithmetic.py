@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Document
-from gpuhours.questions.checking.quantities import DAY, QUANTITIES, shown
+from gpuhours.questions.checking.quantities import QUANTITIES, shown
 
 EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("mfu", {"parameters": 1, "tokens": 1, "gpu_hours": -1, "peak": -1}, "6"),
@@ -34,7 +35,7 @@ EQUATIONS: tuple[tuple[str, Mapping[str, float], str], ...] = (
     ("cost", {"gpu_hours": 1, "price": 1}, ""),
 )  # fmt: skip
 """What is computed, from what (with the power of each), and a number in front."""
-UNITS = {"gpu_hours": 3600.0, "node_hours": 3600.0, "carbon_intensity": 1.0, "carbon": 1e6}
+UNITS = {"gpu_hours": HOUR, "node_hours": HOUR, "carbon_intensity": 1.0, "carbon": 1e6}
 """Into seconds and grams, so that the products come out."""
 
 
@@ -65,7 +66,7 @@ def _value(result: str, terms: Mapping[str, float], front: str, stated: Mapping[
     for name, power in terms.items():
         value *= (stated[name] * UNITS.get(name, 1.0)) ** power
     if result == "energy":
-        value /= 3600.0
+        value /= HOUR
     return value / UNITS.get(result, 1.0)
 
 
