@@ -100,7 +100,7 @@ _ONE_DEVICE = re.compile(
 """``Hours used: 96 (per card)``."""
 _DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
 _CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|CO2(?:e|eq)?)\b", re.IGNORECASE)
-_MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)")
+_MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)", re.IGNORECASE)
 _PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
 """What stands between two stops; a point between digits is none."""
 _PRODUCT = re.compile(r"\s[x×*·]\s")
@@ -122,7 +122,7 @@ def _unit_of(label: str) -> tuple[str, str]:
         return "", MEANT[lowered]
     scale = ""
     for group in reversed(_GROUPS.findall(label)):
-        inner = SHORT_UNITS.get(_bare(group), _bare(group))
+        inner = SHORT_UNITS.get(_bare(group).lower(), _bare(group))
         if is_unit(inner) and not (_names_device(inner) and _heaviest(_GROUPS.sub(" ", label))):
             return scale, inner
         power, scaled = _POWER.fullmatch(inner), _SCALE.fullmatch(inner)

@@ -80,7 +80,7 @@ _JSON = re.compile(
 )
 
 
-_PER_DEVICE = re.compile(r"(?<![\w_])train_batch_size")
+_PER_DEVICE = re.compile(r"(?<![\w_])train_batch_size", re.IGNORECASE)
 """Beside a total, the batch of a device."""
 _EVALUATION = re.compile(
     r"(?<![\w-])[\"']?(?:\w{1,20}_)?eval(?:uation)?_\w{1,30}[\"']?[ \t]{0,3}[:=][ \t]{0,3}[^\s,;|]{1,24},?"

@@ -82,8 +82,9 @@ def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str])
     names = {words_of(name): name for name in known if words_of(name)} | _aliases(known)
     begins = {words[0] for words in names}
     index = first
+    capitals = any(item.kind == "word" and item.text != item.text.lower() for item in items[first:last])
     while index < last:
-        found = _known(items, index, last, names, begins) or _sized(items, index, last) or _versioned(items, index)
+        found = _known(items, index, last, names, begins) or _sized(items, index, last, capitals=capitals) or _versioned(items, index)
         if found is not None and not _of_data(items, found, first, last):
             yield found
         index = found.last + 1 if found is not None else index + 1
@@ -115,7 +116,7 @@ def _known(
     return None
 
 
-def _sized(items: Sequence[Item], index: int, last: int) -> Mention | None:
+def _sized(items: Sequence[Item], index: int, last: int, *, capitals: bool = True) -> Mention | None:
     """``Aldous-20B``, ``PaLM 540B``, ``Llama 2 7B``: a name and its size."""
     item = items[index]
     if item.kind != "word" or len(item.text) < 2 or not item.text[:1].isalpha():
@@ -127,7 +128,8 @@ def _sized(items: Sequence[Item], index: int, last: int) -> Mention | None:
             if stem(item.text) not in NOT_MODELS and len(stem(item.text)) > 1
             else None
         )
-    if not item.text[:1].isupper() or stem(item.text) in NOT_MODELS or item.text.lower() in NO_NAMES:
+    small = not item.text[:1].isupper() and (capitals or item.text in COMMON or len(item.text) < 3)
+    if small or stem(item.text) in NOT_MODELS or item.text.lower() in NO_NAMES:
         return None
     end = index + 1
     if end < last and isinstance(items[end], Figure) and items[end].text in "123456789":

@@ -136,16 +136,16 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
     return False
 
 
-LETTERS = {"L": "layers", "H": "hidden", "A": "heads", "d": "hidden"}
+LETTERS = {"L": "layers", "H": "hidden", "A": "heads", "D": "hidden"}
 
 
 def by_letter(items: Sequence[Item], index: int) -> str:
     """``L = 12, H = 768, A = 12``: sizes of a network by the letters that papers use, at least two of them together."""
-    if index < 2 or items[index - 1].text != "=" or items[index - 2].text not in LETTERS:
+    if index < 2 or items[index - 1].text != "=" or items[index - 2].text.upper() not in LETTERS:
         return ""
     near = items[max(index - 12, 0) : index + 12]
-    letters = {one.text for one, two in pairwise(near) if two.text == "=" and one.text in LETTERS}
-    return LETTERS[items[index - 2].text] if len(letters) > 1 else ""
+    letters = {one.text for one, two in pairwise(near) if two.text == "="} & {*LETTERS, *map(str.lower, LETTERS)}
+    return LETTERS[items[index - 2].text.upper()] if len(letters) > 1 else ""
 
 
 def on_so_many(items: Sequence[Item], index: int) -> bool:

@@ -69,7 +69,8 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
         return Spoken("part", word, shown)
     if word in VARIANTS and follows in VARIED:
         return Spoken("variant", word, shown)
-    return Spoken("variant", word, item.text) if item.text in CAPITALS else None
+    near = "".join(one.text for one in items[max(index - 3, 0) : index + 4] if one is not item)
+    return Spoken("variant", word, item.text) if item.text in CAPITALS and near != near.upper() else None
 
 
 def _sized(figure: Figure, word: str, follows: str) -> Spoken | None:

@@ -49,7 +49,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
     found = pieces(text, kind)
-    total_batch = "total_train_batch_size" in text
+    total_batch = "total_train_batch_size" in text.lower()
     prose = prose_of(
         [
             replace(p, text=with_lent_units(with_pairs(p.text, total_batch=total_batch)))
@@ -477,7 +477,7 @@ def _memory_from_name(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]
     return [*claims, Claim("memory_per_gpu", value, spread_, found[0], said.quote, said.place, NAME_OF_CARD)]
 
 
-MEMORY_IN_NAME = re.compile(r"(?<!\d)(16|24|32|40|48|64|80|94|96|128|141|180|192|256|288)[ -]?Gi?B?\b")
+MEMORY_IN_NAME = re.compile(r"(?<!\d)(16|24|32|40|48|64|80|94|96|128|141|180|192|256|288)[ -]?Gi?B?\b", re.IGNORECASE)
 
 
 def _size_from_name(claims: list[Claim], facts: Sequence[object]) -> list[Claim]:
