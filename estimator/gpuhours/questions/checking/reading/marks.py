@@ -66,11 +66,12 @@ def in_points(text: str) -> str:
     return re.sub(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?![\d,])", r"\1.\2", text)
 
 
+_ENTITY = re.compile(r"&[A-Z]{2,8};")
 _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""
 
 
-_CLOCK = re.compile(r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?![\w.])")
+_CLOCK = re.compile(r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?![\w.])", re.IGNORECASE)
 """``1d 18h 3m 20s``."""
 
 
@@ -92,7 +93,7 @@ def plain(text: str, *, latex: bool = False) -> str:
         text = _WIKI.sub(r"\1", _REFERENCE.sub("", text))
     text = _GROUPS.sub(",", text).replace("\\$", DOLLAR)
     if "&" in text:
-        text = html.unescape(text)
+        text = html.unescape(_ENTITY.sub(lambda entity: entity[0].lower(), text))
     if "<" in text:
         text = _without_tags(text)
     if "\\" in text or "$" in text:
@@ -123,12 +124,12 @@ def _without_latex(text: str) -> str:
     if "\\" not in text:
         return text
     text = re.sub(r"\\(?:" + DROPPED + r")\*?(?:\[[^\]\n]{0,80}\])?\{[^{}\n]{0,300}\}", "", text)
-    text = re.sub(r"\\num\{([^{}\n]{0,60})\}", r"\1", text)
-    text = re.sub(r"\\(?:SI|qty)\{([^{}\n]{0,60})\}\{([^{}\n]{0,60})\}", r"\1 \2", text)
+    text = re.sub(r"\\(?:num|NUM)\{([^{}\n]{0,60})\}", r"\1", text)
+    text = re.sub(r"\\(?:SI|qty|QTY)\{([^{}\n]{0,60})\}\{([^{}\n]{0,60})\}", r"\1 \2", text)
     text = text.replace("\\%", "%").replace("\\&", "&").replace("\\_", "_").replace("\\#", "#")
     text = re.sub(r"\\[,;:!> ]", " ", text)
     text = re.sub(r"\\\\(?:\[[^\]\n]{0,20}\])?", " ", text)
-    text = _COMMAND.sub(lambda command: SYMBOLS.get(command[1], ""), text)
+    text = _COMMAND.sub(lambda command: SYMBOLS.get(command[1], SYMBOLS.get(command[1].lower(), "")), text)
     return re.sub(r"(?<!\^)(?<!\^ )\{([^{}\n]{0,200})\}", r"\1", text)
 
 

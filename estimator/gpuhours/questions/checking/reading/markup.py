@@ -26,9 +26,14 @@ BIG = 20_000
 """Characters of one line beyond which it is cut: nobody prints such a line, and no pass may grow with it."""
 
 
+_SHOUTED = re.compile(r"\\[A-Z]{3,20}(?![a-z])(?:\{[A-Z*]{4,12}\})?")
+"""A LaTeX command in a text that was set in capitals."""
+
+
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
     text = in_points(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _SHOUTED.sub(lambda command: command[0].lower(), text)
     if kind in (".html", ".htm") or _is_hypertext(text):
         found = list(hypertext_pieces(text))
     else:
