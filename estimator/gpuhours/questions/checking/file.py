@@ -29,7 +29,7 @@ from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.placing import accepts
 from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.text import figure_spread
+from gpuhours.questions.checking.reading.stated import figure_spread
 from gpuhours.questions.checking.reading.tokens import Figure
 
 NEEDS_UNIT = frozenset({"second", "byte", "Wh", "watt", "tCO2e"})

@@ -91,7 +91,7 @@ _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 
 
 _KEY = re.compile(
-    r"(?m)^([ \t]*(?:[a-z]+:)?)[ \t]+([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
+    r"(?m)^([ \t]{0,60}(?:[a-z]{1,20}:)?)[ \t]{1,60}([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
 )
 """``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
 

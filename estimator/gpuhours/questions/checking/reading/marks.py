@@ -71,7 +71,9 @@ _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""
 
 
-_CLOCK = re.compile(r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?![\w.])", re.IGNORECASE)
+_CLOCK = re.compile(
+    r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?![\w.])", re.IGNORECASE
+)
 """``1d 18h 3m 20s``."""
 
 

@@ -84,7 +84,11 @@ def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str])
     index = first
     capitals = any(item.kind == "word" and item.text != item.text.lower() for item in items[first:last])
     while index < last:
-        found = _known(items, index, last, names, begins) or _sized(items, index, last, capitals=capitals) or _versioned(items, index)
+        found = (
+            _known(items, index, last, names, begins)
+            or _sized(items, index, last, capitals=capitals)
+            or _versioned(items, index)
+        )
         if found is not None and not _of_data(items, found, first, last):
             yield found
         index = found.last + 1 if found is not None else index + 1

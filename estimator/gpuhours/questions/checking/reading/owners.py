@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
 
 from gpuhours.questions.checking.reading.blocks import Prose
-from gpuhours.questions.checking.reading.names import Mention, mentions, same_name, size_of, stem, words_of
+from gpuhours.questions.checking.reading.cast import NOBODY, OURS, Cast, Owner
+from gpuhours.questions.checking.reading.names import mentions, stem, words_of
 from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
@@ -82,60 +81,6 @@ FOLLOWED = (
     "'s",
     "trains",
 )
-
-
-class Owner(NamedTuple):
-    """Whose figures follow: own (of a named run), other, side, total, or nobody's in particular."""
-
-    kind: str = ""
-    name: str = ""
-
-
-NOBODY = Owner()
-OURS = Owner("us")
-"""The authors speak of their own run, without a name."""
-
-
-@dataclass
-class Cast:
-    """The runs and models that a text names."""
-
-    own: list[str] = field(default_factory=list)
-    """The authors' runs, by the names of tables and lists, in order."""
-    others: list[str] = field(default_factory=list)
-    stems: set[str] = field(default_factory=set)
-    """Stems of the authors' own names."""
-    sizes: dict[str, float] = field(default_factory=dict)
-    spoken: dict[tuple[str, str], str] = field(default_factory=dict)
-    """The own runs that are only named in passing, by kind and key."""
-
-    def run(self, name: str) -> str | None:
-        """The own run that a name means."""
-        return name if name in self.own else next((own for own in self.own if same_name(own, name)), None)
-
-    def owner(self, mention: Mention) -> Owner:
-        """Whose a mentioned name is."""
-        own = self.run(mention.shown)
-        if own is not None:
-            return Owner("own", own)
-        if any(same_name(other, mention.shown) for other in self.others):
-            return Owner("other", mention.shown)
-        if stem(mention.shown) in self.stems or not self.stems:
-            sized = self.by_size(mention.size) if mention.size else None
-            return Owner("own", sized or mention.shown)
-        return Owner("other", mention.shown)
-
-    def by_size(self, size: float) -> str | None:
-        """The own run of about that size, if one run has it."""
-        near = [name for name, own in self.sizes.items() if name in self.own and abs(own / size - 1) < 0.06]
-        return near[0] if len(near) == 1 else None
-
-    def by_rank(self, word: str) -> str | None:
-        """The own run that ``largest`` or ``smallest`` means."""
-        ordered = sorted((size, name) for name, size in self.sizes.items() if name in self.own)
-        if len(ordered) < 2 or (SIZES[word] == 1 and len(ordered) != 3):
-            return None
-        return ordered[SIZES[word]][1]
 
 
 def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
@@ -401,8 +346,3 @@ def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:
         return None
     found = [name for name in cast.own if words_of(name)[: len(words_of(said))] == words_of(said)]
     return found[0] if len(found) == 1 else None
-
-
-def sized(names: Sequence[str]) -> dict[str, float]:
-    """The sizes that names carry."""
-    return {name: size for name in names if (size := size_of(name)) is not None}

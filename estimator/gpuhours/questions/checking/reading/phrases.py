@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from gpuhours.questions.checking.precision import hedge_words
 from gpuhours.questions.checking.quantities import DAY, HOUR
-from gpuhours.questions.checking.reading.number_words import spelled
+from gpuhours.questions.checking.reading.number_tokens import ReadNumber, number_at, type_at
 from gpuhours.questions.checking.reading.tokens import DEVICE, Figure, Item, Token, Unit
 from gpuhours.questions.checking.reading.units import SCALES, UNITS, factor, kind, noun, seconds
 
-SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")
 BUSY = ("training", "pretraining", "pre-training", "compute", "computing")
-NUMBERS = ("NUMBER", "SPELLED")
 FURTHER = frozenset(
     [
         "further",
@@ -55,8 +52,6 @@ PEAK_WORDS = frozenset(
     ]
 )
 """Words that may stand between a number and FLOP/s."""
-LARGEST = 1e40
-"""No figure about training is larger; a longer string of digits is none."""
 
 
 def next_items(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], int]:
@@ -87,52 +82,6 @@ def next_items(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item],
     return [Item(kinds.get(token.type, "word"), token.text, token.start, token.end)], at + 1
 
 
-def _type(tokens: Sequence[Token], at: int) -> str:
-    return tokens[at].type if 0 <= at < len(tokens) else ""
-
-
-class _Number(NamedTuple):
-    value: float
-    digits: str
-    scale: str
-    end: int
-
-
-def _number(tokens: Sequence[Token], at: int) -> _Number | None:
-    """A number that begins at a token: digits or words, a power of ten, a scale."""
-    if _type(tokens, at) not in NUMBERS:
-        return None
-    token = tokens[at]
-    if token.type == "NUMBER":
-        digits = token.text.replace("{,}", "").replace(",", "").rstrip("+").translate(SUPERSCRIPTS).replace(" ", "")
-        base, raised, power = digits.partition("^")
-        exponent = float(power.strip("{}") or 0) if raised else 0.0
-        if abs(exponent) > 40 or len(base.partition("e")[2].lstrip("+-")) > 2:
-            return None
-        digits = digits.replace("+", "e+") if _lost_e(digits) else digits
-        value = float(base) ** exponent if raised else float(digits)
-        digits = f"{value:.12g}" if raised else digits
-    else:
-        value = spelled(token.text)
-        digits = f"{value:g}"
-    at += 1
-    if _type(tokens, at) == "POWER":
-        power = tokens[at].text.translate(SUPERSCRIPTS).partition("10")[2]
-        value *= 10.0 ** int("".join(c for c in power if c.isdigit() or c == "-") or 0)
-        at += 1
-    scale = ""
-    while _type(tokens, at) == "SCALE":
-        scale = tokens[at].text.strip(" -").lower()
-        value *= SCALES.get(scale, 1.0)
-        at += 1
-    return _Number(value, digits, scale, at) if value < LARGEST else None
-
-
-def _lost_e(digits: str) -> bool:
-    """``3.14+23``: the E of an exponent left out."""
-    return "+" in digits and "e" not in digits.lower()
-
-
 def _square(token: Token) -> Figure | None:
     """``224^2``: a picture's two sides."""
     base, raised, power = token.text.replace(" ", "").partition("^")
@@ -149,17 +98,17 @@ def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], in
     first = at
     hedges: list[str] = []
     currency = ""
-    while _type(tokens, at) in ("HEDGE", "MONEY_SIGN", "BETWEEN"):
+    while type_at(tokens, at) in ("HEDGE", "MONEY_SIGN", "BETWEEN"):
         if tokens[at].type == "HEDGE":
             hedges.append(hedge_words(tokens[at].text))
         elif tokens[at].type == "MONEY_SIGN":
             currency = tokens[at].text
         at += 1
-    if _type(tokens, at) == "DIMENSIONS":
+    if type_at(tokens, at) == "DIMENSIONS":
         return _dimensions(tokens, first, at, text)
     if at == first and tokens[at].type == "NUMBER" and (square := _square(tokens[at])) is not None:
         return [square], at + 1
-    number = _number(tokens, at)
+    number = number_at(tokens, at)
     if number is None:
         return None
     if tokens[at].text.endswith("+") and tokens[at].type == "NUMBER":
@@ -168,7 +117,7 @@ def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], in
     if product is not None:
         return product
     until, cut, end = _range(tokens, first, number)
-    end += _type(tokens, end) == "TIMES" and (_type(tokens, end + 1) in DEVICE or not _spaced(tokens, end))
+    end += type_at(tokens, end) == "TIMES" and (type_at(tokens, end + 1) in DEVICE or not _spaced(tokens, end))
     unit, end = unit_at(tokens, end, money=bool(currency))
     start, stop = tokens[first].start, tokens[end - 1].end
     kind_, word, scale_up, per, device, joined = unit
@@ -198,25 +147,25 @@ def _spaced(tokens: Sequence[Token], at: int) -> bool:
     return tokens[at].start > tokens[at - 1].end
 
 
-def _range(tokens: Sequence[Token], first: int, number: _Number) -> tuple[_Number | None, int, int]:
+def _range(tokens: Sequence[Token], first: int, number: ReadNumber) -> tuple[ReadNumber | None, int, int]:
     """The other end of a range, the token between the ends, and where it is over."""
     at = number.end
     between = any(t.type == "BETWEEN" for t in tokens[first:at])
-    if _type(tokens, at) != "RANGE" and not (between and _type(tokens, at) == "AND"):
+    if type_at(tokens, at) != "RANGE" and not (between and type_at(tokens, at) == "AND"):
         return None, at, at
     behind = at + 1
-    while _type(tokens, behind) in ("MONEY_SIGN", "HEDGE"):
+    while type_at(tokens, behind) in ("MONEY_SIGN", "HEDGE"):
         behind += 1
-    until = _number(tokens, behind)
+    until = number_at(tokens, behind)
     return (None, at, at) if until is None else (until, at, until.end)
 
 
-def _product(tokens: Sequence[Token], at: int, number: _Number, text: str) -> tuple[list[Item], int] | None:
+def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) -> tuple[list[Item], int] | None:
     """``16x3.8B`` (experts of a size), ``2048 * 1024`` and ``32 x 8 x 2 = 512`` (factors, which are no figures of their own)."""
     end = number.end
     factors = [number.value]
     scales = [number.scale]
-    while _is_times(tokens, end) and (other := _number(tokens, end + 1)) is not None:
+    while _is_times(tokens, end) and (other := number_at(tokens, end + 1)) is not None:
         factors.append(other.value)
         scales.append(other.scale)
         end = other.end
@@ -243,7 +192,7 @@ def _product(tokens: Sequence[Token], at: int, number: _Number, text: str) -> tu
                 word=unit.word,
             )
         ], end
-    if _type(tokens, end) in DEVICE:
+    if type_at(tokens, end) in DEVICE:
         unit, end = unit_at(tokens, end)
         stop = tokens[end - 1].end
         whole = math.prod(factors)
@@ -253,7 +202,7 @@ def _product(tokens: Sequence[Token], at: int, number: _Number, text: str) -> tu
 
 
 def _is_times(tokens: Sequence[Token], at: int) -> bool:
-    return _type(tokens, at) == "TIMES" or (_type(tokens, at) == "MARK" and tokens[at].text in "*×·")
+    return type_at(tokens, at) == "TIMES" or (type_at(tokens, at) == "MARK" and tokens[at].text in "*×·")
 
 
 def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tuple[list[Item], int]:
@@ -261,13 +210,13 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
     sides = [int(side) for side in "".join(c if c.isdigit() else " " for c in tokens[at].text).split()]
     digits = tokens[at].text
     at += 1
-    while _is_times(tokens, at) and _type(tokens, at + 1) == "NUMBER" and tokens[at + 1].text.isdigit():
+    while _is_times(tokens, at) and type_at(tokens, at + 1) == "NUMBER" and tokens[at + 1].text.isdigit():
         sides.append(int(tokens[at + 1].text))
         at += 2
-    if _type(tokens, at) == "MARK" and tokens[at].text == "=":
+    if type_at(tokens, at) == "MARK" and tokens[at].text == "=":
         stop = tokens[at - 1].end
         return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
-    at += _type(tokens, at) == "TIMES"
+    at += type_at(tokens, at) == "TIMES"
     unit, end = unit_at(tokens, at)
     start, stop = tokens[first].start, tokens[max(end, at) - 1].end
     counts = unit.kind in ("gpu", "gpu_time", "token", "node")
@@ -283,35 +232,35 @@ WORK = frozenset({"step", "iteration", "update", "epoch", "pass", "run"})
 def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[Unit, int]:
     """The unit, device and ``per`` behind a number; an empty unit where there is none (and a price's ``per`` behind ``money``)."""
     begun = at
-    joined = _type(tokens, at) == "HYPHEN"
+    joined = type_at(tokens, at) == "HYPHEN"
     at += joined
     if (
-        _type(tokens, at) in ("WORD", "ORDINAL")
+        type_at(tokens, at) in ("WORD", "ORDINAL")
         and tokens[at].text.lower() in FURTHER
-        and _type(tokens, at + 1) == "TIME"
+        and type_at(tokens, at + 1) == "TIME"
     ):
         at += 1  # 11 further minutes
     skipped = at
     while skipped < at + 4 and skipped < len(tokens) and tokens[skipped].text.lower() in PEAK_WORDS:
         skipped += 1
-    at = skipped if _type(tokens, skipped) == "FLOPS" else at  # 667 dense bf16 TFLOPS
+    at = skipped if type_at(tokens, skipped) == "FLOPS" else at  # 667 dense bf16 TFLOPS
     found = Unit()
-    if _type(tokens, at) in DEVICE:
+    if type_at(tokens, at) in DEVICE:
         found, at = _device_unit(tokens, at)
-    elif _type(tokens, at) in UNITS:
+    elif type_at(tokens, at) in UNITS:
         token = tokens[at]
         unit = kind(UNITS[token.type], token.text)
         found = Unit(unit, token.text.strip(), factor(unit, token.text))
         at += 1
-        if unit == "node" and _type(tokens, at + (_type(tokens, at) == "HYPHEN")) == "TIME":
-            at += _type(tokens, at) == "HYPHEN"
+        if unit == "node" and type_at(tokens, at + (type_at(tokens, at) == "HYPHEN")) == "TIME":
+            at += type_at(tokens, at) == "HYPHEN"
             found = Unit("node_time", f"{token.text} {tokens[at].text}", seconds(tokens[at].text) / HOUR)
             at += 1
     elif not money:
         return found, begun
     else:
         at = begun
-    begins_clause = found.device and _type(tokens, at) == "PER" and tokens[at].text.lower().startswith("each")
+    begins_clause = found.device and type_at(tokens, at) == "PER" and tokens[at].text.lower().startswith("each")
     if begins_clause and tokens[at + 1].type == "THINGS" and noun(tokens[at + 1].text) in WORK:
         return found._replace(joined=joined), at  # with 8 GPUs each step takes: nobody has GPUs a step
     per, at = _per(tokens, at)
@@ -323,29 +272,29 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
 def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
     """Devices counted, their hours, or nodes full of them (``420 DGX A100 servers``)."""
     words = []
-    while _type(tokens, at) in DEVICE or (_type(tokens, at) == "HYPHEN" and _type(tokens, at + 1) in DEVICE):
+    while type_at(tokens, at) in DEVICE or (type_at(tokens, at) == "HYPHEN" and type_at(tokens, at + 1) in DEVICE):
         words.append(" ".join(tokens[at].text.split()))
         at += 1
     device = " ".join(word for word in words if word not in "-‑")
-    behind = at + (_type(tokens, at) == "HYPHEN")
+    behind = at + (type_at(tokens, at) == "HYPHEN")
     if behind + 1 < len(tokens) and tokens[behind].text.lower() in BUSY and tokens[behind + 1].type == "TIME":
         behind += 1  # GPU training hours
-    if _type(tokens, behind) == "TIME":
+    if type_at(tokens, behind) == "TIME":
         return Unit(
             "gpu_time", f"{device} {tokens[behind].text}", seconds(tokens[behind].text) / HOUR, (), device
         ), behind + 1
-    if _type(tokens, behind) == "GPU_TIME":
+    if type_at(tokens, behind) == "GPU_TIME":
         return Unit(
             "gpu_time", f"{device} {tokens[behind].text}", factor("gpu_time", tokens[behind].text), (), device
         ), behind + 1
     if (
-        _type(tokens, behind) == "THINGS"
+        type_at(tokens, behind) == "THINGS"
         and noun(tokens[behind].text) == "node"
         and tokens[behind].text.lower().endswith("s")
     ):
         word, behind = tokens[behind].text, behind + 1
-        timed = behind + (_type(tokens, behind) == "HYPHEN")
-        if _type(tokens, timed) == "TIME":
+        timed = behind + (type_at(tokens, behind) == "HYPHEN")
+        if type_at(tokens, timed) == "TIME":
             return Unit(
                 "node_time", f"{word} {tokens[timed].text}", seconds(tokens[timed].text) / HOUR, (), device
             ), timed + 1
@@ -360,22 +309,22 @@ def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
 def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
     """What a unit is per: ``per GPU``, ``/s``, ``per trillion tokens``."""
     per: list[str] = []
-    while _type(tokens, at) == "PER":
+    while type_at(tokens, at) == "PER":
         behind, many = at + 1, ""
-        number = None if "/" in tokens[at].text else _number(tokens, behind)
+        number = None if "/" in tokens[at].text else number_at(tokens, behind)
         if number is not None:
             many, behind = f"{number.value:g} ", number.end
-        elif _type(tokens, behind) == "SCALE":
+        elif type_at(tokens, behind) == "SCALE":
             many, behind = f"{SCALES.get(tokens[behind].text.strip(' -').lower(), 1.0):g} ", behind + 1
         token = tokens[behind] if behind < len(tokens) else None
         if token is None or token.type not in ("BYTES", "TIME", "ENERGY", "THINGS", "GPU_TIME", *DEVICE):
             break
         if token.type in DEVICE:
-            while _type(tokens, behind) in DEVICE:
+            while type_at(tokens, behind) in DEVICE:
                 behind += 1
             per.append(many + "gpu")
-            timed = behind + (_type(tokens, behind) == "HYPHEN")
-            if _type(tokens, timed) == "TIME":
+            timed = behind + (type_at(tokens, behind) == "HYPHEN")
+            if type_at(tokens, timed) == "TIME":
                 per.append(_per_time(tokens[timed].text))
                 behind = timed + 1
         elif token.type == "GPU_TIME":

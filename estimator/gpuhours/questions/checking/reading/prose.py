@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
 from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.placing import Place, head_noun, place
+from gpuhours.questions.checking.reading.placing import Place, place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from gpuhours.questions.checking.reading.owners import Cast, Owner, assign
+from gpuhours.questions.checking.reading.cast import Cast, Owner
+from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import CLASHING, alike, value_of
 from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.spoken_names import Spoken, spoken_at

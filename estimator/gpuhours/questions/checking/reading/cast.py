@@ -1,0 +1,69 @@
+"""The runs and models that a text names, and whose a figure can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gpuhours.questions.checking.reading.names import Mention, same_name, size_of, stem
+from gpuhours.questions.checking.reading.run_words import SIZES
+
+
+class Owner(NamedTuple):
+    """Whose figures follow: own (of a named run), other, side, total, or nobody's in particular."""
+
+    kind: str = ""
+    name: str = ""
+
+
+NOBODY = Owner()
+OURS = Owner("us")
+"""The authors speak of their own run, without a name."""
+
+
+@dataclass
+class Cast:
+    """The runs and models that a text names."""
+
+    own: list[str] = field(default_factory=list)
+    """The authors' runs, by the names of tables and lists, in order."""
+    others: list[str] = field(default_factory=list)
+    stems: set[str] = field(default_factory=set)
+    """Stems of the authors' own names."""
+    sizes: dict[str, float] = field(default_factory=dict)
+    spoken: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The own runs that are only named in passing, by kind and key."""
+
+    def run(self, name: str) -> str | None:
+        """The own run that a name means."""
+        return name if name in self.own else next((own for own in self.own if same_name(own, name)), None)
+
+    def owner(self, mention: Mention) -> Owner:
+        """Whose a mentioned name is."""
+        own = self.run(mention.shown)
+        if own is not None:
+            return Owner("own", own)
+        if any(same_name(other, mention.shown) for other in self.others):
+            return Owner("other", mention.shown)
+        if stem(mention.shown) in self.stems or not self.stems:
+            sized = self.by_size(mention.size) if mention.size else None
+            return Owner("own", sized or mention.shown)
+        return Owner("other", mention.shown)
+
+    def by_size(self, size: float) -> str | None:
+        """The own run of about that size, if one run has it."""
+        near = [name for name, own in self.sizes.items() if name in self.own and abs(own / size - 1) < 0.06]
+        return near[0] if len(near) == 1 else None
+
+    def by_rank(self, word: str) -> str | None:
+        """The own run that ``largest`` or ``smallest`` means."""
+        ordered = sorted((size, name) for name, size in self.sizes.items() if name in self.own)
+        if len(ordered) < 2 or (SIZES[word] == 1 and len(ordered) != 3):
+            return None
+        return ordered[SIZES[word]][1]
+
+
+def sized(names: Sequence[str]) -> dict[str, float]:
+    """The sizes that names carry."""
+    return {name: size for name in names if (size := size_of(name)) is not None}

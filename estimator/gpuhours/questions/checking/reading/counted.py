@@ -1,0 +1,114 @@
+"""The thing that a figure counts: the noun behind it, or the one that a list or ``of them`` lends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import noun
+
+NETWORKS = frozenset(["encoder", "tower", "backbone", "transformer", "decoder", "network"])
+THING_UNITS = frozenset(
+    [
+        "token",
+        "parameter",
+        "sample",
+        "step",
+        "epoch",
+        "frame",
+        "layer",
+        "head",
+        "expert",
+        "node",
+        "patch",
+        "query",
+        "stage",
+        "replica",
+        "worker",
+        "rank",
+        "model",
+        "task",
+        "dataset",
+        "language",
+        "time",
+        "word",
+        "pod",
+        "benchmark",
+        "shot",
+        "fold",
+        "dimensional",
+        "bit",
+    ]
+)
+
+
+def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
+    """The counted thing behind a figure (``150 million high-quality video-text pairs``) and where it stands."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    best, at = (figure.unit, index) if figure.unit in THING_UNITS else ("", index)
+    if figure.joined and figure.unit:
+        return figure.unit, index
+    if figure.unit and figure.unit not in THING_UNITS and not (figure.unit == "gpu" and figure.device):
+        return figure.unit, index
+    if figure.per:
+        return figure.unit, index
+    if not figure.unit and not figure.joined and (meant := _of_them(items, index)):
+        return meant, index
+    if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
+        return listed, index
+    hopped = 0
+    network = items[index + 1].text.lower() in NETWORKS if index + 1 < len(items) else False
+    if figure.unit == "sample" and figure.scale and network:
+        return "parameter", index  # a 0.6B image tower
+    for position in range(index + 1, min(index + 7, len(items))):
+        item = items[position]
+        lowered = item.text.lower().strip()
+        if (
+            position + 2 < len(items)
+            and items[position + 1].text == "by"
+            and items[position + 2].text.lower() == lowered
+        ):
+            break  # token by token
+        if item.kind == "mark" and item.text in "-–":
+            continue
+        if item.kind != "word" or lowered in HOP_STOPS:
+            break
+        name = noun(lowered)
+        if name == "node" and figure.unit == "gpu" and not lowered.endswith("s"):
+            break  # an 8xH100 node
+        if name == "gpu" or (name not in THING_UNITS and name not in ("sequence", "dimension", "gpu")):
+            hopped += 1
+            if best or hopped > 4:
+                break
+            continue
+        best, at = name, position
+        hopped = 0
+    return best or figure.unit, at
+
+
+def _of_them(items: Sequence[Item], index: int) -> str:
+    """``steps take a second; we made 300,000 of them``: the last thing spoken of in the plural."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
+    if behind not in (["of", "them"], ["of", "these"], ["of", "those"], ["such", "steps"]):
+        return ""
+    for item in reversed(items[max(index - 16, 0) : index]):
+        word = item.text.lower().split()[-1] if item.kind == "word" and item.text.strip() else ""
+        if word.endswith("s") and noun(word) in THING_UNITS:
+            return noun(word)
+    return ""
+
+
+def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
+    """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
+    figure, joined = items[index], False
+    assert isinstance(figure, Figure)
+    for item in items[index + 1 : index + 8]:
+        if isinstance(item, Figure):
+            if item.unit:
+                return item.unit if item.unit in THING_UNITS and item.scale and (figure.scale or joined) else ""
+        elif item.text.lower() not in (",", "and", "or"):
+            return ""
+        joined = joined or item.text.lower() in ("and", "or")
+    return ""

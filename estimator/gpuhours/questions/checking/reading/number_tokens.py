@@ -1,0 +1,64 @@
+"""Tokens -> a number: digits or words, a power of ten, a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gpuhours.questions.checking.reading.number_words import spelled
+from gpuhours.questions.checking.reading.tokens import Token
+from gpuhours.questions.checking.reading.units import SCALES
+
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")
+NUMBERS = ("NUMBER", "SPELLED")
+LARGEST = 1e40
+"""No figure about training is larger; a longer string of digits is none."""
+
+
+def type_at(tokens: Sequence[Token], at: int) -> str:
+    """The terminal of a token; nothing beyond the text."""
+    return tokens[at].type if 0 <= at < len(tokens) else ""
+
+
+class ReadNumber(NamedTuple):
+    """A number as it stands in a text, and the token behind it."""
+
+    value: float
+    digits: str
+    scale: str
+    end: int
+
+
+def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
+    """A number that begins at a token: digits or words, a power of ten, a scale."""
+    if type_at(tokens, at) not in NUMBERS:
+        return None
+    token = tokens[at]
+    if token.type == "NUMBER":
+        digits = token.text.replace("{,}", "").replace(",", "").rstrip("+").translate(SUPERSCRIPTS).replace(" ", "")
+        base, raised, power = digits.partition("^")
+        exponent = float(power.strip("{}") or 0) if raised else 0.0
+        if abs(exponent) > 40 or len(base.partition("e")[2].lstrip("+-")) > 2:
+            return None
+        digits = digits.replace("+", "e+") if _lost_e(digits) else digits
+        value = float(base) ** exponent if raised else float(digits)
+        digits = f"{value:.12g}" if raised else digits
+    else:
+        value = spelled(token.text)
+        digits = f"{value:g}"
+    at += 1
+    if type_at(tokens, at) == "POWER":
+        power = tokens[at].text.translate(SUPERSCRIPTS).partition("10")[2]
+        value *= 10.0 ** int("".join(c for c in power if c.isdigit() or c == "-") or 0)
+        at += 1
+    scale = ""
+    while type_at(tokens, at) == "SCALE":
+        scale = tokens[at].text.strip(" -").lower()
+        value *= SCALES.get(scale, 1.0)
+        at += 1
+    return ReadNumber(value, digits, scale, at) if value < LARGEST else None
+
+
+def _lost_e(digits: str) -> bool:
+    """``3.14+23``: the E of an exponent left out."""
+    return "+" in digits and "e" not in digits.lower()

@@ -1,0 +1,103 @@
+"""A placed figure -> a claim: its value in the unit of its quantity, how exactly it is meant, and what its words leave open."""
+
+from __future__ import annotations
+
+import re
+
+from gpuhours.questions.checking.claim import Claim
+from gpuhours.questions.checking.precision import Spread, between, spread
+from gpuhours.questions.checking.quantities import DAY, QUANTITIES
+from gpuhours.questions.checking.reading.prose import Placed
+from gpuhours.questions.checking.reading.rates import unit_factor
+from gpuhours.questions.checking.reading.tokens import Figure
+
+OF_ALL = re.compile(
+    r"\b(?:global|total|effective|overall|aggregate|cluster|combined|whole|all|steps?|updates?|iterations?)\b",
+    re.IGNORECASE,
+)
+"""Words that make a batch or a speed that of the whole machine; without one it may be a GPU's."""
+DOLLARS = ("$", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
+"""Other currencies are shown and left out: no exchange rate is assumed."""
+BINARY = 0.05
+"""80 GiB is what some call the memory of a card that is sold with 80 GB."""
+
+
+def claim_of(entry: Placed) -> Claim:
+    """A placed figure as a claim about its run."""
+    figure, quantity = entry.figure, QUANTITIES[entry.place.quantity]
+    factor = unit_factor(quantity.name, figure)
+    value = figure.value * factor
+    said = figure_spread(quantity.name, figure, value, factor)
+    value = said.centre if figure.unit == "dates" else value
+    if quantity.name in ("cost", "price") and figure.currency not in DOLLARS:
+        return Claim(
+            quantity.name,
+            value,
+            said,
+            entry.text,
+            entry.quote,
+            f"line {entry.line}",
+            entry.place.because,
+            f"in {figure.currency}, not dollars",
+            breath=_breath(entry),
+        )
+    return Claim(
+        quantity.name,
+        value,
+        said,
+        entry.text,
+        entry.quote,
+        f"line {entry.line}",
+        entry.place.because,
+        entry.scope,
+        of_row=entry.index < 0 and bool(entry.owner),
+        breath=_breath(entry),
+        either=_either(quantity.name, entry),
+    )
+
+
+OPEN = {
+    "gpu_hours": (
+        "wall_clock",
+        re.compile(r"^[^:]{0,8}\b(?:hours used|compute hours|training hours)\b", re.IGNORECASE),
+        None,
+    ),
+    "global_batch": ("microbatch", None, OF_ALL),
+    "tokens_per_second": ("tokens_per_second_per_gpu", None, OF_ALL),
+}
+
+
+def _either(name: str, entry: Placed) -> str:
+    """The other quantity that the words around a figure leave open."""
+    other, open_where, closed_where = OPEN.get(name, ("", None, None))
+    if open_where is not None:
+        return (
+            other if open_where.search(entry.quote.strip()) and "gpu" not in entry.quote.lower().split(":")[0] else ""
+        )
+    return other if closed_where is not None and not closed_where.search(f"{entry.quote} {entry.place.because}") else ""
+
+
+def _breath(entry: Placed) -> int:
+    """The number of a figure's sentence; rows of tables are counted below zero."""
+    return -2 - entry.line if entry.index < 0 else entry.sentence.first
+
+
+def figure_spread(name: str, figure: Figure, value: float, factor: float = 1.0) -> Spread:
+    """How exactly a figure is meant: its digits, its words, and whether its quantity is a setting."""
+    quantity = QUANTITIES[name]
+    if figure.until is not None:
+        return between(value, figure.until * factor)
+    if name == "memory_per_gpu" and "i" in figure.word[1:2]:
+        return Spread(value, BINARY, "GiB, as cards are named by either")
+    hedges = tuple(word for word in figure.hedges if not (word in ("over", "under", "below") and _throughout(figure)))
+    exact = quantity.exact and (not figure.scale or figure.scale in ("hundred", "dozen"))
+    return spread(
+        value, figure.digits, hedges,
+        exact=exact, duration=figure.unit in ("time", "gpu_time") and value < 400 * DAY and name != "gpu_hours",
+        nominal=name.endswith("parameters"),
+    )  # fmt: skip
+
+
+def _throughout(figure: Figure) -> bool:
+    """``over 300 epochs`` and ``over 21 days`` mean during, not more than."""
+    return figure.unit in ("time", "epoch", "step", "layer", "node", "gpu", "percent", "pod")
