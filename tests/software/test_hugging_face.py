@@ -134,7 +134,7 @@ def test_qwens_vision_tower_calls_attention_for_every_window():
     [
         ("hugging face transformers", "huggingface"), ("trl 0.12", "huggingface-trainer"), ("axolotl", "huggingface-trainer"),
         ("trl with deepspeed zero-3 2025", "huggingface-deepspeed"), ("llama-factory 0.9", "llama-factory"),
-        ("ms-swift", "llama-factory"), ("unsloth", "huggingface-liger"), ("peft on pytorch", "huggingface"),
+        ("ms-swift", "llama-factory"), ("unsloth", "unsloth"), ("trl with liger", "huggingface-liger"), ("peft on pytorch", "huggingface"),
         ("nanogpt", "torch-compile"), ("pytorch ddp", "torch-eager"),
     ],
 )  # fmt: skip
@@ -214,3 +214,17 @@ FIRST = {
     "hf-qwen25vl3b-64f-frozenvit-gc-h100", "hf-ddp-llama1b-s2048-b4-h200", "hf-fsdp2-llama3b-s2048-b4-gc-h200",
 }  # fmt: skip
 """Some of the first bench's rows: kinds apart."""
+
+
+@pytest.mark.parametrize(
+    ("stack", "trained", "adapters", "narrow"),
+    [
+        ("huggingface", "none", "none", "full"), ("huggingface-fsdp2", "none", "none", "full"), ("llama-factory", "full", "full", "full"),
+        ("unsloth", "full", "full", "full"), ("torch-eager", "none", "none", "none"), ("megatron-2022", "full", "none", "none"),
+    ],
+)  # fmt: skip
+def test_what_is_computed_again_where_a_run_does_not_say(stack, trained, adapters, narrow):
+    """peft checkpoints beside 4-bit weights; LLaMA-Factory and Unsloth always."""
+    facts = load_software(stack).defaults
+    ways = ((False, False), (True, False), (True, True))
+    assert [facts.recomputed(adapters=one, narrow=two) for one, two in ways] == [trained, adapters, narrow]

@@ -255,12 +255,22 @@ class Defaults(Sourced):
     recompute: Literal["none", "selective", "full"]
     documented: Literal["none", "selective", "full"] | None = None
     """What its configuration documents, where measured runs settled another ``recompute``: what is known without them."""
+    adapters: Literal["none", "selective", "full"] = "none"
+    """What is computed again where adapters train beside frozen weights."""
+    quantised: Literal["none", "selective", "full"] | None = None
+    """The same beside weights of 4 bit; as beside others where this is not said."""
     short: Literal["none", "selective", "full"] | None = None
     """What is computed again where ``recompute`` does not fit; nobody knows where this is not said."""
     sharding: Literal["none", "zero1", "zero2", "zero3"]
     state: Literal["amp", "mixed", "pure"]
     interleaved: bool = False
     """Pipelines run interleaved chunks."""
+
+    def recomputed(self, *, adapters: bool, narrow: bool) -> str:
+        """What is computed again: beside trained weights, beside adapters, beside adapters on weights of 4 bit."""
+        if not adapters:
+            return self.recompute
+        return self.quantised if narrow and self.quantised is not None else self.adapters
 
 
 class Met(Section):

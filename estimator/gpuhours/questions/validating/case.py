@@ -13,7 +13,7 @@ from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
 from gpuhours.hardware.networks import as_met
 from gpuhours.hardware.nodes import Node
-from gpuhours.hardware.number_formats import Precision
+from gpuhours.hardware.number_formats import FORMATS, Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.layout.validity import ENDS, chunks_divide
@@ -218,7 +218,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "expert": int(expert or 1), "expert_tensor": _expert_tensor(row, software, decoder),
         "microbatch": microbatch_of(row, batch, degrees.data), "sequence_parallel": _sequence_parallel(row, software),
         "sharding": sharding, "shard_group": None if shard_group is None else max(1, int(shard_group)),
-        "recompute": recompute_of(row, "none" if decoder.trainable == "lora" else software.defaults.recompute),
+        "recompute": recompute_of(row, _recomputed(row, software, decoder)),
         "recompute_layers": recompute_layers_of(row, int(decoder.layers), degrees.pipeline),
         "schedule": schedule, "offload_activations": _offloads(row, "activations", "recompute"),
         "offload_optimizer": _offloads(row, "optimizer", "zero_stage"), "offload_parameters": "param" in (row.word("offload") or ""),
@@ -230,6 +230,12 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
     except ValidationError as error:
         first = error.errors()[0]
         raise UnsaidError(f"{first['loc'][0]} = {first['input']:g}: no layout has that") from None
+
+
+def _recomputed(row: Row, software: Software, decoder: Decoder) -> str:
+    """What the stack computes again where a row does not say."""
+    narrow = FORMATS[dtype_of(row, "bf16")].unpacked
+    return software.defaults.recomputed(adapters=decoder.trainable == "lora", narrow=narrow)
 
 
 def _stage_layers(layers: int, pipeline: int, interleave: int) -> tuple[int, ...] | None:
