@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,17 @@ def test_a_cell_without_end_and_a_number_without_end(gpuhours_command: Command, 
     ran = gpuhours_command("sweep", *run, "--where", "mfu > 1e999")
     assert ran.code == 2
     assert "not a finite number" in ran.err
+
+
+def test_what_stands_for_no_number_is_not_repeated(gpuhours_command: Command, tmp_path: Path) -> None:
+    """Quotes end before it, and a cell that holds it is empty."""
+    table, paper = tmp_path / "t.csv", tmp_path / "p.txt"
+    table.write_text("id,params_b,tokens_b,gpu,gpus,days,country\nnan,7,1000,nan,64,30,inf\n", encoding="utf-8")
+    paper.write_text(
+        "A 7B model on 64 A100 GPUs. Gradients with inf sequences, 37 of them, and nan of the others.\n",
+        encoding="utf-8",
+    )
+    shown = gpuhours_command("check", str(table), "--json").out + gpuhours_command("check", str(paper)).out
+    assert "row 2" in shown
+    assert "sequences, 37 of them, and" in " ".join(shown.split())
+    assert not re.search(r"\b(nan|inf)\b", shown)

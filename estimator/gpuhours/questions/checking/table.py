@@ -17,6 +17,7 @@ from typing import Any
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import NO_NUMBER
 from gpuhours.questions.checking.accelerators import Named, find_accelerator
 from gpuhours.questions.checking.claim import Assumed, Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
@@ -102,7 +103,7 @@ def documents(rows: Iterable[Mapping[str, str]]) -> Iterator[Document]:
         claims = tuple(
             claim for column in COLUMNS if column not in derived and (claim := _claim(row, column, line)) is not None
         )
-        name = row.get("id") or f"row {line}"
+        name = _word(row, "id") or f"row {line}"
         yield Document(name, claims, tuple(_facts(row, line, chips)), assumed=tuple(_tokens_of_samples(row)))
 
 
@@ -134,6 +135,12 @@ def _claim(row: Mapping[str, str], column: str, line: int) -> Claim | None:
     return Claim(name, value, how_exact, text, f"{column} {text}", f"row {line}", "its column")
 
 
+def _word(row: Mapping[str, str], column: str) -> str:
+    """The text of a cell; none where it holds what programs write for a value that is missing."""
+    text = (row.get(column) or "").strip()
+    return "" if NO_NUMBER.fullmatch(text) else text
+
+
 SMALLEST, LARGEST = 1e-12, 1e40
 
 
@@ -152,14 +159,14 @@ def _facts(row: Mapping[str, str], line: int, chips: dict[str, Named | None]) ->
     ``chips``: the accelerators looked up so far, by how the table writes them.
     """
     place = f"row {line}"
-    gpu = (row.get("gpu") or "").strip()
+    gpu = _word(row, "gpu")
     if gpu and gpu not in chips:
         chips[gpu] = find_accelerator(gpu)
     named = chips[gpu] if gpu else None
     if gpu:
         yield Fact("accelerator", gpu if named is None else named.profile or named.name, gpu, place)
-    if row.get("country"):
-        yield Fact("country", row["country"], row["country"], place)
+    if country := _word(row, "country"):
+        yield Fact("country", country, country, place)
     words = (row.get("recompute") or "").lower()
     if words:
         kind = "selective" if "selective" in words else "none" if words.startswith(("no", "false")) else "full"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -293,8 +294,11 @@ def _is_prose(items: Sequence[Item], index: int) -> bool:
     return (year and (bracketed or "," in around)) or ("[" in around and "]" in around)
 
 
+NO_NUMBER = re.compile(r"(?<![\w-])[-+]?\.?(?:nan|inf|infinity)(?![\w-])", re.IGNORECASE)
+
+
 def quote(text: str, figure: Item) -> str:
-    """The words around a figure, without tags."""
+    """The words around a figure, without tags, as far as the next that programs print for no number: beside answers it reads as one."""
     start = max(0, figure.start - QUOTE // 2)
     end = min(len(text), figure.end + QUOTE // 3)
     while start > 0 and not text[start - 1].isspace():
@@ -304,6 +308,9 @@ def quote(text: str, figure: Item) -> str:
     line_start = max(text.rfind("\n", 0, figure.start), text.rfind("|", 0, figure.start)) + 1
     line_end = text.find("\n", figure.end)
     start, end = max(start, line_start), min(end, len(text) if line_end < 0 else line_end)
+    for found in NO_NUMBER.finditer(text, start, end):
+        start = found.end() if found.end() <= figure.start else start
+        end = min(end, found.start()) if found.start() >= figure.end else end
     return without_tags(text[start:end])
 
 
