@@ -77,11 +77,11 @@ def verdict(one: StackCalibrated) -> RenderableType:
 
 def factor(one: StackCalibrated) -> str:
     """How much of what is left carries over."""
-    whole = math.exp(median(one.choice.residuals))
+    over_prediction = math.exp(median(one.choice.residuals))
     if one.choice.factor == 1.0:
         few = f"; {FULL} steps would say more" if len(one.steps) < FULL else ""
-        return f"none: what is left (x {whole:.2f}) is no more than chance and a single run make{few}"
-    return f"x {one.choice.factor:.3f} of x {whole:.3f} carries over to other runs"
+        return f"none: what is left (x {over_prediction:.2f}) is no more than chance and a single run make{few}"
+    return f"x {one.choice.factor:.3f} of x {over_prediction:.3f} carries over to other runs"
 
 
 def ranges(one: StackCalibrated) -> str:

@@ -265,16 +265,16 @@ def whole_run(table: Table, sample: Ensemble) -> None:
 
 def waterfall(found: Estimate) -> RenderableType:
     """Where a step goes: the parts that add up to it."""
-    whole = sum(found.time.values())
+    step_seconds = sum(found.time.values())
     step, peak = found.outcome.step, found.outcome.value("peak")
-    shown = [(part, seconds) for part, seconds in found.time.items() if seconds >= 0.005 * whole]
+    shown = [(part, seconds) for part, seconds in found.time.items() if seconds >= 0.005 * step_seconds]
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=22, no_wrap=True)
     table.add_column(overflow="crop")  # gives way where the rest needs its room: no bar is as long as that
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     for part, seconds in shown:
-        share = seconds / whole
+        share = seconds / step_seconds
         table.add_row(
             part,
             Text(("█" * max(1, round(share * BAR))).ljust(BAR), style="cyan"),

@@ -177,16 +177,16 @@ def memory(found: Estimate) -> Iterator[str]:
     if held is None or not found.memory:
         return
     capacity, total = float(held.capacity), sum(found.memory.values())
-    whole = max(capacity, total) * 1.02
+    scale = max(capacity, total) * 1.02
     size = numbers.si("B")
     rows, at = [], 0.0
     for part, taken in sorted(found.memory.items(), key=lambda pair: -pair[1]):
         if taken >= LEAST * total:
-            rows.append(Bar(part, at / whole, taken / whole, size(taken), "over" if at + taken > capacity else "bar"))
+            rows.append(Bar(part, at / scale, taken / scale, size(taken), "over" if at + taken > capacity else "bar"))
         at += taken
     words = f"{size(total)} of {size(capacity)}: " + ", ".join(f"{row.label} {row.text}" for row in rows)
     picture = limit(
-        "memory", "Memory against capacity", words + ".", rows, capacity / whole, f"capacity {size(capacity)}"
+        "memory", "Memory against capacity", words + ".", rows, capacity / scale, f"capacity {size(capacity)}"
     )
     listed = [
         (part, size(taken), numbers.percent(taken / capacity)) for part, taken in found.memory.items() if taken > 0

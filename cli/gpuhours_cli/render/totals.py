@@ -39,9 +39,9 @@ def screen(found: TotalsReport) -> RenderableType:
     """Everything."""
     shown: list[RenderableType] = [Text(answer(found), style="bold"), Text(f"handed over: {GIVEN[found.given]}\n")]
     shown.append(errors(found.summary(), found.by()))
-    told = sorted((one for one in found.judged if one.error is not None), key=_distance, reverse=True)
-    if told:
-        shown += [Text("\nFarthest out"), worst(told[:WORST])]
+    scored = sorted((one for one in found.judged if one.error is not None), key=_distance, reverse=True)
+    if scored:
+        shown += [Text("\nFarthest out"), worst(scored[:WORST])]
     reasons = skipped(found)
     if reasons:
         shown.append(Text(f"\nSkipped, {sum(len(names) for names in reasons.values())} rows"))

@@ -23,40 +23,40 @@ WORST = 10
 def answer(found: Validation) -> str:
     """One line."""
     total = found.summary()
-    told = []
+    sentences = []
     if total["median_ape"] is not None:
-        told.append(
+        sentences.append(
             f"{total['predicted']} step times: median error {_share(total['median_ape'])}, mean {_share(total['mape'])}"
         )
     if total["sources"] > 1:
-        told.append(
+        sentences.append(
             f"{total['sources']} sources weighing the same: {_share(total['sources_median_ape'])}, {_share(total['sources_mape'])}"
         )
     if total["memory_median_ape"] is not None:
-        told.append(
+        sentences.append(
             f"memory of {total['memory_rows']}: {_share(total['memory_median_ape'])}, {_share(total['memory_mape'])}"
         )
     if total["foretold_rows"]:
-        told.append(
+        sentences.append(
             f"{total['foretold_rows']} predicted blind: {_share(total['foretold_median_ape'])}, {_share(total['foretold_mape'])}"
         )
     if total["coverage_80"] is not None:
-        told.append(
+        sentences.append(
             f"{_share(total['coverage_80'], digits=0)} in range, high / low {total['median_width']:.2f} in the median"
         )
-    told = told or ["nothing to compare"]
+    sentences = sentences or ["nothing to compare"]
     unseen = "none of them seen before" if found.site is None else f"as the steps of {found.site} say"
     how = "in sample" if found.in_sample else "each source left out" if total["leave_out"] else unseen
-    return "; ".join([f"{total['rows']} rows", *told, how])
+    return "; ".join([f"{total['rows']} rows", *sentences, how])
 
 
 def screen(found: Validation) -> RenderableType:
     """Everything."""
     shown: list[RenderableType] = [Text(answer(found), style="bold"), *fits(found.summary()), errors(found.by())]
-    told = [one for one in found.judged if one.error is not None]
-    if told:
-        shown += [Text("\nPredicted against measured step time, logarithmic; / is perfect"), Text(parity(told))]
-        shown += [worst(told)]
+    scored = [one for one in found.judged if one.error is not None]
+    if scored:
+        shown += [Text("\nPredicted against measured step time, logarithmic; / is perfect"), Text(parity(scored))]
+        shown += [worst(scored)]
     skipped = Counter(one.skipped_because for one in found.judged if one.skipped_because)
     if skipped:
         shown.append(Text("\nSkipped"))
@@ -83,9 +83,9 @@ def fits(total: Mapping[str, Any]) -> list[Text]:
     ran, failed = total["ran_rows"], total["out_of_memory_rows"]
     if not failed:
         return []
-    told = [f"{total['ran_fits']} of {ran} that ran are said to fit"] if ran else []
-    told += [f"{total['out_of_memory_called']} of {failed} out of memory are said not to"]
-    return [Text("; ".join(told))]
+    sentences = [f"{total['ran_fits']} of {ran} that ran are said to fit"] if ran else []
+    sentences += [f"{total['out_of_memory_called']} of {failed} out of memory are said not to"]
+    return [Text("; ".join(sentences))]
 
 
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:

@@ -152,8 +152,8 @@ class Resampler(Bridge):
     def heads_of(self, hidden: Array) -> Array:
         """``heads``, or as many of 64 as the width holds."""
         if np.any(np.remainder(hidden, 64 if self.heads is None else self.heads)):
-            told = "heads of 64" if self.heads is None else f"{self.heads} heads"
-            raise EstimateError(f"A width of {hidden} does not divide into {told}.", "Give heads.", "model.bridge")
+            said = "heads of 64" if self.heads is None else f"{self.heads} heads"
+            raise EstimateError(f"A width of {hidden} does not divide into {said}.", "Give heads.", "model.bridge")
         return np.floor_divide(hidden, 64) if self.heads is None else self.heads
 
     def pictures(self, clip: Clip, vision: VisionEncoder) -> Array:
@@ -242,8 +242,8 @@ class CrossAttention(Bridge):
         h, d, kv = language.hidden, language.head_width, language.key_heads
         count = np.floor_divide(language.layers, self.every)
         if np.any(np.less(count, 1)):
-            told = f"After every {self.every} layers of {language.layers} no layer is added."
-            raise EstimateError(told, "Lower every.", "model.bridge.every")
+            problem = f"After every {self.every} layers of {language.layers} no layer is added."
+            raise EstimateError(problem, "Lower every.", "model.bridge.every")
         looks = blocks.cross_attention(h, language.heads, d, keys, key_heads=kv)
         mixer = blocks.feed_forward(h, language.ffn_width, gated=language.gated, bias=False)
         steps = 2 if self.feed_forward else 1

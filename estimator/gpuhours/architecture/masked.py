@@ -50,8 +50,8 @@ class MaskedAutoencoder(Spec):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if self.decoder_hidden % (64 if self.decoder_heads is None else self.decoder_heads):
-            told = "heads of 64" if self.decoder_heads is None else f"{self.decoder_heads} heads"
-            raise ValueError(f"decoder_hidden = {self.decoder_hidden} does not divide into {told}; give decoder_heads")
+            said = "heads of 64" if self.decoder_heads is None else f"{self.decoder_heads} heads"
+            raise ValueError(f"decoder_hidden = {self.decoder_hidden} does not divide into {said}; give decoder_heads")
         if self.encoder.trainable != "full":
             raise ValueError("the encoder of a masked autoencoder is what trains; leave trainable out")
         return self

@@ -128,10 +128,10 @@ class StandardShape(Spec):
     def assumptions(self, data: Data | None = None) -> tuple[Assumption, ...]:
         """The shape."""
         shape = self.shape
-        told = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, ffn {shape.ffn_hidden}"
-        told = "one shape per size" if np.ndim(self.params) else told
+        said = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, ffn {shape.ffn_hidden}"
+        said = "one shape per size" if np.ndim(self.params) else said
         reason = "only the size is known: depth and width between public models of that size"
-        return (Assumption("model", told, "", reason, FAMILIES),)
+        return (Assumption("model", said, "", reason, FAMILIES),)
 
 
 SMALLEST = Decoder(layers=1, hidden=128, heads=1, vocab=VOCABULARY)

@@ -196,13 +196,13 @@ class VisionEncoder(Spec):
     def in_windows(self, layers: Stack, sequence: Array) -> tuple[Stack, ...]:
         """Layers that attend picture by picture, most of them in windows where there are any."""
         cores = tuple(replace(core, looped=self.own_sizes) for core in layers.block.attention)
-        whole = replace(layers, block=replace(layers.block, attention=cores))
+        unwindowed = replace(layers, block=replace(layers.block, attention=cores))
         if self.windowed is None:
-            return (whole,)
+            return (unwindowed,)
         seeing_all = self.layers / self.global_every
         near = np.minimum(self.windowed, sequence)
-        windowed = replace(whole, name="windowed vision layers", layers=self.layers - seeing_all, sequence=near)
-        return (windowed, replace(whole, layers=seeing_all))
+        windowed = replace(unwindowed, name="windowed vision layers", layers=self.layers - seeing_all, sequence=near)
+        return (windowed, replace(unwindowed, layers=seeing_all))
 
     def block(self) -> Block:
         """One layer."""
@@ -288,11 +288,11 @@ class StandardVision(Spec):
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """The shape, and what follows from it."""
         shape = self.shape
-        told = f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, patch {shape.patch}"
-        told = "one shape per size" if np.ndim(self.params) else told
+        said = f"{shape.layers} layers of {shape.hidden}, feed-forward {shape.ffn_hidden}, patch {shape.patch}"
+        said = "one shape per size" if np.ndim(self.params) else said
         reason = "only the size is known: depth and width between public vision transformers"
         source = "open_clip model configurations; ViT-22B, arXiv:2302.05442"
-        return (Assumption("model.vision", told, "", reason, source), *shape.assumptions(data))
+        return (Assumption("model.vision", said, "", reason, source), *shape.assumptions(data))
 
 
 SMALLEST = VisionEncoder(layers=1, hidden=64, heads=1, patch=14)

@@ -84,10 +84,10 @@ def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
 
 def grid(name: str, year: int | None = None) -> GridIntensity | Unknown:
     """A country's grid (gCO2e per J) in a year, or in the nearest within 3 years; the newest where no year is given."""
-    found = _find_country(name)
-    if isinstance(found, Unknown):
-        return found
-    code, country, table = found
+    named = _find_country(name)
+    if isinstance(named, Unknown):
+        return named
+    code, country, table = named
     years = sorted(country.intensity)
     nearest_year = years[-1] if year is None else min(years, key=lambda known: abs(known - year))
     if year is not None and abs(nearest_year - year) > YEARS_APART:

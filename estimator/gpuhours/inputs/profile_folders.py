@@ -71,11 +71,11 @@ def own_folders() -> list[Path]:
 
 def profile_paths(kind: Kind) -> dict[str, Path]:
     """Every profile of one kind: name -> file; nothing is read."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in own_folders():
         for path in sorted((folder / kind).glob("*.yaml")):
-            found.setdefault(path.stem, path)
-    return dict(sorted({**shipped_profiles(kind), **found}.items()))
+            paths.setdefault(path.stem, path)
+    return dict(sorted({**shipped_profiles(kind), **paths}.items()))
 
 
 def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
@@ -89,12 +89,12 @@ def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
             return path
     if plain in shipped_profiles(kind):
         return shipped_profiles(kind)[plain]
-    found = meant(kind, name)
-    if len(found) == 1:
-        return profile_paths(kind)[found[0]]
+    stems = meant(kind, name)
+    if len(stems) == 1:
+        return profile_paths(kind)[stems[0]]
     where = f"{kind[:-1]} = {name[:LONGEST_NAME]!r}"
-    if found:
-        raise EstimateError("Several are called so: say which.", listed(found), where)
+    if stems:
+        raise EstimateError("Several are called so: say which.", listed(stems), where)
     raise EstimateError("No such profile.", suggestion(plain, list(profile_paths(kind))), where)
 
 
@@ -151,8 +151,8 @@ def meant(kind: Kind, name: str) -> list[str]:
 @cache
 def also(path: Path) -> tuple[str, ...]:
     """The further names of a profile."""
-    found = ALSO.search(path.read_text(encoding="utf-8"))
-    return tuple(plain_name(name) for name in found["names"].split(",")) if found else ()
+    line = ALSO.search(path.read_text(encoding="utf-8"))
+    return tuple(plain_name(name) for name in line["names"].split(",")) if line else ()
 
 
 def _words(name: str) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ class ByKind:
     def member(self, kind: str) -> type[BaseModel]:
         """The model of one kind."""
         module, name = self.homes[kind].split(":")
-        found: type[BaseModel] = getattr(import_module(module), name)
-        return found
+        model: type[BaseModel] = getattr(import_module(module), name)
+        return model
 
     def union(self) -> Any:
         """The same as pydantic's own union, with every member imported: for schemas and suggestions."""

@@ -70,13 +70,13 @@ class Source:
 
     def value(self, key: Key) -> Any:
         """What stands at ``key``, or None."""
-        found = self.data
+        inner = self.data
         for part in key:
             try:
-                found = found[part]
+                inner = inner[part]
             except (KeyError, IndexError, TypeError):
                 return None
-        return found
+        return inner
 
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

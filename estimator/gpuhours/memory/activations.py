@@ -167,20 +167,20 @@ def _inputs_kept(stack: Stack) -> list[tuple[Linear, Array]]:
     adapters need the inputs of the weights they stand beside."""
     if stack.trainable in (Trainable.FROZEN, Trainable.PASS_THROUGH):
         return []
-    found: list[tuple[Linear, Array]] = []
+    kept: list[tuple[Linear, Array]] = []
     read: list[Array] = []
     for linear in stack.block.linears:
         if stack.trainable is Trainable.LORA and not _is_adapted(linear, stack):
             continue
         if has_experts(linear):
-            found.append((linear, linear.inputs * linear.active))
+            kept.append((linear, linear.inputs * linear.active))
         elif linear.split is Split.ROW:
-            found.append((linear, linear.inputs))
+            kept.append((linear, linear.inputs))
             read = read if stack.block.all_reduces == 1 else []
         elif not any(np.array_equal(linear.inputs, width) for width in read):
-            found.append((linear, linear.inputs))
+            kept.append((linear, linear.inputs))
             read.append(linear.inputs)
-    return found
+    return kept
 
 
 def _is_adapted(linear: Linear, stack: Stack) -> bool:

@@ -75,26 +75,26 @@ def ways_to_fit(workload: Workload, step_time: Callable[[Workload], float | None
         return Way(change, candidate, float(after.total), before - float(after.total), bool(after.fits), slower)
 
     changes = list(_changes(workload))
-    found = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
-    if sum(way.fits for way in found) < WAYS:
-        saving = [change for change in changes if any(way.change == change[0] for way in found if not way.fits)]
+    ways = [way for change, fields in changes if (way := judged(change, layout.replaced(**fields)))]
+    if sum(way.fits for way in ways) < WAYS:
+        saving = [change for change in changes if any(way.change == change[0] for way in ways if not way.fits)]
         pairs = [pair for pair in combinations(saving, 2) if not set(pair[0][1]) & set(pair[1][1])]
         both = (judged(f"{a[0]} and {b[0]}", layout.replaced(**a[1], **b[1])) for a, b in pairs)
-        found += [way for way in both if way and way.fits]
+        ways += [way for way in both if way and way.fits]
     cost = (lambda way: way.slower) if step_time else (lambda way: -way.saved)
-    fitting = _different(layout, sorted((way for way in found if way.fits), key=cost))
-    return tuple(fitting or sorted(found, key=lambda way: -way.saved))[:WAYS]
+    fitting = _different(layout, sorted((way for way in ways if way.fits), key=cost))
+    return tuple(fitting or sorted(ways, key=lambda way: -way.saved))[:WAYS]
 
 
 def _different(before: Layout, ways: Iterable[Way]) -> list[Way]:
     """Of ways that differ only in how far they shard or recompute, the first."""
-    found: dict[tuple[tuple[str, Any], ...], Way] = {}
+    different: dict[tuple[tuple[str, Any], ...], Way] = {}
     for way in ways:
         after = {name: getattr(way.layout, name) for name in Layout.model_fields}
         changed = {name: value for name, value in after.items() if value != getattr(before, name)}
         key = tuple((name, None if name in GRADUAL else value) for name, value in sorted(changed.items()))
-        found.setdefault(key, way)
-    return list(found.values())
+        different.setdefault(key, way)
+    return list(different.values())
 
 
 def _changes(workload: Workload) -> Iterator[tuple[str, dict[str, Any]]]:

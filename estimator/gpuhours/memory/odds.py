@@ -32,8 +32,8 @@ def odds_path() -> Path:
 @functools.cache
 def odds() -> Mapping[str, Any]:
     """Family of stacks -> its constants."""
-    found: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
-    return found
+    learned: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
+    return learned
 
 
 @dataclass(frozen=True)
@@ -71,5 +71,5 @@ class Odds:
 def odds_of(family: str, without: str = "") -> Odds:
     """The odds of a family of stacks, as known without a system's layouts where one is named."""
     known = odds()["without"].get(without, odds()["all"])
-    found = known.get(family, known["other"])
-    return Odds(found["half"], found["steepness"], found["lapse"])
+    constants = known.get(family, known["other"])
+    return Odds(constants["half"], constants["steepness"], constants["lapse"])

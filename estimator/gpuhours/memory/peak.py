@@ -220,9 +220,9 @@ def memory(workload: Workload) -> Memory:
     """
     ranks = workload.ranks
     run = _Run(workload, workload.model, ranks, ranks)
-    found = [(stage, *_moments(run, stage)) for stage in workload.placement.candidates()]
-    moments = tuple((parts, stage) for stage, several, _ in found for parts in several)
-    dropped = reduce(np.minimum, (least for _, _, least in found))
+    by_stage = [(stage, *_moments(run, stage)) for stage in workload.placement.candidates()]
+    moments = tuple((parts, stage) for stage, several, _ in by_stage for parts in several)
+    dropped = reduce(np.minimum, (least for _, _, least in by_stage))
     if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _encoder_moments(run)
     return _beside_tensors(run, moments, dropped)
@@ -236,9 +236,9 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
     own = replace(run.ranks.encoding, vision=VisionPlacement.first_stage)
     longer = replace(run.ranks, pipeline=np.add(run.ranks.pipeline, 1))
     inner = replace(run, model=alone, ranks=own, queue=longer, found={})
-    found, _ = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
+    moments, _ = _moments(inner, np.zeros_like(np.asarray(own.pipeline)))
     return tuple(
-        ({name: np.where(separate, held, 0.0) for name, held in parts.items()}, np.asarray(-1)) for parts in found
+        ({name: np.where(separate, held, 0.0) for name, held in parts.items()}, np.asarray(-1)) for parts in moments
     )
 
 
@@ -405,12 +405,12 @@ def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> tuple[Array
 
 def _logits(run: _Run, standing: Sequence[Standing]) -> Array:
     """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
-    found = 0.0
+    largest = 0.0
     for there in standing:
         if isinstance(there.part, Ends):
             unit = run.workload.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
             tokens = run.on_rank(there.part.tokens, there.ranks)
             at_once = tokens / run.workload.loss_blocks(tokens)
-            found = found + there.count * at_once * padded / there.ranks.tensor
-    return found
+            largest = largest + there.count * at_once * padded / there.ranks.tensor
+    return largest

@@ -20,8 +20,8 @@ def envelope(command: str, content: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON document of a command."""
     from gpuhours.inputs.version import __version__
 
-    whole = {name: value if name == "rows" else with_units_spelled(value) for name, value in content.items()}
-    return {"schema": f"gpuhours/{command}/{NUMBER}", "version": __version__, **whole}
+    spelt = {name: value if name == "rows" else with_units_spelled(value) for name, value in content.items()}
+    return {"schema": f"gpuhours/{command}/{NUMBER}", "version": __version__, **spelt}
 
 
 def with_units_spelled(value: Any) -> Any:

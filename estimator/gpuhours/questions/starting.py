@@ -50,8 +50,8 @@ def example(name: str) -> str:
     content = read_yaml(known[name]).data
     if "run" not in content:
         return read_text(known[name])
-    told = "".join(f"# {content[key]}\n" for key in ("title", "source") if key in content)
-    return told + as_yaml({"name": content["name"], **content["run"]})
+    head = "".join(f"# {content[key]}\n" for key in ("title", "source") if key in content)
+    return head + as_yaml({"name": content["name"], **content["run"]})
 
 
 def as_yaml(data: Mapping[str, Any]) -> str:

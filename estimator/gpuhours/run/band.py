@@ -53,12 +53,12 @@ def band(outcome: Outcome) -> Band | None:
         return None
     chip = outcome.resolved.cluster.accelerator
     rests_on = "its data sheet" if chip.step_times is None else chip.step_times.source
-    found = band_of(traits, float(np.max(outcome.step.time)), rests_on)
+    earned = band_of(traits, float(np.max(outcome.step.time)), rests_on)
     met = outcome.resolved.met
     if met is None:
-        return found
+        return earned
     low, high = step_limits(outcome.resolved, float(np.max(outcome.step.time)))
-    return replace(found, low=low, high=high, own_steps=len(met.steps))
+    return replace(earned, low=low, high=high, own_steps=len(met.steps))
 
 
 def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
@@ -78,17 +78,17 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
     traits = traits_of(run, stack_said=True)
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
-    found = features(traits, time, table()["world"])
-    return curve("step").limits(found) if run.met is None else run.met.limits(curve("step").usual(found))
+    traits_new = features(traits, time, table()["world"])
+    return curve("step").limits(traits_new) if run.met is None else run.met.limits(curve("step").usual(traits_new))
 
 
 def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
     """The band of a run with such traits and predicted step time."""
-    found = features(traits, time, table()["world"])
+    new = features(traits, time, table()["world"])
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})
     return Band(
-        *curve("step").limits(found), *curve("memory").limits(found), traits.words,
+        *curve("step").limits(new), *curve("memory").limits(new), traits.words,
         like["runs"], like["sources"], like["median_error"], stack["runs"], stack["median_error"],
         novelty(traits, rests_on),
     )  # fmt: skip
@@ -97,15 +97,15 @@ def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Ba
 def novelty(traits: Traits, rests_on: str = "its data sheet") -> tuple[str, ...]:
     """What a run has that no measured run had."""
     world, most = table()["world"], table()["most"]
-    found = []
+    notes = []
     if traits.card not in world["card"]:
-        found.append(f"no measured run on {traits.card}: its step times rest on {rests_on}")
+        notes.append(f"no measured run on {traits.card}: its step times rest on {rests_on}")
     if traits.stack not in world["stack"]:
-        found.append(f"no measured run of {traits.stack}")
+        notes.append(f"no measured run of {traits.stack}")
     if traits.dtype not in table()["dtypes"]:
-        found.append(f"no measured run in {traits.dtype}")
+        notes.append(f"no measured run in {traits.dtype}")
     if traits.gpus > most["gpus"]:
-        found.append(f"more GPUs than any measured run ({most['gpus']:,})")
+        notes.append(f"more GPUs than any measured run ({most['gpus']:,})")
     if traits.tokens > most["tokens"]:
-        found.append(f"longer sequences than any measured run ({most['tokens']:,} tokens)")
-    return tuple(found)
+        notes.append(f"longer sequences than any measured run ({most['tokens']:,} tokens)")
+    return tuple(notes)

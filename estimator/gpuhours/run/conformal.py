@@ -64,15 +64,15 @@ def table_path() -> Path:
 @functools.cache
 def table() -> Mapping[str, Any]:
     """Everything that was learned."""
-    found: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
-    return found
+    learned: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
+    return learned
 
 
 @functools.cache
 def curve(of: str, without: str = "") -> Curve:
     """The range of ``step`` or ``memory``, learned on all systems or without one."""
-    found = table()[of]
-    one = found["without"].get(without, found["all"])
+    constants = table()[of]
+    one = constants["without"].get(without, constants["all"])
     return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"])
 
 
@@ -84,5 +84,5 @@ def unmet_stack(without: str = "") -> float:
     over the measured stacks that no other system ran, each predicted by its parent's profile (``validating.leaving_out``); learned without
     the system that is judged. Each system counts once, the zeros stand for as many of which the parent had been right.
     """
-    found = table()["step"]["unmet"]
-    return float(np.exp(found["without"].get(without, found["all"])))
+    factor = table()["step"]["unmet"]
+    return float(np.exp(factor["without"].get(without, factor["all"])))

@@ -95,22 +95,22 @@ def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
 
 def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:
     """Layouts of some choices: ``recompute_share`` in layers of a stage, a schedule for several chunks."""
-    found = dict(fields)
-    share = found.pop("recompute_share", None)
+    chosen = dict(fields)
+    share = chosen.pop("recompute_share", None)
     if share is not None:
-        found["recompute_layers"] = np.ceil(np.multiply(share, np.ceil(_depth(model) / found["pipeline"])))
-    return base.replaced(**found, schedule=schedule_of(base, found["interleave"]))
+        chosen["recompute_layers"] = np.ceil(np.multiply(share, np.ceil(_depth(model) / chosen["pipeline"])))
+    return base.replaced(**chosen, schedule=schedule_of(base, chosen["interleave"]))
 
 
 def chosen_layout(base: Layout, picked: Mapping[str, Any], model: Model) -> Layout:
     """One of them in plain numbers, without words that have no effect."""
-    found = laid_out(base, {name: plain_value(name, value) for name, value in picked.items()}, model)
-    if np.ndim(found.recompute):
-        return found
-    whole = "recompute_share" in picked and (found.recompute is not Recompute.full or picked["recompute_share"] >= 1)
+    fastest = laid_out(base, {name: plain_value(name, value) for name, value in picked.items()}, model)
+    if np.ndim(fastest.recompute):
+        return fastest
+    whole = "recompute_share" in picked and (fastest.recompute is not Recompute.full or picked["recompute_share"] >= 1)
     if "recompute_share" in picked:
-        found = found.replaced(recompute_layers=None if whole else int(np.max(found.recompute_layers or 0)))
-    return found if found.recompute is Recompute.selective else found.replaced(recompute_modules=None)
+        fastest = fastest.replaced(recompute_layers=None if whole else int(np.max(fastest.recompute_layers or 0)))
+    return fastest if fastest.recompute is Recompute.selective else fastest.replaced(recompute_modules=None)
 
 
 def schedule_of(base: Layout, interleave: Any) -> Any:

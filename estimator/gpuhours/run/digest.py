@@ -19,7 +19,7 @@ def digest() -> str:
     learned = [ours / "published" / name for name in ("bands.json", "memory_odds.json")]
     named = [(f"hardware_specs/{path.relative_to(hardware).as_posix()}", path) for path in hardware.rglob("*.yaml")]
     named += [(path.relative_to(ours).as_posix(), path) for path in (*(ours / "software").rglob("*.yaml"), *learned)]
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for name, path in sorted(named):
-        found.update(name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return found.hexdigest()[:LENGTH]
+        hashed.update(name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    return hashed.hexdigest()[:LENGTH]

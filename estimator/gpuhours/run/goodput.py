@@ -96,8 +96,8 @@ class Usual(Section):
 def usual() -> Usual:
     """The figures that ship with gpuhours."""
     path = Path(str(files("hardware_specs"))) / "operation" / "failures.yaml"
-    found: Any = validated(Usual, read_yaml(path))
-    return found
+    figures: Any = validated(Usual, read_yaml(path))
+    return figures
 
 
 def checkpoint_bytes(trained: Array, frozen: Array, precision: Precision) -> Array:

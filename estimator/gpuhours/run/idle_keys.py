@@ -29,7 +29,7 @@ def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple
         for block in ("data", "input", "hardware", "layout", "operation", "cost")
         for name in getattr(getattr(run, block), "model_fields_set", ())
     }
-    found = (
+    idle = (
         *_of_data(run),
         *_of_input(run),
         *_of_network(machine),
@@ -37,7 +37,7 @@ def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple
         *_of_operation(run),
         *_of_cost(run),
     )
-    return tuple(f"{key} has no effect: {why}" for key, why in found if key in stated - run.assumptions.keys())
+    return tuple(f"{key} has no effect: {why}" for key, why in idle if key in stated - run.assumptions.keys())
 
 
 def _of_data(run: Run) -> Idle:

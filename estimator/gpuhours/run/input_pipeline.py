@@ -182,5 +182,5 @@ def _cores(pipeline: InputPipeline, cluster: Cluster) -> Array | None:
 def decoding() -> Decoding:
     """The figures that ship with gpuhours."""
     path = Path(str(files("hardware_specs"))) / "input" / "decoding.yaml"
-    found: Any = validated(Decoding, read_yaml(path))
-    return found
+    figures: Any = validated(Decoding, read_yaml(path))
+    return figures

@@ -60,14 +60,14 @@ def quantiles(values: Sequence[float] | NDArray[np.float64], shares: Sequence[fl
     [1.0, 2.5, 3.7]
     """
     ordered = np.sort(values)
-    found = []
+    levels = []
     for share in shares:
         place = (len(ordered) - 1) * share
         below = math.floor(place)
         one, other, over = ordered[below], ordered[min(below + 1, len(ordered) - 1)], place - below
         between = one + (other - one) * over if over < 0.5 else other - (other - one) * (1 - over)
-        found.append(float(between if over else one))
-    return found if not np.isnan(ordered[-1]) else [math.nan] * len(found)
+        levels.append(float(between if over else one))
+    return levels if not np.isnan(ordered[-1]) else [math.nan] * len(levels)
 
 
 def median(values: Sequence[float] | NDArray[np.float64]) -> float:

@@ -84,17 +84,21 @@ def results(outcome: Outcome) -> dict[str, ResultValue | None]:
 def result(outcome: Outcome, name: str) -> ResultValue | None:
     """One result of an outcome."""
     line = RESULTS[name]
-    found = line.read(outcome)
-    if found is None or found.value is None:
+    value_read = line.read(outcome)
+    if value_read is None or value_read.value is None:
         return None
     return ResultValue(
-        found.value, line.unit, found.basis or line.basis, found.equation or line.equation, found.inputs or line.inputs
+        value_read.value,
+        line.unit,
+        value_read.basis or line.basis,
+        value_read.equation or line.equation,
+        value_read.inputs or line.inputs,
     )
 
 
 def plain_results(outcome: Outcome) -> dict[str, Any]:
     """Every result at the centre of its range as a Python number, or None."""
-    return {name: None if found is None else middle(found.value) for name, found in results(outcome).items()}
+    return {name: None if one is None else middle(one.value) for name, one in results(outcome).items()}
 
 
 def total(name: str) -> Callable[[Outcome], Read | None]:

@@ -84,8 +84,8 @@ class LayoutGrid:
     def at(self, cells: NDArray[np.int64], share: Array) -> Draws:
         """Step times of cells at shares of the network: ln t linear in ln share."""
         slope = np.log(self.times[1][cells] / self.times[0][cells]) / np.log(SHARES[1])
-        found: Draws = self.times[0][cells] * np.power(share, slope)
-        return found
+        seconds: Draws = self.times[0][cells] * np.power(share, slope)
+        return seconds
 
     def layout(self, cell: int) -> Layout:
         """One layout in plain numbers."""
@@ -129,14 +129,14 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     times = np.broadcast_to(predicted.time, (len(SHARES), *shape))
     columns = (held.filled, held.safe, held.fits, runs, fields["recompute"].astype(np.int64), layouts.model_parallel)
     flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
-    found = []
+    made = []
     for number, (one, tried) in enumerate(zip(several, own, strict=True)):
         cells = np.ix_(*([axes[name].index(value) for value in values] for name, values in tried.items()))
         time = tuple(each[number][cells].reshape(-1) for each in times)
-        found.append(
+        made.append(
             LayoutGrid(one.software, one.model, base, tried, time, *(each[number][cells].reshape(-1) for each in flat))
         )
-    return found
+    return made
 
 
 def _tried_by_any(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
@@ -194,13 +194,13 @@ def choose(
 
 def grids_of(asked: Sequence[tuple[Iterable[str], Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
     """A grid for every stack that each workload may run on, by its name."""
-    found: list[dict[str, LayoutGrid]] = [{} for _ in asked]
+    by_number: list[dict[str, LayoutGrid]] = [{} for _ in asked]
     for name in dict.fromkeys(name for names, _ in asked for name in names):
         places = [place for place, (names, _) in enumerate(asked) if name in names]
         several = [_on_stack(name, asked[place][1]) for place in places]
         for place, one in zip(places, grids(several, stated), strict=True):
-            found[place][name] = one
-    return found
+            by_number[place][name] = one
+    return by_number
 
 
 def _on_stack(name: str, asked: Workload) -> Workload:

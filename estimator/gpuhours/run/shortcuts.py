@@ -89,14 +89,14 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
 
     for one, other in (("params", "model"), ("lora", "qlora")):
         if one in shortcuts and other in shortcuts:
-            told = f"--{one} {shortcuts[one]} and --{other} {shortcuts[other]}"
-            raise EstimateError(f"Both {told} are given.", "Keep the one that describes the model.")
-    found: dict[str, Any] = {SHORTCUTS[name][0]: value for name, value in shortcuts.items() if name not in MODELS}
+            both = f"--{one} {shortcuts[one]} and --{other} {shortcuts[other]}"
+            raise EstimateError(f"Both {both} are given.", "Keep the one that describes the model.")
+    settings: dict[str, Any] = {SHORTCUTS[name][0]: value for name, value in shortcuts.items() if name not in MODELS}
     if "params" in shortcuts or "model" in shortcuts:
-        found = {"model": shortcuts.get("model") or {"params": shortcuts["params"]}, **found}
+        settings = {"model": shortcuts.get("model") or {"params": shortcuts["params"]}, **settings}
     if "lora" in shortcuts or "qlora" in shortcuts:
-        found |= adapters(found, data, shortcuts)
-    return found
+        settings |= adapters(settings, data, shortcuts)
+    return settings
 
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:

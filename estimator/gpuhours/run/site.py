@@ -113,12 +113,12 @@ class Site(Section):
 def read_site(path: Path | str) -> Site:
     """A file that ``gpuhours calibrate`` wrote, or one in its form; one in another form raises ``EstimateError``."""
     source = read_yaml(path)
-    found = validated(Site, source)
-    if not found.stacks:
+    site = validated(Site, source)
+    if not site.stacks:
         raise EstimateError(
             "names no stack.", "`gpuhours calibrate LOG run.yaml -o site.yaml` writes one.", source.name
         )
-    return found.model_copy(update={"name": source.name})
+    return site.model_copy(update={"name": source.name})
 
 
 def _read(value: Any) -> Any:

@@ -182,20 +182,20 @@ class Run(Section):
 
     def ranges(self) -> dict[str, tuple[float, float, float]]:
         """The assumptions that have a range, at their keys: (low, value, high) in SI units."""
-        found = {}
+        by_key = {}
         for key, supplied in self.assumptions.items():
             if supplied.low is None or supplied.high is None:
                 continue
             value, stated = float(self.value(key)), magnitude(supplied.value)
-            found[key] = (value * magnitude(supplied.low) / stated, value, value * magnitude(supplied.high) / stated)
-        return found
+            by_key[key] = (value * magnitude(supplied.low) / stated, value, value * magnitude(supplied.high) / stated)
+        return by_key
 
     def value(self, key: str) -> Any:
         """What stands at ``key``: ``run.value("data.frames")``."""
-        found: Any = self
+        block: Any = self
         for part in key.split("."):
-            found = getattr(found, part, None)
-        return found
+            block = getattr(block, part, None)
+        return block
 
 
 def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
@@ -235,9 +235,9 @@ def beside(value: Any, folder: Path) -> Any:
     if isinstance(value, list):
         return [beside(inner, folder) for inner in value]
     if isinstance(value, str) and len(value) < 1000 and (value.endswith(FILES) or "/" in value):
-        found = folder / value
-        named = value.endswith(FILES) and found.is_file()
-        return str(found) if named or (found / "config.json").is_file() else value
+        path = folder / value
+        named = value.endswith(FILES) and path.is_file()
+        return str(path) if named or (path / "config.json").is_file() else value
     return value
 
 
@@ -273,18 +273,18 @@ def at_site(run: Run) -> Run:
         return run.replaced("stages", tuple(at_site(stage) for stage in run.stages))
     if run.site is None:
         return run
-    found = stack_of(run.site, run.stack)
-    if found is None:
+    met = stack_of(run.site, run.stack)
+    if met is None:
         return run.replaced("site", run.site.model_copy(update={"stacks": ()}))
     supplied: Mapping[str, Supplied] = dict(run.assumptions)
-    many = f"{len(found.steps)} step{'s' if len(found.steps) > 1 else ''}"
-    reason = f"{run.site.name}: what {many} of {found.stated} here are likeliest to be of"
-    if run.stack is None or found.software != software_named(run.stack)[0]:
-        supplied = {**supplied, "software": Supplied(value=found.software, reason=reason)}
-    taken = run.replaced("software", found.software).replaced("site", run.site.model_copy(update={"stacks": (found,)}))
-    if found.network is not None and run.hardware.network is None:
-        taken = taken.replaced("hardware.network", Interconnect(kind=found.network))
-        supplied = {**supplied, "hardware.network.kind": Supplied(value=found.network, reason=reason)}
+    many = f"{len(met.steps)} step{'s' if len(met.steps) > 1 else ''}"
+    reason = f"{run.site.name}: what {many} of {met.stated} here are likeliest to be of"
+    if run.stack is None or met.software != software_named(run.stack)[0]:
+        supplied = {**supplied, "software": Supplied(value=met.software, reason=reason)}
+    taken = run.replaced("software", met.software).replaced("site", run.site.model_copy(update={"stacks": (met,)}))
+    if met.network is not None and run.hardware.network is None:
+        taken = taken.replaced("hardware.network", Interconnect(kind=met.network))
+        supplied = {**supplied, "hardware.network.kind": Supplied(value=met.network, reason=reason)}
     return taken.replaced("assumptions", supplied)
 
 
@@ -318,43 +318,43 @@ def suppose(data: dict[str, Any]) -> None:
 
 def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """``laid_over``; what was assumed below at a key that is said above is dropped."""
-    found = laid_over(below, above)
+    merged = laid_over(below, above)
     said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
-    own, assumed = above.get("assumptions") or {}, found.get("assumptions") or {}
+    own, assumed = above.get("assumptions") or {}, merged.get("assumptions") or {}
     if not isinstance(assumed, Mapping) or not isinstance(own, Mapping):
-        return found  # what it has to be is said where it is read
+        return merged  # what it has to be is said where it is read
     kept = {
         key: assumption
         for key, assumption in assumed.items()
         if key in own or not any(key == one or key.startswith(f"{one}.") for one in said)
     }
-    return {**found, "assumptions": kept} if found.get("assumptions") else found
+    return {**merged, "assumptions": kept} if merged.get("assumptions") else merged
 
 
 def keys_of(data: Mapping[str, Any]) -> set[str]:
     """Dotted keys of everything that is said: ``{"data": {"frames": 16}}`` -> ``data.frames``."""
-    found = set()
+    keys = set()
     for key, value in data.items():
         if isinstance(value, Mapping):
-            found |= {f"{key}.{below}" for below in keys_of(value)}
+            keys |= {f"{key}.{below}" for below in keys_of(value)}
         else:
-            found.add(str(key))
-    return found
+            keys.add(str(key))
+    return keys
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """``above`` where it says something, block by block; a model named by a word takes further keys as its own."""
-    found = copy.deepcopy(dict(below))
+    merged = copy.deepcopy(dict(below))
     for key, value in above.items():
-        under = found.get(key)
+        under = merged.get(key)
         if key == "model" and isinstance(under, str) and isinstance(value, Mapping):
             under = {"name": under}
-        found[key] = (
+        merged[key] = (
             laid_over(under, value)
             if isinstance(under, Mapping) and isinstance(value, Mapping)
             else copy.deepcopy(value)
         )
-    return found
+    return merged
 
 
 def put(data: dict[str, Any], key: str, value: Any) -> None:

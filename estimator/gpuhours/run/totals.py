@@ -60,12 +60,12 @@ class Totals:
 
     def value(self, name: str) -> Any:
         """The value of one total, or None where it is not determined."""
-        found = self.values.get(name)
-        return None if found is None else found.value
+        solved = self.values.get(name)
+        return None if solved is None else solved.value
 
     def roots(self, names: Iterable[str]) -> tuple[str, ...]:
         """What the totals of ``names`` come down to: those below them that no equation gave."""
-        found: dict[str, None] = {}
+        roots: dict[str, None] = {}
         queue = list(names)
         seen: set[str] = set()
         while queue:
@@ -77,8 +77,8 @@ class Totals:
             if solved.basis == "solved":
                 queue += solved.inputs
             else:
-                found[name] = None
-        return tuple(found)
+                roots[name] = None
+        return tuple(roots)
 
     @property
     def plainest(self) -> Conflict:
@@ -109,8 +109,8 @@ def undetermined(totals: Totals, wanted: Iterable[str] = WANTED) -> str | None:
     known = dict.fromkeys((*totals.values, "goodput"), (1.0, "given"))
     settled = {}
     for supposed in KEYS.keys() - totals.values.keys():
-        found = solve({**known, supposed: (1.0, "given")}).values
-        settled[supposed] = sum(name in found for name in names)
+        more = solve({**known, supposed: (1.0, "given")}).values
+        settled[supposed] = sum(name in more for name in names)
     most = max(settled.values())
     keys = [key for name, key in KEYS.items() if settled.get(name) == most]
     open_totals = ", ".join(names)
@@ -127,25 +127,25 @@ def solve(
     Identities are tried in order until none has exactly one unknown left. Those whose members were all known and
     disagree by more than ``tolerance`` come back as conflicts.
     """
-    found = {name: Solved(value, basis) for name, (value, basis) in known.items() if value is not None}
+    solved = {name: Solved(value, basis) for name, (value, basis) in known.items() if value is not None}
     used: set[int] = set()
     identities = tuple(identities)
     moved = True
     while moved:
         moved = False
         for index, identity in enumerate(identities):
-            unknown = [name for name in identity.exponents if name not in found]
+            unknown = [name for name in identity.exponents if name not in solved]
             if len(unknown) != 1:
                 continue
-            values = {name: found[name].value for name in identity.exponents if name in found}
-            found[unknown[0]] = Solved(identity.solve(unknown[0], values), "solved", identity.text, tuple(values))
+            values = {name: solved[name].value for name in identity.exponents if name in solved}
+            solved[unknown[0]] = Solved(identity.solve(unknown[0], values), "solved", identity.text, tuple(values))
             used.add(index)
             moved = True
     conflicts = []
     for index, identity in enumerate(identities):
-        if index in used or any(name not in found for name in identity.exponents):
+        if index in used or any(name not in solved for name in identity.exponents):
             continue
-        factor = identity.mismatch({name: found[name].value for name in identity.exponents})
+        factor = identity.mismatch({name: solved[name].value for name in identity.exponents})
         if np.any(np.abs(factor - 1.0) > tolerance):
             conflicts.append(Conflict(identity, factor))
-    return Totals(found, tuple(conflicts))
+    return Totals(solved, tuple(conflicts))

@@ -133,16 +133,16 @@ def match(stack: StatedStack) -> Match:
     year = _year_in(described) or stack.year or _year_in(stated)
     release = release_of(f"{stack.release} {described}", year) or release_of(stated, year)
     named = known_as(stated) or profile_in(stated, year, release)
-    found = profile_in(described, year, release) if described else None
+    name = profile_in(described, year, release) if described else None
     if named is not None:
-        taken = _finer(named, found, described)
+        taken = _finer(named, name, described)
         if taken == named and named.startswith("huggingface"):
             taken = _sharded_by(named, described)
         remark = "" if known_as(stated) is not None else f"software {stated!r} read as {named}"
         if taken != named:
             remark = "; ".join(filter(None, (remark, f"{stack.described!r} read as {taken}")))
-    elif found is not None:
-        taken, remark = found, f"software not named; {stack.described!r} read as {found}"
+    elif name is not None:
+        taken, remark = name, f"software not named; {stack.described!r} read as {name}"
     else:
         middle, *others = unknown(year, stack.layout)
         said = stated or described or "not stated"
@@ -231,8 +231,8 @@ def _aged(name: str, year: int | None, release: float | None) -> str:
 
 
 def _year_in(text: str) -> int | None:
-    found = re.search(r"\b(20(?:1[5-9]|2\d))\b", text)
-    return None if found is None else int(found[1])
+    year = re.search(r"\b(20(?:1[5-9]|2\d))\b", text)
+    return None if year is None else int(year[1])
 
 
 def software_named(name: str, year: int | None = None) -> tuple[str, str]:
@@ -242,8 +242,8 @@ def software_named(name: str, year: int | None = None) -> tuple[str, str]:
         return name, ""
     if is_misspelt(name) or profile_in(name, year) is None:
         return load_software(name).name, ""
-    found = match(StatedStack(stated=name, year=year)).profile
-    return found, f"{name!r} read as {found}, {load_software(found).title}"
+    profile = match(StatedStack(stated=name, year=year)).profile
+    return profile, f"{name!r} read as {profile}, {load_software(profile).title}"
 
 
 def is_misspelt(name: str) -> bool:

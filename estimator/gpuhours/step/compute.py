@@ -30,10 +30,10 @@ def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
         products += product_passes(adapter, tokens, workload, Trainable.FULL, wide)
     others = elementwise_passes(stack, tokens, workload)
     attention = attention_passes(stack, workload)
-    found = {PRODUCTS: products, ATTENTION: attention, OTHER: others}
+    seconds = {PRODUCTS: products, ATTENTION: attention, OTHER: others}
     if stack.trainable is Trainable.FROZEN:
-        return {kind: Passes(passes.forward) for kind, passes in found.items()}
-    return found
+        return {kind: Passes(passes.forward) for kind, passes in seconds.items()}
+    return seconds
 
 
 def product_passes(

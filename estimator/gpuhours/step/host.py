@@ -161,20 +161,20 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     """(operator, how often a layer runs it) as modelling files have them: products one by one, adapters in pairs."""
     facts = workload.software.host.kernels
     looped = facts is not None and facts.experts == "looped"
-    found: list[tuple[str, Array]] = [
+    counts: list[tuple[str, Array]] = [
         ("product", linear.fused * (linear.experts if looped else 1)) for linear in stack.block.linears
     ]
     routed = sum(linear.experts for linear in stack.block.linears if looped and linear.role is Role.MLP_OUT)
-    found.append(("expert", routed))
+    counts.append(("expert", routed))
     quantised = workload.precision.format.unpacked and stack.trainable is not Trainable.FULL
-    found.append(("unpacked", _products(stack) if quantised else 0))
-    found += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
-    found += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
+    counts.append(("unpacked", _products(stack) if quantised else 0))
+    counts += [("bias", linear.fused) for linear in stack.block.linears if linear.bias]
+    counts += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
     for core in stack.block.attention:
         kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
-        found.append(("unfused" if kernel == "unfused" else "attention", 1))
-    return [*found, ("adapter", len(stack.adapters) / 2)]
+        counts.append(("unfused" if kernel == "unfused" else "attention", 1))
+    return [*counts, ("adapter", len(stack.adapters) / 2)]
 
 
 def _products(stack: Stack) -> Array:

@@ -134,20 +134,20 @@ def shared_work(workload: Workload) -> Work:
     work = _encoder_work(workload) if encoder else Work()
     seen = False
     for part in model.parts[len(encoder) :]:
-        found = _part_work(part, workload)
+        passes = _part_work(part, workload)
         if isinstance(part, Ends):
             if of_words(part) and np.any(workload.ranks.spreads):
                 everywhere = np.where(workload.ranks.spreads, 1.0, 0.0)
-                work = replace(work, spread=joined(work.spread, _scaled(found, everywhere)))
-                found = _scaled(found, 1.0 - everywhere)
-            work = _placed(work, found, first=part.first)
+                work = replace(work, spread=joined(work.spread, _scaled(passes, everywhere)))
+                passes = _scaled(passes, 1.0 - everywhere)
+            work = _placed(work, passes, first=part.first)
         elif model.on_stream(part):
             seen = True
             work = replace(
-                work, shared=True, layers=work.layers + part.layers, all_layers=joined(work.all_layers, found)
+                work, shared=True, layers=work.layers + part.layers, all_layers=joined(work.all_layers, passes)
             )
         else:
-            work = _placed(work, found, first=not seen)
+            work = _placed(work, passes, first=not seen)
     return work if seen else Work(1, False, joined(work.first, work.last))
 
 
@@ -161,16 +161,16 @@ def _part_work(part: Stack | Ends, workload: Workload) -> Parts:
 
 def _encoder_work(workload: Workload) -> Work:
     """An encoder's part of a micro-batch: on the first stage, on all of them alike, or apart."""
-    found: Parts = {}
+    parts: Parts = {}
     for part in workload.model.encoder:
-        found = joined(found, _part_work(part, workload.encoding))
-    found = joined(found, feature_parts(workload))
+        parts = joined(parts, _part_work(part, workload.encoding))
+    parts = joined(parts, feature_parts(workload))
     where, pipeline = np.asarray(workload.ranks.vision), np.asarray(workload.ranks.pipeline)
     if np.all(where == VisionPlacement.first_stage):
-        return Work(first=found)
+        return Work(first=parts)
 
     def share(placement: VisionPlacement, times: Array = 1.0) -> Parts:
-        return {name: passes * np.where(where == placement, times, 0.0) for name, passes in found.items()}
+        return {name: passes * np.where(where == placement, times, 0.0) for name, passes in parts.items()}
 
     return Work(
         first=share(VisionPlacement.first_stage),

@@ -49,7 +49,7 @@ def modernbert(config: Config) -> Fields:
     """ModernBERT: gated, rotary, two layers with a window to one without; the first layer's norm is the embedding's."""
     kinds, every = config.listed("layer_types"), config.number("global_attn_every_n_layers", default=3)
     layers = config.number("num_hidden_layers")
-    whole = sum("full" in str(kind) for kind in kinds) if kinds else -(-layers // every)
+    full = sum("full" in str(kind) for kind in kinds) if kinds else -(-layers // every)
     window = config.number("sliding_window", "local_attention", default=128)
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
     bias = config.get("norm_bias", False)
@@ -72,7 +72,7 @@ def modernbert(config: Config) -> Fields:
         "local_attention",
     ):
         config.get(key)  # fmt: skip
-    groups: list[Fields] = [{"layers": whole}, {"layers": layers - whole, "mixer": "window"}]
+    groups: list[Fields] = [{"layers": full}, {"layers": layers - full, "mixer": "window"}]
     hidden = config.number("hidden_size")
     return {
         "layers": layers, "hidden": hidden, "heads": config.number("num_attention_heads"),

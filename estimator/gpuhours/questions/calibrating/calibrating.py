@@ -229,9 +229,9 @@ def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[l
                 unused = None
             continue
         if is_table(path):
-            more, told = from_table(path)
+            more, left_out = from_table(path)
             steps += more
-            remarks += told
+            remarks += left_out
             continue
         if last is None:
             raise EstimateError(
@@ -280,16 +280,18 @@ def is_table(path: Path | str) -> bool:
 
 def from_table(path: Path | str) -> tuple[list[ObservedRow], list[str]]:
     """The rows of a table that have a measured step and can be predicted; why the others cannot."""
-    steps, told = [], []
+    steps, left_out = [], []
     for row in read_rows(path):
         case = "no measured step time or rate" if row.seconds is None or row.failed else case_of(row)
         if isinstance(case, Case):
             steps.append(ObservedRow(row, case))
         else:
-            told.append(f"{path}: {row.id} left out: {case}")
+            left_out.append(f"{path}: {row.id} left out: {case}")
     if not steps:
-        raise EstimateError("has no row that can be predicted and was measured.", told[0] if told else "", str(path))
-    return steps, told
+        raise EstimateError(
+            "has no row that can be predicted and was measured.", left_out[0] if left_out else "", str(path)
+        )
+    return steps, left_out
 
 
 def words(stack: Candidate) -> str:

@@ -123,9 +123,9 @@ def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
             yield Hypothesis(*said(stack, stated), seconds, odds(score(seconds, penalty) - as_described))
     for mode, seconds in recomputed(one):
         if abs(math.log(seconds / base)) > 1e-6:
-            told = word(Recompute, mode)
+            named = word(Recompute, mode)
             yield Hypothesis(
-                f"recompute {told}", f"--recompute {told}", seconds, odds(score(seconds, UNSAID) - as_described)
+                f"recompute {named}", f"--recompute {named}", seconds, odds(score(seconds, UNSAID) - as_described)
             )
 
 

@@ -241,9 +241,9 @@ class LineReader:
     def nothing(self) -> EstimateError:
         """What to do about a log that no format reads."""
         known = ", ".join(dict.fromkeys(one.name.partition(",")[0] for one in formats().lines))
-        told = f" The nearest to one: {self.unread[0][:120]!r}." if self.unread else ""
+        nearest = f" The nearest to one: {self.unread[0][:120]!r}." if self.unread else ""
         return EstimateError(
-            f"holds no step that is understood.{told}",
+            f"holds no step that is understood.{nearest}",
             f"Read are {known}, trainer_state.json, and a CSV with a column like step_time_s or tokens_per_second.",
             self.name,
         )

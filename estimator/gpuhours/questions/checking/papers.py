@@ -95,8 +95,10 @@ def sums_of(paper: Paper) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ..
         if _may_be_another(total, parts, added):
             continue
         if abs(math.log(factor)) > 2.6 * spread:
-            whole = shown(total.quantity, added)
-            statement = f"{title} of all runs {shown(total.quantity, total.value)}; the runs add up to {said} = {whole}"
+            summed = shown(total.quantity, added)
+            statement = (
+                f"{title} of all runs {shown(total.quantity, total.value)}; the runs add up to {said} = {summed}"
+            )
             wrong.append(ContradictedClaims((total.quantity,), factor, statement, ()))
         else:
             right.append(

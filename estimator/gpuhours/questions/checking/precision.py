@@ -74,8 +74,8 @@ def rounding(digits: str, value: float, *, largest: float = LARGEST_ROUNDING) ->
     plain = digits.replace(",", "").lstrip("+-").lower().partition("e")[0]
     if value == 0 or not any(digit in "123456789" for digit in plain):
         return largest
-    whole, _, decimals = plain.partition(".")
-    place = 10.0 ** (-len(decimals) if decimals else len(whole) - len(whole.rstrip("0")))
+    integer, _, decimals = plain.partition(".")
+    place = 10.0 ** (-len(decimals) if decimals else len(integer) - len(integer.rstrip("0")))
     return min(0.5 * place / float(plain), largest)
 
 

@@ -109,9 +109,9 @@ class Estimate:
                 rows.append(f"<tr>{cells}</tr>")
         head = "".join(f"<th>{word}</th>" for word in ("result", "value", "low", "high", "unit", "basis"))
         notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
-        told = f"<ul>{notes}</ul>" if notes else ""
+        listed = f"<ul>{notes}</ul>" if notes else ""
         body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        return f"<table><caption>{escape(self.run.name)}</caption>{body}</table>{told}"
+        return f"<table><caption>{escape(self.run.name)}</caption>{body}</table>{listed}"
 
     @property
     def fits(self) -> bool | None:

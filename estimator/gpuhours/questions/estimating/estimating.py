@@ -251,10 +251,10 @@ def _contradictions(outcome: Outcome) -> None:
         conflict = outcome.totals.plainest
         factor = float(np.max(conflict.factor))
         apart = max(factor, 1 / factor) if 0 < factor < math.inf else math.inf
-        told = f"by a factor of {apart:.3g}" if apart < MOST_APART else "beyond measure"
+        said = f"by a factor of {apart:.3g}" if apart < MOST_APART else "beyond measure"
         keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots(conflict.identity.exponents))
         raise Contradiction(
-            f"{conflict.identity.text}: the two sides differ {told}.",
+            f"{conflict.identity.text}: the two sides differ {said}.",
             f"Leave out one of {keys}, or correct it.",
             "known",
         )

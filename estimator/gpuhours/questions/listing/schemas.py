@@ -61,17 +61,17 @@ class Editors(GenerateJsonSchema):
         unit = unit_of(schema["function"]["function"])
         if unit is None:
             return {"anyOf": [described, {"type": "string"}]} if described.get("type") == "number" else described
-        told = UNITS.get(unit) or f"in {unit} or any unit of its kind"
+        text = UNITS.get(unit) or f"in {unit} or any unit of its kind"
         example = EXAMPLES.get(unit)
-        return {**described, "description": told, **({"examples": [example]} if example else {})}
+        return {**described, "description": text, **({"examples": [example]} if example else {})}
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """A model's keys, each with the sentence under it."""
         described = super().model_schema(schema)
         cls = schema["cls"]
         described.get("properties", {}).pop(UNREAD, None)
-        for key, told in described.get("properties", {}).items():
-            self._describe(cls, key, told)
+        for key, field in described.get("properties", {}).items():
+            self._describe(cls, key, field)
         return described
 
     def _describe(self, cls: type[Any], key: str, told: dict[str, Any]) -> None:
@@ -228,6 +228,6 @@ def with_names(found: dict[str, Any]) -> dict[str, Any]:
         for key in PARTS:
             shape = part.get("properties", {}).get(key)
             if isinstance(shape, dict) and shape.get("type") not in ("string", "number", "boolean"):
-                told = {name: shape.pop(name) for name in ("title", "default", "description") if name in shape}
-                part["properties"][key] = {**told, "examples": [PARTS[key]], "anyOf": [text, changed, shape]}
+                kept = {name: shape.pop(name) for name in ("title", "default", "description") if name in shape}
+                part["properties"][key] = {**kept, "examples": [PARTS[key]], "anyOf": [text, changed, shape]}
     return found

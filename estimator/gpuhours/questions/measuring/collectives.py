@@ -106,22 +106,22 @@ def _call(
 ) -> Callable[[], object] | None:
     """One collective on buffers of its own; None where a backend does not have it."""
     distributed = torch.distributed
-    whole = torch.randn(max(ranks, message // ELEMENT // ranks * ranks), device=where).to(torch.bfloat16)
-    part = whole[: whole.numel() // ranks].clone()
+    message_in_full = torch.randn(max(ranks, message // ELEMENT // ranks * ranks), device=where).to(torch.bfloat16)
+    part = message_in_full[: message_in_full.numel() // ranks].clone()
     if operation == "all_reduce":
-        return lambda: distributed.all_reduce(whole, group=group)
+        return lambda: distributed.all_reduce(message_in_full, group=group)
     if operation == "all_gather":
-        return lambda: distributed.all_gather_into_tensor(whole, part, group=group)
+        return lambda: distributed.all_gather_into_tensor(message_in_full, part, group=group)
     if where == "cpu":
         return None  # gloo has neither reduce-scatter nor all-to-all of tensors
     if operation == "reduce_scatter":
-        return lambda: distributed.reduce_scatter_tensor(part, whole, group=group)
-    received = torch.empty_like(whole)
+        return lambda: distributed.reduce_scatter_tensor(part, message_in_full, group=group)
+    received = torch.empty_like(message_in_full)
     if operation == "all_to_all":
-        return lambda: distributed.all_to_all_single(received, whole, group=group)
+        return lambda: distributed.all_to_all_single(received, message_in_full, group=group)
 
     def around() -> None:
-        ahead = distributed.P2POp(distributed.isend, whole, (rank + 1) % ranks, group)
+        ahead = distributed.P2POp(distributed.isend, message_in_full, (rank + 1) % ranks, group)
         behind = distributed.P2POp(distributed.irecv, received, (rank - 1) % ranks, group)
         for request in distributed.batch_isend_irecv([ahead, behind]):
             request.wait()

@@ -101,9 +101,9 @@ class Space:
         while place > 0 and behind * shape[place - 1] <= most:
             place -= 1
             behind *= shape[place]
-        whole = tuple(slice(0, length) for length in shape[place:])
+        rest = tuple(slice(0, length) for length in shape[place:])
         for index in np.ndindex(shape[:place]):
-            yield (*(slice(one, one + 1) for one in index), *whole)
+            yield (*(slice(one, one + 1) for one in index), *rest)
 
     def cells(self, block: tuple[slice, ...]) -> Layout:
         """Cells of a block, each outer axis on an array axis of its own; nothing recomputed, sharded or offloaded."""

@@ -164,16 +164,18 @@ def trace(run: Run) -> Trace:
     if run.stages:
         evaluate(run)  # says that stages have no step in common
     answer = estimate(run)
-    whole = float(_step_of(answer).time)
+    step_seconds = float(_step_of(answer).time)
     plan = _plan(answer)
     line = plan.line
     behind = plan.left[DATA] + plan.left[OPTIMISER] + plan.waiting
-    scheduled = whole - behind - plan.wait
+    scheduled = step_seconds - behind - plan.wait
     played, early, simulated = played_within(line, scheduled)
     events = [
         event
         for rank, passes in enumerate(played)
-        for event in _with_idle(rank, _of_rank(rank, passes, plan), whole - behind, _closing(rank, plan, whole))
+        for event in _with_idle(
+            rank, _of_rank(rank, passes, plan), step_seconds - behind, _closing(rank, plan, step_seconds)
+        )
     ]
     if plan.encoding:
         each = plan.encoding

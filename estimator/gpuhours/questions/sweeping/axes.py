@@ -107,9 +107,9 @@ def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequenc
         group = partner.get(key, (key,))
         lengths = {name: len(vary[name]) for name in group}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
             raise EstimateError(
-                f"Keys that are zipped need as many values each: {told}.", "", f"--zip {','.join(group)}"
+                f"Keys that are zipped need as many values each: {said}.", "", f"--zip {','.join(group)}"
             )
         built.append(Axis(_members(run, {name: vary[name] for name in group})))
         done.update(group)

@@ -71,18 +71,18 @@ class Text(Format):
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, target: Path) -> None:
         """See ``Format.join``."""
-        with target.open("wb") as whole:
-            whole.write(self.header(schema))
+        with target.open("wb") as joined:
+            joined.write(self.header(schema))
             for part in parts:
                 with part.open("rb") as lines:
-                    shutil.copyfileobj(lines, whole, 1 << 20)
+                    shutil.copyfileobj(lines, joined, 1 << 20)
 
     def write(self, tables: Iterable[pa.Table], schema: pa.Schema, target: Path) -> None:
         """See ``Format.write``."""
-        with target.open("wb") as whole:
-            whole.write(self.header(schema))
+        with target.open("wb") as file:
+            file.write(self.header(schema))
             for table in tables:
-                whole.write(Text.encode(self, table))
+                file.write(Text.encode(self, table))
 
     def header(self, schema: pa.Schema) -> bytes:
         """What stands before the first row."""

@@ -100,8 +100,8 @@ class Job:
         position = np.concatenate(
             [piece.position if chosen is None else piece.position[chosen] for chosen, piece in pieces]
         )
-        whole = pa.concat_tables(tables).take(pa.array(np.argsort(position, kind="stable")))
-        return self.reduced(whole)
+        ordered = pa.concat_tables(tables).take(pa.array(np.argsort(position, kind="stable")))
+        return self.reduced(ordered)
 
     def reduced(self, table: pa.Table) -> pa.Table:
         """The best rows of a table whose rows are in order; all of them where nothing is asked for."""

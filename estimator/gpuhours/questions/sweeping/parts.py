@@ -119,13 +119,13 @@ class Parts:
 
     def publish(self, count: int) -> None:
         """Make the file of the first ``count`` blocks, and put it in place in one rename."""
-        whole, there = self.folder / ("joined" + self.target.suffix), self.there()
+        joined, there = self.folder / ("joined" + self.target.suffix), self.there()
         paths = [there[number][0] for number in range(count)]
         if self.reduce is None:
-            self.format.join(paths, self.schema, whole)
+            self.format.join(paths, self.schema, joined)
         else:
-            self.format.write([self.reduced(paths)], self.schema, whole)
-        os.replace(whole, self.target)
+            self.format.write([self.reduced(paths)], self.schema, joined)
+        os.replace(joined, self.target)
 
     def reduced(self, paths: Iterable[Path]) -> pa.Table:
         """The rows that stay from several blocks, reduced as they are read."""

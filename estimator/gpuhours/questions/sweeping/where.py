@@ -159,14 +159,14 @@ class _Reader:
 
     def compared(self, depth: int) -> tuple[Node, Any]:
         left, kind = self.sum(depth)
-        whole: Node | None = None
+        node: Node | None = None
         while sign := self.took(*COMPARED, "="):
             sign = "==" if sign == "=" else sign
             right, other = self.sum(depth)
             first, second = self.alike((left, kind), (right, other), sign)
-            whole = (sign, first, second) if whole is None else ("and", whole, (sign, first, second))
+            node = (sign, first, second) if node is None else ("and", node, (sign, first, second))
             left, kind = right, other
-        return (left, kind) if whole is None else (whole, TRUTH)
+        return (left, kind) if node is None else (node, TRUTH)
 
     def sum(self, depth: int) -> tuple[Node, Any]:
         left, kind = self.product(depth)

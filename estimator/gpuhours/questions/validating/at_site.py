@@ -29,18 +29,18 @@ def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
 def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> list[tuple[Case | str, StackMet | None]]:
     """Each row's case on the stack and network that the site's steps are likeliest to be of, with what these say of it where they speak
     for the row's accelerator and kind; unchanged where the site says nothing of its stack."""
-    found: list[tuple[Case | str, StackMet | None]] = []
+    placed: list[tuple[Case | str, StackMet | None]] = []
     for row, case in zip(rows, cases, strict=True):
         met = stack_of(site, case.software.name) if isinstance(case, Case) else None
         if met is None or not isinstance(case, Case):
-            found.append((case, None))
+            placed.append((case, None))
             continue
         changed = met.network is not None or met.software != case.software.name
         joined = row if met.network is None else row.over(met.network)
         there = case_of(joined, "", met.software) if changed else case
         speaks = isinstance(there, Case) and met.speaks_for(met.software, there.traits.card, there.traits.kind)
-        found.append((there, met if speaks else None))
-    return found
+        placed.append((there, met if speaks else None))
+    return placed
 
 
 def at_pace(found: Prediction, met: StackMet | None) -> Prediction:

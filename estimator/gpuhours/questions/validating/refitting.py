@@ -68,9 +68,9 @@ def refit() -> dict[str, dict[str, float]]:
         design = np.stack([effect.slope[others] for effect in mine], axis=1)
         centre = np.array([effect.centre for effect in mine])
         theta = _robust(design, residual[others], weight[others], centre)
-        told = PRIOR**2 * np.sum(weight[others, None] * design**2, axis=0) > 1
+        informed = PRIOR**2 * np.sum(weight[others, None] * design**2, axis=0) > 1
         left_out[system] = {
-            e.key: round(float(np.exp(t)), 3) for e, t, of_it in zip(mine, theta, told, strict=True) if of_it
+            e.key: round(float(np.exp(t)), 3) for e, t, of_it in zip(mine, theta, informed, strict=True) if of_it
         }
     return {system: factors for system, factors in left_out.items() if factors}
 

@@ -237,12 +237,12 @@ def judge(
 def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     """Errors over some rows; None where there is nothing to take them of."""
     judged = list(judged)
-    told = [one for one in judged if one.error is not None]
-    errors = np.array([one.error for one in told], float)
+    scored = [one for one in judged if one.error is not None]
+    errors = np.array([one.error for one in scored], float)
     foretold = np.array([one.foretold_error for one in judged if one.foretold_error is not None], float)
     memory = np.array([one.memory_error for one in judged if one.memory_error is not None], float)
-    inside = [one.low <= one.measured <= one.high for one in told if one.low and one.high and one.measured]
-    widths = [one.high / one.low for one in told if one.low and one.high]
+    inside = [one.low <= one.measured <= one.high for one in scored if one.low and one.high and one.measured]
+    widths = [one.high / one.low for one in scored if one.low and one.high]
     ran = [
         one
         for one in judged
@@ -251,10 +251,10 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
     failed = [one for one in judged if one.fits is not None and one.row.failed]
     by_source = [
         np.array([abs(one.error or 0.0) for one in rows])
-        for rows in _grouped(told, lambda one: one.row.word("source_title") or "").values()
+        for rows in _grouped(scored, lambda one: one.row.word("source_title") or "").values()
     ]
     return {
-        "rows": len(judged), "predicted": len(told), "skipped": sum(one.skipped_because is not None for one in judged),
+        "rows": len(judged), "predicted": len(scored), "skipped": sum(one.skipped_because is not None for one in judged),
         "mape": _of(np.mean, abs(errors)), "median_ape": _of(np.median, abs(errors)),
         "p90_ape": _of(lambda values: np.quantile(values, 0.9), abs(errors)), "bias": _of(np.mean, errors),
         "sources": len(by_source), "sources_median_ape": _of(np.median, [np.median(errors) for errors in by_source]),

@@ -75,15 +75,15 @@ def _rounded(value: Any) -> Any:
 def worse(found: Validation) -> list[str]:
     """Sources whose left-out error is ``WORSE`` or more above the stored one, and a coverage that has left ``COVERED``; old and new."""
     stored, now = json.loads(errors_path().read_text(encoding="utf-8")), errors(found)
-    told = []
+    worse_figures = []
     for title, one in now.items():
         old = stored.get(title, {}).get("mape")
         if old is not None and one["mape"] is not None and one["mape"] > old + WORSE:
-            told.append(f"{title}: mean error {old:.2%} -> {one['mape']:.2%}")
+            worse_figures.append(f"{title}: mean error {old:.2%} -> {one['mape']:.2%}")
     covered = now["all"]["coverage_80"]
     if not COVERED[0] <= covered <= COVERED[1]:
-        told.append(f"range: holds {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
-    return told
+        worse_figures.append(f"range: holds {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
+    return worse_figures
 
 
 def _store(path: Path, found: Mapping[str, Any]) -> None:

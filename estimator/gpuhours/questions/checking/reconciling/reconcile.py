@@ -251,12 +251,12 @@ def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dic
     if name == equation.whole:
         amount = sum(math.exp(x[part]) for part in parts)
         return {part: math.exp(x[part]) / amount for part in parts}, math.log(amount), equation.sigma
-    whole = math.exp(x[equation.whole])
-    amount = whole - sum(math.exp(x[part]) for part in parts)
+    total = math.exp(x[equation.whole])
+    amount = total - sum(math.exp(x[part]) for part in parts)
     if amount <= 0:
         return None, 0.0, 0.0
-    slopes = {equation.whole: whole / amount} | {part: -math.exp(x[part]) / amount for part in parts}
-    return slopes, math.log(amount), equation.sigma * whole / amount
+    slopes = {equation.whole: total / amount} | {part: -math.exp(x[part]) / amount for part in parts}
+    return slopes, math.log(amount), equation.sigma * total / amount
 
 
 def _rows(
