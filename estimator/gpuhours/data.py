@@ -21,7 +21,7 @@ def frames_of_video(hours: Array, fps: Array) -> Array:
     """Frames sampled from video: hours x 3600 s x frames per second.
 
     >>> frames_of_video(10, 2)    # 10 hours at 2 frames a second
-    72000
+    72000.0
     """
     return hours * HOUR * fps
 

@@ -9,12 +9,13 @@ import pytest
 
 from gpuhours.architecture.operators import Ends, Linear, Split, Trainable
 from gpuhours.hardware.number_formats import Precision
+from gpuhours.layout.placement import standing
 from gpuhours.layout.recompute import Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import _operands, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, odds, odds_of, odds_path
-from gpuhours.memory.states import on_stage, states
+from gpuhours.memory.states import on_stage, parameters_of, states
 from gpuhours.workload import Workload
 from tests.round_machine import LAYER, MIXTURE, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
@@ -95,6 +96,9 @@ def test_parameters_of_the_stages() -> None:
     first, last = (on_stage(asked.model, asked.placement, asked.ranks, np.asarray(stage)) for stage in (0, 1))
     assert first.dense == first.trained == 2 * LAYER + VOCABULARY
     assert (last.dense, last.layer, last.ends) == (2 * LAYER + VOCABULARY + 1024, LAYER, VOCABULARY + 1024)
+    there = standing(asked.model, asked.placement, asked.ranks, np.asarray(1))
+    assert parameters_of(there).dense == last.dense
+    assert parameters_of(there[:1]).dense == 2 * LAYER
     split = workload(gpus=2, tensor=2)
     held = on_stage(split.model, split.placement, split.ranks, np.asarray(0))
     assert held.dense == (WHOLE - 9 * 1024) / 2 + 9 * 1024

@@ -47,7 +47,7 @@ def on_stage(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
     return parameters_of(standing(model, placement, ranks, stage))
 
 
-def parameters_of(found: Iterable[Standing]) -> Parameters:
+def parameters_of(parts: Iterable[Standing]) -> Parameters:
     """Parameters on one rank of what stands on its stage."""
     dense: Array = 0.0
     expert: Array = 0.0
@@ -57,7 +57,7 @@ def parameters_of(found: Iterable[Standing]) -> Parameters:
     ends: Array = 0.0
     layer_trained: Array = 0.0
     ends_trained: Array = 0.0
-    for there in found:
+    for there in parts:
         part, count = there.part, there.count
         held, trained = (part_weights(part, there.ranks, trained=only) for only in (False, True))
         dense, expert = dense + count * trained.dense, expert + count * trained.experts
