@@ -1,0 +1,111 @@
+"""What is held at the fullest moment, one fact of the stack or word of the layout at a time, against arithmetic on paper. Bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpuhours.memory import memory
+from gpuhours.memory.peak import Memory
+from tests.round_machine import LAYER, TOKENS, VOCABULARY, WHOLE, stack, workload
+
+KEPT = 2 * (4 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + 3 * 2048) + 4 * 8
+"""Bytes a token that the backward pass reads of a layer (``test_by_hand``): 28,192."""
+ENTRY, ENDS, PASSING = 2 * 1024, 4 * 1024, 2 * 4096
+"""Of a layer's input alone; of what the head and the norm before it keep; of the widest gradient that passes a layer."""
+FACTS = {
+    "gathered_now": 0.0, "reserved": 0.05, "reserved_expandable": 0.02, "reserved_least": 0.03, "reserved_zero3": 0.23, "logits": 6.0,
+    "logits_forward": 6.0, "gathered_layers": 2.0, "bucket": 0.0, "gradients_live": True, "context": 0.6 * 2**30,
+    "communicator": 0.3 * 2**30,
+}  # fmt: skip
+CONTEXT, GROUP = 0.6 * 2**30, 0.3 * 2**30
+
+
+def held(facts: dict[str, Any] | None = None, **layout: Any) -> Memory:
+    return memory(workload(software=stack(memory={**FACTS, **(facts or {})}), **layout))
+
+
+def activations(facts: dict[str, Any] | None = None, **layout: Any) -> float:
+    return float(held(facts, **layout).parts["activations"])
+
+
+@pytest.mark.parametrize(("layout", "per_token"), [
+    ({}, 4 * KEPT + ENDS),
+    ({"recompute": "full"}, 4 * ENTRY + ENDS + KEPT - ENTRY + PASSING),  # inputs, and one layer made again, which is more than the logits
+    ({"recompute": "full", "recompute_layers": 1}, ENTRY + 3 * KEPT + ENDS + KEPT - ENTRY + PASSING),
+    ({"recompute": "full", "recompute_layers": 9}, 4 * ENTRY + ENDS + KEPT - ENTRY + PASSING),
+    ({"recompute": "selective"}, 4 * KEPT + ENDS),  # of a fused attention there is nothing to drop
+    ({"offload_activations": True}, 2 * (KEPT + PASSING)),
+    ({"gpus": 2, "tensor": 2, "sequence_parallel": True}, (4 * KEPT + ENDS) / 2),
+    ({"gpus": 2, "context": 2}, (4 * KEPT + ENDS) / 2),
+    ({"gpus": 3, "batch": 3, "context": 3, "sequence_method": "ulysses"}, (4 * KEPT + ENDS) / (8 / 3)),  # three of eight heads
+    ({"microbatch": 2}, 2 * (4 * KEPT + ENDS)),
+    ({"gpus": 2, "pipeline": 2}, 2 * 2 * KEPT + PASSING),  # two micro-batches wait on the first stage
+    ({"gpus": 2, "pipeline": 2, "batch": 1}, 2 * KEPT + ENDS),  # one: the last stage holds the head's input and its logits too
+])  # fmt: skip
+def test_activations(layout: dict[str, Any], per_token: float) -> None:
+    assert activations(**layout) == pytest.approx(TOKENS * per_token)
+
+
+def test_states_at_the_loss_and_logits_by_blocks() -> None:
+    parts = held().parts
+    assert (parts["weights"], parts["gradients"], parts["optimiser"]) == (2 * WHOLE, 2 * WHOLE, 12 * WHOLE)
+    assert parts["logits"] == 6 * TOKENS * 4096
+    assert held({"logits": 10.0, "logits_forward": 10.0}).parts["logits"] == 10 * TOKENS * 4096
+    assert held(loss_blocks=2).parts["logits"] == 6 * TOKENS * 4096 / 2
+    assert held({"logits_forward": 14.0}).parts["logits"] == 14 * TOKENS * 4096, "forward holds more than backward"
+
+
+def test_gradients_that_come_with_the_backward_pass() -> None:
+    """One micro-batch and no buffers: none at the loss; a layer's or half the ends' at the last layer's."""
+    late = {"gradients_live": False}
+    assert float(held(late, batch=1).parts["gradients"]) == 2 * WHOLE, (
+        "all of them when it is over, with one layer's activations"
+    )
+    long = memory(workload(batch=16, microbatch=16, software=stack(memory=FACTS | late)))
+    assert float(long.parts["gradients"]) == 0
+    assert float(long.parts["activations"]) == pytest.approx(16 * TOKENS * (4 * KEPT + ENDS))
+
+
+def test_buffers() -> None:
+    parallel = {"gpus": 2, "tensor": 2, "sequence_parallel": True}
+    gathered = held({"gathered_now": 1.5}, **parallel).parts["communication buffers"]
+    assert gathered - held(**parallel).parts["communication buffers"] == pytest.approx(1.5 * TOKENS * 1024 * 2)
+    assert held({"gathered_now": 1.5}).parts["communication buffers"] == 0
+    assert held({"bucket": 1e6}, gpus=8).parts["communication buffers"] == 1e6
+
+
+def test_what_the_allocator_holds_in_vain() -> None:
+    """5 % usually, 2 % with segments that grow; a full card gives back all but 3 %; holes of ZeRO-3 up to what it drops."""
+    plain, grown = held(), held(expandable_segments=True)
+    tensors = float(plain.allocated)
+    assert float(plain.fragmentation) == pytest.approx(0.05 * tensors)
+    assert float(grown.fragmentation) == pytest.approx(0.02 * tensors)
+    assert float(plain.needed) == pytest.approx(1.03 * tensors + CONTEXT)
+    assert float(grown.needed) == pytest.approx(1.02 * tensors + CONTEXT)
+    sharded = held(gpus=8, sharding="zero3")
+    dropped = 2 * WHOLE * 7 / 8 - 2 * (2 * LAYER + 2 * VOCABULARY + 1024)
+    assert 0 < dropped < 0.18 * float(sharded.allocated)
+    assert float(sharded.fragmentation) == pytest.approx(0.05 * float(sharded.allocated) + dropped)
+    few = held({"reserved_zero3": 0.06}, gpus=8, sharding="zero3")
+    assert float(few.fragmentation) == pytest.approx(0.06 * float(few.allocated))
+    assert float(held({"reserved": 0.0}).fragmentation) == pytest.approx(0.03 * tensors), "no less than what stays"
+
+
+def test_context_and_communicators() -> None:
+    assert float(held().context) == pytest.approx(CONTEXT)
+    assert float(held(gpus=8, tensor=2, pipeline=2).context) == pytest.approx(CONTEXT + 3 * GROUP)
+
+
+@pytest.mark.parametrize(("gpus", "ranks"), [(1, 1), (2, 2), (16, 8)])
+def test_a_nodes_memory_holds_its_ranks_share(gpus: int, ranks: int) -> None:
+    found = held(gpus=gpus, batch=16, offload_optimizer=True, sharding="zero1")
+    assert float(found.host_per_node) == pytest.approx(12 * WHOLE / gpus * ranks)
+    assert float(held(gpus=gpus, batch=16).host_per_node) == 0
+
+
+def test_the_fullest_stage_is_said() -> None:
+    """Two micro-batches' activations outweigh the head; with one of a longer vocabulary the last stage is fuller."""
+    assert int(held(gpus=2, pipeline=2, microbatch=8, batch=64).stage) == 0
+    assert int(held(gpus=2, pipeline=2, batch=1).stage) == 1
