@@ -215,7 +215,7 @@ def ensemble(run: Run, remainder: Remainder | None = None, *, elsewhere: bool = 
     choices, *several = chosen([asked, *beside.values()], at)
     if choices is None:
         return None
-    rest = remainder_of(asked.kind) if remainder is None else remainder
+    rest = remainder_of(asked.kind, asked.year) if remainder is None else remainder
     found = {
         gpus: drawn(other, taken, at, rest)
         for (gpus, other), taken in zip(beside.items(), several, strict=True)

@@ -1,29 +1,33 @@
-"""What remains between the steps of a run with its stops and the GPU-hours that are published: one factor by kind, with its spread.
+"""What remains between the steps of a run with its stops and the GPU-hours that are published: a factor with its spread.
 
 Restarts from the beginning, slow nodes, data, evaluation jobs, runs that were thrown away and hours that were rounded: published hours
 hold them, no equation does. Learned on whole runs (``published/run_totals.csv``) by ``gpuhours validate --totals --update-remainder``;
-judging a run leaves its organisation out.
+judging a run leaves its organisation out. Runs of one year share more of it than runs of others: stacks and clusters of a year are as
+new to all.
 """
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.run.ranges import spread_over
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Remainder:
-    """Published over predicted GPU-hours of a kind of run: median, 10th and 90th percentile."""
+    """Published over predicted GPU-hours of runs like one: median, 10th and 90th percentile."""
 
     value: float
     low: float
@@ -37,6 +41,31 @@ class Remainder:
         return np.power(self.value, felt(nodes)) * spread
 
 
+@dataclass(frozen=True)
+class Likeness:
+    """How much of ln published / predicted runs share: standard deviations."""
+
+    kind: float
+    """Among runs of one kind."""
+    year: float
+    """Of what changes from a year to the next: a random walk, so that years to come are as the last that was seen."""
+    organisation: float
+    """Among an organisation's runs of one kind."""
+    run: float
+    """Of a single run, alone."""
+
+    def shared(self, some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> Floats:
+        """``[some, others]`` covariance of what is neither an organisation's nor a run's own, were it felt whole."""
+        kinds, years = ([np.array([run[key] for run in runs]) for runs in (some, others)] for key in ("kind", "year"))
+        walked = np.maximum(np.minimum(years[0][:, None], years[1]) - FIRST, 0.0)
+        found: Floats = LEVEL**2 + self.kind**2 * (kinds[0][:, None] == kinds[1]) + self.year**2 * walked
+        return found
+
+
+FIRST = 2015
+"""Year from which the walk counts, before all runs."""
+LEVEL = 1.0
+"""Standard deviation of what all runs share before any was seen: so wide that the runs decide."""
 WHOLE_FROM = 16
 """Nodes from which the factor is felt whole."""
 
@@ -53,17 +82,31 @@ NOTHING = Remainder(1.0, 1.0, 1.0)
 
 
 def path() -> Path:
-    """Where the learned factors are."""
+    """Where what was learned is."""
     return Path(str(files("gpuhours"))) / "published" / "remainder.json"
 
 
 @functools.cache
 def table() -> Mapping[str, Any]:
-    """The learned factors by kind, and the published runs behind them."""
+    """What was learned: how alike runs are, how far they spread by kind, and the published runs with what each pulls."""
     found: Mapping[str, Any] = json.loads(path().read_text(encoding="utf-8"))
     return found
 
 
-def remainder_of(kind: str) -> Remainder:
-    """The factor of a kind of run."""
-    return Remainder(**table()["kinds"][kind])
+def expected(likeness: Likeness, runs: Sequence[Mapping[str, Any]], pulls: Floats, kind: str, year: float) -> float:
+    """ln of the median factor of a kind and year: covariance with every run times what the run pulls, felt whole (kriging; Rasmussen
+    and Williams 2006, Gaussian Processes for Machine Learning, equation 2.25)."""
+    share = np.asarray(felt(np.array([run["nodes"] for run in runs])))
+    return float((likeness.shared([{"kind": kind, "year": year}], runs)[0] * share) @ pulls)
+
+
+@functools.cache
+def remainder_of(kind: str, year: int) -> Remainder:
+    """The factor of a kind of run in a year."""
+    learned = table()
+    runs = learned["runs"]
+    pulls = np.array([run["pull"] for run in runs])
+    middle = expected(Likeness(**learned["likeness"]), runs, pulls, kind, year)
+    below, above = learned["spread"][kind]
+    value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
+    return Remainder(value, low, high, len(runs))

@@ -25,7 +25,7 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import is_mixture, typical
+from gpuhours.run.typical import is_mixture, this_year, typical
 from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
@@ -37,11 +37,6 @@ FINEST = 12
 
 ROUNDED_BATCH = 0.1
 """A batch in tokens is stated in round numbers: 4 M for 4,194,304."""
-
-SEQUENCE = Assumption(
-    "data.seq_len", 4096, "token", "no sequence length is stated: the usual one for language models since 2023",
-    "Llama 2, arXiv:2307.09288, table 1",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,12 +195,16 @@ def _unusual(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
 
 
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
-    """The data block; a text model without a sequence length takes the usual one."""
+    """The data block; a text model without a sequence length takes the usual one, or all of its learned positions where they are fewer."""
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
-    notes.append(SEQUENCE)
+    rule = typical().sequence(this_year() if run.year is None else run.year)
+    most = getattr(run.model, "max_positions", None)
+    length = rule.value if most is None else min(rule.value, int(np.min(most)))
+    reason = "no sequence length is stated: the usual one for language models of the year"
+    notes.append(Assumption("data.seq_len", length, "token", reason, rule.source))
     bases["data.seq_len"] = "assumed"
-    return run.data.model_copy(update={"seq_len": int(SEQUENCE.value)})
+    return run.data.model_copy(update={"seq_len": length})
 
 
 def _machine(run: Run) -> tuple[Cluster | None, Array | None]:

@@ -90,6 +90,13 @@ class UsualAtSize(Section):
     value: float
 
 
+class UsualLength(Sourced):
+    """A usual sequence length, and the last year it holds for."""
+
+    until: int | None = None
+    value: int
+
+
 class Duration(Sourced):
     """How long a run takes where nobody says on how many accelerators."""
 
@@ -105,6 +112,7 @@ class Typical(Section):
     layout: tuple[Slack, ...]
     network: Share
     padding: Share
+    seq_len: tuple[UsualLength, ...]
     batch_tokens: tuple[UsualAtSize, ...]
     mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
@@ -115,6 +123,10 @@ class Typical(Section):
         points = self.mixture_batch_tokens if mixture else self.batch_tokens
         sizes, values = (np.log([getattr(one, name) for one in points]) for name in ("params", "value"))
         return np.exp(np.interp(np.log(params), sizes, values))
+
+    def sequence(self, year: int) -> UsualLength:
+        """Tokens of a sequence that language models of a year are trained on."""
+        return next(one for one in self.seq_len if one.until is None or year <= one.until)
 
 
 def first(lines: tuple[Line, ...], kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> Line:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.validating.remainders import learn, likeliest, surprise, weighted_quantile
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals import (
     TotalsReport,
@@ -16,13 +17,11 @@ from gpuhours.questions.validating.totals import (
     measures,
     published_totals,
     read_totals,
-    remainder_from,
     validate_totals,
-    weighted_quantile,
 )
 from gpuhours.questions.validating.totals_rows import described, organisation
 from gpuhours.questions.validating.updating import COVERED
-from gpuhours.run.remainder import NOTHING, felt
+from gpuhours.run.remainder import NOTHING, Likeness, felt
 from tests.conftest import Command
 
 ROW = {
@@ -83,6 +82,22 @@ def test_samples_without_epochs_are_all_that_were_seen() -> None:
     assert described(row(**pairs, epochs="3"), "usual").data.samples == 3e8
 
 
+@pytest.mark.parametrize(
+    ("changed", "text", "frozen"),
+    [
+        ({"model": "X 7B"}, 300.0, "full"),
+        ({"model": "X 7B pretrain (projector)"}, 30.0, "frozen"),
+        ({"trainable_params_b": "0.02"}, 30.0, "frozen"),
+        ({"samples_m": "2000"}, 30.0, "full"),
+    ],
+)
+def test_captions_where_pairs_are_the_webs_or_only_a_connector_is_trained(
+    changed: dict[str, str], text: float, frozen: str
+) -> None:
+    run = described(row(**{"tokens_b": "", "samples_m": "1", "modality": "image+text", **changed}), "usual")
+    assert (run.data.text_tokens, run.model.language.trainable) == (text, frozen)  # type: ignore[union-attr]
+
+
 def test_hours_that_contradict_what_the_row_states_are_said() -> None:
     assert contradiction(row(mfu_pct=""), 0.3) is None
     assert contradiction(row(mfu_pct="45"), 0.3) is None, "stops and rounding"
@@ -108,44 +123,62 @@ def test_organisations() -> None:
     assert organisation(row(id="z", model="Z", source_title="A report")) == "A report"
 
 
-def runs(*residuals: tuple[str, float]) -> list[dict[str, object]]:
+ALIKE = Likeness(kind=0.15, year=0.2, organisation=0.2, run=0.3)
+
+
+def runs(*residuals: tuple[str, float], year: int = 2024, kind: str = "text") -> list[dict[str, object]]:
     return [
         {
-            "id": str(n),
-            "organisation": who,
-            "kind": "text",
-            "residual": value,
-            "nodes": 64.0,
-            "below": 0.1,
+            "id": str(n), "organisation": who, "kind": kind, "year": year, "residual": value, "nodes": 64.0, "below": 0.1,
             "above": 0.1,
         }
         for n, (who, value) in enumerate(residuals)
-    ]
+    ]  # fmt: skip
 
 
 def test_remainder_is_the_middle_of_the_others_and_as_wide_as_they_spread() -> None:
     spread = [(who, value) for who, value in zip("abcdefghij", np.linspace(0.0, 0.4, 10), strict=True)]
-    found = remainder_from(runs(*spread), "text")
-    assert found.value == pytest.approx(np.exp(0.2), rel=1e-6)
+    found = learn(runs(*spread), ALIKE).remainder("text", 2024)
+    assert found.value == pytest.approx(np.exp(0.2), rel=0.01)
     assert found.low < found.value < found.high
-    assert remainder_from([], "text") == NOTHING
-    narrow = remainder_from(runs(*((who, 0.2) for who in "abcdefghij")), "text")
+    assert learn([], ALIKE).remainder("text", 2024) == NOTHING
+    narrow = learn(runs(*((who, 0.2) for who in "abcdefghij")), ALIKE).remainder("text", 2024)
     assert narrow.high / narrow.low == pytest.approx(1.0)
 
 
+def test_two_runs_by_hand() -> None:
+    one, other = runs(("a", 0.2), ("b", 0.2))
+    found = learn([one, {**other, "residual": 0.4}], ALIKE)
+    shared = 1.0 + 0.15**2 + 9 * 0.2**2
+    own = 0.2**2 + 0.3**2
+    assert found.remainder("text", 2024).value == pytest.approx(np.exp(0.6 * shared / (2 * shared + own)))
+    assert found.off == pytest.approx([0.2 - 0.4 * shared / (shared + own), 0.4 - 0.2 * shared / (shared + own)])
+    spread = shared + own - shared**2 / (shared + own)
+    densities = 0.375 / spread**0.5 * (1 + found.off**2 / spread / 4) ** -2.5  # Student's with 4 degrees of freedom
+    assert surprise(found) == pytest.approx(-np.mean(np.log(densities)))
+
+
 def test_one_large_organisation_does_not_decide() -> None:
-    found = remainder_from(runs(*([("a", 2.0)] * 36), *((who, 0.0) for who in "bcdefghijklm")), "text")
-    assert found.value < np.exp(1.0)
+    found = learn(runs(*([("a", 2.0)] * 36), *((who, 0.0) for who in "bcdefghijklm")), ALIKE)
+    assert found.remainder("text", 2024).value < np.exp(1.0)
 
 
-def test_a_kind_that_few_have_shown_leans_on_others() -> None:
-    text = [
-        {**run, "organisation": f"text {run['organisation']}"}
-        for run in runs(*((who, 0.0) for who in "abcdefghijklmnop"))
-    ]
-    clips = [{**run, "kind": "video"} for run in runs(("x", 0.6), ("y", 0.6))]
-    assert remainder_from([*text, *clips], "text").value == pytest.approx(1.0)
-    assert 1.05 < remainder_from([*text, *clips], "video").value < np.exp(0.6)
+def test_a_kind_and_a_year_that_few_have_shown_lean_on_others() -> None:
+    text = runs(*((who, 0.0) for who in "abcdefghijklmnop"))
+    found = learn([*text, *runs(("x", 0.6), ("y", 0.6), kind="video"), *runs(("z", 0.6), year=2020)], ALIKE)
+    assert found.remainder("text", 2024).value == pytest.approx(1.0, abs=0.1)
+    assert 1.05 < found.remainder("video", 2024).value < np.exp(0.6)
+    assert 1.05 < found.remainder("text", 2020).value < np.exp(0.6)
+    assert found.remainder("text", 2030) == found.remainder("text", 2024), "years to come are as the last"
+
+
+def test_likeness_is_what_makes_runs_without_their_organisation_least_of_a_surprise() -> None:
+    years = [run for year, value in ((2022, 0.5), (2023, 0.0), (2024, 0.5)) for run in runs(
+        *((f"{who}{year}", value + 0.02 * n) for n, who in enumerate("abcd")), year=year,
+    )]  # fmt: skip
+    best = likeliest(years)
+    assert best.year > 0
+    assert surprise(learn(years, best)) < surprise(learn(years, Likeness(0.0, 0.0, best.organisation, best.run)))
 
 
 def test_single_nodes_feel_no_remainder() -> None:

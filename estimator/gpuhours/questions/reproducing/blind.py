@@ -17,14 +17,14 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.units import magnitude
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.reproducing.document import Reading
-from gpuhours.questions.validating.totals import remainder_from
+from gpuhours.questions.validating.remainders import without as learned_without
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.ranges import positions, spread_over
-from gpuhours.run.remainder import Remainder, table
+from gpuhours.run.remainder import Remainder
 from gpuhours.run.resolve import resolve
 from gpuhours.run.sampling import Draws
 from gpuhours.run.spec import Run, put
-from gpuhours.run.typical import kind_of
+from gpuhours.run.typical import kind_of, this_year
 
 MEMBERS = 9
 """Runs that stand for a description with ranges and readings of its own."""
@@ -84,8 +84,8 @@ def without(organisation: str, run: Run) -> Remainder | None:
     resolved = resolve(run.replaced("layout", Layout()))
     if resolved.model is None:
         return None
-    others = [one for one in table()["runs"] if one["organisation"] != organisation]
-    return remainder_from(others, kind_of(resolved.model, resolved.data.frames))
+    year = this_year() if run.year is None else run.year
+    return learned_without(organisation).remainder(kind_of(resolved.model, resolved.data.frames), year)
 
 
 def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build) -> Iterator[Run]:
@@ -116,7 +116,7 @@ def _value_at(key: str, entry: Mapping[str, Any], at: float) -> float:
 
 
 def _values(one: Ensemble) -> dict[str, Draws]:
-    """Step time and MFU of every draw of a sample; hours and days where the steps are known."""
+    """Step time and MFU of every draw of a sample; hours where the steps are known, days where the accelerators are, too."""
     known = one.outcome.value
     gpus, steps = float(np.max(one.outcome.resolved.gpus or 1.0)), known("steps")
     step = one.gpu_time * one.effective_goodput / gpus / float(steps or 1.0)
@@ -125,5 +125,7 @@ def _values(one: Ensemble) -> dict[str, Draws]:
     if work is not None and peak is not None:
         values["mfu"] = float(work) / (step * gpus * float(peak))
     if steps is not None:
-        values |= {"gpu_hours": one.gpu_time / HOUR, "wall_clock": one.gpu_time / gpus}
+        values["gpu_hours"] = one.gpu_time / HOUR
+        if not any(note.name == "hardware.gpus" for note in one.notes):
+            values["wall_clock"] = one.gpu_time / gpus
     return values

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -19,10 +19,11 @@ import numpy as np
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.validating.remainders import Learned, store, without
 from gpuhours.questions.validating.rows import LARGEST_FILE, Row
 from gpuhours.questions.validating.totals_rows import Given, described, organisation
 from gpuhours.run.ensemble import Ensemble, ensemble
-from gpuhours.run.remainder import NOTHING, Remainder, felt, table
+from gpuhours.run.remainder import NOTHING
 
 NEEDED = ("gpu_hours",)
 BASELINES = (0.30, 0.40)
@@ -32,9 +33,6 @@ LEAST = 0.02
 """Share below which samples without epochs are a data set's, not all that were seen: no published run is as slow."""
 APART = 2.0
 """Hours and a stated MFU contradict each other where they are further apart than this: stops and rounding explain half as much."""
-FAR = 0.5
-FEWEST = 12
-"""Organisations below which a kind leans on others."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,11 @@ class Raw:
     def organisation(self) -> str:
         """Who trained it."""
         return organisation(self.row)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether it says what remains beside the steps: not where samples without epochs leave the passes over them open, too."""
+        return self.found is not None and (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
 
     @cached_property
     def log_hours(self) -> tuple[float, float, float]:
@@ -145,16 +148,16 @@ def validate_totals(path: Path | None = None, given: Given = "usual") -> TotalsR
     """Predict every row of a table of whole runs that has what a prediction needs."""
     source = published_totals() if path is None else path
     raws = [raw_prediction(row, given) for row in read_totals(source)]
-    own = [seen_run(raw) for raw in raws if raw.found is not None] if path is None else None
-    learned = learned_runs(given) if own is None else own
-    return TotalsReport(str(source), given, tuple(judged(raw, learned) for raw in raws))
+    own = [seen_run(raw) for raw in raws if raw.teaches] if path is None else None
+    learned = {out: without(out, own) for out in {raw.organisation for raw in raws}}
+    return TotalsReport(str(source), given, tuple(judged(raw, learned[raw.organisation]) for raw in raws))
 
 
-def judged(raw: Raw, learned: Sequence[Mapping[str, Any]]) -> JudgedTotals:
+def judged(raw: Raw, learned: Learned) -> JudgedTotals:
     """A row with the remainder that runs of other organisations have shown."""
     if raw.found is None:
         return JudgedTotals(raw)
-    rest = remainder_from([one for one in learned if one["organisation"] != raw.organisation], raw.found.kind)
+    rest = learned.remainder(raw.found.kind, raw.found.year)
     drawn = raw.found.gpu_time * rest.draw(raw.found.at["remainder"], raw.nodes) / HOUR
     low, middle, high = (float(value) for value in np.quantile(drawn, [0.1, 0.5, 0.9]))
     return JudgedTotals(raw, middle, low, high)
@@ -231,84 +234,14 @@ def seen_run(raw: Raw) -> dict[str, Any]:
     assert raw.found is not None
     low, middle, high = raw.log_hours
     return {
-        "id": raw.row.id, "organisation": raw.organisation, "kind": raw.found.kind, "residual": round(raw.residual, 4),
-        "nodes": raw.nodes, "below": round(middle - low, 4), "above": round(high - middle, 4),
+        "id": raw.row.id, "organisation": raw.organisation, "kind": raw.found.kind, "year": raw.found.year,
+        "residual": round(raw.residual, 4), "nodes": raw.nodes, "below": round(middle - low, 4), "above": round(high - middle, 4),
     }  # fmt: skip
 
 
-def learned_runs(given: Given) -> Sequence[Mapping[str, Any]]:
-    """The published runs that the shipped remainders were learned on; ``all`` and ``least`` share those of ``usual``."""
-    runs: Sequence[Mapping[str, Any]] = table()["runs"]
-    return runs
-
-
-def remainder_from(runs: Sequence[Mapping[str, Any]], kind: str) -> Remainder:
-    """The factor between steps with stops and published hours, from some published runs.
-
-    Its median is Huber's mean of ln published / predicted over the share that is felt (``weights_of``). Its 10th and 90th percentile
-    are as far out as it takes for four in five of the runs above and below to lie inside, once the spread of each run's own sample is
-    added in quadrature, other kinds weighing whole where they are leant on: split conformal prediction with normalised residuals
-    (Lei et al. 2018, JASA 113(523)).
-    """
-    kept = list(runs)
-    if not kept:
-        return NOTHING
-    weight = weights_of(kept, kind)
-    residual = np.array([run["residual"] for run in kept])
-    share = np.asarray(felt(np.array([run["nodes"] for run in kept])))
-    whole = share >= 0.5
-    centre = centre_of(residual[whole] / share[whole], weight[whole]) if np.any(whole) else 0.0
-    distance = residual - centre * share
-    beside = np.where(distance < 0, [run["below"] for run in kept], [run["above"] for run in kept])
-    more = np.sqrt(np.maximum(distance**2 - beside**2, 0.0))
-    spread = weights_of(kept, kind, other=1.0)
-    below, above = (
-        weighted_quantile(more[side], spread[side], 0.8 * (1 + 1 / len(kept))) if np.any(side) else 0.0
-        for side in (distance < 0, distance >= 0)
-    )
-    return Remainder(float(np.exp(centre)), float(np.exp(centre - below)), float(np.exp(centre + above)), len(kept))
-
-
-def weights_of(runs: Sequence[Mapping[str, Any]], kind: str, other: float = 0.25) -> Any:
-    """How much each run says of a kind: an organisation of n runs of one kind sqrt(n). What fewer than ``FEWEST`` organisations
-    have shown leans on other kinds, whose runs weigh ``other`` of that."""
-    counts: dict[tuple[str, str], int] = {}
-    for run in runs:
-        key = (run["organisation"], run["kind"])
-        counts[key] = counts.get(key, 0) + 1
-    weight = np.array([counts[run["organisation"], run["kind"]] ** -0.5 for run in runs])
-    organisations = {run["organisation"] for run in runs if run["kind"] == kind}
-    return np.where(
-        [run["kind"] != kind for run in runs], (other if len(organisations) < FEWEST else 0.0) * weight, weight
-    )
-
-
-def centre_of(values: Any, weights: Any) -> float:
-    """Huber's location of some logarithms: the mean, with those farther out than ``FAR`` from it drawn in (Huber 1964)."""
-    centre = weighted_quantile(values, weights, 0.5)
-    for _ in range(50):
-        pulled = weights * np.minimum(1.0, FAR / np.maximum(np.abs(values - centre), 1e-9))
-        centre = float(np.sum(pulled * values) / np.sum(pulled))
-    return centre
-
-
-def weighted_quantile(values: Any, weights: Any, at: float) -> float:
-    """The value below which a share ``at`` of the weights lies, linear between the middles of the weights."""
-    order = np.argsort(values)
-    ends = np.cumsum(weights[order])
-    return float(np.interp(at, (ends - weights[order] / 2) / ends[-1], values[order]))
-
-
 def update_remainder(found: TotalsReport) -> None:
-    """Store what a validation of our own table has shown: the factor by kind, and the runs behind it."""
-    import json
-
-    from gpuhours.run.remainder import path
-
-    runs = [seen_run(one.raw) for one in found.judged if one.raw.found is not None]
-    kinds = {kind: vars(remainder_from(runs, kind)) for kind in ("text", "vision", "video")}
-    path().write_text(json.dumps({"kinds": kinds, "runs": runs}, indent=1) + "\n", encoding="utf-8")
-    table.cache_clear()
+    """Store what a validation of our own table has shown."""
+    store([seen_run(one.raw) for one in found.judged if one.raw.teaches])
 
 
 def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:

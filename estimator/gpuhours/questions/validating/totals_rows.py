@@ -22,9 +22,16 @@ NEAR = 0.12
 """A named model is the row's where its parameters are this near to those that the row states."""
 TEXT_OF_PAIR = 300.0
 """Tokens of question and answer beside an image or a clip: LLaVA-1.5's mixture has 200 to 400 a sample (arXiv:2310.03744)."""
+CAPTION = 30.0
+"""Tokens of a caption: those of CC12M have 20 words in the mean (arXiv:2102.08981, table 1), those that LLaVA's connector is aligned
+on as few; alternative texts of the web are no longer."""
+WEB_PAIRS = 1e8
+"""Pairs from which texts are those of the web, not written as questions and answers: the largest mixtures of instructions have tens
+of millions (Infinity-MM, arXiv:2410.18558)."""
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
 _ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?", re.IGNORECASE)
+_ALIGNED = re.compile(r"\b(projector|connector|alignment)\b", re.IGNORECASE)
 _DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
 _STACKS = {
     "megatron-deepspeed": "megatron-deepspeed",
@@ -121,17 +128,23 @@ def _masked(row: Row) -> dict[str, Any]:
 
 
 def _of_pairs(row: Row) -> dict[str, Any]:
-    """A language model behind CLIP's ViT-L/14 at 336 pixels: what LLaVA and most of its children are."""
+    """A language model behind CLIP's ViT-L/14 at 336 pixels: what LLaVA and most of its children are.
+
+    A row that says that its connector is trained, or that few of its weights are, has a frozen language model and captions for text;
+    so have pairs by the hundred million the captions.
+    """
     size = row.positive("params_b")
     if size is None:
         raise EstimateError("neither parameters nor a known model")
     frames = int(row.positive("frames_per_sample") or 1)
     trainable = row.positive("trainable_params_b")
-    frozen = trainable is not None and trainable < 0.1 * size
+    few = trainable is not None and trainable < 0.1 * size
+    frozen = few or _ALIGNED.search(f"{row.word('model')} {row.word('modality')} {row.word('kind')}") is not None
+    short = frozen or (row.positive("samples_m") or 0.0) * MILLION >= WEB_PAIRS
     language: dict[str, Any] = {"params": size * BILLION, "trainable": "frozen" if frozen else "full"}
     keys: dict[str, Any] = {
         "model": {"vision": {"name": "vit-l-14-336", "trainable": "frozen"}, "language": language},
-        "data.frames": frames, "data.text_tokens": TEXT_OF_PAIR,
+        "data.frames": frames, "data.text_tokens": CAPTION if short else TEXT_OF_PAIR,
     }  # fmt: skip
     if (tokens := row.positive("tokens_per_frame")) is not None:
         keys["data.tokens_per_frame"] = tokens

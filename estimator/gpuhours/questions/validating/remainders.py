@@ -1,0 +1,147 @@
+"""What remains between steps and published hours, learned from whole runs: how alike they are, the median, and how far they spread."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import lgamma
+from typing import Any
+
+import numpy as np
+
+from gpuhours.run.remainder import NOTHING, Floats, Likeness, Remainder, expected, felt, path, table
+
+Runs = Sequence[Mapping[str, Any]]
+INSIDE = 0.8
+"""Share of the runs of other organisations that the range holds."""
+FEWEST = 8
+"""Organisations below which the spread of a kind is that of all kinds: split conformal prediction needs four on either side for a
+range of four in five, ceil(0.8 (n + 1)) <= n."""
+HUBER = 1.345
+"""Standard deviations beyond which a run is drawn in: 95 % efficient on normal errors (Huber 1981, Robust Statistics, section 1.4)."""
+ROUNDS = 20
+DEGREES = 4
+"""Of freedom of the Student distribution that likenesses are compared by: tails of published hours are long."""
+TRIED: Mapping[str, tuple[float, ...]] = {
+    "kind": (0.15,), "year": (0.0, 0.1, 0.2, 0.3, 0.4), "organisation": (0.1, 0.2, 0.3), "run": (0.2, 0.3, 0.4),
+}  # fmt: skip
+"""Standard deviations that are compared. Kinds are too few, and all but text shown by too few, to tell theirs: it is a prior, by which
+runs are as much of a surprise as without."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What some runs say."""
+
+    runs: Runs
+    likeness: Likeness
+    pulls: Floats
+    """Inverse of the covariance times residuals, a run each."""
+    off: Floats
+    """Residual of every run less what it is without its organisation."""
+    variance: Floats
+    """Of that, as it is expected."""
+
+    def remainder(self, kind: str, year: float) -> Remainder:
+        """The factor of a kind in a year. Its 10th and 90th percentile are as far out as it takes for four in five of the runs above
+        and below to lie inside, each judged without its organisation, once the spread of its own sample is added in quadrature: split
+        conformal prediction with normalised residuals (Lei et al. 2018, JASA 113(523))."""
+        if not self.runs:
+            return NOTHING
+        middle = expected(self.likeness, self.runs, self.pulls, kind, year)
+        below, above = self.spread(kind)
+        value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
+        return Remainder(value, low, high, len(self.runs))
+
+    def spread(self, kind: str) -> tuple[float, float]:
+        """How far the range goes below and above the median, in logarithms."""
+        own = [run["kind"] == kind for run in self.runs]
+        enough = len({run["organisation"] for run, mine in zip(self.runs, own, strict=True) if mine}) >= FEWEST
+        kept = np.array(own) if enough else np.ones(len(self.runs), bool)
+        beside = np.where(self.off < 0, *([run[side] for run in self.runs] for side in ("below", "above")))
+        more, weight = np.sqrt(np.maximum(self.off**2 - beside**2, 0.0)), weights_of(self.runs)
+        at = INSIDE * (1 + 1 / np.count_nonzero(kept))
+        sides = (kept & (self.off < 0), kept & (self.off >= 0))
+        below, above = (weighted_quantile(more[side], weight[side], at) if np.any(side) else 0.0 for side in sides)
+        return below, above
+
+
+def learn(runs: Runs, likeness: Likeness) -> Learned:
+    """The best linear unbiased prediction of residuals that some runs share, those farther out than ``HUBER`` drawn in.
+
+    A run without its organisation B: residual less (C^-1 r)_B / (C^-1)_BB (Rasmussen and Williams 2006, equation 5.12, for blocks).
+    """
+    residual = np.array([run["residual"] for run in runs], float)
+    if not len(runs):
+        return Learned(runs, likeness, residual, residual, residual)
+    owners = np.array([f"{run['organisation']}/{run['kind']}" for run in runs])
+    share = np.asarray(felt(np.array([run["nodes"] for run in runs])))
+    common = likeness.shared(runs, runs) * np.outer(share, share)
+    common += likeness.organisation**2 * (owners[:, None] == owners)
+    own = np.full(len(runs), likeness.run**2)
+    for _ in range(ROUNDS):
+        inverse = np.linalg.inv(common + np.diag(own))
+        pulls = inverse @ residual
+        far = np.abs(own * pulls) / likeness.run
+        own = likeness.run**2 * np.maximum(far / HUBER, 1.0)
+    off, variance = np.zeros(len(runs)), np.zeros(len(runs))
+    organisations = np.array([run["organisation"] for run in runs])
+    for out in set(organisations):
+        mine = np.flatnonzero(organisations == out)
+        block = np.linalg.inv(inverse[np.ix_(mine, mine)])
+        off[mine] = block @ pulls[mine]
+        variance[mine] = np.diag(block) - own[mine] + likeness.run**2
+    return Learned(runs, likeness, pulls, off, variance)
+
+
+def surprise(found: Learned) -> float:
+    """Mean of -ln of the density of each run, its organisation left out: what is asked of a remainder is one run of an organisation that
+    nobody has seen. An organisation of n runs of a kind weighs sqrt(n)."""
+    half, scaled = (DEGREES + 1) / 2, found.off**2 / found.variance / DEGREES
+    constant = lgamma(half) - lgamma(DEGREES / 2) - np.log(DEGREES * np.pi) / 2
+    density = constant - np.log(found.variance) / 2 - half * np.log1p(scaled)
+    return -float(np.average(density, weights=weights_of(found.runs)))
+
+
+def likeliest(runs: Runs) -> Likeness:
+    """The likeness by which runs without their organisation are least of a surprise."""
+    tried = (Likeness(**dict(zip(TRIED, values, strict=True))) for values in itertools.product(*TRIED.values()))
+    return min(tried, key=lambda one: surprise(learn(runs, one)))
+
+
+def weights_of(runs: Runs) -> Floats:
+    """How much each run says: an organisation of n runs of one kind sqrt(n)."""
+    owners = [(run["organisation"], run["kind"]) for run in runs]
+    return np.array([owners.count(owner) ** -0.5 for owner in owners])
+
+
+def weighted_quantile(values: Any, weights: Any, at: float) -> float:
+    """The value below which a share ``at`` of the weights lies, linear between the middles of the weights."""
+    order = np.argsort(values)
+    ends = np.cumsum(weights[order])
+    return float(np.interp(at, (ends - weights[order] / 2) / ends[-1], values[order]))
+
+
+def without(organisation: str, runs: Runs | None = None) -> Learned:
+    """What runs of other organisations say, alike as they themselves have shown to be; the shipped ones, where none are given."""
+    stored = table()
+    known = stored["without"].get(organisation, stored["likeness"])
+    shown = stored["runs"] if runs is None else runs
+    return learn([run for run in shown if run["organisation"] != organisation], Likeness(**known))
+
+
+def store(runs: Runs) -> None:
+    """Keep what runs have shown: likeness (of all, and without each organisation that changes it), spread by kind, runs with pulls."""
+    found = learn(runs, likeliest(runs))
+    organisations = sorted({run["organisation"] for run in runs})
+    apart = {out: likeliest([run for run in runs if run["organisation"] != out]) for out in organisations}
+    content = {
+        "likeness": asdict(found.likeness),
+        "without": {out: asdict(one) for out, one in apart.items() if one != found.likeness},
+        "spread": {kind: [round(side, 4) for side in found.spread(kind)] for kind in ("text", "vision", "video")},
+        "runs": [{**run, "pull": round(float(pull), 5)} for run, pull in zip(runs, found.pulls, strict=True)],
+    }  # fmt: skip
+    path().write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    table.cache_clear()
