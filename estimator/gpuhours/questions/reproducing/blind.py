@@ -116,7 +116,7 @@ def _value_at(key: str, entry: Mapping[str, Any], at: float) -> float:
 
 
 def _values(one: Ensemble) -> dict[str, Draws]:
-    """Step time and MFU of every draw of a sample; hours where the steps are known, days where the accelerators are, too."""
+    """Step time and MFU of every draw of a sample; hours and days where the steps are known."""
     known = one.outcome.value
     gpus, steps = float(np.max(one.outcome.resolved.gpus or 1.0)), known("steps")
     step = one.gpu_time * one.effective_goodput / gpus / float(steps or 1.0)
@@ -125,7 +125,5 @@ def _values(one: Ensemble) -> dict[str, Draws]:
     if work is not None and peak is not None:
         values["mfu"] = float(work) / (step * gpus * float(peak))
     if steps is not None:
-        values["gpu_hours"] = one.gpu_time / HOUR
-        if not any(note.name == "hardware.gpus" for note in one.notes):
-            values["wall_clock"] = one.gpu_time / gpus
+        values |= {"gpu_hours": one.gpu_time / HOUR, "wall_clock": one.gpu_time / gpus}
     return values

@@ -161,10 +161,12 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
     run = as_run(desk.text, data, desk.source)
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
     if figure.result in PREDICTED and foreseeable(run):
+        if run.hardware.gpus is None and figure.result in ("wall_clock", "step_time"):  # on how many, nobody states
+            return Finding(figure.label, None, unit, None, None, None, None, None, figure.note)
         blind = desk.blind(data, figure.settings)
         quantiles = None if blind is None else blind.quantiles(figure.result)
-        if quantiles is not None and run.hardware.gpus is None and figure.result != "gpu_hours":
-            quantiles = None  # days and step time hang on a number that nobody states
+        if run.hardware.gpus is None and figure.result == "mfu":
+            quantiles = None
         if quantiles is not None:
             low, value, high = quantiles
             return Finding(figure.label, None, unit, value, low, high, None, None, figure.note, basis="predicted")
