@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.memory.states import Parameters, States, on_stage, states
+from gpuhours.memory.states import Parameters, States, on_stage, parameters_of, states
 from gpuhours.workload import Workload
 from tests.round_machine import ADAPTED, LAYER, MIXTURE, VOCABULARY, WHOLE, workload
 
@@ -48,6 +48,12 @@ def test_experts_are_dealt_out_to_those_that_hold_them(
     assert (float(found.weights), float(found.gradients), float(found.optimiser)) == pytest.approx(
         (weights, gradients, optimiser)
     )
+
+
+def test_where_nothing_stands_there_is_nothing() -> None:
+    empty = parameters_of([])
+    names = ("dense", "expert", "frozen", "frozen_ends", "layer", "ends", "layer_trained", "ends_trained")
+    assert [float(getattr(empty, name)) for name in names] == [0] * 8
 
 
 def test_adapters_train_and_the_rest_is_kept_as_it_is_stored() -> None:

@@ -1,0 +1,130 @@
+"""How a step is put together from its parts, on the machine of round numbers, against arithmetic on paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpuhours.step.predict import (
+    BUBBLE,
+    HOST,
+    OPTIMISER,
+    SENDS,
+    added,
+    encoder_wait,
+    encoding_time,
+    send_time,
+    shared_work,
+    step,
+)
+from gpuhours.step.state import DATA, optimiser_time, step_reduction
+from gpuhours.workload import Workload
+from tests.round_machine import LINK, MODEL, PEAK, TOKENS, stack, workload
+
+STREAM = 2 * TOKENS * 1024
+"""Bytes of one sample between two stages."""
+SLOW_HOST = {"forward": 0.0, "backward": 0.0, "step": 3e-3}
+ENCODER = MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0]
+
+
+def sent(layer: float = 0.0, software: Any = None, **layout: Any) -> float:
+    return float(send_time(workload(software=software, **layout), np.asarray(layer)))
+
+
+def test_messages_are_split_as_the_stack_splits_them() -> None:
+    """There and back; two chunks send twice; tensor and context ranks send their share."""
+    assert sent(gpus=2, pipeline=2) == pytest.approx(2 * STREAM / LINK)
+    assert sent(gpus=4, pipeline=2, tensor=2) == pytest.approx(2 * STREAM / 2 / LINK)
+    assert sent(gpus=4, pipeline=2, context=2) == pytest.approx(2 * STREAM / 2 / LINK)
+    assert sent(gpus=2, pipeline=2, microbatch=4) == pytest.approx(4 * 2 * STREAM / LINK)
+    assert sent(gpus=2, pipeline=2, interleave=2) == pytest.approx(2 * 2 * STREAM / LINK)
+    whole = stack(network={"sends": "whole"})
+    assert sent(software=whole, gpus=4, pipeline=2, tensor=2) == pytest.approx(2 * STREAM / LINK)
+    assert sent() == 0
+
+
+@pytest.mark.parametrize(("pipeline", "borders"), [(2, 1), (4, 2)])
+def test_messages_to_other_nodes_wait_besides(pipeline: int, borders: int) -> None:
+    """1 ms for both of each border, once more for each stage behind while eight micro-batches fill the pipeline; none inside a node."""
+    layout: dict[str, Any] = {"gpus": 8 * pipeline, "pipeline": pipeline, "tensor": 8}
+    waits = stack(network={"send_wait": 1e-3})
+    more = sent(software=waits, **layout) - sent(**layout)
+    assert more == pytest.approx(2 * borders * 1e-3 * (1 + (pipeline - 1) / 8))
+    inside = {"gpus": pipeline, "pipeline": pipeline}
+    assert sent(software=waits, **inside) == sent(**inside)
+
+
+def test_the_parts_of_two_stages() -> None:
+    """Eight micro-batches on the slower stage and one more on the other; the host's 6 ms a stage decide what is waited for."""
+    asked = workload(gpus=2, pipeline=2)
+    work, found = shared_work(asked), step(asked)
+    layer = float(added(work.all_layers).total) / 4
+    first, last = (float(added(one).total) for one in (work.first, work.last))
+    slowest = 2 * layer + max(first, last)
+    together = 4 * layer + first + last
+    assert found.parts[BUBBLE] == pytest.approx(8 * slowest + together - slowest - 8 * together / 2)
+    assert found.parts[SENDS] == pytest.approx(8 * 2 * STREAM / LINK)
+    assert found.parts[OPTIMISER] == pytest.approx(float(optimiser_time(asked)))
+    assert float(found.time) == pytest.approx(sum(float(seconds) for seconds in found.parts.values()))
+    assert 0 < slowest < 6e-3
+    assert found.parts[HOST] == pytest.approx(8 * (6e-3 - slowest), rel=0.2)
+
+
+def test_the_hosts_own_part_comes_once_a_step() -> None:
+    found = step(workload(software=stack(host=SLOW_HOST)))
+    assert found.parts[HOST] == pytest.approx(3e-3)
+
+
+def test_sums_and_the_wait_for_the_slowest() -> None:
+    """Two nodes: a hundredth of all else is waited for, and told with the sums; a slower stack is slower in every part."""
+    plain, waiting = (
+        workload(gpus=16, software=stack(host=SLOW_HOST, network={"stragglers": share})) for share in (0.0, 0.01)
+    )
+    before, after = step(plain), step(waiting)
+    assert float(after.time) == pytest.approx(1.01 * float(before.time))
+    assert after.parts[DATA] - before.parts[DATA] == pytest.approx(0.01 * float(before.time))
+    work = shared_work(plain)
+    beside = sum(float(added(one).total) for one in (work.all_layers, work.first, work.last))
+    assert before.parts[DATA] == pytest.approx(float(step_reduction(plain, np.asarray(beside))))
+    slow = step(replace(waiting, software=waiting.software.model_copy(update={"pace": 1.5})))
+    assert float(slow.time) == pytest.approx(1.5 * float(after.time))
+    assert all(slow.parts[name] == pytest.approx(1.5 * float(seconds)) for name, seconds in after.parts.items())
+
+
+def test_the_peak_is_that_of_the_products_format_and_of_all_accelerators() -> None:
+    assert float(step(workload(gpus=8)).peak) == 8 * PEAK
+    assert float(step(workload(gpus=8, dtype="fp8")).peak) == 8 * 2 * PEAK
+    assert bool(step(workload(gpus=8)).valid)
+    assert not bool(step(workload(gpus=7)).valid), "seven ranks cannot share eight samples"
+
+
+def seen(vision: str, **layout: Any) -> Workload:
+    """Two layers of an encoder, half as wide, before the decoder."""
+    asked = workload(vision=vision, **layout)
+    return replace(asked, model=replace(asked.model, parts=(replace(ENCODER, layers=2), *asked.model.parts)))
+
+
+def test_an_encoder_stands_where_the_layout_has_it() -> None:
+    """On the first stage; on both, one of two samples each, whose features are gathered; or apart, where its own accelerator takes all."""
+    piped = {"gpus": 2, "pipeline": 2, "microbatch": 2}
+    plain = shared_work(workload(**piped))
+    first, everywhere = (shared_work(seen(vision, **piped)) for vision in ("first-stage", "replicated"))
+    front = float(added(first.first).total) - float(added(plain.first).total)
+    assert front > 0
+    assert float(added(first.all_layers).total) == pytest.approx(float(added(plain.all_layers).total))
+    shared = seen("replicated", **piped)
+    alone = shared_work(seen("first-stage", gpus=1, microbatch=1))
+    one = float(added(alone.first).total) - float(added(shared_work(workload()).first).total)
+    spread = float(added(everywhere.all_layers).total) - float(added(plain.all_layers).total)
+    assert float(shared.encoding.ranks.microbatch) == 1
+    gathered = 2 * (2 * TOKENS * 512) / 2 / LINK  # the other stage's sample, and its gradients back
+    assert spread == pytest.approx(2 * (one + 2 * gathered))
+    apart = seen("separate", gpus=3, pipeline=2, vision_gpus=1, microbatch=2)
+    work = shared_work(apart)
+    assert float(added(work.first).total) == pytest.approx(float(added(plain.first).total))
+    assert float(added(work.apart).total) > 0
+    assert float(encoding_time(work, apart)) == pytest.approx(max(float(added(work.apart).total), 2 * 3e-3), rel=0.5)
+    assert encoder_wait(1.0, 4, 10.0) == 1.0
