@@ -1,0 +1,113 @@
+"""What a block keeps, one policy, format or fact at a time, against arithmetic on paper. Bytes a token."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gpuhours.architecture.operators import Pointwise, Role, Trainable
+from gpuhours.hardware.number_formats import Precision
+from gpuhours.layout.recompute import Unkept
+from gpuhours.memory.activations import Saved, saved
+from gpuhours.memory.buffers import communicators, context_buffers
+from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS, workload
+
+NORMS, ROTATED, SWIGLU, OPERANDS = 2 * 2 * 1024, 2 * 10 * 128, 2 * 2 * 2048, 2 * 20 * 128 + 4 * 8
+"""Two norms' inputs, rotated queries and keys, gate and up, and Q, K, V and output with 4 bytes a head."""
+INPUTS = 2 * (1024 + 1024 + 2048)
+"""Of queries, keys, values; of gate and up; of down. Attention's output is an operand already."""
+WHOLE = NORMS + ROTATED + SWIGLU + OPERANDS + INPUTS
+BF16 = Precision("bf16")
+
+
+def block(model: Any = MODEL, precision: Precision = BF16, *, stream: float = 2.0, unfused: bool = False,
+          unkept: Unkept = Unkept(), trainable: Trainable | None = None, **facts: Any) -> Saved:  # fmt: skip  # noqa: B008 - frozen
+    asked = workload(model)
+    part = asked.model.stacks[0] if trainable is None else replace(asked.model.stacks[0], trainable=trainable)
+    stated = asked.software.memory.model_copy(update={"saved": {"swiglu": 2.0, "permute": 1.0}, **facts})
+    return saved(part, precision, stated, stream=stream, unfused=unfused, unkept=unkept)
+
+
+def kept(*args: Any, **options: Any) -> float:
+    return float(block(*args, **options).on_rank(workload().ranks))
+
+
+@pytest.mark.parametrize(("unkept", "less"), [
+    (Unkept(), 0),
+    (Unkept(heads=True), OPERANDS),
+    (Unkept(inputs=frozenset({Role.QKV})), 2 * 1024),
+    (Unkept(inputs=frozenset({Role.MLP_OUT})), 2 * 2048),
+    (Unkept(experts=frozenset({Role.MLP_OUT})), 0),  # a dense layer has no experts
+    (Unkept(operators=frozenset({Pointwise.SWIGLU})), SWIGLU),
+    (Unkept(operators=frozenset({Pointwise.ROTARY, Pointwise.RMS_NORM})), ROTATED + NORMS),
+    (Unkept(scores=True), 0),  # fused attention has none
+])  # fmt: skip
+def test_what_a_policy_drops(unkept: Unkept, less: float) -> None:
+    assert kept(unkept=unkept) == pytest.approx(WHOLE - less)
+
+
+def test_scores_of_unfused_attention() -> None:
+    """Eight heads of 512 keys in 2 bytes, in place of 4 bytes a head; as many as the stack says."""
+    assert kept(unfused=True) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 2)
+    assert kept(unfused=True, scores=7.0) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 7)
+    assert kept(unfused=True, unkept=Unkept(scores=True)) == pytest.approx(WHOLE - 4 * 8)
+
+
+def test_narrow_operands_are_copies() -> None:
+    """fp8: inputs in 1 byte, and attention's output once more in it."""
+    assert kept(precision=Precision("fp8")) == pytest.approx(WHOLE - INPUTS / 2 + 8 * 128)
+
+
+def test_a_wide_stream() -> None:
+    """Norms keep what they read in 4 bytes; a layer's input is that wide, too."""
+    wide = block(stream=4.0)
+    assert float(wide.on_rank(workload().ranks)) == pytest.approx(WHOLE + NORMS)
+    assert float(wide.entry) == 4 * 1024
+
+
+def test_casts_of_each_product() -> None:
+    """Autocast that casts for each of three and of two products: three copies more of 1,024 in 2 bytes."""
+    amp = Precision("bf16", "amp")
+    assert kept(precision=amp, casts_each=True) - kept(precision=amp) == pytest.approx(3 * 1024 * 2)
+    assert kept(casts_each=True) == WHOLE, "nothing is cast where weights are in 16 bit"
+
+
+def test_adapters_keep_what_they_read() -> None:
+    """Beside queries, keys, values and output: one input of 1,024, and attention's own output; or one for each of the four."""
+    assert kept(ADAPTED) == pytest.approx(WHOLE - 2 * (1024 + 2048))
+    assert kept(ADAPTED, adapter_inputs=2.0) == pytest.approx(WHOLE - INPUTS + 4 * 2 * 1024)
+    assert kept(trainable=Trainable.PASS_THROUGH) == pytest.approx(WHOLE - INPUTS)
+
+
+def test_where_things_are_kept() -> None:
+    """Norms and inputs with the stream, gathered inputs whole; heads and MLP split; the widest output passes."""
+    plain, gathered = block(), block(gathered_inputs=True)
+    assert (float(plain.stream), float(plain.whole)) == (NORMS + 2 * 2 * 1024, 0)
+    assert (float(gathered.stream), float(gathered.whole)) == (NORMS, 2 * 2 * 1024)
+    assert float(plain.attention + plain.mlp) == ROTATED + SWIGLU + OPERANDS + 2 * 2048
+    assert (float(plain.passing), float(plain.outputs)) == (2 * 4096, 2 * (1536 + 1024 + 4096 + 1024))
+    assert float(plain.attended) == 8 * (128 * 2 + 4)
+    split = workload(gpus=2, tensor=2, sequence_parallel=True).ranks
+    assert float(gathered.on_rank(split)) == pytest.approx((WHOLE - 2 * 2 * 1024) / 2 + 2 * 2 * 1024)
+
+
+def test_experts_keep_two_copies_of_a_token() -> None:
+    """Inputs of gate and up, and of down, for each of two experts; dropped where the policy drops those of experts."""
+    whole = kept(MIXTURE)
+    less = {
+        role: whole - kept(MIXTURE, unkept=Unkept(experts=frozenset({role}))) for role in (Role.MLP_IN, Role.MLP_OUT)
+    }
+    assert less == {Role.MLP_IN: pytest.approx(2 * 2 * 1024), Role.MLP_OUT: pytest.approx(2 * 2 * 2048)}
+    assert whole == kept(MIXTURE, unkept=Unkept(inputs=frozenset({Role.MLP_IN, Role.MLP_OUT})))
+    assert whole - kept(MIXTURE, unkept=Unkept(inputs=frozenset({Role.ROUTER}))) == pytest.approx(2 * 1024)
+
+
+def test_buffers_of_heads_and_rings_together() -> None:
+    """Two ranks exchange heads, two rings hand on blocks: (2 q + k) 2 and (2 k) 2 + 4 k + 4 q bytes of a quarter of the tokens."""
+    asked = workload(gpus=8, tensor=2, context=4, sequence_method="hybrid", ulysses=2)
+    each = (2 * 1024 + 512) * 2 + 2 * 512 * 2 + 4 * 512 + 4 * 1024
+    found = context_buffers(asked.model, TOKENS / 4, asked.ranks, asked.layout, BF16)
+    assert float(found) == pytest.approx(TOKENS / 4 * each / 2)
+    assert int(communicators(asked.ranks)) == 3, "tensor, context, and the ranks with the same weights"
