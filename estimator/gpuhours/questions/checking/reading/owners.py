@@ -227,7 +227,8 @@ def _sentence(
             owner = behind
         elif before:
             owner = before[-1][1]
-            owner = begin if owner == OURS and begin.kind != "other" else owner
+            if owner == OURS and begin.kind != "other":
+                owner = next((one for _, one in reversed(before) if one.kind == "own"), begin)
         else:
             owner = _behind(items, index, events) or begin
         if owner.kind == "total" and not any(

@@ -336,15 +336,13 @@ def _family(own: Sequence[TextRun]) -> list[TextRun]:
 def _undisputed(found: Division) -> list[Placed]:
     """Figures for all runs; where two machines or times stand there and no run is named, neither is anybody's."""
     kept = []
+    first: dict[str, float] = {}
+    disputed: set[str] = set()
     for entry in found.shared:
-        same = [
-            value_of(other)
-            for other in found.shared
-            if other.place.quantity == entry.place.quantity and not other.scope
-        ]
-        if entry.place.quantity in OF_ONE_RUN or (
-            entry.place.quantity in MACHINES and any(not alike(same[0], value) for value in same[1:])
-        ):
+        if not entry.scope and not alike(first.setdefault(entry.place.quantity, value_of(entry)), value_of(entry)):
+            disputed.add(entry.place.quantity)
+    for entry in found.shared:
+        if entry.place.quantity in OF_ONE_RUN | (MACHINES & disputed):
             found.aside.append((entry, "no run is named"))
         else:
             kept.append(entry)

@@ -1,0 +1,112 @@
+"""Runs that prose tells apart, whose figures comparisons are, and which misfits are charges; all texts and figures are invented."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.questions.checking.claim import Paper
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_paper
+
+DAY = 86_400.0
+
+
+def figures(paper: Paper) -> dict[str, dict[str, float]]:
+    return {
+        run.name: {c.quantity: c.value for c in run.claims if not c.shared} for run in paper.runs if run.kind == "own"
+    }
+
+
+STAGES = (
+    "It is trained in two phases. In the first we take 400k iterations with a batch size of 1024; in the second we take 100k iterations "
+    "with a batch size of 512."
+)
+SIZES = (
+    "The 15B parameter model was trained for 270K updates on 512 V100 GPUs for 60 days. The 3B model was trained for 500K updates in "
+    "30 days, also on 512 GPUs."
+)
+NAMED = (
+    "We trained Tern-7B on 200B tokens and Tern-34B on 50B tokens. The 7B is trained for 48,000 steps. "
+    "The 34B is trained for 12,000 steps."
+)
+PARTS = "The image stage takes 90k iterations and 80 hours. The video stage takes 45k iterations and 120 hours."
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "values"),
+    [
+        (STAGES, "steps", {4e5, 1e5}),
+        (STAGES, "global_batch", {1024, 512}),
+        (SIZES, "steps", {2.7e5, 5e5}),
+        (SIZES, "wall_clock", {60 * DAY, 30 * DAY}),
+        (NAMED, "steps", {48_000, 12_000}),
+        (NAMED, "tokens", {200e9, 50e9}),
+        (PARTS, "wall_clock", {80 * 3600.0, 120 * 3600.0}),
+    ],
+)
+def test_runs_named_in_passing(text: str, quantity: str, values: set[float]) -> None:
+    runs = figures(read_paper(text))
+    assert {run[quantity] for run in runs.values() if quantity in run} == values, runs
+
+
+@pytest.mark.parametrize("changed", [str.lower, str.upper])
+def test_names_in_passing_in_any_case(changed: type[str]) -> None:
+    found = figures(read_paper(changed(SIZES)))
+    assert {run["wall_clock"] for run in found.values()} == {60 * DAY, 30 * DAY}
+
+
+def test_a_comparison_takes_only_what_stands_behind_it() -> None:
+    paper = read_paper(
+        "Stage C of Heron needed 24,602 A100 GPU hours, compared to around 200,000 GPU hours for the old one."
+    )
+    assert paper.single.claim("gpu_hours").value == 24_602  # type: ignore[union-attr]
+    assert [claim.value for claim in paper.set_aside if claim.quantity == "gpu_hours"] == [200_000]
+
+
+def test_lists_of_all_runs_are_in_their_order() -> None:
+    table = "| Model | GPU hours |\n|---|---|\n| Tern-7B | 9,000 |\n| Tern-13B | 21,000 |\n\nThe two models saw 4.05T and 5.6T tokens."
+    found = figures(read_paper(table))
+    assert (found["Tern-7B"]["tokens"], found["Tern-13B"]["tokens"]) == (4.05e12, 5.6e12)
+
+
+OPEN = [
+    # one card each, and the hours of all games and seeds
+    "All agents are trained on one V100 GPU each. An agent takes 10 days per game; with 55 games and 5 seeds that makes 2,700 GPU days.",
+    # one fold beside a whole benchmark
+    "One fold takes about 12 hours on a single A100, hence the five folds occupy 60 GPU hours; the benchmark took 1,800 GPU hours.",
+    # another's machine
+    "Everything runs on a single node with 8 A100 GPUs. The original Tern-Base needed 4 days on 16 TPU chips.",
+    # two stages of one machine
+    "We train on 64 H800 GPUs. The image stage takes 80 hours, the video stage 120 hours. In total this is 12.8k H800 GPU hours.",
+    # the hours of a card's template are those of the job
+    "- **Hardware:** 4 x V100-32GB\n- **Hours used:** 62\n- **Carbon emitted:** 20.09 kg CO2eq (grid: 0.27 kg CO2eq/kWh)",
+    # energy of the accelerators alone, as the table's own column of PUE says
+    "| Model | Energy (MWh) | Carbon intensity (kg CO2e/kWh) | Carbon (tCO2eq) |\n|---|---|---|---|\n| Tern-7B | 131 | 0.332 | 52 |\n"
+    "| Tern-13B | 257 | 0.332 | 101 |",
+]
+
+
+@pytest.mark.parametrize("text", OPEN)
+@pytest.mark.parametrize("changed", [str, str.lower])
+def test_what_may_be_something_else_is_no_charge(text: str, changed: type[str]) -> None:
+    assert check_paper(read_paper(changed(text))).verdict != "contradicted"
+
+
+def test_hours_used_are_read_as_what_agrees() -> None:
+    assert {claim.claim.quantity for claim in check_paper(read_paper(OPEN[4])).claims} >= {"wall_clock", "carbon"}
+
+
+CHARGED = [
+    ("We trained Tern-7B on 256 A100 GPUs for 11.5 days, which is 276 GPU-hours.", "wall-clock for aggregate hours"),
+    (
+        "| Model | GPUs | Days | GPU-hours |\n|---|---|---|---|\n| Tern-7B | 256 | 10 | 61,440 |\n| Tern-34B | 512 | 20 | 480 |",
+        "wall-clock for aggregate hours",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "cause"), CHARGED)
+def test_a_named_mistake_is_charged_in_several_runs_too(text: str, cause: str) -> None:
+    found = check_paper(read_paper(text))
+    assert found.verdict == "contradicted"
+    assert found.contradictions[0].likely_causes[0].cause == cause
