@@ -15,7 +15,7 @@ from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import _operands, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.odds import ENOUGH, SAFE, odds, odds_of, odds_path
-from gpuhours.memory.states import on_stage, parameters_of, states
+from gpuhours.memory.states import parameters_of, states
 from gpuhours.workload import Workload
 from tests.round_machine import LAYER, MIXTURE, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
@@ -93,14 +93,16 @@ def test_groups_with_buffers_of_their_own() -> None:
 def test_parameters_of_the_stages() -> None:
     """Two layers and the embedding, two layers and the head with its norm; halves of all but the norms on two tensor ranks."""
     asked = workload(gpus=2, pipeline=2)
-    first, last = (on_stage(asked.model, asked.placement, asked.ranks, np.asarray(stage)) for stage in (0, 1))
+    first, last = (
+        parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(stage))) for stage in (0, 1)
+    )
     assert first.dense == first.trained == 2 * LAYER + VOCABULARY
     assert (last.dense, last.layer, last.ends) == (2 * LAYER + VOCABULARY + 1024, LAYER, VOCABULARY + 1024)
     there = standing(asked.model, asked.placement, asked.ranks, np.asarray(1))
     assert parameters_of(there).dense == last.dense
     assert [parameters_of([one]).dense for one in there] == [0, 2 * LAYER, VOCABULARY + 1024]
     split = workload(gpus=2, tensor=2)
-    held = on_stage(split.model, split.placement, split.ranks, np.asarray(0))
+    held = parameters_of(standing(split.model, split.placement, split.ranks, np.asarray(0)))
     assert held.dense == (WHOLE - 9 * 1024) / 2 + 9 * 1024
 
 
@@ -110,7 +112,7 @@ def test_parameters_of_the_stages() -> None:
 )
 def test_states_dealt_out_to_eight(sharding: str, weights: float, gradients: float, optimiser: float) -> None:
     asked = workload(gpus=8, sharding=sharding)
-    held = on_stage(asked.model, asked.placement, asked.ranks, np.asarray(0))
+    held = parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(0)))
     found = states(held, asked.ranks, asked.layout, BF16, asked.software.memory)
     assert found.weights == pytest.approx(weights * WHOLE)
     assert found.gradients == pytest.approx(gradients * WHOLE)

@@ -20,7 +20,7 @@ from gpuhours.layout.ranks import Ranks, ranks_of
 from gpuhours.layout.recompute import SELECTIVE, Unkept
 from gpuhours.memory import longest_sequence, memory, ways_to_fit
 from gpuhours.memory.activations import saved
-from gpuhours.memory.peak import PARTS
+from gpuhours.memory.held import PARTS
 from gpuhours.memory.states import Parameters, states
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gpuhours.hardware.number_formats import Precision
-from gpuhours.memory.states import Parameters, States, on_stage, parameters_of, states
+from gpuhours.layout.placement import standing
+from gpuhours.memory.states import Parameters, States, parameters_of, states
 from gpuhours.workload import Workload
 from tests.round_machine import ADAPTED, LAYER, MIXTURE, VOCABULARY, WHOLE, workload
 
@@ -23,7 +24,7 @@ FROZEN = WHOLE
 
 
 def on_rank(asked: Workload) -> Parameters:
-    return on_stage(asked.model, asked.placement, asked.ranks, np.asarray(0))
+    return parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(0)))
 
 
 def of(asked: Workload, precision: Precision = Precision("bf16"), **facts: Any) -> States:  # noqa: B008 - frozen

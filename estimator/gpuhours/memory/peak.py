@@ -2,122 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from typing import Any, Final
 
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
-from gpuhours.inputs.arrays import Array, Mask
+from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.recompute import Unkept, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
-from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds_of
-from gpuhours.memory.states import States, on_stage, parameters_of, states
+from gpuhours.memory.held import PARTS, STATES, Memory, Parts
+from gpuhours.memory.odds import odds_of
+from gpuhours.memory.states import States, parameters_of, states
 from gpuhours.software.memory import MemoryFacts
 from gpuhours.workload import Workload
-
-Parts = Mapping[str, Array]
-STATES: Final = ("weights", "gradients", "optimiser")
-PARTS: Final = (
-    "weights", "gradients", "optimiser", "activations", "logits", "communication buffers", "context",
-    "fragmentation",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Memory:
-    """Bytes on the fullest rank at its fullest moment; every field may be an array."""
-
-    allocated: Array
-    """What tensors take: ``torch.cuda.max_memory_allocated``."""
-    fragmentation: Array
-    """What the allocator holds beyond the tensors."""
-    context: Array
-    """CUDA context, libraries and communicators."""
-    capacity: Array
-    """What the accelerator has, as a driver shows it."""
-    least: Array
-    """What the allocator holds beyond the tensors even when memory runs short."""
-    odds: Odds = field(repr=False)
-    """How likely a layout of this stack is to run, by what it fills."""
-    host_per_node: Array
-    """What one node's ranks keep in host memory: offloaded states and weights."""
-    host_capacity: float | None
-    """Host memory of a node; None where its profile does not say."""
-    moments: tuple[tuple[Parts, Array], ...] = field(repr=False)
-    """(parts without the two above, pipeline stage or -1) of every moment that may be the fullest."""
-
-    @cached_property
-    def reserved(self) -> Array:
-        """Bytes that the allocator holds: ``torch.cuda.max_memory_reserved``."""
-        return self.allocated + self.fragmentation
-
-    @cached_property
-    def total(self) -> Array:
-        """Bytes that a driver shows as used."""
-        return self.reserved + self.context
-
-    @property
-    def margin(self) -> Array:
-        """Bytes to spare; negative where it does not fit."""
-        return self.capacity - self.total
-
-    @property
-    def needed(self) -> Array:
-        """Bytes that the run takes when the allocator gives back what it can."""
-        return self.allocated + self.context + self.least
-
-    @cached_property
-    def filled(self) -> Array:
-        """Share of the accelerator's memory that the run needs at least: needed / capacity."""
-        return np.divide(self.needed, self.capacity)
-
-    @property
-    def fits_probability(self) -> Array:
-        """Probability that the run fits, as layouts like it did."""
-        return self.odds.probability(self.filled)
-
-    @property
-    def fits(self) -> Mask:
-        """Whether the run is likelier to fit than not, and what it keeps on the host fits there."""
-        return np.less_equal(self.filled, self.odds.most(ENOUGH)) & self.fits_host
-
-    @property
-    def safe(self) -> Mask:
-        """Whether the run fits with the probability that automatic layouts keep to."""
-        return np.less_equal(self.filled, self.odds.most(SAFE)) & self.fits_host
-
-    @property
-    def fits_host(self) -> Mask:
-        """Whether a node's memory holds what its ranks keep there; where nobody says how much it has, it does."""
-        return np.less_equal(self.host_per_node, np.inf if self.host_capacity is None else self.host_capacity)
-
-    @cached_property
-    def _fullest(self) -> tuple[Parts, Array]:
-        return reduce(_fuller, self.moments)
-
-    @property
-    def parts(self) -> Parts:
-        """Bytes by ``PARTS`` at the fullest moment; they add up to ``total``."""
-        return {**self._fullest[0], "context": self.context, "fragmentation": self.fragmentation}
-
-    @property
-    def stage(self) -> Array:
-        """The pipeline stage that is fullest, from 0; -1 where the encoder's own accelerators are fuller."""
-        return self._fullest[1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, in bytes."""
-        fields = ("total", "allocated", "reserved", "capacity", "margin", "fits", "stage")
-        plain = {name: np.asarray(getattr(self, name)).tolist() for name in fields}
-        return {**plain, "parts": {name: np.asarray(value).tolist() for name, value in self.parts.items()}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,14 +176,9 @@ def _on_host(run: _Run) -> Array:
         return 0.0
     most: Array = 0.0
     for stage in run.placement.candidates():
-        weights = on_stage(run.model, run.placement, run.ranks, stage)
+        weights = parameters_of(standing(run.model, run.placement, run.ranks, stage))
         most = np.maximum(most, states(weights, run.ranks, run.layout, run.precision, run.facts).host)
     return most
-
-
-def _sum_of(parts: Parts) -> Array:
-    """The sum of the parts."""
-    return reduce(np.add, parts.values())
 
 
 def _highest(moments: Sequence[Parts]) -> Array:
@@ -292,12 +191,6 @@ def _highest(moments: Sequence[Parts]) -> Array:
         groups.setdefault(tuple(map(id, kept)), (kept, []))[1].append(flows)
     sums = (reduce(np.add, kept) + reduce(np.maximum, flows) for kept, flows in groups.values())
     return reduce(np.maximum, sums)
-
-
-def _fuller(one: tuple[Parts, Array], other: tuple[Parts, Array]) -> tuple[Parts, Array]:
-    first = _sum_of(one[0]) >= _sum_of(other[0])
-    parts = {name: np.where(first, one[0][name], other[0][name]) for name in one[0]}
-    return parts, np.where(first, one[1], other[1])
 
 
 def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpuhours.architecture.operators import Model, Stack
+from gpuhours.architecture.operators import Stack
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Sharding
-from gpuhours.layout.placement import Placement, Standing, standing
+from gpuhours.layout.placement import Standing
 from gpuhours.layout.ranks import Ranks
 from gpuhours.layout.weights import part_weights
 from gpuhours.software.memory import MemoryFacts
@@ -42,13 +42,8 @@ class Parameters:
         return self.dense + self.expert
 
 
-def on_stage(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> Parameters:
-    """Parameters on one rank of pipeline stage ``stage``."""
-    return parameters_of(standing(model, placement, ranks, stage))
-
-
 def parameters_of(parts: Iterable[Standing]) -> Parameters:
-    """Parameters on one rank of what stands on its stage."""
+    """Parameters on one rank of a pipeline stage, from what stands there."""
     dense: Array = 0.0
     expert: Array = 0.0
     frozen: Array = 0.0

@@ -6,10 +6,8 @@ stops (``goodput``), and what remained between steps and published hours (``rema
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -17,17 +15,18 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
-from gpuhours.inputs.errors import EstimateError
-from gpuhours.layout.layout import Layout, word
+from gpuhours.layout.layout import Layout
 from gpuhours.run import input_pipeline
 from gpuhours.run.band import step_limits
 from gpuhours.run.default_layout import is_partial
 from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
+from gpuhours.run.lattice import BINS, DRAWS, first_order, lattice
 from gpuhours.run.ranges import median, quantiles, spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
+from gpuhours.run.shown import STOPS, as_named, at_median, gpu_seconds, nearest_to_median
 from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import solve
 from gpuhours.run.typical import (
@@ -43,7 +42,6 @@ from gpuhours.run.typical import (
     usual_gpus,
 )
 
-DRAWS, GENERATOR = 509, 147
 OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
 """What may be drawn, a position of its own each."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -58,9 +56,6 @@ FACTS: Mapping[str, str] = {
     "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
 }  # fmt: skip
 """Unknowns that a user can settle, and how."""
-BINS = 16
-NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
-STOPS = "stops, and what remains between the steps and the hours of published runs: the median of the sample"
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,34 +130,6 @@ class Ensemble:
         return widest, FACTS[widest], low, high
 
 
-def lattice(dimensions: int) -> Draws:
-    """``[dimensions, DRAWS]`` points in the unit cube: a rank-1 lattice, x_j(i) = frac(i a^j / n + 1/2n).
-
-    n = 509 is prime; a = 147 keeps every pair of the first 15 dimensions apart best (Zaremba's index 27, searched over all a).
-    Source: Korobov 1959, Doklady Akademii Nauk 124; Sloan and Joe 1994, Lattice methods for multiple integration, section 4.
-    """
-    multipliers = np.array([pow(GENERATOR, power, DRAWS) for power in range(dimensions)])
-    found: Draws = np.mod(np.outer(multipliers, np.arange(DRAWS)) / DRAWS + 0.5 / DRAWS, 1.0)
-    return found
-
-
-def first_order(position: Draws, value: Draws) -> float:
-    """Sobol's first-order index from given data: Var(E[y | x]) / Var(y), x in ``BINS`` bins, less what bins of chance alone give.
-
-    Source: Plischke, Borgonovo, Smith 2013, Global sensitivity measures from given data, EJOR 226(3), section 3.
-    """
-    total = float(np.var(value))
-    if total <= 0:
-        return 0.0
-    bins = np.minimum((position * BINS).astype(int), BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
-    mean = np.bincount(bins, value, minlength=BINS) / np.maximum(count, 1)
-    between = float(np.sum(count * (mean - np.mean(value)) ** 2) / len(value))
-    within = total - between
-    chance = within * (BINS - 1) / (len(value) - BINS)
-    return float(np.clip((between - chance) / total, 0.0, 1.0))
-
-
 def foreseeable(run: Run) -> bool:
     """Whether a run has to be sampled: its step is to be predicted, and stack or goodput are open."""
     known = run.known
@@ -172,7 +139,7 @@ def foreseeable(run: Run) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Described:
+class Samplable:
     """A run on a number of accelerators, and what is usual for such runs."""
 
     run: Run
@@ -224,7 +191,7 @@ def ensemble(run: Run, remainder: Remainder | None = None, *, elsewhere: bool = 
     return assembled(asked, choices, at, drawn(asked, choices, at, rest), (*notes, *asked.notes), found)
 
 
-def described(run: Run) -> Described | None:
+def described(run: Run) -> Samplable | None:
     """A run with what is usual for its like; None where something that its step needs is not known."""
     if run.model is None or run.hardware.accelerator is None:
         return None
@@ -238,7 +205,7 @@ def described(run: Run) -> Described | None:
     stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
     modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
     slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
-    return Described(run, resolved, kind, year, stacks, modes, slack)
+    return Samplable(run, resolved, kind, year, stacks, modes, slack)
 
 
 def settled(run: Run) -> Run:
@@ -263,7 +230,7 @@ def settled(run: Run) -> Run:
             unstopped = evaluate(
                 found.replaced("known.goodput", 1.0).replaced("hardware.gpus", sample.run.hardware.gpus)
             )
-            goodput = min(1.0, _gpu_seconds(unstopped) / median(sample.gpu_time))
+            goodput = min(1.0, gpu_seconds(unstopped) / median(sample.gpu_time))
         found = found.replaced("known.goodput", float(np.max(goodput)))
         supplied["known.goodput"] = Supplied(value=float(np.max(goodput)), reason=STOPS)
     return found.replaced("assumptions", supplied)
@@ -286,7 +253,7 @@ def with_gpus(run: Run) -> tuple[Run, list[Assumption]]:
     return run.replaced("hardware.gpus", gpus), [note]
 
 
-def chosen(several: Sequence[Described], at: Mapping[str, Draws]) -> list[Choices | None]:
+def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choices | None]:
     """Stack, recompute mode and layout of every draw of each; they differ in the number of accelerators alone."""
     shared = grids_of([(one.names, one.resolved.workload) for one in several], several[0].run.layout)
     found = []
@@ -319,7 +286,7 @@ class Times:
     """GPU s."""
 
 
-def drawn(asked: Described, choices: Choices, at: Mapping[str, Draws], rest: Remainder) -> Times:
+def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Remainder) -> Times:
     """Totals of every draw."""
     run, resolved = asked.run, asked.resolved
     cluster = resolved.workload.cluster
@@ -337,7 +304,7 @@ def drawn(asked: Described, choices: Choices, at: Mapping[str, Draws], rest: Rem
 
 
 def assembled(
-    asked: Described,
+    asked: Samplable,
     choices: Choices,
     at: Mapping[str, Draws],
     times: Times,
@@ -355,12 +322,6 @@ def assembled(
         tuple(choices.grids[number].software.name for number in choices.stack), opens, notes,
         {gpus: other.gpu_time for gpus, other in elsewhere.items()},
     )  # fmt: skip
-
-
-def nearest_to_median(gpu_time: Draws, seconds: Draws, predicted: Draws) -> int:
-    """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms."""
-    far = np.log(gpu_time / median(gpu_time)) ** 2 + 4 * np.log(predicted / median(seconds)) ** 2
-    return int(np.argmin(far))
 
 
 def padded(run: Run, kind: Kind, position: Draws) -> Array:
@@ -393,75 +354,6 @@ def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: M
         run.operation, at, gpus=cluster.gpus, nodes=cluster.nodes, size=size, step_time=seconds, productive=productive
     )
     return np.asarray(found)
-
-
-def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
-    """The run of one draw: its stack and layout said."""
-    grid = choices.grids[int(choices.stack[draw])]
-    layout = grid.layout(int(choices.cell[draw]))
-    said = {
-        "software": (run.stack, grid.software.name),
-        "training.global_batch": (run.training.global_batch, resolved.global_batch),
-    }
-    supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
-    fields = [name for name in grid.axes if name in Layout.model_fields]
-    completed = {
-        f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)
-        for name in (*fields, "recompute_layers", "recompute_modules", "schedule")
-        if (run.layout is None or name not in run.layout.model_fields_set)
-        and (value := getattr(layout, name)) != getattr(Layout(), name)
-    }
-    named = run.replaced("layout", layout).replaced("software", run.stack or grid.software.name)
-    named = named.replaced("training.global_batch", resolved.global_batch).replaced("training.batch_tokens", None)
-    return named.replaced("assumptions", {**run.assumptions, **supplied, **completed})
-
-
-def spelt(value: Any) -> Any:
-    """A field of a layout as a user writes it."""
-    if isinstance(value, tuple):
-        return [spelt(one) for one in value]
-    return word(type(value), value) if isinstance(value, IntEnum) else value
-
-
-def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tuple[Outcome, float]:
-    """A run whose stops are such that it takes ``gpu_time``, and the s of the step that it is predicted to take.
-
-    Where its goodput is stated, or steps alone would take longer than that, the step is as much faster or slower instead.
-    """
-    stated = named.known.goodput is not None and "known.goodput" not in named.assumptions
-    plain = evaluate(named if stated else named.replaced("known.goodput", 1.0))
-    if plain.value("gpu_hours") is None:
-        plain = evaluate(named)
-    assert plain.step is not None
-    if plain.value("gpu_hours") is None:  # without tokens or steps there is a step to be foreseen, and nothing else
-        return dataclasses.replace(plain, assumptions=(*notes, *plain.assumptions)), float(plain.step.time)
-    share = _gpu_seconds(plain) / gpu_time
-    if not share > 0:
-        raise EstimateError(
-            "The run never ends: failures, restarts and saves take all of its time.",
-            "operation.failures counts those of one GPU in a day: 5e-4.",
-            "operation",
-        )
-    if stated:
-        outcome = evaluate(named, slower=1.0 / share, like=plain)
-        return dataclasses.replace(outcome, assumptions=(*notes, *outcome.assumptions)), float(plain.step.time)
-    supplied = Supplied(value=round(min(share, 1.0), 6), reason=STOPS)
-    stopped = named.replaced("assumptions", {**named.assumptions, "known.goodput": supplied})
-    stopped = stopped.replaced("known.goodput", min(share, 1.0))
-    resolved = dataclasses.replace(
-        plain.resolved,
-        assumptions=(*plain.resolved.assumptions, Assumption("known.goodput", supplied.value, "", STOPS)),
-        bases={**plain.resolved.bases, "known.goodput": "assumed"},
-    )
-    outcome = evaluate(stopped, slower=min(1.0 / share, 1.0), like=dataclasses.replace(plain, resolved=resolved))
-    return dataclasses.replace(outcome, assumptions=(*notes, *outcome.assumptions)), float(plain.step.time)
-
-
-def _gpu_seconds(outcome: Outcome) -> float:
-    """GPU s of a run whose hours are determined."""
-    hours = outcome.value("gpu_hours")
-    assert hours is not None
-    return float(np.max(hours)) * HOUR
 
 
 def rated(run: Run, resolved: Resolved) -> bool:

@@ -14,10 +14,10 @@ import numpy as np
 from gpuhours.layout.layout import Layout, word
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values
-from gpuhours.run.ensemble import spelt
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import middle
 from gpuhours.run.results import RESULTS, plain_results
+from gpuhours.run.shown import spelt
 from gpuhours.run.spec import Run
 
 WITHIN_A_RUN = 0.065

@@ -13,8 +13,9 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate
-from gpuhours.run.ensemble import DRAWS, ensemble
+from gpuhours.run.ensemble import ensemble
 from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.lattice import DRAWS
 from gpuhours.run.spec import Run
 
 FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)

@@ -65,7 +65,7 @@ class Job:
 
     @functools.cached_property
     def _parts(self) -> tuple[str, ...]:
-        from gpuhours.memory.peak import PARTS as HELD
+        from gpuhours.memory.held import PARTS as HELD
         from gpuhours.step import PARTS
 
         return (*(f"time.{part}" for part in PARTS), *(f"memory.{part}" for part in HELD))
