@@ -16,12 +16,12 @@ from gpuhours.questions.calibrating.choosing import FULL
 from gpuhours_cli.render import numbers
 
 
-def screen(found: Calibration, output: Path | None) -> RenderableType:
+def screen(calibration: Calibration, output: Path | None) -> RenderableType:
     """Every stack that the runs state, then what there is to say of the reading."""
     parts: list[RenderableType] = []
-    for one in found.stacks:
+    for one in calibration.stacks:
         parts += [Text(heading(one), style="bold"), Text(), Padding(steps(one), (0, 0, 1, 2)), verdict(one), Text()]
-    parts += [Text(f"note: {remark}") for remark in found.remarks]
+    parts += [Text(f"note: {remark}") for remark in calibration.remarks]
     if output is not None:
         parts.append(Text(f"written to {output}: gpuhours estimate run.yaml --site {output}"))
     else:
@@ -94,10 +94,10 @@ def ranges(one: StackCalibrated) -> str:
     return f"{verb} from x {before:.2f} to x {after:.2f}, high over low: {low} to {high} for {one.steps[0].name}"
 
 
-def answer(found: Calibration) -> str:
+def answer(calibration: Calibration) -> str:
     """For ``--quiet``: what was chosen for what is stated."""
     return "\n".join(
         f"{one.stated.software}: {one.choice.stack.software}"
         f"{'' if one.choice.stack.network is None else f' over {one.choice.stack.network}'} x {one.choice.factor:.3f}"
-        for one in found.stacks
+        for one in calibration.stacks
     )

@@ -24,94 +24,95 @@ MOST_LISTED = 12
 """Figures of no run that the screen lists."""
 
 
-def answer(found: PaperCheck | TableCheck) -> str:
+def answer(checked: PaperCheck | TableCheck) -> str:
     """The verdict in one line."""
-    if isinstance(found, TableCheck):
-        return f"{found.verdict}: {found.count(CONTRADICTED)} of {len(found.runs)} runs contradicted"
-    if found.contradictions:
-        first = found.contradictions[0]
+    if isinstance(checked, TableCheck):
+        return f"{checked.verdict}: {checked.count(CONTRADICTED)} of {len(checked.runs)} runs contradicted"
+    if checked.contradictions:
+        first = checked.contradictions[0]
         cause = first.likely_causes[0].cause if first.likely_causes else "no known cause"
         return f"contradicted: {first.statement} ({cause})"
-    return found.verdict
+    return checked.verdict
 
 
-def screen(found: PaperCheck | TableCheck) -> RenderableType:
+def screen(checked: PaperCheck | TableCheck) -> RenderableType:
     """The whole answer on one page."""
-    return _table_screen(found) if isinstance(found, TableCheck) else Group(*_paper(found))
+    return _table_screen(checked) if isinstance(checked, TableCheck) else Group(*_paper(checked))
 
 
-def many(found: Sequence[tuple[Path, PaperCheck | TableCheck]]) -> RenderableType:
+def many(checked: Sequence[tuple[Path, PaperCheck | TableCheck]]) -> RenderableType:
     """One line a document, then how many are contradicted."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(overflow="fold", max_width=30)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for path, result in found:
+    for path, result in checked:
         runs = len(result.runs)
         why = "" if isinstance(result, TableCheck) or not result.contradictions else _first_cause(result)
         verdict = Text(result.verdict, style=STYLES.get(result.verdict, ""))
         table.add_row(path.name, verdict, f"{runs} run{'s' if runs != 1 else ''}", why)
-    wrong = sum(result.verdict == CONTRADICTED for _, result in found)
-    return Group(table, Text(), Text(f"{len(found)} documents; {wrong} contradicted"))
+    wrong = sum(result.verdict == CONTRADICTED for _, result in checked)
+    return Group(table, Text(), Text(f"{len(checked)} documents; {wrong} contradicted"))
 
 
-def _first_cause(found: PaperCheck) -> str:
-    first = found.contradictions[0]
+def _first_cause(checked: PaperCheck) -> str:
+    first = checked.contradictions[0]
     return first.likely_causes[0].cause if first.likely_causes else "no known cause"
 
 
-def _paper(found: PaperCheck) -> Iterator[RenderableType]:
+def _paper(checked: PaperCheck) -> Iterator[RenderableType]:
     """The runs one after the other, then what belongs to none of them."""
-    if found.only is None:
-        yield Text(headline(found), style="bold red" if found.contradictions else "bold")
-    for index, run in enumerate(found.runs):
-        if found.only is None or index:
+    if checked.only is None:
+        yield Text(headline(checked), style="bold red" if checked.contradictions else "bold")
+    for index, run in enumerate(checked.runs):
+        if checked.only is None or index:
             yield Text()
         yield from _parts(run)
-    for contradiction in found.sums:
+    for contradiction in checked.sums:
         yield Text()
         yield Text.assemble(("contradicted  ", STYLES[CONTRADICTED]), contradiction.statement)
-    for said in found.added_up:
+    for said in checked.added_up:
         yield _line("adds up", said)
-    if found.paper.set_aside:
+    if checked.paper.set_aside:
         yield _line(
-            "set aside", "; ".join(f"{_stated(claim)} ({claim.scope})" for claim in found.paper.set_aside[:MOST_LISTED])
+            "set aside",
+            "; ".join(f"{_stated(claim)} ({claim.scope})" for claim in checked.paper.set_aside[:MOST_LISTED]),
         )
-    for number in found.paper.not_understood[:MOST_LISTED]:
+    for number in checked.paper.not_understood[:MOST_LISTED]:
         yield _line("not understood", f"“{number.text}” on {number.place}: “{number.quote}”")
-    more = len(found.paper.not_understood) - MOST_LISTED
+    more = len(checked.paper.not_understood) - MOST_LISTED
     if more > 0:
         yield _line("not understood", f"and {more} more: --json lists them")
 
 
-def _parts(found: Check) -> Iterator[RenderableType]:
-    model = found.document.fact("model") or found.document.name
-    counts = {word: sum(c.verdict == word for c in found.claims) for word in (AGREES, CONTRADICTED, NOT_DETERMINED)}
+def _parts(checked: Check) -> Iterator[RenderableType]:
+    model = checked.document.fact("model") or checked.document.name
+    counts = {word: sum(c.verdict == word for c in checked.claims) for word in (AGREES, CONTRADICTED, NOT_DETERMINED)}
     said = " · ".join(f"{n} {'agree' if word == AGREES and n != 1 else word}" for word, n in counts.items() if n)
-    yield Text.assemble((f"{model}: {found.verdict}", "bold red" if found.contradictions else "bold"), f"   {said}")
-    for contradiction in found.contradictions:
+    yield Text.assemble((f"{model}: {checked.verdict}", "bold red" if checked.contradictions else "bold"), f"   {said}")
+    for contradiction in checked.contradictions:
         yield Text()
-        yield _contradiction(contradiction, found)
-    for doubt in found.doubts:
+        yield _contradiction(contradiction, checked)
+    for doubt in checked.doubts:
         yield Text()
         yield Text.assemble(
             ("not determined  ", STYLES[NOT_DETERMINED]),
             f"would be contradicted if {doubt.condition}: {doubt.statement}",
         )
-    compared = [c for c in found.claims if c.verdict in (AGREES, CONTRADICTED) and c.reconciled is not None]
+    compared = [c for c in checked.claims if c.verdict in (AGREES, CONTRADICTED) and c.reconciled is not None]
     if compared:
         yield Text()
         yield _compared(compared)
-    alone = [c for c in found.claims if c.verdict == NOT_DETERMINED]
+    alone = [c for c in checked.claims if c.verdict == NOT_DETERMINED]
     if alone:
         yield Text()
         yield _line("nothing tests these", ", ".join(_stated(c.claim) for c in alone))
-    yield from _open_ends(found)
-    yield from _asides(found)
+    yield from _open_ends(checked)
+    yield from _asides(checked)
 
 
-def _contradiction(contradiction: ContradictedClaims, found: Check) -> RenderableType:
+def _contradiction(contradiction: ContradictedClaims, checked: Check) -> RenderableType:
     """What contradicts what, its quote, and the likely causes."""
     lines: list[RenderableType] = [
         Text.assemble(
@@ -119,7 +120,7 @@ def _contradiction(contradiction: ContradictedClaims, found: Check) -> Renderabl
             f"{contradiction.statement} (factor {_factor(contradiction.factor)})",
         )
     ]
-    first = found.document.claim(contradiction.claims[0])
+    first = checked.document.claim(contradiction.claims[0])
     if first is not None and first.quote:
         lines.append(Padding(Text(f"“{first.quote}”  {first.place}", style="italic"), (0, 0, 0, 4)))
     if contradiction.arithmetic:
@@ -159,9 +160,9 @@ def _compared(claims: list[Checked]) -> RenderableType:
     return table
 
 
-def _open_ends(found: Check) -> Iterator[RenderableType]:
-    solved = [entry for entry in found.implied if entry.value is not None and entry.basis != "assumed"]
-    usual = [entry for entry in found.implied if entry.value is not None and entry.basis == "assumed"]
+def _open_ends(checked: Check) -> Iterator[RenderableType]:
+    solved = [entry for entry in checked.implied if entry.value is not None and entry.basis != "assumed"]
+    usual = [entry for entry in checked.implied if entry.value is not None and entry.basis == "assumed"]
     if solved:
         yield Text()
         yield _implied("Implied", solved)
@@ -170,23 +171,27 @@ def _open_ends(found: Check) -> Iterator[RenderableType]:
         yield Text(f"Implied {usual[0].reason}", style="bold")
         yield _implied("", usual)
     above = {entry.quantity for entry in usual}
-    unknown = [_name(entry.quantity) for entry in found.implied if entry.value is None and entry.quantity not in above]
+    unknown = [
+        _name(entry.quantity) for entry in checked.implied if entry.value is None and entry.quantity not in above
+    ]
     yield Text()
     if unknown:
         yield _line("not determined", ", ".join(unknown))
-    if found.assumptions:
-        yield _line("assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in found.assumptions))
-    yield from _peak(found)
-    if found.witness:
-        yield _line("witness", found.witness)
+    if checked.assumptions:
+        yield _line(
+            "assumed", "; ".join(f"{_name(a.quantity)} {a.value:.3g} ({a.reason})" for a in checked.assumptions)
+        )
+    yield from _peak(checked)
+    if checked.witness:
+        yield _line("witness", checked.witness)
 
 
-def _peak(found: Check) -> Iterator[RenderableType]:
+def _peak(checked: Check) -> Iterator[RenderableType]:
     """The peak that MFU divides by, and whose figure it is; or that there is none."""
-    named = found.document.fact("accelerator")
-    if found.accelerator is not None:
-        note = f"; {found.accelerator.note}" if found.accelerator.note else ""
-        peak = f"{found.accelerator.peak / 1e12:.4g} TFLOP/s dense, {found.accelerator.name}{note}"
+    named = checked.document.fact("accelerator")
+    if checked.accelerator is not None:
+        note = f"; {checked.accelerator.note}" if checked.accelerator.note else ""
+        peak = f"{checked.accelerator.peak / 1e12:.4g} TFLOP/s dense, {checked.accelerator.name}{note}"
         yield _line("peak", peak)
     elif named is not None:
         yield _line("peak", f"no figures for “{named}”: MFU and power are not checked")
@@ -214,13 +219,13 @@ def _name(quantity: str) -> str:
     return QUANTITIES[quantity].title if quantity in QUANTITIES else quantity.replace("_", " ")
 
 
-def _asides(found: Check) -> Iterator[RenderableType]:
-    noted = [c.claim for c in found.claims if c.verdict is None]
+def _asides(checked: Check) -> Iterator[RenderableType]:
+    noted = [c.claim for c in checked.claims if c.verdict is None]
     if noted:
         yield _line("read, not testable", ", ".join(_stated(claim) for claim in noted))
-    if found.document.set_aside:
-        yield _line("set aside", "; ".join(f"{_stated(claim)} ({claim.scope})" for claim in found.document.set_aside))
-    for claim in (c.claim for c in found.claims if c.claim.checked and not c.claim.because):
+    if checked.document.set_aside:
+        yield _line("set aside", "; ".join(f"{_stated(claim)} ({claim.scope})" for claim in checked.document.set_aside))
+    for claim in (c.claim for c in checked.claims if c.claim.checked and not c.claim.because):
         if claim.quantity in ("global_batch", "dataset_samples", "wall_clock", "memory_per_gpu"):
             yield _line("placed by its unit", f"“{claim.text}” on {claim.place}: placed as {claim.title}")
 
@@ -241,17 +246,17 @@ def _factor(value: float) -> str:
     return f"1/{1 / value:.3g}" if value < 0.67 else f"{value:.3g}"
 
 
-def _table_screen(found: TableCheck) -> RenderableType:
+def _table_screen(checked: TableCheck) -> RenderableType:
     """The contradicted runs of a table, furthest off first: what contradicts what, and the likely cause."""
-    flagged = [run for run in found.runs if run.contradictions]
+    flagged = [run for run in checked.runs if run.contradictions]
     flagged.sort(key=lambda run: -abs(math.log(run.contradictions[0].factor)))
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(overflow="fold")
     table.add_column(overflow="fold", ratio=1)
     for run in flagged:
         table.add_row(Text(run.document.name, style="bold red"), "\n".join(_flag(one) for one in run.contradictions))
-    counted = f"{len(found.runs)} runs · " + " · ".join(
-        f"{found.count(verdict)} {verdict}" for verdict in (CONTRADICTED, CONSISTENT, NOT_DETERMINED)
+    counted = f"{len(checked.runs)} runs · " + " · ".join(
+        f"{checked.count(verdict)} {verdict}" for verdict in (CONTRADICTED, CONSISTENT, NOT_DETERMINED)
     )
     return Group(table, *([Text()] if flagged else []), Text(counted))
 

@@ -13,24 +13,24 @@ MARK = "<!-- gpuhours ci -->"
 SHOWN = {"cost": "cost", "gpu_hours": "GPU-hours", "wall_clock": "wall-clock"}
 
 
-def markdown(found: Review) -> str:
+def markdown(review: Review) -> str:
     """The whole comment."""
-    if not found.runs:
-        return f"{MARK}\nNo run file changed against `{found.base}`.\n"
+    if not review.runs:
+        return f"{MARK}\nNo run file changed against `{review.base}`.\n"
     heads = ["run", "", *SHOWN.values(), "fits"]
-    lines = [MARK, f"### {headline(found)}", "", row(heads), row(["---", "---", *("---:" for _ in SHOWN), "---"])]
-    lines += [row(cells) for run in found.runs for cells in sides(run)]
-    lines += ["", *verdicts(found)]
-    keys = [f"- `{run.path}`: {changes(run)}" for run in found.runs if run.inputs]
+    lines = [MARK, f"### {headline(review)}", "", row(heads), row(["---", "---", *("---:" for _ in SHOWN), "---"])]
+    lines += [row(cells) for run in review.runs for cells in sides(run)]
+    lines += ["", *verdicts(review)]
+    keys = [f"- `{run.path}`: {changes(run)}" for run in review.runs if run.inputs]
     if keys:
         lines += ["<details><summary>What changed</summary>", "", *keys, "", "</details>"]
     return "\n".join(lines) + "\n"
 
 
-def headline(found: Review) -> str:
+def headline(review: Review) -> str:
     """``Training cost +12 k USD, of 68 k USD for 2 changed runs``."""
-    count = f"{len(found.runs)} changed run{'s' if len(found.runs) > 1 else ''}"
-    change, total = found.change("cost"), found.total("cost")
+    count = f"{len(review.runs)} changed run{'s' if len(review.runs) > 1 else ''}"
+    change, total = review.change("cost"), review.total("cost")
     if change is None or total is None:
         return f"Training cost of {count}: not determined"
     return f"Training cost {signed(change)}, now {money(total)} for {count}"
@@ -58,13 +58,14 @@ def amounts(run: ReviewedRun, *, now: bool) -> list[str]:
     return [amount(name, run.result(name, now=now)) for name in SHOWN]
 
 
-def amount(name: str, found: Result | None) -> str:
+def amount(name: str, result: Result | None) -> str:
     """``1.38 M USD (1.2 – 1.7 M)``."""
-    if found is None:
+    if result is None:
         return "not determined"
     text = money if name == "cost" else column(name)[1]
-    ranged = found.low is not None and found.high is not None
-    return f"{text(found.value)} {numbers.span(found.value, found.low, found.high, text) if ranged else ''}".rstrip()  # type: ignore[arg-type]
+    if result.low is None or result.high is None:
+        return text(result.value)
+    return f"{text(result.value)} {numbers.span(result.value, result.low, result.high, text)}"
 
 
 def money(value: float) -> str:
@@ -77,17 +78,17 @@ def signed(value: float) -> str:
     return f"{'−' if value < 0 else '+'}{money(abs(value))}"
 
 
-def verdicts(found: Review) -> list[str]:
+def verdicts(review: Review) -> list[str]:
     """What makes the check fail, or that nothing does."""
-    unfit = [run.path for run in found.runs if run.now is not None and run.now.fits is False]
+    unfit = [run.path for run in review.runs if run.now is not None and run.now.fits is False]
     lines = [f"**`{path}` does not fit** its accelerators' memory." for path in unfit]
-    cost = found.total("cost")
-    if found.budget is not None and cost is None:
-        lines.append(f"**Budget** {money(found.budget)}: not kept to for sure, a cost is not determined.")
-    elif found.budget is not None and cost is not None:
-        left = found.budget - cost
+    cost = review.total("cost")
+    if review.budget is not None and cost is None:
+        lines.append(f"**Budget** {money(review.budget)}: not kept to for sure, a cost is not determined.")
+    elif review.budget is not None and cost is not None:
+        left = review.budget - cost
         lines.append(
-            f"**Budget** {money(found.budget)}: "
+            f"**Budget** {money(review.budget)}: "
             + (f"{money(left)} left." if left >= 0 else f"**over by {money(-left)}**.")
         )
     return [text for line in lines for text in (line, "")]
@@ -98,6 +99,6 @@ def changes(run: ReviewedRun) -> str:
     return ", ".join(f"`{one.key}` {said(one.first)} → {said(one.second)}" for one in run.inputs)
 
 
-def answer(found: Review) -> str:
+def answer(review: Review) -> str:
     """One line."""
-    return f"{headline(found) if found.runs else 'no run file changed'}: {'passes' if found.passes else 'fails'}"
+    return f"{headline(review) if review.runs else 'no run file changed'}: {'passes' if review.passes else 'fails'}"

@@ -17,22 +17,22 @@ MOST_CAUSES = 3
 LONGEST = 34
 
 
-def screen(found: Comparison) -> RenderableType:
+def screen(comparison: Comparison) -> RenderableType:
     """The whole answer."""
-    if not found.inputs:
+    if not comparison.inputs:
         return Text("The two runs have the same inputs.")
-    parts: list[RenderableType] = [Text(f"{found.first.name} → {found.second.name}", style="bold"), Text()]
-    parts += [Text("Inputs", style="bold"), Padding(inputs(found), (0, 0, 1, 2)), Text("Results", style="bold")]
-    parts.append(Padding(changes(found), (0, 0, 0, 2)))
-    notes = [*found.notes, *interactions(found)]
+    parts: list[RenderableType] = [Text(f"{comparison.first.name} → {comparison.second.name}", style="bold"), Text()]
+    parts += [Text("Inputs", style="bold"), Padding(inputs(comparison), (0, 0, 1, 2)), Text("Results", style="bold")]
+    parts.append(Padding(changes(comparison), (0, 0, 0, 2)))
+    notes = [*comparison.notes, *interactions(comparison)]
     parts += [Text(f"  {note}", style="dim") for note in ([""] if notes else []) + notes]
     return Group(*parts)
 
 
-def inputs(found: Comparison) -> RenderableType:
+def inputs(comparison: Comparison) -> RenderableType:
     """One line per key that differs."""
     grid = Table.grid(padding=(0, 2))
-    for one in found.inputs:
+    for one in comparison.inputs:
         grid.add_row(one.key, said(one.first), "→", said(one.second))
     return grid
 
@@ -48,12 +48,12 @@ def said(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def changes(found: Comparison) -> RenderableType:
+def changes(comparison: Comparison) -> RenderableType:
     """One line per result that people decide by: both values, the change, the largest causes."""
     grid = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "right", "right", "left"):
         grid.add_column(justify=justify, overflow="fold")
-    for change in found.changes:
+    for change in comparison.changes:
         if change.name not in SHOWN_FIRST or (change.first is None and change.second is None):
             continue
         title, text = column(change.name)
@@ -84,11 +84,11 @@ def causes(change: ResultChange) -> str:
     )
 
 
-def interactions(found: Comparison) -> list[str]:
+def interactions(comparison: Comparison) -> list[str]:
     """Where causes act on each other by more than a per cent."""
     strong = [
         change
-        for change in found.changes
+        for change in comparison.changes
         if change.interaction is not None and change.name in SHOWN_FIRST and abs(change.interaction - 1) > 0.01
     ]
     if not strong:
@@ -99,8 +99,8 @@ def interactions(found: Comparison) -> list[str]:
     ]
 
 
-def answer(found: Comparison) -> str:
+def answer(comparison: Comparison) -> str:
     """The change of what matters most, in one line."""
-    kept = {change.name: change for change in found.changes}
+    kept = {change.name: change for change in comparison.changes}
     shown = [(name, kept[name].factor) for name in ("gpu_hours", "wall_clock", "cost", "step_time")]
     return " ".join(f"{name}={factor:.4g}x" for name, factor in shown if factor is not None) or "nothing to compare"

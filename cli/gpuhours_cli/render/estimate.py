@@ -42,42 +42,42 @@ UNSAID = frozenset({"peak", "goodput", "flops_per_sample", "hardware_flops_per_s
 """Inputs of an equation that need no mention beside its result; ``--explain`` has them."""
 
 
-def screen(found: Estimate) -> RenderableType:
+def screen(estimate: Estimate) -> RenderableType:
     """The whole answer on one page."""
-    parts: list[RenderableType] = [title(found), Text(), results(found)]
-    if found.stages:
-        parts += [Text(), stages(found)]
-    if found.chances is not None:
-        parts += [Text(), odds(found, found.chances)]
-    if found.sample is not None:
-        parts += [spread(found, found.sample)]
-    if found.observed is not None:
-        parts += [Text(), beside(found.observed)]
-    elif found.time:
-        parts += [Text(), waterfall(found)]
-    parts += [Text(), *closing(found)]
+    parts: list[RenderableType] = [title(estimate), Text(), results(estimate)]
+    if estimate.stages:
+        parts += [Text(), stages(estimate)]
+    if estimate.chances is not None:
+        parts += [Text(), odds(estimate, estimate.chances)]
+    if estimate.sample is not None:
+        parts += [spread(estimate, estimate.sample)]
+    if estimate.observed is not None:
+        parts += [Text(), beside(estimate.observed)]
+    elif estimate.time:
+        parts += [Text(), waterfall(estimate)]
+    parts += [Text(), *closing(estimate)]
     return Group(*parts)
 
 
-def title(found: Estimate) -> RenderableType:
+def title(estimate: Estimate) -> RenderableType:
     """What runs on what; below it, how it is laid out."""
-    layout = layout_words(found)
-    return Text.assemble((heading(found), "bold"), f"\n{layout}" if layout else "")
+    layout = layout_words(estimate)
+    return Text.assemble((heading(estimate), "bold"), f"\n{layout}" if layout else "")
 
 
-def heading(found: Estimate) -> str:
+def heading(estimate: Estimate) -> str:
     """``X-Gen-Video-30B on 512 x H100 SXM5 80 GB``."""
-    resolved = found.outcome.resolved
-    name = found.run.name if found.run.name != "run" or resolved.model is None else resolved.model.name
+    resolved = estimate.outcome.resolved
+    name = estimate.run.name if estimate.run.name != "run" or resolved.model is None else resolved.model.name
     if resolved.cluster is None:
         return name
     many = "" if resolved.gpus is None else f"{numbers.exact(float(resolved.gpus))} x "
     return f"{name} on {many}{resolved.cluster.accelerator.title}"
 
 
-def layout_words(found: Estimate) -> str:
+def layout_words(estimate: Estimate) -> str:
     """``tensor 4 · pipeline 8 · data 16 · zero1``: only degrees above one, and what saves memory."""
-    layout = found.outcome.resolved.layout
+    layout = estimate.outcome.resolved.layout
     if layout is None:
         return ""
     words = [
@@ -94,22 +94,22 @@ def layout_words(found: Estimate) -> str:
     return " · ".join(words)
 
 
-def results(found: Estimate) -> RenderableType:
+def results(estimate: Estimate) -> RenderableType:
     """One line per result: value, range, how it came about."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=11)
     table.add_column(min_width=11)
     table.add_column(min_width=13)
     table.add_column(overflow="fold")
-    for label, name, text, result in shown(found):
-        table.add_row(label, text(result.value), edges(result, text), remark(found, name, result))
+    for label, name, text, result in shown(estimate):
+        table.add_row(label, text(result.value), edges(result, text), remark(estimate, name, result))
     return Padding(table, (0, 0, 0, 2))
 
 
-def shown(found: Estimate) -> Iterator[tuple[str, str, Formatter, Result]]:
+def shown(estimate: Estimate) -> Iterator[tuple[str, str, Formatter, Result]]:
     """The rows of this run's screen."""
     for name in ROWS:
-        result = found.results[name]
+        result = estimate.results[name]
         if result is not None and result.basis in WORTH_SAYING.get(name, {result.basis}):
             yield RESULTS[name].label, name, written(name), result
 
@@ -127,9 +127,9 @@ def edges(result: Result, text: Formatter) -> str:
     return numbers.span(result.value, result.low, result.high, text)
 
 
-def remark(found: Estimate, name: str, result: Result) -> RenderableType:
+def remark(estimate: Estimate, name: str, result: Result) -> RenderableType:
     """What stands beside a value: how it came about, or what it was multiplied from."""
-    outcome = found.outcome
+    outcome = estimate.outcome
     if name == "memory_per_gpu" and outcome.memory is not None:
         spare, chance = float(outcome.memory.margin), float(outcome.memory.fits_probability)
         where = " on the encoder's own GPUs" if outcome.memory.stage < 0 else ""
@@ -138,18 +138,18 @@ def remark(found: Estimate, name: str, result: Result) -> RenderableType:
         if spare < 0 <= float(outcome.memory.capacity - outcome.memory.needed):
             left = "the allocator's cache given back"
         words = held + verdict(chance) + f", {left}"
-        return Text(words, style="green" if found.fits else "bold red")
+        return Text(words, style="green" if estimate.fits else "bold red")
     if name == "step_time":
         batch = outcome.value("global_batch")
         tokens = outcome.value("tokens_per_sample")
         if batch is not None and tokens is not None:
             return f"{numbers.count(batch)} samples, {numbers.count(batch * tokens)} tokens"
     if RESULTS[name].rests_on:
-        return rate(found, name)
+        return rate(estimate, name)
     if name == "mfu":
-        return f"{result.basis}; {found.run.training.convention} attention"
+        return f"{result.basis}; {estimate.run.training.convention} attention"
     if result.basis == "solved" and result.inputs:
-        return "from " + ", ".join(readable(item) for item in spelt_out(found, result) if item not in UNSAID)
+        return "from " + ", ".join(readable(item) for item in spelt_out(estimate, result) if item not in UNSAID)
     return result.basis
 
 
@@ -161,16 +161,16 @@ def verdict(chance: float) -> str:
     return said
 
 
-def spelt_out(found: Estimate, result: Result) -> Iterator[str]:
+def spelt_out(estimate: Estimate, result: Result) -> Iterator[str]:
     """What a result was solved from, the productive time as what it is itself solved from."""
     for item in result.inputs:
-        solved = found.outcome.totals.values[item]
+        solved = estimate.outcome.totals.values[item]
         yield from solved.inputs if item == "productive_time" and solved.inputs else (item,)
 
 
-def rate(found: Estimate, name: str) -> str:
+def rate(estimate: Estimate, name: str) -> str:
     """The unit prices behind an amount: ``2.50 USD/GPU-hour, AWS on demand 2026-10``, ``0.97 kW/GPU at the node, PUE 1.2``."""
-    lines = [line for line in found.outcome.bill.lines if line.result == name]
+    lines = [line for line in estimate.outcome.bill.lines if line.result == name]
     if name == "energy":
         drawn = [line for line in lines if line.rate.unit == "kW/GPU"]
         where = "at the node" if len(drawn) > 1 else f"of {drawn[0].name}"
@@ -200,19 +200,19 @@ def readable(name: str) -> str:
 STAGE_COLUMNS = ("gpu_hours", "wall_clock", "tokens", "mfu", "memory_per_gpu")
 
 
-def stages(found: Estimate) -> RenderableType:
+def stages(estimate: Estimate) -> RenderableType:
     """One line per stage; the results above are of all of them."""
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("stage", overflow="fold")
     for name in STAGE_COLUMNS:
         table.add_column(RESULTS[name].label, justify="right")
-    for stage in found.stages:
+    for stage in estimate.stages:
         values = [(stage.results[name], written(name)) for name in STAGE_COLUMNS]
         table.add_row(stage.run.name, *("open" if result is None else text(result.value) for result, text in values))
     return Padding(table, (0, 0, 0, 2))
 
 
-def odds(found: Estimate, asked: Chances) -> RenderableType:
+def odds(estimate: Estimate, asked: Chances) -> RenderableType:
     """How likely it fits, is done in time and within the budget; what the budget pays for where it does not do."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
@@ -227,22 +227,24 @@ def odds(found: Estimate, asked: Chances) -> RenderableType:
         table.add_row(
             "", f"all of it {asked.together:.0%}; what decides: {', '.join(asked.decide) or 'the step model'}"
         )
-    tokens = found.results["tokens"]
+    tokens = estimate.results["tokens"]
     if asked.affordable is not None and asked.affordable[0] < 1 and tokens is not None:
         middle, low, high = (numbers.count(share * float(tokens.value)) for share in asked.affordable)
         table.add_row("Budget buys", f"{middle} of {numbers.count(float(tokens.value))} tokens ({low} – {high})")
     return table
 
 
-def spread(found: Estimate, sample: Ensemble) -> RenderableType:
+def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
     """What the range comes from, what to say to narrow it, and how long it takes on other numbers of GPUs."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
-    for line in found.by_gpus[:1]:
-        days = " · ".join(f"{numbers.duration(one.wall_clock)} on {numbers.exact(one.gpus)}" for one in found.by_gpus)
+    for line in estimate.by_gpus[:1]:
+        days = " · ".join(
+            f"{numbers.duration(one.wall_clock)} on {numbers.exact(one.gpus)}" for one in estimate.by_gpus
+        )
         table.add_row("By GPUs", f"{days}   (x {line.low / line.wall_clock:.2f} – {line.high / line.wall_clock:.2f})")
-    if found.results["gpu_hours"] is not None:
+    if estimate.results["gpu_hours"] is not None:
         whole_run(table, sample)
     said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
     table.add_row("Sample", said)
@@ -263,11 +265,11 @@ def whole_run(table: Table, sample: Ensemble) -> None:
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")
 
 
-def waterfall(found: Estimate) -> RenderableType:
+def waterfall(estimate: Estimate) -> RenderableType:
     """Where a step goes: the parts that add up to it."""
-    step_seconds = sum(found.time.values())
-    step, peak = found.outcome.step, found.outcome.value("peak")
-    shown = [(part, seconds) for part, seconds in found.time.items() if seconds >= 0.005 * step_seconds]
+    step_seconds = sum(estimate.time.values())
+    step, peak = estimate.outcome.step, estimate.outcome.value("peak")
+    shown = [(part, seconds) for part, seconds in estimate.time.items() if seconds >= 0.005 * step_seconds]
     table = Table.grid(padding=(0, 1))
     table.add_column(min_width=22, no_wrap=True)
     table.add_column(overflow="crop")  # gives way where the rest needs its room: no bar is as long as that
@@ -285,31 +287,33 @@ def waterfall(found: Estimate) -> RenderableType:
         "" if step is None else f"from {peak / 1e12:,.0f} TFLOP/s of peak to {peak * float(step.mfu) / 1e12:,.0f}"
     )
     line = Table.grid(padding=(0, 4))
-    longest = f"of {found.outcome.run.name}, the longest stage, " if found.stages else ""
+    longest = f"of {estimate.outcome.run.name}, the longest stage, " if estimate.stages else ""
     line.add_row(Text("Where a step goes", style="bold"), longest + achieved)
     return Group(line, Padding(table, (0, 0, 0, 2)))
 
 
-def closing(found: Estimate) -> Iterator[RenderableType]:
+def closing(estimate: Estimate) -> Iterator[RenderableType]:
     """What was assumed, how runs like this one were predicted, what to be wary of."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
-    shown = [one for one in found.assumptions if not one.name.endswith("(drawn)")]
+    shown = [one for one in estimate.assumptions if not one.name.endswith("(drawn)")]
     if shown:
         said = " · ".join(assumed(assumption) for assumption in shown)
         table.add_row(f"Assumed ({len(shown)})", said)
-    if found.band is not None:
-        table.add_row("Like this run", likeness(found.band))
-    if found.advice.faster:
-        table.add_row("Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in found.advice.faster))
-    if found.advice.longest is not None and not found.stages:
-        longest = found.advice.longest
+    if estimate.band is not None:
+        table.add_row("Like this run", likeness(estimate.band))
+    if estimate.advice.faster:
+        table.add_row(
+            "Faster by", " · ".join(f"{change.words} ({change.gain:+.0%})" for change in estimate.advice.faster)
+        )
+    if estimate.advice.longest is not None and not estimate.stages:
+        longest = estimate.advice.longest
         many = longest.unit if longest.value == 1 else f"{longest.unit}s"
         table.add_row("Fits up to", f"{numbers.count(longest.value)} {many} a sample, all else as it is")
-    if found.advice.ways:
-        table.add_row("To make it fit", " · ".join(way_words(way) for way in found.advice.ways))
-    for index, warning in enumerate(found.warnings):
+    if estimate.advice.ways:
+        table.add_row("To make it fit", " · ".join(way_words(way) for way in estimate.advice.ways))
+    for index, warning in enumerate(estimate.warnings):
         table.add_row("Note" if index == 0 else "", warning)
     if table.row_count:
         yield table
@@ -347,9 +351,9 @@ def assumed(assumption: Any) -> str:
     return f"{assumption.name} {shown}{' ' + assumption.unit if assumption.unit else ''}"
 
 
-def answer(found: Estimate) -> str:
+def answer(estimate: Estimate) -> str:
     """One line, for ``--quiet``."""
-    said = [f"{text(result.value)} {label}" for label, name, text, result in shown(found) if name in ANSWER]
-    if found.fits is False:
+    said = [f"{text(result.value)} {label}" for label, name, text, result in shown(estimate) if name in ANSWER]
+    if estimate.fits is False:
         said.append("does not fit")
     return ", ".join(said) or "not determined"

@@ -22,22 +22,22 @@ ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak me
 """Further words for a result."""
 
 
-def explanation(found: Estimate, name: str) -> RenderableType:
+def explanation(estimate: Estimate, name: str) -> RenderableType:
     """One result on one page: value, equations, parts, assumptions. ``name`` as programs or as screens have it."""
     name = result_called(name)
-    result = found.results[name]
+    result = estimate.results[name]
     if result is None:
-        why = undetermined(found.outcome.totals, (name,)) if name in KEYS else RESULTS[name].absent or None
-        return Text("\n".join((f"{name} is not determined by this run.", *((why,) if why else ()), *found.warnings)))
-    chain = list(inputs(found, result))
-    parts: list[RenderableType] = [heading(name, result), equations(found, name, result, chain)]
+        why = undetermined(estimate.outcome.totals, (name,)) if name in KEYS else RESULTS[name].absent or None
+        return Text("\n".join((f"{name} is not determined by this run.", *((why,) if why else ()), *estimate.warnings)))
+    chain = list(inputs(estimate, result))
+    parts: list[RenderableType] = [heading(name, result), equations(estimate, name, result, chain)]
     if RESULTS[name].rests_on:
-        parts.append(bill(found, name))
-    if "step_time" in (name, *chain) and found.time:
-        parts.append(listed("step time, predicted, is the sum of", named(found.time, numbers.duration)))
+        parts.append(bill(estimate, name))
+    if "step_time" in (name, *chain) and estimate.time:
+        parts.append(listed("step time, predicted, is the sum of", named(estimate.time, numbers.duration)))
     if name in {"memory_per_gpu", "fits"}:
-        parts.append(listed("memory of the fullest rank is the sum of", named(found.memory, numbers.si("B"))))
-    taken = [one for one in found.assumptions if matters(found, one, name, chain)]
+        parts.append(listed("memory of the fullest rank is the sum of", named(estimate.memory, numbers.si("B"))))
+    taken = [one for one in estimate.assumptions if matters(estimate, one, name, chain)]
     if taken:
         parts.append(assumptions(taken))
     return Group(*parts)
@@ -67,13 +67,13 @@ def heading(name: str, result: Result) -> Text:
     return Text(f"{name} = {precise(float(result.value))} {result.unit}   ({result.basis}){span}", style="bold")
 
 
-def inputs(found: Estimate, result: Result) -> Iterator[str]:
+def inputs(estimate: Estimate, result: Result) -> Iterator[str]:
     """Every total below a result, nearest first, each once."""
     seen: set[str] = set()
     queue = list(result.inputs)
     while queue:
         item = queue.pop(0)
-        solved = found.outcome.totals.values.get(item)
+        solved = estimate.outcome.totals.values.get(item)
         if solved is None or item in seen:
             continue
         seen.add(item)
@@ -81,13 +81,13 @@ def inputs(found: Estimate, result: Result) -> Iterator[str]:
         yield item
 
 
-def equations(found: Estimate, name: str, result: Result, chain: list[str]) -> RenderableType:
+def equations(estimate: Estimate, name: str, result: Result, chain: list[str]) -> RenderableType:
     """The result and each input: value, unit, and the equation, source or person it comes from."""
     rows = [(name, f"{precise(float(result.value))} {result.unit}", result.equation or result.basis)]
     for item in chain:
-        solved = found.outcome.totals.values[item]
+        solved = estimate.outcome.totals.values[item]
         value = f"{precise(float(np.asarray(solved.value)))} {UNITS.get(item, '')}"
-        rows.append((item, value, origin(found, item, solved.basis, solved.equation)))
+        rows.append((item, value, origin(estimate, item, solved.basis, solved.equation)))
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -97,9 +97,9 @@ def equations(found: Estimate, name: str, result: Result, chain: list[str]) -> R
     return Padding(table, (0, 0, 0, 2))
 
 
-def origin(found: Estimate, item: str, basis: str, equation: str) -> str:
+def origin(estimate: Estimate, item: str, basis: str, equation: str) -> str:
     """Where one input comes from."""
-    resolved = found.outcome.resolved
+    resolved = estimate.outcome.resolved
     if item == "peak" and resolved.cluster is not None:
         figure = resolved.cluster.accelerator.figures.get(f"peak.{resolved.precision.dtype}")
         return (
@@ -108,15 +108,15 @@ def origin(found: Estimate, item: str, basis: str, equation: str) -> str:
             else resolved.cluster.accelerator.title
         )
     if item in {"flops_per_sample", "hardware_flops_per_sample"}:
-        return f"summed over the model's operators, {found.run.training.convention} attention"
+        return f"summed over the model's operators, {estimate.run.training.convention} attention"
     return equation or basis
 
 
-def bill(found: Estimate, name: str) -> RenderableType:
+def bill(estimate: Estimate, name: str) -> RenderableType:
     """quantity x rate = amount, line by line, each with its source."""
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold", ratio=1)
-    for line in found.outcome.bill.lines:
+    for line in estimate.outcome.bill.lines:
         if line.result == name or (name == "carbon" and line.result == "energy"):
             said = " = ".join((" x ".join((amount(line.quantity), amount(line.rate))), amount(line.amount)))
             table.add_row(f"{line.name}: {said}")
@@ -134,14 +134,14 @@ def precise(value: float) -> str:
     return f"{value:.6g}" if abs(value) >= 1e12 else numbers.digits(value, 6)
 
 
-def matters(found: Estimate, assumption: Assumption, name: str, chain: list[str]) -> bool:
+def matters(estimate: Estimate, assumption: Assumption, name: str, chain: list[str]) -> bool:
     """Whether a result rests on an assumption."""
     below, block = {name, *chain}, assumption.name.split(".")[0]
     if block == "cost":
         return assumption.name.startswith(RESULTS[name].rests_on)
     if assumption.name == "known.goodput":
         return "goodput" in below
-    step = found.outcome.totals.values.get("step_time")
+    step = estimate.outcome.totals.values.get("step_time")
     modelled = name in {"memory_per_gpu", "fits"} or (
         "step_time" in below and step is not None and step.basis == "predicted"
     )

@@ -29,14 +29,14 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
 """Where the unit's usual prefix is not the largest that fits: a peak stays in TFLOP/s, memory in GiB."""
 
 
-def list_screen(found: Catalogue) -> RenderableType:
+def list_screen(catalogue: Catalogue) -> RenderableType:
     """Accelerators, then nodes."""
     return Group(
         Text("Accelerators: dense peak, one direction", style="bold"),
-        _accelerators(found.accelerators),
+        _accelerators(catalogue.accelerators),
         Text(),
         Text("Nodes: rates per GPU, one direction", style="bold"),
-        _nodes(found.nodes),
+        _nodes(catalogue.nodes),
         Text(),
         Text("`gpuhours hardware show NAME` prints each figure with its source."),
     )
@@ -76,14 +76,14 @@ def _scaled(value: float | None, scale: float) -> str:
     return DASH if value is None else digits(value / scale)
 
 
-def names(found: Catalogue) -> str:
+def names(catalogue: Catalogue) -> str:
     """One name a line."""
-    return "\n".join([*(part.name for part in found.accelerators), *(node.name for node in found.nodes)])
+    return "\n".join([*(part.name for part in catalogue.accelerators), *(node.name for node in catalogue.nodes)])
 
 
-def show_screen(found: HardwareSheet) -> RenderableType:
+def show_screen(profile: HardwareSheet) -> RenderableType:
     """The title, each figure with its note, the price, and the sources by number."""
-    hardware, sources = found.hardware, dict[str, int]()
+    hardware, sources = profile.hardware, dict[str, int]()
     table = Table(box=None, pad_edge=False, padding=(0, 1), show_header=False)
     for _ in range(3):
         table.add_column(no_wrap=True)
@@ -92,7 +92,7 @@ def show_screen(found: HardwareSheet) -> RenderableType:
         number = sources.setdefault(figure.source, len(sources) + 1)
         table.add_row(key.replace("_", " ").replace(".", " "), amount(figure), f"[{number}]", figure.note)
     priced = isinstance(hardware, Accelerator) or hardware.instance
-    price = [Text(_price(found)), Text()] if priced else []
+    price = [Text(_price(profile)), Text()] if priced else []
     cited = [Text(f"[{number}] {source}") for source, number in sources.items()]
     rests = [Text(_rests_on(hardware)), Text()] if isinstance(hardware, Accelerator) else []
     return Group(
@@ -115,17 +115,17 @@ def _rests_on(part: Accelerator) -> str:
     return "" if part.step_times is None else f"step times: {part.step_times.basis}; {part.step_times.source}"
 
 
-def _price(found: HardwareSheet) -> str:
+def _price(profile: HardwareSheet) -> str:
     """What an estimate would charge when no price is given."""
-    if isinstance(found.price, Unknown):
-        return f"price: {found.price.reason}"
-    row = found.price.row
-    return f"price: {row.price * HOUR:.2f} USD/GPU-hour, {row.name}; {found.price.reason}"
+    if isinstance(profile.price, Unknown):
+        return f"price: {profile.price.reason}"
+    row = profile.price.row
+    return f"price: {row.price * HOUR:.2f} USD/GPU-hour, {row.name}; {profile.price.reason}"
 
 
-def figures(found: HardwareSheet) -> str:
+def figures(profile: HardwareSheet) -> str:
     """One figure a line, for ``--quiet``."""
-    return "\n".join(f"{key}: {amount(figure)}" for key, figure in found.hardware.figures.items())
+    return "\n".join(f"{key}: {amount(figure)}" for key, figure in profile.hardware.figures.items())
 
 
 def amount(figure: SourcedFigure) -> str:
@@ -136,10 +136,10 @@ def amount(figure: SourcedFigure) -> str:
     return f"{value / scale:.6g} {prefix}{unit}".strip()
 
 
-def measured_screen(found: Measured, output: Path | None) -> RenderableType:
+def measured_screen(measured: Measured, output: Path | None) -> RenderableType:
     """What was measured, beside what the profile said."""
     table = _table("kernel", "median rate", "of the profile's", "shapes", "error before", "and then")
-    for level in found.levels:
+    for level in measured.levels:
         unit = "TB/s" if level.kernel.startswith(("copies", "collectives")) else "TFLOP/s"
         errors = [f"{100 * error:.1f} %" if level.shapes > 1 else DASH for error in (level.before, level.error)]
         table.add_row(
@@ -151,7 +151,7 @@ def measured_screen(found: Measured, output: Path | None) -> RenderableType:
         else "`-o FILE.yaml` writes a profile with these constants."
     )
     return Group(
-        Text(f"{found.device.name}, PyTorch {found.device.torch}, as {found.accelerator.name}", style="bold"),
+        Text(f"{measured.device.name}, PyTorch {measured.device.torch}, as {measured.accelerator.name}", style="bold"),
         table,
         Text(),
         Text(then),

@@ -24,10 +24,10 @@ KINDS = {
 }
 
 
-def list_screen(found: ModelList) -> RenderableType:
+def list_screen(models: ModelList) -> RenderableType:
     """One table per kind, smallest model first."""
     lines: list[RenderableType] = []
-    for kind, entries in groupby(found.entries, key=lambda entry: entry.kind):
+    for kind, entries in groupby(models.entries, key=lambda entry: entry.kind):
         table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
         for justify in ("left", "right", "left"):
             table.add_column(justify=justify, no_wrap=True)
@@ -38,35 +38,35 @@ def list_screen(found: ModelList) -> RenderableType:
     return Group(*lines, Text("`gpuhours models show NAME` prints the parts of one."))
 
 
-def show_screen(found: Summary) -> RenderableType:
+def show_screen(summary: Summary) -> RenderableType:
     """Counts, where they come from, the parts, FLOPs under each convention, assumptions."""
-    title = Text(found.title, style="bold")
-    lines: list[RenderableType] = [title, _facts(found), Text(), _parts(found), Text(), _flops(found)]
-    if found.assumptions:
+    title = Text(summary.title, style="bold")
+    lines: list[RenderableType] = [title, _facts(summary), Text(), _parts(summary), Text(), _flops(summary)]
+    if summary.assumptions:
         lines += [Text(), Text("Assumed")]
-        lines += [Text(f"  {one.name} = {one.value}: {one.reason}") for one in found.assumptions]
+        lines += [Text(f"  {one.name} = {one.value}: {one.reason}") for one in summary.assumptions]
     return Group(*lines)
 
 
-def _facts(found: Summary) -> Table:
+def _facts(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column()
-    table.add_row("parameters", exact(found.parameters), _against(found))
-    if found.active < found.parameters:
-        table.add_row("active", exact(found.active), "seen by one token")
-    if found.trainable < found.parameters:
-        table.add_row("trained", exact(found.trainable), "")
-    table.add_row("tokens", exact(found.tokens), "per sample")
-    if found.source:
-        table.add_row("source", "", found.source)
+    table.add_row("parameters", exact(summary.parameters), _against(summary))
+    if summary.active < summary.parameters:
+        table.add_row("active", exact(summary.active), "seen by one token")
+    if summary.trainable < summary.parameters:
+        table.add_row("trained", exact(summary.trainable), "")
+    table.add_row("tokens", exact(summary.tokens), "per sample")
+    if summary.source:
+        table.add_row("source", "", summary.source)
     return table
 
 
-def _against(found: Summary) -> str:
+def _against(summary: Summary) -> str:
     """How the count compares with the published one."""
-    known = found.published
+    known = summary.published
     if known is None or known.parameters is None:
         return ""
     if not known.within:
@@ -74,23 +74,23 @@ def _against(found: Summary) -> str:
     return f"published {count(known.parameters)}: {known.counted}"
 
 
-def _parts(found: Summary) -> Table:
+def _parts(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     for name in ("part", "layers", "tokens", "parameters", "trained", "FLOP per sample"):
         words = name in ("part", "trained")
         table.add_column(name, justify="left" if words else "right", no_wrap=name != "part")
-    for part in found.parts:
+    for part in summary.parts:
         layers = exact(part.layers) if part.flops.stacked else ""
         cost = si("FLOP")(float(part.flops.training)) if part.flops.training else ""
         table.add_row(part.name, layers, exact(part.tokens), count(part.parameters), part.trainable, cost)
     return table
 
 
-def _flops(found: Summary) -> Table:
+def _flops(summary: Summary) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("convention")
     table.add_column("FLOP per training sample", justify="right", no_wrap=True)
     table.add_column("counts")
-    for name, value in found.flops.items():
+    for name, value in summary.flops.items():
         table.add_row(name, si("FLOP")(value), CONVENTIONS[name])
     return table

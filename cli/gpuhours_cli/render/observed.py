@@ -11,28 +11,32 @@ from gpuhours.questions.estimating.explanation import Explanation, PartResidual
 from gpuhours_cli.render import numbers
 
 
-def beside(found: Explanation) -> RenderableType:
+def beside(explanation: Explanation) -> RenderableType:
     """Measured and predicted, the factor that each part alone would need, and what else the run may be."""
-    where = "inside" if found.inside else "outside"
-    low_high = numbers.span(found.predicted, found.low, found.high, numbers.duration)
+    where = "inside" if explanation.inside else "outside"
+    low_high = numbers.span(explanation.predicted, explanation.low, explanation.high, numbers.duration)
+    more = "more" if explanation.residual > 0 else "less"
+    difference = f"{numbers.duration(abs(explanation.residual))} {more}"
     head = Text.assemble(
-        ("Observed", "bold"), f"  {numbers.duration(found.measured)} a step ({found.given})\n",
-        f"predicted {numbers.duration(found.predicted)} {low_high}: {where}; ",
-        f"{found.residual / found.predicted:+.0%}, {numbers.duration(abs(found.residual))} {'more' if found.residual > 0 else 'less'}",
+        ("Observed", "bold"), f"  {numbers.duration(explanation.measured)} a step ({explanation.given})\n",
+        f"predicted {numbers.duration(explanation.predicted)} {low_high}: {where}; ",
+        f"{explanation.residual / explanation.predicted:+.0%}, {difference}",
     )  # fmt: skip
-    return Group(head, Text(), Padding(parts(found), (0, 0, 0, 2)), Text(), others(found))
+    return Group(head, Text(), Padding(parts(explanation), (0, 0, 0, 2)), Text(), others(explanation))
 
 
-def parts(found: Explanation) -> RenderableType:
+def parts(explanation: Explanation) -> RenderableType:
     """Each part of the step, and what it alone would have to be multiplied by."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("part", "predicted", "if it alone were wrong", style="dim")
-    for one in found.parts:
+    for one in explanation.parts:
         table.add_row(one.name, numbers.duration(one.seconds), alone(one))
-    table.add_row("all alike", numbers.duration(found.predicted), f"x {found.measured / found.predicted:.2f}")
+    table.add_row(
+        "all alike", numbers.duration(explanation.predicted), f"x {explanation.measured / explanation.predicted:.2f}"
+    )
     return table
 
 
@@ -43,19 +47,19 @@ def alone(one: PartResidual) -> str:
     return f"x {one.factor:.2f}" if one.plausible else f"x {numbers.digits(one.factor)}: not by itself"
 
 
-def others(found: Explanation) -> RenderableType:
+def others(explanation: Explanation) -> RenderableType:
     """Readings of the run that explain it better, the likeliest first."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
-    better = [one for one in found.hypotheses if one.odds > 1]
+    better = [one for one in explanation.hypotheses if one.odds > 1]
     for index, one in enumerate(better):
         odds = "a million" if one.odds > 1e6 else numbers.digits(one.odds)
         said = f"{one.what}: {numbers.duration(one.seconds)}, {odds} times likelier   {one.set}"
         table.add_row("Or it is" if index == 0 else "", said)
     if not better:
-        nearest = f"; the nearest is {found.hypotheses[0].what}" if found.hypotheses else ""
+        nearest = f"; the nearest is {explanation.hypotheses[0].what}" if explanation.hypotheses else ""
         table.add_row("Or it is", f"nothing else that ships is likelier than the run as described{nearest}")
-    for remark in found.remarks:
+    for remark in explanation.remarks:
         table.add_row("Note", remark)
     return table

@@ -21,13 +21,11 @@ MOST_PARTS = 4
 """Parts of the difference that are named."""
 
 
-def screen(found: Plan) -> RenderableType:
+def screen(planned: Plan) -> RenderableType:
     """The whole answer."""
-    head = (
-        f"{found.run.name}: {found.space:,} layouts, {found.evaluated:,} worked out, {numbers.duration(found.seconds)}"
-    )
+    head = f"{planned.run.name}: {planned.space:,} layouts, {planned.evaluated:,} worked out, {numbers.duration(planned.seconds)}"
     parts: list[RenderableType] = [Text(head, style="bold"), Text()]
-    if not found.best:
+    if not planned.best:
         parts.append(
             Text(
                 "  No layout fits. More GPUs (--gpus), a smaller batch, a loss by blocks (layout.loss_blocks) or more memory per GPU "
@@ -36,18 +34,18 @@ def screen(found: Plan) -> RenderableType:
             )
         )
         return Group(*parts)
-    rows = [(f"{place}", one) for place, one in enumerate(found.best, start=1)]
-    if found.own is not None:
-        rows.append(("yours", found.own))
-    parts.append(table(found, rows))
-    parts += [Text(line) for line in ("", *why(found))]
+    rows = [(f"{place}", one) for place, one in enumerate(planned.best, start=1)]
+    if planned.own is not None:
+        rows.append(("yours", planned.own))
+    parts.append(table(planned, rows))
+    parts += [Text(line) for line in ("", *why(planned))]
     return Group(*parts)
 
 
-def table(found: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
+def table(planned: Plan, rows: list[tuple[str, Choice]]) -> RenderableType:
     """One line per layout: its degrees and words, then the results that the goal is about."""
     several = len({one.value("gpus") for _, one in rows}) > 1
-    shown = [name for name in COLUMNS if name in ALWAYS or name == found.minimise or (name == "gpus" and several)]
+    shown = [name for name in COLUMNS if name in ALWAYS or name == planned.minimise or (name == "gpus" and several)]
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     grid.add_column("", style="dim")
     grid.add_column("layout", overflow="fold")
@@ -93,25 +91,25 @@ def words(fields: dict[str, Any]) -> str:
     return " · ".join(said) or "one GPU"
 
 
-def why(found: Plan) -> list[str]:
+def why(planned: Plan) -> list[str]:
     """What the winner gains on its rivals, and how many others are as good within the model's own error."""
-    lines, winner = [], found.best[0]
-    for name, rival in (("2", found.best[1] if len(found.best) > 1 else None), ("yours", found.own)):
+    lines, winner = [], planned.best[0]
+    for name, rival in (("2", planned.best[1] if len(planned.best) > 1 else None), ("yours", planned.own)):
         if rival is None:
             continue
-        gain = rival.value(found.minimise) / winner.value(found.minimise) - 1
-        line = f"  {name}: {found.minimise.replace('_', ' ')} {gain:+.1%}".replace("-", "−")
+        gain = rival.value(planned.minimise) / winner.value(planned.minimise) - 1
+        line = f"  {name}: {planned.minimise.replace('_', ' ')} {gain:+.1%}".replace("-", "−")
         if rival.value("gpus") == winner.value("gpus"):
-            parts = found.against(rival)[:MOST_PARTS]
+            parts = planned.against(rival)[:MOST_PARTS]
             line += (
                 ", of which "
                 + ", ".join(f"{part} {'+' if more > 0 else '−'}{numbers.duration(abs(more))}" for part, more in parts)
                 if parts
                 else ""
             )
-        odds = found.odds(rival)
+        odds = planned.odds(rival)
         lines.append(line if odds is None else f"{line}; really better with {odds:.0%}")
-    flat = found.flatness
+    flat = planned.flatness
     if flat is not None:
         several = [f"{name} {' '.join(map(str, values))}" for name, values in flat.values.items() if len(values) > 1]
         lines.append(
@@ -121,11 +119,11 @@ def why(found: Plan) -> list[str]:
     return lines
 
 
-def answer(found: Plan) -> str:
+def answer(planned: Plan) -> str:
     """The best layout as ``--set`` options: what decides in any case, the rest where it is not usual."""
-    if not found.best:
+    if not planned.best:
         return "none fits"
-    one = found.best[0]
+    one = planned.best[0]
     usual = fields_of(Layout(), one.outcome)
     fields = {
         name: value

@@ -60,50 +60,50 @@ def _altair() -> Any:
     return altair
 
 
-def picture(found: Sweep, path: Path) -> None:
+def picture(swept: Sweep, path: Path) -> None:
     """Draw and write it."""
-    drawn = chart(found)
+    drawn = chart(swept)
     if path.suffix.lower() == ".html":
         drawn.save(str(path), inline=True)
     else:
         drawn.save(str(path), scale_factor=2) if path.suffix.lower() == ".png" else drawn.save(str(path))
 
 
-def chart(found: Sweep) -> Any:
+def chart(swept: Sweep) -> Any:
     """The chart that suits what varies."""
-    rows = [row for row in found.table.slice(0, MOST_ROWS + 1).to_pylist() if row["valid"]]
+    rows = [row for row in swept.table.slice(0, MOST_ROWS + 1).to_pylist() if row["valid"]]
     if not rows or len(rows) > MOST_ROWS:
         raise EstimateError(
-            f"{found.kept:,} rows are too many to draw." if rows else "No valid row to draw.",
+            f"{swept.kept:,} rows are too many to draw." if rows else "No valid row to draw.",
             "Narrow it with --where or --minimise.",
             "--plot",
         )
-    best = found.job.best
+    best = swept.job.best
     if best is not None and best.most is None:
-        return pareto_chart(found, rows)
-    goal = measure(found, rows, best.names[0] if best else _goal(rows))
+        return pareto_chart(swept, rows)
+    goal = measure(swept, rows, best.names[0] if best else _goal(rows))
     if best is not None:
-        return bar_chart(found, rows, goal)
-    axes = [varied.key for varied in found.job.grid.varied if len({row[varied.key] for row in rows}) > 1]
+        return bar_chart(swept, rows, goal)
+    axes = [varied.key for varied in swept.job.grid.varied if len({row[varied.key] for row in rows}) > 1]
     numeric = [
         key for key in axes if all(isinstance(row[key], int | float) and not isinstance(row[key], bool) for row in rows)
     ]
     numeric.sort(key=lambda key: -len({row[key] for row in rows}))
     if not numeric:
-        return bar_chart(found, rows, goal)
+        return bar_chart(swept, rows, goal)
     others = [key for key in axes if key != numeric[0]]
     if len(numeric) > 1 and (len(others) > 1 or len({row[numeric[1]] for row in rows}) > FEW):
-        return heat_map(found, rows, goal, numeric[0], numeric[1])
-    return line_chart(found, rows, goal, numeric[0], others)
+        return heat_map(swept, rows, goal, numeric[0], numeric[1])
+    return line_chart(swept, rows, goal, numeric[0], others)
 
 
 def _goal(rows: list[dict[str, Any]]) -> str:
     return next((name for name in GOALS if any(row[name] is not None for row in rows)), GOALS[-1])
 
 
-def measure(found: Sweep, rows: list[dict[str, Any]], name: str) -> Measure:
+def measure(swept: Sweep, rows: list[dict[str, Any]], name: str) -> Measure:
     """A result in the unit that people read it in."""
-    unit = found.job.units.get(name, "")
+    unit = swept.job.units.get(name, "")
     words = RESULTS[name].title if name in RESULTS else KEYS.get(name, name.replace("_", " "))
     most = max((row[name] for row in rows if isinstance(row[name], int | float)), default=0)
     for least, divisor, called in numbers.SCALES.get(unit, ()):
@@ -141,13 +141,13 @@ def title(key: str) -> str:
     return KEYS.get(key, key)
 
 
-def line_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure, along: str, others: list[str]) -> Any:
+def line_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, along: str, others: list[str]) -> Any:
     """The goal along one key; one line per value of the others, the 80 % band shaded, hollow points where it does not fit."""
     alt = _altair()
     data = points(rows, goal, [along, *others])
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
         point["line"] = ", ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in others)
-    banded = _bands(found, rows, data, goal)
+    banded = _bands(swept, rows, data, goal)
     scale = alt.Scale(
         type="log" if _spread([point[field(along)] for point in data]) else "linear", zero=False, nice=False, padding=12
     )
@@ -169,7 +169,7 @@ def line_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure, along: s
         layers.append(names.encode(x=x, y=alt.Y("place:Q", title=goal.title), text="line:N", color=colour))
     said = ["shaded: 80 % band"] if banded else []
     said += ["hollow: does not fit in memory"] if any(row["fits"] is False for row in rows) else []
-    return framed(alt.layer(*layers), found, " · ".join(said))
+    return framed(alt.layer(*layers), swept, " · ".join(said))
 
 
 def _line_ends(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -196,7 +196,7 @@ def _spread(values: list[float]) -> bool:
     return len(distinct) > 2 and distinct[0] > 0 and distinct[-1] - distinct[-2] > 2 * (distinct[1] - distinct[0])
 
 
-def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]], goal: Measure) -> bool:
+def _bands(swept: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]], goal: Measure) -> bool:
     """Adds the 80 % range of each point, from an estimate of its own; False where there are too many, or no range."""
     from gpuhours.questions.estimating.estimating import estimate
 
@@ -204,7 +204,7 @@ def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]],
         return False
     drawn = False
     for point, row in zip(data, (row for row in rows if row[goal.name] is not None), strict=True):
-        result = estimate(found.job.grid.run_with(row)).results.get(goal.name)
+        result = estimate(swept.job.grid.run_with(row)).results.get(goal.name)
         if result is None or result.low is None or result.high is None:
             continue
         point["low"], point["high"] = result.low / goal.divisor, result.high / goal.divisor
@@ -212,7 +212,7 @@ def _bands(found: Sweep, rows: list[dict[str, Any]], data: list[dict[str, Any]],
     return drawn
 
 
-def heat_map(found: Sweep, rows: list[dict[str, Any]], goal: Measure, across: str, down: str) -> Any:
+def heat_map(swept: Sweep, rows: list[dict[str, Any]], goal: Measure, across: str, down: str) -> Any:
     """The goal over two keys as colour and number; of several rows in one cell, the best that fits."""
     alt = _altair()
     cells: dict[tuple[Any, Any], dict[str, Any]] = {}
@@ -243,18 +243,18 @@ def heat_map(found: Sweep, rows: list[dict[str, Any]], goal: Measure, across: st
     )
     said = ["each cell: the best row that fits"] if several else []
     said += ["×: does not fit in memory"] if any(point["fits"] == "does not fit" for point in data) else []
-    return framed(alt.layer(tiles, text), found, " · ".join(said))
+    return framed(alt.layer(tiles, text), swept, " · ".join(said))
 
 
-def bar_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
+def bar_chart(swept: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
     """One bar per row, named by what varies, in the order of the rows; a thin line over its 80 % range."""
     alt = _altair()
-    keys = [varied.key for varied in found.job.grid.varied]
+    keys = [varied.key for varied in swept.job.grid.varied]
     shown = [row for row in rows if row[goal.name] is not None][:40]
     data = points(shown, goal, [])
     for point, row in zip(data, shown, strict=True):
         point["row"] = " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)
-    banded = _bands(found, shown, data, goal)
+    banded = _bands(swept, shown, data, goal)
     base = alt.Chart(alt.Data(values=data)).encode(
         y=alt.Y("row:N", sort=None, title=None, axis=alt.Axis(labelLimit=420)),
         x=alt.X("goal:Q", title=goal.title, scale=alt.Scale(zero=True), axis=alt.Axis(format="~s")),
@@ -264,15 +264,15 @@ def bar_chart(found: Sweep, rows: list[dict[str, Any]], goal: Measure) -> Any:
     if banded:
         ends = {"x": alt.X("low:Q", title=goal.title), "x2": "high:Q", "color": alt.value("#222222")}
         layers.append(base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5).encode(**ends))
-    return framed(alt.layer(*layers), found, "line: 80 % range" if banded else "", height=max(60, 22 * len(data)))
+    return framed(alt.layer(*layers), swept, "line: 80 % range" if banded else "", height=max(60, 22 * len(data)))
 
 
-def pareto_chart(found: Sweep, rows: list[dict[str, Any]]) -> Any:
+def pareto_chart(swept: Sweep, rows: list[dict[str, Any]]) -> Any:
     """The front over two results: no row beats these in both."""
     alt = _altair()
-    assert found.job.best is not None
-    first, second = (measure(found, rows, name) for name in found.job.best.names)
-    keys = [varied.key for varied in found.job.grid.varied]
+    assert swept.job.best is not None
+    first, second = (measure(swept, rows, name) for name in swept.job.best.names)
+    keys = [varied.key for varied in swept.job.grid.varied]
     data = [
         {"first": row[first.name] / first.divisor, "second": row[second.name] / second.divisor, "fits": _fits(row)}
         | {"row": " · ".join(f"{key.rsplit('.', 1)[-1]} {row[key]}" for key in keys)}
@@ -292,7 +292,7 @@ def pareto_chart(found: Sweep, rows: list[dict[str, Any]]) -> Any:
     )
     line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5)
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(color=_fit_colour(data))
-    return framed(alt.layer(line, dots), found, f"{len(rows)} of {found.rows:,} cases: no other beats them in both")
+    return framed(alt.layer(line, dots), swept, f"{len(rows)} of {swept.rows:,} cases: no other beats them in both")
 
 
 def _around(values: list[float]) -> Any:
@@ -313,10 +313,10 @@ def _fit_colour(data: list[dict[str, Any]]) -> Any:
     return alt.Color("fits:N", title=None, scale=scale, legend=alt.Legend() if len(shown) > 1 else None)
 
 
-def framed(drawn: Any, found: Sweep, subtitle: str, height: int = 300) -> Any:
+def framed(drawn: Any, swept: Sweep, subtitle: str, height: int = 300) -> Any:
     """Title, size and quiet axes."""
     alt = _altair()
-    name = alt.TitleParams(found.job.grid.run.name, subtitle=subtitle, anchor="start", offset=12)
+    name = alt.TitleParams(swept.job.grid.run.name, subtitle=subtitle, anchor="start", offset=12)
     return (
         drawn.properties(title=name, width=520, height=height)
         .configure_view(strokeWidth=0)

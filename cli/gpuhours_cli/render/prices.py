@@ -11,16 +11,16 @@ from gpuhours.cost.prices import PriceRow
 from gpuhours.questions.listing.prices import PriceTable, per_hour
 
 
-def screen(found: PriceTable) -> RenderableType:
+def screen(offers: PriceTable) -> RenderableType:
     """Offers, storage, sources."""
     sources: dict[str, int] = {}
     parts: list[RenderableType] = []
-    for name, rows in found.offers.items():
+    for name, rows in offers.offers.items():
         parts += [Text(name, style="bold"), Padding(_offers(rows, sources), (0, 0, 1, 2))]
-    for name in found.unpriced:
+    for name in offers.unpriced:
         parts += [Text(f"{name}: no dated price is known; give yours, --price '2.5 USD/GPU-hour'"), Text()]
-    if found.storage:
-        parts += [Text("storage and traffic", style="bold"), Padding(_storage(found, sources), (0, 0, 1, 2))]
+    if offers.storage:
+        parts += [Text("storage and traffic", style="bold"), Padding(_storage(offers, sources), (0, 0, 1, 2))]
     parts += [Text(f"[{number}] {source}") for source, number in sources.items()]
     return Group(*parts)
 
@@ -50,9 +50,9 @@ def _offers(rows: tuple[PriceRow, ...], sources: dict[str, int]) -> Table:
     return table
 
 
-def _storage(found: PriceTable, sources: dict[str, int]) -> Table:
+def _storage(offers: PriceTable, sources: dict[str, int]) -> Table:
     table = _table()
-    for row in found.storage:
+    for row in offers.storage:
         number, _, unit = row.price.partition(" ")
         table.add_row(
             f"{row.provider} {row.offering}", number, unit, row.as_of, _cited(row.source, row.address, sources)
@@ -60,8 +60,8 @@ def _storage(found: PriceTable, sources: dict[str, int]) -> Table:
     return table
 
 
-def lines(found: PriceTable) -> str:
+def lines(offers: PriceTable) -> str:
     """One offer a line, for ``--quiet``."""
     return "\n".join(
-        f"{name}: {per_hour(row):.2f} USD/GPU-hour, {row.name}" for name, rows in found.offers.items() for row in rows
+        f"{name}: {per_hour(row):.2f} USD/GPU-hour, {row.name}" for name, rows in offers.offers.items() for row in rows
     )

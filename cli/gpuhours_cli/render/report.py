@@ -33,16 +33,16 @@ LEAST = 0.005
 """Parts below this share are left out of a picture; the tables have them."""
 
 
-def page(found: Report) -> str:
+def page(report: Report) -> str:
     """The whole document."""
-    one = found.estimate
+    one = report.estimate
     title = heading(one)
     style = (files("gpuhours_cli") / "render" / "report.css").read_text(encoding="utf-8")
     parts = (
-        answer(one, found.decides),
+        answer(one, report.decides),
         figures(one),
-        scale(found),
-        deciding(one, found.decides),
+        scale(report),
+        deciding(one, report.decides),
         advice(one),
         resting(one),
         assumptions(one),
@@ -88,9 +88,9 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
     return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(caption, quote=True)}"><table>{inside}</table></div>'
 
 
-def answer(found: Estimate, drawn: Decides | None) -> Iterator[str]:
+def answer(estimate: Estimate, drawn: Decides | None) -> Iterator[str]:
     """The answer and its range, of the runs that fit the description where it is not settled; whether it fits."""
-    rows = {name: (label, text, result) for label, name, text, result in shown(found)}
+    rows = {name: (label, text, result) for label, name, text, result in shown(estimate)}
     cards = []
     for name in (name for name in FIRST if name in rows):
         label, text, result = rows[name]
@@ -105,29 +105,29 @@ def answer(found: Estimate, drawn: Decides | None) -> Iterator[str]:
             f'<div><dt>GPU-hours</dt><dd class="value">{escape(value)}</dd><dd class="range">{escape(said)}</dd></div>',
         )
     content = [f'<dl class="answer">{"".join(cards)}</dl>'] if cards else []
-    if found.outcome.memory is not None:
-        chance = float(found.outcome.memory.fits_probability)
-        content.append(paragraph(f"Memory: {verdict(chance)}.", "good" if found.fits else "bad"))
+    if estimate.outcome.memory is not None:
+        chance = float(estimate.outcome.memory.fits_probability)
+        content.append(paragraph(f"Memory: {verdict(chance)}.", "good" if estimate.fits else "bad"))
     if not any(name in rows for name in ("gpu_hours", "wall_clock")):
         content.append(
             paragraph("What is given does not settle GPU-hours and time; the notes say what is missing.", "bad")
         )
-    content += [paragraph(f"Note: {warning}") for warning in found.warnings]
+    content += [paragraph(f"Note: {warning}") for warning in estimate.warnings]
     yield section("answer", "The answer", *content)
 
 
-def resting(found: Estimate) -> Iterator[str]:
+def resting(estimate: Estimate) -> Iterator[str]:
     """Every result, and what it follows from."""
     rows = [
-        (label, text(result.value), edges(result, text).strip("()"), str(remark(found, name, result)))
-        for label, name, text, result in shown(found)
+        (label, text(result.value), edges(result, text).strip("()"), str(remark(estimate, name, result)))
+        for label, name, text, result in shown(estimate)
     ]
-    content = [] if found.band is None else [paragraph(f"Runs like this one: {likeness(found.band)}.")]
+    content = [] if estimate.band is None else [paragraph(f"Runs like this one: {likeness(estimate.band)}.")]
     listed = table("Results", ("result", "value", "range", "from"), rows, prose="results") if rows else ""
     yield section("rests", "What it rests on", *content, listed)
-    if found.stages:
+    if estimate.stages:
         names = [name for name in ("gpu_hours", "wall_clock", "tokens", "mfu") if name in RESULTS]
-        lines = [(stage.run.name, *(of_stage(stage, name) for name in names)) for stage in found.stages]
+        lines = [(stage.run.name, *(of_stage(stage, name) for name in names)) for stage in estimate.stages]
         columns = ("stage", *(RESULTS[name].label for name in names))
         yield section("stages", "Stages", table("Stages, one after another", columns, lines))
 
@@ -138,16 +138,16 @@ def of_stage(stage: Estimate, name: str) -> str:
     return "open" if result is None else written(name)(result.value)
 
 
-def figures(found: Estimate) -> Iterator[str]:
+def figures(estimate: Estimate) -> Iterator[str]:
     """From peak to MFU, and memory against capacity, side by side."""
-    drawn = [*waterfall(found), *memory(found)]
+    drawn = [*waterfall(estimate), *memory(estimate)]
     if drawn:
         yield section("limits", "What limits it", f'<div class="pair">{"".join(drawn)}</div>')
 
 
-def waterfall(found: Estimate) -> Iterator[str]:
+def waterfall(estimate: Estimate) -> Iterator[str]:
     """Peak, less what each part of a step takes of it, down to MFU."""
-    step = found.outcome.step
+    step = estimate.outcome.step
     if step is None:
         return
     parts = {name: float(share) for name, share in step.waterfall()}
@@ -164,23 +164,23 @@ def waterfall(found: Estimate) -> Iterator[str]:
     picture = bars("waterfall", "From peak to MFU", words + ".", rows)
     listed = [
         (part, numbers.duration(seconds), numbers.percent(seconds / float(step.time)))
-        for part, seconds in found.time.items()
+        for part, seconds in estimate.time.items()
         if seconds > 0
     ]
     said = table(f"A step of {numbers.duration(float(step.time))}, by part", ("part", "time", "share"), listed)
     yield f"<figure><h3>From peak to MFU</h3>{picture}{said}</figure>"
 
 
-def memory(found: Estimate) -> Iterator[str]:
+def memory(estimate: Estimate) -> Iterator[str]:
     """What the fullest rank holds, part upon part, against what there is."""
-    held = found.outcome.memory
-    if held is None or not found.memory:
+    held = estimate.outcome.memory
+    if held is None or not estimate.memory:
         return
-    capacity, total = float(held.capacity), sum(found.memory.values())
+    capacity, total = float(held.capacity), sum(estimate.memory.values())
     scale = max(capacity, total) * 1.02
     size = numbers.si("B")
     rows, at = [], 0.0
-    for part, taken in sorted(found.memory.items(), key=lambda pair: -pair[1]):
+    for part, taken in sorted(estimate.memory.items(), key=lambda pair: -pair[1]):
         if taken >= LEAST * total:
             rows.append(Bar(part, at / scale, taken / scale, size(taken), "over" if at + taken > capacity else "bar"))
         at += taken
@@ -189,18 +189,18 @@ def memory(found: Estimate) -> Iterator[str]:
         "memory", "Memory against capacity", words + ".", rows, capacity / scale, f"capacity {size(capacity)}"
     )
     listed = [
-        (part, size(taken), numbers.percent(taken / capacity)) for part, taken in found.memory.items() if taken > 0
+        (part, size(taken), numbers.percent(taken / capacity)) for part, taken in estimate.memory.items() if taken > 0
     ]
     said = table(f"{size(total)} on the fullest rank, by part", ("part", "memory", "of capacity"), listed)
     yield f"<figure><h3>Memory against capacity</h3>{picture}{said}</figure>"
 
 
-def scale(found: Report) -> Iterator[str]:
+def scale(report: Report) -> Iterator[str]:
     """The same training on other numbers of GPUs."""
-    rows = found.scale
+    rows = report.scale
     if len(rows) < 2:
         return
-    own = found.estimate.outcome.value("gpus")
+    own = report.estimate.outcome.value("gpus")
     days, hours = max(row.wall_clock for row in rows), numbers.duration
     unit = next(one for one in numbers.SCALES["second"] if days >= one[0])
 
@@ -235,25 +235,25 @@ def scale(found: Report) -> Iterator[str]:
     )  # fmt: skip
 
 
-def deciding(one: Estimate, found: Decides | None) -> Iterator[str]:
+def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
     """What the range comes from, and which fact would narrow it."""
-    if found is None:
+    if report is None:
         return
     edge = numbers.count
-    between = f"between {edge(found.low)} and {edge(found.high)}"
-    content = [paragraph(f"Over {found.draws} runs that fit this description, GPU-hours lie {between}.")]
-    if "remainder" in found.shares and one.results["gpu_hours"] is not None:
+    between = f"between {edge(report.low)} and {edge(report.high)}"
+    content = [paragraph(f"Over {report.draws} runs that fit this description, GPU-hours lie {between}.")]
+    if "remainder" in report.shares and one.results["gpu_hours"] is not None:
         said = "The answer's range is of the steps alone; this one also holds what published runs took beyond steps and stops."
         content.append(paragraph(said, "soft"))
-    if found.narrowed_low is not None and found.narrowed_high is not None:
+    if report.narrowed_low is not None and report.narrowed_high is not None:
         content.append(
             paragraph(
-                f"Say first {found.how} ({found.fact}): it narrows them to {edge(found.narrowed_low)} – {edge(found.narrowed_high)}."
+                f"Say first {report.how} ({report.fact}): it narrows them to {edge(report.narrowed_low)} – {edge(report.narrowed_high)}."
             )
         )
     rows = [
         Bar(UNKNOWNS.get(name, name), 0.0, share, f"{share:.0%}".replace("%", " %"))
-        for name, share in found.shares.items()
+        for name, share in report.shares.items()
     ]
     words = "Shares of the variance of GPU-hours: " + ", ".join(f"{row.label} {row.text}" for row in rows) + "."
     picture = bars("decides", "What decides", words, rows)
@@ -266,19 +266,21 @@ def deciding(one: Estimate, found: Decides | None) -> Iterator[str]:
     )
 
 
-def advice(found: Estimate) -> Iterator[str]:
+def advice(estimate: Estimate) -> Iterator[str]:
     """What would be faster, or fit."""
-    ways = [f"To make it fit: {way_words(way)}" for way in found.advice.ways]
-    faster = [f"Faster by {change.words} ({change.gain:+.0%})" for change in found.advice.faster]
+    ways = [f"To make it fit: {way_words(way)}" for way in estimate.advice.ways]
+    faster = [f"Faster by {change.words} ({change.gain:+.0%})" for change in estimate.advice.faster]
     if said := ways + faster:
         yield section("change", "What to change", "<ul>" + "".join(f"<li>{escape(one)}</li>" for one in said) + "</ul>")
 
 
-def assumptions(found: Estimate) -> Iterator[str]:
+def assumptions(estimate: Estimate) -> Iterator[str]:
     """Everything that was supplied, why, and where it is from."""
-    if not found.assumptions:
+    if not estimate.assumptions:
         return
-    rows = [(one.name, assumed(one).removeprefix(f"{one.name} "), one.reason, one.source) for one in found.assumptions]
+    rows = [
+        (one.name, assumed(one).removeprefix(f"{one.name} "), one.reason, one.source) for one in estimate.assumptions
+    ]
     many = f"Assumed ({len(rows)}); each is a key of the run that replaces it"
     yield section(
         "assumed", "Assumptions and sources", table(many, ("key", "value", "why", "source"), rows, prose="reasons")

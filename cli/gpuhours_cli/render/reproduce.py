@@ -22,12 +22,12 @@ NOT_STATED = "not stated"
 """What stands in the place of a verdict where the text gives no figure."""
 
 
-def screen(found: Reproductions) -> RenderableType:
+def screen(reproductions: Reproductions) -> RenderableType:
     """One table per document, its headline figures in words and the reasons below it, then the count of verdicts."""
     parts: list[RenderableType] = []
-    for document in found.documents:
+    for document in reproductions.documents:
         parts += [figures(document), *headlines(document), *reasons(document), Text()]
-    return Group(*parts, Text(answer(found), style="bold"))
+    return Group(*parts, Text(answer(reproductions), style="bold"))
 
 
 def figures(document: Reproduction) -> Table:
@@ -174,10 +174,10 @@ def value(finding: Finding, number: float) -> str:
     return said_in(finding)(number)
 
 
-def answer(found: Reproductions) -> str:
+def answer(reproductions: Reproductions) -> str:
     """``5 documents · 31 figures · 22 reproduced · ...``."""
-    verdicts = Counter(finding.verdict for document in found.documents for finding in document.figures)
-    documents, figures = len(found.documents), sum(verdicts.values())
+    verdicts = Counter(finding.verdict for document in reproductions.documents for finding in document.figures)
+    documents, figures = len(reproductions.documents), sum(verdicts.values())
     parts = [f"{documents} document{'s' * (documents != 1)}", f"{figures} figure{'s' * (figures != 1)}"]
     words: dict[str | None, str] = {
         AGREES: "agree",

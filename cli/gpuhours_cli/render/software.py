@@ -17,14 +17,14 @@ SAID_APART = ("source", "note", "settled", "settled_on")
 """Keys of a group that are no figures."""
 
 
-def list_screen(found: StackList) -> RenderableType:
+def list_screen(stacks: StackList) -> RenderableType:
     """One line a stack: its name, the steps it was tried on, what it is."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("name", no_wrap=True)
     table.add_column("steps", justify="right", no_wrap=True)
     table.add_column("sources", justify="right", no_wrap=True)
     table.add_column("stack", overflow="fold")
-    for entry in found.entries:
+    for entry in stacks.entries:
         met = len({one.source for one in entry.software.met})
         table.add_row(entry.software.name, str(entry.steps or "–"), str(met or "–"), Text(entry.software.title))
     return Group(
@@ -33,18 +33,18 @@ def list_screen(found: StackList) -> RenderableType:
     )  # fmt: skip
 
 
-def show_screen(found: StackSheet) -> RenderableType:
+def show_screen(profile: StackSheet) -> RenderableType:
     """What it is, where it was met, its facts, its groups of figures with their sources."""
-    entry = found.entry
+    entry = profile.entry
     lines: list[RenderableType] = [Text(entry.software.title, style="bold")]
-    if found.remark:
-        lines.append(Text(found.remark))
+    if profile.remark:
+        lines.append(Text(profile.remark))
     if entry.software.note:
         lines.append(Text(entry.software.note))
     lines += [Text(), _met(entry)]
-    if found.facts:
-        lines += [Text(), Padding(_figures(found.facts), (0, 0, 0, 2))]
-    for name, group in found.groups.items():
+    if profile.facts:
+        lines += [Text(), Padding(_figures(profile.facts), (0, 0, 0, 2))]
+    for name, group in profile.groups.items():
         data = group.model_dump(mode="json", exclude_none=True)
         figures = {key: value for key, value in data.items() if key not in SAID_APART and value not in ({}, [])}
         lines += [Text(), Text(name, style="bold"), Padding(Text(data["source"]), (0, 0, 0, 2))]

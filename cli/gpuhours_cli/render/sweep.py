@@ -27,44 +27,44 @@ GOALS = ("gpu_hours", "step_time", "model_flops")
 """What the bars show where no goal is given."""
 
 
-def screen(found: Sweep, columns: int) -> RenderableType:
+def screen(swept: Sweep, columns: int) -> RenderableType:
     """Rows, then what was left out and why, in so many columns."""
-    parts: list[RenderableType] = [Text(f"{found.job.grid.run.name}: {summary(found)}", style="bold"), Text()]
-    rows = found.table.slice(0, SHOWN).to_pylist()
+    parts: list[RenderableType] = [Text(f"{swept.job.grid.run.name}: {summary(swept)}", style="bold"), Text()]
+    rows = swept.table.slice(0, SHOWN).to_pylist()
     if rows:
-        parts.append(table(found, rows, columns))
-    if found.kept > len(rows):
+        parts.append(table(swept, rows, columns))
+    if swept.kept > len(rows):
         parts.append(
-            Text(f"  … {found.kept - len(rows):,} more" + ("" if found.path else "; -o FILE keeps them"), style="dim")
+            Text(f"  … {swept.kept - len(rows):,} more" + ("" if swept.path else "; -o FILE keeps them"), style="dim")
         )
-    parts += [Text(note) for note in notes(found, rows)]
+    parts += [Text(note) for note in notes(swept, rows)]
     return Group(*parts)
 
 
-def summary(found: Sweep) -> str:
+def summary(swept: Sweep) -> str:
     """How many cases, how fast, how many kept."""
-    rate = f"{found.rows:,} cases in {numbers.duration(found.seconds)}"
-    if found.kept == found.rows:
+    rate = f"{swept.rows:,} cases in {numbers.duration(swept.seconds)}"
+    if swept.kept == swept.rows:
         return rate
-    return f"{rate}, {found.kept:,} kept"
+    return f"{rate}, {swept.kept:,} kept"
 
 
-def answer(found: Sweep) -> str:
+def answer(swept: Sweep) -> str:
     """The best row, or how many there are, in one line."""
-    if found.job.best is None or not found.kept:
-        return str(found.kept)
-    row = found.table.slice(0, 1).to_pylist()[0]
-    names = [varied.key for varied in found.job.grid.varied] + list(found.job.best.names)
+    if swept.job.best is None or not swept.kept:
+        return str(swept.kept)
+    row = swept.table.slice(0, 1).to_pylist()[0]
+    names = [varied.key for varied in swept.job.grid.varied] + list(swept.job.best.names)
     return " ".join(f"{name}={row[name]}" for name in names)
 
 
-def table(found: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType:
+def table(swept: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType:
     """Varied keys and as many results as fit in the width, with a bar for the goal."""
-    keys = [varied.key for varied in found.job.grid.varied]
-    goal = goal_of(found, rows)
+    keys = [varied.key for varied in swept.job.grid.varied]
+    goal = goal_of(swept, rows)
     columns = [(short(key, keys), [plain(row[key]) for row in rows]) for key in keys]
     wanted = list(
-        dict.fromkeys([*([goal] if goal else []), *(found.job.best.names if found.job.best else ()), *SHOWN_FIRST])
+        dict.fromkeys([*([goal] if goal else []), *(swept.job.best.names if swept.job.best else ()), *SHOWN_FIRST])
     )
     used = sum(width(title, cells) for title, cells in columns)
     worth = [name for name in DECIDING if name not in keys and any(row[name] is not None for row in rows)]
@@ -109,9 +109,9 @@ def column(name: str) -> tuple[str, Callable[[float], str]]:
     return "USD" if unit == "USD" else RESULTS[name].label, numbers.for_unit(unit)
 
 
-def goal_of(found: Sweep, rows: list[dict[str, Any]]) -> str | None:
+def goal_of(swept: Sweep, rows: list[dict[str, Any]]) -> str | None:
     """The result that bars show."""
-    names = found.job.best.names[:1] if found.job.best else GOALS
+    names = swept.job.best.names[:1] if swept.job.best else GOALS
     return next((name for name in names if any(isinstance(row.get(name), float) for row in rows)), None)
 
 
@@ -147,18 +147,18 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def notes(found: Sweep, rows: list[dict[str, Any]]) -> list[str]:
+def notes(swept: Sweep, rows: list[dict[str, Any]]) -> list[str]:
     """Why rows are not valid; that the best does not fit; where the file is."""
     said = []
-    reasons = Counter(found.table["reason"].to_pylist())
+    reasons = Counter(swept.table["reason"].to_pylist())
     reasons.pop(None, None)
     for reason, count in reasons.most_common(3):
         said.append(f"  not valid ({count:,}): {reason}")
-    if not found.kept:
-        said.append("  no row is left" + (f" that meets {found.job.where.text!r}" if found.job.where else ""))
-    if found.job.best and rows and rows[0]["fits"] is False:
+    if not swept.kept:
+        said.append("  no row is left" + (f" that meets {swept.job.where.text!r}" if swept.job.where else ""))
+    if swept.job.best and rows and rows[0]["fits"] is False:
         said.append("  the best row does not fit in memory; --where fits leaves such rows out")
-    said += [f"  {note}" for note in found.notes]
-    if found.path is not None:
-        said.append(f"  written to {found.path}")
+    said += [f"  {note}" for note in swept.notes]
+    if swept.path is not None:
+        said.append(f"  written to {swept.path}")
     return ["", *said] if said else []

@@ -21,9 +21,9 @@ GIVEN = {
 }
 
 
-def answer(found: TotalsReport) -> str:
+def answer(report: TotalsReport) -> str:
     """One line."""
-    total = found.summary()
+    total = report.summary()
     if not total["predicted"]:
         return f"{total['rows']} rows, none that can be predicted"
     base = total["baseline_30"]
@@ -35,24 +35,24 @@ def answer(found: TotalsReport) -> str:
     )
 
 
-def screen(found: TotalsReport) -> RenderableType:
+def screen(report: TotalsReport) -> RenderableType:
     """Everything."""
-    shown: list[RenderableType] = [Text(answer(found), style="bold"), Text(f"handed over: {GIVEN[found.given]}\n")]
-    shown.append(errors(found.summary(), found.by()))
-    scored = sorted((one for one in found.judged if one.error is not None), key=_distance, reverse=True)
+    shown: list[RenderableType] = [Text(answer(report), style="bold"), Text(f"handed over: {GIVEN[report.given]}\n")]
+    shown.append(errors(report.summary(), report.by()))
+    scored = sorted((one for one in report.judged if one.error is not None), key=_distance, reverse=True)
     if scored:
         shown += [Text("\nFarthest out"), worst(scored[:WORST])]
-    reasons = skipped(found)
+    reasons = skipped(report)
     if reasons:
         shown.append(Text(f"\nSkipped, {sum(len(names) for names in reasons.values())} rows"))
         shown += [Text(f"  {len(names):3}  {reason}: {', '.join(names)}") for reason, names in reasons.items()]
     return Group(*shown)
 
 
-def skipped(found: TotalsReport) -> dict[str, list[str]]:
+def skipped(report: TotalsReport) -> dict[str, list[str]]:
     """Reason, its names and numbers left out -> the rows that it keeps from being predicted; most rows first."""
     reasons: dict[str, list[str]] = {}
-    for one in found.judged:
+    for one in report.judged:
         if one.raw.skipped_because:
             reason = re.sub(r" for '.*'| '.*?'|: .*", "", one.raw.skipped_because)
             reasons.setdefault(reason, []).append(one.raw.row.id)

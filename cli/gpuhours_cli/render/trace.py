@@ -14,40 +14,40 @@ from gpuhours_cli.render import numbers
 from gpuhours_cli.render.estimate import title
 
 
-def screen(found: Trace, path: Path | None) -> RenderableType:
+def screen(traced: Trace, path: Path | None) -> RenderableType:
     """One step by part, as the events have it, and how the played schedule compares with the estimate's."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=24)
     table.add_column(justify="right")
     table.add_column(justify="right")
-    for part, seconds in found.parts().items():
+    for part, seconds in traced.parts().items():
         if seconds > 0:
-            table.add_row(part, numbers.duration(seconds), f"{seconds / found.seconds:.0%}")
+            table.add_row(part, numbers.duration(seconds), f"{seconds / traced.seconds:.0%}")
     written = [] if path is None else [Text(f"written to {path}; open it at ui.perfetto.dev")]
     return Group(
-        title(found.estimate),
+        title(traced.estimate),
         Text(),
-        Text(answer(found)),
+        Text(answer(traced)),
         Padding(table, (0, 0, 0, 2)),
         Text(),
-        Text(played(found)),
+        Text(played(traced)),
         *written,
     )
 
 
-def played(found: Trace) -> str:
+def played(traced: Trace) -> str:
     """How the passes, each as soon as it can, compare with the schedule's equation."""
-    by_itself, equation = numbers.duration(found.simulated), numbers.duration(found.scheduled)
-    if found.ranks == 1:
+    by_itself, equation = numbers.duration(traced.simulated), numbers.duration(traced.scheduled)
+    if traced.ranks == 1:
         return "One pipeline rank: passes follow one another."
-    said = f"Played pass by pass, {found.schedule} takes {by_itself}; the estimate's equation says {equation}."
-    if found.early > 0:
-        return f"{said} Passes start up to {numbers.duration(found.early)} early to end with it."
+    said = f"Played pass by pass, {traced.schedule} takes {by_itself}; the estimate's equation says {equation}."
+    if traced.early > 0:
+        return f"{said} Passes start up to {numbers.duration(traced.early)} early to end with it."
     return said
 
 
-def answer(found: Trace) -> str:
+def answer(traced: Trace) -> str:
     """One line, for ``--quiet``."""
-    ranks = f"{found.ranks} pipeline rank{'s' if found.ranks > 1 else ''}"
-    many = f"{found.microbatches} micro-batch{'es' if found.microbatches > 1 else ''}"
-    return f"{numbers.duration(found.seconds)} a step, {many} on {ranks}, {numbers.exact(len(found.events))} events"
+    ranks = f"{traced.ranks} pipeline rank{'s' if traced.ranks > 1 else ''}"
+    many = f"{traced.microbatches} micro-batch{'es' if traced.microbatches > 1 else ''}"
+    return f"{numbers.duration(traced.seconds)} a step, {many} on {ranks}, {numbers.exact(len(traced.events))} events"

@@ -20,9 +20,9 @@ TABLES = ("source_title", "accelerator", "precision", "parallelism", "length", "
 WORST = 10
 
 
-def answer(found: Validation) -> str:
+def answer(validation: Validation) -> str:
     """One line."""
-    total = found.summary()
+    total = validation.summary()
     sentences = []
     if total["median_ape"] is not None:
         sentences.append(
@@ -45,33 +45,37 @@ def answer(found: Validation) -> str:
             f"{_share(total['coverage_80'], digits=0)} in range, high / low {total['median_width']:.2f} in the median"
         )
     sentences = sentences or ["nothing to compare"]
-    unseen = "none of them seen before" if found.site is None else f"as the steps of {found.site} say"
-    how = "in sample" if found.in_sample else "each source left out" if total["leave_out"] else unseen
+    unseen = "none of them seen before" if validation.site is None else f"as the steps of {validation.site} say"
+    how = "in sample" if validation.in_sample else "each source left out" if total["leave_out"] else unseen
     return "; ".join([f"{total['rows']} rows", *sentences, how])
 
 
-def screen(found: Validation) -> RenderableType:
+def screen(validation: Validation) -> RenderableType:
     """Everything."""
-    shown: list[RenderableType] = [Text(answer(found), style="bold"), *fits(found.summary()), errors(found.by())]
-    scored = [one for one in found.judged if one.error is not None]
+    shown: list[RenderableType] = [
+        Text(answer(validation), style="bold"),
+        *fits(validation.summary()),
+        errors(validation.by()),
+    ]
+    scored = [one for one in validation.judged if one.error is not None]
     if scored:
         shown += [Text("\nPredicted against measured step time, logarithmic; / is perfect"), Text(parity(scored))]
         shown += [worst(scored)]
-    skipped = Counter(one.skipped_because for one in found.judged if one.skipped_because)
+    skipped = Counter(one.skipped_because for one in validation.judged if one.skipped_because)
     if skipped:
         shown.append(Text("\nSkipped"))
         shown += [Text(f"  {count:5}  {reason}") for reason, count in skipped.most_common(8)]
-    shown.append(Text(f"\nPredicted with constants and profiles {digest()}; {left_out(found)}"))
+    shown.append(Text(f"\nPredicted with constants and profiles {digest()}; {left_out(validation)}"))
     return Group(*shown)
 
 
-def left_out(found: Validation) -> str:
+def left_out(validation: Validation) -> str:
     """What these predictions were made without."""
-    left = found.summary()["leave_out"]
-    if found.in_sample:
+    left = validation.summary()["leave_out"]
+    if validation.in_sample:
         return "those fitted on these very rows included"
-    if found.site is not None:
-        return f"stack and network as the steps of {found.site} say, which may be of these rows"
+    if validation.site is not None:
+        return f"stack and network as the steps of {validation.site} say, which may be of these rows"
     if not left:
         return "none of these rows settled any of them"
     systems = {what.split(":")[0] for what in left}

@@ -13,54 +13,55 @@ from gpuhours_cli.render import numbers
 STYLES = {"inside": "green", "slower than predicted": "bold red"}
 
 
-def screen(found: Progress) -> RenderableType:
+def screen(watched: Progress) -> RenderableType:
     """Where it stands."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=11)
     table.add_column(overflow="fold")
-    table.add_row("step", place(found))
-    table.add_row("seen", f"{pace(found)} a step, over {found.readings} readings of {found.tool}")
-    table.add_row("predicted", f"{numbers.duration(found.predicted)}  {edges(found)}")
-    table.add_row("to the end", left(found))
-    for text in found.not_understood:
+    table.add_row("step", place(watched))
+    table.add_row("seen", f"{pace(watched)} a step, over {watched.readings} readings of {watched.tool}")
+    table.add_row("predicted", f"{numbers.duration(watched.predicted)}  {edges(watched)}")
+    table.add_row("to the end", left(watched))
+    for text in watched.not_understood:
         table.add_row("unread", text[:120])
-    return Group(Text(found.verdict, style=STYLES.get(found.verdict, "bold")), Text(), Padding(table, (0, 0, 0, 2)))
+    return Group(Text(watched.verdict, style=STYLES.get(watched.verdict, "bold")), Text(), Padding(table, (0, 0, 0, 2)))
 
 
-def line(found: Progress) -> str:
+def line(watched: Progress) -> str:
     """One look, one line."""
-    return f"step {place(found)}  {pace(found)} of {numbers.duration(found.predicted)} {edges(found)}  {found.verdict}  {left(found)}"
+    predicted = f"{numbers.duration(watched.predicted)} {edges(watched)}"
+    return f"step {place(watched)}  {pace(watched)} of {predicted}  {watched.verdict}  {left(watched)}"
 
 
-def answer(found: Progress) -> str:
+def answer(watched: Progress) -> str:
     """For ``--quiet``."""
-    return f"{found.verdict}: {pace(found)} a step of {numbers.duration(found.predicted)} {edges(found)}"
+    return f"{watched.verdict}: {pace(watched)} a step of {numbers.duration(watched.predicted)} {edges(watched)}"
 
 
-def place(found: Progress) -> str:
+def place(watched: Progress) -> str:
     """``120 of 50,000``."""
-    if found.step is None:
-        return f"{found.readings} readings"
-    return f"{found.step:,}" + ("" if found.steps is None else f" of {found.steps:,}")
+    if watched.step is None:
+        return f"{watched.readings} readings"
+    return f"{watched.step:,}" + ("" if watched.steps is None else f" of {watched.steps:,}")
 
 
-def pace(found: Progress) -> str:
+def pace(watched: Progress) -> str:
     """Seen s a step."""
-    return "–" if found.seen is None else numbers.duration(found.seen)
+    return "–" if watched.seen is None else numbers.duration(watched.seen)
 
 
-def edges(found: Progress) -> str:
+def edges(watched: Progress) -> str:
     """The predicted range."""
-    return numbers.span(found.predicted, found.low, found.high, numbers.duration)
+    return numbers.span(watched.predicted, watched.low, watched.high, numbers.duration)
 
 
-def left(found: Progress) -> str:
+def left(watched: Progress) -> str:
     """Time and money to the end."""
-    if found.remaining is None:
+    if watched.remaining is None:
         return "no end is known: the run has no steps"
-    money = "" if found.cost is None else f", {numbers.count(round(found.cost))} USD"
+    money = "" if watched.cost is None else f", {numbers.count(round(watched.cost))} USD"
     return (
-        f"{numbers.duration(found.remaining) if found.remaining else 'done'}{money} to go"
-        if found.remaining
+        f"{numbers.duration(watched.remaining) if watched.remaining else 'done'}{money} to go"
+        if watched.remaining
         else "done"
     )

@@ -32,10 +32,10 @@ MOST = 4
 """Hypotheses that are kept."""
 
 
-def explained(found: Estimate, observed: str | None = None, log: Log | None = None) -> Estimate:
+def explained(estimate: Estimate, observed: str | None = None, log: Log | None = None) -> Estimate:
     """An estimate with a measured step beside it: ``observed`` as KEY=VALUE, or a log of the run."""
-    outcome = found.outcome
-    if outcome.step is None or found.stages:
+    outcome = estimate.outcome
+    if outcome.step is None or estimate.stages:
         raise EstimateError(
             "There is no predicted step to hold it against.", "Give model, batch, accelerator and layout.", "--observed"
         )
@@ -45,21 +45,21 @@ def explained(found: Estimate, observed: str | None = None, log: Log | None = No
     else:
         seconds = seconds_observed(outcome, observed or "")
         one, given = ObservedRun(unknown(outcome.run), seconds, str(observed)), str(observed)
-    low, high = step_range(found)
+    low, high = step_range(estimate)
     explanation = Explanation(
         given, one.seconds, float(outcome.step.time), low, high, tuple(parts_of(outcome, one.seconds)),
         tuple(sorted(hypotheses(one), key=lambda other: -other.odds)[:MOST]), one.remarks,
     )  # fmt: skip
-    return replace(found, observed=explanation)
+    return replace(estimate, observed=explanation)
 
 
-def step_range(found: Estimate) -> tuple[float, float]:
+def step_range(estimate: Estimate) -> tuple[float, float]:
     """s, 10th and 90th percentile of a predicted step: of the sample where there is one, else its band."""
-    assert found.outcome.step is not None
-    time, result = float(found.outcome.step.time), found.results.get("step_time")
+    assert estimate.outcome.step is not None
+    time, result = float(estimate.outcome.step.time), estimate.results.get("step_time")
     if result is not None and result.low is not None and result.high is not None and result.basis == "predicted":
         return result.low, result.high
-    return (time, time) if found.band is None else (found.band.low * time, found.band.high * time)
+    return (time, time) if estimate.band is None else (estimate.band.low * time, estimate.band.high * time)
 
 
 def seconds_observed(outcome: Outcome, text: str) -> float:

@@ -16,21 +16,21 @@ WIDTH = 21
 SPAN = math.log(2.0)
 
 
-def as_markdown(found: PaperCheck | TableCheck) -> str:
+def as_markdown(checked: PaperCheck | TableCheck) -> str:
     """One page: contradictions, a verdict per figure, what is implied, what was not understood."""
-    lines = _table(found) if isinstance(found, TableCheck) else _paper(found)
+    lines = _table(checked) if isinstance(checked, TableCheck) else _paper(checked)
     return "\n".join(lines) + "\n"
 
 
-def as_html(found: PaperCheck | TableCheck) -> str:
+def as_html(checked: PaperCheck | TableCheck) -> str:
     """The same page as HTML, in one file that needs no other."""
     from html import escape
 
     from markdown_it import MarkdownIt
 
-    name = found.name if isinstance(found, TableCheck) else found.paper.name
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(found))
-    return PAGE.format(title=escape(f"{name}: {found.verdict}"), body=body)
+    name = checked.name if isinstance(checked, TableCheck) else checked.paper.name
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(as_markdown(checked))
+    return PAGE.format(title=escape(f"{name}: {checked.verdict}"), body=body)
 
 
 PAGE = """<!doctype html>
@@ -52,29 +52,29 @@ blockquote {{ color: #555; border-left: 3px solid #ccc; margin-left: 0; padding-
 """
 
 
-def _paper(found: PaperCheck) -> Iterator[str]:
-    if found.only is None:
-        yield f"# {_escaped(found.paper.name)}: {found.verdict}"
+def _paper(checked: PaperCheck) -> Iterator[str]:
+    if checked.only is None:
+        yield f"# {_escaped(checked.paper.name)}: {checked.verdict}"
         yield ""
-        yield headline(found)
+        yield headline(checked)
         yield ""
-    for run in found.runs:
+    for run in checked.runs:
         yield from _document(run)
         yield ""
-    for contradiction in found.sums:
+    for contradiction in checked.sums:
         yield f"- **Contradiction** (factor {contradiction.factor:.3g}): {contradiction.statement}."
-    for said in found.added_up:
+    for said in checked.added_up:
         yield f"- Adds up: {said}."
-    for claim in found.paper.set_aside:
+    for claim in checked.paper.set_aside:
         yield f"- Set aside: {claim.title} {shown(claim.quantity, claim.value)} ({claim.place}): {_escaped(claim.scope)}"
-    for number in found.paper.not_understood:
+    for number in checked.paper.not_understood:
         yield f"- Not understood: “{_escaped(number.text)}” ({number.place}): “{_escaped(number.quote)}”"
 
 
-def headline(found: PaperCheck) -> str:
+def headline(checked: PaperCheck) -> str:
     """``In this text: 5 runs; 2 contradicted.``"""
-    runs = sum(run.document.kind != "total" for run in found.runs)
-    wrong = sum(bool(run.contradictions) for run in found.runs) + len(found.sums)
+    runs = sum(run.document.kind != "total" for run in checked.runs)
+    wrong = sum(bool(run.contradictions) for run in checked.runs) + len(checked.sums)
     return (
         f"In this text: {runs} runs; {wrong} contradicted."
         if wrong
@@ -147,12 +147,12 @@ def _document(found: Check) -> Iterator[str]:
             yield f"| {QUANTITIES[name].title} | {shown(name, entry.value)} | {shown(name, entry.low)} – {shown(name, entry.high)} |"
 
 
-def _table(found: TableCheck) -> Iterator[str]:
-    yield f"## {found.name}: {found.verdict}"
+def _table(checked: TableCheck) -> Iterator[str]:
+    yield f"## {checked.name}: {checked.verdict}"
     yield ""
     yield "| run | contradiction | factor | likely cause |"
     yield "| --- | --- | ---: | --- |"
-    for run in found.runs:
+    for run in checked.runs:
         for one in run.contradictions:
             cause = one.likely_causes[0].cause if one.likely_causes else "no known cause"
             yield f"| {_cell(run.document.name)} | {_cell(one.statement)} | {one.factor:.3g} | {_cell(cause)} |"

@@ -123,7 +123,7 @@ def used(module: str) -> Mapping[str, Any]:
     return definitions
 
 
-def _collect(value: Any, found: dict[str, Any]) -> None:
+def _collect(value: Any, node: dict[str, Any]) -> None:
     """The first plain value, or list of them, at each key."""
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         one = inner["value"] if isinstance(inner, Mapping) and set(inner) >= {"value", "source"} else inner
@@ -131,10 +131,10 @@ def _collect(value: Any, found: dict[str, Any]) -> None:
             isinstance(one, list) and all(isinstance(x, str | int) for x in one)
         )
         if plain and not isinstance(one, bool) and len(str(one)) <= LONGEST_EXAMPLE:
-            found.setdefault(str(key), one)
-        _collect(inner, found)
+            node.setdefault(str(key), one)
+        _collect(inner, node)
     for inner in value if isinstance(value, list) else ():
-        _collect(inner, found)
+        _collect(inner, node)
 
 
 LONGEST_EXAMPLE = 60
@@ -200,22 +200,22 @@ def schema(kind: str) -> dict[str, Any]:
     return {"$schema": DIALECT, **(like_another(document) if kind == "software" else with_names(document))}
 
 
-def like_another(found: dict[str, Any]) -> dict[str, Any]:
+def like_another(node: dict[str, Any]) -> dict[str, Any]:
     """A software profile with ``like: NAME`` may leave anything out, in its groups too."""
     like = {
         "description": "The profile that everything not said here is taken over from.",
         "anyOf": [{"enum": list(list_software())}, {"type": "string"}],
     }
-    for part in (found, *found.get("$defs", {}).values()):
+    for part in (node, *node.get("$defs", {}).values()):
         part.pop("required", None)
-    return {**found, "properties": {"like": like, **found["properties"]}, "required": ["title"]}
+    return {**node, "properties": {"like": like, **node["properties"]}, "required": ["title"]}
 
 
 PARTS = {"model": "llama-3-8b", "vision": "vit-l-14", "language": "llama-2-7b", "text": "gpt2", "encoder": "vit-l-14"}
 """Keys under which a model stands, each with one that is met there."""
 
 
-def with_names(found: dict[str, Any]) -> dict[str, Any]:
+def with_names(node: dict[str, Any]) -> dict[str, Any]:
     """A model may be a name, a size, a file, or a named one with some of its fields changed."""
     text = {
         "anyOf": [{"enum": model_names()}, {"type": "string"}],
@@ -224,10 +224,10 @@ def with_names(found: dict[str, Any]) -> dict[str, Any]:
     changed = {
         "type": "object", "properties": {"name": text}, "required": ["name"], "description": "a published model with some fields changed",
     }  # fmt: skip
-    for part in (found, *found.get("$defs", {}).values()):
+    for part in (node, *node.get("$defs", {}).values()):
         for key in PARTS:
             shape = part.get("properties", {}).get(key)
             if isinstance(shape, dict) and shape.get("type") not in ("string", "number", "boolean"):
                 kept = {name: shape.pop(name) for name in ("title", "default", "description") if name in shape}
                 part["properties"][key] = {**kept, "examples": [PARTS[key]], "anyOf": [text, changed, shape]}
-    return found
+    return node

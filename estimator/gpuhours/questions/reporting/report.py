@@ -79,20 +79,20 @@ def report(run: Run) -> Report:
     return Report(answer, tuple(at_scale(answer)), decides(run))
 
 
-def at_scale(found: Estimate) -> Iterator[AtScale]:
+def at_scale(estimate: Estimate) -> Iterator[AtScale]:
     """The run on other numbers of GPUs: its own layout on more or fewer replicas, or the fastest where they cannot hold a replica; numbers
     that no layout of it can use are left out.
 
     wall-clock(g) = wall-clock x (t(g) / B(g)) / (t / B)          t predicted s a step of B samples, the layout and its stops the same
     """
-    own = found.outcome
+    own = estimate.outcome
     gpus, seconds = own.value("gpus"), own.value("wall_clock")
-    if found.stages or own.step is None or gpus is None or seconds is None:
+    if estimate.stages or own.step is None or gpus is None or seconds is None:
         return
-    base = _replicated(found, round(float(gpus))) or own
+    base = _replicated(estimate, round(float(gpus))) or own
     before = _per_sample(base)
     for many in sorted({round(float(gpus) * factor) for factor in FACTORS} - {0}):
-        outcome = base if many == float(gpus) else _replicated(found, many)
+        outcome = base if many == float(gpus) else _replicated(estimate, many)
         if outcome is None or outcome.step is None or outcome.memory is None:
             continue
         wall_clock = float(seconds) * _per_sample(outcome) / before
@@ -107,12 +107,12 @@ def _per_sample(outcome: Outcome) -> float:
     return float(outcome.step.time) / float(outcome.resolved.global_batch)
 
 
-def _replicated(found: Estimate, gpus: int) -> Outcome | None:
+def _replicated(estimate: Estimate, gpus: int) -> Outcome | None:
     """The run on a number of GPUs, on the stack and, where it can be, in the layout of its answer; None where nothing runs there."""
-    asked, resolved = found.run.replaced("hardware.gpus", gpus), found.outcome.resolved
+    asked, resolved = estimate.run.replaced("hardware.gpus", gpus), estimate.outcome.resolved
     asked = asked.replaced("software", asked.software or resolved.software.name)
     answered = None if resolved.layout is None else resolved.layout.replaced(data=None)
-    for layout in dict.fromkeys((answered, found.run.layout)):
+    for layout in dict.fromkeys((answered, estimate.run.layout)):
         try:
             outcome = evaluate(asked.replaced("layout", layout))
         except EstimateError:
