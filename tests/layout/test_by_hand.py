@@ -288,3 +288,42 @@ def test_layers_that_full_recomputation_covers() -> None:
         1,
         1,
     ]
+
+
+@pytest.mark.parametrize(("vision", "own"), [
+    # tensor, expert_tensor, whole, pipeline, interleave, context, ulysses, data, shards, microbatch
+    ("first-stage", (2, 2, 2, 2, 2, 4, 2, 3, 6, 4)),
+    ("replicated", (1, 1, 1, 2, 2, 4, 2, 3, 6, 4 / (2 * 2))),
+    ("separate", (1, 1, 1, 1, 1, 1, 1, 8, 6, 4 * 3 / 8)),  # six ranks share a state among eight
+])  # fmt: skip
+def test_every_degree_of_an_encoders_ranks(vision: str, own: tuple[float, ...]) -> None:
+    """56 accelerators, eight of them for an encoder that stands apart: (56 - 8) / (2 x 2 x 4) = 3 data-parallel ranks."""
+    layout = {
+        "tensor": 2, "pipeline": 2, "interleave": 2, "context": 4, "sequence_method": "hybrid", "ulysses": 2, "microbatch": 4,
+        "sharding": "zero3", "shard_group": 6, "vision": vision,
+    }  # fmt: skip
+    at = ranks(
+        56 if vision == "separate" else 48, **layout, **({"vision_gpus": 8} if vision == "separate" else {})
+    ).encoding
+    names = (
+        "tensor",
+        "expert_tensor",
+        "whole",
+        "pipeline",
+        "interleave",
+        "context",
+        "ulysses",
+        "data",
+        "shards",
+        "microbatch",
+    )
+    assert tuple(float(getattr(at, name)) for name in names) == own
+
+
+@pytest.mark.parametrize(("group", "shards"), [(None, 8), (12, 8), (16, 8), (4, 4)])
+def test_shards_of_an_encoder_apart(group: int | None, shards: int) -> None:
+    """All copies' shards are all of its eight accelerators', fewer are as many, more no more than there are."""
+    at = ranks(
+        40, sharding="zero3", vision="separate", vision_gpus=8, **({} if group is None else {"shard_group": group})
+    )
+    assert float(at.encoding.shards) == shards
