@@ -261,7 +261,7 @@ def whole_run(table: Table, sample: Ensemble) -> None:
         table.add_row("Say first", f"{first[1]}: GPU-hours are then {low} – {high}")
     stops, rest = (median(values) for values in (1 - sample.goodput, sample.remainder))
     if "remainder" in sample.drawn:
-        beside = f"; x {rest:.2f} beside them, as published runs took" if abs(rest - 1) > 0.005 else ""
+        beside = f"; x {rest:.2f} on top, as published runs took" if abs(rest - 1) > 0.005 else ""
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")
 
 

@@ -147,7 +147,7 @@ def _encoder_moments(run: _Run) -> tuple[tuple[Parts, Array], ...]:
 
 
 def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped: Array) -> Memory:
-    """Adds what lies beside the tensors: context and communicators, and what the allocator holds in vain.
+    """Adds what lies beside the tensors: context and communicators, and what the allocator holds unused.
 
     Gathering and dropping weights layer by layer leaves holes, no more than the ``dropped`` weights would take.
 

@@ -113,7 +113,7 @@ class Match:
     others: tuple[str, ...] = ()
     """Where the stack is not known: the profiles that it is as likely to be, beside ``profile``."""
     stands_in: bool = False
-    """The profile only stands for a stack that nobody measured: one that is not known, or that a rule calls its kin."""
+    """The profile only stands for a stack that nobody measured: one that is not known, or that a rule calls its relative."""
 
 
 @functools.cache

@@ -124,7 +124,7 @@ class WithWidths(Config):
 
 
 def llava(config: Config) -> Fields:
-    """LLaVA 1.5, NeXT and OneVision, and Video-LLaVA's kin: an MLP; NeXT and OneVision learn a line break."""
+    """LLaVA 1.5, NeXT and OneVision, and models like Video-LLaVA: an MLP; NeXT and OneVision learn a line break."""
     ignored(config)
     biased = config.get("multimodal_projector_bias", True)
     vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
