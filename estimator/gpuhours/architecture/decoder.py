@@ -13,7 +13,7 @@ from pydantic import model_validator
 from gpuhours.architecture import blocks, lora, state_space
 from gpuhours.architecture.decoder_shapes import Experts, LatentAttention, LayerGroup, NotNegative
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
-from gpuhours.architecture.spec import Spec, Training, treatment
+from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, treatment
 from gpuhours.architecture.state_space import StateSpace
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
@@ -97,8 +97,8 @@ class Decoder(Spec):
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
-        if self.head_dim is None and self.latent is None and self.hidden % self.heads:
-            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads; give head_dim")
+        if self.head_dim is None and self.latent is None:
+            refuse_uneven_heads(self.hidden, self.heads, "; give head_dim")
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads do not share {self.kv_heads} key-value heads evenly")
         if self.layer_groups and sum(group.layers for group in self.layer_groups) != self.layers:

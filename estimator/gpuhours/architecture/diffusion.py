@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from gpuhours.architecture import blocks
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
-from gpuhours.architecture.spec import Spec
+from gpuhours.architecture.spec import Spec, refuse_uneven_heads
 from gpuhours.data import Data, patches
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
@@ -100,8 +100,7 @@ class Diffusion(Latent):
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads")
+        refuse_uneven_heads(self.hidden, self.heads)
         return self
 
     def build(self, data: Data) -> Model:

@@ -52,6 +52,12 @@ class Spec(Section):
         )
 
 
+def refuse_uneven_heads(hidden: int, heads: int, remedy: str = "") -> None:
+    """Raise ``ValueError`` where a width does not divide into its heads; ``remedy`` says what to do."""
+    if hidden % heads:
+        raise ValueError(f"hidden = {hidden} does not divide into {heads} heads{remedy}")
+
+
 def treatment(training: Training, *, gradient_upstream: bool) -> Trainable:
     """What training does to a part: a frozen one passes gradients on to whatever before it is trained."""
     if training == "full":

@@ -8,6 +8,7 @@ from pydantic import model_validator
 from gpuhours.architecture import blocks
 from gpuhours.architecture.diffusion import Latent, biased
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Model, Pointwise, Stack
+from gpuhours.architecture.spec import refuse_uneven_heads
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Count, whole
@@ -43,8 +44,7 @@ class TwoStream(Latent):
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads")
+        refuse_uneven_heads(self.hidden, self.heads)
         return self
 
     @property

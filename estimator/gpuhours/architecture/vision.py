@@ -18,7 +18,7 @@ from gpuhours.architecture.operators import (
     Stack,
     Trainable,
 )
-from gpuhours.architecture.spec import Spec, Training, treatment
+from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, treatment
 from gpuhours.data import Data, patches, slices
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
@@ -91,8 +91,8 @@ class VisionEncoder(Spec):
 
     @model_validator(mode="after")
     def _shape_fits_together(self) -> Self:
-        if self.head_dim is None and self.hidden % self.heads:
-            raise ValueError(f"hidden = {self.hidden} does not divide into {self.heads} heads; give head_dim")
+        if self.head_dim is None:
+            refuse_uneven_heads(self.hidden, self.heads, "; give head_dim")
         if self.patch > self.image_size:
             raise ValueError(f"a patch of {self.patch} is larger than the image of {self.image_size}")
         if self.trainable == "lora":
