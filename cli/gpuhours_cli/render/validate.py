@@ -65,6 +65,8 @@ def screen(validation: Validation) -> RenderableType:
     if skipped:
         shown.append(Text("\nSkipped"))
         shown += [Text(f"  {count:5}  {reason}") for reason, count in skipped.most_common(8)]
+    if validation.unread:
+        shown.append(Text(f"\nColumns that nothing reads: {', '.join(validation.unread)}"))
     shown.append(Text(f"\nPredicted with constants and profiles {digest()}; {left_out(validation)}"))
     return Group(*shown)
 

@@ -38,3 +38,12 @@ def test_the_command(gpuhours_command: Command, tmp_path: Path) -> None:
     assert "--runs" in refused.err
     run_file = gpuhours_command("validate", "--runs", "x.yaml", "--site", str(site))
     assert "names its site itself" in run_file.err
+
+
+def test_columns_that_nothing_reads_are_said(gpuhours_command: Command, tmp_path: Path) -> None:
+    head, *rows = STEPS.read_text(encoding="utf-8").splitlines()
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join([f"{head},vpp,lunch", *(f"{row},3," for row in rows)]) + "\n", encoding="utf-8")
+    assert validate(table).unread == ("vpp",)
+    assert "Columns that nothing reads: vpp" in gpuhours_command("validate", "--runs", str(table)).out
+    assert validate(STEPS).unread == ()

@@ -22,6 +22,7 @@ from gpuhours.questions.validating.rows import (
     out_of_memory_runs,
     published_runs,
     read_rows,
+    unread_columns,
 )
 from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import curve, table
@@ -113,6 +114,8 @@ class Validation:
     """Predicted with everything that is known, what was settled on these very rows included."""
     site: str | None = None
     """The file of the site whose steps said how its stacks run."""
+    unread: tuple[str, ...] = ()
+    """Columns of one's own table that say something and that nothing reads."""
 
     def summary(self) -> dict[str, Any]:
         """Over all rows."""
@@ -132,6 +135,7 @@ class Validation:
             "digest": digest(),
             "in_sample": self.in_sample,
             "site": self.site,
+            "columns_not_read": list(self.unread),
             "summary": self.summary(),
             "by": self.by(),
             "units": {
@@ -173,7 +177,13 @@ def validate(
         for row, case, one in zip(rows, cases, met, strict=True)
     )
     described = _described(described_runs(), memory_only, in_sample) if path is None else ()
-    return Validation(str(tables[0]), judged + described, in_sample, None if site is None else Path(site.name).name)
+    return Validation(
+        str(tables[0]),
+        judged + described,
+        in_sample,
+        None if site is None else Path(site.name).name,
+        () if path is None else unread_columns(rows),
+    )
 
 
 def _name(row: Row) -> tuple[str, str]:

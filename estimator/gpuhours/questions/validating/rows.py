@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -26,6 +26,11 @@ OUT_OF_MEMORY = "out of memory"
 """The ``status`` of a layout that did not run."""
 NEEDED = ("seq_len", "global_batch")
 """Columns without which a file is no table of runs."""
+ALSO_READ = frozenset({
+    "attention_kernel", "expert_capacity", "foretold_s", "gpu", "method", "modality", "model", "nodes_interconnect", "notes", "outcome",
+    "precision", "recompute", "source", "status", "zero_stage",
+})  # fmt: skip
+"""Columns that are read and that no table here has."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +127,24 @@ def measured_rows() -> tuple[Row, ...]:
     return tuple(row for table in published_runs() for row in read_rows(table))
 
 
+@cache
+def known_columns() -> frozenset[str]:
+    """Every column that means something here."""
+    names = set(ALSO_READ)
+    for path in published_runs():
+        with path.open(encoding="utf-8-sig", newline="") as table:
+            names |= {name.strip() for name in next(csv.reader(table))}
+    return frozenset(names)
+
+
+def unread_columns(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Columns that say something and that nothing here reads, in their order."""
+    said = dict.fromkeys(name for row in rows for name, cell in row.cells.items() if cell.strip())
+    return tuple(name for name in said if name.strip() not in known_columns())
+
+
 def read_rows(path: Path | str) -> tuple[Row, ...]:
-    """Every row of a CSV file; unknown columns are ignored."""
+    """Every row of a CSV file; ``unread_columns`` says which columns nothing reads."""
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_FILE:
