@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.kernel_constants import UnfusedConstants
 from gpuhours.kernels.attention import attention_time, fused_attention_time, keys_per_query, unfused_attention_time
 from gpuhours.kernels.collectives import (
@@ -222,3 +224,58 @@ def test_a_rank_that_crosses_alone_has_the_nodes_shared_nics() -> None:
     shared = replace(machine(16), node=replace(machine(16).node, nics=4))
     assert point_to_point_time(8e9, Group(4, 4), shared) == pytest.approx(1e-5 + filled(8e9 / 0.95e10, 6e-6), rel=1e-9)
     assert point_to_point_time(8e9, Group(2, 8), shared) == pytest.approx(1e-5 + filled(8e9 / 0.475e10, 6e-6), rel=1e-9)
+
+
+def fused(direction: str = "forward", *, card: Accelerator = CARD, causal: bool = False, **asked: Any) -> float:
+    """Eight heads, two of keys and values, 1,024 tokens; ``asked`` are sizes, or constants of the kernel."""
+    sizes = {"batch": 1, "heads": 8, "kv_heads": 2, "length": 1024, "keys": 1024, "head_dim": 128, "value_dim": 128}
+    constants = CARD.attention_constants("flash2").forward.model_copy(
+        update={name: value for name, value in asked.items() if name not in sizes}
+    )
+    chosen = {**sizes, **{name: value for name, value in asked.items() if name in sizes}}
+    return float(fused_attention_time(constants, direction, card, causal=causal, window=None, dtype="bf16", **chosen))
+
+
+PAIRS = 8 * 1024 * 1024
+"""Queries by keys, of all heads."""
+PLAIN = PAIRS * 2 * 256 / 0.5e15
+
+
+def test_fused_attention_fact_by_fact() -> None:
+    """Half of the peak; each constant alone. 100 multiprocessors take query blocks of 128."""
+    assert fused() == pytest.approx(PLAIN)
+    assert fused(overhead_keys=16.0) == pytest.approx(PLAIN * 1040 / 1024)
+    assert fused(tail=0.5) == pytest.approx(PLAIN * (PAIRS + 0.5 * 128 * 100 * 1024) / PAIRS)
+    assert fused(tail=0.5, overhead_keys=16.0, causal=True) == pytest.approx(
+        2 * 256 / 0.5e15 * (8 * 1024 * (512 + 16) + 0.5 * 128 * 100 * (1024 + 16))
+    )
+    assert fused(launch=1e-5) == pytest.approx(PLAIN + 1e-5)
+    assert fused(throttle=0.5) == pytest.approx(PLAIN * (1 + 0.5 * PLAIN / (PLAIN + 0.02)))
+    assert fused(length=1000) == pytest.approx(PLAIN), "whole query blocks"
+    assert fused("backward") == pytest.approx(PLAIN * 5 / 2)
+    assert fused(batch=0) == 0
+
+
+def test_head_sizes_that_a_kernel_pads() -> None:
+    """80 runs as 128, or a quarter of it; 72 at half of the rate; 160 as three blocks of 64; 64 and 128 at the rate between."""
+    assert fused(head_dim=80, value_dim=80) == pytest.approx(PLAIN)
+    assert fused(head_dim=80, value_dim=80, padded_share=0.25) == pytest.approx(PLAIN * (0.25 * 128 + 0.75 * 80) / 128)
+    assert fused(head_dim=72, odd_head=0.5) == pytest.approx(2 * PLAIN)
+    assert fused(head_dim=160, value_dim=160) == pytest.approx(PLAIN * 192 / 128)
+    two = {"efficiency": {64: 0.4, 128: 0.6}}
+    assert fused(**two, head_dim=64) == pytest.approx(PLAIN * 0.5 / 0.5 * (64 + 128) / 256)
+    assert fused(**two) == pytest.approx(PLAIN * 0.5 / 0.6)
+    slow = PLAIN * 0.5 / 0.4 / 2
+    cool = fused(**two, head_dim=64, value_dim=64, throttle=0.5)
+    assert cool == pytest.approx(slow * (1 + 0.5 * (0.4 / 0.6) ** 4 * slow / (slow + 0.02))), (
+        "what draws less keeps its clock"
+    )
+
+
+def test_attention_no_faster_than_its_bytes() -> None:
+    """1 GB/s of memory, 0.85 of it reached: eight heads of queries and outputs, two of keys and values; 2.25 times backward."""
+    slow = replace(CARD, memory_bandwidth=1e9)
+    moved = 2 * (8 + 2) * 1024 * 256 / 0.85e9
+    assert fused(card=slow) == pytest.approx(moved)
+    assert fused("backward", card=slow) == pytest.approx(2.25 * moved)
+    assert fused(card=slow, keys=256) == pytest.approx(2 * (8 * 1024 + 2 * 256) * 256 / 0.85e9)

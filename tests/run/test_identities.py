@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuhours.run.identities import Identity
+from gpuhours.run.identities import HARD, IDENTITIES, Identity
 from gpuhours.run.totals import KEYS, SOLVED, UNITS, WANTED, solve, undetermined
 from tests.conftest import Command
 
@@ -193,3 +193,38 @@ def test_a_contradiction_explains_itself(gpuhours_command: Command, options: str
     assert (ran.code, ran.out) == (1, "")
     for words in said:
         assert words in ran.err
+
+
+APART = {
+    0.01: {
+        "tokens = steps x tokens per batch", "tokens per sample = sequence length", "tokens per batch = tokens/s x step time",
+        "tokens/s = GPUs x tokens/s per GPU", "tokens/s = nodes x tokens/s per node", "tokens = tokens/s x productive time",
+        "steps per second = 1 / step time", "batch = samples/s x step time", "samples = samples/s x productive time",
+        "memory as stated = memory of the accelerator",
+    },
+    0.02: {
+        "tokens = data-set tokens x epochs", "visual tokens = samples x frames x tokens per frame", "tokens = visual + text",
+        "clips = hours x frame rate / frames per clip", "GPU-hours = GPUs x wall-clock",
+        "tokens = tokens/s per GPU x productive GPU-hours", "node-hours = nodes x hours", "energy = GPU-hours x power x PUE",
+        "power = GPUs x power per GPU x PUE", "carbon = energy x intensity", "cost = GPU-hours x price",
+    },
+    0.03: {
+        "parameters = language model + vision encoder", "peak as stated = dense peak of the accelerator",
+        "model FLOPs = FLOPs per parameter and token x parameters x tokens", "wall-clock = epochs x time per epoch",
+    },
+    0.05: {
+        "samples = epochs x samples of the data set", "state per GPU = 16 bytes x parameters",
+        "state per GPU is at least 16 bytes x parameters / GPUs",
+    },
+    0.12: {"model FLOPs = FLOPs per parameter and token x parameters x tokens"},
+}  # fmt: skip
+"""How far apart the two sides of printed figures may be, as a share: counters and clocks of one run 1 %, means over it and bills 2 %,
+sizes and peaks as they are named 3 %, what leaves out buffers or the last samples 5 %, clips of unlike length 12 %."""
+
+
+def test_how_far_apart_the_two_sides_may_be() -> None:
+    found: dict[float, set[str]] = {}
+    for identity in IDENTITIES:
+        if identity.sigma != HARD:
+            found.setdefault(identity.sigma, set()).add(identity.text)
+    assert found == APART
