@@ -110,3 +110,26 @@ def test_a_named_mistake_is_charged_in_several_runs_too(text: str, cause: str) -
     found = check_paper(read_paper(text))
     assert found.verdict == "contradicted"
     assert found.contradictions[0].likely_causes[0].cause == cause
+
+
+def test_columns_with_bars_alone() -> None:
+    text = "Model | Card | #Chips\nTern-7B | A100 | 512\nTern-13B | A100 | 1024\n"
+    found = figures(read_paper(text))
+    assert (found["Tern-7B"]["gpus"], found["Tern-13B"]["gpus"]) == (512, 1024)
+
+
+def test_a_caption_gives_the_unit_of_times() -> None:
+    text = "Table 2. Training time is in GPU-days.\n\n| Model | Training time |\n|---|---|\n| Tern-7B | 53 |\n| Tern-13B | 180 |"
+    found = figures(read_paper(text))
+    assert found["Tern-13B"]["gpu_hours"] == 180 * 24
+
+
+def test_a_trainers_lines() -> None:
+    text = (
+        "[INFO|trainer.py:2131] >>   Instantaneous batch size per device = 4\n"
+        "[INFO|trainer.py:2134] >>   Total train batch size (w. parallel & accumulation) = 128\n"
+        "[INFO|trainer.py:2136] >>   Total optimization steps = 1,218\n\nIt ran on 8 A100 GPUs."
+    )
+    found = read_paper(text).single
+    assert found.claim("global_batch").value == 128  # type: ignore[union-attr]
+    assert check_paper(read_paper(text)).verdict != "contradicted"

@@ -10,6 +10,7 @@ from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 
 GIVEN = -1
+TAGGED = "tagged"
 ALONE = "alone"
 """The fact that a text speaks of one run and of nothing else that could be meant."""
 ONE_PASS = "one pass or more"

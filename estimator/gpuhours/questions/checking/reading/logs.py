@@ -90,6 +90,10 @@ _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 """``planned: 1,400 - spent: 1,320``: two labels on one line."""
 
 
+_SOURCE_LINE = re.compile(r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,4}(?:>>)?[^\S\n]{0,4}")
+"""``[INFO|trainer.py:2131] >>``: the line of code that printed."""
+_LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
+"""``Total train batch size (w. parallel & accumulation) = 128``."""
 _KEY = re.compile(
     r"(?m)^([ \t]{0,60}(?:[a-z]{1,20}:)?)[ \t]{1,60}([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
 )
@@ -103,6 +107,8 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
     """
     if total_batch:
         text = _PER_DEVICE.sub("micro_batch_size", text)
+    text = _SOURCE_LINE.sub("; ", text)
+    text = _LABEL_ASIDE.sub(r"\1 = \2", text)
     text = _KEY.sub(r"\1; \2: \3", text)
     if "eval" in text:
         text = _EVALUATION.sub("", text)

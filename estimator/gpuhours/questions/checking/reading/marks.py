@@ -153,6 +153,7 @@ def _math(found: re.Match[str]) -> str:
     inner = re.sub(r"\\frac\s*\{([^{}]{0,40})\}\s*\{([^{}]{0,40})\}", r"\1/\2", inner)
     inner = _COMMAND.sub(lambda command: SYMBOLS.get(command[1], " "), inner)
     inner = re.sub(r"\^\s*\{\s*([^{}]{0,20}?)\s*\}", r"^\1", inner)
+    inner = re.sub(r"_\s*\{([A-Za-z]{3,12})\}", r" \1", inner)
     inner = re.sub(r"_\s*\{?(\w{1,12})\}?", r"\1", inner)
     return inner.replace("{", "").replace("}", "")
 

@@ -130,7 +130,7 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
     shown = plain(text, latex=latex)
     lines = shown.split("\n")
     if len(lines) >= 3 and kind != "heading":
-        table = _aligned(lines, line)
+        table = _piped(lines, line) or _aligned(lines, line)
         if table is not None:
             yield table
             return
@@ -166,6 +166,21 @@ def _cut(text: str) -> Iterator[tuple[int, str]]:
     """A text in parts of bounded length, each with how many lines stand before it."""
     for at in range(0, max(len(text), 1), BIG):
         yield text.count("\n", 0, at), text[at : at + BIG]
+
+
+def _piped(lines: Sequence[str], line: int) -> Table | None:
+    """``Model | GPUs | Days`` without a line under the header: at least three rows of as many cells."""
+    filled = [
+        (offset, [text.strip() for text in row.strip().strip("|").split("|")])
+        for offset, row in enumerate(lines)
+        if row.strip()
+    ]
+    width = len(filled[0][1])
+    if width < 3 or len(filled) < 3 or any(len(cells) != width for _, cells in filled) or ":" in "".join(filled[0][1]):
+        return None
+    if any(len(text) > 60 for _, cells in filled for text in cells) or any(text[:1].isdigit() for text in filled[0][1]):
+        return None
+    return Table(tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in filled), 1, line)
 
 
 def _aligned(lines: Sequence[str], line: int) -> Table | None:

@@ -143,7 +143,7 @@ SIDE = {
         not included, does not include, do not include, not counted here, debugged, debugging
     """),
     "another machine": _phrases("""
-        on a laptop, at home, box at home, home box, on the robot, on a desktop
+        on a laptop, a colleague, a friend, at home, box at home, home box, on the robot, on a desktop
     """),
     "adaptation": _phrases("""
         adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,

@@ -117,6 +117,8 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
 def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:
     """What the next sentence is about."""
     last_start, last = marks[-1]
+    if last == "fine-tuning" and last_start - first >= OPENING and "" in {name for _, name in marks}:
+        return carried  # both are named in passing: 100M clips for pre-training and 10M for fine-tuning
     if last == "evaluation":
         return "evaluation" if last_start - first < OPENING else carried
     return last

@@ -117,7 +117,9 @@ def _in_headers(table: Table, head: Sequence[str]) -> list[TableRow]:
 
 
 _TIMES_IN = re.compile(
-    r"\b(?:times?|durations?)\s+(?:are\s+|is\s+|given\s+)?in\s+(days|hours|weeks|minutes)\b", re.IGNORECASE
+    r"\b(?:times?|durations?)\s+(?:are\s+|is\s+|given\s+)?in\s+"
+    r"((?:[A-Z]{1,3}\d{2,3}|[GT]PU|node|card|chip)?[ -]?(?:days|hours|weeks|minutes))\b",
+    re.IGNORECASE,
 )
 
 
@@ -126,7 +128,7 @@ def _unit_of_caption(label: str, caption: str) -> str:
     said = _TIMES_IN.search(caption)
     return (
         f"{label} ({said[1]})"
-        if said and label.lower().strip(" :") in ("time", "duration", "wall-clock", "wall clock")
+        if said and label.lower().strip(" :").endswith(("time", "duration", "wall-clock", "wall clock"))
         else label
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.checking.claim import ALONE, Claim, Document, Fact, Paper
+from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts
 from gpuhours.questions.checking.reading.labels import with_lent_units
@@ -36,6 +36,15 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
     found = pieces(text, kind)
+    found = [
+        replace(piece, caption=before.text)
+        if isinstance(piece, Table)
+        and not piece.caption
+        and isinstance(before, Passage)
+        and before.text.startswith("Table")
+        else piece
+        for before, piece in zip([None, *found], found, strict=False)
+    ]
     total_batch = "total_train_batch_size" in text.lower()
     prose = prose_of(
         [
@@ -79,7 +88,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     aside = tuple(replace(claim_of(entry), scope=why) for entry, why in division.aside)
     left = (*read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
-        runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, "yes"))),)
+        runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, TAGGED if read.tagged else "yes"))),)
     return Paper(name, runs, aside, left)
 
 
@@ -174,6 +183,15 @@ def _main_scopes(read: ReadProse, tables: Sequence[TableReading], adapters: bool
     title = read.prose.blocks[0].text.lower() if read.prose.blocks else ""
     if len(title) < TITLE and any(word in title for word in FINE_TUNING):
         return both
+    lowered = read.prose.text.lower()
+    scopes = {scope: {p.place.quantity for p in placed if p.scope == scope} & CLASHING for scope in both}
+    if (
+        "pretrain" not in lowered
+        and "pre-train" not in lowered
+        and scopes["fine-tuning"]
+        and not scopes[""] & scopes["fine-tuning"]
+    ):
+        return both  # nothing else is trained
     plain = any(p.scope == "" and p.place.quantity in telling for p in placed)
     plain = plain or any(
         entry.place.quantity in telling for table in tables for row in table.rows for entry in row.entries

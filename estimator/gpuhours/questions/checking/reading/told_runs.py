@@ -20,8 +20,8 @@ KINDS = ("size", "stage", "part", "variant")
 
 def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
     """The cast with the names in passing of the first kind that clashes, where no table names runs."""
-    if len(cast.own) > 1:
-        return cast
+    if len(cast.own) > 1 or read.tagged:
+        return cast  # tags are about one run
     for names in _told(read):
         wider = replace(
             cast,

@@ -93,7 +93,12 @@ class Search:
                 if beyond is None:
                     break
                 contradiction, involved, removed = beyond
-            condition = unsaid(contradiction.likely_causes, [self.document.claims[i] for i in involved], self.document)
+            condition = unsaid(
+                contradiction.likely_causes,
+                [self.document.claims[i] for i in involved],
+                self.document,
+                contradiction.factor,
+            )
             condition = condition or self._condition(left, fit, involved)
             if condition:
                 doubts.append(replace(contradiction, condition=condition))

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from gpuhours.questions.checking.claim import ALONE, GIVEN, Claim, Document
+from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
@@ -31,23 +31,30 @@ NO_MISTAKE = {
     "base model's tokens": "is of this run alone",
 }
 """Causes that are no mistake: the figure is right, of something a little larger or smaller. What it would have to be for a charge."""
+CONVENTION = 1.2
+"""What attention, embeddings and a rounded size may put on 6 FLOP per parameter and token."""
 WORK = frozenset(["steps", "tokens", "samples", "epochs"])
 """What a time covers: ``5 days (5M steps)`` is the time of these steps, whole."""
 
 
-def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document) -> str:
+def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document, factor: float = 10.0) -> str:
     """What the text would have to say for a misfit to be a contradiction; empty where it says it.
 
     In a text about one run alone everything is meant of that run. Elsewhere a charge names a mistake. A misfit that a part of the run, its
     stops, other runs in the bill or an unsaid convention explain best is none, and one that nothing explains is rather a figure of
     something else, unless all of it stands in one row of a table.
     """
-    if any(claim.breath == GIVEN for claim in claims) or document.fact(ALONE) is not None:
+    alone = document.fact(ALONE)
+    if any(claim.breath == GIVEN for claim in claims) or alone == TAGGED or (not causes and _one_row(claims)):
         return ""
-    if not causes and _one_row(claims):
+    if not causes and alone is not None and len({claim.breath for claim in claims}) == 1:
         return ""
     if not causes:
         return "all of these are meant of one run"
+    if alone is not None:
+        return ""
+    if {claim.quantity for claim in claims} >= {"parameters"} and 1 / CONVENTION < factor < CONVENTION:
+        return "6 FLOP per parameter and token were counted, and no more"
     first = causes[0]
     accused = next((claim for claim in claims if claim.quantity == first.quantity), claims[0])
     said = f"“{accused.text}” "
