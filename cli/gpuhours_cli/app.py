@@ -67,6 +67,9 @@ def refuse_unseen(words: list[str]) -> None:
 def main() -> None:
     """Run a command: 0 fine, 1 the answer is no, 2 bad input, 3 our own fault."""
     gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # matrices are small: threads wait for each other longer than they work
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # what overflows is printed as not known
     from gpuhours.inputs.errors import Contradiction, EstimateError

@@ -296,10 +296,10 @@ def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> tuple[Array
     return covered, np.minimum(each, everything)
 
 
-def _logits(run: _Run, standing: Sequence[Standing]) -> Array:
+def _logits(run: _Run, parts: Sequence[Standing]) -> Array:
     """Logits that exist on the rank at a time, T V / (t n): V padded, n blocks of tokens."""
     largest = 0.0
-    for there in standing:
+    for there in parts:
         if isinstance(there.part, Ends):
             unit = run.workload.software.vocabulary_multiple * np.asarray(there.ranks.tensor)
             padded = np.ceil(np.divide(there.part.vocabulary, unit)) * unit
