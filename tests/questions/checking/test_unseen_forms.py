@@ -52,6 +52,9 @@ FORMS = [
     ("The dense one ran on 128 A100s for 9 days.", "gpus", 128),
     ("| Model | Learning rate |\n|---|---|\n| A | $2e^{-4}$ |", "learning_rate", 2e-4),
     ("Hourly rate: $1.60 per GPU", "price", 1.6),
+    ("Tern was trained on D = 500B tokens with N = 16.2B.", "parameters", 16.2e9),
+    ("| Chips | Data shards | Model shards |\n|---|---|---|\n| 4096 | 1024 | 4 |", "tensor", 4),
+    ("| Setting | Value |\n|---|---|\n| \\\\(n_{layers}\\\\) | 28 |\n| \\\\(d_{model}\\\\) | 4096 |", "layers", 28),
 ]
 
 

@@ -36,6 +36,7 @@ THING_UNITS = frozenset(
         "pod",
         "benchmark",
         "shot",
+        "shard",
         "fold",
         "dimensional",
         "bit",

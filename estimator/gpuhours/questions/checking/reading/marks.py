@@ -86,6 +86,8 @@ def _clock(found: re.Match[str]) -> str:
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
     text = _CLOCK.sub(_clock, text)
+    if not latex:
+        text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")
     text = _RAISED_E.sub(r"e\1", text)
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)

@@ -148,6 +148,16 @@ def by_letter(items: Sequence[Item], index: int) -> str:
     return LETTERS[items[index - 2].text.upper()] if len(letters) > 1 else ""
 
 
+SYMBOLS_OF_SIZE = {"N": "parameters", "D": "tokens"}
+
+
+def by_symbol(items: Sequence[Item], index: int) -> str:
+    """``N = 16.2B`` and ``D = 500B``: parameters and tokens by the letters of 6 N D."""
+    if index < 2 or items[index - 1].text != "=":
+        return ""
+    return SYMBOLS_OF_SIZE.get(items[index - 2].text, "")
+
+
 def on_so_many(items: Sequence[Item], index: int) -> bool:
     """``the other on 256 for 8.5 days``: a bare count between ``on`` and the time it was busy."""
     figure = items[index]

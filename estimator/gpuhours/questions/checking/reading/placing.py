@@ -20,6 +20,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     behind_a_name,
     beside_a_run,
     by_letter,
+    by_symbol,
     each_device,
     for_an_amount,
     hourly,
@@ -93,6 +94,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         kinds = ("named",)
     if unit == "" and not figure.unit and 1 < figure.value <= 16 and to_a_node(items, index):
         return Place("gpus_per_node", "to a node", 0.0)
+    if figure.scale and figure.unit in ("", "token") and (symbol := by_symbol(items, index)):
+        return Place(symbol, items[index - 2].text, 0.0)
     if not figure.unit and not figure.scale and (letter := by_letter(items, index)):
         return Place(letter, items[index - 2].text, 0.0)
     if not figure.unit and not figure.scale and not figure.joined and on_so_many(items, index):

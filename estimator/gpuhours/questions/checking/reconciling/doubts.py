@@ -71,8 +71,8 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
 
 
 def _one_row(claims: Sequence[Claim]) -> bool:
-    """Whether claims are cells of one row, or of one column, of a table that names its runs."""
-    return len(claims) > 1 and all(claim.of_row for claim in claims)
+    """Whether claims are cells of one row or column of a table that names its runs: three, as two only clash over what is assumed."""
+    return len(claims) > 2 and all(claim.of_row for claim in claims)
 
 
 @dataclass(frozen=True)
