@@ -169,6 +169,7 @@ def test_document() -> None:
     ({}, {"top": 0}, "At least one"),
     ({}, {"gpus": "0"}, "at least 1"),
     ({}, {"gpus": "many"}, "not a quantity"),
+    ({}, {"gpus": "1..100000"}, "100,000 numbers of GPUs are too many"),
     ({"layout": {"pipeline": 2, "interleave": 5}}, {}, r"stages of 5 chunks at any pipeline degree here \(2\)"),
     ({"layout": {"interleave": 7}}, {}, r"stages of 7 chunks at any pipeline degree here \(2, 4, 8, 16\)"),
     ({"layout": {"pipeline": 1, "interleave": 2}}, {}, "none above 1"),

@@ -28,6 +28,8 @@ from gpuhours.step import step
 from gpuhours.workload import Workload
 
 OBJECTIVES = ("step_time", "gpu_hours", "cost")
+MOST_COUNTS = 64
+"""Numbers of GPUs that one plan is made for: each is a search of its own."""
 FLAT = 0.05
 """Layouts within this of the best are counted: about what separates the model's errors for two layouts of one run."""
 FIRST_CHUNK, LARGEST_CHUNK = 256, 4096
@@ -194,6 +196,10 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
     if asked is None and run.hardware.gpus is None:
         raise EstimateError("How many GPUs?", "Give hardware.gpus, or --gpus N.", "hardware.gpus")
     counts = [run.hardware.gpus] if asked is None else validated_values(run, "hardware.gpus", read(asked, "--gpus"))
+    if len(counts) > MOST_COUNTS:
+        raise EstimateError(
+            f"{len(counts):,} numbers of GPUs are too many to plan for, at most {MOST_COUNTS}.", "Give a step: 64..1024*2 or 64..1024:64.", "--gpus"
+        )  # fmt: skip
     return [run.replaced("hardware.gpus", count) for count in counts]
 
 
