@@ -198,8 +198,10 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
     counts = [run.hardware.gpus] if asked is None else validated_values(run, "hardware.gpus", read(asked, "--gpus"))
     if len(counts) > MOST_COUNTS:
         raise EstimateError(
-            f"{len(counts):,} numbers of GPUs are too many to plan for, at most {MOST_COUNTS}.", "Give a step: 64..1024*2 or 64..1024:64.", "--gpus"
-        )  # fmt: skip
+            f"{len(counts):,} numbers of GPUs are too many to plan for, at most {MOST_COUNTS}.",
+            "Give a step: 64..1024*2 or 64..1024:64.",
+            "--gpus",
+        )
     return [run.replaced("hardware.gpus", count) for count in counts]
 
 
