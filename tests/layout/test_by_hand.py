@@ -14,6 +14,7 @@ from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.placement import Placement, stage_totals, standing, waiting
 from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
 from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, covered, product_share
+from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import encoder_weights, end_weights, layer_weights, stage_weights
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.spec import from_dict
@@ -327,3 +328,10 @@ def test_shards_of_an_encoder_apart(group: int | None, shards: int) -> None:
         40, sharding="zero3", vision="separate", vision_gpus=8, **({} if group is None else {"shard_group": group})
     )
     assert float(at.encoding.shards) == shards
+
+
+def test_an_encoders_own_accelerators_are_counted() -> None:
+    """2 x 2 x 3 of the model and four of the encoder are the sixteen that there are."""
+    asked = seen("separate")
+    broken = violations(asked.model, asked.global_batch, asked.layout, asked.cluster, asked.ranks)
+    assert not [reason for reason, where in broken.items() if np.any(where)]
