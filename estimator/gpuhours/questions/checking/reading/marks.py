@@ -77,6 +77,10 @@ _CLOCK = re.compile(
 """``1d 18h 3m 20s``."""
 
 
+_DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)")
+"""``TP4``: how many ways a model is shared, by the letters that programs use."""
+
+
 def _clock(found: re.Match[str]) -> str:
     """A time that a program prints, in words."""
     named = zip(found.groups(), ("days", "hours", "minutes", "seconds"), strict=True)
@@ -86,6 +90,7 @@ def _clock(found: re.Match[str]) -> str:
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
     text = _CLOCK.sub(_clock, text)
+    text = _DEGREES.sub(r"\1 \2", text)
     if not latex:
         text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")
     text = _RAISED_E.sub(r"e\1", text)

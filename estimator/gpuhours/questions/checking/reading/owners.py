@@ -19,6 +19,7 @@ from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
     COMPARISONS,
+    CONTINUED,
     OURSELVES,
     PREDECESSORS,
     PRONOUNS,
@@ -27,6 +28,7 @@ from gpuhours.questions.checking.reading.run_words import (
     STAGES,
     SUMMED_OVER_RUNS,
     SUMMED_UP,
+    TIMES_PAST,
     holds,
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
@@ -96,7 +98,8 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
             before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
             behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
             based = bool(before) and before[-1] in BASES and not any(word.startswith(TRAINS) for word in before)
-            score = 0.5 + first - 4.0 * compared - 2.0 * based
+            continued = bool(before) and before[-1] in CONTINUED
+            score = 0.5 + first - 4.0 * (compared or continued) - 2.0 * based
             score += (
                 3.0 * any(word.startswith(TRAINS) for word in before)
                 + 1.5 * (behind in FOLLOWED)
@@ -143,7 +146,7 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             this = read.prose.blocks[block]
             opening = _opening(read, sentence, cast)
             if this.kind == "heading":
-                above = opening if opening.kind else _about(this.text, but)
+                above = opening if opening.kind else _about(this.text[:SHORT], but)
                 intro, parents, default = NOBODY, {}, above
             elif this.kind == "item":
                 default = opening if opening.kind else parents.get(this.depth - 1, intro if intro.kind else above)
@@ -301,7 +304,9 @@ def _events(
         if compared and not cast.stems:
             owner = Owner("other", mention.shown)
         before = items[mention.first - 1].text.lower() if mention.first > sentence.first else ""
-        if before in PREDECESSORS or items[max(mention.first - 2, 0)].text.lower() in PREDECESSORS:
+        if before in PREDECESSORS or (
+            before not in TIMES_PAST and items[max(mention.first - 2, 0)].text.lower() in PREDECESSORS
+        ):
             owner = Owner("other", mention.shown)
         if owner.kind == "other" and before in BASES and mention.first > sentence.first + 1:
             continue

@@ -240,6 +240,7 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
         and type_at(tokens, at + 1) == "TIME"
     ):
         at += 1  # 11 further minutes
+    at = _behind_generation(tokens, at)
     skipped = at
     while skipped < at + 4 and skipped < len(tokens) and tokens[skipped].text.lower() in PEAK_WORDS:
         skipped += 1
@@ -267,6 +268,20 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     if "second" in per and found.kind == "flop":
         found = found._replace(kind="flop/s")
     return found._replace(per=per, joined=joined and found.kind != "gpu_time"), at
+
+
+GENERATIONS = frozenset(["first", "second", "third", "fourth", "fifth", "sixth"])
+
+
+def _behind_generation(tokens: Sequence[Token], at: int) -> int:
+    """Behind ``second-generation`` where a device is counted: ``16 second-generation TPUs``."""
+    parts: list[str] = []
+    for end in range(at, min(at + 3, len(tokens))):
+        parts.append(tokens[end].text.lower())
+        said = "".join(parts).replace("-", " ").split()
+        if len(said) > 1 and said[0] in GENERATIONS and said[1:] == ["generation"]:
+            return end + 1 if type_at(tokens, end + 1) in DEVICE else at
+    return at
 
 
 def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:

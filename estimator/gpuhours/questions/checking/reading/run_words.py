@@ -113,11 +113,17 @@ PREDECESSORS = frozenset(
 """)
 )
 """Words before a name that make it an earlier or another model, even of the same family."""
+TIMES_PAST = frozenset(_phrases("night, day, week, month, year, spring, summer, autumn, winter"))
+"""Words that make the one before them no predecessor: ``last night Tern-7B``."""
+CONTINUED = frozenset(
+    _phrases("continue, continues, continued, continuing, extend, extends, extending, adapt, adapts, adapting")
+)
+"""Words before the name of the model that a run goes on from."""
 SIDE = {
     "a hypothetical case": _phrases("""
         takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
-        let you, is enough, are
+        let you, would have taken, would have needed, would have cost, would have required, is enough, are
         enough, suffices, suffice*, could fit, on the fly
     """),
     "data preparation": _phrases("""

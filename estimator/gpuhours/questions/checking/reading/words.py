@@ -115,11 +115,11 @@ RULES: tuple[Rule, ...] = (
           "per gpu batch was", -0.8, 2, before=True),
     _rule("sample sequence", "dataset_samples", base=7),
     _rule("sample sequence", "dataset_samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
-    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, minibatch, batches, per iteration, "
+    _rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, gbs, minibatch, batches, per iteration, "
           "per update, per step, a step, an update, "
           "each update", 0),
     _rule("sample sequence bare", "microbatch",
-          "micro batch, microbatch, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
+          "micro batch, microbatch, mbs, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
           "every card, each card, every gpu, each device, every device, "
           "per device batch, device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
@@ -250,6 +250,7 @@ RULES: tuple[Rule, ...] = (
     _rule("short_time", "clip_seconds", base=3),
     _rule("gpu_time", "gpu_hours", base=1),
     _rule("node_time", "node_hours", base=1),
+    _rule("bare", "gpu_hours", "number of gpu hours, total gpu hours, amount of gpu hours", 0, 6, before=True),
     # machine
     _rule("gpu", "gpus", base=3),
     _rule("gpu", "gpus_per_node", "each with, each equipped, per node, each containing, each having, each node, each featuring, "
@@ -264,10 +265,10 @@ RULES: tuple[Rule, ...] = (
           "spare", 0, 4),
     _rule("time step", "count", "restarted, failed, crashes, hangs, by hand", 0.5, 4),
     _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
-          "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size", 0, 7),
+          "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size, tensor parallelism rank", 0, 7),
     _rule("bare way", "pipeline", "pipeline parallel, pipeline parallelism, pipeline model parallelism, pp, pipelineparallel, "
           "pipeline model parallel, "
-          "pipeline stages, pipeline depth", 0, 7),
+          "pipeline stages, pipeline depth, pipeline parallelism rank", 0, 7),
     _rule("way", "tensor", "tensor", 0.2, 1.5),
     _rule("way", "pipeline", "pipeline", 0.2, 1.5),
     _rule("capped", "seq_len", base=-0.5),
@@ -316,6 +317,7 @@ RULES: tuple[Rule, ...] = (
     _rule("co2", "carbon", base=1),
     _rule("money", "cost", base=4),
     _rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
+    _rule("money", "count", "each, apiece", 0, 0.9),
     _rule("unit_price", "price", base=0),
     _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
           "costs each, funding, raised", 0.2, 3,
