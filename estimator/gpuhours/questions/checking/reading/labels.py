@@ -162,7 +162,7 @@ def _heaviest(label: str) -> str:
     while at < len(tokens):
         unit, end = unit_at(tokens, at)
         behind = tokens[end].text.lower() if end < len(tokens) else ""
-        modifies = unit.kind not in LENDABLE or (
+        modifies = (unit.kind not in LENDABLE or (unit.word.lower() == "min" and behind not in ENDS)) or (
             unit.kind not in WEIGHT and unit.kind != "time" and not unit.per and behind not in ENDS
         )
         if (

@@ -29,7 +29,8 @@ _PROGRESS = re.compile(
 _EPOCHS = re.compile(r"\bepoch\s*[:=]?\s*\[?\s*[\d.]{1,8}\s?/\s?(\d{1,5})\]?", re.IGNORECASE)
 _STAMP = re.compile(
     r"(?:(?:INFO|ERROR|WARN|WARNING|DEBUG)[ :]+)?"
-    r"\[?\b(?:19|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?\]?|\[\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]"
+    r"\[?\b(?:19|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?\]?"
+    r"|\[(?:\d\d[/-]\d\d[ T])?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]"
 )
 """When a line was printed."""
 

@@ -81,6 +81,19 @@ _DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)")
 """``TP4``: how many ways a model is shared, by the letters that programs use."""
 
 
+_CLOCK_TIME = re.compile(
+    r"(?i)((?:time|took|elapsed|duration|runtime|walltime)[ \t]{0,2}[:=]?[ \t]{1,2})"
+    r"(?:(\d{1,3})(?:-| days?, ))?(\d{1,4}):(\d\d):(\d\d)(?![\d:])"
+)
+"""``Training time 2 days, 18:21:44``: hours, minutes and seconds behind the word that says so."""
+
+
+def _clock_time(found: re.Match[str]) -> str:
+    """Such a time in words, with what stands before it."""
+    named = zip(found.groups()[1:], ("days", "hours", "minutes", "seconds"), strict=True)
+    return found[1] + ", ".join(f"{int(number)} {unit}" for number, unit in named if number and int(number))
+
+
 def _clock(found: re.Match[str]) -> str:
     """A time that a program prints, in words."""
     named = zip(found.groups(), ("days", "hours", "minutes", "seconds"), strict=True)
@@ -90,6 +103,7 @@ def _clock(found: re.Match[str]) -> str:
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
     text = _CLOCK.sub(_clock, text)
+    text = _CLOCK_TIME.sub(_clock_time, text)
     text = _DEGREES.sub(r"\1 \2", text)
     if not latex:
         text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpuhours.questions.checking.reading.run_words import PRONOUNS
-from gpuhours.questions.checking.reading.tokens import Item
+from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun",
                "sft", "rlhf", "post-pre-training", "transfer learning")  # fmt: skip
@@ -87,7 +87,7 @@ def _bounds(items: Sequence[Item]) -> list[int]:
     for index, item in enumerate(items):
         if item.text == "(":
             opened = index
-        elif item.text == ")":
+        elif item.text.count(")") > item.text.count("("):  # a device may end with it: (NVIDIA A100-80GB)
             opened = -DEEP
         elif item.kind == "stop" and not (item.text == ";" and index - opened < DEEP):
             bounds.append(index)
@@ -110,8 +110,19 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
             yield index, "fine-tuning"
         elif any(lowered.startswith(word) or pair.startswith(word) for word in PRETRAINING):
             yield index, ""
-        elif any(lowered.startswith(word) for word in EVALUATION):
+        elif any(lowered.startswith(word) for word in EVALUATION) and not _on_machines(items, index, last):
             yield index, "evaluation"
+
+
+CONDUCTED = frozenset(["conducted", "run", "performed", "done", "executed", "made"])
+
+
+def _on_machines(items: Sequence[Item], index: int, last: int) -> bool:
+    """``The experiments are conducted on 64 A800``: how papers open the sentence about the run's machines."""
+    behind = [item.text.lower() for item in items[index + 1 : min(index + 3, last)]]
+    said = items[index].text.lower() == "experiments" and behind[:1] in (["are"], ["were"])
+    machines = [isinstance(item, Figure) and item.unit == "gpu" for item in items[index + 3 : min(index + 9, last)]]
+    return said and behind[1:] != [] and behind[1] in CONDUCTED and any(machines)
 
 
 def _carry(carried: str, marks: tuple[tuple[int, str], ...], first: int) -> str:

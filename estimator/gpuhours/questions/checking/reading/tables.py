@@ -81,7 +81,8 @@ def read_table(table: Table) -> TableReading:
         return _units_above(table, head, body)
     names = [_unit_of_caption(name, table.caption) for name in names]
     body = [(replace(row[0], text=_unit_of_caption(row[0].text, table.caption)), *row[1:]) for row in body]
-    down = [(i, j, names[j], row[j]) for i, row in enumerate(body) for j in range(width)]
+    headers = [name or head[j] * (head[j].lower().strip(" :") == "data") for j, name in enumerate(names)]
+    down = [(i, j, headers[j], row[j]) for i, row in enumerate(body) for j in range(width)]
     labels = _label_columns(head, body)
     across = [
         (i, j, " ".join(dict.fromkeys(cell.text for cell in row[:labels] if cell.text)), row[j])
@@ -155,7 +156,21 @@ def _slashed(table: Table) -> Table:
                     else [row[j].text, *[""] * (many - 1)]
                 )
                 rows[i] = (*row[:j], *(Cell(text, row[j].line) for text in split), *row[j + 1 :])
-    return replace(table, rows=tuple(rows))
+    return replace(table, rows=tuple(part for row in rows for part in _slashed_row(row)))
+
+
+def _slashed_row(row: tuple[Cell, ...]) -> list[tuple[Cell, ...]]:
+    """A row ``Layers / heads`` over cells ``32 / 16`` is as many rows."""
+    parts = [_SLASH.split(cell.text) for cell in row]
+    many = len(parts[0]) if parts else 1
+    if many < 2 or len(row) < 2 or any(len(part) != many for part in parts[1:] if part != [""]):
+        return [row]
+    if not any(_begins_with_number(text) for part in parts[1:] for text in part):
+        return [row]
+    return [
+        tuple(Cell(part[n] if len(part) == many else "", cell.line) for part, cell in zip(parts, row, strict=True))
+        for n in range(many)
+    ]
 
 
 SHARES = frozenset(["share", "%", "percent", "fraction"])
@@ -249,6 +264,8 @@ def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[Tab
         row.total = is_total(row.name)
     for (_, j), entries in found.items():
         columns[j].entries += entries
+        if find_accelerator(entries[0].label) and any(entry.place.quantity == "gpus" for entry in entries):
+            columns[j].accelerator = columns[j].accelerator or (entries[0].label, entries[0].line)
         _note_accelerator(columns[j], [entry.figure for entry in entries], entries[0].line)
     return columns
 

@@ -172,6 +172,7 @@ RULES: tuple[Rule, ...] = (
           "accum steps, update freq, accumulation factor, accumulation of, accumulating, "
           "accumulated, accumulate, "
           "accumulation steps, micro batches", -0.6, 5),
+    _rule("step", "count", "rolled back, rewound, went back, skipped, redid", 0, 1, before=True),
     _rule("step token sample", "partial", "first, last, after, remaining, initial, final", 4, 1),
     # shares
     _rule("percent", "mfu", "mfu, model flops utilization, model flops utilisation, model flop utilization, "
@@ -288,7 +289,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "count", "stage, phase, section, table, figure, version, level, equation, appendix", 0.2, 0.9, before=True),
     _rule("year", "year", "in, released, published, since, until, by, release, launched, during", 1, 4),
     _rule("year", "year", base=12),
-    _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, "
+    _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, uncompressed, "
           "text, videos, crawls, images, clips, writing, books, pages, web, corpora, raw, documents, learned from", 1, 12),
     _rule("byte", "memory_used", "footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
           "fits in", -0.5, 8),
@@ -313,7 +314,7 @@ RULES: tuple[Rule, ...] = (
     _rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
     _rule("power", "gpu_power", base=9),
     _rule("large_power", "power", base=2),
-    _rule("bare percent", "pue", "pue, power usage effectiveness, power usage effect, usage effectiveness, overhead factor", -1, 6),
+    _rule("bare percent", "pue", "pue, power usage effectiveness, power usage effect, usage effectiveness, overhead factor", -1, 8),
     _rule("co2", "carbon", base=1),
     _rule("money", "cost", base=4),
     _rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
