@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 
@@ -122,7 +123,21 @@ def _most_named(items: Sequence[Item]) -> Item | None:
         votes[name] += weight
     best = votes.most_common(1)[0][0]
     same = [item for name, _, item in devices if name == best]
-    return next((item for item in same if "GB" in item.text or "GiB" in item.text), same[0])
+    return with_memory(same[0].text, [*same, *(item for _, _, item in devices)]) or same[0]
+
+
+_CHIP = re.compile(r"[A-Z]{1,3}\d{2,4}[A-Z]?")
+_MEMORY = re.compile(r"(\d{2,3})[ -]?Gi?B")
+
+
+def with_memory(said: str, devices: Iterable[Item]) -> Item | None:
+    """The device of the same chip that is named with its memory, where all such names agree: ``A100`` is the ``A100 40GB``."""
+    chip = _CHIP.search(said)
+    if chip is None or _MEMORY.search(said):
+        return None
+    named = [item for item in devices if (other := _CHIP.search(item.text)) and other[0] == chip[0]]
+    sizes = {size[1]: item for item in reversed(named) if (size := _MEMORY.search(item.text))}
+    return next(iter(sizes.values())) if len(sizes) == 1 else None
 
 
 def _is_encoder(word: str) -> bool:

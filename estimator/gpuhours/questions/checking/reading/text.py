@@ -12,7 +12,7 @@ from dataclasses import replace
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
-from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts
+from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.logs import with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
@@ -27,6 +27,7 @@ from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
 from gpuhours.questions.checking.reading.tables import TableReading, read_table
+from gpuhours.questions.checking.reading.tokens import Item
 
 LONGEST_DOCUMENT = 2_000_000
 
@@ -155,6 +156,8 @@ def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: s
     kept, aside = (claims, []) if run.kind == "total" else one_each(claims, [entry.tagged for entry in entries])
     if run.accelerator is not None:
         said, line = run.accelerator
+        spoken = [Item("device", fact.quote, 0, 0) for fact in facts if fact.name == "accelerator"]
+        said = exact.text if (exact := with_memory(said, spoken)) else said
         device = Fact("accelerator", accelerator_name(said), said, f"line {line}")
         facts = (*(fact for fact in facts if fact.name != "accelerator" or (not several and fact.quote)), device)
     if several:

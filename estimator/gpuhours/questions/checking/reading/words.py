@@ -264,6 +264,7 @@ RULES: tuple[Rule, ...] = (
     _rule("node", "nodes", base=3),
     _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
           "spare", 0, 4),
+    _rule("gpu", "count", "to generate, for self play, as actors, for actors, to act, for rollouts, to serve", 0, 1.5),
     _rule("time step", "count", "restarted, failed, crashes, hangs, by hand", 0.5, 4),
     _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
           "tensormodel parallelism, tensorparallel, tensor parallel degree, tensor parallel size, tensor parallelism rank", 0, 7),
