@@ -352,7 +352,7 @@ def test_what_it_would_take_is_solved_for() -> None:
     assert not older.reached
     assert not first.reached
     goodputs = {need.words: need.nearest for need in worked("video-llama-30b").takes}
-    assert goodputs["one pass on deepspeed"] == pytest.approx(0.93, abs=0.05)
+    assert goodputs["one pass on deepspeed"] == pytest.approx(0.985, abs=0.02)
     assert all(0.6 < share < 1 for share in goodputs.values())
 
 

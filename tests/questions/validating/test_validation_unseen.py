@@ -69,7 +69,7 @@ def test_accelerators_are_found_by_chip_form_and_memory(text: str, profile: str 
         ("torchtitan (fsdp2, torch.compile)", "fsdp-compile"), ("torchtitan, eager", "fsdp2-eager"), ("metaseq", "fsdp2-eager"),
         ("gpt-neox (deepspeed + megatron)", "deepspeed"), ("colossal-ai gemini", "deepspeed"), ("axolotl", "huggingface-trainer"),
         ("maxtext", "jax"), ("alpa", "jax"), ("paxml", "paxml"), ("megascale", "megatron-core"), ("megablocks", "megatron-core"),
-        ("megatron-lm 2019", "megatron-2022"), ("megatron-lm", "megatron-lm"), ("nanotron", "nanotron"), ("litgpt", "torch-eager"),
+        ("megatron-lm 2019", "megatron-2022"), ("megatron-lm", "megatron-lm"), ("nanotron", "nanotron"), ("litgpt", "torch-trainer"),
         ("hf trainer", "huggingface-trainer"), ("nanogpt", "torch-compile"), ("llm-foundry", "fsdp-eager"), ("nemo", "megatron-core"),
         ("something new", None), ("", None),
     ],

@@ -58,8 +58,8 @@ class WrittenClaim(BaseModel):
     """Of which run, where the file is about several; empty for what holds for all of them."""
     sentence: int = GIVEN
     """Figures of one sentence or row have the same number: they were said together."""
-    either: Annotated[QuantityName | None, Field()] = None
-    """Another quantity that the words leave open."""
+    either: Annotated[QuantityName | None, Field(examples=["wall_clock"])] = None
+    """Another quantity that the words leave open: "hours used" may be GPU-hours or days by the clock."""
     about: str = ""
     """Empty for the run; anything else keeps the claim out of the check (fine-tuning, evaluation)."""
 

@@ -167,8 +167,9 @@ def plan(
     if top < 1:
         raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
     started = time.perf_counter()
-    run = settled(run)
-    sized = _sized(run, gpus)
+    asked, run = run, settled(run)
+    # the search starts from what was asked: a layout completed for the screen binds no other
+    sized = [one.replaced("layout", asked.layout) for one in _sized(run, gpus)]
     outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]
     if not any(kept for _, kept, _, _ in outcomes):
         outcomes = [_search(LayoutSearch.of(one, safe=False), top, engine, scheduler, watch) for one in sized]
