@@ -91,6 +91,14 @@ _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 """``planned: 1,400 - spent: 1,320``: two labels on one line."""
 
 
+_SLURM_TOTAL = re.compile(r"\bgres/gpu(?::\w{1,20})?=(\d{1,6})\b")
+"""``gres/gpu:h100=192``: what a job of Slurm was given in all."""
+_SLURM_NODE = re.compile(r"--gres[= ]gpu(?::[A-Za-z]\w{0,20})?:(\d{1,2})\b")
+"""``--gres=gpu:h100:8``: what it asked of a node."""
+_CARD_EMISSIONS = re.compile(
+    r"(?m)^([ \t]{0,12})emissions:[ \t]*[\"']?(\d[\d.]{0,15})[\"']?(?=[ \t]*(?:#[ \t]*(?:in[ \t]+)?g(?:rams)?\b.*)?$)"
+)
+"""``co2_eq_emissions: emissions: 2085942``: the header of a model card counts in grams."""
 _SOURCE_LINE = re.compile(r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,4}(?:>>)?[^\S\n]{0,4}")
 """``[INFO|trainer.py:2131] >>``: the line of code that printed."""
 _LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
@@ -109,6 +117,10 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
     if total_batch:
         text = _PER_DEVICE.sub("micro_batch_size", text)
     text = _SOURCE_LINE.sub("; ", text)
+    if "gres" in text:
+        text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
+    if "co2_eq_emissions" in text:
+        text = _CARD_EMISSIONS.sub(r"\1emissions: \2 g CO2e", text)
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
     text = _KEY.sub(r"\1; \2: \3", text)
     if "eval" in text:

@@ -184,6 +184,19 @@ def to_a_node(items: Sequence[Item], index: int) -> bool:
     return named or nodes
 
 
+def nodes_times_devices(items: Sequence[Item], index: int) -> bool:
+    """``64 nodes x 8 A100 = 512`` and ``48 nodes with 8 GPUs each (384 in use)``: a bare count that is the product of the two before it."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    before = [item for item in items[max(index - 16, 0) : index] if isinstance(item, Figure)][-2:]
+    units = {item.unit for item in before}
+    return (
+        units == {"node", "gpu"}
+        and min(item.value for item in before) > 1
+        and figure.value == before[0].value * before[1].value
+    )
+
+
 NODES = frozenset(["server", "servers", "machine", "host", "box", "board", "tray"])
 
 

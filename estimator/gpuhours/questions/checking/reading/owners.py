@@ -308,7 +308,7 @@ def _events(
             before not in TIMES_PAST and items[max(mention.first - 2, 0)].text.lower() in PREDECESSORS
         ):
             owner = Owner("other", mention.shown)
-        if owner.kind == "other" and before in BASES and mention.first > sentence.first + 1:
+        if owner.kind == "other" and before in BASES | CONTINUED and mention.first > sentence.first + 1:
             continue
         found[mention.first] = owner
     for index in range(sentence.first, sentence.last):

@@ -35,6 +35,10 @@ FURTHER = frozenset(
     ]
 )
 """Words that may stand between a number and the time it counts."""
+OF_DEVICES = frozenset(
+    ["custom", "individual", "identical", "rented", "interconnected", "local", "physical", "older", "consumer"]
+)
+"""Words that may stand between a number and the device it counts."""
 PEAK_WORDS = frozenset(
     [
         "dense",
@@ -160,6 +164,10 @@ def _range(tokens: Sequence[Token], first: int, number: ReadNumber) -> tuple[Rea
     return (None, at, at) if until is None else (until, at, until.end)
 
 
+OF_ITS_OWN = frozenset(["co2", "power", "energy", "money", "percent"])
+"""Units that the last factor of a product has, not its factors together."""
+
+
 def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) -> tuple[list[Item], int] | None:
     """``16x3.8B`` (experts of a size), ``2048 * 1024`` and ``32 x 8 x 2 = 512`` (factors, which are no figures of their own)."""
     end = number.end
@@ -172,6 +180,8 @@ def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) ->
     if len(factors) < 2:
         return None
     start, stop = tokens[at].start, tokens[end - 1].end
+    if unit_at(tokens, end)[0].kind in OF_ITS_OWN:
+        return None  # PUE 1.15 x 0.056 kg/kWh
     if (
         len(factors) == 2
         and not scales[0]
@@ -241,6 +251,7 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     ):
         at += 1  # 11 further minutes
     at = _behind_generation(tokens, at)
+    at += type_at(tokens, at) == "WORD" and tokens[at].text.lower() in OF_DEVICES and type_at(tokens, at + 1) in DEVICE
     skipped = at
     while skipped < at + 4 and skipped < len(tokens) and tokens[skipped].text.lower() in PEAK_WORDS:
         skipped += 1

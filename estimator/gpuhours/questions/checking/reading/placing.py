@@ -26,6 +26,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     hourly,
     hours_of_a_bill,
     keeps_busy,
+    nodes_times_devices,
     of_a_device,
     of_an_instance,
     of_media,
@@ -98,6 +99,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         return Place(symbol, items[index - 2].text, 0.0)
     if not figure.unit and not figure.scale and (letter := by_letter(items, index)):
         return Place(letter, items[index - 2].text, 0.0)
+    if not figure.unit and not figure.per and nodes_times_devices(items, index):
+        return Place("gpus", "nodes x devices", 0.0)
     if not figure.unit and not figure.scale and not figure.joined and on_so_many(items, index):
         return Place("gpus", "on so many", 0.5)
     planned = figure.unit in ("gpu_time", "time") and keeps_busy(items, index, first)

@@ -278,6 +278,8 @@ def _is_determiner(items: Sequence[Item], index: int) -> bool:
             and before not in ("for", "only", "just", "exactly")
         )
     bare = isinstance(figure, Figure) and figure.text.lower() == "one" and not figure.unit
+    if bare and index and items[index - 1].text.lower() in ("each", "every", "the", "this", "that", "which"):
+        return True  # five folds, each one for 1,000 epochs
     return bare and behind is not None and behind.kind == "word" and behind.text.lower().strip() not in HOP_STOPS
 
 

@@ -72,7 +72,7 @@ MACHINE_HEADS = _phrases("""
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
-    for comparison, for scale, by comparison, in comparison, for reference, by contrast, in
+    for comparison, for the sake of comparison, for scale, by comparison, in comparison, for reference, by contrast, in
     contrast,
     is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
     fare, the bar to clear, bar to beat, yardstick, competitors, are said to, is said to, rumour*, rumor*, reputedly,

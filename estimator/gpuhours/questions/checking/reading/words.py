@@ -166,6 +166,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
     _rule("bare", "partial", "at iteration, at step, from step, from iteration, resume from, at update, "
           "until iteration", 0, 1, before=True),
+    _rule("bare", "warmup_steps", "warmup, warm up", 0.5, 1.5, before=True),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
     _rule("step bare", "accumulation", "micro steps, microsteps", -0.6, 2),
     _rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, gradient acc, acc steps, "
@@ -264,6 +265,8 @@ RULES: tuple[Rule, ...] = (
     _rule("node", "nodes", base=3),
     _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
           "spare", 0, 4),
+    _rule("gpu", "count", "itself as, themselves as, appears as, appear as, shows up as, show up as, seen as, visible as, exposed as, "
+          "presented as", 0, 0.9, before=True),
     _rule("gpu", "count", "to generate, for self play, as actors, for actors, to act, for rollouts, to serve", 0, 1.5),
     _rule("time step", "count", "restarted, failed, crashes, hangs, by hand", 0.5, 4),
     _rule("bare way", "tensor", "tensor parallel, tensor model parallel, tensor parallelism, tensor model parallelism, tp, "
@@ -330,7 +333,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
-          "final learning rate of, end learning rate of, minimum value of", 0, 6, before=True),
+          "final learning rate of, end learning rate of, minimum value of, "
+          "cosine to, cosine decay to, linear to, linearly to", 0, 6, before=True),
     _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
     _rule("small", "weight_decay", "decay", 0.2, 0.9, before=True),
     _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),
