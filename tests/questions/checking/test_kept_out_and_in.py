@@ -34,6 +34,15 @@ GIVEN = [
     ("The PUE of the Delft data centre (1.25) was counted.", "pue", 1.25),
     ("[init] n=64 (NVIDIA A100-SXM4-80GB) tp=2 dp=32\n[init] global_batch=1024 micro_batch=16", "global_batch", 1024),
     ("We trained on 64 A100 GPUs. All timings are of the A100 40GB.", "memory_per_gpu", 40e9),
+    ("AllocTRES: node=24,gres/gpu:h100=192", "gpus", 192),
+    ("srun --gres=gpu:h100:8 with 24 nodes", "gpus_per_node", 8),
+    ("32 nodes with 8 A100 80GB GPUs each (256 in use) did it.", "gpus", 256),
+    ("LR: 3e-4 cosine to 3e-5", "final_learning_rate", 3e-5),
+    ("lr=6e-4 warmup=2000 clip=0.8", "warmup_steps", 2000),
+    ("lr=6e-4 warmup=2000 clip=1.0", "gradient_clipping", 1.0),
+    ("| Item | Value |\n|---|---|\n| Hourly rate | $1.80 |\n| GPU hours | 39,360 |", "price", 1.8),
+    ("We employed 4 nodes, each of them equipped with 4 custom NVIDIA A100 of 64 GB.", "gpus_per_node", 4),
+    ("---\nco2_eq_emissions:\n  emissions: 2085942\n---\n", "carbon", 2.085942),
     ("| Setting | Value |\n|---|---|\n| Layers / hidden / heads | 24 / 2048 / 16 |\n| Tokens | 2T |", "heads", 16),
     ("| Setting | Value |\n|---|---|\n| Peak LR / min LR | 3e-4 / 3e-5 |\n| Tokens | 2T |", "learning_rate", 3e-4),
 ]
@@ -49,6 +58,9 @@ BESIDE = [
     ("A year ago the same model would have taken a month on 512 H100 GPUs.", "wall_clock"),
     ("We used 5,000 TPUs to generate games.", "gpus"),
     ("After the spike we rolled back 300 steps.", "steps"),
+    ("Sections treat architecture (2), data (3) and cost (4) of it.", "data_parallel"),
+    ("On 16 A100 GPUs. For the sake of comparison, the Tern model required 1 day on 512 V100 GPUs.", "wall_clock"),
+    ("We train five folds, each one for 1,000 steps.", "epochs"),
     ("It has a `min_lr`: 5e-5, as others do.", "wall_clock"),
 ]
 
@@ -63,6 +75,7 @@ def test_the_model_that_both_go_on_from_is_not_theirs() -> None:
         "# Plover suite\n\nBoth models continue Tern-2 on 48B tokens.\n\n"
         "- **Plover-7B**: 16 A100 GPUs, 271 hours\n- **Plover-70B**: 128 A100 GPUs, 346 hours\n"
     )
+    assert {run["tokens"] for run in found.values()} == {48e9}
     assert {name: run["gpus"] for name, run in found.items()} == {"Plover-7B": 16, "Plover-70B": 128}
 
 

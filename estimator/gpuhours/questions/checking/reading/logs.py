@@ -119,8 +119,6 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
     text = _SOURCE_LINE.sub("; ", text)
     if "gres" in text:
         text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
-    if "co2_eq_emissions" in text:
-        text = _CARD_EMISSIONS.sub(r"\1emissions: \2 g CO2e", text)
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
     text = _KEY.sub(r"\1; \2: \3", text)
     if "eval" in text:
@@ -146,6 +144,11 @@ def with_pairs(text: str, *, total_batch: bool = False) -> str:
     if "|" in text or "·" in text:
         text = "\n".join(_cells(line) for line in text.split("\n"))
     return text
+
+
+def in_grams(text: str) -> str:
+    """``text`` with the grams that the header of a model card counts emissions in."""
+    return _CARD_EMISSIONS.sub(r"\1emissions: \2 g CO2e", text) if "co2_eq_emissions" in text else text
 
 
 def _stamp(found: re.Match[str]) -> str:

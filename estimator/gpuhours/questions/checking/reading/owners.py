@@ -43,6 +43,9 @@ SUMMING = frozenset(
      "aggregate", "both", "cumulatively", "family", "project", "needed"]
 )  # fmt: skip
 """The words by which phrases of a sum are found in a sentence."""
+READ_BY_EACH = frozenset(["token", "step", "epoch"])
+TOGETHER = ("in total", "together", "combined", "altogether", "total of", "in sum", "in all")
+"""``Both models continue on 48B tokens``: of what a model reads a sentence gives each one's, unless it says that it adds up."""
 CLOSE = 2
 SHORT = 80
 """Characters of a line that opens a list."""
@@ -217,6 +220,7 @@ def _sentence(
         begin = Owner("total")
     last = begin
     summed = [at for at in range(sentence.first, sentence.last) if items[at].text.lower() in SUMMING]
+    of_each = first_word in ("both", "all") and not holds(lowered, TOGETHER)
     trailing = _named_behind(items, sentence, events, wanted)
     for index in wanted:
         if trailing:
@@ -237,6 +241,8 @@ def _sentence(
         if owner.kind == "total" and not any(
             at <= sentence.first + SUBJECT or abs(at - index) <= NEAR for at in summed
         ):
+            owner = default
+        if owner.kind == "total" and of_each and getattr(items[index], "unit", "") in READ_BY_EACH:
             owner = default
         owners[index] = owner
     for _, owner in events:

@@ -132,7 +132,8 @@ SIDE = {
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": _phrases("""
-        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, small copies, a dozen
+        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, hyper-parameter search,
+        small copies, a dozen
         variants,
         scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, second attempt, first try, abandoned
         attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned

@@ -14,7 +14,7 @@ from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fa
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
-from gpuhours.questions.checking.reading.logs import with_pairs
+from gpuhours.questions.checking.reading.logs import in_grams, with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
@@ -36,7 +36,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     """Everything a text says in figures, by run; ``kind`` is the file's suffix, which decides a format that the text leaves open."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    found = pieces(text, kind)
+    found = pieces(in_grams(text), kind)
     found = [
         replace(piece, caption=before.text)
         if isinstance(piece, Table)

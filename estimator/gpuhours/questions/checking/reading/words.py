@@ -264,7 +264,7 @@ RULES: tuple[Rule, ...] = (
     _rule("gpu", "gpus_per_node", "each, apiece", 0.3, 1),
     _rule("node", "nodes", base=3),
     _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
-          "spare", 0, 4),
+          "spare, falling off, fell off, fallen off", 0, 4),
     _rule("gpu", "count", "itself as, themselves as, appears as, appear as, shows up as, show up as, seen as, visible as, exposed as, "
           "presented as", 0, 0.9, before=True),
     _rule("gpu", "count", "to generate, for self play, as actors, for actors, to act, for rollouts, to serve", 0, 1.5),
@@ -284,7 +284,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "tensor", "tensor", -0.2, 0.5, before=True),
     _rule("bare", "pipeline", "pipeline", -0.2, 0.5, before=True),
     _rule("bare", "context", "context parallel, cp", -0.2, 0.5, before=True),
-    _rule("bare shard", "data_parallel", "data, data shards", -0.3, 1.5, before=True),
+    _rule("bare", "data_parallel", "data shards", -0.3, 1.5, before=True),
+    _rule("shard", "data_parallel", "data, data shards", -0.3, 1.5, before=True),
     _rule("shard bare", "tensor", "model shards", -0.3, 1.5, before=True),
     _rule("bare", "data_parallel", "data", -0.2, 0.5, before=True),
     _rule("bare", "patch_size", "patch", 0.2, 0.5, before=True),
@@ -323,6 +324,7 @@ RULES: tuple[Rule, ...] = (
     _rule("money", "cost", base=4),
     _rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
     _rule("money", "count", "each, apiece", 0, 0.9),
+    _rule("money", "price", "hourly rate, hourly price, rate per hour, price per hour, price per gpu hour", -0.5, 2, before=True),
     _rule("unit_price", "price", base=0),
     _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
           "costs each, funding, raised", 0.2, 3,
