@@ -99,6 +99,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         return Place(symbol, items[index - 2].text, 0.0)
     if not figure.unit and not figure.scale and (letter := by_letter(items, index)):
         return Place(letter, items[index - 2].text, 0.0)
+    if not figure.unit and not figure.scale and index > first and items[index - 1].text.lower() == "epoch":
+        return Place("partial", "epoch", 0.0)  # the best one was epoch 291
     if not figure.unit and not figure.per and nodes_times_devices(items, index):
         return Place("gpus", "nodes x devices", 0.0)
     if not figure.unit and not figure.scale and not figure.joined and on_so_many(items, index):

@@ -72,7 +72,9 @@ RULES: tuple[Rule, ...] = (
     _rule("parameter bare", "language_parameters",
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
           0.2, 5, subject=True),
-    _rule("scaled model", "parameters", "model, parameters, transformer, network, variant, size, params, weights, checkpoint", 3, 5),
+    _rule("scaled model", "parameters", "model, parameters, transformer, network, variant, size, params, weights, checkpoint, "
+          "dit, unet, llm", 3, 5),
+    _rule("scaled", "parameters", "base", 3, 0.9),
     _rule("scaled", "parameters", "encoder", 3, 0.9),
     _rule("parameter", "vision_parameters", "encoder, vit, tower", 0.6, 2.5, before=True),
     # tokens
@@ -141,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     _rule("dims pixel", "resolution", "pixels, resolution, resized, images, frames, crops, inputs, video, videos", 1, 9),
     _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", 0, 4),
     _rule("bare", "patch_size", "patch size, patches of", 0, 5),
-    _rule("bare", "resolution", "resolution, resolution of, resolutions, res", 0, 5),
+    _rule("bare", "resolution", "resolution, resolution of, resolutions, res, input size, image size, img size, crop size", 0, 5),
     _rule("patch", "tokens_per_frame", "per frame, each frame", 1, 6),
     _rule("patch query", "queries", "queries, learnable, latent, resampler, query", 1),
     # steps and epochs
