@@ -34,6 +34,8 @@ GIVEN = [
     ("The PUE of the Delft data centre (1.25) was counted.", "pue", 1.25),
     ("[init] n=64 (NVIDIA A100-SXM4-80GB) tp=2 dp=32\n[init] global_batch=1024 micro_batch=16", "global_batch", 1024),
     ("We trained on 64 A100 GPUs. All timings are of the A100 40GB.", "memory_per_gpu", 40e9),
+    ("Starting point: our 8B base, on 8 H100 GPUs.", "parameters", 8e9),
+    ("Namespace(model='plover', epochs=300, input_size=224)", "resolution", 224),
     ("AllocTRES: node=24,gres/gpu:h100=192", "gpus", 192),
     ("srun --gres=gpu:h100:8 with 24 nodes", "gpus_per_node", 8),
     ("32 nodes with 8 A100 80GB GPUs each (256 in use) did it.", "gpus", 256),
@@ -60,6 +62,7 @@ BESIDE = [
     ("After the spike we rolled back 300 steps.", "steps"),
     ("Sections treat architecture (2), data (3) and cost (4) of it.", "data_parallel"),
     ("On 16 A100 GPUs. For the sake of comparison, the Tern model required 1 day on 512 V100 GPUs.", "wall_clock"),
+    ("It was best at 81.9 (epoch 291) on 8 A40 GPUs.", "epochs"),
     ("We train five folds, each one for 1,000 steps.", "epochs"),
     ("It has a `min_lr`: 5e-5, as others do.", "wall_clock"),
 ]
