@@ -77,7 +77,7 @@ _CLOCK = re.compile(
 """``1d 18h 3m 20s``."""
 
 
-_DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)")
+_DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)", re.IGNORECASE)
 """``TP4``: how many ways a model is shared, by the letters that programs use."""
 
 
