@@ -6,7 +6,7 @@ import pytest
 
 from gpuhours.questions.checking.claim import Document
 from gpuhours.questions.checking.reading.logs import with_pairs
-from gpuhours.questions.checking.reading.marks import in_points
+from gpuhours.questions.checking.reading.marks import in_points, without_point_groups
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
 
@@ -158,3 +158,14 @@ def test_rated_power_for_measured() -> None:
     )
     (run,) = check_paper(read_paper(text)).runs
     assert run.contradictions[0].likely_causes[0].cause == "TDP for measured power"
+
+
+@pytest.mark.parametrize(("text", "read"), [
+    ("a batch of 2.048 sequences took 1.500 GPU hours", "a batch of 2,048 sequences took 1,500 GPU hours"),
+    ("1.250.000 clips, 3.125 days", "1,250,000 clips, 3,125 days"),
+    ("it ran at 4.096 samples per second for 1.500 hours", "it ran at 4.096 samples per second for 1.500 hours"),
+    ("a loss of 2.048 after 1.375 days", "a loss of 2.048 after 1.375 days"),
+    ("2.048 sequences, a rate of 1.500e-4, 1.125B parameters, 0.125", "2,048 sequences, a rate of 1.500e-4, 1.125B parameters, 0.125"),
+])  # fmt: skip
+def test_points_group_digits_where_a_count_has_no_fraction(text: str, read: str) -> None:
+    assert without_point_groups(text) == read

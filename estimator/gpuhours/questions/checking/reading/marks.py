@@ -66,6 +66,25 @@ def in_points(text: str) -> str:
     return re.sub(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?![\d,])", r"\1.\2", text)
 
 
+_POINT_GROUPS = re.compile(
+    r"(?<![\d.,])[1-9]\d{0,2}(?:\.\d{3})+(?![\d.,]?\d)(?!\s?(?:[eEkKMBTPZ]\b|[kmbt]illi?on|thousand|[×%^]))"
+)
+_GROUPED_COUNT = re.compile(
+    r"(?<![\d.,])[1-9]\d{0,2}\.\d{3}(?:\.\d{3}|\s(?:sequences|samples|examples|steps|iterations|images|videos|clips|GPUs)\b(?!\s?(?:/|per\b|an?\b|each\b)))"
+)
+"""What cannot have a fraction (``4.096 sequences``), or two groups (``1.281.167``)."""
+
+
+def without_point_groups(text: str) -> str:
+    """A text that groups digits by points (``4.096 sequences``, ``1.200 GPU hours``), grouped by commas.
+
+    Only where a count that has no fraction is written so.
+    """
+    if not _GROUPED_COUNT.search(text):
+        return text
+    return _POINT_GROUPS.sub(lambda found: found.group().replace(".", ","), text)
+
+
 _ENTITY = re.compile(r"&[A-Z]{2,8};")
 _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""

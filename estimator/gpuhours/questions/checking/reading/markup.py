@@ -13,7 +13,7 @@ from typing import Any
 
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
-from gpuhours.questions.checking.reading.marks import in_points, plain
+from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
 
 BULLET = re.compile(r"\s*(?:[•‣▪◦●·–—]|\(?\d{1,2}[.)]|\((?:[ivx]{1,4}|[a-h])\)|[-*+])\s+")
@@ -32,7 +32,7 @@ _SHOUTED = re.compile(r"\\[A-Z]{3,20}(?![a-z])(?:\{[A-Z*]{4,12}\})?")
 
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
-    text = in_points(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n")))
     text = _SHOUTED.sub(lambda command: command[0].lower(), text)
     if kind in (".html", ".htm") or _is_hypertext(text):
         found = list(hypertext_pieces(text))
