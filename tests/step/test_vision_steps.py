@@ -313,14 +313,14 @@ def test_runs_alike_differ_by_more_than_any_model_can_explain() -> None:
 
 
 def test_small_pictures_come_out_too_fast() -> None:
-    """B/32 and the autoencoders on V100, 25 % and more: averages that nothing here explains.
+    """B/32 and the autoencoders on V100, 22 to 71 %: averages that nothing here explains.
 
     B/32 wants 850 pairs a second and GPU decoded."""
     small = [one for name, one in fastest(JUDGED["openclip"]).items() if "b-32" in name[0].lower()]
-    small += [one for one in JUDGED["masked-autoencoders"] if one.row.id in ("MAE-001", "VIDEOMAE-001")]
+    small += [one for one in JUDGED["masked-autoencoders"] if one.row.id in ("MAE-001", "VIDEOMAE-001", "MAE-002")]
     assert len(small) >= 5
     for one in small:
-        assert -0.8 < error(one) < -0.25
+        assert -0.72 < error(one) < -0.22
 
 
 @pytest.mark.parametrize("row", ["MAE-003", "MAE-004"])
