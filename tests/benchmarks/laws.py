@@ -97,8 +97,8 @@ def numbers_are_numbers(tried: Tried) -> Iterator[str]:
             yield f"{name} is {value}"
         if low is not None and not low <= value <= high:
             yield f"{name}: {value} is not between {low} and {high}"
-        if name in SHARES and name != "hfu" and value > 1:
-            yield f"{name} is {value}"
+        if name in SHARES and name != "hfu" and max(value, high or value) > 1:
+            yield f"{name} is {value}, up to {high}"
     for path, value in figures(document):
         if not math.isfinite(value):
             yield f"{path} is {value}"

@@ -17,6 +17,7 @@ import gpuhours
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.run.conformal import unmet_stack
 from gpuhours.run.goodput import usual
+from gpuhours.run.results import SHARES
 from tests.conftest import Command
 
 TEXT = {
@@ -443,3 +444,19 @@ def test_a_range_holds_the_run_that_is_shown() -> None:
     assert {"step_time", "mfu", "gpu_hours", "memory_per_gpu"} <= ranged.keys()
     for name, one in ranged.items():
         assert one.low <= one.value <= one.high, name
+
+
+def test_no_share_passes_one() -> None:
+    """Where published runs took less than their steps were predicted to, the draws of goodput do; its range ends at one."""
+    found = gpuhours.estimate(
+        gpuhours.from_dict(
+            {
+                "model": "llama-3-8b",
+                "data": {"tokens": "1T", "seq_len": 8192},
+                "training": {"global_batch": 512},
+                "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+            }
+        )
+    )
+    ranged = {name: found.results[name] for name in SHARES}
+    assert all(one is not None and one.high is not None and one.value < one.high <= 1 for one in ranged.values())

@@ -193,7 +193,10 @@ def _draws(over_ranges: Outcome) -> dict[str, Any]:
 
 
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
-    """Every result: the value at the centre, the range from the draws, and as wide as that value where the run shown is one at the edge."""
+    """Every result: the value at the centre, the range from the draws, and as wide as that value where the run shown is one at the edge.
+
+    Draws of a share may pass one, where published runs took less than their steps were predicted to: its range ends there.
+    """
     by_name: dict[str, Result | None] = {}
     ranged = results(over_ranges)
     for name, one in results(centre).items():
@@ -202,6 +205,8 @@ def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
             continue
         over_draws = ranged[name]
         bounds = percentiles(over_draws.value) if over_draws is not None and RESULTS[name].ranged else None
+        if bounds and name in SHARES:
+            bounds = (bounds[0], min(bounds[1], 1.0))
         value = middle(one.value)
         low, high = (min(bounds[0], value), max(bounds[1], value)) if bounds else (None, None)
         by_name[name] = Result(value, one.unit, low, high, one.basis, one.equation, one.inputs)
