@@ -60,3 +60,20 @@ def test_commands_take_it(gpuhours_command: Command, command: str) -> None:
     ran = gpuhours_command(command, str(RUN), *more.get(command, ()), "--observed", "speed=3")
     assert ran.code == 2
     assert "No observation 'speed'" in ran.err
+
+
+def test_a_slower_step_never_makes_a_run_without_a_stack_faster() -> None:
+    """The stack that it is held against is the usual one of the run's sample, not the best one."""
+    run = gpuhours.from_dict(
+        {
+            "model": "llama-3-8b",
+            "data": {"tokens": "1T", "seq_len": 8192},
+            "training": {"global_batch": 512},
+            "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+        }
+    )
+    plain = gpuhours.estimate(run).results["gpu_hours"]
+    slower = gpuhours.estimate(on_site(run, site_of_step(run, "step_time=16s", None))).results["gpu_hours"]
+    assert plain is not None
+    assert slower is not None
+    assert slower.value > plain.value

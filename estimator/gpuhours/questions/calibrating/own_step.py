@@ -11,6 +11,7 @@ from gpuhours.questions.calibrating.explaining import seconds_observed
 from gpuhours.questions.calibrating.logs import read_log
 from gpuhours.questions.calibrating.observed import ObservedRun, observed_log, unknown
 from gpuhours.run.default_layout import as_it_stands
+from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.site import Site
 from gpuhours.run.spec import Run, at_site
@@ -29,6 +30,8 @@ def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | Non
         raise EstimateError(
             "The run has a site already, which is made of such steps.", "Leave out --site, or the step.", "--observed"
         )
+    if run.stack is None:  # the usual one of its sample, as the other commands take it; not the best one
+        run = run.replaced("software", settled(run).software)
     step = observed_log(run, read_log(log)) if log is not None else _stated(run, observed or "")
     return calibrated([step]).site.model_copy(update={"name": f"--observed {observed}" if log is None else str(log)})
 
