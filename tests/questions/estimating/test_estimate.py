@@ -319,10 +319,6 @@ def test_a_run_twice_as_long_saves_one_launch() -> None:
         assert usual().launch.low <= saved <= usual().launch.high, name
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the launch that the sample's median run drew is 20 minutes of its three weeks, 3e-4 of two runs",
-)
 def test_the_launch_is_no_more_than_it_was() -> None:
     one, two = worked(), worked(data__tokens="2T")
     for name in ("gpu_hours", "wall_clock", "cost", "energy", "carbon"):
