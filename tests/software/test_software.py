@@ -119,6 +119,40 @@ def test_a_slip_in_an_operator_is_refused_with_the_nearest_name(tmp_path: Path) 
         load_software(str(slip))
 
 
+@pytest.mark.parametrize(
+    ("group", "nearest"),
+    [
+        ("memory:\n  saved: {swigluu: 2}", "Did you mean 'swiglu'"),
+        ("memory:\n  saved_autocast: {rmsnorm: 2}", "Did you mean 'rms-norm'"),
+        ("memory:\n  gradients: {bfloat: 4}", "'bfloat' is no number format"),
+        ("attention: {default: flash2, hoper: cudnn}", "Did you mean 'hopper'"),
+        (
+            "autocast:\n  source: a test of ours\n  operators: {residul: {forward: 1, backward: 1}}",
+            "Did you mean 'residual'",
+        ),
+    ],
+)
+def test_a_slip_in_a_table_of_a_profile_is_refused_with_the_nearest_name(
+    tmp_path: Path, group: str, nearest: str
+) -> None:
+    """Each had no effect, without a word."""
+    own = tmp_path / "mine.yaml"
+    own.write_text(f"like: torch-eager\ntitle: Ours\n{group}\n", encoding="utf-8")
+    with pytest.raises(EstimateError, match=nearest):
+        load_software(str(own))
+
+
+def test_a_slip_in_what_a_host_launches_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        "like: huggingface\ntitle: Ours\nhost:\n  source: a test of ours\n  kernels:\n    source: a test of ours\n"
+        "    operators: {prduct: {forward: 1, backward: 2}}\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(EstimateError, match="Did you mean 'product'"):
+        load_software(str(own))
+
+
 def test_an_operator_that_nobody_gives_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EstimateError, match="lacks") as caught:
         load_software(str(alone(tmp_path)))

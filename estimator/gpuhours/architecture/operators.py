@@ -123,30 +123,64 @@ class AttentionCore:
         return 2 * pairs * self.heads * (self.head_dim + self.value_dim)
 
 
-class Pointwise(Enum):
-    """The memory-bound operators, by what they do; the software profile says what each moves."""
+class Family(Enum):
+    """What memory-bound operators have in common: what recomputation and memory go by."""
 
-    RMS_NORM = "rms-norm"
-    LAYER_NORM = "layer-norm"
-    RESIDUAL = "residual"
-    ROTARY = "rotary"
-    GELU = "gelu"
-    WRITTEN_GELU = "written-gelu"
+    NORM = "norm"
+    """Its input is the residual stream, in the stream's own format."""
+    ACTIVATION = "activation"
+    """Between the products of a feed-forward layer."""
+    ATTENTION = "attention"
+    """On queries and keys, inside attention where it is split."""
+    OTHER = "other"
+
+
+class Pointwise(Enum):
+    """The memory-bound operators, by what they do; the software profile says what each moves. To add one, add a line.
+
+    ``saved``    elements that autograd keeps for each of its own where nothing is fused, unless a stack's ``memory.saved`` says
+                 otherwise; None: those of what it is like
+    ``family``   what it is one of
+    ``like``     the operator that it is taken for in a stack that says nothing of it, having it as one kernel
+    """
+
+    _value_: str
+    saved: float | None
+    family: Family
+    like: str
+
+    def __new__(cls, name: str, saved: float | None = None, family: Family = Family.OTHER, like: str = "") -> Pointwise:
+        """A member, whose value is its name in profiles."""
+        member = object.__new__(cls)
+        member._value_, member.saved, member.family, member.like = name, saved, family, like or name
+        return member
+
+    RMS_NORM = "rms-norm", 1, Family.NORM  # keeps its input
+    LAYER_NORM = "layer-norm", 1, Family.NORM
+    RESIDUAL = "residual", 0
+    ROTARY = "rotary", 1, Family.ATTENTION  # a rotated copy beside the projection, whose storage the values keep alive
+    GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is kept by the product that reads it
+    WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"
     """GELU written out of powers and tanh, as GPT-2's modelling files have it."""
-    QUICK_GELU = "quick-gelu"
+    QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"
     """x sigmoid(1.702 x), OpenAI's CLIP."""
-    RELU = "relu"
-    SWIGLU = "swiglu"
-    EXPERT_SWIGLU = "expert-swiglu"
+    RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which the product that reads it keeps
+    SWIGLU = "swiglu", 3, Family.ACTIVATION  # gate, up and silu(gate), for each element of their product
+    EXPERT_SWIGLU = "expert-swiglu", None, Family.ACTIVATION, "swiglu"
     """On the halves of what routed experts put out together."""
-    DROPOUT = "dropout"
-    BIAS = "bias"
-    ROUTER = "router"
-    PERMUTE = "permute"
+    DROPOUT = "dropout", 0.5  # the mask, a byte
+    BIAS = "bias", 0
+    ROUTER = "router", 2  # probabilities in fp32
+    PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
     """Tokens copied to and from expert order."""
-    QK_NORM = "qk-norm"
-    MODULATION = "modulation"
+    QK_NORM = "qk-norm", 1, Family.ATTENTION
+    MODULATION = "modulation", 2  # the norm's output, and what is gated
     """Shift and scale behind a norm, and the gate before the residual (adaLN), of one half of a block."""
+
+    @classmethod
+    def of(cls, family: Family) -> tuple[Pointwise, ...]:
+        """Those of a family."""
+        return tuple(kind for kind in cls if kind.family is family)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationError
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.unions import ByKind
@@ -50,6 +50,20 @@ class Sourced(Section):
     apart or are documented. What is judged on those runs is judged without them."""
     settled: tuple[str, ...] = ()
     """Which of the figures; all where none is named."""
+
+
+def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
+    """A pydantic validator of a mapping: a key that is not ``known`` raises ``ValueError`` with the nearest, since it would have no
+    effect."""
+    names = tuple(known)
+
+    def read(mapping: dict[str, Any]) -> dict[str, Any]:
+        for name in mapping:
+            if name not in names:
+                raise ValueError(f"{name!r} is no {what}. {nearest(name, names) or 'Known: ' + ', '.join(names) + '.'}")
+        return mapping
+
+    return AfterValidator(read)
 
 
 @dataclass(frozen=True)

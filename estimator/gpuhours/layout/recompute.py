@@ -12,17 +12,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from gpuhours.architecture.operators import Linear, Model, Pointwise, Role, Stack
+from gpuhours.architecture.operators import Family, Linear, Model, Pointwise, Role, Stack
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Module
 from gpuhours.layout.ranks import has_experts
 from gpuhours.software.figures import Selective
 from gpuhours.software.profile import Software
 
-NORMS = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
-ACTIVATIONS = (
-    Pointwise.SWIGLU, Pointwise.EXPERT_SWIGLU, Pointwise.GELU, Pointwise.WRITTEN_GELU, Pointwise.QUICK_GELU, Pointwise.RELU
-)  # fmt: skip
+ACTIVATIONS = Pointwise.of(Family.ACTIVATION)
 ATTENTION_IN = (Role.QKV, Role.LATENT_DOWN, Role.LATENT_UP)
 EVERY_ROLE = dict.fromkeys(Role, 1.0)
 FIRST_HALF = 0.25
@@ -96,7 +93,7 @@ SELECTIVE: Mapping[Selective, Policy] = {
     "attention-block": Policy(
         dict.fromkeys(ATTENTION_IN, 1.0), core=1.0, others=0.5,
         unkept=Unkept(scores=True, heads=True, inputs=frozenset({Role.ATTENTION_OUTPUT}),
-                      operators=frozenset({Pointwise.ROTARY, Pointwise.QK_NORM})),
+                      operators=frozenset(Pointwise.of(Family.ATTENTION))),
     ),
     "mlp": Policy(
         {Role.MLP_IN: 1.0, Role.SHARED_IN: 1.0}, others=0.5,
@@ -115,7 +112,7 @@ attention-block, mlp    one half of the block: its products but the last, half o
 MODULES: Mapping[Module, Policy] = {
     Module.core_attn: SELECTIVE["attention"],
     Module.layernorm: Policy(
-        operators=dict.fromkeys(NORMS, 1.0),
+        operators=dict.fromkeys(Pointwise.of(Family.NORM), 1.0),
         unkept=Unkept(inputs=frozenset({Role.QKV, Role.LATENT_DOWN, Role.MLP_IN, Role.ROUTER})),
     ),
     Module.mla_up_proj: Policy(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from gpuhours.architecture.operators import (
     AttentionCore,
     Block,
     Ends,
+    Family,
     Linear,
     Pointwise,
     Role,
@@ -23,10 +23,7 @@ from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.ranks import Ranks, has_experts
 from gpuhours.layout.recompute import Unkept
-from gpuhours.software.memory import SAVED, STANDS_FOR, MemoryFacts
-
-NORMS: Final = (Pointwise.RMS_NORM, Pointwise.LAYER_NORM)
-PLACES: Final = {Pointwise.ROTARY: "attention", Pointwise.QK_NORM: "attention"}
+from gpuhours.software.memory import MemoryFacts
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +84,9 @@ def saved(
     element, block = precision.element, stack.block
     shared: dict[str, Array] = dict.fromkeys(("stream", "whole", "attention", "mlp", "expert", "nowhere"), 0.0)
     for operator in block.elementwise:
-        place = PLACES.get(operator.kind, "mlp") if operator.sharded else "stream"
-        each = stream if operator.kind in NORMS and place == "stream" else element
+        inside = "attention" if operator.kind.family is Family.ATTENTION else "mlp"
+        place = inside if operator.sharded else "stream"
+        each = stream if operator.kind.family is Family.NORM and place == "stream" else element
         kept = 0.0 if operator.kind in unkept.operators else _kept_of(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
     own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA
@@ -120,9 +118,10 @@ def saved(
 
 
 def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
-    """Elements that an operator keeps for each of its own, as the stack says; else ``SAVED``."""
-    name, alike = kind.value, STANDS_FOR.get(kind.value, kind.value)
-    usual = facts.saved.get(name, SAVED[name] if name in SAVED else facts.saved.get(alike, SAVED[alike]))
+    """Elements that an operator keeps for each of its own, as the stack says of it or of what it is like; else what autograd keeps."""
+    like = Pointwise(kind.like)
+    usual = facts.saved.get(like.value, like.saved or 0.0) if kind.saved is None else kind.saved
+    usual = facts.saved.get(kind.value, usual)
     return facts.saved_autocast.get(kind.value, usual) if precision.autocast else usual
 
 

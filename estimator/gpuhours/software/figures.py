@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from gpuhours.architecture.operators import Pointwise as Operator
-from gpuhours.inputs.errors import nearest
-from gpuhours.inputs.yaml_files import Section, Sourced
+from gpuhours.inputs.yaml_files import Section, Sourced, keyed_by
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -27,6 +26,11 @@ class Traffic(Section):
 
 SCORES: Final = ("scores", "biased-scores")
 """What unfused attention moves for every score, plain or with a bias added to it, among the operators of a profile."""
+OPERATOR: Final = "memory-bound operator"
+NAMES: Final = tuple(kind.value for kind in Operator)
+"""What profiles call the operators of ``architecture.operators.Pointwise``."""
+KERNELS: Final = (*NAMES, "product", "expert", "unpacked", "attention", "unfused", "adapter")
+"""What a host launches kernels for."""
 NOTHING: Final = Traffic(forward=0.0, backward=0.0)
 
 
@@ -34,22 +38,11 @@ class PointwiseTraffic(Sourced):
     """What each memory-bound operator moves: ``operators`` by the names of ``architecture.operators.Pointwise``, and ``scores``:
     what unfused attention moves for every score beyond what its 16-bit kernels do."""
 
-    operators: dict[str, Traffic]
+    operators: Annotated[dict[str, Traffic], keyed_by(OPERATOR, [*NAMES, *SCORES])]
     issued: Share = 0.0
     """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
     weights: Traffic = Traffic(forward=0.0, backward=0.0)
     """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
-
-    @field_validator("operators")
-    @classmethod
-    def _known(cls, operators: dict[str, Traffic]) -> dict[str, Traffic]:
-        """Every name is an operator's: a slip would be free."""
-        known = [*(kind.value for kind in Operator), *SCORES]
-        for name in operators:
-            if name not in known:
-                hint = nearest(name, known) or f"Known: {', '.join(known)}."
-                raise ValueError(f"{name!r} is no memory-bound operator. {hint}")
-        return operators
 
 
 class Head(Sourced):
@@ -116,14 +109,16 @@ class Launches(Section):
 class Kernels(Sourced):
     """A host's time by the kernels it launches, for stacks whose layers differ too much for one time per layer."""
 
-    operators: dict[str, Traffic]
-    """Kernels per operator of a layer: ``product`` (each of the unfused ones), ``attention``, ``unfused``, ``adapter`` and the names of
-    ``architecture.operators.Pointwise``."""
+    operators: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)]
+    """Kernels per operator of a layer: ``product`` (each of the unfused ones), ``expert``, ``unpacked`` (a 4-bit weight),
+    ``attention``, ``unfused``, ``adapter`` and the names of ``architecture.operators.Pointwise``."""
     experts: Literal["grouped", "looped"] = "grouped"
     """Experts as three tensors of a layer (transformers 5), or each with modules of its own that are run one after another (4)."""
     looped_before: int | None = None
     """They are ``looped`` in runs of the years before."""
-    autocast: dict[str, Traffic] = Field(default_factory=dict)
+    autocast: Annotated[dict[str, Traffic], keyed_by("operator that a host launches", KERNELS)] = Field(
+        default_factory=dict
+    )
     """Further ones under autocast; ``bias`` of every biased product."""
     each: Launches
     """s per kernel."""

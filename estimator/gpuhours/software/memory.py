@@ -1,32 +1,16 @@
 """What a software stack keeps in memory: the ``memory:`` block of a software profile."""
 
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gpuhours.hardware.number_formats import FORMATS
+from gpuhours.inputs.yaml_files import keyed_by
+from gpuhours.software.figures import NAMES, OPERATOR
+
 GIB: Final = 2.0**30
-
-SAVED: Final[dict[str, float]] = {
-    "rms-norm": 1,  # its input
-    "layer-norm": 1,
-    "qk-norm": 1,
-    "rotary": 1,  # a rotated copy beside the projection, whose storage the values keep alive
-    "gelu": 1,  # its input; its output is kept by the product that reads it
-    "relu": 0,  # its output, which the product that reads it keeps
-    "swiglu": 3,  # gate, up and silu(gate), for each element of their product
-    "dropout": 0.5,  # the mask, a byte
-    "bias": 0,
-    "residual": 0,
-    "router": 2,  # probabilities in fp32
-    "modulation": 2,  # the norm's output, and what is gated
-    "permute": 2,  # expert outputs and their products with the router's weights
-}
-"""Elements that autograd keeps for each element of a memory-bound operator when nothing is fused."""
-
-STANDS_FOR: Final[dict[str, str]] = {
-    "written-gelu": "gelu", "quick-gelu": "gelu", "relu": "gelu", "expert-swiglu": "swiglu",
-}  # fmt: skip
-"""What an operator is taken for in a stack that says nothing of it: activations that it has as one kernel."""
+ByOperator = Annotated[dict[str, float], keyed_by(OPERATOR, NAMES)]
+ByFormat = Annotated[dict[str, float], keyed_by("number format", FORMATS)]
 
 
 class MemoryFacts(BaseModel):
@@ -40,9 +24,9 @@ class MemoryFacts(BaseModel):
     settled_on: tuple[str, ...] = ()
     """As of every sourced group (``inputs.yaml_files.Sourced``)."""
     settled: tuple[str, ...] = ()
-    saved: dict[str, float] = Field(default_factory=dict)
-    """Elements kept by operator kind, where a kernel keeps other than ``SAVED``."""
-    saved_autocast: dict[str, float] = Field(default_factory=dict)
+    saved: ByOperator = Field(default_factory=dict)
+    """Elements kept by operator kind, where a kernel keeps other than what autograd would (``Pointwise.saved``)."""
+    saved_autocast: ByOperator = Field(default_factory=dict)
     """The same under autocast, where it differs."""
     casts_each: bool = False
     """Under autocast every product keeps a 16-bit copy of its input of its own, also where several read the same."""
@@ -50,10 +34,10 @@ class MemoryFacts(BaseModel):
     """Beside 4-bit weights the frozen embedding and head are kept in fp32 (peft's ``prepare_model_for_kbit_training``)."""
     adapter_inputs: float = 0.0
     """B/element of the copy of its input that each adapter keeps, beside the product's own (peft: adapters in fp32)."""
-    weights: dict[str, float] = Field(default_factory=dict)
+    weights: ByFormat = Field(default_factory=dict)
     """B/parameter of the stored weights by dtype, quantised copies included; where none is given, the
     precision's own (Transformer Engine may keep fp8 weights alone)."""
-    gradients: dict[str, float] = Field(default_factory=dict)
+    gradients: ByFormat = Field(default_factory=dict)
     """B/parameter of the gradients by dtype; where none is given, those of the stored weight's format."""
     gradients_live: bool = False
     """Gradient buffers exist through the whole step, not from the backward pass to the optimiser only."""
@@ -63,7 +47,7 @@ class MemoryFacts(BaseModel):
     """Copies of the gradients that a data-parallel wrapper adds: PyTorch's DDP buckets."""
     accumulates_whole: bool = True
     """Under ZeRO-3 gradients stay whole until the last micro-batch (no_sync)."""
-    partition: dict[str, float] = Field(default_factory=dict)
+    partition: ByFormat = Field(default_factory=dict)
     """B/parameter of an optimiser shard beside master weights and moments, by dtype: its own gradients."""
     update: float = 4.0
     """B/parameter of temporaries in the optimiser's update of narrow weights."""

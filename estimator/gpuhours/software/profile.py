@@ -12,9 +12,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import Field, model_validator
 
 from gpuhours.architecture.operators import Pointwise as Operator
+from gpuhours.hardware.accelerators import Generation
 from gpuhours.hardware.libraries import Time
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.yaml_files import Section, Source, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Source, keyed_by, read_yaml, validated
 from gpuhours.software.figures import (
     NOTHING,
     SCORES,
@@ -36,7 +37,7 @@ from gpuhours.software.figures import (
     Selective,
     Traffic,
 )
-from gpuhours.software.memory import STANDS_FOR, MemoryFacts
+from gpuhours.software.memory import MemoryFacts
 
 Degree = Literal["tensor", "pipeline", "context", "expert"]
 DEGREES: tuple[Degree, ...] = get_args(Degree)
@@ -61,7 +62,7 @@ class Software(Section):
     """It is one system's, met in one source at most: only that system's own name reaches it."""
     unmet: Positive = 1.0
     """Step time over what the rest says, where this only stands for a stack that nobody measured (``run.conformal.unmet_stack``)."""
-    attention: dict[str, str]
+    attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
     biased_attention: str | None = None
     """The kernel where scores get a learned bias; None: the same."""
@@ -125,7 +126,7 @@ class Software(Section):
     def _complete(self) -> "Software":
         """Every operator that an architecture can ask for has a figure, here or in what the profile is like."""
         own = self.pointwise.operators
-        missing = [kind.value for kind in Operator if not {kind.value, STANDS_FOR.get(kind.value)} & own.keys()]
+        missing = [kind.value for kind in Operator if not {kind.value, kind.like} & own.keys()]
         if missing:
             raise ValueError(
                 f"pointwise.operators lacks {', '.join(missing)}: give each its bytes, or name a profile to be `like`"
@@ -152,7 +153,7 @@ class Software(Section):
 
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
-        usual = STANDS_FOR.get(kind, kind)
+        usual = kind if kind in SCORES else Operator(kind).like
         own = self.pointwise.operators
         found = [own.get(kind, NOTHING) if kind in SCORES else own[kind if kind in own else usual]]
         if autocast and self.autocast is not None:
