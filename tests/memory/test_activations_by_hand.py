@@ -108,6 +108,10 @@ def test_buffers_of_heads_and_rings_together() -> None:
     """Two ranks exchange heads, two rings hand on blocks: (2 q + k) 2 and (2 k) 2 + 4 k + 4 q bytes of a quarter of the tokens."""
     asked = workload(gpus=8, tensor=2, context=4, sequence_method="hybrid", ulysses=2)
     each = (2 * 1024 + 512) * 2 + 2 * 512 * 2 + 4 * 512 + 4 * 1024
-    found = context_buffers(asked.model, TOKENS / 4, asked.ranks, asked.layout, BF16)
+    found = context_buffers(asked.model, TOKENS / 4, asked.ranks, BF16)
     assert float(found) == pytest.approx(TOKENS / 4 * each / 2)
+    alone = workload(gpus=8, tensor=2, context=4, sequence_method="hybrid", ulysses=4)
+    assert float(context_buffers(alone.model, TOKENS / 4, alone.ranks, BF16)) == pytest.approx(
+        TOKENS / 4 * (2 * 1024 + 512) * 2 / 2
+    ), "no ring is left to hand blocks on"
     assert int(communicators(asked.ranks)) == 3, "tensor, context, and the ranks with the same weights"

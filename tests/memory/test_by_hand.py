@@ -80,8 +80,8 @@ def test_messages_between_stages() -> None:
 )
 def test_what_a_shared_sequence_needs(method: str, each: float) -> None:
     asked = workload(gpus=2, context=2, sequence_method=method)
-    assert context_buffers(asked.model, TOKENS / 2, asked.ranks, asked.layout, BF16) == pytest.approx(TOKENS / 2 * each)
-    assert context_buffers(asked.model, TOKENS, workload().ranks, asked.layout, BF16) == 0
+    assert context_buffers(asked.model, TOKENS / 2, asked.ranks, BF16) == pytest.approx(TOKENS / 2 * each)
+    assert context_buffers(asked.model, TOKENS, workload().ranks, BF16) == 0
 
 
 def test_groups_with_buffers_of_their_own() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
-from gpuhours.step.schedule import Passes, left_over, pipeline_time, stages
+from gpuhours.step.schedule import ORDERS, Passes, left_over, pipeline_time, stages
 
 LAYER = Passes(1.0, 1.0, 1.0)
 NOTHING = Passes()
@@ -104,3 +104,8 @@ def test_what_overlap_leaves(sent: float, behind: float, exposed: float, felt: f
 def test_a_stretched_collective_costs_its_bytes(sent: float, scale_up: float, felt: float) -> None:
     """0.3 of twice its time over the scale-up links, at most of itself; what finds no room behind 10 s is felt whole."""
     assert float(left_over(sent, 10.0, 0.3, scale_up)) == pytest.approx(felt)
+
+
+def test_every_schedule_has_an_order() -> None:
+    assert set(ORDERS) == set(Schedule)
+    assert (ORDERS[Schedule.gpipe].ahead, ORDERS[Schedule.zb2p].lag) == (None, 2)

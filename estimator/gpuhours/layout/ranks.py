@@ -89,6 +89,11 @@ class Ranks:
         return Group(self.tensor, 1)
 
     @property
+    def gathers_keys(self) -> Array:
+        """Whether the ``ring`` ranks hold the keys and values of the whole sequence at once, rather than pass them on."""
+        return np.equal(self.method, SequenceMethod.allgather)
+
+    @property
     def ulysses_group(self) -> Group:
         """Ranks that exchange heads, innermost in ``context``."""
         return Group(self.ulysses, self.tensor)

@@ -7,7 +7,6 @@ import numpy as np
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Layout, SequenceMethod
 from gpuhours.layout.ranks import Ranks
 
 
@@ -18,29 +17,26 @@ def pipeline_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Preci
     return np.where(np.greater(ranks.pipeline, 1), 4 * tokens * model.hidden * precision.element / ranks.whole, 0)
 
 
-def context_buffers(model: Model, tokens: Array, ranks: Ranks, layout: Layout, precision: Precision) -> Array:
+def context_buffers(model: Model, tokens: Array, ranks: Ranks, precision: Precision) -> Array:
     """Bytes that attention over c ranks needs beside its own Q, K, V, for the layer that runs.
 
         ring       two K, V blocks in flight, fp32 sums of dK, dV and of the output:  (2 + 2 + ..) of T rows
         all-gather K, V of the whole sequence and their gradients:                    4 c T k d
         Ulysses    sent and received Q, K, V and output, one direction at a time:     T (a + 2 k + a) d
 
-    T tokens on the rank, a heads, k key-value heads, d head size, c context. Sources: Liu et al. 2023 (Ring
+    Both where some ranks exchange heads and others pass keys on (hybrid). T tokens on the rank, a heads, k key-value heads, d head
+    size, c context. Sources: Liu et al. 2023 (Ring
     Attention); Jacobs et al. 2023 (DeepSpeed-Ulysses); Megatron-Core's context parallelism."""
     cores = [core for stack in model.stacks for core in stack.block.attention if core.keys is None]
     queries = max((core.heads * core.value_dim for core in cores), key=np.max, default=0.0)
     keys = max((core.kv_heads * (core.head_dim + core.value_dim) for core in cores), key=np.max, default=0.0)
-    element, method = precision.element, np.asarray(layout.sequence_method)
+    element = precision.element
     ring = 2 * keys * element + keys * FP32 + queries * FP32
-    exchanged = (2 * queries + keys) * element
     gathered = 2 * keys * ranks.context * element
-    by_head = np.where(method == SequenceMethod.hybrid, exchanged + ring, exchanged)
-    each = np.where(
-        method == SequenceMethod.allgather,
-        gathered,
-        np.where(method >= SequenceMethod.ulysses, by_head, ring),
-    )
-    return np.where(np.greater(ranks.context, 1), tokens * each / ranks.tensor, 0)
+    exchanged = (2 * queries + keys) * element
+    among_ring = np.where(np.greater(ranks.ring, 1), np.where(ranks.gathers_keys, gathered, ring), 0)
+    among_heads = np.where(np.greater(ranks.ulysses, 1), exchanged, 0)
+    return tokens * (among_ring + among_heads) / ranks.tensor
 
 
 def communicators(ranks: Ranks) -> Array:

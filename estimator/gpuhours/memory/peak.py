@@ -100,7 +100,7 @@ class _Run:
         sends = pipeline_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
         whole = self.facts.gathered_now * self.stream_tokens * self.model.hidden * self.precision.element
         sends = sends + np.where(np.greater(self.ranks.whole, 1), whole, 0.0)
-        return sends + context_buffers(self.model, self.stream_tokens, self.ranks, self.layout, self.precision)
+        return sends + context_buffers(self.model, self.stream_tokens, self.ranks, self.precision)
 
     @cached_property
     def sharers(self) -> Array:

@@ -95,7 +95,7 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
         attention_time(kernel, direction, chip, keys=keys, causal=False, **common)
         for direction in ("forward", "backward")
     ]
-    output = batch * part * common["heads"] * core.value_dim * np.not_equal(ranks.method, SequenceMethod.allgather)
+    output = batch * part * common["heads"] * core.value_dim * np.logical_not(ranks.gathers_keys)
     merge = [memory_time(moved * output, chip) for moved in (facts.merge.forward, facts.merge.backward)]
     return Passes(*(mine + (r - 1) * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
 
@@ -133,10 +133,10 @@ def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passe
         whole = tokens * keys * ranks.ring
         gathered = all_gather_time(whole, ranks.ring_group, workload.cluster)
         scattered = reduce_scatter_time(whole * facts.gradient / size, ranks.ring_group, workload.cluster)
-        together = np.equal(ranks.method, SequenceMethod.allgather)
         total += Passes(
-            exchanged + np.where(together, gathered, left_over(forward, attention.forward, exposed)),
-            exchanged + np.where(together, gathered + scattered, left_over(backward, attention.backward, exposed)),
+            exchanged + np.where(ranks.gathers_keys, gathered, left_over(forward, attention.forward, exposed)),
+            exchanged
+            + np.where(ranks.gathers_keys, gathered + scattered, left_over(backward, attention.backward, exposed)),
         )
     return total if stack.trainable is not Trainable.FROZEN else Passes(total.forward)
 

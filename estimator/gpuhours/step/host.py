@@ -10,7 +10,7 @@ import numpy as np
 from gpuhours.architecture.operators import Block, Ends, Pointwise, Role, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32
 from gpuhours.inputs.arrays import Array
-from gpuhours.layout.layout import Recompute, SequenceMethod, Sharding, VisionPlacement
+from gpuhours.layout.layout import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
 from gpuhours.step.context import shared_out_whole
 from gpuhours.workload import Workload
@@ -206,7 +206,7 @@ def _sharing_time(stack: Stack, workload: Workload) -> Array:
     facts, ranks = workload.software.context, workload.ranks
     if all(shared_out_whole(stack, core) for core in stack.block.attention):
         return 0.0
-    rings = np.greater(ranks.ring, 1) & np.not_equal(ranks.method, SequenceMethod.allgather)
+    rings = np.greater(ranks.ring, 1) & np.logical_not(ranks.gathers_keys)
     hops = np.where(rings, ranks.ring, 0.0)
     exchanges = np.where(np.greater(ranks.ulysses, 1), 1.0, 0.0)
     forward = hops * facts.hop.forward + exchanges * facts.exchange.forward

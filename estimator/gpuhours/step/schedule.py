@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,6 +57,25 @@ def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spr
     at_end = layer.total * placement.on(np.subtract(pipeline, 1)) + last.total
     several = np.maximum(np.maximum(at_end, at_start), layer.total * placement.inside) + spread.total / pipeline
     return Stages(together, np.where(np.equal(pipeline, 1), together.total, several))
+
+
+class Order(NamedTuple):
+    """In which order a rank makes its passes of m micro-batches, with r ranks before and q behind it in the pipeline."""
+
+    ahead: int | None
+    """Forward passes before the first backward one: ahead x q, at most m; None: all m."""
+    lag: int | None = None
+    """Weights' gradients follow lag x r micro-batches behind their backward passes; None: they are part of them."""
+
+
+ORDERS: Mapping[Schedule, Order] = {
+    Schedule.f1b1: Order(1),  # Narayanan et al. 2021, section 2.2
+    Schedule.interleaved: Order(1),  # of one chunk; of several, those of all chunks pass first (the same, section 2.2)
+    Schedule.zb1p: Order(1, lag=1),  # ZB-H1; Qi et al. 2023, section 2
+    Schedule.zb2p: Order(2, lag=2),  # ZB-H2, the same
+    Schedule.gpipe: Order(None),  # all of them; Huang et al. 2019
+}
+"""The order of the passes that ``pipeline_time`` is the length of; a trace plays it."""
 
 
 def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave: Array, schedule: Array) -> Array:

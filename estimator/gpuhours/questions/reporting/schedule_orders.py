@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gpuhours.layout.layout import Schedule
+from gpuhours.step.schedule import ORDERS, Order
 
 FORWARD, BACKWARD, WEIGHT = "forward", "backward", "weight gradients"
-ZERO_BUBBLE = frozenset({Schedule.zb1p, Schedule.zb2p})
 
 
 class Pass(NamedTuple):
@@ -30,6 +30,11 @@ class TimedPipeline:
     microbatches: int
     seconds: Sequence[Sequence[dict[str, float]]]
     after: dict[str, float]
+
+    @property
+    def order(self) -> Order:
+        """What comes before what on a rank."""
+        return ORDERS[self.schedule]
 
     @property
     def ranks(self) -> int:
@@ -75,15 +80,13 @@ Played = list[list[Timed]]
 
 
 def orders(line: TimedPipeline) -> list[list[Pass]]:
-    """Each rank's passes in their order.
+    """Each rank's passes in their order: so many forward (``step.schedule.ORDERS``), then one forward, one backward by turns, then what
+    is left backward.
 
-    gpipe        all forward, then all backward (Huang et al. 2019)
-    1f1b         p - 1 - r forward, then one forward, one backward by turns (Narayanan et al. 2021, section 2.2)
-    interleaved  2 (p - 1 - r) + (v - 1) p forward, then by turns; chunks change every p micro-batches (the same, section 2.2)
-    zb-1p        as 1f1b, weights' gradients r micro-batches behind (ZB-H1; Qi et al. 2023, section 2)
-    zb-2p        2 (p - 1 - r) forward, then by turns, weights' gradients 2 r behind (ZB-H2, the same)
+    Of v chunks 2 (p - 1 - r) + (v - 1) p pass forward first, and chunks change every p micro-batches (Narayanan et al. 2021,
+    section 2.2).
     """
-    made = _with_weights if line.schedule in ZERO_BUBBLE else _in_turns
+    made = _in_turns if line.order.lag is None else _with_weights
     return [list(made(line, rank)) for rank in range(line.ranks)]
 
 
@@ -91,11 +94,9 @@ def _ahead(line: TimedPipeline, rank: int) -> int:
     """Forward passes before the first backward one, less that one's own."""
     p, v, m = line.ranks, line.chunks, line.microbatches
     behind = p - 1 - rank
-    if line.schedule == Schedule.gpipe:
-        return m * v
     if v > 1:
         return min(2 * behind + (v - 1) * (p + m % p if m >= p else m), m * v)
-    return min(2 * behind if line.schedule == Schedule.zb2p else behind, m)
+    return m if line.order.ahead is None else min(line.order.ahead * behind, m)
 
 
 def _in_turns(line: TimedPipeline, rank: int) -> Iterator[Pass]:
@@ -112,7 +113,7 @@ def _in_turns(line: TimedPipeline, rank: int) -> Iterator[Pass]:
 
 def _with_weights(line: TimedPipeline, rank: int) -> Iterator[Pass]:
     """The same, with weights' gradients so many micro-batches behind the backward passes, the last ones at the end."""
-    lag = 2 * rank if line.schedule == Schedule.zb2p else rank
+    lag = (line.order.lag or 0) * rank
     for one in _in_turns(line, rank):
         yield one
         if one.kind == BACKWARD and one.microbatch >= lag:

@@ -18,7 +18,6 @@ from gpuhours.questions.reporting.schedule_orders import (
     BACKWARD,
     FORWARD,
     WEIGHT,
-    ZERO_BUBBLE,
     Timed,
     TimedPipeline,
     played_within,
@@ -41,7 +40,7 @@ from gpuhours.step.predict import (
     shared_work,
     waiting_share,
 )
-from gpuhours.step.schedule import Passes, pipeline_time, stages
+from gpuhours.step.schedule import ORDERS, Passes, pipeline_time, stages
 from gpuhours.step.state import DATA
 
 PASSES, KINDS = 1, 2
@@ -248,7 +247,7 @@ def _in_kind(one: Passes, kind: str, schedule: Schedule) -> float:
         return float(one.forward)
     if kind == WEIGHT:
         return float(one.weight)
-    return float(one.backward) + (0.0 if schedule in ZERO_BUBBLE else float(one.weight))
+    return float(one.backward) + (float(one.weight) if ORDERS[schedule].lag is None else 0.0)
 
 
 def _seconds(parts: Parts, schedule: Schedule) -> dict[str, float]:
