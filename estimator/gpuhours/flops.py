@@ -17,7 +17,7 @@ from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainabl
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.layout.layout import Layout, Recompute
-from gpuhours.layout.recompute import EVERYTHING, Policy, all_layers, covered, product_share, selective_policy
+from gpuhours.layout.recompute import EVERYTHING, Policy, covered, product_share, selective_policy
 from gpuhours.software.profile import Software
 
 CONVENTIONS: Mapping[str, str] = MappingProxyType(
@@ -195,7 +195,7 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
 
     mode = np.asarray(layout.recompute)
     some = np.where(mode == Recompute.selective, again(selective_policy(stack, layout, software)), 0.0)
-    whole = covered(layout, layout.pipeline, all_layers(model)) * again(EVERYTHING)
+    whole = covered(layout, model, stack, layout.pipeline) * again(EVERYTHING)
     return np.where(mode == Recompute.full, whole, some)
 
 

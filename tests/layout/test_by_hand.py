@@ -13,7 +13,7 @@ from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.placement import Placement, stage_totals, standing, waiting
 from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
-from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, covered, product_share
+from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, product_share
 from gpuhours.layout.validity import violations
 from gpuhours.layout.weights import encoder_weights, end_weights, layer_weights, stage_weights
 from gpuhours.run.evaluate import evaluate
@@ -279,16 +279,6 @@ def test_of_two_policies_the_larger_share_holds() -> None:
     assert all(
         share == 1.0 for policy in MODULES.values() for share in (*policy.products.values(), *policy.operators.values())
     )
-
-
-def test_layers_that_full_recomputation_covers() -> None:
-    assert covered(Layout(recompute="full"), 2, 8) == 1.0
-    assert [float(covered(Layout(recompute="full", recompute_layers=some), 2, 8)) for some in (0, 3, 4, 5)] == [
-        0,
-        0.75,
-        1,
-        1,
-    ]
 
 
 @pytest.mark.parametrize(("vision", "own"), [

@@ -126,3 +126,20 @@ def test_the_automatic_layout_is_within_five_per_cent_of_the_plan(model: str, ca
     best = gpuhours.plan(run, top=1).best[0].value("step_time")
     assert own is not None
     assert own.value <= 1.05 * best
+
+
+def test_a_mixture_whose_layout_leaves_nothing_open_is_predicted() -> None:
+    """``expert_tensor``, which follows from ``tensor``, was tried as None: an estimate of any such run failed."""
+    layout = {"tensor": 2, "pipeline": 2, "microbatch": 1, "sharding": "zero1", "recompute": "full", "expert": 8}
+    found = gpuhours.estimate(
+        gpuhours.from_dict({
+            "model": "mixtral-8x22b", "data": {"tokens": "1T", "seq_len": 4096}, "training": {"global_batch": 1024},
+            "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 256}, "layout": layout,
+        })
+    )  # fmt: skip
+    assert found.outcome.value("mfu") is not None
+    same = gpuhours.from_dict({
+        "model": "mixtral-8x22b", "data": {"tokens": "1T", "seq_len": 4096}, "training": {"global_batch": 1024},
+        "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 256}, "layout": {**layout, "expert_tensor": 2},
+    })  # fmt: skip
+    assert gpuhours.estimate(same).outcome.value("step_time") == found.outcome.value("step_time")

@@ -15,6 +15,7 @@ import numpy as np
 from gpuhours.architecture.operators import Family, Linear, Model, Pointwise, Role, Stack
 from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Module
+from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import has_experts
 from gpuhours.software.figures import Selective
 from gpuhours.software.profile import Software
@@ -177,13 +178,19 @@ def _flops(linear: Linear) -> Array:
     return linear.flops_per_token
 
 
-def covered(layout: Layout, pipeline: Array, layers: Array) -> Array:
-    """Share of layers that full recomputation covers: ``recompute_layers`` of each stage's, or all."""
+def covered(layout: Layout, model: Model, stack: Stack, pipeline: Array) -> Array:
+    """Share of a stack's layers that full recomputation covers: ``recompute_layers`` of each stage's, of whatever kind, or all.
+
+    min(1, r p / L)     of the pipeline's own stream: r layers of each of p stages, L layers of all its stacks
+    min(1, r / L)       of a stack beside it, which one stage holds whole: L layers of its own
+    """
+    if model.on_stream(stack):
+        return covered_on(layout, np.divide(stream_layers(model), pipeline))
+    return covered_on(layout, stack.layers)
+
+
+def covered_on(layout: Layout, layers: Array) -> Array:
+    """Share of the layers of one stage that full recomputation covers: min(1, r / n) of n."""
     if layout.recompute_layers is None:
         return 1.0
-    return np.minimum(np.divide(np.multiply(layout.recompute_layers, pipeline), layers), 1.0)
-
-
-def all_layers(model: Model) -> Array:
-    """Layers of all stacks."""
-    return sum((stack.layers for stack in model.stacks), 0.0)
+    return np.minimum(np.divide(layout.recompute_layers, np.maximum(layers, 1)), 1.0)

@@ -14,7 +14,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
 from gpuhours.layout.ranks import Ranks
-from gpuhours.layout.recompute import Unkept, selective_policy
+from gpuhours.layout.recompute import Unkept, covered_on, selective_policy
 from gpuhours.memory.activations import Saved, ends_saved, passing_through, saved
 from gpuhours.memory.buffers import communicators, context_buffers, pipeline_buffers
 from gpuhours.memory.held import PARTS, STATES, Memory, Parts
@@ -269,7 +269,8 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
             continue
         block = run.saved(there.part)
         everything, through = block.on_rank(there.ranks), block.passing / there.ranks.tensor
-        covered, left = _kept(run, there.part, block, there)
+        on_stage = run.placement.on(stage) if run.model.on_stream(there.part) else there.count
+        covered, left = _kept(run, there.part, block, there, on_stage)
         held = held + tokens * (covered * left + (there.count - covered) * everything)
         missing = np.where(np.greater(covered, 0), everything - left, 0.0)
         again = np.maximum(again, np.where(present, tokens * (missing + through), 0))
@@ -283,16 +284,16 @@ def _activations(run: _Run, stage: Array, found: Sequence[Standing]) -> _Activat
     return _Activations(held, again, first, passing)
 
 
-def _kept(run: _Run, stack: Stack, block: Saved, there: Standing) -> tuple[Array, Array]:
-    """(layers of a stack on a stage that the layout's recompute mode covers, bytes per token that each of them keeps); no mode keeps
-    more than all."""
-    ranks, mode, some = there.ranks, run.layout.recompute, run.layout.recompute_layers
+def _kept(run: _Run, stack: Stack, block: Saved, there: Standing, on_stage: Array) -> tuple[Array, Array]:
+    """(layers of a stack on a stage of ``on_stage`` layers in all that the layout's recompute mode covers, bytes per token that each of
+    them keeps); no mode keeps more than all."""
+    ranks, mode = there.ranks, run.layout.recompute
     everything = block.on_rank(ranks)
     unkept = selective_policy(stack, run.layout, run.workload.software).unkept
     left = run.saved(stack, unkept).on_rank(ranks) if unkept.all_but is None else block.left_by(unkept, ranks)
     full, selective = np.equal(mode, Recompute.full), np.equal(mode, Recompute.selective)
     each = np.where(full, block.entry / ranks.whole, np.where(selective, left, everything))
-    covered = there.count if some is None else np.where(full, np.minimum(some, there.count), there.count)
+    covered = there.count * np.where(full, covered_on(run.layout, on_stage), 1.0)
     return covered, np.minimum(each, everything)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -154,7 +154,7 @@ def layout_axes(
     if stated is not None and (not is_partial(stated) or said & {"recompute", "recompute_layers"}):
         axes.pop("recompute_share", None)
     if stated is not None and not is_partial(stated):
-        return {name: [getattr(stated, name)] for name in (*axes, "interleave")}
+        return _as_stated(stated, (*axes, "interleave"))
     even = bool(np.all(np.equal(np.remainder(global_batch, cluster.gpus), 0)))
     axes |= {name: [1.0] for name in axes.keys() & set(DEGREES) - set(software.degrees) if even}
     if not software.zero3:
@@ -162,7 +162,12 @@ def layout_axes(
     axes["interleave"] = _chunks(model, axes["pipeline"]) if "interleaved" in software.schedules else [1.0]
     if said & {"tensor", "pipeline"}:
         axes.pop("context", None)
-    return axes | {name: [getattr(stated, name)] for name in axes.keys() & said}
+    return axes | ({} if stated is None else _as_stated(stated, axes.keys() & said))
+
+
+def _as_stated(stated: Layout, names: Iterable[str]) -> dict[str, list[Any]]:
+    """The one value of each field that a layout has one for; what it leaves out follows from the others (``expert_tensor``)."""
+    return {name: [getattr(stated, name)] for name in names if getattr(stated, name) is not None}
 
 
 def candidates(model: Model, global_batch: Array, cluster: Cluster) -> dict[str, list[Any]]:

@@ -25,7 +25,9 @@ def repeated(stack: Stack, workload: Workload, parts: Mapping[str, Passes]) -> A
     layout, recompute = workload.layout, np.asarray(workload.layout.recompute)
     some = _time_again(selective_policy(stack, layout, workload.software), stack, workload, parts)
     chosen = np.where(recompute == Recompute.selective, some, 0.0)
-    full = covered(layout, workload.ranks.pipeline, stack.layers) * _time_again(EVERYTHING, stack, workload, parts)
+    full = covered(layout, workload.model, stack, workload.ranks.pipeline) * _time_again(
+        EVERYTHING, stack, workload, parts
+    )
     return np.where(recompute == Recompute.full, full, chosen)
 
 
