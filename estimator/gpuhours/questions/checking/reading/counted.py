@@ -12,6 +12,7 @@ NETWORKS = frozenset(["encoder", "tower", "backbone", "transformer", "decoder", 
 THING_UNITS = frozenset(
     [
         "token",
+        "residue",
         "parameter",
         "sample",
         "step",

@@ -19,6 +19,18 @@ _SPAN = re.compile(
     re.IGNORECASE,
 )
 LONGEST = 2000
+_APART = re.compile(
+    rf"(?<![\w-])(?:start(?:ed|s|ing)?|beg[ai]n|begun|kick(?:ed)?[ -]?off|launch(?:ed)?|commenced|first step)\b"
+    rf"(?P<one>[^\d\n]{{0,40}}?)(?<![\d./-])(?P<from>{_DATE})(?P<between>[^\d]{{1,100}}?)"
+    rf"(?<![\w-])(?:end(?:ed|s|ing)?|finish(?:ed)?|complet(?:ed|ion)|done|stop(?:ped)?|conclud(?:ed|es)|until|last step|over)"
+    r"\b"
+    rf"(?P<two>[^\d\n]{{0,40}}?)(?<![\d./-])(?P<to>{_DATE})",
+    re.IGNORECASE,
+)
+"""``Started: 3 March`` on one line and ``Finished: 28 March`` on the next, or in the next sentence."""
+_TRAINS = re.compile(
+    r"(?:pre-?|re-?)?train|\brun\b|\bjob\b|\bstarted?\s{0,4}[:=]|\bstart (?:date|time)|\bkick", re.IGNORECASE
+)
 
 
 class Span(NamedTuple):
@@ -36,7 +48,13 @@ def spans_of_dates(text: str) -> list[Span]:
         days = _days(match[1], match[2])
         if days is not None and 0 < days < LONGEST:
             found.append(Span(match.start(), match.end(), days))
-    return found
+    for match in _APART.finditer(text) if "20" in text else ():
+        days = _days(match["from"], match["to"])
+        inside = any(span.start < match.end("to") and span.end > match.start("from") for span in found)
+        about = _TRAINS.search(text, max(match.start() - 60, 0), match.end())
+        if days is not None and 0 < days < LONGEST and about and not inside:
+            found.append(Span(match.start("from"), match.end("to"), days))
+    return sorted(found)
 
 
 def _days(first: str, second: str) -> int | None:

@@ -113,9 +113,13 @@ _PAIR = re.compile(
 )
 
 
+_ABBREVIATED = re.compile(r"(?<=[a-z])\.(?=\s|$)")
+"""``Seq. len.``: the points of what is cut short."""
+
+
 def unit_of(label: str) -> tuple[str, str]:
     """The scale and the unit that a label lends: ``Tokens (B) -> ("B", "Tokens")``, ``Energy [MWh] -> ("", "MWh")``."""
-    return _unit_of(" ".join(label.replace("_", " ").split())[:200])
+    return _unit_of(" ".join(_ABBREVIATED.sub(" ", label.replace("_", " ")).split())[:200])
 
 
 @functools.lru_cache(maxsize=4096)

@@ -119,8 +119,31 @@ def _clock(found: re.Match[str]) -> str:
     return ", ".join(f"{number} {unit}" for number, unit in named if number and float(number))
 
 
+_OF_THE_PEAK = re.compile(
+    r"\b(two thirds?|(?:one|a) third|three quarters|(?:one|a) quarter|two fifths|half)(?= (?:of )?(?:the |its |their )?"
+    r"(?:theoretical |hardware |dense |card's |chip's |nominal |BF16 |FP16 ){0,2}peak\b)",
+    re.IGNORECASE,
+)
+PARTS = {
+    "third": 33,
+    "two third": 67,
+    "two thirds": 67,
+    "quarter": 25,
+    "three quarters": 75,
+    "two fifths": 40,
+    "half": 50,
+}
+
+
+def _of_the_peak(found: re.Match[str]) -> str:
+    """``one third of the peak``: about 33 %."""
+    return f"about {PARTS[re.sub(r'^(?:one|a) ', '', found[0].lower())]}%"
+
+
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
+    if "peak" in text:
+        text = _OF_THE_PEAK.sub(_of_the_peak, text)
     text = _CLOCK.sub(_clock, text)
     text = _CLOCK_TIME.sub(_clock_time, text)
     text = _DEGREES.sub(r"\1 \2", text)
@@ -166,6 +189,7 @@ def _without_latex(text: str) -> str:
     if "\\" not in text:
         return text
     text = re.sub(r"\\(?:" + DROPPED + r")\*?(?:\[[^\]\n]{0,80}\])?\{[^{}\n]{0,300}\}", "", text)
+    text = _FOOTNOTE.sub(lambda note: f" ({note[1].strip().rstrip('.')})", text)
     text = re.sub(r"\\(?:num|NUM)\{([^{}\n]{0,60})\}", r"\1", text)
     text = re.sub(r"\\(?:SI|qty|QTY)\{([^{}\n]{0,60})\}\{([^{}\n]{0,60})\}", r"\1 \2", text)
     text = text.replace("\\%", "%").replace("\\&", "&").replace("\\_", "_").replace("\\#", "#")
@@ -173,6 +197,10 @@ def _without_latex(text: str) -> str:
     text = re.sub(r"\\\\(?:\[[^\]\n]{0,20}\])?", " ", text)
     text = _COMMAND.sub(lambda command: SYMBOLS.get(command[1], SYMBOLS.get(command[1].lower(), "")), text)
     return re.sub(r"(?<!\^)(?<!\^ )\{([^{}\n]{0,200})\}", r"\1", text)
+
+
+_FOOTNOTE = re.compile(r"\\footnote\s?\{((?:[^{}\n]|\{[^{}\n]{0,80}\}){1,300})\}")
+"""A note at the foot of a page, read as words in brackets where it is called."""
 
 
 def _math(found: re.Match[str]) -> str:

@@ -72,6 +72,13 @@ RUNNING = (
     "wall",
     "comput",
     "uninterrupted",
+    "calendar",
+    "elapsed",
+    "real",
+    "actual",
+    "pure",
+    "non-stop",
+    "nonstop",
     "operation",
     "run",
     "optimi",
@@ -87,6 +94,25 @@ def of_something(items: Sequence[Item], index: int) -> bool:
     after = [item.text.lower() for item in items[index + 1 : index + 4]]
     machines = any(isinstance(item, Figure) and item.unit in ("gpu", "node") for item in items[index + 2 : index + 3])
     return after[:1] == ["of"] and not machines and not any(word.startswith(RUNNING) for word in after[1:])
+
+
+LASTING = (
+    "run", "train", "pre", "job", "period", "campaign", "session",
+    "effort", "budget", "continuous", "wall", "stretch", "marathon", "sprint",
+    "phase", "stage", "schedule", "window", "gpu", "comput", "process", "duration", "time", "experiment",
+)  # fmt: skip
+"""How words for what lasts begin, behind a time written as one adjective: ``a 54-day run``."""
+
+
+def of_a_length(items: Sequence[Item], index: int) -> bool:
+    """``a 6-hour forecast``: the length of something that is no run."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    behind = items[index + 1] if index + 1 < len(items) else None
+    if not figure.joined or behind is None or behind.kind != "word":
+        return False
+    after = [item.text.lower() for item in items[index + 1 : index + 4]]
+    return not any(word.startswith(LASTING) for word in after)
 
 
 SIZE_WORDS = frozenset(["small", "base", "large", "medium", "tiny", "mini", "xl", "nano", "huge"])
@@ -218,6 +244,16 @@ def before_a_plural(items: Sequence[Item], index: int) -> bool:
     return len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in HOP_STOPS
 
 
+def behind_a_batch(items: Sequence[Item], index: int) -> bool:
+    """``batch size 1,536 at 4,096 tokens``: a length that a count of sequences goes before."""
+    before = items[index - 2] if index > 1 else None
+    return (
+        isinstance(before, Figure)
+        and before.unit in ("", "sequence", "sample")
+        and items[index - 1].text.lower() in ("at", "x", "×", "*", "of")
+    )
+
+
 def times_hours(items: Sequence[Item], index: int) -> bool:
     """``18,432 GPU-hours at $1.29``: money that hours are multiplied by."""
     figure = items[index] if index < len(items) else None
@@ -300,12 +336,18 @@ def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
 
 def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
     """``one trillion tokens keeps them busy for three days (171K GPU hours)``: what a unit of work takes, not the run."""
-    for item in items[max(first, index - 16) : index]:
+    for at in range(max(first, index - 16), index):
+        item = items[at]
+        if item.text.lower() == "trillion" and items[at - 1].text.lower() in ("each", "every", "per"):
+            return True
         if (
             isinstance(item, Figure)
             and item.unit == "token"
             and item.value == 1e12
             and item.text.lower().startswith(("one", "a ", "each"))
+            and not any(
+                one.text.lower().startswith(("train", "pretrain", "pre-train")) for one in items[max(at - 4, 0) : at]
+            )
         ):
             return True
     return False

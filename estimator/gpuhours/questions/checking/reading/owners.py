@@ -20,6 +20,7 @@ from gpuhours.questions.checking.reading.run_words import (
     BASES,
     COMPARISONS,
     CONTINUED,
+    OPENINGS,
     OURSELVES,
     PREDECESSORS,
     PRONOUNS,
@@ -29,6 +30,7 @@ from gpuhours.questions.checking.reading.run_words import (
     SUMMED_OVER_RUNS,
     SUMMED_UP,
     TIMES_PAST,
+    VARIED,
     holds,
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
@@ -93,16 +95,22 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
     scores: Counter[str] = Counter()
     first = True
     others = compared_blocks(read.prose)
+    last, about_others = -1, False
     for sentence in read.sentences:
         items = read.items
         lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
-        compared = holds(lowered, COMPARISONS) or read.prose.block(items[sentence.first].start) in others
+        here = read.prose.block(items[sentence.first].start)
+        about_others = _goes_on_about_others(items, sentence, lowered, begins=here != last, before=about_others)
+        last = here
+        compared = about_others or holds(lowered, COMPARISONS) or here in others
+        compared = compared and not lowered.startswith(TURNS)
+        beside = any(holds(lowered, phrases) for name, phrases in SIDE.items() if name not in OF_THE_RUN)
         for found in mentions(items, sentence.first, sentence.last, ()):
             before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
             behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
             based = bool(before) and before[-1] in BASES and not any(word.startswith(TRAINS) for word in before)
             continued = bool(before) and before[-1] in CONTINUED
-            score = 0.5 + first - 4.0 * (compared or continued) - 2.0 * based
+            score = 0.5 + first - 4.0 * (compared or continued or beside) - 2.0 * based
             score += (
                 3.0 * any(word.startswith(TRAINS) for word in before)
                 + 1.5 * (behind in FOLLOWED)
@@ -122,11 +130,28 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
     return best if best and scores[best] > 0 else ""
 
 
+TURNS = ("in contrast", "by contrast")
+"""First words of a sentence that goes back from others to the run."""
+OF_THE_RUN = ("an allocation", "a part of the machine")
+"""What is beside the run and yet says its name."""
+
+
+def _goes_on_about_others(
+    items: Sequence[Item], sentence: Sentence, lowered: str, *, begins: bool, before: bool
+) -> bool:
+    """Whether a paragraph that opens with ``Prior efforts were expensive`` still speaks of these."""
+    if begins:
+        return holds(lowered, OPENINGS) and not _ours(items, sentence)
+    return before and not lowered.startswith(TURNS) and not _ours(items, sentence)
+
+
 def compared_blocks(prose: Prose) -> set[int]:
-    """The items of lists that a line like ``For comparison`` opens."""
-    found, under = set(), False
+    """What stands under a heading like ``Related work``, and the items of lists that a line like ``For comparison`` opens."""
+    found, under, level = set(), False, 0
     for index, block in enumerate(prose.blocks):
-        if block.kind == "item" and under:
+        if block.kind == "heading" and (level == 0 or block.depth <= level):
+            level = block.depth if holds(block.text.lower(), COMPARISONS) else 0
+        if level or (block.kind == "item" and under):
             found.add(index)
         else:
             under = block.kind != "item" and len(block.text) < SHORT and holds(block.text.lower(), COMPARISONS)
@@ -140,10 +165,13 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
     for entry in read.placed:
         wanted.setdefault(id(entry.sentence), []).append(entry.index)
     block, default, carried, above = -1, NOBODY, NOBODY, NOBODY
+    about_others = False
     parents: dict[int, Owner] = {}
     intro = NOBODY
     for sentence in read.sentences:
         here = read.prose.block(read.items[sentence.first].start)
+        lowered = " ".join(item.text.lower() for item in read.items[sentence.first : sentence.last])
+        about_others = _goes_on_about_others(read.items, sentence, lowered, begins=here != block, before=about_others)
         if here != block:
             block = here
             this = read.prose.blocks[block]
@@ -164,7 +192,8 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
                 )
                 default, parents = above, {}
             carried = default
-        carried = _sentence(read, sentence, cast, default, carried, wanted.get(id(sentence), []), owners, but)
+        begin = Owner("other", "others") if about_others and not default.kind else default
+        carried = _sentence(read, sentence, cast, begin, carried, wanted.get(id(sentence), []), owners, but)
         if read.prose.blocks[block].kind == "item" and carried.kind and default == NOBODY:
             parents[read.prose.blocks[block].depth] = carried
     found = [owners.get(entry.index, NOBODY) for entry in read.placed]
@@ -207,7 +236,8 @@ def _sentence(
     events = sorted([*events, *_against(items, sentence, named)], key=lambda event: event[0])
     first_word = items[sentence.first].text.lower()
     begin = carried if (not named and carried.kind in ("own", "us")) or first_word in PRONOUNS else default
-    side = next((name for name, phrases in SIDE.items() if name != but and holds(lowered, phrases)), None)
+    said = f"{_clause_before(items, sentence)} {lowered}" if first_word in PRONOUNS else lowered
+    side = next((name for name, phrases in SIDE.items() if name != but and holds(said, phrases)), None)
     if compared and not _ours(items, sentence):
         other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
         begin = other if not any(owner.kind == "own" for _, owner in events) else begin
@@ -248,6 +278,18 @@ def _sentence(
     for _, owner in events:
         last = owner if owner.kind in ("own", "other", "us") else last
     return last
+
+
+def _clause_before(items: Sequence[Item], sentence: Sentence) -> str:
+    """What stands before a semicolon: ``a chat version is tuned from it; this takes 9 hours``."""
+    if not sentence.first or items[sentence.first - 1].text != ";":
+        return ""
+    words: list[str] = []
+    for item in reversed(items[max(sentence.first - 81, 0) : sentence.first - 1]):
+        if item.kind == "stop":
+            break
+        words.insert(0, item.text.lower())
+    return " ".join(words)
 
 
 def _against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[tuple[int, Owner]]:
@@ -333,13 +375,25 @@ def _events(
             and item.unit in ("", "model", "parameter")
         ):
             run = cast.by_size(item.value) if len(cast.own) > 1 else None
-            if run is not None and not item.hedges:
+            if _is_predecessor(items, index, sentence):
+                found[index] = Owner("other", f"the earlier {item.text}")
+            elif run is not None and not item.hedges:
                 found[index] = Owner("own", run)
         elif (spoken := spoken_at(items, index)) and (run := cast.spoken.get((spoken.kind, spoken.key))):
             found[index] = Owner("own", run)
         elif stage := _stage(items, index, cast):
             found[index] = Owner("own", stage)
     yield from sorted(found.items())
+
+
+def _is_predecessor(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
+    """``our earlier 13B model``."""
+    before = items[index - 1].text.lower() if index > sentence.first else ""
+    behind = items[index + 1].text.lower() if index + 1 < sentence.last else ""
+    return (
+        before in PREDECESSORS - {"last", "similar", "similarly", "comparable", "original", "popular"}
+        and behind in VARIED
+    )
 
 
 def _sized_noun(items: Sequence[Item], index: int) -> bool:

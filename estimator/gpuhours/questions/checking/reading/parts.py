@@ -241,6 +241,8 @@ def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
         length = max((len(run) for run in found), key=lambda size: sum(len(run) == size for run in found))
         zipped = [run for run in found if len(run) == length]
         named = [name for name in cast.own if all(word in text for word in words_of(name))] if in_order else cast.own
+        if len(named) != length == len(cast.own) and ALL_OF_THEM.search(text):
+            named = cast.own  # the three stages, respectively
         names = (
             named
             if len(named) == length

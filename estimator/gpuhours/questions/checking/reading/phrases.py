@@ -305,6 +305,8 @@ def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
     behind = at + (type_at(tokens, at) == "HYPHEN")
     if behind + 1 < len(tokens) and tokens[behind].text.lower() in BUSY and tokens[behind + 1].type == "TIME":
         behind += 1  # GPU training hours
+    if type_at(tokens, behind) == "MARK" and tokens[behind].text == "-" and type_at(tokens, behind + 1) == "GPU_TIME":
+        behind += 1  # TPU-core-hours
     if type_at(tokens, behind) == "TIME":
         return Unit(
             "gpu_time", f"{device} {tokens[behind].text}", seconds(tokens[behind].text) / HOUR, (), device

@@ -17,6 +17,7 @@ from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.neighbours import (
     a_share_of,
     before_a_plural,
+    behind_a_batch,
     behind_a_name,
     beside_a_run,
     by_letter,
@@ -28,6 +29,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     keeps_busy,
     nodes_times_devices,
     of_a_device,
+    of_a_length,
     of_an_instance,
     of_media,
     of_something,
@@ -85,7 +87,11 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
         return None
-    media = figure.unit == "time" and of_something(items, index)
+    if figure.unit == "residue" and any(
+        item.text.lower().startswith(("tokeni", "mer")) for item in items[index + 1 : index + 6]
+    ):
+        return None  # their tokens are longer
+    media = figure.unit == "time" and (of_something(items, index) or of_a_length(items, index))
     unit, at = head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     stems = _stems(tuple(items[first:last]))
@@ -105,7 +111,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         return Place("gpus", "nodes x devices", 0.0)
     if not figure.unit and not figure.scale and not figure.joined and on_so_many(items, index):
         return Place("gpus", "on so many", 0.5)
-    planned = figure.unit in ("gpu_time", "time") and keeps_busy(items, index, first)
+    timed = figure.unit == "gpu_time" or (figure.unit == "time" and not figure.word.lower().startswith("time"))
+    planned = timed and keeps_busy(items, index, first)
     if planned and figure.unit == "time":
         return Place("count", "for one trillion", 0.0)
     if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
@@ -149,6 +156,8 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds.append("calendar")
     if unit == "token" and figure.value <= 2e7 and {"up to", "at most", "no more than"} & set(figure.hedges):
         kinds.append("capped")
+    if unit == "token" and figure.value <= 131_072 and not figure.per and behind_a_batch(items, index):
+        kinds.append("short_token")
     if unit == "time" and figure.value < 3600:
         kinds.append("instant")
     if unit == "time" and figure.value >= 3600:
@@ -226,6 +235,7 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
             distance = 0.0
         elif position + length < index:
             distance = float(index - position - length - 1) + _crossings(items, position + length + 1, index)
+            distance += ANOTHERS * _taken(items[:index], position + length + 1)
         elif position > index:
             distance = 0.4 * max(0, min(position, at) - index - 1) + 1.25 * max(0, position - at - 1)
             distance += 0.4 + _crossings(items, max(at, index) + 1, position)
@@ -248,8 +258,8 @@ ANOTHERS = 6.0
 
 def _taken(items: Sequence[Item], behind: int) -> bool:
     """``1.9M triplets (batch 1,024)``: the word is the next figure's."""
-    if behind < len(items) and items[behind].text in (":", "=", "of"):
-        behind += 1
+    for _ in range(2):
+        behind += behind < len(items) and items[behind].text.lower() in (":", "=", "of", "size")
     item = items[behind] if behind < len(items) else None
     return isinstance(item, Figure) and not item.unit and not item.scale
 

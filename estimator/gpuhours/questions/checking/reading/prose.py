@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gpuhours.questions.checking.claim import Unplaced
-from gpuhours.questions.checking.quantities import HOUR, QUANTITIES
+from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
 from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.pairs import by_label_lists, labelled_duration
 from gpuhours.questions.checking.reading.placing import Place, place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
@@ -26,6 +27,25 @@ BEGINS_ANEW = frozenset(
     ["is", "was", "are", "were", "has", "had", "takes", "took", "needs", "needed", "model", "for", "on"]
 )
 """Words behind a size that make it the subject of what follows: ``and the 34B is trained for``."""
+OR_SO_MANY = frozenset(
+    [
+        "that is",
+        "i . e .",
+        "i . e . ,",
+        "i.e.",
+        "( i . e .",
+        "or",
+        "(",
+        "totalling",
+        "totaling",
+        "containing",
+        "amounting to",
+        "(~",
+        "about",
+        "= ",
+    ]
+)
+"""Words between two counts of one collection."""
 LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
 
 
@@ -76,11 +96,14 @@ def read_prose(prose: Prose) -> ReadProse:
     placed: list[Placed] = []
     unplaced: list[Unplaced] = []
     for sentence in found:
+        listed = by_label_lists(items, sentence)
         for index in range(sentence.first, sentence.last):
             item = items[index]
             if not isinstance(item, Figure) or _is_determiner(items, index):
                 continue
             entry = _place(items, index, sentence, tagged, placed)
+            if index in listed:
+                entry = Placed(index, item, sentence, listed[index], sentence.scope_at(index), False)
             line = prose.line(item.start)
             if entry is not None and not (_is_prose(items, index) and not entry.tagged and entry.place.by_default):
                 placed.append(replace(entry, quote=quote(text, item), line=line))
@@ -104,29 +127,6 @@ def _totals_of_active(placed: list[Placed]) -> None:
             larger = max(n, other, key=lambda at: placed[at].figure.value)
             if placed[larger].figure.value > 1.02 * placed[n + other - larger].figure.value:
                 placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
-
-
-def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
-    """The figures of ``value`` under ``label``, read as the sentence ``label: value``; the label's own figures are not among them."""
-    label = label.replace(".", "")  # "Seq. Len." is one label
-    text = f"{label}: {value}"
-    begin = len(label) + 2
-    items = scan(text)
-    found = []
-    for sentence in sentences(items, text):
-        for index in range(sentence.first, sentence.last):
-            item = items[index]
-            if isinstance(item, Figure) and item.start >= begin:
-                told = place(items, index, sentence.first, sentence.last) or _duration(item)
-                if told is not None:
-                    found.append((item, told))
-    return found
-
-
-def _duration(figure: Figure) -> Place | None:
-    """A labelled time that no word explains is how long the run took, if it is longer than a step can be."""
-    long = figure.unit == "time" and not figure.per and figure.value >= HOUR
-    return Place("wall_clock", "a labelled duration", 0.0) if long else None
 
 
 def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
@@ -166,7 +166,7 @@ def _place(
     if found is None or found.by_default:
         found = _as_the_list_before(items, index, before, sentence) or found
     if found is None and index and items[index - 1].text in (":", "="):
-        found = _duration(figure)
+        found = labelled_duration(figure)
     found = _as_its_list(items, index, before, sentence, found)
     of_which = before and before[-1].place.quantity in PARTS_OF_A_MODEL and before[-1].sentence is sentence
     if (
@@ -206,6 +206,8 @@ def _as_its_list(
     if last is None or last.sentence is not sentence or not isinstance(figure, Figure):
         return found
     between = [item.text.lower() for item in items[last.index + 1 : index]]
+    if figure.progression and last.figure.progression and len(between) == 1 and (found is None or found.by_default):
+        return last.place  # a batch from 512 to 1,536 sequences
     if figure.refines and between == ["("]:
         return last.place
     listed = between and all(word in (",", "and", "or") for word in between)
@@ -214,10 +216,30 @@ def _as_its_list(
         last.figure.per,
         last.figure.word,
     )
+    if (
+        figure.unit in ("token", "residue")
+        and last.place.quantity == "dataset_samples"
+        and (found is None or found.by_default)
+    ):
+        says = " ".join(word for word in between if word != ",")
+        return Place("tokens", "corpus", 6.0) if says in OR_SO_MANY else found  # 62M sequences, that is 18B residues
     return (
         last.place
-        if listed and alike and not last.place.by_default and figure.unit not in ("byte", "percent")
+        if listed
+        and alike
+        and not last.place.by_default
+        and (figure.unit not in ("byte", "percent") or _is_bare(items, index))
         else found
+    )
+
+
+def _is_bare(items: Sequence[Item], index: int) -> bool:
+    """Whether no noun of its own stands behind a figure: ``37 %, 46 % and 43 %, respectively``."""
+    behind = items[index + 1] if index + 1 < len(items) else None
+    return (
+        behind is None
+        or behind.kind in ("stop", "mark")
+        or behind.text.lower() in ("and", "or", "respectively", "in", "for")
     )
 
 
@@ -242,6 +264,8 @@ def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed],
     if head_noun(items, index)[0] not in ("", "sequence", "sample", "token"):
         return None
     last = before[-1]
+    if figure.unit and figure.scale and figure.scale != last.figure.scale:
+        return None  # batch size 4096, 1.28M images
     between_them = [item.text.lower() for item in items[last.index + 1 : index]]
     if last.sentence is not sentence or not between_them:
         return None

@@ -72,6 +72,7 @@ MACHINE_HEADS = _phrases("""
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
+    prior efforts, prior approaches, earlier efforts, previous efforts, existing models, previous models, other groups,
     for comparison, for the sake of comparison, for scale, by comparison, in comparison, for reference, by contrast, in
     contrast,
     is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
@@ -82,6 +83,11 @@ COMPARISONS = _phrases("""
     beside, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
+OPENINGS = _phrases("""
+    prior efforts, prior approaches, prior work, prior models, earlier efforts, earlier work, previous efforts, previous work,
+    existing models, previous models, other groups, other models, competitors, related models, related efforts
+""")
+"""Phrases in the first sentence of a paragraph that is about others."""
 SEVERAL = _phrases("""
     seeds, folds, stages, phases, sizes, variants, models, agents, networks, tasks, games, runs, ablation*, experiments, sweep*,
     configurations, baseline*, stage, phase, per game, per task, per fold, for comparison, at home
@@ -147,13 +153,15 @@ SIDE = {
         quota of, granted us, compute grant, budget of
     """),
     "what was left out": _phrases("""
-        not included, does not include, do not include, not counted here, debugged, debugging
+        not included, does not include, do not include, not counted here, does not enter, do not enter, is not counted,
+        are not counted, not part of the, debugged, debugging
     """),
     "another machine": _phrases("""
         on a laptop, a colleague, a friend, at home, box at home, home box, on the robot, on a desktop
     """),
     "adaptation": _phrases("""
-        adapt the, to adapt, fine-tune it, finetune it, chat version, chat versions, afterwards, human label*, human annot*,
+        adapt the, to adapt, fine-tune it, finetune it, chat version*, chat variant*, chat model*, instruct variant*,
+        afterwards, human label*, human annot*,
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
     "a part of the machine": _phrases("""

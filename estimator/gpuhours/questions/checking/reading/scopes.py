@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gpuhours.questions.checking.reading.run_words import PRONOUNS
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
-FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun",
+FINE_TUNING = ("finetun", "fine-tun", "downstream", "post-training", "posttraining", "instruction-tun", "instruction tun", "supervised tun",
                "sft", "rlhf", "post-pre-training", "transfer learning")  # fmt: skip
 EVALUATION = (
     "evaluat",

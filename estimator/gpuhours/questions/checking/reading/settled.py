@@ -76,7 +76,7 @@ def _samples_of_one_pass(claims: list[Claim]) -> list[Claim]:
 def _machines(claims: list[Claim]) -> list[Claim]:
     """GPUs of one node are the run's where no other machine is counted."""
     main = {claim.quantity for claim in claims if not claim.scope}
-    if not main & {"gpus", "nodes"}:
+    if not main & {"gpus", "nodes", "node_hours"}:
         return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
     nodes = [claim for claim in claims if claim.quantity == "nodes" and not claim.scope]
     if "gpus" not in main and nodes and all(claim.value == 1 for claim in nodes):
@@ -114,6 +114,8 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
         if quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
             whole = not main.keys() & {"parameters", "language_parameters", "trainable_parameters"}
             quantity = "parameters" if whole else quantity
+        elif quantity == "language_parameters" and claim.because == "decoder" and not main.keys() & PARTS_OF_MODELS:
+            quantity = "parameters"
         elif quantity == "decoder_layers" and "encoder_layers" not in main and "layers" not in main:
             quantity = "layers"
         elif (
@@ -131,6 +133,13 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             quantity = "tdp"
         elif quantity == "partial" and "steps" not in main and claim.because == "after" and STEPS.search(claim.text):
             quantity = "steps"
+        elif (
+            quantity in ("samples", "dataset_samples")
+            and {"global_batch_tokens", "seq_len"} <= main.keys()
+            and claim.value < LARGEST_COUNT
+            and abs(claim.value * main["seq_len"].value / main["global_batch_tokens"].value - 1) < ROUNDED
+        ):
+            quantity = "global_batch"  # 6.3M tokens, that is 1,536 sequences of 4,096
         elif quantity in ("tokens", "dataset_tokens", "seq_len") and {"global_batch", "seq_len"} <= main.keys():
             batch = main["global_batch"].value * main["seq_len"].value
             rounded = claim.value < LARGEST_BATCH and (quantity != "seq_len" or claim.value > 8 * main["seq_len"].value)
@@ -141,10 +150,11 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
     return found
 
 
+PARTS_OF_MODELS = frozenset(["parameters", "vision_parameters", "trainable_parameters"])
 AS_SOLD = 0.01
 """How near a figure must be to the data sheet's to be quoted from it."""
 STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)
-EXACTLY, ROUNDED, LARGEST_BATCH = 1e-4, 0.06, 1e9
+EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT = 1e-4, 0.06, 1e9, 1e5
 """Batch x length is the tokens of a batch: to the digit, or roughly where no run has so few tokens."""
 
 

@@ -18,8 +18,8 @@ from gpuhours.questions.checking.reading.blocks import Cell, Table
 from gpuhours.questions.checking.reading.labels import is_unit, lent, with_lent_units
 from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.pairs import place_pair
 from gpuhours.questions.checking.reading.placing import Place
-from gpuhours.questions.checking.reading.prose import place_pair
 from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HEADS, MACHINE_HEADS, is_total
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.cast import Cast, Owner
-from gpuhours.questions.checking.reading.owners import assign
+from gpuhours.questions.checking.reading.owners import assign, compared_blocks
 from gpuhours.questions.checking.reading.parts import CLASHING, alike, value_of
 from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.spoken_names import Spoken, spoken_at
@@ -37,10 +37,17 @@ def with_told_runs(read: ReadProse, cast: Cast) -> Cast:
 def _told(read: ReadProse) -> Iterator[list[Spoken]]:
     """The names in passing that the prose has: at least two of one kind."""
     kinds: dict[str, dict[str, Spoken]] = {kind: {} for kind in KINDS}
+    elsewhere = compared_blocks(read.prose)
     for index, item in enumerate(read.items):
         found = spoken_at(read.items, index)
-        if found is None or read.prose.blocks[read.prose.block(item.start)].kind != "text":
-            continue  # lists and sections divide themselves
+        if (
+            found is None
+            or read.prose.blocks[block := read.prose.block(item.start)].kind != "text"
+            or block in elsewhere
+        ):
+            continue  # lists and sections divide themselves; others' models are no runs
+        if index and read.items[index - 1].text.lower() in ("earlier", "previous", "older", "old"):
+            continue
         kinds[found.kind].setdefault(found.key, found)
     kinds["any part"] = {f"{name.kind} {name.key}": name for kind in ("stage", "part") for name in kinds[kind].values()}
     for found_of_kind in kinds.values():

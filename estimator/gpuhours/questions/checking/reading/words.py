@@ -75,7 +75,8 @@ RULES: tuple[Rule, ...] = (
     _rule("scaled model", "parameters", "model, parameters, transformer, network, variant, size, params, weights, checkpoint, "
           "dit, unet, llm", 3, 5),
     _rule("scaled", "parameters", "base", 3, 0.9),
-    _rule("scaled", "parameters", "encoder", 3, 0.9),
+    _rule("scaled", "parameters", "encoder, decoder-only, dense, backbone", 3, 0.9),
+    _rule("scaled", "language_parameters", "decoder", 3, 0.9),
     _rule("parameter", "vision_parameters", "encoder, vit, tower", 0.6, 2.5, before=True),
     # tokens
     _rule("token", "tokens", base=6),
@@ -90,15 +91,19 @@ RULES: tuple[Rule, ...] = (
           "extension to, extended to", 0),
     _rule("token", "global_batch_tokens", "batch size, effective batch size, tokens per batch, batch tokens", -2, 8),
     _rule("token", "seq_len", "each", -0.6, 0.9),
+    _rule("short_token", "seq_len", "at", -1, 0.5, before=True),
     _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
     _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
     _rule("token", "warmup_tokens", _WARM, 0),
     _rule("token", "visual_tokens", "visual tokens, video tokens, vision tokens, image tokens", 0, 3),
     _rule("token", "text_tokens", "text tokens, text data, textual, purified text, text only, text corpus", 0.5, 5),
     _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset, combined dataset, dataset size, data set, "
+          "training set, set contains, corpus contains, data contains, dataset contains, "
           "distinct, pool of, one epoch of, an epoch of, one epoch, one pass, a single pass", 0.5, 5),
     _rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
+    _rule("residue", "dataset_tokens", base=6),
+    _rule("residue", "tokens", "trained on, training on, trained for, consumed, processed, in total, seen", 0, 3),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
     _rule("token", "base_tokens",
@@ -130,6 +135,8 @@ RULES: tuple[Rule, ...] = (
     _rule("sample sequence", "samples", "processes, processed", 1.5, 0.5, before=True),
     _rule("sample sequence", "samples", "samples seen, seen, in total processed", 0, 4),
     _rule("small_sequence", "global_batch", base=8),
+    _rule("sample sequence bare", "global_batch", "accumulation to, accumulated to, accumulating to, accumulate to, accumulation up to, "
+          "effective batch of", -1, 1, before=True),
     _rule("sample sequence", "global_batch", "iterations of, steps of, updates of, steps at, batches of", -0.3, 1, before=True),
     _rule("plural", "dataset_samples", "epochs, epoch, passes, pass", -0.3, 0.5, before=True),
     _rule("plural", "dataset_samples", "epochs over, epoch over, passes over, pass over, epochs on, over", -0.5, 1, before=True),
@@ -163,9 +170,13 @@ RULES: tuple[Rule, ...] = (
     _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
     _rule("epoch", "epochs", base=3),
     _rule("epoch", "warmup_epochs", _WARM, 0),
+    _rule("epoch", "count", "over this part, over that part, over the rest, over this portion, over this subset, over the former, "
+          "over the latter, of the former, of the latter, over its", 0, 4),
     _rule("epoch", "final_epochs", "the last, in the last, final, cooldown, cool down", 0, 2),
     _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
+    _rule("bare", "steps", "number of updates is, number of updates was, number of steps is, number of steps was, number of iterations is, "
+          "number of iterations was, updates is, number of updates, number of iterations", 0, 2, before=True),
     _rule("bare", "partial", "at iteration, at step, from step, from iteration, resume from, at update, "
           "until iteration", 0, 1, before=True),
     _rule("bare", "warmup_steps", "warmup, warm up", 0.5, 1.5, before=True),
@@ -298,7 +309,7 @@ RULES: tuple[Rule, ...] = (
     _rule("year", "year", base=12),
     _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, uncompressed, "
           "text, videos, crawls, images, clips, writing, books, pages, web, corpora, raw, documents, learned from", 1, 12),
-    _rule("byte", "memory_used", "footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
+    _rule("byte", "memory_used", "mem, peak mem, footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
           "fits in", -0.5, 8),
     _rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
     _rule("byte", "count", "checkpoint, checkpoints", -2, 8),
@@ -358,7 +369,8 @@ RULES: tuple[Rule, ...] = (
           "block size, "
           "context", 0, 10),
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
-          "dimensions, dmodel, d _ model, d model, dimensionality, embedding size", 0, 4),
+          "dimensions, dmodel, d _ model, d model, dimensionality, embedding size, model dim, hidden dim, embed dim, emb dim, "
+          "model width, embedding width, hidden width, d_model, residual width", 0, 4),
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
     _rule("dimension dimensional", "hidden", base=4),
     _rule("layer", "layers", base=4),
@@ -368,6 +380,8 @@ RULES: tuple[Rule, ...] = (
     _rule("expert", "experts", base=4),
     _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     _rule("time_word", "change", base=6),
+    _rule("time_word", "epochs", "seen, is seen, are seen, repeated, repeats, shown, visited, read, passed over, passes over, traversed, "
+          "iterated over, cycled through", 0, 3.5, before=True),
     _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
     _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, "
           "threshold, coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "

@@ -1,0 +1,107 @@
+"""Labels and the figures behind them, one by one or list by list: ``Sequence length: 4096``, ``tensor and pipeline degrees of 8 and 4``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.quantities import HOUR
+from gpuhours.questions.checking.reading.labels import lent
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.placing import Place, place
+from gpuhours.questions.checking.reading.scopes import Sentence, sentences
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+JOINTS = frozenset([",", "and", "or", "/", "&"])
+SAYS = frozenset(["(", ")", "are", "is", "were", "was", "of", "=", ":", "to", "at", "set", "being"])
+"""Words between the labels of a list and their figures."""
+LONGEST_LABEL = 6
+DEGREES = frozenset(["tensor", "pipeline", "data", "context"])
+"""What a list of degrees of parallelism names by one word each."""
+OPENS = frozenset(["the", "a", "an", "with", "using", "our", "its", "used", "use", "and", ",", "where", "("])
+
+
+def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
+    """The figures of ``value`` under ``label``, read as the sentence ``label: value``; the label's own figures are not among them."""
+    label = label.replace(".", "")  # "Seq. Len." is one label
+    text = f"{label}: {value}"
+    begin = len(label) + 2
+    items = scan(text)
+    found = []
+    for sentence in sentences(items, text):
+        for index in range(sentence.first, sentence.last):
+            item = items[index]
+            if isinstance(item, Figure) and item.start >= begin:
+                told = place(items, index, sentence.first, sentence.last) or labelled_duration(item)
+                if told is not None:
+                    found.append((item, told))
+    return found
+
+
+def labelled_duration(figure: Figure) -> Place | None:
+    """A labelled time that no word explains is how long the run took, if it is longer than a step can be."""
+    long = figure.unit == "time" and not figure.per and figure.value >= HOUR
+    return Place("wall_clock", "a labelled duration", 0.0) if long else None
+
+
+def by_label_lists(items: Sequence[Item], sentence: Sentence) -> dict[int, Place]:
+    """``The tensor, pipeline and data parallel sizes are 8, 4 and 96``: as many labels as figures, in one order."""
+    found: dict[int, Place] = {}
+    index = sentence.first
+    while index < sentence.last:
+        run = _run_of_figures(items, index, sentence.last)
+        if len(run) > 1:
+            labels = _labels_before(items, run[0], sentence.first, len(run))
+            told = (
+                [_told(label, labels[-1], items[at]) for label, at in zip(labels, run, strict=True)] if labels else []
+            )
+            if told and all(told) and len({place.quantity for place in told if place}) == len(run):
+                found |= {at: place for at, place in zip(run, told, strict=True) if place}
+        index = run[-1] + 1 if run else index + 1
+    return found
+
+
+def _run_of_figures(items: Sequence[Item], index: int, last: int) -> list[int]:
+    """Bare figures that commas and an ``and`` tie together, from the one at ``index`` on."""
+    run: list[int] = []
+    at = index
+    while at < last and isinstance(item := items[at], Figure) and not item.unit and not item.per and not item.sides:
+        run.append(at)
+        behind = at + 1
+        while behind < last and behind - at < 3 and items[behind].text.lower() in JOINTS:
+            behind += 1
+        if behind == at + 1:
+            break
+        at = behind
+    return run
+
+
+def _labels_before(items: Sequence[Item], start: int, first: int, many: int) -> list[str]:
+    """The last ``many`` labels of a list that ends before ``start``; nothing where no such list stands there."""
+    at = start - 1
+    while at >= first and start - at < 5 and items[at].text.lower() in SAYS:
+        at -= 1
+    if at == start - 1:
+        return []
+    labels: list[list[str]] = [[]]
+    while at >= first and not isinstance(items[at], Figure) and items[at].kind != "stop":
+        word = items[at].text.lower()
+        if word in JOINTS:
+            if labels[0]:
+                labels.insert(0, [])
+        elif len(labels[0]) >= LONGEST_LABEL or (len(labels) == many and word in OPENS and labels[0]):
+            break
+        else:
+            labels[0].insert(0, items[at].text)
+        at -= 1
+    return [" ".join(label) for label in labels[-many:]] if len(labels) >= many and all(labels[-many:]) else []
+
+
+def _told(label: str, last: str, figure: Item) -> Place | None:
+    """The quantity of a figure under its label, which may share its last words with the label at the end of the list."""
+    first = label.split()[0].lower()
+    for name in (label, f"{label} {last.partition(' ')[2]}", f"{first} parallel" if first in DEGREES else label):
+        value = lent(name, figure.text)
+        placed = place_pair(name.strip(), value)
+        if placed and (placed[0][1].because or value != figure.text):
+            return placed[0][1]
+    return None
