@@ -128,12 +128,14 @@ def test_buckets_of_replicas() -> None:
     assert float(of(workload(gpus=8, sharding="zero1"), **twice).gradients) == 2 * WHOLE
 
 
-def test_an_optimisers_own_copies_are_no_more_than_all_states() -> None:
-    """4 bytes more of what a shard owns; on one rank no more than the 12 that there are."""
+def test_an_optimisers_own_copies_are_those_of_its_shard() -> None:
+    """4 bytes more of what a shard owns: an eighth of all, all of them on one rank whatever the level is called; none without sharding."""
     own = {"partition": {"bf16": 4.0}}
     assert float(of(workload(gpus=8, sharding="zero1"), **own).optimiser) == pytest.approx(16 * WHOLE / 8)
-    assert float(of(workload(sharding="zero1"), **own).optimiser) == 12 * WHOLE
+    assert float(of(workload(sharding="zero1"), **own).optimiser) == 16 * WHOLE
+    assert float(of(workload(), **own).optimiser) == 16 * WHOLE
     assert float(of(workload(gpus=8), **own).optimiser) == 12 * WHOLE
+    assert float(of(workload(gpus=2, sharding="zero1"), partition={"bf16": 14.0}).optimiser) == 12 * WHOLE
 
 
 def test_temporaries_of_an_update_and_buffers_between_ranks() -> None:

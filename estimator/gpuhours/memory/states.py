@@ -101,9 +101,10 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
 
         weights    P w / n                     ZeRO-3
         gradients  P g / n                     ZeRO-2 and 3
-        optimiser  P (master + moments) / n    ZeRO-1 to 3
+        optimiser  P (master + moments + own) / n    ZeRO-1 to 3; own: the stack's ``partition``
 
-    Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
+    A rank alone owns all of them, whatever the level is called: its optimiser is the same (InternEvo's and BigScience's runs with one
+    replica). Experts have fewer replicas, n t / (e t_e). ZeRO-3 holds ``gathered_layers`` layers and the ends whole
     while they run (frozen 4-bit weights as they are stored), and no more than its shards lack; one layer's gradients, of what
     trains in it, are there whole in the stored format and, where others are to sum with, in the reduced one. With the optimiser on the
     host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
@@ -116,7 +117,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         return weights.dense / n + weights.expert / e
 
     each = facts.gradients.get(precision.dtype, precision.gradients)
-    own = np.where(level >= Sharding.zero1, facts.partition.get(precision.dtype, 0.0), 0.0)
+    alone = np.equal(ranks.copies, 1)
+    own = np.where((level >= Sharding.zero1) | alone, facts.partition.get(precision.dtype, 0.0), 0.0)
     wide = facts.wide_ends and precision.format.unpacked
     frozen = weights.frozen * precision.frozen + weights.frozen_ends * (FP32 if wide else precision.element)
     unsharded_weights = (
@@ -135,7 +137,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     whole = np.where(stage2 & facts.accumulates_whole, unsharded, gradients)
     held = each * buckets if facts.gradients_dropped else gradients
     early = np.where(accumulating, whole, np.where(buckets > 0, held, 0))
-    states = np.minimum(dealt(Sharding.zero1) * (precision.optimiser + own), weights.trained * precision.optimiser)
+    states = dealt(Sharding.zero1) * (precision.optimiser + own)
+    states = np.where(alone, states, np.minimum(states, weights.trained * precision.optimiser))
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
     used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers

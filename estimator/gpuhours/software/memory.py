@@ -48,7 +48,7 @@ class MemoryFacts(BaseModel):
     accumulates_whole: bool = True
     """Under ZeRO-3 gradients stay whole until the last micro-batch (no_sync)."""
     partition: ByFormat = Field(default_factory=dict)
-    """B/parameter of an optimiser shard beside master weights and moments, by dtype: its own gradients."""
+    """B/parameter that an optimiser owns beside master weights and moments, by dtype: its own gradients, also where one rank owns all."""
     update: float = 4.0
     """B/parameter of temporaries in the optimiser's update of narrow weights."""
     update_most: float = 0.8e9
