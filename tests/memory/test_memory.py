@@ -389,12 +389,15 @@ def test_a_run_that_does_not_fit_hears_of_blocks() -> None:
         assert way.fits
 
 
-def nanotron(tensor: int, microbatch: int, *, layers: int = 16, hidden: int = 2048, ffn: int = 8192) -> Any:
-    """A model of nanotron's bench on eight H100, a sharding of none."""
-    decoder = Decoder(layers=layers, hidden=hidden, heads=32, ffn_hidden=ffn, vocab=131072, tied=True)
+NANOTRON = Decoder(layers=16, hidden=2048, heads=32, ffn_hidden=8192, vocab=131072, tied=True)
+"""The smallest model of nanotron's bench."""
+
+
+def nanotron(tensor: int, microbatch: int) -> Any:
+    """It on eight H100, a sharding of none."""
     layout = Layout(tensor=tensor, microbatch=microbatch, sharding="none", sequence_parallel=tensor > 1)
     software, precision = load_software("nanotron"), Precision("bf16", "mixed")
-    return memory(Workload(decoder.model(4096), 256, layout, machine("h100-sxm-80gb", 8), software, precision))
+    return memory(Workload(NANOTRON.model(4096), 256, layout, machine("h100-sxm-80gb", 8), software, precision))
 
 
 @pytest.mark.parametrize(("microbatch", "reserved"), [(1, 36.67), (2, 50.18)])
@@ -404,7 +407,20 @@ def test_nanotron_holds_what_its_bench_printed(microbatch: int, reserved: float)
 
 
 def test_what_sequence_parallelism_gathers_for_a_layer_is_held_at_once() -> None:
-    """Six copies of T h elements of 2 B, whole on every rank: 6 x 4,096 x 2,048 x 2 B = 101 MB; none where nothing is split."""
-    alone = [float(nanotron(t, 1).parts["communication buffers"]) for t in (1, 8)]
-    assert alone[0] == 0
-    assert alone[1] == 6 * 4096 * 2048 * 2
+    """Two copies of T h elements of 2 B, whole on every rank: 2 x 4,096 x 2,048 x 2 B = 34 MB; none where nothing is split."""
+    alone = [nanotron(t, 1).parts["communication buffers"] for t in (1, 8)]
+    assert float(alone[0]) == pytest.approx(2 * NANOTRON.model(1).parameters), "DDP's buckets over eight replicas"
+    assert float(alone[1]) == 2 * 4096 * 2048 * 2
+
+
+@pytest.mark.parametrize(
+    ("sharding", "gpus", "each"), [("none", 8, 20), ("zero1", 8, 10 + 14 / 8), ("zero1", 64, 10 + 14 / 64)]
+)
+def test_what_nanotron_has_allocated_after_a_step(sharding: str, gpus: int, each: float) -> None:
+    """Jobs 13436292, 13436293 (25.07 and 14.76 GiB of 1.34e9 parameters, less 0.07 of what is left of a batch): weights, fp32 sums,
+    master and moments, DDP's buckets, and under ZeRO-1 the flat copies that weights are gathered through."""
+    layout, facts = Layout(sharding=sharding), load_software("nanotron").memory
+    whole = Parameters(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    held = states(whole, ranks(layout, gpus, gpus), layout, Precision("bf16", "mixed"), facts)
+    kept = held.weights + held.gradients + held.optimiser + held.update + held.bucket
+    assert float(kept) == pytest.approx(each)

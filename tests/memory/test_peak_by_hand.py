@@ -17,7 +17,7 @@ ENTRY, ENDS, PASSING = 2 * 1024, 4 * 1024, 2 * 4096
 FACTS = {
     "gathered_now": 0.0, "reserved": 0.05, "reserved_expandable": 0.02, "reserved_least": 0.03, "reserved_zero3": 0.23, "logits": 6.0,
     "logits_forward": 6.0, "gathered_layers": 2.0, "bucket": 0.0, "gradients_live": True, "context": 0.6 * 2**30,
-    "communicator": 0.3 * 2**30,
+    "communicator": 0.3 * 2**30, "reserved_split": 0.0,
 }  # fmt: skip
 CONTEXT, GROUP = 0.6 * 2**30, 0.3 * 2**30
 
@@ -91,6 +91,17 @@ def test_what_the_allocator_holds_in_vain() -> None:
     few = held({"reserved_zero3": 0.06}, gpus=8, sharding="zero3")
     assert float(few.fragmentation) == pytest.approx(0.06 * float(few.allocated))
     assert float(held({"reserved": 0.0}).fragmentation) == pytest.approx(0.03 * tensors), "no less than what stays"
+
+
+def test_buffers_that_another_stream_gives_back_late() -> None:
+    """A tenth of activations and logits more where products are split over ranks; a full card has it back."""
+    late, parallel = {"reserved_split": 0.1}, {"gpus": 2, "tensor": 2}
+    found, parts = held(late, **parallel), held(late, **parallel).parts
+    more = 0.1 * (float(parts["activations"]) + float(parts["logits"]))
+    assert more > 0
+    assert float(found.fragmentation) == pytest.approx(0.05 * float(found.allocated) + more)
+    assert float(found.needed) == float(held({"reserved_split": 0.0}, **parallel).needed)
+    assert float(held(late).fragmentation) == pytest.approx(0.05 * float(held().allocated)), "nothing is split"
 
 
 def test_context_and_communicators() -> None:

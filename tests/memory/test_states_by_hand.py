@@ -150,6 +150,15 @@ def test_temporaries_of_an_update_and_buffers_between_ranks() -> None:
     assert float(of(workload(), **facts).bucket) == 0
 
 
+def test_flat_copies_that_updated_weights_are_gathered_through() -> None:
+    """2 bytes of all weights and of a rank's eighth; only where a sharded update is gathered: not alone, not whole, not by the layer."""
+    through = {"flat_gather": 2.0, "update": 0.0}
+    assert float(of(workload(gpus=8, sharding="zero1"), **through).update) == pytest.approx(2 * (1 + 1 / 8) * WHOLE)
+    assert float(of(workload(gpus=8, sharding="zero2"), **through).update) == pytest.approx(2 * (1 + 1 / 8) * WHOLE)
+    for asked in (workload(gpus=8), workload(sharding="zero1"), workload(gpus=8, sharding="zero3")):
+        assert float(of(asked, **through).update) == 0
+
+
 def test_what_the_host_keeps() -> None:
     """12 bytes of states; under ZeRO-2 gradients, too; the weights where a card fetches them, a layer at a time."""
     away = of(workload(gpus=8, sharding="zero2", offload_optimizer=True))

@@ -158,7 +158,7 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     context = facts.context + facts.communicator * communicators(run.ranks)
     least = facts.reserved_least * allocated
     holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
-    usual = facts.reserved * allocated + holes
+    usual = facts.reserved * allocated + holes + _given_back_late(run, moments, allocated)
     if np.any(run.layout.expandable_segments):
         grown = np.minimum(usual, facts.reserved_expandable * allocated)
         usual = np.where(run.layout.expandable_segments, grown, usual)
@@ -168,6 +168,18 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
     odds = odds_of(run.workload.software.family)
     return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
+
+
+def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], allocated: Array) -> Array:
+    """Bytes that the allocator takes anew since buffers of split products' sums are still held by another stream: a share of activations
+    and logits (``MemoryFacts.reserved_split``), as far as the moment that is the fullest with them is."""
+    share = run.facts.reserved_split
+    if not share:
+        return 0.0
+    more = np.where(np.greater(run.ranks.tensor, 1), 1.0 + share, 1.0)
+    flows = ("activations", "logits")
+    grown = [{name: held * more if name in flows else held for name, held in parts.items()} for parts, _ in moments]
+    return _highest(grown) - allocated
 
 
 def _on_host(run: _Run) -> Array:
@@ -222,7 +234,7 @@ def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
         moments.append(moment(cached, early, flows.held, logits * facts.logits_forward))
     if np.any(flows.passing):
         moments.append(moment(cached, early, flows.passing, 0.0))
-    return [*moments, _update(kept)] if facts.update else moments, kept.dropped
+    return [*moments, _update(kept)] if facts.update or facts.flat_gather else moments, kept.dropped
 
 
 def _update(kept: States) -> Parts:

@@ -89,7 +89,7 @@ class States:
     """All of them, were none dealt out."""
     optimiser: Array
     update: Array
-    """Temporaries of the optimiser's update."""
+    """Temporaries of the optimiser's update, and what updated weights are gathered through."""
     host: Array
     """In host memory, of what the rank owns."""
     bucket: Array
@@ -141,6 +141,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     states = np.where(alone, states, np.minimum(states, weights.trained * precision.optimiser))
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
     temporary = facts.update * (precision.master > 0) * dealt(Sharding.zero1)
+    regathered = (level >= Sharding.zero1) & np.logical_not(stage3 | alone)
+    through = np.where(regathered, facts.flat_gather * (weights.trained + dealt(Sharding.zero1)), 0.0)
     used = precision.frozen_layer(weights.layer, weights.layer_trained) * facts.gathered_layers
     fetched = np.where(layout.offload_parameters, used, 0)
     lacking = np.where(stage3 & np.greater(ranks.shards, 1), np.maximum(unsharded_weights - stored, 0), 0)
@@ -155,7 +157,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         layer_gradients=unit * (each + np.where(np.greater(ranks.copies, 1), precision.element, 0)),
         whole_gradients=np.where(layout.optimizer_in_backward, gradients, unsharded),
         optimiser=np.where(layout.offload_optimizer, 0, states),
-        update=np.minimum(temporary, facts.update_most),
+        update=np.minimum(temporary, facts.update_most) + through,
         bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),
         host=np.where(layout.offload_optimizer, states + np.where(on_host, each * dealt(Sharding.zero2), 0), 0)
         + np.where(layout.offload_parameters, stored, 0),

@@ -74,12 +74,17 @@ class MemoryFacts(BaseModel):
     """Outputs of a stage kept for every micro-batch that waits, beside what its layers keep."""
     gathered_layers: float = 2.0
     """Layers whose weights are whole at once under ZeRO-3: the one that runs and the one fetched ahead."""
+    flat_gather: float = 0.0
+    """B/parameter of flat copies that ZeRO-1 and 2 gather updated weights through at once: of all weights, and of a rank's share."""
     bucket: float = 0.0
     """Bytes of the buffers that gradients and weights pass through between data-parallel ranks."""
     reserved: float = 0.05
     """What the allocator holds beyond the tensors, as a fraction of them."""
     reserved_zero3: float = 0.23
     """The same where weights are gathered and dropped layer by layer."""
+    reserved_split: float = 0.1
+    """Further share of activations and logits where products are split over ranks: sums on other streams give their buffers back late
+    (nanotron's bench asks for 0.05 to 0.13, torchtitan's 70B steps for 0.2)."""
     reserved_expandable: float = 0.02
     """The same with expandable segments: what lies between blocks of a segment."""
     reserved_least: float = 0.03

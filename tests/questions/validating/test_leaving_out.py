@@ -71,6 +71,14 @@ def test_constants_settled_elsewhere_stay() -> None:
     assert left == ()
 
 
+def test_where_code_puts_layers_stays_known() -> None:
+    """nanotron balances FLOPs and pads no vocabulary by its code, whoever measured its steps."""
+    known, left = software_without("nanotron", "nanotron")
+    assert left == ("the profile nanotron (megatron-2023 instead)",)
+    assert (known.balances, known.vocabulary_multiple) == ("flops", 1)
+    assert known.host == load_software("megatron-2023").host
+
+
 def test_a_group_settled_on_a_source_is_never_what_it_was() -> None:
     """Refitted, a parent's or a stand-in's: the figures that were settled differ, all others are the same."""
     for name in list_software():
@@ -130,8 +138,8 @@ def test_defaults_that_measured_runs_chose_are_the_documented_ones_without_them(
 
 
 def test_what_code_keeps_in_memory_stays_known_but_for_what_was_settled() -> None:
-    """nanotron's fp32 logits are in its code; how many gathered copies there are at once was settled on its own bench."""
+    """nanotron's fp32 logits are in its code; what the allocator holds of split products' buffers was settled on its own bench."""
     known, _ = software_without("nanotron", "nanotron")
     own, parent = load_software("nanotron").memory, load_software("megatron-2023").memory
     assert known.memory.logits == own.logits != parent.logits
-    assert known.memory.gathered_now == parent.gathered_now == 2 < own.gathered_now == 6
+    assert known.memory.reserved_split == parent.reserved_split == 0 < own.reserved_split

@@ -3,7 +3,7 @@
 A source's error is worth something where nothing that predicts it has seen it. ``settled_on`` beside a group of constants says which
 measured runs decided it; ``published/sources.yaml`` says which sources share a system and go together. Without a system
 
-    a profile met in no other system    is its parent's, but for what its code keeps in memory, where that is documented
+    a profile met in no other system    is its parent's, but for what its code keeps in memory and where it puts layers, as documented
     a group that was settled on it      is refitted on the other systems' rows (``refitting``), where these say anything of it;
                                         else its parent's, or that of the profile that stands in
     kernels                             likewise: the generation's for an accelerator's own, the newer libraries' for older ones
@@ -40,6 +40,8 @@ from gpuhours.run.conformal import unmet_stack
 from gpuhours.software.figures import Defaults
 from gpuhours.software.profile import Software, load_software, parent_of
 
+FACTS = ("balances", "vocabulary_multiple")
+"""What a profile says of its code that no measured step decided."""
 SHARES = frozenset({"Exposed", "Libraries"})
 """Groups whose figures are shares of one."""
 KEPT = "kept: nothing else is known"
@@ -84,6 +86,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     memory = load_software(name).memory
     fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
     update: dict[str, Any] = {"memory": memory.model_copy(update={one: getattr(known.memory, one) for one in fitted})}
+    update |= {fact: getattr(load_software(name), fact) for fact in FACTS}
     for group in Software.model_fields:
         value = getattr(known, group)
         if system in _settled_on(value):
