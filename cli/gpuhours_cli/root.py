@@ -7,10 +7,11 @@ Command modules import only typer at the top: the estimator and rich load when a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 Run = TypeVar("Run", bound=Callable[..., None])
 
@@ -62,6 +63,28 @@ class InOrder(TyperGroup):
             formatter.write_dl([(name, home.line) for name, home in COMMANDS.items()])
 
 
+class AsTyped(TyperCommand):
+    """Takes text as it was typed, and nothing where nothing was: typer would build a validator for each of forty options to say so."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for one in self.params:
+            if not one.required and one.callback is None:
+                one.process_value = partial(_taken, one)  # type: ignore[method-assign]
+
+
+def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
+    """What a parameter is given, as typer would read it."""
+    kind = parameter.type_descriptor.annotation
+    if value is None:
+        return () if parameter.multiple or parameter.nargs == -1 else None
+    if kind is str and isinstance(value, str):
+        return value
+    if kind == list[str] and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return list(value)
+    return type(parameter).process_value(parameter, ctx, value)
+
+
 HELP = ("-h", "--help")
 
 app = typer.Typer(
@@ -88,7 +111,7 @@ def _version(asked: bool) -> None:
 
 def command(name: str, epilog: str) -> Callable[[Run], Run]:
     """Registers a command under its name, with its line of ``COMMANDS``."""
-    return app.command(name, short_help=COMMANDS[name].line, epilog=epilog)
+    return app.command(name, cls=AsTyped, short_help=COMMANDS[name].line, epilog=epilog)
 
 
 @app.callback()

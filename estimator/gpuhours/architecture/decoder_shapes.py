@@ -2,18 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from gpuhours.architecture.state_space import Mixer
 from gpuhours.inputs.units import Count, whole
+from gpuhours.inputs.yaml_files import Section
 
 NotNegative = Annotated[int, whole(least=0)]
 
 
-class LatentAttention(BaseModel):
+class LatentAttention(Section):
     """Widths of multi-head latent attention (DeepSeek-V2, arXiv:2405.04434)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kv_rank: Count
     query_rank: Count | None = None
@@ -33,10 +32,8 @@ class LatentAttention(BaseModel):
         return self
 
 
-class Experts(BaseModel):
+class Experts(Section):
     """A mixture of experts in place of the feed-forward layer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: Count
     top_k: Count
@@ -61,10 +58,8 @@ class Experts(BaseModel):
         return self
 
 
-class LayerGroup(BaseModel):
+class LayerGroup(Section):
     """Equal layers of a stack whose layers differ: how they mix tokens, and what feeds forward behind it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     layers: Count
     mixer: Literal["attention", "window", "attention+mamba2", "none"] | Mixer = "attention"

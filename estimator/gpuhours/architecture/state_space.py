@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from gpuhours.architecture import blocks
 from gpuhours.architecture.blocks import Piece
 from gpuhours.architecture.operators import AttentionCore, Elementwise, Linear, Pointwise, Split
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Count, whole
+from gpuhours.inputs.yaml_files import Section
 
 NotNegative = Annotated[int, whole(least=0)]
 
 
-class StateSpace(BaseModel):
+class StateSpace(Section):
     """Widths of a layer that carries a state along the sequence; which of them count depends on the mixer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     inner: Count
     """e: width of what is scanned; heads x head size."""

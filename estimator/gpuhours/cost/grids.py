@@ -5,12 +5,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.profile_folders import Unknown, profile_folders
 from gpuhours.inputs.units import measured_in
-from gpuhours.inputs.yaml_files import read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 YEARS_APART = 3
 """How far the nearest year of a country may lie from the year asked for: grids change slowly."""
@@ -18,10 +18,8 @@ YEARS_APART = 3
 JOULE_PER_KWH = 3.6e6
 
 
-class Country(BaseModel):
+class Country(Section):
     """One country's grid."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     also: tuple[str, ...] = ()
@@ -30,10 +28,8 @@ class Country(BaseModel):
     """Year -> gCO2e per kWh."""
 
 
-class GridTable(BaseModel):
+class GridTable(Section):
     """One published set: a file of ``hardware_specs/grids``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     source: Annotated[str, Field(min_length=4)]

@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel
 
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
 from gpuhours.inputs.units import bare, parse
-from gpuhours.inputs.yaml_files import read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
@@ -43,10 +43,10 @@ def read_date(value: object) -> str:
 PerGpu = Annotated[float, BeforeValidator(_read_price), bare(1 / HOUR)]
 
 
-class PriceRow(BaseModel):
+class PriceRow(Section):
     """One offer on one day."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(validate_default=True)
 
     price: PerGpu
     """USD per GPU and second."""
@@ -94,10 +94,10 @@ class PriceList(RootModel[tuple[PriceRow, ...]]):
     """One file of ``hardware_specs/prices``: the offers for the accelerator of that name."""
 
 
-class Provider(BaseModel):
+class Provider(Section):
     """Where a provider prints its prices, by terms where these have a page of their own."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     address: Annotated[str, Field(pattern="^https://")]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gpuhours.hardware.figures import (
     BandwidthFigure,
@@ -32,7 +32,7 @@ from gpuhours.hardware.kernel_constants import (
 from gpuhours.hardware.number_formats import NUMBER_FORMATS, Dtype
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import find_profile, profile_paths
-from gpuhours.inputs.yaml_files import read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Generation = Literal[
     "pascal",
@@ -50,10 +50,8 @@ Generation = Literal[
 ]
 
 
-class StepTimes(BaseModel):
+class StepTimes(Section):
     """What the step times predicted for an accelerator rest on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     basis: Literal["measured", "scaled", "assumed", "none"]
     """Kernels or whole steps of this very card; another card's constants at this one's peak; a guess; not predicted."""

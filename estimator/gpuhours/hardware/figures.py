@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gpuhours.inputs.units import Bandwidth, Bytes, Count, Rate, Watts, measured_in
+from gpuhours.inputs.yaml_files import Section
 
 
-class SourcedFigure(BaseModel):
+class SourcedFigure(Section):
     """One number of a profile: its value in SI units, who says so, and what must be known to read it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     unit: ClassVar[str] = ""
 
     value: float
@@ -81,10 +81,8 @@ class MoneyFigure(SourcedFigure):
     value: Annotated[float, measured_in("USD")]
 
 
-class Profile(BaseModel):
+class Profile(Section):
     """What both kinds of hardware profile say."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     also: tuple[str, ...] = ()

@@ -35,9 +35,12 @@ IN_WORDS = {
 
 
 class Section(BaseModel):
-    """One mapping of a file: frozen, no key that is not known; a sweep may put arrays where numbers stand."""
+    """One mapping of a file: frozen, no key that is not known; a sweep may put arrays where numbers stand.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    Its validator is built when the first of its kind is read: most of a hundred kinds are read as parts of others, or not at all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class Sourced(Section):

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from gpuhours.inputs.yaml_files import Section
 
 from gpuhours.hardware.number_formats import FORMATS
 from gpuhours.inputs.yaml_files import keyed_by
@@ -13,11 +15,9 @@ ByOperator = Annotated[dict[str, float], keyed_by(OPERATOR, NAMES)]
 ByFormat = Annotated[dict[str, float], keyed_by("number format", FORMATS)]
 
 
-class MemoryFacts(BaseModel):
+class MemoryFacts(Section):
     """Bytes that follow from how a stack is written. The defaults are plain PyTorch's, one process per
     GPU."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = "own measurements on H200, PyTorch 2.11"
     note: str = ""
