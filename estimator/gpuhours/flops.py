@@ -8,7 +8,6 @@ optimiser (together below 1 % for hidden sizes over 1,000).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Linear, Model, Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.layout.recompute import EVERYTHING, Policy, covered, product_share, selective_policy
 from gpuhours.software.profile import Software

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
 from gpuhours.hardware.number_formats import NUMBER_FORMATS, Precision
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import Placement, placement_of
 from gpuhours.layout.ranks import Ranks, ranks_of

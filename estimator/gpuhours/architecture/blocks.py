@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Role, Split
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
 Activation = Literal["gelu", "written-gelu", "quick-gelu", "relu"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 
 ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14"})

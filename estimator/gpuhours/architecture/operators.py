@@ -6,13 +6,13 @@ prices it (FLOPs, memory, step time) divides. Every number may be a float or a N
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 
 
 class Split(Enum):

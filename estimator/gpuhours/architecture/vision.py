@@ -1,6 +1,6 @@
 """Vision transformers over images and frames: patches in, features out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -22,6 +22,7 @@ from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, trea
 from gpuhours.data import Data, patches, slices
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import Count, measured_in, whole
 
 

@@ -1,6 +1,5 @@
 """How much carbon a kilowatt-hour carries, by country and year."""
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ from pydantic import Field
 
 from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.profile_folders import Unknown, profile_folders
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import measured_in
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 

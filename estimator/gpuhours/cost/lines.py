@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import reduce
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR, MONTH
+from gpuhours.inputs.records import dataclass
 
 GB_MONTH = 1e9 * MONTH
 """Byte-seconds in a gigabyte kept for a month."""

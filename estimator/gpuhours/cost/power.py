@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -15,6 +14,7 @@ from gpuhours.hardware.nodes import Node, load_node
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.profile_folders import Unknown
+from gpuhours.inputs.records import dataclass
 
 IDLE_SHARE, LOAD_SLOPE, FULL_LOAD = 0.69, 0.49, 0.35
 """u0, b and h of ``board_share``."""

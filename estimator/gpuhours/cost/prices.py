@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, RootModel
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import bare, parse
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from gpuhours.cost.lines import Amount, Bill, Line, Range, joined, unknown
 from gpuhours.cost.prices import read_date
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.profile_folders import Unknown
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Kind = Literal["object", "parallel", "egress"]

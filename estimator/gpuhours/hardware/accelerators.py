@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +32,7 @@ from gpuhours.hardware.kernel_constants import (
 from gpuhours.hardware.number_formats import NUMBER_FORMATS, Dtype
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import find_profile, profile_paths
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 
 Generation = Literal[

@@ -1,6 +1,6 @@
 """Clusters: accelerators in nodes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.hardware.nodes import Node, find_instance, load_node
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import parse
 
 ENDLESS = 1 << 30

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from gpuhours.inputs.profile_folders import (
     profile_paths,
     suggestion,
 )
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml, validated
 
 

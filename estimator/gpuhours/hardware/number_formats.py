@@ -17,7 +17,6 @@ a fact of the software, not of the precision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -25,6 +24,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from gpuhours.hardware.optimisers import OPTIMISERS
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 
 FP32: Final = 4.0
 BF16: Final = 2.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
+
+from gpuhours.inputs.records import dataclass
 
 OptimiserName = Literal[
     "adamw", "adamw-unfused", "adamw-8bit", "adafactor", "muon", "soap", "sgd", "sgd-momentum", "lion", "galore"

@@ -9,13 +9,13 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 
 PROFILES = "GPUHOURS_PROFILES"
 """The environment variable that names a user's own folders, laid out as ``hardware_specs`` is."""

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -14,6 +14,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationError
 
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.unions import ByKind
 
 Key = tuple[str | int, ...]

@@ -7,13 +7,12 @@ link.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.kernel_constants import LinkConstants, NetworkConstants, network_constants
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.groups import Group
 
 SWITCH_RANKS = 5

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ Time, memory and sums of gradients ask the same ``Placement``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Role, Split, Stack
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.ranks import Ranks
 from gpuhours.software.profile import Software

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from gpuhours.architecture.operators import Linear, Model, Split
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule, SequenceMethod, VisionPlacement
 

@@ -6,7 +6,7 @@ One answer, by the role of each product and the kind of each operator; FLOPs, ti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Family, Linear, Model, Pointwise, Role, Stack
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Module
 from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import has_experts

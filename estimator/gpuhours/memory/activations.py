@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from gpuhours.architecture.operators import (
 )
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.ranks import Ranks, has_experts
 from gpuhours.layout.recompute import Unkept
 from gpuhours.software.memory import MemoryFacts

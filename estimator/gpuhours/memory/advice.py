@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, word
 from gpuhours.layout.ranks import solved_data
 from gpuhours.memory.peak import memory

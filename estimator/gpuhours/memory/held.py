@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, reduce
 from typing import Any, Final
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array, Mask
+from gpuhours.inputs.records import dataclass
 from gpuhours.memory.odds import ENOUGH, SAFE, Odds
 
 Parts = Mapping[str, Array]

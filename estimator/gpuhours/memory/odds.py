@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 
 ENOUGH = 0.5
 """Probability from which a run is said to fit."""

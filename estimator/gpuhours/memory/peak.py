@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
 from gpuhours.layout.ranks import Ranks

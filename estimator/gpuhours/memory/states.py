@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from gpuhours.architecture.operators import Stack
 from gpuhours.hardware.number_formats import FP32, Precision
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.placement import Standing
 from gpuhours.layout.ranks import Ranks

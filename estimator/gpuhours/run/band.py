@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.run.conformal import curve, table
 from gpuhours.run.novelty import Traits, features, kind_of_model
 

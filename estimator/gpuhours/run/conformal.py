@@ -19,12 +19,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from gpuhours.inputs.records import dataclass
 
 
 @dataclass(frozen=True)

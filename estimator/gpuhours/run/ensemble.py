@@ -7,7 +7,7 @@ stops (``goodput``), and what remained between steps and published hours (``rema
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.run import input_pipeline
 from gpuhours.run.band import step_limits

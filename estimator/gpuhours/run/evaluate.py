@@ -7,7 +7,6 @@ arrays; nothing here looks at single values.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.memory import Memory, memory
 from gpuhours.run import input_pipeline
 from gpuhours.run.goodput import checkpoint_of

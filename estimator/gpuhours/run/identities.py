@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.records import dataclass
 
 HARD = 0.002
 """Relative s.d. of an identity that only rounding loosens."""

@@ -1,7 +1,6 @@
 """Whether data arrive as fast as they are used: frames decoded, bytes read, cores and decoders that it takes."""
 
 import functools
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +10,7 @@ import numpy as np
 from gpuhours.data import Data
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import Bandwidth, Bytes, Seconds, measured_in, whole
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 

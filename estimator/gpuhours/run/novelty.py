@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.hardware.number_formats import NUMBER_FORMATS
+from gpuhours.inputs.records import dataclass
 
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Trait -> its value -> the systems whose measured runs have it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Sharding
 from gpuhours.layout.validity import refuse, remarks
 from gpuhours.run.conformal import unmet_stack

@@ -7,7 +7,6 @@ front and ``--explain`` asks this table.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from gpuhours.flops import part_flops
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.records import dataclass
 from gpuhours.run.evaluate import Outcome
 from gpuhours.run.goodput import checkpoint_of
 from gpuhours.run.ranges import middle

@@ -7,7 +7,7 @@ step times; a draw looks one of them up. So every draw is a run that could be ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.memory import memory
 from gpuhours.run.default_layout import base_of, chosen_layout, laid_out, layout_axes, usual

@@ -7,12 +7,12 @@ said to be so; what is over-determined must agree.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.run.identities import IDENTITIES, Identity
 
 TOLERANCE = 1e-6

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from gpuhours.inputs.errors import nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.software.profile import ancestors, known_as, list_software, load_software
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array, Mask
+from gpuhours.inputs.records import dataclass
 
 PARTS = (
     "matrix products",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from gpuhours.architecture.operators import Ends, Stack, Trainable
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.layout.layout import VisionPlacement
 from gpuhours.layout.placement import Placement, of_words

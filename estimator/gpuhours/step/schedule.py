@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
 
@@ -43,7 +43,13 @@ class Stages:
     slowest: Array
 
 
-def stages(layer: Passes, placement: Placement, first: Passes, last: Passes, spread: Passes = Passes()) -> Stages:
+def stages(  # a pass is frozen
+    layer: Passes,
+    placement: Placement,
+    first: Passes,
+    last: Passes,
+    spread: Passes = Passes(),  # noqa: B008
+) -> Stages:
     """Seconds of one micro-batch on the slowest stage and on all stages together: equal layers as they are placed on stages, with what
     else the ``first`` and ``last`` stage do, and what is ``spread`` over all.
 

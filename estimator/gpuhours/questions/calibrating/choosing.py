@@ -28,12 +28,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuhours.hardware.kernel_constants import list_networks
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.calibrating.observed import Candidate, Observed
 from gpuhours.software.profile import list_software, load_software
 

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import PIPE, Section, read_yaml, validated
 
 Quantity = Literal[

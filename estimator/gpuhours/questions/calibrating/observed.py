@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 import numpy as np
 
 from gpuhours.hardware.networks import on_network
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.calibrating.logs import Log, Steady, steady
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.prediction import predict

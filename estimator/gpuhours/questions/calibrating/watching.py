@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import PIPE
 from gpuhours.questions.calibrating.explaining import step_range
 from gpuhours.questions.calibrating.logs import LineReader, Log, columns_of, of_table, split, steady

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Document
 
 

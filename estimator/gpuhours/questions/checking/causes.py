@@ -8,8 +8,8 @@ causes that explain equally well.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named, by_name
 from gpuhours.questions.checking.claim import Document
 from gpuhours.questions.checking.setting import Setting, attention_share

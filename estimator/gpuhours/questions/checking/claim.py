@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 

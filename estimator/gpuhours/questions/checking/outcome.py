@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Assumed, Claim, Document
 from gpuhours.questions.checking.quantities import QUANTITIES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Claim, Document, Paper
 from gpuhours.questions.checking.outcome import Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown

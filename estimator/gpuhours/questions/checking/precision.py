@@ -18,7 +18,8 @@ is ever called wrong; no survey of how authors round is known to us.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from gpuhours.inputs.records import dataclass
 
 Z = 1.2816
 """Standard deviations between the median and the 90th percentile of a normal distribution."""

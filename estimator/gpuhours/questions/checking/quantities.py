@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from gpuhours.inputs.durations import DAY as DAY
 from gpuhours.inputs.durations import HOUR as HOUR
+from gpuhours.inputs.records import dataclass
 
 
 @dataclass(frozen=True)

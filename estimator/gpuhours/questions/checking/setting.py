@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from statistics import median
 
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named
 from gpuhours.questions.checking.claim import Assumed, Document, measured
 from gpuhours.questions.checking.quantities import QUANTITIES

@@ -11,12 +11,12 @@ import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import NO_NUMBER
 from gpuhours.questions.checking.accelerators import Named, find_accelerator
 from gpuhours.questions.checking.claim import Assumed, Claim, Document, Fact

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.memory import Memory
 from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.ranges import quantiles

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.explanation import Explanation

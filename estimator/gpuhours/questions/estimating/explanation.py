@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from gpuhours.inputs.records import dataclass
 
 ALL_ALIKE = 10.0
 """Factor beyond which no part is slower than predicted by itself: something else is wrong."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.interchange.files import CODES, opened_text

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_text, read_yaml_text
 from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, megatron, torchtitan
 from gpuhours.questions.interchange.keys import ForeignFile, flat, nested

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.cost.prices import Price, PriceRow, choose_price, price_rows
@@ -10,6 +9,7 @@ from gpuhours.hardware.accelerators import Accelerator, list_accelerators, load_
 from gpuhours.hardware.nodes import Node, list_nodes, load_node
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import LONGEST_NAME, Unknown, is_path, meant, plain_name, suggestion
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.envelope import envelope
 

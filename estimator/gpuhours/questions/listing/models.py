@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.architecture import catalogue
@@ -11,6 +10,7 @@ from gpuhours.architecture.spec import Spec
 from gpuhours.data import Data
 from gpuhours.flops import CONVENTIONS, PartFlops, model_flops, part_flops
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Source, validated
 from gpuhours.questions.envelope import envelope
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from gpuhours.cost.prices import PriceRow, price_rows
@@ -12,6 +11,7 @@ from gpuhours.hardware.nodes import find_instance
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.profile_folders import meant, plain_name, profile_paths
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 
 

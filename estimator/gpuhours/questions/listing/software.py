@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section
 from gpuhours.questions.envelope import envelope
 from gpuhours.software.matching import software_named

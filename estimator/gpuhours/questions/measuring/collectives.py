@@ -12,11 +12,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 
 SIZES = tuple(2**power for power in range(14, 31, 2))
 """Bytes of a message as nccl-tests count it, 16 KiB to 1 GiB."""

@@ -12,10 +12,11 @@ import importlib.util
 import itertools
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.measuring.collectives import CollectiveTime
 
 TOKENS = (1024, 4096, 8192)

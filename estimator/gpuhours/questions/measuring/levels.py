@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 
 LEVELS = np.arange(0.3, 1.6, 0.005)
 MOST = 1.3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gpuhours.hardware.kernel_constants import (
 from gpuhours.hardware.nodes import load_node
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time

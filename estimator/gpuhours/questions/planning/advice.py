@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, word
 from gpuhours.memory import Way, longest_sequence, memory, ways_to_fit
 from gpuhours.run.resolve import Resolved

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, word
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.validity import offered, refuse_interleave

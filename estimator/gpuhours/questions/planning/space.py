@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement, words
 from gpuhours.layout.placement import stream_layers
 from gpuhours.software.profile import DEGREES, Software

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.questions.estimating.estimating import estimate

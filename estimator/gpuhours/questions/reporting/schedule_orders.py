@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Schedule
 from gpuhours.step.schedule import ORDERS, Order
 

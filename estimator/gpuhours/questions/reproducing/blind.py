@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import magnitude
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.reproducing.document import Reading

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from typing import Any
 
 from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.reproducing.taking import Need

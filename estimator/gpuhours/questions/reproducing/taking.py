@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.reproducing.blind import MULTIPLES, Blind
 from gpuhours.questions.reproducing.document import Solve

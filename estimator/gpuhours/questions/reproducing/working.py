@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import gpuhours.questions.reproducing.descent as descent
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import Contradiction, EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.estimating.estimates import Estimate

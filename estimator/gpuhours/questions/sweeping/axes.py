@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, get_args
@@ -15,6 +14,7 @@ from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.nodes import find_instance, load_node
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Source, explained
 from gpuhours.layout.layout import word
 from gpuhours.run.spec import Run

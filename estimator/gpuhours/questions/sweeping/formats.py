@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import word
 from gpuhours.questions.sweeping.grid import Grid
 from gpuhours.questions.sweeping.pareto import front

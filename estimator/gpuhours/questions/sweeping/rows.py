@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.estimating.estimating import RECOMPUTE
 from gpuhours.questions.sweeping.grid import Grid, GridBlock, GridPiece
 from gpuhours.run.evaluate import Outcome, evaluate

@@ -7,7 +7,6 @@ import html
 import importlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from gpuhours.cost.bill import offer
 from gpuhours.cost.prices import Price
 from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.sweeping.axes import axes, with_blocks

@@ -13,12 +13,12 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import parse
 
 LONGEST = 2000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from gpuhours.hardware.networks import as_met
 from gpuhours.hardware.nodes import Node
 from gpuhours.hardware.number_formats import FORMATS, Precision
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
 from gpuhours.layout.validity import ENDS, chunks_divide
 from gpuhours.questions.validating.accelerators import accelerator_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,6 +14,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import Bytes, Seconds
 from gpuhours.inputs.yaml_files import Section, Source, read_yaml, validated
 from gpuhours.layout.layout import Layout

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import Curve

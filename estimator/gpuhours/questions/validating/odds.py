@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.arrays import Array, Mask
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding
 from gpuhours.memory import memory
 from gpuhours.questions.validating.case import Case

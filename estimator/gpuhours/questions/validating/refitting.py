@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpuhours.hardware.kernel_constants import KernelConstants
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.validating.case import Case, case_of
 from gpuhours.questions.validating.leaving_out import elsewhere, owner_of, refits_path, scaled
 from gpuhours.questions.validating.prediction import predict

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import lgamma
 from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.run.remainder import NOTHING, Floats, Likeness, Remainder, expected, felt, path, table
 
 Runs = Sequence[Mapping[str, Any]]

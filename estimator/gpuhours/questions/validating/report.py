@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.memory.odds import ENOUGH, odds_of
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.at_site import at_pace, at_site

@@ -7,9 +7,9 @@ has as many as there are ranks), or where the stack's documented default decides
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from gpuhours.hardware.number_formats import WORDS
+from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Recompute, Schedule, Sharding
 from gpuhours.questions.validating.rows import Row
 

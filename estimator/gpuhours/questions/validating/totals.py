@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.remainders import Learned, store, without
 from gpuhours.questions.validating.rows import LARGEST_FILE, Row

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.marks import plain
 
 

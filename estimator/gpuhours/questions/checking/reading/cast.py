@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.names import Mention, same_name, size_of, stem
 from gpuhours.questions.checking.reading.run_words import SIZES
 

@@ -6,8 +6,8 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.run_words import COMMON, DATA_NAMES, DATA_STEMS, NO_NAMES, NOT_MODELS
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import SCALES

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.neighbours import (

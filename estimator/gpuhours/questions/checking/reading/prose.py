@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.cast import Cast, Owner, sized
 from gpuhours.questions.checking.reading.names import mentions, same_name, size_of, stem, words_of

@@ -7,8 +7,8 @@ to the end of its paragraph or to the next word about pre-training; evaluation t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.reading.run_words import PRONOUNS
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 

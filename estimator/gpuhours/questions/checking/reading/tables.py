@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.reading.blocks import Cell, Table

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
+
+from gpuhours.inputs.records import dataclass
 
 DEVICE = ("VENDOR", "CHIP", "FORM", "MEMORY", "GPU_WORD")
 """Terminals that name accelerators."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gpuhours.inputs.records import dataclass
 
 REACH = 14
 """Words between a figure and what points to it."""

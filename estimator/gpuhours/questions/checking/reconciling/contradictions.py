@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.causes import Mistake
 from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims

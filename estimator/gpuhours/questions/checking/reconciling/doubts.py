@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES

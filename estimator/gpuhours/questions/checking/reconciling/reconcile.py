@@ -19,11 +19,12 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Assumed
 from gpuhours.questions.checking.precision import Z
 from gpuhours.run.identities import Identity, Sum

@@ -7,8 +7,8 @@ masked autoencoder: tokens of a clip = frames / 2 x (side / 16)^2 (tubelets of t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.setting import Setting
 from gpuhours.run.identities import Identity

@@ -1,0 +1,89 @@
+"""Frozen dataclasses that are made quickly: the standard library writes and compiles up to six methods for each, and eighty of them stand
+behind one estimate. Here only ``__init__`` is written; comparing, hashing, showing and refusing are functions that all share.
+
+    from gpuhours.inputs.records import dataclass
+
+    @dataclass(frozen=True)
+    class Message: ...
+
+``dataclasses.replace``, ``fields`` and ``asdict`` take them as any other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass
+else:
+    import dataclasses
+    from collections.abc import Callable
+    from operator import attrgetter
+    from typing import Any
+
+    def dataclass(
+        cls: type | None = None,
+        /,
+        *,
+        frozen: bool = False,
+        eq: bool = True,
+        repr: bool = True,  # noqa: A002
+    ) -> type | Callable[[type], type]:
+        """``dataclasses.dataclass``, with the options that are used here."""
+        if cls is None:
+            return lambda made: dataclass(made, frozen=frozen, eq=eq, repr=repr)
+        if not frozen:
+            return dataclasses.dataclass(cls, eq=eq, repr=repr)
+        shown = {"__repr__": _repr} if repr else {}
+        compared = {"__eq__": _eq, "__hash__": _hash} if eq else {}
+        own = {name: shared for name, shared in {**shown, **compared}.items() if name not in vars(cls)}
+        made = dataclasses.dataclass(cls, init=False, eq=False, repr=False)
+        every = dataclasses.fields(made)
+        made._shown = tuple(one.name for one in every if one.repr)
+        made._compared = attrgetter(*(one.name for one in every if one.compare))
+        for name, shared in {**own, "__setattr__": _refused, "__delattr__": _refused}.items():
+            setattr(made, name, shared)
+        made.__init__ = _init(made, every)
+        return made
+
+    def _init(cls: type, every: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
+        """``__init__`` with a parameter for every field, in their order."""
+        outside: dict[str, Any] = {"_set": object.__setattr__, "_unset": dataclasses.MISSING}
+        parameters, lines = ["self"], []
+        for one in every:
+            name, value, default = one.name, one.name, f"_default_{one.name}"
+            if one.default_factory is not dataclasses.MISSING:
+                outside[default] = one.default_factory
+                value = f"{default}() if {name} is _unset else {name}" if one.init else f"{default}()"
+                parameter = f"{name}=_unset"
+            elif one.default is not dataclasses.MISSING:
+                outside[default] = one.default
+                parameter = f"{name}={default}"
+            else:
+                parameter = name
+            if one.init:
+                parameters.append(parameter)
+            if one.init or one.default_factory is not dataclasses.MISSING:
+                lines.append(f" _set(self, {name!r}, {value})")
+        if hasattr(cls, "__post_init__"):
+            lines.append(" self.__post_init__()")
+        made: dict[str, Any] = {}
+        exec("\n".join([f"def __init__({', '.join(parameters)}):", *lines, " pass"]), outside, made)
+        made["__init__"].__qualname__ = f"{cls.__qualname__}.__init__"
+        made["__init__"].__annotations__ = {one.name: one.type for one in every if one.init}
+        return made["__init__"]
+
+    def _eq(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._compared(self) == self._compared(other)
+
+    def _hash(self: Any) -> int:
+        return hash(self._compared(self))
+
+    def _repr(self: Any) -> str:
+        held = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shown)
+        return f"{self.__class__.__qualname__}({held})"
+
+    def _refused(self: Any, name: str, *value: Any) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot {'assign to' if value else 'delete'} field {name!r}")
