@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuhours.architecture.operators import Model
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, keep_freed_memory
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.memory import memory
@@ -107,6 +107,7 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     The call is over every value that any of them tries for a field, and each takes its own out of it: hundreds of small operations cost
     what they cost once, whatever the number of values.
     """
+    keep_freed_memory()
     asked, cluster = several[0], several[0].cluster
     own = [layout_axes(one.model, one.global_batch, one.cluster, stated, one.software) for one in several]
     axes = own[0] if len(own) == 1 else _tried_by_any(own)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gpuhours.inputs.arrays import keep_freed_memory
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import word
 from gpuhours.questions.sweeping.grid import Grid
@@ -88,6 +89,7 @@ class Job:
         """The rows of one block that are kept, as a table."""
         import pyarrow as pa
 
+        keep_freed_memory()
         pieces = [
             (chosen, piece) for piece in rows(self.grid, self.grid.block(number), self.breakdown)
             for chosen in [self._chosen(piece)] if chosen is None or len(chosen)

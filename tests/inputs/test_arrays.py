@@ -1,0 +1,43 @@
+"""Arrays that come and go take the same memory again."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+import numpy as np
+import pytest
+
+import gpuhours
+from gpuhours.inputs.arrays import keep_freed_memory
+from tests.questions.sweeping.small_run import RUN
+
+ROUNDS, LENGTH = 100, 1 << 16
+PAGES = LENGTH * 8 // resource.getpagesize()
+GLIBC = "CS_GNU_LIBC_VERSION" in os.confstr_names
+
+
+def faults() -> int:
+    """Pages that the system hands out while a few arrays of half a megabyte come and go, again and again."""
+    one = np.ones(LENGTH)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(ROUNDS):
+        sums = [one + 1.0 for _ in range(4)]
+        del sums
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(not GLIBC, reason="other C libraries have no mallopt")
+def test_freed_memory_serves_the_next_array() -> None:
+    keep_freed_memory.cache_clear()
+    keep_freed_memory()
+    faults()
+    assert faults() < 8 * PAGES  # else nearly all of the 4 x ROUNDS arrays are new pages
+
+
+def test_sweeps_and_estimates_ask_for_it() -> None:
+    run = gpuhours.from_dict(RUN)
+    for ask in (lambda: gpuhours.estimate(run), lambda: gpuhours.sweep(run, {"layout.tensor": "1,2"})):
+        keep_freed_memory.cache_clear()
+        ask()
+        assert keep_freed_memory.cache_info().currsize == 1
