@@ -4,10 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from gpuhours.inputs.yaml_files import Section
-
 from gpuhours.hardware.number_formats import FORMATS
-from gpuhours.inputs.yaml_files import keyed_by
+from gpuhours.inputs.yaml_files import Section, keyed_by
 from gpuhours.software.figures import NAMES, OPERATOR
 
 GIB: Final = 2.0**30
