@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,28 +40,38 @@ def made(half: float, count: int = 400) -> list[Trial]:
     filled = random.uniform(0.3, 1.6, count)
     ran = random.uniform(size=count) < Odds(half, 12.0, 0.0).probability(filled)
     return [
-        Trial(f"s{number % 4}", "pytorch", float(full), bool(ok))
+        Trial(f"s{number % 4}", "pytorch", f"p{number % 4}", float(full), bool(ok))
         for number, (full, ok) in enumerate(zip(filled, ran, strict=True))
     ]
 
 
 def test_learned_odds_are_those_that_made_the_layouts_and_never_above_what_there_is() -> None:
-    assert learn(made(0.8))["all"]["pytorch"]["half"] == pytest.approx(0.8, abs=0.05)
-    assert learn(made(1.2))["all"]["pytorch"]["half"] == 1.0
+    assert learn(made(0.8))["all"]["families"]["pytorch"]["half"] == pytest.approx(0.8, abs=0.05)
+    assert learn(made(1.2))["all"]["families"]["pytorch"]["half"] == 1.0
+
+
+def test_a_stack_of_which_enough_ran_and_failed_has_its_own_odds() -> None:
+    """Layouts of one stack fail at 0.7 of the card, all others at 0.95; too few say nothing of their own."""
+    own = [replace(row, stack="tight", system="t") for row in made(0.7, 300)]
+    few = [replace(row, stack="few", system="f") for row in made(0.7, 40)]
+    found = learn([*made(0.95), *own, *few])
+    assert found["all"]["stacks"]["tight"]["half"] == pytest.approx(0.7, abs=0.04)
+    assert "few" not in found["all"]["stacks"]
+    assert "tight" not in found["without"]["t"]["stacks"]
 
 
 def test_odds_without_a_system_have_not_seen_it() -> None:
     rows = made(0.8)
-    other = [Trial(row.system, row.family, row.filled, not row.ran) if row.system == "s1" else row for row in rows]
+    other = [replace(row, ran=not row.ran) if row.system == "s1" else row for row in rows]
     assert learn(rows)["without"]["s1"] == learn(other)["without"]["s1"]
     assert learn(rows)["all"] != learn(other)["all"]
 
 
 def test_every_stack_has_odds_and_automatic_layouts_stay_below_the_even_ones() -> None:
     for name in list_software():
-        known = odds_of(load_software(name).family)
+        known = odds_of(name, load_software(name).family)
         assert 0.5 < known.most(SAFE) < known.most(ENOUGH) <= 1.0
-    assert odds_of("nobody's") == odds_of("other")
+    assert odds_of("nobody's", "other") == odds_of("nobody's", "no family")
     assert "bigscience" in odds()["without"]
 
 

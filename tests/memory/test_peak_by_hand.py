@@ -94,13 +94,13 @@ def test_what_the_allocator_holds_in_vain() -> None:
 
 
 def test_buffers_that_another_stream_gives_back_late() -> None:
-    """A tenth of activations and logits more where products are split over ranks; a full card has it back."""
+    """A tenth of activations and logits more where products are split over ranks, which a full card has not back."""
     late, parallel = {"reserved_split": 0.1}, {"gpus": 2, "tensor": 2}
     found, parts = held(late, **parallel), held(late, **parallel).parts
     more = 0.1 * (float(parts["activations"]) + float(parts["logits"]))
     assert more > 0
     assert float(found.fragmentation) == pytest.approx(0.05 * float(found.allocated) + more)
-    assert float(found.needed) == float(held({"reserved_split": 0.0}, **parallel).needed)
+    assert float(found.needed) == pytest.approx(float(held(**parallel).needed) + more)
     assert float(held(late).fragmentation) == pytest.approx(0.05 * float(held().allocated)), "nothing is split"
 
 

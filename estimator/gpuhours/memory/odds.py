@@ -31,7 +31,7 @@ def odds_path() -> Path:
 
 @functools.cache
 def odds() -> Mapping[str, Any]:
-    """Family of stacks -> its constants."""
+    """``all`` systems, and ``without`` each: families of stacks and single stacks -> their constants."""
     learned: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
     return learned
 
@@ -68,8 +68,9 @@ class Odds:
 
 
 @functools.cache
-def odds_of(family: str, without: str = "") -> Odds:
-    """The odds of a family of stacks, as known without a system's layouts where one is named."""
+def odds_of(stack: str, family: str, without: str = "") -> Odds:
+    """The odds of a stack of which enough layouts ran and failed, else of its family, as known without a system's layouts where one is
+    named."""
     known = odds()["without"].get(without, odds()["all"])
-    constants = known.get(family, known["other"])
+    constants = known["stacks"].get(stack) or known["families"].get(family, known["families"]["other"])
     return Odds(constants["half"], constants["steepness"], constants["lapse"])

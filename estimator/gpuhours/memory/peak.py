@@ -152,14 +152,15 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
 
     Gathering and dropping weights layer by layer leaves holes, no more than the ``dropped`` weights would take.
 
-    A full allocator returns cached blocks before it fails: whether a run fits is asked of ``reserved_least``. What it takes is what it
-    would take on a card that is large enough."""
+    A full allocator returns cached blocks before it fails, but not what another stream still holds: whether a run fits is asked of
+    ``reserved_least`` and that. What it takes is what it would take on a card that is large enough."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
-    least = facts.reserved_least * allocated
     holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
-    usual = facts.reserved * allocated + holes + _given_back_late(run, moments, allocated)
+    late = _given_back_late(run, moments, allocated)
+    least = facts.reserved_least * allocated + late
+    usual = facts.reserved * allocated + holes + late
     if np.any(run.layout.expandable_segments):
         grown = np.minimum(usual, facts.reserved_expandable * allocated)
         usual = np.where(run.layout.expandable_segments, grown, usual)
@@ -167,7 +168,7 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     unused = np.maximum(least, usual)
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
-    odds = odds_of(run.workload.software.family)
+    odds = odds_of(run.workload.software.name, run.workload.software.family)
     return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
 
 

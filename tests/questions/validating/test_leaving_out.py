@@ -138,8 +138,13 @@ def test_defaults_that_measured_runs_chose_are_the_documented_ones_without_them(
 
 
 def test_what_code_keeps_in_memory_stays_known_but_for_what_was_settled() -> None:
-    """nanotron's fp32 logits are in its code; what the allocator holds of split products' buffers was settled on its own bench."""
+    """nanotron's logits and buckets are in its code; what BigScience's optimiser keeps was settled on its own log."""
     known, _ = software_without("nanotron", "nanotron")
     own, parent = load_software("nanotron").memory, load_software("megatron-2023").memory
-    assert known.memory.logits == own.logits != parent.logits
-    assert known.memory.reserved_split == parent.reserved_split == 0 < own.reserved_split
+    assert (known.memory.logits, known.memory.bucket) == (own.logits, own.bucket)
+    assert own.logits != parent.logits
+    assert (
+        software_without("bigscience", "bigscience")[0].memory.partition
+        == {}
+        != load_software("bigscience").memory.partition
+    )

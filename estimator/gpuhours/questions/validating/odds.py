@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ CENTRE = (0.0, np.log(12.0))
 """log(half), log(steepness) before any row has spoken: half of them fail where the prediction fills the card, 0.8 of it fits to 94 %."""
 HELD = 0.5
 """How far, in logarithms, a family may stand from all families before its rows have to insist."""
+SPOKEN = 30
+"""Layouts of a stack that ran, and as many that failed, from which it has odds of its own."""
 LAPSE = 0.005
 ROUNDS = 200
 
@@ -29,6 +31,7 @@ class Trial:
 
     system: str
     family: str
+    stack: str
     filled: float
     ran: bool
 
@@ -41,39 +44,49 @@ def trials(judged: Sequence[Judged]) -> list[Trial]:
         ran = one.measured is not None or one.memory_measured is not None
         if one.filled is not None and one.case is not None and not one.memory_open and (ran or one.row.failed):
             system = system_of(one.row.word("source_title") or "")
-            tried.append(Trial(system, one.case.software.family, one.filled, not one.row.failed))
+            software = one.case.software
+            tried.append(Trial(system, software.family, software.name, one.filled, not one.row.failed))
     return tried
 
 
 def learn(rows: Sequence[Trial]) -> dict[str, Any]:
-    """Constants by family over all systems and without each, and how they did on the systems that they had not seen."""
+    """Constants by family and stack over all systems and without each."""
     systems = sorted({row.system for row in rows})
-    return {"lapse": LAPSE, "all": _families(rows, ""), "without": {out: _families(rows, out) for out in systems}}
+    return {"lapse": LAPSE, "all": _learned(rows, ""), "without": {out: _learned(rows, out) for out in systems}}
 
 
-def _families(rows: Sequence[Trial], out: str) -> dict[str, dict[str, float]]:
+def _learned(rows: Sequence[Trial], out: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Families are held near all of them, a stack near its family: there every layout speaks for itself, since the next is of the same
+    code; in a family a system does."""
     kept = [row for row in rows if row.system != out]
     common = _fitted(kept, np.array(CENTRE), 2.0)
-    families = {OTHER: common}
+    families, stacks = {OTHER: common}, {}
     for family in sorted({row.family for row in kept}):
         mine = [row for row in kept if row.family == family]
         if any(not row.ran for row in mine):
             families[family] = _fitted(mine, common, HELD)
+    for stack in sorted({row.stack for row in kept}):
+        mine = [row for row in kept if row.stack == stack]
+        if min(sum(row.ran for row in mine), sum(not row.ran for row in mine)) >= SPOKEN:
+            stacks[stack] = _fitted(mine, families[mine[0].family], HELD, crowd=0.0)
+    return {"families": _rounded(families), "stacks": _rounded(stacks)}
+
+
+def _rounded(found: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     return {
         name: {"half": round(float(np.exp(a)), 4), "steepness": round(float(np.exp(b)), 3), "lapse": LAPSE}
-        for name, (a, b) in families.items()
+        for name, (a, b) in found.items()
     }
 
 
-def _fitted(rows: Sequence[Trial], centre: Floats, held: float) -> Floats:
-    """(log half, log steepness): the maximum of the likelihood, a system of n rows weighing sqrt(n), held near ``centre``; by Newton's
-    method with numerical slopes, since there are two numbers."""
+def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0.5) -> Floats:
+    """(log half, log steepness): the maximum of the likelihood, each of a system's n rows weighing n^-crowd, held near ``centre``."""
     if not rows:
         return centre
     counts = {row.system: sum(one.system == row.system for one in rows) for row in rows}
     filled = np.log([row.filled for row in rows])
     ran = np.array([row.ran for row in rows])
-    weight = np.array([1 / np.sqrt(counts[row.system]) for row in rows])
+    weight = np.array([counts[row.system] ** -crowd for row in rows])
 
     def loss(at: Floats) -> float:
         if (
