@@ -11,6 +11,7 @@ import gpuhours
 from gpuhours.hardware.clusters import cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout
+from gpuhours.questions.listing.schemas import schema
 from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.resolve import resolve
 
@@ -26,9 +27,9 @@ def said(run: Mapping[str, Any], key: str, value: Any, **beside: Any) -> bool:
     """Whether a run with ``key: value`` and the keys ``beside`` it (block__name) is told that the key has no effect."""
     settings = {key: value} | {name.replace("__", "."): one for name, one in beside.items()}
     described = gpuhours.from_dict(dict(run), settings=settings)
-    machine, layout = (
-        (TWO_NODES, Layout(tensor=2, pipeline=2)) if "many" in run.get("name", "") else (ONE_NODE, Layout())
-    )
+    own = {name.removeprefix("layout."): one for name, one in settings.items() if name.startswith("layout.")}
+    degrees = {"tensor": 2, "pipeline": 2} if "many" in run.get("name", "") else {}
+    machine, layout = TWO_NODES if degrees else ONE_NODE, Layout(**degrees, **own)
     return any(text.startswith(f"{key} has no effect: ") for text in idle_keys(described, machine, layout))
 
 
@@ -49,6 +50,8 @@ def said(run: Mapping[str, Any], key: str, value: Any, **beside: Any) -> bool:
         (TEXT, "hardware.internode_bandwidth", "50 GB/s", {}),
         (TEXT, "layout.schedule", "zb-1p", {}),
         (TEXT, "layout.sequence_parallel", False, {}),
+        (TEXT, "layout.shard_group", 16, {"layout__sharding": "zero3"}),
+        ({**TEXT, "name": "many nodes"}, "layout.schedule", "interleaved", {}),
         (TEXT, "operation.failures", 1e-3, {"known__goodput": 0.9}),
         (TEXT, "operation.checkpoint_steps", 100, {"operation__checkpoint_interval": "1 hour"}),
         (TEXT, "operation.storage", "nvme", {"operation__checkpoint_bandwidth": "1 GB/s"}),
@@ -74,6 +77,7 @@ def test_a_key_without_effect_is_said(run: Mapping[str, Any], key: str, value: A
         ({**TEXT, "name": "many nodes"}, "hardware.internode_bandwidth", "50 GB/s", {}),
         ({**TEXT, "name": "many nodes"}, "layout.schedule", "zb-1p", {}),
         ({**TEXT, "name": "many nodes"}, "layout.sequence_parallel", False, {}),
+        (TEXT, "layout.shard_group", 8, {"layout__sharding": "zero3"}),
         (TEXT, "operation.failures", 1e-3, {}),
         (TEXT, "cost.terms", "spot", {}),
         (TEXT, "cost.power_share", 0.5, {}),
@@ -105,3 +109,68 @@ def test_two_batches_that_differ_are_refused(tokens: str, refused: bool) -> None
     with pytest.raises(EstimateError, match="4,194,304 tokens a step") as caught:
         resolve(run)
     assert caught.value.where == "training.batch_tokens"
+
+
+def test_more_layers_than_a_stage_has_are_all() -> None:
+    layout = {"tensor": 1, "pipeline": 2, "microbatch": 1, "sharding": "zero1", "recompute": "full"}
+    machine = {"accelerator": "h100-sxm-80gb", "gpus": 16}
+    run = {**TEXT, "hardware": machine, "layout": layout, "training": {"global_batch": 16}}
+    most, more = (gpuhours.from_dict(run, settings={"layout.recompute_layers": each}) for each in (16, 17))
+    assert resolve(most).warnings == ()
+    assert "no more than 16 layers" in resolve(more).warnings[0]
+
+
+WHOLE: Mapping[str, Any] = {
+    "model": "llama-3-8b", "data": {"seq_len": 4096, "tokens": "10B"}, "training": {"global_batch": 64},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 16}, "software": "fsdp-eager",
+    "layout": {"tensor": 2, "pipeline": 2, "sharding": "zero1", "recompute": "full", "microbatch": 1},
+}  # fmt: skip
+"""A run that leaves nothing of its layout open."""
+AS_ASSUMED = {
+    ("cost.boundary", "node"), ("cost.terms", "on-demand"), ("operation.storage", "lustre"), ("hardware.node", "dgx-h100"),
+    ("hardware.node", "grand-teton"), ("hardware.node", "hgx-h100"), ("training.optimizer", "adamw"), ("operation.blocking", False),
+}  # fmt: skip
+"""Values that are what is taken where nothing is said (a Grand Teton is a DGX H100 of another maker; so small a checkpoint is written
+as fast as it is copied)."""
+TRIED = (2, "0.5", "10 GB/s", "1 hour")
+
+
+def values(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[Any]:
+    """Some values that a key may take, by its schema."""
+    inner = definitions[schema["$ref"].split("/")[-1]] if "$ref" in schema else schema
+    several = [*inner.get("anyOf", ()), *inner.get("oneOf", ())]
+    if several:
+        return [value for one in several for value in values(one, definitions)]
+    if "enum" in inner:
+        return list(inner["enum"])[:6]
+    return {"boolean": [True, False], "string": list(TRIED), "number": list(TRIED), "integer": list(TRIED)}.get(
+        inner.get("type", ""), []
+    )
+
+
+BLOCKS = {
+    "data": "Data", "input": "InputPipeline", "training": "Training", "hardware": "Hardware", "layout": "Layout",
+    "operation": "Operation", "cost": "CostInputs", "known": "Known",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_no_key_of_the_schema_is_without_effect_in_silence(block: str) -> None:
+    """Every value of every key, stated alone: refused, or it moves a result, or the estimate says that it has no effect."""
+    whole = schema("run")
+    keys = whole["$defs"][BLOCKS[block]]["properties"]
+    base = gpuhours.from_dict(dict(WHOLE))
+    plain = gpuhours.estimate(base).to_dict()["results"]
+    silent = set()
+    for key, told in keys.items():
+        for value in values(told, whole["$defs"]):
+            try:
+                run = gpuhours.from_dict(dict(WHOLE), settings={f"{block}.{key}": value})
+                if getattr(run, block) == getattr(base, block):
+                    continue
+                found = gpuhours.estimate(run)
+            except EstimateError:
+                continue
+            if found.to_dict()["results"] == plain and not any(key in text for text in found.warnings):
+                silent.add((f"{block}.{key}", value))
+    assert silent <= AS_ASSUMED

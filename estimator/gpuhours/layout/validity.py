@@ -100,7 +100,7 @@ def refuse(layout: Layout, model: Model) -> None:
         return
     layers = stream_layers(model)
     if np.ndim(layers) == 0:
-        _refuse_placement(layout, int(layers))
+        refuse_placement(layout, int(layers))
     for key, (idle, problem, hint) in _without_effect(layout, model).items():
         if key in layout.model_fields_set and idle:
             raise EstimateError(problem, hint, f"layout.{key}")
@@ -115,11 +115,23 @@ def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
         said.append("layout.sequence_method has no effect: context is 1, one rank holds the whole sequence")
     if not model.encoder and layout.vision is not VisionPlacement.first_stage:
         said.append("layout.vision has no effect: no encoder stands in front of a language model")
+    some, layers = layout.recompute_layers, stream_layers(model)
+    if (
+        some is not None
+        and "pipeline" in layout.model_fields_set
+        and not np.ndim(layout.pipeline)
+        and not np.ndim(layers)
+    ):
+        most = -(-int(layers) // layout.pipeline)
+        if some > most:
+            said.append(
+                f"layout.recompute_layers has no effect: a stage has no more than {most} layers, and all are computed again"
+            )
     return tuple(said)
 
 
-def _refuse_placement(layout: Layout, layers: int) -> None:
-    """Chunks and stages that do not hold the model's layers."""
+def refuse_placement(layout: Layout, layers: int) -> None:
+    """Raise ``EstimateError`` where chunks or stages of single values do not hold the model's layers, with the chunks that would."""
     pipeline, chunks = layout.pipeline, layout.interleave
     if layout.stage_layers is not None and sum(layout.stage_layers) != layers:
         given = sum(layout.stage_layers)

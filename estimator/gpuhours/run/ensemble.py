@@ -15,6 +15,7 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.run import input_pipeline
@@ -45,6 +46,8 @@ from gpuhours.run.typical import (
 
 OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
 """What may be drawn, a position of its own each."""
+LEAST_GOODPUT = 1e-6
+"""Share of its time that a run trains for which is not told from none: it never ends."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "software": ("software",), "recomputation": ("recompute",), "layout": ("layout",), "network": ("network",),
     "padding": ("padding",), "data loading": ("data",), "goodput": POSITIONS, "step model": ("step model",),
@@ -314,6 +317,12 @@ def assembled(
 ) -> Ensemble:
     """The sample with the run nearest to its median."""
     run, resolved, kind = asked.run, asked.resolved, asked.kind
+    if np.quantile(times.running, 0.1) <= LEAST_GOODPUT:
+        raise EstimateError(
+            "The run never ends: failures, restarts and saves take all of its time.",
+            "operation.failures counts those of one GPU in a day: 5e-4; operation.checkpoint_bandwidth is that of all ranks: 50 GB/s.",
+            "operation",
+        )
     nearest = nearest_to_median(times.gpu_time, times.seconds, choices.step_time)
     named = as_named(run, resolved, choices, nearest)
     outcome, ratio = at_median(named, median(times.gpu_time), notes)
@@ -354,7 +363,7 @@ def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: M
     found = goodput(
         run.operation, at, gpus=cluster.gpus, nodes=cluster.nodes, size=size, step_time=seconds, productive=productive
     )
-    return np.asarray(found)
+    return np.maximum(found, LEAST_GOODPUT)
 
 
 def rated(run: Run, resolved: Resolved) -> bool:

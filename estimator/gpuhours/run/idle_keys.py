@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.layout.layout import Layout
+from gpuhours.layout.layout import Layout, Schedule
+from gpuhours.layout.ranks import solved_data
 from gpuhours.run.spec import Run
 
 OF_FRAMES = ("video_hours", "fps", "resolution", "height", "longest_frames")
@@ -33,7 +34,7 @@ def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple
         *_of_data(run),
         *_of_input(run),
         *_of_network(machine),
-        *_of_layout(layout),
+        *_of_layout(machine, layout),
         *_of_operation(run),
         *_of_cost(run),
     )
@@ -88,8 +89,8 @@ def _of_network(machine: Cluster | None) -> Idle:
         yield from ((f"hardware.{name}", "the run stands in one node") for name in ("internode_bandwidth", "network"))
 
 
-def _of_layout(layout: Layout | None) -> Idle:
-    """How a degree that is 1 would be run."""
+def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
+    """How a degree that is 1 would be run; shards among more ranks than there are."""
     if layout is None or np.ndim(layout.tensor) or np.ndim(layout.pipeline):
         return
     if layout.tensor == 1:
@@ -97,6 +98,12 @@ def _of_layout(layout: Layout | None) -> Idle:
     if layout.pipeline == 1:
         why = "pipeline is 1, one stage runs the whole model"
         yield from ((f"layout.{name}", why) for name in ("schedule", "vocabulary_parallel"))
+    elif layout.schedule is Schedule.interleaved and layout.interleave == 1:
+        yield "layout.schedule", "interleave is 1, and one chunk a stage runs as 1f1b"
+    if machine is not None and not np.ndim(machine.gpus) and not np.ndim(layout.context):
+        copies = int(solved_data(layout, machine)) * layout.context
+        if layout.shard_group is not None and layout.shard_group > copies:
+            yield "layout.shard_group", f"there are {copies} data-parallel ranks, which all share"
 
 
 def _of_operation(run: Run) -> Idle:

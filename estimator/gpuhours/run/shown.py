@@ -10,7 +10,6 @@ import numpy as np
 
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
-from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, word
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import median
@@ -69,12 +68,6 @@ def at_median(named: Run, gpu_time: float, notes: tuple[Assumption, ...]) -> tup
     if plain.value("gpu_hours") is None:  # without tokens or steps there is a step to be foreseen, and nothing else
         return dataclasses.replace(plain, assumptions=(*notes, *plain.assumptions)), float(plain.step.time)
     share = gpu_seconds(plain) / gpu_time
-    if not share > 0:
-        raise EstimateError(
-            "The run never ends: failures, restarts and saves take all of its time.",
-            "operation.failures counts those of one GPU in a day: 5e-4.",
-            "operation",
-        )
     if stated:
         outcome = evaluate(named, slower=1.0 / share, like=plain)
         return dataclasses.replace(outcome, assumptions=(*notes, *outcome.assumptions)), float(plain.step.time)

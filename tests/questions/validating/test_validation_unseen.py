@@ -307,3 +307,29 @@ def test_unsaid_recomputation_of_pytorch_is_what_fits(tmp_path: Path) -> None:
     )
     assert not none.fits
     assert unsaid.predicted == pytest.approx(full.predicted)
+
+
+def test_stages_as_a_row_states_them(tmp_path: Path) -> None:
+    """``stage_layers`` was not read: any numbers gave the same step."""
+    four = {"pp": 4, "tp": 1, "dp": 4, "micro_batch": 1}
+    even, uneven, lost, short = judged(
+        tmp_path,
+        {**four, "stage_layers": "8 8 8 8"}, {**four, "stage_layers": "[5, 9, 9, 9]"}, {**four, "stage_layers": "8 8 8 7"},
+        {**four, "stage_layers": "16 16"},
+    )  # fmt: skip
+    assert even.predicted is not None
+    assert uneven.predicted is not None
+    assert uneven.predicted > 1.05 * even.predicted
+    assert lost.skipped_because == "The stages hold 31 layers, the model has 32"
+    assert "pipeline 4 asks for 4" in (short.skipped_because or "")
+
+
+def test_a_row_that_contradicts_itself_is_skipped(tmp_path: Path) -> None:
+    """One such row ended the whole command with an error of ours."""
+    four = {"pp": 4, "tp": 1, "dp": 4, "micro_batch": 1}
+    both, apart = judged(tmp_path, {**four, "vp": 2, "schedule": "1f1b"}, {**four, "vp": 3, "schedule": "interleaved"})
+    assert "only schedule: interleaved runs interleave 2" in (both.skipped_because or "")
+    assert apart.skipped_because == (
+        "32 layers do not divide into 4 stages of 3 chunks: interleave may be 1, 2, 4 or 8 at pipeline 4; "
+        "layout.stage_layers states any other placement"
+    )

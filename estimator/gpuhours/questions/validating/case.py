@@ -16,7 +16,7 @@ from gpuhours.hardware.number_formats import FORMATS, Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import WORDS, Layout, Schedule, SequenceMethod, Sharding
-from gpuhours.layout.validity import ENDS, chunks_divide
+from gpuhours.layout.validity import ENDS, chunks_divide, refuse_placement
 from gpuhours.questions.validating.accelerators import accelerator_of
 from gpuhours.questions.validating.architecture import decoder_of, unusable
 from gpuhours.questions.validating.leaving_out import (
@@ -225,11 +225,19 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         "optimizer_in_backward": "in backward" in (row.word("optimizer") or "").lower(),
         "sequence_method": _sequence_method(row, software), "loss_blocks": None if blocks is None else max(1, int(blocks)),
     }  # fmt: skip
+    layers = int(decoder.layers)
     try:
-        return Layout(**fields, stage_layers=_stage_layers(int(decoder.layers), degrees.pipeline, interleave))
+        layout = Layout(**fields, stage_layers=_stage_layers(row, layers, degrees.pipeline, interleave))
+        refuse_placement(layout, layers)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UnsaidError(f"{first['loc'][0]} = {first['input']:g}: no layout has that") from None
+        own = first["msg"].removeprefix("Value error, ")
+        raise UnsaidError(
+            f"{first['loc'][0]} = {first['input']:g}: no layout has that" if first["loc"] else own
+        ) from None
+    except EstimateError as error:
+        raise UnsaidError(": ".join(one.removesuffix(".") for one in (error.problem, error.hint) if one)) from None
+    return layout
 
 
 def _recomputed(row: Row, software: Software, decoder: Decoder) -> str:
@@ -238,14 +246,18 @@ def _recomputed(row: Row, software: Software, decoder: Decoder) -> str:
     return software.defaults.recomputed(adapters=decoder.trainable == "lora", narrow=narrow)
 
 
-def _stage_layers(layers: int, pipeline: int, interleave: int) -> tuple[int, ...] | None:
-    """Where three layers are missing from equal chunks, the ends carry one fewer each and so does a stage inside, as far as there is
-    one: DeepSeek-V3's 61 in NVIDIA's recipes, whose third place is taken by the prediction of a further token (not modelled)."""
+def _stage_layers(row: Row, layers: int, pipeline: int, interleave: int) -> tuple[int, ...] | None:
+    """Layers of every stage: as a row states them (``7 8 8 7``). Where it does not, and three layers are missing from equal chunks, the
+    ends carry one fewer each and so does a stage inside, as far as there is one: DeepSeek-V3's 61 in NVIDIA's recipes, whose third
+    place is taken by the prediction of a further token (not modelled)."""
+    stated = row.word("stage_layers")
+    if stated is not None:
+        return tuple(int(number) for number in re.findall(r"\d+", stated))
     if pipeline == 1 or chunks_divide(layers, pipeline, interleave):
         return None
     each = -(-layers // (pipeline * interleave))
     if each * pipeline * interleave - layers != ENDS + 1:
-        raise UnsaidError(f"{layers} layers do not divide into {pipeline} stages of {interleave} chunks")
+        return None
     by_stage = [each * interleave] * pipeline
     for stage in (0, -1, -2 if pipeline > 2 else -1):
         by_stage[stage] -= 1

@@ -29,7 +29,7 @@ NEEDED = ("seq_len", "global_batch")
 """Columns without which a file is no table of runs."""
 ALSO_READ = frozenset({
     "attention_kernel", "expert_capacity", "foretold_s", "gpu", "method", "modality", "model", "nodes_interconnect", "notes", "outcome",
-    "precision", "recompute", "source", "status", "zero_stage",
+    "precision", "recompute", "source", "stage_layers", "status", "zero_stage",
 })  # fmt: skip
 """Columns that are read and that no table here has."""
 
