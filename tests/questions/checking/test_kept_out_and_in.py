@@ -104,3 +104,76 @@ def test_a_sound_text_under_its_models_name_is_not_contradicted() -> None:
         "Its MFU of 35.9% is of 2,250 dense TFLOPS; a GPU did 9.3k tokens/s. Two years ago it would have needed 30 days on H100s."
     )
     assert check_paper(read_paper(text)).verdict == "consistent"
+
+
+LOG = """
+# Plover-7b-sft
+
+A fine-tuned version of Plover-7b on a private set of 90,000 dialogues, on 8 A100 GPUs.
+
+| Training Loss | Epoch | Step | Validation Loss |
+|---|---|---|---|
+| 0.94 | 1.0 | 700 | 0.95 |
+| 0.81 | 2.0 | 1400 | 0.93 |
+"""
+
+
+def test_the_last_row_of_a_log_is_the_run() -> None:
+    found = one(LOG)
+    assert (found["steps"], found["epochs"], found["dataset_samples"]) == (1400, 2, 90_000)
+
+
+SECTIONS = """
+# Plover
+
+Plover-7B has 7B parameters and read 2T tokens on 512 A100 80GB GPUs in 15.5 days at an MFU of 41%.
+
+## Finetuning
+
+LoRA of Plover-7B, batch size 1, gradient accumulation 8, on one A100:
+
+| Method | Length 256 | Length 1024 |
+|---|---|---|
+| LoRA | 20.1G / 1.2s/it | 21.5G / 2.8s/it |
+
+## Inference
+
+Plover-7B answers at 40 tokens per second on one A100.
+"""
+
+
+def test_sections_beside_the_run_say_nothing_about_it() -> None:
+    paper = read_paper(SECTIONS)
+    (found,) = figures(SECTIONS).values()
+    assert found["gpus"] == 512
+    assert not found.keys() & {"accumulation", "global_batch", "step_time"}
+    assert check_paper(paper).verdict == "consistent"
+    assert not any(fact.name == "trainable" for fact in paper.runs[0].facts)
+
+
+OTHERS = """
+Prior efforts were costly. Tern-65B took 33 days on 1,024 A100s; even the 7B model of another group took 45 days. In contrast,
+Plover-7B is trained with 256 GPUs in eight days.
+
+## Related work
+
+Gannet trains 1.1B parameters on 3T tokens within 90 days on 16 A100-40G. Siskin-2.4B is trained on 1.1T tokens.
+"""
+
+
+def test_paragraphs_and_sections_about_others_give_the_run_nothing() -> None:
+    found = one(OTHERS)
+    assert (found["gpus"], found["wall_clock"]) == (256, 8 * DAY)
+    assert "tokens" not in found
+
+
+def test_a_rate_for_a_trillion_and_a_forecast_are_no_time_of_the_run() -> None:
+    found = one(
+        "Training on each trillion tokens takes 4.5 days on our 512 H800 GPUs. The 6-hour forecast is best. Plover was done in a month."
+    )
+    assert found["wall_clock"] == pytest.approx(30.4375 * DAY)
+
+
+def test_a_batch_that_may_be_a_devices_is_no_charge() -> None:
+    text = "Plover has 350M parameters. Batch size 16, accumulation 40, length 1024: 655,360 tokens per iteration on 8 A100."
+    assert check_paper(read_paper(text)).verdict != "contradicted"

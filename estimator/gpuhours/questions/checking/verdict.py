@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.witness import predicted_mfu, usual_prediction
-from gpuhours.questions.checking.setting import Setting, assumed, limits, setting
+from gpuhours.questions.checking.setting import FULL, Setting, assumed, limits, setting
 from gpuhours.questions.checking.table import TableCheck, documents, read_rows
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED
 
@@ -139,13 +139,26 @@ def check_document(document: Document, witness: Witness | None = None, elsewhere
 
 
 def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim] = ()) -> Check:
-    """The check as a run of a kind; where accelerators of two dies are contradicted, counted the other way."""
+    """The check as a run of a kind; where it is contradicted, by the other conventions that its words leave open."""
     judged = _judged(document, run, witness, elsewhere)
-    if (judged.contradictions or judged.doubts) and run.accelerator is not None and "MI250" in run.accelerator.name:
-        again = _judged(*_by_module(document, run), witness, elsewhere)
+    if not judged.contradictions and not judged.doubts:
+        return judged
+    for other in _other_conventions(document, run):
+        again = _judged(*other, witness, elsewhere)
         if not again.contradictions and len(again.doubts) <= len(judged.doubts):
             return again
     return judged
+
+
+def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Document, Setting]]:
+    """What words in passing leave open: devices of two dies counted as one, an MFU of BF16's peak, adapters of another training."""
+    if run.accelerator is not None and "MI250" in run.accelerator.name:
+        yield _by_module(document, run)
+    if run.accelerator is not None and run.peak is not None and run.peak > run.accelerator.peak:
+        yield document, replace(run, peak=run.accelerator.peak)
+    told = {claim.quantity for claim in document.claims} & {"lora_rank", "trainable_parameters", "trainable_share"}
+    if run.flops_per_parameter < FULL and not told:
+        yield document, replace(run, flops_per_parameter=FULL)
 
 
 def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim]) -> Check:

@@ -101,6 +101,10 @@ _ONE_DEVICE = re.compile(
     r"\b(?:per|each|every|on each|a)\s+(?:gpu|card|device|chip|accelerator|board)\b|\beach\b", re.IGNORECASE
 )
 """``Hours used: 96 (per card)``."""
+_WALL_CLOCK = re.compile(
+    r"\b(?:wall[ -]?clock|elapsed|real time)\b|;\s?[\d.,]+[kKM]?\s?(?:GPU|TPU|device|card)[ -]hours\b", re.IGNORECASE
+)
+"""``Hours used: 38 (wall-clock; 304 GPU hours)``."""
 _DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
 _CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|CO2(?:e|eq)?)\b", re.IGNORECASE)
 _MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)", re.IGNORECASE)
@@ -109,7 +113,7 @@ _PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
 _PRODUCT = re.compile(r"\s[x×*·]\s")
 _PAIR = re.compile(
     r"(?:^|(?<=[|·;,\n(])|(?<=\s-\s)|(?<=[.!?]\s))[ \t]*(?P<label>[A-Za-z#$][^\n:=|·;,]{0,70}?)\s?[:=]\s?"
-    r"(?P<value>[~≈∼<>]?\s?[$€£]?\d[\d,.]{0,20}(?:e[+-]?\d{1,2})?(?:[kKMBT]\b)?)"
+    r"(?P<value>[~≈∼<>]?\s?[$€£]?\d[\d,.]{0,20}(?:[eE][+-]?\d{1,2})?(?:[kKMBT]\b)?)"
 )
 
 
@@ -191,7 +195,9 @@ def _last(tokens: list[Token], end: int) -> bool:
 
 def lent(label: str, value: str) -> str:
     """``value`` with the label's unit behind its number, where that number is bare."""
-    if (_ONE_DEVICE.search(value) or _ONE_DEVICE.search(label)) and _DEVICE_HOURS.search(unit_of(label)[1]):
+    if (_ONE_DEVICE.search(value) or _ONE_DEVICE.search(label) or _WALL_CLOCK.search(value)) and _DEVICE_HOURS.search(
+        unit_of(label)[1]
+    ):
         label = "training hours"
     product = _of_product(label, value)
     if product is not None:

@@ -91,6 +91,19 @@ _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 """``planned: 1,400 - spent: 1,320``: two labels on one line."""
 
 
+_PRODUCT = re.compile(r"(?m)(?<=[\w\])])([ \t]{0,4}=[ \t]{0,4})(\d{1,6})[ \t]?\*[ \t]?(\d{1,6})(?=[ \t]{0,8}(?:#|$))")
+"""``gradient_accumulation_steps = 4 * 8``."""
+_ITERATION = re.compile(r"(?m)^([ \t>]{0,8}(?:iter|iteration|it|step)[ \t:]{1,3}(\d{1,9})\b)([^\n]{0,300})")
+"""A line that a program printed at a step."""
+_ITS_TIME = re.compile(r"\b(?:time|dt)[ :=]{1,2}(?=[\d.]{1,12} ?(?:ms|s|sec)\b)")
+_PLAIN_BATCH = re.compile(r"(?<![\w-])batch_size(?=\s?[=:])")
+
+
+def _at_a_step(found: re.Match[str]) -> str:
+    """Such a line, whose time is that of a step; nothing of the first one, which compiles and warms up."""
+    return found[1] + ("" if found[2] == "0" else _ITS_TIME.sub("step time: ", found[3]))
+
+
 _SLURM_TOTAL = re.compile(r"\bgres/gpu(?::\w{1,20})?=(\d{1,6})\b")
 """``gres/gpu:h100=192``: what a job of Slurm was given in all."""
 _SLURM_NODE = re.compile(r"--gres[= ]gpu(?::[A-Za-z]\w{0,20})?:(\d{1,2})\b")
@@ -104,18 +117,24 @@ _SOURCE_LINE = re.compile(r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,
 _LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
 """``Total train batch size (w. parallel & accumulation) = 128``."""
 _KEY = re.compile(
-    r"(?m)^([ \t]{0,60}(?:[a-z]{1,20}:)?)[ \t]{1,60}([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
+    r"(?m)^([ \t]{0,60}(?:[a-z]{1,20}:)?)[ \t]{0,60}(?<![\w/.])"
+    r"([A-Za-z]{2,}(?:[/_.][A-Za-z\d]+)+)[ \t]+(\d[\d.,]*(?:e[-+]?\d+)?)(?=[ \t]*$)"
 )
 """``wandb:  perf/tokens_per_sec 1321005``: a summary's key and value."""
 
 
-def with_pairs(text: str, *, total_batch: bool = False) -> str:
+def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = False) -> str:
     """``text`` with what a program printed or was told written as ``label: value``.
 
-    ``total_batch``: the same program names a total batch elsewhere, so that its plain one is a device's.
+    ``total_batch``: the same program names a total batch elsewhere, so that its plain one is a device's;
+    ``accumulates``: it accumulates steps of its plain batch.
     """
     if total_batch:
         text = _PER_DEVICE.sub("micro_batch_size", text)
+    if accumulates:
+        text = _PLAIN_BATCH.sub("micro_batch_size", text)
+    text = _PRODUCT.sub(lambda found: f"{found[1]}{int(found[2]) * int(found[3])}", text)
+    text = _ITERATION.sub(_at_a_step, text)
     text = _SOURCE_LINE.sub("; ", text)
     if "gres" in text:
         text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))

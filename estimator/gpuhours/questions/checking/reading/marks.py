@@ -96,6 +96,19 @@ _CLOCK = re.compile(
 """``1d 18h 3m 20s``."""
 
 
+_CUT_SHORT = re.compile(
+    r"(?<![\w.])(grad|acc|accum|seq|len|max|min|num|avg|incl|excl|lr|bs|ctx|temp|resp|approx|params|iters|hrs|mins|secs)"
+    r"\.(?=[ ]?[a-z\d])",
+    re.IGNORECASE,
+)
+"""``grad. acc. 2``: words that are cut short end no sentence."""
+_SHORT_CLOCK = re.compile(
+    r"(?<![\w.,])(\d{1,4}) ?h ?([0-5]\d)(?= ?min\b|[,.;:)](?:\s|$)|\s(?:on|in|for|and|of|per)\b|\s*$)(?: ?min\b)?",
+    re.MULTILINE,
+)
+"""``11 h 40``: hours and minutes."""
+
+
 _DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)", re.IGNORECASE)
 """``TP4``: how many ways a model is shared, by the letters that programs use."""
 
@@ -111,6 +124,16 @@ def _clock_time(found: re.Match[str]) -> str:
     """Such a time in words, with what stands before it."""
     named = zip(found.groups()[1:], ("days", "hours", "minutes", "seconds"), strict=True)
     return found[1] + ", ".join(f"{int(number)} {unit}" for number, unit in named if number and int(number))
+
+
+_TIMED = re.compile(r"(?i)\b(?:time|elapsed|duration|runtime|walltime|wall[ -]clock)\b")
+_CLOCK_ALONE = re.compile(r"()(?:(\d{1,3})(?:-| days?, ))?(\d{1,4}):(\d\d):(\d\d)")
+
+
+def in_words(label: str, value: str) -> str:
+    """A time like ``3-06:12:00`` under a label that says that it is one."""
+    found = _CLOCK_ALONE.fullmatch(value.strip()) if _TIMED.search(label) else None
+    return _clock_time(found) if found else value
 
 
 def _clock(found: re.Match[str]) -> str:
@@ -145,6 +168,8 @@ def plain(text: str, *, latex: bool = False) -> str:
     if "peak" in text:
         text = _OF_THE_PEAK.sub(_of_the_peak, text)
     text = _CLOCK.sub(_clock, text)
+    text = _CUT_SHORT.sub(r"\1", text)
+    text = _SHORT_CLOCK.sub(r"\1 hours, \2 minutes", text)
     text = _CLOCK_TIME.sub(_clock_time, text)
     text = _DEGREES.sub(r"\1 \2", text)
     if not latex:
@@ -211,7 +236,7 @@ def _math(found: re.Match[str]) -> str:
         or re.fullmatch(r"[~<>]?[\d.,]+(?:e[-−+]?\d{1,3})?[kKMBT%]?|[A-Za-z]|[\d.,\s×x*+\-/]+", inner)
     ):
         return found[0]  # two amounts of money, not math
-    if dollars and re.match(r"\d", text_after(found)) and re.match(r"[\d.,]+\s", inner):
+    if dollars and re.match(r"\d", text_after(found)) and re.match(r"[\d.,]+[kKMB]?(?:\s|/)", inner):
         return found[0]
     inner = re.sub(
         r"\\(?:text|mathrm|mathbf|mathit|mathsf|textbf|mathcal|operatorname|rm|bf)\s*\{([^{}]{0,100})\}", r"\1", inner

@@ -183,14 +183,22 @@ def _piped(lines: Sequence[str], line: int) -> Table | None:
     return Table(tuple(tuple(cell(text, line + offset) for text in cells) for offset, cells in filled), 1, line)
 
 
+_UNDERLINE = re.compile(r"\s*-{2,}(?: +-{2,}){2,}\s*")
+
+
 def _aligned(lines: Sequence[str], line: int) -> Table | None:
     """Columns set with tabs or spaces, as programs print them: at least three rows, most of them of as many cells (three or more).
 
     A row that lacks cells, or a second line of the header, belongs to the columns that it stands under.
     """
     filled = [(offset, text) for offset, text in enumerate(lines) if text.strip()]
+    if (
+        any(_UNDERLINE.fullmatch(text) for _, text in filled[:3])
+        and len({len(text.split()) for _, text in filled}) == 1
+    ):
+        filled = [(offset, "  ".join(text.split())) for offset, text in filled]  # every cell is one word
     split = [(offset, _cells_of(text)) for offset, text in filled if not set(text) <= set("-=+_ \t|")]
-    if len(split) < 3:
+    if len(split) < 3 - (len(split) < len(filled)):
         return None
     counts = Counter(len(cells) for _, cells in split)
     width = max((count for count in counts if counts[count] > 1), default=0, key=lambda count: (counts[count], count))

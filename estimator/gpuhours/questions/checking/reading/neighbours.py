@@ -139,6 +139,12 @@ def for_an_amount(items: Sequence[Item], index: int, last: int) -> bool:
     )
 
 
+def of_a_clock(items: Sequence[Item], index: int) -> bool:
+    """``38 (wall-clock)``: hours that went by, not those of all devices."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
+    return behind[:1] in (["("], [","]) and behind[-1].startswith(("wall", "elapsed", "real"))
+
+
 def of_a_device(items: Sequence[Item], index: int) -> bool:
     """``1024 A100s (80GB)``: the memory that stands directly behind a device."""
     figure = items[index]
@@ -260,6 +266,15 @@ def times_hours(items: Sequence[Item], index: int) -> bool:
     before = items[max(index - 3, 0) : index]
     at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
     small = isinstance(figure, Figure) and figure.value < 200 and not figure.scale
+    times = items[index + 1 : index + 3]
+    if (
+        small
+        and len(times) == 2
+        and times[0].text.lower() in ("x", "×", "*", "·")
+        and isinstance(times[1], Figure)
+        and times[1].unit == "time"
+    ):
+        return True  # 32 x $3.22 x 73 h
     return (
         small
         and at is not None
@@ -338,7 +353,7 @@ def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
     """``one trillion tokens keeps them busy for three days (171K GPU hours)``: what a unit of work takes, not the run."""
     for at in range(max(first, index - 16), index):
         item = items[at]
-        if item.text.lower() == "trillion" and items[at - 1].text.lower() in ("each", "every", "per"):
+        if item.text.lower() == "trillion" and items[at - 1].text.lower().strip() in ("each", "every", "per"):
             return True
         if (
             isinstance(item, Figure)

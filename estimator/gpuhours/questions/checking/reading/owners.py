@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
+    BESIDE_SECTIONS,
     COMPARISONS,
     CONTINUED,
     OPENINGS,
@@ -48,7 +49,7 @@ SUMMING = frozenset(
 READ_BY_EACH = frozenset(["token", "step", "epoch"])
 TOGETHER = ("in total", "together", "combined", "altogether", "total of", "in sum", "in all")
 """``Both models continue on 48B tokens``: of what a model reads a sentence gives each one's, unless it says that it adds up."""
-CLOSE = 2
+CLOSE = 3
 SHORT = 80
 """Characters of a line that opens a list."""
 TRAINS = (
@@ -158,6 +159,17 @@ def compared_blocks(prose: Prose) -> set[int]:
     return found
 
 
+def beside_blocks(prose: Prose) -> set[int]:
+    """What stands under a short heading about use or adaptation."""
+    found, level = set(), 0
+    for index, block in enumerate(prose.blocks):
+        if block.kind == "heading" and (level == 0 or block.depth <= level):
+            level = block.depth if about(block.text[:SHORT]).name in BESIDE_SECTIONS else 0
+        if level:
+            found.add(index)
+    return found
+
+
 def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
     """The owner of every placed figure, in their order; what is beside the run in the way ``but`` is the run."""
     owners: dict[int, Owner] = {}
@@ -177,7 +189,7 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             this = read.prose.blocks[block]
             opening = _opening(read, sentence, cast)
             if this.kind == "heading":
-                above = opening if opening.kind else _about(this.text[:SHORT], but)
+                above = opening if opening.kind else about(this.text[:SHORT], but)
                 intro, parents, default = NOBODY, {}, above
             elif this.kind == "item":
                 default = opening if opening.kind else parents.get(this.depth - 1, intro if intro.kind else above)
@@ -208,9 +220,20 @@ def _opening(read: ReadProse, sentence: Sentence, cast: Cast) -> Owner:
     return NOBODY
 
 
-def _about(text: str, but: str) -> Owner:
+MOST_WORDS = 4
+"""Longer headings say more than what their section is about."""
+
+
+def about(text: str, but: str = "") -> Owner:
     """What a heading is about, where that is not the run."""
     lowered = text.lower()
+    for name, beginnings in BESIDE_SECTIONS.items():
+        if (
+            name != but
+            and len(text.split()) <= MOST_WORDS
+            and any(word.startswith(beginnings) for word in lowered.split())
+        ):
+            return Owner("side", name)
     for name, phrases in SIDE.items():
         if name != but and holds(lowered, phrases):
             return Owner("side", name)
@@ -238,6 +261,7 @@ def _sentence(
     begin = carried if (not named and carried.kind in ("own", "us")) or first_word in PRONOUNS else default
     said = f"{_clause_before(items, sentence)} {lowered}" if first_word in PRONOUNS else lowered
     side = next((name for name, phrases in SIDE.items() if name != but and holds(said, phrases)), None)
+    side = side or (default.name if default.kind == "side" and default.name in BESIDE_SECTIONS else None)
     if compared and not _ours(items, sentence):
         other = next((owner for _, owner in events if owner.kind == "other"), Owner("other", "others"))
         begin = other if not any(owner.kind == "own" for _, owner in events) else begin

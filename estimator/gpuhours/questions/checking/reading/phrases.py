@@ -117,7 +117,7 @@ def _figure(tokens: Sequence[Token], at: int, text: str) -> tuple[list[Item], in
         return None
     if tokens[at].text.endswith("+") and tokens[at].type == "NUMBER":
         hedges.append("more than")
-    product = _product(tokens, at, number, text)
+    product = None if currency else _product(tokens, at, number, text)
     if product is not None:
         return product
     until, cut, end = _range(tokens, first, number)
@@ -164,6 +164,8 @@ def _range(tokens: Sequence[Token], first: int, number: ReadNumber) -> tuple[Rea
     return (None, at, at) if until is None else (until, at, until.end)
 
 
+BATCHES = frozenset(["gbs", "bs", "batch", "batchsize", "size"])
+"""Words before ``1,024 x 8,192`` that make it sequences times their length."""
 OF_ITS_OWN = frozenset(["co2", "power", "energy", "money", "percent"])
 """Units that the last factor of a product has, not its factors together."""
 
@@ -202,6 +204,15 @@ def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) ->
                 word=unit.word,
             )
         ], end
+    if len(factors) == 2 and at and tokens[at - 1].text.lower() in BATCHES and not unit_at(tokens, end)[0].kind:
+        cut = tokens[number.end]
+        batch = Figure("figure", text[start : tokens[number.end - 1].end], start, tokens[number.end - 1].end, value=number.value,
+                       digits=number.digits, unit="sequence")  # fmt: skip
+        begin = tokens[number.end + 1].start
+        length = Figure(
+            "figure", text[begin:stop], begin, stop, value=factors[1], digits=f"{factors[1]:.12g}", unit="token"
+        )
+        return [batch, Item("word", cut.text, cut.start, cut.end), length], end
     if type_at(tokens, end) in DEVICE:
         unit, end = unit_at(tokens, end)
         stop = tokens[end - 1].end

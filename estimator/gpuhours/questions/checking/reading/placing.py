@@ -29,6 +29,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     hours_of_a_bill,
     keeps_busy,
     nodes_times_devices,
+    of_a_clock,
     of_a_device,
     of_a_length,
     of_an_instance,
@@ -40,12 +41,15 @@ from gpuhours.questions.checking.reading.neighbours import (
 )
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
 from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import noun
 from gpuhours.questions.checking.reading.words import RULES, Rule
 
 DEAREST = 16.0
 WINDOW = 80
 """Items to either side of a figure that can tell what it is: sentences are shorter, and the time stays linear in the text."""
 SUBJECT_DISTANCE = 3.4
+MOST_PER_SECOND = 1e20
+"""FLOP/s that no machine does."""
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
 
@@ -122,7 +126,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         best = Place("flops_per_second_per_gpu", "each", 0.1)
     if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
         return Place(billed, "times a power", 0.0)
-    one_device = figure.unit == "time" and each_device(items, index, first, last)
+    one_device = figure.unit == "time" and (each_device(items, index, first, last) or of_a_clock(items, index))
     calm = any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4])
     if figure.unit == "byte" and of_a_device(items, index):
         best = Place("memory_per_gpu", items[index - 1].text, 0.2)
@@ -183,6 +187,8 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds.append("small")
     if unit == "" and figure.text[-1:] in "x×":
         kinds = ["ratio"]
+    if unit == "flop/s" and figure.value > MOST_PER_SECOND:
+        return ("flop",)  # training FLOPS: 9.3e22
     if unit == "flop" and is_rate(figure):
         kinds = ["flop/s"]
     if kinds[0] == "flop/s":
@@ -236,7 +242,10 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
             distance = 0.0
         elif position + length < index:
             distance = float(index - position - length - 1) + _crossings(items, position + length + 1, index)
-            distance += ANOTHERS * _taken(items[:index], position + length + 1)
+            distance += ANOTHERS * (
+                _taken(items[:index], position + length + 1)
+                or _between_count_and_noun(items, position, position + length, index)
+            )
         elif position > index:
             distance = 0.4 * max(0, min(position, at) - index - 1) + 1.25 * max(0, position - at - 1)
             distance += 0.4 + _crossings(items, max(at, index) + 1, position)
@@ -255,6 +264,15 @@ def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) 
 
 ANOTHERS = 6.0
 """What it costs to take a word that stands directly before another bare figure."""
+
+
+def _between_count_and_noun(items: Sequence[Item], first: int, last: int, index: int) -> bool:
+    """``500 warm-up steps, 5,000 steps``: a word inside what another figure counts is that figure's."""
+    counter = items[first - 1] if first else None
+    if not isinstance(counter, Figure) or counter.unit or last + 2 >= index:
+        return False
+    behind = items[last + 1]
+    return behind.kind == "word" and noun(behind.text.lower()) in ("step", "epoch", "token")
 
 
 def _taken(items: Sequence[Item], behind: int) -> bool:

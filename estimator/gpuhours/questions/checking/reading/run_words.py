@@ -37,7 +37,7 @@ GENERIC_HEADS = frozenset([""]).union(
 """Headers that name no run."""
 DATA_HEADS = frozenset(
     _phrases("""
-    language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason,
+    split, splits, language, languages, source, sources, subset, domain, dataset, data set, corpus, set, category, cause, reason,
     failure, error,
     benchmark, task, metric, variant, variants, ablation, experiment
 """)
@@ -72,8 +72,8 @@ MACHINE_HEADS = _phrases("""
 """)
 """Parts of a header over the machines that runs used."""
 COMPARISONS = _phrases("""
-    prior efforts, prior approaches, earlier efforts, previous efforts, existing models, previous models, other groups,
-    for comparison, for the sake of comparison, for scale, by comparison, in comparison, for reference, by contrast, in
+    prior efforts, prior approaches, earlier efforts, previous efforts, existing models, previous models, other
+    groups, for comparison, for the sake of comparison, for scale, by comparison, in comparison, for reference, by contrast, in
     contrast,
     is reported at, are reported at, was reported at, reported at, reportedly, prior work, previous work, other models, others
     fare, the bar to clear, bar to beat, yardstick, competitors, are said to, is said to, rumour*, rumor*, reputedly,
@@ -127,6 +127,7 @@ CONTINUED = frozenset(
 """Words before the name of the model that a run goes on from."""
 SIDE = {
     "a hypothetical case": _phrases("""
+        reachable, is achievable, we believe, would bring, might be possible,
         takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
@@ -157,7 +158,8 @@ SIDE = {
         are not counted, not part of the, debugged, debugging
     """),
     "another machine": _phrases("""
-        on a laptop, a colleague, a friend, at home, box at home, home box, on the robot, on a desktop
+        trying to reproduce, tried to reproduce, on a laptop, a colleague, a friend, at home, box at home, home box,
+        on the robot, on a desktop
     """),
     "adaptation": _phrases("""
         adapt the, to adapt, fine-tune it, finetune it, chat version*, chat variant*, chat model*, instruct variant*,
@@ -173,6 +175,11 @@ SIDE = {
     """),
 }
 """What else the authors' own figures may be about, and phrases that say so."""
+BESIDE_SECTIONS = {
+    "adaptation": ("fine-tun", "finetun", "instruction-tun"),
+    "use": ("inference", "serving", "deployment", "usage", "quantiz", "quantis", "latency"),
+}
+"""How a word of a short heading begins whose section is beside the run."""
 OF_MACHINES_ALONE = frozenset(
     _phrases("""
     data preparation, another machine, use, a part of the machine, an allocation
@@ -267,7 +274,8 @@ NOT_MODELS = frozenset(
 NO_NAMES = frozenset(
     _phrases("""
     the, our, this, that, a, an, each, both, all, we, for, its, their, one, another, these, those, every, while, with, on, from, of,
-    in, at, to, by, and, or, as, training, pretraining, using, only, about, over, under, roughly, nearly, first, second, third, final, then
+    in, at, to, by, and, or, as, training, pretraining, using, only, about, over, under, roughly, nearly, first,
+    second, third, final, then
 """)
 )
 """Words that are no name where they stand, capital or not, before a size."""

@@ -17,6 +17,7 @@ from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.reading.blocks import Cell, Table
 from gpuhours.questions.checking.reading.labels import is_unit, lent, with_lent_units
+from gpuhours.questions.checking.reading.marks import in_words
 from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import place_pair
@@ -100,6 +101,14 @@ def read_table(table: Table) -> TableReading:
     found += _in_headers(table, head)
     placed = {(entry.line, entry.figure.text) for row in found for entry in row.entries}
     return TableReading(tuple(row for row in found if row.entries), tuple(_left_over(seen, placed, found)), table.line)
+
+
+def set_aside(table: TableReading, why: str) -> TableReading:
+    """The table with every figure left out of the runs, and why."""
+    rows = tuple(
+        replace(row, entries=[replace(entry, aside=entry.aside or why) for entry in row.entries]) for row in table.rows
+    )
+    return replace(table, rows=rows)
 
 
 Understood = dict[tuple[int, int], list[Entry]]
@@ -229,7 +238,7 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
     for i, j, label, cell in cells:
         if not label or not cell.text or not any(c.isdigit() for c in cell.text):
             continue
-        value = with_lent_units(lent(label, cell.text))
+        value = with_lent_units(lent(label, in_words(label, cell.text)))
         entries = [
             Entry(
                 figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, label, _amount(label)
@@ -277,9 +286,10 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     apart = (
         next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
     )
+    printed = _is_printed(found, body, head)
     rows = []
     for i, cells in enumerate(body):
-        row = TableRow(names[i], is_total(names[i]))
+        row = TableRow("" if printed else names[i], not printed and is_total(names[i]))
         for j, cell in enumerate(cells):
             row.entries += found.get((i, j), [])
             if any(word in head[j].lower() for word in MACHINE_HEADS) and find_accelerator(cell.text):
@@ -288,10 +298,31 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
             _note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
         if not any(entry.place.quantity == "parameters" for entry in row.entries) and row.entries:
             row.entries += _size_of_base(cells, head)
+        if i < len(body) - 1 and printed:
+            row.entries = [replace(entry, aside=entry.aside or "on the way, in a log") for entry in row.entries]
         if apart:
             row.entries = [replace(entry, aside=entry.aside or f"about {row.name}, no run") for entry in row.entries]
         rows.append(row)
     return rows
+
+
+COUNTERS = frozenset(["steps", "epochs", "partial"])
+
+
+def _is_printed(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> bool:
+    """Whether rows are what a program printed on its way: a column of steps that grows from row to row, and a loss."""
+    if len(body) < 2 or not any("loss" in name.lower() for name in head):
+        return False
+    for j in range(len(head)):
+        values = [
+            entry.figure.value
+            for i in range(len(body))
+            for entry in found.get((i, j), ())[:1]
+            if entry.place.quantity in COUNTERS
+        ]
+        if len(values) >= len(body) - 1 and len(values) > 1 and values == sorted(set(values)):
+            return True
+    return False
 
 
 BASE_HEADS = ("base", "backbone", "initialised from", "initialized from", "starting point", "checkpoint")

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper
+from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
@@ -18,15 +19,15 @@ from gpuhours.questions.checking.reading.logs import in_grams, with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.owners import compared_blocks
+from gpuhours.questions.checking.reading.owners import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.prose import ReadProse, read_prose
-from gpuhours.questions.checking.reading.run_words import DERIVED, SEVERAL, holds
-from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
+from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
+from gpuhours.questions.checking.reading.runs import RUN_QUANTITIES, TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
-from gpuhours.questions.checking.reading.tables import TableReading, read_table
+from gpuhours.questions.checking.reading.tables import TableReading, read_table, set_aside
 from gpuhours.questions.checking.reading.tokens import Item
 
 LONGEST_DOCUMENT = 2_000_000
@@ -47,22 +48,23 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
         for before, piece in zip([None, *found], found, strict=False)
     ]
     total_batch = "total_train_batch_size" in text.lower()
+    accumulates = "block_size" in text and "gradient_accumulation_steps" in text
     prose = prose_of(
         [
-            replace(p, text=with_lent_units(with_pairs(p.text, total_batch=total_batch)))
+            replace(p, text=with_lent_units(with_pairs(p.text, total_batch=total_batch, accumulates=accumulates)))
             for p in found
             if isinstance(p, Passage)
         ]
     )
     read = read_prose(prose)
-    tables = [read_table(table) for table in found if isinstance(table, Table)]
+    tables = _tables(found, read)
     said = next((" ".join(text.split()) for tag, text in _tagged(read) if tag == "model"), "")
     adapters = any(item.text.lower().startswith(ADAPTERS) for item in read.items)
     scopes = _main_scopes(read, tables, adapters)
     read.placed[:] = [replace(entry, scope="") if entry.scope in scopes else entry for entry in read.placed]
     division = divide(read, tables, said)
     others = {entry.figure.start for entry, why in division.aside if why.startswith("belongs to") and entry.index >= 0}
-    facts = find_facts(read.items, prose, read.tagged, compared_blocks(prose), _settings(found, tables), others)
+    facts = find_facts(read.items, prose, read.tagged, _elsewhere(read, tables), _settings(found, tables), others)
     if division.name and not said:
         line = prose.line(max(prose.text.find(division.name), 0))
         facts = (
@@ -91,6 +93,42 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
         runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, TAGGED if read.tagged else "yes"))),)
     return Paper(name, runs, aside, left)
+
+
+def _elsewhere(read: ReadProse, tables: Sequence[TableReading]) -> set[int]:
+    """The blocks whose words say nothing about the run: about others, about use, about what was adapted from it afterwards."""
+    trained = _trains(read) or any(_of_training(table) for table in tables)
+    return compared_blocks(read.prose) | (beside_blocks(read.prose) if trained else set())
+
+
+def _trains(read: ReadProse) -> bool:
+    """Whether the prose gives figures of training outside sections about use or adaptation."""
+    beside = beside_blocks(read.prose)
+    return any(
+        entry.place.quantity in RUN_QUANTITIES and read.prose.block(entry.figure.start) not in beside
+        for entry in read.placed
+    )
+
+
+def _tables(found: Sequence[Passage | Table], read: ReadProse) -> list[TableReading]:
+    """The tables of a text; those under a heading about use or adaptation are about that, where the rest is about training."""
+    tables: list[tuple[TableReading, str]] = []
+    under = ""
+    for piece in found:
+        if isinstance(piece, Table):
+            tables.append((read_table(piece), under))
+        elif piece.kind == "heading":
+            under = about(piece.text).name
+    trained = _trains(read) or any(not under and _of_training(table) for table, under in tables)
+    return [
+        set_aside(table, f"about {under}") if under in BESIDE_SECTIONS and trained else table for table, under in tables
+    ]
+
+
+def _of_training(table: TableReading) -> bool:
+    return any(
+        entry.place.quantity in RUN_QUANTITIES and not entry.aside for row in table.rows for entry in row.entries
+    )
 
 
 def _is_alone(text: str, aside: Sequence[Claim]) -> bool:
@@ -171,6 +209,9 @@ def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: s
     return Document(run.name if several else name, tuple(kept), facts, (), tuple(aside), run.kind)
 
 
+CHECKED = frozenset(name for name, quantity in QUANTITIES.items() if quantity.checked) - {"parameters"}
+FROM_SCRATCH = ("from scratch", "then fine-tun", "then finetun", "before fine-tun", "afterwards")
+"""Words of a text in which something else was trained before."""
 LAYOUT = ("tensor", "pipeline", "context")
 READ = frozenset(["tokens", "dataset_tokens", "samples", "dataset_samples", "epochs"])
 
@@ -187,12 +228,14 @@ def _main_scopes(read: ReadProse, tables: Sequence[TableReading], adapters: bool
     if len(title) < TITLE and any(word in title for word in FINE_TUNING):
         return both
     lowered = read.prose.text.lower()
-    scopes = {scope: {p.place.quantity for p in placed if p.scope == scope} & CLASHING for scope in both}
+    said = {scope: {p.place.quantity for p in placed if p.scope == scope} for scope in both}
+    scopes = {scope: quantities & CLASHING for scope, quantities in said.items()}
     if (
         "pretrain" not in lowered
         and "pre-train" not in lowered
-        and scopes["fine-tuning"]
-        and not scopes[""] & scopes["fine-tuning"]
+        and said["fine-tuning"] - {"parameters"}
+        and not (said[""] & said["fine-tuning"] & CHECKED)
+        and not (scopes[""] and any(word in lowered for word in FROM_SCRATCH))
     ):
         return both  # nothing else is trained
     plain = any(p.scope == "" and p.place.quantity in telling for p in placed)

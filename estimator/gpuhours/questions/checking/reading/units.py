@@ -9,6 +9,7 @@ from gpuhours.questions.checking.quantities import DAY, HOUR
 SCALES = {
     "hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "billion": 1e9,
     "b": 1e9, "bn": 1e9, "trillion": 1e12, "t": 1e12, "quadrillion": 1e15,
+    "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7,
     "thousands": 1e3, "millions": 1e6, "billions": 1e9, "trillions": 1e12,
 }  # fmt: skip
 PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15, "e": 1e18, "z": 1e21, "y": 1e24}

@@ -91,7 +91,7 @@ RULES: tuple[Rule, ...] = (
           "extension to, extended to", 0),
     _rule("token", "global_batch_tokens", "batch size, effective batch size, tokens per batch, batch tokens", -2, 8),
     _rule("token", "seq_len", "each", -0.6, 0.9),
-    _rule("short_token", "seq_len", "at", -1, 0.5, before=True),
+    _rule("short_token", "seq_len", base=-1),
     _rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
     _rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
     _rule("token", "warmup_tokens", _WARM, 0),
@@ -111,6 +111,8 @@ RULES: tuple[Rule, ...] = (
           "originally, "
           "base model saw, base checkpoint", -3, 8),
     _rule("named", "parameters", base=2),
+    _rule("token", "global_batch_tokens", "steps of, iterations of, updates of, batches of", -0.8, 0.5, before=True),
+    _rule("token", "dataset_tokens", "curated, collected, gathered, assembled, prepared, filtered, crawled", 0, 0.9, before=True),
     _rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
     _rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, "
@@ -164,7 +166,7 @@ RULES: tuple[Rule, ...] = (
           "ckpt interval", 0, 2, before=True),
     _rule("step", "checkpoint_steps", "save every, saved every, checkpoint every, checkpoints every, "
           "checkpointed every, checkpointing every, "
-          "snapshots every, checkpoint interval, checkpointing interval, save interval, checkpoint frequency, between checkpoints", 0),
+          "snapshots every, checkpoint interval, checkpointing interval, save interval, checkpoint frequency, between checkpoints", -1.5),
     _rule("every_step", "checkpoint_steps", _CHECKPOINT, 0, subject=True),
     _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 4, 2),
     _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
@@ -175,7 +177,8 @@ RULES: tuple[Rule, ...] = (
     _rule("epoch", "final_epochs", "the last, in the last, final, cooldown, cool down", 0, 2),
     _rule("bare", "epochs", "epochs, number of epochs", 0.5, 3),
     _rule("bare", "steps", "steps, number of steps, iterations", 1.5, 2),
-    _rule("bare", "steps", "number of updates is, number of updates was, number of steps is, number of steps was, number of iterations is, "
+    _rule("bare", "steps", "number of updates is, number of updates was, number of steps is, number of steps was, "
+          "number of iterations is, "
           "number of iterations was, updates is, number of updates, number of iterations", 0, 2, before=True),
     _rule("bare", "partial", "at iteration, at step, from step, from iteration, resume from, at update, "
           "until iteration", 0, 1, before=True),
@@ -240,6 +243,9 @@ RULES: tuple[Rule, ...] = (
     _rule("many_hours", "video_hours", "clips, data, dataset, data set, corpus, collection, recordings, videos, footage", 0, 9),
     _rule("hours", "wall_clock", "on", 8, 1),
     _rule("beside_a_run", "wall_clock", base=14),
+    _rule("time", "count", "reserved for, rented for, booked for, leased for, spread, reserved, booked", -1, 1, before=True),
+    _rule("hours", "wall_clock", "in total, total, altogether, all in all", 3, 1.5),
+    _rule("time", "wall_clock", "record, current record, new record, our record, record is, record of, record time", 0, 2, before=True),
     _rule("time", "step_time", "steps at, iterations at, updates at, steps of, iterations of", -0.5, 2, before=True),
     _rule("time", "count", "window of, in a window, snapshot, logged, interruptions, observation", -0.2, 6),
     _rule("calendar", "wall_clock", base=13),
@@ -257,7 +263,8 @@ RULES: tuple[Rule, ...] = (
     _rule("time", "clip_seconds", "average duration, average length, mean duration, seconds long", 0, 4),
     _rule("time", "clip_seconds", "clip, clips, segments, second clips, chunks, windows, utterances, excerpts, long videos",
           0.3, 4),
-    _rule("time", "downtime", "downtime, lost, stop, stops, stopped, restart, restarts, restarted, recovery, failures, outage, "
+    _rule("time", "downtime", "down for, everything down, downtime, lost, stop, stops, stopped, restart, restarts, restarted, "
+          "recovery, failures, outage, "
           "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, "
           "idle, stood still, between failures", -0.3, 6),
     _rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
@@ -337,6 +344,7 @@ RULES: tuple[Rule, ...] = (
     _rule("money", "cost", base=4),
     _rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
     _rule("money", "count", "each, apiece", 0, 0.9),
+    _rule("money", "count", "storage, egress, bucket, networking, disks, salaries, annotation, labelling, labeling", -0.5, 6),
     _rule("money", "price", "hourly rate, hourly price, rate per hour, price per hour, price per gpu hour", -0.5, 2, before=True),
     _rule("unit_price", "price", base=0),
     _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "

@@ -52,13 +52,15 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
         return ""
     if not causes:
         return "all of these are meant of one run"
+    first = causes[0]
+    accused = next((claim for claim in claims if claim.quantity == first.quantity), claims[0])
+    said = f"“{accused.text}” "
+    if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
+        return said + "is of all GPUs together"
     if alone is not None:
         return ""
     if {claim.quantity for claim in claims} >= {"parameters"} and 1 / CONVENTION < factor < CONVENTION:
         return "6 FLOP per parameter and token were counted, and no more"
-    first = causes[0]
-    accused = next((claim for claim in claims if claim.quantity == first.quantity), claims[0])
-    said = f"“{accused.text}” "
     counted = any(claim.quantity in WORK and claim.breath == accused.breath for claim in claims if claim is not accused)
     if first.cause in NO_MISTAKE and not counted:
         return said + NO_MISTAKE[first.cause]
@@ -66,8 +68,6 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
         return "all parameters work on every token"
     if first.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"
-    if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
-        return said + "is of all GPUs together"
     return ""
 
 
