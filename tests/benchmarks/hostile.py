@@ -365,3 +365,26 @@ def _shape(content: str, rng: random.Random) -> str:
 
 
 BREAKS: tuple[Callable[[str, random.Random], str], ...] = (_number, _number, _value, _cell, _line, _sign, _swap)
+
+
+def _token(content: str, rng: random.Random) -> str:
+    """A word of a line exchanged, doubled or lost."""
+    found = list(re.finditer(r"[\w.%]+|[^\w\s]", content))
+    if not found:
+        return rng.choice(NUMBERS)
+    place = rng.choice(found)
+    other = rng.choice(
+        (rng.choice(NUMBERS), rng.choice(WORDS), place[0] * 2, "", rng.choice(found)[0], place[0].swapcase())
+    )
+    return content[: place.start()] + other + content[place.end() :]
+
+
+def _many(content: str, rng: random.Random) -> str:
+    """A piece of it said over and over: what is not linear shows."""
+    start, end = sorted(rng.choices(range(len(content) + 1), k=2))
+    piece = content[start : min(end, start + 30)] or "("
+    return content[:start] + piece * rng.choice((2, 5, 50, 400)) + content[start:]
+
+
+LINE_BREAKS = (_number, _token, _token, _token, _sign, _sign, _swap, _many, _phrase)
+FILE_BREAKS = (*BREAKS, _token, _many, _shape)

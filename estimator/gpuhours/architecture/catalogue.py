@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.profile_folders import LONGEST_NAME
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_yaml
 
@@ -53,11 +55,11 @@ def plain(name: str) -> str:
 def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
     file = plain(name)
-    path = folder() / f"{file}.yaml"
-    if file != Path(file).name or not path.is_file():
-        hint = nearest(file, names())
-        raise EstimateError(f"No model {name!r}.", f"{hint}   `gpuhours models list` shows all.".strip(), "model")
-    content = read_yaml(path).data
+    if file not in names():  # not by looking for a file: a name may be longer than one can be
+        hint = nearest(file[:LONGEST_NAME], names())
+        listing = f"{hint}   `gpuhours models list` shows all.".strip()
+        raise EstimateError(f"No model {name[:LONGEST_NAME]!r}.", listing, "model")
+    content = read_yaml(folder() / f"{file}.yaml").data
     count = content.get("parameters") or {}
     return NamedModel(
         file, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
@@ -95,7 +97,7 @@ def _from_text(text: str) -> dict[str, Any]:
     """A size (names start with letters), a configuration file or the folder of one, or a name."""
     if text[:1].isdigit():
         return {"params": text}
-    if text.endswith(".json") or ("/" in text and Path(text).is_dir()):
+    if text.endswith(".json") or ("/" in text and os.path.isdir(text)):
         from gpuhours.architecture.hugging_face.config import read_config
 
         return read_config(Path(text))

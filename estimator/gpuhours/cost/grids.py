@@ -1,6 +1,5 @@
 """How much carbon a kilowatt-hour carries, by country and year."""
 
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.profile_folders import Unknown, profile_folders
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import measured_in
-from gpuhours.inputs.yaml_files import Section, read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
 
 YEARS_APART = 3
 """How far the nearest year of a country may lie from the year asked for: grids change slowly."""
@@ -50,7 +49,7 @@ class GridIntensity:
     source: str
 
 
-@cache
+@ReadOnce
 def _read(path: Path) -> GridTable:
     return validated(GridTable, read_yaml(path))
 

@@ -14,7 +14,7 @@ from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import bare, parse
-from gpuhours.inputs.yaml_files import Section, read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
@@ -140,7 +140,7 @@ def price_rows(accelerator: str) -> tuple[PriceRow, ...]:
     return ()
 
 
-@cache
+@ReadOnce
 def _read(path: Path) -> tuple[PriceRow, ...]:
     return validated(PriceList, read_yaml(path)).root
 

@@ -1,6 +1,5 @@
 """Accelerators: one GPU as the driver counts, read from YAML profiles, with the measured constants of its kernels."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -33,7 +32,7 @@ from gpuhours.hardware.number_formats import NUMBER_FORMATS, Dtype
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import find_profile, profile_paths
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import Section, read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
 
 Generation = Literal[
     "pascal",
@@ -199,7 +198,7 @@ def load_accelerator(name: str) -> Accelerator:
     return _read_accelerator(find_profile("accelerators", name))
 
 
-@functools.cache
+@ReadOnce
 def _read_accelerator(path: Path) -> Accelerator:
     profile = validated(AcceleratorProfile, read_yaml(path))
     figures = {f"peak.{dtype}": figure for dtype, figure in profile.peak.items()} | figures_of(profile)

@@ -25,7 +25,7 @@ from gpuhours.inputs.profile_folders import (
     suggestion,
 )
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, read_yaml, validated
 
 
 class NodeProfile(Profile):
@@ -141,7 +141,7 @@ def _read_instances() -> dict[str, Path]:
 _shipped_instances = functools.cache(_read_instances)
 
 
-@functools.cache
+@ReadOnce
 def _read_node(path: Path) -> Node:
     profile = validated(NodeProfile, read_yaml(path))
     return Node(

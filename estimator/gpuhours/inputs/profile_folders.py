@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
+from gpuhours.inputs.yaml_files import ReadOnce
 
 PROFILES = "GPUHOURS_PROFILES"
 """The environment variable that names a user's own folders, laid out as ``hardware_specs`` is."""
@@ -148,7 +149,7 @@ def meant(kind: Kind, name: str) -> list[str]:
     return exact or [stem for stem in paths if _runs(_words(stem)).issuperset(words)]
 
 
-@cache
+@ReadOnce
 def also(path: Path) -> tuple[str, ...]:
     """The further names of a profile."""
     line = ALSO.search(path.read_text(encoding="utf-8"))

@@ -59,18 +59,14 @@ def registry() -> pint.UnitRegistry[Any]:
     return built
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _unit(text: str) -> Any:
     """The pint unit of ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``."""
     plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
     plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
-    from tokenize import TokenError
-
-    from pint.errors import PintError
-
     try:
         return registry().parse_units(plain)
-    except (PintError, ArithmeticError, AttributeError, ValueError, TypeError, SyntaxError, TokenError) as error:
+    except Exception as error:  # pint's parser and Python's tokenizer raise what they like at a text that is no unit
         name = getattr(error, "unit_names", plain)
         name = name if isinstance(name, str) else ", ".join(map(str, name))
         raise UnitError(
@@ -124,7 +120,7 @@ def _factor(name: str, unit: str, value: str) -> float:
     return asked(name, unit, value) if known is None else known
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def asked(name: str, unit: str, value: str) -> float:
     """The registry's factor from ``name`` to ``unit``; ``value`` is what an error quotes."""
     source, target = _unit(name), _unit(unit)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationError
@@ -18,9 +19,10 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.unions import ByKind
 
 Key = tuple[str | int, ...]
+Kept = TypeVar("Kept")
 Validated = TypeVar("Validated", bound=BaseModel)
 
-LARGEST_FILE = 10_000_000
+LARGEST_FILE, LARGEST_TABLE = 10_000_000, 20_000_000
 NO_NUMBER = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -109,22 +111,65 @@ def read_yaml(path: Path | str) -> Source:
     return read_yaml_text(read_text(path), "standard input" if str(path) == PIPE else str(path))
 
 
+class ReadOnce(Generic[Kept]):
+    """A reader of files that reads each once, and again where it has changed: a session that edits its own profile sees the edit."""
+
+    def __init__(self, read: Callable[[Path], Kept]) -> None:
+        self.read = read
+        self.kept: dict[Path, tuple[tuple[int, int, int], Kept]] = {}
+
+    def __call__(self, path: Path) -> Kept:
+        """What the file says now."""
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return self.read(path)  # which says what is wrong with it
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        before = self.kept.get(path)
+        if before is not None and before[0] == stamp:
+            return before[1]
+        self.kept[path] = (stamp, self.read(path))
+        return self.kept[path][1]
+
+    def cache_clear(self) -> None:
+        """Forget all."""
+        self.kept.clear()
+
+
 def read_text(path: Path | str) -> str:
     """A text file whole, where it is one and no larger than a person writes."""
     try:
-        with Path(path).open("rb") if str(path) != PIPE else nullcontext(sys.stdin.buffer) as file:
-            content = file.read(LARGEST_FILE + 1)  # not the size: a pipe or a device has none
-        if len(content) > LARGEST_FILE:
-            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB", where=str(path))
-        return content.decode("utf-8")
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+        return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
         raise EstimateError("is not a text file", "It must be UTF-8 text.", str(path)) from None
 
 
+def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> bytes:
+    """A file whole, or standard input, if it is no larger than ``most``."""
+    try:
+        with Path(path).open("rb") if str(path) != PIPE else nullcontext(sys.stdin.buffer) as file:
+            content = file.read(most + 1)  # not the size: a pipe or a device has none
+    except OSError as error:
+        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+    if len(content) > most:
+        raise EstimateError(f"is larger than {most / 1e6:.0f} MB", hint, str(path))
+    return content
+
+
+def read_table_text(path: Path | str) -> str:
+    """A CSV file whole, where it is one."""
+    try:
+        return read_bytes(path, LARGEST_TABLE, "Split the table.").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise EstimateError("is not a text file", "Tables are UTF-8 CSV.", str(path)) from None
+
+
 def read_yaml_text(text: str, name: str) -> Source:
     """Read YAML text; ``name`` is what errors call it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a sign, out of a command line or JSON
+        raise EstimateError("is not a text file", "It must be UTF-8 text.", name) from None
     loader = _Loader(text)
     try:
         node = loader.get_single_node()

@@ -5,6 +5,7 @@ figures names its source. Bytes are *equivalent* bytes: what a kernel at copy sp
 """
 
 import functools
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -15,7 +16,7 @@ from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.accelerators import Generation
 from gpuhours.hardware.libraries import Time
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.yaml_files import Section, Source, keyed_by, read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, Section, Source, keyed_by, read_yaml, validated
 from gpuhours.software.figures import (
     NOTHING,
     SCORES,
@@ -180,11 +181,13 @@ def list_software() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
 
 
-@functools.cache
 def load_software(name: str) -> Software:
     """``load_software("megatron-core")``, by name or alias, or a path to a YAML file of your own."""
-    if name.endswith((".yaml", ".yml")):
-        return _read(Path(name).expanduser())
+    return _read(Path(name).expanduser()) if name.endswith((".yaml", ".yml")) else _ours(name)
+
+
+@functools.cache
+def _ours(name: str) -> Software:
     own = known_as(name)
     if own is not None:
         return _read(_folder() / f"{own}.yaml")
@@ -210,7 +213,7 @@ def _aliases() -> dict[str, str]:
     return {alias: name for name, data in own for alias in data.get("aliases", ())}
 
 
-@functools.cache
+@ReadOnce
 def _read(path: Path) -> Software:
     source = read_yaml(path)
     merged = _merged(source.data if isinstance(source.data, dict) else {}, path)
@@ -230,19 +233,23 @@ def ancestors(name: str) -> tuple[str, ...]:
     return () if parent is None else (parent, *ancestors(parent))
 
 
-def _merged(data: dict[Any, Any], path: Path) -> dict[Any, Any]:
-    """``data`` over what the profile named by its ``like`` says: a group (what has a ``source``) figure by figure, all else whole."""
+def _merged(data: dict[Any, Any], path: Path, below: tuple[Path, ...] = ()) -> dict[Any, Any]:
+    """``data`` over what the profile named by its ``like`` says: a group (what has a ``source``) figure by figure, all else whole.
+
+    ``below`` are the profiles that are like this one.
+    """
     base = data.get("like")
     own = {key: value for key, value in data.items() if key != "like"}
     if base is None:
         return own
     beside, ours = path.parent / f"{base}.yaml", _folder() / f"{base}.yaml"
-    parent = beside if beside.is_file() else ours
-    if parent == path or not parent.is_file():
+    parent = beside if os.path.isfile(beside) else ours
+    if parent in (path, *below) or not os.path.isfile(parent):
         raise EstimateError(
             f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like"
         )
-    inherited = _merged(read_yaml(parent).data, parent)
+    above = read_yaml(parent).data
+    inherited = _merged(above if isinstance(above, dict) else {}, parent, (path, *below))
     kept = {key: value for key, value in inherited.items() if key not in OWN}
     return {**kept, **{key: _laid_over(kept.get(key), value) for key, value in own.items()}}
 

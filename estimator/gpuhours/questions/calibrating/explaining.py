@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
-from gpuhours.inputs.units import parse
+from gpuhours.inputs.units import LARGEST, SMALLEST, parse
 from gpuhours.layout.layout import Recompute, word
 from gpuhours.questions.calibrating.calibrating import usual_error
 from gpuhours.questions.calibrating.choosing import candidates, likelihood
@@ -26,7 +26,7 @@ UNITS: Mapping[str, str] = {
 """What can be observed, and the unit it is given in."""
 UNSAID = 1.0
 """Penalty of a recomputation that the run does not say (``choosing``)."""
-SMALLEST = 0.005
+SMALLEST_PART = 0.005
 """Share of a step below which a part is not shown."""
 MOST = 4
 """Hypotheses that are kept."""
@@ -75,7 +75,7 @@ def seconds_observed(outcome: Outcome, text: str) -> float:
         number = float(parse(value.strip(), UNITS[name]))
     except UnitError as error:
         raise EstimateError(str(error), "For example --observed step_time=1.42s", "--observed") from None
-    if not 0 < number < math.inf or (name == "mfu" and number > 1):
+    if not SMALLEST <= number <= LARGEST or (name == "mfu" and number > 1):
         raise EstimateError(
             f"{value.strip()} cannot be observed.", "It is positive, and an MFU at most 100%.", "--observed"
         )
@@ -100,7 +100,7 @@ def parts_of(outcome: Outcome, measured: float) -> Iterator[PartResidual]:
     time = float(outcome.step.time)
     for name, value in outcome.step.parts.items():
         seconds = float(value)
-        if seconds >= SMALLEST * time:
+        if seconds >= SMALLEST_PART * time:
             factor = (seconds + measured - time) / seconds
             yield PartResidual(name, seconds, factor if factor > 0 else None)
 

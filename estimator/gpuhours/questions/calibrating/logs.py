@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import csv
 import functools
-import io
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
@@ -33,8 +36,12 @@ TIMED: tuple[Quantity, ...] = (
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 WARM_UP, SHARE = 10, 10
 """Readings left out at the start: one in ``SHARE``, at least one and at most ``WARM_UP`` (kernels are chosen, compiled and cached)."""
-MOST_BYTES = 500_000_000
-"""Of a log that is read."""
+MOST_BYTES, MOST_JSON = 500_000_000, 50_000_000
+"""Of a log that is read, and of one in JSON, which is held whole."""
+PIECE = 1_000_000
+"""Bytes that are read at a time."""
+LONGEST_LINE = 2000
+"""Characters of a line that are looked at: what stands in it is searched for in more than linear time."""
 
 
 def _pattern(text: str) -> str:
@@ -66,6 +73,11 @@ class LogFormat(Section):
     average: bool = False
     example: str
     means: Mapping[Quantity, float]
+
+    @functools.cached_property
+    def begins(self) -> Callable[[str], object]:
+        """Whether a line is a step's of this tool."""
+        return re.compile(self.line).search
 
     def read(self, line: str) -> dict[str, float]:
         """Every quantity of a line, in SI units."""
@@ -170,40 +182,73 @@ def steady(values: np.ndarray[Any, np.dtype[np.float64]]) -> Steady:
 
 def read_log(path: Path | str) -> Log:
     """A log, ``trainer_state.json`` or a CSV of steps, by what stands in it."""
-    text = read_text(path)
     name = "standard input" if str(path) == PIPE else str(path)
-    if text.lstrip().startswith("{") and '"log_history"' in text:
-        return of_lines(trainer_lines(text, name), name)
-    head = text.lstrip("\ufeff").partition("\n")[0]
-    if "," in head and not any(re.search(one.line, head) for one in formats().lines) and columns_of(head):
-        return of_table(text.lstrip("\ufeff"), name)
-    return of_lines(split(text), name)
+    texts = texts_of(path)
+    first = next(texts, "").lstrip("\ufeff")
+    whole = itertools.chain((first,), texts)
+    if first.lstrip().startswith("{") and '"log_history"' in first:
+        return of_lines(trainer_lines(joined(whole, name), name), name)
+    head = first.partition("\n")[0]
+    if "," in head and not any(one.begins(head) for one in formats().lines) and columns_of(head):
+        return of_table(rows_of(whole, name), name)
+    return of_lines(lines_of(whole), name)
 
 
-def read_text(path: Path | str) -> str:
-    """A log whole; what is no UTF-8 in it is replaced, since tools write what they like."""
-    import sys
-
+def texts_of(path: Path | str) -> Iterator[str]:
+    """A log piece by piece, so that a large one is never held whole; what is no UTF-8 in it is replaced: tools write what they like."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    left = MOST_BYTES
     try:
-        if str(path) == PIPE:
-            return sys.stdin.buffer.read(MOST_BYTES).decode("utf-8", "replace")
-        with Path(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        with contextlib.nullcontext(sys.stdin.buffer) if str(path) == PIPE else Path(path).open("rb") as file:
+            while content := file.read(min(PIECE, left + 1)):
+                left -= len(content)
+                if left < 0:
+                    raise EstimateError(f"is larger than {MOST_BYTES / 1e6:.0f} MB.", "Give its last part.", str(path))
+                yield decoder.decode(content)
+            yield decoder.decode(b"", final=True)
     except OSError as error:
         raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    if len(content) > MOST_BYTES:
-        raise EstimateError(f"is larger than {MOST_BYTES / 1e6:.0f} MB.", "Give its last part.", str(path))
-    return content.decode("utf-8", "replace")
 
 
-def split(text: str) -> list[str]:
-    """Lines without colours; what a progress bar writes over itself is lines too."""
-    return [COLOUR.sub("", line) for line in re.split(r"[\r\n]+", text)]
+def joined(texts: Iterable[str], name: str) -> str:
+    """A JSON document whole."""
+    found = ""
+    for text in texts:
+        found += text
+        if len(found) > MOST_JSON:
+            raise EstimateError(f"is larger than {MOST_JSON / 1e6:.0f} MB.", "Give what the run printed instead.", name)
+    return found
+
+
+def lines_of(texts: Iterable[str]) -> Iterator[str]:
+    """Lines without colours, cut where no tool's are so long; what a progress bar writes over itself is lines too."""
+    rest = ""
+    for text in texts:
+        *whole, rest = re.split(r"[\r\n]+", rest + text)
+        yield from map(plain, whole)
+        rest = rest[: 2 * LONGEST_LINE]
+    yield plain(rest)
+
+
+def plain(line: str) -> str:
+    """A line as it is read."""
+    return COLOUR.sub("", line[: 2 * LONGEST_LINE])[:LONGEST_LINE]
+
+
+def rows_of(texts: Iterable[str], name: str) -> Iterator[str]:
+    """Lines of a table, with their ends."""
+    rest = ""
+    for text in texts:
+        *whole, rest = (rest + text).split("\n")
+        yield from (f"{line}\n" for line in whole)
+        if len(rest) > PIECE:
+            raise EstimateError("has a line that is longer than any table's.", "", name)
+    yield rest
 
 
 def format_of(line: str) -> LogFormat | None:
     """The tool that writes such a line."""
-    return next((one for one in formats().lines if re.search(one.line, line)), None)
+    return next((one for one in formats().lines if one.begins(line)), None)
 
 
 class LineReader:
@@ -263,12 +308,14 @@ def of_lines(lines: Iterable[str], name: str) -> Log:
     return reader.log
 
 
-PUZZLING = re.compile(r"(?i)\b(step|iter(ation)?)\b.*\d.*(\d *(ms|s/it|it/s)\b|tok(en)?s?[/_ ](per[_ ])?s|mfu|tflop)")
+STEP = re.compile(r"(?i)\b(?:step|iter(?:ation)?)\b[^\d]*\d")
+RATE = re.compile(r"(?i)\d *(?:ms|s/it|it/s)\b|tok(?:en)?s?[/_ ](?:per[_ ])?s|mfu|tflop")
 
 
 def puzzling(line: str) -> bool:
-    """Whether a line looks like a step's that no format reads."""
-    return PUZZLING.search(line) is not None
+    """Whether a line looks like a step's that no format reads: a step's number, and behind it a rate."""
+    step = STEP.search(line)
+    return step is not None and RATE.search(line, step.end()) is not None
 
 
 def trainer_lines(text: str, name: str) -> Iterator[str]:
@@ -290,7 +337,10 @@ def trainer_lines(text: str, name: str) -> Iterator[str]:
 def columns_of(head: str) -> dict[str, Column]:
     """Header -> what its column holds; the first rule that reads a quantity has it."""
     columns: dict[str, Column] = {}
-    names = [name.strip() for name in next(csv.reader([head]))]
+    try:
+        names = [name.strip() for name in next(csv.reader([head]), ())]
+    except csv.Error:  # a cell longer than any header
+        return {}
     for rule in formats().columns:
         for name in names:
             if (
@@ -302,9 +352,15 @@ def columns_of(head: str) -> dict[str, Column]:
     return columns if any(rule.quantity in (*TIMED, "step_rate") for rule in columns.values()) else {}
 
 
-def of_table(text: str, name: str) -> Log:
+def of_table(rows: Iterable[str], name: str) -> Log:
     """A CSV with a step a row."""
-    reader = csv.DictReader(io.StringIO(text))
+    try:
+        return _of_table(csv.DictReader(rows), name)
+    except csv.Error as error:
+        raise EstimateError(f"is not a CSV of steps: {error}.", "", name) from None
+
+
+def _of_table(reader: csv.DictReader[str], name: str) -> Log:
     known = columns_of(",".join(f'"{field}"' for field in reader.fieldnames or ()))
     lines = []
     for cells in reader:

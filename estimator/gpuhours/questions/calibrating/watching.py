@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +16,17 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import PIPE
 from gpuhours.questions.calibrating.explaining import step_range
-from gpuhours.questions.calibrating.logs import LineReader, Log, columns_of, of_table, split, steady
+from gpuhours.questions.calibrating.logs import (
+    LONGEST_LINE,
+    PIECE,
+    LineReader,
+    Log,
+    columns_of,
+    of_table,
+    plain,
+    steady,
+    texts_of,
+)
 from gpuhours.questions.calibrating.observed import agree, resolved_as_it_stands, seconds_of, unknown, with_batch
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.estimates import Estimate
@@ -24,6 +36,8 @@ from gpuhours.run.spec import Run
 
 RECENT = 20
 """Readings that say how fast it runs now."""
+MOST_TABLE = 50_000_000
+"""Characters of a table that is watched: it is read anew at every growth."""
 ENOUGH = 5
 """Readings before it is judged."""
 Verdict = Literal["too early", "inside", "slower than predicted", "faster than predicted"]
@@ -141,17 +155,11 @@ def cost_of(found: Estimate, seconds: float | None) -> float | None:
 def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
     """The state after everything that is there, and (not ``once``) after every growth, until the last step, the end of a pipe, or a pace
     below the range."""
-    watch, reader = Watch(run), LineReader("standard input" if str(path) == PIPE else str(path))
-    table, rest, shown = "", "", 0
-    log: Log | None = None
+    watch, steps, shown = Watch(run), Steps("standard input" if str(path) == PIPE else str(path)), 0
     for grown in growth(path, once=once, every=every):
-        if table or (not shown and is_table(rest + grown)):
-            table += rest + grown
-            rest, log = "", of_table(table, reader.name)
-        else:
-            *lines, rest = split(rest + grown)
-            reader.feed((*lines, rest) if once else lines)
-            log = reader.log
+        for text in grown:
+            steps.feed(text)
+        log = steps.log(whole=once)
         if log is not None and len(log.lines) > shown:
             shown = len(log.lines)
             state = watch.seen(log)
@@ -159,7 +167,41 @@ def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0
             if state.below or state.finished:
                 return
     if not shown:
-        raise reader.nothing()
+        raise steps.reader.nothing()
+
+
+class Steps:
+    """A log as it is written: lines of a tool, or a table's rows."""
+
+    def __init__(self, name: str) -> None:
+        self.reader = LineReader(name)
+        self.rest = ""
+        self.table = ""
+        self.begun = False
+
+    def feed(self, text: str) -> None:
+        """Read on; a line is read when it has its end."""
+        if self.table or (not self.begun and is_table(self.rest + text)):
+            self.table += self.rest + text
+            self.rest = ""
+            if len(self.table) > MOST_TABLE:
+                raise EstimateError(
+                    f"is a table of more than {MOST_TABLE / 1e6:.0f} MB.", "Watch its last part.", self.reader.name
+                )
+            return
+        *lines, rest = re.split(r"[\r\n]+", self.rest + text)
+        self.reader.feed(map(plain, lines))
+        self.rest = rest[: 2 * LONGEST_LINE]
+        self.begun = self.begun or self.reader.log is not None
+
+    def log(self, *, whole: bool) -> Log | None:
+        """What was read; ``whole`` where no more will come."""
+        if self.table:
+            return of_table(io.StringIO(self.table), self.reader.name)
+        if whole:
+            self.reader.feed((plain(self.rest),))
+            self.rest = ""
+        return self.reader.log
 
 
 def is_table(text: str) -> bool:
@@ -168,34 +210,31 @@ def is_table(text: str) -> bool:
     return "," in head and bool(rows.strip()) and bool(columns_of(head))
 
 
-def growth(path: Path | str, *, once: bool, every: float) -> Iterator[str]:
-    """What a file holds, then what is added to it; a pipe to its end, in pieces of ``every`` s. A file that shrinks was begun anew."""
-    if str(path) == PIPE:
-        yield from (sys.stdin.read(),) if once else pieces(every)
-        return
-    try:
-        with Path(path).open(encoding="utf-8", errors="replace", newline="") as file:
-            yield file.read()
-            while not once:
-                time.sleep(every)
-                yield _added(file, Path(path))
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
+def growth(path: Path | str, *, once: bool, every: float) -> Iterator[Iterable[str]]:
+    """What a file holds, then what is added to it, each in pieces; a pipe to its end. A file that shrinks was begun anew."""
+    if once:
+        yield texts_of(path)
+    elif str(path) == PIPE:
+        yield from ((text,) for text in piped(every))
+    else:
+        try:
+            with Path(path).open(encoding="utf-8", errors="replace", newline="") as file:
+                yield iter(lambda: file.read(PIECE), "")
+                while True:
+                    time.sleep(every)
+                    if Path(path).stat().st_size < file.tell():
+                        raise EstimateError("has been begun anew while it was watched.", "Watch it again.", str(path))
+                    yield iter(lambda: file.read(PIECE), "")
+        except OSError as error:
+            raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
 
 
-def pieces(every: float) -> Iterator[str]:
+def piped(every: float) -> Iterator[str]:
     """Standard input, lines that come faster than ``every`` s put together."""
     held, since = "", 0.0
-    for line in sys.stdin:
+    while line := sys.stdin.readline(PIECE):
         held += line
-        if time.monotonic() - since >= every:
+        if time.monotonic() - since >= every or len(held) > PIECE:
             yield held
             held, since = "", time.monotonic()
     yield held + "\n"
-
-
-def _added(file: IO[str], path: Path) -> str:
-    """What has been written since the last look."""
-    if path.stat().st_size < file.tell():
-        raise EstimateError("has been begun anew while it was watched.", "Watch it again.", str(path))
-    return file.read()

@@ -17,7 +17,7 @@ from typing import Any
 from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import NO_NUMBER
+from gpuhours.inputs.yaml_files import NO_NUMBER, read_table_text
 from gpuhours.questions.checking.accelerators import Named, find_accelerator
 from gpuhours.questions.checking.claim import Assumed, Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
@@ -78,12 +78,7 @@ class TableCheck:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; lines that begin with # are comments."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    except UnicodeDecodeError:
-        raise EstimateError("is not a text file", "Tables are UTF-8 CSV.", str(path)) from None
+    text = read_table_text(path)
     try:
         rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     except csv.Error as error:

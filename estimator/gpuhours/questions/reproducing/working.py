@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import field, replace
 from importlib.resources import files
@@ -53,7 +54,7 @@ def _path(name: str, known: Mapping[str, Path]) -> Path:
     for stem, path in known.items():
         if stem.lower() == name.lower():
             return path
-    if name.endswith((".yaml", ".yml")) or Path(name).suffix or Path(name).is_file():
+    if name.endswith((".yaml", ".yml")) or Path(name).suffix or os.path.isfile(name):
         return Path(name)
     raise EstimateError(
         "No such document.", nearest(name, known) or f"There are {', '.join(known)}.", f"document = {name!r}"

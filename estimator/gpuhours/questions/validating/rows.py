@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -13,14 +14,12 @@ from pathlib import Path
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import read_yaml
+from gpuhours.inputs.yaml_files import read_table_text, read_yaml
 from gpuhours.software.matching import under
 from gpuhours.software.profile import load_software
 
 SMALLEST, LARGEST = 1e-9, 1e40
 """What a step takes and holds lies between."""
-LARGEST_FILE = 200e6
-"""Bytes of a table that is read."""
 TABLES = ("runs.csv", "framework_runs.csv", "nanotron_bench.csv")
 """Measured steps that come with gpuhours, in ``published``."""
 OUT_OF_MEMORY = "out of memory"
@@ -146,25 +145,18 @@ def unread_columns(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def read_rows(path: Path | str) -> tuple[Row, ...]:
     """Every row of a CSV file; ``unread_columns`` says which columns nothing reads."""
-    path = Path(path)
+    reader = csv.DictReader(io.StringIO(read_table_text(path), newline=""))
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB.", "", str(path))
-        with path.open(encoding="utf-8-sig", newline="") as table:
-            reader = csv.DictReader(table)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            missing = [name for name in NEEDED if name not in columns]
-            if missing:
-                raise EstimateError(
-                    f"has no column {missing[0]!r}.",
-                    "The first line names the columns; see `gpuhours validate --help`.",
-                    str(path),
-                )
-            return tuple(
-                Row({k: v for k, v in cells.items() if isinstance(v, str)}, line)
-                for line, cells in enumerate(reader, 2)
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        missing = [name for name in NEEDED if name not in columns]
+        if missing:
+            raise EstimateError(
+                f"has no column {missing[0]!r}.",
+                "The first line names the columns; see `gpuhours validate --help`.",
+                str(path),
             )
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}.", "", str(path)) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise EstimateError(f"is not a CSV file in UTF-8: {error}.", "", str(path)) from None
+        return tuple(
+            Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2)
+        )
+    except csv.Error as error:
+        raise EstimateError(f"is not a CSV file: {error}.", "", str(path)) from None

@@ -18,9 +18,10 @@ import numpy as np
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
+from gpuhours.inputs.yaml_files import read_table_text
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.remainders import Learned, store, without
-from gpuhours.questions.validating.rows import LARGEST_FILE, Row
+from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals_rows import Given, described, organisation
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.remainder import NOTHING
@@ -165,22 +166,20 @@ def judged(raw: Raw, learned: Learned) -> JudgedTotals:
 
 def read_totals(path: Path) -> tuple[Row, ...]:
     """Every row of a table of totals; lines that begin with # are comments."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise EstimateError(f"is larger than {LARGEST_FILE / 1e6:.0f} MB.", "", str(path))
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}.", "", str(path)) from None
-    except UnicodeDecodeError:
-        raise EstimateError("is not a text file.", "Tables are UTF-8 CSV.", str(path)) from None
+    text = read_table_text(path)
     reader = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if missing:
-        hint = "The columns of published/run_totals.csv: id, model, year, params_b, tokens_b, gpu, gpus, gpu_hours ..."
-        raise EstimateError(f"has no column {missing[0]!r}.", hint, str(path))
-    return tuple(
-        Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2)
-    )
+    try:
+        missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+        if missing:
+            hint = (
+                "The columns of published/run_totals.csv: id, model, year, params_b, tokens_b, gpu, gpus, gpu_hours ..."
+            )
+            raise EstimateError(f"has no column {missing[0]!r}.", hint, str(path))
+        return tuple(
+            Row({k: v for k, v in cells.items() if isinstance(v, str)}, line) for line, cells in enumerate(reader, 2)
+        )
+    except csv.Error as error:
+        raise EstimateError(f"is not a CSV file: {error}.", "", str(path)) from None
 
 
 def raw_prediction(row: Row, given: Given) -> Raw:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import sys
+import io
 from pathlib import Path
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import read_bytes
+
+LARGEST_TEXT, LARGEST_PDF = 20_000_000, 100_000_000
+"""Bytes of a document; a PDF holds pictures too."""
+HINT = "Check one run's section at a time."
+PDF = b"%PDF-"
+PDF_END = 100_000
+"""Bytes at the end of a PDF of which some name where its table of contents stands."""
 
 
 def read_file(path: Path) -> str:
     """The text of a file, of standard input (``-``) or of a PDF; what is not text is an error."""
     if str(path) == "-":
-        return _checked(sys.stdin.buffer.read(), path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
-    if data[:5] == b"%PDF-":
-        return _pdf(path)
+        return _checked(read_bytes(path, LARGEST_TEXT, HINT), path)
+    data = read_bytes(path, LARGEST_PDF if _begins(path) == PDF else LARGEST_TEXT, HINT)
+    if data[:5] == PDF:
+        return _pdf(path, data)
     if path.suffix.lower() == ".pdf":
         raise EstimateError("is not a PDF", "Its first bytes are no PDF header.", str(path))
     return _checked(data, path)
@@ -48,8 +53,21 @@ def _unlike_text(data: bytes) -> bool:
     return odd * 20 > len(data[:100_000])
 
 
-def _pdf(path: Path) -> str:
+def _begins(path: Path) -> bytes:
+    """The first bytes of a regular file."""
+    if not path.is_file():
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(PDF))
+    except OSError:
+        return b""  # said where it is read
+
+
+def _pdf(path: Path, data: bytes) -> str:
     """The text of a PDF, a form feed between its pages."""
+    if b"startxref" not in data[-PDF_END:]:  # else its reader looks through all of it for one
+        raise EstimateError("is a PDF whose end is missing", "Fetch it again.", str(path))
     try:
         import pypdf
     except ImportError:
@@ -57,7 +75,7 @@ def _pdf(path: Path) -> str:
             "is a PDF", "Install the extra that reads them: pip install 'gpuhours[pdf]'", str(path)
         ) from None
     try:
-        pages = [page.extract_text() for page in pypdf.PdfReader(str(path)).pages]
+        pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages]
     except Exception as error:  # whatever a broken PDF makes the library raise
         raise EstimateError(
             f"is a PDF that cannot be read: {error}", "Save its text first: pdftotext paper.pdf paper.txt", str(path)

@@ -1,0 +1,277 @@
+"""A million hostile inputs, in this process: no fault of ours, no hang over a second, no more than 500 MB, no number that is none.
+
+    python -m tests.benchmarks.million [CASES] [SEED] [SECONDS] [SURFACE ...]
+
+Every surface has as much computing time as every other: the doors of ``doors``, a function each, and the whole commands of ``hostile``; so
+most cases come in where one costs least, and the count of each surface is printed. One case in ``TRACED`` is watched line by line; one
+that comes to a pair of lines that no other came to is kept, and broken further: the search is guided by coverage. Case N of a surface is
+drawn by ``random.Random(f"{SEED}-{surface}-{N}")`` from what is kept by then; with CASES as ``300x`` it is 300 of every door by turns, always
+the same ones. Prints each distinct fault with the smallest input that
+showed it; exit code 1 if any.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import random
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from gpuhours.inputs.errors import EstimateError, UnitError
+from tests.benchmarks import fuzz, hostile
+from tests.benchmarks.doors import Door, doors
+
+TRACED = 12
+"""One case in so many is watched."""
+LONGEST = 1.0
+"""s of computing that one case at a door may take."""
+MOST_KEPT = 3000
+"""Inputs of a surface that are kept to be broken further."""
+LARGEST_INPUT = 20_000
+"""Characters beyond which an input grows no more."""
+Arc = tuple[int, int, int]
+
+
+@dataclass
+class Surface:
+    """One way in, and how far it has been searched."""
+
+    name: str
+    knock: Callable[[Any, float], str | None]
+    broken: Callable[[Any, random.Random], Any]
+    kept: list[Any]
+    written: Callable[[Any], str]
+    cases: int = 0
+    took: float = 0.0
+    seen: set[Arc] = field(default_factory=set)
+
+    def next_case(self, rng: random.Random) -> Any:
+        """One of the inputs kept, the newest oftener, broken once more."""
+        half = len(self.kept) // 2
+        place = rng.randrange(half, len(self.kept)) if rng.random() < 0.3 else rng.randrange(len(self.kept))
+        return self.broken(self.kept[place], rng)
+
+
+class Watch:
+    """Pairs of lines that gpuhours' code comes to, one behind the other."""
+
+    def __init__(self) -> None:
+        self.arcs: set[Arc] = set()
+
+    def __call__(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A call: only our own code is looked into."""
+        code = frame.f_code
+        if "gpuhours" not in code.co_filename or "benchmarks" in code.co_filename:
+            return None
+        arcs, own, last = self.arcs, id(code), 0
+
+        def line(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal last
+            if event == "line":
+                arcs.add((own, last, frame.f_lineno))
+                last = frame.f_lineno
+            return line
+
+        return line
+
+
+def at_door(name: str, door: Door) -> Surface:
+    """A door as a surface."""
+
+    def knock(text: str, longest: float) -> str | None:
+        return entered(name, door.enter, text, longest)
+
+    def broken(text: str, rng: random.Random) -> str:
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            breaks = hostile.LINE_BREAKS if door.words else hostile.FILE_BREAKS
+            text = rng.choice(breaks)(text, rng)
+        if rng.random() < 0.05:
+            other = rng.choice(door.seeds)
+            text = text[: rng.randrange(len(text) + 1)] + other[rng.randrange(len(other) + 1) :]
+        return text[:LARGEST_INPUT]
+
+    return Surface(name, knock, broken, list(door.seeds), str)
+
+
+def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
+    """Whole commands as a surface."""
+    usual = 0.0
+
+    def knock(case: hostile.Seed, longest: float) -> str | None:
+        nonlocal usual
+        started = time.process_time()
+        fuzz.written(case)
+        try:
+            return fuzz.tried(case, usual if longest < math.inf else math.inf)
+        finally:
+            fuzz.emptied()
+            if longest == math.inf:  # unbroken: what such a command takes, and what it imports
+                usual = max(usual, time.process_time() - started)
+
+    def broken(seed: hostile.Seed, rng: random.Random) -> hostile.Seed:
+        return hostile.hostile(seed, name, rng)
+
+    def written(case: hostile.Seed) -> str:
+        return f"gpuhours {' '.join(case.arguments)!r}\n  {case.content[:2000]!r}"
+
+    return Surface(f"{name} commands", knock, broken, list(fine), written)
+
+
+def entered(name: str, enter: Callable[[str], Any], text: str, longest: float) -> str | None:
+    """What goes wrong with a text at a door, if anything does."""
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before, given = time.process_time(), None
+    signal.setitimer(signal.ITIMER_PROF, fuzz.HANG)
+    try:
+        given = enter(text)
+    except (EstimateError, UnitError):
+        pass
+    except ValueError as error:  # pydantic says no with these, below the door that words it
+        if type(error) is not ValueError and type(error).__name__ != "ValidationError":
+            return where(name, error)
+    except fuzz.HangError:
+        return f"hang: {name}"
+    except BaseException as fault:
+        return where(name, fault)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    took = time.process_time() - before
+    if took > longest:
+        return f"takes {took:.0f} s: {name}"
+    if (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - largest) * 1024 > fuzz.LARGE:
+        return f"takes too much memory: {name}"
+    return no_number(name, given)
+
+
+def where(name: str, fault: BaseException) -> str:
+    """A fault by its kind and the innermost line of ours."""
+    ours = [one for one in traceback.extract_tb(fault.__traceback__) if "/gpuhours" in one.filename]
+    at = f"{os.path.basename(ours[-1].filename)}:{ours[-1].lineno}" if ours else "outside"
+    return f"{type(fault).__name__} at {at}: {name}"
+
+
+def no_number(name: str, given: Any) -> str | None:
+    """A figure in what a door gives that is infinite or none, by its path."""
+    queue = [("", given)]
+    while queue:
+        path, value = queue.pop()
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return f"{path or 'it'} is {value}: {name}"
+        elif isinstance(value, Mapping):
+            queue += [(f"{path}.{key}" if len(path) < 60 else path, inner) for key, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            queue += [(path, inner) for inner in value]
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            queue += [(f"{path}.{one.name}", getattr(value, one.name, None)) for one in dataclasses.fields(value)]
+    return None
+
+
+def surfaces(names: tuple[str, ...]) -> list[Surface]:
+    """All there are, or those that are named."""
+    found = [at_door(name, door) for name, door in doors().items()]
+    found += [by_command(name, fine) for name, fine in hostile.seeds().items()]
+    return [one for one in found if not names or one.name in names]
+
+
+@dataclass
+class Search:
+    """The faults so far, each with its smallest input."""
+
+    seed: str
+    all: list[Surface]
+    faults: dict[str, tuple[Surface, Any]] = field(default_factory=dict)
+
+    def warmed(self) -> None:
+        """Every surface entered unbroken: what it imports and compiles is no case's time."""
+        for one in self.all:
+            for case in one.kept[:: max(1, len(one.kept) // 4)]:
+                fault = one.knock(case, math.inf)
+                if fault is not None:
+                    raise AssertionError(f"unbroken: {fault}\n{one.written(case)}")
+
+    def case(self, one: Surface) -> None:
+        """One more, of one surface."""
+        rng = random.Random(f"{self.seed}-{one.name}-{one.cases}")
+        case = one.next_case(rng)
+        started = time.process_time()
+        watched = one.cases % TRACED == 0 and not one.name.endswith(" commands")
+        if watched:
+            watch = Watch()
+            sys.settrace(watch)
+        try:
+            fault = one.knock(case, math.inf if watched else LONGEST)
+        finally:
+            sys.settrace(None)
+        if fault is not None and fault.startswith("takes"):  # once more: what it compiled the first time is no fault
+            fault = one.knock(case, LONGEST)
+        one.cases += 1
+        one.took += time.process_time() - started
+        if watched and not watch.arcs <= one.seen and len(one.kept) < MOST_KEPT:
+            one.seen |= watch.arcs
+            one.kept.append(case)
+        if fault is not None:
+            self.found(fault, one, case)
+
+    def found(self, fault: str, one: Surface, case: Any) -> None:
+        """Kept where it is new, or smaller."""
+        before = self.faults.get(fault)
+        if before is None or len(one.written(case)) < len(before[0].written(before[1])):
+            if before is None:
+                print(
+                    f"{one.name}, {one.cases - 1}: {fault}\n  {one.written(case)[:1500]!r}", file=sys.stderr, flush=True
+                )
+            self.faults[fault] = (one, case)
+
+    @property
+    def cases(self) -> int:
+        """Of all surfaces together."""
+        return sum(one.cases for one in self.all)
+
+    def report(self) -> str:
+        """Cases a surface."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        lines = [f"{one.name:22} {one.cases:9,} cases {one.took:8.1f} s {len(one.kept):5} kept" for one in self.all]
+        return "\n".join([*lines, f"{self.cases:,} cases, {len(self.faults)} faults, at most {peak:.0f} MB"])
+
+
+def main() -> int:
+    """Search until as many cases are tried, or the time is up."""
+    asked = sys.argv[1].replace(",", "") if len(sys.argv) > 1 else "1000000"
+    even = asked.endswith("x")
+    number = sys.argv[2] if len(sys.argv) > 2 else "0"
+    signal.signal(signal.SIGPROF, fuzz._too_long)
+    warnings.filterwarnings("ignore", category=RuntimeWarning)
+    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "80", "1"
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        search = Search(number, surfaces(tuple(doors()) if even else tuple(sys.argv[4:])))
+        most = int(asked[:-1]) * len(search.all) if even else int(asked)
+        search.warmed()
+        end = time.monotonic() + (float(sys.argv[3]) if len(sys.argv) > 3 else math.inf)
+        tenth = 0
+        while search.cases < most and time.monotonic() < end:
+            search.case(min(search.all, key=lambda one: one.cases if even else one.took))
+            if search.cases * 10 // most > tenth:
+                tenth = search.cases * 10 // most
+                print(search.report(), file=sys.stderr, flush=True)
+        os.chdir("/")
+    for fault, (one, case) in search.faults.items():
+        print(f"{fault}\n  {one.written(case)!r}")
+    print(search.report())
+    return 1 if search.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
