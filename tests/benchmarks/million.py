@@ -5,8 +5,8 @@
 Every surface has as much computing time as every other: the doors of ``doors``, a function each, and the whole commands of ``hostile``; so
 most cases come in where one costs least, and the count of each surface is printed. One case in ``TRACED`` is watched line by line; one
 that comes to a pair of lines that no other came to is kept, and broken further: the search is guided by coverage. Case N of a surface is
-drawn by ``random.Random(f"{SEED}-{surface}-{N}")`` from what is kept by then; with CASES as ``300x`` it is 300 of every door by turns, always
-the same ones. Prints each distinct fault with the smallest input that
+drawn by ``random.Random(f"{SEED}-{surface}-{N}")`` from what is kept by then; with CASES as ``300x`` it is 300 of every door by turns,
+always the same ones. Prints each distinct fault with the smallest input that
 showed it; exit code 1 if any.
 """
 
