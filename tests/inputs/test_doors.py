@@ -131,3 +131,20 @@ def test_an_observation_that_cannot_be(gpuhours_command: Command, said: str) -> 
     ran = gpuhours_command("estimate", *RUN, "--observed", said)
     assert (ran.code, ran.out) == (2, "")
     assert "--observed" in ran.err
+
+
+@pytest.mark.parametrize("dropout", ["9" * 400, "nan", "-1", "2", "[1]"])
+def test_a_dropout_that_is_no_share(gpuhours_command: Command, tmp_path: Path, dropout: str) -> None:
+    path = tmp_path / "n.yaml"
+    path.write_text(
+        f"model: {{num_layers: 2, hidden_size: 256, num_attention_heads: 4, hidden_dropout: {dropout}}}\ntrainer: {{devices: 8}}\n",
+        encoding="utf-8",
+    )
+    ran = gpuhours_command("import", str(path))
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_a_shortcut_without_a_value(gpuhours_command: Command) -> None:
+    ran = gpuhours_command("estimate", "--model", "", "--tokens", "1T")
+    assert (ran.code, ran.out) == (2, "")
+    assert "model" in ran.err

@@ -93,7 +93,10 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
             raise EstimateError(f"Both {both} are given.", "Keep the one that describes the model.")
     settings: dict[str, Any] = {SHORTCUTS[name][0]: value for name, value in shortcuts.items() if name not in MODELS}
     if "params" in shortcuts or "model" in shortcuts:
-        settings = {"model": shortcuts.get("model") or {"params": shortcuts["params"]}, **settings}
+        settings = {
+            "model": shortcuts["model"] if "model" in shortcuts else {"params": shortcuts["params"]},
+            **settings,
+        }
     if "lora" in shortcuts or "qlora" in shortcuts:
         settings |= adapters(settings, data, shortcuts)
     return settings

@@ -134,8 +134,11 @@ def positive(value: Any) -> int | None:
 def rate(value: Any, usual: float) -> float:
     """A share as another file writes it; the usual one where it says none."""
     try:
-        return float(usual if value is None else value)
-    except (TypeError, ValueError):
+        share = float(usual if value is None else value)
+        if not 0 <= share <= 1:  # nor nan
+            raise ValueError(share)
+        return share
+    except (TypeError, ValueError, OverflowError):
         raise EstimateError(
             f"{str(value)[:60]!r} is no number.", "A share between 0 and 1, such as 0.1.", "dropout"
         ) from None
