@@ -5,7 +5,7 @@ from typing import Literal
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec
-from gpuhours.architecture.video_language import Vision
+from gpuhours.architecture.vision import AnyVision
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
@@ -21,7 +21,7 @@ class Contrastive(Spec):
     """
 
     kind: Literal["contrastive"] = "contrastive"
-    vision: Vision
+    vision: AnyVision
     text: Decoder
     embedding: Count
     """Width both towers project to."""

@@ -1,31 +1,17 @@
 """Masked autoencoders of images and video: an encoder on what is visible, a light decoder on everything."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import model_validator
 
 from gpuhours.architecture import blocks
-from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.operators import Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec
-from gpuhours.architecture.vision import StandardVision, VisionEncoder
+from gpuhours.architecture.vision import AnyVision, VisionEncoder
 from gpuhours.data import Data, slices, visible_patches
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.units import Count, Fraction
-
-
-def _known_size(value: Any) -> str:
-    sized = "params" in value if isinstance(value, Mapping) else hasattr(value, "params")
-    return "[size]" if sized else "[shape]"
-
-
-Encoder = Annotated[
-    Annotated[VisionEncoder, Tag("[shape]")] | Annotated[StandardVision, Tag("[size]")],
-    Discriminator(_known_size),
-    BeforeValidator(fields),
-]
 
 
 class MaskedAutoencoder(Spec):
@@ -36,7 +22,7 @@ class MaskedAutoencoder(Spec):
     """
 
     kind: Literal["masked-autoencoder"] = "masked-autoencoder"
-    encoder: Encoder
+    encoder: AnyVision
     mask_ratio: Fraction
     decoder_layers: Count
     decoder_hidden: Count = 512

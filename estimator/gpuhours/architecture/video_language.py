@@ -1,7 +1,6 @@
 """A vision encoder, a bridge and a language model, each frozen, trained or adapted, as one model."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -12,28 +11,16 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Ends, Model, Stack
 from gpuhours.architecture.spec import Spec
 from gpuhours.architecture.standard import StandardShape
-from gpuhours.architecture.vision import Clip, StandardVision, VisionEncoder
+from gpuhours.architecture.vision import AnyVision, Clip, known_by
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import measured_in
 
-
-def _known_size(value: Any) -> str:
-    """Whether a part is given by its size alone."""
-    sized = "params" in value if isinstance(value, Mapping) else hasattr(value, "params")
-    return "[size]" if sized else "[shape]"
-
-
-Vision = Annotated[
-    Annotated[VisionEncoder, Tag("[shape]")] | Annotated[StandardVision, Tag("[size]")],
-    Discriminator(_known_size),
-    BeforeValidator(fields),
-]
 Language = Annotated[
     Annotated[Decoder, Tag("[shape]")] | Annotated[StandardShape, Tag("[size]")],
-    Discriminator(_known_size),
+    Discriminator(known_by),
     BeforeValidator(fields),
 ]
 
@@ -48,7 +35,7 @@ class VideoLanguage(Spec):
     kind: Literal["video-language"] = "video-language"
     params: Annotated[float, measured_in("parameter")] | None = None
     """All parameters together, where no language model is given: it gets what encoder and bridge leave."""
-    vision: Vision
+    vision: AnyVision
     bridge: AnyBridge = Field(default_factory=Projector)
     language: Language | None = None
 

@@ -1,12 +1,14 @@
 """Vision transformers over images and frames: patches in, features out."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from gpuhours.architecture import blocks, standard
+from gpuhours.architecture.catalogue import fields
 from gpuhours.architecture.operators import (
     Block,
     Elementwise,
@@ -297,3 +299,17 @@ class StandardVision(Spec):
 
 
 SMALLEST = VisionEncoder(layers=1, hidden=64, heads=1, patch=14)
+
+
+def known_by(value: Any) -> str:
+    """Whether a part is given by its size alone or by its shape: the tag of its member in a union."""
+    sized = "params" in value if isinstance(value, Mapping) else hasattr(value, "params")
+    return "[size]" if sized else "[shape]"
+
+
+AnyVision = Annotated[
+    Annotated[VisionEncoder, Tag("[shape]")] | Annotated[StandardVision, Tag("[size]")],
+    Discriminator(known_by),
+    BeforeValidator(fields),
+]
+"""An encoder by name, shape or size."""

@@ -44,6 +44,10 @@ class Config:
         value = self._keys.get(key)
         return default if value is None else value
 
+    def without_effect(self, *keys: str) -> None:
+        """Keys that are understood and move nothing that is counted here."""
+        self._read.update(keys)
+
     def number(self, *names: str, default: int | None = None) -> int:
         """A whole number under the first of ``names`` that the file has: families and releases name one idea differently."""
         for name in names:

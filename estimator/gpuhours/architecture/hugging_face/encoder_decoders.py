@@ -11,14 +11,13 @@ from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
 def t5(config: Config) -> Fields:
     """T5, mT5, UMT5, Flan-T5."""
     act = str(config.get("feed_forward_proj", "relu"))
-    for key in (
+    config.without_effect(
         "dense_act_fn",
         "is_gated_act",
         "dropout_rate",
         "relative_attention_max_distance",
         "classifier_dropout",
-    ):
-        config.get(key)
+    )
     return {
         "kind": "encoder-decoder", "encoder_layers": config.number("num_layers"),
         "decoder_layers": config.number("num_decoder_layers", default=config.number("num_layers")),
@@ -32,15 +31,14 @@ def t5(config: Config) -> Fields:
 
 def spoken(config: Config) -> Fields:
     """What BART, Whisper and their kind share: LayerNorm, biases, learned positions on both sides."""
-    for key in (
+    config.without_effect(
         "encoder_layerdrop",
         "decoder_layerdrop",
         "scale_embedding",
         "activation_dropout",
         "num_hidden_layers",
         "classifier_dropout",
-    ):
-        config.get(key)
+    )
     heads, hidden = config.number("encoder_attention_heads"), config.number("d_model")
     return {
         "kind": "encoder-decoder", "encoder_layers": config.number("encoder_layers"),

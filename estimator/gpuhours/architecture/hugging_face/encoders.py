@@ -32,8 +32,7 @@ def bert(config: Config) -> Fields:
 def distilbert(config: Config) -> Fields:
     """DistilBERT: half of BERT's layers, no token types, no pooler."""
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
-    for key in ("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout"):
-        config.get(key)
+    config.without_effect("sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout")
     return {
         "layers": config.number("n_layers"), "hidden": config.number("dim"), "heads": config.number("n_heads"),
         "ffn_hidden": config.number("hidden_dim"), "vocab": config.number("vocab_size"), **BIASED, "gated": False,
@@ -106,8 +105,7 @@ def biases(config: Config) -> str:
 
 def vit(config: Config) -> Fields:
     """ViT with its pooler."""
-    for key in ("encoder_stride", "pooler_output_size", "pooler_act"):
-        config.get(key)
+    config.without_effect("encoder_stride", "pooler_output_size", "pooler_act")
     return {**tower(config), "pooling": "dense", "attention_bias": biases(config)}
 
 
@@ -138,14 +136,13 @@ def vit_mae(config: Config) -> Fields:
 
 def beit(config: Config) -> Fields:
     """BEiT: no bias on keys, scales on the halves, positions only where the file asks for them."""
-    for key in (
+    config.without_effect(
         "use_mask_token",
         "use_relative_position_bias",
         "use_shared_relative_position_bias",
         "drop_path_rate",
         "use_mean_pooling",
-    ):
-        config.get(key)
+    )
     if config.get("use_relative_position_bias") or config.get("use_shared_relative_position_bias"):
         raise EstimateError("Relative position biases of BEiT are not modelled.")
     absolute = config.get("use_absolute_position_embeddings", False)
@@ -233,8 +230,7 @@ def videomae(config: Config) -> Fields:
     """VideoMAE's encoder: tubelets of a clip that all see each other, fixed positions."""
     keys = ("decoder_num_attention_heads", "decoder_hidden_size", "decoder_num_hidden_layers", "decoder_intermediate_size",
             "use_mean_pooling", "norm_pix_loss", "num_frames")  # fmt: skip
-    for key in keys:
-        config.get(key)
+    config.without_effect(*keys)
     mean = config.get("use_mean_pooling", True)
     return {
         **tower(config), "class_token": False, "positions": "fixed", "tubelet": config.number("tubelet_size", default=2),
@@ -251,8 +247,9 @@ def vjepa2(config: Config) -> Fields:
     layer = 4 * (p * p + p) + (p * wide + wide) + (wide * p + p) + 4 * p
     predictor = (h * p + p) + config.number("pred_num_mask_tokens") * p + layers * layer + 2 * p + (p * h + h)
     config.get("pred_num_attention_heads"), config.get("pred_zero_init_mask_tokens")
-    for key in ("frames_per_clip", "drop_path_rate", "attention_dropout", "num_pooler_layers", "use_SiLU", "wide_SiLU"):
-        config.get(key)
+    config.without_effect(
+        "frames_per_clip", "drop_path_rate", "attention_dropout", "num_pooler_layers", "use_SiLU", "wide_SiLU"
+    )
     return {
         **shape, "class_token": False, "positions": "rotary", "tubelet": config.number("tubelet_size", default=2),
         "attends": "clip",
@@ -315,8 +312,7 @@ def siglip(config: Config) -> Fields:
 
 def eurobert(config: Config) -> Fields:
     """EuroBERT: Llama's layer without a mask."""
-    for key in ("classifier_pooling", "mask_token_id"):
-        config.get(key)
+    config.without_effect("classifier_pooling", "mask_token_id")
     return {**llama(config), "causal": False, "head_bias": bool(config.get("mlp_bias", False))}
 
 

@@ -147,22 +147,18 @@ def nemotron_h(config: Config) -> Fields:
     ]
     layers = [HALVES[str(kind)] for kind in kinds if str(kind) in HALVES]
     config.optional("num_hidden_layers"), config.get("mtp_layers_block_type"), config.get("moe_shared_expert_overlap")
-    for key in ("mamba_hidden_act", "mamba_ssm_cache_dtype", "mamba_dt_init_floor", "mlp_hidden_act", "mamba_dt_limit"):
-        config.get(key)
+    config.without_effect(
+        "mamba_hidden_act", "mamba_ssm_cache_dtype", "mamba_dt_init_floor", "mlp_hidden_act", "mamba_dt_limit"
+    )
     shape = {
         **llama(WithKeys(config, {"num_hidden_layers": len(layers)})), "layers": len(layers), "gated": False,
         "norms_per_layer": 2, "positions": "none",
         "state_space": mamba2_widths(config), "layer_groups": groups(layers),
     }  # fmt: skip
     if ("none", "experts") not in layers:
-        for key in (
-            "n_routed_experts",
-            "n_shared_experts",
-            "moe_intermediate_size",
-            "moe_shared_expert_intermediate_size",
-            "num_experts_per_tok",
-        ):
-            config.get(key)
+        config.without_effect(
+            "n_routed_experts", "n_shared_experts", "moe_intermediate_size", "moe_shared_expert_intermediate_size", "num_experts_per_tok"
+        )  # fmt: skip
         return shape
     shared = config.number("moe_shared_expert_intermediate_size") * config.number("n_shared_experts", default=1)
     return {**shape, "experts": {**routed(config), "shared_width": shared}}

@@ -47,9 +47,10 @@ def whole(vision: Fields, bridge: Fields, said: Fields) -> Fields:
 
 def ignored(config: Config, *keys: str) -> None:
     """Keys that say which features are taken or how tokens are marked."""
-    for key in (*keys, "vision_feature_layer", "projector_hidden_act", "image_seq_length", "image_grid_pinpoints", "spatial_pool_mode",
-                "spatial_pool_stride", "video_seq_length", "vocab_size", "hidden_size", "projection_dim"):  # fmt: skip
-        config.get(key)
+    config.without_effect(
+        *keys, "vision_feature_layer", "projector_hidden_act", "image_seq_length", "image_grid_pinpoints", "spatial_pool_mode",
+        "spatial_pool_stride", "video_seq_length", "vocab_size", "hidden_size", "projection_dim",
+    )  # fmt: skip
 
 
 def idefics_vision(vision: Config) -> Fields:

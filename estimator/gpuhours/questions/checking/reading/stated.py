@@ -29,18 +29,7 @@ def claim_of(entry: Placed) -> Claim:
     value = figure.value * factor
     said = figure_spread(quantity.name, figure, value, factor)
     value = said.centre if figure.unit == "dates" else value
-    if quantity.name in ("cost", "price") and figure.currency not in DOLLARS:
-        return Claim(
-            quantity.name,
-            value,
-            said,
-            entry.text,
-            entry.quote,
-            f"line {entry.line}",
-            entry.place.because,
-            f"in {figure.currency}, not dollars",
-            breath=_breath(entry),
-        )
+    foreign = quantity.name in ("cost", "price") and figure.currency not in DOLLARS
     return Claim(
         quantity.name,
         value,
@@ -49,10 +38,10 @@ def claim_of(entry: Placed) -> Claim:
         entry.quote,
         f"line {entry.line}",
         entry.place.because,
-        entry.scope,
-        of_row=entry.index < 0 and bool(entry.owner),
+        f"in {figure.currency}, not dollars" if foreign else entry.scope,
+        of_row=not foreign and entry.index < 0 and bool(entry.owner),
         breath=_breath(entry),
-        either=_either(quantity.name, entry),
+        either="" if foreign else _either(quantity.name, entry),
     )
 
 
