@@ -21,6 +21,8 @@ class Ran:
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it: workers share the processors
 Command = Callable[..., Ran]
+LLAMA = ("--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "64")
+"""Flags of a run that leaves most of it open."""
 ONE_RANK = (
     "--tensor", "1", "--pipeline", "1", "--context", "1", "--microbatch", "1", "--sharding", "none", "--recompute", "none",
 )  # fmt: skip

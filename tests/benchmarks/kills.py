@@ -16,15 +16,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import gpuhours
+from tests.questions.sweeping.small_run import RUN
 
-RUN: dict[str, Any] = {
-    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200}, "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 512, "dtype": "bf16"}, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
-    "software": "megatron-core",
-}  # fmt: skip
 VARY = {
     "layout.tensor": "1,2,4", "layout.pipeline": "1,2,4", "layout.microbatch": "1,2,4,8", "training.global_batch": "256..2048:256",
 }  # fmt: skip

@@ -12,17 +12,10 @@ import yaml
 
 import gpuhours
 from gpuhours.questions.starting import ASKED, example, example_names
-from tests.conftest import Command
+from tests.conftest import LLAMA, Command
 
 WORDS = (
-    "--model",
-    "llama-3-8b",
-    "--tokens",
-    "1T",
-    "--gpu",
-    "h100-sxm-80gb",
-    "--gpus",
-    "64",
+    *LLAMA,
     "--batch",
     "1024",
     "--lora",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import LLAMA, Command
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 PLACES = (os.environ.get("AXE_CORE"), "node_modules/axe-core/axe.min.js")
@@ -45,14 +45,7 @@ def page(gpuhours_command: Command, folder: Path) -> Path:
     path = folder / "report.html"
     if not path.is_file():
         words = (
-            "--model",
-            "llama-3-8b",
-            "--tokens",
-            "1T",
-            "--gpu",
-            "h100-sxm-80gb",
-            "--gpus",
-            "64",
+            *LLAMA,
             "--country",
             "France",
         )

@@ -13,18 +13,11 @@ import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.run.shortcuts import SHORTCUTS, keys
 from gpuhours.run.spec import from_dict
-from tests.conftest import Command
+from tests.conftest import LLAMA, Command
 
 RUN = Path(__file__).parents[1] / "runs" / "gpt-22b.yaml"
 ONE_OFF = (
-    "--model",
-    "llama-3-8b",
-    "--tokens",
-    "1T",
-    "--gpu",
-    "h100-sxm-80gb",
-    "--gpus",
-    "64",
+    *LLAMA,
     "--seq-len",
     "8192",
     "--batch",

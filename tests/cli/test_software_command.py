@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpuhours.software.profile import list_software
-from tests.conftest import Command
+from tests.conftest import LLAMA, Command
 
 
 def test_every_stack_is_listed_with_the_steps_it_was_tried_on(gpuhours_command: Command) -> None:
@@ -57,14 +57,7 @@ def test_a_name_that_nothing_reads_is_an_error(gpuhours_command: Command) -> Non
 def test_an_estimate_leaves_an_unknown_stack_open_and_says_so(gpuhours_command: Command) -> None:
     arguments = (
         "estimate",
-        "--model",
-        "llama-3-8b",
-        "--tokens",
-        "1T",
-        "--gpu",
-        "h100-sxm-80gb",
-        "--gpus",
-        "64",
+        *LLAMA,
         "--json",
     )
     named = json.loads(gpuhours_command(*arguments, "--software", "abacus").out)
@@ -74,7 +67,7 @@ def test_an_estimate_leaves_an_unknown_stack_open_and_says_so(gpuhours_command: 
 
 
 def test_an_estimate_reads_a_stack_s_name_and_says_so(gpuhours_command: Command) -> None:
-    arguments = ("estimate", "--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "64", "--batch", "512",
+    arguments = ("estimate", *LLAMA, "--batch", "512",
                  "--seq-len", "8192", "--json")  # fmt: skip
     read = json.loads(gpuhours_command(*arguments, "--software", "NeMo 25.04").out)
     named = json.loads(gpuhours_command(*arguments, "--software", "megatron-core-2024").out)

@@ -10,20 +10,13 @@ import pytest
 from gpuhours.cost.bill import bill, carbon, money
 from gpuhours.cost.grids import GridIntensity, grid
 from gpuhours.cost.inputs import CostInputs
-from gpuhours.cost.lines import TOTALS, Bill
+from gpuhours.cost.lines import TOTALS
 from gpuhours.cost.power import building_energy, drawn_energy
 from gpuhours.cost.storage import Chosen, choose, storage_prices
 from gpuhours.hardware.clusters import Cluster, cluster
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.units import parse
-
-HOUR = 3600.0
-KWH = 3.6e6
-
-
-def billed(hours: float, accelerator: str = "h100-sxm-80gb", **inputs: Any) -> Bill:
-    machine = cluster(accelerator, gpus=8)
-    return bill(hours * HOUR, machine, CostInputs(**inputs), wall_clock=hours * HOUR / 8, checkpoint=1e12)
-
+from tests.cost.billing import KWH, billed
 
 # Energy printed in papers that is hours x watts x PUE: it tests the arithmetic, not the power model.
 # name, accelerator, GPU-hours, share of 400 W, PUE, MWh printed, tolerance (their rounding), source

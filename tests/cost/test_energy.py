@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from gpuhours.cost.bill import bill
 from gpuhours.cost.embodied import embodied_carbon
 from gpuhours.cost.inputs import CostInputs
-from gpuhours.cost.lines import Bill
 from gpuhours.cost.power import board_share
 from gpuhours.hardware.clusters import cluster
+from gpuhours.inputs.durations import HOUR
 from tests.benchmarks.energy import judged, ratio
-
-HOUR = 3600.0
-KWH = 3.6e6
-
-
-def billed(hours: float, accelerator: str = "h100-sxm-80gb", **inputs: Any) -> Bill:
-    machine = cluster(accelerator, gpus=8)
-    return bill(hours * HOUR, machine, CostInputs(**inputs), wall_clock=hours * HOUR / 8, checkpoint=1e12)
-
+from tests.cost.billing import billed
 
 # What large systems drew, measured over whole nodes.
 # name, accelerator, node, HFU, W per accelerator as measured, tolerance, source

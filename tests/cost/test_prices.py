@@ -9,21 +9,14 @@ import pytest
 
 from gpuhours.cost.bill import bill
 from gpuhours.cost.inputs import CostInputs
-from gpuhours.cost.lines import Bill
 from gpuhours.cost.prices import PREFERRED, Price, PriceRow, choose_price, price_rows
 from gpuhours.hardware.accelerators import list_accelerators
 from gpuhours.hardware.clusters import cluster
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.profile_folders import Unknown, profile_paths
 from gpuhours.questions.listing.hardware import sheet
-
-HOUR = 3600.0
-KWH = 3.6e6
-
-
-def billed(hours: float, accelerator: str = "h100-sxm-80gb", **inputs: Any) -> Bill:
-    machine = cluster(accelerator, gpus=8)
-    return bill(hours * HOUR, machine, CostInputs(**inputs), wall_clock=hours * HOUR / 8, checkpoint=1e12)
+from tests.cost.billing import billed
 
 
 @pytest.mark.parametrize("name", list(profile_paths("prices")))

@@ -9,16 +9,9 @@ import pytest
 
 import gpuhours
 from gpuhours.questions.comparing import Comparison
+from tests.questions.sweeping.small_run import RUN as SMALL
 
-RUN: dict[str, Any] = {
-    "name": "a decoder",
-    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200},
-    "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 512, "dtype": "bf16"},
-    "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
-    "layout": {"tensor": 2, "pipeline": 2},
-    "software": "megatron-core",
-}
+RUN: dict[str, Any] = {**SMALL, "layout": {"tensor": 2, "pipeline": 2}}
 
 
 def changed(**blocks: Any) -> dict[str, Any]:

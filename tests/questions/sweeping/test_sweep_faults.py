@@ -16,12 +16,8 @@ import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping import cluster
 from tests.benchmarks.kills import left_of
+from tests.questions.sweeping.small_run import RUN
 
-RUN: dict[str, Any] = {
-    "model": {"layers": 24, "hidden": 2048, "heads": 16, "vocab": 51200}, "data": {"seq_len": 2048, "tokens": "100B"},
-    "training": {"global_batch": 512, "dtype": "bf16"}, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64},
-    "software": "megatron-core",
-}  # fmt: skip
 VARY = {
     "layout.tensor": "1,2,4",
     "layout.pipeline": "1,2,4",

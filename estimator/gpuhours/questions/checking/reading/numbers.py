@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from gpuhours.questions.checking.quantities import DAY
+from gpuhours.inputs.durations import DAY
 from gpuhours.questions.checking.reading.dates import spans_of_dates
 from gpuhours.questions.checking.reading.phrases import next_items, unit_at
 from gpuhours.questions.checking.reading.tokens import Figure, Item, Unit, tokens_of

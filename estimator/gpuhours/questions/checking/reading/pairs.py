@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.quantities import HOUR
+from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.reading.labels import lent
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.placing import Place, place

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.questions.checking.precision import hedge_words
-from gpuhours.questions.checking.quantities import DAY, HOUR
 from gpuhours.questions.checking.reading.number_tokens import ReadNumber, number_at, type_at
 from gpuhours.questions.checking.reading.tokens import DEVICE, Figure, Item, Token, Unit
 from gpuhours.questions.checking.reading.units import SCALES, UNITS, factor, kind, noun, seconds

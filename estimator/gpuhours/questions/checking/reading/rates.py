@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpuhours.questions.checking.quantities import DAY, HOUR
+from gpuhours.inputs.durations import DAY, HOUR
 from gpuhours.questions.checking.reading.tokens import Figure
 
 RATES: dict[tuple[str, frozenset[str]], str] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpuhours.questions.checking.quantities import DAY, HOUR
+from gpuhours.inputs.durations import DAY, HOUR
 
 SCALES = {
     "hundred": 100.0, "dozen": 12.0, "thousand": 1e3, "k": 1e3, "million": 1e6, "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "billion": 1e9,
