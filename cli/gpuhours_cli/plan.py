@@ -1,55 +1,37 @@
 """``gpuhours plan``: the best layout of all that fit."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import (
-    Engine,
-    LogOfSteps,
-    ObservedStep,
-    Scheduler,
-    Settings,
-    at_own_step,
-    described,
-    takes_shortcuts,
-)
+from gpuhours_cli.shortcuts import Asked, Engine, Scheduler, takes_run
 
 EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 
 
 @command("plan", epilog=EXAMPLE)
-@takes_shortcuts
+@takes_run
 def plan(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="The run as YAML; its own layout is compared with the best.", show_default=False),
-    ] = None,
+    *,
     gpus: Annotated[
         str | None, typer.Option(metavar="SPEC", help="How many GPUs, or several numbers: 256,512 or 256..1024*2.")
     ] = None,
     minimise: Annotated[str, typer.Option(metavar="NAME", help="step_time, gpu_hours or cost.")] = "step_time",
     top: Annotated[int, typer.Option(min=1, help="How many layouts to name.")] = 3,
-    settings: Settings = None,
-    observed: ObservedStep = None,
-    log: LogOfSteps = None,
+    asked: Asked,
     engine: Engine = "local",
     scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
-    *,
-    shortcuts: Mapping[str, str],
 ) -> None:
-    """Search all layouts for the fastest or cheapest that fits; exit code 1 where none does."""
+    """Search all layouts for the fastest or cheapest that fits, beside the run's own; exit code 1 where none does."""
     from gpuhours.questions.planning import plan as search
     from gpuhours_cli.render.plan import answer, screen
     from gpuhours_cli.render.progress import watching
 
-    base = at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log)
+    base = asked.run(EXAMPLE)
     with watching("cells", quiet=quiet or as_json) as watch:
         best = search(base, gpus=gpus, minimise=minimise, top=top, engine=engine, scheduler=scheduler, watch=watch)
     emit(best, lambda: screen(best), as_json=as_json, answer=(lambda: answer(best)) if quiet else None)

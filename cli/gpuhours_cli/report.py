@@ -1,6 +1,5 @@
 """``gpuhours report``: one page about one run, to hand on."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -8,26 +7,22 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit, saved
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, RunFile, Settings, at_own_step, described, takes_shortcuts
+from gpuhours_cli.shortcuts import Asked, takes_run
 
 EXAMPLE = "Example: gpuhours report run.yaml -o report.html"
 
 
 @command("report", epilog=EXAMPLE)
-@takes_shortcuts
+@takes_run
 def report(
-    run: RunFile = None,
+    *,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.html", help="Where to write the page.", show_default=False),
     ] = None,
-    settings: Settings = None,
-    observed: ObservedStep = None,
-    log: LogOfSteps = None,
+    asked: Asked,
     as_json: Json = False,
     quiet: Quiet = False,
-    *,
-    shortcuts: Mapping[str, str],
 ) -> None:
     """One HTML file that needs nothing beside it: answer and range, waterfall, memory, other numbers of GPUs, what one more fact would
     narrow, assumptions and sources; exit code 1 where the run does not fit."""
@@ -37,7 +32,7 @@ def report(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the page go?", "For example: -o report.html", "-o")
-    gathered_report = gathered(at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log))
+    gathered_report = gathered(asked.run(EXAMPLE))
     if output is not None:
         from gpuhours_cli.render.report import page
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +44,47 @@ LogOfSteps = Annotated[
 
 Engine = Annotated[str, typer.Option(help="local, or dask: a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The run that a command is asked about: a file, shortcuts and ``--set`` keys over it, and a step of its own that was measured."""
+
+    path: Path | None
+    shortcuts: Mapping[str, str]
+    settings: list[str] | None
+    observed: str | None
+    log: Path | None
+
+    def run(self, example: str) -> Run:
+        """The run that all of them describe; ``example`` is what an error says where none is given."""
+        return at_own_step(described(self.path, self.shortcuts, self.settings, example), self.observed, self.log)
+
+
+OF_A_RUN = {"run": RunFile, "settings": Settings, "observed": ObservedStep, "log": LogOfSteps}
+
+
+def takes_run(command: Callable[..., None]) -> Callable[..., None]:
+    """A command about one run: its file, ``--set``, ``--observed``, ``--log`` and every shortcut are options in place of its argument
+    ``asked``, which holds what is given of them."""
+    own = inspect.signature(command)
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in OF_A_RUN.items()
+    ]
+
+    def with_run(*, shortcuts: Mapping[str, str], **arguments: Any) -> None:
+        path, settings, observed, log = (arguments.pop(name) for name in OF_A_RUN)
+        command(**arguments, asked=Asked(path, shortcuts, settings, observed, log))
+
+    asked = [
+        one
+        for name, kept in own.parameters.items()
+        for one in (options if name == "asked" else [kept.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
+    ]
+    with_run.__signature__ = own.replace(parameters=asked)  # type: ignore[attr-defined]
+    with_run.__name__, with_run.__doc__, with_run.__module__ = command.__name__, command.__doc__, command.__module__
+    return takes_shortcuts(with_run)
 
 
 def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,6 +1,5 @@
 """``gpuhours sweep``: any input varied, every result a column."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,77 +8,63 @@ import typer
 from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, console, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import (
-    Engine,
-    LogOfSteps,
-    ObservedStep,
-    RunFile,
-    Scheduler,
-    Settings,
-    at_own_step,
-    described,
-    takes_shortcuts,
-)
+from gpuhours_cli.shortcuts import Asked, Engine, Scheduler, takes_run
 
 if TYPE_CHECKING:
     from gpuhours.questions.sweeping import Sweep
 
 EXAMPLE = "Example: gpuhours sweep run.yaml --vary layout.tensor=1,2,4,8 --vary hardware.gpus=64..1024*2 --where fits --minimise cost"
 
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=SPEC",
+        help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated.",
+        autocompletion=completion.keys,
+    ),
+]
+Together = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--zip",
+        metavar="KEY,KEY",
+        help="Keys that move together instead of being combined.",
+        autocompletion=completion.several(completion.run_keys),
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
+]
+_result = completion.offered(completion.results)
+Least = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Keep the rows with the least of a result.", autocompletion=_result)
+]
+Most = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Keep the rows with the most of a result.", autocompletion=_result)
+]
+Front = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Keep the rows that no other beats in both results.",
+        autocompletion=completion.several(completion.results),
+    ),
+]
+
 
 @command("sweep", epilog=EXAMPLE)
-@takes_shortcuts
+@takes_run
 def sweep(
-    run: RunFile = None,
-    vary: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=SPEC",
-            help="SPEC: a,b,c | start..stop:step | start..stop*factor; may be repeated.",
-            autocompletion=completion.keys,
-        ),
-    ] = None,
-    together: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--zip",
-            metavar="KEY,KEY",
-            help="Keys that move together instead of being combined.",
-            autocompletion=completion.several(completion.run_keys),
-        ),
-    ] = None,
-    settings: Settings = None,
-    observed: ObservedStep = None,
-    log: LogOfSteps = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
-    ] = None,
-    minimise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Keep the rows with the least of a result.",
-            autocompletion=completion.offered(completion.results),
-        ),
-    ] = None,
-    maximise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Keep the rows with the most of a result.",
-            autocompletion=completion.offered(completion.results),
-        ),
-    ] = None,
+    *,
+    vary: Vary = None,
+    together: Together = None,
+    asked: Asked,
+    where: Where = None,
+    minimise: Least = None,
+    maximise: Most = None,
     top: Annotated[int | None, typer.Option(min=1, help="How many of them (10).", show_default=False)] = None,
-    pareto: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,NAME",
-            help="Keep the rows that no other beats in both results.",
-            autocompletion=completion.several(completion.results),
-        ),
-    ] = None,
+    pareto: Front = None,
     breakdown: Annotated[
         bool, typer.Option("--breakdown", help="Columns for each part of time and memory too.")
     ] = False,
@@ -96,8 +81,6 @@ def sweep(
     scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
-    *,
-    shortcuts: Mapping[str, str],
 ) -> None:
     """Work out a run for every combination of some inputs: a table, a file, a picture."""
     from gpuhours.questions.sweeping import sweep as work_out
@@ -110,7 +93,7 @@ def sweep(
         format_of(output)
     if plot is not None:
         _plottable(plot, force)
-    base = at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log)
+    base = asked.run(EXAMPLE)
     with watching("cases", quiet=quiet or as_json) as watch:
         swept = work_out(
             base, dict(varied(text) for text in vary or []), together=[keys.split(",") for keys in together or []],

@@ -1,6 +1,5 @@
 """``gpuhours trace``: the predicted step as a file that Perfetto opens."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -8,26 +7,22 @@ import typer
 
 from gpuhours_cli.output import Json, Quiet, emit
 from gpuhours_cli.root import command
-from gpuhours_cli.shortcuts import LogOfSteps, ObservedStep, RunFile, Settings, at_own_step, described, takes_shortcuts
+from gpuhours_cli.shortcuts import Asked, takes_run
 
 EXAMPLE = "Example: gpuhours trace run.yaml -o step.json, then open step.json at ui.perfetto.dev"
 
 
 @command("trace", epilog=EXAMPLE)
-@takes_shortcuts
+@takes_run
 def trace(
-    run: RunFile = None,
+    *,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.json", help="Where to write the events.", show_default=False),
     ] = None,
-    settings: Settings = None,
-    observed: ObservedStep = None,
-    log: LogOfSteps = None,
+    asked: Asked,
     as_json: Json = False,
     quiet: Quiet = False,
-    *,
-    shortcuts: Mapping[str, str],
 ) -> None:
     """Every pass, collective, launch gap and wait of one predicted step, per pipeline rank, in the trace event format; exit code 1
     where the run does not fit."""
@@ -40,7 +35,7 @@ def trace(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
-    traced = played(at_own_step(described(run, shortcuts, settings, EXAMPLE), observed, log))
+    traced = played(asked.run(EXAMPLE))
     if output is not None:
         saved(json.dumps(traced.document(), allow_nan=False) + "\n", output)
     emit(traced, lambda: screen(traced, output), as_json=as_json, answer=(lambda: answer(traced)) if quiet else None)
