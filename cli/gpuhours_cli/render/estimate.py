@@ -180,7 +180,7 @@ def rate(estimate: Estimate, name: str) -> str:
         )
     if name == "embodied_carbon":
         grams = sum(float(line.rate.value) for line in lines)
-        return f"{numbers.digits(grams)} gCO2e/GPU-hour of making the machines"
+        return f"{numbers.digits(grams)} gCO2e/GPU-hour of manufacture"
     said = [f"{numbers.digits(float(line.rate.value))} {line.rate.unit}, {line.terms}" for line in lines[:1]]
     said += [f"{line.name} {numbers.count(float(line.amount.value))} USD" for line in lines[1:]]
     return " + ".join(said).replace("USD/(GPU*hour)", "USD/GPU-hour")

@@ -17,6 +17,7 @@ from gpuhours.run.default_layout import is_partial
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.results import RESULTS, plain_results
+from gpuhours.run.shown import SHARE, with_share
 from gpuhours.run.spec import Run
 
 WHOLE = ("model", "cost")
@@ -142,6 +143,9 @@ def alike(first: Run, second: Run) -> tuple[Run, Run]:
         if first.value(key) is None and second.value(key) is None:
             supplied[key] = base.assumptions[key]
             second = second.replaced(key, base.value(key))
+    if SHARE in base.assumptions and not second.hardware.says_network_rate:
+        supplied[SHARE] = base.assumptions[SHARE]
+        second = with_share(second, base.value(SHARE))
     if is_partial(second.layout) and base.layout is not None and second.layout is not None:
         said = {name: getattr(second.layout, name) for name in second.layout.model_fields_set}
         second = second.replaced("layout", base.layout.replaced(**said))

@@ -28,7 +28,7 @@ from gpuhours.run.ranges import median, quantiles, spread_over
 from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
-from gpuhours.run.shown import STOPS, as_named, at_median, gpu_seconds, nearest_to_median
+from gpuhours.run.shown import SHARE, STOPS, as_named, at_median, gpu_seconds, on_usual_network, shown_draw, with_share
 from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import solve
 from gpuhours.run.typical import (
@@ -56,7 +56,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 """The unknowns as a person names them, and what is drawn for each."""
 FACTS: Mapping[str, str] = {
     "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
-    "network": "--set hardware.internode_bandwidth=", "padding": "--set data.padding=",
+    "network": "--set hardware.network.share=", "padding": "--set data.padding=",
     "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
 }  # fmt: skip
 """Unknowns that a user can settle, and how."""
@@ -213,14 +213,14 @@ def described(run: Run) -> Samplable | None:
 
 
 def settled(run: Run) -> Run:
-    """The run with stack, goodput and the rest of a layout that names some of it said, as in the one nearest to the sample's median.
+    """The run with stack, network, goodput and the rest of a partial layout said, as in the one nearest to the sample's median.
 
     What a sweep, a plan or a comparison starts from, so that all commands say the same of one run: rows share what the file leaves open.
     A run without a layout keeps none: each row has its own best.
     """
     sample = ensemble(run)
     if sample is None:
-        return run
+        return on_usual_network(run) if foreseeable(run) else run
     found, supplied = run, dict(run.assumptions)
     if run.stack is None:
         found = found.replaced("software", sample.run.software)
@@ -228,6 +228,9 @@ def settled(run: Run) -> Run:
         found = found.replaced("layout", sample.run.layout.replaced(data=run.layout.data))
     kept = {key: one for key, one in sample.run.assumptions.items() if key.split(".")[0] in ("software", "layout")}
     supplied |= {key: one for key, one in kept.items() if key == "software" or is_partial(run.layout)}
+    if SHARE in sample.run.assumptions:
+        found = with_share(found, sample.run.value(SHARE))
+        supplied[SHARE] = sample.run.assumptions[SHARE]
     goodput = sample.outcome.value("goodput")
     if run.known.goodput is None and goodput is not None:
         if run.layout is None:
@@ -262,10 +265,11 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
     shared = grids_of([(one.names, one.resolved.workload) for one in several], several[0].run.layout)
     found = []
     for one, grids in zip(several, shared, strict=True):
-        network = np.ones(DRAWS)
+        network, share = np.ones(DRAWS), 1.0
         if not rated(one.run, one.resolved):
-            network = np.asarray(typical().network.draw(at["network"]))
-        found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network))
+            usual = typical().network
+            network, share = np.asarray(usual.draw(at["network"])), usual.value
+        found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network, share))
     return found
 
 
@@ -323,7 +327,7 @@ def assembled(
             "operation.failures counts those of one GPU in a day: 5e-4; operation.checkpoint_bandwidth is that of all ranks: 50 GB/s.",
             "operation",
         )
-    nearest = nearest_to_median(times.gpu_time, times.seconds, choices.step_time)
+    nearest = shown_draw(times.gpu_time, times.seconds, choices)
     named = as_named(run, resolved, choices, nearest)
     outcome, ratio = at_median(named, median(times.gpu_time), notes)
     opens = opened(run, resolved, choices, kind)
@@ -368,9 +372,7 @@ def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: M
 
 def rated(run: Run, resolved: Resolved) -> bool:
     """Whether the network's rate is stated, or spoken for by steps of its site."""
-    network = run.hardware.network
-    measured = network is not None and network.all_reduce is not None
-    return run.hardware.internode_bandwidth is not None or measured or resolved.met is not None
+    return run.hardware.says_network_rate or resolved.met is not None
 
 
 def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozenset[str]:

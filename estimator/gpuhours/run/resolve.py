@@ -130,6 +130,8 @@ def resolve(run: Run) -> Resolved:
         layout = layout.replaced(data=_data_degree(layout, gpus))
         whole = np.multiply(_data_degree(layout, gpus), layout.microbatch)
     batch = _global_batch(run, model, tokens, whole, notes, bases)
+    if layout is not None and batch is not None and "layout.microbatch" in run.assumptions:
+        layout = layout.replaced(microbatch=_shared_out(layout, batch))
     if layout is None and model is not None and machine is not None and gpus is not None and batch is not None:
         layout = _usual_layout(model, batch, machine, software, precision, run.layout, notes)
     if (model is None or machine is None) and "software" not in run.assumptions:  # no stack runs anything
@@ -232,12 +234,27 @@ def _machine(run: Run) -> tuple[Cluster | None, Array | None]:
 
 
 def _joined(machine: Cluster, network: Interconnect) -> Cluster:
-    """The machine with its nodes joined by another kind of network, at the rate that was measured."""
+    """The machine with its nodes joined by another kind of network, at the rate that was measured or the share of it that is met."""
     if network.kind is not None:
         machine = on_network(machine, network.kind)
+    if network.share is not None:
+        return replace(machine, internode_bandwidth=np.multiply(machine.network_bandwidth, network.share))
     if network.all_reduce is None or network.ranks is None:
         return machine
     return replace(machine, internode_bandwidth=bandwidth_met(machine.node, network.all_reduce, network.ranks))
+
+
+def _shared_out(layout: Layout, batch: Array) -> Array:
+    """The micro-batch that was assumed, or what of it divides a rank's share of the batch: gcd(m, B / d) where d divides B.
+
+    What was assumed for one layout of a sweep forbids no other.
+    """
+    if layout.data is None:
+        return layout.microbatch
+    each = np.divide(batch, layout.data)
+    whole = (each >= 1) & (each == np.floor(each))
+    size = np.gcd(np.asarray(layout.microbatch, np.int64), np.where(whole, each, 0).astype(np.int64))
+    return int(size) if np.ndim(size) == 0 else size
 
 
 def _data_degree(layout: Layout, gpus: Array) -> Array:

@@ -155,6 +155,10 @@ class Choices:
     mode: NDArray[np.int64]
     cell: NDArray[np.int64]
     step_time: Draws
+    usual_time: Draws
+    """s of the step where collectives meet the usual share of the network's rate."""
+    share: float
+    """That share; 1 where the rate is known."""
 
 
 def share_out(weights: Mapping[Any, float], position: Draws) -> NDArray[np.int64]:
@@ -170,6 +174,7 @@ def choose(
     slack: Slack,
     position: Mapping[str, Draws],
     network: Draws,
+    share: float,
 ) -> Choices | None:
     """A stack, a recompute mode among those that fit, and a layout near the best for every draw; None where nothing fits."""
     fitting = {name: weight for name, weight in stacks.items() if grids[name].roomy} or {
@@ -179,7 +184,7 @@ def choose(
         return None
     stack = share_out(fitting, position["software"])
     mode, cell = np.zeros_like(stack), np.zeros_like(stack)
-    time = np.zeros(len(stack))
+    time, usual_time = np.zeros(len(stack)), np.zeros(len(stack))
     chosen = tuple(grids[name] for name in fitting)
     for number, one in enumerate(chosen):
         open_to = {kind: weight for kind, weight in modes.items() if kind in one.modes(slack.modes)}
@@ -191,7 +196,8 @@ def choose(
             index = np.minimum((position["layout"][here] * len(near)).astype(int), len(near) - 1)
             mode[here], cell[here] = int(kind), near[index]
             time[here] = one.at(near[index], network[here])
-    return Choices(chosen, stack, mode, cell, time)
+            usual_time[here] = one.at(near[index], share)
+    return Choices(chosen, stack, mode, cell, time, usual_time, share)
 
 
 def grids_of(asked: Sequence[tuple[Iterable[str], Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:

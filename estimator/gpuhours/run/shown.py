@@ -13,22 +13,45 @@ from gpuhours.inputs.durations import HOUR
 from gpuhours.layout.layout import Layout, word
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import median
-from gpuhours.run.resolve import Resolved
-from gpuhours.run.sampling import Choices, Draws
-from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.sampling import Choices, Draws, LayoutGrid
+from gpuhours.run.spec import Interconnect, Run, Supplied
+from gpuhours.run.typical import typical
 
+SHARE = "hardware.network.share"
 NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
+USUAL = "not stated: what is usual, whatever else a run leaves open"
+ALIKE = 0.05
+"""How much farther from the medians a draw may lie that is shown for its plainer layout."""
 STOPS = "stops, and what remains between the steps and the hours of published runs: the median of the sample"
 
 
-def nearest_to_median(gpu_time: Draws, seconds: Draws, predicted: Draws) -> int:
-    """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms."""
-    far = np.log(gpu_time / median(gpu_time)) ** 2 + 4 * np.log(predicted / median(seconds)) ** 2
-    return int(np.argmin(far))
+def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
+    """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms.
+
+    Of those that lie within ``ALIKE`` of the nearest, the one whose layout departs least from a plain one: it is told in the fewest words,
+    and most others can be made of it by changing one key.
+    """
+    step = np.log(choices.usual_time / median(seconds))
+    far = np.sqrt(np.log(gpu_time / median(gpu_time)) ** 2 + 4 * step**2)
+    near = np.flatnonzero(far <= far.min() + ALIKE)
+    said = {(int(choices.stack[draw]), int(choices.cell[draw])): 0 for draw in near}
+    for stack, cell in said:
+        grid = choices.grids[stack]
+        said[stack, cell] = len(departures(grid.layout(cell), grid))
+    return int(min(near, key=lambda draw: (said[int(choices.stack[draw]), int(choices.cell[draw])], far[draw])))
+
+
+def departures(layout: Layout, grid: LayoutGrid) -> dict[str, Any]:
+    """What a layout of a grid says beyond a plain one's: key -> value."""
+    fields = [name for name in grid.axes if name in Layout.model_fields]
+    names = (*fields, "recompute_layers", "recompute_modules", "schedule")
+    plain = Layout()
+    return {name: value for name in names if (value := getattr(layout, name)) != getattr(plain, name)}
 
 
 def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
-    """The run of one draw: its stack and layout said."""
+    """The run of one draw: its stack and layout said, and the usual share of the network."""
     grid = choices.grids[int(choices.stack[draw])]
     layout = grid.layout(int(choices.cell[draw]))
     said = {
@@ -36,16 +59,35 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
         "training.global_batch": (run.training.global_batch, resolved.global_batch),
     }
     supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
-    fields = [name for name in grid.axes if name in Layout.model_fields]
     completed = {
         f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)
-        for name in (*fields, "recompute_layers", "recompute_modules", "schedule")
-        if (run.layout is None or name not in run.layout.model_fields_set)
-        and (value := getattr(layout, name)) != getattr(Layout(), name)
+        for name, value in departures(layout, grid).items()
+        if run.layout is None or name not in run.layout.model_fields_set
     }
     named = run.replaced("layout", layout).replaced("software", run.stack or grid.software.name)
     named = named.replaced("training.global_batch", resolved.global_batch).replaced("training.batch_tokens", None)
-    return named.replaced("assumptions", {**run.assumptions, **supplied, **completed})
+    named = named.replaced("assumptions", {**run.assumptions, **supplied, **completed})
+    return on_usual_network(named) if choices.share != 1.0 else named
+
+
+def on_usual_network(run: Run) -> Run:
+    """The run over several nodes with the usual share of their network said, where nothing says what collectives meet."""
+    try:
+        resolved = resolve(run)
+    except EstimateError:  # a run that cannot be made is refused where it is evaluated
+        return run
+    spoken = run.hardware.says_network_rate or resolved.met is not None
+    if spoken or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
+        return run
+    usual = typical().network
+    supplied = Supplied(value=usual.value, reason=USUAL, source=usual.source)
+    return with_share(run, usual.value).replaced("assumptions", {**run.assumptions, SHARE: supplied})
+
+
+def with_share(run: Run, share: float) -> Run:
+    """The run on a network of whose rate its collectives meet a share."""
+    kind = None if run.hardware.network is None else run.hardware.network.kind
+    return run.replaced("hardware.network", Interconnect(kind=kind, share=share))
 
 
 def spelt(value: Any) -> Any:

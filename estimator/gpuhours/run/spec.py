@@ -17,7 +17,7 @@ from gpuhours.hardware.kernel_constants import list_networks
 from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
-from gpuhours.inputs.units import Bandwidth, Count, Seconds, Tokens, magnitude, measured_in, whole
+from gpuhours.inputs.units import Bandwidth, Count, Fraction, Seconds, Tokens, magnitude, measured_in, whole
 from gpuhours.inputs.yaml_files import Section, Source, read_yaml, read_yaml_text, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
@@ -59,13 +59,15 @@ class Training(Section):
 
 
 class Interconnect(Section):
-    """What joins the nodes: its kind, what an all-reduce of gigabytes was measured at, or both."""
+    """What joins the nodes: its kind, and what of its rate collectives meet, as an all-reduce of gigabytes was measured or as a share."""
 
     kind: str | None = None
     """A file of ``hardware_specs/networks``; the node's own where it is not given."""
     all_reduce: Bandwidth | None = None
     """Bus rate, as nccl-tests print it."""
     ranks: Count | None = None
+    share: Fraction | None = None
+    """Of the rated bandwidth that collectives between nodes meet, beside what its kind loses at that scale; a usual one if not given."""
 
     @field_validator("kind")
     @classmethod
@@ -78,8 +80,12 @@ class Interconnect(Section):
     def _measured_whole(self) -> "Interconnect":
         if (self.all_reduce is None) != (self.ranks is None):
             raise ValueError("a measured rate has all_reduce and ranks")
-        if self.kind is None and self.all_reduce is None:
-            raise ValueError("give its kind, or all_reduce and ranks as measured")
+        if self.kind is None and self.all_reduce is None and self.share is None:
+            raise ValueError("give its kind, all_reduce and ranks as measured, or a share of what is rated")
+        if self.all_reduce is not None and self.share is not None:
+            raise ValueError("all_reduce is what was met, share a part of what is rated; leave one of them out")
+        if self.share is not None and not self.share > 0.0:
+            raise ValueError("share must be above 0")
         return self
 
 
@@ -95,6 +101,13 @@ class Hardware(Section):
     """Per GPU and direction; the node's network cards when not given."""
     network: Interconnect | None = None
     """Its kind, or as it was measured: that stands for ``internode_bandwidth``."""
+
+    @property
+    def says_network_rate(self) -> bool:
+        """Whether anything says what collectives between nodes meet."""
+        asked = self.network
+        met = asked is not None and (asked.all_reduce is not None or asked.share is not None)
+        return met or self.internode_bandwidth is not None
 
     @model_validator(mode="after")
     def _one_machine(self) -> "Hardware":

@@ -14,6 +14,7 @@ from gpuhours.questions.planning.answer import choice
 from gpuhours.questions.planning.search import LayoutSearch
 from gpuhours.questions.planning.space import divisors
 from gpuhours.run.default_layout import default_layout
+from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.resolve import resolve
 
@@ -59,7 +60,7 @@ def exhaustive(search: LayoutSearch) -> np.ndarray[Any, Any]:
 
 
 def search_of(data: dict[str, Any]) -> LayoutSearch:
-    return LayoutSearch.of(gpuhours.from_dict(data))
+    return LayoutSearch.of(settled(gpuhours.from_dict(data)).replaced("layout", gpuhours.from_dict(data).layout))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -23,6 +23,7 @@ from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
+from gpuhours.run.shown import on_usual_network
 from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import KEYS, undetermined
 from gpuhours.software.profile import DEFAULT
@@ -57,6 +58,8 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
     if best:
         run = tuned(run)
     sample = None if best else ensemble(run, elsewhere=True)
+    if sample is None and not best and foreseeable(run):
+        run = on_usual_network(run)
     outcome = evaluate(run) if sample is None else sample.outcome
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None

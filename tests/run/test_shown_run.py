@@ -1,0 +1,48 @@
+"""The run of a sample that a screen shows: its stack and layout are said, and what is usual of the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpuhours
+from gpuhours.run.ensemble import ensemble
+from gpuhours.run.typical import typical
+
+ASKED: dict[str, dict[str, Any]] = {
+    "mixture": {"model": "deepseek-v3", "hardware": {"accelerator": "h800-sxm-80gb", "gpus": 2048}},
+    "dense": {"model": "llama-2-70b", "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 512}},
+    "small": {"model": "llama-2-7b", "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 128}},
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_the_step_that_is_shown_is_that_of_the_draw(asked: dict[str, Any]) -> None:
+    """Not that of its layout on a network at its rated speed, with the rest of the draw's time called stops."""
+    sample = ensemble(gpuhours.from_dict({**asked, "data": {"tokens": "1T"}}))
+    assert sample is not None
+    assert np.median(sample.slower) == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_usual_network_is_an_assumption_with_its_source() -> None:
+    run = {"model": "llama-2-7b", "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 128}, "data": {"tokens": "1T"}}
+    sample = ensemble(gpuhours.from_dict(run))
+    assert sample is not None
+    met = sample.run.assumptions["hardware.network.share"]
+    assert met.value == typical().network.value
+    assert "NCCL tests" in met.source
+
+
+def test_one_node_and_a_stated_network_assume_none() -> None:
+    run = {"model": "llama-2-7b", "data": {"tokens": "1T"}}
+    stated: tuple[dict[str, Any], ...] = (
+        {"gpus": 8},
+        {"gpus": 128, "internode_bandwidth": "25 GB/s"},
+        {"gpus": 128, "network": {"share": 0.6}},
+    )
+    for hardware in stated:
+        sample = ensemble(gpuhours.from_dict({**run, "hardware": {"accelerator": "a100-sxm-80gb", **hardware}}))
+        assert sample is not None
+        assert "hardware.network.share" not in sample.run.assumptions
