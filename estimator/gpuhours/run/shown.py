@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, word
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import median
