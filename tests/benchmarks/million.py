@@ -38,7 +38,7 @@ LONGEST = 1.0
 """s of computing that one case at a door may take."""
 MOST_KEPT = 3000
 """Inputs of a surface that are kept to be broken further."""
-LARGEST_INPUT = 20_000
+LARGEST_INPUT = 8_000
 """Characters beyond which an input grows no more."""
 Arc = tuple[int, int, int]
 

@@ -99,7 +99,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     media = figure.unit == "time" and (of_something(items, index) or of_a_length(items, index))
     unit, at = head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
-    stems = _stems(tuple(items[first:last]))
+    window = Window(items[first:last])
     best: Place | None = None
     kinds = _unit_kinds(figure, unit, items, index)
     if "scaled" in kinds and not unit and not figure.hedges and index > first and behind_a_name(items, index):
@@ -140,7 +140,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
                 or (one_device and rule.quantity == "gpu_hours")
             ):
                 continue
-            cost, because = _cost(rule, stems, index - first, at - first, items[first:last])
+            cost, because = _cost(rule, window, index - first, at - first)
             if cost <= DEAREST and (best is None or cost < best.cost):
                 best = Place(rule.quantity, because, cost)
     if best is not None and best.quantity == "global_batch" and figure.scale in ("m", "million") and not unit:
@@ -216,27 +216,39 @@ def _plausible(quantity: str, figure: Figure) -> bool:
     return entry.least <= value <= entry.most and (value == round(value) or not entry.whole)
 
 
-Stems = tuple[tuple[str, ...], ...]
+class Window:
+    """The words around a figure, each where it stands: looked up by every rule."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self.spelled: list[str] = []
+        self.at: list[int] = []
+        self.starts: dict[str, list[int]] = {}
+        self.joined: list[tuple[int, str]] = []
+        for place, item in enumerate(items):
+            for part in _spelled(item.words):
+                self.starts.setdefault(part, []).append(len(self.spelled))
+                self.spelled.append(part)
+                self.at.append(place)
+            self.joined += [(place, whole.replace("-", "")) for whole in item.words if "-" in whole]
+
+    def matches(self, words: tuple[str, ...]) -> list[tuple[int, str]]:
+        """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
+        found = []
+        for word in words:
+            parts = _spelled_parts(word)
+            for start in self.starts.get(parts[0], ()):
+                if len(parts) == 1 or self.spelled[start : start + len(parts)] == parts:
+                    found.append((self.at[start], word))
+        return found + [(place, whole) for place, whole in self.joined if whole in words]
 
 
-@functools.lru_cache(maxsize=64)
-def _stems(items: tuple[Item, ...]) -> Stems:
-    """The words of each item, lower-case; ``warm-up`` also as ``warmup`` and as ``warm up``."""
-    return tuple(_words(item) for item in items)
-
-
-def _words(item: Item) -> tuple[str, ...]:
-    if isinstance(item, Figure):
-        return ("#", *item.word.lower().split(), *(("per", *item.per) if item.per else ()))
-    return tuple(item.text.lower().replace("’", "'").split())
-
-
-def _cost(rule: Rule, stems: Stems, index: int, at: int, items: Sequence[Item]) -> tuple[float, str]:
+def _cost(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str]:
     """Distance to the nearest of the rule's words, and which it was."""
     if not rule.words:
         return rule.base, ""
-    best, because = DEAREST + 1, ""
-    for position, word in _matches(rule.words, stems):
+    best, because, items = DEAREST + 1, "", window.items
+    for position, word in window.matches(rule.words):
         length = word.count(" ")
         if position <= index <= position + length and position != index:
             distance = 0.0
@@ -310,19 +322,15 @@ def _crossings(items: Sequence[Item], first: int, last: int) -> float:
 
 
 @functools.lru_cache(maxsize=4096)
-def _matches(words: tuple[str, ...], stems: Stems) -> tuple[tuple[int, str], ...]:
-    """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
-    found = []
-    flat = [(_singular(part), i) for i, parts in enumerate(stems) for whole in parts for part in _parts(whole)]
-    spelled = [part for part, _ in flat]
-    for word in words:
-        parts = [_singular(part) for part in word.split()]
-        for start in range(len(spelled) - len(parts) + 1):
-            if spelled[start : start + len(parts)] == parts:
-                found.append((flat[start][1], word))
-    joined = [(i, whole.replace("-", "")) for i, parts in enumerate(stems) for whole in parts if "-" in whole]
-    found += [(i, whole) for i, whole in joined if whole in words]
-    return tuple(found)
+def _spelled(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an item, without their plural, taken apart at hyphens."""
+    return tuple(_singular(part) for whole in words for part in _parts(whole))
+
+
+@functools.cache
+def _spelled_parts(word: str) -> list[str]:
+    """A rule's word in its parts."""
+    return [_singular(part) for part in word.split()]
 
 
 def _singular(word: str) -> str:

@@ -23,6 +23,11 @@ class Item:
     start: int
     end: int
 
+    @functools.cached_property
+    def words(self) -> tuple[str, ...]:
+        """Lower-case; of a figure those of its unit."""
+        return tuple(self.text.lower().replace("’", "'").split())
+
 
 @dataclass(frozen=True)
 class Figure(Item):
@@ -49,6 +54,11 @@ class Figure(Item):
     """One end of ``from 8 to 128``, too far apart to be a range of one value."""
     refines: bool = False
     """Says the figure before it more exactly: ``fifteen days (15.5)``."""
+
+    @functools.cached_property
+    def words(self) -> tuple[str, ...]:
+        """``#``, and the words of its unit."""
+        return ("#", *self.word.lower().split(), *(("per", *self.per) if self.per else ()))
 
 
 class Token(NamedTuple):
