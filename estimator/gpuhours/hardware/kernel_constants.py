@@ -145,8 +145,23 @@ class NetworkConstants(Sourced):
         """Share of the line rate that rings over so many nodes have met: the median of what was measured, straight in log2(nodes)."""
         if not self.typical:
             return np.multiply(self.share, np.ones_like(nodes, dtype=float))
-        met = sorted(self.typical, key=lambda one: one.nodes)
-        return np.interp(np.log2(np.maximum(nodes, 1)), [np.log2(one.nodes) for one in met], [one.share for one in met])
+        return self._over(nodes, [one.share for one in self._met])
+
+    def spread(self, nodes: float) -> tuple[float, float]:
+        """10th and 90th percentile of what rings over so many nodes have met, over ``typical_share``; (1, 1) where nothing was measured."""
+        if not self.typical:
+            return 1.0, 1.0
+        low, high = ([one.low for one in self._met], [one.high for one in self._met])
+        middle = self.typical_share(nodes)
+        return float(self._over(nodes, low) / middle), float(self._over(nodes, high) / middle)
+
+    @property
+    def _met(self) -> list[TypicalShare]:
+        return sorted(self.typical, key=lambda one: one.nodes)
+
+    def _over(self, nodes: Array, values: list[float]) -> Array:
+        """Values of the measured sizes at others: straight in log2(nodes)."""
+        return np.interp(np.log2(np.maximum(nodes, 1)), [np.log2(one.nodes) for one in self._met], values)
 
 
 class KernelConstants(Section):

@@ -38,6 +38,7 @@ from gpuhours.run.typical import (
     first,
     is_mixture,
     kind_of,
+    network_share,
     recompute_modes,
     this_year,
     typical,
@@ -267,7 +268,7 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
     for one, grids in zip(several, shared, strict=True):
         network, share = np.ones(DRAWS), 1.0
         if not rated(one.run, one.resolved):
-            usual = typical().network
+            usual = network_share(one.resolved.workload.cluster)
             network, share = np.asarray(usual.draw(at["network"])), usual.value
         found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network, share))
     return found

@@ -17,7 +17,7 @@ from gpuhours.run.ranges import median
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, LayoutGrid
 from gpuhours.run.spec import Interconnect, Run, Supplied
-from gpuhours.run.typical import typical
+from gpuhours.run.typical import network_share
 
 SHARE = "hardware.network.share"
 NAMED = "not stated: as in the run of the sample whose GPU-hours are nearest to the median"
@@ -80,7 +80,9 @@ def on_usual_network(run: Run) -> Run:
     spoken = run.hardware.says_network_rate or resolved.met is not None
     if spoken or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
         return run
-    usual = typical().network
+    usual = network_share(resolved.cluster)
+    if usual.value == 1.0:
+        return run
     supplied = Supplied(value=usual.value, reason=USUAL, source=usual.source)
     return with_share(run, usual.value).replaced("assumptions", {**run.assumptions, SHARE: supplied})
 

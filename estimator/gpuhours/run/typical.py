@@ -17,6 +17,7 @@ from pydantic import Field
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
+from gpuhours.hardware.kernel_constants import network_constants
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import DAY
 from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
@@ -140,6 +141,18 @@ def typical() -> Typical:
     path = Path(str(files("gpuhours"))) / "run" / "typical.yaml"
     found: Any = validated(Typical, read_yaml(path))
     return found
+
+
+def network_share(cluster: Cluster) -> Share:
+    """Share of a network's rate that the collectives of a run met, beside what its kind usually loses at that many nodes.
+
+    Where runs on its kind were measured at several sizes (``typical`` of its profile) their spread about that; else the table's.
+    """
+    kind = network_constants(cluster.node.network)
+    if not kind.typical:
+        return typical().network
+    low, high = kind.spread(float(np.max(cluster.nodes)))
+    return Share(low=low, value=1.0, high=high, source=kind.typical[-1].source)
 
 
 def this_year() -> int:
