@@ -3,14 +3,54 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from pathlib import Path
 
+import pytest
+
+from gpuhours.architecture.operators import Pointwise
+from gpuhours.layout.layout import Schedule, SequenceMethod
+
 ROOT = Path(__file__).parents[1]
+ROWS = [
+    line
+    for line in (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("| a")
+]
+
+
+def places(row: str) -> list[str]:
+    return re.findall(r"`((?:estimator|hardware_specs|tests|\.github)/[^`]*)`", row)
 
 
 def test_every_place_exists() -> None:
-    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| a")]
-    places = [place for row in rows for place in re.findall(r"`((?:estimator|hardware_specs|tests)/[^`]*)`", row)]
-    assert len(places) > 20
-    assert [place for place in places if not (ROOT / place).exists()] == []
+    every = [place for row in ROWS for place in places(row)]
+    assert len(every) > 20
+    assert [place for place in every if not (ROOT / place).exists()] == []
+
+
+USUAL = {"Schedule.f1b1", "Schedule.interleaved", "SequenceMethod.zigzag", "SequenceMethod.hybrid"}
+"""Members that others ask for: what is taken where nothing is said, and those that a key of their own belongs to."""
+BESIDE = {
+    "a schedule": {"questions/planning/bound.py", "questions/validating/stated.py"},
+    "a sequence method": set(),
+    "a memory-bound operator": {"layout/recompute.py", "step/compute.py", "step/host.py", "memory/activations.py"},
+}  # fmt: skip
+"""Files that treat one member apart from all others (a bound without its bubble, a module that repeats it) or read tables of others."""
+
+
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    [("a schedule", Schedule), ("a sequence method", SequenceMethod), ("a memory-bound operator", Pointwise)],
+)
+def test_to_add_one_touches_what_the_table_says(what: str, kind: type[Enum]) -> None:
+    """No other file names a member: a new one is met there by what is declared of it."""
+    (row,) = (line for line in ROWS if line.startswith(f"| {what} |"))
+    package = ROOT / "estimator" / "gpuhours"
+    declared = {place.removeprefix("estimator/gpuhours/") for place in places(row)} | BESIDE[what]
+    members = {f"{kind.__name__}.{member.name}" for member in kind} - USUAL
+    sources = {path.relative_to(package): path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    named = {path for path, text in sources.items() if any(re.search(rf"\b{one}\b", text) for one in members)}
+    placed = {path for path in named if kind is Pointwise and path.parts[0] == "architecture"}
+    assert {str(path) for path in named - placed} <= declared
+    assert len(named) > 1

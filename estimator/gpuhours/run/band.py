@@ -75,7 +75,8 @@ def traits_of(run: Resolved, stack_said: bool) -> Traits | None:
 
 
 def step_limits(run: Resolved, time: float) -> tuple[float, float]:
-    """Factors on a predicted step time, 10th and 90th percentile, of a run whose stack is spoken for otherwise (drawn, or said)."""
+    """Factors on a predicted step time, 10th and 90th percentile, of a run whose stack is spoken for otherwise (drawn, or said);
+    ``time`` s. Raises ``ValueError`` for a run that has no step time."""
     traits = traits_of(run, stack_said=True)
     if traits is None:
         raise ValueError("a run without model, machine and samples has no step time")
@@ -84,7 +85,8 @@ def step_limits(run: Resolved, time: float) -> tuple[float, float]:
 
 
 def band_of(traits: Traits, time: float, rests_on: str = "its data sheet") -> Band:
-    """The band of a run with such traits and predicted step time."""
+    """The band of a run with such traits that is predicted to take ``time`` s a step: factors on step and memory, 10th and 90th
+    percentile, and what of it was measured."""
     new = features(traits, time, table()["world"])
     like = table()["like"].get(traits.likeness, {"runs": 0, "sources": 0, "median_error": None})
     stack = table()["stacks"].get(traits.stack, {"runs": 0, "median_error": 0.0})

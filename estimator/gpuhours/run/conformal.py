@@ -46,7 +46,7 @@ class Curve:
         return min(1.0, float(np.exp(low))), max(1.0, float(np.exp(high)))
 
     def usual(self, features: Sequence[float]) -> float:
-        """The error in logarithms that is usual for such a run."""
+        """The error that is usual for such a run, |ln(measured / predicted)|: exp(base + coefficients . features)."""
         return float(np.exp(self.base + np.dot(self.coefficients, features)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,14 +65,14 @@ def table_path() -> Path:
 
 @functools.cache
 def table() -> Mapping[str, Any]:
-    """Everything that was learned."""
+    """Everything that was learned, as ``bands.json`` holds it: curves by what they are of, what was measured by likeness and stack."""
     learned: Mapping[str, Any] = json.loads(table_path().read_text(encoding="utf-8"))
     return learned
 
 
 @functools.cache
 def curve(of: str, without: str = "") -> Curve:
-    """The range of ``step`` or ``memory``, learned on all systems or without one."""
+    """The range of ``step`` or ``memory`` (factors on seconds, on bytes), learned on all systems or without one."""
     constants = table()[of]
     one = constants["without"].get(without, constants["all"])
     return Curve(one["base"], tuple(one["coefficients"]), one["shift"], one["below"], one["above"])

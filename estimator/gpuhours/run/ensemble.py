@@ -296,7 +296,10 @@ class Times:
 
 
 def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Remainder) -> Times:
-    """Totals of every draw."""
+    """Totals of every draw, arrays of ``DRAWS``: s a step, share of the time that trains, factor beside both, GPU s.
+
+    GPU s = steps x step / goodput x remainder x GPUs
+    """
     run, resolved = asked.run, asked.resolved
     cluster = resolved.workload.cluster
     low, high = step_limits(resolved, median(choices.step_time))
@@ -320,7 +323,7 @@ def assembled(
     notes: tuple[Assumption, ...],
     elsewhere: Mapping[int, Times],
 ) -> Ensemble:
-    """The sample with the run nearest to its median."""
+    """The sample with the run nearest to its median; raises ``EstimateError`` where stops leave a tenth of it no time to train."""
     run, resolved, kind = asked.run, asked.resolved, asked.kind
     if np.quantile(times.running, 0.1) <= LEAST_GOODPUT:
         raise EstimateError(

@@ -58,7 +58,8 @@ class Outcome:
 def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> Outcome:
     """Work out a run; ``slower`` multiplies the predicted step time (how a band enters).
 
-    ``like``: an outcome of the same run, whose step and memory hold for this one, too.
+    ``like``: an outcome of the same run, whose step and memory hold for this one, too. Values of the run may be arrays of one shape; every
+    result then has that shape. Raises ``EstimateError`` for a run of several stages, and for totals that contradict each other.
     """
     if run.stages:
         raise EstimateError(
@@ -81,7 +82,7 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
 
 
 def known_totals(run: Run, resolved: Resolved) -> dict[str, tuple[Array, str]]:
-    """The totals that the run states, or that its architecture, data and machine fix."""
+    """The totals that the run states, or that its architecture, data and machine fix: name -> (value in SI units, how it came about)."""
     known: dict[str, tuple[Array, str]] = {}
 
     def note(name: str, value: Array | None, key: str = "") -> None:

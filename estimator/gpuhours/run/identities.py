@@ -46,7 +46,7 @@ class Identity:
     follows from others, and holds texts that give no more."""
 
     def solve(self, unknown: str, known: Mapping[str, Array]) -> Array:
-        """The one unknown that makes the identity hold."""
+        """The one unknown that makes the identity hold, in its SI unit; the others are ``known`` in theirs."""
         product: Array = 1.0 if self.constant == 1.0 else 1.0 / self.constant
         for name, exponent in self.exponents.items():
             if name != unknown:

@@ -95,7 +95,7 @@ def percentiles(value: Array) -> tuple[float, float] | None:
 
 
 def draws(ranges: Mapping[str, tuple[float, float, float]], number: int = DRAWS) -> dict[str, NDArray[np.float64]]:
-    """Joint draws for several independent ranges (low, value, high)."""
+    """Joint draws for several independent ranges (low, value, high): arrays [1 + number] in the unit of each, its value first."""
     if not ranges:
         return {}
     points = positions(len(ranges), number)

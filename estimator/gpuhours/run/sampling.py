@@ -201,7 +201,7 @@ def choose(
 
 
 def grids_of(asked: Sequence[tuple[Iterable[str], Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
-    """A grid for every stack that each workload may run on, by its name."""
+    """For each workload (names of the stacks that it may run on, what one step is asked of) a grid for every one of them, by its name."""
     by_number: list[dict[str, LayoutGrid]] = [{} for _ in asked]
     for name in dict.fromkeys(name for names, _ in asked for name in names):
         places = [place for place, (names, _) in enumerate(asked) if name in names]

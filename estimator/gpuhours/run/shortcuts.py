@@ -104,7 +104,8 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:
     """Adapters on the model, behind an encoder on its language model; under QLoRA on every product and over 4-bit weights, as its
-    authors have it (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4)."""
+    authors have it (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4): dotted keys and their values. Raises ``EstimateError``
+    where no model that takes adapters stands beside them."""
     from gpuhours.architecture.catalogue import fields
     from gpuhours.architecture.lora import EVERY
     from gpuhours.inputs.errors import EstimateError

@@ -189,6 +189,8 @@ def convolution_passes(linear: Linear, tokens: Array, workload: Workload, traina
     """Seconds of embedding patches by a convolution whose windows do not overlap: forward, and the weights' gradient; pixels need none.
 
     t = 2 T k n / (u P)        T patches, k pixels of one, n width, u share of the peak P
+
+    Raises ``ValueError`` for a stack that embeds patches by products.
     """
     shares, peak = workload.software.convolution, workload.accelerator.peak_for(dtype)
     if shares is None:

@@ -117,6 +117,8 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
         gaps        g (k_f + k_b)
 
     k kernels (``layer_kernels``), c s of each, l s of the layer's modules, r s of computing again
+
+    Raises ``ValueError`` for a profile that is timed by layers, not by kernels.
     """
     host, facts = workload.software.host, workload.software.host.kernels
     if facts is None:
