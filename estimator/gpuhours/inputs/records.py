@@ -1,5 +1,5 @@
 """Frozen dataclasses that are made quickly: the standard library writes and compiles up to six methods for each, and eighty of them stand
-behind one estimate. Here only ``__init__`` is written; comparing, hashing, showing and refusing are functions that all share.
+behind one estimate. Here only ``__init__`` is, once it is called; comparing, hashing, showing and refusing are functions that all share.
 
     from gpuhours.inputs.records import dataclass
 
@@ -43,8 +43,19 @@ else:
         made._compared = attrgetter(*(one.name for one in every if one.compare))
         for name, shared in {**own, "__setattr__": _refused, "__delattr__": _refused}.items():
             setattr(made, name, shared)
-        made.__init__ = _init(made, every)
+        made.__init__ = _Unwritten(made, every)
         return made
+
+    class _Unwritten:
+        """``__init__`` of a record that none was made of yet: it is written when it is first asked for."""
+
+        def __init__(self, cls: type, every: tuple[dataclasses.Field[Any], ...]) -> None:
+            self.cls, self.every = cls, every
+
+        def __get__(self, one: Any, owner: type) -> Any:
+            written = _init(self.cls, self.every)
+            self.cls.__init__ = written
+            return written if one is None else written.__get__(one)
 
     def _init(cls: type, every: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
         """``__init__`` with a parameter for every field, in their order."""
