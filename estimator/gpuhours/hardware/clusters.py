@@ -1,6 +1,7 @@
 """Clusters: accelerators in nodes."""
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Cluster:
         """B/s per GPU between nodes, one direction."""
         return self.node.network_bandwidth if self.internode_bandwidth is None else self.internode_bandwidth
 
-    @property
+    @cached_property
     def one_domain(self) -> "Cluster":
         """The same accelerators as if scale-up links joined them all."""
         return replace(self, node=replace(self.node, link_domain=ENDLESS))

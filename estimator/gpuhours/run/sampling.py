@@ -133,12 +133,19 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
     made = []
     for number, (one, tried) in enumerate(zip(several, own, strict=True)):
-        cells = np.ix_(*([axes[name].index(value) for value in values] for name, values in tried.items()))
+        cells = _cells([[axes[name].index(value) for value in values] for name, values in tried.items()])
         time = tuple(each[number][cells].reshape(-1) for each in times)
         made.append(
             LayoutGrid(one.software, one.model, base, tried, time, *(each[number][cells].reshape(-1) for each in flat))
         )
     return made
+
+
+def _cells(places: Sequence[Sequence[int]]) -> Any:
+    """An index of these places along each axis: slices where they follow one another, which take less than gathering cell by cell."""
+    if all(list(one) == list(range(one[0], one[0] + len(one))) for one in places):
+        return tuple(slice(one[0], one[0] + len(one)) for one in places)
+    return np.ix_(*places)
 
 
 def _tried_by_any(several: Sequence[Mapping[str, list[Any]]]) -> dict[str, list[Any]]:
@@ -187,8 +194,9 @@ def choose(
     time, usual_time = np.zeros(len(stack)), np.zeros(len(stack))
     chosen = tuple(grids[name] for name in fitting)
     for number, one in enumerate(chosen):
-        open_to = {kind: weight for kind, weight in modes.items() if kind in one.modes(slack.modes)}
-        usable = open_to or {Recompute(kind): 1.0 for kind in sorted(one.modes(slack.modes))}
+        fitting_modes = one.modes(slack.modes)
+        open_to = {kind: weight for kind, weight in modes.items() if kind in fitting_modes}
+        usable = open_to or {Recompute(kind): 1.0 for kind in sorted(fitting_modes)}
         picked = share_out(usable, position["recompute"])
         for place, kind in enumerate(usable):
             here = (stack == number) & (picked == place)

@@ -103,15 +103,15 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
     [66.0, 54.0]
     """
     walk = work.together.total - work.slowest
-    fill = work.together.forward + work.together.backward
-    zb2p = np.maximum(
-        0.0,
-        fill * (1 - 1 / np.asarray(pipeline)) - (microbatches - 1) * work.together.forward / (2 * np.asarray(pipeline)),
-    )
     schedule = np.asarray(schedule)
     bubble = np.where(schedule == Schedule.interleaved, walk / interleave, walk)
-    bubble = np.where(schedule == Schedule.zb1p, walk / 3, bubble)
-    bubble = np.where(schedule == Schedule.zb2p, zb2p, bubble)
+    if np.any(schedule == Schedule.zb1p):
+        bubble = np.where(schedule == Schedule.zb1p, walk / 3, bubble)
+    if np.any(zb2p := schedule == Schedule.zb2p):
+        fill = work.together.forward + work.together.backward
+        p = np.asarray(pipeline)
+        left = fill * (1 - 1 / p) - (microbatches - 1) * work.together.forward / (2 * p)
+        bubble = np.where(zb2p, np.maximum(0.0, left), bubble)
     bubble = np.where(np.equal(pipeline, 1), 0.0, bubble)
     return microbatches * work.slowest + bubble
 

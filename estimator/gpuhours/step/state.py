@@ -127,17 +127,18 @@ def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Arra
         between = Group(
             np.maximum(np.floor_divide(group.size, ranks.shards), 1), np.multiply(group.stride, ranks.shards)
         )
-        summed = np.where(
-            sharding == Sharding.none,
-            all_reduce_time(gradients, group, workload.cluster),
-            np.where(sharding == Sharding.zero1, reduce_scatter_time(gradients, group, workload.cluster), 0.0),
-        )
-        across = all_reduce_time(np.divide(gradients, ranks.shards), between, workload.cluster)
-        summed = np.where(sharding == Sharding.zero3, across, summed)
-        gathered = all_gather_time(stored, group, workload.cluster)
+        summed: Array = 0.0
+        if np.any(first := sharding == Sharding.zero1):
+            summed = np.where(first, reduce_scatter_time(gradients, group, workload.cluster), 0.0)
+        if np.any(whole := sharding == Sharding.none):
+            summed = np.where(whole, all_reduce_time(gradients, group, workload.cluster), summed)
+        if np.any(dealt := sharding == Sharding.zero3):
+            across = all_reduce_time(np.divide(gradients, ranks.shards), between, workload.cluster)
+            summed = np.where(dealt, across, summed)
         sums = sums + np.where(np.greater(held, 0), summed, 0.0)
-        inside = (sharding == Sharding.zero1) | (sharding == Sharding.zero2)
-        gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
+        if np.any(inside := first | (sharding == Sharding.zero2)):
+            gathered = all_gather_time(stored, group, workload.cluster)
+            gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
     return sums, gathers
 
 
