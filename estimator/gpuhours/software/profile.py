@@ -209,13 +209,17 @@ def _plain(name: str) -> str:
 @functools.cache
 def _aliases() -> dict[str, str]:
     """Alias -> profile."""
-    own = ((name, read_yaml(_folder() / f"{name}.yaml").data) for name in list_software())
+    own = ((name, _source(_folder() / f"{name}.yaml").data) for name in list_software())
     return {alias: name for name, data in own for alias in data.get("aliases", ())}
+
+
+_source = ReadOnce(read_yaml)
+"""A profile's file as it is written: others are ``like`` it."""
 
 
 @ReadOnce
 def _read(path: Path) -> Software:
-    source = read_yaml(path)
+    source = _source(path)
     merged = _merged(source.data if isinstance(source.data, dict) else {}, path)
     return validated(Software, Source(source.name, {"name": path.stem, **merged}, source.places))
 
@@ -223,7 +227,7 @@ def _read(path: Path) -> Software:
 @functools.cache
 def parent_of(name: str) -> str | None:
     """The profile that ours of this name is written as ``like``: what would stand in for a stack that nobody described."""
-    parent = read_yaml(_folder() / f"{name}.yaml").data.get("like")
+    parent = _source(_folder() / f"{name}.yaml").data.get("like")
     return None if parent is None else str(parent)
 
 
@@ -248,7 +252,7 @@ def _merged(data: dict[Any, Any], path: Path, below: tuple[Path, ...] = ()) -> d
         raise EstimateError(
             f"{base!r} is no profile, here or of ours.", nearest(str(base), list_software()), f"{path}  like"
         )
-    above = read_yaml(parent).data
+    above = _source(parent).data
     inherited = _merged(above if isinstance(above, dict) else {}, parent, (path, *below))
     kept = {key: value for key, value in inherited.items() if key not in OWN}
     return {**kept, **{key: _laid_over(kept.get(key), value) for key, value in own.items()}}
