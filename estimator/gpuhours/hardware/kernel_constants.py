@@ -144,7 +144,7 @@ class NetworkConstants(Sourced):
     def typical_share(self, nodes: Array) -> Array:
         """Share of the line rate that rings over so many nodes have met: the median of what was measured, straight in log2(nodes)."""
         if not self.typical:
-            return np.multiply(self.share, np.ones_like(nodes, dtype=float))
+            return self.share
         return self._over(nodes, [one.share for one in self._met])
 
     def spread(self, nodes: float) -> tuple[float, float]:

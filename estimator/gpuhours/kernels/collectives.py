@@ -35,12 +35,12 @@ class _Place:
 
 def _place(group: Group, cluster: Cluster) -> _Place:
     """Without a switch a rank reaches its l - 1 peers over one link each (MI300X)."""
-    local, part = group.per_domain(cluster), cluster.accelerator
+    (local, domains), part = group.spread(cluster), cluster.accelerator
     link = np.minimum(cluster.node.link_bandwidth, part.pair_bandwidth * np.maximum(local - 1, 1))
     return _Place(
         n=np.asarray(group.size, float),
         local=local,
-        domains=group.domains(cluster),
+        domains=domains,
         link=link,
         nics=cluster.network_bandwidth,
         constants=part.link_constants,

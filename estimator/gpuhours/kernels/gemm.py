@@ -81,6 +81,31 @@ def gemm_time(
     return np.where(outputs * k > 0, np.minimum(t * factor, padded), 0.0)
 
 
+SMALL = 4096
+"""Products of one kind up to which all three passes are one call of ``gemm_time``."""
+
+
+def passes_times(
+    tokens: Array, n: Array, k: Array, accelerator: Accelerator, dtype: str, passes: int, *, count: Array, pads: bool
+) -> list[Array]:
+    """``gemm_time`` of the first of ``passes``: forward [T, n] over k, input gradient [T, k] over n, weight gradient [n, k] over T, s.
+
+    A call takes as long for three small products as for one: its sixty operations cost more than their numbers.
+    """
+    T, N, K, each = np.broadcast_arrays(*(np.asarray(size, float) for size in (tokens, n, k, count)))
+    shapes = [(T, N, K), (T, K, N), (N, K, T)][:passes]
+    if T.size > SMALL:
+        return [
+            gemm_time(rows, columns, inner, accelerator, dtype, count=each, weight_gradient=number == 2, pads=pads)
+            for number, (rows, columns, inner) in enumerate(shapes)
+        ]
+    rows, columns, inner = (np.array(side) for side in zip(*shapes, strict=True))
+    last = np.arange(passes).reshape(-1, *(1,) * T.ndim) == 2
+    return list(
+        np.asarray(gemm_time(rows, columns, inner, accelerator, dtype, count=each, weight_gradient=last, pads=pads))
+    )
+
+
 def tile_time(
     m: Array, n: Array, k: Array, count: Array, part: Accelerator, c: GemmConstants, P: float, k0: float
 ) -> Array:

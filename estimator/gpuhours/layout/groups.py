@@ -22,8 +22,13 @@ class Group:
 
     def per_domain(self, cluster: Cluster) -> Array:
         """l: ranks of one group that share a domain of scale-up links."""
-        return np.clip(np.floor_divide(cluster.gpus_per_domain, self.stride), 1, self.size)
+        return np.minimum(np.maximum(np.floor_divide(cluster.gpus_per_domain, self.stride), 1), self.size)
 
     def domains(self, cluster: Cluster) -> Array:
         """d: how many domains of scale-up links the group spans."""
-        return np.ceil(np.divide(self.size, self.per_domain(cluster)))
+        return self.spread(cluster)[1]
+
+    def spread(self, cluster: Cluster) -> tuple[Array, Array]:
+        """(l, d) of ``per_domain`` and ``domains``."""
+        local = self.per_domain(cluster)
+        return local, np.ceil(np.divide(self.size, local))

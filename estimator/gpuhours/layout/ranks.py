@@ -146,7 +146,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
     """
     data = solved_data(layout, cluster)
     samples = np.multiply(data, layout.microbatch)
-    in_node = np.clip(np.floor_divide(cluster.gpus_per_domain, layout.tensor), 1, layout.context)
+    in_node = np.minimum(np.maximum(np.floor_divide(cluster.gpus_per_domain, layout.tensor), 1), layout.context)
     given = dividing_heads(in_node, layout.tensor, model) if layout.ulysses is None else layout.ulysses
     method = np.asarray(layout.sequence_method)
     ulysses = np.where(

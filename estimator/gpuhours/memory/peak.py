@@ -220,7 +220,8 @@ def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
     cached = weights + kept.casts if run.precision.autocast else weights
     weights = np.where(recomputed, weights, cached) if run.precision.autocast else weights
     last, first = (
-        each + np.clip(kept.whole_gradients - each, 0, kept.layer_gradients) for each in (early, kept.gradients)
+        each + np.minimum(np.maximum(kept.whole_gradients - each, 0), kept.layer_gradients)
+        for each in (early, kept.gradients)
     )
 
     def moment(weights: Array, gradients: Array, activations: Array, logits: Array) -> Parts:

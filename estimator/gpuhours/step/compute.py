@@ -6,7 +6,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
-from gpuhours.kernels.gemm import gemm_time, thin_experts
+from gpuhours.kernels.gemm import passes_times, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.ranks import degree, has_experts, local_parameters
 from gpuhours.layout.recompute import Policy
@@ -67,13 +67,9 @@ def product_passes(
         tokens = np.divide(tokens, ranks.whole)
     dtype = dtype or (workload.wide if linear.split is Split.WHOLE else workload.precision.product)
     chip, pads = workload.accelerator, workload.software.pads_products
-    forward = gemm_time(tokens, n, k, chip, dtype, count=count, pads=pads)
-    backward: Array = 0.0
-    if trainable is not Trainable.FROZEN:
-        backward = gemm_time(tokens, k, n, chip, dtype, count=count, pads=pads)
-    weight: Array = 0.0
-    if trainable is Trainable.FULL:
-        weight = gemm_time(n, k, tokens, chip, dtype, count=count, weight_gradient=True, pads=pads)
+    passes = {Trainable.FROZEN: 1, Trainable.FULL: 3}.get(trainable, 2)
+    times = passes_times(tokens, n, k, chip, dtype, passes, count=count, pads=pads)
+    forward, backward, weight = (*times, 0.0, 0.0)[:3]
     if workload.precision.format.unpacked and trainable is not Trainable.FULL and linear.split is not Split.VOCABULARY:
         unpacked = memory_time(workload.software.unpacking * n * k * count, chip)
         forward = forward + unpacked
