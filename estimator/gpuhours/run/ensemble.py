@@ -325,7 +325,7 @@ def assembled(
 ) -> Ensemble:
     """The sample with the run nearest to its median; raises ``EstimateError`` where stops leave a tenth of it no time to train."""
     run, resolved, kind = asked.run, asked.resolved, asked.kind
-    if np.quantile(times.running, 0.1) <= LEAST_GOODPUT:
+    if quantiles(times.running, [0.1])[0] <= LEAST_GOODPUT:
         raise EstimateError(
             "The run never ends: failures, restarts and saves take all of its time.",
             "operation.failures counts those of one GPU in a day: 5e-4; operation.checkpoint_bandwidth is that of all ranks: 50 GB/s.",
