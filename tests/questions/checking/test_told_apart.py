@@ -133,3 +133,96 @@ def test_a_trainers_lines() -> None:
     found = read_paper(text).single
     assert found.claim("global_batch").value == 128  # type: ignore[union-attr]
     assert check_paper(read_paper(text)).verdict != "contradicted"
+
+
+BROKEN = """Table 5: Statistics of the Plover models. H100 80GB.
+Model Params Tokens GPUs Days GPU-hours MFU (%)
+Plover-1B 1.2B 1.0T 64 3.46 5,315 38.0
+Plover-4B 4.0B 2.0T 256 5.22 32,072 42.0
+Total - - - - 37,387 -
+The sum leaves out the adapters.
+"""
+
+
+def test_a_table_that_lost_its_columns() -> None:
+    found = figures(read_paper(BROKEN))
+    assert (found["Plover-4B"]["gpus"], found["Plover-4B"]["mfu"], found["Plover-1B"]["tokens"]) == (256, 0.42, 1e12)
+    assert found["all together"]["gpu_hours"] == 37_387
+
+
+IN_CAPTION = """Table 2. Parameters in billions, tokens in trillions, time in days, and compute in thousands of A100-hours.
+
+Run | Cards | Params | Tokens | Time | Compute
+--- | --- | --- | --- | --- | ---
+Plover-S | 128 | 3.0 | 0.5 | 6.6 | 20.3
+Plover-M | 512 | 7.1 | 1.2 | 8.9 | 109.4
+"""
+
+
+def test_units_that_the_caption_gives() -> None:
+    found = figures(read_paper(IN_CAPTION))["Plover-M"]
+    assert (found["parameters"], found["tokens"], found["gpu_hours"]) == pytest.approx((7.1e9, 1.2e12, 109_400))
+
+
+ACTIVE = """| Variant | Act./Tot. | Nodes | Days |
+|---|---|---|---|
+| Tiny | 0.6B/3.0B | 8 | 2.1 |
+| Base | 4.1B/27.5B | 32 | 3.0 |
+
+Each node comprises 8 GPUs.
+"""
+
+
+def test_two_sizes_in_one_column() -> None:
+    found = figures(read_paper(ACTIVE))["Base"]
+    assert (found["active_parameters"], found["parameters"], found["nodes"]) == (4.1e9, 27.5e9, 32)
+
+
+SUBHEADS = """| Stage | Data || Schedule || Hardware ||
+|---|---|---|---|---|---|---|
+| | speech (h) | video (h) | updates | batch | cards | days |
+| pretrain | 60,000 | 5,500 | 600k | 16 | 64 V100 | 9 |
+| tune | 433 | 433 | 60k | 8 | 8 V100 | 1.2 |
+"""
+
+
+def test_a_header_in_two_rows() -> None:
+    found = figures(read_paper(SUBHEADS))["pretrain"]
+    assert (found["steps"], found["gpus"], found["wall_clock"]) == (600_000, 64, 9 * 86_400)
+
+
+COMPARED = """# Plover-8B
+
+Plover-8B has 8B parameters; its second stage reads 46.2B tokens on 128 A100.
+
+## Comparison with other open models
+
+| Model | Size | GPU hours |
+|---|---|---|
+| Video-Gannet | 7B | 400 |
+| LongKite | 7B | 1,344 |
+| Plover-8B | 8B | 6,415 |
+"""
+
+
+def test_tokens_of_the_text_do_not_test_rows_of_others() -> None:
+    paper = read_paper(COMPARED)
+    assert check_paper(paper).verdict != "contradicted"
+    assert not any(run.name in ("LongKite", "Video-Gannet") for run in paper.runs)
+
+
+STAGES = r"""\section{Stages} \emph{Pre-training:} images, 90k iterations, batch 256; 98 hours on 128 A100. \emph{Full training:} video,
+150k iterations; 108 hours on 256 A100."""
+
+
+def test_stages_that_a_paragraph_names() -> None:
+    found = figures(read_paper(STAGES))
+    assert sorted(run["steps"] for run in found.values()) == [90_000, 150_000]
+
+
+COMPONENTS = "The tokenizer was trained in four days on 32 A100, the world model in 15 days on 64 A100."
+
+
+def test_parts_of_a_system_are_runs() -> None:
+    found = figures(read_paper(COMPONENTS))
+    assert (found["tokenizer"]["gpus"], found["world model"]["gpus"]) == (32, 64)

@@ -138,7 +138,9 @@ def _comparable(paper: Paper) -> Iterator[tuple[Claim, list[Claim]]]:
             parts = [part for document in own if (part := _part(document, total.quantity)) is not None]
             every = len(parts) == len(own)
             parts = [
-                part for part in parts if not (len(parts) > 2 and _alike(part, [p for p in parts if p is not part]))
+                part
+                for part in parts
+                if not (len(parts) > 2 and (_alike(part, [p for p in parts if p is not part]) or _alike(part, [total])))
             ]
             agreed = any(_alike(other, parts) for other in run.claims if other.quantity == total.quantity)
             if agreed and not _alike(total, parts):

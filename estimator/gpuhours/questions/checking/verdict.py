@@ -24,7 +24,7 @@ from gpuhours.questions.checking.papers import PaperCheck, sums_of
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
 from gpuhours.questions.checking.reading.files import read_file
-from gpuhours.questions.checking.reading.names import family_of
+from gpuhours.questions.checking.reading.names import coined, family_of
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
 from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
@@ -54,7 +54,9 @@ def check(path: Path | str, witness: Witness | None = predicted_mfu) -> PaperChe
 
 def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
     """Test every run of a paper against itself, and their sum against its totals."""
-    families = {family for run in paper.runs if run.kind == "own" and (family := family_of(run.name))}
+    families = {
+        family for run in paper.runs if run.kind == "own" and (family := family_of(run.name) or coined(run.name))
+    }
     meant = SAID_OF_ALL if len(families) < 2 else frozenset()
     return PaperCheck(
         paper, tuple(_check_run(run, witness, paper.set_aside, meant) for run in paper.runs), *sums_of(paper)
@@ -147,6 +149,8 @@ def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhe
         again = _judged(*other, witness, elsewhere)
         if not again.contradictions and len(again.doubts) <= len(judged.doubts):
             return again
+        if other[0] is document and len(again.contradictions) < len(judged.contradictions):
+            judged = again
     return judged
 
 

@@ -108,6 +108,7 @@ _WALL_CLOCK = re.compile(
 _DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
 _CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|CO2(?:e|eq)?)\b", re.IGNORECASE)
 _MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)", re.IGNORECASE)
+_TIGHT_PRODUCT = re.compile(r"(?<=\d)[x×*](?=\d)")
 _PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
 """What stands between two stops; a point between digits is none."""
 _PRODUCT = re.compile(r"\s[x×*·]\s")
@@ -226,6 +227,13 @@ def _of_product(label: str, value: str) -> str | None:
         _PRODUCT.split(" ".join(_GROUPS.findall(label)) if _GROUPS.search(label) else label),
         _PRODUCT.split(f" {value} "),
     )
+    if len(names) < 2:
+        names = (
+            re.split(r"[x×*]", _GROUPS.sub(" ", label))
+            if re.fullmatch(r"[#A-Za-z ]{2,20}[×*][A-Za-z ]{2,20}", label.strip())
+            else names
+        )
+    values = _TIGHT_PRODUCT.split(value.strip()) if len(names) == 2 and len(values) < 2 else values
     if len(names) < 2 or len(names) != len(values):
         return None
     units = [_heaviest(name.replace("#", " ")) for name in names]

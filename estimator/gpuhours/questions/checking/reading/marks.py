@@ -18,7 +18,7 @@ SYMBOLS = {
     "epsilon": "epsilon", "lambda": "lambda", "alpha": "alpha", "gamma": "gamma", "textdollar": "$", "percent": "%", "degree": "°",
     "quad": " ", "qquad": " ", "newline": " ", "par": " ", "hline": " ", "toprule": " ", "midrule": " ", "bottomrule": " ",
     "day": "days", "hour": "hours", "GB": "GB", "MWh": "MWh", "kWh": "kWh",
-    "kilo": "k", "mega": "M", "giga": "G", "tera": "T", "peta": "P", "byte": "B", "watt": "W", "watthour": "Wh",
+    "kilo": "k", "milli": "m", "mega": "M", "giga": "G", "tera": "T", "peta": "P", "byte": "B", "watt": "W", "watthour": "Wh",
     "second": "s", "star": "*", "ast": "*", "dagger": "", "ddagger": "",
 }  # fmt: skip
 """LaTeX commands without an argument, as the character or word they print."""
@@ -142,6 +142,10 @@ def _clock(found: re.Match[str]) -> str:
     return ", ".join(f"{number} {unit}" for number, unit in named if number and float(number))
 
 
+_FOR_AN_HOUR = re.compile(
+    r"(\\?\$\d{1,3}(?:\.\d{1,4})?) for (?:an?|one|each|every) ((?:[A-Z]{1,2}\d{2,3}|GPU|TPU|card|chip|device)[ -]hour\b)"
+)
+"""``$1.60 for an A100-hour``."""
 _OF_THE_PEAK = re.compile(
     r"\b(two thirds?|(?:one|a) third|three quarters|(?:one|a) quarter|two fifths|half)(?= (?:of )?(?:the |its |their )?"
     r"(?:theoretical |hardware |dense |card's |chip's |nominal |BF16 |FP16 ){0,2}peak\b)",
@@ -165,6 +169,8 @@ def _of_the_peak(found: re.Match[str]) -> str:
 
 def plain(text: str, *, latex: bool = False) -> str:
     """``text`` as it reads when printed, with as many line ends."""
+    if "hour" in text:
+        text = _FOR_AN_HOUR.sub(r"\1 per \2", text)
     if "peak" in text:
         text = _OF_THE_PEAK.sub(_of_the_peak, text)
     text = _CLOCK.sub(_clock, text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Piece, Table, cell
@@ -134,6 +135,21 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
         if table is not None:
             yield table
             return
+        if (cut := _run_together(lines, line)) is not None:
+            first, last, table = cut
+            yield from _plain_paragraph(lines[:first], line, kind, depth)
+            yield table
+            yield from _plain_paragraph(lines[last:], line + last, kind, depth)
+            return
+    yield from _plain_paragraph(lines, line, kind, depth)
+
+
+def _plain_paragraph(lines: Sequence[str], line: int, kind: str, depth: int) -> Iterator[Piece]:
+    """The lines of a paragraph that is no table."""
+    if kind == "text" and (parts := _by_stages("\n".join(lines))):
+        for offset, part in parts:
+            yield Passage("item", part, line + offset, depth)
+        return
     start = 0
     for index in range(1, len(lines) + 1):
         if index < len(lines) and not _begins(lines, index):
@@ -147,6 +163,51 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
                 inner if start == 0 or bullet or not LABELLED.match(part) else "item", cut, line + start + offset, depth
             )
         start = index
+
+
+_NUMERIC = re.compile(r"[~≈$€]?\d[\d.,]*(?:[eE][+-]?\d+)?[kKMBT%]?|[-–—]")
+
+
+def _run_together(lines: Sequence[str], line: int) -> tuple[int, int, Table] | None:
+    """A table that lost its columns, as PDFs give it: a line of words above lines of a name and as many figures; where it stands."""
+    split = [_words(text) for text in lines]
+    for first in range(len(lines) - 2):
+        width, last = len(split[first]), first + 1
+        if width < 4 or any(_NUMERIC.fullmatch(word) for word in split[first]) or lines[first].rstrip().endswith("."):
+            continue
+        while last < len(lines) and _is_row(split[last], width):
+            last += 1
+        if last - first > 2:
+            rows = tuple(tuple(cell(word, line + n) for word in split[n]) for n in range(first, last))
+            return first, last, Table(rows, 1, line + first, caption=lines[0] if first else "")
+    return None
+
+
+def _words(text: str) -> list[str]:
+    """The words of a line; what stands in brackets belongs to the one before: ``MFU (%)``."""
+    return re.sub(r"\s+(?=\()", "\u00a0", text).split(" ") if text.strip() else []
+
+
+def _is_row(words: Sequence[str], width: int) -> bool:
+    """Whether a line is a name and figures."""
+    figures = sum(_NUMERIC.fullmatch(word) is not None for word in words[1:])
+    return len(words) == width and not _NUMERIC.fullmatch(words[0]) and figures >= width - 2
+
+
+_STAGE_LABEL = re.compile(
+    r"(?:^|(?<=[.;)]\s))(?=[A-Z])(?:[\w-]+ ){0,4}?[\w-]*(?:train|tun|stage|phase|align|anneal|extension|distil|cooldown)[\w-]*"
+    r"(?: [\w-]+){0,4}:\s",
+    re.IGNORECASE,
+)
+
+
+def _by_stages(text: str) -> list[tuple[int, str]]:
+    """A paragraph that tells stage by stage (``Pre-training: ... Full training: ...``) in these parts, each with its lines before."""
+    found = [match.start() for match in _STAGE_LABEL.finditer(text)] if text.count(":") > 1 else []
+    if len(found) < 2:
+        return []
+    cuts = [0, *(at for at in found if at), len(text)]
+    return [(text.count("\n", 0, a), text[a:b]) for a, b in pairwise(cuts) if text[a:b].strip()]
 
 
 def _begins(lines: Sequence[str], index: int) -> bool:

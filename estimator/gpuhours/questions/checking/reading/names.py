@@ -54,6 +54,12 @@ def family_of(name: str) -> str:
     )
 
 
+def coined(name: str) -> str:
+    """``LongVA`` and ``Video-LLaVA``: a name with capitals inside, which no stage or part has; empty for others."""
+    found = re.search(r"\b(?=\w*[a-z])[A-Z]\w*[A-Z]\w*", name)
+    return found[0].lower() if found and len(found[0]) > 3 else ""
+
+
 GENERIC = frozenset(["base", "model", "the", "chat", "instruct", "total", "v", "ours"])
 NOT_OF_NAMES = frozenset(["stage", "phase", "size", "training", "pre", "post", "run", "part"])
 

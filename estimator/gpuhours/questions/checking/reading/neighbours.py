@@ -302,6 +302,16 @@ def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
     return "wall_clock" if kinds & {"gpu", "node"} else "gpu_hours"
 
 
+def hours_of_clips(items: Sequence[Item], index: int) -> str:
+    """``1.35M clips (about 3,750 hours)``."""
+    clips = items[index - 2] if index > 1 and items[index - 1].text == "(" else None
+    if not isinstance(clips, Figure) or clips.unit != "sample":
+        return ""
+    word = clips.word.lower()
+    film = word.startswith(("clip", "video", "recording", "film", "movie", "episode"))
+    return "video_hours" if film else "audio_hours" if word.startswith(("utterance", "song", "track")) else ""
+
+
 BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time"])
 NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", "next", "per", "another", "old", "ago"])
 

@@ -28,10 +28,13 @@ def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
     items = scan(text)
     found = []
     for sentence in sentences(items, text):
+        listed = by_label_lists(items, sentence) if "=" in value else {}
         for index in range(sentence.first, sentence.last):
             item = items[index]
             if isinstance(item, Figure) and item.start >= begin:
-                told = place(items, index, sentence.first, sentence.last) or labelled_duration(item)
+                told = (
+                    listed.get(index) or place(items, index, sentence.first, sentence.last) or labelled_duration(item)
+                )
                 if told is not None:
                     found.append((item, told))
     return found

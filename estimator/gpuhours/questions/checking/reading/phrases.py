@@ -239,6 +239,27 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
         return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
     at += type_at(tokens, at) == "TIMES"
     unit, end = unit_at(tokens, at)
+    if (
+        len(sides) == 3
+        and sides[0] < min(sides[1:])
+        and min(sides[1:]) >= SMALLEST_PICTURE
+        and unit.kind in ("", "pixel")
+    ):
+        begin, stop = tokens[first].start, tokens[max(end, at) - 1].end
+        cut = begin + len(str(sides[0]))
+        frames = Figure(
+            "figure",
+            text[begin:cut],
+            begin,
+            cut,
+            value=float(sides[0]),
+            digits=str(sides[0]),
+            unit="frame",
+            word="frames",
+        )
+        picture = Figure("figure", text[cut + 1 : stop], cut + 1, stop, value=float(sides[-1]), digits=str(sides[-1]),
+                         sides=tuple(sides[1:]), unit="dims")  # fmt: skip
+        return [frames, picture], end
     start, stop = tokens[first].start, tokens[max(end, at) - 1].end
     counts = unit.kind in ("gpu", "gpu_time", "token", "node")
     value = float(math.prod(sides)) if counts else float(sides[-1])
@@ -247,6 +268,8 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
                    unit=unit.kind or "dims", per=unit.per, word=unit.word, device=unit.device)], end  # fmt: skip
 
 
+SMALLEST_PICTURE = 64
+"""Pixels of a side, below which three numbers are a patch."""
 WORK = frozenset({"step", "iteration", "update", "epoch", "pass", "run"})
 
 

@@ -27,6 +27,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     for_an_amount,
     hourly,
     hours_of_a_bill,
+    hours_of_clips,
     keeps_busy,
     nodes_times_devices,
     of_a_clock,
@@ -126,6 +127,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
         best = Place("flops_per_second_per_gpu", "each", 0.1)
     if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
         return Place(billed, "times a power", 0.0)
+    if figure.unit == "time" and (film := hours_of_clips(items, index)):
+        return Place(film, "hours of clips", 0.0)
     one_device = figure.unit == "time" and (each_device(items, index, first, last) or of_a_clock(items, index))
     calm = any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4])
     if figure.unit == "byte" and of_a_device(items, index):

@@ -238,6 +238,13 @@ VARIANTS = frozenset(
     dense, sparse
 """)
 )
+COMPONENTS = frozenset(
+    _phrases("""
+    tokenizer, tokeniser, world model, video decoder, image decoder, autoencoder, vae, vocoder, upsampler, upscaler, prior, student,
+    teacher, actor, critic, policy, draft model, retriever, generator, discriminator, codec, super-resolution
+""")
+)
+"""Parts of a system that are trained by themselves."""
 VARIED = frozenset(
     _phrases(
         "model, models, transformer, variant, version, network, configuration, config, run, one, ones, sibling, size"

@@ -158,7 +158,10 @@ def _cast(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Se
             names.append(row.name)
     ours = _our_stems(read)
     marked = [name for name in _beside_ours(tables) if stem(name) not in ours]
-    others = marked or _others(read, names, [row.name for row in rows if row.name], main, titles)
+    parts = any(table.names in PARTS_HEADS for table in tables if any(row in table.rows for row in named))
+    others = marked or _strangers(tables, main)
+    if not others and not parts:
+        others = _others(read, names, [row.name for row in rows if row.name], main, titles)
     own = [name for name in names if name not in others]
     cast = Cast(own, others)
     cast.sizes = sized(own)
@@ -199,6 +202,24 @@ def _others(read: ReadProse, names: Sequence[str], every: Sequence[str], main: s
         if mine and len(mine) < len(models):
             return [name for name in models if name not in mine]
     return []
+
+
+PARTS_HEADS = frozenset(
+    ["module", "component", "part", "stage", "phase", "network", "step", "training stage", "submodel"]
+)
+"""Headers over parts of one training."""
+MODELS_HEADS = frozenset(["model", "models", "method", "methods", "system", "approach", "work", "paper"])
+
+
+def _strangers(tables: Sequence[TableReading], main: str) -> list[str]:
+    """The rows of a table of models of which one has the name of the text's own model and most have not."""
+    found = []
+    for table in tables:
+        names = [row.name for row in table.rows if row.name and not row.total]
+        mine = [name for name in names if stem(main) and stem(name) == stem(main)]
+        if table.names in MODELS_HEADS and mine and size_of(mine[0]) and len(names) > 2 * len(mine):
+            found += [name for name in names if name not in mine]
+    return found
 
 
 def _our_stems(read: ReadProse) -> set[str]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gpuhours.questions.checking.reading.run_words import (
+    COMPONENTS,
     EVERY_STAGE,
     ORDINALS,
     PARTS_OF_TRAINING,
@@ -46,6 +47,14 @@ class Spoken(NamedTuple):
     size: float = 0.0
 
 
+def component_at(items: Sequence[Item], index: int) -> str:
+    """``world model`` and ``tokenizer``: a part of a system that is trained by itself; empty for other words."""
+    two = " ".join(item.text for item in items[index : index + 2])
+    if two.lower() in COMPONENTS:
+        return two
+    return items[index].text if items[index].text.lower() in COMPONENTS else ""
+
+
 def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
     """The name that begins at an item."""
     item = items[index]
@@ -67,6 +76,8 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
         return Spoken("stage", NUMBERS.get(word, word), f"{item.text} stage")
     if follows in ("stage", "phase") and word not in EVERY_STAGE and re.fullmatch(r"[a-z][a-z-]{2,30}", word):
         return Spoken("part", word, shown)
+    if (whole := component_at(items, index)) and before in ("the", "our", "a", "both", ",", "and", ""):
+        return Spoken("component", whole.lower(), whole)
     if word in VARIANTS and follows in VARIED:
         return Spoken("variant", word, shown)
     near = "".join(one.text for one in items[max(index - 3, 0) : index + 4] if one is not item)

@@ -62,11 +62,13 @@ class TableReading:
     rows: tuple[TableRow, ...]
     unplaced: tuple[Unplaced, ...]
     line: int
+    names: str = ""
+    """The header over the names of the runs."""
 
 
 def read_table(table: Table) -> TableReading:
     """Which figures a table states, of which run."""
-    table = _slashed(table)
+    table = _slashed(_with_subheads(table))
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
     head = [_joined([row[j] for row in rows[: table.head]]) for j in range(width)]
@@ -100,7 +102,10 @@ def read_table(table: Table) -> TableReading:
         seen = {(cell.line, cell.text) for *_, cell in down}
     found += _in_headers(table, head)
     placed = {(entry.line, entry.figure.text) for row in found for entry in row.entries}
-    return TableReading(tuple(row for row in found if row.entries), tuple(_left_over(seen, placed, found)), table.line)
+    named = next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :")
+    return TableReading(
+        tuple(row for row in found if row.entries), tuple(_left_over(seen, placed, found)), table.line, named
+    )
 
 
 def set_aside(table: TableReading, why: str) -> TableReading:
@@ -134,9 +139,24 @@ _TIMES_IN = re.compile(
 )
 
 
+_GIVEN_IN = re.compile(
+    r"\b(parameters?|params|sizes?|tokens|energy|compute|costs?|memory|emissions?|carbon|power|times?|durations?|lengths?|samples|images|steps)"
+    r"\s+(?:are\s+|is\s+|given\s+)?in\s+"
+    r"((?:thousands|millions|billions|trillions)(?:\s+of\s+[A-Z\w-]+(?:[ -]hours|[ -]days)?)?|[kMGTP]?Wh|[kMG]?W|USD"
+    r"|(?:GPU|TPU|[A-Z]\d{2,3})[ -](?:hours|days)"
+    r"|days|hours|weeks|minutes|GB|tonnes|tCO2e?q?)\b",
+    re.IGNORECASE,
+)
+"""``Parameters in billions, energy in MWh, compute in thousands of A100-hours``."""
+
+
 def _unit_of_caption(label: str, caption: str) -> str:
     """``time`` under the caption ``times in days``."""
-    said = _TIMES_IN.search(caption)
+    bare = label.lower().strip(" :#.")
+    for said in _GIVEN_IN.finditer(caption) if bare and "(" not in label and "[" not in label else ():
+        if bare.removeprefix("training ").startswith(said[1].lower().rstrip("s")[:5]) and len(bare.split()) < 4:
+            return f"{label} ({said[2]})"
+    said = _TIMES_IN.search(caption)  # type: ignore[assignment]
     return (
         f"{label} ({said[1]})"
         if said and label.lower().strip(" :").endswith(("time", "duration", "wall-clock", "wall clock"))
@@ -144,14 +164,43 @@ def _unit_of_caption(label: str, caption: str) -> str:
     )
 
 
+def _with_subheads(table: Table) -> Table:
+    """The table whose header has a second row below the line: names of columns under those of their groups."""
+    if table.head != 1 or len(table.rows) < 3:
+        return table
+    first, second = table.rows[0], table.rows[1]
+    grouped = sum(not cell.text for cell in first) > 0 and len(first) > 3
+    words = [cell.text for cell in second]
+    names = not words[:1] or not words[0] or words[0] == first[0].text
+    if (
+        grouped
+        and names
+        and sum(bool(text) for text in words) > 1
+        and not any(c.isdigit() for text in words for c in text)
+    ):
+        return replace(table, head=2)
+    return table
+
+
 _SLASH = re.compile(r"\s+/\s+")
+
+
+_ANY_SLASH = re.compile(r"\s*/\s*")
+_OF_WHICH = re.compile(
+    r"(?:act(?:\.|ive|ivated)?|active params?)\s*/\s*(?:tot(?:\.|al)?|total params?)(?:\s|$)", re.IGNORECASE
+)
+"""``Act./Tot.``: two sizes of a mixture in one column."""
 
 
 def _slashed(table: Table) -> Table:
     """A column ``S / M / L`` over cells ``0.6B / 2.1B / 7.4B`` is as many columns."""
     rows: list[tuple[Cell, ...]] = list(table.rows)
     for j in range(table.width - 1, 0, -1):
-        parts = [_SLASH.split(row[j].text) if j < len(row) else [""] for row in rows]
+        sizes = bool(table.head) and j < len(rows[0]) and _OF_WHICH.match(rows[0][j].text)
+        if sizes:
+            rows[0] = (*rows[0][:j], Cell("Active parameters / total parameters", rows[0][j].line), *rows[0][j + 1 :])
+        slash = _ANY_SLASH if sizes else _SLASH
+        parts = [slash.split(row[j].text) if j < len(row) else [""] for row in rows]
         many = len(parts[0]) if parts else 1
         filled = [part for part in parts[table.head :] if part != [""]]
         if many < 2 or not filled or not table.head or sum(len(part) == many for part in filled) * 2 <= len(filled):
@@ -286,6 +335,8 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     apart = (
         next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
     )
+    machines = {entry.place.quantity for entries in found.values() for entry in entries} & MACHINES_TOLD
+    apart = apart and not (machines and "variant" in " ".join(head).lower())
     printed = _is_printed(found, body, head)
     rows = []
     for i, cells in enumerate(body):
@@ -300,12 +351,21 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
             row.entries += _size_of_base(cells, head)
         if i < len(body) - 1 and printed:
             row.entries = [replace(entry, aside=entry.aside or "on the way, in a log") for entry in row.entries]
+        if _BESIDE.match(row.name):
+            row.entries = [replace(entry, aside=entry.aside or f"about {row.name.lower()}") for entry in row.entries]
         if apart:
             row.entries = [replace(entry, aside=entry.aside or f"about {row.name}, no run") for entry in row.entries]
         rows.append(row)
     return rows
 
 
+_BESIDE = re.compile(
+    r"(?:evaluations?|evals?|inference|ablations?|experiments?|preliminary|debugging|failed|failures?"
+    r"|data (?:generation|preparation|processing))\b",
+    re.IGNORECASE,
+)
+"""How the names of rows begin that are beside the run."""
+MACHINES_TOLD = frozenset(["gpus", "nodes", "gpu_hours", "node_hours"])
 COUNTERS = frozenset(["steps", "epochs", "partial"])
 
 

@@ -47,6 +47,15 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
         else piece
         for before, piece in zip([None, *found], found, strict=False)
     ]
+    found = [
+        replace(piece, caption=behind.text)
+        if isinstance(piece, Table)
+        and not piece.caption
+        and isinstance(behind, Passage)
+        and behind.text.startswith("Table")
+        else piece
+        for piece, behind in zip(found, [*found[1:], None], strict=False)
+    ]
     total_batch = "total_train_batch_size" in text.lower()
     accumulates = "block_size" in text and "gradient_accumulation_steps" in text
     prose = prose_of(
@@ -116,13 +125,15 @@ def _tables(found: Sequence[Passage | Table], read: ReadProse) -> list[TableRead
     under = ""
     for piece in found:
         if isinstance(piece, Table):
-            tables.append((read_table(piece), under))
+            tables.append((read_table(piece), under or about(piece.caption.split(".")[0]).name))
         elif piece.kind == "heading":
             under = about(piece.text).name
     trained = _trains(read) or any(not under and _of_training(table) for table, under in tables)
-    return [
-        set_aside(table, f"about {under}") if under in BESIDE_SECTIONS and trained else table for table, under in tables
-    ]
+    return [set_aside(table, f"about {under}") if under in LEFT_OUT and trained else table for table, under in tables]
+
+
+LEFT_OUT = (*BESIDE_SECTIONS, "experiments beside the run", "a hypothetical case")
+"""Headings whose tables give no run."""
 
 
 def _of_training(table: TableReading) -> bool:

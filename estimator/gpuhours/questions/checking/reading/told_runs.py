@@ -15,7 +15,7 @@ from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.spoken_names import Spoken, spoken_at
 
 MOST = 12
-KINDS = ("size", "stage", "part", "variant")
+KINDS = ("size", "stage", "part", "variant", "component")
 
 
 def with_told_runs(read: ReadProse, cast: Cast) -> Cast:

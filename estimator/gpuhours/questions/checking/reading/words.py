@@ -152,7 +152,8 @@ RULES: tuple[Rule, ...] = (
     _rule("dims pixel", "resolution", "pixels, resolution, resized, images, frames, crops, inputs, video, videos", 1, 9),
     _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", 0, 4),
     _rule("bare", "patch_size", "patch size, patches of", 0, 5),
-    _rule("bare", "resolution", "resolution, resolution of, resolutions, res, input size, image size, img size, crop size", 0, 5),
+    _rule("bare", "resolution", "picture size, resolution, resolution of, resolutions, res, input size, image size, img size, "
+          "crop size", 0, 5),
     _rule("patch", "tokens_per_frame", "per frame, each frame", 1, 6),
     _rule("patch query", "queries", "queries, learnable, latent, resampler, query", 1),
     # steps and epochs
@@ -285,6 +286,7 @@ RULES: tuple[Rule, ...] = (
     _rule("node", "nodes", base=3),
     _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
           "spare, falling off, fell off, fallen off", 0, 4),
+    _rule("node", "count", "cpu, cpu servers, cpu nodes, cpu machines", -1.5, 1.5),
     _rule("gpu", "count", "itself as, themselves as, appears as, appear as, shows up as, show up as, seen as, visible as, exposed as, "
           "presented as", 0, 0.9, before=True),
     _rule("gpu", "count", "to generate, for self play, as actors, for actors, to act, for rollouts, to serve", 0, 1.5),
@@ -316,6 +318,7 @@ RULES: tuple[Rule, ...] = (
     _rule("year", "year", base=12),
     _rule("byte", "dataset_bytes", "dataset, corpus, data, totaling, totalling, totals, collection, compressed, uncompressed, "
           "text, videos, crawls, images, clips, writing, books, pages, web, corpora, raw, documents, learned from", 1, 12),
+    _rule("byte", "dataset_bytes", "trained on, pretrained on, pre trained on, trains on", 0, 1.5, before=True),
     _rule("byte", "memory_used", "mem, peak mem, footprint, memory usage, memory consumption, peak memory, memory use, needs, occupies, "
           "fits in", -0.5, 8),
     _rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
@@ -382,6 +385,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
     _rule("dimension dimensional", "hidden", base=4),
     _rule("layer", "layers", base=4),
+    _rule("bare", "layers", "depth", 0, 1.5, before=True),
     _rule("layer", "decoder_layers", "decoder", 0, 7, subject=True),
     _rule("layer", "encoder_layers", "encoder", 0.1, 3, subject=True),
     _rule("head", "heads", base=4),
