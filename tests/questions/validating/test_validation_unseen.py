@@ -11,6 +11,7 @@ import pytest
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.accelerators import profile_of
+from gpuhours.questions.validating.architecture import decoder_of
 from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.stated import (
     UnsaidError,
@@ -333,3 +334,25 @@ def test_a_row_that_contradicts_itself_is_skipped(tmp_path: Path) -> None:
         "32 layers do not divide into 4 stages of 3 chunks: interleave may be 1, 2, 4 or 8 at pipeline 4; "
         "layout.stage_layers states any other placement"
     )
+
+
+@pytest.mark.parametrize(
+    ("title", "share"),
+    [
+        ("NVIDIA DeepLearningExamples BERT", 0.15),
+        ("NVIDIA NeMo Framework Launcher README", 1.0),
+        ("BERT in Megatron-LM, by NVIDIA", 1.0),
+    ],
+)
+def test_a_masked_head_is_what_the_code_computes_not_who_publishes_it(title: str, share: float) -> None:
+    cells = {
+        "model_name": "BERT 4B",
+        "layers": "48",
+        "hidden": "2560",
+        "heads": "40",
+        "vocab": "30592",
+        "source_title": title,
+    }
+    decoder, why = decoder_of(Row(cells, 2))
+    assert decoder is not None, why
+    assert decoder.head_share == share

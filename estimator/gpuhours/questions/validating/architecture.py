@@ -30,7 +30,9 @@ ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.I
 VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
 GATHERED = re.compile(r"tensorflow|\btf\b|paddle|apex|deepspeed|nvidia|mlperf|ngc|lamb", re.IGNORECASE)
 """Code that computes a masked model's head of the hidden words alone: Google's, and what follows it (NVIDIA's examples, DeepSpeed's BERT,
-PaddleNLP). Hugging Face's and Megatron's computes all."""
+PaddleNLP)."""
+UNGATHERED = re.compile(r"megatron|nemo|hugging", re.IGNORECASE)
+"""Code that computes it of every word, whoever publishes it."""
 HIDDEN = 0.15
 """Share of words that BERT hides (Devlin et al. 2019, arXiv:1810.04805, section 3.1)."""
 BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
@@ -74,7 +76,8 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
         fields |= {"causal": False, "positions": "learned"}
         fields["vocab"] = fields["vocab"] if BERT.search(name) else CLASSES
         told = " ".join(row.word(column) or "" for column in ("framework", "software", "source_title"))
-        fields["head_share"] = HIDDEN if BERT.search(name) and GATHERED.search(told) else 1.0
+        gathered = GATHERED.search(told) and not UNGATHERED.search(told)
+        fields["head_share"] = HIDDEN if BERT.search(name) and gathered else 1.0
     if "mpt" in name:
         fields["norm"] = "layer-no-bias"
     elif not gated and not ROTARY.search(name):
