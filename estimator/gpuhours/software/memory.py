@@ -85,8 +85,9 @@ class MemoryFacts(Section):
     (nanotron's bench asks for 0.05 to 0.13, torchtitan's 70B steps for 0.2)."""
     reserved_expandable: float = 0.02
     """The same with expandable segments: what lies between blocks of a segment."""
-    reserved_least: float = 0.03
-    """The same when memory runs short and cached blocks are given back."""
+    reserved_least: float = 0.02
+    """The same when memory runs short and cached blocks are given back (LongVILA's longest sequences; llm-foundry's and BigScience's fullest
+    runs, which fill 0.9 to 0.98 by it)."""
     context: float = 0.6 * GIB
     """CUDA context, libraries and their workspaces: what a driver shows beyond the allocator."""
     communicator: float = 0.3 * GIB
