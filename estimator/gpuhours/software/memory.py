@@ -86,8 +86,8 @@ class MemoryFacts(Section):
     reserved_expandable: float = 0.02
     """The same with expandable segments: what lies between blocks of a segment."""
     reserved_least: float = 0.02
-    """The same when memory runs short and cached blocks are given back (LongVILA's longest sequences; llm-foundry's and BigScience's fullest
-    runs, which fill 0.9 to 0.98 by it)."""
+    """The same when memory runs short and cached blocks are given back (LongVILA's longest sequences; BigScience's
+    fullest runs fill 0.93 to 0.98 by it)."""
     context: float = 0.6 * GIB
     """CUDA context, libraries and their workspaces: what a driver shows beyond the allocator."""
     communicator: float = 0.3 * GIB
