@@ -16,6 +16,8 @@ from gpuhours.layout.ranks import Ranks, has_experts
 
 VARIED = ("pipeline", "interleave", "context", "expert", "sharding", "recompute")
 """Fields of a layout that ``refuse`` asks: arrays of them are marked instead."""
+FEW = 4
+"""Pipeline degrees of a sweep that are each told their chunks."""
 ENDS = 2
 """Layers that may be missing from equal chunks: one of the first for the embedding, one of the last for the head."""
 
@@ -36,7 +38,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         ),
         "interleave runs under schedule: interleaved": np.greater(ranks.interleave, 1)
         & np.not_equal(ranks.schedule, int(Schedule.interleaved)),
-        "pipeline x interleave does not divide the layers": np.logical_not(
+        _uneven_chunks(layers, ranks): np.logical_not(
             chunks_divide(layers, ranks.pipeline, ranks.interleave) | (layout.stage_layers is not None)
         ),
         "there are fewer layers than pipeline chunks": np.less(layers, np.multiply(ranks.pipeline, ranks.interleave))
@@ -66,6 +68,16 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         if experts:
             broken["expert does not divide the experts"] = _uneven(experts[0], ranks.expert)
     return broken
+
+
+def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
+    """The reason for chunks that do not divide, with those that would at each of a few pipeline degrees."""
+    reason = "pipeline x interleave does not divide the layers"
+    if np.ndim(layers) or np.all(np.equal(ranks.interleave, 1)):
+        return reason
+    degrees = [int(degree) for degree in np.unique(ranks.pipeline) if degree > 1]
+    would = (f"{_chunks(int(layers), [degree])} at pipeline {degree}" for degree in degrees)
+    return f"{reason}; interleave may be {', '.join(would)}" if 0 < len(degrees) <= FEW else reason
 
 
 def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:

@@ -388,3 +388,16 @@ def test_the_spaces_of_the_benchmark_can_be_swept() -> None:
 
     for space, rows in ((SMALL, 65_520), (SPACE, 9_434_880)):
         assert make_job(run_of(GPT3), space, (), OFFERED, (None, None, None, None)).grid.rows == rows
+
+
+def test_chunks_that_do_not_divide_are_told_those_that_would() -> None:
+    """24 layers, 12 or 6 of them on a stage."""
+    found = gpuhours.sweep(gpuhours.from_dict(GPT), {"layout.pipeline": "2,4", "layout.interleave": "2,5"})
+    kept, refused = (
+        {reason for each, reason in zip(*(found.table[name].to_pylist() for name in ("layout.interleave", "reason")), strict=True)
+         if each == chunks}
+        for chunks in (2, 5)
+    )  # fmt: skip
+    assert kept == {None}
+    (reason,) = refused
+    assert reason.endswith("; interleave may be 1, 2, 3, 4, 6 or 12 at pipeline 2, 1, 2, 3 or 6 at pipeline 4")
