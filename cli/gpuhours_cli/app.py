@@ -1,4 +1,7 @@
-"""All commands together, and the one place where errors become exit codes."""
+"""All commands together, and the one place where errors become exit codes.
+
+typer is imported where it is first needed, when ``main`` has told the garbage collector to wait.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import typer
-
-from gpuhours_cli.root import COMMANDS, HELP, app
+if TYPE_CHECKING:
+    import typer
 
 EXTRAS = {
     "pyarrow": "sweep",
@@ -31,15 +34,19 @@ MOST_SAID = 200
 REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
 
 
-def registered(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """The command line with these commands: building all takes as long as importing typer."""
-    for module in dict.fromkeys(COMMANDS[name].module for name in names):
+def registered(names: Iterable[str] | None = None) -> typer.Typer:
+    """The command line with these commands, or all: building all takes as long as importing typer."""
+    from gpuhours_cli.root import COMMANDS, app
+
+    for module in dict.fromkeys(COMMANDS[name].module for name in (COMMANDS if names is None else names)):
         importlib.import_module(f"gpuhours_cli.{module}")
     return app
 
 
 def needed(words: list[str]) -> Iterable[str]:
     """The commands that a command line asks for: the one it names, none for the list of them, else all."""
+    from gpuhours_cli.root import COMMANDS, HELP
+
     if "_GPUHOURS_COMPLETE" in os.environ:  # a shell asks what may follow
         return COMMANDS
     if not words or words[0] in HELP:

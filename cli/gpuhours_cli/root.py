@@ -50,8 +50,41 @@ COMMANDS: Mapping[str, Home] = {
 """Every command, in the order of the help."""
 
 
+def _take_as_typed(parameters: list[Any]) -> list[Any]:
+    """Take text as it was typed, and nothing where nothing was: typer would build a validator for each of forty
+    options to say so."""
+    for one in parameters:
+        if not one.required:
+            one.process_value = partial(_taken, one)
+    return parameters
+
+
+def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
+    """What a parameter is given, as typer would read it."""
+    kind = parameter.type_descriptor.annotation
+    if value is None:
+        value = () if parameter.multiple or parameter.nargs == -1 else None
+    elif kind == list[str] and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        value = list(value)
+    elif kind is not str or not isinstance(value, str):
+        return type(parameter).process_value(parameter, ctx, value)
+    return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
+
+
+class AsTyped(TyperCommand):
+    """A command whose options are ``_take_as_typed``."""
+
+    def get_params(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Its parameters."""
+        return _take_as_typed(super().get_params(ctx))
+
+
 class InOrder(TyperGroup):
     """Lists commands as ``COMMANDS`` does, whichever was registered first."""
+
+    def get_params(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Its parameters."""
+        return _take_as_typed(super().get_params(ctx))
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
         """Those that are registered."""
@@ -61,28 +94,6 @@ class InOrder(TyperGroup):
         """All, registered or not: to build twenty commands for their names takes as long as importing typer."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, home.line) for name, home in COMMANDS.items()])
-
-
-class AsTyped(TyperCommand):
-    """Takes text as it was typed, and nothing where nothing was: typer would build a validator for each of forty options to say so."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        for one in self.params:
-            if not one.required and one.callback is None:
-                one.process_value = partial(_taken, one)  # type: ignore[method-assign]
-
-
-def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
-    """What a parameter is given, as typer would read it."""
-    kind = parameter.type_descriptor.annotation
-    if value is None:
-        return () if parameter.multiple or parameter.nargs == -1 else None
-    if kind is str and isinstance(value, str):
-        return value
-    if kind == list[str] and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
-        return list(value)
-    return type(parameter).process_value(parameter, ctx, value)
 
 
 HELP = ("-h", "--help")

@@ -20,7 +20,10 @@ from gpuhours_cli.app import needed, registered
 from gpuhours_cli.root import COMMANDS
 from tests.benchmarks.speed import ONE_OFF
 
-NEEDLESS = ("pint", "lark", "numpy.ma", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check")
+NEEDLESS = (
+    "pint", "lark", "numpy.ma", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check", "typer._adapters",
+    "typer.rich_utils", "gpuhours.cost.grids", "gpuhours.questions.planning.search", "gpuhours.questions.sweeping", "asyncio",
+)  # fmt: skip
 CODE = """
 import atexit, json, sys
 atexit.register(lambda: sys.stderr.write(json.dumps(sorted(sys.modules))))
@@ -37,6 +40,13 @@ def test_a_one_off_loads_no_registry_and_no_other_command() -> None:
     loaded = set(json.loads(ran.stderr))
     assert "gpuhours_cli.estimate" in loaded
     assert sorted(loaded.intersection(NEEDLESS)) == []
+
+
+def test_main_sets_the_garbage_collector_before_typer_is_loaded() -> None:
+    code = "import sys; from gpuhours_cli.app import main; sys.exit('typer' in sys.modules)"
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True
+    )
 
 
 def test_every_unit_that_ships_has_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:

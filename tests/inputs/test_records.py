@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import re
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,3 +100,10 @@ def test_a_record_without_comparison_is_only_itself() -> None:
     assert one == one
     assert one != Held(1)
     assert len({one, Held(1)}) == 2
+
+
+def test_the_estimator_makes_its_dataclasses_here() -> None:
+    package = Path(__file__).parents[2] / "estimator" / "gpuhours"
+    own = re.compile(r"^from dataclasses import [^\n]*\bdataclass\b", re.MULTILINE)
+    others = [path.name for path in package.rglob("*.py") if own.search(path.read_text(encoding="utf-8"))]
+    assert others == []

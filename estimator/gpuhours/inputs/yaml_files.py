@@ -24,7 +24,7 @@ Validated = TypeVar("Validated", bound=BaseModel)
 
 LARGEST_FILE, LARGEST_TABLE = 10_000_000, 20_000_000
 NO_NUMBER = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE)
-MERGE = "tag:yaml.org,2002:merge"
+MERGE, TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
 
 IN_WORDS = {
     "model_type": "must be a mapping of keys to values",
@@ -215,8 +215,13 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
 
 def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
     """The Python value of one word or number; what programs write for a number that is none is no word either."""
-    if isinstance(node, yaml.ScalarNode) and NO_NUMBER.fullmatch(node.value):
-        raise EstimateError(f"{node.value} is not a finite number", "Leave out what is not known.", _place(name, node))
+    if isinstance(node, yaml.ScalarNode):
+        if NO_NUMBER.fullmatch(node.value):
+            raise EstimateError(
+                f"{node.value} is not a finite number", "Leave out what is not known.", _place(name, node)
+            )
+        if node.tag == TEXT:
+            return node.value
     try:
         return loader.construct_object(node, deep=True)
     except (
