@@ -319,6 +319,22 @@ KERNELS = Kernels(
 )  # fmt: skip
 
 
+def test_updating_takes_the_host_only_where_something_trains() -> None:
+    """Four layers of 0.72 ms of launches, and once in eight micro-batches 5 ms of updating, less the GPU's 1 ms of it."""
+    host = stack(host={"kernels": KERNELS.model_copy(update={"gap": 0.0, "update": 5e-3})})
+    asked = workload(software=host)
+    assert host_time(asked, 0.0, 1e-3) == pytest.approx(4 * 0.72e-3 + 4e-3 / 8)
+    frozen = replace(asked.model, parts=tuple(replace(part, trainable=Trainable.FROZEN) for part in asked.model.parts))
+    assert host_time(replace(asked, model=frozen), 0.0) == pytest.approx(4 * 0.18e-3)
+
+
+def test_split_layers_are_launched_again_where_they_are_computed_again() -> None:
+    host = stack(host={"kernels": KERNELS, "tensor": 2e-3})
+    for recompute, kernels, again in (("none", 0.72e-3, 2e-3), ("full", 0.90e-3, 3e-3)):
+        asked = workload(software=host, gpus=2, tensor=2, recompute=recompute)
+        assert kernel_launches(layer(asked), asked)[0] == pytest.approx(kernels + again)
+
+
 def test_launches_kernel_by_kernel() -> None:
     """Seven products (three of them queries, keys, values; gate and up) and an attention: 8 kernels forward, 17 backward."""
     asked = workload(software=stack(host={"kernels": KERNELS}))

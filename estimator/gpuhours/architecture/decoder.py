@@ -77,6 +77,8 @@ class Decoder(Spec):
     parallel_residual: bool = False
     """Attention and feed-forward read the same input and share one reduction (GPT-J, PaLM)."""
     dropout: bool = False
+    attention_dropout: bool | None = None
+    """Dropout on the scores of attention too; as ``dropout`` where it is not given (OPT and T5 differ)."""
     causal: bool = True
     """False for a bidirectional encoder such as BERT."""
     window: Count | None = None
@@ -326,6 +328,7 @@ class Decoder(Spec):
             output_bias=self.attention_bias in ("output", "all"),
             rotary=self.positions == "rotary",
             window=self.window if windowed else None,
+            dropped=self.dropout if self.attention_dropout is None else self.attention_dropout,
         )
 
     def _mixer(self, is_expert: bool) -> blocks.Piece:

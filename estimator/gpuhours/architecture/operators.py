@@ -107,6 +107,8 @@ class AttentionCore:
     window: Array | None = None
     biased: bool = False
     """Scores get a learned bias for the distance (T5)."""
+    dropped: bool = False
+    """Scores are dropped out at random."""
     looped: bool = False
     """Modelling files call it for one sequence after another (windows and pictures of different sizes)."""
 

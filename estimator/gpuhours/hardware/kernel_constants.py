@@ -69,6 +69,8 @@ class AttentionPass(Sourced):
     """a: share of the work that is done on the padded head size; the rest knows the true one."""
     throttle: NotNegative = 0.0
     """h: how much slower, in the end, a kernel runs that lasts (power limit)."""
+    dropout: Annotated[float, Field(ge=1)] = 1.0
+    """Time with dropout on the scores over that without."""
 
 
 class AttentionConstants(Section):

@@ -74,6 +74,7 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
         "value_dim": core.value_dim,
         "window": core.window,
         "dtype": workload.wide,
+        "dropped": core.dropped,
         "unaligned": libraries_of(workload.software.libraries).unaligned,
     }
     chip, facts = workload.accelerator, workload.software.context

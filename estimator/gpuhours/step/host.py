@@ -38,7 +38,9 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
     kernels = workload.software.host.kernels
     launching = launching + sum((table_copies(part, workload) for part in workload.model.ends), start=np.asarray(0.0))
     if kernels is not None:
-        launching = launching + (kernels.update - update) / workload.ranks.microbatches
+        trained = any(part.trainable is not Trainable.FROZEN for part in workload.model.parts)
+        updating = kernels.update if trained else 0.0
+        launching = launching + (updating - update) / workload.ranks.microbatches
         gaps = gaps + kernels.waits / workload.ranks.microbatches
     return np.maximum(launching - busy, 0.0) + gaps
 
@@ -94,10 +96,12 @@ def _layer_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
 
 def _splitting_time(stack: Stack, workload: Workload) -> Array:
     """What the host adds in a layer whose products are split over t tensor ranks: launching sums in pieces, and 4 S t steps of rings at
-    what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward."""
+    what a run's were measured to cost (``Cluster.delay``); S sums forward, each a gather and a scatter, and as many backward. Half of it is
+    the forward pass's, and comes again where layers are computed again."""
     tensor = workload.ranks.tensor
     rings = 4 * stack.block.all_reduces * np.asarray(tensor) * workload.cluster.delay
-    return np.where(np.greater(tensor, 1), workload.software.host.tensor + rings, 0.0)
+    again = np.where(np.equal(workload.layout.recompute, Recompute.full), 1.5, 1.0)
+    return np.where(np.greater(tensor, 1), workload.software.host.tensor * again + rings, 0.0)
 
 
 def _dispatch_time(stack: Stack, workload: Workload) -> Array:
@@ -136,7 +140,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     hooks = np.where(np.equal(workload.layout.sharding, Sharding.zero3), hooks, 0.0)
     launching = forward + (backward + again if trained else 0.0) + hooks
     launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
-    shared = _sharing_time(stack, workload) + _dispatch_time(stack, workload)
+    shared = _sharing_time(stack, workload) + _dispatch_time(stack, workload) + _splitting_time(stack, workload)
     return launching + shared, facts.gap * launched
 
 
