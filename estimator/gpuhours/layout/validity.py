@@ -16,8 +16,6 @@ from gpuhours.layout.ranks import Ranks, has_experts
 
 VARIED = ("pipeline", "interleave", "context", "expert", "sharding", "recompute")
 """Fields of a layout that ``refuse`` asks: arrays of them are marked instead."""
-FEW = 4
-"""Pipeline degrees of a sweep that are each told their chunks."""
 ENDS = 2
 """Layers that may be missing from equal chunks: one of the first for the embedding, one of the last for the head."""
 
@@ -71,13 +69,13 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
 
 
 def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
-    """The reason for chunks that do not divide, with those that would at each of a few pipeline degrees."""
+    """The reason for chunks that do not divide, with those that would at each of up to four pipeline degrees."""
     reason = "pipeline x interleave does not divide the layers"
     if np.ndim(layers) or np.all(np.equal(ranks.interleave, 1)):
         return reason
     degrees = [int(degree) for degree in np.unique(ranks.pipeline) if degree > 1]
     would = (f"{_chunks(int(layers), [degree])} at pipeline {degree}" for degree in degrees)
-    return f"{reason}; interleave may be {', '.join(would)}" if 0 < len(degrees) <= FEW else reason
+    return f"{reason}; interleave may be {', '.join(would)}" if 0 < len(degrees) <= 4 else reason
 
 
 def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:
