@@ -250,16 +250,18 @@ def main() -> int:
     """Search until as many cases are tried, or the time is up."""
     asked = sys.argv[1].replace(",", "") if len(sys.argv) > 1 else "1000000"
     even = asked.endswith("x")
+    seconds = float(sys.argv[3]) if len(sys.argv) > 3 else math.inf
+    named = tuple(doors()) if even else tuple(sys.argv[4:])  # now: a command's case has a command line of its own
     number = sys.argv[2] if len(sys.argv) > 2 else "0"
     signal.signal(signal.SIGPROF, fuzz._too_long)
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     os.environ["COLUMNS"], os.environ["NO_COLOR"] = "80", "1"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        search = Search(number, surfaces(tuple(doors()) if even else tuple(sys.argv[4:])))
+        search = Search(number, surfaces(named))
         most = int(asked[:-1]) * len(search.all) if even else int(asked)
         search.warmed()
-        end = time.monotonic() + (float(sys.argv[3]) if len(sys.argv) > 3 else math.inf)
+        end = time.monotonic() + seconds
         tenth = 0
         while search.cases < most and time.monotonic() < end:
             search.case(min(search.all, key=lambda one: one.cases if even else one.took))
