@@ -27,8 +27,10 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import Source, read_yaml_text
 from gpuhours.memory import Memory, memory
+from gpuhours.questions.comparing import compare
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.planning import plan
+from gpuhours.questions.reporting.trace import trace
 from gpuhours.questions.sweeping import sweep
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import RESULTS, SHARES, plain_results
@@ -335,6 +337,63 @@ def the_planned_is_the_estimated(tried: Tried) -> Iterator[str]:
         yield from (f"the best, {line}" for line in differences(choice.results, plain_results(alone)))
 
 
+def a_bill_adds_up(tried: Tried) -> Iterator[str]:
+    """The lines of the bill come to its totals, and none is less than nothing."""
+    bill = tried.outcome.bill
+    for name in ("cost", "energy", "carbon", "embodied_carbon"):
+        whole, lines = getattr(bill, name), [one for one in bill.lines if one.result == name]
+        if (whole is None) != (name in bill.reasons):
+            yield f"{name} is {whole}, and its reason {bill.reasons.get(name)}"
+        if whole is None:
+            continue
+        added = sum(float(one.amount.si) for one in lines if one.partial)
+        if not math.isclose(added, float(whole), rel_tol=ROUNDING):
+            yield f"the lines of {name} come to {added}, not {float(whole)}"
+        yield from (f"{name}: {one.name} is {float(one.amount.si)}" for one in lines if float(one.amount.si) < 0)
+
+
+def halves_are_the_whole(tried: Tried) -> Iterator[str]:
+    """Two stages of half the data each are the run: all that adds up does, and memory is the same."""
+    key = "tokens" if "tokens" in tried.described["data"] else "dataset_samples"
+    half = {"data": {key: tried.described["data"][key] / 2}}
+    whole = estimate(tried.run)
+    stages = estimate(from_dict({**tried.described, "stages": [half, half]}))
+    for name in (*EXTENSIVE, "memory_per_gpu", "mfu"):
+        one, other = whole.results.get(name), stages.results.get(name)
+        if name in ("samples", "embodied_carbon") and other is None:
+            continue  # stages say no sum of these
+        if (one is None) != (other is None):
+            yield f"{name} is {one and one.value} of the whole and {other and other.value} of its halves"
+        elif one is not None and other is not None and not math.isclose(one.value, other.value, rel_tol=ROUNDING):
+            yield f"{name} is {one.value} of the whole and {other.value} of its halves"
+
+
+def a_run_is_like_itself(tried: Tried) -> Iterator[str]:
+    """A run compared with itself, and with itself as its JSON has it, differs in nothing."""
+    again = from_dict(json.loads(json.dumps(tried.run.model_dump(mode="json", exclude_none=True))))
+    for other in (tried.run, again):
+        found = compare(tried.run, other)
+        yield from (f"{one.key} is {one.first} and {one.second}" for one in found.inputs)
+        for change in found.changes:
+            if change.factor is not None and not math.isclose(change.factor, 1, rel_tol=ROUNDING):
+                yield f"{change.name} changes by {change.factor}"
+
+
+def a_trace_is_the_step(tried: Tried) -> Iterator[str]:
+    """Every event of the trace lies inside the step, and by part they come to the estimate's seconds."""
+    try:
+        traced = trace(tried.run)
+    except EstimateError:
+        return
+    seconds = traced.seconds
+    if any(not -ROUNDING * seconds <= one.start <= one.end <= seconds * (1 + 1e-6) for one in traced.events):
+        yield f"an event is not inside the step of {seconds} s"
+    parts = traced.parts()
+    for part, time in traced.estimate.time.items():
+        if not math.isclose(parts[part], time, rel_tol=1e-6, abs_tol=1e-9 * seconds):
+            yield f"the events of {part} come to {parts[part]} s, not {time}"
+
+
 LAWS: Mapping[str, tuple[Law, int]] = {
     "numbers": (numbers_are_numbers, 2),
     "better parts": (better_parts_never_slow, 1),
@@ -345,6 +404,10 @@ LAWS: Mapping[str, tuple[Law, int]] = {
     "scaling": (scaling_scales, 1),
     "spelling": (spelling_is_nothing, 2),
     "rows": (a_row_is_a_run, 3),
+    "bill": (a_bill_adds_up, 1),
+    "halves": (halves_are_the_whole, 4),
+    "like itself": (a_run_is_like_itself, 4),
+    "trace": (a_trace_is_the_step, 4),
     "plan": (the_planned_is_the_estimated, 25),
 }
 """Each law, and of how many runs one is tried on it: the dear ones on fewer."""
@@ -374,6 +437,8 @@ def tally(
             found[name].tried += 1
             if faults:
                 found[name].broken += 1
+                if found[name].broken <= shown:
+                    print(f"{seed}-{number}, {name}: {faults[0]}", file=sys.stderr, flush=True)
                 if len(found[name].first) < shown:
                     found[name].first.append(
                         f"{seed}-{number}: {'; '.join(faults[:4])}\n  {json.dumps(tried.described)}"

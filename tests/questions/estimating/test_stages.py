@@ -62,6 +62,19 @@ def test_totals_are_sums(longvila: gpuhours.Estimate) -> None:
     assert [stage["name"] for stage in longvila.to_dict()["stages"]] == ["64K", "256K"]
 
 
+def test_mfu_of_halves_is_that_of_the_whole() -> None:
+    """Goodput is lost between steps: of one run or of its stages, the MFU is the steps'."""
+    whole = {"model": "llama-2-7b", "data": {"seq_len": 4096, "tokens": 1e10}, "layout": {"sharding": "zero3"}, "software": "fsdp-eager",
+             "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8}, "training": {"global_batch": 64}, "known": {"goodput": 0.6}}  # fmt: skip
+    half = {"data": {"tokens": 5e9}}
+    one, two = (gpuhours.estimate(from_dict(run)).results for run in (whole, {**whole, "stages": [half, half]}))
+    for name in ("mfu", "gpu_hours", "model_flops"):
+        first, second = one[name], two[name]
+        assert first is not None
+        assert second is not None
+        assert second.value == pytest.approx(first.value, rel=1e-9), name
+
+
 def test_one_stage_too_large_is_the_whole_run_too_large() -> None:
     """A full 7B model with a million tokens on one accelerator fits nowhere."""
     heavy = {"name": "1M", "data": {"seq_len": 1048576, "steps": 1}, "training": {"global_batch": 1},

@@ -131,3 +131,17 @@ def test_a_worker_whose_near_end_has_gone_ends_without_a_word(said: bytes) -> No
         input=said, capture_output=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("content", ["other columns", "none of its kind", "empty"])
+def test_a_file_of_another_job_is_not_resumed(tmp_path: Path, ending: str, content: str) -> None:
+    path = tmp_path / f"out{ending}"
+    if content == "other columns":
+        gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path)
+    else:
+        path.write_bytes(b"\xff\x00nothing\n\x1b" * (content != "empty"))
+    before = path.read_bytes()
+    with pytest.raises(EstimateError, match="no interrupted sweep to it"):
+        gpuhours.sweep(gpuhours.from_dict(RUN), {"layout.tensor": "1,2"}, output=path, resume=True)
+    assert path.read_bytes() == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.results import RESULTS
 from gpuhours.run.spec import Run
@@ -37,7 +36,7 @@ def together(run: Run, each: Sequence[Estimate]) -> Estimate:
 def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
     """Results of all stages together; None where a stage leaves one open, or where stages share no single value.
 
-        MFU = sum of model FLOPs / sum of GPU-seconds x peak
+        MFU = sum of model FLOPs / sum of (model FLOPs / MFU of the stage)
 
     Ranges add end to end: stages are predicted by the same equations, so their errors go together.
     """
@@ -66,14 +65,24 @@ def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], 
 
 
 def _mfu(each: Sequence[Estimate]) -> Result | None:
-    """Useful FLOPs over what the hours could have done, all stages together."""
-    useful, possible = 0.0, 0.0
-    for stage in each:
-        flops, hours, peak = stage.results["model_flops"], stage.results["gpu_hours"], stage.outcome.value("peak")
-        if flops is None or hours is None or peak is None:
-            return None
-        useful, possible = useful + flops.value, possible + hours.value * HOUR * float(peak)
-    return Result(useful / possible, "", None, None, "solved", "model FLOPs / (GPU-seconds x peak), all stages")
+    """Useful FLOPs over what the steps' time could have done, all stages together; as of one run, time lost between steps is not in it."""
+    flops, reached = ([stage.results[name] for stage in each] for name in ("model_flops", "mfu"))
+    useful = [one.value for one in flops if one is not None]
+    known = [one for one in reached if one is not None and one.value > 0]
+    if len(useful) < len(each) or len(known) < len(each):
+        return None
+
+    def over(shares: list[float]) -> float:
+        return sum(useful) / sum(part / share for part, share in zip(useful, shares, strict=True))
+
+    low, high = (
+        over([one.value if (end := getattr(one, name)) is None or end <= 0 else end for one in known])
+        for name in ("low", "high")
+    )
+    value = over([one.value for one in known])
+    ranged = low < value or high > value
+    equation = "model FLOPs / (the steps' GPU-seconds x peak), all stages"
+    return Result(value, "", low if ranged else None, high if ranged else None, "solved", equation)
 
 
 def _value(stage: Estimate, name: str) -> float:
