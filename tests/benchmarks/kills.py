@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,8 @@ def faults_of(ending: str, worth: int, kills: int, rng: random.Random, folder: P
                        resume=path.with_name(path.name + ".parts").is_dir() or path.exists())  # fmt: skip
     except gpuhours.EstimateError as error:
         yield f"{ending}: not resumed: {error.problem}"
+        shutil.rmtree(path.with_name(path.name + ".parts"), ignore_errors=True)
+        return
     if path.read_bytes() != once.read_bytes():
         yield f"{ending}: other bytes than made in one go"
     path.unlink()

@@ -13,6 +13,7 @@ showed it; exit code 1 if any.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import os
 import random
@@ -116,6 +117,7 @@ def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
             return fuzz.tried(case, usual if longest < math.inf else math.inf)
         finally:
             fuzz.emptied()
+            gc.unfreeze()  # a command leaves what it made uncollected: its process ends
             if longest == math.inf:  # unbroken: what such a command takes, and what it imports
                 usual = max(usual, time.process_time() - started)
 

@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gpuhours.hardware.accelerators import load_accelerator
@@ -13,6 +14,7 @@ from gpuhours.inputs.errors import EstimateError, UnitError
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import read_yaml_text
 from gpuhours.questions.calibrating import logs
+from gpuhours.questions.sweeping.where import where
 from gpuhours.run.spec import from_dict
 from gpuhours.software.profile import load_software
 from hardware_specs import __file__ as specifications
@@ -29,7 +31,21 @@ def test_a_name_longer_than_a_file_can_have(name: str) -> None:
     assert len(str(refused.value)) < 400
 
 
-@pytest.mark.parametrize("text", ["\x0c2M2M １２", "1 ２3m", "1 _", "1 m_", "1 a" + "(" * 60])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x0c2M2M １２",
+        "1 ２3m",
+        "1 _",
+        "1 m_",
+        "1 a" + "(" * 60,
+        "1 USD 10^400^400 tokens",
+        "1 9^9^9",
+        "1/9^9^9^9",
+        "2 m^(9^9^9)",
+        "3 s^99",
+    ],
+)
 def test_a_text_that_is_no_unit(text: str) -> None:
     with pytest.raises(UnitError):
         parse(text, "USD")
@@ -148,3 +164,15 @@ def test_a_shortcut_without_a_value(gpuhours_command: Command) -> None:
     ran = gpuhours_command("estimate", "--model", "", "--tokens", "1T")
     assert (ran.code, ran.out) == (2, "")
     assert "model" in ran.err
+
+
+@pytest.mark.parametrize("text", ["!!int", "!!float", "!!bool x", "!!timestamp x"])
+def test_a_tag_without_its_value(text: str) -> None:
+    with pytest.raises(EstimateError, match=r"is not a value|is not YAML"):
+        read_yaml_text(f"a: {text}\n", "r.yaml")
+
+
+@pytest.mark.parametrize("text", ["cost != 3 / 0", "cost < 1e200 ** 2", "cost < (0 - 1) ** 0.5", "cost > 0 / 0"])
+def test_a_condition_on_what_is_no_number(text: str) -> None:
+    condition = where(text, {"cost": "USD"})
+    assert condition(lambda name: np.array([1.0, np.nan])).dtype == bool

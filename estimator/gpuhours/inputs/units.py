@@ -42,6 +42,8 @@ _QUANTITY = re.compile(
     r"(\s*(?P<multiplier>thousand|million|billion|trillion|[kKMBT])(?![\w/%]))?"
     r"\s*(?P<unit>[^\W\d](?:[\w*/·^() -]*[\w)])?|1/[\w()* ]+|%)?\s*"
 )
+_COMPUTED = re.compile(r"(?<![\w.*-])(?!1\b)\d|(?<!\*)\*-?\d|\*\*[+-]?(\(|\d{2})|\*\*[^*]*\*\*|\*\*\*")
+"""Numbers in a unit that are neither the 1 of ``1/s`` nor the power of one name: ``10^400^400`` takes for ever."""
 _COUNTED = re.compile(
     r"\b(gpu|token|frame|hour|day|week|month|year|sample|parameter|step|iteration|clip|second|minute|epoch|node|pair"
     r"|byte|bit|layer|core|sequence)s?\b",
@@ -64,6 +66,8 @@ def _unit(text: str) -> Any:
     """The pint unit of ``GPU-hours``, ``TFLOP/s`` or ``Gbit/s``."""
     plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
     plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
+    if _COMPUTED.search(plain):
+        raise UnitError(f"{text!r} is not a unit: it holds numbers to be computed")
     try:
         return registry().parse_units(plain)
     except Exception as error:  # pint's parser and Python's tokenizer raise what they like at a text that is no unit

@@ -227,6 +227,8 @@ def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
     except (
         ValueError,
         TypeError,
+        LookupError,
+        AttributeError,
         ArithmeticError,
     ) as error:  # a date that is none, an integer of a thousand digits, a tag that does not fit
         raise EstimateError(f"is not a value: {str(error)[:80]}", where=_place(name, node)) from None

@@ -64,8 +64,10 @@ def test_totals_are_sums(longvila: gpuhours.Estimate) -> None:
 
 def test_mfu_of_halves_is_that_of_the_whole() -> None:
     """Goodput is lost between steps: of one run or of its stages, the MFU is the steps'."""
-    whole = {"model": "llama-2-7b", "data": {"seq_len": 4096, "tokens": 1e10}, "layout": {"sharding": "zero3"}, "software": "fsdp-eager",
-             "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8}, "training": {"global_batch": 64}, "known": {"goodput": 0.6}}  # fmt: skip
+    whole = {
+        "model": "llama-2-7b", "data": {"seq_len": 4096, "tokens": 1e10}, "layout": {"sharding": "zero3"}, "software": "fsdp-eager",
+        "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 8}, "training": {"global_batch": 64}, "known": {"goodput": 0.6},
+    }  # fmt: skip
     half = {"data": {"tokens": 5e9}}
     one, two = (gpuhours.estimate(from_dict(run)).results for run in (whole, {**whole, "stages": [half, half]}))
     for name in ("mfu", "gpu_hours", "model_flops"):

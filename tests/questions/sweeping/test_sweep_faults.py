@@ -145,3 +145,12 @@ def test_a_file_of_another_job_is_not_resumed(tmp_path: Path, ending: str, conte
     with pytest.raises(EstimateError, match="no interrupted sweep to it"):
         gpuhours.sweep(gpuhours.from_dict(RUN), {"layout.tensor": "1,2"}, output=path, resume=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_sweep_that_ended_before_it_had_begun_is_resumed(tmp_path: Path, ending: str) -> None:
+    path, once = tmp_path / f"out{ending}", tmp_path / f"once{ending}"
+    gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=once, block_rows=20)
+    path.with_name(path.name + ".parts").mkdir()  # killed before it wrote what it is a sweep of
+    gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path, block_rows=20, resume=True)
+    assert path.read_bytes() == once.read_bytes()

@@ -117,7 +117,12 @@ def _finished(job: Job, path: Path, form: Format) -> int:
     own = job.block(0) if job.best is None else None
     try:
         head = head_of(path, job)
-    except (ValueError, TypeError, KeyError, OSError):  # as pyarrow says that a file has other columns, or is none of its kind
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OSError,
+    ):  # as pyarrow says that a file has other columns, or is none of its kind
         head = job.schema.empty_table()
     same = 0 if own is None else min(len(own), len(head))
     if own is None or not same or not head.slice(0, same).equals(own.slice(0, same)):

@@ -106,6 +106,9 @@ class Parts:
             before = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = {}
+            if not self.there() and not self.target.exists():  # it ended before it had begun
+                _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+                return
         changed = [name for name in manifest if before.get(name) != manifest[name]]
         if changed:
             raise EstimateError(

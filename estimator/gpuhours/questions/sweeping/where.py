@@ -61,7 +61,9 @@ class Where:
 
 def _value(node: Node, column: Callable[[str], Any]) -> Any:
     kind = node[0]
-    if kind == "number" or kind == "word":
+    if kind == "number":
+        return np.float64(node[1])  # which divides by zero and overflows as columns do
+    if kind == "word":
         return node[1]
     if kind == "column":
         return column(node[1])
