@@ -112,5 +112,7 @@ def saved(text: str, path: Path) -> None:
                 draft.unlink(missing_ok=True)
     except OSError as error:
         raise EstimateError(
-            f"cannot be written: {error.strerror}", "Name a file in a folder that exists and can be written to.", f"-o {path}"
+            f"cannot be written: {error.strerror}",
+            "Name a file in a folder that exists and can be written to.",
+            f"-o {path}",
         ) from None
