@@ -73,7 +73,7 @@ def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
     reason = "pipeline x interleave does not divide the layers"
     if np.ndim(layers) or np.all(np.equal(ranks.interleave, 1)):
         return reason
-    degrees = [int(degree) for degree in np.unique(ranks.pipeline) if degree > 1]
+    degrees = sorted({int(degree) for degree in np.ravel(ranks.pipeline).tolist() if degree > 1})
     would = (f"{_chunks(int(layers), [degree])} at pipeline {degree}" for degree in degrees)
     return f"{reason}; interleave may be {', '.join(would)}" if 0 < len(degrees) <= 4 else reason
 
