@@ -146,7 +146,7 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
 
 def _plain_paragraph(lines: Sequence[str], line: int, kind: str, depth: int) -> Iterator[Piece]:
     """The lines of a paragraph that is no table."""
-    if kind == "text" and (parts := _by_stages("\n".join(lines))):
+    if kind in ("text", "tail") and (parts := _by_stages("\n".join(lines))):
         for offset, part in parts:
             yield Passage("item", part, line + offset, depth)
         return
