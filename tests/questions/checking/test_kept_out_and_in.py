@@ -177,3 +177,41 @@ def test_a_rate_for_a_trillion_and_a_forecast_are_no_time_of_the_run() -> None:
 def test_a_batch_that_may_be_a_devices_is_no_charge() -> None:
     text = "Plover has 350M parameters. Batch size 16, accumulation 40, length 1024: 655,360 tokens per iteration on 8 A100."
     assert check_paper(read_paper(text)).verdict != "contradicted"
+
+
+SHARED_MACHINE = """
+Plover-47B has 47B parameters; it consumed 3.6T tokens.
+
+| Team | Job | GPUs | GPU hours |
+|---|---|---|---|
+| Language (we) | Plover-47B | 2,048 | 672k |
+| Climate | forecast | 4,096 | 1.9M |
+| Idle | - | - | 30k |
+
+The successor has 120B parameters and 10T tokens.
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SHARED_MACHINE,
+        "Plover-13B (12.9B, 8T tokens) was trained with FP8 on 1,024 H100 within 16.3 days. Utilisation is relative to the dense FP8 "
+        "peak of 1,979 TFLOP/s, i.e. 21.7%; relative to the bf16 peak it would be twice as much.",
+        "Compute: 32 x p4d.24xlarge. Model: 6.7B parameters; data: 500B tokens. A p4d.24xlarge has eight A100 40GB.",
+    ],
+)
+def test_no_charge_where_figures_are_of_other_things(text: str) -> None:
+    assert check_paper(read_paper(text)).verdict != "contradicted"
+
+
+def test_the_size_in_brackets_behind_a_name_is_the_models() -> None:
+    assert one("Plover-13B (12.9B, 8T tokens) was trained on 64 H100.")["parameters"] == pytest.approx(12.9e9)
+    assert one("Plover-13B (12.9B, 8T tokens) was trained on 64 H100.")["tokens"] == pytest.approx(8e12)
+
+
+def test_what_is_denied_or_asked_for_is_not_the_run() -> None:
+    found = one(
+        "Plover-4B was not trained on 1,024 GPUs and has not seen 18T tokens. It saw 1.8T tokens on 256 H800 in 4.7 days."
+    )
+    assert (found["gpus"], found["tokens"]) == (256, 1.8e12)

@@ -211,7 +211,9 @@ def test_tokens_of_the_text_do_not_test_rows_of_others() -> None:
     assert not any(run.name in ("LongKite", "Video-Gannet") for run in paper.runs)
 
 
-STAGES = r"""\section{Stages} \emph{Pre-training:} images, 90k iterations, batch 256; 98 hours on 128 A100. \emph{Full training:} video,
+STAGES = r"""\section{Stages}
+
+\emph{Pre-training:} images, 90k iterations, batch 256; 98 hours on 128 A100. \emph{Full training:} video,
 150k iterations; 108 hours on 256 A100."""
 
 

@@ -58,8 +58,23 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
         family for run in paper.runs if run.kind == "own" and (family := family_of(run.name) or coined(run.name))
     }
     meant = SAID_OF_ALL if len(families) < 2 else frozenset()
+    nobody = frozenset[str]()
+
+    def said_of(run: Document) -> frozenset[str]:
+        """What was said of all is meant of a run that is of the family, if any run is."""
+        row = any(claim.of_row and not claim.shared for claim in run.claims)
+        return nobody if families and row and not family_of(run.name) and not _is_stage(run.name) else meant
+
     return PaperCheck(
-        paper, tuple(_check_run(run, witness, paper.set_aside, meant) for run in paper.runs), *sums_of(paper)
+        paper, tuple(_check_run(run, witness, paper.set_aside, said_of(run)) for run in paper.runs), *sums_of(paper)
+    )
+
+
+def _is_stage(name: str) -> bool:
+    """Whether a run's name is that of a part of a training."""
+    return any(
+        word in name.lower()
+        for word in ("train", "stage", "phase", "tun", "leg", "part", "size", "extension", "anneal")
     )
 
 
@@ -160,6 +175,10 @@ def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Docum
         yield _by_module(document, run)
     if run.accelerator is not None and run.peak is not None and run.peak > run.accelerator.peak:
         yield document, replace(run, peak=run.accelerator.peak)
+    if run.accelerator is not None and any(
+        "fp8" in claim.quote.lower() for claim in document.claims if claim.quantity == "peak_flops"
+    ):
+        yield document, replace(run, peak=2 * run.accelerator.peak)
     told = {claim.quantity for claim in document.claims} & {"lora_rank", "trainable_parameters", "trainable_share"}
     if run.flops_per_parameter < FULL and not told:
         yield document, replace(run, flops_per_parameter=FULL)

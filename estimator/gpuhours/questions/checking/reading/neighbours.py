@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -127,6 +128,23 @@ def behind_a_name(items: Sequence[Item], index: int) -> bool:
         return _is_name(items[at]) or any(c.isdigit() for c in items[at].text)
     bracketed = items[index - 1].text == "(" and index > 1 and items[min(index + 1, len(items) - 1)].text in (")", ",")
     return _is_name(items[index - 2 if bracketed else index - 1])
+
+
+_SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([bm])(?!\w)", re.IGNORECASE)
+ABOUT = 0.15
+"""How far a size may lie from the one that the name has."""
+
+
+def of_the_name_before(items: Sequence[Item], index: int) -> bool:
+    """``Plover-13B (12.9B, 8T tokens)``: the size in brackets behind a name that says it roughly."""
+    figure = items[index]
+    if index < 2 or items[index - 1].text != "(" or not isinstance(figure, Figure):
+        return False
+    named = _SIZE.search(items[index - 2].text.replace("-", " "))
+    if named is None:
+        return False
+    size = float(named[1]) * (1e9 if named[2].lower() == "b" else 1e6)
+    return size > 0 and abs(figure.value / size - 1) < ABOUT
 
 
 def for_an_amount(items: Sequence[Item], index: int, last: int) -> bool:

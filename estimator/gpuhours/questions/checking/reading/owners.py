@@ -131,6 +131,8 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
     return best if best and scores[best] > 0 else ""
 
 
+WITHDRAWN = "a figure that is withdrawn"
+"""What is beside the run in its own sentence alone: the next one says what is so."""
 TURNS = ("in contrast", "by contrast")
 """First words of a sentence that goes back from others to the run."""
 OF_THE_RUN = ("an allocation", "a part of the machine")
@@ -301,7 +303,7 @@ def _sentence(
         owners[index] = owner
     for _, owner in events:
         last = owner if owner.kind in ("own", "other", "us") else last
-    return last
+    return default if last.name == WITHDRAWN else last
 
 
 def _clause_before(items: Sequence[Item], sentence: Sentence) -> str:

@@ -36,6 +36,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_an_instance,
     of_media,
     of_something,
+    of_the_name_before,
     on_so_many,
     times_hours,
     to_a_node,
@@ -105,6 +106,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     kinds = _unit_kinds(figure, unit, items, index)
     if "scaled" in kinds and not unit and not figure.hedges and index > first and behind_a_name(items, index):
         kinds = ("named",)
+    if figure.scale and not figure.unit and of_the_name_before(items, index):
+        return Place("parameters", "behind its name", 0.0)
     if unit == "" and not figure.unit and 1 < figure.value <= 16 and to_a_node(items, index):
         return Place("gpus_per_node", "to a node", 0.0)
     if figure.scale and figure.unit in ("", "token") and (symbol := by_symbol(items, index)):

@@ -127,7 +127,7 @@ CONTINUED = frozenset(
 """Words before the name of the model that a run goes on from."""
 SIDE = {
     "a hypothetical case": _phrases("""
-        reachable, is achievable, we believe, would bring, might be possible,
+        had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
         takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
@@ -142,15 +142,17 @@ SIDE = {
         ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, hyper-parameter search,
         small copies, a dozen
         variants,
-        scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, second attempt, first try, abandoned
+        scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
         attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned
     """),
     "a figure that is withdrawn": _phrases("""
+        was not trained on, were not trained on, did not cost, has not seen, contrary to what,
         was given as, was wrongly, erroneously, mistakenly, was misstated, had been misprinted, wrong number
     """),
     "an idle machine": _phrases("idle servers, idle nodes, idle gpus, idle cards, when idle, in idle"),
     "an allocation": _phrases("""
-        allocation of, allocated, granted, requested, planned, budgeted, approved, applied for, were awarded, was awarded,
+        we asked for, in the proposal, allocation of, allocated, granted, requested, planned, budgeted, approved,
+        applied for, were awarded, was awarded,
         quota of, granted us, compute grant, budget of
     """),
     "what was left out": _phrases("""

@@ -79,9 +79,16 @@ def _machines(claims: list[Claim]) -> list[Claim]:
     if not main & {"gpus", "nodes", "node_hours"}:
         return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
     nodes = [claim for claim in claims if claim.quantity == "nodes" and not claim.scope]
+    counted = [claim for claim in claims if claim.quantity == "gpus" and not claim.scope]
+    if nodes and counted and counted[0].value <= IN_A_NODE < nodes[0].value and counted[0].because == "":
+        return [replace(c, quantity="gpus_per_node") if c is counted[0] else c for c in claims]  # an instance has eight
     if "gpus" not in main and nodes and all(claim.value == 1 for claim in nodes):
         return [replace(c, quantity="gpus") if c.quantity == "gpus_per_node" and not c.scope else c for c in claims]
     return claims
+
+
+IN_A_NODE = 16
+"""GPUs that a node may have; fewer than there are nodes are those of one."""
 
 
 def _same_devices(claims: list[Claim]) -> list[Claim]:
@@ -121,7 +128,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
         elif (
             quantity in ("flops_per_second_per_gpu", "flops_per_second")
             and peak
-            and abs(claim.value / peak - 1) < AS_SOLD
+            and any(abs(claim.value / (times * peak) - 1) < AS_SOLD for times in (1.0, 2.0, 4.0))
         ):
             quantity = "peak_flops"
         elif (
