@@ -341,7 +341,9 @@ def _shape(content: str, rng: random.Random) -> str:
         data = read_yaml_text(content, "r.yaml").data
     except Exception:
         return content
-    here, places = data, []
+    if not isinstance(data, dict):
+        return content
+    places = []
     queue = [data]
     while queue:
         here = queue.pop()
@@ -349,8 +351,6 @@ def _shape(content: str, rng: random.Random) -> str:
             places.append((here, key))
             if isinstance(here[key], dict | list):
                 queue.append(here[key])
-        if not isinstance(data, dict):
-            return content
     if not places:
         return content
     where, key = rng.choice(places)
