@@ -43,6 +43,25 @@ def test_sizes_of_public_families_get_shapes_like_theirs() -> None:
         assert (shape.layers, shape.hidden) == (layers, hidden)
 
 
+@pytest.mark.parametrize(
+    ("size", "active", "chosen"), [("46.7B", "12.9B", 2), ("6.9B", "1.3B", 8), ("671B", "37B", 8), ("117B", "5.1B", 8)]
+)
+def test_a_mixture_known_by_its_sizes_has_both(size: str, active: str, chosen: int) -> None:
+    spec = read_model({"params": size, "active": active})
+    assert isinstance(spec, StandardShape)
+    model = spec.build(TEXT)
+    assert model.parameters == pytest.approx(spec.params, rel=0.015)
+    assert model.active_parameters == pytest.approx(spec.active, rel=0.015)
+    assert spec.shape.experts is not None
+    assert spec.shape.experts.top_k == chosen
+    assert "experts" in spec.assumptions(TEXT)[0].value
+
+
+def test_no_more_parameters_are_active_than_there_are() -> None:
+    with pytest.raises(EstimateError, match="active parameters of only"):
+        read_model({"params": "7B", "active": "7B"})
+
+
 def test_sizes_may_be_swept() -> None:
     sizes = np.geomspace(2e8, 8e11, 200)
     model = read_model({"params": "30B"}).model_copy(update={"params": sizes}).build(TEXT)

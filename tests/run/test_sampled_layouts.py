@@ -51,6 +51,17 @@ def test_a_batch_that_data_parallelism_cannot_share_leaves_every_degree_open() -
     assert max(axes["tensor"]) == 8
 
 
+def test_megatron_pairs_its_pipelines_with_sharded_optimiser_states_and_keeps_activations_where_they_are() -> None:
+    found = layouts("mixtral-8x22b", "h100-sxm-80gb", 1024, 1024, software="megatron-core")
+    drawn = [found.layout(int(cell)) for mode in found.modes(0.35) for cell in found.near(mode, 0.25)]
+    assert {one.sharding for one in drawn} == {Sharding.zero1}
+    assert not any(one.offload_activations for one in drawn)
+    fully = layouts("llama-2-7b", "a100-sxm-80gb", 256, 1024, software="fsdp2-eager")
+    assert Sharding.zero3 in {
+        fully.layout(int(cell)).sharding for mode in fully.modes(0.35) for cell in fully.near(mode, 0.25)
+    }
+
+
 def test_near_layouts_share_a_model_out_least_and_are_no_slower_than_said() -> None:
     found = layouts(*DENSE)
     for mode in found.modes(0.35):

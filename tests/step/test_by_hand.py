@@ -14,7 +14,7 @@ from gpuhours.layout.recompute import EVERYTHING, Policy
 from gpuhours.layout.weights import Weights
 from gpuhours.software.figures import Kernels, Launches, Traffic
 from gpuhours.step.breakdown import Step, where_violated
-from gpuhours.step.communication import expert_passes, tensor_passes
+from gpuhours.step.communication import expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
     ATTENTION,
     OTHER,
@@ -116,6 +116,15 @@ def test_tokens_sent_to_their_experts(sends: str, copies: float) -> None:
     assert found.forward == pytest.approx(2 * copies * 2 * STREAM * 3 / 4 / LINK)
     assert found.backward == pytest.approx(found.forward)
     assert expert_passes(layer(workload()), workload()).total == 0.0
+
+
+def test_tokens_whose_experts_are_of_few_groups_reach_few_places() -> None:
+    """Two of four groups, a rank each: 2 (1 - (1/2)^2) of two ranks; two ranks hold both groups in one of three pairs."""
+    assert MIXTURE.experts is not None
+    grouped = MIXTURE.model_copy(update={"experts": MIXTURE.experts.model_copy(update={"groups": 4, "top_groups": 2})})
+    asked = workload(grouped, gpus=4, expert=4, software=stack(dispatch={"sends": "ranks"}))
+    assert expert_passes(layer(asked), asked).forward == pytest.approx(2 * 1.5 * 2 * STREAM * 3 / 4 / LINK)
+    assert [float(reached(places, 4, 2)) for places in (8, 4, 2, 1)] == pytest.approx([4, 2, 5 / 3, 1])
 
 
 def test_a_layer_is_its_products_its_attention_and_the_rest() -> None:

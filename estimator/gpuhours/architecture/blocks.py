@@ -219,10 +219,11 @@ def experts(
     shared_gate: bool = False,
     router_bias: bool = False,
     bias: bool = False,
+    groups: tuple[Array, Array] = (1, 1),
 ) -> Piece:
     """A mixture of experts: a router [h, E] sends each token to ``top_k`` of E feed-forward layers of
-    ``width``; ``shared`` is the width of the expert that sees every token. Source: Fedus et al. 2021;
-    DeepSeekMoE 2024 (shared)."""
+    ``width``; ``shared`` is the width of the expert that sees every token; ``groups`` are how many there are and
+    how many of them a token's experts may be of. Source: Fedus et al. 2021; DeepSeekMoE 2024 (shared)."""
     outputs = (2 if gated else 1) * width
     linears = [
         Linear("router", hidden, count, Split.WHOLE, bias, role=Role.ROUTER),
@@ -236,6 +237,8 @@ def experts(
             active=top_k,
             role=Role.MLP_IN,
             fused=2 if gated else 1,
+            groups=groups[0],
+            top_groups=groups[1],
         ),
         Linear("down", width, hidden, Split.ROW, bias, experts=count, active=top_k, role=Role.MLP_OUT),
     ]

@@ -347,6 +347,7 @@ class Decoder(Spec):
             shared_gate=self.experts.shared_gate,
             router_bias=self.experts.router_bias,
             bias=self.experts.bias,
+            groups=(self.experts.groups, self.experts.top_groups),
         )
 
     def projections(self, is_expert: bool = False) -> dict[str, Linear]:

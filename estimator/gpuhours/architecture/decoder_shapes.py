@@ -50,11 +50,19 @@ class Experts(Section):
     """One layer in ``every`` of the rest has experts."""
     bias: bool = False
     """Biases in the experts and their router (gpt-oss)."""
+    groups: Count = 1
+    """Groups that the experts stand in, a node or more each."""
+    top_groups: Count = 1
+    """Groups that a token's experts may be of: it is sent to few nodes (DeepSeek-V3, arXiv:2412.19437, section 2.1.2)."""
 
     @model_validator(mode="after")
     def _no_more_used_than_there_are(self) -> Self:
         if self.top_k > self.count:
             raise ValueError(f"top_k = {self.top_k} of only {self.count} experts")
+        if self.top_groups > self.groups:
+            raise ValueError(f"top_groups = {self.top_groups} of only {self.groups} groups")
+        if self.count % self.groups:
+            raise ValueError(f"{self.count} experts do not divide into {self.groups} groups")
         return self
 
 

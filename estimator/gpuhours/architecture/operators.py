@@ -79,6 +79,9 @@ class Linear:
     role: Role = Role.OTHER
     fused: int = 1
     """Products that modelling files run one by one, where it stands for several."""
+    groups: Array = 1
+    """Groups of experts, ``top_groups`` of which hold all that a token may see."""
+    top_groups: Array = 1
 
     @property
     def parameters(self) -> Array:

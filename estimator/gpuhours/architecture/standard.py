@@ -1,11 +1,13 @@
 """The shape to take when only the number of parameters is known: what public families of that size look
 like."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.lora import ATTENTION
 from gpuhours.architecture.operators import Model
 from gpuhours.architecture.spec import Spec, Training
@@ -28,6 +30,8 @@ ENCODERS = np.array([
     (1845e6, 48, 1664, 8192), (3808e6, 56, 1792, 15360), (21743e6, 48, 6144, 24576),
 ])  # fmt: skip
 VOCABULARY = 32_000
+COARSE = 4.5
+"""Feed-forward weights over those that a token meets up to which public mixtures choose two large experts."""
 FAMILIES = "GPT-3, Llama 1-3 and Megatron-LM shapes (arXiv:2005.14165, 2302.13971, 2407.21783, 2104.04473)"
 
 
@@ -64,6 +68,32 @@ def decoder_shape(params: Array, vocab: Array = VOCABULARY) -> dict[str, Array]:
     }  # fmt: skip
 
 
+def mixture_shape(params: Array, active: Array, vocab: Array = VOCABULARY) -> tuple[dict[str, Array], dict[str, Array]]:
+    """A mixture of experts of a size, ``active`` parameters of which a token meets, and its experts.
+
+    Depth, width and heads are those of a dense decoder of ``active`` parameters, as public mixtures have them (Mixtral 8x7B 32 x 4,096,
+    DBRX 40 x 6,144, DeepSeek-V3 61 x 7,168, Qwen3 30B 48 x 2,048). In every layer
+
+        r = F / f         F, f the feed-forward widths that ``params`` and ``active`` leave room for
+        top_k = 2 up to r = 4.5 (Mixtral, DBRX, Grok), 8 beyond (OLMoE, Qwen3, DeepSeek, Kimi K2)
+        count = r top_k, up to a multiple of 8 (16 from 64 on);   width = (F - f) / (count - top_k)
+        what every token sees = f - top_k width
+
+    Misses either count by less than 1 %.
+    """
+    shape = decoder_shape(active, vocab)
+    layers, hidden = shape["layers"], shape["hidden"]
+    attention = layers * (2 * hidden**2 + 2 * hidden * shape["kv_heads"] * 128)
+    whole, met = ((size - 2 * vocab * hidden - attention) / (3 * layers * hidden) for size in (params, active))
+    chosen = np.where(whole / met <= COARSE, 2, 8)
+    wanted = whole / met * chosen
+    step = np.where(wanted > 64, 16, 8)
+    count = np.maximum(np.ceil(wanted / step), 2) * step
+    width = rounded((whole - met) / (count - chosen), 16)
+    shared = rounded(met - chosen * width, 16)
+    return shape, {"count": count, "top_k": chosen, "width": width, "shared_width": shared}
+
+
 def encoder_shape(params: Array) -> dict[str, Array]:
     """A vision transformer between the public ones: depth to 4, width to 64, feed-forward width for the rest.
 
@@ -91,16 +121,29 @@ class StandardShape(Spec):
     """A decoder of which only the size is known."""
 
     params: Annotated[float, measured_in("parameter", most=1e18)]
+    active: Annotated[float, measured_in("parameter", most=1e18)] | None = None
+    """Of a mixture of experts: parameters that a token meets."""
     vocab: Count = VOCABULARY
     trainable: Training = "full"
     rank: Count = 8
     targets: tuple[str, ...] = ATTENTION
     kind: Literal["standard"] = "standard"
 
+    @model_validator(mode="after")
+    def _fewer_are_active_than_there_are(self) -> Self:
+        if self.active is not None and self.active >= self.params:
+            raise ValueError(
+                f"{self.active:.4g} active parameters of only {self.params:.4g}; leave active out of a dense model"
+            )
+        return self
+
     @property
     def shape(self) -> Decoder:
         """The decoder that stands in for the unknown one."""
-        shape = plain(decoder_shape(self.params, self.vocab))
+        shape: dict[str, Any] = plain(decoder_shape(self.params, self.vocab))
+        if self.active is not None:
+            dense, experts = mixture_shape(self.params, self.active, self.vocab)
+            shape = {**plain(dense), "experts": ONE_EXPERT.model_copy(update=plain(experts))}
         fixed = {
             "name": self.name or size_label(self.params),
             "trainable": self.trainable,
@@ -129,9 +172,13 @@ class StandardShape(Spec):
         """The shape."""
         shape = self.shape
         said = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, ffn {shape.ffn_hidden}"
+        if shape.experts is not None:
+            some = f"{shape.experts.top_k} of {shape.experts.count} experts of {shape.experts.width}"
+            said = f"{shape.layers} layers of {shape.hidden}, {shape.heads} heads, {some}"
         said = "one shape per size" if np.ndim(self.params) else said
         reason = "only the size is known: depth and width between public models of that size"
         return (Assumption("model", said, "", reason, FAMILIES),)
 
 
+ONE_EXPERT = Experts(count=1, top_k=1)
 SMALLEST = Decoder(layers=1, hidden=128, heads=1, vocab=VOCABULARY)

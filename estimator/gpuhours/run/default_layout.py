@@ -27,6 +27,8 @@ PARTLY = 2e10
 """Parameters from which full recomputation of every other layer is tried."""
 LARGEST = 1e11
 """Parameters from which activations in host memory are tried."""
+OFFLOADED = 5e11
+"""Parameters from which they are as usual as anything else."""
 MIXTURE_MODULES = (Module.layernorm, Module.moe_act, Module.mla_up_proj)
 FULL_TOKENS = 131072
 """Tokens of a micro-batch up to which short samples are put together: images and clips come by hundreds."""
@@ -91,6 +93,15 @@ def usual(layouts: Layout, global_batch: Array, cluster: Cluster) -> Mask:
     filled = np.greater_equal(counted, layouts.pipeline) | np.less_equal(layouts.microbatch, 1)
     chunks = np.less_equal(layouts.interleave, 4) | np.greater_equal(layouts.pipeline, 4)
     return offered(layouts) & chunks & filled
+
+
+def customary(layouts: Layout, software: Software, model: Model) -> Mask:
+    """Layouts that ask nothing of a stack that few ask of it: activations in host memory (Kimi K2 alone, a trillion parameters:
+    arXiv:2507.20534, section 2.4.2), and ZeRO-3 of Megatron's family, which shards optimiser states beside its pipelines (BLOOM, GLM-130B,
+    DeepSeek-V2 and V3, Kimi K2, Nemotron-4; Megatron-FSDP is of 2025)."""
+    gathered = np.greater(layouts.sharding, int(Sharding.zero2)) & (software.family == "megatron")
+    offloaded = np.asarray(layouts.offload_activations, bool) & np.less(model.parameters, OFFLOADED)
+    return np.logical_not(offloaded | gathered)
 
 
 def laid_out(base: Layout, fields: Mapping[str, Any], model: Model) -> Layout:

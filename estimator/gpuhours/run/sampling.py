@@ -19,7 +19,7 @@ from gpuhours.inputs.arrays import Array, keep_freed_memory
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.memory import memory
-from gpuhours.run.default_layout import base_of, chosen_layout, laid_out, layout_axes, usual
+from gpuhours.run.default_layout import base_of, chosen_layout, customary, laid_out, layout_axes, usual
 from gpuhours.run.typical import Slack
 from gpuhours.software.profile import Software, load_software
 from gpuhours.step import step
@@ -47,15 +47,17 @@ class LayoutGrid:
     likely: NDArray[np.bool_]
     """Fits rather than not."""
     valid: NDArray[np.bool_]
+    customary: NDArray[np.bool_]
+    """Asks nothing of the stack that few ask of it (``customary``)."""
     recompute: NDArray[np.int64]
     parts: Draws
     """Accelerators that one copy of the model is shared out over."""
 
     @cached_property
     def fits(self) -> NDArray[np.bool_]:
-        """Layouts that leave room; where none does, those that fit; where none does either, those that need least."""
+        """Customary layouts that leave room; where none does, any that does, then those that fit, then those that need least."""
         least = 1.001 * self.filled[self.valid].min(initial=np.inf)
-        for kept in (self.safe, self.likely, self.filled <= least):
+        for kept in (self.safe & self.customary, self.safe, self.likely, self.filled <= least):
             if (self.valid & kept).any():
                 return self.valid & kept
         return self.valid
@@ -129,7 +131,16 @@ def grids(several: Sequence[Workload], stated: Layout | None) -> list[LayoutGrid
     runs = predicted.valid & usual(layouts, batch, sized)
     shape = (len(several), *(len(values) for values in axes.values()))
     times = np.broadcast_to(predicted.time, (len(SHARES), *shape))
-    columns = (held.filled, held.safe, held.fits, runs, fields["recompute"].astype(np.int64), layouts.model_parallel)
+    plain = customary(layouts, asked.software, asked.model)
+    columns = (
+        held.filled,
+        held.safe,
+        held.fits,
+        runs,
+        plain,
+        fields["recompute"].astype(np.int64),
+        layouts.model_parallel,
+    )
     flat = [np.broadcast_to(values, (1, *shape))[0] for values in columns]
     made = []
     for number, (one, tried) in enumerate(zip(several, own, strict=True)):

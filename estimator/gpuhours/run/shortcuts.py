@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SHORTCUTS: Mapping[str, tuple[str, str]] = {
     "params": ("model.params", "Parameters: 30B."),
+    "active": ("model.active", "Of a mixture of experts, parameters a token meets: 3B."),
     "model": ("model", "A known model, or a config.json."),
     "vision": ("model.vision.name", "A vision encoder in front."),
     "lora": ("model.rank", "Train adapters of this rank, beside a frozen model."),
@@ -91,6 +92,16 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
         if one in shortcuts and other in shortcuts:
             both = f"--{one} {shortcuts[one]} and --{other} {shortcuts[other]}"
             raise EstimateError(f"Both {both} are given.", "Keep the one that describes the model.")
+    described = data.get("model") if isinstance(data, Mapping) else None
+    sized = "params" in shortcuts or (
+        "model" not in shortcuts and isinstance(described, Mapping) and "params" in described
+    )
+    if "active" in shortcuts and not sized:
+        raise EstimateError(
+            f"--active {shortcuts['active']} is of a mixture of a size.",
+            "Give --params as well; a named model has its own.",
+            "--active",
+        )
     settings: dict[str, Any] = {SHORTCUTS[name][0]: value for name, value in shortcuts.items() if name not in MODELS}
     if "params" in shortcuts or "model" in shortcuts:
         settings = {

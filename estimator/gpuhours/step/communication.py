@@ -58,12 +58,33 @@ def _reduction_time(message: Array, group: Group, ranks: Ranks, cluster: Cluster
     return np.where(np.greater(ranks.whole, 1), split, all_reduce_time(message, group, cluster))
 
 
+def reached(places: Array, groups: Array, chosen: Array) -> Array:
+    """Of n places that the groups of experts stand in, those that hold the groups a token's experts may be of.
+
+        n >= G   m n / G
+        n < G    n (1 - (1 - g/G) (1 - g/(G-1)) ... (1 - g/(G-m+1)))     g = G / n groups in a place
+
+    G groups, m of them chosen without preference (DeepSeek-V3, arXiv:2412.19437, section 2.1.2: 4 of 8, a node each).
+
+    >>> [float(reached(places, 8, 4)) for places in (16.0, 8.0, 2.0)]
+    [8.0, 4.0, 1.9714285714285715]
+    """
+    held = np.divide(groups, np.maximum(places, 1.0))
+    missed: Array = 1.0
+    for taken in range(int(np.max(chosen))):
+        left = np.maximum(1.0 - held / np.maximum(np.subtract(groups, taken), 1), 0.0)
+        missed = missed * np.where(np.less(taken, chosen), left, 1.0)
+    spread = np.multiply(places, 1.0 - missed)
+    return np.where(np.greater_equal(places, groups), np.multiply(chosen, places) / groups, spread)
+
+
 def expert_passes(stack: Stack, workload: Workload) -> Passes:
     """Tokens of one layer and micro-batch sent to their experts and back, s as it is felt: two all-to-alls of 2 T a h / t bytes
     forward, two backward.
 
-    a active experts. A stack that sends a token once to each rank sends U(n) / a of that, U(n) = n (1 - (1 - 1/n)^a) being the ranks
-    (across domains: the domains) that hold at least one of its experts. Where ``expert`` is 1, nothing is sent.
+    a active experts. A stack that sends a token once to each rank sends U(n) / a of that, U(n) = n (1 - (1 - 1/n)^a) being those of n
+    ranks (across domains: n domains) that hold at least one of its experts. Where a token's experts are of few groups, n are the places
+    that hold those (``reached``). Where ``expert`` is 1, nothing is sent.
     """
     ranks, dispatch = workload.ranks, workload.software.dispatch
     experts = [linear for linear in stack.block.linears if has_experts(linear)]
@@ -74,7 +95,7 @@ def expert_passes(stack: Stack, workload: Workload) -> Passes:
     copies = active * dispatch.load
     if dispatch.sends == "ranks":
         domains = ranks.expert_group.domains(workload.cluster)
-        places: Array = np.where(domains > 1, domains, ranks.expert)
+        places = reached(np.where(domains > 1, domains, ranks.expert), experts[0].groups, experts[0].top_groups)
         copies = places * (1 - (1 - 1 / places) ** active)
     message = tokens * copies * stack.block.hidden * workload.precision.element
     once = all_to_all_time(message, ranks.expert_group, workload.cluster)

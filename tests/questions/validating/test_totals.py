@@ -118,6 +118,15 @@ def test_known_models_are_found_by_name_and_size() -> None:
     assert other.name != "llama-7b"
 
 
+def test_a_row_with_few_active_parameters_is_a_mixture() -> None:
+    known = described(row(model="Phi-3.5-MoE 16x3.8B-A6.6B", params_b="60.8", active_params_b="6.6"), "usual")
+    assert known.model.name == "phi-3.5-moe"  # its active parameters say so: 16 x 3.8 is a name
+    unknown = described(row(model="A mixture", params_b="60", active_params_b="6"), "usual")
+    assert unknown.model.shape.experts is not None
+    counted = described(row(model="A dense model", params_b="7", active_params_b="6.6"), "usual")
+    assert counted.model.shape.experts is None
+
+
 def test_organisations() -> None:
     assert organisation(row(id="llama2-7b", model="Llama 2 7B")) == "Meta"
     assert organisation(row(id="opt-175b", model="OPT-175B")) == "Meta"

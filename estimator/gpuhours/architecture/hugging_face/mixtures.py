@@ -85,6 +85,12 @@ def first_dense(config: Config) -> Fields:
     return {"first_dense": dense, "every": config.number("moe_layer_freq", default=1)}
 
 
+def grouped(config: Config) -> Fields:
+    """Groups of experts, few of which a token's experts may be of: DeepSeek's routing limited to nodes."""
+    groups, chosen = config.optional("n_group"), config.optional("topk_group")
+    return {"groups": groups, "top_groups": chosen} if groups and chosen and groups > 1 else {}
+
+
 def shared_experts(config: Config) -> Fields:
     """DeepSeek's experts: ``n_shared_experts`` of the routed width that every token sees."""
     count, width = (
@@ -112,7 +118,7 @@ def deepseek(config: Config) -> Fields:
 
     The number per expert that balances V3's routing is a buffer of the library, no parameter."""
     config.get("ep_size")
-    experts = {**routed(config), **first_dense(config), **shared_experts(config)}
+    experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
     shape = {**llama(config), "attention_bias": "none", **latent(config)}
     inside = shape["latent"]
     biased = (inside["query_rank"] or 0) + inside["kv_rank"] + inside["rope_dim"] + shape["hidden"]
@@ -133,13 +139,13 @@ def glm4_moe(config: Config) -> Fields:
     """GLM-4.5: grouped queries with biases, DeepSeek's experts."""
     normed = "head" if config.get("use_qk_norm") else "none"
     biased = "qkv" if config.get("attention_bias") else "none"
-    experts = {**routed(config), **first_dense(config), **shared_experts(config)}
+    experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
     return {**llama(config), "attention_bias": biased, "qk_norm": normed, "experts": experts}
 
 
 def dots1(config: Config) -> Fields:
     """dots.llm1: normed heads, DeepSeek's experts."""
-    experts = {**routed(config), **first_dense(config), **shared_experts(config)}
+    experts = {**routed(config), **first_dense(config), **shared_experts(config), **grouped(config)}
     return {**llama(config), "qk_norm": "head", "experts": experts}
 
 

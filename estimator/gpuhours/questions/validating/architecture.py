@@ -155,10 +155,9 @@ def _experts(row: Row, name: str) -> dict[str, Any]:
     width = _whole(row, "ffn_hidden")
     known: dict[str, Any] = {"count": count, "top_k": min(used, count), "width": width}
     if ("deepseek" in name and count == 256) or "kimi" in name:
-        dense = 1 if "kimi" in name else 3
-        return {
-            "experts": Experts(**known, shared_width=width, first_dense=dense), "latent": DEEPSEEK, "ffn_hidden": 18432,
-        }  # fmt: skip
+        known |= {"shared_width": width, "first_dense": 1 if "kimi" in name else 3}
+        known |= {} if "kimi" in name else {"groups": 8, "top_groups": 4}
+        return {"experts": Experts(**known), "latent": DEEPSEEK, "ffn_hidden": 18432}
     if "qwen2" in name:
         known["shared_width"] = 8 * (width or 0)
     return {"experts": Experts(**known)}

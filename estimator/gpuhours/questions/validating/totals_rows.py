@@ -9,7 +9,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from gpuhours.architecture.catalogue import named, names, plain
+from gpuhours.architecture.model_spec import read_model
+from gpuhours.data import Data
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml
 from gpuhours.questions.validating.accelerators import profile_of
@@ -20,6 +24,8 @@ Given = Literal["least", "usual", "all"]
 BILLION, MILLION = 1e9, 1e6
 NEAR = 0.12
 """A named model is the row's where its parameters are this near to those that the row states."""
+SPARSE = 1.5
+"""A model with this many times its active parameters is a mixture of experts; counts without embeddings differ by less."""
 TEXT_OF_PAIR = 300.0
 """Tokens of question and answer beside an image or a clip: LLaVA-1.5's mixture has 200 to 400 a sample (arXiv:2310.03744)."""
 CAPTION = 30.0
@@ -28,6 +34,7 @@ on as few; alternative texts of the web are no longer."""
 WEB_PAIRS = 1e8
 """Pairs from which texts are those of the web, not written as questions and answers: the largest mixtures of instructions have tens
 of millions (Infinity-MM, arXiv:2410.18558)."""
+SHORT = Data(seq_len=1)
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
 _ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?", re.IGNORECASE)
@@ -71,29 +78,39 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
 
 
 def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
-    """A named decoder, else one of the active parameters' size; its stated depth and width only where all is given."""
+    """A named decoder, else one of its size; a mixture of experts where far fewer parameters are active than there are."""
     model = known_model(row)
     if model is not None:
         return model
-    size = row.positive("active_params_b") or row.positive("params_b")
-    if size is None:
+    size, active = row.positive("params_b"), row.positive("active_params_b")
+    if size is None and active is None:
         raise EstimateError("neither parameters nor a known model")
-    return {"params": size * BILLION}
+    if size is not None and active is not None and active * SPARSE <= size:
+        return {"params": size * BILLION, "active": active * BILLION}
+    return {"params": (active or size or 0.0) * BILLION}
 
 
 def known_model(row: Row) -> str | None:
-    """The catalogue's name for the row's model: the longest that its words begin with and that has its size."""
+    """The catalogue's name for the row's model: the longest that its words begin with and that has its size, or what is active of it."""
     words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
     text = plain(" ".join(words.split()))
-    size = row.positive("params_b")
+    size, active = row.positive("params_b"), row.positive("active_params_b")
     fitting = [name for name in names() if text == name or text.startswith(f"{name}-")]
     for name in sorted(fitting, key=len, reverse=True):
-        count = named(name).parameters
-        if named(name).kind == "decoder" and (
-            count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR
-        ):
+        if named(name).kind == "decoder" and _is_of_size(name, size, active):
             return name
     return None
+
+
+def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
+    """Whether a named decoder has about the parameters that are stated, or those that are active (8 x 7 B is a name, no size)."""
+    count = named(name).parameters
+    if count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR:
+        return True
+    if active is None:
+        return False
+    met = float(np.max(read_model(name).build(SHORT).active_parameters))
+    return abs(met / (active * BILLION) - 1) < NEAR
 
 
 def _contrastive(row: Row) -> dict[str, Any]:
