@@ -34,6 +34,8 @@ class NamedModel:
     """How exact that count is: 0 to the parameter, else the half of its last digit as a fraction."""
     counted: str
     """Where the count comes from."""
+    seen: float | None
+    """Samples that its published training saw: steps x batch of its recipe, where data sets are named without epochs."""
 
 
 def folder() -> Path:
@@ -63,7 +65,7 @@ def named(name: str) -> NamedModel:
     count = content.get("parameters") or {}
     return NamedModel(
         file, content["title"], content["kind"], content["shape"], content["source"], count.get("value"),
-        count.get("within", 0), count.get("source", ""),
+        count.get("within", 0), count.get("source", ""), content.get("seen", {}).get("samples"),
     )  # fmt: skip
 
 

@@ -67,8 +67,8 @@ class Diffusion(Latent):
     gated: bool = False
     biases: bool = True
     qk_norm: blocks.QKNorm = "none"
-    attends: Literal["clip", "alternating"] = "clip"
-    """Every token sees the whole clip, or layers in turn see one frame and one place over time (Latte)."""
+    attends: Literal["clip", "alternating", "divided"] = "clip"
+    """Every token sees the whole clip, layers in turn see one frame and one place over time (Latte), or each layer does both (STDiT)."""
     modulation: Literal["per-layer", "shared", "none"] = "per-layer"
     """adaLN: ``vectors`` per layer from the time step, by a product in each layer or by one for all
     (PixArt)."""
@@ -138,6 +138,14 @@ class Diffusion(Latent):
         tokens = tokens + (text if self.text_in_stream else 0)
         if self.attends == "clip":
             stacks = [Stack("layers", block, self.layers, tokens, tokens)]
+        elif self.attends == "divided":
+            over_time = blocks.block(
+                self.hidden, self._sees(), blocks.glue(self.hidden, self.norm, norms=0, residuals=1, dropout=False)
+            )
+            stacks = [
+                Stack("layers", block, self.layers, tokens, places),
+                Stack("attention along time", over_time, self.layers, tokens, times),
+            ]
         else:
             along = self.layers // 2
             stacks = [
@@ -163,12 +171,16 @@ class Diffusion(Latent):
         table = (blocks.weights(self.classes * h),) if self.time_per_layer and self.classes else ()
         return Block((*own, biased("modulation", e, self.vectors * h)), (), table, h, 0)
 
+    def _sees(self) -> blocks.Piece:
+        """Self-attention."""
+        return blocks.self_attention(
+            self.hidden, self.heads, self.heads, self.hidden // self.heads, causal=False, qkv_bias=self.biases,
+            output_bias=self.biases, qk_norm=self.qk_norm,
+        )  # fmt: skip
+
     def _block(self, text: Array) -> Block:
         h, d = self.hidden, self.hidden // self.heads
-        sees = blocks.self_attention(
-            h, self.heads, self.heads, d, causal=False, qkv_bias=self.biases, output_bias=self.biases,
-            qk_norm=self.qk_norm,
-        )  # fmt: skip
+        sees = self._sees()
         looks = blocks.cross_attention(h, self.heads, d, text, bias=self.biases)
         width = 4 * h if self.ffn_hidden is None else self.ffn_hidden
         mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)

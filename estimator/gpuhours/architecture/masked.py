@@ -2,6 +2,7 @@
 
 from typing import Literal, Self
 
+import numpy as np
 from pydantic import model_validator
 
 from gpuhours.architecture import blocks
@@ -30,6 +31,8 @@ class MaskedAutoencoder(Spec):
     """Heads of 64 when not given."""
     decoder_bias: bool = True
     """A bias on the product from encoder to decoder (MAE has one, VideoMAE has not)."""
+    decoder_keeps: Fraction = 1.0
+    """Share of the patches that the decoder sees beside the encoder's: VideoMAE V2 masks them too (arXiv:2303.16727, section 3.2)."""
     predicts: Literal["hidden", "all"] = "hidden"
     """Patches whose pixels the head computes."""
 
@@ -53,6 +56,7 @@ class MaskedAutoencoder(Spec):
         clip = encoder.clip(data)
         count, times = encoder.patches_per_slice(clip), slices(clip.frames, encoder.tubelet)
         tokens, seen = times * count, times * visible_patches(count, self.mask_ratio)
+        decoded = tokens if self.decoder_keeps == 1.0 else seen + np.minimum(tokens * self.decoder_keeps, tokens - seen)
         own = encoder.extra_tokens
         front = encoder.embedding(tokens, Trainable.FULL)
         layers = encoder.stacks(seen + own, seen + own, times, Trainable.FULL)
@@ -62,7 +66,7 @@ class MaskedAutoencoder(Spec):
         width = norm + self.decoder_hidden
         between = Ends("encoder end", (handed,), width, seen + own, first=False, tabled=fixed)
         parts: tuple[Stack | Ends, ...] = (
-            front, *layers, between, self._decoder(encoder, tokens + own), self._head(encoder, tokens, seen),
+            front, *layers, between, self._decoder(encoder, decoded + own), self._head(encoder, decoded, seen),
         )  # fmt: skip
         return Model(self.name or "masked autoencoder", parts, encoder.hidden)
 

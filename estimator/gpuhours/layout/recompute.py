@@ -161,6 +161,8 @@ def last_is_spared(stack: Stack, software: Software) -> bool:
     """Whether recomputing a whole layer stops before its last product: where the stack stops at the last activation that is needed,
     and that is not behind it (an adapter beside it is computed after it; the gradient of a routing weight needs its expert's output).
     """
+    if not stack.block.linears:
+        return False
     last = stack.block.linears[-1]
     adapted = any(adapter.role is last.role for adapter in stack.adapters)
     return software.early_stop and not adapted and not has_experts(last)
@@ -169,6 +171,8 @@ def last_is_spared(stack: Stack, software: Software) -> bool:
 def product_share(policy: Policy, stack: Stack, software: Software) -> Array:
     """Share of a layer's product FLOPs that a policy repeats."""
     linears = stack.block.linears
+    if not linears:
+        return 0.0
     whole = all(policy.products.get(linear.role, 0.0) == 1.0 for linear in linears)
     counted = linears[:-1] if whole and last_is_spared(stack, software) else linears
     some = sum((_flops(linear) * policy.products.get(linear.role, 0.0) for linear in counted), start=np.asarray(0.0))

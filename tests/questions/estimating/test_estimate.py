@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import gpuhours
 from gpuhours.questions.estimating.estimates import Estimate
 from gpuhours.run.conformal import unmet_stack
+from gpuhours.run.ensemble import ensemble
 from gpuhours.run.goodput import usual
 from gpuhours.run.results import SHARES
 from tests.conftest import Command
@@ -312,17 +314,18 @@ def test_doubling_tokens_doubles_the_run() -> None:
 
 
 def test_a_run_twice_as_long_saves_one_launch() -> None:
-    """Twice the run less the run of twice the tokens: one launch, in the range of those that are known."""
-    one, two = worked(), worked(data__tokens="2T")
-    for name in ("gpu_hours", "wall_clock", "cost", "energy", "carbon"):
-        saved = (2 - value(two, name) / value(one, name)) * value(one, "wall_clock")
-        assert usual().launch.low <= saved <= usual().launch.high, name
-
-
-def test_the_launch_is_no_more_than_it_was() -> None:
-    one, two = worked(), worked(data__tokens="2T")
-    for name in ("gpu_hours", "wall_clock", "cost", "energy", "carbon"):
-        assert value(two, name) == pytest.approx(2 * value(one, name), rel=2e-4)
+    """Twice the run less the run of twice the tokens, run by run of the sample: one launch with what remains beside the steps, in the
+    range of those that are known; the medians differ by no more than the longest."""
+    one, two = (ensemble(gpuhours.from_dict(TEXT, settings={"data.tokens": tokens})) for tokens in ("1T", "2T"))
+    assert one is not None
+    assert two is not None
+    saved = (2 * one.gpu_time - two.gpu_time) / 128
+    assert np.all(saved > 0)
+    low, high = np.quantile(saved / one.remainder, [0.1, 0.9])
+    assert low >= usual().launch.low * (1 - 1e-6)
+    assert high <= 1.05 * usual().launch.high  # stops while a run is launched come on top
+    apart = (2 * np.median(one.gpu_time) - np.median(two.gpu_time)) / 128
+    assert saved.min() <= apart <= saved.max()
 
 
 def test_money_and_time_follow_from_hours() -> None:

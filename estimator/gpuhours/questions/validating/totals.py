@@ -22,7 +22,7 @@ from gpuhours.inputs.yaml_files import read_table_text
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.remainders import Learned, store, without
 from gpuhours.questions.validating.rows import Row
-from gpuhours.questions.validating.totals_rows import Given, described, organisation
+from gpuhours.questions.validating.totals_rows import Given, described, organisation, published_amount
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.remainder import NOTHING
 
@@ -55,7 +55,10 @@ class Raw:
     @property
     def teaches(self) -> bool:
         """Whether it says what remains beside the steps: not where samples without epochs leave the passes over them open, too."""
-        return self.found is not None and (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
+        if self.found is None:
+            return False
+        counted = (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
+        return counted or published_amount(self.row, getattr(self.found.run.model, "name", None)) is not None
 
     @cached_property
     def log_hours(self) -> tuple[float, float, float]:

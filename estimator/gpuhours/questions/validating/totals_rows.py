@@ -35,6 +35,8 @@ WEB_PAIRS = 1e8
 """Pairs from which texts are those of the web, not written as questions and answers: the largest mixtures of instructions have tens
 of millions (Infinity-MM, arXiv:2410.18558)."""
 SHORT = Data(seq_len=1)
+SEEING = frozenset({"self-distillation", "masked-autoencoder", "diffusion", "two-stream", "vision"})
+"""Kinds of models that see pictures or clips and have no text tower."""
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
 _ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?", re.IGNORECASE)
@@ -53,7 +55,8 @@ def described(row: Row, given: Given) -> Run:
     chip = profile_of(row.word("gpu") or "")
     if chip is None:
         raise EstimateError(f"no profile of the accelerator {row.word('gpu')!r}")
-    keys: dict[str, Any] = {"name": row.id, "hardware.accelerator": chip, **_architecture(row, given), **_amount(row)}
+    shape = _architecture(row, given)
+    keys: dict[str, Any] = {"name": row.id, "hardware.accelerator": chip, **shape, **_amount(row, shape.get("model"))}
     if (year := row.positive("year")) is not None:
         keys["year"] = int(year)
     if given != "least":
@@ -68,10 +71,8 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
     modality = (row.word("modality") or "text").lower()
     if "contrastive" in modality or "clip" in modality:
         return _contrastive(row)
-    if any(word in modality for word in ("mim", "ssl", "jepa")):
-        return _masked(row)
-    if "generation" in modality or "segmentation" in modality or "audio" in modality:
-        raise EstimateError(f"no architecture is known for {row.word('model')!r}")
+    if any(word in modality for word in ("mim", "ssl", "jepa", "generation", "segmentation", "audio")):
+        return _seeing(row)
     if row.positive("tokens_b") is None and row.positive("samples_m") is not None:
         return _of_pairs(row)
     return {"model": _decoder(row, given)}
@@ -90,16 +91,22 @@ def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
     return {"params": (active or size or 0.0) * BILLION}
 
 
-def known_model(row: Row) -> str | None:
+def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str | None:
     """The catalogue's name for the row's model: the longest that its words begin with and that has its size, or what is active of it."""
     words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
     text = plain(" ".join(words.split()))
     size, active = row.positive("params_b"), row.positive("active_params_b")
-    fitting = [name for name in names() if text == name or text.startswith(f"{name}-")]
+    said = {f"{text}-", f"{_joined(text)}-", f"{text}-{size:g}b-" if size else ""}
+    fitting = [name for name in names() if any(one.startswith(f"{name}-") for one in said)]
     for name in sorted(fitting, key=len, reverse=True):
-        if named(name).kind == "decoder" and _is_of_size(name, size, active):
+        if named(name).kind in kinds and _is_of_size(name, size, active):
             return name
     return None
+
+
+def _joined(name: str) -> str:
+    """``vit-7b-16`` as those write it who set nothing off: ``vit-7b16``."""
+    return re.sub(r"(?<=\bvit-)(\w+)-(?=\d)", r"\1", name)
 
 
 def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
@@ -127,21 +134,32 @@ def _contrastive(row: Row) -> dict[str, Any]:
     return {"model": name, "data.frames": 1}
 
 
+FAMILIES = {"dinov2": "dinov2-vit-{}14", "videomae v2": "videomae-v2-{}", "videomae": "videomae-{}", "mae": "mae-{}"}
+"""Families of encoders by the letter of their size."""
+
+
 def _letter(size: str) -> str:
     """ViT-G is open_clip's bigG."""
     return "bigg" if size == "G" or size.lower() == "bigg" else size.lower()
 
 
-def _masked(row: Row) -> dict[str, Any]:
-    """A masked autoencoder by its encoder."""
+def _seeing(row: Row) -> dict[str, Any]:
+    """A model of pictures or clips that has a name of its own, else a masked autoencoder by its encoder."""
     text = (row.word("model") or "").lower()
     tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
-    family = "videomae" if "videomae" in text else "mae" if "mae" in text else None
-    name = f"{family}-{_letter(tower[1])}" if family and tower else None
-    if name not in names():
+    family = next((pattern for words, pattern in FAMILIES.items() if re.search(rf"\b{words}\b", text)), None)
+    short = family.format(_letter(tower[1])) if family and tower else None
+    name = known_model(row, SEEING) or (short if short in names() else None)
+    if name is None:
         raise EstimateError(f"no architecture is known for {row.word('model')!r}")
-    frames = row.positive("frames_per_sample") or (16 if family == "videomae" else 1)
-    return {"model": name, "data.frames": int(frames)}
+    clips = "video" in (row.word("modality") or "").lower()
+    frames = row.positive("frames_per_sample") or (16 if clips else 1)
+    keys: dict[str, Any] = {"model": name, "data.frames": int(frames)}
+    if "single masking" in (row.word("kind") or ""):
+        keys["model.decoder_keeps"] = 1.0
+    if (side := row.positive("resolution")) is not None:
+        keys["data.resolution"] = int(side)
+    return keys
 
 
 def _of_pairs(row: Row) -> dict[str, Any]:
@@ -170,14 +188,29 @@ def _of_pairs(row: Row) -> dict[str, Any]:
     return keys
 
 
-def _amount(row: Row) -> dict[str, Any]:
-    """Tokens, or samples seen: those of the data set times the epochs; without epochs the column holds all that were seen."""
-    tokens, samples = row.positive("tokens_b"), row.positive("samples_m")
+def _amount(row: Row, model: Any) -> dict[str, Any]:
+    """Tokens, or samples seen: those of the data set times the epochs; without epochs those of the model's published recipe, else the
+    column holds all that were seen."""
+    tokens, samples, epochs = row.positive("tokens_b"), row.positive("samples_m"), row.positive("epochs")
     if tokens is not None:
         return {"data.tokens": tokens * BILLION}
+    if (recipe := published_amount(row, model)) is not None:
+        return {"data.samples": recipe}
     if samples is None:
         raise EstimateError("neither tokens nor samples")
-    return {"data.samples": samples * MILLION * (row.positive("epochs") or 1.0)}
+    return {"data.samples": samples * MILLION * (epochs or 1.0)}
+
+
+def published_amount(row: Row, model: Any) -> float | None:
+    """Samples that the named model's own recipe saw, where a row names a data set and not how often it was passed over."""
+    if (
+        not isinstance(model, str)
+        or not model
+        or row.positive("tokens_b") is not None
+        or row.positive("epochs") is not None
+    ):
+        return None
+    return named(model).seen
 
 
 def _length(row: Row) -> float | None:
