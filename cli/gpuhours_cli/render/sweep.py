@@ -17,7 +17,7 @@ from gpuhours_cli.render import numbers
 SHOWN = 20
 BAR, SHORTEST_BAR = 16, 8
 SHOWN_FIRST = (
-    "step_time", "mfu", "memory_per_gpu", "fits", "cost", "wall_clock", "gpu_hours", "tokens_per_second_per_gpu", "parameters",
+    "step_time", "mfu", "memory_per_gpu", "fits", "cost", "goodput", "wall_clock", "gpu_hours", "tokens_per_second_per_gpu", "parameters",
     "tokens", "steps", "model_flops", "energy", "carbon",
 )  # fmt: skip
 """What a screen shows, most wanted first; the file has everything."""

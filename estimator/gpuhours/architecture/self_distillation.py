@@ -7,10 +7,9 @@ import numpy as np
 from pydantic import model_validator
 
 from gpuhours.architecture import blocks
-from gpuhours.architecture.vision import AnyVision
 from gpuhours.architecture.operators import Ends, Linear, Model, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec
-from gpuhours.architecture.vision import VisionEncoder
+from gpuhours.architecture.vision import AnyVision, VisionEncoder
 from gpuhours.data import Data, patches
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption

@@ -53,14 +53,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
     if run.stages:
         return together(run, [estimate(stage, uncertain, best=best) for stage in run.stages])
     given = run
-    if is_open(run):
-        run = sized(run)
-    if best:
-        run = tuned(run)
-    sample = None if best else ensemble(run, elsewhere=True)
-    if sample is None and not best and foreseeable(run):
-        run = on_usual_network(run)
-    outcome = evaluate(run) if sample is None else sample.outcome
+    run, sample, outcome = centre(run, best=best, elsewhere=True)
     _contradictions(outcome)
     earned = band(outcome) if outcome.step is not None else None
     over_ranges = (
@@ -82,6 +75,18 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
         sample=sample,
         by_gpus=() if sample is None else days_by_gpus(run, sample),
     )
+
+
+def centre(run: Run, *, best: bool = False, elsewhere: bool = False) -> tuple[Run, Ensemble | None, Outcome]:
+    """The run with what it leaves to be solved, its sample where its step has to be predicted, and what it comes to."""
+    if is_open(run):
+        run = sized(run)
+    if best:
+        run = tuned(run)
+    sample = None if best else ensemble(run, elsewhere=elsewhere)
+    if sample is None and not best and foreseeable(run):
+        run = on_usual_network(run)
+    return run, sample, evaluate(run) if sample is None else sample.outcome
 
 
 def with_chances(found: Estimate, by: datetime.date | None, budget: float | None) -> Estimate:

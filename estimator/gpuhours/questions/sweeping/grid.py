@@ -20,6 +20,8 @@ GridBlock = tuple[slice, ...]
 BLOCK_ROWS = 1 << 17
 """Rows worked on at once: enough for the equations' overhead not to matter, few enough to stay in the caches."""
 MOST_ROWS = 10**12
+SAMPLED = 64
+"""Rows up to which each is sampled as an estimate is: seconds. Of more each is one run of such a sample."""
 INNERMOST = ("data.", "model.", "layout.context", "layout.microbatch", "layout.tensor")
 """Keys that kernel times depend on, from outer to inner."""
 INNER_LENGTH = 64
@@ -33,6 +35,8 @@ class Grid:
     run: Run
     axes: tuple[Axis, ...]
     block_rows: int = BLOCK_ROWS
+    said: Run | None = None
+    """The run as it was said, with nothing that it leaves open settled; None where that is all there is to a row, or rows are too many."""
 
     def __post_init__(self) -> None:
         if self.rows > MOST_ROWS:
@@ -95,11 +99,24 @@ class Grid:
         return iter(itertools.product(*choices))
 
     def run_with(self, row: Mapping[str, Any]) -> Run:
-        """The single run of one row, from its columns."""
-        run = self.run
+        """The single run of one row, from its columns: what ``estimate`` says of it, the row says."""
+        run = self.said if self.sampled and self.said is not None else self.run
         for varied in self.varied:
             run = run.replaced(varied.key, varied.values[varied.shown().index(row[varied.key])])
         return run
+
+    def said_at(self, part: GridBlock) -> Run:
+        """The run as it was said with the values of a part of one row."""
+        run = self.run if self.said is None else self.said
+        for axis, chosen in zip(self.axes, part, strict=True):
+            for member in axis.members:
+                run = run.replaced(member.key, member.values[chosen.start])
+        return run
+
+    @property
+    def sampled(self) -> bool:
+        """Whether each row is the median of its own sample, as an estimate is."""
+        return self.said is not None and self.rows <= SAMPLED
 
     def piece(self, part: GridBlock) -> GridPiece:
         """The run with the arrays of one piece in it."""

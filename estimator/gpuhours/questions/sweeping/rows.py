@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.estimating.estimating import RECOMPUTE
+from gpuhours.questions.estimating.estimating import RECOMPUTE, centre
 from gpuhours.questions.sweeping.grid import Grid, GridBlock, GridPiece
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.results import SHARES, results
@@ -58,10 +59,14 @@ def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, b
     """One piece; where the equations refuse it, its halves, down to the single rows that are wrong."""
     inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, block, strict=True))
     position = numbers[inside].reshape(-1)
+    if grid.sampled and len(position) > 1:
+        for single in singles(part):
+            yield from _evaluated(grid, block, single, numbers, breakdown)
+        return
     piece = grid.piece(part)
     try:
         with np.errstate(all="ignore"):  # rows that cannot run may divide by nothing; they are marked, not read
-            outcome = evaluate(piece.run)
+            outcome = centre(grid.said_at(part))[-1] if grid.sampled else evaluate(piece.run)
     except EstimateError as error:
         if len(position) == 1 or (len(position) > FEW and _everywhere(grid, part, error)):
             yield _refused(grid, part, position, error)
@@ -72,6 +77,12 @@ def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, b
             yield from _evaluated(grid, block, (*part[:longest], half, *part[longest + 1 :]), numbers, breakdown)
         return
     yield _worked_out(grid, part, position, piece, outcome, breakdown)
+
+
+def singles(part: GridBlock) -> Iterator[GridBlock]:
+    """The rows of a part, one by one."""
+    ranges = (range(chosen.start, chosen.stop) for chosen in part)
+    return (tuple(slice(index, index + 1) for index in row) for row in itertools.product(*ranges))
 
 
 def _everywhere(grid: Grid, part: GridBlock, error: EstimateError) -> bool:

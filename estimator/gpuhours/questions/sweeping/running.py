@@ -214,10 +214,10 @@ def make_job(
         raise EstimateError(
             "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
         )
-    run = with_blocks(_settled(run, vary), list(vary))
+    said, run = with_blocks(run, list(vary)), with_blocks(_settled(run, vary), list(vary))
     if run.layout is None:
         block_rows = min(block_rows, WITHOUT_LAYOUT)
-    grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows)
+    grid = Grid(run, axes(run, {key: read(values, key) for key, values in vary.items()}, together), block_rows, said)
     plain = Job(grid, breakdown=breakdown)
     names = plain.schema.names
     best = _best(goal, [name for name in names if name not in (VALID, "reason")])
