@@ -251,14 +251,20 @@ def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
     return table
 
 
+def say_first(sample: Ensemble) -> str:
+    """The one fact that narrows GPU-hours most, and how far; or that none does."""
+    first = sample.narrowed()
+    if first is None:
+        return "nothing: no fact that is left open narrows GPU-hours by a twentieth"
+    low, high = (numbers.count(edge / HOUR) for edge in first[2:])
+    return f"{first[1]}: GPU-hours are then {low} – {high}"
+
+
 def whole_run(table: Table, sample: Ensemble) -> None:
     """What decides GPU-hours: nothing to say of a description that ends at its step."""
     shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
     table.add_row("What decides", " · ".join(shares[:6]))
-    first = sample.narrowed()
-    if first is not None:
-        low, high = (numbers.count(edge / HOUR) for edge in first[2:])
-        table.add_row("Say first", f"{first[1]}: GPU-hours are then {low} – {high}")
+    table.add_row("Say first", say_first(sample))
     stops, rest = (median(values) for values in (1 - sample.goodput, sample.remainder))
     if "remainder" in sample.drawn:
         beside = f"; x {rest:.2f} on top, as published runs took" if abs(rest - 1) > 0.005 else ""

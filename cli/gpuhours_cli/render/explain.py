@@ -14,12 +14,16 @@ from gpuhours.cost.lines import Amount
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.results import RESULTS
 from gpuhours.run.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
+from gpuhours_cli.render.estimate import say_first
 
 ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
 """Further words for a result."""
+HOURS = frozenset({"gpu_hours", "wall_clock", "cost", "energy", "carbon"})
+"""Results as long as the run: those whose range is that of the sample."""
 
 
 def explanation(estimate: Estimate, name: str) -> RenderableType:
@@ -37,10 +41,18 @@ def explanation(estimate: Estimate, name: str) -> RenderableType:
         parts.append(listed("step time, predicted, is the sum of", named(estimate.time, numbers.duration)))
     if name in {"memory_per_gpu", "fits"}:
         parts.append(listed("memory of the fullest rank is the sum of", named(estimate.memory, numbers.si("B"))))
+    if name in HOURS and estimate.sample is not None:
+        parts.append(listed("its range is of what nobody said", spread(estimate.sample)))
     taken = [one for one in estimate.assumptions if matters(estimate, one, name, chain)]
     if taken:
         parts.append(assumptions(taken))
     return Group(*parts)
+
+
+def spread(sample: Ensemble) -> Iterator[tuple[str, str]]:
+    """How much of the range each unknown carries, and which fact would narrow it most."""
+    yield from ((name, f"{share:.0%}") for name, share in sample.shares().items())
+    yield "say first", say_first(sample)
 
 
 def result_called(words: str) -> str:

@@ -349,13 +349,16 @@ def _global_batch(
         return _shared(float(stated), float(whole), notes)
     if tokens is None:
         return None
-    usual = _usual_tokens(model) if wanted is None else wanted
+    adapted = model is not None and any(stack.adapters for stack in model.stacks)
+    fine = typical().adapter_batch
+    usual = wanted if wanted is not None else fine.value * tokens if adapted else _usual_tokens(model)
     batch = whole * np.maximum(1, np.round(usual / tokens / whole))
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
     if wanted is None:
         notes.append(Assumption(
-            "training.global_batch", shown, "", "no batch is stated: tokens as usual for the size, shared evenly",
-            typical().batch_source,
+            "training.global_batch", shown, "",
+            f"no batch is stated: {'as usual where adapters are trained' if adapted else 'tokens as usual for the size'}, shared evenly",
+            fine.source if adapted else typical().batch_source,
         ))  # fmt: skip
     else:
         notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, shared evenly"))

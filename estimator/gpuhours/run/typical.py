@@ -98,6 +98,12 @@ class UsualLength(Sourced):
     value: int
 
 
+class UsualBatch(Sourced):
+    """Samples of a step."""
+
+    value: float
+
+
 class Duration(Sourced):
     """How long a run takes where nobody says on how many accelerators."""
 
@@ -117,6 +123,7 @@ class Typical(Section):
     batch_tokens: tuple[UsualAtSize, ...]
     mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
+    adapter_batch: UsualBatch
     duration: Duration
 
     def batch(self, params: Array, *, mixture: bool) -> Array:
