@@ -144,7 +144,7 @@ def test_rows_that_cannot_run_say_why() -> None:
     by_place = {(row["layout.tensor"], row["hardware.accelerator"]): row for row in found.table.to_pylist()}
     assert by_place[1, "a100-sxm-80gb"]["valid"]
     assert by_place[1, "a100-sxm-80gb"]["reason"] is None
-    assert "batch" in by_place[3, "a100-sxm-80gb"]["reason"]
+    assert "does not divide 64 GPUs" in by_place[3, "a100-sxm-80gb"]["reason"]
     assert "bf16" in by_place[1, "v100-sxm-32gb"]["reason"]
     assert by_place[3, "a100-sxm-80gb"]["step_time"] is None
 
