@@ -108,6 +108,7 @@ def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError
     """Rows that are no run: what ``estimate`` would say of them."""
     count = len(position)
     message = f"{error.where}: {error.problem}".lstrip(": ")
+    message = f"{message} {error.hint}".strip() if grid.sampled else message
     inputs = choices(grid, part)
     return Rows(position, _inputs(inputs), inputs, np.zeros(count, bool), (message,), np.ones(count, np.int8))
 
