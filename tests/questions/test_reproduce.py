@@ -360,7 +360,9 @@ def test_the_headlines_are_said_in_words(gpuhours_command: Command) -> None:
     said = " ".join(gpuhours_command("reproduce", "video-llama-30b", "x-gen-video-30b", columns=120).out.split())
     assert "the text says 1.8 M" in said
     assert "inside: reproduced" in said
-    assert "above that range: contradicted" in said
+    assert (
+        "above that range: not reproduced" in said
+    )  # 13,000 text tokens a pair, far more than its assumption has, could bring it inside
 
 
 @pytest.mark.parametrize("name", [f"seed-00{number}" for number in range(5)])
