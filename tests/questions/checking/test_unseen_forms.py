@@ -62,6 +62,8 @@ FORMS = [
     ("| Setting | Value |\n|---|---|\n| momentum | β1, β2 = 0.9, 0.95 |", "beta2", 0.95),
     ("| Model | #GPU×days | Steps |\n|---|---|---|\n| Plover | 32×3 | 200k |", "wall_clock", 3 * DAY),
     ("| Depth | Parameters |\n|---|---|\n| 24 | 2.0B |", "layers", 24),
+    ("The job took four and three quarter days.", "wall_clock", 4.75 * DAY),
+    ("It was billed 5,328 instance-hours on 32 nodes.", "node_hours", 5328),
     ("GBS 768 x 4,096 on 64 H100.", "seq_len", 4096),
     ("GBS 768 x 4,096 on 64 H100.", "global_batch", 768),
     ("The run took 9 h 40.", "wall_clock", 9 * HOUR + 40 * 60),

@@ -40,7 +40,12 @@ def spelled(text: str) -> float:
     """``"thirty-two" -> 32``, ``"three and a half" -> 3.5``, ``"one point six" -> 1.6``."""
     lowered = " ".join(text.lower().replace("-", " ").split())
     extra = 0.0
-    for tail, amount in ((" and a half", 0.5), (" and a quarter", 0.25)):
+    for tail, amount in (
+        (" and a half", 0.5),
+        (" and a quarter", 0.25),
+        (" and three quarters", 0.75),
+        (" and three quarter", 0.75),
+    ):
         if lowered.endswith(tail):
             lowered, extra = lowered.removesuffix(tail), amount
     lowered, _, decimals = lowered.partition(" point ")

@@ -298,7 +298,8 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
         unit = kind(UNITS[token.type], token.text)
         found = Unit(unit, token.text.strip(), factor(unit, token.text))
         at += 1
-        if unit == "node" and type_at(tokens, at + (type_at(tokens, at) == "HYPHEN")) == "TIME":
+        hosts = unit == "node" or token.text.lower().startswith("instance")
+        if hosts and type_at(tokens, at + (type_at(tokens, at) == "HYPHEN")) == "TIME":
             at += type_at(tokens, at) == "HYPHEN"
             found = Unit("node_time", f"{token.text} {tokens[at].text}", seconds(tokens[at].text) / HOUR)
             at += 1
