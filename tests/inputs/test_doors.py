@@ -176,3 +176,8 @@ def test_a_tag_without_its_value(text: str) -> None:
 def test_a_condition_on_what_is_no_number(text: str) -> None:
     condition = where(text, {"cost": "USD"})
     assert condition(lambda name: np.array([1.0, np.nan])).dtype == bool
+
+
+def test_a_condition_that_computes_with_words() -> None:
+    with pytest.raises(EstimateError, match="Words are not"):
+        where("card == -'h100'", {"card": None})(lambda name: np.array(["h100"]))

@@ -149,7 +149,7 @@ def read_config(path: Path) -> Fields:
         read = reader(kind)(config)
     except EstimateError as error:
         raise EstimateError(error.problem, error.hint, str(file)) from None
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise EstimateError(f"holds a value of the wrong kind: {str(error)[:80]}", where=str(file)) from None
     stem = file.parent.name if file.name == "config.json" else file.stem
     named = content.get("_name_or_path")

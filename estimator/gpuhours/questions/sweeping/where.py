@@ -50,8 +50,11 @@ class Where:
 
     def __call__(self, column: Callable[[str], Any]) -> Any:
         """True where it holds; what is not known (NaN) never does."""
-        with np.errstate(all="ignore"):
-            return np.asarray(_value(self.tree, column), bool)
+        try:
+            with np.errstate(all="ignore"):
+                return np.asarray(_value(self.tree, column), bool)
+        except TypeError:
+            raise EstimateError("Words are not computed with.", "", f"--where {self.text[:80]!r}") from None
 
     @property
     def names(self) -> frozenset[str]:
