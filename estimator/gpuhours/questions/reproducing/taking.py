@@ -39,11 +39,19 @@ class Need:
     """The key there."""
     usual: float | None = None
     """What is usual for the key, where that is known."""
+    most: float = math.inf
+    """The 90th percentile of what is assumed at the key, where a range is."""
 
     @property
     def reached(self) -> bool:
         """Whether something between least and most brings the stated figure into the range."""
         return self.value is not None or self.held_from is not None
+
+    @property
+    def plausible(self) -> bool:
+        """Whether what is assumed at the key reaches so far."""
+        enough = [value for value in (self.value, self.held_from) if value is not None]
+        return bool(enough) and min(enough) <= self.most
 
 
 def solve(task: Solve, stated: Spread, predict: Callable[[float], Blind | None]) -> Need:

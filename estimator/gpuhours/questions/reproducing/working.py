@@ -129,9 +129,11 @@ class Desk:
         if task.key == GOODPUT:
             blind = self.blind(data, task.settings)
             return [] if blind is None else list(goodput_needed(task, stated, blind))
+        _, _, most = self.build(data).ranges().get(task.key, (0.0, 0.0, math.inf))
         for one in data["assumptions"].values():  # the rest stays at its middle: the answer is one number
             one.pop("low", None), one.pop("high", None)
-        return [solve(task, stated, lambda value: self.blind(varied(data, task.key, value), task.settings))]
+        need = solve(task, stated, lambda value: self.blind(varied(data, task.key, value), task.settings))
+        return [replace(need, most=most)]
 
 
 def _finding(desk: Desk, figure: AskedFigure) -> Finding:
@@ -204,9 +206,9 @@ def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
 
 
 def _explained(text: Published, figure: AskedFigure, found: Finding, needs: tuple[Need, ...]) -> Finding:
-    """A figure outside its prediction that something the text leaves open would bring inside is open, not contradicted."""
+    """A figure outside its prediction is open, not contradicted, where what is assumed of something the text leaves open reaches it."""
     own = [need for need in needs if figure.headline and need.claim == figure.claim and need.key != GOODPUT]
-    if found.verdict == CONTRADICTED and found.possible and any(need.reached for need in own):
+    if found.verdict == CONTRADICTED and found.possible and any(need.plausible for need in own):
         reason = f"outside by a factor of {found.outside:.2f}; what the text leaves open could bring it inside"
         return replace(found, verdict=NOT_DETERMINED, reason="; ".join(part for part in (reason, figure.note) if part))
     return found
