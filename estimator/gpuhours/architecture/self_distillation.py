@@ -24,14 +24,19 @@ class SelfDistillation(Spec):
 
     kind: Literal["self-distillation"] = "self-distillation"
     student: AnyVision
+    """The encoder that trains."""
     teacher: AnyVision | None = None
     """Another encoder, frozen; when not given the student's moving average, as large as it."""
     global_crops: Count = 2
+    """Large crops of each picture, which student and teacher see."""
     local_crops: Count = 8
+    """Small crops of each picture, which the student alone sees."""
     local_size: Count = 98
     """Pixels on a side of a small crop."""
     prototypes: Count = 131072
+    """Classes of the heads' last product."""
     head_hidden: Count = 2048
+    """Width of the heads' hidden layers."""
     bottleneck: Count = 384
     """Width before the prototypes."""
     skipped: Fraction = 0.0

@@ -30,12 +30,14 @@ STOPS = "stops, and what remains between the steps and the hours of published ru
 def shown_draw(gpu_time: Draws, seconds: Draws, choices: Choices) -> int:
     """The draw whose GPU time and whose step, as it is predicted, both lie nearest to the medians of all, in logarithms.
 
-    Of those that lie within ``ALIKE`` of the nearest, the one whose layout departs least from a plain one: it is told in the fewest words,
-    and most others can be made of it by changing one key.
+    Of those on its stack, with its recomputation, that lie within ``ALIKE`` of the nearest, the one whose layout departs least from a
+    plain one: it is told in the fewest words, and most others can be made of it by changing one key.
     """
     step = np.log(choices.usual_time / median(seconds))
     far = np.sqrt(np.log(gpu_time / median(gpu_time)) ** 2 + 4 * step**2)
-    near = np.flatnonzero(far <= far.min() + ALIKE)
+    nearest = int(np.argmin(far))
+    alike = (choices.stack == choices.stack[nearest]) & (choices.mode == choices.mode[nearest])
+    near = np.flatnonzero(alike & (far <= far[nearest] + ALIKE))
     said = {(int(choices.stack[draw]), int(choices.cell[draw])): 0 for draw in near}
     for stack, cell in said:
         grid = choices.grids[stack]
