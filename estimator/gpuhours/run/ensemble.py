@@ -59,7 +59,7 @@ FACTS: Mapping[str, str] = {
     "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
     "network": "--set hardware.network.share=", "padding": "--set data.padding=",
     "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
-    "remainder": "--set known.goodput= (steps over days of a run of yours)",
+    "remainder": "--set known.goodput=",
 }  # fmt: skip
 """Unknowns that a user can settle, and how."""
 NARROWS = 0.05

@@ -150,7 +150,11 @@ def recomputed(one: ObservedRun) -> Iterator[tuple[Recompute, float]]:
         base = one.resolved.layout
         if base is None or mode == base.recompute:
             continue
-        other = ObservedRun(one.run.replaced("layout", base.replaced(recompute=mode)), one.seconds, one.source)
+        other = ObservedRun(
+            one.run.replaced("layout", base.replaced(recompute=mode, recompute_layers=None, recompute_modules=None)),
+            one.seconds,
+            one.source,
+        )
         seconds = other.predicted(other.stated)
         if seconds is not None:
             yield mode, seconds
