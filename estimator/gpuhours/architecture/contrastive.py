@@ -50,6 +50,11 @@ class Contrastive(Spec):
         end = Ends("text head", (product,), norm, 1, first=False, compared=self.embedding)
         return (*text.front(tokens), *text.stacks(tokens, Trainable.FULL), end)
 
+    @property
+    def of_pictures(self) -> bool:
+        """As its encoder."""
+        return self.vision.of_pictures
+
     def tokens_per_sample(self, data: Data) -> Array:
         """Patches and text tokens."""
         return self.vision.shape.tokens_per_sample(data) + self._text_tokens(data)

@@ -85,6 +85,11 @@ class MaskedAutoencoder(Spec):
         predicted = tokens - seen if self.predicts == "hidden" else tokens
         return Ends("pixel head", (product,), norm, predicted, first=False)
 
+    @property
+    def of_pictures(self) -> bool:
+        """As its encoder."""
+        return self.encoder.of_pictures
+
     def tokens_per_sample(self, data: Data) -> Array:
         """All patches of the clip, visible or not."""
         return self.encoder.shape.tokens_per_sample(data)

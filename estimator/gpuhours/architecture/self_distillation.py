@@ -99,6 +99,11 @@ class SelfDistillation(Spec):
             f"{_OF[kind]} heads", products, norm, tokens, first=False, vocabulary=self.prototypes, trainable=kind
         )
 
+    @property
+    def of_pictures(self) -> bool:
+        """As its encoder."""
+        return self.student.of_pictures
+
     def tokens_per_sample(self, data: Data) -> Array:
         """Patches of all of the student's crops."""
         large, small = self.crops(self.student.shape, data)

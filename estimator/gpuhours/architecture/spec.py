@@ -36,6 +36,11 @@ class Spec(Section):
         """Whether ``frames`` of the data have an effect."""
         return True
 
+    @property
+    def of_pictures(self) -> bool:
+        """Whether a sample is one picture where nobody states frames."""
+        return False
+
     def assumptions(self, data: Data) -> tuple[Assumption, ...]:
         """What the shape leaves open and a rule filled in."""
         return ()

@@ -133,6 +133,11 @@ class VisionEncoder(Spec):
         """The encoder alone, as in supervised training."""
         return Model(self.name or "vision encoder", self.parts(self.clip(data), pooled=True), self.hidden)
 
+    @property
+    def of_pictures(self) -> bool:
+        """Where no patch reaches over frames."""
+        return not np.any(np.greater(self.tubelet, 1))
+
     def tokens_per_sample(self, data: Data) -> Array:
         """Patches of the clip."""
         return self.patches_per_sample(self.clip(data))
@@ -283,6 +288,11 @@ class StandardVision(Spec):
     def build(self, data: Data) -> Model:
         """The stand-in alone."""
         return self.shape.build(data)
+
+    @property
+    def of_pictures(self) -> bool:
+        """As its stand-in."""
+        return self.shape.of_pictures
 
     def tokens_per_sample(self, data: Data) -> Array:
         """Patches of the clip."""

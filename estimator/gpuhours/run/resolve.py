@@ -198,7 +198,13 @@ def _unusual(layout: Layout, stated: Layout | None) -> list[tuple[str, object]]:
 
 
 def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
-    """The data block; a text model without a sequence length takes the usual one, or all of its learned positions where they are fewer."""
+    """The data block; a text model without a sequence length takes the usual one, or all of its learned positions where they are fewer; a
+    sample of a model that looks at pictures is one of them."""
+    if run.model is not None and run.model.of_pictures and run.data.frames is None:
+        reason = "no frames are stated: a sample is one picture"
+        notes.append(Assumption("data.frames", 1, "", reason))
+        bases["data.frames"] = "assumed"
+        run = run.replaced("data", run.data.model_copy(update={"frames": 1}))
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
     rule = typical().sequence(this_year() if run.year is None else run.year)

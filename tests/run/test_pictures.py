@@ -1,0 +1,26 @@
+"""A sample of a model that looks at pictures is one of them, where nobody says how many frames it has."""
+
+from __future__ import annotations
+
+import pytest
+
+import gpuhours
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.run.resolve import resolve
+
+HARDWARE = {"accelerator": "a100-sxm-40gb", "gpus": 64}
+
+
+@pytest.mark.parametrize("model", ["clip-l-14", "vit-l-14", "dinov2-vit-l14"])
+def test_pictures_have_one_frame_and_that_is_said(model: str) -> None:
+    open_, said = (
+        gpuhours.from_dict({"model": model, "hardware": HARDWARE, "data": data}) for data in ({}, {"frames": 1})
+    )
+    assert resolve(open_).tokens_per_sample == resolve(said).tokens_per_sample
+    assert [note.value for note in resolve(open_).assumptions if note.name == "data.frames"] == [1]
+    assert not [note for note in resolve(said).assumptions if note.name == "data.frames"]
+
+
+def test_a_patch_that_reaches_over_frames_is_asked_for_their_number() -> None:
+    with pytest.raises(EstimateError, match="how many frames"):
+        resolve(gpuhours.from_dict({"model": "videomae-h", "hardware": HARDWARE}))
