@@ -252,7 +252,9 @@ def test_shares_of_a_layer_that_are_done_again() -> None:
 def test_what_selective_means(name: Any, core: float, others: float) -> None:
     policy = SELECTIVE[name]
     assert (policy.core, policy.others) == (core, others)
-    assert (policy.tensor, policy.expert) == ((1.0, 1.0) if name.startswith("all-but") else (0.0, 0.0))
+    everything = name.startswith("all-but")
+    gathers = 0.5 if name == "half-of-products" else 0.0  # of a gather and a scatter, which take as long
+    assert (policy.tensor, policy.expert) == ((1.0, 1.0) if everything else (gathers, 0.0))
     assert policy.unkept.all_but == {
         "all-but-attention": (1.0, 0.0), "all-but-half-attention": (0.5, 0.0), "half-of-products": (1.0, 0.5)
     }.get(name)  # fmt: skip

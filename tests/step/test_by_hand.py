@@ -108,6 +108,15 @@ def test_sums_over_tensor_ranks() -> None:
     assert tensor_passes(layer(hidden), hidden, BATCH_AT_ONCE).total == 0.0
 
 
+def test_a_split_sequence_that_is_copied_around_its_collectives() -> None:
+    """Behind products that hide both sums, two gathers and scatters of 512 x 1,024 elements still copy 8 B of each; whole ones nothing."""
+    copying = stack(exposed={"tensor": 0.0}).model_copy(update={"sequence_copies": 8.0})
+    for split, moved in ((True, 2 * 8 * STREAM), (False, 0)):
+        asked = workload(gpus=4, tensor=4, sequence_parallel=split, software=copying)
+        found = tensor_passes(layer(asked), asked, BATCH_AT_ONCE)
+        assert (found.forward, found.backward) == (pytest.approx(moved / MEMORY), pytest.approx(moved / MEMORY))
+
+
 @pytest.mark.parametrize(("sends", "copies"), [("copies", 2.0), ("ranks", 4 * (1 - (3 / 4) ** 2))])
 def test_tokens_sent_to_their_experts(sends: str, copies: float) -> None:
     """Two exchanges there and back among four ranks: two copies of each token, or one for each of the 1.75 ranks that hold its experts."""

@@ -91,7 +91,7 @@ SELECTIVE: Mapping[Selective, Policy] = {
     "attention": Policy(core=1.0, unkept=Unkept(scores=True)),
     "all-but-attention": replace(EVERYTHING, core=0.0, unkept=Unkept(all_but=(1.0, 0.0))),
     "all-but-half-attention": replace(EVERYTHING, core=FIRST_HALF, unkept=Unkept(all_but=(0.5, 0.0))),
-    "half-of-products": Policy(dict.fromkeys(Role, 0.5), others=1.0, unkept=Unkept(all_but=(1.0, 0.5))),
+    "half-of-products": Policy(dict.fromkeys(Role, 0.5), others=1.0, tensor=0.5, unkept=Unkept(all_but=(1.0, 0.5))),
     "attention-block": Policy(
         dict.fromkeys(ATTENTION_IN, 1.0), core=1.0, others=0.5,
         unkept=Unkept(scores=True, heads=True, inputs=frozenset({Role.ATTENTION_OUTPUT}),
@@ -108,7 +108,8 @@ SELECTIVE: Mapping[Selective, Policy] = {
 attention               the core (Korthikanti et al. 2022, section 5)
 all-but-attention       everything except the core and what its ranks exchange (selective checkpoint++ of LoongTrain)
 all-but-half-attention  the same, but the core of the first half of the sequence too (BurstEngine, arXiv:2509.19836)
-half-of-products        every second product and all memory-bound operators (torchtitan's operator-wise policy)
+half-of-products        every second product, all memory-bound operators and what is gathered over tensor ranks, not what is scattered
+                        (torchtitan's operator-wise policy keeps ``reduce_scatter_tensor``)
 attention-block, mlp    one half of the block: its products but the last, half of the memory-bound operators
 """
 MODULES: Mapping[Module, Policy] = {

@@ -96,6 +96,9 @@ class Software(Section):
     """It can share weights out over data-parallel ranks (ZeRO-3, FSDP); nothing of that is tried where it cannot."""
     sequence_parallel: bool
     """Norms and residuals are split over tensor ranks where a run does not say."""
+    sequence_copies: NotNegative = 0.0
+    """Bytes per 2-byte element of a split sequence that are copied around one gather and one scatter of it: 8 where both work on the
+    outermost dimension and the sequence is the second (PyTorch's functional collectives)."""
     early_stop: bool
     """Full recompute stops after the last activation that is needed: the block's last product is not repeated (unless an adapter
     or the weights of experts need its output)."""

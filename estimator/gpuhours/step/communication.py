@@ -29,7 +29,8 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
     All-reduce of 2 T h bytes, or with sequence parallelism an all-gather and a reduce-scatter of as much; T tokens on a rank, h hidden
     (Shoeybi et al. 2019; Korthikanti et al. 2022, section 4.2). Experts that are split over g ranks sum their own T e / t tokens, felt
     as their exchanges are (what hides sums is built into dense products); not split, they need none. Sums across domains cannot be
-    hidden (overlap needs peers' memory).
+    hidden (overlap needs peers' memory). What a stack copies around the gather and the scatter of a split sequence
+    (``sequence_copies``) nothing hides.
     """
     ranks, software = workload.ranks, workload.software
     tokens = np.divide(np.multiply(stack.tokens, ranks.microbatch), ranks.context)
@@ -47,8 +48,10 @@ def tensor_passes(stack: Stack, workload: Workload, products: Passes) -> Passes:
         if any(linear.role is Role.SHARED_IN for linear in stack.block.linears):
             sent = sent + once
     exposed = np.where(ranks.tensor_group.domains(workload.cluster) > 1, 1.0, software.exposed.tensor)
-    forward = left_over(sent, products.forward, exposed) + arrived
-    backward = left_over(sent, products.backward, exposed) + arrived
+    copied = np.where(np.greater(ranks.whole, 1), software.sequence_copies * message / 2, 0.0)
+    beside = arrived + sums * memory_time(copied, workload.accelerator)
+    forward = left_over(sent, products.forward, exposed) + beside
+    backward = left_over(sent, products.backward, exposed) + beside
     return Passes(forward, 0.0 if stack.trainable is Trainable.FROZEN else backward)
 
 
