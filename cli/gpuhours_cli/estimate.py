@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from gpuhours_cli import completion
 from gpuhours_cli.output import Json, Quiet, emit, shown
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
-
-if TYPE_CHECKING:
-    from gpuhours.questions.estimating.estimates import Estimate
 
 EXAMPLE = "Example: gpuhours estimate --params 30B --tokens 500B --gpu h100-sxm-80gb --gpus 512 --tensor 4 --pipeline 8"
 
@@ -42,7 +39,10 @@ def estimate(
     ] = None,
     observed: Annotated[
         str | None,
-        typer.Option(metavar="KEY=VALUE", help="What a step really took, beside it: step_time=1.42s, mfu=38%, ..."),
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="What a step of this run really took; the answer rests on it: step_time=1.42s, mfu=38%, ...",
+        ),
     ] = None,
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The same from the run's log.", show_default=False)
@@ -60,11 +60,14 @@ def estimate(
     deadline, money = day_of(by), money_of(budget)
     if deadline is not None and "year" not in shortcuts:
         shortcuts = {**shortcuts, "year": str(deadline.year)}
-    result = work_out(described(run, shortcuts, settings, EXAMPLE), best=best)
+    asked = described(run, shortcuts, settings, EXAMPLE)
+    result = work_out(asked, best=best)
+    if observed is not None or log is not None:
+        from gpuhours.questions.calibrating.own_step import with_step
+
+        result = with_step(asked, result, observed, log, best=best)
     if deadline is not None or money is not None:
         result = with_chances(result, deadline, money)
-    if observed is not None or log is not None:
-        result = with_observed(result, observed, log)
     if explain is not None and not as_json:
         from gpuhours_cli.render.explain import explanation
 
@@ -73,17 +76,6 @@ def estimate(
         emit(result, lambda: screen(result), as_json=as_json, answer=(lambda: answer(result)) if quiet else None)
     if result.fits is False or (result.chances is not None and not result.chances.likely):
         raise typer.Exit(1)
-
-
-def with_observed(result: "Estimate", observed: str | None, log: Path | None) -> "Estimate":
-    """``--observed step_time=1.42s`` or ``--log train.log``."""
-    from gpuhours.inputs.errors import EstimateError
-    from gpuhours.questions.calibrating.explaining import explained
-    from gpuhours.questions.calibrating.logs import read_log
-
-    if observed is not None and log is not None:
-        raise EstimateError("Both --observed and --log are given.", "Keep the one that is measured better.")
-    return explained(result, observed, None if log is None else read_log(log))
 
 
 def day_of(text: str | None) -> datetime.date | None:

@@ -18,7 +18,7 @@ from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.results import RESULTS, plain_results
 from gpuhours.run.shown import SHARE, with_share
-from gpuhours.run.spec import Run
+from gpuhours.run.spec import Run, of_other_runs
 
 WHOLE = ("model", "cost")
 """Blocks that change as one: their keys mean little apart."""
@@ -103,7 +103,7 @@ def compare(first: Run, second: Run) -> Comparison:
     other the product of all is not quite the whole change, and the rest is given as ``interaction``.
     """
     inputs = differences(first, second)
-    first, second = alike(first, second)
+    first, second = alike(of_other_runs(first), of_other_runs(second))
     before, after = numbers(first), numbers(second)
     steps, notes = _alone(first, second, inputs)
     notes += _price_notes(first, second)

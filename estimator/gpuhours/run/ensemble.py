@@ -29,7 +29,7 @@ from gpuhours.run.remainder import Remainder, remainder_of
 from gpuhours.run.resolve import Resolved, resolve
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
 from gpuhours.run.shown import SHARE, STOPS, as_named, at_median, gpu_seconds, on_usual_network, shown_draw, with_share
-from gpuhours.run.spec import Run, Supplied
+from gpuhours.run.spec import Run, Supplied, of_other_runs
 from gpuhours.run.totals import solve
 from gpuhours.run.typical import (
     Kind,
@@ -226,6 +226,7 @@ def settled(run: Run) -> Run:
     What a sweep, a plan or a comparison starts from, so that all commands say the same of one run: rows share what the file leaves open.
     A run without a layout keeps none: each row has its own best.
     """
+    run = of_other_runs(run)
     sample = ensemble(run)
     if sample is None:
         return on_usual_network(run) if foreseeable(run) else run
@@ -310,7 +311,8 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
     run, resolved = asked.run, asked.resolved
     cluster = resolved.workload.cluster
     low, high = step_limits(resolved, median(choices.step_time))
-    seconds = choices.step_time * spread_over(low, 1.0, high, at["step model"])
+    middle = choices.step_time if resolved.measured is None else resolved.measured
+    seconds = middle * spread_over(low, 1.0, high, at["step model"])
     seconds = seconds * padded(run, asked.kind, at["padding"])
     seconds = np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
     steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)

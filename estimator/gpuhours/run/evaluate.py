@@ -7,6 +7,7 @@ arrays; nothing here looks at single values.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,10 @@ def evaluate(run: Run, *, slower: Array = 1.0, like: Outcome | None = None) -> O
         )
     resolved = resolve(run) if like is None else like.resolved
     known = known_totals(run, resolved)
+    if like is None:
+        resolved = as_measured(resolved)
     predicted, held, warnings = _predict(resolved) if like is None else (like.step, like.memory, ())
-    totals, assumed = _solve(known, predicted, slower)
+    totals, assumed = _solve(known, predicted, slower, "predicted" if resolved.measured is None else "given")
     charge = _charge(run, resolved, totals)
     feed = _input_demand(run, resolved, totals)
     bound = None if feed is None else input_pipeline.warning(feed, totals.value("step_time"))
@@ -137,6 +140,14 @@ def _input_demand(run: Run, resolved: Resolved, totals: Totals) -> Feed | None:
     return input_pipeline.feed(run.input, resolved.data, batch, seconds, cluster)
 
 
+def as_measured(resolved: Resolved) -> Resolved:
+    """The run at the pace that makes its step what was measured of it; unchanged where none was."""
+    if resolved.measured is None or resolved.missing:
+        return resolved
+    pace = resolved.software.pace * resolved.measured / step(resolved.workload).time
+    return replace(resolved, software=resolved.software.model_copy(update={"pace": pace}))
+
+
 def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str, ...]]:
     """Step time and memory, where model, machine, batch and layout are there; otherwise why not."""
     if resolved.missing:
@@ -145,7 +156,7 @@ def _predict(resolved: Resolved) -> tuple[Step | None, Memory | None, tuple[str,
 
 
 def _solve(
-    known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array
+    known: Mapping[str, tuple[Array, str]], predicted: Step | None, slower: Array, basis: str
 ) -> tuple[Totals, tuple[Assumption, ...]]:
     """Solve from what is known; predict the step only where that leaves MFU open; assume no stops only where needed."""
     no_stops = {"goodput": (1.0, "assumed")}
@@ -155,7 +166,7 @@ def _solve(
         if unstopped.value("mfu") is not None:
             return unstopped, (NO_STOPS,)
         if predicted is not None:
-            known = {**known, "step_time": (np.multiply(predicted.time, slower), "predicted")}
+            known = {**known, "step_time": (np.multiply(predicted.time, slower), basis)}
             totals = solve(known)
     if "goodput" in known:
         return totals, ()

@@ -59,6 +59,11 @@ class Resolved:
     met: StackMet | None = None
     """What steps of the run's own site say of its stack, accelerator and kind."""
 
+    @property
+    def measured(self) -> float | None:
+        """s that a step of this very run was measured to take."""
+        return None if self.met is None else self.met.here
+
     def basis(self, key: str) -> str:
         """How a value came about: given, solved or assumed."""
         return self.bases.get(key, "given")
@@ -318,7 +323,10 @@ def _at_pace(
         reason = f"{run.site.name} speaks of {met or 'other stacks'}, not of {software.name}, {card}, {kind}"
         notes.append(Assumption("site", "range and factor not taken", "", reason))
         return software, None
-    if found.factor != 1.0:
+    if found.here is not None:
+        reason = f"{run.site.name}: measured on this very run; where its time goes is predicted, all parts as much slower or faster"
+        notes.append(Assumption("step measured", found.here, "second", reason))
+    elif found.factor != 1.0:
         reason = (
             f"{run.site.name}: of what {len(found.steps)} steps took over the prediction, the part that carries over"
         )

@@ -38,6 +38,8 @@ def _network(name: str | None) -> str | None:
 
 ProfileName = Annotated[str, AfterValidator(_profile)]
 NetworkName = Annotated[str | None, AfterValidator(_network)]
+MEASURED = 0.02
+"""What a step that was read off its log is off by when the same run takes it again: a standard deviation of logarithms."""
 Spread = Annotated[float, measured_in("", positive=False, most=3.0)]
 Factor = Annotated[float, measured_in("", most=10.0)]
 
@@ -55,6 +57,8 @@ class StepMet(Section):
     """Predicted on what was chosen, its factor included."""
     left_out: Seconds | None = None
     """The same, chosen by the other steps alone; none where there are no others."""
+    of: str = ""
+    """What it was a step of: model, samples, batch, machine and layout as its run says them, as a digest."""
 
 
 class StackMet(Section):
@@ -82,17 +86,26 @@ class StackMet(Section):
     """Why it was chosen."""
     steps: Annotated[tuple[StepMet, ...], Field(min_length=1)]
     """The steps that say so."""
+    here: Seconds | None = None
+    """What a step of the very run that is asked of takes, where it was measured: it takes the place of the prediction. ``factor`` and
+    ranges, which are cautious, are for other runs."""
 
     def limits(self, usual: float) -> tuple[float, float]:
-        """Factors on a predicted step, 10th and 90th percentile.
+        """Factors on a predicted step, 10th and 90th percentile; on a measured one of the same run, where there is one.
 
-            exp(-+ q sqrt(own^2 + shared^2) max(1, usual / usual of its steps))
+            exp(-+ q sqrt(own^2 + shared^2) max(1, usual / usual of its steps))        another run
+            exp(-+ q MEASURED)                                                         this very run
 
         ``usual`` is the error that is usual for the run that is asked of (``run.conformal``): one newer than the site's own steps is less
         sure in the same proportion.
         """
-        half = QUANTILE * math.hypot(self.own, self.shared) * max(1.0, usual / self.usual)
-        return math.exp(-half), math.exp(half)
+        spread = MEASURED if self.here is not None else math.hypot(self.own, self.shared) * max(1.0, usual / self.usual)
+        return math.exp(-QUANTILE * spread), math.exp(QUANTILE * spread)
+
+    def measured(self, of: str) -> float | None:
+        """s of a step of the run with this digest, the middle one of several; None where none was measured."""
+        seconds = sorted(one.measured for one in self.steps if of and one.of == of)
+        return seconds[len(seconds) // 2] if seconds else None
 
     def speaks_for(self, software: str, accelerator: str, kind: str) -> bool:
         """Whether factor and range hold for a run."""

@@ -4,6 +4,8 @@ The same frozen object serves one run and a sweep: ``run.replaced("layout.tensor
 """
 
 import copy
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -294,11 +296,34 @@ def at_site(run: Run) -> Run:
     reason = f"{run.site.name}: what {many} of {met.stated} here are likeliest to be of"
     if run.stack is None or met.software != software_named(run.stack)[0]:
         supplied = {**supplied, "software": Supplied(value=met.software, reason=reason)}
+    here = met.measured(step_digest(run)) if met.here is None else met.here
+    met = met.model_copy(update={"here": here})
     taken = run.replaced("software", met.software).replaced("site", run.site.model_copy(update={"stacks": (met,)}))
     if met.network is not None and run.hardware.network is None:
         taken = taken.replaced("hardware.network", Interconnect(kind=met.network))
         supplied = {**supplied, "hardware.network.kind": Supplied(value=met.network, reason=reason)}
     return taken.replaced("assumptions", supplied)
+
+
+def step_digest(run: Run) -> str:
+    """What decides a run's step besides its stack, as it is written, in twelve hexadecimal digits: two runs with the same are one run to
+    a measured step, however long they take."""
+    amounts = {"tokens", "samples", "dataset_samples", "epochs", "steps"}
+    said = run.model_dump(
+        mode="json",
+        exclude_defaults=True,
+        include={"model", "data", "training", "hardware", "layout"},
+        exclude={"data": amounts},
+    )
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def of_other_runs(run: Run) -> Run:
+    """The run with what its site says of others, where a step of its own stands in the way: a sweep, a plan and a comparison change it."""
+    if run.site is None or all(one.here is None for one in run.site.stacks):
+        return run
+    stacks = tuple(one.model_copy(update={"here": None}) for one in run.site.stacks)
+    return run.replaced("site", run.site.model_copy(update={"stacks": stacks}))
 
 
 def staged(data: Mapping[str, Any]) -> list[Any]:

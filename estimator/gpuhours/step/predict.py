@@ -60,6 +60,17 @@ class Work:
     apart: Parts = field(default_factory=dict)
     """On accelerators of its own."""
 
+    def at_pace(self, slower: Array) -> Work:
+        """All of it as much slower."""
+
+        def slowed(parts: Parts) -> Parts:
+            return {name: one * slower for name, one in parts.items()}
+
+        return replace(
+            self, all_layers=slowed(self.all_layers), first=slowed(self.first), last=slowed(self.last),
+            spread=slowed(self.spread), apart=slowed(self.apart),
+        )  # fmt: skip
+
 
 def step(workload: Workload) -> Step:
     """Predict one optimiser step. Any number may be an array with an axis of its own; what does not depend on it keeps its shape.
@@ -93,8 +104,8 @@ def step(workload: Workload) -> Step:
     parts[OPTIMISER] = update
     time = sum(parts.values())
     parts[DATA] = parts[DATA] + waiting_share(cluster, workload.software) * time
-    slower = unmet_factor(workload) * workload.software.pace
-    if slower != 1.0:
+    slower = pace_of(workload)
+    if np.any(np.not_equal(slower, 1.0)):
         parts = {name: seconds * slower for name, seconds in parts.items()}
     reasons = violations(workload.model, workload.global_batch, layout, cluster, ranks)
     return Step(
@@ -106,6 +117,11 @@ def step(workload: Workload) -> Step:
         valid=np.logical_not(where_violated(reasons)),
         reasons=reasons,
     )
+
+
+def pace_of(workload: Workload) -> Array:
+    """Factor on each part of a step, over what the equations of its parts give: ``unmet_factor`` x ``Software.pace``."""
+    return unmet_factor(workload) * workload.software.pace
 
 
 def unmet_factor(workload: Workload) -> float:

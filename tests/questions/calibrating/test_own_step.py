@@ -1,4 +1,4 @@
-"""One measured step beside a run that is planned, swept, compared or reported."""
+"""One measured step of a run: the run takes what was measured, others what carries over."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import pytest
 
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.yaml_files import Source
 from gpuhours.questions.calibrating.calibrating import calibrated
 from gpuhours.questions.calibrating.observed import observed_run
-from gpuhours.questions.calibrating.own_step import on_site, site_of_step
+from gpuhours.questions.calibrating.own_step import on_site, site_of_step, with_step
+from gpuhours.questions.estimating.estimates import Estimate, Result
+from gpuhours.questions.reporting.trace import trace
 from gpuhours.run.shortcuts import overlaid
 from gpuhours.run.spec import run_file
 from tests.conftest import Command
@@ -77,3 +80,69 @@ def test_a_slower_step_never_makes_a_run_without_a_stack_faster() -> None:
     assert plain is not None
     assert slower is not None
     assert slower.value > plain.value
+
+
+LITTLE = {"params": "7B", "tokens": "1T", "gpu": "h100-sxm-80gb", "gpus": "64"}
+
+
+def step_of(found: Estimate) -> Result:
+    step = found.results["step_time"]
+    assert step is not None
+    return step
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 2.0, 8.0])
+@pytest.mark.parametrize("said", ["all", "little"])
+def test_a_run_takes_what_was_measured_of_it(said: str, factor: float) -> None:
+    """However far from the prediction, whether its layout and stack are said or not; the range is that of reading a log."""
+    run = gpuhours.load(RUN) if said == "all" else overlaid(Source("the run", {}), LITTLE)
+    predicted = gpuhours.estimate(run)
+    seconds = factor * step_of(predicted).value
+    found = with_step(run, predicted, f"step_time={seconds} s", None)
+    step, hours = step_of(found), found.results["gpu_hours"]
+    assert step.value == pytest.approx(seconds, rel=1e-3)
+    assert step.low is not None
+    assert step.high is not None
+    assert 0.95 * seconds < step.low < seconds < step.high < 1.05 * seconds
+    assert step.basis == "given"
+    assert sum(found.time.values()) == pytest.approx(seconds, rel=1e-3)
+    before = predicted.results["gpu_hours"]
+    assert hours is not None
+    assert before is not None
+    assert hours.value == pytest.approx(factor * before.value, rel=0.15)
+    assert found.observed is not None
+    assert found.observed.predicted == pytest.approx(step_of(predicted).value, rel=1e-3)
+
+
+def test_the_events_of_a_measured_step_add_up_to_it() -> None:
+    """No part of the difference is told as idle time."""
+    run = overlaid(run_file(RUN), {"recompute": "full", "microbatch": "4"})
+    plain = trace(run)
+    taken = trace(on_site(run, site_of_step(run, "step_time=7.5 s", None)))
+    assert taken.seconds == pytest.approx(7.5, rel=1e-3)
+    shares = [
+        {part: seconds / sum(one.parts().values()) for part, seconds in one.parts().items()} for one in (plain, taken)
+    ]
+    assert shares[0] == pytest.approx(shares[1], abs=0.01)
+
+
+def test_other_layouts_take_what_carries_over_and_no_more() -> None:
+    """A plan and a sweep change the run: what was measured of it is not theirs."""
+    run = gpuhours.load(RUN)
+    at = on_site(run, site_of_step(run, "step_time=30 s", None))
+    assert gpuhours.estimate(at).results["step_time"].value == pytest.approx(30.0)  # type: ignore[union-attr]
+    best = gpuhours.plan(at).best[0].value("step_time")
+    assert gpuhours.plan(run).best[0].value("step_time") < best < 30.0
+
+
+def test_a_site_knows_the_run_that_made_it(tmp_path: Path) -> None:
+    """``calibrate`` writes of which run each step was: that run, and no other, then takes what was measured."""
+    stated = overlaid(run_file(RUN), {}, {"known.step_time": "16 s"})
+    observed = observed_run(stated, "x")
+    assert observed is not None
+    path = tmp_path / "site.yaml"
+    path.write_text(calibrated([observed]).yaml())
+    same = overlaid(run_file(RUN), {"site": str(path), "tokens": "3B"})
+    other = overlaid(run_file(RUN), {"site": str(path), "microbatch": "2"})
+    assert step_of(gpuhours.estimate(same)).value == pytest.approx(16.0, rel=1e-3)
+    assert step_of(gpuhours.estimate(other)).value < 15.0

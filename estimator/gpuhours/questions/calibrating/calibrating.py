@@ -86,7 +86,7 @@ class StackCalibrated:
             steps=tuple(
                 StepMet(
                     name=one.name, measured=significant(one.seconds), stated=significant(before), predicted=significant(after),
-                    left_out=None if left is None else significant(left),
+                    left_out=None if left is None else significant(left), of=one.of,
                 )
                 for one, before, after, left in rows
             ),

@@ -20,7 +20,7 @@ from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.evaluate import evaluate, known_totals
 from gpuhours.run.novelty import Traits
 from gpuhours.run.resolve import Resolved, resolve
-from gpuhours.run.spec import Known, Run
+from gpuhours.run.spec import Known, Run, step_digest
 from gpuhours.run.totals import solve
 from gpuhours.step import step
 
@@ -47,6 +47,11 @@ class Observed(Protocol):
     @property
     def seconds(self) -> float:
         """Measured s a step."""
+        ...
+
+    @property
+    def of(self) -> str:
+        """Of which run, as a digest; empty for a row of a table."""
         ...
 
     @property
@@ -90,6 +95,11 @@ class ObservedRun:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolved", resolved_as_it_stands(self.run, self.source))
+
+    @property
+    def of(self) -> str:
+        """The digest of the run as its file says it."""
+        return step_digest(self.run)
 
     @property
     def name(self) -> str:
@@ -151,6 +161,11 @@ class ObservedRow:
     """The system that everything is known without: for judging how well this works."""
     seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
     """Its s on stacks that were asked for."""
+
+    @property
+    def of(self) -> str:
+        """A table does not say a run as a file does."""
+        return ""
 
     @property
     def name(self) -> str:

@@ -1,20 +1,38 @@
-"""``--observed`` and ``--log`` where a run is planned, swept, compared or reported: one measured step of it makes a site, as ``calibrate``
-would of more."""
+"""``--observed`` and ``--log``: one measured step of a run makes a site, as ``calibrate`` would of more. The run itself then takes what was
+measured; a sweep, a plan or a comparison, which change it, take what carries over to others."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.calibrating.calibrating import calibrated
-from gpuhours.questions.calibrating.explaining import seconds_observed
+from gpuhours.questions.calibrating.explaining import explained, seconds_observed
 from gpuhours.questions.calibrating.logs import read_log
 from gpuhours.questions.calibrating.observed import ObservedRun, observed_log, unknown
+from gpuhours.questions.estimating.estimates import Estimate
+from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.site import Site
 from gpuhours.run.spec import Run, at_site
+
+
+def with_step(run: Run, predicted: Estimate, observed: str | None, log: Path | None, *, best: bool = False) -> Estimate:
+    """The estimate of a run whose step was measured: its totals follow from that, and the predicted step stands beside it."""
+    read = None if log is None else read_log(log)
+    if observed is not None and read is not None:
+        raise EstimateError("Both --observed and --log are given.", "Keep the one that is measured better.")
+    beside = explained(predicted, observed, read)
+    assert beside.observed is not None
+    if run.site is None:
+        at = on_site(run, site_of_step(run, observed, log))
+    else:
+        stacks = tuple(one.model_copy(update={"here": beside.observed.measured}) for one in run.site.stacks)
+        at = run.replaced("site", run.site.model_copy(update={"stacks": stacks}))
+    return replace(estimate(at, best=best), observed=beside.observed)
 
 
 def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | None:
@@ -33,7 +51,9 @@ def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | Non
     if run.stack is None:  # the usual one of its sample, as the other commands take it; not the best one
         run = run.replaced("software", settled(run).software)
     step = observed_log(run, read_log(log)) if log is not None else _stated(run, observed or "")
-    return calibrated([step]).site.model_copy(update={"name": f"--observed {observed}" if log is None else str(log)})
+    site = calibrated([step]).site
+    met = tuple(one.model_copy(update={"here": one.steps[0].measured}) for one in site.stacks)
+    return site.model_copy(update={"stacks": met, "name": f"--observed {observed}" if log is None else str(log)})
 
 
 def on_site(run: Run, site: Site | None) -> Run:

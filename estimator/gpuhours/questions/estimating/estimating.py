@@ -110,7 +110,8 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     if hfu is not None and float(hfu) > 1.0:
         yield f"{RECOMPUTE} is assumed, and with it the run takes {float(hfu):.0%} of the dense peak: less was computed again"
     seconds = outcome.totals.values.get(STEP_TIME)
-    if outcome.step is not None and seconds is not None and seconds.basis != "predicted":
+    stated = seconds is not None and seconds.basis != "predicted" and outcome.resolved.measured is None
+    if outcome.step is not None and seconds is not None and stated:
         ratio = float(outcome.step.time) / float(seconds.value)
         yield (
             f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
@@ -131,7 +132,8 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
     ranges |= uncertain
     billed = {key: spread for key, spread in centre.bill.ranges.items() if key not in ranges}
     predicted = centre.totals.values.get(STEP_TIME)
-    if earned is not None and predicted is not None and predicted.basis == "predicted":
+    from_step = predicted is not None and (predicted.basis == "predicted" or centre.resolved.measured is not None)
+    if earned is not None and from_step:
         ranges[STEP_TIME] = (float(earned.low), 1.0, float(earned.high))
     sampled = draws(ranges) | {key: values for key, values in draws(ranges | billed).items() if key in billed}
     slower = sampled.pop(STEP_TIME, 1.0)

@@ -17,7 +17,7 @@ from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.lattice import DRAWS
-from gpuhours.run.spec import Run
+from gpuhours.run.spec import Run, of_other_runs
 
 FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
 """Numbers of GPUs that the run is tried on, over its own."""
@@ -92,13 +92,14 @@ def at_scale(estimate: Estimate) -> Iterator[AtScale]:
         return
     base = _replicated(estimate, round(float(gpus))) or own
     before = _per_sample(base)
+    pace = 1.0 if own.resolved.measured is None else before / _per_sample(own)
     for many in sorted({round(float(gpus) * factor) for factor in FACTORS} - {0}):
         outcome = base if many == float(gpus) else _replicated(estimate, many)
         if outcome is None or outcome.step is None or outcome.memory is None:
             continue
         wall_clock = float(seconds) * _per_sample(outcome) / before
         fits = bool(outcome.memory.fits)
-        yield AtScale(many, wall_clock, wall_clock * many / HOUR, float(outcome.step.mfu), fits)
+        yield AtScale(many, wall_clock, wall_clock * many / HOUR, pace * float(outcome.step.mfu), fits)
 
 
 def _per_sample(outcome: Outcome) -> float:
@@ -111,7 +112,7 @@ def _per_sample(outcome: Outcome) -> float:
 def _replicated(estimate: Estimate, gpus: int) -> Outcome | None:
     """The run on a number of GPUs, on the stack and, where it can be, in the layout of its answer; None where nothing runs there."""
     asked, resolved = estimate.run.replaced("hardware.gpus", gpus), estimate.outcome.resolved
-    asked = asked.replaced("software", asked.software or resolved.software.name)
+    asked = of_other_runs(asked.replaced("software", asked.software or resolved.software.name))
     answered = None if resolved.layout is None else resolved.layout.replaced(data=None)
     for layout in dict.fromkeys((answered, estimate.run.layout)):
         try:

@@ -37,6 +37,7 @@ from gpuhours.step.predict import (
     encoder_wait,
     encoding_time,
     joined,
+    pace_of,
     shared_work,
     waiting_share,
 )
@@ -201,7 +202,7 @@ def _plan(found: Estimate) -> _Plan:
     step, workload = _step_of(found), found.outcome.resolved.workload
     ranks = workload.ranks
     p, m = int(ranks.pipeline), round(float(ranks.microbatches))
-    work = shared_work(workload)
+    work = shared_work(workload).at_pace(pace_of(workload))
     schedule = Schedule(int(workload.layout.schedule))
     v = int(ranks.interleave) if schedule == Schedule.interleaved and p > 1 else 1
     placement = workload.placement if work.shared else Placement(1.0, ranks.pipeline)

@@ -30,7 +30,7 @@ from gpuhours.questions.sweeping.where import where as condition
 from gpuhours.run.default_layout import as_it_stands, is_partial
 from gpuhours.run.ensemble import settled
 from gpuhours.run.results import RESULTS
-from gpuhours.run.spec import Run
+from gpuhours.run.spec import Run, of_other_runs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -214,6 +214,7 @@ def make_job(
         raise EstimateError(
             "A run of several stages has no single step to vary.", "Sweep one stage at a time.", "stages"
         )
+    run = of_other_runs(run)
     said, run = with_blocks(run, list(vary)), with_blocks(_settled(run, vary), list(vary))
     if run.layout is None:
         block_rows = min(block_rows, WITHOUT_LAYOUT)
