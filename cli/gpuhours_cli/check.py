@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit, saved, shown, written
+from gpuhours_cli.output import Json, Quiet, emit, finite, saved, shown, written
 from gpuhours_cli.root import command
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _many(
             else:
                 checks.append((path, result))
                 if as_json:
-                    written(json.dumps({"file": str(path), **result.to_dict()}, allow_nan=False) + "\n")
+                    written(json.dumps(finite({"file": str(path), **result.to_dict()}), allow_nan=False) + "\n")
                 elif quiet:
                     written(f"{path}: {answer(result)}\n")
             if watch is not None:

@@ -96,14 +96,11 @@ def day_of(text: str | None) -> datetime.date | None:
 def money_of(text: str | None) -> float | None:
     """``--budget "2M USD"``."""
     from gpuhours.inputs.errors import EstimateError, UnitError
-    from gpuhours.inputs.units import parse
+    from gpuhours.inputs.units import amount
 
     if text is None:
         return None
     try:
-        money = float(parse(text, "USD"))
+        return amount(text, "USD", positive=True)
     except UnitError as error:
-        raise EstimateError(str(error), 'For example --budget "50k USD".', "--budget") from None
-    if money <= 0:
-        raise EstimateError(f"{text!r} buys nothing.", 'For example --budget "50k USD".', "--budget")
-    return money
+        raise EstimateError(f"{text!r}: {error}.", 'For example --budget "50k USD".', "--budget") from None

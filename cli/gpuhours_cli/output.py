@@ -59,13 +59,19 @@ def shown(screen: RenderableType) -> None:
     written(captured.get())
 
 
+DIGITS = 12
+"""Significant digits of a number in JSON: what lies behind them differs between versions of Python and of libraries, as sums do."""
+
+
 def finite(value: Any) -> Any:
-    """The same with null for what is no finite number: a figure that overflowed is not known."""
+    """The same as every machine says it: null for what is no finite number (a figure that overflowed is not known), the rest rounded."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")

@@ -30,14 +30,14 @@ def trace(
 
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.reporting.trace import trace as played
-    from gpuhours_cli.output import saved
+    from gpuhours_cli.output import finite, saved
     from gpuhours_cli.render.trace import answer, screen
 
     if output is None and not as_json:
         raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
     traced = played(asked.run(EXAMPLE))
     if output is not None:
-        saved(json.dumps(traced.document(), allow_nan=False) + "\n", output)
+        saved(json.dumps(finite(traced.document()), allow_nan=False) + "\n", output)
     emit(traced, lambda: screen(traced, output), as_json=as_json, answer=(lambda: answer(traced)) if quiet else None)
     if traced.estimate.fits is False:
         raise typer.Exit(1)

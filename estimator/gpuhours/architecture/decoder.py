@@ -106,6 +106,10 @@ class Decoder(Spec):
         if self.layer_groups and sum(group.layers for group in self.layer_groups) != self.layers:
             grouped = sum(group.layers for group in self.layer_groups)
             raise ValueError(f"layer_groups hold {grouped} layers, layers = {self.layers}")
+        if self.trainable == "lora" and self.rank > self.hidden:
+            raise ValueError(
+                f"adapters of rank {self.rank:,} are no smaller than what they stand beside: hidden is {self.hidden:,}"
+            )
         if self.state_space is None and any(group.mixer in STATE_SPACE for group in self.layer_groups):
             raise ValueError("layer_groups name a mixer that needs the widths of state_space")
         if self.experts is None and any(group.feed_forward == "experts" for group in self.layer_groups):

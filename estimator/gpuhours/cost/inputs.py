@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from gpuhours.cost.lines import GB_MONTH
 from gpuhours.cost.prices import PerGpu, Terms
 from gpuhours.inputs.errors import UnitError
-from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, Watts, bare, measured_in, parse
+from gpuhours.inputs.units import Bytes, Count, Fraction, Seconds, amount, bare, measured_in, parse
 from gpuhours.inputs.yaml_files import Section
 
 
@@ -30,24 +30,18 @@ def _read_year(value: object) -> int:
 
 
 def read_kept(value: object) -> float:
-    """``0.023 USD/(GB*month)`` or a bare ``0.023`` -> USD per byte and second. Raises ``UnitError`` below 0 or in another unit."""
-    return _not_negative(parse(value, "USD/(GB*month)")) / GB_MONTH
+    """``0.023 USD/(GB*month)`` or a bare ``0.023`` -> USD per byte and second. Raises ``UnitError`` out of range or in another unit."""
+    return amount(value, "USD/(GB*month)") / GB_MONTH
 
 
 def read_sent(value: object) -> float:
-    """``0.09 USD/GB`` or a bare ``0.09`` -> USD per byte. Raises ``UnitError`` below 0 or in another unit."""
-    return _not_negative(parse(value, "USD/GB")) / 1e9
+    """``0.09 USD/GB`` or a bare ``0.09`` -> USD per byte. Raises ``UnitError`` out of range or in another unit."""
+    return amount(value, "USD/GB") / 1e9
 
 
 def _read_electricity(value: object) -> float:
-    """``0.08 USD/kWh`` or a bare ``0.08`` -> USD per joule. Raises ``UnitError`` below 0 or in another unit."""
-    return _not_negative(parse(value, "USD/kWh")) / 3.6e6
-
-
-def _not_negative(price: float) -> float:
-    if price < 0:
-        raise UnitError("must be at least 0")
-    return price
+    """``0.08 USD/kWh`` or a bare ``0.08`` -> USD per joule. Raises ``UnitError`` out of range or in another unit."""
+    return amount(value, "USD/kWh") / 3.6e6
 
 
 class Storage(Section):
@@ -74,7 +68,7 @@ class Owned(Section):
 
     capex: Annotated[float, measured_in("USD")] | None = None
     """What one accelerator cost with its part of node and network."""
-    years: Annotated[float, Field(gt=0, le=30)] | None = None
+    years: Annotated[float, measured_in("year", most=30)] | None = None
     """Over how many years it is written off."""
     utilisation: Annotated[float, measured_in("", most=1.0)] | None = None
     """Share of those years in which it computes for somebody."""
@@ -94,7 +88,7 @@ class CostInputs(Section):
     years: Count | None = None
     """Of a reservation: 1 or 3."""
     pue: Annotated[float, BeforeValidator(_read_pue)] | None = None
-    power: Watts | None = None
+    power: Annotated[float, measured_in("W", most=1e5)] | None = None
     """Mean draw of one accelerator, where it was measured."""
     power_share: Fraction | None = None
     """Mean draw of an accelerator over its limit."""

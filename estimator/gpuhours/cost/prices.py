@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, RootModel
 
 from gpuhours.inputs.durations import HOUR
-from gpuhours.inputs.errors import UnitError
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.units import bare, parse
+from gpuhours.inputs.units import amount, bare
 from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
@@ -25,10 +24,7 @@ WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacit
 
 def _read_price(value: object) -> float:
     """``2.5 USD/hour``, ``2.5 USD/GPU-hour`` or a bare ``2.5`` -> USD per GPU and second."""
-    price = parse(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour")
-    if price < 0:
-        raise UnitError("must be at least 0")
-    return price / HOUR
+    return amount(value, "USD/(GPU*hour)" if "GPU" in str(value) else "USD/hour") / HOUR
 
 
 def read_date(value: object) -> str:

@@ -26,8 +26,17 @@ LARGEST, LARGEST_COUNT = 1e18, 10**12
 LARGEST_OF = {
     "FLOP/s": 1e21, "byte": 1e21, "gCO2e": 1e15, "USD": 1e15, "GPU*hour": 1e12, "hour": 1e12, "W": 1e9, "s": 1e12, "day": 1e7,
     "epoch": 1e9, "step": 1e12, "FPS": 1e6, "sample": 1e15, "pixel": 1e12,
+    "USD/hour": 1e9, "USD/(GPU*hour)": 1e9, "USD/(GB*month)": 1e9, "USD/GB": 1e9, "USD/kWh": 1e9,
 }  # fmt: skip
 """By unit, where that is another."""
+LEAST_OF = {"byte/s": 1e6, "FLOP/s": 1e9, "parameter": 1e3, "W": 1.0}
+"""By unit, below which a figure is one whose unit or multiplier was left out: a network of ``400``, a model of ``7``."""
+WRITTEN = {
+    "byte/s": "'400 Gbit/s' or '50 GB/s'",
+    "FLOP/s": "'989 TFLOP/s'",
+    "parameter": "'7B'",
+    "W": "'700 W' or '0.7 kW'",
+}
 SMALLEST = 1e-9
 """What must be more than nothing is no less, in its base unit: what is divided by it still is a float."""
 MULTIPLIERS = {
@@ -149,22 +158,34 @@ def unit_of(reader: object) -> str | None:
 
 
 def measured_in(unit: str, *, positive: bool = True, most: float | None = None) -> BeforeValidator:
-    """A pydantic validator that reads a quantity of ``unit``; arrays pass, for sweeps."""
-    most = LARGEST_OF.get(unit, LARGEST) if most is None else most
+    """A pydantic validator that reads a quantity of ``unit``."""
 
     def read(value: object) -> object:
-        number = parse(value, unit)
-        if number < 0 or (positive and number == 0):
-            raise UnitError(f"must be {'greater than' if positive else 'at least'} 0")
-        if positive and number < SMALLEST:
-            raise UnitError(f"must be at least {SMALLEST:g}")
-        if number > most:
-            share = "; a share: 40 % is 40% or 0.4" if most == 1 else ""
-            raise UnitError(f"must be at most {most:g}{share}")
-        return number
+        return amount(value, unit, positive=positive, most=most)
 
     read.unit = unit  # type: ignore[attr-defined]
     return BeforeValidator(read, json_schema_input_type=float | str)
+
+
+def amount(value: object, unit: str, *, positive: bool = False, most: float | None = None) -> float:
+    """A quantity of ``unit`` in its range: no less than nothing, ``positive`` more than that, and no more than such a thing can be.
+
+    Raises ``UnitError``.
+    """
+    most = LARGEST_OF.get(unit, LARGEST) if most is None else most
+    number = parse(value, unit)
+    if number < 0 or (positive and number == 0):
+        raise UnitError(f"must be {'greater than' if positive else 'at least'} 0")
+    if positive and number < SMALLEST:
+        raise UnitError(f"must be at least {SMALLEST:g}")
+    if 0 < number < LEAST_OF.get(unit, 0):
+        raise UnitError(
+            f"must be at least {LEAST_OF[unit]:g} {unit}: a bare number is in {unit}; write {WRITTEN[unit]}"
+        )
+    if number > most:
+        share = "; a share: 40 % is 40% or 0.4" if most == 1 else ""
+        raise UnitError(f"must be at most {most:g}{share}")
+    return number
 
 
 def bare(stored: float) -> PlainSerializer:

@@ -48,6 +48,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         "optimizer_in_backward applies gradients before the next micro-batch adds to them": np.logical_and(
             layout.optimizer_in_backward, np.greater(ranks.microbatches, 1)
         ),
+        "shard_group does not divide the data-parallel ranks": _uneven(ranks.copies, ranks.shards),
         "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
         "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
         & np.equal(layout.vision_gpus, 0),

@@ -27,10 +27,11 @@ def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple
     """
     stated = {
         f"{block}.{name}"
-        for block in ("data", "input", "hardware", "layout", "operation", "cost")
+        for block in ("model", "data", "input", "hardware", "layout", "operation", "cost")
         for name in getattr(getattr(run, block), "model_fields_set", ())
     }
     idle = (
+        *_of_adapters(run),
         *_of_data(run),
         *_of_input(run),
         *_of_network(machine),
@@ -39,6 +40,12 @@ def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple
         *_of_cost(run),
     )
     return tuple(f"{key} has no effect: {why}" for key, why in idle if key in stated - run.assumptions.keys())
+
+
+def _of_adapters(run: Run) -> Idle:
+    """What is said of adapters where there are none."""
+    if getattr(run.model, "trainable", "lora") != "lora":
+        yield from ((f"model.{name}", "no adapters are trained: trainable is not lora") for name in ("rank", "targets"))
 
 
 def _of_data(run: Run) -> Idle:
@@ -61,6 +68,8 @@ def _of_data(run: Run) -> Idle:
             )
     if data.seq_len is not None and data.text_tokens is None:
         yield "data.text_corpus", "data.seq_len says how long a sample is"
+    if data.text_tokens is not None and run.model is not None:
+        yield "data.seq_len", "data.text_tokens says how much text a sample holds"
     if data.packed:
         yield "data.padding", "packed samples are not padded"
         if data.longest_frames is None and not np.any(data.padding):
@@ -131,5 +140,10 @@ def _of_cost(run: Run) -> Idle:
         yield "cost.provider", "no price is looked up"
     if asked.power is not None:
         yield "cost.power_share", "cost.power states the draw"
+    stored = asked.storage
+    if stored is not None and stored.data is None and stored.checkpoints is None and stored.egress is None:
+        yield "cost.storage", "neither data, checkpoints nor egress says what is kept or sent"
+    if asked.country is None and run.year is not None:
+        yield "cost.year", "no country is given whose grid in that year would count"
     if asked.boundary == "accelerators":
         yield "cost.host_share", "cost.boundary counts the accelerators alone"

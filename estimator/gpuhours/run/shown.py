@@ -61,7 +61,12 @@ def as_named(run: Run, resolved: Resolved, choices: Choices, draw: int) -> Run:
         "software": (run.stack, grid.software.name),
         "training.global_batch": (run.training.global_batch, resolved.global_batch),
     }
-    supplied = {key: Supplied(value=value, reason=NAMED) for key, (stated, value) in said.items() if stated is None}
+    why = {note.name: note.reason for note in resolved.assumptions}
+    supplied = {
+        key: Supplied(value=value, reason=NAMED if stated is None else why.get(key, NAMED))
+        for key, (stated, value) in said.items()
+        if stated is None or (key == "training.global_batch" and stated != value)
+    }
     completed = {
         f"layout.{name}": Supplied(value=spelt(value), reason=NAMED)
         for name, value in departures(layout, grid).items()

@@ -18,7 +18,7 @@ from gpuhours.questions.estimating.stages import together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
-from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
@@ -40,6 +40,8 @@ ASKED = ("wall_clock", "cost")
 """Results that a yes or no is asked of."""
 FEW_STEPS = 10
 """A training run has more optimiser steps than this."""
+MOST_TOKENS = 5e8
+"""No step has had more tokens than this."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
@@ -102,10 +104,9 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
-    steps = outcome.value("steps")
-    if steps is not None and float(steps) < FEW_STEPS:
-        batch = float(np.max(outcome.value("global_batch") or 0.0))
-        yield f'only {float(steps):.3g} optimiser steps of {batch:,.0f} samples: is the batch meant in tokens (--batch "4M tokens")?'
+    yield from _odd_batch(outcome)
+    if NO_STOPS in outcome.assumptions and (said := sorted(run.operation.model_fields_set)):
+        yield f"operation.{', operation.'.join(said)}: no effect, since what is known says how long a step takes and stops are not counted"
     hfu = outcome.value("hfu")
     if hfu is not None and float(hfu) > 1.0:
         yield f"{RECOMPUTE} is assumed, and with it the run takes {float(hfu):.0%} of the dense peak: less was computed again"
@@ -117,6 +118,19 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
             f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
             f"what is given makes it {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
         )
+
+
+def _odd_batch(outcome: Outcome) -> Iterator[str]:
+    """Where a batch in samples looks like one in tokens: a run of a few steps, or a step of more tokens than any has had."""
+    steps, batch = outcome.value("steps"), outcome.resolved.global_batch
+    if batch is None:
+        return
+    samples, each = float(np.max(batch)), float(np.max(outcome.resolved.tokens_per_sample or 0.0))
+    meant = 'is the batch meant in tokens (--batch "4M tokens")?'
+    if steps is not None and float(steps) < FEW_STEPS:
+        yield f"only {float(steps):.3g} optimiser steps of {samples:,.0f} samples: {meant}"
+    elif samples * each > MOST_TOKENS:
+        yield f"a step of {samples:,.0f} samples is one of {samples * each:,.0f} tokens: {meant}"
 
 
 def _advice(outcome: Outcome) -> Advice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -232,7 +233,7 @@ def _plan(found: Estimate) -> _Plan:
 
 def _made_of(work: Work, layers: list[float], rank: int, chunk: int, chunks: int) -> Parts:
     """One micro-batch's work of one chunk of a rank: its layers, and the model's ends where it holds them."""
-    share = layers[rank] / sum(layers) / chunks
+    share = layers[rank] / math.fsum(layers) / chunks
     seconds = {name: one * share for name, one in work.all_layers.items()}
     seconds = joined(seconds, {name: one * (1 / len(layers) / chunks) for name, one in work.spread.items()})
     if rank == 0 and chunk == 0:
@@ -253,7 +254,9 @@ def _in_kind(one: Passes, kind: str, schedule: Schedule) -> float:
 
 def _seconds(parts: Parts, schedule: Schedule) -> dict[str, float]:
     """Seconds of each kind of pass."""
-    return {kind: sum(_in_kind(one, kind, schedule) for one in parts.values()) for kind in (FORWARD, BACKWARD, WEIGHT)}
+    return {
+        kind: math.fsum(_in_kind(one, kind, schedule) for one in parts.values()) for kind in (FORWARD, BACKWARD, WEIGHT)
+    }
 
 
 def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,6 +42,8 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
         if abs(exponent) > 40 or len(base.partition("e")[2].lstrip("+-")) > 2:
             return None
         digits = digits.replace("+", "e+") if _lost_e(digits) else digits
+        if raised and float(base) > 0 and abs(exponent * math.log10(float(base))) > 300:
+            return None
         value = float(base) ** exponent if raised else float(digits)
         digits = f"{value:.12g}" if raised else digits
     else:

@@ -246,14 +246,14 @@ def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dic
     if isinstance(equation, Identity):
         a = equation.exponents[name]
         slopes = {other: -b / a for other, b in equation.exponents.items() if other != name}
-        value = math.log(equation.constant) / a + sum(slope * x[other] for other, slope in slopes.items())
+        value = math.log(equation.constant) / a + math.fsum(slope * x[other] for other, slope in slopes.items())
         return slopes, value, equation.sigma / abs(a)
     parts = [part for part in equation.parts if part != name]
     if name == equation.whole:
-        amount = sum(math.exp(x[part]) for part in parts)
+        amount = math.fsum(math.exp(x[part]) for part in parts)
         return {part: math.exp(x[part]) / amount for part in parts}, math.log(amount), equation.sigma
     total = math.exp(x[equation.whole])
-    amount = total - sum(math.exp(x[part]) for part in parts)
+    amount = total - math.fsum(math.exp(x[part]) for part in parts)
     if amount <= 0:
         return None, 0.0, 0.0
     slopes = {equation.whole: total / amount} | {part: -math.exp(x[part]) / amount for part in parts}
@@ -284,10 +284,10 @@ def _linearised(equation: Sum, column: dict[str, int], x: NDArray[np.float64]) -
     values = {name: math.exp(min(x[column[name]], 300.0)) for name in (equation.whole, *equation.parts)}
     unknown = [name for name in equation.parts if values[name] <= 1.0]
     if unknown and values[equation.whole] > 1.0:
-        rest = values[equation.whole] - sum(values[name] for name in equation.parts if name not in unknown)
+        rest = values[equation.whole] - math.fsum(values[name] for name in equation.parts if name not in unknown)
         values[unknown[0]] = max(rest, 0.01 * values[equation.whole])
         x[column[unknown[0]]] = math.log(values[unknown[0]])
-    total = sum(values[name] for name in equation.parts)
+    total = math.fsum(values[name] for name in equation.parts)
     constant = math.log(total)
     for name in equation.parts:
         row[column[name]] += values[name] / total
