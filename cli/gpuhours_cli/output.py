@@ -60,7 +60,8 @@ def shown(screen: RenderableType) -> None:
 
 
 DIGITS = 12
-"""Significant digits of a number in JSON: what lies behind them differs between versions of Python and of libraries, as sums do."""
+"""Significant digits of a number in JSON: what lies behind them differs between versions of Python and of libraries, as sums do.
+Whole numbers stay as they are."""
 
 
 def finite(value: Any) -> Any:
@@ -69,7 +70,7 @@ def finite(value: Any) -> Any:
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
-    if not isinstance(value, float):
+    if not isinstance(value, float) or value.is_integer():
         return value
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 

@@ -1,0 +1,105 @@
+"""A unit or a multiplier that was left out, a figure beyond what there is, keys that cannot be meant: refused or said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import gpuhours
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.checking.reading.numbers import scan
+from tests.conftest import Command
+
+RUN: dict[str, Any] = {
+    "model": {"name": "llama-3-8b"},
+    "data": {"tokens": "1T", "seq_len": 4096},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+    "training": {"global_batch": 512},
+    "year": 2026,
+}
+
+
+def asked(*settings: tuple[str, Any]) -> gpuhours.Estimate:
+    """An estimate of the run with some keys set."""
+    return gpuhours.estimate(gpuhours.from_dict(RUN, settings=dict(settings)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("hardware.internode_bandwidth", 400, "a bare number is in byte/s"),
+        ("hardware.network", {"all_reduce": 50}, "a bare number is in byte/s"),
+        ("input.storage_bandwidth", "2", "a bare number is in byte/s"),
+        ("model", {"params": 7}, "write '7B'"),
+        ("cost.power", 0.7, "'0.7 kW'"),
+        ("cost.power", "1 GW", "at most"),
+        ("cost.price", "1e308 USD/hour", "at most"),
+        ("cost.storage", {"data": "1 TB", "price": "1e300 USD/(GB*month)"}, "at most"),
+        ("cost.storage", {"egress": "1 TB", "egress_price": -1}, "at least 0"),
+        ("cost.owned", {"capex": "30k USD", "electricity": "1e200 USD/kWh"}, "at most"),
+        ("cost.owned", {"capex": "30k USD", "years": 5e-324}, "at least"),
+        ("cost.owned", {"capex": "30k USD", "years": 31}, "at most 30"),
+        ("data.text_tokens", 0, "holds nothing"),
+        ("model.trainable", "frozen", "Nothing of the model trains"),
+        ("model", {"name": "llama-3-8b", "trainable": "lora", "rank": 5000}, "hidden is 4,096"),
+        ("layout", {"sharding": "zero3", "shard_group": 3}, "shard_group does not divide"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(key: str, value: Any, said: str) -> None:
+    with pytest.raises(EstimateError) as refused:
+        asked((key, value))
+    assert said in str(refused.value)
+
+
+def test_years_of_owned_hardware_have_a_unit() -> None:
+    owned = [asked(("cost.owned", {"capex": "30k USD", "years": years})).results["cost"] for years in (3, "36 month")]
+    assert owned[0] is not None
+    assert owned[1] is not None
+    assert owned[0].value == pytest.approx(owned[1].value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("training.global_batch", "4M", "meant in tokens"),
+        ("model.rank", 64, "model.rank has no effect"),
+        ("data.text_tokens", 100, "data.seq_len has no effect"),
+        ("cost.storage", {"kept": "1 year"}, "cost.storage has no effect"),
+        ("cost.year", 2020, "cost.year has no effect"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_said(key: str, value: Any, said: str) -> None:
+    assert not any(said in text for text in asked().warnings)
+    assert any(said in text for text in asked((key, value)).warnings)
+
+
+def test_stops_that_a_stated_mfu_leaves_out_are_said() -> None:
+    found = asked(("known.mfu", 0.4), ("operation.failures", 0.1), ("operation.restart", "1 hour"))
+    assert any(text.startswith("operation.failures, operation.restart: no effect") for text in found.warnings)
+
+
+@pytest.mark.parametrize(("stated", "runs"), [(500, 512), (512, None)])
+def test_a_batch_that_is_rounded_is_said_to_be(stated: int, runs: int | None) -> None:
+    """A run of a stated layout took 512 samples a step for 500 and said nothing."""
+    layout = {"tensor": 2, "pipeline": 2, "sharding": "zero1"}
+    found = asked(("training.global_batch", stated), ("layout", layout), ("software", "megatron-core")).to_dict()
+    noted = [one["value"] for one in found["assumptions"] if one["name"] == "training.global_batch"]
+    assert noted == ([] if runs is None else [runs])
+
+
+def test_a_power_beyond_all_numbers_in_prose() -> None:
+    assert scan("The compute is 4.02 × 9223372036854775808^22 FLOPs, i.e. a lot.") is not None
+
+
+def test_json_says_no_digits_that_machines_differ_in(gpuhours_command: Command) -> None:
+    """Python 3.12 adds floats another way than 3.11."""
+    found = json.loads(
+        gpuhours_command(
+            "estimate", "--model", "llama-3-8b", "--tokens", "1T", "--gpus", "64", "--gpu", "a30", "--json"
+        ).out
+    )
+    value = found["results"]["gpu_hours"]["value"]
+    assert value == float(f"{value:.12g}")
+    assert found["results"]["parameters"]["value"] == 8_030_261_248
