@@ -55,6 +55,16 @@ def test_a_llama_layers_kernels_lie_between_torchs_own_norm_and_one_written_out(
         assert int(own[f"{phase}_kernels"]) / 24 < mine < int(written[f"{phase}_kernels"]) / 24
 
 
+def test_flash_attention_with_dropout() -> None:
+    """Heads of 128, 2,048 to 65,536 tokens: the constants' factors are those measured."""
+    both = load_accelerator("h200-sxm-141gb").attention_constants("flash2")
+    found = [row for row in rows("h200_flash_attention_dropout.csv") if row["head_dim"] == "128"]
+    assert len(found) == 5
+    for row in found:
+        assert float(row["dropped_forward"]) == pytest.approx(both.forward.dropout, abs=0.03)
+        assert float(row["dropped_backward"]) == pytest.approx(both.backward.dropout, abs=0.03)
+
+
 def test_attention_with_dropout_and_in_fp32() -> None:
     """Kernels of 150 us and more, which the host does not bound: 6.1 % in the mean."""
     chip, misses = load_accelerator("h200-sxm-141gb"), []

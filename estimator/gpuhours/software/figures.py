@@ -260,6 +260,9 @@ class Defaults(Sourced):
     state: Literal["amp", "mixed", "pure"]
     interleaved: bool = False
     """Pipelines run interleaved chunks."""
+    dropout: Literal["none", "ulysses", "all"] = "none"
+    """Which steps of a table that does not say are taken to drop out scores and hidden states: none, those whose ranks exchange heads
+    (``ulysses``), or all; a run's own model says so itself."""
 
     def recomputed(self, *, adapters: bool, narrow: bool) -> str:
         """What is computed again: beside trained weights, beside adapters, beside adapters on weights of 4 bit."""

@@ -12,6 +12,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Judged, validate
 from gpuhours.questions.validating.accelerators import profile_of
 from gpuhours.questions.validating.architecture import decoder_of
+from gpuhours.questions.validating.case import case_of
 from gpuhours.questions.validating.rows import Row, measured_rows
 from gpuhours.questions.validating.stated import (
     UnsaidError,
@@ -356,3 +357,21 @@ def test_a_masked_head_is_what_the_code_computes_not_who_publishes_it(title: str
     decoder, why = decoder_of(Row(cells, 2))
     assert decoder is not None, why
     assert decoder.head_share == share
+
+
+@pytest.mark.parametrize(
+    ("cells", "dropped"),
+    [
+        ({"software": "Megatron-LM", "year": 2024}, True), ({"software": "Megatron-LM", "year": 2023}, True),
+        ({"software": "Megatron-LM", "year": 2024, "dropout": 0}, False), ({"software": "Megatron-LM", "year": 2024, "lora": 1}, False),
+        ({"software": "megatron-core", "year": 2025}, False), ({"software": "megatron-core", "dropout": 0.1}, True),
+        ({"software": "deepspeed", "tp": 1, "cp": 2, "sequence_method": "ulysses"}, True),
+        ({"software": "deepspeed", "tp": 1, "cp": 2, "sequence_method": "ring"}, False), ({"software": "nanotron"}, False),
+        ({"software": "PaddlePaddle Fleet"}, False), ({"software": "internevo", "tp": 1, "cp": 2, "sequence_method": "ulysses"}, False),
+    ],
+)  # fmt: skip
+def test_dropout_where_a_row_does_not_say_is_its_stacks(cells: dict[str, Any], dropped: bool) -> None:
+    """Megatron-LM's arguments are 0.1, so are those of Megatron-DeepSpeed, where Ulysses is from; recipes and adapters have none."""
+    case = case_of(row(**{**LLAMA, "sharding": "zero1", **cells}))
+    assert not isinstance(case, str), case
+    assert case.decoder.dropout is dropped

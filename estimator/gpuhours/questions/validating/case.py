@@ -147,6 +147,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         raise UnsaidError(why)
     if decoder.trainable == "lora" and software.adapters.targets and row.word("lora_targets") is None:
         decoder = decoder.model_copy(update={"targets": software.adapters.targets})
+    decoder = decoder.model_copy(update={"dropout": _drops(row, software, decoder)})
     precision = _precision(row, software, chip)
     chip.peak_for(precision.product)
     software = software.model_copy(update={**_scope(row, software), **_dispatch(row, software)})
@@ -303,6 +304,22 @@ def _sequence_method(row: Row, software: Software) -> SequenceMethod:
     """How ranks share a sequence: in the row's words; a ring is balanced where the stack's is."""
     said = method_in(row.word("sequence_method") or "")
     return SequenceMethod(WORDS[SequenceMethod]["ring" if said == "zigzag" and not software.context.balanced else said])
+
+
+def _drops(row: Row, software: Software, decoder: Decoder) -> bool:
+    """Whether scores and hidden states are dropped out: as the column ``dropout`` says, else as the family's models are, else as the
+    stack's own arguments are set (``Defaults.dropout``) where all weights train, and the stack is not another's stand-in.
+
+    Megatron-LM's arguments, and Megatron-DeepSpeed's after them, are 0.1 for both unless a script sets them; DeepSpeed exchanged heads
+    in Megatron-DeepSpeed alone until 2025. Not settled on rows: FlashAttention-2 takes 1.16 to 1.18 times as long with it (measured on
+    H200), and attention under Megatron-LM and DeepSpeed-Ulysses asks for 1.12 to 1.23 in two sources, that of other stacks for none.
+    """
+    stated = row.number("dropout")
+    if stated is not None:
+        return stated > 0
+    usual = "none" if stack_stands_in(row) else software.defaults.dropout
+    exchanged = usual == "ulysses" and _sequence_method(row, software) is SequenceMethod.ulysses
+    return decoder.dropout or (decoder.trainable == "full" and (usual == "all" or exchanged))
 
 
 def _sequence_parallel(row: Row, software: Software) -> bool:
