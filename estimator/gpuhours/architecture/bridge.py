@@ -71,6 +71,8 @@ class Projector(Bridge):
     then: Count | None = None
     """Width that a last product without bias brings to the language model's (Llama 4)."""
     bias: bool = True
+    gated: bool = False
+    """Half of ``middle`` gates the other half (SwiGLU; Aya Vision)."""
     merge_product: bool = False
     """Merged patches are first brought back to one patch's width by a product (Mistral 3)."""
     levels: Count = 1
@@ -93,7 +95,7 @@ class Projector(Bridge):
         products = [Linear("merging", merged, inputs, Split.WHOLE)] if self.merge_product else []
         products.append(Linear("projector", inputs, middle if self.kind == "mlp" else out, Split.WHOLE, self.bias))
         if self.kind == "mlp":
-            products.append(Linear("projector 2", middle, out, Split.WHOLE, self.bias))
+            products.append(Linear("projector 2", middle // 2 if self.gated else middle, out, Split.WHOLE, self.bias))
         if self.then is not None:
             products.append(Linear("projector to the language model", self.then, language.hidden, Split.WHOLE))
         width = vision.hidden if self.norm_before_merging else merged

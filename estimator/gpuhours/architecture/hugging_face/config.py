@@ -90,6 +90,19 @@ class Config:
         self._inside.append(inner)
         return inner
 
+    def renamed(self, names: Mapping[str, str]) -> Config:
+        """The same file with keys under the names that a reader asks for; what is read of it is read of the file."""
+        found = Config({names.get(key, key): value for key, value in self._keys.items()}, self._where)
+        found._read = self._read
+        self._read.update(names)
+        return found
+
+    def supplied(self, keys: Mapping[str, int]) -> Config:
+        """The same file with keys that it leaves out because no layer uses them, or because another key says it."""
+        found = Config({**keys, **self._keys}, self._where)
+        found._read = self._read
+        return found
+
     @property
     def unread(self) -> Iterator[str]:
         """``key value`` of what is set and nobody understood."""
@@ -131,7 +144,7 @@ NEUTRAL = frozenset(
 )
 """Keys without weight, FLOP or byte: names, tokens, initial values, losses, what a rotary table holds, factors on a product."""
 
-HOMES = ("text", "mixtures", "hybrids", "encoders", "encoder_decoders", "multimodal", "diffusers")
+HOMES = ("text", "relatives", "mixtures", "hybrids", "encoders", "encoder_decoders", "multimodal", "diffusers")
 """The modules of this folder, each with its ``READERS``."""
 
 

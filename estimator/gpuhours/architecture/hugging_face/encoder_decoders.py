@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.inputs.errors import EstimateError
 
 
 def t5(config: Config) -> Fields:
@@ -27,6 +28,14 @@ def t5(config: Config) -> Fields:
         "position_buckets": config.number("relative_attention_num_buckets", default=32),
         "dropout": bool(config.get("dropout_rate", 0.1)),
     }  # fmt: skip
+
+
+def umt5(config: Config) -> Fields:
+    """UMT5: every layer has a table of positions of its own."""
+    shape = t5(config)
+    if shape["encoder_layers"] != shape["decoder_layers"]:
+        raise EstimateError("A UMT5 with another depth on either side is not read.", "No published one has.")
+    return {**shape, "position_buckets": shape["encoder_layers"] * shape["position_buckets"]}
 
 
 def spoken(config: Config) -> Fields:
@@ -86,6 +95,12 @@ def bart(config: Config) -> Fields:
     }
 
 
+def m2m(config: Config) -> Fields:
+    """M2M-100 and NLLB: mBART's norms, sines for positions."""
+    config.without_effect("activation_dropout")
+    return {**spoken(config), "final_norm": True}
+
+
 READERS: Mapping[str, Reader] = MappingProxyType({
-    **dict.fromkeys(("t5", "mt5"), t5), "whisper": whisper, **dict.fromkeys(("bart", "mbart"), bart),
+    **dict.fromkeys(("t5", "mt5"), t5), "umt5": umt5, "m2m_100": m2m, "whisper": whisper, **dict.fromkeys(("bart", "mbart"), bart),
 })  # fmt: skip

@@ -109,6 +109,17 @@ def vit(config: Config) -> Fields:
     return {**tower(config), "pooling": "dense", "attention_bias": biases(config)}
 
 
+def vit_msn(config: Config) -> Fields:
+    """MSN's ViT: a mask token, no pooler."""
+    return {**tower(config), "attention_bias": biases(config)}
+
+
+def ijepa(config: Config) -> Fields:
+    """I-JEPA's encoder: no class token, no pooler unless asked for."""
+    config.without_effect("pooler_output_size", "pooler_act")
+    return {**tower(config), "class_token": False, "attention_bias": biases(config)}
+
+
 def deit(config: Config) -> Fields:
     """DeiT: a token more for the teacher, with a place of its own."""
     shape = vit(config)
@@ -319,6 +330,7 @@ def eurobert(config: Config) -> Fields:
 READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra-base", "megatron-bert"), bert),
     "distilbert": distilbert, "modernbert": modernbert, "eurobert": eurobert,
+    "vit_msn": vit_msn, "ijepa": ijepa,
     "vit": vit, "deit": deit, "vit_mae": vit_mae, "beit": beit, "dinov3_vit": dinov3,
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), dinov2), "clip_vision_model": clip_vision,
     "siglip_vision_model": siglip_vision,

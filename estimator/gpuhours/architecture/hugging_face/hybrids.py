@@ -151,7 +151,7 @@ def nemotron_h(config: Config) -> Fields:
         "mamba_hidden_act", "mamba_ssm_cache_dtype", "mamba_dt_init_floor", "mlp_hidden_act", "mamba_dt_limit"
     )
     shape = {
-        **llama(WithKeys(config, {"num_hidden_layers": len(layers)})), "layers": len(layers), "gated": False,
+        **llama(config.supplied({"num_hidden_layers": len(layers)})), "layers": len(layers), "gated": False,
         "norms_per_layer": 2, "positions": "none",
         "state_space": mamba2_widths(config), "layer_groups": groups(layers),
     }  # fmt: skip
@@ -295,20 +295,12 @@ def qwen3_5_moe(config: Config) -> Fields:
     state, layers = delta_layers(config, "experts")
     width = config.number("moe_intermediate_size")
     shape = {
-        **qwen3(WithKeys(config, {"intermediate_size": width})),
+        **qwen3(config.supplied({"intermediate_size": width})),
         "attention_gate": "width",
         "state_space": state,
         "layer_groups": layers,
     }
     return {**shape, "experts": {**routed(config), **shared_gate(config)}}
-
-
-class WithKeys(Config):
-    """A configuration with keys that the file leaves out because no layer uses them, or another key says it."""
-
-    def __init__(self, config: Config, supplied: Mapping[str, int]) -> None:
-        super().__init__({**supplied, **config._keys}, config._where)
-        self._read = config._read
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
-from gpuhours.architecture.hugging_face.text import gemma, llama, mistral, qwen2, qwen3, windows
+from gpuhours.architecture.hugging_face.text import cohere2, gemma, llama, mistral, qwen2, qwen3, windows
 from gpuhours.inputs.errors import EstimateError
 
 
@@ -235,6 +236,85 @@ def dbrx(config: Config) -> Fields:
     }  # fmt: skip
 
 
+def sparse_windows(config: Config, dense: int, every: int = 0) -> Fields:
+    """Layer groups where some layers have a window and the first ``dense`` no experts; the window with them. One layer in ``every`` sees
+    every key where the file does not list the kinds."""
+    layers, window = config.number("num_hidden_layers"), config.optional("sliding_window")
+    kinds = [str(kind) for kind in config.listed("layer_types")]
+    config.get("sliding_window_pattern")
+    if not kinds:
+        kinds = ["full" if every and (layer + 1) % every == 0 else "sliding" for layer in range(layers)]
+    pairs = Counter(
+        ("dense" if layer < dense else "experts", "window" if window and "sliding" in kind else "attention")
+        for layer, kind in enumerate(kinds[:layers])
+    )
+    groups = [{"layers": count, "feed_forward": fed, "mixer": mixed} for (fed, mixed), count in pairs.items()]
+    return {"layer_groups": groups, **({"window": window} if any(mixed == "window" for _, mixed in pairs) else {})}
+
+
+def unplaced(experts: Fields) -> tuple[Fields, int]:
+    """Experts whose place stands in layer groups, and how many layers have none."""
+    return {key: value for key, value in experts.items() if key not in ("first_dense", "every")}, experts.get(
+        "first_dense", 0
+    )
+
+
+def hy3(config: Config) -> Fields:
+    """Hunyuan 3: normed heads, DeepSeek's experts."""
+    config.without_effect("router_scaling_factor", "enable_moe_fp32_combine")
+    return dots1(config)
+
+
+def solar_open(config: Config) -> Fields:
+    """Solar Open: GLM-4.5's layers without a dense one."""
+    width = config.number("moe_intermediate_size")
+    return glm4_moe(config.supplied({"intermediate_size": width}))
+
+
+def mellum(config: Config) -> Fields:
+    """Mellum 2: Qwen3's mixtures, windows in some layers."""
+    config.without_effect("num_nextn_predict_layers", "mtp_layer_types", "mtp_mlp_layer_types")
+    experts, dense = unplaced({**routed(config), **first_dense(config)})
+    return {**qwen3(config), **sparse_windows(config, dense), "experts": experts}
+
+
+def exaone_moe(config: Config) -> Fields:
+    """K-EXAONE: normed heads, DeepSeek's experts, three layers with a window to one without."""
+    shape = dots1(config)
+    experts, dense = unplaced(shape["experts"])
+    return {**shape, **sparse_windows(config, dense, 4), "experts": experts}
+
+
+def afmoe(config: Config) -> Fields:
+    """Trinity: gated attention, norms before and behind both halves, DeepSeek's experts after some dense layers; the numbers that balance
+    its routing count among the library's parameters."""
+    config.without_effect("route_scale", "route_norm", "score_func", "mup_enabled", "load_balance_coeff")
+    dense, every = config.number("num_dense_layers", default=1), config.number("global_attn_every_n_layers", default=4)
+    return {
+        **llama(config), **sparse_windows(config, dense, every), "qk_norm": "head", "attention_gate": "width", "norms_per_layer": 4,
+        "experts": {**routed(config), **shared_experts(config), "router_bias": True},
+    }  # fmt: skip
+
+
+def granite_moe_swa(config: Config) -> Fields:
+    """Granite's mixtures with sinks and windows."""
+    config.without_effect("layer_rope_theta")
+    return {**granite_moe(config), "sinks": True}
+
+
+def cohere2_moe(config: Config) -> Fields:
+    """Command A's mixtures: one norm, both halves beside each other."""
+    config.without_effect(
+        "expert_selection_fn", "shared_expert_combination_strategy", "prefix_dense_sliding_window_pattern"
+    )
+    dense = any("sparse" not in str(kind) for kind in config.listed("mlp_layer_types"))
+    if dense or config.number("num_shared_experts", default=0) or config.get("prefix_dense_intermediate_size"):
+        raise EstimateError(
+            "Shared experts and a dense start of cohere2_moe are not read.", "Write the shape out, with layer_groups."
+        )
+    return {**cohere2(config), "experts": routed(config)}
+
+
 def hunyuan_moe(config: Config) -> Fields:
     """Hunyuan's mixtures: a shared expert of the dense width beside the routed."""
     width = config["intermediate_size"]
@@ -264,8 +344,10 @@ def minicpm3(config: Config) -> Fields:
 READERS: Mapping[str, Reader] = MappingProxyType({
     "mixtral": mixtral, "phimoe": phimoe, "qwen2_moe": qwen2_moe, "qwen3_moe": qwen3_moe, "olmoe": olmoe, "flex_olmo": flex_olmo,
     **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe),
-    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2"), deepseek), "deepseek_v32": deepseek_v32,
-    "glm_moe_dsa": deepseek_v32, "glm4_moe": glm4_moe, "dots1": dots1, "ernie4_5_moe": ernie,
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite", "mistral4"), deepseek), "deepseek_v32": deepseek_v32,
+    "glm_moe_dsa": deepseek_v32, **dict.fromkeys(("glm4_moe", "sarvam_moe"), glm4_moe), "dots1": dots1, "ernie4_5_moe": ernie,
     "gpt_oss": gpt_oss, "llama4_text": llama4, "minimax_m2": minimax_m2, "dbrx": dbrx, "hunyuan_v1_moe": hunyuan_moe,
+    "hy_v3": hy3, "solar_open": solar_open, "mellum": mellum, "exaone_moe": exaone_moe, "afmoe": afmoe,
+    "granitemoe_swa": granite_moe_swa, "cohere2_moe": cohere2_moe,
     **dict.fromkeys(("minicpm3", "youtu"), minicpm3),
 })  # fmt: skip

@@ -6,9 +6,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader, reader
-from gpuhours.architecture.hugging_face.encoders import clip_vision, dinov2, siglip_vision, tower, without_kind
-from gpuhours.architecture.hugging_face.mixtures import qwen3_moe
-from gpuhours.architecture.hugging_face.text import llama, qwen2, qwen3
+from gpuhours.architecture.hugging_face.encoders import (
+    clip_vision,
+    dinov2,
+    siglip2_vision,
+    siglip_vision,
+    tower,
+    without_kind,
+)
+from gpuhours.architecture.hugging_face.hybrids import qwen3_5, qwen3_5_moe
+from gpuhours.architecture.hugging_face.mixtures import glm4_moe, qwen3_moe
+from gpuhours.architecture.hugging_face.text import glm4, llama, qwen2, qwen3
 from gpuhours.inputs.errors import EstimateError
 
 
@@ -224,6 +232,71 @@ def idefics3(config: Config) -> Fields:
     return whole({**vision, "pooling": "none"}, bridge, said)
 
 
+def vipllava(config: Config) -> Fields:
+    """ViP-LLaVA: features of several layers side by side under a norm, an MLP."""
+    config.without_effect("projector_layernorm_eps")
+    levels = config.get("vision_feature_layer", 1)
+    ignored(config, "vision_feature_layers")
+    vision, said = encoder(config.inside("vision_config")), language(config, config.inside("text_config"))
+    wide = (len(levels) if isinstance(levels, list) else 1) * vision["hidden"]
+    bridge = {"kind": "mlp", "inputs": wide, "extra_weights": 2 * wide}
+    return whole({**vision, "pooling": "none"}, bridge, said)
+
+
+def cohere_vision(config: Config) -> Fields:
+    """Command A Vision and Aya Vision: four patches become one, a gated MLP of ``alignment_intermediate_size``; SigLIP's own head is
+    stored, not used. Aya norms the merged patches."""
+    normed = config["model_type"] == "aya_vision"
+    config.without_effect("adapter_layer_norm_eps", "vision_feature_select_strategy")
+    ignored(config)
+    part = config.inside("vision_config")
+    vision, said = encoder(part), language(config, config.inside("text_config"))
+    merge, middle = (
+        config.number("downsample_factor", default=2),
+        config.optional("alignment_intermediate_size") or said["hidden"],
+    )
+    unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
+    bridge = {"kind": "mlp", "downsample": merge, "norm": normed, "middle": middle, "gated": True}
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+
+
+def lfm2_vl(config: Config) -> Fields:
+    """LFM2-VL: SigLIP 2, four patches become one under a norm, an MLP."""
+    ignored(config, "encoder_patch_size", "max_image_tokens", "min_image_tokens", "do_image_splitting")
+    part = config.inside("vision_config")
+    vision, said = without_kind(siglip2_vision(part)), language(config, config.inside("text_config"))
+    ignored(part)
+    unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
+    normed, biased = config.get("projector_use_layernorm", True), config.get("projector_bias", True)
+    bridge = {
+        "kind": "mlp", "downsample": config.number("downsample_factor", default=2), "norm": bool(normed),
+        "middle": config.number("projector_hidden_size"), "bias": bool(biased),
+    }  # fmt: skip
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+
+
+def glm_vl(config: Config) -> Fields:
+    """GLM-4.1V, 4.5V and 4.6V: gated layers as wide inside as the language model, four patches brought together by a product, a product
+    under a norm and a gated MLP behind it."""
+    part, text = config.inside("vision_config"), config.inside("text_config")
+    shape, out = tower(part), part.number("out_hidden_size")
+    vision = {
+        **shape, "tubelet": part.number("temporal_patch_size", default=2), "class_token": False, "gated": True, "norm": "rms",
+        "attention_bias": "qkv" if part.get("attention_bias") else "none", "mlp_bias": False, "pre_norm": True, "ffn_hidden": out,
+    }  # fmt: skip
+    bridge = {
+        "kind": "mlp", "downsample": part.number("spatial_merge_size", default=2), "merge_product": True, "inputs": out,
+        "middle": 2 * part.number("intermediate_size"), "gated": True, "out": out, "then": out, "bias": False, "extra_weights": 3 * out,
+    }  # fmt: skip
+    config.without_effect("image_start_token_id", "image_end_token_id", "video_start_token_id", "video_end_token_id")
+    kind = str(text.get("model_type", "glm4v_text"))
+    said = {"glm4v_text": glm4, "glm4v_moe_text": glm4_moe}.get(kind)
+    if said is None:
+        raise EstimateError(f"A language model of type {kind!r} is not read here.")
+    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    return whole(without_kind(vision), bridge, {**said(text), "tied": bool(tied)})
+
+
 def mllama(config: Config) -> Fields:
     """Llama 3.2 Vision: a gated cross-attention layer after every few layers of Llama's, over patches of tiles whose features of several
     encoder layers stand side by side."""
@@ -272,14 +345,18 @@ TOWERS: Mapping[str, Callable[[Config], Fields]] = MappingProxyType({
 })  # fmt: skip
 QWEN: Mapping[str, Callable[[Config], Fields]] = MappingProxyType({
     "qwen2_vl": qwen2_vision, "qwen2_5_vl": qwen25_vision, "qwen3_vl": qwen3_vision, "qwen3_vl_moe": qwen3_vision,
+    "qwen3_5": qwen3_vision, "qwen3_5_moe": qwen3_vision,
 })  # fmt: skip
 TEXTS: Mapping[str, Reader] = MappingProxyType({
     "qwen2_vl": qwen2, "qwen2_5_vl": qwen2, "qwen3_vl": qwen3, "qwen3_vl_moe": qwen3_moe,
+    "qwen3_5": qwen3_5, "qwen3_5_moe": qwen3_5_moe,
 })  # fmt: skip
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("llava", "llava_next", "llava_next_video", "llava_onevision"), llava),
-    "mistral3": mistral3, "internvl": internvl, "gemma3": gemma3, "paligemma": paligemma,
+    "vipllava": vipllava, **dict.fromkeys(("cohere2_vision", "aya_vision"), cohere_vision), "lfm2_vl": lfm2_vl,
+    **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), glm_vl),
+    **dict.fromkeys(("mistral3", "lighton_ocr"), mistral3), "internvl": internvl, "gemma3": gemma3, "paligemma": paligemma,
     **dict.fromkeys(QWEN, qwen_vl), **dict.fromkeys(("idefics3", "smolvlm"), idefics3), "pixtral": pixtral, "mllama": mllama,
     "llama4": llama4,
 })  # fmt: skip

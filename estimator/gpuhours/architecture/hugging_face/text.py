@@ -333,7 +333,7 @@ def hunyuan(config: Config) -> Fields:
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({
-    **dict.fromkeys(("llama", "granite", "smollm3", "phi3", "ministral", "ministral3", "solar", "yi"), llama),
+    **dict.fromkeys(("llama", "granite", "smollm3", "phi3", "ministral", "ministral3", "solar", "yi", "iquestcoder"), llama),
     "mistral": mistral, "qwen2": qwen2, "qwen3": qwen3, "gemma": gemma, "vaultgemma": gemma, "gemma2": gemma2, "gemma3_text": gemma3,
     "olmo": family(norm="no-weights"),
     "olmo2": family(qk_norm="width"),
