@@ -1,7 +1,7 @@
 """Configurations of Hugging Face's libraries, counted by the libraries themselves.
 
-``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17 (types added later: 5.24)
-and diffusers count in the class that the configuration builds (meta device, tied weights once).
+``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17
+(5.24 for types added later) and diffusers count in the class that the configuration builds (meta device, tied weights once).
 """
 
 from __future__ import annotations
