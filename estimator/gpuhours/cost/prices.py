@@ -7,13 +7,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, RootModel
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.profile_folders import Unknown, plain_name, profile_folders
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import amount, bare
-from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
+from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated_as
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
@@ -86,20 +86,12 @@ class PriceRow(Section):
         return self.model_dump(exclude={"price"}) | price | {"address": self.seen_at, "commitment": self.commitment}
 
 
-class PriceList(RootModel[tuple[PriceRow, ...]]):
-    """One file of ``hardware_specs/prices``: the offers for the accelerator of that name."""
-
-
 class Provider(Section):
     """Where a provider prints its prices, by terms where these have a page of their own."""
 
     model_config = ConfigDict(extra="allow")
 
     address: Annotated[str, Field(pattern="^https://")]
-
-
-class Providers(RootModel[dict[str, Provider]]):
-    """``hardware_specs/providers.yaml``."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +113,8 @@ class Price:
 @cache
 def _provider_address(provider: str, terms: str) -> str:
     """The page on which a provider prints prices of such terms; nothing for one that is not listed."""
-    known = validated(Providers, read_yaml(Path(str(files("hardware_specs"))) / "providers.yaml")).root.get(provider)
+    listed = read_yaml(Path(str(files("hardware_specs"))) / "providers.yaml")
+    known: Provider | None = validated_as(dict[str, Provider], listed).get(provider)
     if known is None:
         return ""
     return str((known.model_extra or {}).get(terms, known.address))
@@ -138,7 +131,9 @@ def price_rows(accelerator: str) -> tuple[PriceRow, ...]:
 
 @ReadOnce
 def _read(path: Path) -> tuple[PriceRow, ...]:
-    return validated(PriceList, read_yaml(path)).root
+    """One file of ``hardware_specs/prices``: the offers for the accelerator of that name."""
+    rows: tuple[PriceRow, ...] = validated_as(tuple[PriceRow, ...], read_yaml(path))
+    return rows
 
 
 def choose_price(

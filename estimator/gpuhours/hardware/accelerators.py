@@ -65,7 +65,9 @@ class AcceleratorProfile(Profile):
     generation: Generation
     node: str
     """The node a cluster is made of when nothing else is said: a name, or a path beside this file."""
-    step_times: StepTimes = StepTimes(basis="assumed", source="its profile, which does not say what they rest on")
+    step_times: StepTimes = StepTimes.model_construct(
+        basis="assumed", source="its profile, which does not say what they rest on"
+    )
     peak: dict[Dtype, RateFigure] = Field(min_length=1)
     memory: SizeFigure
     memory_bandwidth: BandwidthFigure

@@ -202,6 +202,18 @@ def generation_constants(generation: str) -> GenerationConstants:
     return generation_constants(like).model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
+class _WideAttention(Section):
+    """``hardware_specs/attention.yaml``."""
+
+    memory_efficient: AttentionConstants
+
+
+@cache
+def memory_efficient() -> AttentionConstants:
+    """PyTorch's memory-efficient attention in fp32 and TF32, on every card since A100, from ``hardware_specs/attention.yaml``."""
+    return validated(_WideAttention, read_yaml(Path(str(files("hardware_specs"))) / "attention.yaml")).memory_efficient
+
+
 @cache
 def is_known(generation: str) -> bool:
     """Whether there are constants for a generation at all; TPUs, for one, have none."""

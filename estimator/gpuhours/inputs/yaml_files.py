@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, TypeAdapter, ValidationError
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
@@ -247,8 +247,16 @@ def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Va
         raise explained(error, model, source, prefix) from None
 
 
-def explained(error: ValidationError, model: type[BaseModel], source: Source, prefix: Key = ()) -> EstimateError:
-    """One validation error in the words of the user: place, key = value, what is wrong, what to do."""
+def validated_as(kind: Any, source: Source) -> Any:
+    """As ``validated`` for a file that holds a list or a mapping of models: ``tuple[PriceRow, ...]``."""
+    try:
+        return TypeAdapter(kind).validate_python(source.data)
+    except ValidationError as error:
+        raise explained(error, kind, source) from None
+
+
+def explained(error: ValidationError, model: Any, source: Source, prefix: Key = ()) -> EstimateError:
+    """One validation error in the words of the user: place, key = value, what is wrong, what to do. ``model`` is what was asked for."""
     errors = error.errors(include_url=False)
     first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
     location = tuple(part for part in first["loc"] if not _names_a_type(part))
@@ -276,9 +284,9 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _fields_at(model: type[BaseModel], location: Key) -> list[str]:
+def _fields_at(model: Any, location: Key) -> list[str]:
     """The names a mapping at ``location`` may hold; a tag in brackets there says which member of a union."""
-    here: list[tuple[type[BaseModel], str]] = [(model, "")]
+    here = _models_in(model)
     for part in location:
         if _names_a_type(part):
             here = [(found, tag) for found, tag in here if tag in ("", part)]

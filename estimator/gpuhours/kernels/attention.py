@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from gpuhours.hardware.accelerators import Accelerator
-from gpuhours.hardware.kernel_constants import AttentionConstants, AttentionPass
+from gpuhours.hardware.kernel_constants import AttentionPass, memory_efficient
 from gpuhours.hardware.number_formats import NUMBER_FORMATS
 from gpuhours.inputs.arrays import Array, Values
 from gpuhours.kernels.gemm import gemm_time
@@ -22,20 +22,6 @@ THROTTLE_AFTER = 20e-3
 """s: a kernel this long has lost half of the clock it loses to the power limit in the end (H200, cuDNN:
 kernels of 80 ms and more are 11 to 18 % slower than short ones lead to expect; FlashAttention-2, at half
 the rate, hardly)."""
-
-
-_WIDE = "own measurements on H200, PyTorch 2.11: 34 TFLOP/s in fp32 whether TF32 is allowed or not, 45 forward with heads of 128"
-MEMORY_EFFICIENT = AttentionConstants(
-    forward=AttentionPass(
-        efficiency={64: 0.07, 128: 0.092}, overhead_keys=0, diagonal=128, tail=1, launch=5e-6, query_block=64, key_block=64,
-        dropout=1.25, source=_WIDE,
-    ),
-    backward=AttentionPass(
-        efficiency={64: 0.07, 128: 0.074}, overhead_keys=0, diagonal=128, tail=1, launch=1e-5, query_block=64, key_block=64,
-        dropout=1.14, source=_WIDE,
-    ),
-)  # fmt: skip
-"""PyTorch's memory-efficient attention in fp32, efficiency as a share of TF32's peak; one code (sm80) runs on every card since A100."""
 
 
 class AttentionKernel(Enum):
@@ -76,7 +62,7 @@ def attention_time(
     ``unaligned``  ``Libraries.unaligned``, for unfused attention
     ``dropped``    the scores are dropped out at random: no matter to unfused attention, whose traffic counts it
 
-    No fused kernel of 16 bit takes wider inputs: in fp32 and TF32 PyTorch's memory-efficient one runs (``MEMORY_EFFICIENT``).
+    No fused kernel of 16 bit takes wider inputs: in fp32 and TF32 PyTorch's memory-efficient one runs (``memory_efficient``).
     """
     kernel = AttentionKernel(kernel)
     keys = length if keys is None else keys
@@ -87,7 +73,7 @@ def attention_time(
             head_dim=head_dim, value_dim=value_dim, dtype=dtype, unaligned=unaligned,
         )  # fmt: skip
     wide = NUMBER_FORMATS[dtype].input > 2 and "tf32" in accelerator.peak
-    both = MEMORY_EFFICIENT if wide else accelerator.attention_constants(kernel.value)
+    both = memory_efficient() if wide else accelerator.attention_constants(kernel.value)
     constants = both.forward if direction == "forward" else both.backward
     return fused_attention_time(
         constants, direction, accelerator,

@@ -31,7 +31,7 @@ NAMES: Final = tuple(kind.value for kind in Operator)
 """What profiles call the operators of ``architecture.operators.Pointwise``."""
 KERNELS: Final = (*NAMES, "product", "expert", "unpacked", "attention", "unfused", "adapter")
 """What a host launches kernels for."""
-NOTHING: Final = Traffic(forward=0.0, backward=0.0)
+NOTHING: Final = Traffic.model_construct(forward=0.0, backward=0.0)
 
 
 class PointwiseTraffic(Sourced):
@@ -41,7 +41,7 @@ class PointwiseTraffic(Sourced):
     operators: Annotated[dict[str, Traffic], keyed_by(OPERATOR, [*NAMES, *SCORES])]
     issued: Share = 0.0
     """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
-    weights: Traffic = Traffic(forward=0.0, backward=0.0)
+    weights: Traffic = NOTHING
     """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
 
 
@@ -69,7 +69,7 @@ class Adapters(Sourced):
     forward: NotNegative
     backward: NotNegative
     """Its scaled gradient, and the sum of both branches' input gradients."""
-    inputs: Traffic = Traffic(forward=0.0, backward=0.0)
+    inputs: Traffic = NOTHING
     """Per element of the adapter's input: its cast to the adapter's format, and its gradient's back."""
     autocast: Traffic | None = None
     """Per element of the output under autocast, where it differs."""
@@ -106,6 +106,9 @@ class Launches(Section):
     backward: NotNegative = 0.0
 
 
+NO_LAUNCHES: Final = Launches.model_construct()
+
+
 class Kernels(Sourced):
     """A host's time by the kernels it launches, for stacks whose layers differ too much for one time per layer."""
 
@@ -126,7 +129,7 @@ class Kernels(Sourced):
     """s per layer and micro-batch: its modules, whatever they launch."""
     causal: NotNegative = 0.0
     """s per causal layer and forward pass: masks, cache and positions handed through."""
-    recomputed: Launches = Launches()
+    recomputed: Launches = NO_LAUNCHES
     """s per layer that is computed again: what is put aside before, and the second graph."""
     gap: NotNegative = 0.0
     """s between two kernels that the GPU waits in any case."""
@@ -136,7 +139,7 @@ class Kernels(Sourced):
     """s per step that nothing hides: a trainer that reads the loss and the gradients' norm back, and logs."""
     module: NotNegative = 0.0
     """s per module with weights and pass under ZeRO-3: hooks that fetch, release and look ahead."""
-    call: Launches = Launches()
+    call: Launches = NO_LAUNCHES
     """s per attention call beyond a layer's first: windows and pictures one by one."""
 
 
@@ -190,9 +193,9 @@ class Context(Sourced):
     """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
     balanced: bool = True
     """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
-    hop: Launches = Launches()
+    hop: Launches = NO_LAUNCHES
     """What the host needs for a block of a ring: its sends, its attention, its merging."""
-    exchange: Launches = Launches()
+    exchange: Launches = NO_LAUNCHES
     """What it needs to exchange the heads of a layer, there and back."""
     repeats_keys: bool = False
     """Grouped keys are copied for every query head before a ring sends them; with exchanged heads they are not."""
@@ -207,9 +210,9 @@ class Dispatch(Sourced):
     """Experts are not split over tensor ranks where a run does not say (Megatron's parallel folding)."""
     load: Positive = 1.0
     """Tokens that the busiest rank computes, of the mean: 1 where routing is forced to balance, the capacity where slots are padded."""
-    packing: Traffic = Traffic(forward=0.0, backward=0.0)
+    packing: Traffic = NOTHING
     """Further bytes per element of the copies where they go to other ranks (sorted by rank, and again by expert)."""
-    slots: Traffic = Traffic(forward=0.0, backward=0.0)
+    slots: Traffic = NOTHING
     """The same where every expert has a fixed number of slots, filled by one-hot masks (GShard's capacity, DeepSpeed-MoE)."""
     host: Mapping[str, NotNegative]
     """s per such layer and micro-batch, forward and backward, on top of ``Host``: accelerator (or ``default``) -> time."""

@@ -263,4 +263,6 @@ def is_unknown(name: str, year: int | None = None) -> bool:
 
 def stands_in(name: str, year: int | None = None) -> bool:
     """Whether the profile that ``--software NAME`` means only stands for a stack of that name."""
-    return not name.endswith((".yaml", ".yml")) and match(StatedStack(stated=name, year=year)).stands_in
+    if name.endswith((".yaml", ".yml")) or known_as(name) is not None:
+        return False
+    return match(StatedStack(stated=name, year=year)).stands_in

@@ -111,7 +111,7 @@ class Software(Section):
     """What autocast adds."""
     head: Head
     casts: Casts
-    adapters: Adapters = Adapters(
+    adapters: Adapters = Adapters.model_construct(
         source="own measurements on H200, eager adapters of llama models", forward=10.0, backward=6.0
     )
     accumulation: Accumulation
@@ -122,7 +122,7 @@ class Software(Section):
     context: Context
     network: Network
     defaults: Defaults
-    memory: MemoryFacts = MemoryFacts()
+    memory: MemoryFacts = MemoryFacts.model_construct()
     pace: Positive = 1.0
     """Step time over what all other figures make of it, as a site's own steps met it (``run.site``)."""
 

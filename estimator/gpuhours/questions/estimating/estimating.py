@@ -20,6 +20,7 @@ from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
 from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
+from gpuhours.run.lattice import SHUFFLED
 from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
@@ -158,7 +159,8 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
 
 
 def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outcome:
-    """The run of the sample over all of its draws, and over those of the ranges that the run has beside them."""
+    """The run of the sample over all of its draws, and over those of the ranges that the run has beside them, in another order: the two
+    sequences know nothing of each other."""
     own, centre = run.ranges() | dict(uncertain), sample.outcome
     own |= {key: spread for key, spread in centre.bill.ranges.items() if key not in own}
     seconds = centre.totals.values[STEP_TIME].value
@@ -167,11 +169,8 @@ def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outc
     named, goodput = sample.run, centre.value("goodput")
     if goodput is not None:
         named = named.replaced("known.goodput", np.concatenate([[goodput], sample.effective_goodput]))
-    order = (
-        np.random.default_rng(0).permutation(len(sample.slower)) + 1
-    )  # so that the two sequences know nothing of each other
     for key, values in draws(own, len(sample.slower)).items():
-        named = named.replaced(key, _whole(key, np.concatenate([values[:1], values[order]])))
+        named = named.replaced(key, _whole(key, np.concatenate([values[:1], values[1 + SHUFFLED]])))
     same_step = all(key.startswith(BILLED) for key in own)
     return evaluate(named, slower=slower, like=centre if same_step else None)
 

@@ -6,9 +6,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from pydantic import RootModel
-
-from gpuhours.inputs.yaml_files import Section, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, read_yaml, validated_as
 
 
 class MeasuredBy(Section):
@@ -19,15 +17,12 @@ class MeasuredBy(Section):
     """Sources of one system are left out together; its own name where this is empty."""
 
 
-class _Sources(RootModel[dict[str, MeasuredBy]]):
-    """The file."""
-
-
 @cache
 def sources() -> dict[str, MeasuredBy]:
     """Every source that has a name, by it."""
     path = Path(str(files("gpuhours"))) / "published" / "sources.yaml"
-    return validated(_Sources, read_yaml(path)).root
+    found: dict[str, MeasuredBy] = validated_as(dict[str, MeasuredBy], read_yaml(path))
+    return found
 
 
 @cache
