@@ -118,6 +118,9 @@ class Data(Section):
     """Frames that clips of different length are padded to, encoder and language model alike; ``frames`` is then their mean."""
     packed: bool = False
     """Short samples share a sequence, so that nothing is padded."""
+    masked: bool | None = None
+    """Attention is handed a mask of the padding in a batch of texts, as fine-tuning does with its tokenizer's; where it is not said, if
+    ``padding`` is above 0 and nothing is packed."""
     dataset_samples: Annotated[float, measured_in("sample")] | None = None
     """Samples (clips, pairs, documents) in the data set."""
     samples: Annotated[float, measured_in("sample")] | None = None
@@ -131,6 +134,11 @@ class Data(Section):
     def unpadded(self) -> "Data":
         """The same without what padding adds."""
         return self.model_copy(update={"packed": True})
+
+    @property
+    def hands_mask(self) -> bool:
+        """Whether attention over text is handed a mask of padding: ``masked``, or what ``padding`` implies."""
+        return bool(np.any(self.padding)) and not self.packed if self.masked is None else self.masked
 
     @property
     def unique_samples(self) -> Array | None:

@@ -178,7 +178,7 @@ class Decoder(Spec):
         tokens = self.tokens_per_sample(data)
         if tokens is None:
             raise EstimateError("The tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
-        return self.model(tokens)
+        return self.model(tokens, padded=data.hands_mask)
 
     def tokens_per_sample(self, data: Data) -> Array | None:
         """``seq_len``; where only frames and tokens per frame are known, those and the text."""
@@ -197,10 +197,11 @@ class Decoder(Spec):
         each = data.tokens_per_frame
         return data.carrying_tokens(each * data.unpadded.clip_frames(), each * data.clip_frames())
 
-    def model(self, tokens: Array, *, gradient_upstream: bool = False) -> Model:
-        """The whole language model over samples of ``tokens`` tokens."""
+    def model(self, tokens: Array, *, gradient_upstream: bool = False, padded: bool = False) -> Model:
+        """The whole language model over samples of ``tokens`` tokens, ``padded`` to it and attending with a mask of that or not."""
         kind = treatment(self.trainable, gradient_upstream=gradient_upstream)
         front, layers = self.front(tokens), self.stacks(tokens, kind)
+        layers = tuple(stack.with_mask for stack in layers) if padded else layers
         parts: tuple[Stack | Ends, ...] = (*front, *layers, *self.top(tokens, kind))
         return Model(self.name or "decoder", parts, self.hidden)
 

@@ -6,6 +6,7 @@ prices it (FLOPs, memory, step time) divides. Every number may be a float or a N
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from functools import cached_property
 
@@ -112,6 +113,8 @@ class AttentionCore:
     """Scores get a learned bias for the distance (T5)."""
     dropped: bool = False
     """Scores are dropped out at random."""
+    padded: bool = False
+    """It is handed a mask of the padding of its batch."""
     looped: bool = False
     """Modelling files call it for one sequence after another (windows and pictures of different sizes)."""
 
@@ -241,6 +244,12 @@ class Stack:
     sequence: Array | None = None
     trainable: Trainable = Trainable.FULL
     adapters: tuple[Linear, ...] = ()
+
+    @property
+    def with_mask(self) -> Stack:
+        """The same with a mask of padding handed to its attention."""
+        cores = tuple(replace(core, padded=True) for core in self.block.attention)
+        return replace(self, block=replace(self.block, attention=cores))
 
     @property
     def parameters(self) -> Array:

@@ -77,6 +77,8 @@ class Software(Section):
     """Causal attention is called with a mask too."""
     window_mask: Positive | None = None
     """Sliding windows are masks over all pairs, which no kernel skips: time of attention with a mask over that of all pairs without."""
+    padding_mask: Traffic | None = None
+    """Time of attention that is handed a mask of padding, over that of all pairs without; None: its kernels know where sequences end."""
     pageable: NotNegative = 0.0
     """B/s at which tables that are kept on the host, in fp32, are copied over for every step; 0: they lie on the accelerator."""
     flash: str

@@ -53,11 +53,18 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
             balanced (zigzag, all-gather, hybrid)   s / r queries on s / (2 r) keys: half of every block is masked
             plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
 
+    A mask of padding reaches fused kernels as a tensor over all pairs, which none skips by: what the profile says times the time of all
+    pairs without a mask; unfused attention adds it to its scores in any case.
     Unfused attention adds what the stack moves per score beyond its kernels (an fp32 softmax under autocast).
     s length, r ring. Between blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output).
     Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
     """
     ranks = workload.ranks
+    masking = workload.software.padding_mask
+    if core.padded and masking is not None and workload.attention_kernel != "unfused" and not core.biased:
+        seen = replace(core, causal=False, window=None, padded=False)
+        whole_pairs = _core_passes(seen, length, sequences, workload, whole=whole)
+        return Passes(whole_pairs.forward * masking.forward, whole_pairs.backward * masking.backward)
     slower = workload.software.window_mask
     if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
         return _core_passes(replace(core, causal=False, window=None), length, sequences, workload, whole=whole) * slower
