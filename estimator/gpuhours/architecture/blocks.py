@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Role, Split
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
@@ -71,7 +73,7 @@ def self_attention(
     causal: bool,
     qkv_bias: bool,
     output_bias: bool,
-    rotary: bool = False,
+    rotary: Array = 0.0,
     qk_norm: QKNorm = "none",
     gate: Literal["none", "width", "head"] = "none",
     sinks: bool = False,
@@ -82,6 +84,7 @@ def self_attention(
 
         qkv  [h, (a + 2 k) d + gate]    scores and sum over a heads of d    output  [a d, h]
 
+    rotary: the share of a head that is rotated
     gate: a d numbers a token (``width``) or a (``head``) that the output is multiplied with; ``sinks``: a learned scores.
 
     a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
@@ -96,8 +99,8 @@ def self_attention(
     if gate != "none" or sinks:
         gated = queries if gate != "none" else 0
         operators.append(Elementwise(Pointwise.SWIGLU, gated, sharded=True, parameters=heads if sinks else 0))
-    if rotary:
-        operators.append(Elementwise(Pointwise.ROTARY, queries + keys, sharded=True))
+    if np.any(rotary):
+        operators.append(Elementwise(Pointwise.ROTARY, queries + keys, sharded=True, worked=rotary))
     if qk_norm != "none":
         weights = {"head": 2 * head_dim, "head-layer": 4 * head_dim, "width": queries + keys, "no-weights": 0}[qk_norm]
         operators.append(Elementwise(Pointwise.QK_NORM, queries + keys, sharded=True, parameters=weights))

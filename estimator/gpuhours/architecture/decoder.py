@@ -55,6 +55,8 @@ class Decoder(Spec):
     mlp_bias: bool = False
     head_bias: bool = False
     positions: Literal["rotary", "learned", "alibi", "none"] = "rotary"
+    rotary_share: Fraction = 1.0
+    """Share of a head that is rotated where positions are rotary (a quarter in GPT-NeoX); the rest is copied beside it."""
     max_positions: Count | None = None
     """Rows of a learned position table; the sample's tokens when not given."""
     qk_norm: blocks.QKNorm = "none"
@@ -331,7 +333,7 @@ class Decoder(Spec):
             sinks=self.sinks,
             qkv_bias=self.attention_bias in ("qkv", "all"),
             output_bias=self.attention_bias in ("output", "all"),
-            rotary=self.positions == "rotary",
+            rotary=self.rotary_share if self.positions == "rotary" else 0.0,
             window=self.window if windowed else None,
             dropped=self.dropout if self.attention_dropout is None else self.attention_dropout,
         )

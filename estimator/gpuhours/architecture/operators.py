@@ -202,6 +202,8 @@ class Elementwise:
     width: Array
     sharded: bool
     parameters: Array = 0
+    worked: Array = 1.0
+    """Share of the width that it is done to; where it is not all, the tensor is cut in two and joined again."""
 
 
 @dataclass(frozen=True)

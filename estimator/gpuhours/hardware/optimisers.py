@@ -32,10 +32,14 @@ class Optimiser:
 OPTIMISERS: Final[Mapping[str, Optimiser]] = MappingProxyType({
     "adamw": Optimiser(2, 0, 1.0, "Kingma and Ba 2015; Loshchilov and Hutter 2019"),
     "adamw-unfused": Optimiser(2, 0, 94 / 35, "own measurements on H200: AdamW by tensor lists moves 94 B where the fused one moves 35"),
-    # one byte a value and an fp32 scale for each block of 256
-    "adamw-8bit": Optimiser(0, 2 * (1 + 4 / 256), 16 / 28, "Dettmers et al. 2022, arXiv:2110.02861, section 2"),
-    # rows and columns of the second moment: under a thousandth of the parameters
-    "adafactor": Optimiser(0, 0, 16 / 28, "Shazeer and Stern 2018, arXiv:1804.04235, section 3"),
+    # one byte a value and an fp32 scale for each block of 256; it moves 16 B and computes for longer (31 ms per 1e9 parameters)
+    "adamw-8bit": Optimiser(
+        0, 2 * (1 + 4 / 256), 4.2, "Dettmers et al. 2022, arXiv:2110.02861, section 2; time: own measurements on H200, twice"
+    ),
+    # rows and columns of the second moment: under a thousandth of the parameters; some 27 kernels a tensor in fp32
+    "adafactor": Optimiser(
+        0, 0, 5.1, "Shazeer and Stern 2018, arXiv:1804.04235, section 3; time: own measurements on H200, as transformers has it"
+    ),
     "muon": Optimiser(1, 0, 20 / 28, "Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982, section 2: five iterations", iterations=5),
     # moments, and for a square matrix two preconditioners and their two eigenbases
     "soap": Optimiser(6, 0, 3.0, "Vyas et al. 2024, arXiv:2409.11321, section 6.2 (square matrices)"),

@@ -51,9 +51,10 @@ def gemm_time(
     rho beta t0          ``GemmConstants`` of the accelerator;  no rows, no time
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
 
-    A row stride that is not a multiple of 16 bytes multiplies the time on matrix units, fp32's plain ones do not care (``UNALIGNED``:
-    measured on H200 with a vocabulary of 50257 that nobody padded; ``EVEN`` where it is even, such as BERT's 30522), unless a compiler ``pads``: then operands are copied into aligned ones
-    first, where that is faster (torch.compile's ``shape_padding``). The formula takes the best tile, a library sometimes does not;
+    A row stride that is not a multiple of 16 bytes multiplies the time on matrix units (``UNALIGNED``: measured on H200 with a
+    vocabulary of 50257 that nobody padded; ``EVEN`` where it is even, such as BERT's 30522), plain fp32 does not care; unless a compiler
+    ``pads``: then operands are copied into aligned ones first, where that is faster (torch.compile's ``shape_padding``). The formula
+    takes the best tile, a library sometimes does not;
     which operand is transposed moves one shape by 7-9 % with little system and is left out.
 
     The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter

@@ -26,8 +26,17 @@ def llama(config: Config) -> Fields:
         "tied": bool(config.get("tie_word_embeddings", False)),
         "attention_bias": "all" if config.get("attention_bias") or config.get("use_bias") else "none",
         "mlp_bias": bool(config.get("mlp_bias") or config.get("use_bias")),
+        **rotated(config),
         **windows(config),
     }
+
+
+def rotated(config: Config, default: float = 1.0) -> Fields:
+    """The share of a head that is rotated, where it is not all of it."""
+    inside = config.get("rope_parameters") or {}
+    told = inside.get("partial_rotary_factor") if isinstance(inside, Mapping) else None
+    share = config.get("partial_rotary_factor", config.get("rotary_pct", told or default))
+    return {"rotary_share": share} if share < 1 else {}
 
 
 def uneven(config: Config) -> int | None:
@@ -178,9 +187,12 @@ def openai_gpt(config: Config) -> Fields:
 
 def gptj(config: Config) -> Fields:
     """GPT-J and CodeGen."""
+    hidden, heads = config.number("n_embd"), config.number("n_head")
+    turned = config.number("rotary_dim", default=64) / (hidden // heads)
     return {
-        "layers": config.number("n_layer"), "hidden": config.number("n_embd"), "heads": config.number("n_head"),
-        "ffn_hidden": config.number("n_inner", default=4 * config.number("n_embd")), "vocab": config.number("vocab_size"),
+        **({"rotary_share": turned} if turned < 1 else {}),
+        "layers": config.number("n_layer"), "hidden": hidden, "heads": heads,
+        "ffn_hidden": config.number("n_inner", default=4 * hidden), "vocab": config.number("vocab_size"),
         "gated": False, "norm": "layer", "norms_per_layer": 1, "parallel_residual": True, "mlp_bias": True, "head_bias": True,
         "tied": bool(config.get("tie_word_embeddings", False)), "activation": activation(config, "activation_function", "gelu_new"),
     }  # fmt: skip
@@ -206,7 +218,7 @@ def gpt_neo(config: Config) -> Fields:
 def gpt_neox(config: Config) -> Fields:
     """GPT-NeoX and Pythia."""
     return {
-        **llama(config), **BIASED, "gated": False,
+        **llama(config), **rotated(config, 0.25), **BIASED, "gated": False,
         "parallel_residual": config.get("use_parallel_residual", True),
         "attention_bias": "all" if config.get("attention_bias", True) else "none",
     }  # fmt: skip
@@ -224,6 +236,7 @@ def opt(config: Config) -> Fields:
         "vocab": config.number("vocab_size"), **(BIASED if biased else {"norm": "layer"}), "gated": False,
         "positions": "learned", "tied": config.get("tie_word_embeddings", True),
         "max_positions": config.number("max_position_embeddings") + 2, "dropout": bool(config.get("dropout", 0.1)),
+        "attention_dropout": bool(config.get("attention_dropout", 0.0)),
         "final_norm": bool(config.get("do_layer_norm_before", True)) and not config.get("_remove_final_layer_norm"),
         "activation": activation(config, "activation_function", "relu"),
     }  # fmt: skip
