@@ -80,6 +80,15 @@ class Workload:
         return replace(self, layout=layout)
 
     def loss_blocks(self, tokens: Array) -> Array:
-        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's ``tokens``."""
-        asked = self.layout.loss_blocks
-        return np.minimum(self.software.memory.loss_blocks if asked is None else asked, np.maximum(tokens, 1.0))
+        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's ``tokens``.
+
+        By width (Liger 0.8, ``fused_linear_cross_entropy``): T / c,  c = T / ceil(V / h) rounded up to a power of two; T tokens, V words,
+        h width
+        """
+        asked, facts = self.layout.loss_blocks, self.software.memory
+        most = np.maximum(tokens, 1.0)
+        if asked is not None or not facts.loss_by_width:
+            return np.minimum(facts.loss_blocks if asked is None else asked, most)
+        words = max((np.max(end.vocabulary) for end in self.model.ends), default=1)
+        length = 2.0 ** np.ceil(np.log2(np.ceil(most / np.ceil(np.divide(np.maximum(words, 1), self.model.hidden)))))
+        return np.ceil(most / length)

@@ -58,14 +58,30 @@ def test_what_optimisers_keep(optimizer: str, state: str, expected: float) -> No
         assert float(held["optimiser"]) <= expected * float(LLAMA_7B.model(1).parameters) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "share"), [("adamw-unfused", 94 / 35), ("adamw-8bit", 16 / 28), ("lion", 20 / 28), ("sgd", 12 / 28)]
-)
+@pytest.mark.parametrize(("optimizer", "share"), [("adamw-unfused", 94 / 35), ("lion", 20 / 28), ("sgd", 12 / 28)])
 def test_an_update_takes_as_long_as_what_it_moves(optimizer: str, share: float) -> None:
     usual, other = (
         float(optimiser_time(workload(precision=Precision("bf16", "amp", name)))) for name in ("adamw", optimizer)
     )
     assert other / usual == pytest.approx(share, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "took"), [("adamw-8bit", 38.3e-3), ("adamw-8bit", 37.1e-3), ("adafactor", 46.3e-3)]
+)
+def test_updates_that_compute_longer_than_they_move(optimizer: str, took: float) -> None:
+    """Own measurements: 1.236e9 parameters in bf16 on H200, clipping included."""
+    shape = Decoder(layers=16, hidden=2048, heads=32, kv_heads=8, ffn_hidden=8192, vocab=128256, tied=True)
+    stack = load_software("huggingface")
+    asked = Workload(
+        shape.model(2048),
+        4,
+        Layout(microbatch=4),
+        cluster("h200-sxm-141gb", None, 1),
+        stack,
+        Precision("bf16", "pure", optimizer),
+    )
+    assert float(optimiser_time(asked)) == pytest.approx(took, rel=0.05)
 
 
 def test_newton_schulz_by_hand() -> None:

@@ -13,6 +13,7 @@ from gpuhours.inputs.records import dataclass
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
 Activation = Literal["gelu", "written-gelu", "quick-gelu", "relu"]
 """How the activation of a feed-forward layer that is not gated is written."""
+WRITTEN_OUT = ("written-gelu", "quick-gelu")
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
 """A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
 
@@ -200,15 +201,19 @@ def feed_forward(
     """Plain: h -> w -> h with an activation between. Gated (Shazeer 2020): gate and up [h, 2 w], their
     product, down.
 
-    The activation's ``width`` is its output's: a gated one reads twice as much.
+    The activation's ``width`` is its output's: a gated one reads twice as much. A gate whose activation is written out of several
+    operators runs these beside it.
     """
     name, fused = ("gate and up", 2) if gated else ("up", 1)
     linears = (
         Linear(name, hidden, fused * width, Split.COLUMN, bias, role=Role.MLP_IN, fused=fused),
         Linear("down", width, hidden if output is None else output, Split.ROW, bias, role=Role.MLP_OUT),
     )
-    kind = Pointwise.SWIGLU if gated else Pointwise(activation)
-    return Piece(linears, (), (Elementwise(kind, width, sharded=True), *biases(linears)), reductions=1)
+    kinds = (Pointwise.SWIGLU,) if gated else ()
+    if not gated or activation in WRITTEN_OUT:
+        kinds = (*kinds, Pointwise(activation))
+    operators = tuple(Elementwise(kind, width, sharded=True) for kind in kinds)
+    return Piece(linears, (), (*operators, *biases(linears)), reductions=1)
 
 
 def experts(

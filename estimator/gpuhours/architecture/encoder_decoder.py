@@ -33,6 +33,8 @@ class EncoderDecoder(Spec):
     """Where the decoder's differ from the encoder's, as the next."""
     decoder_ffn_hidden: Count | None = None
     gated: bool = False
+    activation: blocks.Activation = "gelu"
+    """How it is written, behind a gate too: T5's gated kind is written out."""
     vocab: Count
     tied: bool = True
     token_tables: Literal[1, 2] = 1
@@ -125,7 +127,7 @@ class EncoderDecoder(Spec):
         relative = bool(self.position_buckets)
         sees = replace(plain, attention=tuple(replace(core, biased=relative) for core in plain.attention))
         looks = () if read is None else (blocks.cross_attention(h, heads, d, read, key_heads=kv, bias=self.biases),)
-        mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases)
+        mixer = blocks.feed_forward(h, width, gated=self.gated, bias=self.biases, activation=self.activation)
         halves = 3 if decodes else 2
         glue = blocks.glue(h, self.norm, norms=halves * self.norms_per_half, residuals=halves, dropout=self.dropout)
         return blocks.block(h, sees, *looks, mixer, glue, self._no_key_bias(kv))

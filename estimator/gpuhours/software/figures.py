@@ -135,6 +135,8 @@ class Kernels(Sourced):
     """s between two kernels that the GPU waits in any case."""
     update: NotNegative = 0.0
     """s per step: clipping and the optimiser."""
+    reads_back: bool = False
+    """The loss reads back how many labels count: what is behind the layers' forward pass is launched when that is over, not ahead of it."""
     waits: NotNegative = 0.0
     """s per step that nothing hides: a trainer that reads the loss and the gradients' norm back, and logs."""
     module: NotNegative = 0.0

@@ -57,6 +57,8 @@ class MemoryFacts(Section):
     """B/logit when the loss has been computed."""
     loss_blocks: int = 1
     """Blocks of tokens that the head and its loss run over, one after another, where a layout does not say."""
+    loss_by_width: bool = False
+    """Where a layout does not say, blocks are as long as keeps a block's logits within the size of all hidden states (Liger)."""
     biased_scores: float | None = None
     """B/attention score where scores get a learned bias and are never fused for it (T5); None: as others."""
     scores: float | None = None

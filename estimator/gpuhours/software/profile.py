@@ -67,6 +67,8 @@ class Software(Section):
     """Generation (or ``default``) -> attention kernel."""
     biased_attention: str | None = None
     """The kernel where scores get a learned bias; None: the same."""
+    biased_products: Literal["fp32"] | None = None
+    """The format of its products there, where it is not the run's (PyTorch's own path for a bias that is learned works in fp32)."""
     convolution: Traffic | None = None
     """Shares of peak at which convolutions embed patches, and sum their weights' gradients; None: as products do."""
     frozen_carry_gradients: bool = False

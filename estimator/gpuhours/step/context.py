@@ -86,6 +86,8 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
     }
     chip, facts = workload.accelerator, workload.software.context
     kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
+    if core.biased and workload.software.biased_products is not None:
+        common["dtype"] = workload.software.biased_products
     own = [
         attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)
         for direction in ("forward", "backward")

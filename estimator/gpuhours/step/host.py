@@ -13,13 +13,14 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.layout.layout import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
 from gpuhours.step.context import shared_out_whole
+from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
 LLAMA_LAUNCHES = 14
 """Of a block with four products, attention, two norms, two residuals, rotary positions and SwiGLU."""
 
 
-def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
+def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Passes | None = None) -> Array:
     """Seconds of waiting for the host on the slowest stage, per micro-batch: its time beyond the accelerator's, and gaps that come in
     any case.
 
@@ -27,6 +28,9 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
 
     H launching all layers, E an encoder in front, whole on a stage; U the host's, u the accelerator's time for the update, once in m
     micro-batches; ``busy`` s of computing
+
+    Where the loss reads a number back (``reads_back``), forward pass and what follows it are compared with ``layers``, the passes of all
+    layers, each on its own: max(0, H_f - F) + max(0, H - H_f + (U - u) / m - B).
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
     launching, gaps = launch_time(rest, workload)
@@ -42,7 +46,19 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0) -> Array:
         updating = kernels.update if trained else 0.0
         launching = launching + (updating - update) / workload.ranks.microbatches
         gaps = gaps + kernels.waits / workload.ranks.microbatches
+    if kernels is not None and kernels.reads_back and layers is not None:
+        there = forward_launches(workload)
+        behind = launching - there - layers.backward - layers.weight
+        return np.maximum(there - layers.forward, 0.0) + np.maximum(behind, 0.0) + gaps
     return np.maximum(launching - busy, 0.0) + gaps
+
+
+def forward_launches(workload: Workload) -> Array:
+    """Seconds that the host takes to launch the forward pass of all layers and micro-batch, for a profile that is timed by kernels."""
+    total: Array = 0.0
+    for part in workload.model.stacks:
+        total = total + part.layers * launches_forward(part, workload, layer_kernels(part, workload)[0])
+    return total
 
 
 def table_copies(part: Ends, workload: Workload) -> Array:
@@ -129,8 +145,7 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
         raise ValueError("this stack is timed by layers, not by kernels")
     there, back = layer_kernels(stack, workload)
     extra = attention_calls(stack, workload)
-    handed = facts.causal * any(core.causal for core in stack.block.attention)
-    forward = facts.layer.forward + handed + there * facts.each.forward + extra * facts.call.forward
+    forward = launches_forward(stack, workload, there)
     backward = facts.layer.backward + back * facts.each.backward + extra * facts.call.backward
     full = np.equal(workload.layout.recompute, Recompute.full)
     again = np.where(full, facts.recomputed.forward + facts.recomputed.backward + forward, 0.0)
@@ -142,6 +157,20 @@ def kernel_launches(stack: Stack, workload: Workload) -> tuple[Array, Array]:
     launched = there + (back + np.where(full, there, 0.0) if trained else 0.0)
     shared = _sharing_time(stack, workload) + _dispatch_time(stack, workload) + _splitting_time(stack, workload)
     return launching + shared, facts.gap * launched
+
+
+def launches_forward(stack: Stack, workload: Workload, kernels: Array) -> Array:
+    """Seconds of launching the forward pass of one layer of so many ``kernels`` (``kernel_launches``)."""
+    facts = workload.software.host.kernels
+    if facts is None:
+        raise ValueError("this stack is timed by layers, not by kernels")
+    handed = facts.causal * any(core.causal for core in stack.block.attention)
+    return (
+        facts.layer.forward
+        + handed
+        + kernels * facts.each.forward
+        + attention_calls(stack, workload) * facts.call.forward
+    )
 
 
 def layer_kernels(stack: Stack, workload: Workload) -> tuple[Array, Array]:

@@ -87,7 +87,7 @@ def step(workload: Workload) -> Step:
     passes = pipeline_time(line, ranks.microbatches, ranks.pipeline, ranks.interleave, ranks.schedule)
     mean = line.together.total / np.asarray(ranks.pipeline)
     update = optimiser_time(workload)
-    host = host_time(workload, line.slowest, update)
+    host = host_time(workload, line.slowest, update, added(work.all_layers) if work.shared else None)
     sends = send_time(workload, layer.total + host * ranks.pipeline / np.asarray(work.layers))
     encoding = encoding_time(work, workload) if work.apart else None
     parts = {name: np.multiply(0.0, mean) for name in PARTS}

@@ -171,8 +171,7 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 
     (n - 1) 2 e P bytes at copy speed: n blocks, e bytes of an element. No product is repeated, since each block's gradients are taken as
     soon as its loss is known (Hsu et al. 2024, Liger Kernel, arXiv:2410.10989, section 3.2). Own measurements on H100, 8 and 32
-    blocks of 128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11. Left out: reading the weights for every block, which
-    is all that a head without gradients pays.
+    blocks of 128,256 words: -1 to 2 and 6 to 16 ms, where this gives 3 and 11. Reading the weights for every block is in its products.
     """
     if part.trainable is not Trainable.FULL:
         return 0.0
@@ -199,7 +198,8 @@ def optimiser_time(workload: Workload) -> Array:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True).all
         owned = np.maximum(owned, np.divide(apart, np.where(sharded, ranks.encoding.shards, 1)))
     update = OPTIMISERS[workload.precision.optimizer]
-    here = memory_time(update.traffic * rate[workload.precision.state] * owned, workload.accelerator)
+    each = update.traffic * rate[workload.precision.state] if update.moved is None else update.moved
+    here = memory_time(each * owned, workload.accelerator)
     if update.iterations:
         here = here + orthogonalisation_time(workload, update.iterations)
     return np.where(workload.layout.offload_optimizer, host_update_time(owned, workload), here)
