@@ -226,8 +226,8 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
 
 
 def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
-    """Seconds of embedding, patch embedding, final products and loss of one micro-batch on a rank, by kind of kernel; head and loss block by
-    block of tokens where there are several."""
+    """Seconds of embedding, patch embedding, final products and loss of one micro-batch on a rank, by kind of kernel; head and loss
+    block by block of tokens where there are several."""
     ranks = workload.ranks
     tokens = np.divide(np.multiply(part.tokens, ranks.microbatch), ranks.context)
     products = Passes()

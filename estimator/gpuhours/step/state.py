@@ -199,7 +199,7 @@ def optimiser_time(workload: Workload) -> Array:
         owned = np.maximum(owned, np.divide(apart, np.where(sharded, ranks.encoding.shards, 1)))
     update = OPTIMISERS[workload.precision.optimizer]
     each = update.traffic * rate[workload.precision.state] if update.moved is None else update.moved
-    here = memory_time(each * owned, workload.accelerator)
+    here = memory_time(each * owned, workload.accelerator) if update.seconds is None else update.seconds * owned
     if update.iterations:
         here = here + orthogonalisation_time(workload, update.iterations)
     return np.where(workload.layout.offload_optimizer, host_update_time(owned, workload), here)
