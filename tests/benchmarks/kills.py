@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.kills [KILLS] [SEED]
 
-Formats and numbers of workers by turns; exit code 1 if anything is lost.
+Formats and engines by turns; exit code 1 if anything is lost.
 """
 
 from __future__ import annotations
@@ -11,38 +11,49 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import gpuhours
+from gpuhours.questions.sweeping import engines
 from tests.questions.sweeping.small_run import RUN
 
 VARY = {
     "layout.tensor": "1,2,4", "layout.pipeline": "1,2,4", "layout.microbatch": "1,2,4,8", "training.global_batch": "256..2048:256",
 }  # fmt: skip
 ENDINGS = (".csv", ".jsonl", ".parquet")
-SWEEP = """
-import sys, time, gpuhours
-from gpuhours.questions.sweeping import engines
-engines.WORTH_PROCESSES = {worth}
-print("started", flush=True)
-gpuhours.sweep(gpuhours.from_dict({run!r}), {vary!r}, output={path!r}, block_rows=8, resume={resume}, watch=lambda *_: time.sleep(0.01))
-"""
+ENGINES = ("one", "processes", "one", "processes", "one", "processes", "dask")
+"""In this process, in several of this machine, in a cluster of dask's (which takes a second to begin)."""
+STATE: Counter[str] = Counter()
+"""How far the killed sweeps were."""
 
 
-def started(path: Path, *, worth: int, resume: bool) -> subprocess.Popen[str]:
-    """A sweep in a session of its own, begun."""
-    code = SWEEP.format(run=RUN, vary=VARY, path=str(path), worth=worth, resume=resume)
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, text=True,
-        stdout=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    process.stdout.readline()
+def sweep_of(path: Path, engine: str, *, resume: bool, slowly: bool) -> None:
+    """The sweep, to its end."""
+    engines.WORTH_PROCESSES = 1 if engine == "processes" else 1000
+    watch = (lambda *_: time.sleep(0.01)) if slowly else None
+    gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path, block_rows=8, resume=resume, watch=watch,
+                   engine="dask" if engine == "dask" else "local")  # fmt: skip
+
+
+def started(path: Path, engine: str = "one", *, resume: bool = False, slowly: bool = True) -> int:
+    """A sweep in a process and a session of its own, forked from this one, which has imported all and computed nothing: a kill costs no
+    start of Python. Returns its process; it ends with 1 where the sweep is refused."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            os.setsid()
+            sweep_of(path, engine, resume=resume, slowly=slowly)
+            code = 0
+        except gpuhours.EstimateError as error:
+            print(f"{path.name}: {error.problem}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(code)
     return process
 
 
@@ -59,29 +70,30 @@ def left_of(session: int) -> list[str]:
     return found
 
 
-def faults_of(ending: str, worth: int, kills: int, rng: random.Random, folder: Path) -> Iterator[str]:
+def faults_of(ending: str, engine: str, kills: int, rng: random.Random, folder: Path) -> Iterator[str]:
     """One sweep, killed so many times, and resumed to its end."""
     once, path = folder / f"once{ending}", folder / f"out{ending}"
+    parts = path.with_name(path.name + ".parts")
     if not once.exists():
-        gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=once, block_rows=8)
+        os.waitpid(started(once, slowly=False), 0)
     for number in range(kills):
-        process = started(path, worth=worth, resume=path.with_name(path.name + ".parts").is_dir())
+        process = started(path, engine, resume=parts.is_dir() or path.exists())
         time.sleep(rng.uniform(0, 1.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
         deadline = time.monotonic() + 20
-        while left_of(process.pid) and time.monotonic() < deadline:
+        while left_of(process) and time.monotonic() < deadline:
             time.sleep(0.02)
-        if left_of(process.pid):
-            yield f"{ending}, {worth} blocks are worth a process, kill {number}: {len(left_of(process.pid))} processes left"
+        if left_of(process):
+            yield f"{ending}, {engine}, kill {number}: {len(left_of(process))} processes left"
         if ending != ".parquet" and path.exists() and not once.read_bytes().startswith(path.read_bytes()):
             yield f"{ending}, kill {number}: what is there is not the beginning of the file"
-    try:
-        gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path, block_rows=8,
-                       resume=path.with_name(path.name + ".parts").is_dir() or path.exists())  # fmt: skip
-    except gpuhours.EstimateError as error:
-        yield f"{ending}: not resumed: {error.problem}"
-        shutil.rmtree(path.with_name(path.name + ".parts"), ignore_errors=True)
+        STATE["begun" if parts.is_dir() else "ended" if path.exists() else "not begun"] += 1
+    _, code = os.waitpid(started(path, engine, resume=parts.is_dir() or path.exists(), slowly=False), 0)
+    if code:
+        yield f"{ending}: not resumed"
+        shutil.rmtree(parts, ignore_errors=True)
+        path.unlink(missing_ok=True)
         return
     if path.read_bytes() != once.read_bytes():
         yield f"{ending}: other bytes than made in one go"
@@ -96,11 +108,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         while done < kills:
             times = rng.randint(1, 4)
-            faults += list(faults_of(rng.choice(ENDINGS), rng.choice((1, 1000)), times, rng, Path(folder)))
+            faults += list(faults_of(rng.choice(ENDINGS), rng.choice(ENGINES), times, rng, Path(folder)))
             done, sweeps = done + times, sweeps + 1
     for fault in faults:
         print(fault)
-    print(f"{done} kills in {sweeps} sweeps, {len(faults)} faults")
+    told = ", ".join(f"{count} {state}" for state, count in STATE.items())
+    print(f"{done} kills in {sweeps} sweeps ({told}), {len(faults)} faults")
     return 1 if faults else 0
 
 

@@ -1,8 +1,9 @@
 """Laws that every run obeys, tried on random runs.
 
-    python -m tests.benchmarks.laws [RUNS] [SEED]
+    python -m tests.benchmarks.laws [RUNS] [SEED] [THIN]
 
-Prints for each law how many runs it was tried on and how many break it, with the first of them; exit code 1 if any. Run N of a seed is
+Prints for each law how many runs it was tried on and how many break it, with the first of them; exit code 1 if any. Each run is held
+against one law in THIN, by turns. Run N of a seed is
 ``random.Random(f"{SEED}-{N}")``. The tests run a few hundred; thousands are for a change of the model.
 """
 
@@ -17,7 +18,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,57 +26,33 @@ import yaml
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import Source, read_yaml_text
-from gpuhours.memory import Memory, memory
+from gpuhours.memory import memory
 from gpuhours.questions.comparing import compare
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.questions.planning import plan
 from gpuhours.questions.reporting.trace import trace
 from gpuhours.questions.sweeping import sweep
-from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.evaluate import evaluate
 from gpuhours.run.results import RESULTS, SHARES, plain_results
 from gpuhours.run.shortcuts import overlaid
 from gpuhours.run.spec import Run, from_dict
-from gpuhours.step import Step, step
-from tests.benchmarks.random_runs import Description, random_run, said
+from gpuhours.step import step
+from tests.benchmarks.more_laws import (
+    a_quicker_format_is_no_slower,
+    adapters_cost_no_more,
+    an_idle_key_is_idle,
+    more_cards_cost_no_less,
+    more_work_is_more,
+    stops_take_their_share,
+    the_screen_says_the_numbers,
+)
+from tests.benchmarks.random_runs import random_run, said
+from tests.benchmarks.tried import Tried
 
 ROUNDING = 1e-9
 """Two ways to the same number may differ by this share."""
 MAY_BE_ZERO = {"attention_flops", "host_memory_per_node", "fits", "fits_probability", "cost", "energy", "carbon", "data_time",
                "embodied_carbon", "trainable_parameters"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One random run."""
-
-    described: Description
-    outcome: Outcome
-    rng: random.Random
-
-    @cached_property
-    def run(self) -> Run:
-        """Validated."""
-        return self.outcome.run
-
-    @property
-    def step(self) -> Step:
-        """As predicted."""
-        assert self.outcome.step is not None
-        return self.outcome.step
-
-    @property
-    def memory(self) -> Memory:
-        """As predicted."""
-        assert self.outcome.memory is not None
-        return self.outcome.memory
-
-    def with_said(self, *settings: tuple[str, Any]) -> Outcome | None:
-        """What it comes to with some keys set; None where that cannot run."""
-        try:
-            found = evaluate(from_dict(said(self.described, *settings)))
-        except EstimateError:
-            return None
-        return found if found.step is not None and bool(found.step.valid) else None
 
 
 Law = Callable[[Tried], Iterator[str]]
@@ -408,6 +384,13 @@ LAWS: Mapping[str, tuple[Law, int]] = {
     "halves": (halves_are_the_whole, 4),
     "like itself": (a_run_is_like_itself, 4),
     "trace": (a_trace_is_the_step, 4),
+    "more work": (more_work_is_more, 2),
+    "more cards": (more_cards_cost_no_less, 2),
+    "formats": (a_quicker_format_is_no_slower, 2),
+    "adapters": (adapters_cost_no_more, 4),
+    "stops": (stops_take_their_share, 4),
+    "idle": (an_idle_key_is_idle, 2),
+    "screen": (the_screen_says_the_numbers, 8),
     "plan": (the_planned_is_the_estimated, 25),
 }
 """Each law, and of how many runs one is tried on it: the dear ones on fewer."""
@@ -450,7 +433,7 @@ def main() -> int:
     """Try and print."""
     warnings.filterwarnings("ignore", category=RuntimeWarning)
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    found = tally(runs, sys.argv[2] if len(sys.argv) > 2 else "0")
+    found = tally(runs, sys.argv[2] if len(sys.argv) > 2 else "0", thin=int(sys.argv[3]) if len(sys.argv) > 3 else 1)
     for name, one in found.items():
         print(f"{name:16} {one.broken:5} of {one.tried} broken")
         for line in one.first:

@@ -1,0 +1,180 @@
+"""More laws of random runs: what more work, more cards, a quicker format, adapters and stops do, and that what is said is so."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.estimating.estimating import estimate
+from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.results import plain_results
+from gpuhours.run.spec import from_dict
+from tests.benchmarks.random_runs import said
+from tests.benchmarks.tried import Tried
+
+ROUNDING = 1e-9
+WIDE, MANY = 4096, 4096
+"""Hidden size and tokens of a rank's pass from which products are bound by their arithmetic: there a quicker format pays its casts."""
+
+
+def held(outcome: Outcome) -> float:
+    """Bytes of the fullest rank."""
+    assert outcome.memory is not None
+    return float(outcome.memory.total)
+
+
+def seconds(outcome: Outcome) -> float:
+    """Of a step, as predicted."""
+    assert outcome.step is not None
+    return float(outcome.step.time)
+
+
+def more_work_is_more(tried: Tried) -> Iterator[str]:
+    """A larger micro-batch at the same batch holds no less; twice the batch takes no less time a step and holds no less; longer samples at
+    as many of them take more FLOPs and time, and hold no less."""
+    layout, training, data = (tried.described[block] for block in ("layout", "training", "data"))
+    larger = tried.with_said(("layout.microbatch", 2 * layout["microbatch"]))
+    if larger is not None and held(larger) < held(tried.outcome) * (1 - ROUNDING):
+        yield f"twice the micro-batch holds {held(larger) / held(tried.outcome):.5f} as much"
+    twice = tried.with_said(("training.global_batch", 2 * training["global_batch"]))
+    if twice is not None and seconds(twice) < seconds(tried.outcome) * (1 - ROUNDING):
+        yield f"twice the batch takes {seconds(twice) / seconds(tried.outcome):.5f} of the time a step"
+    if "seq_len" not in data:
+        return
+    longer = tried.with_said(("data.seq_len", 2 * data["seq_len"]))
+    if longer is None:
+        return
+    for name, before, after in (
+        ("time a step", seconds(tried.outcome), seconds(longer)),
+        ("memory", held(tried.outcome), held(longer)),
+    ):
+        if after < before * (1 - ROUNDING):
+            yield f"samples twice as long take {after / before:.5f} of the {name}"
+
+
+def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
+    """Twice the accelerators, all of them data-parallel, at the same batch: no step is longer than a pass of one sample demands, and
+    GPU-hours never fall by more than what sharding spares in memory traffic."""
+    gpus = tried.described["hardware"]["gpus"]
+    twice = tried.with_said(("hardware.gpus", 2 * gpus))
+    if twice is None:
+        return
+    before, after = plain_results(tried.outcome)["gpu_hours"], plain_results(twice)["gpu_hours"]
+    unsharded = tried.described["layout"]["sharding"] == "none" and "expert" not in tried.described["layout"]
+    if unsharded and after < before * (1 - ROUNDING):
+        yield f"twice the accelerators take {after / before:.5f} of the GPU-hours"
+    if held(twice) > held(tried.outcome) * (1 + ROUNDING):
+        yield f"twice the accelerators hold {held(twice) / held(tried.outcome):.5f} as much each"
+
+
+def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
+    """On a card that multiplies fp8 quicker, fp8 is no slower than bf16 where products are large."""
+    peak = tried.outcome.resolved.workload.cluster.accelerator.peak
+    if peak.get("fp8", 0) <= peak.get("bf16", math.inf) or "seq_len" not in tried.described["data"]:
+        return
+    wide = min(
+        (float(stack.block.linears[0].inputs) for stack in tried.outcome.resolved.workload.model.stacks), default=0
+    )
+    tokens = tried.described["data"]["seq_len"] * tried.described["layout"]["microbatch"]
+    if wide / tried.described["layout"]["tensor"] < WIDE or tokens / tried.described["layout"]["context"] < MANY:
+        return
+    plain, quick = (tried.with_said(("training.dtype", dtype)) for dtype in ("bf16", "fp8"))
+    if plain is not None and quick is not None and seconds(quick) > seconds(plain) * (1 + ROUNDING):
+        yield f"fp8 takes {seconds(quick) / seconds(plain):.4f} of the time of bf16"
+
+
+def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
+    """Adapters of rank 8 take no more time and memory than training all, on the same layout."""
+    model = tried.described["model"]
+    if not isinstance(model, str) or "seq_len" not in tried.described["data"]:
+        return
+    adapted = tried.with_said(("model", {"name": model, "trainable": "lora", "rank": 8}))
+    if adapted is None:
+        return
+    if tried.outcome.resolved.workload.model.trainable_parameters < 1e9:
+        return  # beside products of a few thousand, launching those of the adapters takes as long
+    for name, whole, part in (
+        ("time a step", seconds(tried.outcome), seconds(adapted)),
+        ("memory", held(tried.outcome), held(adapted)),
+    ):
+        if part > whole * (1 + ROUNDING):
+            yield f"adapters take {part / whole:.4f} of the {name}"
+
+
+def stops_take_their_share(tried: Tried) -> Iterator[str]:
+    """Half the goodput is twice the GPU-hours, and the same step."""
+    whole, half = (tried.with_said(("known.goodput", share)) for share in (1.0, 0.5))
+    assert whole is not None
+    assert half is not None
+    before, after = plain_results(whole), plain_results(half)
+    for name, times in (
+        ("gpu_hours", 2.0),
+        ("wall_clock", 2.0),
+        ("step_time", 1.0),
+        ("mfu", 1.0),
+        ("productive_time", 1.0),
+    ):
+        if before[name] is not None and not math.isclose(after[name], times * before[name], rel_tol=ROUNDING):
+            yield f"at half the goodput {name} is {after[name] / before[name]} times as much"
+
+
+def an_idle_key_is_idle(tried: Tried) -> Iterator[str]:
+    """A key that is said to have no effect can be left out: the same answer."""
+    extra: list[tuple[str, Any]] = tried.rng.sample([
+        ("data.padding", 0.2), ("data.packed", True), ("cost.terms", "reserved"), ("cost.year", 2021), ("model.rank", 32),
+        ("layout.schedule", "1f1b"), ("layout.sequence_parallel", False), ("layout.shard_group", 2), ("hardware.network", {"share": 0.9}),
+        ("operation.failures", 1e-4), ("operation.checkpoint_interval", "1 hour"), ("cost.host_share", 0.4), ("cost.power_share", 0.7),
+        ("cost.storage", {"kept": "1 year"}), ("layout.vocabulary_parallel", True), ("layout.sequence_method", "ring"),
+        ("layout.vision", "replicated"), ("layout.recompute_layers", 1), ("data.fps", "2 FPS"), ("data.text_corpus", "1B"),
+        ("input.decoder", "gpu"), ("input.stored_fps", "30 FPS"), ("cost.boundary", "accelerators"),
+    ], 4)  # fmt: skip
+    if isinstance(tried.described["model"], str):
+        extra = [(key, value) for key, value in extra if not key.startswith("model.")]
+    for key, value in extra:
+        described = said(tried.described, (key, value))
+        try:
+            stated = estimate(from_dict(described))
+        except EstimateError:
+            continue
+        if not any(text.startswith(f"{key} has no effect") for text in stated.warnings):
+            continue
+        ours, theirs = plain_results(evaluate(from_dict(described))), plain_results(tried.without(key))
+        for name, one in ours.items():
+            other = theirs[name]
+            if (one is None) != (other is None) or (one is not None and not math.isclose(one, other, rel_tol=ROUNDING)):
+                yield f"{key} is said to have no effect: {name} {other} is {one} with it"
+
+
+FIGURE = re.compile(
+    r"^  (GPU-hours|MFU|steps|tokens|model FLOPs|memory|cost|wall-clock) +([\d.,]+) ?([kMBTZYEPG]?)", re.MULTILINE
+)
+SCALES = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24, "G": 1e9}
+NAMES = {"GPU-hours": "gpu_hours", "MFU": "mfu", "steps": "steps", "tokens": "tokens"}
+"""Rows of the screen whose unit is always the same."""
+
+
+def the_screen_says_the_numbers(tried: Tried) -> Iterator[str]:
+    """The figures of the screen are those of the JSON, to three digits."""
+    from gpuhours_cli.render.estimate import screen
+
+    try:
+        found = estimate(tried.run)
+    except EstimateError:
+        return
+    paper = Console(file=io.StringIO(), width=100, color_system=None)
+    paper.print(screen(found))
+    text = paper.file.getvalue()  # type: ignore[attr-defined]
+    results = found.to_dict()["results"]
+    for title, digits, scale in FIGURE.findall(text):
+        one = results.get(NAMES.get(title, ""))
+        if one is None:
+            continue
+        shown = float(digits.replace(",", "")) * SCALES[scale] / (100.0 if title == "MFU" else 1.0)
+        if not math.isclose(shown, one["value"], rel_tol=6e-3):
+            yield f"{title} is {digits} {scale} on the screen, {one['value']} in JSON"
