@@ -7,10 +7,13 @@ Formats and engines by turns; exit code 1 if anything is lost.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,7 +40,32 @@ def sweep_of(path: Path, engine: str, *, resume: bool, slowly: bool) -> None:
     engines.WORTH_PROCESSES = 1 if engine == "processes" else 1000
     watch = (lambda *_: time.sleep(0.01)) if slowly else None
     gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path, block_rows=8, resume=resume, watch=watch,
-                   engine="dask" if engine == "dask" else "local")  # fmt: skip
+                   **{"engine": "dask", "scheduler": cluster()} if engine == "dask" else {})  # fmt: skip
+
+
+@functools.cache
+def cluster() -> str:
+    """The address of a scheduler of dask's with one worker, both processes of their own that end with this one."""
+    scheduler = (
+        "import distributed, asyncio\n"
+        "async def main():\n    async with distributed.Scheduler(port=0, dashboard=False) as s:\n"
+        "        print(s.address, flush=True)\n        await s.finished()\nasyncio.run(main())"
+    )
+    worker = (
+        "import distributed, asyncio, sys\n"
+        "async def main():\n    async with distributed.Worker(sys.argv[1]) as w:\n        await w.finished()\nasyncio.run(main())"
+    )
+    begun = subprocess.Popen(
+        [sys.executable, "-c", scheduler], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert begun.stdout is not None
+    address = begun.stdout.readline().strip()
+    joined = subprocess.Popen(
+        [sys.executable, "-c", worker, address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    for one in (joined, begun):
+        atexit.register(one.kill)
+    return address
 
 
 def started(path: Path, engine: str = "one", *, resume: bool = False, slowly: bool = True) -> int:
@@ -105,6 +133,7 @@ def main() -> int:
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 300
     rng = random.Random(sys.argv[2] if len(sys.argv) > 2 else "0")
     done, sweeps, faults = 0, 0, []
+    cluster()
     with tempfile.TemporaryDirectory() as folder:
         while done < kills:
             times = rng.randint(1, 4)
