@@ -177,9 +177,6 @@ class Data(Section):
         text = self.text_per_sample
         if text is None and not np.any(visual):
             return None
-        if np.any(np.equal(np.add(visual, 0 if text is None else text), 0)):
-            hint = "Give how much text a sample holds, or leave it out where data.seq_len says how long a sample is."
-            raise EstimateError("A sample holds nothing: no frames, and no text.", hint, "data.text_tokens")
         return with_padding(visual + (0 if text is None else text), 0.0 if self.packed else self.padding)
 
     def carrying_tokens(self, visual: Array = 0, longest: Array = 0) -> Array | None:

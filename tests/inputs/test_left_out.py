@@ -42,7 +42,6 @@ def asked(*settings: tuple[str, Any]) -> gpuhours.Estimate:
         ("cost.owned", {"capex": "30k USD", "years": 5e-324}, "at least"),
         ("cost.owned", {"capex": "30k USD", "years": 31}, "at most 30"),
         ("data.text_tokens", 0, "holds nothing"),
-        ("model.trainable", "frozen", "Nothing of the model trains"),
         ("model", {"name": "llama-3-8b", "trainable": "lora", "rank": 5000}, "hidden is 4,096"),
         ("layout", {"sharding": "zero3", "shard_group": 3}, "shard_group does not divide"),
     ],
@@ -65,6 +64,7 @@ def test_years_of_owned_hardware_have_a_unit() -> None:
     [
         ("training.global_batch", "4M", "meant in tokens"),
         ("model.rank", 64, "model.rank has no effect"),
+        ("model.trainable", "frozen", "nothing of the model trains"),
         ("data.text_tokens", 100, "data.seq_len has no effect"),
         ("cost.storage", {"kept": "1 year"}, "cost.storage has no effect"),
         ("cost.year", 2020, "cost.year has no effect"),

@@ -117,13 +117,10 @@ def resolve(run: Run) -> Resolved:
         hint = "Leave data.frames out, give data.tokens_per_frame, or name a model with a vision encoder."
         raise EstimateError("The model sees no frames: it reads text alone.", hint, "data.frames")
     model = None if run.model is None else run.model.build(data)
-    if model is not None and not np.any(model.trainable_parameters):
-        raise EstimateError(
-            "Nothing of the model trains.",
-            "Leave trainable out of a part, or set it to full or lora.",
-            "model.trainable",
-        )
     tokens = None if run.model is None else run.model.tokens_per_sample(data)
+    if tokens is not None and np.any(np.equal(tokens, 0)):
+        hint = "Give how much text a sample holds, or leave it out where data.seq_len says how long a sample is."
+        raise EstimateError("A sample holds nothing: no frames, and no text.", hint, "data.text_tokens")
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)

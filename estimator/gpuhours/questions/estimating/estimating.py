@@ -102,6 +102,9 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     would have said where the step follows from the run's own figures."""
     if run.software is not None and run.stack is None:
         yield f"software {run.software!r} is none that is known here, and is left open; `gpuhours software` lists those that are"
+    model = outcome.resolved.model
+    if model is not None and not np.any(model.trainable_parameters):
+        yield "nothing of the model trains: this is what forward passes alone take"
     yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
