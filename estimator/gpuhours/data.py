@@ -194,7 +194,11 @@ class Data(Section):
     def clip_frames(self) -> Array:
         """Frames of a clip that are computed: ``longest_frames`` where clips are padded to it, else ``frames``."""
         if self.frames is None:
-            raise EstimateError("The model sees video; how many frames?", "1 for images.", "data.frames")
+            raise EstimateError(
+                "The model looks at pictures or video: how many frames has a sample?",
+                "1 for pictures (--frames 1).",
+                "data.frames",
+            )
         if self.packed or self.longest_frames is None:
             return self.frames
         if np.any(np.greater(self.frames, self.longest_frames)):

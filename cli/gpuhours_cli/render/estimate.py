@@ -147,7 +147,7 @@ def remark(estimate: Estimate, name: str, result: Result) -> RenderableType:
     if RESULTS[name].rests_on:
         return rate(estimate, name)
     if name == "mfu":
-        return f"{result.basis}; {estimate.run.training.convention} attention"
+        return f"{result.basis}; {counted(estimate)}"
     if result.basis == "solved" and result.inputs:
         return "from " + ", ".join(readable(item) for item in spelt_out(estimate, result) if item not in UNSAID)
     return result.basis
@@ -166,6 +166,16 @@ def spelt_out(estimate: Estimate, result: Result) -> Iterator[str]:
     for item in result.inputs:
         solved = estimate.outcome.totals.values[item]
         yield from solved.inputs if item == "productive_time" and solved.inputs else (item,)
+
+
+def counted(estimate: Estimate) -> str:
+    """How attention enters model FLOPs: the run's convention, or in full where nothing is masked and none halves it."""
+    convention, model = estimate.run.training.convention, estimate.outcome.resolved.model
+    return (
+        "attention in full"
+        if convention == "causal" and model is not None and not model.masked
+        else f"{convention} attention"
+    )
 
 
 def rate(estimate: Estimate, name: str) -> str:

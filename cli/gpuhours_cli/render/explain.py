@@ -18,7 +18,7 @@ from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.results import RESULTS
 from gpuhours.run.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
-from gpuhours_cli.render.estimate import say_first
+from gpuhours_cli.render.estimate import counted, say_first
 
 ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
 """Further words for a result."""
@@ -120,7 +120,7 @@ def origin(estimate: Estimate, item: str, basis: str, equation: str) -> str:
             else resolved.cluster.accelerator.title
         )
     if item in {"flops_per_sample", "hardware_flops_per_sample"}:
-        return f"summed over the model's operators, {estimate.run.training.convention} attention"
+        return f"summed over the model's operators, {counted(estimate)}"
     return equation or basis
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from gpuhours.architecture import blocks
+from gpuhours.architecture import blocks, lora
 from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
 from gpuhours.architecture.spec import Spec, refuse_uneven_heads
 from gpuhours.data import Data, patches
@@ -31,6 +31,28 @@ class Latent(Spec):
     image_size: Count = 256
     compression: Count = 8
     time_compression: Count = 1
+    trainable: Literal["full", "lora"] = "full"
+    rank: Count = 8
+    """Rank of the adapters that ``trainable: lora`` trains."""
+    targets: tuple[str, ...] = lora.ATTENTION
+    """The projections that get adapters: q, k, v, o (of cross-attention too), up, gate, down, or all-linear."""
+
+    @property
+    def of_pictures(self) -> bool:
+        """Without a patch or a compression along time: it was made for pictures."""
+        return (
+            bool(np.all(np.equal(self.time_patch, 1)) and np.all(np.equal(self.time_compression, 1)))
+            and not self.along_time
+        )
+
+    @property
+    def along_time(self) -> bool:
+        """Whether some layers attend along time."""
+        return False
+
+    def trained(self, model: Model) -> Model:
+        """The model as ``trainable`` says."""
+        return model if self.trainable == "full" else lora.adapted(model, self.rank, self.targets)
 
     def latent_frames(self, data: Data) -> Array:
         """Frames of the latent: 1 + (frames - 1) / compression where time is compressed by a causal
@@ -109,7 +131,12 @@ class Diffusion(Latent):
         tokens = times * places
         front, stacks = self._front(tokens), self._stacks(tokens, times, places, data)
         parts: tuple[Stack | Ends, ...] = (*front, *stacks, *self._end(tokens))
-        return Model(self.name or "diffusion transformer", parts, self.hidden)
+        return self.trained(Model(self.name or "diffusion transformer", parts, self.hidden))
+
+    @property
+    def along_time(self) -> bool:
+        """Latte's layers in turn, STDiT's each."""
+        return self.attends != "clip"
 
     @property
     def time_width(self) -> Array:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from gpuhours.architecture.operators import Linear, Split
+import numpy as np
+
+from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.errors import EstimateError, nearest
 
 ATTENTION = ("q", "k", "v", "o")
 EVERY = (*ATTENTION, "gate", "up", "down")
+ALL = "all-linear"
+"""A target that stands for every projection there is, as PEFT calls it."""
 
 
 def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Linear]) -> tuple[Linear, ...]:
@@ -17,11 +22,58 @@ def adapters(rank: Array, targets: Sequence[str], projections: Mapping[str, Line
 
     Source: Hu et al. 2021, arXiv:2106.09685, section 4.1.
     """
+    if ALL in targets:
+        targets = tuple(projections)
     for target in targets:
         if target not in projections:
             hint = nearest(target, projections) or f"Its projections are {', '.join(projections)}."
             raise EstimateError(f"The model has no projection {target!r} to adapt.", hint, "targets")
     return tuple(part for target in targets for part in _pair(projections[target], rank))
+
+
+def adapted(model: Model, rank: Array, targets: Sequence[str]) -> Model:
+    """A diffusion transformer whose layers get adapters beside frozen weights.
+
+    Layers over tokens get those of the targets that they have, and pass gradients on; what stands before them, or is worked out once a
+    sample (time step, modulation), needs none. A target that no layer has raises ``EstimateError``.
+    """
+    over_tokens = [part for part in model.parts if isinstance(part, Stack) and not once(part)]
+    known = {name: one for part in over_tokens for name, one in projections(part.block)}
+    adapters(rank, targets, known)  # refuses a target that no layer has
+    return replace(model, parts=tuple(_adapted(part, rank, targets) for part in model.parts))
+
+
+def _adapted(part: Stack | Ends, rank: Array, targets: Sequence[str]) -> Stack | Ends:
+    """One part of it."""
+    if isinstance(part, Ends):
+        idle = part.first or np.all(np.equal(part.tokens, 1))
+        return replace(part, trainable=Trainable.FROZEN if idle else Trainable.PASS_THROUGH)
+    if once(part):
+        return replace(part, trainable=Trainable.FROZEN)
+    own = [(name, one) for name, one in projections(part.block) if name in targets or ALL in targets]
+    beside = tuple(half for _, one in own for half in _pair(one, rank))
+    return replace(part, trainable=Trainable.LORA if beside else Trainable.PASS_THROUGH, adapters=beside)
+
+
+def once(stack: Stack) -> bool:
+    """Whether it is worked out once a sample."""
+    return bool(np.all(np.equal(stack.tokens, 1)))
+
+
+def projections(block: Block) -> Iterator[tuple[str, Linear]]:
+    """The products of a layer by what they do, not fused, each with the target that means it."""
+    for one in block.linears:
+        if one.role is Role.QKV:
+            several = round(float(np.max(one.outputs / block.hidden)))
+            names = {1: ("q",), 2: ("k", "v"), 3: ("q", "k", "v")}.get(several, ())
+        else:
+            several = one.fused
+            names = {
+                Role.ATTENTION_OUTPUT: ("o",),
+                Role.MLP_IN: ("gate", "up")[-one.fused :],
+                Role.MLP_OUT: ("down",),
+            }.get(one.role, ())
+        yield from ((name, replace(one, outputs=one.outputs // several, fused=1, bias=False)) for name in names)
 
 
 def _pair(weight: Linear, rank: Array) -> tuple[Linear, Linear]:

@@ -363,6 +363,11 @@ class Model:
         return bool(np.all(np.equal(stack.block.hidden, self.hidden)))
 
     @property
+    def masked(self) -> bool:
+        """Whether some of its attention sees only what came before, which conventions count differently."""
+        return any(core.causal for stack in self.stacks for core in stack.block.attention)
+
+    @property
     def trainable_parameters(self) -> Array:
         """What the optimiser updates: all of a fully trained part, of one with adapters these."""
         return sum(part.trainable_parameters for part in self.parts)

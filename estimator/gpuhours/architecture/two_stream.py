@@ -65,7 +65,7 @@ class TwoStream(Latent):
             *self._single(picture + text),
             *self._end(picture),
         )
-        return Model(self.name or "two-stream diffusion transformer", parts, self.hidden)
+        return self.trained(Model(self.name or "two-stream diffusion transformer", parts, self.hidden))
 
     def _front(self, picture: Array, text: Array) -> tuple[Stack | Ends, ...]:
         """Patches and text in; time step, pooled text and guidance through an MLP each; refining layers."""

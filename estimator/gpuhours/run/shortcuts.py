@@ -118,13 +118,13 @@ def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) 
     authors have it (Dettmers et al. 2023, arXiv:2305.14314, sections 3 and 4): dotted keys and their values. Raises ``EstimateError``
     where no model that takes adapters stands beside them."""
     from gpuhours.architecture.catalogue import fields
-    from gpuhours.architecture.lora import EVERY
+    from gpuhours.architecture.lora import ALL
     from gpuhours.inputs.errors import EstimateError
 
     block: dict[str, Any] = {"trainable": "lora", "rank": shortcuts.get("lora") or shortcuts["qlora"]}
     precision: dict[str, Any] = {}
     if "qlora" in shortcuts:
-        block |= {"targets": list(EVERY)}
+        block |= {"targets": [ALL]}
         precision = {} if "precision" in shortcuts else {"training.dtype": "nf4"}
     model = found.get("model") or (data.get("model") if isinstance(data, Mapping) else None)
     if model is None:

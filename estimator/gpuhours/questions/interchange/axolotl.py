@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpuhours.architecture.catalogue import names, plain
-from gpuhours.architecture.lora import EVERY
+from gpuhours.architecture.lora import ALL, EVERY
 from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_one, paired, positive, written
 
 TABLE = (
@@ -88,7 +88,7 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     )
     if adapter in ("lora", "qlora"):
         keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
-        targets = list(EVERY) if linear else [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
+        targets = [ALL] if linear else [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
         keys |= {"model.targets": targets} if targets else {}
     if narrow or adapter == "qlora":
         keys["training.dtype"] = "nf4"

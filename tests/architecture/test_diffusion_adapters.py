@@ -1,0 +1,98 @@
+"""Adapters beside diffusion transformers, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.architecture.model_spec import read_model
+from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
+from gpuhours.data import Data
+from gpuhours.flops import model_flops
+from gpuhours.inputs.errors import EstimateError
+from tests.conftest import Command
+
+CLIP = Data(frames=33, resolution=512)
+FLUX = {
+    "kind": "two-stream",
+    "double_layers": 19,
+    "single_layers": 38,
+    "hidden": 3072,
+    "heads": 24,
+    "text_hidden": 4096,
+}
+
+
+def built(model: object, **said: object) -> Model:
+    whole = {"name": model} if isinstance(model, str) else model
+    assert isinstance(whole, dict)
+    return read_model({**whole, **said}).build(CLIP)
+
+
+def test_wan_of_rank_32_has_eight_adapters_a_layer() -> None:
+    """q, k, v, o of attention and of cross-attention, 40 layers of width 5,120: 8 x 2 x 32 x 5,120 x 40."""
+    found = built("wan-2.1-14b", trainable="lora", rank=32)
+    assert found.trainable_parameters == 8 * 2 * 32 * 5120 * 40 == 104_857_600
+    assert found.parameters == built("wan-2.1-14b").parameters + found.trainable_parameters
+
+
+def test_two_streams_have_adapters_each() -> None:
+    """Flux of rank 16: q, k, v of both streams and of the single layers (h + r) each, o (h + r), and (h + w + r) behind a single layer."""
+    h, r, w = 3072, 16, 4 * 3072
+    found = built(FLUX, trainable="lora", rank=r)
+    double, single = 19 * 2 * 4 * 2 * h * r, 38 * (3 * 2 * h * r + (h + w + h) * r)
+    assert found.trainable_parameters == double + single
+
+
+@pytest.mark.parametrize("name", ["wan-2.1-1.3b", "dit-xl-2", "cogvideox-2b", "open-sora-1.2", "pixart-alpha"])
+def test_frozen_weights_save_a_third_of_the_products_at_most(name: str) -> None:
+    """Forward and the gradients of activations stay: 4 of 6 FLOP a weight, and attention as it was."""
+    whole, adapted = built(name), built(name, trainable="lora", rank=4)
+    share = model_flops(adapted, 1) / model_flops(whole, 1)
+    assert 2 / 3 < share < 1
+    kinds = {part.trainable for part in adapted.parts}
+    assert Trainable.FULL not in kinds
+    assert all(part.trainable is Trainable.FROZEN for part in adapted.parts if isinstance(part, Ends) and part.first)
+    assert any(part.trainable is Trainable.LORA for part in adapted.parts if isinstance(part, Stack))
+
+
+def test_more_targets_more_adapters_and_all_of_them_have_a_name() -> None:
+    ordered = [
+        built("wan-2.1-1.3b", trainable="lora", rank=8, targets=targets).trainable_parameters
+        for targets in (["q"], ["q", "v"], ["q", "k", "v", "o"], ["q", "k", "v", "o", "up", "down"])
+    ]
+    assert ordered == sorted(set(ordered))
+    assert built("wan-2.1-1.3b", trainable="lora", rank=8, targets=["all-linear"]).trainable_parameters == ordered[-1]
+    with pytest.raises(EstimateError, match="no projection 'gate'"):
+        built("wan-2.1-1.3b", trainable="lora", rank=8, targets=["gate"])
+
+
+def test_a_video_fine_tune_is_asked_in_one_line(gpuhours_command: Command) -> None:
+    asked = (
+        "estimate",
+        "--model",
+        "wan-2.1-14b",
+        "--lora",
+        "32",
+        "--gpu",
+        "h100-sxm-80gb",
+        "--gpus",
+        "1",
+        "--batch",
+        "1",
+    )
+    ran = gpuhours_command(
+        *asked, "--samples", "100", "--epochs", "50", "--frames", "33", "--set", "data.resolution=512"
+    )
+    assert ran.code == 0, ran.err
+    assert "attention in full" in ran.out
+    assert "causal attention" not in ran.out
+
+
+def test_a_model_of_pictures_asks_for_no_frames(gpuhours_command: Command) -> None:
+    """DiT has no patch along time: a sample is one picture. Open-Sora's layers along time, and Wan's patches, are of clips."""
+    asked = ("--gpu", "a100-sxm-80gb", "--gpus", "8", "--steps", "1000", "--batch", "256", "--quiet")
+    assert gpuhours_command("estimate", "--model", "dit-xl-2", *asked).code == 0
+    for clips in ("open-sora-1.0", "wan-2.1-1.3b"):
+        ran = gpuhours_command("estimate", "--model", clips, *asked)
+        assert ran.code == 2
+        assert "how many frames" in ran.err
