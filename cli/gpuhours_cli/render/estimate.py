@@ -51,6 +51,8 @@ def screen(estimate: Estimate) -> RenderableType:
         parts += [Text(), odds(estimate, estimate.chances)]
     if estimate.sample is not None:
         parts += [spread(estimate, estimate.sample)]
+    if (first := wanted(estimate)) is not None:
+        parts += [first]
     if estimate.observed is not None:
         parts += [Text(), beside(estimate.observed)]
     elif estimate.time:
@@ -270,6 +272,29 @@ def say_first(sample: Ensemble) -> str:
     return f"{first[1]}: GPU-hours are then {low} – {high}"
 
 
+def wanted(estimate: Estimate) -> RenderableType | None:
+    """The one thing to say where GPU-hours stay open; None where they do not."""
+    resolved = estimate.outcome.resolved
+    if estimate.results["gpu_hours"] is not None or estimate.stages:
+        return None
+    data = estimate.run.data
+    if resolved.model is None:
+        said = "--model or --params: what is trained decides all else"
+    elif resolved.cluster is None:
+        said = "--gpu, as --gpu h100-sxm: GPU-hours, time and money follow; `gpuhours hardware list`"
+    elif data.dataset_samples is not None and estimate.results["steps"] is None:
+        said = "--epochs: 1 for one pass over the samples; GPU-hours, time and money follow"
+    elif estimate.results["steps"] is None:
+        said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and money follow"
+    else:
+        return None
+    table = Table.grid(padding=(0, 2))
+    table.add_column(min_width=12)
+    table.add_column(overflow="fold", ratio=1)
+    table.add_row("Say first", said)
+    return table
+
+
 def whole_run(table: Table, sample: Ensemble) -> None:
     """What decides GPU-hours: nothing to say of a description that ends at its step."""
     shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
@@ -370,6 +395,12 @@ def assumed(assumption: Any) -> str:
 def answer(estimate: Estimate) -> str:
     """One line, for ``--quiet``."""
     said = [f"{text(result.value)} {label}" for label, name, text, result in shown(estimate) if name in ANSWER]
+    asked = estimate.chances
+    money = estimate.results["cost"]
+    if money is not None and ((asked is not None and asked.budget is not None) or estimate.run.cost.price is not None):
+        said.append(f"{numbers.count(float(money.value))} USD")
     if estimate.fits is False:
         said.append("does not fit")
+    if asked is not None and not asked.likely:
+        said.append("not likely as asked")
     return ", ".join(said) or "not determined"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +18,10 @@ from gpuhours.inputs.yaml_files import read_yaml
 
 ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G-14": "vit-bigg-14"})
 """Names that only their capital letter tells from another: ViT-g/14 is half as large."""
+
+
+TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking|v0\.1|\d{4}|\d{1,3}k)$")
+"""Endings of a hub's names that say how the weights were trained further, not another shape."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,15 @@ def names() -> list[str]:
 
 
 def plain(name: str) -> str:
-    """``ViT-L/14`` -> ``vit-l-14``."""
-    return ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
+    """``ViT-L/14`` -> ``vit-l-14``; ``meta-llama/Llama-3.1-8B-Instruct`` -> ``llama-3.1-8b``: a hub's name without its owner and what
+    was made of the weights, where that leaves a model that is known."""
+    spelt = ALIASES.get(name) or name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")
+    if "/" not in name or spelt in names():
+        return spelt
+    own = name.rpartition("/")[2].strip().lower().replace("_", "-").removeprefix("meta-")
+    while own not in names() and (shorter := TUNED.sub("", own)) != own:
+        own = shorter
+    return own if own in names() else spelt
 
 
 @functools.cache
@@ -58,7 +70,9 @@ def named(name: str) -> NamedModel:
     """The published model of a name; an unknown name suggests the nearest."""
     file = plain(name)
     if file not in names():  # not by looking for a file: a name may be longer than one can be
-        hint = nearest(file[:LONGEST_NAME], names())
+        hint = nearest((name.rpartition("/")[2].lower() or file)[:LONGEST_NAME], names())
+        if "/" in name:
+            hint = f"{hint} The path of its config.json is read, too.".strip()
         listing = f"{hint}   `gpuhours models list` shows all.".strip()
         raise EstimateError(f"No model {name[:LONGEST_NAME]!r}.", listing, "model")
     content = read_yaml(folder() / f"{file}.yaml").data

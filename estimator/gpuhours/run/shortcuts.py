@@ -5,6 +5,7 @@ The command line reads this table before it does anything else: nothing is impor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
             "Give --params as well; a named model has its own.",
             "--active",
         )
+    shortcuts = counted(shortcuts)
     settings: dict[str, Any] = {SHORTCUTS[name][0]: value for name, value in shortcuts.items() if name not in MODELS}
     if "params" in shortcuts or "model" in shortcuts:
         settings = {
@@ -111,6 +113,26 @@ def keys(shortcuts: Mapping[str, Any], data: Any) -> dict[str, Any]:
     if "lora" in shortcuts or "qlora" in shortcuts:
         settings |= adapters(settings, data, shortcuts)
     return settings
+
+
+def counted(shortcuts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``--gpu "2x RTX 4090"`` says the number as well. Raises ``EstimateError`` where --gpus says another."""
+    from gpuhours.inputs.errors import EstimateError
+
+    match = re.fullmatch(r"\s*(\d{1,7})\s*[x×*]\s*(\D.*|\d{4}.*)", str(shortcuts.get("gpu", "")), re.IGNORECASE)
+    if match is None:
+        return shortcuts
+    from gpuhours.hardware.nodes import find_instance
+
+    if (node := find_instance(match[2])) is not None:
+        many = f"--gpu {match[2]} --gpus {int(match[1]) * node.gpus:.0f}"
+        raise EstimateError(
+            f"{match[2]} is an instance of {node.gpus:.0f} accelerators.", f"Count these: {many}", "--gpu"
+        )
+    said = shortcuts.get("gpus", match[1])
+    if str(said).strip() != match[1]:
+        raise EstimateError(f"--gpu says {match[1]} of them, --gpus {said}.", "Keep one of the two.", "--gpu")
+    return {**shortcuts, "gpu": match[2], "gpus": said}
 
 
 def adapters(found: Mapping[str, Any], data: Any, shortcuts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""What people type on the first day: a number glued to a card, a hub's name, a sum with its sign."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpuhours.architecture.catalogue import named
+from gpuhours.hardware.accelerators import load_accelerator
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.inputs.units import UnitError, parse
+from gpuhours.run.shortcuts import run_of
+from tests.conftest import Command
+
+
+@pytest.mark.parametrize(
+    ("said", "gpus", "card"),
+    [
+        ("2x RTX 4090", 2, "rtx-4090"), ("8xH100 SXM", 8, "h100-sxm-80gb"), ("16 × B200", 16, "b200-sxm"), ("4x4090", 4, "rtx-4090"),
+        ("4090", None, "rtx-4090"), ("64xmi300x", 64, "mi300x"),
+    ],
+)  # fmt: skip
+def test_a_number_before_a_card_is_how_many(said: str, gpus: int | None, card: str) -> None:
+    found = run_of(None, {"params": "7B", "gpu": said})
+    assert found.hardware.gpus == gpus
+    assert load_accelerator(str(found.hardware.accelerator)).name == card
+
+
+def test_two_numbers_of_gpus_and_a_number_of_instances_are_refused() -> None:
+    with pytest.raises(EstimateError, match="2 of them, --gpus 4"):
+        run_of(None, {"params": "7B", "gpu": "2x RTX 4090", "gpus": "4"})
+    with pytest.raises(EstimateError, match="instance of 8"):
+        run_of(None, {"params": "7B", "gpu": "2x p5.48xlarge"})
+    assert run_of(None, {"params": "7B", "gpu": "2x RTX 4090", "gpus": "2"}).hardware.gpus == 2
+
+
+@pytest.mark.parametrize(
+    ("hub", "name"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"), ("meta-llama/Llama-2-70b-chat-hf", "llama-2-70b"),
+        ("meta-llama/Meta-Llama-3-8B", "llama-3-8b"), ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b"), ("Qwen/Qwen3-8B-Base", "qwen3-8b"),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", "qwen3-30b-a3b"), ("google/gemma-2-9b-it", "gemma-2-9b"),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", "mixtral-8x7b"), ("EleutherAI/pythia-1.4b-deduped", "pythia-1.4b"),
+        ("microsoft/Phi-3-mini-4k-instruct", "phi-3-mini"), ("openai/gpt-oss-20b", "gpt-oss-20b"), ("ViT-L/14", "vit-l-14"),
+    ],
+)  # fmt: skip
+def test_a_hubs_name_is_the_model_it_was_made_of(hub: str, name: str) -> None:
+    assert named(hub).name == name
+
+
+@pytest.mark.parametrize(
+    "hub", ["mistralai/Mistral-7B-Instruct-v0.3", "someone/llama-3.1-8b-pruned", "someone/unheard-of-7b"]
+)
+def test_another_shape_is_not_taken_for_it(hub: str) -> None:
+    """Mistral 7B v0.3 has a larger vocabulary than the first."""
+    with pytest.raises(EstimateError, match=r"config\.json is read"):
+        named(hub)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("$5M", "USD", 5e6),
+        ("US$ 50k", "USD", 5e4),
+        ("$2.50/hour", "USD/hour", 2.5),
+        ("$1,200,000", "USD", 1.2e6),
+        ("5M USD", "USD", 5e6),
+    ],
+)
+def test_a_dollar_sign_stands_before_its_number(text: str, unit: str, value: float) -> None:
+    assert parse(text, unit) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["$", "$M", "5M$x", "$$5", "5 $ USD"])
+def test_a_sign_without_a_number_is_none(text: str) -> None:
+    with pytest.raises(UnitError):
+        parse(text, "USD")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (("--params", "7B", "--tokens", "1T"), "--gpu"),
+        (("--params", "7B", "--gpu", "h100-sxm", "--gpus", "8", "--samples", "50k"), "--epochs"),
+        (("--params", "7B", "--gpu", "h100-sxm", "--gpus", "8"), "--tokens"),
+    ],
+)  # fmt: skip
+def test_what_leaves_gpu_hours_open_is_said_first(
+    gpuhours_command: Command, given: tuple[str, ...], wanted: str
+) -> None:
+    ran = gpuhours_command("estimate", *given)
+    assert ran.code == 0
+    (line,) = (line for line in ran.out.splitlines() if line.startswith("Say first"))
+    assert line.split()[2].rstrip(":,") == wanted
+
+
+def test_a_budget_is_answered_in_money_in_one_line(gpuhours_command: Command) -> None:
+    ran = gpuhours_command(
+        "estimate", "--params", "7B", "--tokens", "1T", "--gpu", "64x H100 SXM", "--budget", "$100k", "--quiet"
+    )
+    assert ran.code == 1
+    assert "USD" in ran.out
+    assert "not likely as asked" in ran.out
