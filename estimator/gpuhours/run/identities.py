@@ -224,6 +224,8 @@ def _machine() -> Iterator[Identity | Sum]:
 def _bill() -> Iterator[Identity | Sum]:
     """Energy, carbon, money."""
     yield product("energy = GPU-hours x power x PUE", "energy", "gpu_hours", "gpu_power", "pue", sigma=0.02)
+    yield product("model FLOPs = energy x FLOPs per joule", "model_flops", "energy", "flops_per_energy", times=1e9 * HOUR,
+                  use="published")  # fmt: skip
     yield product("power = GPUs x power per GPU x PUE", "power", "gpus", "gpu_power", "pue", sigma=0.02)
     yield product("carbon = energy x intensity", "carbon", "energy", "carbon_intensity", times=1e-6, sigma=0.02)
     yield product(
@@ -234,4 +236,4 @@ def _bill() -> Iterator[Identity | Sum]:
 
 IDENTITIES: tuple[Identity | Sum, ...] = (*_data(), *_work(), *_speed(), *_machine(), *_bill())
 """Times in s, ``gpu_hours`` and ``node_hours`` in hours, ``peak`` in FLOP/s of one GPU, FLOPs per step over all GPUs, energy in Wh,
-carbon in tCO2e, its intensity in kgCO2e/kWh, per GPU-hour in kg."""
+work for it in GFLOP/J, carbon in tCO2e, its intensity in kgCO2e/kWh, per GPU-hour in kg."""

@@ -109,6 +109,26 @@ def test_a_planted_figure_is_flagged_with_its_cause(name: str, column: str, fact
     )
 
 
+WORKED = [
+    name for name, row in ROWS.items() if row["energy_mwh"] and row["tokens_b"] and row["params_b"] and row["gpu"]
+]
+
+
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+@pytest.mark.parametrize("name", WORKED)
+def test_energy_is_held_against_the_work_where_no_hours_are_stated(name: str, factor: float) -> None:
+    """6 N D over the card's FLOP/s at 0.4 to 78 % and its watts bound the energy: 1,000 times as much or as little is none."""
+    alone = dict.fromkeys(
+        ("gpu_hours", "days", "gpus", "tco2e", "cost_usd", "mfu_pct", "tflops_per_gpu", "derived_fields"), ""
+    )
+    published = judged({**ROWS[name], **alone, "train_flops": ""})
+    found = judged({**planted(name, "energy_mwh", factor), **alone, "train_flops": ""})
+    assert published.verdict != "contradicted"
+    assert found.verdict == "contradicted"
+    named = {one.likely_causes[0].cause for one in found.contradictions if one.likely_causes}
+    assert named == {"kWh for MWh" if factor > 1 else "MWh for kWh"}
+
+
 PRICED = [name for name, row in ROWS.items() if row["cost_usd"]]
 SIZED = [
     name

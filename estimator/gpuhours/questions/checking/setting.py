@@ -137,6 +137,8 @@ class Limit:
     hard: bool = False
 
 
+LEAST_MFU, MOST_MFU = 0.004, 0.78
+"""What published runs sustained of the dense peak, at the least and at the most."""
 LEAST_INTENSITY, MOST_INTENSITY = 0.004, 1.4
 """kgCO2e/kWh of the cleanest and of the dirtiest grid, with a margin."""
 FROM_OFFERS = 6.0, 5.0
@@ -160,7 +162,9 @@ def _price_limit(run: Setting) -> Limit:
 def limits(run: Setting) -> Iterator[Limit]:
     """Bounds on implied values."""
     yield Limit("mfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
-    yield Limit("mfu", 0.004, 0.78, "no published run sustained more than 78 % or less than 0.4 % of the dense peak")
+    yield Limit(
+        "mfu", LEAST_MFU, MOST_MFU, "no published run sustained more than 78 % or less than 0.4 % of the dense peak"
+    )
     yield Limit("hfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
     yield Limit("goodput", 0.25, 1.05, "productive time cannot exceed the time spent")
     yield Limit("pue", 1.0, 2.5, "PUE is at least 1")
@@ -179,6 +183,8 @@ def limits(run: Setting) -> Iterator[Limit]:
         )
     if run.accelerator is not None and run.accelerator.power is not None:
         power = run.accelerator.power
+        if run.peak is not None:
+            yield _work_for_energy(run.peak, power)
         yield Limit(
             "gpu_power",
             0.2 * power,
@@ -191,6 +197,16 @@ def limits(run: Setting) -> Iterator[Limit]:
             MOST_INTENSITY * 2.6 * power / 1e3 * 1.6,
             f"an accelerator of {power:.0f} W on any grid emits less than a node's draw on coal, and more than a fifth of its own on water",
         )
+
+
+def _work_for_energy(peak: float, power: float) -> Limit:
+    """Model FLOPs that a joule can pay for, GFLOP/J, by the least and the most that published runs sustained of the dense peak.
+
+    peak x MFU / W, from 0.4 % at the rated ``power`` (W) under a PUE of 1.6 to 78 % at a fifth of it under none.
+    """
+    full = peak / power / 1e9
+    why = f"at 40 % of its peak an accelerator of {power:.0f} W makes {0.4 * full:.3g} GFLOP/J"
+    return Limit("flops_per_energy", LEAST_MFU * full / 1.6, MOST_MFU * full / 0.2, why)
 
 
 def attention_share(parameters: float, seq_len: float) -> float:
