@@ -59,9 +59,8 @@ FACTS: Mapping[str, str] = {
     "software": "--software", "recomputation": "--recompute", "layout": "--tensor, --pipeline, --microbatch",
     "network": "--set hardware.network.share=", "padding": "--set data.padding=",
     "data loading": "--set input.cores_per_gpu=", "goodput": "--set operation.failures=, operation.restart=",
-    "remainder": "--set known.goodput=",
 }  # fmt: skip
-"""Unknowns that a user can settle, and how."""
+"""Unknowns that a user can settle before the run, and how. What remains beside steps and stops nobody knows until it has run."""
 NARROWS = 0.05
 """Share of its range that a fact must take away to be worth saying."""
 
@@ -126,12 +125,9 @@ class Ensemble:
         """The fact that narrows GPU time most: (unknown, how to say it, 10th and 90th percentile with it said); None where none narrows
         its range by ``NARROWS``.
 
-        An unknown that carries a share S of the variance of ln GPU time leaves sqrt(1 - S) of its range (``first_order``). Who states a
-        goodput leaves open neither stops nor what remains beside them.
+        An unknown that carries a share S of the variance of ln GPU time leaves sqrt(1 - S) of its range (``first_order``).
         """
         carried = {name: share for name, share in self.shares().items() if name in FACTS}
-        if "remainder" in carried:
-            carried["remainder"] += carried.get("goodput", 0.0)
         if not carried:
             return None
         widest = max(carried, key=lambda name: carried[name])
@@ -264,8 +260,8 @@ def with_gpus(run: Run) -> tuple[Run, list[Assumption]]:
     if flops is None:
         return run, []
     gpus = usual_gpus(float(flops), alone.cluster, alone.peak)
-    reason = "no number of accelerators is stated: whole nodes that take about a month"
-    note = Assumption("hardware.gpus", gpus, "GPU", reason, typical().duration.source)
+    reason = "no number of accelerators is stated: as many as published runs of its cost"
+    note = Assumption("hardware.gpus", gpus, "GPU", reason, typical().accelerators.source)
     return run.replaced("hardware.gpus", gpus), [note]
 
 

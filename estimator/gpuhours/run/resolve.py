@@ -26,7 +26,7 @@ from gpuhours.run.default_layout import default_layout, is_partial
 from gpuhours.run.novelty import kind_of_model
 from gpuhours.run.site import StackMet
 from gpuhours.run.spec import Interconnect, Run
-from gpuhours.run.typical import is_mixture, this_year, typical
+from gpuhours.run.typical import this_year, typical
 from gpuhours.software.matching import software_named, stands_in
 from gpuhours.software.profile import Software, load_software
 from gpuhours.workload import Workload
@@ -366,17 +366,12 @@ def _global_batch(
         return _shared(float(stated), float(whole), notes)
     if tokens is None:
         return None
-    adapted = model is not None and any(stack.adapters for stack in model.stacks)
-    fine = typical().adapter_batch
-    usual = wanted if wanted is not None else fine.value * tokens if adapted else _usual_tokens(model)
-    batch = whole * np.maximum(1, np.round(usual / tokens / whole))
+    usual, like, source = typical().tokens_of_step(model, getattr(run.model, "kind", ""), tokens)
+    batch = whole * np.maximum(1, np.round((usual if wanted is None else wanted) / tokens / whole))
     shown = float(batch) if np.ndim(batch) == 0 else "per layout"
     if wanted is None:
-        notes.append(Assumption(
-            "training.global_batch", shown, "",
-            f"no batch is stated: {'as usual where adapters are trained' if adapted else 'tokens as usual for the size'}, shared evenly",
-            fine.source if adapted else typical().batch_source,
-        ))  # fmt: skip
+        reason = f"no batch is stated: {like}, shared evenly"
+        notes.append(Assumption("training.global_batch", shown, "", reason, source))
     else:
         notes.append(Assumption("training.global_batch", shown, "", f"{wanted:,.0f} tokens, shared evenly"))
     bases["training.global_batch"] = "assumed"
@@ -394,15 +389,6 @@ def _refuse_two_batches(samples: Array | None, wanted: Array | None, tokens: Arr
             "Leave out one of training.global_batch, training.batch_tokens, or correct it.",
             "training.batch_tokens",
         )
-
-
-def _usual_tokens(model: Model | None) -> Array:
-    """Tokens of a usual step of a model."""
-    return (
-        typical().batch(1e10, mixture=False)
-        if model is None
-        else typical().batch(model.parameters, mixture=is_mixture(model))
-    )
 
 
 def _shared(batch: float, gpus: float, notes: list[Assumption]) -> float:

@@ -19,7 +19,7 @@ from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.kernel_constants import network_constants
 from gpuhours.inputs.arrays import Array
-from gpuhours.inputs.durations import DAY
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
 from gpuhours.layout.layout import Recompute
 from gpuhours.run.ranges import spread_over
@@ -104,11 +104,13 @@ class UsualBatch(Sourced):
     value: float
 
 
-class Duration(Sourced):
-    """How long a run takes where nobody says on how many accelerators."""
+class UsualGpus(Sourced):
+    """How many accelerators a run is on where nobody says: gpus (GPU-hours / at)^grows."""
 
-    days: float
-    least: int
+    gpus: float
+    at: float
+    """GPU-hours at a third of the dense peak."""
+    grows: float
 
 
 class Typical(Section):
@@ -124,13 +126,25 @@ class Typical(Section):
     mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
     adapter_batch: UsualBatch
-    duration: Duration
+    kind_batch: Mapping[str, UsualBatch]
+    """By the kind of a model that learns from pictures alone or from pictures beside their captions."""
+    accelerators: UsualGpus
 
     def batch(self, params: Array, *, mixture: bool) -> Array:
         """Tokens per step: a straight line between neighbours, both in logarithms."""
         points = self.mixture_batch_tokens if mixture else self.batch_tokens
         sizes, values = (np.log([getattr(one, name) for one in points]) for name in ("params", "value"))
         return np.exp(np.interp(np.log(params), sizes, values))
+
+    def tokens_of_step(self, model: Model | None, kind: str, tokens: Array) -> tuple[Array, str, str]:
+        """Tokens of a step of a model of a kind, ``tokens`` a sample; what it is usual for, and from where."""
+        if model is not None and any(stack.adapters for stack in model.stacks):
+            return self.adapter_batch.value * tokens, "as usual where adapters are trained", self.adapter_batch.source
+        if kind in self.kind_batch:
+            usual = self.kind_batch[kind]
+            return usual.value * tokens, f"samples as usual for {kind} models", usual.source
+        size, mixture = (1e10, False) if model is None else (model.parameters, is_mixture(model))
+        return self.batch(size, mixture=mixture), "tokens as usual for the size", self.batch_source
 
     def sequence(self, year: int) -> UsualLength:
         """Tokens of a sequence that language models of a year are trained on."""
@@ -185,7 +199,10 @@ def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
 
 
 def usual_gpus(flops: float, cluster: Cluster, peak: float) -> int:
-    """Accelerators of a run that says none: a power of two, at least a node, that takes ``duration.days`` at a third of the peak."""
-    wanted = typical().duration
-    gpus = flops / (peak / 3 * wanted.days * DAY)
+    """Accelerators of a run that says none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; a power of two, at least a node.
+
+    Dear runs are on more, and take longer: where ``grows`` is a half both are the root of their cost.
+    """
+    usual = typical().accelerators
+    gpus = usual.gpus * (flops / (peak / 3 * HOUR) / usual.at) ** usual.grows
     return int(max(cluster.gpus_per_node, 2 ** round(np.log2(max(gpus, 1.0)))))

@@ -39,7 +39,7 @@ SEEING = frozenset({"self-distillation", "masked-autoencoder", "diffusion", "two
 """Kinds of models that see pictures or clips and have no text tower."""
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
-_ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?", re.IGNORECASE)
+_ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?(-plus-\d{3})?", re.IGNORECASE)
 _ALIGNED = re.compile(r"\b(projector|connector|alignment)\b", re.IGNORECASE)
 _DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
 _STACKS = {
@@ -123,7 +123,7 @@ def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
 def _contrastive(row: Row) -> dict[str, Any]:
     """CLIP by its vision tower."""
     tower = _ENCODER.search(row.word("model") or "")
-    name = None if tower is None else f"clip-{_letter(tower[1])}-{tower[2]}"
+    name = None if tower is None else f"clip-{_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
     wide = row.positive("resolution") == 336
     name = f"{name}-336" if name and wide and f"{name}-336" in names() else name
     if name not in names():
