@@ -57,13 +57,17 @@ class Learned:
         return Remainder(value, low, high, len(self.runs))
 
     def spread(self, kind: str) -> tuple[float, float]:
-        """How far the range goes below and above the median, in logarithms."""
-        own = [run["kind"] == kind for run in self.runs]
-        enough = len({run["organisation"] for run, mine in zip(self.runs, own, strict=True) if mine}) >= FEWEST
-        kept = np.array(own) if enough else np.ones(len(self.runs), bool)
+        """How far the range goes below and above the median, in logarithms.
+
+        The quantile of n organisations is taken at 0.8 (1 + 1/n): runs of one organisation are alike, and what is to be inside is
+        a run of another (Lei et al. 2018, as in ``remainder``).
+        """
+        owners = np.array([run["organisation"] for run in self.runs])
+        own = np.array([run["kind"] == kind for run in self.runs])
+        kept = own if len(set(owners[own])) >= FEWEST else np.ones(len(self.runs), bool)
         beside = np.where(self.off < 0, *([run[side] for run in self.runs] for side in ("below", "above")))
         more, weight = np.sqrt(np.maximum(self.off**2 - beside**2, 0.0)), weights_of(self.runs)
-        at = INSIDE * (1 + 1 / np.count_nonzero(kept))
+        at = min(INSIDE * (1 + 1 / len(set(owners[kept]))), 1.0)
         sides = (kept & (self.off < 0), kept & (self.off >= 0))
         below, above = (weighted_quantile(more[side], weight[side], at) if np.any(side) else 0.0 for side in sides)
         return below, above
