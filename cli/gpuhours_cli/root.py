@@ -31,7 +31,10 @@ COMMANDS: Mapping[str, Home] = {
     "ci": Home("ci", "A pull request's change of cost, as a comment and a gate."),
     "compare": Home("compare", "Two runs side by side."),
     "estimate": Home("estimate", "What one run costs, how long it takes, what limits it."),
-    "import": Home("interchange", "A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl."),
+    "import": Home(
+        "interchange",
+        "A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl, LLaMA-Factory.",
+    ),
     "export": Home("interchange", "A run's layout as the files of other training code."),
     "init": Home("init", "A commented run file to begin with."),
     "plan": Home("plan", "The best layout of all that fit."),

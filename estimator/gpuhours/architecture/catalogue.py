@@ -20,7 +20,7 @@ ALIASES: Mapping[str, str] = MappingProxyType({"ViT-G/14": "vit-bigg-14", "vit-G
 """Names that only their capital letter tells from another: ViT-g/14 is half as large."""
 
 
-TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking|v0\.1|\d{4}|\d{1,3}k)$")
+TUNED = re.compile(r"-(instruct|it|chat|base|hf|pt|sft|dpo|rlhf|deduped|thinking|v0\.1|\dt|fp16|bf16|\d{4}|\d{1,3}k)$")
 """Endings of a hub's names that say how the weights were trained further, not another shape."""
 
 

@@ -161,7 +161,7 @@ FILES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "training.global_batch": 256, "training.dtype": "bf16", "data.steps": 500, "data.seq_len": 4096, "model.kv_heads": 8,
     }),
     "axolotl": ("qlora.yml", AXOLOTL, {
-        "model.rank": 32, "model.trainable": "lora", "model.targets": ("q", "k", "v", "o", "gate", "up", "down"), "training.dtype": "nf4",
+        "model.rank": 32, "model.trainable": "lora", "model.targets": ("all-linear",), "training.dtype": "nf4",
         "data.packed": True, "data.seq_len": 4096, "layout.recompute": 2, "layout.sharding": 2, "model.hidden": 4096,
         "software": "huggingface-deepspeed", "training.optimizer": "adamw-8bit",
     }),

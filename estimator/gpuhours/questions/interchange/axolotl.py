@@ -23,23 +23,8 @@ PROJECTIONS = {f"{part}_proj": part for part in EVERY}
 
 def model_called(name: str) -> str | None:
     """The known model of a repository's name: ``NousResearch/Meta-Llama-3-8B-Instruct`` -> ``llama-3-8b``."""
-    words = plain(name.rsplit("/", 1)[-1])
-    for extra in (
-        "meta-",
-        "-hf",
-        "-instruct",
-        "-chat",
-        "-base",
-        "-it",
-        "-v0.1",
-        "-v0.3",
-        "-1t",
-        "-pt",
-        "-fp16",
-        "-bf16",
-    ):
-        words = words.removeprefix(extra).removesuffix(extra)
-    return words if words in names() else None
+    known = plain(name if "/" in name else f"/{name}")
+    return known if known in names() else None
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
@@ -81,6 +66,8 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     name, adapter, narrow = theirs.get("base_model"), theirs.get("adapter"), theirs.on("load_in_4bit")
     known = None if name is None else model_called(str(name))
     keys: dict[str, Any] = {"model.name": known} if known else {}
+    if name is not None and known is None:
+        theirs.leave("base_model")
     rank, modules, linear = (
         positive(theirs.get("lora_r")),
         theirs.get("lora_target_modules"),

@@ -12,7 +12,7 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_text, read_yaml_text
-from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, megatron, torchtitan
+from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, llama_factory, megatron, torchtitan
 from gpuhours.questions.interchange.keys import ForeignFile, flat, nested
 
 NEMO_PATHS = {
@@ -76,6 +76,7 @@ CODES: Mapping[str, Code] = {
     "accelerate": Code("accelerate", ".yaml", accelerate.read, lambda values: _yaml(accelerate.write(values))),
     "nemo": Code("NeMo", ".yaml", partial(megatron.read, software="nemo"), lambda values: _nemo(megatron.write(values, "nemo")), last=True),
     "axolotl": Code("axolotl", ".yaml", axolotl.read, lambda values: _yaml(axolotl.write(values))),
+    "llama-factory": Code("LLaMA-Factory", ".yaml", llama_factory.read, lambda values: _yaml(llama_factory.write(values))),
 }  # fmt: skip
 
 
@@ -111,6 +112,8 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
         return "model", {"model": str(path)}
     if "base_model" in first:
         return "axolotl", keys
+    if {"finetuning_type", "model_name_or_path"} & first:
+        return "llama-factory", keys
     if first & {"distributed_type", "compute_environment", "fsdp_config", "num_processes"}:
         return "accelerate", keys
     if first & {"zero_optimization", "train_batch_size", "train_micro_batch_size_per_gpu"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gpuhours.questions.interchange.keys import (
     NODES,
     PER_NODE,
     RANKS,
+    VOCABULARY,
     ForeignFile,
     without_effect,
 )
@@ -25,7 +27,7 @@ from gpuhours.run.spec import Run, from_dict, put
 EVERY = "recompute.every"
 OPTIMISER_KEYS = {
     "megatron": ("optimizer",), "nemo": ("optim.name",), "torchtitan": ("optimizer.name",), "deepspeed": ("optimizer.type",),
-    "accelerate": (), "axolotl": ("optimizer",),
+    "accelerate": (), "axolotl": ("optimizer",), "llama-factory": ("optim",),
 }  # fmt: skip
 """Where each code names the optimiser."""
 ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
@@ -77,8 +79,8 @@ class Imported:
 
 
 def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
-    """A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo or axolotl and a model's config.json; what a later file
-    says goes over what an earlier one does, and ``settings`` over all."""
+    """A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl or LLaMA-Factory and a model's config.json; what
+    a later file says goes over what an earlier one does, and ``settings`` over all."""
     stated: dict[str, Any] = {}
     origins, models = [], []
     for path in map(Path, paths):
@@ -95,7 +97,7 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
         unknown = (
             [f"{OPTIMISER_KEYS[code][0]} = {name}"] if name is not None and "training.optimizer" not in said else []
         )
-        left = [(name, value) for name, value in theirs.left() if not without_effect(name)]
+        left = [*theirs.meaningless(), *((name, value) for name, value in theirs.left() if not without_effect(name))]
         mute = tuple(name for name, value in theirs.left() if without_effect(name))
         origins.append(
             Origin(
@@ -109,9 +111,13 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
                 mute,
             )
         )
+    other: list[str] = []
     if models:
+        other = _other_shape(stated, models[-1])
+        stated.pop(VOCABULARY, None)
         stated = {"model": models[-1], **{key: value for key, value in stated.items() if not _of_shape(key)}}
-    return _finished(stated | dict(settings or {}), tuple(origins))
+    found = _finished(stated | dict(settings or {}), tuple(origins))
+    return replace(found, open=(*other, *found.open))
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,9 +164,45 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origin, ...]) -> list[str]:
+    """The vocabulary of a shape that leaves it to its tokenizer: GPT-2's where its merges are named, else it has to be said."""
+    if "model.layers" not in found or "model.name" in found or "model.vocab" in found:
+        return []
+    if guessed is None:
+        raise EstimateError(
+            "No file says how large the vocabulary is: it is the tokenizer's, padded.",
+            "Say it, as in --set model.vocab=128256 (Llama 3), 32000 (Llama 2), 51200 (GPT-2's at tensor 8), or name the config.json.",
+            ", ".join(one.file for one in origins),
+        )
+    found["model.vocab"] = guessed
+    return [f"vocabulary {guessed:,}: GPT-2's, since its byte-pair merges are named, padded as Megatron pads it"]
+
+
+def _other_shape(stated: Mapping[str, Any], path: str) -> list[str]:
+    """What of a shape that other files say a model's configuration contradicts."""
+    from gpuhours.architecture.hugging_face.config import read_config
+
+    own = read_config(Path(path))
+    apart = [
+        f"{name} {stated[key]} for {own[name]}"
+        for name in ("layers", "hidden", "heads", "vocab")
+        if (key := f"model.{name}") in stated and name in own and stated[key] != own[name]
+    ]
+    return [f"another shape than {path}, which counts: {', '.join(apart)}"] if apart else []
+
+
+def _adapters_alone(found: dict[str, Any]) -> list[str]:
+    """Adapters whose model no file names as it is known here wait for one."""
+    about = [key for key in found if key.startswith("model.")]
+    if "model" in found or not about or set(about) - {"model.trainable", "model.rank", "model.targets"}:
+        return []
+    rank = {key: found.pop(key) for key in about}.get("model.rank", 8)
+    return [f"adapters of rank {rank} on a model that is not known by that name: --model CONFIG.json --lora {rank}"]
+
+
 def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     """GPUs and the global batch worked out of what files say instead, then everything put at its key and validated."""
-    said = {key: found.pop(key, None) for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY)}
+    said = {key: found.pop(key, None) for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY)}
     copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
         found["hardware.gpus"] = said[NODES] * said[PER_NODE]
@@ -178,10 +220,12 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
             )
         elif passes:
             remarks.append(f"a step has {passes} passes of a micro-batch that no file names: --microbatch N")
+    remarks += _vocabulary(found, said[VOCABULARY], origins)
     if said[EVERY]:
         remarks.append(
             f"one layer in {said[EVERY]} is computed again: set layout.recompute full and layout.recompute_layers to a stage's share"
         )
+    remarks += _adapters_alone(found)
     if not found:
         raise EstimateError("Nothing in the files is understood.", "", ", ".join(one.file for one in origins))
     data: dict[str, Any] = {}

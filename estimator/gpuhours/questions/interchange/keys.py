@@ -9,6 +9,8 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 
+VOCABULARY = "vocabulary.of_tokenizer"
+"""The size of a vocabulary that follows from the tokenizer's files."""
 NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "machine.nodes",
     "machine.per_node",
@@ -39,6 +41,7 @@ class ForeignFile:
             self._keys.setdefault(path.rsplit(".", 1)[-1] if last else path, (path, value))
             self._keys.setdefault(".".join(path.split(".")[-2:]) if last else path, (path, value))
         self._all, self._read = dict(keys), set[str]()
+        self._meaningless: list[tuple[str, Any]] = []
 
     def get(self, *names: str) -> Any:
         """The value of the first of ``names`` that is set; all count as read."""
@@ -49,9 +52,21 @@ class ForeignFile:
             first = value if first is None and not unset(value) else first
         return first
 
+    def names(self, name: str) -> bool:
+        """Whether a key is there at all, with a value or with a variable that the file does not set."""
+        return name in self._keys
+
     def on(self, *names: str) -> bool:
         """Whether a switch is on: ``true``, ``1`` or a flag without a value."""
         return truth(self.get(*names)) is True
+
+    def leave(self, name: str) -> None:
+        """Count a key as not understood after all, whatever its name: its value means nothing here."""
+        self._meaningless.append(self._keys.get(name, (name, None)))
+
+    def meaningless(self) -> Iterator[tuple[str, Any]]:
+        """Keys that are known, with values that are not."""
+        return iter(self._meaningless)
 
     def left(self) -> Iterator[tuple[str, Any]]:
         """Keys that say something and that nobody read."""
@@ -160,7 +175,7 @@ NEUTRAL = re.compile(
     r"|use_cpu|rdzv|tpu\w*|magic|compute_environment|debug|strict|shuffle|reset\w*|bos|eos|pad_token|cpu_ram\w*|state_dict\w*|use_orig_params"
     r"|backward_prefetch|forward_prefetch|sync_module_states|ignore\w*|allgather|reduce_bucket_size|bucket_size\w*|prefetch\w*|threshold"
     r"|wall_clock_breakdown|contiguous_gradients|round_robin\w*|sub_group_size|stage3_max\w*|stage3_gather\w*|loss_watchdog\w*|lora_alpha"
-    r"|lora_dropout|transformers|trust_remote_code|init_method|no_\w*rng|no_\w*optim|attention_softmax_in_fp32)"
+    r"|lora_dropout|overwrite\w*|plot_loss|report_to|preprocessing\w*|warmup_ratio|lr_scheduler_type|val_size|per_device_eval\w*|eval_\w*|logging_\w*|save_\w*|ddp_timeout|transformers|trust_remote_code|init_method|no_\w*rng|no_\w*optim|attention_softmax_in_fp32)"
     r"([._]|$)"
 )
 """Names that change what is learned, kept or reported, and nothing about what a step costs."""

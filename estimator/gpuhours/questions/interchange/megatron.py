@@ -14,6 +14,7 @@ from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     NODES,
     PER_NODE,
+    VOCABULARY,
     ForeignFile,
     Key,
     above_one,
@@ -75,6 +76,7 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     """The run's keys in Megatron's or NeMo's arguments."""
     keys = paired(theirs, SHAPE) | paired(theirs, LAYOUT)
     keys |= _architecture(theirs, keys)
+    keys |= _vocabulary(theirs, keys)
     recompute = theirs.get("recompute_granularity", "activations_checkpoint_granularity")
     theirs.get("recompute_method", "activations_checkpoint_method", "recompute_modules")
     recompute = "selective" if theirs.on("recompute_activations") and recompute is None else recompute
@@ -91,6 +93,19 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     if keys.get("layout.context", 1) > 1:
         keys["layout.sequence_method"] = str(communication or "p2p")
     return keys | _sharding(theirs) | _precision(theirs) | {"software": _software(theirs, software)}
+
+
+GPT2_WORDS, PADDED_TO = 50_257, 128
+"""GPT-2's vocabulary, and what Megatron pads one to a multiple of on each tensor rank (make-vocab-size-divisible-by)."""
+
+
+def _vocabulary(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
+    """GPT-2's padded vocabulary where its byte-pair merges are what the tokenizer is made of, and no size is said."""
+    merges = theirs.names("merge_file") or theirs.get("tokenizer_type") == "GPT2BPETokenizer"
+    if not merges or "model.layers" not in found or "model.vocab" in found:
+        return {}
+    multiple = (positive(theirs.get("make_vocab_size_divisible_by")) or PADDED_TO) * int(found.get("layout.tensor", 1))
+    return {VOCABULARY: -(-GPT2_WORDS // multiple) * multiple}
 
 
 def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""LLaMA-Factory's YAML (llamafactory.readthedocs.io, hparams)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gpuhours.architecture.lora import ALL
+from gpuhours.questions.interchange.axolotl import PROJECTIONS, model_called
+from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, paired, positive, written
+
+TABLE = (
+    Key("data.seq_len", ("cutoff_len",), positive),
+    Key("layout.microbatch", ("per_device_train_batch_size",), positive),
+    Key(ACCUMULATION, ("gradient_accumulation_steps",), positive),
+    Key("data.epochs", ("num_train_epochs",), float),
+    Key("data.steps", ("max_steps",), positive),
+    Key("data.packed", ("packing",), lambda value: True if value in (True, "true") else None),
+)
+RANK, LENGTH = 8, 2048
+"""lora_rank and cutoff_len where a file does not say."""
+
+
+def read(theirs: ForeignFile) -> dict[str, Any]:
+    """The run's keys in a LLaMA-Factory configuration: checkpointed whole unless it is switched off, adapters on every product unless
+    they are named."""
+    keys = {"data.seq_len": LENGTH, **paired(theirs, TABLE)}
+    theirs.get("stage", "do_train", "template", "flash_attn", "neat_packing", "pure_bf16", "lora_alpha", "lora_dropout")
+    name = theirs.get("model_name_or_path")
+    known = None if name is None else model_called(str(name))
+    if known:
+        keys["model.name"] = known
+    elif name is not None:
+        theirs.leave("model_name_or_path")
+    if theirs.on("pure_bf16"):
+        keys["training.state"] = "pure"
+    if str(theirs.get("finetuning_type") or "lora") == "lora":
+        keys |= _adapters(theirs)
+    elif theirs.get("finetuning_type") != "full":
+        theirs.leave("finetuning_type")
+    half = theirs.on("fp16")
+    theirs.get("bf16")
+    narrow = positive(theirs.get("quantization_bit"))
+    keys["training.dtype"] = "nf4" if narrow == 4 else "fp16" if half else "bf16"
+    if narrow not in (None, 4):
+        theirs.leave("quantization_bit")
+    keys["layout.recompute"] = "none" if theirs.on("disable_gradient_checkpointing") else "full"
+    config = str(theirs.get("deepspeed") or "")
+    for level in ("1", "2", "3"):
+        if f"z{level}" in config or f"zero{level}" in config:
+            keys["layout.sharding"] = f"zero{level}"
+    if config and "offload" in config:
+        keys["layout.offload_optimizer"] = True
+    return keys | {"software": "llama-factory"}
+
+
+def _adapters(theirs: ForeignFile) -> dict[str, Any]:
+    """Rank and targets."""
+    said = str(theirs.get("lora_target") or "all")
+    named = [PROJECTIONS[one.strip()] for one in said.split(",") if one.strip() in PROJECTIONS]
+    keys = {"model.trainable": "lora", "model.rank": positive(theirs.get("lora_rank")) or RANK}
+    return keys | {"model.targets": named if named and said != "all" else [ALL]}
+
+
+def write(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's values as a LLaMA-Factory configuration."""
+    theirs: dict[str, Any] = {"model_name_or_path": values["model.name"]} if "model.name" in values else {}
+    theirs |= {"stage": "sft", "do_train": True} | written(values, TABLE)
+    dtype = values.get("training.dtype", "bf16")
+    if values.get("model.trainable") == "lora":
+        targets = values.get("model.targets", ())
+        said = "all" if ALL in targets else ",".join(f"{part}_proj" for part in targets)
+        theirs |= {"finetuning_type": "lora", "lora_rank": values.get("model.rank", RANK), "lora_target": said or "all"}
+    else:
+        theirs["finetuning_type"] = "full"
+    theirs |= {"quantization_bit": 4} if dtype == "nf4" else {}
+    theirs |= {"fp16": True} if dtype == "fp16" else {"bf16": True} if dtype in ("bf16", "nf4") else {}
+    theirs |= {} if values.get("layout.recompute") == "full" else {"disable_gradient_checkpointing": True}
+    theirs |= {"pure_bf16": True} if values.get("training.state") == "pure" else {}
+    sharding = values.get("layout.sharding", "none")
+    offloaded = "_offload" if values.get("layout.offload_optimizer") else ""
+    return theirs | (
+        {} if sharding == "none" else {"deepspeed": f"examples/deepspeed/ds_z{sharding[-1]}{offloaded}_config.json"}
+    )
