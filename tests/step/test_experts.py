@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.decoder_shapes import Experts
@@ -14,8 +16,11 @@ from gpuhours.architecture.operators import Model, Pointwise, Stack
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.layout import Layout
-from gpuhours.software.profile import load_software
+from gpuhours.run.resolve import resolve
+from gpuhours.run.spec import Run
+from gpuhours.software.profile import list_software, load_software
 from gpuhours.step.compute import elementwise_passes, product_passes
+from gpuhours.step.predict import step
 from gpuhours.step.schedule import Passes
 from gpuhours.workload import Workload
 
@@ -59,3 +64,21 @@ def test_layers_of_experts() -> None:
     assert np.median(np.abs(errors["products"])) < 0.05
     assert np.median(np.abs(errors["torch-compile"])) < 0.03
     assert np.median(np.abs(errors["torch-eager"])) < 0.09
+
+
+@pytest.mark.parametrize("name", list_software())
+def test_a_mixture_is_never_faster_than_its_dense_part(name: str) -> None:
+    """Attention, norms and both ends alone, beside next to no feed-forward layer, on the same accelerators."""
+
+    def seconds(gpus: int, feed_forward: dict[str, Any], layout: dict[str, Any]) -> float:
+        run = Run.model_validate({
+            "model": {"layers": 16, "hidden": 2048, "heads": 16, "kv_heads": 4, "vocab": 32000, **feed_forward},
+            "data": {"seq_len": 4096}, "training": {"global_batch": gpus, "dtype": "bf16"},
+            "hardware": {"accelerator": "h100-sxm-80gb", "gpus": gpus}, "software": name,
+            "layout": {"microbatch": 1, "tensor": 1, "recompute": "full", "sharding": "zero1", **layout},
+        })  # fmt: skip
+        return float(step(resolve(run).workload).time)
+
+    for gpus, expert in ((8, 1), (32, 16)):
+        mixture = seconds(gpus, {"ffn_hidden": 768, "experts": {"count": 64, "top_k": 4}}, {"expert": expert})
+        assert mixture > seconds(gpus, {"ffn_hidden": 64}, {})
