@@ -154,3 +154,14 @@ def test_a_mixture_whose_layout_leaves_nothing_open_is_predicted() -> None:
         "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 256}, "layout": {**layout, "expert_tensor": 2},
     })  # fmt: skip
     assert gpuhours.estimate(same).outcome.value("step_time") == found.outcome.value("step_time")
+
+
+@pytest.mark.parametrize(("software", "split"), [("megatron-lm", 2), ("megatron-core", 1)])
+def test_experts_are_split_over_tensor_ranks_where_the_stack_does_so_unless_told(software: str, split: int) -> None:
+    """``expert-tensor-parallel-size`` is the tensor degree in Megatron-LM's arguments; NVIDIA's recipes set it to 1."""
+    run = gpuhours.from_dict({
+        "model": "qwen3-30b-a3b", "data": {"seq_len": 8192}, "training": {"global_batch": 16, "dtype": "bf16"},
+        "hardware": {"accelerator": "a800-sxm-80gb", "gpus": 16}, "software": software,
+        "layout": {"tensor": 2, "expert": 8, "microbatch": 1, "recompute": "full", "sharding": "zero1"},
+    })  # fmt: skip
+    assert float(resolve(run).workload.ranks.expert_tensor) == split

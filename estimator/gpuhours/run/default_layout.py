@@ -158,7 +158,8 @@ def layout_axes(
     """What is tried for each field of the layout: what is stated alone, else what is usual and the stack has (any degree, where plain
     data parallelism could not share the batch out evenly).
 
-    Who names a tensor or pipeline degree shares no sequence over accelerators without saying so.
+    Who names a tensor or pipeline degree shares no sequence over accelerators without saying so. Who names tensor and expert degrees
+    has experts split over the tensor ranks too where the stack does that unless it is told otherwise (``Dispatch.folded``).
     """
     axes = candidates(model, global_batch, cluster)
     said = frozenset() if stated is None else stated.model_fields_set
@@ -173,6 +174,8 @@ def layout_axes(
     axes["interleave"] = _chunks(model, axes["pipeline"]) if "interleaved" in software.schedules else [1.0]
     if said & {"tensor", "pipeline"}:
         axes.pop("context", None)
+    if said >= {"tensor", "expert"} and not software.dispatch.folded:
+        axes.pop("expert_tensor", None)
     return axes | ({} if stated is None else _as_stated(stated, axes.keys() & said))
 
 
