@@ -36,8 +36,9 @@ def compare(
     """What changed in the inputs, by how much in every result, and which input caused it."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.comparing import compare as side_by_side
+    from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import overlaid
-    from gpuhours.run.spec import run_file, setting
+    from gpuhours.run.spec import run_file
     from gpuhours_cli.render.compare import answer, screen
 
     if second is None and not (shortcuts or settings):

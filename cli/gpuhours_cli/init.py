@@ -42,7 +42,7 @@ def init(
     from gpuhours.questions.envelope import envelope
     from gpuhours.questions.starting import commented, example_names
     from gpuhours.questions.starting import example as example_file
-    from gpuhours.run.spec import setting
+    from gpuhours.run.overlays import setting
 
     if example is not None and (shortcuts or settings or ask):
         raise EstimateError("An example is as it is.", "Write it with -o, then change the file.", "--example")

@@ -35,8 +35,8 @@ def import_run(
 ) -> None:
     """Read layout, precision, batch, recomputation and the model's shape; say what was not understood."""
     from gpuhours.questions.interchange.importing import import_files
+    from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import keys
-    from gpuhours.run.spec import setting
 
     over = keys(shortcuts, {"model": "the files'"}) | dict(setting(text) for text in settings or [])
     imported = import_files(files, over)

@@ -129,8 +129,9 @@ def described(path: Path | None, shortcuts: Mapping[str, str], settings: list[st
     """The run of a file (``-``: of standard input), with the shortcuts and then the ``--set`` keys put over it."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.inputs.yaml_files import Source
+    from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import overlaid
-    from gpuhours.run.spec import run_file, setting
+    from gpuhours.run.spec import run_file
 
     if path is None and not (shortcuts or settings):
         raise EstimateError("Nothing to estimate.", example)

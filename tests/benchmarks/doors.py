@@ -46,10 +46,11 @@ from gpuhours.questions.validating.case import case_of
 from gpuhours.questions.validating.described import read_described
 from gpuhours.questions.validating.rows import read_rows
 from gpuhours.run.evaluate import Outcome, evaluate
+from gpuhours.run.overlays import setting
 from gpuhours.run.results import RESULTS, plain_results
 from gpuhours.run.shortcuts import overlaid
 from gpuhours.run.site import read_site
-from gpuhours.run.spec import Run, from_dict, from_source, setting
+from gpuhours.run.spec import Run, from_dict, from_source
 from gpuhours.software.matching import software_named
 from gpuhours.software.profile import load_software
 from gpuhours_cli.estimate import day_of, money_of

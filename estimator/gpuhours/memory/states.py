@@ -110,7 +110,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     host, gradients that are dealt out go there as well (Ren et al. 2021, ZeRO-Offload). Source:
     Rajbhandari et al. 2020, figure 1."""
     level = np.asarray(layout.sharding)
-    stage2, stage3 = level >= Sharding.zero2, level == Sharding.zero3
+    stage3 = level == Sharding.zero3
 
     def dealt(least: Sharding) -> Array:
         n, e = (np.where(level >= least, copies, 1) for copies in (ranks.shards, _expert_shards(ranks)))
@@ -127,16 +127,8 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     frozen = frozen / np.where(stage3, ranks.shards, 1)
     each_weight = facts.weights.get(precision.dtype, precision.weights + np.where(stage3, 0, precision.copies))
     stored = dealt(Sharding.zero3) * each_weight + frozen
-    accumulating = np.greater(ranks.microbatches, 1)
-    wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
-    buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
-    on_host = np.greater_equal(level, Sharding.zero2) & layout.offload_optimizer
-    gradients = each * np.where(on_host, 0, dealt(Sharding.zero2) + buckets)
-    gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
-    unsharded = each * weights.trained
-    whole = np.where(stage2 & facts.accumulates_whole, unsharded, gradients)
-    held = each * buckets if facts.gradients_dropped else gradients
-    early = np.where(accumulating, whole, np.where(buckets > 0, held, 0))
+    on_host = (level >= Sharding.zero2) & layout.offload_optimizer
+    gradients, early = _gradients(weights, ranks, layout, facts, each, dealt(Sharding.zero2))
     states = dealt(Sharding.zero1) * (precision.optimiser + own)
     states = np.where(alone, states, np.minimum(states, weights.trained * precision.optimiser))
     unit = np.maximum(weights.layer_trained * np.minimum(facts.gathered_layers, 1), weights.ends_trained / 2)
@@ -153,15 +145,35 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
         gathered=np.where(lacking > 0, gathered, fetched),
         dropped=lacking - gathered,
         gradients=gradients,
-        early_gradients=gradients if facts.gradients_live else early,
+        early_gradients=early,
         layer_gradients=unit * (each + np.where(np.greater(ranks.copies, 1), precision.element, 0)),
-        whole_gradients=np.where(layout.optimizer_in_backward, gradients, unsharded),
+        whole_gradients=np.where(layout.optimizer_in_backward, gradients, each * weights.trained),
         optimiser=np.where(layout.offload_optimizer, 0, states),
         update=np.minimum(temporary, facts.update_most) + through,
         bucket=np.minimum(facts.bucket, weights.trained * precision.weights) * np.greater(ranks.copies, 1),
         host=np.where(layout.offload_optimizer, states + np.where(on_host, each * dealt(Sharding.zero2), 0), 0)
         + np.where(layout.offload_parameters, stored, 0),
     )
+
+
+def _gradients(
+    weights: Parameters, ranks: Ranks, layout: Layout, facts: MemoryFacts, each: float, dealt: Array
+) -> tuple[Array, Array]:
+    """Bytes of gradients on a rank, ``each`` a parameter: when the backward pass is over, and when that of the last micro-batch begins.
+
+    ``dealt`` parameters of them are the rank's own under ZeRO-2. A replica that is wrapped keeps buckets of them beside (DDP).
+    """
+    level = np.asarray(layout.sharding)
+    wrapped = (level == Sharding.none) & np.greater(ranks.copies, 1) & np.equal(ranks.pipeline, 1)
+    buckets = np.where(wrapped, facts.replica_gradients * weights.dense, 0)
+    on_host = (level >= Sharding.zero2) & layout.offload_optimizer
+    gradients = each * np.where(on_host, 0, dealt + buckets)
+    gradients = np.where(layout.optimizer_in_backward, each * weights.layer_trained, gradients)
+    if facts.gradients_live:
+        return gradients, gradients
+    whole = np.where((level >= Sharding.zero2) & facts.accumulates_whole, each * weights.trained, gradients)
+    held = each * buckets if facts.gradients_dropped else gradients
+    return gradients, np.where(np.greater(ranks.microbatches, 1), whole, np.where(buckets > 0, held, 0))
 
 
 def _expert_shards(ranks: Ranks) -> Array:

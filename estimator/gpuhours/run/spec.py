@@ -20,10 +20,11 @@ from gpuhours.hardware.number_formats import Precision, spelled
 from gpuhours.hardware.optimisers import OptimiserName
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.units import Bandwidth, Count, Fraction, Seconds, Tokens, magnitude, measured_in, whole
-from gpuhours.inputs.yaml_files import Section, Source, read_yaml, read_yaml_text, validated
+from gpuhours.inputs.yaml_files import Section, Source, read_yaml, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.run.goodput import Operation
 from gpuhours.run.input_pipeline import InputPipeline
+from gpuhours.run.overlays import put, staged, suppose
 from gpuhours.run.site import SiteFile, stack_of
 from gpuhours.software.matching import is_unknown, software_named
 
@@ -324,97 +325,3 @@ def of_other_runs(run: Run) -> Run:
         return run
     stacks = tuple(one.model_copy(update={"here": None}) for one in run.site.stacks)
     return run.replaced("site", run.site.model_copy(update={"stacks": stacks}))
-
-
-def staged(data: Mapping[str, Any]) -> list[Any]:
-    """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong; raises ``EstimateError`` for a stage
-    that is no mapping."""
-    common = {key: value for key, value in data.items() if key not in ("stages", "name")}
-    whole = []
-    for number, stage in enumerate(data["stages"], 1):
-        if not isinstance(stage, Mapping):
-            raise EstimateError(
-                f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages"
-            )
-        merged = revised(common, {"name": f"stage {number}", **stage})
-        suppose(merged)
-        whole.append(merged)
-    return whole
-
-
-def suppose(data: dict[str, Any]) -> None:
-    """Put every assumption's value at its key; raises ``EstimateError`` for an assumption about an assumption."""
-    assumptions = data.get("assumptions")
-    for key, assumption in assumptions.items() if isinstance(assumptions, Mapping) else ():
-        if str(key).partition(".")[0] == "assumptions":
-            raise EstimateError(
-                "An assumption cannot be about an assumption.", "Name a key of the run.", f"assumptions.{key}"
-            )
-        if isinstance(assumption, Mapping) and "value" in assumption:
-            put(data, str(key), assumption["value"])
-
-
-def revised(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``laid_over``; what was assumed below at a key that is said above is dropped."""
-    merged = laid_over(below, above)
-    said = keys_of({key: value for key, value in above.items() if key != "assumptions"})
-    own, assumed = above.get("assumptions") or {}, merged.get("assumptions") or {}
-    if not isinstance(assumed, Mapping) or not isinstance(own, Mapping):
-        return merged  # what it has to be is said where it is read
-    kept = {
-        key: assumption
-        for key, assumption in assumed.items()
-        if key in own or not any(key == one or key.startswith(f"{one}.") for one in said)
-    }
-    return {**merged, "assumptions": kept} if merged.get("assumptions") else merged
-
-
-def keys_of(data: Mapping[str, Any]) -> set[str]:
-    """Dotted keys of everything that is said: ``{"data": {"frames": 16}}`` -> ``data.frames``."""
-    keys = set()
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            keys |= {f"{key}.{below}" for below in keys_of(value)}
-        else:
-            keys.add(str(key))
-    return keys
-
-
-def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` where it says something, block by block; a model named by a word takes further keys as its own."""
-    merged = copy.deepcopy(dict(below))
-    for key, value in above.items():
-        under = merged.get(key)
-        if key == "model" and isinstance(under, str) and isinstance(value, Mapping):
-            under = {"name": under}
-        merged[key] = (
-            laid_over(under, value)
-            if isinstance(under, Mapping) and isinstance(value, Mapping)
-            else copy.deepcopy(value)
-        )
-    return merged
-
-
-def put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set ``hardware.gpus`` in nested mappings, making those that are missing; raises ``EstimateError`` where a value is in the way."""
-    *parents, last = key.split(".")
-    here = data
-    for part in parents:
-        below = here.setdefault(part, {})
-        if part == "model" and here is data and isinstance(below, str):
-            below = here[part] = {"name": below}  # a model named by a word takes further keys as its own
-        if not isinstance(below, dict):
-            raise EstimateError(f"{part!r} holds {below!r}, so {key!r} cannot be set in it.", "", key)
-        here = below
-    here[last] = value
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE`` from the command line; the value is read as YAML reads it. Raises ``EstimateError`` for another form."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")
-    try:
-        return key.strip(), read_yaml_text(value, "--set").data if value.strip() else None
-    except EstimateError:
-        return key.strip(), value

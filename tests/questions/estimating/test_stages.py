@@ -7,7 +7,8 @@ import pytest
 import gpuhours
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.run.evaluate import evaluate
-from gpuhours.run.spec import Run, from_dict, laid_over
+from gpuhours.run.overlays import laid_over
+from gpuhours.run.spec import Run, from_dict
 
 STAGE_4 = {
     "name": "LongVILA stage 4",

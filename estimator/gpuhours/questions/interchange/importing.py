@@ -22,7 +22,8 @@ from gpuhours.questions.interchange.keys import (
     ForeignFile,
     without_effect,
 )
-from gpuhours.run.spec import Run, from_dict, put
+from gpuhours.run.overlays import put
+from gpuhours.run.spec import Run, from_dict
 
 EVERY = "recompute.every"
 OPTIMISER_KEYS = {

@@ -19,11 +19,12 @@ from gpuhours.layout.layout import Layout
 from gpuhours.questions.reproducing.document import Reading
 from gpuhours.questions.validating.remainders import without as learned_without
 from gpuhours.run.ensemble import Ensemble, ensemble
+from gpuhours.run.overlays import put
 from gpuhours.run.ranges import positions, spread_over
 from gpuhours.run.remainder import Remainder
 from gpuhours.run.resolve import resolve
 from gpuhours.run.sampling import Draws
-from gpuhours.run.spec import Run, put
+from gpuhours.run.spec import Run
 from gpuhours.run.typical import kind_of, this_year
 
 MEMBERS = 9

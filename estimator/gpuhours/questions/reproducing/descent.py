@@ -13,7 +13,7 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.questions.reproducing.document import AskedFigure, Published
-from gpuhours.run.spec import keys_of, revised
+from gpuhours.run.overlays import keys_of, revised
 from gpuhours.software.profile import Software, load_software
 
 Supplied = Mapping[str, Mapping[str, Any]]

@@ -10,7 +10,8 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import Source
 from gpuhours.questions.reproducing.descent import covered
 from gpuhours.questions.reproducing.document import AskedFigure, Published
-from gpuhours.run.spec import Run, from_source, put, revised
+from gpuhours.run.overlays import put, revised
+from gpuhours.run.spec import Run, from_source
 
 
 def described(text: Published, figure: AskedFigure, name: str, source: Source) -> dict[str, Any]:

@@ -30,8 +30,9 @@ from gpuhours.questions.validating.prediction import Prediction
 from gpuhours.questions.validating.rows import Row
 from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.novelty import Traits, kind_of_model
+from gpuhours.run.overlays import laid_over
 from gpuhours.run.resolve import Resolved, resolve
-from gpuhours.run.spec import Run, from_source, laid_over
+from gpuhours.run.spec import Run, from_source
 from gpuhours.software.matching import under
 from gpuhours.software.memory import GIB
 from gpuhours.software.profile import Software
