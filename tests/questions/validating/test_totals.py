@@ -118,6 +118,28 @@ def test_known_models_are_found_by_name_and_size() -> None:
     assert other.name != "llama-7b"
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "name"),
+    [
+        ("OpenCLIP ViT-B-16-plus-240 LAION-400M", "0.2084", "clip-b-16-plus-240"),
+        ("SigLIP ViT-B/16", "0.203", "siglip-b-16"),
+        ("EVA-CLIP ViT-g/14", "1.14", "clip-g-14"),  # with the text tower of L/14: a tenth less work
+    ],
+)
+def test_two_towers_are_known_by_that_for_pictures(model: str, size: str, name: str) -> None:
+    pairs = {"tokens_b": "", "samples_m": "100", "modality": "image+text (CLIP)"}
+    found = described(row(**pairs, model=model, params_b=size), "usual").model
+    assert getattr(found, "name", None) == name
+    with pytest.raises(EstimateError, match="is no"):
+        described(row(**pairs, model=model, params_b="4"), "usual")
+
+
+def test_speech_in_tokens_is_a_decoder() -> None:
+    assert getattr(described(row(modality="audio+text"), "usual").model, "kind", "") in ("standard", "decoder")
+    with pytest.raises(EstimateError, match="no architecture"):
+        described(row(modality="audio", tokens_b="", samples_m="80"), "usual")
+
+
 def test_a_row_with_few_active_parameters_is_a_mixture() -> None:
     known = described(row(model="Phi-3.5-MoE 16x3.8B-A6.6B", params_b="60.8", active_params_b="6.6"), "usual")
     assert known.model.name == "phi-3.5-moe"  # its active parameters say so: 16 x 3.8 is a name

@@ -24,6 +24,8 @@ Given = Literal["least", "usual", "all"]
 BILLION, MILLION = 1e9, 1e6
 NEAR = 0.12
 """A named model is the row's where its parameters are this near to those that the row states."""
+OTHER_TEXT = 0.3
+"""The same of two towers by that for pictures: the one for text has a third of the weights and a tenth of the work."""
 SPARSE = 1.5
 """A model with this many times its active parameters is a mixture of experts; counts without embeddings differ by less."""
 TEXT_OF_PAIR = 300.0
@@ -72,7 +74,8 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
     if "contrastive" in modality or "clip" in modality:
         return _contrastive(row)
     if any(word in modality for word in ("mim", "ssl", "jepa", "generation", "segmentation", "audio")):
-        return _seeing(row)
+        in_words = row.positive("tokens_b") is not None and known_model(row, SEEING) is None
+        return {"model": _decoder(row, given)} if in_words else _seeing(row)
     if row.positive("tokens_b") is None and row.positive("samples_m") is not None:
         return _of_pairs(row)
     return {"model": _decoder(row, given)}
@@ -121,15 +124,16 @@ def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
 
 
 def _contrastive(row: Row) -> dict[str, Any]:
-    """CLIP by its vision tower."""
-    tower = _ENCODER.search(row.word("model") or "")
-    name = None if tower is None else f"clip-{_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
+    """CLIP or SigLIP by its vision tower, which does most of the work."""
+    text = row.word("model") or ""
+    tower, family = _ENCODER.search(text), "siglip" if "siglip" in text.lower() else "clip"
+    name = None if tower is None else f"{family}-{_letter(tower[1])}-{tower[2]}" + (tower[4] or "").lower()
     wide = row.positive("resolution") == 336
     name = f"{name}-336" if name and wide and f"{name}-336" in names() else name
     if name not in names():
         raise EstimateError(f"no architecture is known for {row.word('model')!r}")
     size, count = row.positive("params_b"), named(str(name)).parameters
-    if size and count and abs(count / (size * BILLION) - 1) > NEAR:
+    if size and count and abs(count / (size * BILLION) - 1) > OTHER_TEXT:
         raise EstimateError(f"{row.word('model')!r} is no {name}: {size} B parameters, not {count / BILLION:.3g}")
     return {"model": name, "data.frames": 1}
 
