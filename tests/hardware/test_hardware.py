@@ -216,6 +216,8 @@ def test_block_scaled_formats_run_at_the_rate_of_the_plain_one() -> None:
     part = load_accelerator("b200-sxm")
     assert part.peak_for("mxfp8") == part.peak["fp8"]
     assert part.peak_for("nvfp4") == part.peak["fp4"]
+    assert part.peak_for("mxfp4") == part.peak["fp4"]
+    assert load_accelerator("mi355x").peak_for("mxfp4") == load_accelerator("mi355x").peak["fp4"]
 
 
 def test_a_format_the_accelerator_lacks() -> None:

@@ -85,7 +85,8 @@ _FORMATS = (
     NumberFormat("mxfp8", 1, "fp8", scale=1 / 32, copies=2 + 2 / 32, words=("mxfp8",)),
     # half a byte and one fp8 scale for 16 elements, in both directions
     NumberFormat("nvfp4", 0.5, "fp4", scale=1 / 16, copies=1 + 2 / 16, words=("nvfp4", "fp4"), four_bit_casts=True),
-    NumberFormat("mxfp4", 0.5, "fp4", scale=1 / 32, trains=False),
+    # half a byte and one 1-byte scale for 32 elements, in both directions (OCP Microscaling Formats 1.0)
+    NumberFormat("mxfp4", 0.5, "fp4", scale=1 / 32, copies=1 + 2 / 32, words=("mxfp4",), four_bit_casts=True),
     NumberFormat("fp4", 0.5, "fp4", trains=False),
     NumberFormat("int8", 1, "int8", trains=False),
     # frozen weights of 4.127 bit (double quantised), bf16 products (Dettmers et al. 2023, QLoRA, section 3)

@@ -60,7 +60,7 @@ class Casts(Sourced):
     weights: NotNegative = 0.0
     """Per weight and micro-batch, where weights are quantised again for each; forward and backward together."""
     four_bit: Positive = 1.0
-    """Factor for nvfp4: two levels of scales, rotations, both layouts written."""
+    """Factor for nvfp4 (two levels of scales, rotations, both layouts written) and, an assumption, mxfp4."""
 
 
 class Adapters(Sourced):
