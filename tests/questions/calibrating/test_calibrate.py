@@ -230,6 +230,26 @@ def test_a_log_of_another_batch_is_refused(tmp_path: Path) -> None:
         calibrate([run, nano])
 
 
+@pytest.mark.parametrize(
+    ("printed", "batch", "refused"), [("1.02K", 1024, False), ("1.02K", 1100, True), ("512", 514, True)]
+)
+def test_a_batch_that_a_log_rounds_is_that_batch(tmp_path: Path, printed: str, batch: int, refused: bool) -> None:
+    """nanotron prints three digits: 1,024 samples as 1.02K."""
+    run, log = tmp_path / "run.yaml", tmp_path / "tron.log"
+    text = described("megatron-core", (batch, 2, 1), 1.0).replace("known", "# known")
+    run.write_text(text, encoding="utf-8")
+    line = (
+        "[INFO|DP=0|PP=0|TP=0]: iteration: {} / 15 | consumed_tokens: 50.3M | elapsed_time_per_iteration_ms: 98.5K | "
+        f"tokens_per_sec: {batch * 4096 / 98.5 / 1000:.1f}K | tokens_per_sec_per_gpu: 7.7K | global_batch_size: {printed} | lm_loss: 9.12"
+    )
+    log.write_text("\n".join(line.format(step) for step in range(3, 12)), encoding="utf-8")
+    if refused:
+        with pytest.raises(EstimateError, match="samples a step, the run"):
+            calibrate([run, log])
+    else:
+        assert calibrate([run, log]).stacks[0].steps[0].seconds == pytest.approx(98.5)
+
+
 def test_a_table_of_runs_calibrates_stack_by_stack(gpuhours_command: Command, tmp_path: Path) -> None:
     shape = "32,4096,32,32,11008,1,32000,4096,{batch},1,a100-sxm-80gb,8,{software},bf16,1,1,none,flash2,none,{seconds}"
     head = (

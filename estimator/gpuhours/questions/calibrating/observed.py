@@ -28,6 +28,10 @@ APART = 0.05
 """What a log and its run may differ by in tokens of a step before one of them must be wrong."""
 
 
+ROUNDED = 0.005
+"""nanotron prints 1,024 samples as 1.02K: three digits, which a batch of a thousand and more may be off by."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What a step may have run on: a software profile, and a network where it is not what the run says."""
@@ -302,7 +306,8 @@ def agree(resolved: Resolved, log: Log) -> None:
     """Raise where a log and the run beside it cannot be of one run: other batches, other tokens a step."""
     batch, asked = log.last("batch"), resolved.workload
     stated = float(asked.global_batch)
-    if batch is not None and log.tool != "CSV" and batch != stated:
+    rounded = ROUNDED * stated if stated >= 1000 else 0.0
+    if batch is not None and log.tool != "CSV" and abs(batch - stated) > rounded:
         raise EstimateError(
             f"has {batch:g} samples a step, the run {stated:g}.",
             "Give the log the run file it is of, or --set training.global_batch.", log.path,
