@@ -242,7 +242,7 @@ def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
     edge = numbers.count
     between = f"between {edge(report.low)} and {edge(report.high)}"
     content = [paragraph(f"Over {report.draws} runs that fit this description, GPU-hours lie {between}.")]
-    if "remainder" in report.shares and one.results["gpu_hours"] is not None:
+    if one.sample is None and "remainder" in report.shares and one.results["gpu_hours"] is not None:
         said = "The answer's range is of the steps alone; this one also holds what published runs took beyond steps and stops."
         content.append(paragraph(said, "soft"))
     if report.narrowed_low is not None and report.narrowed_high is not None:
