@@ -138,3 +138,14 @@ def test_flops_grow_in_proportion_to_samples_and_faster_with_length() -> None:
     one, two = model_flops(LLAMA.model(np.array([4096.0, 8192.0])), 1)
     assert model_flops(LLAMA.model(4096), 10) == pytest.approx(10 * one)
     assert two > 2 * one
+
+
+def test_an_end_is_counted_once() -> None:
+    """A head of [512, 1000] on 128 tokens: 2 x 512 x 1000 x 128; a layer's operators as often as there are layers."""
+    model = Decoder(layers=3, hidden=512, heads=8, vocab=1000).model(128)
+    head = next(part for part in model.ends if part.linears)
+    assert [float(one) for one in operator_flops(head).values()] == [2 * 512 * 1000 * 128]
+    stack = model.stacks[0]
+    assert float(operator_flops(stack)[stack.block.linears[-1].name]) == 3 * float(
+        operator_flops(replace(stack, layers=1))[stack.block.linears[-1].name]
+    )

@@ -1,12 +1,15 @@
 """``gpuhours sweep``: any input varied, every result a column."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.output import Json, Quiet, console, emit
+from gpuhours_cli.output import Json, Quiet, console, emit, printable
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Asked, Engine, Scheduler, takes_run
 
@@ -94,7 +97,7 @@ def sweep(
     if plot is not None:
         _plottable(plot, force)
     base = asked.run(EXAMPLE)
-    with watching("cases", quiet=quiet or as_json) as watch:
+    with _continued(output), watching("cases", quiet=quiet or as_json) as watch:
         swept = work_out(
             base, dict(varied(text) for text in vary or []), together=[keys.split(",") for keys in together or []],
             where=where, minimise=minimise, maximise=maximise, top=top, pareto=pareto.split(",") if pareto else None,
@@ -111,6 +114,17 @@ def sweep(
     )
     if swept.kept == 0:
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _continued(output: Path | None) -> Iterator[None]:
+    """Say how to go on where somebody stops a sweep (Ctrl-C) that has written some of its file."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if output is not None and output.with_name(output.name + ".parts").is_dir():
+            sys.stderr.write(printable(f"stopped; --resume continues {output}\n"))
+        raise
 
 
 def _plottable(path: Path, force: bool) -> None:

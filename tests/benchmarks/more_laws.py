@@ -40,7 +40,15 @@ def more_work_is_more(tried: Tried) -> Iterator[str]:
     as many of them take more FLOPs and time, and hold no less."""
     layout, training, data = (tried.described[block] for block in ("layout", "training", "data"))
     larger = tried.with_said(("layout.microbatch", 2 * layout["microbatch"]))
-    if larger is not None and held(larger) < held(tried.outcome) * (1 - ROUNDING):
+    ranks = tried.described["hardware"]["gpus"] // (layout["tensor"] * layout["pipeline"] * layout["context"])
+    passes = training["global_batch"] // (
+        ranks * 2 * layout["microbatch"]
+    )  # of a single one nothing is added up or waits
+    if (
+        larger is not None
+        and passes > max(1, 2 * layout["pipeline"])
+        and held(larger) < held(tried.outcome) * (1 - ROUNDING)
+    ):
         yield f"twice the micro-batch holds {held(larger) / held(tried.outcome):.5f} as much"
     twice = tried.with_said(("training.global_batch", 2 * training["global_batch"]))
     if twice is not None and seconds(twice) < seconds(tried.outcome) * (1 - ROUNDING):
@@ -59,8 +67,8 @@ def more_work_is_more(tried: Tried) -> Iterator[str]:
 
 
 def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
-    """Twice the accelerators, all of them data-parallel, at the same batch: no step is longer than a pass of one sample demands, and
-    GPU-hours never fall by more than what sharding spares in memory traffic."""
+    """Twice the accelerators, all of them data-parallel, at the same batch:
+    GPU-hours do not fall where nothing is sharded; none holds more."""
     gpus = tried.described["hardware"]["gpus"]
     twice = tried.with_said(("hardware.gpus", 2 * gpus))
     if twice is None:
@@ -69,8 +77,18 @@ def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
     unsharded = tried.described["layout"]["sharding"] == "none" and "expert" not in tried.described["layout"]
     if unsharded and after < before * (1 - ROUNDING):
         yield f"twice the accelerators take {after / before:.5f} of the GPU-hours"
-    if held(twice) > held(tried.outcome) * (1 + ROUNDING):
-        yield f"twice the accelerators hold {held(twice) / held(tried.outcome):.5f} as much each"
+    assert tried.outcome.memory is not None
+    assert twice.memory is not None
+    ours, theirs = (  # the context grows where a first group of ranks is made
+        sum(float(amount) for part, amount in one.parts.items() if part != "context")
+        for one in (tried.outcome.memory, twice.memory)
+    )
+    layout = tried.described["layout"]
+    alone = (
+        gpus == layout["tensor"] * layout["pipeline"] * layout["context"]
+    )  # a first copy beside it needs what is summed to be there
+    if not alone and theirs > ours * (1 + ROUNDING):
+        yield f"twice the accelerators hold {theirs / ours:.5f} as much each"
 
 
 def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
@@ -90,17 +108,23 @@ def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
 
 
 def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
-    """Adapters of rank 8 take no more time and memory than training all, on the same layout."""
+    """Adapters of rank 8 take fewer FLOPs, no more time of products and optimiser, and no more memory than training all, on the same
+    layout. The memory-bound kernels of some trainers (dropout and casts before each adapter) can take more than that spares."""
     model = tried.described["model"]
     if not isinstance(model, str) or "seq_len" not in tried.described["data"]:
         return
     adapted = tried.with_said(("model", {"name": model, "trainable": "lora", "rank": 8}))
     if adapted is None:
         return
+    assert adapted.step is not None
     if tried.outcome.resolved.workload.model.trainable_parameters < 1e9:
         return  # beside products of a few thousand, launching those of the adapters takes as long
     for name, whole, part in (
-        ("time a step", seconds(tried.outcome), seconds(adapted)),
+        ("FLOPs", float(tried.step.model_flops), float(adapted.step.model_flops)),
+        *(
+            (name, float(tried.step.parts[name]), float(adapted.step.parts[name]))
+            for name in ("matrix products", "optimiser")
+        ),
         ("memory", held(tried.outcome), held(adapted)),
     ):
         if part > whole * (1 + ROUNDING):
@@ -176,5 +200,5 @@ def the_screen_says_the_numbers(tried: Tried) -> Iterator[str]:
         if one is None:
             continue
         shown = float(digits.replace(",", "")) * SCALES[scale] / (100.0 if title == "MFU" else 1.0)
-        if not math.isclose(shown, one["value"], rel_tol=6e-3):
+        if not math.isclose(shown, one["value"], rel_tol=6e-3, abs_tol=6e-4 if title == "MFU" else 0.0):  # 7.0 %
             yield f"{title} is {digits} {scale} on the screen, {one['value']} in JSON"

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 import gpuhours
 from gpuhours.architecture.decoder import Decoder
+from gpuhours.architecture.model_spec import read_model
+from gpuhours.data import Data
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
@@ -182,3 +184,11 @@ def test_keys_without_effect_are_refused(change: dict[str, Any], key: str, messa
 def test_words_without_effect_are_remarked(key: str, value: str) -> None:
     found = gpuhours.estimate(gpuhours.from_dict({**RUN, "layout": {"tensor": 8, key: value}}))
     assert any(f"layout.{key} has no effect" in text for text in found.outcome.warnings)
+
+
+def test_a_model_without_a_vocabulary_has_no_head_to_place() -> None:
+    """Its memory was no number: 0 / 0 layers."""
+    model = read_model("dit-xl-2").build(Data(frames=1))
+    machine = cluster("h100-sxm-80gb", gpus=8)
+    work = Workload(model, 16, Layout(data=8), machine, load_software("nanotron"), Precision())
+    assert float(memory(work).total) > 1e9

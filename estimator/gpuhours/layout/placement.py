@@ -110,12 +110,15 @@ def head_in_layers(model: Model, streams: list[Stack]) -> Array:
     """Products of the head per token, as a number of layers of the stream.
 
     H = V h / (4 h^2 + MLP)       grouped keys and values count as many as queries: so nanotron's models state their costs
+
+    A model without a head over a vocabulary (a diffusion transformer) has none to place.
     """
     counted = {Role.ATTENTION_OUTPUT: 4, Role.MLP_IN: 1, Role.MLP_OUT: 1}
     products = ((counted.get(linear.role, 0), linear.flops_per_token) for linear in streams[-1].block.linears)
     layer = sum((times * each for times, each in products), 0.0)
     heads = (linear for part in model.ends for linear in part.linears if linear.split is Split.VOCABULARY)
-    return np.divide(sum((linear.flops_per_token for linear in heads), 0.0), layer)
+    head = sum((linear.flops_per_token for linear in heads), 0.0)
+    return np.divide(head, layer) if np.any(np.greater(head, 0)) else np.asarray(0.0)
 
 
 def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:

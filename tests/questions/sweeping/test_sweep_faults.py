@@ -97,6 +97,7 @@ def test_ctrl_c_leaves_whole_rows_and_no_process(tmp_path: Path) -> None:
     _, said = process.communicate(timeout=60)
     assert process.returncode not in (0, 3)
     assert "Traceback" not in said
+    assert f"--resume continues {path}" in said
     assert path.read_text(encoding="utf-8").endswith("\n")
     deadline = time.monotonic() + 20
     while left_of(process.pid) and time.monotonic() < deadline:

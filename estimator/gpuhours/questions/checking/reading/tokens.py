@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -81,6 +82,10 @@ class Unit(NamedTuple):
     joined: bool = False
 
 
+_ENDLESS = re.compile(r"\d{60,}")
+"""More digits in a row than any figure has."""
+
+
 @functools.cache
 def _lexer() -> Any:
     """The lexer, built once; lark is imported only where prose is read."""
@@ -91,10 +96,11 @@ def _lexer() -> Any:
 
 
 def tokens_of(text: str) -> list[Token]:
-    """Every run of characters with its name."""
+    """Every run of characters with its name. Digits without end are a word: else each of them is tried as the beginning of a number."""
+    lexed = _ENDLESS.sub(lambda match: "x" * len(match[0]), text)
     return [
-        Token(t.type, str(t), t.start_pos, t.end_pos)
-        for t in _lexer().lex(text, dont_ignore=True)
+        Token(t.type, text[t.start_pos : t.end_pos], t.start_pos, t.end_pos)
+        for t in _lexer().lex(lexed, dont_ignore=True)
         if t.type not in ("WS", "TAG")
     ]
 

@@ -1,0 +1,51 @@
+"""Units of a bill, shares of ratings, and words that carry numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import gpuhours
+from gpuhours.cost.embodied import _made
+from gpuhours.cost.inputs import CostInputs
+from gpuhours.cost.lines import JSON_UNITS
+from gpuhours.cost.power import HOST_RANGE
+from gpuhours.hardware.figures import SourcedFigure
+from tests.round_machine import NODE, machine
+
+RUN = {
+    "model": "llama-3-8b",
+    "data": {"tokens": "1T", "seq_len": 4096},
+    "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
+}
+
+
+def test_units_of_json() -> None:
+    """1 tCO2e is 1e6 g; 1 Wh is 3,600 J."""
+    assert JSON_UNITS["kWh"] == ("Wh", 3600.0)
+    assert JSON_UNITS["kgCO2e"] == ("tCO2e", 1e6)
+    assert JSON_UNITS["gCO2e/kWh"][1] == pytest.approx(1e6 / 3600)
+    assert JSON_UNITS["gCO2e/(GPU*hour)"][1] == pytest.approx(1e6 / 3600)
+    assert JSON_UNITS["USD/kWh"][1] == pytest.approx(1 / 3600)
+
+
+def test_hosts_draw_a_share_of_what_their_rating_leaves() -> None:
+    low, middle, high = HOST_RANGE
+    assert 0 < low < middle < high <= 1
+
+
+def test_a_nodes_making_is_shared_by_its_accelerators() -> None:
+    """800 kg over eight: 100 kg each."""
+    node = replace(NODE, embodied=8e5, figures={**NODE.figures, "embodied": SourcedFigure(value=8e5, source="round")})
+    hosts = {name: made for name, made, _ in _made(replace(machine(8), node=node), CostInputs())}["making hosts"]
+    assert hosts == pytest.approx(1e5)
+
+
+def test_words_of_a_price_and_a_draw_hold_their_numbers() -> None:
+    found = gpuhours.estimate({**RUN, "known": {"mfu": 0.4}, "year": 2026}).to_dict()
+    price = next(one for one in found["assumptions"] if one["name"] == "cost.price")
+    low, high = (float(text) for text in price["reason"].rpartition("(")[2].rstrip(")").split(" to "))
+    assert low <= price["value"] <= high < 100
+    draws = [line["terms"] for line in found["bill"]["lines"] if line["result"] == "energy" and "W" in line["terms"]]
+    assert any(text.startswith("0.") and " of 700 W" in text for text in draws), draws

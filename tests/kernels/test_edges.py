@@ -1,0 +1,50 @@
+"""The first rank, domain or row at which a kernel's time changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpuhours.hardware.kernel_constants import network_constants
+from gpuhours.kernels.attention import unfused_attention_time
+from gpuhours.kernels.collectives import _unless_alone, all_gather_time, all_to_all_time
+from gpuhours.layout.groups import Group
+from tests.round_machine import CARD, KERNELS, LINK, NODE, machine
+
+
+def test_two_domains_are_met_with_the_networks_latency() -> None:
+    """A ring over two nodes of eight: its launch, one step between them and fifteen of the ring, beside a byte's time."""
+    net = network_constants(NODE.network)
+    inside = float(all_gather_time(16.0, Group(8, 1), machine(8)))
+    across = float(all_gather_time(16.0, Group(16, 1), machine(16)))
+    assert inside == pytest.approx(0.0, abs=1e-9)
+    assert across == pytest.approx(net.launch + net.step + 15 * net.ring_step, rel=0.01)
+
+
+def test_nothing_to_send_takes_no_time_and_one_byte_does() -> None:
+    assert _unless_alone(np.asarray(2.0), np.asarray([0.0, 1.0, 2.0])).tolist() == [0.0, 2.0, 2.0]
+
+
+def test_an_exchange_copies_its_own_share_there_and_back() -> None:
+    """M / n at twice the copy bandwidth: 8 GB among 8 ranks over 1 TB/s, beside 7/8 of it over the links."""
+    links = KERNELS.links.model_copy(update={"copy_bandwidth": 1e12})
+    card = replace(CARD, kernels=KERNELS.model_copy(update={"links": links}))
+    machines = replace(machine(8), accelerator=card)
+    assert float(all_to_all_time(8e9, Group(8, 1), machines)) == pytest.approx(7e9 / LINK + 1e9 / 2e12)
+
+
+@pytest.mark.parametrize(("head", "value"), [(64, 60), (60, 64), (60, 60)])
+def test_one_odd_width_is_enough_to_be_read_unaligned(head: int, value: int) -> None:
+    """Products on tiles of 64 at a hundredth of peak, where a width is no multiple of 8: both take 2 p s s 64 of it."""
+    slow = KERNELS.unfused.model_copy(update={"even": 0.01})
+    card = replace(CARD, kernels=KERNELS.model_copy(update={"unfused": slow}))
+    found, aligned = (
+        float(
+            unfused_attention_time("forward", one, problems=64, length=4096, keys=4096, head_dim=head, value_dim=value)
+        )
+        for one in (card, CARD)
+    )
+    assert found > 1.5 * aligned
+    assert found > 2 * 2 * 64 * 4096**2 * 56 / (0.01 * 1e15)

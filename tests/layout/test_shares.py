@@ -1,0 +1,42 @@
+"""What policies say of a layer: shares of one; a degree of one is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gpuhours.architecture.operators import Role
+from gpuhours.layout.layout import Layout
+from gpuhours.layout.recompute import EVERYTHING, MODULES, NOTHING, SELECTIVE, Policy, _larger, last_is_spared
+from gpuhours.layout.validity import refuse
+from gpuhours.software.profile import load_software
+from tests.round_machine import ADAPTED, MIXTURE, MODEL, TOKENS
+
+
+@pytest.mark.parametrize("policy", [NOTHING, EVERYTHING, *SELECTIVE.values(), *MODULES.values()])
+def test_no_part_is_computed_again_more_than_once(policy: Policy) -> None:
+    shares = (policy.core, policy.others, policy.tensor, policy.expert, *policy.products.values())
+    assert all(0.0 <= share <= 1.0 for share in shares)
+
+
+def test_what_one_policy_does_not_name_the_other_decides() -> None:
+    assert _larger({Role.QKV: 0.5}, {Role.QKV: 0.25, Role.MLP_IN: 0.5}) == {Role.QKV: 0.5, Role.MLP_IN: 0.5}
+    assert _larger({}, {Role.QKV: 0.5}) == {Role.QKV: 0.5}
+
+
+def test_the_last_product_is_spared_where_nothing_needs_what_follows_it() -> None:
+    """The MLP's second product; not where an adapter stands beside it, nor where it is an expert's."""
+    early = load_software("torch-eager").model_copy(update={"early_stop": True})
+    late = early.model_copy(update={"early_stop": False})
+    plain, adapted, routed = (one.model(TOKENS).stacks[-1] for one in (MODEL, ADAPTED, MIXTURE))
+    beside = replace(adapted, adapters=tuple(replace(one, role=Role.MLP_OUT) for one in adapted.adapters))
+    assert last_is_spared(plain, early)
+    assert last_is_spared(adapted, early)
+    assert not last_is_spared(beside, early)
+    assert not last_is_spared(routed, early)
+    assert not last_is_spared(plain, late)
+
+
+def test_one_rank_of_experts_is_none() -> None:
+    refuse(Layout(expert=1, expert_tensor=1), MODEL.model(TOKENS))
