@@ -245,6 +245,20 @@ def test_attention_of_two_samples_and_of_half_the_heads() -> None:
     )
 
 
+def test_ranks_that_help_others_compute_whole_blocks() -> None:
+    """Four ranks, blocks of 128: half a block of their own, masked, and two whole ones, where balanced ranks compute half of three."""
+    no_merge = Traffic(forward=0.0, backward=0.0)
+    helping = stack(context={"helped": True, "merge": no_merge})
+    size = {"batch": 1, "heads": 8, "kv_heads": 2, "length": 128, "head_dim": 128}
+    own = attention_time("flash2", "forward", CARD, **size, causal=True)
+    other = attention_time("flash2", "forward", CARD, **size, causal=False)
+    asked = workload(gpus=4, context=4, sequence_method="zigzag", software=helping)
+    assert attention_passes(layer(asked), asked).forward == pytest.approx(own + 2 * other)
+    balanced = workload(gpus=4, context=4, sequence_method="zigzag", software=stack(context={"merge": no_merge}))
+    halves = attention_time("flash2", "forward", CARD, **size, keys=64, causal=False)
+    assert attention_passes(layer(balanced), balanced).forward == pytest.approx(own + 3 * halves)
+
+
 def test_what_is_shared_out_whole() -> None:
     """Frames are dealt out one by one; a sequence that attends over all its tokens is cut."""
     whole = layer(workload())

@@ -195,6 +195,8 @@ class Context(Sourced):
     """What travels in the backward pass: keys and values, or whatever is less, they or queries with their gradients."""
     balanced: bool = True
     """A causal sequence is dealt out so that every rank masks as much; where not, ranks hold consecutive parts and wait for the last."""
+    helped: bool = False
+    """Ranks that mask a block compute one of another rank's instead, whole (DistFlashAttn, arXiv:2310.03294, section 3.2)."""
     hop: Launches = NO_LAUNCHES
     """What the host needs for a block of a ring: its sends, its attention, its merging."""
     exchange: Launches = NO_LAUNCHES

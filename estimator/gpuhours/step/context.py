@@ -52,6 +52,7 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
         heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
             balanced (zigzag, all-gather, hybrid)   s / r queries on s / (2 r) keys: half of every block is masked
             plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
+            helped                                  s / r on s / r, floor(r / 2) of them: an even number leaves half of the ranks idle once
 
     A mask of padding reaches fused kernels as a tensor over all pairs, which none skips by: what the profile says times the time of all
     pairs without a mask; unfused attention adds it to its scores in any case.
@@ -101,13 +102,16 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
         return Passes(*own)
     plain = np.equal(ranks.method, SequenceMethod.ring)
     keys = np.where(plain, part, part / 2) if core.causal else part
+    blocks = np.subtract(r, 1)
+    if facts.helped and core.causal:
+        keys, blocks = part, np.floor_divide(r, 2)
     other = [
         attention_time(kernel, direction, chip, keys=keys, causal=False, **common)
         for direction in ("forward", "backward")
     ]
     output = batch * part * common["heads"] * core.value_dim * np.logical_not(ranks.gathers_keys)
     merge = [memory_time(moved * output, chip) for moved in (facts.merge.forward, facts.merge.backward)]
-    return Passes(*(mine + (r - 1) * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
+    return Passes(*(mine + blocks * (rest + added) for mine, rest, added in zip(own, other, merge, strict=True)))
 
 
 def context_passes(stack: Stack, workload: Workload, attention: Passes) -> Passes:
