@@ -94,14 +94,32 @@ def test_what_the_allocator_holds_in_vain() -> None:
 
 
 def test_buffers_that_another_stream_gives_back_late() -> None:
-    """A tenth of activations and logits more where products are split over ranks, which a full card has not back."""
+    """A tenth of activations and logits more where products are split over ranks; a full card waits for it."""
     late, parallel = {"reserved_split": 0.1}, {"gpus": 2, "tensor": 2}
     found, parts = held(late, **parallel), held(late, **parallel).parts
     more = 0.1 * (float(parts["activations"]) + float(parts["logits"]))
     assert more > 0
     assert float(found.fragmentation) == pytest.approx(0.05 * float(found.allocated) + more)
-    assert float(found.needed) == pytest.approx(float(held(**parallel).needed) + more)
+    assert float(found.needed) == pytest.approx(float(held(**parallel).needed))
     assert float(held(late).fragmentation) == pytest.approx(0.05 * float(held().allocated)), "nothing is split"
+
+
+@pytest.mark.parametrize(
+    ("split", "copies"),
+    [({}, 0), ({"tensor": 2}, 3), ({"tensor": 2, "pipeline": 2}, 0), ({"tensor": 2, "pipeline": 4}, 3)],
+)
+def test_a_host_that_runs_ahead_leaves_copies_of_the_stream(split: dict[str, int], copies: int) -> None:
+    """Three copies of T h elements, T the tokens of a micro-batch, however many ranks share the products; none on two stages."""
+    few = {"gpus": 8, "batch": 32, **split}
+    more = float(held({"reserved_ahead": 3.0}, **few).fragmentation) - float(held(**few).fragmentation)
+    assert more == pytest.approx(copies * 2 * TOKENS * 1024)
+
+
+def test_no_more_is_held_than_the_accelerator_has() -> None:
+    """What would be unused stops where the card is full; what is needed is not less for it."""
+    full = held({"reserved": 1e6})
+    assert float(full.total) == pytest.approx(float(full.capacity))
+    assert float(full.needed) == pytest.approx(float(held().needed))
 
 
 def test_context_and_communicators() -> None:

@@ -54,14 +54,15 @@ class Placement:
         return np.maximum(most - fewer, 0)
 
     def _until(self, stage: Array) -> Array:
-        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that takes it past its share.
+        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that reaches its share.
 
-            min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
+            min(L, ceil(s (L + H) / p)), 0 before the first        H the head, in layers
 
-        Source: nanotron's ``build_model`` (src/nanotron/models/base.py).
+        Source: nanotron's ``build_model`` (src/nanotron/models/base.py), but that where a share is a whole number of layers the code as it
+        is today adds one more: neither memory nor step times of its bench's runs (16 layers and a head of 4, on 2 and 4 stages) agree.
         """
         share = np.multiply(stage, np.add(self.layers, self.head if self.head is not None else 0)) / self.pipeline
-        return np.where(np.equal(stage, 0), 0.0, np.minimum(np.floor(share) + 1, self.layers))
+        return np.where(np.equal(stage, 0), 0.0, np.minimum(np.ceil(share), self.layers))
 
     @property
     def inside(self) -> Array:

@@ -152,20 +152,20 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
 
     Gathering and dropping weights layer by layer leaves holes, no more than the ``dropped`` weights would take.
 
-    A full allocator returns cached blocks before it fails, but not what another stream still holds: whether a run fits is asked of
-    ``reserved_least`` and that. What it takes is what it would take on a card that is large enough."""
+    A full allocator waits for what other streams still hold and returns its cached blocks before it fails
+    (``release_cached_blocks`` of c10/cuda/CUDACachingAllocator.cpp): it holds no more than the accelerator has for it, and whether a run
+    fits is asked of ``reserved_least``."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
     holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
-    late = _given_back_late(run, moments, allocated)
-    least = facts.reserved_least * allocated + late
-    usual = facts.reserved * allocated + holes + late
+    least = facts.reserved_least * allocated
+    usual = facts.reserved * allocated + holes + _given_back_late(run, moments, allocated)
     if np.any(run.layout.expandable_segments):
         grown = np.minimum(usual, facts.reserved_expandable * allocated)
         usual = np.where(run.layout.expandable_segments, grown, usual)
         least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
-    unused = np.maximum(least, usual)
+    unused = np.maximum(least, np.minimum(usual, capacity - context - allocated))
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
     odds = odds_of(run.workload.software.name, run.workload.software.family)
@@ -174,14 +174,18 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
 
 def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], allocated: Array) -> Array:
     """Bytes that the allocator takes anew since buffers of split products' sums are still held by another stream: a share of activations
-    and logits (``MemoryFacts.reserved_split``), as far as the moment that is the fullest with them is."""
-    share = run.facts.reserved_split
-    if not share:
+    and logits (``MemoryFacts.reserved_split``), as far as the moment that is the fullest with them is, and n whole copies of the residual
+    stream, n 2 T h (``reserved_ahead``), where the host runs ahead: not on two stages, nor where it waits for messages between stages."""
+    share, ahead = run.facts.reserved_split, run.facts.reserved_ahead
+    if not share and not ahead:
         return 0.0
-    more = np.where(np.greater(run.ranks.tensor, 1), 1.0 + share, 1.0)
+    split = np.greater(run.ranks.tensor, 1)
+    more = np.where(split, 1.0 + share, 1.0)
     flows = ("activations", "logits")
     grown = [{name: held * more if name in flows else held for name, held in parts.items()} for parts, _ in moments]
-    return _highest(grown) - allocated
+    pipeline, waited = run.ranks.pipeline, run.workload.software.network.send_wait > 0
+    copies = np.where(split & np.not_equal(pipeline, 2) & (np.equal(pipeline, 1) | (not waited)), ahead, 0.0)
+    return _highest(grown) - allocated + copies * run.stream_tokens * run.model.hidden * run.precision.element
 
 
 def _on_host(run: _Run) -> Array:

@@ -84,7 +84,10 @@ class MemoryFacts(Section):
     """The same where weights are gathered and dropped layer by layer."""
     reserved_split: float = 0.1
     """Further share of activations and logits where products are split over ranks: sums on other streams give their buffers back late
-    (nanotron's bench asks for 0.05 to 0.13, torchtitan's 70B steps for 0.2)."""
+    (nanotron's bench asked for 0.05 to 0.13, torchtitan's 70B steps for 0.2)."""
+    reserved_ahead: float = 0.0
+    """Whole copies of the residual stream that lie there where sums are eager calls and the host runs ahead of them, by as many launches as
+    CUDA queues (1,024): the same on 2 and on 32 ranks. None on two stages, nor where the pipeline makes the host wait (nanotron's bench)."""
     reserved_expandable: float = 0.02
     """The same with expandable segments: what lies between blocks of a segment."""
     reserved_least: float = 0.02
