@@ -143,10 +143,25 @@ def test_what_code_keeps_in_memory_stays_known_but_for_what_was_settled() -> Non
     known, _ = software_without("nanotron", "nanotron")
     own, parent = load_software("nanotron").memory, load_software("megatron-2023").memory
     assert known.memory.saved == own.saved != parent.saved
-    for field in ("bucket", "flat_gather", "reserved_split", "logits"):
+    for field in ("bucket", "flat_gather", "reserved_split", "reserved_ahead", "logits"):
         assert getattr(known.memory, field) == getattr(parent, field) != getattr(own, field), field
     assert (
         software_without("bigscience", "bigscience")[0].memory.partition
         == {}
         != load_software("bigscience").memory.partition
+    )
+
+
+def test_defaults_of_code_are_left_out_with_the_runs_that_chose_them() -> None:
+    """torchtitan's 70B steps and nanotron's bench chose what split products hold, LongVILA's longest sequences what a full card does."""
+    facts = load_software("fsdp-compile").memory
+    without = {
+        system: software_without("fsdp-compile", system)[0].memory for system in ("torchtitan", "longvila", "narayanan")
+    }
+    assert (facts.reserved_split, facts.reserved_least) == (0.1, 0.02)
+    assert (without["torchtitan"].reserved_split, without["torchtitan"].reserved_least) == (0.0, 0.02)
+    assert (without["longvila"].reserved_split, without["longvila"].reserved_least) == (0.1, 0.0)
+    assert without["narayanan"] == facts
+    assert software_without("burstengine", "longvila")[0].memory.reserved_least == 0.045, (
+        "its own, which others' runs did not choose"
     )

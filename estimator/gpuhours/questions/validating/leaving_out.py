@@ -38,6 +38,7 @@ from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
 from gpuhours.run.conformal import unmet_stack
 from gpuhours.software.figures import Defaults
+from gpuhours.software.memory import Chosen, MemoryFacts
 from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = ("balances", "vocabulary_multiple")
@@ -85,7 +86,8 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
         known = load_software(parent)
     memory = load_software(name).memory
     fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
-    update: dict[str, Any] = {"memory": memory.model_copy(update={one: getattr(known.memory, one) for one in fitted})}
+    others = {one: getattr(known.memory, one) for one in fitted}
+    update: dict[str, Any] = {"memory": _undecided(memory.model_copy(update=others), system)}
     update |= {fact: getattr(load_software(name), fact) for fact in FACTS}
     for group in Software.model_fields:
         value = getattr(known, group)
@@ -93,6 +95,17 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
             update[group], how = _documented(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
     return known.model_copy(update={**update, "name": name}), tuple(left)
+
+
+def _undecided(memory: MemoryFacts, system: str) -> MemoryFacts:
+    """What is kept in memory, the defaults of code that measured runs of a system chose as they are without these."""
+    update = {
+        name: chosen.without
+        for name, field in MemoryFacts.model_fields.items()
+        for chosen in field.metadata
+        if isinstance(chosen, Chosen) and system in systems_of(chosen.on) and getattr(memory, name) == field.default
+    }
+    return memory.model_copy(update=update) if update else memory
 
 
 def _documented(group: Any) -> tuple[Any, str] | None:
