@@ -70,6 +70,13 @@ def test_a_stack_that_balances_flops_counts_the_head() -> None:
     assert float(head_in_layers(model, list(model.stacks))) == pytest.approx(head)
 
 
+def test_a_whole_share_is_full_where_it_is_reached() -> None:
+    """16 layers and a head of 4 on 2 stages are 10 a stage: the tenth block reaches that, the eleventh goes past it."""
+    assert placed(Placement(16, 2, head=4.0)) == [11, 5]
+    assert placed(Placement(16, 2, head=4.0, reached=True)) == [10, 6]
+    assert placed(Placement(28, 4, head=3.5, reached=True)) == placed(Placement(28, 4, head=3.5)) == [8, 8, 8, 4]
+
+
 def test_time_memory_and_sums_ask_the_same_placement() -> None:
     """80 layers on 8 stages, stated: 40 of them on the second stage is what all three feel."""
     even = workload(pipeline=8, stage_layers=[10] * 8)

@@ -55,6 +55,7 @@ def screen(validation: Validation) -> RenderableType:
     shown: list[RenderableType] = [
         Text(answer(validation), style="bold"),
         *fits(validation.summary()),
+        *tenths(validation.summary()),
         errors(validation.by()),
     ]
     scored = [one for one in validation.judged if one.error is not None]
@@ -92,6 +93,23 @@ def fits(total: Mapping[str, Any]) -> list[Text]:
     sentences = [f"{total['ran_fits']} of {ran} that ran are said to fit"] if ran else []
     sentences += [f"{total['out_of_memory_called']} of {failed} out of memory are said not to"]
     return [Text("; ".join(sentences))]
+
+
+def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
+    """Of the layouts that were given each tenth of a probability to run, what share did, and what that many layouts say of it; nothing
+    where nothing is published as failed."""
+    if not total["out_of_memory_rows"]:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
+    table.add_column("probability to fit, %", no_wrap=True)
+    for name in ("layouts", "said", "ran", "95 % of it"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=6)
+    for one in total["fits_calibration"]:
+        between = f"{_percent(one['low'], digits=0)} to {_percent(one['high'], digits=0)}"
+        off = "" if one["low"] <= one["predicted"] <= one["high"] else " off"
+        tenth = f"  {100 * one['from']:.0f} to {100 * one['from'] + 10:.0f}"
+        table.add_row(tenth, str(one["rows"]), _percent(one["predicted"]), _percent(one["ran"]), between + off)
+    return [table]
 
 
 def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:

@@ -28,6 +28,8 @@ class Placement:
     """Layers of every stage, where the layout says."""
     head: Array | None = None
     """Where the stack balances FLOPs: those of the head, as a number of layers."""
+    reached: bool = False
+    """As of ``software.figures.Stages``."""
 
     def on(self, stage: Array) -> Array:
         """Layers of stage s = 0 ... p - 1.
@@ -54,15 +56,16 @@ class Placement:
         return np.maximum(most - fewer, 0)
 
     def _until(self, stage: Array) -> Array:
-        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that reaches its share.
+        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that takes it past its share, or reaches it.
 
-            min(L, ceil(s (L + H) / p)), 0 before the first        H the head, in layers
+            min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
+            min(L, ceil(s (L + H) / p))                                 where a share that is ``reached`` is enough
 
-        Source: nanotron's ``build_model`` (src/nanotron/models/base.py), but that where a share is a whole number of layers the code as it
-        is today adds one more: neither memory nor step times of its bench's runs (16 layers and a head of 4, on 2 and 4 stages) agree.
+        Source: nanotron's ``build_model`` (src/nanotron/models/base.py).
         """
         share = np.multiply(stage, np.add(self.layers, self.head if self.head is not None else 0)) / self.pipeline
-        return np.where(np.equal(stage, 0), 0.0, np.minimum(np.ceil(share), self.layers))
+        full = np.ceil(share) if self.reached else np.floor(share) + 1
+        return np.where(np.equal(stage, 0), 0.0, np.minimum(full, self.layers))
 
     @property
     def inside(self) -> Array:
@@ -93,7 +96,7 @@ def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software)
     if layout.stage_layers is not None:
         return Placement(layers, ranks.pipeline, stated=stage_totals(layout))
     head = head_in_layers(model, streams) if streams and software.balances == "flops" else None
-    return Placement(layers, ranks.pipeline, head=head)
+    return Placement(layers, ranks.pipeline, head=head, reached=software.stages.reached)
 
 
 def stream_layers(model: Model) -> Array:

@@ -84,6 +84,22 @@ def median(values: Sequence[float] | NDArray[np.float64]) -> float:
     )
 
 
+def share_limits(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which ``hits`` of ``trials`` were seen: Wilson's.
+
+        (p + z^2 / 2 n -+ z sqrt(p (1 - p) / n + z^2 / 4 n^2)) / (1 + z^2 / n),  p = hits / n, z = 1.96
+
+    Source: Wilson 1927, JASA 22(158).
+
+    >>> [round(limit, 3) for limit in share_limits(5, 10)]
+    [0.237, 0.763]
+    """
+    z, share = 1.96, hits / trials
+    middle, wide = share + z**2 / (2 * trials), z * math.sqrt(share * (1 - share) / trials + (z / trials) ** 2 / 4)
+    low, high = ((middle + side) / (1 + z**2 / trials) for side in (-wide, wide))
+    return max(0.0, low), min(1.0, high)
+
+
 def percentiles(value: Array) -> tuple[float, float] | None:
     """10th and 90th percentile of the draws, in their unit; None where there are none or they do not differ."""
     array = np.asarray(value)

@@ -145,6 +145,14 @@ class Kernels(Sourced):
     """s per attention call beyond a layer's first: windows and pictures one by one."""
 
 
+class Stages(Sourced):
+    """Where a stack that balances FLOPs ends a pipeline stage."""
+
+    reached: bool = False
+    """With the block that reaches its share of the FLOPs; else with the one that takes it past its share. Of one mind unless a share is
+    whole."""
+
+
 class Host(Sourced):
     """Time of the CPU that launches kernels; only what exceeds the GPU's own time is felt."""
 

@@ -28,6 +28,7 @@ from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import curve, table
 from gpuhours.run.digest import digest
 from gpuhours.run.novelty import features
+from gpuhours.run.ranges import share_limits
 from gpuhours.run.site import Site, StackMet
 from gpuhours.software.memory import GIB
 
@@ -282,18 +283,28 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
 
 
 def calibration(tried: Iterable[Judged]) -> list[dict[str, Any]]:
-    """Of layouts that ran or failed, those of each tenth of the predicted probability: how many, what was predicted, what share ran.
-    Rows that do not say what was recomputed or sharded are left out: what was predicted need not be what ran."""
+    """Of layouts that ran or failed, those of each tenth of the predicted probability: how many, what was predicted, what share ran, and
+    the 95 % interval that so few layouts leave it (``share_limits``). Rows that do not say what was recomputed or sharded are left out:
+    what was predicted need not be what ran."""
     tenths: dict[int, list[Judged]] = {}
     for one in tried:
         tenths.setdefault(min(9, int(10 * (one.fits_probability or 0.0))), []).append(one)
-    return [
-        {
-            "from": tenth / 10, "rows": len(group), "predicted": float(np.mean([one.fits_probability for one in group])),
-            "ran": float(np.mean([not one.row.failed for one in group])),
-        }
-        for tenth, group in sorted(tenths.items())
-    ]  # fmt: skip
+    found = []
+    for tenth, group in sorted(tenths.items()):
+        ran = sum(not one.row.failed for one in group)
+        low, high = share_limits(ran, len(group))
+        predicted = float(np.mean([one.fits_probability for one in group]))
+        found.append(
+            {
+                "from": tenth / 10,
+                "rows": len(group),
+                "predicted": predicted,
+                "ran": ran / len(group),
+                "low": low,
+                "high": high,
+            }
+        )
+    return found
 
 
 def _of(function: Callable[[Any], Any], values: Any) -> float | None:
