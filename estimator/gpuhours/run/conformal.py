@@ -11,7 +11,8 @@ score is the error over what is usual for a run as new as this one (normalised c
     score = (e - shift) / s                              shift: the median source's median error
     range = predicted x exp(shift - below x s) to exp(shift + above x s)
 
-``below`` and ``above`` are quantiles of the scores on either side: more runs are far slower than predicted than far faster.
+``below`` and ``above`` are the scores' 10th and 90th percentile, times one factor with which sources left out are covered as wanted (so
+Romano, Patterson and Candes 2019 correct quantiles, arXiv:1905.03222): more runs are far slower than predicted than far faster.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import yaml
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating import Validation, validate
 from gpuhours.questions.validating.case import Case
-from gpuhours.questions.validating.learning import Sample, learn, samples, unmet_stack, world_of
+from gpuhours.questions.validating.learning import Sample, interval_score, learn, samples, unmet_stack, world_of
 from gpuhours.questions.validating.report import GROUPS, summary
 from gpuhours.questions.validating.rows import read_rows
 from gpuhours.questions.validating.sources import system_of
@@ -320,10 +320,29 @@ def test_no_range_has_seen_its_own_source() -> None:
     rows = made(12, 0.05)
     far = [Sample(one.system, one.traits, one.time, 9.0 if one.system == "s3" else one.error) for one in rows]
     one, other = learn(rows), learn(far)
-    if one["level"] == other["level"]:
+    if one["factor"] == other["factor"]:
         assert one["without"]["s3"] == other["without"]["s3"]
     no_quantile = {"below": 0, "above": 0}
     assert {**one["without"]["s3"], **no_quantile} == {**other["without"]["s3"], **no_quantile}
+
+
+def test_a_trait_that_says_nothing_is_spared_and_widens_no_range() -> None:
+    """Of ten traits that are new together the spared two have no coefficient; the others cover as before."""
+    counted, spared = learn(made(12, 0.05)), learn(made(12, 0.05), frozenset({"scale", "length"}))
+    at = [counted["features"].index(name) for name in ("scale", "length")]
+    assert min(counted["all"]["coefficients"][place] for place in at) > 0
+    for one in (spared["all"], *spared["without"].values()):
+        assert [one["coefficients"][place] for place in at] == [0, 0]
+    assert 0.7 <= spared["coverage"]["rows"] <= 0.9
+
+
+def test_the_interval_score_is_least_for_the_percentiles() -> None:
+    """Winkler's score of ranges around 0 for normal errors: least near -1.2816 to 1.2816, the 10th and 90th percentile."""
+    errors = np.random.default_rng(2).normal(size=200_000)
+    scores = {
+        half: float(interval_score(np.full(1, -half), np.full(1, half), errors).mean()) for half in (1.0, 1.2816, 1.6)
+    }
+    assert min(scores, key=lambda half: scores[half]) == 1.2816
 
 
 def test_a_range_reaches_as_far_to_either_side_as_sources_did() -> None:

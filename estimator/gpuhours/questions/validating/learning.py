@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
 from gpuhours.run.conformal import Curve
 from gpuhours.run.novelty import BESIDES, MIXTURE, TRAITS, Traits, World, features
+from gpuhours.run.ranges import HIGH, LOW
 
 Floats = NDArray[np.float64]
 WANTED = 0.8
@@ -23,6 +24,11 @@ USUAL = 0.2
 RIDGE = 0.2
 """How strongly coefficients are held there, in rows' shares of all."""
 ROUNDS, RATE = 400, 0.3
+SPARED: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "length"}), "memory": frozenset()}
+"""Traits that say nothing of how far off a prediction is: without them the interval score (``interval_score``) of systems left out is no
+worse and the range narrower. Of memory each says something."""
+FACTORS = np.exp(np.linspace(-0.7, 0.9, 161))
+"""Tried on the distance of both percentiles from the middle."""
 HELD = 2
 """Systems whose parent is taken to have been right, beside those that taught what a stack takes that nobody measured."""
 
@@ -81,17 +87,18 @@ def world_of(rows: Sequence[Sample]) -> World:
     return {trait: {v: tuple(sorted(has)) for v, has in sorted(values.items())} for trait, values in systems.items()}
 
 
-def learn(rows: Sequence[Sample]) -> dict[str, Any]:
+def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[str, Any]:
     """The range over all systems, one without each, and how often the latter hold their system: nested, so that no range has seen the
-    source that it is tried on. The quantile's level is the one at which the mean of coverage by row and by source is ``WANTED``."""
+    source that it is tried on. The factor on the 10th and 90th percentiles of the scores is the one at which the mean of coverage by row
+    and by source is ``WANTED``. ``spared``: features whose coefficient is 0."""
     systems = sorted({one.system for one in rows})
-    worlds = _worlds(rows, systems)
-    level = min(np.linspace(0.5, 0.99, 99), key=lambda level: abs(_covered(worlds, level)[0] - WANTED))
-    _, by_row, by_source, width = _covered(worlds, float(level))
-    curves = {out: _curve(one, float(level)) for out, one in worlds.items()}
+    worlds = _worlds(rows, systems, np.array([name not in spared for name in (*TRAITS, *BESIDES)], float))
+    factor = float(min(FACTORS, key=lambda factor: abs(_covered(worlds, factor)["mean"] - WANTED)))
+    found = _covered(worlds, factor)
+    curves = {out: _curve(one, factor) for out, one in worlds.items()}
     return {
-        "features": [*TRAITS, *BESIDES], "level": round(float(level), 3),
-        "coverage": {"rows": round(by_row, 3), "sources": round(by_source, 3), "median_width": round(width, 3)},
+        "features": [*TRAITS, *BESIDES], "factor": round(factor, 3),
+        "coverage": {name: round(value, 3) for name, value in found.items() if name != "mean"},
         "unmet": {
             "all": round(unmet_stack(rows), 4),
             "without": {out: round(unmet_stack(rows, frozenset({out})), 4) for out in systems},
@@ -118,13 +125,13 @@ class _World:
         return np.exp(self.base + self.seen @ self.coefficients)
 
 
-def _worlds(rows: Sequence[Sample], systems: Sequence[str]) -> dict[str, _World]:
-    """The world with every system, and one without each."""
+def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> dict[str, _World]:
+    """The world with every system, and one without each; ``counts`` is 0 where a feature does not."""
     world, owners = world_of(rows), np.array([one.system for one in rows])
     worlds = {}
     for out in ("", *systems):
         seen, errors, kept = _features(rows, world, out), _beside_unmet(rows, out), owners != out
-        worlds[out] = _World(out, owners, seen, errors, *_usual(seen[kept], errors[kept], owners[kept]))
+        worlds[out] = _World(out, owners, seen, errors, *_usual(seen[kept], errors[kept], owners[kept], counts))
     return worlds
 
 
@@ -140,45 +147,62 @@ def _weights(owners: NDArray[np.str_]) -> Floats:
     return weight / weight.sum()
 
 
-def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_]) -> tuple[float, Floats, float]:
+def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats) -> tuple[float, Floats, float]:
     """(base, coefficients, shift): the maximum of the Laplace likelihood of errors of scale exp(base + coefficients x features), with
     coefficients of at least 0 that are held near ``USUAL``. Convex; by projected gradients."""
     weight = _weights(owners)
     shift = float(np.median([np.median(errors[owners == system]) for system in set(owners)]))
     size = abs(errors - shift)
-    base, coefficients = float(np.log(weight @ size)), np.full(found.shape[1], USUAL)
+    base, coefficients = float(np.log(weight @ size)), USUAL * counts
     for _ in range(ROUNDS):
         slope = weight * (1 - size * np.exp(-base - found @ coefficients))
         base -= RATE * float(slope.sum())
-        coefficients = np.maximum(0.0, coefficients - RATE * (found.T @ slope + RIDGE * (coefficients - USUAL)))
+        step = RATE * (found.T @ slope + RIDGE * (coefficients - USUAL))
+        coefficients = counts * np.maximum(0.0, coefficients - step)
     return base, coefficients, shift
 
 
-def _curve(one: _World, level: float) -> Curve:
-    """The range without a system: the level's quantiles of the others' scores, those below the middle and those above it apart, each
-    side holding half of what it may miss."""
+def _curve(one: _World, factor: float) -> Curve:
+    """The range without a system: the 10th and 90th percentile of the others' scores times ``factor``, those below the middle and those
+    above it apart. Deeper percentiles would be those of two or three systems; a factor moves both by what all of them ask for."""
     kept = one.owners != one.out
     scores, weight = ((one.errors - one.shift) / one.usual)[kept], _weights(one.owners[kept])
     order = np.argsort(scores)
     reached = np.cumsum(weight[order])
-    low, high = (
-        scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))]
-        for at in ((1 - level) / 2, (1 + level) / 2)
-    )
-    return Curve(one.base, tuple(one.coefficients), one.shift, max(0.0, -float(low)), max(0.0, float(high)))
+    low, high = (scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))] for at in (LOW, HIGH))
+    below, above = factor * max(0.0, -float(low)), factor * max(0.0, float(high))
+    return Curve(one.base, tuple(one.coefficients), one.shift, below, above)
 
 
-def _covered(worlds: dict[str, _World], level: float) -> tuple[float, float, float, float]:
-    """(mean of the next two, share of rows inside, mean share over systems, median high / low), each system by a range without it."""
+def _covered(worlds: dict[str, _World], factor: float) -> dict[str, float]:
+    """Share of ``rows`` inside, mean share over ``sources``, the ``mean`` of both, median high / low and the mean interval score over
+    sources, each system by a range without it."""
     owners = worlds[""].owners
-    inside, widths = np.zeros(len(owners)), np.zeros(len(owners))
+    inside, widths, scores = (np.zeros(len(owners)) for _ in range(3))
     for out in set(owners):
         mine, one = owners == out, worlds[str(out)]
-        curve, usual, off = _curve(one, level), one.usual[mine], one.errors[mine] - one.shift
-        inside[mine] = (off >= -curve.below * usual) & (off <= curve.above * usual)
-        widths[mine] = (curve.below + curve.above) * usual
-    by_row, by_source = float(inside.mean()), float(_weights(owners) @ inside)
-    return (by_row + by_source) / 2, by_row, by_source, float(np.exp(np.median(widths)))
+        curve, usual, off = _curve(one, factor), one.usual[mine], one.errors[mine] - one.shift
+        low, high = -curve.below * usual, curve.above * usual
+        inside[mine] = (off >= low) & (off <= high)
+        widths[mine] = high - low
+        scores[mine] = interval_score(low, high, off)
+    by_row, by_source, score = float(inside.mean()), float(_weights(owners) @ inside), float(_weights(owners) @ scores)
+    median_width = float(np.exp(np.median(widths)))
+    return {
+        "mean": (by_row + by_source) / 2, "rows": by_row, "sources": by_source, "median_width": median_width,
+        "interval_score": score,
+    }  # fmt: skip
+
+
+def interval_score(low: Floats, high: Floats, value: Floats) -> Floats:
+    """What an 80 % range costs: its width, and 10 times what a value is outside by (Winkler 1972, JASA 67(337)); the smaller the better,
+    and smallest in the mean for the true 10th and 90th percentile.
+
+    >>> interval_score(np.array([0.0]), np.array([1.0]), np.array([1.2])).tolist()
+    [3.0]
+    """
+    outside = np.maximum(low - value, 0.0) + np.maximum(value - high, 0.0)
+    return high - low + outside / LOW
 
 
 def errors_by(judged: Sequence[Judged], of: Callable[[Traits], str]) -> dict[str, Any]:
