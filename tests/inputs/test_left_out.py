@@ -112,3 +112,10 @@ def test_digits_without_end_are_read_in_linear_time() -> None:
     found = scan("It appeared in <year>" + "9" * 20_000 + "</year>. It took 512 GPUs.")
     assert time.process_time() - before < 1.0
     assert any(getattr(item, "value", None) == 512 for item in found)
+
+
+def test_what_a_named_model_had_taken_out_stays_out() -> None:
+    """LLaVA's encoder has no projection, CLIP's of the same name has one: its JSON read back had 7 M parameters more."""
+    run = gpuhours.from_dict({"model": "llava-1.5-7b", "data": {"frames": 1, "text_tokens": 512}})
+    again = gpuhours.from_dict(json.loads(json.dumps(run.model_dump(mode="json", exclude_none=True))))
+    assert again.model == run.model

@@ -99,8 +99,11 @@ def fields(value: Any) -> Any:
 
 
 def _is_whole(value: Mapping[Any, Any]) -> bool:
-    """A mapping that needs no named model: ``name`` is then only what the user calls it."""
-    if {"params", "language", "text"} & value.keys():
+    """A mapping that needs no named model: ``name`` is then only what the user calls it.
+
+    One with ``unread`` is a model as our JSON writes it, complete: a named model's figure that it does not have was taken out.
+    """
+    if {"params", "language", "text", "unread"} & value.keys():
         return True
     return "layers" in value and not _is_known(value["name"])
 
