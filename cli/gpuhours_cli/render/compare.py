@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gpuhours.questions.comparing import Comparison, ResultChange, plain
+from gpuhours.run.site import carried_words
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.sweep import SHOWN_FIRST, column
 
@@ -24,7 +25,7 @@ def screen(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [Text(f"{comparison.first.name} → {comparison.second.name}", style="bold"), Text()]
     parts += [Text("Inputs", style="bold"), Padding(inputs(comparison), (0, 0, 1, 2)), Text("Results", style="bold")]
     parts.append(Padding(changes(comparison), (0, 0, 0, 2)))
-    notes = [*comparison.notes, *interactions(comparison)]
+    notes = [*comparison.notes, *interactions(comparison), *carried_words(comparison.first.site)]
     parts += [Text(f"  {note}", style="dim") for note in ([""] if notes else []) + notes]
     return Group(*parts)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.planning.answer import Choice, Plan, fields_of
 from gpuhours.run.default_layout import DECISIVE
+from gpuhours.run.site import carried_words
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.sweep import column
 
@@ -38,7 +39,8 @@ def screen(planned: Plan) -> RenderableType:
     if planned.own is not None:
         rows.append(("yours", planned.own))
     parts.append(table(planned, rows))
-    parts += [Text(line) for line in ("", *why(planned))]
+    carried = [f"  {line}" for line in carried_words(planned.run.site)]
+    parts += [Text(line) for line in ("", *why(planned), *carried)]
     return Group(*parts)
 
 

@@ -107,6 +107,15 @@ class StackMet(Section):
         seconds = sorted(one.measured for one in self.steps if of and one.of == of)
         return seconds[len(seconds) // 2] if seconds else None
 
+    @property
+    def words(self) -> str:
+        """How far its steps were from the prediction, and how much of that other runs are taken to share."""
+        off = sorted(one.measured * self.factor / one.predicted for one in self.steps)
+        steps = (
+            f"{len(off)} measured step{'s' if len(off) > 1 else ''} took x {off[len(off) // 2]:.3g} of the prediction"
+        )
+        return f"{steps}; runs that differ from {'these' if len(off) > 1 else 'it'} are taken to share x {self.factor:.3g} of that"
+
     def speaks_for(self, software: str, accelerator: str, kind: str) -> bool:
         """Whether factor and range hold for a run."""
         return (software, accelerator, kind) == (self.software, self.accelerator, self.kind)
@@ -121,6 +130,11 @@ class Site(Section):
     """Each stack that its runs state, and what their steps say of it."""
     name: str = ""
     """Where it was read from."""
+
+
+def carried_words(site: Site | None) -> list[str]:
+    """What a screen about other runs says of a site: one line a stack."""
+    return [] if site is None else [f"{site.name or 'site'}: {one.words}" for one in site.stacks]
 
 
 def read_site(path: Path | str) -> Site:

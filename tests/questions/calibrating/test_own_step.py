@@ -146,3 +146,13 @@ def test_a_site_knows_the_run_that_made_it(tmp_path: Path) -> None:
     other = overlaid(run_file(RUN), {"site": str(path), "microbatch": "2"})
     assert step_of(gpuhours.estimate(same)).value == pytest.approx(16.0, rel=1e-3)
     assert step_of(gpuhours.estimate(other)).value < 15.0
+
+
+@pytest.mark.parametrize("command", ["plan", "compare"])
+def test_what_is_carried_over_is_said_where_the_run_changes(gpuhours_command: Command, command: str) -> None:
+    more = ("--gpu", "h100-sxm-80gb") if command == "compare" else ()
+    ran = gpuhours_command(command, str(RUN), *more, "--observed", "step_time=30 s")
+    assert ran.code == 0, ran.err
+    said = " ".join(ran.out.split())
+    assert "--observed step_time=30 s: 1 measured step took x" in said
+    assert "are taken to share x" in said
