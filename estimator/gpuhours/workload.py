@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gpuhours.architecture.operators import Model
+from gpuhours.architecture.operators import AttentionCore, Model
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
@@ -74,6 +74,15 @@ class Workload:
     def attention_kernel(self) -> str:
         """The attention kernel that the stack runs on the accelerator."""
         return self.software.attention_kernel(self.cluster.accelerator.generation)
+
+    def kernel_of(self, core: AttentionCore) -> str:
+        """The attention kernel that the stack runs for a core: its own for scores with a learned bias or without a causal mask."""
+        software = self.software
+        if core.biased and software.biased_attention is not None:
+            return software.biased_attention
+        if not core.causal and software.uncausal_attention is not None:
+            return software.uncausal_attention
+        return self.attention_kernel
 
     def with_layout(self, layout: Layout) -> Workload:
         """The same step laid out in another way."""

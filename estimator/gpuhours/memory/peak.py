@@ -59,10 +59,12 @@ class _Run:
         """What the stack keeps in memory."""
         return self.workload.software.memory
 
-    @property
-    def unfused(self) -> bool:
-        """Whether attention's scores are in memory."""
-        return self.workload.attention_kernel == "unfused"
+    def unfused(self, stack: Stack) -> bool:
+        """Whether scores of a stack's attention are in memory, those with a learned bias aside."""
+        plain = [core for core in stack.block.attention if not core.biased]
+        return any(self.workload.kernel_of(core) == "unfused" for core in plain) or (
+            not plain and self.workload.attention_kernel == "unfused"
+        )
 
     @cached_property
     def stage3(self) -> Array:
@@ -80,7 +82,9 @@ class _Run:
         """What one block keeps per token, the same on every stage."""
         known = (id(stack), unkept)
         if known not in self.found:
-            kept = saved(stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused, unkept=unkept)
+            kept = saved(
+                stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused(stack), unkept=unkept
+            )
             self.found[known] = kept
         return self.found[known]
 

@@ -66,6 +66,8 @@ class Software(Section):
     """Step time over what the rest says, where this only stands for a stack that nobody measured (``run.conformal.unmet_stack``)."""
     attention: Annotated[dict[str, str], keyed_by("generation of accelerators", ("default", *get_args(Generation)))]
     """Generation (or ``default``) -> attention kernel."""
+    uncausal_attention: str | None = None
+    """The kernel where every token sees all others; None: the same."""
     biased_attention: str | None = None
     """The kernel where scores get a learned bias; None: the same."""
     biased_products: Literal["fp32"] | None = None

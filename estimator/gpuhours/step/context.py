@@ -32,7 +32,8 @@ def attention_passes(stack: Stack, workload: Workload) -> Passes:
     length = stack.tokens if stack.sequence is None else stack.sequence
     sequences = np.multiply(workload.ranks.microbatch, np.divide(stack.tokens, length))
     for core in stack.block.attention:
-        total += _core_passes(core, length, sequences, workload, whole=shared_out_whole(stack, core))
+        kernel = workload.kernel_of(core)
+        total += _core_passes(core, length, sequences, workload, kernel, whole=shared_out_whole(stack, core))
     return total
 
 
@@ -46,7 +47,9 @@ def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
     return own or core.keys is not None
 
 
-def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload: Workload, *, whole: bool) -> Passes:
+def _core_passes(
+    core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
+) -> Passes:
     """One attention core on one rank.
 
         heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
@@ -62,13 +65,14 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
     """
     ranks = workload.ranks
     masking = workload.software.padding_mask
-    if core.padded and masking is not None and workload.attention_kernel != "unfused" and not core.biased:
+    if core.padded and masking is not None and kernel != "unfused":
         seen = replace(core, causal=False, window=None, padded=False)
-        whole_pairs = _core_passes(seen, length, sequences, workload, whole=whole)
+        whole_pairs = _core_passes(seen, length, sequences, workload, kernel, whole=whole)
         return Passes(whole_pairs.forward * masking.forward, whole_pairs.backward * masking.backward)
     slower = workload.software.window_mask
     if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
-        return _core_passes(replace(core, causal=False, window=None), length, sequences, workload, whole=whole) * slower
+        seen = replace(core, causal=False, window=None)
+        return _core_passes(seen, length, sequences, workload, kernel, whole=whole) * slower
     r = 1 if whole else ranks.ring
     split = np.multiply(ranks.tensor, ranks.ulysses)
     batch = np.divide(sequences, ranks.ring) if whole else sequences
@@ -86,7 +90,6 @@ def _core_passes(core: AttentionCore, length: Array, sequences: Array, workload:
         "unaligned": libraries_of(workload.software.libraries).unaligned,
     }
     chip, facts = workload.accelerator, workload.software.context
-    kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
     if core.biased and workload.software.biased_products is not None:
         common["dtype"] = workload.software.biased_products
     own = [

@@ -207,7 +207,7 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     counts += [(operator.kind.value, 2 if operator.kind is Pointwise.QK_NORM else 1) for operator in stack.block.elementwise
               if operator.kind is not Pointwise.BIAS]  # fmt: skip
     for core in stack.block.attention:
-        kernel = (workload.software.biased_attention if core.biased else None) or workload.attention_kernel
+        kernel = workload.kernel_of(core)
         counts.append(("unfused" if kernel == "unfused" else "attention", 1))
     return [*counts, ("adapter", len(stack.adapters) / 2)]
 
