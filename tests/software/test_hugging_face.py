@@ -12,7 +12,7 @@ from gpuhours.memory import memory
 from gpuhours.questions.validating.described import predict_described, read_described
 from gpuhours.questions.validating.rows import described_runs
 from gpuhours.run.resolve import resolve
-from gpuhours.run.spec import Run
+from gpuhours.run.spec import Run, from_dict
 from gpuhours.software.matching import profile_in
 from gpuhours.software.profile import load_software
 from gpuhours.step import step
@@ -171,6 +171,28 @@ def test_more_bandwidth_shortens_eager_kernels_by_half():
     assert issue_bound(asked) == 1.0
     ratio = 1.43 / issue_bound(replace(asked, cluster=cluster))
     assert ratio == pytest.approx(62.8 / 51.9, rel=0.05)
+
+
+def test_a_slower_host_launches_slower_by_half_a_power():
+    usual = load_software("huggingface").host.kernels
+    four = usual.on_host(4 * usual.linear)
+    assert four.each.backward == pytest.approx(2 * usual.each.backward)
+    assert four.update == pytest.approx(2 * usual.update)
+    assert (four.gap, four.waits) == (usual.gap, usual.waits)
+
+
+def test_a_stated_launch_moves_what_the_host_bounds_alone():
+    def seconds(batch, **hardware):
+        machine = {"accelerator": "h200-sxm-141gb", "gpus": 1, **hardware}
+        run = {
+            "model": "qwen2.5-0.5b", "data": {"seq_len": 512}, "training": {"global_batch": batch, "state": "pure"},
+            "hardware": machine, "layout": {"microbatch": batch}, "software": "huggingface",
+        }  # fmt: skip
+        return float(step(resolve(from_dict(run)).workload).time)
+
+    assert seconds(1, launch="46 us") > 1.2 * seconds(1)
+    assert seconds(1, launch="15 us") < 0.8 * seconds(1)
+    assert seconds(64, launch="46 us") == pytest.approx(seconds(64))
 
 
 def _judged():

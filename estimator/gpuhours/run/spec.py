@@ -102,6 +102,9 @@ class Hardware(Section):
     gpus: Count | None = None
     internode_bandwidth: Bandwidth | None = None
     """Per GPU and direction; the node's network cards when not given."""
+    launch: Seconds | None = None
+    """What its processors take to launch a small nn.Linear (PyTorch, 64 by 64, from Python), 12 to 46 us: the pace of steps that are bound
+    by launches; a usual one when not given."""
     network: Interconnect | None = None
     """Its kind, or as it was measured: that stands for ``internode_bandwidth``."""
 
