@@ -85,8 +85,7 @@ def same_name(one: str, other: str) -> bool:
 
 def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str]) -> Iterator[Mention]:
     """The names of models in a sentence, in order; those of data sets, cards and formats are none."""
-    names = {words_of(name): name for name in known if words_of(name)} | _aliases(known)
-    begins = {words[0] for words in names}
+    names, begins = _spellings(tuple(known))
     index = first
     capitals = any(item.kind == "word" and item.text != item.text.lower() for item in items[first:last])
     while index < last:
@@ -98,6 +97,13 @@ def mentions(items: Sequence[Item], first: int, last: int, known: Iterable[str])
         if found is not None and not _of_data(items, found, first, last):
             yield found
         index = found.last + 1 if found is not None else index + 1
+
+
+@functools.lru_cache(maxsize=64)
+def _spellings(known: tuple[str, ...]) -> tuple[dict[tuple[str, ...], str], frozenset[str]]:
+    """How each known name may be written, and the words with which those begin."""
+    names = {words_of(name): name for name in known if words_of(name)} | _aliases(known)
+    return names, frozenset(words[0] for words in names)
 
 
 def _aliases(known: Iterable[str]) -> dict[tuple[str, ...], str]:

@@ -42,8 +42,11 @@ def value_of(entry: Placed) -> float:
 def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     """Items of one list, or sections under headings, that give different values of what a run has once are runs of their own."""
     blocks = read.prose.blocks
+    inside: dict[int, list[int]] = {}
+    for number, entry in enumerate(read.placed):
+        inside.setdefault(read.prose.block(entry.figure.start), []).append(number)
     for group, _ in _lists(blocks):
-        _adaptations(read, owners, group)
+        _adaptations(read, owners, [n for part in group for block in part for n in inside.get(block, [])])
     held: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         if owners[number].kind in ("", "total") and not entry.scope:
@@ -72,10 +75,11 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     return owners
 
 
-def _adaptations(read: ReadProse, owners: list[Owner], group: Sequence[Sequence[int]]) -> None:
-    """A list of which most items are fine-tuning, a reward model and the like is about those: they are its runs."""
-    blocks = {block for part in group for block in part}
-    inside = [n for n, entry in enumerate(read.placed) if read.prose.block(entry.figure.start) in blocks]
+def _adaptations(read: ReadProse, owners: list[Owner], inside: Sequence[int]) -> None:
+    """A list of which most items are fine-tuning, a reward model and the like is about those: they are its runs.
+
+    ``inside``: the figures that stand in its items.
+    """
     jobs: dict[int, bool] = {}
     for n in inside:
         entry = read.placed[n]

@@ -326,19 +326,28 @@ NO_NUMBER = re.compile(r"(?<![\w-])[-+]?\.?(?:nan|inf|infinity)(?![\w-])", re.IG
 
 def quote(text: str, figure: Item) -> str:
     """The words around a figure, without tags, as far as the next that programs print for no number: beside answers it reads as one."""
-    start = max(0, figure.start - QUOTE // 2)
-    end = min(len(text), figure.end + QUOTE // 3)
-    while start > 0 and not text[start - 1].isspace():
-        start -= 1
-    while end < len(text) and not text[end].isspace():
-        end += 1
-    line_start = max(text.rfind("\n", 0, figure.start), text.rfind("|", 0, figure.start)) + 1
-    line_end = text.find("\n", figure.end)
-    start, end = max(start, line_start), min(end, len(text) if line_end < 0 else line_end)
+    start = _between_words(text, max(0, figure.start - QUOTE // 2), -1)
+    end = _between_words(text, min(len(text), figure.end + QUOTE // 3), 1)
+    start = max(text.rfind("\n", start, figure.start), text.rfind("|", start, figure.start), start - 1) + 1
+    line_end = text.find("\n", figure.end, end)
+    end = end if line_end < 0 else line_end
     for found in NO_NUMBER.finditer(text, start, end):
         start = found.end() if found.end() <= figure.start else start
         end = min(end, found.start()) if found.start() >= figure.end else end
     return without_tags(text[start:end])
+
+
+LONGEST_WORD = 60
+"""Characters beyond which what stands between two blanks is cut, so that a text without any is read in linear time."""
+
+
+def _between_words(text: str, at: int, step: int) -> int:
+    """The next place before (``step`` -1) or behind ``at`` that cuts no word."""
+    for _ in range(LONGEST_WORD):
+        if not 0 < at < len(text) or text[at - (step < 0)].isspace():
+            break
+        at += step
+    return at
 
 
 def without_tags(text: str) -> str:

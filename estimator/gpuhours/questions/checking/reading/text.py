@@ -21,7 +21,7 @@ from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.owners import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.parts import CLASHING
-from gpuhours.questions.checking.reading.prose import ReadProse, read_prose
+from gpuhours.questions.checking.reading.prose import Placed, ReadProse, read_prose
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import RUN_QUANTITIES, TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
@@ -96,7 +96,9 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
                 ],
             ),
         )
-    runs = tuple(_document(run, division, facts, name) for run in division.runs)
+    several = len(division.runs) > 1
+    shared = [(entry, replace(claim_of(entry), shared=several)) for entry in division.shared]
+    runs = tuple(_document(run, division, shared, facts, name) for run in division.runs)
     aside = tuple(replace(claim_of(entry), scope=why) for entry, why in division.aside)
     left = (*read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
@@ -192,17 +194,21 @@ def _device_of_tables(division: Division, tables: Sequence[TableReading]) -> lis
     return [Fact("accelerator", accelerator_name(said), said, f"line {line}") for said, line in named[:1]]
 
 
-def _document(run: TextRun, division: Division, facts: tuple[Fact, ...], name: str) -> Document:
+def _document(
+    run: TextRun, division: Division, shared: Sequence[tuple[Placed, Claim]], facts: tuple[Fact, ...], name: str
+) -> Document:
     """A run with the figures that hold for all, one claim a quantity."""
     several = len(division.runs) > 1
     derived = any(word in run.name.lower() for word in DERIVED)
-    shared = [entry for entry in division.shared if not (derived and several and entry.place.quantity in READ)]
-    entries = run.entries if run.kind == "total" else [*run.entries, *shared]
-    claims = [claim_of(entry) for entry in entries]
-    own = 0 if not several else len(run.entries)
-    claims = [replace(claim, shared=several and n >= own) for n, claim in enumerate(claims)]
+    of_all = (
+        []
+        if run.kind == "total"
+        else [(entry, claim) for entry, claim in shared if not (derived and several and entry.place.quantity in READ)]
+    )
+    claims = [*(claim_of(entry) for entry in run.entries), *(claim for _, claim in of_all)]
+    tagged = [entry.tagged for entry in (*run.entries, *(entry for entry, _ in of_all))]
     claims = in_their_sense(claims, facts)
-    kept, aside = (claims, []) if run.kind == "total" else one_each(claims, [entry.tagged for entry in entries])
+    kept, aside = (claims, []) if run.kind == "total" else one_each(claims, tagged)
     if run.accelerator is not None:
         said, line = run.accelerator
         spoken = [Item("device", fact.quote, 0, 0) for fact in facts if fact.name == "accelerator"]

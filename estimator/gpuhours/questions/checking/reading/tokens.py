@@ -92,17 +92,21 @@ def _lexer() -> Any:
     from lark import Lark
 
     grammar = (files("gpuhours.questions.checking.reading") / "numbers.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer="basic", maybe_placeholders=False)
+    return Lark(grammar, parser=None, lexer="basic", maybe_placeholders=False)
 
 
 def tokens_of(text: str) -> list[Token]:
-    """Every run of characters with its name. Digits without end are a word: else each of them is tried as the beginning of a number."""
+    """Every run of characters with its name; white space and tags are none.
+
+    Digits without end are a word: else each of them is tried as the beginning of a number. ``lex`` takes the lexer that was built once; with
+    ``dont_ignore`` it would build one anew for every text.
+    """
     lexed = _ENDLESS.sub(lambda match: "x" * len(match[0]), text)
-    return [
-        Token(t.type, text[t.start_pos : t.end_pos], t.start_pos, t.end_pos)
-        for t in _lexer().lex(lexed, dont_ignore=True)
-        if t.type not in ("WS", "TAG")
-    ]
+    return [Token(t.type, text[t.start_pos : t.end_pos], t.start_pos, t.end_pos) for t in _lexer().lex(lexed)]
+
+
+_TAG = re.compile(r"<(/?)([A-Za-z_]{1,40})>")
+"""As the terminal of the grammar, which the lexer leaves out."""
 
 
 def tags(text: str) -> dict[str, list[tuple[int, int]]]:
@@ -111,12 +115,10 @@ def tags(text: str) -> dict[str, list[tuple[int, int]]]:
     opened: dict[str, int] = {}
     if "<" not in text:
         return found
-    for token in _lexer().lex(text, dont_ignore=True):
-        if token.type != "TAG":
-            continue
-        name = str(token).strip("</>").lower()
-        if not str(token).startswith("</"):
-            opened[name] = token.end_pos
+    for tag in _TAG.finditer(text):
+        name = tag[2].lower()
+        if not tag[1]:
+            opened[name] = tag.end()
         elif name in opened:
-            found.setdefault(name, []).append((opened.pop(name), token.start_pos))
+            found.setdefault(name, []).append((opened.pop(name), tag.start()))
     return found
