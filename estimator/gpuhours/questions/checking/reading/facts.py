@@ -26,11 +26,15 @@ WORDS: dict[str, tuple[tuple[str, str], ...]] = {
     "software": (("megatron-deepspeed", "Megatron-DeepSpeed"), ("megatron-lm", "Megatron-LM"), ("megatron-core", "Megatron-Core"),
                  ("megatron", "Megatron-LM"), ("deepspeed", "DeepSpeed"), ("maxtext", "MaxText"), ("jax", "JAX"),
                  ("nemo", "NeMo"), ("colossal-ai", "Colossal-AI"), ("pytorch", "PyTorch"), ("tensorflow", "TensorFlow")),
-    "trainable": (("lora", "lora"), ("low-rank", "lora"), ("qlora", "lora"), ("adapters", "adapters")),
+    "trainable": (("lora", "lora"), ("peft", "lora"), ("low-rank", "lora"), ("qlora", "lora"), ("adapters", "adapters")),
     "frozen": (("frozen", "vision encoder"), ("freeze", "part of the model"), ("freezing", "part of the model")),
     "recompute": (("gradient checkpointing", "full"), ("activation checkpointing", "full"), ("activation recomputation", "full"),
                   ("selective recomputation", "selective"), ("recomputation", "full"), ("recomputing all activations", "full"),
                   ("recomputing activations", "full"), ("activations are recomputed", "full"), ("recomputed activations", "full"),
+                  ("activations are checkpointed", "full"), ("checkpointed activations", "full"), ("checkpointing all activations", "full"),
+                  ("compute it anew", "full"), ("compute them anew", "full"), ("computed anew", "full"), ("computed again in the backward", "full"),
+                  ("compute it again", "full"), ("compute them again", "full"), ("activations are discarded", "full"),
+                  ("second forward pass", "full"), ("repeats the forward pass", "full"),
                   ("recomputing", "full"), ("recomputed", "full"), ("recompute", "full"), ("rematerialise", "full"),
                   ("rematerialize", "full"), ("rematerialisation", "full"), ("rematerialization", "full"), ("remat", "full")),
     "attention": (("flashattention", "flash"), ("flash-attention", "flash"), ("flash attention", "flash"),
@@ -81,7 +85,8 @@ def find_facts(
     plain = f" {' '.join(f'{lowered} {settings.lower()}'.replace(',', ' ').split())} "
     for name, words in WORDS.items():
         for word, value in words:
-            if f" {word} " in plain or f" {word}s " in plain:
+            in_a_name = name == "trainable" and f"-{word} " in plain  # radiology-lora
+            if f" {word} " in plain or f" {word}s " in plain or in_a_name:
                 facts.setdefault(name, Fact(name, value, word))
                 break
     encoder = next((item for item in items if item.kind == "word" and _is_encoder(item.text)), None)

@@ -96,7 +96,7 @@ _PRODUCT = re.compile(r"(?m)(?<=[\w\])])([ \t]{0,4}=[ \t]{0,4})(\d{1,6})[ \t]?\*
 _ITERATION = re.compile(r"(?m)^([ \t>]{0,8}(?:iter|iteration|it|step)[ \t:]{1,3}(\d{1,9})\b)([^\n]{0,300})")
 """A line that a program printed at a step."""
 _ITS_TIME = re.compile(r"\b(?:time|dt)[ :=]{1,2}(?=[\d.]{1,12} ?(?:ms|s|sec)\b)")
-_PLAIN_BATCH = re.compile(r"(?<![\w-])batch_size(?=\s?[=:])")
+_PLAIN_BATCH = re.compile(r"(?<!\w)(?<!\w-)batch_size(?=\s?[=:])")
 
 
 def _at_a_step(found: re.Match[str]) -> str:

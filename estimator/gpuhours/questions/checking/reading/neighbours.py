@@ -147,6 +147,57 @@ def of_the_name_before(items: Sequence[Item], index: int) -> bool:
     return size > 0 and abs(figure.value / size - 1) < ABOUT
 
 
+TOWERS = ("tower", "encoder", "vit", "backbone")
+
+
+def in_brackets_of_a_tower(items: Sequence[Item], index: int) -> bool:
+    """``two picture towers (SigLIP and DINOv2, together 600M parameters)``."""
+    opened = next((at for at in range(index - 1, max(index - 9, 0), -1) if items[at].text in "()"), None)
+    if opened is None or items[opened].text != "(":
+        return False
+    named = items[opened - 1].text.lower().split()[-1:]
+    of_pictures = {item.text.lower() for item in items[max(opened - 3, 0) : opened]}
+    return bool(named) and named[0].rstrip("s") in TOWERS and bool(of_pictures & OF_PICTURES)
+
+
+OF_PICTURES = frozenset(["picture", "image", "vision", "visual", "video", "vit"])
+
+
+def in_apposition(items: Sequence[Item], index: int, first: int) -> bool:
+    """``Dotterel-P, a tower for pictures, 0.63B, trained by``: a bare size between commas behind the name that opens a sentence."""
+    behind = items[index + 1].text if index + 1 < len(items) else "."
+    opens = next((item for item in items[first:index] if item.kind == "word"), None)
+    return (
+        first < index <= first + APPOSITION
+        and items[index - 1].text == ","
+        and behind in (",", "(", ")", ";", ".")
+        and opens is not None
+        and opens.text[:1].isupper()
+        and any(mark in opens.text for mark in "-0123456789")
+        and not any(isinstance(item, Figure) and item.scale for item in items[first:index])
+    )
+
+
+APPOSITION = 14
+"""Items from the name to its size."""
+CORPORA = ("pile", "corpus", "crawl", "web", "text", "stack", "pajama")
+
+
+def of_a_corpus(items: Sequence[Item], index: int) -> bool:
+    """``on Proof-Pile-2 (55B tokens)``: the size in brackets behind the name of a data set."""
+    named = items[index - 2].text if index > 2 and items[index - 1].text == "(" else ""
+    return named[:1].isupper() and named.lower().rstrip("-.0123456789v").endswith(CORPORA)
+
+
+def of_an_energy(items: Sequence[Item], index: int) -> bool:
+    """``every kilowatt-hour with 190 g CO2e``."""
+    near = [item.text.lower() for item in items[max(index - 4, 0) : index]]
+    return any(
+        one in ("every", "each", "per", "a") and two in ("kilowatt-hour", "kwh", "kilowatt")
+        for one, two in pairwise(near)
+    )
+
+
 def for_an_amount(items: Sequence[Item], index: int, last: int) -> bool:
     """``172.8K GPU hours for the same trillion``: a rate, not the run's hours."""
     after = [item.text.lower() for item in items[index + 1 : min(index + 6, last)]]
@@ -179,11 +230,18 @@ def each_device(items: Sequence[Item], index: int, first: int, last: int) -> boo
         word, behind = items[at].text.lower().strip(), items[at + 1]
         if word in ("each", "per", "every", "a", "one", "single") and behind.kind == "device":
             return True
+        if at < index and isinstance(items[at], Figure) and _is_one_device(items[at]):  # type: ignore[arg-type]
+            return True
         if word in ("each", "every") and behind.text.lower() in ("of", "one"):
             them = items[at + 2].text.lower() if at + 2 < last else ""
             if behind.text.lower() == "one" or them in ("them", "these", "which"):
                 return True
     return False
+
+
+def _is_one_device(figure: Figure) -> bool:
+    """``One card did 8,762 tokens/s``, at the head of what it did."""
+    return figure.unit == "gpu" and figure.value == 1 and figure.text.lower().startswith(("one ", "a ", "single "))
 
 
 LETTERS = {"L": "layers", "H": "hidden", "A": "heads", "D": "hidden"}
@@ -208,23 +266,6 @@ def by_symbol(items: Sequence[Item], index: int) -> str:
     return SYMBOLS_OF_SIZE.get(items[index - 2].text, "")
 
 
-def on_so_many(items: Sequence[Item], index: int) -> bool:
-    """``the other on 256 for 8.5 days``: a bare count between ``on`` and the time it was busy."""
-    figure = items[index]
-    before = items[index - 1].text.lower() if index else ""
-    behind = items[index + 1 : index + 3]
-    time = behind[1] if len(behind) == 2 else None
-    return (
-        isinstance(figure, Figure)
-        and isinstance(time, Figure)
-        and before in ("on", "using", "with")
-        and behind[0].text.lower() in ("for", "over", "during", "in")
-        and figure.value == round(figure.value) > 1
-        and time.unit == "time"
-        and not time.per
-    )
-
-
 def to_a_node(items: Sequence[Item], index: int) -> bool:
     """``eight to a server`` and ``32 nodes of 8``: a bare count of the devices of a node."""
     behind = [item.text.lower() for item in items[index + 1 : index + 4]]
@@ -232,19 +273,6 @@ def to_a_node(items: Sequence[Item], index: int) -> bool:
     before = [items[index - 1].text.lower(), items[index - 2]] if index > 1 else ["", None]
     nodes = isinstance(before[1], Figure) and before[1].unit == "node" and before[0] in ("of", "with", "x", "×", "*")
     return named or nodes
-
-
-def nodes_times_devices(items: Sequence[Item], index: int) -> bool:
-    """``64 nodes x 8 A100 = 512`` and ``48 nodes with 8 GPUs each (384 in use)``: a bare count that is the product of the two before it."""
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    before = [item for item in items[max(index - 16, 0) : index] if isinstance(item, Figure)][-2:]
-    units = {item.unit for item in before}
-    return (
-        units == {"node", "gpu"}
-        and min(item.value for item in before) > 1
-        and figure.value == before[0].value * before[1].value
-    )
 
 
 NODES = frozenset(["server", "servers", "machine", "host", "box", "board", "tray"])
@@ -268,100 +296,15 @@ def before_a_plural(items: Sequence[Item], index: int) -> bool:
     return len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in HOP_STOPS
 
 
-def behind_a_batch(items: Sequence[Item], index: int) -> bool:
-    """``batch size 1,536 at 4,096 tokens``: a length that a count of sequences goes before."""
-    before = items[index - 2] if index > 1 else None
-    return (
-        isinstance(before, Figure)
-        and before.unit in ("", "sequence", "sample")
-        and items[index - 1].text.lower() in ("at", "x", "×", "*", "of")
-    )
-
-
-def times_hours(items: Sequence[Item], index: int) -> bool:
-    """``18,432 GPU-hours at $1.29``: money that hours are multiplied by."""
-    figure = items[index] if index < len(items) else None
-    before = items[max(index - 3, 0) : index]
-    at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
-    small = isinstance(figure, Figure) and figure.value < 200 and not figure.scale
-    times = items[index + 1 : index + 3]
-    if (
-        small
-        and len(times) == 2
-        and times[0].text.lower() in ("x", "×", "*", "·")
-        and isinstance(times[1], Figure)
-        and times[1].unit == "time"
-    ):
-        return True  # 32 x $3.22 x 73 h
-    return (
-        small
-        and at is not None
-        and all(item.text.lower() in ("at", "@", "x", "×", "*", "times", ",", "(") for item in before[at + 1 :])
-    )
-
-
 def hourly(items: Sequence[Item], index: int) -> bool:
     """``Hourly rate: $1.60 per GPU``."""
     return any(item.text.lower() in ("hourly", "hour") for item in items[max(index - 6, 0) : index + 4])
 
 
-def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
-    """``300 W x 384 h``: hours that a power is multiplied by, which are those of all devices unless devices are a factor too."""
-    factors: list[Figure] = []
-    at = index - 1
-    while at > 0 and items[at].text.lower() in ("x", "×", "*", "·", "times") and isinstance(items[at - 1], Figure):
-        factor = items[at - 1]
-        assert isinstance(factor, Figure)
-        factors.append(factor)
-        at -= 2
-    kinds = {factor.unit for factor in factors}
-    if "power" not in kinds:
-        return ""
-    return "wall_clock" if kinds & {"gpu", "node"} else "gpu_hours"
-
-
-def hours_of_clips(items: Sequence[Item], index: int) -> str:
-    """``1.35M clips (about 3,750 hours)``."""
-    clips = items[index - 2] if index > 1 and items[index - 1].text == "(" else None
-    if not isinstance(clips, Figure) or clips.unit != "sample":
-        return ""
-    word = clips.word.lower()
-    film = word.startswith(("clip", "video", "recording", "film", "movie", "episode"))
-    return "video_hours" if film else "audio_hours" if word.startswith(("utterance", "song", "track")) else ""
-
-
-BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time"])
-NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", "next", "per", "another", "old", "ago"])
-
-
-def beside_a_run(items: Sequence[Item], index: int) -> bool:
-    """``36,600 steps, 70 hours``: a time next to the steps, GPUs or epochs of a run."""
-    if index and items[index - 1].text.lower() in NO_RUN:
-        return False
-    for at in range(index - 1, max(index - 16, -1), -1):
-        if items[at].kind == "stop":
-            break
-        if isinstance(items[at], Figure) and items[at].unit in BESIDE:  # type: ignore[attr-defined]
-            return True
-    for item in items[index + 1 : index + 6]:
-        if item.kind == "stop":
-            break
-        if isinstance(item, Figure) and item.unit in BESIDE:
-            return True
-    return False
-
-
-def a_share_of(items: Sequence[Item], index: int) -> bool:
-    """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: the whole that a share is of."""
-    for at in range(index - 1, max(index - 9, -1), -1):
-        item = items[at]
-        if isinstance(item, Figure):
-            between = [other.text.lower() for other in items[at + 1 : index]]
-            return item.unit == "percent" and ("of" in between or between[:3] == ["with", "respect", "to"])
-    return False
-
-
-INSTANCES = frozenset(["instance", "node", "server", "machine", "box", "system", "cluster", "pod", "slice"])
+INSTANCES = frozenset(
+    ["instance", "node", "server", "machine", "box", "system", "cluster", "pod", "slice", "instances", "nodes", "servers", "machines",
+     "boxes", "systems", "pods"]
+)  # fmt: skip
 
 
 def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
@@ -373,24 +316,5 @@ def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
         if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
             return False
         if item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
-            return True
-    return False
-
-
-def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
-    """``one trillion tokens keeps them busy for three days (171K GPU hours)``: what a unit of work takes, not the run."""
-    for at in range(max(first, index - 16), index):
-        item = items[at]
-        if item.text.lower() == "trillion" and items[at - 1].text.lower().strip() in ("each", "every", "per"):
-            return True
-        if (
-            isinstance(item, Figure)
-            and item.unit == "token"
-            and item.value == 1e12
-            and item.text.lower().startswith(("one", "a ", "each"))
-            and not any(
-                one.text.lower().startswith(("train", "pretrain", "pre-train")) for one in items[max(at - 4, 0) : at]
-            )
-        ):
             return True
     return False

@@ -144,7 +144,8 @@ SIDE = {
         small copies, a dozen
         variants,
         scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
-        attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned
+        attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned, tried on the way, designing the,
+        everything that failed, including failed, in development, during development, since the first draft
     """),
     "a figure that is withdrawn": _phrases("""
         was not trained on, were not trained on, did not cost, has not seen, contrary to what,
@@ -153,7 +154,7 @@ SIDE = {
     "an idle machine": _phrases("idle servers, idle nodes, idle gpus, idle cards, when idle, in idle"),
     "an allocation": _phrases("""
         we asked for, in the proposal, allocation of, allocated, granted, requested, planned, budgeted, approved,
-        applied for, were awarded, was awarded,
+        applied for, asked for, were awarded, was awarded,
         quota of, granted us, compute grant, budget of
     """),
     "what was left out": _phrases("""
@@ -166,14 +167,15 @@ SIDE = {
     """),
     "adaptation": _phrases("""
         adapt the, to adapt, fine-tune it, finetune it, chat version*, chat variant*, chat model*, instruct variant*,
-        afterwards, human label*, human annot*,
+        human label*, human annot*,
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
     "a part of the machine": _phrases("""
         one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
     """),
     "use": _phrases("""
-        answers within, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
+        answers within, after int4, after int8, int4 quant*, int8 quant*, after quantiz*, after quantis*, quantized to, quantised to,
+        weights fit, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
         takes, prediction takes
     """),
 }

@@ -48,7 +48,7 @@ _RUN = (
     "completed, complete, duration, make, makes, made, done in, was done, occupied, gone after, wallclock, wall clock, "
     "required, requiring, finished, entire, phase, continuous, job, long, busy, "
     "busy for, kept, learned, learnt, needed, elapsed, walltime, wall time, runtime, run time, went by, clears, finishes, "
-    "done in, over in"
+    "done in, over in, time to train, time to target, time to solution, time to accuracy, time to convergence"
 )
 
 RULES: tuple[Rule, ...] = (
@@ -61,7 +61,8 @@ RULES: tuple[Rule, ...] = (
           "used for each token, in a forward pass, per forward pass, in each forward pass, are engaged, engaged per token, "
           "compute on a token, fire per token", 0, 7),
     _rule("parameter scaled", "active_parameters", "switches on, switched on, switching on, turns on, turned on, "
-          "activates only, uses only, touches, routes to", -0.3, 4,
+          "activates only, uses only, touches, routes to, token meets, token uses, token sees, token visits, token touches, "
+          "token activates", -0.3, 4,
           before=True),
     _rule("scaled", "trainable_parameters", "trainable, trainable parameters, trainable params", 0.3, 3, before=True),
     _rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
@@ -88,7 +89,7 @@ RULES: tuple[Rule, ...] = (
           "sequence length, context length, context window, context size, sequence lengths, length, sequences of, "
           "pieces of, window, maximum length, max length, contexts of, truncated, context, sequences are, tokens long, long, "
           "sequences contain, sequences with, each sequence, sequences, cropped to, truncated to, padded to, cut to, "
-          "extension to, extended to", 0),
+          "extension to, extended to, sample has, samples have, sequence has, sequences have, example has, examples have", 0),
     _rule("token", "global_batch_tokens", "batch size, effective batch size, tokens per batch, batch tokens", -2, 8),
     _rule("token", "seq_len", "each", -0.6, 0.9),
     _rule("short_token", "seq_len", base=-1),
@@ -103,6 +104,7 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("residue", "dataset_tokens", base=6),
+    _rule("residue token", "seq_len", "longer than, crops of, cropped, cropped to, truncated to, cut to", -0.4, 2.5),
     _rule("residue", "tokens", "trained on, training on, trained for, consumed, processed, in total, seen", 0, 3),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
@@ -150,7 +152,7 @@ RULES: tuple[Rule, ...] = (
     _rule("hertz", "sample_rate", base=1),
     _rule("picture", "resolution", base=2),
     _rule("dims pixel", "resolution", "pixels, resolution, resized, images, frames, crops, inputs, video, videos", 1, 9),
-    _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", 0, 4),
+    _rule("dims pixel", "patch_size", "patch, patches, patchify, tubelet, tubelets", -0.3, 4),
     _rule("bare", "patch_size", "patch size, patches of", 0, 5),
     _rule("bare", "resolution", "picture size, resolution, resolution of, resolutions, res, input size, image size, img size, "
           "crop size", 0, 5),
@@ -239,7 +241,8 @@ RULES: tuple[Rule, ...] = (
     _rule("hours", "wall_clock", "for, in, within, took, after, over, during", 8, 0.9, before=True),
     _rule("time", "gpu_hours", "hours used", -2, 3, before=True),
     _rule("instant", "step_time", "steps take, step takes, iterations take, iteration takes, updates take, update takes, steps took, "
-          "step took", -0.5, 3, before=True),
+          "step took, step lasts, steps last, step lasted, iteration lasts, update lasts, step needs, step needed, iteration needs", -0.5, 3,
+          before=True),
     _rule("instant", "step_time", "one every, one update every, one step every", -0.5, 1, before=True),
     _rule("many_hours", "video_hours", "clips, data, dataset, data set, corpus, collection, recordings, videos, footage", 0, 9),
     _rule("hours", "wall_clock", "on", 8, 1),
@@ -285,6 +288,7 @@ RULES: tuple[Rule, ...] = (
     _rule("gpu", "gpus_per_node", "each, apiece", 0.3, 1),
     _rule("node", "nodes", base=3),
     _rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
+          "failure, failures, outage, outages, crash, crashes, "
           "spare, falling off, fell off, fallen off", 0, 4),
     _rule("node", "count", "cpu, cpu servers, cpu nodes, cpu machines", -1.5, 1.5),
     _rule("gpu", "count", "itself as, themselves as, appears as, appear as, shows up as, show up as, seen as, visible as, exposed as, "
@@ -298,6 +302,7 @@ RULES: tuple[Rule, ...] = (
           "pipeline stages, pipeline depth, pipeline parallelism rank", 0, 7),
     _rule("way", "tensor", "tensor", 0.2, 1.5),
     _rule("way", "pipeline", "pipeline", 0.2, 1.5),
+    _rule("way", "data_parallel", "data", 0.2, 1.5),
     _rule("capped", "seq_len", base=-0.5),
     _rule("stage", "pipeline", "pipeline", 0, 4),
     _rule("bare way", "context", "context parallel, context parallelism, cp, sequence parallelism, sequence parallel", 0, 7),
@@ -355,14 +360,16 @@ RULES: tuple[Rule, ...] = (
           before=True),
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
-          "warmed up to, warmup to, stepsize, learning rate of, step size, the rate, rate rises to, rate of, rate is", 0.3),
+          "warmed up to, warmup to, stepsize, learning rate of, step size, the rate, rate rises to, rate of, rate is, peak rate, "
+          "peak learning rates", 0.3),
+    _rule("small", "learning_rate", "adamw at, adam at, adamw with, lion at, muon at, sgd at, adafactor at", 0, 0.9, before=True),
     _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
           "final learning rate of, end learning rate of, minimum value of, "
           "cosine to, cosine decay to, linear to, linearly to", 0, 6, before=True),
     _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
-    _rule("small", "weight_decay", "decay", 0.2, 0.9, before=True),
+    _rule("small", "weight_decay", "decay, decay of", 0.2, 0.9, before=True),
     _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),
     _rule("bare", "beta2", "beta_2, beta2, \\beta_2, β2, β_2", -0.2, 3),
     _rule("bare", "epsilon", "epsilon, eps, \\epsilon, ε, ϵ", 0, 3),
@@ -393,7 +400,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     _rule("time_word", "change", base=6),
     _rule("time_word", "epochs", "seen, is seen, are seen, repeated, repeats, shown, visited, read, passed over, passes over, traversed, "
-          "iterated over, cycled through", 0, 3.5, before=True),
+          "iterated over, cycled through, goes through, go through, went through, gone through, goes over, went over, passes through, "
+          "passed through, looped over", 0, 3.5, before=True),
     _rule("bare", "score", "bleu, cider, fid, perplexity, loss, accuracy, score, wer, f1, map, auc, psnr, rouge", 0, 4),
     _rule("bare percent", "setting", "guidance scale, guidance, scale of, exponential moving average, ema, stride, temporal stride, "
           "threshold, coefficient, loss weight, gamma, lambda, alpha, nucleus, top k, gating, capacity factor, ratio, factor, "

@@ -1,0 +1,143 @@
+"""How far the words of a rule stand from a figure, and what lies between."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.units import noun
+from gpuhours.questions.checking.reading.words import Rule
+
+DEAREST = 16.0
+"""Beyond this cost no word tells what a figure is."""
+SUBJECT_DISTANCE = 3.4
+"""At most this far counts a word that opens the sentence, where its rule says so."""
+
+
+class Window:
+    """The words around a figure, each where it stands: looked up by every rule."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self.spelled: list[str] = []
+        self.at: list[int] = []
+        self.starts: dict[str, list[int]] = {}
+        self.joined: list[tuple[int, str]] = []
+        for place, item in enumerate(items):
+            for part in _spelled(item.words):
+                self.starts.setdefault(part, []).append(len(self.spelled))
+                self.spelled.append(part)
+                self.at.append(place)
+            self.joined += [(place, whole.replace("-", "")) for whole in item.words if "-" in whole]
+
+    def matches(self, words: tuple[str, ...]) -> list[tuple[int, str]]:
+        """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
+        found = []
+        for word in words:
+            parts = _spelled_parts(word)
+            for start in self.starts.get(parts[0], ()):
+                if len(parts) == 1 or self.spelled[start : start + len(parts)] == parts:
+                    found.append((self.at[start], word))
+        return found + [(place, whole) for place, whole in self.joined if whole in words]
+
+
+def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str]:
+    """Distance to the nearest of the rule's words, and which it was."""
+    if not rule.words:
+        return rule.base, ""
+    best, because, items = DEAREST + 1, "", window.items
+    for position, word in window.matches(rule.words):
+        length = word.count(" ")
+        if position <= index <= position + length and position != index:
+            distance = 0.0
+        elif position + length < index:
+            distance = float(index - position - length - 1) + _crossings(items, position + length + 1, index)
+            distance += ANOTHERS * (
+                _taken(items[:index], position + length + 1)
+                or _between_count_and_noun(items, position, position + length, index)
+            )
+        elif position > index:
+            distance = 0.4 * max(0, min(position, at) - index - 1) + 1.25 * max(0, position - at - 1)
+            distance += 0.4 + _crossings(items, max(at, index) + 1, position)
+            distance += ANOTHERS * (_taken(items, position + length + 1) or _in_its_bracket(items, index, position))
+        else:
+            distance = 0.0
+        if rule.before and position > index:
+            continue
+        if rule.subject and position <= 3:
+            distance = min(distance, SUBJECT_DISTANCE)
+        cost = distance + rule.base - 0.15 * length
+        if distance <= rule.reach and cost < best:
+            best, because = cost, word
+    return best, because
+
+
+ANOTHERS = 6.0
+"""What it costs to take a word that stands directly before another bare figure."""
+
+
+def _between_count_and_noun(items: Sequence[Item], first: int, last: int, index: int) -> bool:
+    """``500 warm-up steps, 5,000 steps``: a word inside what another figure counts is that figure's."""
+    counter = items[first - 1] if first else None
+    if not isinstance(counter, Figure) or counter.unit or last + 2 >= index:
+        return False
+    behind = items[last + 1]
+    return behind.kind == "word" and noun(behind.text.lower()) in ("step", "epoch", "token")
+
+
+def _taken(items: Sequence[Item], behind: int) -> bool:
+    """``1.9M triplets (batch 1,024)``: the word is the next figure's."""
+    for _ in range(2):
+        behind += behind < len(items) and items[behind].text.lower() in (":", "=", "of", "size")
+    item = items[behind] if behind < len(items) else None
+    return isinstance(item, Figure) and not item.unit and not item.scale
+
+
+def _in_its_bracket(items: Sequence[Item], index: int, position: int) -> bool:
+    """``2.4B (the base had seen 4T)``: words in a bracket behind a figure that holds a figure of its own."""
+    opened = next((at for at in range(index + 1, position) if items[at].text == "("), None)
+    if opened is None or any(item.text == ")" for item in items[opened:position]):
+        return False
+    for item in items[opened + 1 : opened + 24]:
+        if item.text == ")":
+            return False
+        if isinstance(item, Figure):
+            return True
+    return False
+
+
+def _crossings(items: Sequence[Item], first: int, last: int) -> float:
+    """What stands between: a comma or an ``and`` starts another thought, another figure has its own words."""
+    cost = 0.0
+    for item in items[first:last]:
+        if item.kind == "figure":
+            cost += 2.5
+        elif item.kind == "mark":
+            cost += 2.0 if item.text == "," else 0.3
+        elif item.text.lower() in ("and", "followed", "with", "while", "whereas", "alongside", "then"):
+            cost += 2.5
+    return cost
+
+
+@functools.lru_cache(maxsize=4096)
+def _spelled(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of an item, without their plural, taken apart at hyphens."""
+    return tuple(_singular(part) for whole in words for part in _parts(whole))
+
+
+@functools.cache
+def _spelled_parts(word: str) -> list[str]:
+    """A rule's word in its parts."""
+    return [_singular(part) for part in word.split()]
+
+
+def _singular(word: str) -> str:
+    """``checkpoints`` and ``checkpoint`` are one word; ``loss`` is none, and what lasts is not last."""
+    if word == "lasts":
+        return word
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _parts(word: str) -> list[str]:
+    return [part for part in word.replace("-", " ").split() if part] or [word]

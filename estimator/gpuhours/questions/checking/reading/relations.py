@@ -1,0 +1,201 @@
+"""Figures that another figure beside them explains: tokens in each of so many steps, a rate reached after so many, hours times a price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+
+def nodes_times_devices(items: Sequence[Item], index: int) -> bool:
+    """``64 nodes x 8 A100 = 512`` and ``48 nodes with 8 GPUs each (384 in use)``: a bare count that is the product of the two before it."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    before = [item for item in items[max(index - 16, 0) : index] if isinstance(item, Figure)][-2:]
+    units = {item.unit for item in before}
+    return (
+        units == {"node", "gpu"}
+        and min(item.value for item in before) > 1
+        and figure.value == before[0].value * before[1].value
+    )
+
+
+def on_so_many(items: Sequence[Item], index: int) -> bool:
+    """``the other on 256 for 8.5 days``: a bare count between ``on`` and the time it was busy."""
+    figure = items[index]
+    before = items[index - 1].text.lower() if index else ""
+    behind = items[index + 1 : index + 3]
+    time = behind[1] if len(behind) == 2 else None
+    return (
+        isinstance(figure, Figure)
+        and isinstance(time, Figure)
+        and before in ("on", "using", "with")
+        and behind[0].text.lower() in ("for", "over", "during", "in")
+        and figure.value == round(figure.value) > 1
+        and time.unit == "time"
+        and not time.per
+    )
+
+
+def behind_a_batch(items: Sequence[Item], index: int) -> bool:
+    """``batch size 1,536 at 4,096 tokens``: a length that a count of sequences goes before."""
+    before = items[index - 2] if index > 1 else None
+    return (
+        isinstance(before, Figure)
+        and before.unit in ("", "sequence", "sample")
+        and items[index - 1].text.lower() in ("at", "x", "×", "*", "of")
+    )
+
+
+def times_hours(items: Sequence[Item], index: int) -> bool:
+    """``18,432 GPU-hours at $1.29``: money that hours are multiplied by."""
+    figure = items[index] if index < len(items) else None
+    before = items[max(index - 3, 0) : index]
+    at = next((n for n, item in enumerate(before) if isinstance(item, Figure) and item.unit == "gpu_time"), None)
+    small = isinstance(figure, Figure) and figure.value < 200 and not figure.scale
+    times = items[index + 1 : index + 3]
+    if (
+        small
+        and len(times) == 2
+        and times[0].text.lower() in ("x", "×", "*", "·")
+        and isinstance(times[1], Figure)
+        and times[1].unit == "time"
+    ):
+        return True  # 32 x $3.22 x 73 h
+    return (
+        small
+        and at is not None
+        and all(item.text.lower() in ("at", "@", "x", "×", "*", "times", ",", "(") for item in before[at + 1 :])
+    )
+
+
+def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
+    """``300 W x 384 h``: hours that a power is multiplied by, which are those of all devices unless devices are a factor too."""
+    factors: list[Figure] = []
+    at = index - 1
+    while at > 0 and items[at].text.lower() in ("x", "×", "*", "·", "times") and isinstance(items[at - 1], Figure):
+        factor = items[at - 1]
+        assert isinstance(factor, Figure)
+        factors.append(factor)
+        at -= 2
+    kinds = {factor.unit for factor in factors}
+    if "power" not in kinds:
+        return ""
+    return "wall_clock" if kinds & {"gpu", "node"} else "gpu_hours"
+
+
+def hours_of_clips(items: Sequence[Item], index: int) -> str:
+    """``1.35M clips (about 3,750 hours)``."""
+    clips = items[index - 2] if index > 1 and items[index - 1].text == "(" else None
+    if not isinstance(clips, Figure) or clips.unit != "sample":
+        return ""
+    word = clips.word.lower()
+    film = word.startswith(("clip", "video", "recording", "film", "movie", "episode"))
+    return "video_hours" if film else "audio_hours" if word.startswith(("utterance", "song", "track")) else ""
+
+
+BESIDE = frozenset(["gpu", "gpu_time", "step", "epoch", "node", "node_time"])
+NO_RUN = frozenset(["every", "each", "first", "last", "past", "after", "until", "next", "per", "another", "old", "ago"])
+
+
+def beside_a_run(items: Sequence[Item], index: int) -> bool:
+    """``36,600 steps, 70 hours``: a time next to the steps, GPUs or epochs of a run."""
+    if index and items[index - 1].text.lower() in NO_RUN:
+        return False
+    for at in range(index - 1, max(index - 16, -1), -1):
+        if items[at].kind == "stop":
+            break
+        if isinstance(items[at], Figure) and items[at].unit in BESIDE:  # type: ignore[attr-defined]
+            return True
+    for item in items[index + 1 : index + 6]:
+        if item.kind == "stop":
+            break
+        if isinstance(item, Figure) and item.unit in BESIDE:
+            return True
+    return False
+
+
+def a_share_of(items: Sequence[Item], index: int) -> bool:
+    """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: the whole that a share is of."""
+    for at in range(index - 1, max(index - 9, -1), -1):
+        item = items[at]
+        if isinstance(item, Figure):
+            between = [other.text.lower() for other in items[at + 1 : index]]
+            return item.unit == "percent" and ("of" in between or between[:3] == ["with", "respect", "to"])
+    return False
+
+
+def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
+    """``one trillion tokens keeps them busy for three days (171K GPU hours)``: what a unit of work takes, not the run."""
+    for at in range(max(first, index - 16), index):
+        item = items[at]
+        if item.text.lower() == "trillion" and items[at - 1].text.lower().strip() in ("each", "every", "per"):
+            return True
+        if (
+            isinstance(item, Figure)
+            and item.unit == "token"
+            and item.value == 1e12
+            and item.text.lower().startswith(("one", "a ", "each"))
+            and not any(
+                one.text.lower().startswith(("train", "pretrain", "pre-train")) for one in items[max(at - 4, 0) : at]
+            )
+        ):
+            return True
+    return False
+
+
+EACH = frozenset(["each", "apiece", "per"])
+LINKS = frozenset([",", "with", "of", "at", "about", "(", "and", "on", "each", "having", "holding", "containing"])
+"""Words between the steps of a run and what each of them takes."""
+PER_STEP = {
+    "token": "global_batch_tokens",
+    "residue": "global_batch_tokens",
+    "sequence": "global_batch",
+    "sample": "global_batch",
+}
+
+
+def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
+    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: what one step takes, not the run.
+
+    ``at``: where the thing that the figure counts stands.
+    """
+    if unit not in PER_STEP:
+        return ""
+    before = index - 1
+    while before > index - 4 and before >= 0 and items[before].text.lower() in LINKS:
+        before -= 1
+    steps = items[before] if before >= 0 else None
+    if not isinstance(steps, Figure) or steps.unit != "step" or steps.per or before == index - 1:
+        return ""
+    between = {item.text.lower() for item in items[before + 1 : index]}
+    behind = [item.text.lower() for item in items[at + 1 : at + 9]]
+    each = bool(EACH & set(behind[:2])) or "in each" in " ".join(behind) or "in every" in " ".join(behind)
+    if each or (between & {"with", "of", "at"} and "and" not in between):
+        return PER_STEP[unit]
+    return ""
+
+
+RISES = ("warm", "ramp", "climb", "rise", "rising", "increas", "grow", "linear")
+WITHIN = frozenset(["within", "over", "in", "during", "for", "after", "first", "the", "by"])
+RISEN = {"step": "warmup_steps", "token": "warmup_tokens", "epoch": "warmup_epochs"}
+
+
+def after_a_rise(items: Sequence[Item], index: int) -> str:
+    """``climbs to 3e-4 within 2,000 steps``: what a learning rate needs to reach its peak."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    if figure.unit not in RISEN or figure.per:
+        return ""
+    before = index - 1
+    while before > index - 4 and before > 0 and items[before].text.lower() in WITHIN:
+        before -= 1
+    rate = items[before]
+    if before == index - 1 or not isinstance(rate, Figure) or rate.unit or not 0 < rate.value < LARGEST_RATE:
+        return ""
+    risen = any(item.text.lower().startswith(RISES) for item in items[max(before - 8, 0) : before])
+    return RISEN[figure.unit] if risen else ""
+
+
+LARGEST_RATE = 0.1
+"""Learning rates are smaller."""
