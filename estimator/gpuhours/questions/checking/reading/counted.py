@@ -75,6 +75,9 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
             break  # token by token
         if item.kind == "mark" and item.text in "-–":
             continue
+        behind = items[position + 1].text.lower() if position + 1 < len(items) else ""
+        if lowered == "total" and noun(behind) in THING_UNITS:
+            continue  # 46B total parameters
         if item.kind != "word" or lowered in HOP_STOPS:
             break
         name = noun(lowered)

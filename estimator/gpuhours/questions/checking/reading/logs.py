@@ -99,9 +99,17 @@ _ITS_TIME = re.compile(r"\b(?:time|dt)[ :=]{1,2}(?=[\d.]{1,12} ?(?:ms|s|sec)\b)"
 _PLAIN_BATCH = re.compile(r"(?<!\w)(?<!\w-)batch_size(?=\s?[=:])")
 
 
+_NAMED_AGAIN = re.compile(r"\b([a-z]+(?:_[a-z]+)+) [A-Z]=(\d+)(?: \*)?")
+"""``batch_size B=64 * seq_len T=1024``: a setting by its name and by its letter."""
+_TIME_ALONE = re.compile(r"(?<=\|)[ \t]{1,4}([\d.]{1,12} ?ms)(?=[ \t]{1,4}\|)")
+"""``| 295.07 ms |`` in a line printed at a step."""
+
+
 def _at_a_step(found: re.Match[str]) -> str:
     """Such a line, whose time is that of a step; nothing of the first one, which compiles and warms up."""
-    return found[1] + ("" if found[2] == "0" else _ITS_TIME.sub("step time: ", found[3]))
+    return found[1] + (
+        "" if found[2] == "0" else _TIME_ALONE.sub(r" step time: \1", _ITS_TIME.sub("step time: ", found[3]))
+    )
 
 
 _SLURM_TOTAL = re.compile(r"\bgres/gpu(?::\w{1,20})?=(\d{1,6})\b")
@@ -190,8 +198,9 @@ def _settings(line: str) -> str:
     """Two or more ``name=value`` of a line set apart."""
     if len(_SET.findall(line)) < 2:
         return line
+    line = _NAMED_AGAIN.sub(r"\1=\2", line)
     line = _SET_NAME.sub(lambda name: _label(name[0]) if name[0].lower() in _LABELS else name[0], line)
-    return _SETTING.sub(" ; ", line)
+    return f"{_SETTING.sub(' ; ', line)} ;"
 
 
 _ROW_OF_PAIRS = re.compile(r"\w: {1,3}[\d.,]+\S* {1,4}\w{1,20}: {1,3}[\d.,]+")

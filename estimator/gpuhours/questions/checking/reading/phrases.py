@@ -332,7 +332,7 @@ def _behind_generation(tokens: Sequence[Token], at: int) -> int:
 
 def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
     """Devices counted, their hours, or nodes full of them (``420 DGX A100 servers``)."""
-    words = []
+    words, begun = [], at
     while type_at(tokens, at) in DEVICE or (type_at(tokens, at) == "HYPHEN" and type_at(tokens, at + 1) in DEVICE):
         words.append(" ".join(tokens[at].text.split()))
         at += 1
@@ -366,6 +366,8 @@ def _device_unit(tokens: Sequence[Token], at: int) -> tuple[Unit, int]:
         t.type == "GPU_WORD" for t in tokens[at - len(words) : at]
     ):
         return Unit("node", device, 1.0, (), device), at
+    if not any(t.type in ("CHIP", "GPU_WORD", "MEMORY", "FORM") for t in tokens[begun:at]):
+        return Unit(), begun  # two AMD EPYC processors
     return Unit("gpu", device, 1.0, (), device), at
 
 

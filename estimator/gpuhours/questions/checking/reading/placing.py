@@ -45,6 +45,7 @@ from gpuhours.questions.checking.reading.relations import (
     beside_a_run,
     hours_of_a_bill,
     hours_of_clips,
+    in_each_step,
     keeps_busy,
     nodes_times_devices,
     of_steps,
@@ -136,7 +137,7 @@ def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> 
         return Place("parameters", "beside its name", 0.0)
     if figure.unit == "token" and of_a_corpus(items, index):
         return Place("dataset_tokens", "in brackets behind its name", 0.0)
-    if unit == "" and not figure.unit and 1 < figure.value <= 16 and to_a_node(items, index):
+    if unit in ("", "gpu") and figure.unit in ("", "gpu") and 1 < figure.value <= 16 and to_a_node(items, index):
         return Place("gpus_per_node", "to a node", 0.0)
     if figure.scale and figure.unit in ("", "token") and (symbol := by_symbol(items, index)):
         return Place(symbol, items[index - 2].text, 0.0)
@@ -158,6 +159,8 @@ def _beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pl
         return Place("gpus", "on so many", 0.5)
     if (taken := of_steps(items, index, unit, at)) and _plausible(taken, figure):
         return Place(taken, "in each of so many steps", 0.0)
+    if (taken := in_each_step(items, index, figure.unit, at)) and _plausible(taken, figure):
+        return Place(taken, "in each step", 0.0)
     if (risen := after_a_rise(items, index)) and _plausible(risen, figure):
         return Place(risen, "until the rate is reached", 0.0)
     return None

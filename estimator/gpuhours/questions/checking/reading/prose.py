@@ -47,7 +47,23 @@ OR_SO_MANY = frozenset(
     ]
 )
 """Words between two counts of one collection."""
-LIST_WORDS = frozenset({",", "and", "or", "to", "then", "ultimately", "finally", "/", "respectively"})
+LIST_WORDS = frozenset(
+    {
+        ",",
+        "and",
+        "or",
+        "but",
+        "to",
+        "then",
+        "afterwards",
+        "thereafter",
+        "later",
+        "ultimately",
+        "finally",
+        "/",
+        "respectively",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,7 @@ def read_prose(prose: Prose) -> ReadProse:
                 )
     unplaced += _empty_tags(prose, items, tagged)
     _totals_of_active(placed)
+    _corpora_that_runs_read(items, placed)
     return ReadProse(prose, tuple(items), found, placed, tuple(unplaced), tagged)
 
 
@@ -128,6 +145,22 @@ def _totals_of_active(placed: list[Placed]) -> None:
             larger = max(n, other, key=lambda at: placed[at].figure.value)
             if placed[larger].figure.value > 1.02 * placed[n + other - larger].figure.value:
                 placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
+
+
+THEM = frozenset(["them", "these", "those", "it", "that"])
+
+
+def _corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
+    """``708.9B tokens; we went through 569B tokens of them``: what a part was read of is the data set."""
+    for n, entry in enumerate(placed):
+        of_them = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
+        if entry.place.quantity != "tokens" or of_them[:1] != ["of"] or not THEM & set(of_them[1:]):
+            continue
+        for m in range(n - 1, max(n - 6, -1), -1):
+            whole = placed[m]
+            if whole.place.quantity == "tokens" and whole.figure.value > entry.figure.value:
+                placed[m] = replace(whole, place=replace(whole.place, quantity="dataset_tokens"))
+                break
 
 
 def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
@@ -211,6 +244,10 @@ def _as_its_list(
         return last.place  # a batch from 512 to 1,536 sequences
     if figure.refines and between == ["("]:
         return last.place
+    if figure.unit in ("sequence", "sample", "token") and index and items[index - 1].text.lower() in AFTERWARDS:
+        earlier = next((p for p in reversed(before) if p.sentence is sentence and p.figure.unit == figure.unit), None)
+        if earlier is not None and not earlier.place.by_default:
+            return earlier.place  # 1,024 sequences for the first steps, afterwards 2,048 sequences
     listed = between and all(word in (",", "and", "or") for word in between)
     alike = figure.unit and (figure.unit, figure.per, figure.word) == (
         last.figure.unit,
@@ -232,6 +269,9 @@ def _as_its_list(
         and (figure.unit not in ("byte", "percent") or _is_bare(items, index))
         else found
     )
+
+
+AFTERWARDS = frozenset(["afterwards", "thereafter", "then", "later", "finally", "ultimately"])
 
 
 def _is_bare(items: Sequence[Item], index: int) -> bool:

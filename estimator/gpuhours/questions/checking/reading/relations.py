@@ -176,6 +176,21 @@ def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
     return ""
 
 
+def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
+    """``half a million tokens (524,288) in each step``: what a step takes, and what the same figure says in brackets."""
+    behind = at + 1
+    if unit not in PER_STEP:
+        return ""
+    if behind < len(items) and items[behind].text == "(":
+        behind = next((n + 1 for n in range(behind, min(behind + 4, len(items))) if items[n].text == ")"), behind)
+    behind += behind < len(items) and items[behind].text == ")"
+    words = [item.text.lower().strip() for item in items[behind : behind + 3]]
+    each = words[:2] in (["in", "each"], ["in", "every"], ["in", "a"], ["in", "one"])
+    return (
+        PER_STEP[unit] if each and words[2:] and words[2].startswith(("step", "update", "iteration", "batch")) else ""
+    )
+
+
 RISES = ("warm", "ramp", "climb", "rise", "rising", "increas", "grow", "linear")
 WITHIN = frozenset(["within", "over", "in", "during", "for", "after", "first", "the", "by"])
 RISEN = {"step": "warmup_steps", "token": "warmup_tokens", "epoch": "warmup_epochs"}
@@ -191,7 +206,12 @@ def after_a_rise(items: Sequence[Item], index: int) -> str:
     while before > index - 4 and before > 0 and items[before].text.lower() in WITHIN:
         before -= 1
     rate = items[before]
-    if before == index - 1 or not isinstance(rate, Figure) or rate.unit or not 0 < rate.value < LARGEST_RATE:
+    if (
+        (before == index - 1 and "over" not in figure.hedges)
+        or not isinstance(rate, Figure)
+        or rate.unit
+        or not 0 < rate.value < LARGEST_RATE
+    ):
         return ""
     risen = any(item.text.lower().startswith(RISES) for item in items[max(before - 8, 0) : before])
     return RISEN[figure.unit] if risen else ""

@@ -132,7 +132,7 @@ SIDE = {
         takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
-        enough, suffices, suffice*, could fit, on the fly
+        enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly
     """),
     "data preparation": _phrases("""
         separate job, another job, prepared the data, preparing the data, in advance, beforehand, precomput*, pre-comput*,

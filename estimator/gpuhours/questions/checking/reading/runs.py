@@ -16,7 +16,8 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.cast import Cast, Owner, sized
 from gpuhours.questions.checking.reading.names import mentions, same_name, size_of, stem, words_of
-from gpuhours.questions.checking.reading.owners import assign, own_name
+from gpuhours.questions.checking.reading.own_name import own_name
+from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, OURS_IN_NAMES, holds, is_total

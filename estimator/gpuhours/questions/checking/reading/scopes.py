@@ -110,15 +110,18 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
             yield index, "fine-tuning"
         elif any(lowered.startswith(word) or pair.startswith(word) for word in PRETRAINING):
             yield index, ""
-        elif any(lowered.startswith(word) for word in EVALUATION) and not _on_machines(items, index, last):
+        elif any(lowered.startswith(word) for word in EVALUATION) and not _on_machines(items, index, first, last):
             yield index, "evaluation"
 
 
-CONDUCTED = frozenset(["conducted", "run", "performed", "done", "executed", "made"])
+CONDUCTED = frozenset(["conducted", "run", "performed", "done", "executed", "made", "carried"])
 
 
-def _on_machines(items: Sequence[Item], index: int, last: int) -> bool:
+def _on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bool:
     """``The experiments are conducted on 64 A800``: how papers open the sentence about the run's machines."""
+    before = items[index - 1].text.lower() if index > first else ""
+    if items[index].text.lower() == "experiments" and before.startswith((*PRETRAINING, *TRAINING)):
+        return True  # all pre-training experiments were carried out on
     behind = [item.text.lower() for item in items[index + 1 : min(index + 3, last)]]
     said = items[index].text.lower() == "experiments" and behind[:1] in (["are"], ["were"])
     machines = [isinstance(item, Figure) and item.unit == "gpu" for item in items[index + 3 : min(index + 9, last)]]

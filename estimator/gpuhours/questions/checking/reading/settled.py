@@ -147,6 +147,13 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             and abs(claim.value * main["seq_len"].value / main["global_batch_tokens"].value - 1) < ROUNDED
         ):
             quantity = "global_batch"  # 6.3M tokens, that is 1,536 sequences of 4,096
+        elif (
+            quantity == "global_batch"
+            and "seq_len" in main
+            and claim.value >= LARGEST_COUNT
+            and claim.value % main["seq_len"].value == 0
+        ):
+            quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
         elif quantity in ("tokens", "dataset_tokens", "seq_len") and {"global_batch", "seq_len"} <= main.keys():
             batch = main["global_batch"].value * main["seq_len"].value
             rounded = claim.value < LARGEST_BATCH and (quantity != "seq_len" or claim.value > 8 * main["seq_len"].value)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
@@ -19,12 +20,12 @@ from gpuhours.questions.checking.reading.logs import in_grams, with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.owners import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.prose import Placed, ReadProse, read_prose
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import RUN_QUANTITIES, TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
+from gpuhours.questions.checking.reading.sections import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
 from gpuhours.questions.checking.reading.tables import TableReading, read_table, set_aside
@@ -150,7 +151,7 @@ def _is_alone(text: str, aside: Sequence[Claim]) -> bool:
     return not any(claim.quantity in CLASHING for claim in aside) and not holds(lowered, SEVERAL)
 
 
-ADAPTERS = ("lora", "qlora", "low-rank", "adapters")
+ADAPTERS = ("lora", "qlora", "low-rank")
 """Words that say that adapters are trained, which is fine-tuning."""
 
 
@@ -209,8 +210,8 @@ def _document(
     tagged = [entry.tagged for entry in (*run.entries, *(entry for entry, _ in of_all))]
     claims = in_their_sense(claims, facts)
     kept, aside = (claims, []) if run.kind == "total" else one_each(claims, tagged)
-    if run.accelerator is not None:
-        said, line = run.accelerator
+    if (named := run.accelerator or (_own_device(run) if several else None)) is not None:
+        said, line = named
         spoken = [Item("device", fact.quote, 0, 0) for fact in facts if fact.name == "accelerator"]
         said = exact.text if (exact := with_memory(said, spoken)) else said
         device = Fact("accelerator", accelerator_name(said), said, f"line {line}")
@@ -224,6 +225,16 @@ def _document(
         facts = (*facts, Fact("layout", "given for another run"))
     kept = kept if run.kind == "total" else with_names(kept, facts)
     return Document(run.name if several else name, tuple(kept), facts, (), tuple(aside), run.kind)
+
+
+def _own_device(run: TextRun) -> tuple[str, int] | None:
+    """The device that the prose counts for this run: another may have another."""
+    told = [
+        (entry.figure.device, entry.line)
+        for entry in run.entries
+        if entry.place.quantity in ("gpus", "gpu_hours", "gpus_per_node") and find_accelerator(entry.figure.device)
+    ]
+    return told[0] if told else None
 
 
 CHECKED = frozenset(name for name, quantity in QUANTITIES.items() if quantity.checked) - {"parameters"}

@@ -29,7 +29,7 @@ NOUNS: Mapping[str, str] = {
     "param": "parameter", "weight": "parameter", "billion-parameter": "parameter", "iteration": "step", "iter": "step",
     "update": "step", "passe": "epoch", "block": "layer", "server": "node", "machine": "node", "host": "node", "system": "node",
     "box": "node", "dgx": "node",
-    "boxe": "node", "pass": "epoch", "tok": "token", "img": "sample", "seq": "sequence", "context": "sequence", "subject": "sample", "patient": "sample",
+    "boxe": "node", "pass": "epoch", "tok": "token", "img": "sample", "seq": "sequence",  "subject": "sample", "patient": "sample",
     "amino acid": "residue", "amino-acid": "residue", "base pair": "residue", "base-pair": "residue", "nucleotide": "residue",
     "word piece": "token", "wordpiece": "token", "word-piece": "token", "subword": "token",
     "pair": "sample", "clip": "sample", "video": "sample", "image": "sample", "picture": "sample", "example": "sample",
@@ -68,7 +68,7 @@ def kind(unit: str, word: str) -> str:
     """Rates told from amounts; counted things by their noun."""
     lowered = word.lower()
     if unit == "things":
-        return noun(word)
+        return "sequence" if lowered == "contexts" else noun(word)
     if unit == "flop" and (
         "/s" in lowered
         or "per second" in lowered

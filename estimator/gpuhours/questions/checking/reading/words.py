@@ -170,7 +170,7 @@ RULES: tuple[Rule, ...] = (
     _rule("step", "checkpoint_steps", "save every, saved every, checkpoint every, checkpoints every, "
           "checkpointed every, checkpointing every, "
           "snapshots every, checkpoint interval, checkpointing interval, save interval, checkpoint frequency, between checkpoints", -1.5),
-    _rule("every_step", "checkpoint_steps", _CHECKPOINT, 0, subject=True),
+    _rule("every_step", "checkpoint_steps", _CHECKPOINT, -2, subject=True),
     _rule("step", "interval_steps", "evaluated every, evaluate every, logged every, every", 4, 2),
     _rule("step", "sampling_steps", "diffusion, denoising, sampling, sampler, inference, ddim", 0, 5),
     _rule("epoch", "epochs", base=3),
@@ -240,12 +240,15 @@ RULES: tuple[Rule, ...] = (
           "total time", 3, 1, before=True),
     _rule("hours", "wall_clock", "for, in, within, took, after, over, during", 8, 0.9, before=True),
     _rule("time", "gpu_hours", "hours used", -2, 3, before=True),
-    _rule("instant", "step_time", "steps take, step takes, iterations take, iteration takes, updates take, update takes, steps took, "
-          "step took, step lasts, steps last, step lasted, iteration lasts, update lasts, step needs, step needed, iteration needs", -0.5, 3,
+    _rule("instant", "step_time", "steps take, step takes, iterations take, iteration takes, updates take, update takes, "
+          "steps took, "
+          "step took, step lasts, steps last, step lasted, iteration lasts, update lasts, "
+          "step needs, step needed, iteration needs", -0.5, 3,
           before=True),
     _rule("instant", "step_time", "one every, one update every, one step every", -0.5, 1, before=True),
     _rule("many_hours", "video_hours", "clips, data, dataset, data set, corpus, collection, recordings, videos, footage", 0, 9),
     _rule("hours", "wall_clock", "on", 8, 1),
+    _rule("hours", "wall_clock", "whole thing, thing takes, training takes, run takes", 0, 2, before=True),
     _rule("beside_a_run", "wall_clock", base=14),
     _rule("time", "count", "reserved for, rented for, booked for, leased for, spread, reserved, booked", -1, 1, before=True),
     _rule("hours", "wall_clock", "in total, total, altogether, all in all", 3, 1.5),
@@ -256,7 +259,7 @@ RULES: tuple[Rule, ...] = (
     _rule("dates", "wall_clock", _RUN + ", dates, period, took place, held", 0, 9),
     _rule("dates", "count", "collected, recorded, crawled, scraped, gathered, filmed, written, published, posts, news, "
           "data from, annotated", -0.5, 9),
-    _rule("time", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "
+    _rule("instant", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "
           "seconds per step, every step, every iteration, a step, one step, iteration takes, an iteration, dt, training step, "
           "optimizer step, optimiser step", 0, 8),
     _rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),

@@ -1,0 +1,93 @@
+"""The model that a text is about: by its title, its label, by what is said to be trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.names import mentions, stem, words_of
+from gpuhours.questions.checking.reading.prose import ReadProse
+from gpuhours.questions.checking.reading.run_words import BASES, COMPARISONS, CONTINUED, SIDE, holds
+from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
+
+TRAINS = (
+    "train",
+    "pretrain",
+    "pre-train",
+    "present",
+    "introduc",
+    "releas",
+    "our",
+    "built",
+    "build",
+    "model",
+    "called",
+    "named",
+    "it's",
+)
+FOLLOWED = (
+    "was",
+    "is",
+    "went",
+    "read",
+    "reads",
+    "learned",
+    "took",
+    "takes",
+    "has",
+    "needed",
+    "sees",
+    "saw",
+    "used",
+    "(",
+    "ran",
+    "covers",
+    "consumed",
+    "were",
+    "'s",
+    "trains",
+)
+
+
+OF_THE_RUN = ("an allocation", "a part of the machine")
+"""What is beside the run and yet says its name."""
+
+
+def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
+    """The model that a text is about: by its title, its label, what is said to be trained; empty where nothing tells."""
+    scores: Counter[str] = Counter()
+    first = True
+    others = compared_blocks(read.prose)
+    last, about_others = -1, False
+    for sentence in read.sentences:
+        items = read.items
+        lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
+        here = read.prose.block(items[sentence.first].start)
+        about_others = goes_on_about_others(items, sentence, lowered, begins=here != last, before=about_others)
+        last = here
+        compared = about_others or holds(lowered, COMPARISONS) or here in others
+        compared = compared and not lowered.startswith(TURNS)
+        beside = any(holds(lowered, phrases) for name, phrases in SIDE.items() if name not in OF_THE_RUN)
+        for found in mentions(items, sentence.first, sentence.last, ()):
+            before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
+            behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
+            based = bool(before) and before[-1] in BASES and not any(word.startswith(TRAINS) for word in before)
+            continued = bool(before) and before[-1] in CONTINUED
+            score = 0.5 + first - 4.0 * (compared or continued or beside) - 2.0 * based
+            score += (
+                3.0 * any(word.startswith(TRAINS) for word in before)
+                + 1.5 * (behind in FOLLOWED)
+                + 0.5 * (found.size is not None)
+            )
+            block = read.prose.blocks[read.prose.block(items[found.first].start)]
+            score += 4.0 * (block.kind == "heading" or len(block.text) < 40) * (not compared)
+            scores[found.shown] += score  # type: ignore[assignment]
+            first = False
+    for title in titles:
+        for name in scores:
+            if stem(name) and stem(name) in words_of(title):
+                scores[name] += 3
+    if said:
+        return said
+    best = max(scores, key=lambda name: scores[name], default="")
+    return best if best and scores[best] > 0 else ""

@@ -1,0 +1,76 @@
+"""What a section, a list or a paragraph is about, where that is not the run: others' models, use, adaptation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.cast import NOBODY, Owner
+from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, COMPARISONS, OPENINGS, SIDE, holds
+from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.tokens import Item
+
+SHORT = 80
+"""Characters of a line that opens a list."""
+
+
+def compared_blocks(prose: Prose) -> set[int]:
+    """What stands under a heading like ``Related work``, and the items of lists that a line like ``For comparison`` opens."""
+    found, under, level = set(), False, 0
+    for index, block in enumerate(prose.blocks):
+        if block.kind == "heading" and (level == 0 or block.depth <= level):
+            level = block.depth if holds(block.text.lower(), COMPARISONS) else 0
+        if level or (block.kind == "item" and under):
+            found.add(index)
+        else:
+            under = block.kind != "item" and len(block.text) < SHORT and holds(block.text.lower(), COMPARISONS)
+    return found
+
+
+def beside_blocks(prose: Prose) -> set[int]:
+    """What stands under a short heading about use or adaptation."""
+    found, level = set(), 0
+    for index, block in enumerate(prose.blocks):
+        if block.kind == "heading" and (level == 0 or block.depth <= level):
+            level = block.depth if about(block.text[:SHORT]).name in BESIDE_SECTIONS else 0
+        if level:
+            found.add(index)
+    return found
+
+
+def about(text: str, but: str = "") -> Owner:
+    """What a heading is about, where that is not the run."""
+    lowered = text.lower()
+    for name, beginnings in BESIDE_SECTIONS.items():
+        if (
+            name != but
+            and len(text.split()) <= MOST_WORDS
+            and any(word.startswith(beginnings) for word in lowered.split())
+        ):
+            return Owner("side", name)
+    for name, phrases in SIDE.items():
+        if name != but and holds(lowered, phrases):
+            return Owner("side", name)
+    return Owner("other", "others") if holds(lowered, COMPARISONS) else NOBODY
+
+
+MOST_WORDS = 4
+"""Longer headings say more than what their section is about."""
+
+
+def goes_on_about_others(
+    items: Sequence[Item], sentence: Sentence, lowered: str, *, begins: bool, before: bool
+) -> bool:
+    """Whether a paragraph that opens with ``Prior efforts were expensive`` still speaks of these."""
+    if begins:
+        return holds(lowered, OPENINGS) and not ours(items, sentence)
+    return before and not lowered.startswith(TURNS) and not ours(items, sentence)
+
+
+TURNS = ("in contrast", "by contrast")
+"""First words of a sentence that goes back from others to the run."""
+
+
+def ours(items: Sequence[Item], sentence: Sentence) -> bool:
+    """Whether the authors speak of themselves."""
+    return any(item.text.lower() in ("we", "our", "ours") for item in items[sentence.first : sentence.last])

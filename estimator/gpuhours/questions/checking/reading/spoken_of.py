@@ -1,0 +1,159 @@
+"""Where in a sentence somebody begins to be spoken of: a run by its name, size, rank or stage, the authors, others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
+from gpuhours.questions.checking.reading.names import mentions, words_of
+from gpuhours.questions.checking.reading.run_words import (
+    AGAINST,
+    BASES,
+    CONTINUED,
+    OURSELVES,
+    PREDECESSORS,
+    SIZES,
+    STAGES,
+    TIMES_PAST,
+    VARIED,
+)
+from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.sections import ours
+from gpuhours.questions.checking.reading.spoken_names import spoken_at
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+
+def events_of(
+    items: Sequence[Item], sentence: Sentence, cast: Cast, *, compared: bool = False
+) -> Iterator[tuple[int, Owner]]:
+    """Where in a sentence somebody begins to be spoken of, in order."""
+    found: dict[int, Owner] = {}
+    covered: set[int] = set()
+    for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
+        covered |= set(range(mention.first, mention.last + 1))
+        owner = cast.owner(mention)
+        if compared and not cast.stems:
+            owner = Owner("other", mention.shown)
+        before = items[mention.first - 1].text.lower() if mention.first > sentence.first else ""
+        if before in PREDECESSORS or (
+            before not in TIMES_PAST and items[max(mention.first - 2, 0)].text.lower() in PREDECESSORS
+        ):
+            owner = Owner("other", mention.shown)
+        if owner.kind == "other" and before in BASES | CONTINUED and mention.first > sentence.first + 1:
+            continue
+        found[mention.first] = owner
+    found |= dict(_cited(items, sentence))
+    for index in range(sentence.first, sentence.last):
+        item = items[index]
+        lowered = item.text.lower()
+        if index in covered:
+            continue
+        compared_to = index > sentence.first and items[index - 1].text.lower() in ("as", "than", "like", "of", "to")
+        if lowered in OURSELVES and item.kind == "word" and not compared_to:
+            found.setdefault(index, OURS)
+        elif lowered in SIZES and (named := cast.by_rank(lowered)) and _sized_noun(items, index):
+            found[index] = Owner("own", named)
+        elif (
+            isinstance(item, Figure)
+            and item.scale in ("b", "m", "t", "billion", "million")
+            and item.unit in ("", "model", "parameter")
+        ):
+            run = cast.by_size(item.value) if len(cast.own) > 1 else None
+            if _is_predecessor(items, index, sentence) or _is_baseline(items, index, sentence):
+                found[index] = Owner("other", f"the other {item.text}")
+            elif run is not None and not item.hedges:
+                found[index] = Owner("own", run)
+        elif lowered in FORERUNNERS and item.kind == "word":
+            found.setdefault(index, Owner("other", f"its {lowered}"))
+        elif (spoken := spoken_at(items, index)) and (run := cast.spoken.get((spoken.kind, spoken.key))):
+            found[index] = Owner("own", run)
+        elif stage := _stage(items, index, cast):
+            found[index] = Owner("own", stage)
+    yield from sorted(found.items())
+
+
+def _is_predecessor(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
+    """``our earlier 13B model``."""
+    before = items[index - 1].text.lower() if index > sentence.first else ""
+    behind = items[index + 1].text.lower() if index + 1 < sentence.last else ""
+    return (
+        before in PREDECESSORS - {"last", "similar", "similarly", "comparable", "original", "popular"}
+        and behind in VARIED
+    )
+
+
+FORERUNNERS = frozenset(["predecessor", "predecessors", "forerunner", "precursor"])
+BASELINES = frozenset(["baseline", "baselines", "reference", "counterpart", "competitor", "rival"])
+
+
+def _is_baseline(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
+    """``our dense 7B baseline``."""
+    return any(item.text.lower() in BASELINES for item in items[index + 1 : min(index + 3, sentence.last)])
+
+
+def _cited(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, Owner]]:
+    """``Strubell et al. (2019) estimate 284 tonnes`` and ``the 13B and 175B models of Brown et al.``: figures of those who are cited."""
+    for at in range(sentence.first + 1, sentence.last - 1):
+        if items[at].text.lower() != "et" or not items[at + 1].text.lower().startswith("al"):
+            continue
+        owner = Owner("other", f"{items[at - 1].text} et al.")
+        if at <= sentence.first + 1 and not ours(items, sentence) and _tells(items, at + 2, sentence.last):
+            yield at, owner
+        elif at > sentence.first + 3 and items[at - 2].text.lower() in ("of", "by", "from"):
+            first = at - 2
+            while first > sentence.first and (
+                isinstance(items[first - 1], Figure) or items[first - 1].text.lower() in OF_THEIRS
+            ):
+                first -= 1
+            if first < at - 2:
+                yield first, owner
+
+
+OF_THEIRS = frozenset(["model", "models", "network", "networks", "and", ",", "run", "runs"])
+"""Words between figures and the name of those whose models have them."""
+TELLS = (
+    "report", "estimat", "stat", "us", "train", "find", "found", "measur", "quot", "giv", "gave", "claim", "spen", "need", "reach", "put",
+    "say", "said", "took", "ran", "obtain", "show", "achiev",
+)  # fmt: skip
+"""How the verbs begin with which somebody else's figures are told."""
+
+
+def _tells(items: Sequence[Item], first: int, last: int) -> bool:
+    """Whether a verb of telling stands behind a citation, past the year in brackets."""
+    words = [item.text.lower() for item in items[first : min(first + 6, last)] if not isinstance(item, Figure)]
+    verb = next((word for word in words if word not in ("(", ")", ".", ",", "al", "al.", "[", "]")), "")
+    return verb.startswith(TELLS)
+
+
+def _sized_noun(items: Sequence[Item], index: int) -> bool:
+    behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
+    return behind.startswith(
+        ("size", "model", "one", "variant", "run", "sibling", "version", "of", "member", "network")
+    )
+
+
+def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:
+    """The own run that ``stage 2`` names."""
+    if index + 1 >= len(items) or items[index].kind != "word":
+        return None
+    said = f"{items[index].text} {items[index + 1].text}"
+    if not STAGES.fullmatch(said):
+        return None
+    found = [name for name in cast.own if words_of(name)[: len(words_of(said))] == words_of(said)]
+    return found[0] if len(found) == 1 else None
+
+
+def against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[tuple[int, Owner]]:
+    """Where a phrase like ``compared to`` hands over to others, and where a sentence that begins with it goes back to the run."""
+    for at in range(sentence.first, sentence.last):
+        two = " ".join(item.text.lower() for item in items[at : min(at + 3, sentence.last)])
+        if not any(two == phrase or two.startswith(phrase + " ") for phrase in AGAINST):
+            continue
+        if any(item.text.lower() == "peak" for item in items[at : min(at + 9, sentence.last)]):
+            continue  # measured against the card's peak
+        yield at, Owner("other", "others")
+        if at <= sentence.first + 1 and not named:
+            comma = next((n for n in range(at, sentence.last) if items[n].text == ","), None)
+            if comma is not None:
+                yield comma, OURS
+        return
