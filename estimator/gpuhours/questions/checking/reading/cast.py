@@ -16,6 +16,8 @@ class Owner(NamedTuple):
 
     kind: str = ""
     name: str = ""
+    also: tuple[str, ...] = ()
+    """Runs named in one breath with it: ``the 7B and 13B models read``."""
 
 
 NOBODY = Owner()

@@ -151,6 +151,8 @@ def _sized(items: Sequence[Item], index: int, last: int, *, capitals: bool = Tru
     if end < last and isinstance(items[end], Figure) and items[end].text in "123456789":
         end += 1
     behind = items[end] if end < last else None
+    if isinstance(behind, Figure) and behind.unit == "expert" and size_of(behind.text):
+        return Mention(index, end, f"{item.text} {behind.text}", size_of(behind.text))  # Mixtral 8x22B
     if (
         isinstance(behind, Figure)
         and behind.scale in ("b", "m", "t")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gpuhours.questions.checking.reading.cast import NOBODY, OURS, Cast, Owner
+from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.prose import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     BESIDE_SECTIONS,
@@ -230,7 +231,7 @@ def _give(
         if behind is not None:
             owner = behind
         elif before:
-            owner = before[-1][1]
+            owner = _together(items, before)
             if owner == OURS and begin.kind != "other":
                 owner = next((one for _, one in reversed(before) if one.kind == "own"), begin)
         else:
@@ -242,6 +243,21 @@ def _give(
         if owner.kind == "total" and of_each and getattr(items[index], "unit", "") in READ_BY_EACH:
             owner = default
         owners[index] = owner
+
+
+JOINTS = frozenset(["and", ",", "the", "&", "both"])
+
+
+def _together(items: Sequence[Item], before: Sequence[tuple[int, Owner]]) -> Owner:
+    """The last of the names before a figure, with those that it is joined to: ``the 33B and the 65B``."""
+    owner = before[-1][1]
+    also: list[str] = []
+    for (at, one), (behind, _) in reversed(list(pairwise(before))):
+        between = [item.text.lower() for item in items[at + 1 : behind] if item.text.lower() not in words_of(one.name)]
+        if one.kind != "own" or owner.kind != "own" or not between or not set(between) <= JOINTS:
+            break
+        also.append(one.name)
+    return owner._replace(also=tuple(also)) if also else owner
 
 
 def _clause_before(items: Sequence[Item], sentence: Sentence) -> str:

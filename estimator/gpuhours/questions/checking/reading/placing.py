@@ -50,6 +50,7 @@ from gpuhours.questions.checking.reading.relations import (
     nodes_times_devices,
     of_steps,
     on_so_many,
+    part_of_a_stop,
     times_hours,
 )
 from gpuhours.questions.checking.reading.tokens import Figure, Item
@@ -176,6 +177,8 @@ def _beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
         return Place("count", "for one trillion", 0.0)
     if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
         return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
+    if figure.unit == "time" and part_of_a_stop(items, index, first):
+        return Place("count", "part of a stop", 0.0)
     if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
         return Place(billed, "times a power", 0.0)
     if figure.unit == "time" and (film := hours_of_clips(items, index)):

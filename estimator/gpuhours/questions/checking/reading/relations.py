@@ -144,6 +144,22 @@ def keeps_busy(items: Sequence[Item], index: int, first: int) -> bool:
     return False
 
 
+STOPS = frozenset(
+    ["stop", "stops", "stopped", "lost", "downtime", "outage", "outages", "interruptions", "failures", "idle", "down"]
+)
+
+
+def part_of_a_stop(items: Sequence[Item], index: int, first: int) -> bool:
+    """``Stops ate 12 hours: eleven broken cards (7.4 h), two upgrades (3.1 h)``: times in brackets that a sum of stops consists of."""
+    if index < 2 or items[index - 1].text != "(":
+        return False
+    colon = next((at for at in range(index - 1, first, -1) if items[at].text == ":"), None)
+    whole = items[colon - 1] if colon else None
+    if colon is None or not isinstance(whole, Figure) or whole.unit != "time" or whole.value <= items[index].value:  # type: ignore[attr-defined]
+        return False
+    return any(item.text.lower() in STOPS for item in items[first:colon])
+
+
 EACH = frozenset(["each", "apiece", "per"])
 LINKS = frozenset([",", "with", "of", "at", "about", "(", "and", "on", "each", "having", "holding", "containing"])
 """Words between the steps of a run and what each of them takes."""

@@ -128,6 +128,11 @@ CONTINUED = frozenset(
 """Words before the name of the model that a run goes on from."""
 SIDE = {
     "a hypothetical case": _phrases("""
+        would have meant, would have been, would be needed, would be required, would be enough, would need,
+        would take, would cost, would require, might take,
+        we plan to, we intend to, is planned, are planned, will be trained, will train, will take, could have, could be trained,
+        should take, next version will,
+        if it were, were it, had it been, had they been,
         had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
         takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
@@ -141,7 +146,7 @@ SIDE = {
     """),
     "experiments beside the run": _phrases("""
         ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, hyper-parameter search,
-        small copies, a dozen
+        small copies, candidates of, a dozen
         variants,
         scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
         attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned, tried on the way, designing the,

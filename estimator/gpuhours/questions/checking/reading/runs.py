@@ -52,6 +52,11 @@ MACHINES = frozenset(
 )
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
 """What no two runs share: said of none by name, it is nobody's."""
+OF_EACH = frozenset(
+    ["tokens", "dataset_tokens", "epochs", "seq_len", "global_batch", "global_batch_tokens", "learning_rate", "weight_decay", "mfu",
+     "memory_per_gpu", "vocabulary", "tensor", "pipeline", "warmup_steps", "samples", "dataset_samples"]
+)  # fmt: skip
+"""What is said of each of the runs named in one breath; hours and money may be those of all of them."""
 ADAPTATION = "adaptation"
 ENDS = frozenset(["parameters", "tokens", "dataset_tokens", "active_parameters"])
 """Of these the two ends of a wide range are those of many runs."""
@@ -298,7 +303,8 @@ def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division
     ):
         found.aside.append((entry, f"about {owner.name}"))
     elif owner.kind == "own":
-        _run(runs, owner.name).entries.append(entry)
+        for name in (owner.name, *(owner.also if entry.place.quantity in OF_EACH else ())):
+            _run(runs, name).entries.append(entry)
     elif owner.kind == "total":
         _run(runs, "total").entries.append(entry)
     else:

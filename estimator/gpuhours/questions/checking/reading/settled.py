@@ -121,6 +121,12 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
         if quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
             whole = not main.keys() & {"parameters", "language_parameters", "trainable_parameters"}
             quantity = "parameters" if whole else quantity
+        elif (
+            quantity == "trainable_parameters"
+            and not main.keys() & SIZES
+            and claim.because in ("trainable", "learnable")
+        ):
+            quantity = "parameters"  # 290 million trainable parameters, and no others
         elif quantity == "language_parameters" and claim.because == "decoder" and not main.keys() & PARTS_OF_MODELS:
             quantity = "parameters"
         elif quantity == "decoder_layers" and "encoder_layers" not in main and "layers" not in main:
@@ -164,6 +170,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
     return found
 
 
+SIZES = frozenset(["parameters", "language_parameters", "vision_parameters", "trainable_share", "lora_rank"])
 PARTS_OF_MODELS = frozenset(["parameters", "vision_parameters", "trainable_parameters"])
 AS_SOLD = 0.01
 """How near a figure must be to the data sheet's to be quoted from it."""

@@ -22,6 +22,7 @@ from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import place_pair
 from gpuhours.questions.checking.reading.placing import Place
+from gpuhours.questions.checking.reading.rates import by_rate
 from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HEADS, MACHINE_HEADS, is_total
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
@@ -95,7 +96,7 @@ def read_table(table: Table) -> TableReading:
     ]
     by_column, by_row = _understood(down), _understood(across)
     if len(by_row) > len(by_column) or (width == 2 and len(by_row) == len(by_column) and not _counts(head[1])):
-        found = _rows_across(by_row, head, width)
+        found = _rows_across(by_row, across, head, width)
         seen = {(cell.line, cell.text) for *_, cell in across}
     else:
         found = _rows_down(by_column, body, head)
@@ -295,9 +296,21 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
             for figure, place in place_pair(label, value)
             if place.because or value != cell.text or figure.unit
         ]
+        entries += _prices_in(label, cell.line)
         if entries:
             found[i, j] = entries
     return found
+
+
+def _prices_in(label: str, line: int) -> list[Entry]:
+    """``At $2.40 per GPU-hour``: the rate that a label names beside the amount."""
+    if "$" not in label and "per" not in label.lower() and "/" not in label:
+        return []
+    return [
+        Entry(item, Place(told, item.text, 0.0), item.text, label, line, label)
+        for item in scan(label)
+        if isinstance(item, Figure) and (told := by_rate(item)) in ("price", "node_price", "carbon_intensity")
+    ]
 
 
 def _as_written(figure: Figure, cell: str) -> str:
@@ -311,7 +324,9 @@ def _amount(label: str) -> str:
     return f"counted for {told[0].text} alone" if told else ""
 
 
-def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[TableRow]:
+def _rows_across(
+    found: Understood, cells: Sequence[tuple[int, int, str, Cell]], head: Sequence[str], width: int
+) -> list[TableRow]:
     """Labels in the first column: each further column is a run, or all are settings of one."""
     columns = [
         TableRow("" if head[j].lower().strip(" :") in GENERIC_HEADS or _counts(head[j]) else head[j])
@@ -326,7 +341,15 @@ def _rows_across(found: Understood, head: Sequence[str], width: int) -> list[Tab
         if find_accelerator(entries[0].label) and any(entry.place.quantity == "gpus" for entry in entries):
             columns[j].accelerator = columns[j].accelerator or (entries[0].label, entries[0].line)
         _note_accelerator(columns[j], [entry.figure for entry in entries], entries[0].line)
+    for _, j, label, cell in cells:
+        if columns[j].accelerator is None and _of_machines(label) and find_accelerator(cell.text):
+            columns[j].accelerator = (cell.text, cell.line)
     return columns
+
+
+def _of_machines(label: str) -> bool:
+    """Whether a label says that what stands under it are machines."""
+    return any(word in label.lower() for word in MACHINE_HEADS)
 
 
 def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[TableRow]:
@@ -341,10 +364,12 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     rows = []
     for i, cells in enumerate(body):
         row = TableRow("" if printed else names[i], not printed and is_total(names[i]))
-        for j, cell in enumerate(cells):
+        for j in range(len(cells)):
             row.entries += found.get((i, j), [])
-            if any(word in head[j].lower() for word in MACHINE_HEADS) and find_accelerator(cell.text):
-                row.accelerator = row.accelerator or (cell.text, cell.line)
+        named = [cell for j, cell in enumerate(cells) if _of_machines(head[j]) and find_accelerator(cell.text)]
+        if named:  # the system and its accelerators: the one that says more
+            best = max(named, key=lambda cell: "GB" in cell.text)
+            row.accelerator = (best.text, best.line)
         if row.accelerator is None:
             _note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
         if not any(entry.place.quantity == "parameters" for entry in row.entries) and row.entries:

@@ -364,13 +364,13 @@ RULES: tuple[Rule, ...] = (
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
           "warmed up to, warmup to, stepsize, learning rate of, step size, the rate, rate rises to, rate of, rate is, peak rate, "
-          "peak learning rates", 0.3),
+          "peak learning rates, increased linearly to, linearly to, increases linearly to, rises linearly to", 0.3),
     _rule("small", "learning_rate", "adamw at, adam at, adamw with, lion at, muon at, sgd at, adafactor at", 0, 0.9, before=True),
     _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
           "decayed to, decaying to, annealed to, decreased to, down to, end learning rate, floor, minimum learning rate of, "
           "final learning rate of, end learning rate of, minimum value of, "
-          "cosine to, cosine decay to, linear to, linearly to", 0, 6, before=True),
+          "cosine to, cosine decay to, linear to", 0, 6, before=True),
     _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
     _rule("small", "weight_decay", "decay, decay of", 0.2, 0.9, before=True),
     _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),

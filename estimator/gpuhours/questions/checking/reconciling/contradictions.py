@@ -61,6 +61,10 @@ class Judgement:
     """Without the claims that were accused."""
 
 
+ROUNDING = 1e-9
+"""Of logarithms: 32 / (4 x 8) is one, and not less."""
+
+
 @dataclass(frozen=True)
 class Search:
     """The search for contradictions: claims, identities, assumptions, known mistakes and limits."""
@@ -169,6 +173,12 @@ class Search:
         ]
         involved = sorted({worst, *loop})
         causes = self._explain(left, involved, fit)
+        if (
+            not causes
+        ):  # figures that share a mistake agree with each other, and lie nearer to the fit than what they accuse
+            wider = [i for i in range(len(left)) if fit.coupling[worst, i] > COUPLED or i == worst]
+            causes = self._explain(left, wider, fit)
+            involved = sorted({*involved, *(i for i in wider if causes and left[i].quantity == causes[0].quantity)})
         accused = self._accused(left, involved, causes, fit)
         names = tuple(dict.fromkeys(left[i].quantity for i in (accused, *(i for i in involved if i != accused))))
         factor = math.exp(float(fit.left_out[accused]))
@@ -204,7 +214,8 @@ class Search:
         value = fit.value(limit.quantity)
         if value is None or any(m.quantity == limit.quantity for m in left):
             return None
-        return None if value[1] <= limit.most and value[2] >= limit.least else value
+        inside = value[1] <= limit.most * (1 + ROUNDING) and value[2] >= limit.least * (1 - ROUNDING)
+        return None if inside else value
 
     def _says(self, m: Measurement) -> str:
         """``GPU-hours 336``: a claim as stated."""
