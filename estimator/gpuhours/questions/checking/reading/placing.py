@@ -58,6 +58,8 @@ from gpuhours.questions.checking.reading.words import RULES, Rule
 
 WINDOW = 80
 """Items to either side of a figure that can tell what it is: sentences are shorter, and the time stays linear in the text."""
+LARGEST_DECAY = 0.5
+"""A decay of more is that of a moving average."""
 MOST_PER_SECOND = 1e20
 """FLOP/s that no machine does."""
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
@@ -261,7 +263,7 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
     if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
         kinds = [unit, "picture"]
     if unit == "" and 0 < figure.value < 1:
-        kinds.append("small")
+        kinds += ["small", "tenths"] if figure.value < LARGEST_DECAY else ["small"]
     if unit == "" and figure.text[-1:] in "x×":
         kinds = ["ratio"]
     if unit == "flop/s" and figure.value > MOST_PER_SECOND:

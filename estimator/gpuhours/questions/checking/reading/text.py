@@ -11,17 +11,18 @@ from dataclasses import replace
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.accelerators import find_accelerator
-from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper
+from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
+from gpuhours.questions.checking.reading.language import language_of
 from gpuhours.questions.checking.reading.logs import in_grams, with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.parts import CLASHING
-from gpuhours.questions.checking.reading.prose import Placed, ReadProse, read_prose
+from gpuhours.questions.checking.reading.prose import Placed, ReadProse, quote, read_prose, without_tags
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import RUN_QUANTITIES, TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
@@ -29,7 +30,7 @@ from gpuhours.questions.checking.reading.sections import about, beside_blocks, c
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
 from gpuhours.questions.checking.reading.tables import TableReading, read_table, set_aside
-from gpuhours.questions.checking.reading.tokens import Item
+from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 LONGEST_DOCUMENT = 2_000_000
 
@@ -57,6 +58,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
         else piece
         for piece, behind in zip(found, [*found[1:], None], strict=False)
     ]
+    found, foreign = _in_english(found)
     total_batch = "total_train_batch_size" in text.lower()
     accumulates = "block_size" in text and "gradient_accumulation_steps" in text
     prose = prose_of(
@@ -101,10 +103,44 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     shared = [(entry, replace(claim_of(entry), shared=several)) for entry in division.shared]
     runs = tuple(_document(run, division, shared, facts, name) for run in division.runs)
     aside = tuple(replace(claim_of(entry), scope=why) for entry, why in division.aside)
-    left = (*read.unplaced, *(number for table in tables for number in table.unplaced))
+    left = (*foreign, *read.unplaced, *(number for table in tables for number in table.unplaced))
     if len(runs) == 1 and (read.tagged or _is_alone(prose.text, (*aside, *runs[0].set_aside))):
         runs = (replace(runs[0], facts=(*runs[0].facts, Fact(ALONE, TAGGED if read.tagged else "yes"))),)
     return Paper(name, runs, aside, left)
+
+
+def _in_english(found: list[Passage | Table]) -> tuple[list[Passage | Table], list[Unplaced]]:
+    """The pieces that are in English, and the figures of those that are not."""
+    words = {id(piece): _words(piece) for piece in found}
+    whole = language_of(" ".join(words.values()))
+    kept: list[Passage | Table] = []
+    left: list[Unplaced] = []
+    for piece in found:
+        language = language_of(words[id(piece)]) or (whole if isinstance(piece, Table) or _is_short(piece) else "")
+        if not language:
+            kept.append(piece)
+            continue
+        reason = f"stands in {language}; only English is read"
+        for item in scan(words[id(piece)]):
+            if isinstance(item, Figure):
+                shown = quote(words[id(piece)], item)
+                left.append(Unplaced(without_tags(item.text), shown, f"line {piece.line}", reason))
+    return kept, left
+
+
+def _words(piece: Passage | Table) -> str:
+    """What a piece says, on its lines."""
+    return (
+        piece.text if isinstance(piece, Passage) else "\n".join(" | ".join(c.text for c in row) for row in piece.rows)
+    )
+
+
+def _is_short(piece: Passage) -> bool:
+    """Whether a passage has too few words to tell its language by."""
+    return len(piece.text.split()) < SHORTEST
+
+
+SHORTEST = 12
 
 
 def _elsewhere(read: ReadProse, tables: Sequence[TableReading]) -> set[int]:

@@ -372,7 +372,8 @@ RULES: tuple[Rule, ...] = (
           "final learning rate of, end learning rate of, minimum value of, "
           "cosine to, cosine decay to, linear to", 0, 6, before=True),
     _rule("bare percent", "weight_decay", "weight decay, weight decay of, wd, weight decay coefficient", 0, 5),
-    _rule("small", "weight_decay", "decay, decay of", 0.2, 0.9, before=True),
+    _rule("small", "weight_decay", "decay", 0.2, 0.9, before=True),
+    _rule("tenths", "weight_decay", "decay of", 0.2, 0.9, before=True),
     _rule("bare", "beta1", "beta_1, beta1, \\beta_1, β1, β_1, betas", 0, 3),
     _rule("bare", "beta2", "beta_2, beta2, \\beta_2, β2, β_2", -0.2, 3),
     _rule("bare", "epsilon", "epsilon, eps, \\epsilon, ε, ϵ", 0, 3),
