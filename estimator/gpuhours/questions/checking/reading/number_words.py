@@ -53,6 +53,8 @@ def spelled(text: str) -> float:
         extra = float("0." + "".join(f"{SMALL.get(word, 0):g}" for word in decimals.split()))
     if lowered.startswith("half a"):
         return 0.5
+    if "quarter" in lowered:
+        return 0.75 if lowered.startswith("three") else 0.25
     if lowered.endswith("single"):
         return 1.0
     total = current = 0.0
