@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.names import mentions, stem, words_of
-from gpuhours.questions.checking.reading.prose import ReadProse
+from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import BASES, COMPARISONS, CONTINUED, SIDE, holds
 from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
 

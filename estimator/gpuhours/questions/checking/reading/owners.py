@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from gpuhours.questions.checking.reading.cast import NOBODY, OURS, Cast, Owner
 from gpuhours.questions.checking.reading.names import words_of
-from gpuhours.questions.checking.reading.prose import ReadProse
+from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     BESIDE_SECTIONS,
     COMPARISONS,

@@ -14,7 +14,7 @@ from dataclasses import replace
 from gpuhours.questions.checking.reading.blocks import Passage
 from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.names import words_of
-from gpuhours.questions.checking.reading.prose import Placed, ReadProse
+from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.run_words import ALL_OF_THEM, IN_ORDER, VARIANTS, holds
 from gpuhours.questions.checking.reading.tokens import Figure

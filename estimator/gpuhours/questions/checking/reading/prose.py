@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
@@ -15,6 +14,14 @@ from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import by_label_lists, labelled_duration
+from gpuhours.questions.checking.reading.placed import (
+    Placed,
+    ReadProse,
+    corpora_that_runs_read,
+    refined_by,
+    totals_of_active,
+    without_tags,
+)
 from gpuhours.questions.checking.reading.placing import Place, place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
@@ -66,44 +73,6 @@ LIST_WORDS = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A figure of the text with its quantity."""
-
-    index: int
-    figure: Figure
-    sentence: Sentence
-    place: Place
-    scope: str
-    tagged: bool
-    said: str = ""
-    """The scope of the sentence, which a tag overrules."""
-    quote: str = ""
-    line: int = 0
-    owner: str = ""
-    """The name of the run it belongs to; empty where the text does not tie it to one."""
-    order: int = 0
-    written: str = ""
-    """The figure as a cell has it, where its unit came from the label."""
-
-    @property
-    def text(self) -> str:
-        """The figure as written."""
-        return self.written or without_tags(self.figure.text)
-
-
-@dataclass(frozen=True)
-class ReadProse:
-    """Items, sentences, placed and unplaced figures of the prose of one text."""
-
-    prose: Prose
-    items: tuple[Item, ...]
-    sentences: tuple[Sentence, ...]
-    placed: list[Placed]
-    unplaced: tuple[Unplaced, ...]
-    tagged: tuple[tuple[str, int, int], ...]
-
-
 def read_prose(prose: Prose) -> ReadProse:
     """Every figure of a prose, placed or listed."""
     text = prose.text
@@ -129,38 +98,12 @@ def read_prose(prose: Prose) -> ReadProse:
                     Unplaced(without_tags(item.text), quote(text, item), f"line {line}", "no words say what it counts")
                 )
     unplaced += _empty_tags(prose, items, tagged)
-    _totals_of_active(placed)
-    _corpora_that_runs_read(items, placed)
+    totals_of_active(placed)
+    corpora_that_runs_read(items, placed)
+    placed = [
+        entry for entry, behind in zip(placed, [*placed[1:], None], strict=False) if not refined_by(entry, behind)
+    ]
     return ReadProse(prose, tuple(items), found, placed, tuple(unplaced), tagged)
-
-
-def _totals_of_active(placed: list[Placed]) -> None:
-    """``of its 12.4B weights 4.0B take part``: of two sizes that one word calls active, the larger is the whole."""
-    last: dict[int, int] = {}
-    for n, entry in enumerate(placed):
-        if entry.place.quantity != "active_parameters":
-            continue
-        other = last.setdefault(id(entry.sentence), n)
-        if other != n and entry.place.because == placed[other].place.because:
-            larger = max(n, other, key=lambda at: placed[at].figure.value)
-            if placed[larger].figure.value > 1.02 * placed[n + other - larger].figure.value:
-                placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
-
-
-THEM = frozenset(["them", "these", "those", "it", "that"])
-
-
-def _corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
-    """``708.9B tokens; we went through 569B tokens of them``: what a part was read of is the data set."""
-    for n, entry in enumerate(placed):
-        of_them = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
-        if entry.place.quantity != "tokens" or of_them[:1] != ["of"] or not THEM & set(of_them[1:]):
-            continue
-        for m in range(n - 1, max(n - 6, -1), -1):
-            whole = placed[m]
-            if whole.place.quantity == "tokens" and whole.figure.value > entry.figure.value:
-                placed[m] = replace(whole, place=replace(whole.place, quantity="dataset_tokens"))
-                break
 
 
 def _empty_tags(prose: Prose, items: Sequence[Item], tagged: Iterable[tuple[str, int, int]]) -> list[Unplaced]:
@@ -388,13 +331,3 @@ def _between_words(text: str, at: int, step: int) -> int:
             break
         at += step
     return at
-
-
-def without_tags(text: str) -> str:
-    """Text without tags and line ends."""
-    pieces = text.replace("</", "<").split("<")
-    kept = [pieces[0]]
-    for piece in pieces[1:]:
-        name, closing, rest = piece.partition(">")
-        kept.append(rest if closing and name.replace("_", "").isalpha() else "<" + piece)
-    return " ".join("".join(kept).split())

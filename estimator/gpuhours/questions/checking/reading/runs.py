@@ -19,7 +19,7 @@ from gpuhours.questions.checking.reading.names import mentions, same_name, size_
 from gpuhours.questions.checking.reading.own_name import own_name
 from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
-from gpuhours.questions.checking.reading.prose import Placed, ReadProse
+from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, OURS_IN_NAMES, holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tables import TableReading, TableRow

@@ -8,7 +8,7 @@ from gpuhours.inputs.durations import DAY
 from gpuhours.questions.checking.claim import Claim
 from gpuhours.questions.checking.precision import Spread, between, spread
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.prose import Placed
+from gpuhours.questions.checking.reading.placed import Placed
 from gpuhours.questions.checking.reading.rates import unit_factor
 from gpuhours.questions.checking.reading.tokens import Figure
 

@@ -24,7 +24,8 @@ from gpuhours.questions.checking.reading.pairs import place_pair
 from gpuhours.questions.checking.reading.placing import Place
 from gpuhours.questions.checking.reading.rates import by_rate
 from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HEADS, MACHINE_HEADS, is_total
-from gpuhours.questions.checking.reading.tokens import Figure, Item
+from gpuhours.questions.checking.reading.table_forms import begins_with_number, slashed, unit_of_caption, with_subheads
+from gpuhours.questions.checking.reading.tokens import Figure
 
 LONGEST_NAME = 60
 MEMORY = re.compile(r"\(\s?(\d{2,3}\s?Gi?B)\s?\)")
@@ -69,7 +70,7 @@ class TableReading:
 
 def read_table(table: Table) -> TableReading:
     """Which figures a table states, of which run."""
-    table = _slashed(_with_subheads(table))
+    table = slashed(with_subheads(table))
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
     head = [_joined([row[j] for row in rows[: table.head]]) for j in range(width)]
@@ -84,8 +85,8 @@ def read_table(table: Table) -> TableReading:
         and all(units[j] or not names[j] for j in range(1, width))
     ):
         return _units_above(table, head, body)
-    names = [_unit_of_caption(name, table.caption) for name in names]
-    body = [(replace(row[0], text=_unit_of_caption(row[0].text, table.caption)), *row[1:]) for row in body]
+    names = [unit_of_caption(name, table.caption) for name in names]
+    body = [(replace(row[0], text=unit_of_caption(row[0].text, table.caption)), *row[1:]) for row in body]
     headers = [name or head[j] * (head[j].lower().strip(" :") == "data") for j, name in enumerate(names)]
     down = [(i, j, headers[j], row[j]) for i, row in enumerate(body) for j in range(width)]
     labels = _label_columns(head, body)
@@ -133,106 +134,6 @@ def _in_headers(table: Table, head: Sequence[str]) -> list[TableRow]:
     return [TableRow("", entries=list(found.values()))] if len(found) == 1 else []
 
 
-_TIMES_IN = re.compile(
-    r"\b(?:times?|durations?)\s+(?:are\s+|is\s+|given\s+)?in\s+"
-    r"((?:[A-Z]{1,3}\d{2,3}|[GT]PU|node|card|chip)?[ -]?(?:days|hours|weeks|minutes))\b",
-    re.IGNORECASE,
-)
-
-
-_GIVEN_IN = re.compile(
-    r"\b(parameters?|params|sizes?|tokens|energy|compute|costs?|memory|emissions?|carbon|power|times?|durations?|lengths?|samples|images|steps)"
-    r"\s+(?:are\s+|is\s+|given\s+)?in\s+"
-    r"((?:thousands|millions|billions|trillions)(?:\s+of\s+[A-Z\w-]+(?:[ -]hours|[ -]days)?)?|[kMGTP]?Wh|[kMG]?W|USD"
-    r"|(?:GPU|TPU|[A-Z]\d{2,3})[ -](?:hours|days)"
-    r"|days|hours|weeks|minutes|GB|tonnes|tCO2e?q?)\b",
-    re.IGNORECASE,
-)
-"""``Parameters in billions, energy in MWh, compute in thousands of A100-hours``."""
-
-
-def _unit_of_caption(label: str, caption: str) -> str:
-    """``time`` under the caption ``times in days``."""
-    bare = label.lower().strip(" :#.")
-    for said in _GIVEN_IN.finditer(caption) if bare and "(" not in label and "[" not in label else ():
-        if bare.removeprefix("training ").startswith(said[1].lower().rstrip("s")[:5]) and len(bare.split()) < 4:
-            return f"{label} ({said[2]})"
-    said = _TIMES_IN.search(caption)  # type: ignore[assignment]
-    return (
-        f"{label} ({said[1]})"
-        if said and label.lower().strip(" :").endswith(("time", "duration", "wall-clock", "wall clock"))
-        else label
-    )
-
-
-def _with_subheads(table: Table) -> Table:
-    """The table whose header has a second row below the line: names of columns under those of their groups."""
-    if table.head != 1 or len(table.rows) < 3:
-        return table
-    first, second = table.rows[0], table.rows[1]
-    grouped = sum(not cell.text for cell in first) > 0 and len(first) > 3
-    words = [cell.text for cell in second]
-    names = not words[:1] or not words[0] or words[0] == first[0].text
-    if (
-        grouped
-        and names
-        and sum(bool(text) for text in words) > 1
-        and not any(c.isdigit() for text in words for c in text)
-    ):
-        return replace(table, head=2)
-    return table
-
-
-_SLASH = re.compile(r"\s+/\s+")
-
-
-_ANY_SLASH = re.compile(r"\s*/\s*")
-_OF_WHICH = re.compile(
-    r"(?:act(?:\.|ive|ivated)?|active params?)\s*/\s*(?:tot(?:\.|al)?|total params?)(?:\s|$)", re.IGNORECASE
-)
-"""``Act./Tot.``: two sizes of a mixture in one column."""
-
-
-def _slashed(table: Table) -> Table:
-    """A column ``S / M / L`` over cells ``0.6B / 2.1B / 7.4B`` is as many columns."""
-    rows: list[tuple[Cell, ...]] = list(table.rows)
-    for j in range(table.width - 1, 0, -1):
-        sizes = bool(table.head) and j < len(rows[0]) and _OF_WHICH.match(rows[0][j].text)
-        if sizes:
-            rows[0] = (*rows[0][:j], Cell("Active parameters / total parameters", rows[0][j].line), *rows[0][j + 1 :])
-        slash = _ANY_SLASH if sizes else _SLASH
-        parts = [slash.split(row[j].text) if j < len(row) else [""] for row in rows]
-        many = len(parts[0]) if parts else 1
-        filled = [part for part in parts[table.head :] if part != [""]]
-        if many < 2 or not filled or not table.head or sum(len(part) == many for part in filled) * 2 <= len(filled):
-            continue
-        for i, row in enumerate(rows):
-            if j < len(row):
-                split = (
-                    parts[i]
-                    if len(parts[i]) == many
-                    else parts[i] * many
-                    if len(parts[i]) == 1
-                    else [row[j].text, *[""] * (many - 1)]
-                )
-                rows[i] = (*row[:j], *(Cell(text, row[j].line) for text in split), *row[j + 1 :])
-    return replace(table, rows=tuple(part for row in rows for part in _slashed_row(row)))
-
-
-def _slashed_row(row: tuple[Cell, ...]) -> list[tuple[Cell, ...]]:
-    """A row ``Layers / heads`` over cells ``32 / 16`` is as many rows."""
-    parts = [_SLASH.split(cell.text) for cell in row]
-    many = len(parts[0]) if parts else 1
-    if many < 2 or len(row) < 2 or any(len(part) != many for part in parts[1:] if part != [""]):
-        return [row]
-    if not any(_begins_with_number(text) for part in parts[1:] for text in part):
-        return [row]
-    return [
-        tuple(Cell(part[n] if len(part) == many else "", cell.line) for part, cell in zip(parts, row, strict=True))
-        for n in range(many)
-    ]
-
-
 SHARES = frozenset(["share", "%", "percent", "fraction"])
 
 
@@ -251,7 +152,7 @@ def _label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int
     """How many columns on the left hold labels: a group and its settings, where the second has words and no header."""
     if len(head) < 4 or head[1].strip() or not body:
         return 1
-    words = sum(bool(row[1].text) and not _begins_with_number(row[1].text) for row in body)
+    words = sum(bool(row[1].text) and not begins_with_number(row[1].text) for row in body)
     return 2 if 2 * words > len(body) else 1
 
 
@@ -474,17 +375,12 @@ def _names_rows(body: Sequence[tuple[Cell, ...]], j: int, head: str) -> bool:
     if not filled or _counts(head):
         return False
     words = sum(
-        not _begins_with_number(text)
+        not begins_with_number(text)
         or not head
         or head.lower().strip() in GENERIC_HEADS | {"model", "models", "name", "size"}
         for text in filled
     )
     return 2 * words > len(filled)
-
-
-def _begins_with_number(text: str) -> bool:
-    items: list[Item] = scan(text[:60])
-    return bool(items) and isinstance(items[0], Figure)
 
 
 def _left_over(
@@ -494,6 +390,6 @@ def _left_over(
     names = {row.name for row in rows}
     known = {line: " ".join(text for at, text in placed if at == line) for line, _ in placed}
     for line, text in sorted(seen):
-        if text in names or not _begins_with_number(text) or text.split()[0] in known.get(line, ""):
+        if text in names or not begins_with_number(text) or text.split()[0] in known.get(line, ""):
             continue
         yield Unplaced(text[:LONGEST_NAME], text[:LONGEST_NAME], f"line {line}", "no label says what it counts")

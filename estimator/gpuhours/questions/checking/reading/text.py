@@ -22,7 +22,8 @@ from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.parts import CLASHING
-from gpuhours.questions.checking.reading.prose import Placed, ReadProse, quote, read_prose, without_tags
+from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
+from gpuhours.questions.checking.reading.prose import quote, read_prose
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
 from gpuhours.questions.checking.reading.runs import RUN_QUANTITIES, TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING

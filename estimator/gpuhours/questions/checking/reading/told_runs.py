@@ -11,7 +11,7 @@ from dataclasses import replace
 from gpuhours.questions.checking.reading.cast import Cast, Owner
 from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import CLASHING, alike, value_of
-from gpuhours.questions.checking.reading.prose import ReadProse
+from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.sections import compared_blocks
 from gpuhours.questions.checking.reading.spoken_names import Spoken, spoken_at
 

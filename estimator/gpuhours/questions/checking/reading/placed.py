@@ -1,0 +1,100 @@
+"""Figures of a prose with their quantities, and what they say of one another once all are placed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gpuhours.inputs.records import dataclass
+from gpuhours.questions.checking.claim import Unplaced
+from gpuhours.questions.checking.reading.blocks import Prose
+from gpuhours.questions.checking.reading.placing import Place
+from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A figure of the text with its quantity."""
+
+    index: int
+    figure: Figure
+    sentence: Sentence
+    place: Place
+    scope: str
+    tagged: bool
+    said: str = ""
+    """The scope of the sentence, which a tag overrules."""
+    quote: str = ""
+    line: int = 0
+    owner: str = ""
+    """The name of the run it belongs to; empty where the text does not tie it to one."""
+    order: int = 0
+    written: str = ""
+    """The figure as a cell has it, where its unit came from the label."""
+
+    @property
+    def text(self) -> str:
+        """The figure as written."""
+        return self.written or without_tags(self.figure.text)
+
+
+@dataclass(frozen=True)
+class ReadProse:
+    """Items, sentences, placed and unplaced figures of the prose of one text."""
+
+    prose: Prose
+    items: tuple[Item, ...]
+    sentences: tuple[Sentence, ...]
+    placed: list[Placed]
+    unplaced: tuple[Unplaced, ...]
+    tagged: tuple[tuple[str, int, int], ...]
+
+
+def totals_of_active(placed: list[Placed]) -> None:
+    """``of its 12.4B weights 4.0B take part``: of two sizes that one word calls active, the larger is the whole."""
+    last: dict[int, int] = {}
+    for n, entry in enumerate(placed):
+        if entry.place.quantity != "active_parameters":
+            continue
+        other = last.setdefault(id(entry.sentence), n)
+        if other != n and entry.place.because == placed[other].place.because:
+            larger = max(n, other, key=lambda at: placed[at].figure.value)
+            if placed[larger].figure.value > 1.02 * placed[n + other - larger].figure.value:
+                placed[larger] = replace(placed[larger], place=replace(placed[larger].place, quantity="parameters"))
+
+
+THEM = frozenset(["them", "these", "those", "it", "that"])
+
+
+def corpora_that_runs_read(items: Sequence[Item], placed: list[Placed]) -> None:
+    """``708.9B tokens; we went through 569B tokens of them``: what a part was read of is the data set."""
+    for n, entry in enumerate(placed):
+        of_them = [item.text.lower() for item in items[entry.index + 1 : entry.index + 3]]
+        if entry.place.quantity != "tokens" or of_them[:1] != ["of"] or not THEM & set(of_them[1:]):
+            continue
+        for m in range(n - 1, max(n - 6, -1), -1):
+            whole = placed[m]
+            if whole.place.quantity == "tokens" and whole.figure.value > entry.figure.value:
+                placed[m] = replace(whole, place=replace(whole.place, quantity="dataset_tokens"))
+                break
+
+
+def refined_by(entry: Placed, behind: Placed | None) -> bool:
+    """``a quarter of a million tokens (262,144)``: whether a figure is said more exactly in the brackets behind it."""
+    return (
+        behind is not None
+        and behind.figure.refines
+        and behind.index == entry.index + 2
+        and behind.place.quantity == entry.place.quantity
+    )
+
+
+def without_tags(text: str) -> str:
+    """Text without tags and line ends."""
+    pieces = text.replace("</", "<").split("<")
+    kept = [pieces[0]]
+    for piece in pieces[1:]:
+        name, closing, rest = piece.partition(">")
+        kept.append(rest if closing and name.replace("_", "").isalpha() else "<" + piece)
+    return " ".join("".join(kept).split())

@@ -1,0 +1,115 @@
+"""Tables in the forms that authors give them -> a figure a cell: units in captions, headers in two rows, slashes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from gpuhours.questions.checking.reading.blocks import Cell, Table
+from gpuhours.questions.checking.reading.numbers import scan
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+_TIMES_IN = re.compile(
+    r"\b(?:times?|durations?)\s+(?:are\s+|is\s+|given\s+)?in\s+"
+    r"((?:[A-Z]{1,3}\d{2,3}|[GT]PU|node|card|chip)?[ -]?(?:days|hours|weeks|minutes))\b",
+    re.IGNORECASE,
+)
+
+
+_GIVEN_IN = re.compile(
+    r"\b(parameters?|params|sizes?|tokens|energy|compute|costs?|memory|emissions?|carbon|power|times?|durations?|lengths?|samples|images|steps)"
+    r"\s+(?:are\s+|is\s+|given\s+)?in\s+"
+    r"((?:thousands|millions|billions|trillions)(?:\s+of\s+[A-Z\w-]+(?:[ -]hours|[ -]days)?)?|[kMGTP]?Wh|[kMG]?W|USD"
+    r"|(?:GPU|TPU|[A-Z]\d{2,3})[ -](?:hours|days)"
+    r"|days|hours|weeks|minutes|GB|tonnes|tCO2e?q?)\b",
+    re.IGNORECASE,
+)
+"""``Parameters in billions, energy in MWh, compute in thousands of A100-hours``."""
+
+
+def unit_of_caption(label: str, caption: str) -> str:
+    """``time`` under the caption ``times in days``."""
+    bare = label.lower().strip(" :#.")
+    for said in _GIVEN_IN.finditer(caption) if bare and "(" not in label and "[" not in label else ():
+        if bare.removeprefix("training ").startswith(said[1].lower().rstrip("s")[:5]) and len(bare.split()) < 4:
+            return f"{label} ({said[2]})"
+    said = _TIMES_IN.search(caption)  # type: ignore[assignment]
+    return (
+        f"{label} ({said[1]})"
+        if said and label.lower().strip(" :").endswith(("time", "duration", "wall-clock", "wall clock"))
+        else label
+    )
+
+
+def with_subheads(table: Table) -> Table:
+    """The table whose header has a second row below the line: names of columns under those of their groups."""
+    if table.head != 1 or len(table.rows) < 3:
+        return table
+    first, second = table.rows[0], table.rows[1]
+    grouped = sum(not cell.text for cell in first) > 0 and len(first) > 3
+    words = [cell.text for cell in second]
+    names = not words[:1] or not words[0] or words[0] == first[0].text
+    if (
+        grouped
+        and names
+        and sum(bool(text) for text in words) > 1
+        and not any(c.isdigit() for text in words for c in text)
+    ):
+        return replace(table, head=2)
+    return table
+
+
+_SLASH = re.compile(r"\s+/\s+")
+
+
+_ANY_SLASH = re.compile(r"\s*/\s*")
+_OF_WHICH = re.compile(
+    r"(?:act(?:\.|ive|ivated)?|active params?)\s*/\s*(?:tot(?:\.|al)?|total params?)(?:\s|$)", re.IGNORECASE
+)
+"""``Act./Tot.``: two sizes of a mixture in one column."""
+
+
+def slashed(table: Table) -> Table:
+    """A column ``S / M / L`` over cells ``0.6B / 2.1B / 7.4B`` is as many columns."""
+    rows: list[tuple[Cell, ...]] = list(table.rows)
+    for j in range(table.width - 1, 0, -1):
+        sizes = bool(table.head) and j < len(rows[0]) and _OF_WHICH.match(rows[0][j].text)
+        if sizes:
+            rows[0] = (*rows[0][:j], Cell("Active parameters / total parameters", rows[0][j].line), *rows[0][j + 1 :])
+        slash = _ANY_SLASH if sizes else _SLASH
+        parts = [slash.split(row[j].text) if j < len(row) else [""] for row in rows]
+        many = len(parts[0]) if parts else 1
+        filled = [part for part in parts[table.head :] if part != [""]]
+        if many < 2 or not filled or not table.head or sum(len(part) == many for part in filled) * 2 <= len(filled):
+            continue
+        for i, row in enumerate(rows):
+            if j < len(row):
+                split = (
+                    parts[i]
+                    if len(parts[i]) == many
+                    else parts[i] * many
+                    if len(parts[i]) == 1
+                    else [row[j].text, *[""] * (many - 1)]
+                )
+                rows[i] = (*row[:j], *(Cell(text, row[j].line) for text in split), *row[j + 1 :])
+    return replace(table, rows=tuple(part for row in rows for part in _slashed_row(row)))
+
+
+def _slashed_row(row: tuple[Cell, ...]) -> list[tuple[Cell, ...]]:
+    """A row ``Layers / heads`` over cells ``32 / 16`` is as many rows."""
+    parts = [_SLASH.split(cell.text) for cell in row]
+    many = len(parts[0]) if parts else 1
+    if many < 2 or len(row) < 2 or any(len(part) != many for part in parts[1:] if part != [""]):
+        return [row]
+    if not any(begins_with_number(text) for part in parts[1:] for text in part):
+        return [row]
+    return [
+        tuple(Cell(part[n] if len(part) == many else "", cell.line) for part, cell in zip(parts, row, strict=True))
+        for n in range(many)
+    ]
+
+
+def begins_with_number(text: str) -> bool:
+    """Whether the first thing in a cell is a figure."""
+    items: list[Item] = scan(text[:60])
+    return bool(items) and isinstance(items[0], Figure)
