@@ -130,7 +130,8 @@ SIDE = {
     "a hypothetical case": _phrases("""
         would have meant, would have been, would be needed, would be required, would be enough, would need,
         would take, would cost, would require, might take,
-        we plan to, we intend to, is planned, are planned, will be trained, will train, will take, could have, could be trained,
+        we plan, we hope to, we intend to, one could, one would, could train, next year, next we,
+         is planned, are planned, will be trained, will train, will take, could have, could be trained,
         should take, next version will,
         if it were, were it, had it been, had they been,
         had we trained, if we had, would have seen, reachable, is achievable, we believe, would bring, might be possible,
@@ -153,7 +154,7 @@ SIDE = {
         everything that failed, including failed, in development, during development, since the first draft
     """),
     "a figure that is withdrawn": _phrases("""
-        was not trained on, were not trained on, did not cost, has not seen, contrary to what,
+        did not train, didn't train, never trained, was not trained on, were not trained on, did not cost, has not seen, contrary to what,
         was given as, was wrongly, erroneously, mistakenly, was misstated, had been misprinted, wrong number
     """),
     "an idle machine": _phrases("idle servers, idle nodes, idle gpus, idle cards, when idle, in idle"),

@@ -76,7 +76,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     scopes = _main_scopes(read, tables, adapters)
     read.placed[:] = [replace(entry, scope="") if entry.scope in scopes else entry for entry in read.placed]
     division = divide(read, tables, said)
-    others = {entry.figure.start for entry, why in division.aside if why.startswith("belongs to") and entry.index >= 0}
+    others = _of_others(read, division)
     facts = find_facts(read.items, prose, read.tagged, _elsewhere(read, tables), _settings(found, tables), others)
     if division.name and not said:
         line = prose.line(max(prose.text.find(division.name), 0))
@@ -223,6 +223,18 @@ def _base_of(read: ReadProse, heads: Sequence[Cell]) -> list[Fact]:
             if mention.size:
                 found.setdefault(mention.size, Fact("model", mention.shown, head.text, f"line {head.line}"))
     return list(found.values()) if len(found) == 1 else []
+
+
+def _of_others(read: ReadProse, division: Division) -> set[int]:
+    """Where figures of others begin, and every word of a sentence that has no figure of the run: its device is not the run's."""
+    aside = {entry.index: why for entry, why in division.aside if entry.index >= 0}
+    whole: dict[int, bool] = {}
+    for entry in read.placed:
+        whole[id(entry.sentence)] = whole.get(id(entry.sentence), True) and entry.index in aside
+    found = {read.items[index].start for index, why in aside.items() if why.startswith("belongs to")}
+    for sentence in {id(entry.sentence): entry.sentence for entry in read.placed if whole[id(entry.sentence)]}.values():
+        found |= {item.start for item in read.items[sentence.first : sentence.last]}
+    return found
 
 
 def _device_of_tables(division: Division, tables: Sequence[TableReading]) -> list[Fact]:

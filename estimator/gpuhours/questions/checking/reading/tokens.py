@@ -98,8 +98,8 @@ def _lexer() -> Any:
 def tokens_of(text: str) -> list[Token]:
     """Every run of characters with its name; white space and tags are none.
 
-    Digits without end are a word: else each of them is tried as the beginning of a number. ``lex`` takes the lexer that was built once; with
-    ``dont_ignore`` it would build one anew for every text.
+    Digits without end are a word: else each of them is tried as the beginning of a number. ``lex`` takes the lexer that was built once;
+    with ``dont_ignore`` it would build one anew for every text.
     """
     lexed = _ENDLESS.sub(lambda match: "x" * len(match[0]), text)
     return [Token(t.type, text[t.start_pos : t.end_pos], t.start_pos, t.end_pos) for t in _lexer().lex(lexed)]
