@@ -59,7 +59,7 @@ def shown(screen: RenderableType) -> None:
     written(captured.get())
 
 
-DIGITS = 12
+DIGITS = 10
 """Significant digits of a number in JSON: what lies behind them differs between versions of Python and of libraries, as sums do.
 Whole numbers stay as they are."""
 

@@ -36,7 +36,8 @@ class Checked:
         return {
             "quantity": claim.quantity, "unit": claim.unit, "stated": claim.value, "low": claim.spread.low,
             "high": claim.spread.high, "reconciled": self.reconciled, "reconciled_low": self.reconciled_low,
-            "reconciled_high": self.reconciled_high, "residual": self.residual, "verdict": self.verdict,
+            "reconciled_high": self.reconciled_high, "residual": None if self.residual is None else round(self.residual, 6),
+            "verdict": self.verdict,
             "against": list(self.against), "text": claim.text, "quote": claim.quote, "place": claim.place,
             "because": claim.because or None, "precision": claim.spread.reason,
         }  # fmt: skip
