@@ -70,7 +70,7 @@ def finite(value: Any) -> Any:
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [finite(inner) for inner in value]
-    if not isinstance(value, float) or value.is_integer():
+    if not isinstance(value, float) or (value.is_integer() and abs(value) < 1e15):
         return value
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
