@@ -119,3 +119,9 @@ def test_what_a_named_model_had_taken_out_stays_out() -> None:
     run = gpuhours.from_dict({"model": "llava-1.5-7b", "data": {"frames": 1, "text_tokens": 512}})
     again = gpuhours.from_dict(json.loads(json.dumps(run.model_dump(mode="json", exclude_none=True))))
     assert again.model == run.model
+
+
+def test_a_site_that_names_no_stack_is_refused_where_it_stands() -> None:
+    for stacks in ({}, {"stacks": []}):
+        with pytest.raises(EstimateError, match=r"site\.stacks"):
+            gpuhours.from_dict({**RUN, "site": stacks})

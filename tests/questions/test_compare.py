@@ -118,3 +118,11 @@ def test_different_price_lists_are_told() -> None:
     rates = {"cost": {"price": "2 USD/GPU-hour"}}
     same = gpuhours.compare(gpuhours.from_dict({**RUN, **rates}), gpuhours.from_dict({**other, **rates}))
     assert not any("different offers" in note for note in same.notes)
+
+
+def test_runs_without_a_model_are_compared_by_what_they_say() -> None:
+    """Nothing is sampled where no step can be predicted; nothing is then settled in the first run for the second to take over."""
+    told = {key: value for key, value in RUN.items() if key != "model"}
+    told["software"] = "megatron-core"
+    first = gpuhours.from_dict(told)
+    assert gpuhours.compare(first, first).inputs == ()

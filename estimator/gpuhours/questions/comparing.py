@@ -140,7 +140,7 @@ def alike(first: Run, second: Run) -> tuple[Run, Run]:
         return first, second
     supplied = dict(second.assumptions)
     for key in ("software", "known.goodput"):
-        if first.value(key) is None and second.value(key) is None:
+        if key in base.assumptions and first.value(key) is None and second.value(key) is None:
             supplied[key] = base.assumptions[key]
             second = second.replaced(key, base.value(key))
     if SHARE in base.assumptions and not second.hardware.says_network_rate:

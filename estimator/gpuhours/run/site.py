@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gpuhours.hardware.kernel_constants import list_networks
-from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.inputs.errors import nearest
 from gpuhours.inputs.units import Seconds, measured_in
 from gpuhours.inputs.yaml_files import Section, read_yaml, validated
 from gpuhours.software.matching import software_named
@@ -126,8 +126,8 @@ class Site(Section):
 
     made: str = ""
     """When and by which version and constants."""
-    stacks: tuple[StackMet, ...] = ()
-    """Each stack that its runs state, and what their steps say of it."""
+    stacks: tuple[StackMet, ...] = Field(min_length=1)
+    """Each stack that its runs state, and what their steps say of it (``gpuhours calibrate LOG run.yaml -o site.yaml`` writes them)."""
     name: str = ""
     """Where it was read from."""
 
@@ -140,12 +140,7 @@ def carried_words(site: Site | None) -> list[str]:
 def read_site(path: Path | str) -> Site:
     """A file that ``gpuhours calibrate`` wrote, or one in its form; one in another form raises ``EstimateError``."""
     source = read_yaml(path)
-    site = validated(Site, source)
-    if not site.stacks:
-        raise EstimateError(
-            "names no stack.", "`gpuhours calibrate LOG run.yaml -o site.yaml` writes one.", source.name
-        )
-    return site.model_copy(update={"name": source.name})
+    return validated(Site, source).model_copy(update={"name": source.name})
 
 
 def _read(value: Any) -> Any:
