@@ -48,10 +48,12 @@ from gpuhours.step.host import (
 )
 from gpuhours.step.offload import activations_time, host_update_time, parameters_time
 from gpuhours.step.predict import (
+    Work,
     added,
     encoder_wait,
     encoding_time,
     joined,
+    pace_of,
     send_time,
     shared_work,
     step,
@@ -471,6 +473,20 @@ def test_a_stack_that_nobody_measured_takes_longer() -> None:
     assert unmet_factor(workload(software=kin)) == 1.2
     assert unmet_factor(workload(MIXTURE, software=kin)) == 1.0
     assert step(workload(software=kin)).time == pytest.approx(1.2 * float(step(workload()).time))
+
+
+def test_a_measured_pace_slows_all_that_a_micro_batch_meets() -> None:
+    """Times what nobody measured of the stack adds; layers, ends and what stands apart alike, their number as it was."""
+    ours = stack(unmet=1.2, pace=1.5)
+    assert pace_of(workload(software=ours)) == pytest.approx(1.8)
+    work = Work(
+        8, True, {"a": Passes(1, 2, 3)}, {"a": Passes(1)}, {"b": Passes(0, 2)}, {"c": Passes(0, 0, 1)}, {"d": Passes(4)}
+    )
+    slower = work.at_pace(1.5)
+    assert slower.layers == 8
+    assert slower.all_layers["a"].total == 9
+    totals = [added(parts).total for parts in (slower.first, slower.last, slower.spread, slower.apart)]
+    assert totals == [1.5, 3.0, 1.5, 6.0]
 
 
 def test_kinds_are_added_and_joined() -> None:

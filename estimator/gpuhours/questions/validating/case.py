@@ -318,8 +318,8 @@ def _drops(row: Row, software: Software, decoder: Decoder) -> bool:
     if stated is not None:
         return stated > 0
     usual = "none" if stack_stands_in(row) else software.defaults.dropout
-    exchanged = usual == "ulysses" and _sequence_method(row, software) is SequenceMethod.ulysses
-    return decoder.dropout or (decoder.trainable == "full" and (usual == "all" or exchanged))
+    dropped = usual != "none" and usual in ("all", _sequence_method(row, software).name)
+    return decoder.dropout or (decoder.trainable == "full" and dropped)
 
 
 def _sequence_parallel(row: Row, software: Software) -> bool:
