@@ -29,7 +29,7 @@ class Placement:
     head: Array | None = None
     """Where the stack balances FLOPs: those of the head, as a number of layers."""
     reached: bool = False
-    """As of ``software.figures.Stages``."""
+    """As of ``software.figures.StageEnds``."""
 
     def on(self, stage: Array) -> Array:
         """Layers of stage s = 0 ... p - 1.

@@ -10,6 +10,7 @@ from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Schedule
 from gpuhours.layout.ranks import solved_data
 from gpuhours.run.spec import Run
+from gpuhours.software.profile import Software
 
 OF_FRAMES = ("video_hours", "fps", "resolution", "height", "longest_frames")
 """Keys of ``data`` that mean something only where the model sees frames."""
@@ -20,10 +21,12 @@ Idle = Iterator[tuple[str, str]]
 """(key, why it changes nothing)."""
 
 
-def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple[str, ...]:
+def idle_keys(
+    run: Run, machine: Cluster | None, layout: Layout | None, software: Software | None = None
+) -> tuple[str, ...]:
     """One remark for each stated key without effect; what was assumed is not remarked. ``run`` is as its user gave it.
 
-    ``machine`` and ``layout`` are what the run turned out to stand on, None where they are not known.
+    ``machine``, ``layout`` and ``software`` are what the run turned out to stand on, None where they are not known.
     """
     stated = {
         f"{block}.{name}"
@@ -36,6 +39,7 @@ def idle_keys(run: Run, machine: Cluster | None, layout: Layout | None) -> tuple
         *_of_input(run),
         *_of_network(machine),
         *_of_layout(machine, layout),
+        *_of_stack(run, software),
         *_of_operation(run),
         *_of_cost(run),
     )
@@ -113,6 +117,19 @@ def _of_layout(machine: Cluster | None, layout: Layout | None) -> Idle:
         copies = int(solved_data(layout, machine)) * layout.context
         if layout.shard_group is not None and layout.shard_group > copies:
             yield "layout.shard_group", f"there are {copies} data-parallel ranks, which all share"
+
+
+def _of_stack(run: Run, software: Software | None) -> Idle:
+    """What a stack's kernels and its host do not ask for."""
+    data = run.data
+    if data.masked == data.model_copy(update={"masked": None}).hands_mask:
+        yield "data.masked", "it says what data.padding and data.packed do"
+    if software is None:
+        return
+    if software.padding_mask is None:
+        yield "data.masked", f"attention of {software.name} takes as long with a mask of padding"
+    if software.host.kernels is None or software.host.kernels.linear is None:
+        yield "hardware.launch", f"{software.name} is timed by layers, not by launches"
 
 
 def _of_operation(run: Run) -> Idle:

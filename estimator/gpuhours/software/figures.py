@@ -166,7 +166,7 @@ class Kernels(Sourced):
         return self.model_copy(update={**pairs, **single, "linear": linear})
 
 
-class Stages(Sourced):
+class StageEnds(Sourced):
     """Where a stack that balances FLOPs ends a pipeline stage."""
 
     reached: bool = False

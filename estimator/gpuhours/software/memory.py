@@ -1,11 +1,11 @@
 """What a software stack keeps in memory: the ``memory:`` block of a software profile."""
 
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import Field
 
 from gpuhours.hardware.number_formats import FORMATS
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, keyed_by
 from gpuhours.software.figures import NAMES, OPERATOR
 
@@ -15,7 +15,7 @@ ByFormat = Annotated[dict[str, float], keyed_by("number format", FORMATS)]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenDefault:
     """Beside a default that measured runs chose: by their names in ``published/sources.yaml``, and what the default is without them."""
 
     on: tuple[str, ...]
@@ -91,7 +91,7 @@ class MemoryFacts(Section):
     """What the allocator holds beyond the tensors, as a fraction of them."""
     reserved_zero3: float = 0.23
     """The same where weights are gathered and dropped layer by layer."""
-    reserved_split: Annotated[float, Chosen(("nanotron-bench", "torchtitan"), without=0.0)] = 0.1
+    reserved_split: Annotated[float, ChosenDefault(("nanotron-bench", "torchtitan"), without=0.0)] = 0.1
     """Further share of activations and logits where products are split over ranks: sums on other streams give their buffers back late
     (nanotron's bench asked for 0.05 to 0.13, torchtitan's 70B steps for 0.2)."""
     reserved_ahead: float = 0.0
@@ -99,7 +99,7 @@ class MemoryFacts(Section):
     as CUDA queues (1,024): the same on 2 and on 32 ranks. None on two stages, nor where the pipeline makes the host wait (nanotron)."""
     reserved_expandable: float = 0.02
     """The same with expandable segments: what lies between blocks of a segment."""
-    reserved_least: Annotated[float, Chosen(("longvila", "bigscience"), without=0.0)] = 0.02
+    reserved_least: Annotated[float, ChosenDefault(("longvila", "bigscience"), without=0.0)] = 0.02
     """The same when memory runs short and cached blocks are given back (LongVILA's longest sequences; BigScience's
     fullest runs fill 0.93 to 0.98 by it)."""
     context: float = 0.6 * GIB

@@ -36,7 +36,7 @@ from gpuhours.software.figures import (
     PointwiseTraffic,
     Positive,
     Selective,
-    Stages,
+    StageEnds,
     Traffic,
 )
 from gpuhours.software.memory import MemoryFacts
@@ -113,7 +113,7 @@ class Software(Section):
     """A compiler copies operands whose rows do not start at multiples of 16 bytes into aligned ones (torch.compile)."""
     balances: Literal["layers", "flops"] = "layers"
     """What a pipeline's stages have in equal parts where a layout does not say: layers, or FLOPs with the head's among them."""
-    stages: Stages = Stages(source="nanotron's code")
+    stages: StageEnds = StageEnds(source="nanotron's code")
     pointwise: PointwiseTraffic
     autocast: PointwiseTraffic | None = None
     """What autocast adds."""

@@ -105,7 +105,7 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     model = outcome.resolved.model
     if model is not None and not np.any(model.trainable_parameters):
         yield "nothing of the model trains: this is what forward passes alone take"
-    yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout)
+    yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout, outcome.resolved.software)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
     yield from _odd_batch(outcome)

@@ -198,8 +198,8 @@ def interval_score(low: Floats, high: Floats, value: Floats) -> Floats:
     """What an 80 % range costs: its width, and 10 times what a value is outside by (Winkler 1972, JASA 67(337)); the smaller the better,
     and smallest in the mean for the true 10th and 90th percentile.
 
-    >>> interval_score(np.array([0.0]), np.array([1.0]), np.array([1.2])).tolist()
-    [3.0]
+    >>> interval_score(np.array([0.0]), np.array([1.0]), np.array([1.25])).tolist()
+    [3.5]
     """
     outside = np.maximum(low - value, 0.0) + np.maximum(value - high, 0.0)
     return high - low + outside / LOW

@@ -38,7 +38,7 @@ from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
 from gpuhours.run.conformal import unmet_stack
 from gpuhours.software.figures import Defaults
-from gpuhours.software.memory import Chosen, MemoryFacts
+from gpuhours.software.memory import ChosenDefault, MemoryFacts
 from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = ("balances", "vocabulary_multiple")
@@ -103,7 +103,9 @@ def _undecided(memory: MemoryFacts, system: str) -> MemoryFacts:
         name: chosen.without
         for name, field in MemoryFacts.model_fields.items()
         for chosen in field.metadata
-        if isinstance(chosen, Chosen) and system in systems_of(chosen.on) and getattr(memory, name) == field.default
+        if isinstance(chosen, ChosenDefault)
+        and system in systems_of(chosen.on)
+        and getattr(memory, name) == field.default
     }
     return memory.model_copy(update=update) if update else memory
 
