@@ -114,6 +114,7 @@ class Software(Section):
     balances: Literal["layers", "flops"] = "layers"
     """What a pipeline's stages have in equal parts where a layout does not say: layers, or FLOPs with the head's among them."""
     stages: StageEnds = StageEnds(source="nanotron's code")
+    """Where a pipeline's stages end, where it ``balances`` FLOPs."""
     pointwise: PointwiseTraffic
     autocast: PointwiseTraffic | None = None
     """What autocast adds."""

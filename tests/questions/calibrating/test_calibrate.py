@@ -66,13 +66,15 @@ def test_steps_as_predicted_choose_what_is_stated_and_narrow_the_range(tmp_path:
 
 
 def test_steps_of_another_shipped_stack_are_known_for_it(tmp_path: Path) -> None:
-    """What megatron-2022 takes on these three is a third more than megatron-core's: no factor, no scatter."""
+    """What megatron-2022 takes on these three is a third more than megatron-core's: no factor, no scatter. Two of them alone do not yet
+    overrule what is stated, but carry a part over."""
     found = calibrate(measured(tmp_path, "megatron-core", "megatron-2022"))
     (one,) = found.stacks
     assert one.changed
     assert max(abs(error) for error in found.errors("after")) < 0.03
-    assert max(abs(error) for error in found.errors("left_out")) < 0.03
-    assert min(abs(error) for error in found.errors("before")) > 0.1
+    left_out, before = found.errors("left_out"), found.errors("before")
+    assert all(abs(left) < abs(stated) for left, stated in zip(left_out, before, strict=True))
+    assert min(abs(error) for error in before) > 0.1
     assert "likelier than megatron-core, which is stated" in one.why
 
 

@@ -264,13 +264,13 @@ def test_kinds_of_runs() -> None:
 
 
 KNOWN = Traits("megatron-core-2024", "h100-sxm-80gb", "hopper", "bf16", "dense", 512, 8192)
-STRANGE = Traits("abacus", "mi300x", "cdna3", "fp32", "dense", 10**6, 10**8, stack_said=False)
+STRANGE = Traits("abacus", "mi300x", "cdna3", "fp4", "dense", 10**6, 10**8, stack_said=False)
 
 
 def test_novelty_names_what_was_never_measured() -> None:
     assert novelty(KNOWN) == ()
     found = " ".join(novelty(STRANGE))
-    for word in ("mi300x", "abacus", "more GPUs", "longer sequences", "fp32"):
+    for word in ("mi300x", "abacus", "more GPUs", "longer sequences", "fp4"):
         assert word in found
 
 
