@@ -75,6 +75,8 @@ def rounding(digits: str, value: float, *, largest: float = LARGEST_ROUNDING) ->
     plain = digits.replace(",", "").lstrip("+-").lower().partition("e")[0]
     if value == 0 or not any(digit in "123456789" for digit in plain):
         return largest
+    if not plain.replace(".", "", 1).isdecimal():
+        return largest  # several numbers, as the sides of a picture: none of them says how exact the figure is
     integer, _, decimals = plain.partition(".")
     place = 10.0 ** (-len(decimals) if decimals else len(integer) - len(integer.rstrip("0")))
     return min(0.5 * place / float(plain), largest)

@@ -60,6 +60,8 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
         return meant, index
     if not figure.unit and not figure.joined and (listed := _unit_of_the_list(items, index)):
         return listed, index
+    if not figure.unit and figure.scale and (lent := _bracketed(items, index)):
+        return lent, index
     hopped = 0
     network = items[index + 1].text.lower() in NETWORKS if index + 1 < len(items) else False
     if figure.unit == "sample" and figure.scale and network:
@@ -91,6 +93,15 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
         best, at = name, position
         hopped = 0
     return best or figure.unit, at
+
+
+def _bracketed(items: Sequence[Item], index: int) -> str:
+    """``mined pairs (21M)``: an amount in brackets behind what it counts."""
+    if index < 2 or items[index - 1].text != "(" or items[min(index + 1, len(items) - 1)].text not in (")", ","):
+        return ""
+    word = items[index - 2].text.lower().split()[-1:] if items[index - 2].kind == "word" else []
+    counted = noun(word[0]) if word and word[0].endswith("s") else ""
+    return counted if counted in ("sample", "token", "residue", "parameter") else ""
 
 
 def _of_them(items: Sequence[Item], index: int) -> str:

@@ -131,7 +131,7 @@ def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> I
     shown = plain(text, latex=latex)
     lines = shown.split("\n")
     if len(lines) >= 3 and kind != "heading":
-        table = _piped(lines, line) or _aligned(lines, line)
+        table = _piped(lines, line) or _aligned(lines, line) or _settings(lines, line)
         if table is not None:
             yield table
             return
@@ -278,6 +278,26 @@ def _aligned(lines: Sequence[str], line: int) -> Table | None:
         (n for n, row in enumerate(rows) if any(c.text[:1].isdigit() or c.text[:1] in "$~" for c in row[1:])), 1
     )
     return Table(tuple(rows), min(max(head, 1), 3), line)
+
+
+def _settings(lines: Sequence[str], line: int) -> Table | None:
+    """Two columns set with spaces, the second flush: labels and their values, as programs and word processors print them."""
+    filled = [(offset, text) for offset, text in enumerate(lines) if text.strip() and not set(text) <= set("-=+_ \t")]
+    split = [(offset, _cells_of(text)) for offset, text in filled]
+    if len(split) < 3 or any(len(cells) != 2 for _, cells in split):
+        return None
+    begins = {cells[1][1] for _, cells in split[1:]}  # the blanks before the first line are gone
+    labels = sum(cells[0][0][:1].isalpha() for _, cells in split)
+    valued = sum(cells[1][0][:1].isdigit() for _, cells in split)
+    longest = max(len(text) for _, cells in split for text, _, _ in cells)
+    if len(begins) > 1 or labels < len(split) or 2 * valued < len(split) or longest > 44 or _labels_lines(lines):
+        return None
+    return Table(tuple(tuple(cell(text, line + offset) for text, _, _ in cells) for offset, cells in split), 0, line)
+
+
+def _labels_lines(lines: Sequence[str]) -> bool:
+    """``Label:  value``: lines that are read one by one."""
+    return any(LABELLED.match(line) for line in lines)
 
 
 def _cells_of(text: str) -> list[tuple[str, int, int]]:

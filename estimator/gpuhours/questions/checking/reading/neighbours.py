@@ -63,6 +63,13 @@ HOP_STOPS = frozenset(
         "running",
         "trained",
         "sampled",
+        "against",
+        "beside",
+        "behind",
+        "among",
+        "between",
+        "toward",
+        "towards",
     ]
 )
 RUNNING = (
@@ -260,8 +267,8 @@ SYMBOLS_OF_SIZE = {"N": "parameters", "D": "tokens"}
 
 
 def by_symbol(items: Sequence[Item], index: int) -> str:
-    """``N = 16.2B`` and ``D = 500B``: parameters and tokens by the letters of 6 N D."""
-    if index < 2 or items[index - 1].text != "=":
+    """``N = 16.2B`` and ``D: 500B``: parameters and tokens by the letters of 6 N D."""
+    if index < 2 or items[index - 1].text not in ("=", ":"):
         return ""
     return SYMBOLS_OF_SIZE.get(items[index - 2].text, "")
 
@@ -318,3 +325,49 @@ def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
         if item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
             return True
     return False
+
+
+COSTS = frozenset(["costs", "cost", "sells", "retails", "went", "goes"])
+ARTICLES = frozenset(["a", "an", "each", "every", "one"])
+OF_RUNS = (
+    "run", "train", "pretrain", "pre-train", "model", "job", "experiment", "stage", "phase", "epoch", "campaign", "reproduc", "hour",
+    "project", "attempt", "seed", "pass",
+)  # fmt: skip
+"""How nouns begin that stand for a training: what one of these costs is no price of a thing."""
+
+
+def of_a_thing(items: Sequence[Item], index: int, first: int) -> bool:
+    """``A microphone costs $95``, ``an H100 sells for $30,000``: what a thing is sold for, told by its article."""
+    at = index - 1
+    while at > first and items[at].text.lower() in ("about", "around", "for", "roughly", "us"):
+        at -= 1
+    if at <= first or items[at].text.lower() not in COSTS:
+        return False
+    nouns: list[Item] = []
+    for item in reversed(items[max(first, at - 4) : at]):
+        if item.text.lower() in ARTICLES or (isinstance(item, Figure) and item.value == 1):
+            named = [noun for noun in nouns if noun.kind in ("word", "device")]
+            return bool(named) and not any(noun.text.lower().startswith(OF_RUNS) for noun in named)
+        if item.kind not in ("word", "device") or item.text.lower() in HOP_STOPS:
+            return False
+        nouns.append(item)
+    return False
+
+
+BETAS = frozenset(["momentum", "momenta", "betas", "beta"])
+
+
+def of_two_betas(items: Sequence[Item], index: int) -> str:
+    """``momentum 0.9, 0.95``: the two betas of Adam, under the name that stands for them in tables."""
+
+    def beta(item: Item) -> bool:
+        return isinstance(item, Figure) and not item.unit and 0.5 < item.value < 1
+
+    behind = items[index + 1 : index + 3]
+    before = {item.text.lower() for item in items[max(index - 3, 0) : index]}
+    if len(behind) == 2 and behind[0].text in (",", "/") and beta(behind[1]) and before & BETAS:
+        return "beta1"
+    earlier = items[max(index - 5, 0) : max(index - 2, 0)]
+    if index > 2 and items[index - 1].text in (",", "/") and beta(items[index - 2]):
+        return "beta2" if {item.text.lower() for item in earlier} & BETAS else ""
+    return ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.names import mentions, stem, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
-from gpuhours.questions.checking.reading.run_words import BASES, COMPARISONS, CONTINUED, SIDE, holds
+from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, SIDE, compares, holds
 from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
 
 TRAINS = (
@@ -65,7 +65,7 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
         here = read.prose.block(items[sentence.first].start)
         about_others = goes_on_about_others(items, sentence, lowered, begins=here != last, before=about_others)
         last = here
-        compared = about_others or holds(lowered, COMPARISONS) or here in others
+        compared = about_others or compares(lowered) or here in others
         compared = compared and not lowered.startswith(TURNS)
         beside = any(holds(lowered, phrases) for name, phrases in SIDE.items() if name not in OF_THE_RUN)
         for found in mentions(items, sentence.first, sentence.last, ()):

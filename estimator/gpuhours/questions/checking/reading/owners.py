@@ -15,11 +15,11 @@ from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
     BESIDE_SECTIONS,
-    COMPARISONS,
     PRONOUNS,
     SIDE,
     SUMMED_OVER_RUNS,
     SUMMED_UP,
+    compares,
     holds,
 )
 from gpuhours.questions.checking.reading.scopes import Sentence
@@ -30,6 +30,8 @@ from gpuhours.questions.checking.reading.tokens import Figure, Item
 SUBJECT = 4
 """A name among the first items of a block is what the block is about."""
 NEAR = 7
+LABEL = 6
+"""Items of a first sentence that is a paragraph's label: ``Stage 2 (video).``"""
 SUMMING = frozenset(
     ["total", "altogether", "sum", "together", "combined", "overall", "all", "adds", "add", "adding", "added", "cumulative", "summed",
      "aggregate", "both", "cumulatively", "family", "project", "needed"]
@@ -70,12 +72,10 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
                     this.depth: default
                 }
             else:
-                intro = (
-                    Owner("other", "others")
-                    if len(this.text) < SHORT and holds(this.text.lower(), COMPARISONS)
-                    else NOBODY
-                )
-                default, parents = above, {}
+                intro = Owner("other", "others") if len(this.text) < SHORT and compares(this.text.lower()) else NOBODY
+                named = read.items[sentence.first].text.lower() in words_of(opening.name)
+                labels = sentence.last - sentence.first <= LABEL and opening.kind == "own" and named
+                default, parents = opening if labels else above, {}
             carried = default
         begin = Owner("other", "others") if about_others and not default.kind else default
         carried = _sentence(read, sentence, cast, begin, carried, wanted.get(id(sentence), []), owners, but)
@@ -106,7 +106,7 @@ def _sentence(
     """The owners of the figures of one sentence; gives what the next sentence goes on about."""
     items = read.items
     lowered = " ".join(item.text.lower() for item in items[sentence.first : sentence.last])
-    compared = holds(lowered, COMPARISONS)
+    compared = compares(lowered)
     events = list(events_of(items, sentence, cast, compared=compared or default.kind == "other"))
     named = any(owner.kind in ("own", "other") for _, owner in events)
     events = sorted([*events, *against(items, sentence, named)], key=lambda event: event[0])
@@ -128,6 +128,8 @@ def _sentence(
     for index, clause in _sides_of_clauses(items, sentence, wanted):
         owners[index] = clause
     last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other", "us")), begin)
+    if last == OURS and default.kind == "own":
+        return default  # Stage 2. We then switch to longer clips
     return default if last.name == WITHDRAWN else last
 
 
@@ -237,12 +239,18 @@ def _give(
         else:
             owner = _behind(items, index, events) or begin
         if owner.kind == "total" and not any(
-            at <= sentence.first + SUBJECT or abs(at - index) <= NEAR for at in summed
+            (at <= sentence.first + SUBJECT or abs(at - index) <= NEAR) and _sums(items, at, index) for at in summed
         ):
             owner = default
         if owner.kind == "total" and of_each and getattr(items[index], "unit", "") in READ_BY_EACH:
             owner = default
         owners[index] = owner
+
+
+def _sums(items: Sequence[Item], at: int, index: int) -> bool:
+    """Whether a word of a sum is about the figure at ``index``: ``19B parameters in all, 2T tokens`` says it of the parameters alone."""
+    behind_another = at > 1 and items[at - 1].text.lower() == "in" and isinstance(items[at - 2], Figure)
+    return not behind_another or at - 2 == index
 
 
 JOINTS = frozenset(["and", ",", "the", "&", "both"])

@@ -16,7 +16,7 @@ from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.run_words import ALL_OF_THEM, IN_ORDER, VARIANTS, holds
+from gpuhours.questions.checking.reading.run_words import ALL_OF_THEM, IN_ORDER, STAGES, VARIANTS, holds
 from gpuhours.questions.checking.reading.tokens import Figure
 
 CLASHING = frozenset(
@@ -160,6 +160,17 @@ def _name_part(read: ReadProse, owners: list[Owner], numbers: Sequence[int], nam
             cast.own.append(full)
 
 
+def whole_of_a_stage(name: str, entries: list[Placed]) -> None:
+    """``Stage 3: the last 20k steps``: part of the training, and the whole of a stage that counts no others; changes ``entries``."""
+    partial = [n for n, entry in enumerate(entries) if entry.place.quantity == "partial"]
+    if len(partial) != 1 or not STAGES.match(name):
+        return
+    entry = entries[partial[0]]
+    whole = PARTIAL.get(entry.figure.unit)
+    if whole and all(other.place.quantity != whole for other in entries):
+        entries[partial[0]] = replace(entry, place=replace(entry.place, quantity=whole))
+
+
 def _lists(blocks: Sequence[Passage]) -> Iterator[Group]:
     """Items that stand together on one level, each with what stands under it."""
     group: list[list[int]] = []
@@ -204,17 +215,31 @@ def _item_name(text: str) -> str:
 def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:
     """The quantities that two parts give different values of."""
     clash = set()
+    every = [n for numbers in parts for n in numbers]
     for quantity in CLASHING:
         values = [
             value_of(read.placed[n])
             for numbers in parts
             for n in numbers[:40]
-            if read.placed[n].place.quantity == quantity
+            if read.placed[n].place.quantity == quantity and not _corpus_beside_seen(read, n, every)
         ]
         owners = sum(any(read.placed[n].place.quantity == quantity for n in numbers) for numbers in parts)
         if owners > 1 and any(not alike(values[0], value) for value in values):
             clash.add(quantity)
     return clash
+
+
+CORPUS = frozenset(["corpus", "training on", "pretraining"])
+SEEN = frozenset(["tokens seen", "seen", "consumed", "processed", "trained for", "saw", "sees"])
+
+
+def _corpus_beside_seen(read: ReadProse, at: int, numbers: Sequence[int]) -> bool:
+    """``Corpus: 48B tokens`` among items of which another counts the tokens seen: two figures of one run."""
+    entry = read.placed[at]
+    if entry.place.quantity != "tokens" or entry.place.because not in CORPUS:
+        return False
+    others = [read.placed[n] for n in numbers if n != at and read.placed[n].place.quantity == "tokens"]
+    return len(others) == 1 and others[0].place.because in SEEN
 
 
 def alike(a: float, b: float) -> bool:

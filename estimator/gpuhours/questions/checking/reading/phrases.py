@@ -229,7 +229,6 @@ def _is_times(tokens: Sequence[Token], at: int) -> bool:
 def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tuple[list[Item], int]:
     """``224 x 224``, or ``32 x 8 A100``: a product where devices are counted."""
     sides = [int(side) for side in "".join(c if c.isdigit() else " " for c in tokens[at].text).split()]
-    digits = tokens[at].text
     at += 1
     while _is_times(tokens, at) and type_at(tokens, at + 1) == "NUMBER" and tokens[at + 1].text.isdigit():
         sides.append(int(tokens[at + 1].text))
@@ -262,8 +261,10 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
         return [frames, picture], end
     start, stop = tokens[first].start, tokens[max(end, at) - 1].end
     counts = unit.kind in ("gpu", "gpu_time", "token", "node")
+    if unit.kind == "sample" and min(sides[:2]) >= SMALLEST_PICTURE:
+        unit = unit._replace(kind="dims")  # steps at 384x384 images
     value = float(math.prod(sides)) if counts else float(sides[-1])
-    digits = f"{value:g}" if counts else digits
+    digits = f"{value:g}"
     return [Figure("figure", text[start:stop], start, stop, value=value * unit.factor, digits=digits, sides=tuple(sides[:4]),
                    unit=unit.kind or "dims", per=unit.per, word=unit.word, device=unit.device)], end  # fmt: skip
 

@@ -30,11 +30,13 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_a_corpus,
     of_a_device,
     of_a_length,
+    of_a_thing,
     of_an_energy,
     of_an_instance,
     of_media,
     of_something,
     of_the_name_before,
+    of_two_betas,
     to_a_node,
 )
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
@@ -43,12 +45,15 @@ from gpuhours.questions.checking.reading.relations import (
     after_a_rise,
     behind_a_batch,
     beside_a_run,
+    counts_clips,
     hours_of_a_bill,
     hours_of_clips,
     in_each_step,
     keeps_busy,
     nodes_times_devices,
     of_steps,
+    of_steps_at,
+    of_things_cut,
     on_so_many,
     part_of_a_stop,
     times_hours,
@@ -62,6 +67,9 @@ LARGEST_DECAY = 0.5
 """A decay of more is that of a moving average."""
 MOST_PER_SECOND = 1e20
 """FLOP/s that no machine does."""
+FEWEST_CLIPS = 100
+LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
+"""Seconds."""
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
 
@@ -140,6 +148,10 @@ def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> 
         return Place("parameters", "beside its name", 0.0)
     if figure.unit == "token" and of_a_corpus(items, index):
         return Place("dataset_tokens", "in brackets behind its name", 0.0)
+    if figure.unit == "money" and not figure.per and of_a_thing(items, index, first):
+        return Place("count", "the price of a thing", 0.0)
+    if not figure.unit and 0.5 < figure.value < 1 and (beta := of_two_betas(items, index)):
+        return Place(beta, "two betas", 0.0)
     if unit in ("", "gpu") and figure.unit in ("", "gpu") and 1 < figure.value <= 16 and to_a_node(items, index):
         return Place("gpus_per_node", "to a node", 0.0)
     if figure.scale and figure.unit in ("", "token") and (symbol := by_symbol(items, index)):
@@ -183,6 +195,10 @@ def _beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
         return Place("count", "part of a stop", 0.0)
     if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
         return Place(billed, "times a power", 0.0)
+    if figure.unit == "time" and figure.value < LONGEST_STEP and of_steps_at(items, index):
+        return Place("step_time", "steps at", 0.0)
+    if figure.unit == "time" and figure.value < LONGEST_CLIP and of_things_cut(items, index):
+        return Place("clip_seconds", "of so many", 0.0)
     if figure.unit == "time" and (film := hours_of_clips(items, index)):
         return Place(film, "hours of clips", 0.0)
     return None
@@ -252,6 +268,8 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
             kinds.append("beside_a_run")
     if unit == "" and figure.value >= 500 and not figure.joined and before_a_plural(items, index):
         kinds.append("plural")
+    if unit == "" and not figure.scale and figure.value >= FEWEST_CLIPS and counts_clips(items, index):
+        kinds.append("cut")
     if unit == "step" and index and items[index - 1].text.lower() == "every":
         kinds.append("every_step")
     if unit == "money" and times_hours(items, index):

@@ -164,9 +164,26 @@ def _place(
     of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
     if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
         scope = ""  # the network is the same before and after
+    of_cores = found.quantity in ("gpus", "gpus_per_node") and figure.word.lower().startswith("core")
+    if of_cores and _names_processors(items, index, sentence):
+        found = Place("count", "cores of CPUs", 0.0)
     if found.quantity == "gpu_hours" and figure.word.lower().startswith("core") and _of_processors(items, index):
         found = Place("count", "cores of CPUs", 0.0)
     return Placed(index, figure, sentence, found, scope, False)
+
+
+PROCESSORS = ("cpu", "processor", "epyc", "xeon", "opteron", "threadripper", "vcpu")
+
+
+def _names_processors(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
+    """``two processors with 64 cores each``: whether CPUs are named before in the sentence, behind any accelerator."""
+    for item in reversed(items[sentence.first : index]):
+        words = item.text.lower().split()
+        if any(word.startswith(PROCESSORS) for word in words):
+            return True
+        if "tpu" in words:
+            return False
+    return False
 
 
 def _of_processors(items: Sequence[Item], index: int) -> bool:
@@ -191,6 +208,9 @@ def _as_its_list(
         earlier = next((p for p in reversed(before) if p.sentence is sentence and p.figure.unit == figure.unit), None)
         if earlier is not None and not earlier.place.by_default:
             return earlier.place  # 1,024 sequences for the first steps, afterwards 2,048 sequences
+    says = " ".join(word for word in between if word != ",")
+    if figure.unit in ("sequence", "sample") and last.place.quantity == "global_batch_tokens" and says in OR_SO_MANY:
+        return Place("global_batch", "a batch", 0.0)  # 2M tokens, that is 1,024 sequences
     listed = between and all(word in (",", "and", "or") for word in between)
     alike = figure.unit and (figure.unit, figure.per, figure.word) == (
         last.figure.unit,
@@ -202,7 +222,6 @@ def _as_its_list(
         and last.place.quantity == "dataset_samples"
         and (found is None or found.by_default)
     ):
-        says = " ".join(word for word in between if word != ",")
         return Place("tokens", "corpus", 6.0) if says in OR_SO_MANY else found  # 62M sequences, that is 18B residues
     return (
         last.place

@@ -207,6 +207,38 @@ def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
     )
 
 
+def of_steps_at(items: Sequence[Item], index: int) -> bool:
+    """``90k steps of 32,768 pairs at 3.20 s``: what each step takes, behind what it reads."""
+    if index < 4 or items[index - 1].text.lower() not in ("at", "@"):
+        return False
+    amount = items[index - 2]
+    if not isinstance(amount, Figure) or amount.unit not in PER_STEP:
+        return False
+    steps = items[index - 4]
+    return isinstance(steps, Figure) and steps.unit == "step" and items[index - 3].text.lower() in ("of", "with", "on")
+
+
+def of_things_cut(items: Sequence[Item], index: int) -> bool:
+    """``56,000 calls of 4 seconds``: how long each of so many things is."""
+    if index < 3 or items[index - 1].text.lower() != "of" or items[index - 2].kind != "word":
+        return False
+    count, thing = items[index - 3], items[index - 2].text.lower()
+    return isinstance(count, Figure) and not count.unit and count.value > 1 and thing.endswith("s")
+
+
+def counts_clips(items: Sequence[Item], index: int) -> bool:
+    """``56,000 calls of 4 seconds``: a bare count of things that each last so long."""
+    time = items[index + 3] if index + 3 < len(items) else None
+    return (
+        isinstance(time, Figure)
+        and time.unit == "time"
+        and time.value < LONGEST_THING
+        and of_things_cut(items, index + 3)
+    )
+
+
+LONGEST_THING = 600.0
+"""Seconds."""
 RISES = ("warm", "ramp", "climb", "rise", "rising", "increas", "grow", "linear")
 WITHIN = frozenset(["within", "over", "in", "during", "for", "after", "first", "the", "by"])
 RISEN = {"step": "warmup_steps", "token": "warmup_tokens", "epoch": "warmup_epochs"}

@@ -84,6 +84,10 @@ COMPARISONS = _phrases("""
     beside, published figures for
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
+OWN_BASELINES = _phrases(
+    "baseline of chapter, baseline of section, our baseline, our own baseline, our baselines, baseline of this"
+)
+"""Baselines that the authors trained themselves."""
 OPENINGS = _phrases("""
     prior efforts, prior approaches, prior work, prior models, earlier efforts, earlier work, previous efforts, previous work,
     existing models, previous models, other groups, other models, competitors, related models, related efforts
@@ -146,11 +150,14 @@ SIDE = {
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
     "experiments beside the run": _phrases("""
-        ablation, ablations, pilot, preliminary, proxy model, small-scale, hyperparameter search, hyper-parameter search,
+        ablation, ablations, pilot, preliminary, proxy model, isoflop, isoflops, the sweep, this sweep,
+        a sweep of, our sweep, sweep spans, sweep used, small-scale, hyperparameter search, hyper-parameter search,
         small copies, candidates of, a dozen
         variants,
         scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
         attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned, tried on the way, designing the,
+        were settled with, was settled with, settled on small, with smaller models, with small models, on smaller models,
+        aggregator, linear probe*, linear probing, attentive probe*, probing classifier*,
         everything that failed, including failed, in development, during development, since the first draft
     """),
     "a figure that is withdrawn": _phrases("""
@@ -176,13 +183,17 @@ SIDE = {
         human label*, human annot*,
         reward model*, preference data, rlhf, dpo, instruction-tuned version
     """),
+    "a part that others trained": _phrases("""
+        not trained by us, not trained here, was trained by others, trained elsewhere, its own card, their own card,
+        its own paper, their own paper
+    """),
     "a part of the machine": _phrases("""
         one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
     """),
     "use": _phrases("""
         answers within, after int4, after int8, int4 quant*, int8 quant*, after quantiz*, after quantis*, quantized to, quantised to,
         weights fit, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
-        takes, prediction takes
+        takes, prediction takes, rolls out to, roll out to, forecasts take, forecasts to, forecast needs, prediction needs, predictions take
     """),
 }
 """What else the authors' own figures may be about, and phrases that say so."""
@@ -217,7 +228,7 @@ SIZES = {
 }
 """Sizes named by rank: the position in the list of runs by size (-1: the last)."""
 OURS_IN_NAMES = _phrases("""
-    ours, this work, this paper, proposed
+    ours, this work, this paper, proposed, this one, this model, this run
 """)
 """Words in the name of a row that make it the authors' own among other people's."""
 IN_ORDER = _phrases("""
@@ -308,6 +319,11 @@ def is_total(name: str) -> bool:
 def holds(text: str, phrases: tuple[str, ...]) -> bool:
     """Whether a lower-case text holds one of the phrases as whole words; one that ends in ``*`` may go on."""
     return any(stem in text and whole.search(text) is not None for stem, whole in _whole_words(phrases))
+
+
+def compares(text: str) -> bool:
+    """Whether a lower-case text hands what follows to others; a baseline of the authors' own is theirs."""
+    return holds(text, COMPARISONS) and not holds(text, OWN_BASELINES)
 
 
 @functools.cache

@@ -18,7 +18,14 @@ from gpuhours.questions.checking.reading.cast import Cast, Owner, sized
 from gpuhours.questions.checking.reading.names import mentions, same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.own_name import own_name
 from gpuhours.questions.checking.reading.owners import assign
-from gpuhours.questions.checking.reading.parts import alike, by_items, by_sentences, value_of, with_lists
+from gpuhours.questions.checking.reading.parts import (
+    alike,
+    by_items,
+    by_sentences,
+    value_of,
+    whole_of_a_stage,
+    with_lists,
+)
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, OURS_IN_NAMES, holds, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
@@ -32,7 +39,7 @@ RUN_QUANTITIES = frozenset(
      "flops_per_second_per_gpu", "tokens_per_second", "tokens_per_second_per_gpu", "step_time", "dataset_tokens"]
 )  # fmt: skip
 """What makes a row or an item a run."""
-SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours")
+SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "model_flops")
 """What adds up over runs."""
 MACHINES = frozenset(
     [
@@ -105,6 +112,8 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         _take_row(row, cast, runs, found)
     for entry, owner in zip(read.placed, owners, strict=True):
         _take(entry, owner, runs, found)
+    for run in [run for run in runs.values() if run.kind == "own" and len(runs) > 1]:
+        whole_of_a_stage(run.name, run.entries)
     _settle(runs, found, main)
     return found
 

@@ -103,7 +103,8 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
             continue
         lowered = item.text.lower()
         pair = f"{lowered} {items[index + 1].text.lower()}" if index + 1 < last else lowered
-        if any(lowered.startswith(word) or pair.startswith(word) for word in FINE_TUNING):
+        opens = lowered == "tuning" and index == first  # Tuning added 3M examples
+        if opens or any(lowered.startswith(word) or pair.startswith(word) for word in FINE_TUNING):
             if stages and pair.endswith((" phase", " stage")):
                 yield index, ""  # a part of the training
                 continue
@@ -117,14 +118,21 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
 CONDUCTED = frozenset(["conducted", "run", "performed", "done", "executed", "made", "carried"])
 
 
+HERE = frozenset(["this", "our", "the", "these"])
+
+
 def _on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bool:
     """``The experiments are conducted on 64 A800``: how papers open the sentence about the run's machines."""
     before = items[index - 1].text.lower() if index > first else ""
-    if items[index].text.lower() == "experiments" and before.startswith((*PRETRAINING, *TRAINING)):
+    named = items[index].text.lower()
+    if named == "experiments" and before.startswith((*PRETRAINING, *TRAINING)):
         return True  # all pre-training experiments were carried out on
+    reach = 9
+    while index + 3 < last and items[index + 1].text.lower() in ("in", "of") and items[index + 2].text.lower() in HERE:
+        index, reach = index + 3, 16  # all experiments in this chapter were run on
     behind = [item.text.lower() for item in items[index + 1 : min(index + 3, last)]]
-    said = items[index].text.lower() == "experiments" and behind[:1] in (["are"], ["were"])
-    machines = [isinstance(item, Figure) and item.unit == "gpu" for item in items[index + 3 : min(index + 9, last)]]
+    said = named == "experiments" and behind[:1] in (["are"], ["were"])
+    machines = [isinstance(item, Figure) and item.unit == "gpu" for item in items[index + 3 : min(index + reach, last)]]
     return said and behind[1:] != [] and behind[1] in CONDUCTED and any(machines)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.cast import NOBODY, Owner
-from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, COMPARISONS, OPENINGS, SIDE, holds
+from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, OPENINGS, SIDE, compares, holds
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Item
 
@@ -19,11 +19,11 @@ def compared_blocks(prose: Prose) -> set[int]:
     found, under, level = set(), False, 0
     for index, block in enumerate(prose.blocks):
         if block.kind == "heading" and (level == 0 or block.depth <= level):
-            level = block.depth if holds(block.text.lower(), COMPARISONS) else 0
+            level = block.depth if compares(block.text.lower()) else 0
         if level or (block.kind == "item" and under):
             found.add(index)
         else:
-            under = block.kind != "item" and len(block.text) < SHORT and holds(block.text.lower(), COMPARISONS)
+            under = block.kind != "item" and len(block.text) < SHORT and compares(block.text.lower())
     return found
 
 
@@ -51,7 +51,7 @@ def about(text: str, but: str = "") -> Owner:
     for name, phrases in SIDE.items():
         if name != but and holds(lowered, phrases):
             return Owner("side", name)
-    return Owner("other", "others") if holds(lowered, COMPARISONS) else NOBODY
+    return Owner("other", "others") if compares(lowered) else NOBODY
 
 
 MOST_WORDS = 4

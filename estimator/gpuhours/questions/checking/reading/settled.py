@@ -18,13 +18,25 @@ from gpuhours.questions.checking.precision import Spread, between
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.facts import size_in_name
 from gpuhours.questions.checking.reading.stated import BINARY
+from gpuhours.questions.checking.reading.words import WITHOUT_COPIES
 
 PARTS = ("encoder", "decoder", "backbone")
 """Words that make a size that of a part, where another is that of the whole."""
 PASSES = 0.06
 """How near data set x passes must come to the tokens seen."""
 CORPUS_WORDS = frozenset(
-    ["corpus", "corpora", "total", "data", "data set", "dataset", "collection", "tokens", "training on"]
+    [
+        "corpus",
+        "corpora",
+        "total",
+        "data",
+        "data set",
+        "dataset",
+        "collection",
+        "tokens",
+        "training on",
+        *WITHOUT_COPIES,
+    ]
 )
 
 
@@ -160,7 +172,11 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             and claim.value % main["seq_len"].value == 0
         ):
             quantity = "global_batch_tokens"  # total_batch_size=524288 with sequences of 1,024
-        elif quantity in ("tokens", "dataset_tokens", "seq_len") and {"global_batch", "seq_len"} <= main.keys():
+        elif (
+            quantity in ("tokens", "dataset_tokens", "seq_len")
+            and {"global_batch", "seq_len"} <= main.keys()
+            and claim is not main["seq_len"]
+        ):
             batch = main["global_batch"].value * main["seq_len"].value
             rounded = claim.value < LARGEST_BATCH and (quantity != "seq_len" or claim.value > 8 * main["seq_len"].value)
             quantity = (

@@ -40,6 +40,11 @@ def events_of(
         ):
             owner = Owner("other", mention.shown)
         if owner.kind == "other" and before in BASES | CONTINUED and mention.first > sentence.first + 1:
+            if isinstance(items[mention.last], Figure):
+                found[mention.last] = owner
+                found.setdefault(
+                    mention.last + 1, OURS
+                )  # the batch of Tern-2 70B, 4M tokens: its size alone is its own
             continue
         found[mention.first] = owner
     found |= dict(_cited(items, sentence))
@@ -154,6 +159,9 @@ def against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[
         yield at, Owner("other", "others")
         if at <= sentence.first + 1 and not named:
             comma = next((n for n in range(at, sentence.last) if items[n].text == ","), None)
+            if comma is not None and comma + 1 < sentence.last and isinstance(items[comma + 1], Figure):
+                behind = range(comma + 1, min(comma + 5, sentence.last))
+                comma = next((n for n in behind if items[n].text == ","), comma)  # than Tern-2, 40B parameters, it
             if comma is not None:
                 yield comma, OURS
         return

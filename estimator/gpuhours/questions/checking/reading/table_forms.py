@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.reading.blocks import Cell, Table
@@ -113,3 +114,14 @@ def begins_with_number(text: str) -> bool:
     """Whether the first thing in a cell is a figure."""
     items: list[Item] = scan(text[:60])
     return bool(items) and isinstance(items[0], Figure)
+
+
+NUMBERED = frozenset(["stage", "phase", "part", "leg", "run", "training stage"])
+"""Headers over names that begin with a number."""
+_NUMBERED_NAME = re.compile(r"\d{1,2}[.:)]?(?:\s+[^\W\d]|$)")
+
+
+def numbered_names(head: str, cells: Sequence[str]) -> bool:
+    """Whether cells under ``Stage`` are names, as ``1 Align`` and ``2 Pre-train`` are."""
+    under = head.lower().strip(" :") in NUMBERED
+    return under and all(_NUMBERED_NAME.match(text) or not text[:1].isdigit() for text in cells)

@@ -24,7 +24,13 @@ from gpuhours.questions.checking.reading.pairs import place_pair
 from gpuhours.questions.checking.reading.placing import Place
 from gpuhours.questions.checking.reading.rates import by_rate
 from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HEADS, MACHINE_HEADS, is_total
-from gpuhours.questions.checking.reading.table_forms import begins_with_number, slashed, unit_of_caption, with_subheads
+from gpuhours.questions.checking.reading.table_forms import (
+    begins_with_number,
+    numbered_names,
+    slashed,
+    unit_of_caption,
+    with_subheads,
+)
 from gpuhours.questions.checking.reading.tokens import Figure
 
 LONGEST_NAME = 60
@@ -374,6 +380,8 @@ def _names_rows(body: Sequence[tuple[Cell, ...]], j: int, head: str) -> bool:
     filled = [cells[j].text for cells in body if cells[j].text]
     if not filled or _counts(head):
         return False
+    if numbered_names(head, filled):
+        return True
     words = sum(
         not begins_with_number(text)
         or not head

@@ -38,6 +38,7 @@ NOUNS: Mapping[str, str] = {
     "scan": "sample", "slide": "sample", "instance": "sample", "point": "sample", "entrie": "sample", "item": "sample",
     "demonstration": "sample", "dialogue": "sample", "instruction": "sample", "prompt": "sample", "recording": "sample",
     "molecule": "sample", "song": "sample", "page": "sample", "book": "sample", "cell": "sample", "comment": "sample",
+    "crop": "sample",
     "caption": "sample", "tile": "sample", "waveform": "sample", "scene": "sample", "patent": "sample", "article": "sample",
     "genome": "sample", "report": "sample", "note": "sample", "track": "sample", "question": "sample", "annotation": "sample",
     "patche": "patch", "querie": "query", "core": "gpu", "chip": "gpu", "comparison": "sample",

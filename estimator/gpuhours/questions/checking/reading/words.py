@@ -39,10 +39,15 @@ def _rule(
 
 
 _WARM = (
-    "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to, grows linearly, grows, "
+    "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to, grows linearly, rate grows, "
     "increases linearly, linear increase, rises linearly, rises"
 )
 _CHECKPOINT = "checkpoint, checkpointing, checkpointed, save every, saved every, snapshots"
+WITHOUT_COPIES = (
+    "once duplicates", "duplicates are gone", "duplicates are removed", "duplicates were removed", "without duplicates",
+    "after deduplication", "once deduplicated", "after filtering", "once filtered", "after cleaning", "once cleaned",
+)  # fmt: skip
+"""Phrases beside the tokens of a corpus, which are those seen where it is read once."""
 _RUN = (
     "training, trained, train, pretraining, pretrained, pretrain, took, spanned, lasted, lasts, lasting, spanning, ran, run, "
     "completed, complete, duration, make, makes, made, done in, was done, occupied, gone after, wallclock, wall clock, "
@@ -59,7 +64,9 @@ RULES: tuple[Rule, ...] = (
           "at work, act on, acts on, "
           "work on a token, works on a token, take part, takes part, taking part, participate, participates, used per token, "
           "used for each token, in a forward pass, per forward pass, in each forward pass, are engaged, engaged per token, "
-          "compute on a token, fire per token", 0, 7),
+          "compute on a token, fire per token, of them for a token, of them for each token, "
+          "of them for every token, of them for one token, "
+          "of them per token, of them on a token, of these for a token, of these for each token, of these per token, at a time", 0, 7),
     _rule("parameter scaled", "active_parameters", "switches on, switched on, switching on, turns on, turned on, "
           "activates only, uses only, touches, routes to, token meets, token uses, token sees, token visits, token touches, "
           "token activates", -0.3, 4,
@@ -74,7 +81,9 @@ RULES: tuple[Rule, ...] = (
           "language decoder, text decoder, language backbone, llm backbone, language component, language model component",
           0.2, 5, subject=True),
     _rule("scaled model", "parameters", "model, parameters, transformer, network, variant, size, params, weights, checkpoint, "
-          "dit, unet, llm", 3, 5),
+          "dit, unet, llm, vlm, vla, mllm, lmm, moe, policy", 3, 5),
+    _rule("scaled", "parameters", "tower of, encoder of, network of, model of, transformer of, decoder of, policy of, backbone of",
+          0, 0.9, before=True),
     _rule("scaled", "parameters", "base", 3, 0.9),
     _rule("scaled", "parameters", "encoder, decoder-only, dense, backbone", 3, 0.9),
     _rule("scaled", "language_parameters", "decoder", 3, 0.9),
@@ -101,6 +110,7 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "dataset_tokens", "unique, dataset of, deduplicated, dataset, combined dataset, dataset size, data set, "
           "training set, set contains, corpus contains, data contains, dataset contains, "
           "distinct, pool of, one epoch of, an epoch of, one epoch, one pass, a single pass", 0.5, 5),
+    _rule("token", "tokens", ", ".join(WITHOUT_COPIES), -0.3, 3),
     _rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("residue", "dataset_tokens", base=6),
@@ -130,7 +140,8 @@ RULES: tuple[Rule, ...] = (
           "per update, per step, a step, an update, "
           "each update", 0),
     _rule("sample sequence bare", "microbatch",
-          "micro batch, microbatch, mbs, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
+          "micro batch, microbatch, micro bs, "
+          "mbs, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
           "every card, each card, every gpu, each device, every device, "
           "per device batch, device batch", -0.5),
     _rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
@@ -142,6 +153,7 @@ RULES: tuple[Rule, ...] = (
     _rule("sample sequence bare", "global_batch", "accumulation to, accumulated to, accumulating to, accumulate to, accumulation up to, "
           "effective batch of", -1, 1, before=True),
     _rule("sample sequence", "global_batch", "iterations of, steps of, updates of, steps at, batches of", -0.3, 1, before=True),
+    _rule("cut", "dataset_samples", base=10),
     _rule("plural", "dataset_samples", "epochs, epoch, passes, pass", -0.3, 0.5, before=True),
     _rule("plural", "dataset_samples", "epochs over, epoch over, passes over, pass over, epochs on, over", -0.5, 1, before=True),
     _rule("plural", "dataset_samples", "trained on, data, training data, dataset, data set, corpus, collection, collected, gathered, "
@@ -186,6 +198,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "partial", "at iteration, at step, from step, from iteration, resume from, at update, "
           "until iteration", 0, 1, before=True),
     _rule("bare", "warmup_steps", "warmup, warm up", 0.5, 1.5, before=True),
+    _rule("bare", "warmup_steps", "warmup, warm up", -0.5, 0.5),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
     _rule("step bare", "accumulation", "micro steps, microsteps", -0.6, 2),
     _rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, gradient acc, acc steps, "
@@ -274,6 +287,7 @@ RULES: tuple[Rule, ...] = (
           "recovery, failures, outage, "
           "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, "
           "idle, stood still, between failures", -0.3, 6),
+    _rule("time", "downtime", "longest stop, longest outage, longest interruption, longest pause, longest failure", -14, 14, before=True),
     _rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
           "of teleoperation, robots, deadline", 0.1, 5),
     _rule("short_time", "clip_seconds", base=3),
@@ -361,6 +375,8 @@ RULES: tuple[Rule, ...] = (
     _rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
           "costs each, funding, raised", 0.2, 3,
           before=True),
+    _rule("money", "count", "series a, series b, series c, series d, seed round, funding round, round of funding, seed funding, "
+          "venture capital, from investors, valuation", -0.5, 4),
     # optimiser and the rest
     _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
           "warmed up to, warmup to, stepsize, learning rate of, step size, the rate, rate rises to, rate of, rate is, peak rate, "
@@ -393,6 +409,7 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "hidden", "hidden size, hidden dimension, model dimension, embedding dimension, width, hidden, dimension, "
           "dimensions, dmodel, d _ model, d model, dimensionality, embedding size, model dim, hidden dim, embed dim, emb dim, "
           "model width, embedding width, hidden width, d_model, residual width", 0, 4),
+    _rule("bare", "hidden", "wide", 0, 0.9),
     _rule("bare", "lora_rank", "rank, lora rank", 0, 3),
     _rule("dimension dimensional", "hidden", base=4),
     _rule("layer", "layers", base=4),
@@ -403,6 +420,8 @@ RULES: tuple[Rule, ...] = (
     _rule("expert", "experts", base=4),
     _rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     _rule("time_word", "change", base=6),
+    _rule("epoch time_word", "count", "source, sources, subset, one language",
+          -14, 10, before=True),
     _rule("time_word", "epochs", "seen, is seen, are seen, repeated, repeats, shown, visited, read, passed over, passes over, traversed, "
           "iterated over, cycled through, goes through, go through, went through, gone through, goes over, went over, passes through, "
           "passed through, looped over", 0, 3.5, before=True),
