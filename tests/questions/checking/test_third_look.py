@@ -201,3 +201,25 @@ def test_a_length_is_no_batch_because_one_sequence_fits() -> None:
 def test_a_comparison_keeps_the_size_of_what_it_compares_to() -> None:
     text = "Plover-7B was trained on 64 A100 GPUs. Compared with Ouzel-X, 40B parameters, it is right more often."
     assert one(text).get("parameters", 7e9) == pytest.approx(7e9)
+
+
+def test_what_one_die_does_is_half_of_what_a_module_does() -> None:
+    text = (
+        "Plover has 6.7B parameters and was trained on 1.3 trillion tokens using 64 nodes with 4 AMD MI250X modules each, 256 modules "
+        "or 512 GCDs altogether. The run took 16.5 days (101,376 MI250X hours). We measured 71.6 TFLOP/s per GCD."
+    )
+    assert check_paper(read_paper(text)).verdict == "consistent"
+
+
+def test_another_line_of_models_is_no_run() -> None:
+    text = (
+        "Ouzel-Neo-20B was trained on 96 A100 GPUs for 50 days. We follow the batch of Ouzel-3 175B, approximately 3.15M tokens, "
+        "and train for 150,000 steps."
+    )
+    assert one(text)["steps"] == 150_000
+
+
+def test_years_are_no_lengths() -> None:
+    assert "seq_len" not in one(
+        "Composites (one every 5 min, 2015-2022) were cut into sequences; 16 A100 GPUs were used for 6 days."
+    )

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import NamedTuple
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.reading.names import Mention, same_name, size_of, stem
+from gpuhours.questions.checking.reading.names import Mention, another_line, same_name, size_of, stem
 from gpuhours.questions.checking.reading.run_words import SIZES
 
 
@@ -35,6 +35,8 @@ class Cast:
     stems: set[str] = field(default_factory=set)
     """Stems of the authors' own names."""
     sizes: dict[str, float] = field(default_factory=dict)
+    main: str = ""
+    """The model that the text is about."""
     spoken: dict[tuple[str, str], str] = field(default_factory=dict)
     """The own runs that are only named in passing, by kind and key."""
 
@@ -47,7 +49,7 @@ class Cast:
         own = self.run(mention.shown)
         if own is not None:
             return Owner("own", own)
-        if any(same_name(other, mention.shown) for other in self.others):
+        if any(same_name(other, mention.shown) for other in self.others) or another_line(mention.shown, self.main):
             return Owner("other", mention.shown)
         if stem(mention.shown) in self.stems or not self.stems:
             sized = self.by_size(mention.size) if mention.size else None

@@ -54,6 +54,12 @@ def family_of(name: str) -> str:
     )
 
 
+def another_line(name: str, main: str) -> bool:
+    """``GPT-3-175B`` beside ``GPT-J-6B``: one first word, and a second that is a word in one of them and differs."""
+    one, two = family_of(name).split()[1:2], family_of(main).split()[1:2]
+    return bool(one and two) and one != two and (one[0].isalpha() or two[0].isalpha())
+
+
 def coined(name: str) -> str:
     """``LongVA`` and ``Video-LLaVA``: a name with capitals inside, which no stage or part has; empty for others."""
     found = re.search(r"\b(?=\w*[a-z])[A-Z]\w*[A-Z]\w*", name)

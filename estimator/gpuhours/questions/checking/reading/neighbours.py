@@ -371,3 +371,30 @@ def of_two_betas(items: Sequence[Item], index: int) -> str:
     if index > 2 and items[index - 1].text in (",", "/") and beta(items[index - 2]):
         return "beta2" if {item.text.lower() for item in earlier} & BETAS else ""
     return ""
+
+
+MONTHS = frozenset(
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"]
+)  # fmt: skip
+
+
+def is_a_year(items: Sequence[Item], index: int) -> bool:
+    """``December 2023, context 128k`` and ``2015-2022``: four digits behind a month, or from one year to another."""
+    figure = items[index] if index < len(items) else None
+    if not isinstance(figure, Figure) or figure.unit or figure.scale or figure.per or not _like_a_year(figure.value):
+        return False
+    if figure.until is not None:
+        return _like_a_year(figure.until) and len(figure.digits) == 4
+    return index > 0 and items[index - 1].text.lower() in MONTHS and figure.text.strip().isdigit()
+
+
+def _like_a_year(value: float) -> bool:
+    return value == round(value) and 1900 <= value <= 2100
+
+
+SEQUENCES = ("sample", "sequence", "context", "window", "chunk", "segment", "example", "crop", "document")
+
+
+def before_a_sequence(items: Sequence[Item], index: int) -> bool:
+    """``1,024 2048-token samples``: how long each is, also where they are those of a batch."""
+    return index + 1 < len(items) and items[index + 1].text.lower().startswith(SEQUENCES)

@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_plural,
+    before_a_sequence,
     behind_a_name,
     by_letter,
     by_symbol,
@@ -26,6 +27,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     hourly,
     in_apposition,
     in_brackets_of_a_tower,
+    is_a_year,
     of_a_clock,
     of_a_corpus,
     of_a_device,
@@ -68,6 +70,7 @@ LARGEST_DECAY = 0.5
 MOST_PER_SECOND = 1e20
 """FLOP/s that no machine does."""
 FEWEST_CLIPS = 100
+LONGEST_SEQUENCE = 1_048_576
 LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
 """Seconds."""
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
@@ -146,6 +149,13 @@ def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> 
         return Place("parameters", "behind its name", 0.0)
     if figure.scale in ("b", "m", "billion", "million") and not unit and in_apposition(items, index, first):
         return Place("parameters", "beside its name", 0.0)
+    if (
+        figure.unit == "token"
+        and figure.joined
+        and figure.value <= LONGEST_SEQUENCE
+        and before_a_sequence(items, index)
+    ):
+        return Place("seq_len", items[index + 1].text, 0.0)
     if figure.unit == "token" and of_a_corpus(items, index):
         return Place("dataset_tokens", "in brackets behind its name", 0.0)
     if figure.unit == "money" and not figure.per and of_a_thing(items, index, first):
@@ -246,6 +256,8 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
 def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: int = 0) -> tuple[str, ...]:
     """The units a figure may be looked up under."""
     kinds = [unit]
+    if unit == "" and is_a_year(items, index):
+        return ("year",)
     if figure.scale in ("b", "t", "billion", "trillion", "m", "million", "bn") and unit in ("", "model"):
         kinds.append("scaled")
     if figure.scale in ("m", "million", "k", "thousand") and unit == "":

@@ -15,7 +15,7 @@ from dataclasses import field, replace
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.cast import Cast, Owner, sized
-from gpuhours.questions.checking.reading.names import mentions, same_name, size_of, stem, words_of
+from gpuhours.questions.checking.reading.names import another_line, mentions, same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.own_name import own_name
 from gpuhours.questions.checking.reading.owners import assign
 from gpuhours.questions.checking.reading.parts import (
@@ -125,7 +125,7 @@ def _with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
     found: dict[float, str] = {}
     for sentence in read.sentences:
         for mention in mentions(read.items, sentence.first, sentence.last, ()):
-            if mention.size and stem(mention.shown) == stem(main):
+            if mention.size and stem(mention.shown) == stem(main) and not another_line(mention.shown, main):
                 found.setdefault(mention.size, mention.shown)
     if len(found) < 2:
         return cast
@@ -185,6 +185,7 @@ def _cast(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Se
         run = cast.run(row.name)
         if size and run:
             cast.sizes[run] = size
+    cast.main = main
     cast.stems = {stem(name) for name in [*own, main] if stem(name)}
     return cast
 

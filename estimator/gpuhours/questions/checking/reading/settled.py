@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.accelerators import by_name, find_accelerator
@@ -104,16 +104,29 @@ IN_A_NODE = 16
 
 
 def _same_devices(claims: list[Claim]) -> list[Claim]:
-    """Modules of two dies counted by die in one figure are counted so in all: 128 nodes of 4 MI250X are 1,024 GCDs."""
+    """Modules of two dies counted by die in one figure are counted so in all: 128 nodes of 4 MI250X are 1,024 GCDs.
+
+    Where the run's machine is counted in modules, what one die does is half of what one of them does.
+    """
     dies = any(claim.quantity == "gpus" and DIES.search(claim.text) for claim in claims if not claim.scope)
+    counted = next((claim for claim in claims if claim.quantity == "gpus" and not claim.scope), None)
+    modules = counted is not None and not DIES.search(counted.text)
+
+    def doubled(claim: Claim) -> bool:
+        if claim.quantity == "gpus_per_node":
+            return dies and not modules and not DIES.search(claim.text)
+        return modules and claim.quantity in OF_ONE_DEVICE and OF_A_DIE.search(claim.quote) is not None
+
     return [
         replace(claim, value=2 * claim.value, spread=replace(claim.spread, centre=2 * claim.spread.centre))
-        if dies and claim.quantity == "gpus_per_node" and not DIES.search(claim.text)
+        if doubled(claim)
         else claim
         for claim in claims
     ]
 
 
+OF_ONE_DEVICE = frozenset(["flops_per_second_per_gpu", "tokens_per_second_per_gpu"])
+OF_A_DIE = re.compile(r"\b(?:per|each|every|a|one)[ -]GCD\b", re.IGNORECASE)
 DIES = re.compile(r"\bgcds?\b", re.IGNORECASE)
 
 
@@ -125,12 +138,15 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
     """
     main = {claim.quantity: claim for claim in reversed(claims) if not claim.scope}
     said = next((fact for fact in facts if fact.name == "accelerator"), None)
+    batches = {id(claim) for pair in _batch_said_twice(claims, main) for claim in pair}
     chip = (find_accelerator(said.quote) or by_name(said.value)) if said else None
     peak, power = (chip.peak, chip.power) if chip else (None, None)
     found = []
     for claim in claims:
         quantity = claim.quantity
-        if quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
+        if id(claim) in batches:
+            quantity = "global_batch_tokens" if quantity == "tokens" else "global_batch"
+        elif quantity == "vision_parameters" and claim.because in ("encoder", "tower", "vit"):
             whole = not main.keys() & {"parameters", "language_parameters", "trainable_parameters"}
             quantity = "parameters" if whole else quantity
         elif (
@@ -186,6 +202,23 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
     return found
 
 
+def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterator[tuple[Claim, Claim]]:
+    """``4.2M tokens, that is 2,048 contexts of 2,048 each``: tokens and sequences whose quotient is the length are a batch's."""
+    if "seq_len" not in main or main.keys() & {"global_batch", "global_batch_tokens"}:
+        return
+    sequences = [
+        c for c in claims if c.quantity in ("samples", "dataset_samples") and not c.scope and IN_A_BATCH.search(c.text)
+    ]
+    tokens = [c for c in claims if c.quantity == "tokens" and not c.scope and c.value < LARGEST_BATCH]
+    for one in sequences[:4]:
+        for all_ in tokens[:4]:
+            if one.value < MOST_SEQUENCES and abs(one.value * main["seq_len"].value / all_.value - 1) < PRODUCT:
+                yield one, all_
+
+
+IN_A_BATCH = re.compile(r"(?:sequences?|contexts?)\b", re.IGNORECASE)
+MOST_SEQUENCES, PRODUCT = 20_000, 0.01
+"""Of these, and of tokens that they make, no run has so few."""
 SIZES = frozenset(["parameters", "language_parameters", "vision_parameters", "trainable_share", "lora_rank"])
 PARTS_OF_MODELS = frozenset(["parameters", "vision_parameters", "trainable_parameters"])
 AS_SOLD = 0.01
@@ -215,7 +248,8 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
         if claim.scope:
             continue
         first = best.setdefault(claim.quantity, index)
-        if claim.spread.sigma < claims[first].spread.sigma and _same(claim, claims[first]):
+        says = claim.spread.sigma < claims[first].spread.sigma or _says_its_unit(claim, claims[first])
+        if says and _same(claim, claims[first]):
             best[claim.quantity] = index
     rates = {claim.value for claim in claims if claim.quantity == "learning_rate" and not claim.scope}
     peak_rate = max(rates) if len(rates) > 2 else 0.0
@@ -232,6 +266,11 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             if not _same(claim, claims[best[claim.quantity]]):
                 aside.append(replace(claim, scope=f"another figure for {claim.title}"))
     return kept, aside
+
+
+def _says_its_unit(claim: Claim, other: Claim) -> bool:
+    """``a 6.7B parameter model`` says more than the 7B of its name."""
+    return claim.quantity == "parameters" and "param" in claim.text.lower() and "param" not in other.text.lower()
 
 
 COUNTERS = frozenset(["tokens", "steps", "samples"])
