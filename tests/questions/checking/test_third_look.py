@@ -32,6 +32,21 @@ def test_any_picture_ends_in_a_verdict(sides: str, things: str) -> None:
     assert check_paper(read_paper(text)).verdict in ("consistent", "not determined", "contradicted")
 
 
+ODD = [
+    "We compare Plover-7B (2T tokens, 64 A100) and Plover-0B (1T tokens, 32 A100); the 0B run took 3 days.",
+    "| Model | Tokens | GPUs |\n|---|---|---|\n| Plover-7B | 2T | 64 |\n| Plover-3B | 1T | 32 |\n\nThe 0B model took 3 days.",
+    "Plover was trained with 3 × 10^999 FLOP on 64 A100 GPUs.",
+    "Plover was trained with 2 · 10⁹⁹⁹ tokens on 64 A100 GPUs.",
+    "In inference each A100 GPU draws 400 W. Plover was trained on 64 A100 GPUs.",
+    "Plover was fine-tuned on 0 tokens, 1024 contexts of 2048 tokens, 64 A100 GPUs at 400 W each.",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_odd_figures_end_in_a_verdict(text: str) -> None:
+    assert check_paper(read_paper(text)).verdict in ("consistent", "not determined", "contradicted")
+
+
 def test_several_numbers_in_one_say_nothing_of_their_rounding() -> None:
     assert rounding("384x384", 384.0) == rounding("2", 2.0, largest=0.05) == 0.05
 

@@ -58,7 +58,7 @@ class Cast:
 
     def by_size(self, size: float) -> str | None:
         """The own run of about that size, if one run has it."""
-        near = [name for name, own in self.sizes.items() if name in self.own and abs(own / size - 1) < 0.06]
+        near = [name for name, own in self.sizes.items() if name in self.own and abs(own - size) < 0.06 * size]
         return near[0] if len(near) == 1 else None
 
     def by_rank(self, word: str) -> str | None:

@@ -12,6 +12,7 @@ from gpuhours.questions.checking.reading.units import SCALES
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹−⁻–", "0123456789---")
 NUMBERS = ("NUMBER", "SPELLED")
+LARGEST_POWER = 40
 LARGEST = 1e40
 """No figure about training is larger; a longer string of digits is none."""
 
@@ -39,7 +40,7 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
         digits = token.text.replace("{,}", "").replace(",", "").rstrip("+").translate(SUPERSCRIPTS).replace(" ", "")
         base, raised, power = digits.partition("^")
         exponent = float(power.strip("{}") or 0) if raised else 0.0
-        if abs(exponent) > 40 or len(base.partition("e")[2].lstrip("+-")) > 2:
+        if abs(exponent) > LARGEST_POWER or len(base.partition("e")[2].lstrip("+-")) > 2:
             return None
         digits = digits.replace("+", "e+") if _lost_e(digits) else digits
         if raised and float(base) > 0 and abs(exponent * math.log10(float(base))) > 300:
@@ -52,7 +53,10 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
     at += 1
     if type_at(tokens, at) == "POWER":
         power = tokens[at].text.translate(SUPERSCRIPTS).partition("10")[2]
-        value *= 10.0 ** int("".join(c for c in power if c.isdigit() or c == "-") or 0)
+        exponent = int("".join(c for c in power if c.isdigit() or c == "-") or 0)
+        if abs(exponent) > LARGEST_POWER:
+            return None
+        value *= 10.0**exponent
         at += 1
     scale = ""
     while type_at(tokens, at) == "SCALE":

@@ -168,7 +168,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
         elif (
             quantity == "gpu_power"
             and power
-            and claim is not main["gpu_power"]
+            and claim is not main.get("gpu_power")
             and abs(claim.value / power - 1) < AS_SOLD
         ):
             quantity = "tdp"
@@ -209,7 +209,7 @@ def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterat
     sequences = [
         c for c in claims if c.quantity in ("samples", "dataset_samples") and not c.scope and IN_A_BATCH.search(c.text)
     ]
-    tokens = [c for c in claims if c.quantity == "tokens" and not c.scope and c.value < LARGEST_BATCH]
+    tokens = [c for c in claims if c.quantity == "tokens" and not c.scope and 0 < c.value < LARGEST_BATCH]
     for one in sequences[:4]:
         for all_ in tokens[:4]:
             if one.value < MOST_SEQUENCES and abs(one.value * main["seq_len"].value / all_.value - 1) < PRODUCT:
