@@ -13,8 +13,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
@@ -72,30 +71,6 @@ def refuse_unseen(words: list[str]) -> None:
             raise EstimateError("This has signs that are not seen.", "Leave them out.", printable(word)[:MOST_SAID])
 
 
-class _MetadataLater(ModuleType):
-    """``importlib.metadata`` for who imports its ``entry_points`` and never calls it, as pydantic does whose plugins are switched off: the
-    module reads mail headers and archives, a fiftieth of a one-off estimate. Whoever wants anything of it gets the module itself."""
-
-    def __getattr__(self, name: str) -> Any:
-        """``entry_points`` that loads the module when it is called; all else of the module."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if name == "entry_points":
-            return lambda *one, **named: self.loaded().entry_points(*one, **named)
-        return getattr(self.loaded(), name)
-
-    def stand_in(self) -> None:
-        """Be what is imported by that name, unless the module is there already."""
-        if sys.modules.setdefault(self.__name__, self) is self:
-            importlib.metadata = self
-
-    def loaded(self) -> ModuleType:
-        """The module, in this one's place."""
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        return importlib.import_module(self.__name__)
-
-
 def main() -> None:
     """Run a command: 0 fine, 1 the answer is no, 2 bad input, 3 our own fault."""
     gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
@@ -103,7 +78,6 @@ def main() -> None:
         "OPENBLAS_NUM_THREADS", "1"
     )  # matrices are small: threads wait for each other longer than they work
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
-    _MetadataLater("importlib.metadata").stand_in()
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # what overflows is printed as not known
     from gpuhours.inputs.errors import Contradiction, EstimateError
     from gpuhours_cli.output import printable

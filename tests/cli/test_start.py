@@ -23,7 +23,7 @@ from tests.benchmarks.speed import ONE_OFF
 NEEDLESS = (
     "pint", "lark", "numpy.ma", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check", "typer._adapters",
     "typer.rich_utils", "gpuhours.cost.grids", "gpuhours.questions.planning.search", "gpuhours.questions.sweeping", "asyncio",
-    "numpy.random", "email",
+    "numpy.random",
 )  # fmt: skip
 CODE = """
 import atexit, json, sys
@@ -41,24 +41,6 @@ def test_a_one_off_loads_no_registry_and_no_other_command() -> None:
     loaded = set(json.loads(ran.stderr))
     assert "gpuhours_cli.estimate" in loaded
     assert sorted(loaded.intersection(NEEDLESS)) == []
-
-
-def test_what_waits_of_the_standard_library_comes_whole_when_it_is_asked_for() -> None:
-    code = """
-import sys
-from gpuhours_cli.app import _MetadataLater
-_MetadataLater("importlib.metadata").stand_in()
-from importlib.metadata import entry_points
-assert "email" not in sys.modules
-import importlib.metadata
-assert importlib.metadata.version("pytest")
-assert any(one.name == "pytest" for one in entry_points(group="console_scripts"))
-assert importlib.metadata.PackageNotFoundError is sys.modules["importlib.metadata"].PackageNotFoundError
-assert importlib.metadata.entry_points is not entry_points
-"""
-    subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True
-    )
 
 
 def test_main_sets_the_garbage_collector_before_typer_is_loaded() -> None:

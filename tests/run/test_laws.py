@@ -1,4 +1,4 @@
-"""Laws that every run obeys, on random valid runs; ``python -m tests.benchmarks.laws`` tries thousands."""
+"""Laws that every run obeys, on random valid runs; ``.ci/run`` tries hundreds, ``python -m tests.benchmarks.laws`` thousands."""
 
 import random
 from collections.abc import Iterator
@@ -14,9 +14,8 @@ from tests.benchmarks.random_runs import random_run
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
-@pytest.mark.parametrize("seed", ["one", "two"])
-def test_random_runs_obey_every_law(seed: str) -> None:
-    found = tally(50, seed, thin=3)
+def test_random_runs_obey_every_law() -> None:
+    found = tally(50, "one", thin=3)
     assert not [line for one in found.values() for line in one.first]
     assert all(one.tried >= 2 for name, one in found.items() if name != "plan")
 
