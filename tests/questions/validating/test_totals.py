@@ -23,6 +23,8 @@ from gpuhours.questions.validating.totals import (
 from gpuhours.questions.validating.totals_rows import described, organisation
 from gpuhours.questions.validating.updating import COVERED
 from gpuhours.run.remainder import NOTHING, Likeness, felt
+from gpuhours_cli.render.totals import answer
+from tests.cli.test_readme import printed
 from tests.conftest import Command
 
 ROW = {
@@ -35,6 +37,10 @@ ROW = {
 @pytest.fixture(scope="module")
 def judged() -> TotalsReport:
     return validate_totals()
+
+
+def test_the_readme_says_how_far_off_whole_runs_have_been(judged: TotalsReport) -> None:
+    assert printed("gpuhours validate --totals --quiet") == answer(judged) + "\n"
 
 
 def row(**changed: str) -> Row:

@@ -24,7 +24,9 @@ from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
 from gpuhours.run.conformal import Curve
 from gpuhours.run.novelty import Traits, features, kind_of
+from gpuhours_cli.render.validate import answer
 from tests.benchmarks.swaps import ranked
+from tests.cli.test_readme import printed
 from tests.conftest import Command
 
 ROW: dict[str, Any] = {
@@ -54,6 +56,10 @@ def published() -> Validation:
 @pytest.fixture(scope="module")
 def in_sample() -> Validation:
     return validate(in_sample=True)
+
+
+def test_the_readme_says_how_far_off_it_has_been(published: Validation) -> None:
+    assert printed("gpuhours validate --quiet") == answer(published) + "\n"
 
 
 def test_the_published_runs_keep_their_errors(in_sample: Validation) -> None:
