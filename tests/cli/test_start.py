@@ -23,7 +23,6 @@ from tests.benchmarks.speed import ONE_OFF
 NEEDLESS = (
     "pint", "lark", "numpy.ma", "pyarrow", "pandas", "altair", "gpuhours_cli.sweep", "gpuhours_cli.check", "typer._adapters",
     "typer.rich_utils", "gpuhours.cost.grids", "gpuhours.questions.planning.search", "gpuhours.questions.sweeping", "asyncio",
-    "numpy.random",
 )  # fmt: skip
 CODE = """
 import atexit, json, sys

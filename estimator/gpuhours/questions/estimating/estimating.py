@@ -20,7 +20,7 @@ from gpuhours.run.band import Band, band
 from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
 from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
-from gpuhours.run.lattice import SHUFFLED
+from gpuhours.run.lattice import DRAWS
 from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
@@ -172,8 +172,9 @@ def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outc
     named, goodput = sample.run, centre.value("goodput")
     if goodput is not None:
         named = named.replaced("known.goodput", np.concatenate([[goodput], sample.effective_goodput]))
+    order = np.random.default_rng(0).permutation(DRAWS)
     for key, values in draws(own, len(sample.slower)).items():
-        named = named.replaced(key, _whole(key, np.concatenate([values[:1], values[1 + SHUFFLED]])))
+        named = named.replaced(key, _whole(key, np.concatenate([values[:1], values[1 + order]])))
     same_step = all(key.startswith(BILLED) for key in own)
     return evaluate(named, slower=slower, like=centre if same_step else None)
 
