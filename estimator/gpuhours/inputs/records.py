@@ -1,6 +1,5 @@
 """Frozen dataclasses that are made quickly: the standard library writes and compiles up to six methods for each, and eighty of them stand
-behind one estimate. Here only ``__init__`` is, once a class has proved to be called often; comparing, hashing, showing and refusing are
-functions that all share.
+behind one estimate. Here only ``__init__`` is, once it is called; comparing, hashing, showing and refusing are functions that all share.
 
     from gpuhours.inputs.records import dataclass
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 else:
     import dataclasses
     from collections.abc import Callable
-    from functools import partial
     from operator import attrgetter
     from typing import Any
 
@@ -48,45 +46,16 @@ else:
         made.__init__ = _Unwritten(made, every)
         return made
 
-    OFTEN = 50
-    """Records of a class that are filled one field after another; from then on it pays to write and compile its ``__init__``."""
-
     class _Unwritten:
-        """``__init__`` of a class of which few records were made yet: it is written when it is looked at or called often."""
+        """``__init__`` of a record that none was made of yet: it is written when it is first asked for."""
 
         def __init__(self, cls: type, every: tuple[dataclasses.Field[Any], ...]) -> None:
-            self.cls, self.every, self.made = cls, every, 0
+            self.cls, self.every = cls, every
 
         def __get__(self, one: Any, owner: type) -> Any:
-            self.made += 1
-            if one is None or self.made > OFTEN:
-                self.cls.__init__ = written = _init(self.cls, self.every)
-                return written if one is None else written.__get__(one)
-            return partial(self.fill, one)
-
-        def fill(self, one: Any, /, *values: Any, **named: Any) -> None:
-            """What the written ``__init__`` does; what does not fit is left to it to refuse."""
-            held, place, known = {}, 0, 0
-            for each in self.every:
-                name, value = each.name, each.default
-                if each.init and place < len(values):
-                    value = values[place]
-                elif each.init and name in named:
-                    value, known = named[name], known + 1
-                elif each.default_factory is not dataclasses.MISSING:
-                    value = each.default_factory()
-                place += each.init
-                if value is not dataclasses.MISSING:
-                    held[name] = value
-                elif each.init:
-                    known = -1
-                    break
-            if known != len(named) or place < len(values):
-                _init(self.cls, self.every)(one, *values, **named)
-            for name, value in held.items():
-                object.__setattr__(one, name, value)
-            if hasattr(self.cls, "__post_init__"):
-                one.__post_init__()
+            written = _init(self.cls, self.every)
+            self.cls.__init__ = written
+            return written if one is None else written.__get__(one)
 
     def _init(cls: type, every: tuple[dataclasses.Field[Any], ...]) -> Callable[..., None]:
         """``__init__`` with a parameter for every field, in their order."""
