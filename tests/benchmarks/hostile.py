@@ -105,8 +105,7 @@ def seeds() -> dict[str, list[Seed]]:
         "documents": [
             Seed(("reproduce", "d.yaml", *more), "d.yaml", path.read_text(encoding="utf-8"))
             for path in sorted((PUBLISHED / "documents").glob("*.yaml")) for more in ([], ["--json"])
-        ]
-        + [Seed(("reproduce", "--json"), "d.yaml", "name: a\n")],  # what a lost file name comes to: all of the documents
+        ],
         "configs": [
             Seed(("models", "show", "config.json", *more), "config.json", json.dumps(json.loads(line)["config"], indent=1))
             for line in (HERE / "architecture" / "hugging_face_configs.jsonl").read_text(encoding="utf-8").splitlines()

@@ -91,16 +91,22 @@ def more_cards_cost_no_less(tried: Tried) -> Iterator[str]:
         yield f"twice the accelerators hold {theirs / ours:.5f} as much each"
 
 
+def products_are_large(tried: Tried) -> bool:
+    """Whether a rank's products are wide and long enough that computing them, not launching, decides."""
+    wide = min(
+        (float(stack.block.linears[0].inputs) for stack in tried.outcome.resolved.workload.model.stacks), default=0
+    )
+    layout = tried.described["layout"]
+    tokens = tried.described["data"]["seq_len"] * layout["microbatch"] / layout["context"]
+    return bool(wide / layout["tensor"] >= WIDE and tokens >= MANY)
+
+
 def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
     """On a card that multiplies fp8 quicker, fp8 is no slower than bf16 where products are large."""
     peak = tried.outcome.resolved.workload.cluster.accelerator.peak
     if peak.get("fp8", 0) <= peak.get("bf16", math.inf) or "seq_len" not in tried.described["data"]:
         return
-    wide = min(
-        (float(stack.block.linears[0].inputs) for stack in tried.outcome.resolved.workload.model.stacks), default=0
-    )
-    tokens = tried.described["data"]["seq_len"] * tried.described["layout"]["microbatch"]
-    if wide / tried.described["layout"]["tensor"] < WIDE or tokens / tried.described["layout"]["context"] < MANY:
+    if not products_are_large(tried):
         return
     plain, quick = (tried.with_said(("training.dtype", dtype)) for dtype in ("bf16", "fp8"))
     if plain is not None and quick is not None and seconds(quick) > seconds(plain) * (1 + ROUNDING):
@@ -108,8 +114,8 @@ def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
 
 
 def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
-    """Adapters of rank 8 take fewer FLOPs, no more time of products and optimiser, and no more memory than training all, on the same
-    layout. The memory-bound kernels of some trainers (dropout and casts before each adapter) can take more than that spares."""
+    """Adapters of rank 8 take fewer FLOPs, no more time of the optimiser and of large products, and no more memory than training all, on
+    the same layout. The memory-bound kernels of some trainers (dropout and casts before each adapter) can take more than that spares."""
     model = tried.described["model"]
     if not isinstance(model, str) or "seq_len" not in tried.described["data"]:
         return
@@ -119,12 +125,10 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
     assert adapted.step is not None
     if tried.outcome.resolved.workload.model.trainable_parameters < 1e9:
         return  # beside products of a few thousand, launching those of the adapters takes as long
+    timed = ("matrix products", "optimiser") if products_are_large(tried) else ("optimiser",)
     for name, whole, part in (
         ("FLOPs", float(tried.step.model_flops), float(adapted.step.model_flops)),
-        *(
-            (name, float(tried.step.parts[name]), float(adapted.step.parts[name]))
-            for name in ("matrix products", "optimiser")
-        ),
+        *((name, float(tried.step.parts[name]), float(adapted.step.parts[name])) for name in timed),
         ("memory", held(tried.outcome), held(adapted)),
     ):
         if part > whole * (1 + ROUNDING):
