@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,3 +123,9 @@ def test_names_are_listed() -> None:
     assert "h100-sxm-80gb" in found["$defs"]["Hardware"]["properties"]["accelerator"]["anyOf"][0]["enum"]
     assert "llama-3-8b" in run["model"]["anyOf"][0]["anyOf"][0]["enum"]
     assert "megatron-core" in run["software"]["anyOf"][0]["enum"]
+
+
+def test_a_schema_needs_no_file_read_before() -> None:
+    """Readers are built late: defaults that are groups of figures must be written by a process that has read nothing."""
+    asked = "from gpuhours.questions.listing.schemas import schema; schema('software'); schema('hardware')"
+    subprocess.run([sys.executable, "-c", asked], check=True)

@@ -65,6 +65,12 @@ class Editors(GenerateJsonSchema):
         example = EXAMPLES.get(unit)
         return {**described, "description": text, **({"examples": [example]} if example else {})}
 
+    def encode_default(self, dft: Any) -> Any:
+        """A default as JSON; a group of figures may be one that nothing has read yet (``Section`` builds its kinds late)."""
+        if isinstance(dft, BaseModel):
+            type(dft).model_rebuild()
+        return super().encode_default(dft)
+
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """A model's keys, each with the sentence under it."""
         described = super().model_schema(schema)
