@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, Home] = {
     "estimate": Home("estimate", "What one run costs, how long it takes, what limits it."),
     "import": Home(
         "interchange",
-        "A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl, LLaMA-Factory.",
+        "A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, nanotron, axolotl, LLaMA-Factory.",
     ),
     "export": Home("interchange", "A run's layout as the files of other training code."),
     "init": Home("init", "A commented run file to begin with."),

@@ -33,6 +33,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         return keys | _sharded(theirs) | {"training.state": "amp", "software": "huggingface-fsdp2"}
     if kind == "DEEPSPEED":
         stage = theirs.get("deepspeed_config.zero_stage", "deepspeed_config.zero_optimization.stage")
+        theirs.get("deepspeed_config.zero3_init_flag", "deepspeed_config.zero3_save_16bit_model")
         offloaded = theirs.get("deepspeed_config.offload_optimizer_device")
         keys |= {"layout.sharding": f"zero{stage}" if positive(stage) else "none"} if stage is not None else {}
         keys |= {"layout.offload_optimizer": True} if str(offloaded) in ("cpu", "nvme") else {}

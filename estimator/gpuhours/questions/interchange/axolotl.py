@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from gpuhours.architecture.catalogue import names, plain
-from gpuhours.architecture.lora import ALL, EVERY
+from gpuhours.architecture.lora import ALL, ATTENTION, EVERY
 from gpuhours.questions.interchange.keys import ACCUMULATION, ForeignFile, Key, above_one, paired, positive, written
 
 TABLE = (
@@ -27,6 +28,22 @@ def model_called(name: str) -> str | None:
     return known if known in names() else None
 
 
+def targeted(modules: Any) -> list[str]:
+    """The projections that PEFT's target modules name: a list, or an expression that the whole name of a module has to match.
+
+    >>> targeted(r"model.layers.[\\d]+.(mlp|self_attn).(down|q|v)_proj")
+    ['q', 'v', 'down']
+    """
+    if isinstance(modules, str):
+        try:
+            fits = re.compile(modules)
+        except re.error:
+            return []
+        inside = {part: "self_attn" if part in ATTENTION else "mlp" for part in EVERY}
+        return [part for part in EVERY if fits.fullmatch(f"model.layers.0.{inside[part]}.{part}_proj")]
+    return [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
+
+
 def read(theirs: ForeignFile) -> dict[str, Any]:
     """The run's keys in an axolotl configuration."""
     keys = paired(theirs, TABLE) | _model(theirs)
@@ -34,9 +51,13 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
         keys["data.packed"] = True
     theirs.get("pad_to_sequence_len", "flash_attention")
     half, brain = theirs.on("fp16", "float16"), theirs.get("bf16", "bfloat16")
+    theirs.known("bf16", "bfloat16")  # where the card has it: as if it were true
+    theirs.get("attn_implementation", "tf32", "gradient_checkpointing_kwargs")
     keys.setdefault("training.dtype", "fp16" if half else "fp32" if brain is False else "bf16")
-    recompute = theirs.get("gradient_checkpointing")
-    if recompute in ("offload", "offload_disk"):
+    recompute, again = theirs.get("gradient_checkpointing"), "fsdp_config.fsdp_activation_checkpointing"
+    recompute = True if theirs.on(again, "fsdp_config.activation_checkpointing") else recompute
+    offloaded = theirs.get("activation_offloading")
+    if recompute in ("offload", "offload_disk") or offloaded in (True, "true", "legacy", "disk"):
         keys |= {"layout.recompute": "full", "layout.offload_activations": True}
     elif recompute is not None:
         keys["layout.recompute"] = "full" if recompute is True or str(recompute) in ("true", "unsloth") else "none"
@@ -47,7 +68,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     sharded = (
         theirs.get("fsdp", "fsdp_version", f"{inside}fsdp_version") is not None or again is not None or bool(strategy)
     )
-    for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy"):
+    for part in ("transformer_layer_cls_to_wrap", "auto_wrap_policy", "limit_all_gathers"):
         theirs.get(f"{inside}{part}", f"{older}{part}")
     for level in ("1", "2", "3"):
         if f"zero{level}" in config:
@@ -75,8 +96,10 @@ def _model(theirs: ForeignFile) -> dict[str, Any]:
     )
     if adapter in ("lora", "qlora"):
         keys |= {"model.trainable": "lora"} | ({"model.rank": rank} if rank else {})
-        targets = [ALL] if linear else [PROJECTIONS[one] for one in modules or [] if one in PROJECTIONS]
+        targets = [ALL] if linear else targeted(modules)
         keys |= {"model.targets": targets} if targets else {}
+        if not linear and isinstance(modules, list) and set(modules) - set(PROJECTIONS):
+            theirs.leave("lora_target_modules")
     if narrow or adapter == "qlora":
         keys["training.dtype"] = "nf4"
     return keys

@@ -33,9 +33,21 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
             f"There is no stage {str(stage)[:40]!r}.", "ZeRO has the stages 0 to 3.", "zero_optimization.stage"
         )
     keys["layout.sharding"] = ("none", "zero1", "zero2", "zero3")[int(stage or 0)]
-    device = theirs.get("zero_optimization.offload_optimizer.device")
-    theirs.get("zero_optimization.offload_optimizer.pin_memory", "zero_optimization.overlap_comm")
-    if str(device) in ("cpu", "nvme"):
+    device, weights = (
+        theirs.get("zero_optimization.offload_optimizer.device"),
+        theirs.get("zero_optimization.offload_param.device"),
+    )
+    for part in (
+        "offload_optimizer.pin_memory",
+        "offload_param.pin_memory",
+        "overlap_comm",
+        "reduce_scatter",
+        "cpu_offload",
+    ):
+        theirs.get(f"zero_optimization.{part}")
+    if str(weights) in ("cpu", "nvme"):
+        keys["layout.offload_parameters"] = True
+    if str(device) in ("cpu", "nvme") or theirs.on("zero_optimization.cpu_offload"):
         keys["layout.offload_optimizer"] = True
     if theirs.on("activation_checkpointing.cpu_checkpointing"):
         keys["layout.offload_activations"] = True
@@ -54,6 +66,8 @@ def write(values: Mapping[str, Any]) -> dict[str, Any]:
     theirs["zero_optimization.stage"] = ("none", "zero1", "zero2", "zero3").index(values.get("layout.sharding", "none"))
     if values.get("layout.offload_optimizer"):
         theirs["zero_optimization.offload_optimizer.device"] = "cpu"
+    if values.get("layout.offload_parameters"):
+        theirs["zero_optimization.offload_param.device"] = "cpu"
     if values.get("layout.offload_activations"):
         theirs["activation_checkpointing.cpu_checkpointing"] = True
     dtype = values.get("training.dtype", "bf16")

@@ -12,8 +12,17 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_text, read_yaml_text
-from gpuhours.questions.interchange import accelerate, axolotl, deepspeed, llama_factory, megatron, torchtitan
-from gpuhours.questions.interchange.keys import ForeignFile, flat, nested
+from gpuhours.questions.interchange import (
+    accelerate,
+    axolotl,
+    deepspeed,
+    llama_factory,
+    megatron,
+    nanotron,
+    shell,
+    torchtitan,
+)
+from gpuhours.questions.interchange.keys import ForeignFile, flat, interpolated, nested
 
 NEMO_PATHS = {
     "num_nodes": "trainer", "devices": "trainer", "precision": "trainer", "max_steps": "trainer", "name": "model.optim",
@@ -75,9 +84,19 @@ CODES: Mapping[str, Code] = {
     "deepspeed": Code("DeepSpeed", ".json", deepspeed.read, lambda values: json.dumps(nested(deepspeed.write(values)), indent=2) + "\n"),
     "accelerate": Code("accelerate", ".yaml", accelerate.read, lambda values: _yaml(accelerate.write(values))),
     "nemo": Code("NeMo", ".yaml", partial(megatron.read, software="nemo"), lambda values: _nemo(megatron.write(values, "nemo")), last=True),
+    "nanotron": Code("nanotron", ".yaml", nanotron.read, lambda values: _yaml(nanotron.write(values))),
     "axolotl": Code("axolotl", ".yaml", axolotl.read, lambda values: _yaml(axolotl.write(values))),
     "llama-factory": Code("LLaMA-Factory", ".yaml", llama_factory.read, lambda values: _yaml(llama_factory.write(values))),
 }  # fmt: skip
+
+
+UNREAD: Mapping[str, set[str]] = {
+    "GPT-NeoX": {"pipe_parallel_size"}, "llm-foundry": {"device_train_microbatch_size"}, "torchtune": {"_component_"},
+    "LitGPT": {"lr_warmup_steps", "devices"}, "TRL": {"dataset_name", "model_name_or_path", "per_device_train_batch_size"},
+    "MaxText": {"base_emb_dim"}, "ms-swift": {"train_type", "torch_dtype"},
+}  # fmt: skip
+"""Other code by keys that only its files have."""
+_READ = f"Files of {', '.join(code.title for code in CODES.values())} are read."
 
 
 def opened(path: Path) -> tuple[str, dict[str, Any]]:
@@ -88,17 +107,23 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
             keys = flat(tomllib.loads(text))
         except tomllib.TOMLDecodeError as error:
             raise EstimateError(f"is not TOML: {error}", where=str(path)) from None
-        if keys:
+        if {name.split(".", 1)[0] for name in keys} & {
+            "parallelism",
+            "training",
+            "activation_checkpoint",
+            "experimental",
+        }:
             return "torchtitan", keys
     if ending in (".json", ".yaml", ".yml"):
         data = read_yaml_text(text, str(path)).data
         if isinstance(data, Mapping) and data:
-            return _owner(flat(data), path)
-    arguments = megatron.arguments(text)
+            code, keys = _owner(flat(data), path)
+            return code, interpolated(keys) if code == "nemo" else keys
+    arguments = shell.arguments(text)
     if not arguments:
         raise EstimateError(
             "holds no arguments or keys that are known.",
-            f"Files of {', '.join(code.title for code in CODES.values())} are read.",
+            _READ,
             str(path),
         )
     return "megatron", arguments
@@ -108,25 +133,30 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     """Whose keys they are, by those that only one of them has."""
     last = {name.rsplit(".", 1)[-1] for name in keys}
     first = {name.split(".", 1)[0] for name in keys}
+    for title, marks in UNREAD.items():
+        if marks <= keys.keys() | first | last:
+            raise EstimateError(f"is a file of {title}'s, which is not read.", _READ, str(path))
     if {"model_type", "architectures", "_class_name"} & first and "base_model" not in first:
         return "model", {"model": str(path)}
     if "base_model" in first:
         return "axolotl", keys
     if {"finetuning_type", "model_name_or_path"} & first:
         return "llama-factory", keys
-    if first & {"distributed_type", "compute_environment", "fsdp_config", "num_processes"}:
+    if {"parallelism.tp", "tokens.sequence_length"} & keys.keys() and "parallelism.dp" in keys:
+        return "nanotron", keys
+    if first & {"distributed_type", "compute_environment", "num_processes"} or any(
+        name.startswith("fsdp_config.fsdp_") for name in keys
+    ):
         return "accelerate", keys
     if first & {"zero_optimization", "train_batch_size", "train_micro_batch_size_per_gpu"}:
         return "deepspeed", keys
     if "trainer" in first and last & {"tensor_model_parallel_size", "micro_batch_size", "num_layers"}:
         return "nemo", keys
-    if first & {"parallelism", "activation_checkpoint"}:
-        return "torchtitan", keys
     if last & {"tensor_model_parallel_size", "micro_batch_size", "num_layers", "hidden_size"}:
         return "megatron", keys
     raise EstimateError(
         "has no key by which it could be theirs whose file it is.",
-        f"Files of {', '.join(code.title for code in CODES.values())} are read; a run of ours goes straight to `gpuhours estimate`.",
+        f"{_READ} A run of ours goes straight to `gpuhours estimate`.",
         str(path),
     )
 
@@ -134,5 +164,5 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
 def opened_text(code: str, text: str) -> dict[str, Any]:
     """The keys of a file that was just written."""
     if code == "megatron":
-        return megatron.arguments(text)
+        return shell.arguments(text)
     return flat(tomllib.loads(text) if code == "torchtitan" else read_yaml_text(text, code).data)

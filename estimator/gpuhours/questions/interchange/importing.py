@@ -18,6 +18,7 @@ from gpuhours.questions.interchange.keys import (
     NODES,
     PER_NODE,
     RANKS,
+    UNPADDED,
     VOCABULARY,
     ForeignFile,
     without_effect,
@@ -28,7 +29,7 @@ from gpuhours.run.spec import Run, from_dict
 EVERY = "recompute.every"
 OPTIMISER_KEYS = {
     "megatron": ("optimizer",), "nemo": ("optim.name",), "torchtitan": ("optimizer.name",), "deepspeed": ("optimizer.type",),
-    "accelerate": (), "axolotl": ("optimizer",), "llama-factory": ("optim",),
+    "accelerate": (), "nanotron": ("optimizer.optimizer_factory.name",), "axolotl": ("optimizer",), "llama-factory": ("optim",),
 }  # fmt: skip
 """Where each code names the optimiser."""
 ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
@@ -80,11 +81,14 @@ class Imported:
 
 
 def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
-    """A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, axolotl or LLaMA-Factory and a model's config.json; what
+    """A run from files of training code (``files.CODES``) and a model's config.json; what
     a later file says goes over what an earlier one does, and ``settings`` over all."""
     stated: dict[str, Any] = {}
-    origins, models = [], []
-    for path in map(Path, paths):
+    origins: list[Origin] = []
+    models = []
+    waiting = list(map(Path, paths))
+    while waiting:
+        path = waiting.pop(0)
         code, keys = opened(path)
         if code == "model":
             models.append(str(path))
@@ -92,6 +96,7 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
             continue
         theirs = ForeignFile(keys, last=CODES[code].last)
         said = read(code, theirs)
+        waiting += _named_beside(path, theirs, {one.file for one in origins} | set(map(str, waiting)))
         ours = {key: value for key, value in said.items() if value is not None}
         stated |= _beside(stated, ours)
         name = theirs.get(*OPTIMISER_KEYS[code])
@@ -107,7 +112,7 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
                 (
                     *unknown,
                     *(f"{name} = {_short(value)}" for name, value in left),
-                    *(f"{name} = auto" for name in theirs.automatic()),
+                    *(f"{name} = auto: left to the trainer" for name in theirs.automatic() if not without_effect(name)),
                 ),
                 mute,
             )
@@ -119,6 +124,22 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
         stated = {"model": models[-1], **{key: value for key, value in stated.items() if not _of_shape(key)}}
     found = _finished(stated | dict(settings or {}), tuple(origins))
     return replace(found, open=(*other, *found.open))
+
+
+BESIDE = "deepspeed_config.deepspeed_config_file"
+
+
+def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path]:
+    """The DeepSpeed file that accelerate's names, where it lies there and is not given: it is read as if it were."""
+    said = theirs.get(BESIDE)
+    if said is None:
+        return []
+    file = path.parent / str(said)
+    if file.is_file():
+        return [] if str(file) in given else [file]
+    if not any(Path(one).name == file.name for one in given):
+        theirs.leave(BESIDE)
+    return []
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,13 +218,20 @@ def _adapters_alone(found: dict[str, Any]) -> list[str]:
     about = [key for key in found if key.startswith("model.")]
     if "model" in found or not about or set(about) - {"model.trainable", "model.rank", "model.targets"}:
         return []
-    rank = {key: found.pop(key) for key in about}.get("model.rank", 8)
-    return [f"adapters of rank {rank} on a model that is not known by that name: --model CONFIG.json --lora {rank}"]
+    said = {key: found.pop(key) for key in about}
+    rank, targets = said.get("model.rank", 8), said.get("model.targets")
+    beside = f" --set model.targets=[{','.join(targets)}]" if targets else ""
+    return [
+        f"adapters of rank {rank} on a model that is not known by that name: --model CONFIG.json --lora {rank}{beside}"
+    ]
 
 
 def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     """GPUs and the global batch worked out of what files say instead, then everything put at its key and validated."""
-    said = {key: found.pop(key, None) for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY)}
+    said = {
+        key: found.pop(key, None)
+        for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED)
+    }
     copy = math.prod(int(found.get(f"layout.{name}") or 1) for name in ("tensor", "pipeline", "context"))
     if "hardware.gpus" not in found and said[NODES] and said[PER_NODE]:
         found["hardware.gpus"] = said[NODES] * said[PER_NODE]
@@ -222,6 +250,8 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
         elif passes:
             remarks.append(f"a step has {passes} passes of a micro-batch that no file names: --microbatch N")
     remarks += _vocabulary(found, said[VOCABULARY], origins)
+    if said[UNPADDED] and said[UNPADDED] != found.get("model.vocab"):
+        remarks.append(f"vocabulary {found['model.vocab']:,}: {said[UNPADDED]:,}, padded as Megatron pads it")
     if said[EVERY]:
         remarks.append(
             f"one layer in {said[EVERY]} is computed again: set layout.recompute full and layout.recompute_layers to a stage's share"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
@@ -11,6 +13,8 @@ from gpuhours.inputs.records import dataclass
 
 VOCABULARY = "vocabulary.of_tokenizer"
 """The size of a vocabulary that follows from the tokenizer's files."""
+UNPADDED = "vocabulary.said"
+"""The size of a vocabulary before its padding."""
 NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "machine.nodes",
     "machine.per_node",
@@ -41,7 +45,8 @@ class ForeignFile:
             self._keys.setdefault(path.rsplit(".", 1)[-1] if last else path, (path, value))
             self._keys.setdefault(".".join(path.split(".")[-2:]) if last else path, (path, value))
         self._all, self._read = dict(keys), set[str]()
-        self._meaningless: list[tuple[str, Any]] = []
+        self._meaningless: dict[str, Any] = {}
+        self._known = set[str]()
 
     def get(self, *names: str) -> Any:
         """The value of the first of ``names`` that is set; all count as read."""
@@ -49,12 +54,14 @@ class ForeignFile:
         for name in names:
             path, value = self._keys.get(name, (name, None))
             self._read.add(path)
+            if variable(value):
+                self._meaningless[path] = value
             first = value if first is None and not unset(value) else first
         return first
 
     def names(self, name: str) -> bool:
-        """Whether a key is there at all, with a value or with a variable that the file does not set."""
-        return name in self._keys
+        """Whether a key says something, be it a variable that the file does not set."""
+        return not silent(self._keys.get(name, (name, None))[1])
 
     def on(self, *names: str) -> bool:
         """Whether a switch is on: ``true``, ``1`` or a flag without a value."""
@@ -62,29 +69,43 @@ class ForeignFile:
 
     def leave(self, name: str) -> None:
         """Count a key as not understood after all, whatever its name: its value means nothing here."""
-        self._meaningless.append(self._keys.get(name, (name, None)))
+        path, value = self._keys.get(name, (name, None))
+        self._meaningless[path] = value
+
+    def irrelevant(self, part: str) -> None:
+        """Everything below a part of the file that does nothing as the file stands."""
+        self._read.update(path for path in self._all if f".{part}." in f".{path}.")
 
     def meaningless(self) -> Iterator[tuple[str, Any]]:
-        """Keys that are known, with values that are not."""
-        return iter(self._meaningless)
+        """Keys that are known, with values that are not: words, or variables that the file does not set."""
+        return iter(self._meaningless.items())
 
     def left(self) -> Iterator[tuple[str, Any]]:
         """Keys that say something and that nobody read."""
         return ((path, value) for path, value in self._all.items() if path not in self._read and not silent(value))
 
     def automatic(self) -> Iterator[str]:
-        """Keys left to the trainer."""
-        return (path for path, value in self._all.items() if value == "auto")
+        """Keys left to the trainer, but for those whose reader knows what it does then."""
+        return (path for path, value in self._all.items() if value == "auto" and path not in self._known)
+
+    def known(self, *names: str) -> None:
+        """What the trainer does with these where they are ``auto`` is known."""
+        self._known.update(names)
 
 
 def unset(value: Any) -> bool:
-    """No statement: absent, null, left to the trainer, or a variable of a shell that is not set in the file."""
-    return value is None or value in ("auto", "null", "None", "") or (isinstance(value, str) and "$" in value)
+    """No statement: absent, null, left to the trainer, to be filled in, or a variable that is not set in the file."""
+    return value is None or value in ("auto", "null", "None", "", "???") or variable(value)
+
+
+def variable(value: Any) -> bool:
+    """A variable of a shell, or a reference of OmegaConf's, that the file does not set."""
+    return isinstance(value, str) and "$" in value
 
 
 def silent(value: Any) -> bool:
     """What is off or empty says nothing."""
-    return value is None or value is False or value in ("", [], {}, "auto", "null")
+    return value is None or value is False or value in ("", [], {}, "auto", "null", "None", "???")
 
 
 def truth(value: Any) -> bool | None:
@@ -164,6 +185,11 @@ def above_one(value: Any) -> Any:
     return value if value is not None and value > 1 else None
 
 
+def below_one(value: Any) -> Any:
+    """A share worth saying."""
+    return value if value is not None and value < 1 else None
+
+
 NEUTRAL = re.compile(
     r"^checkpoint[._]|(^|[._])(lr|learning_rate|min_lr|warmup|weight_decay|wd|adam|beta\d?|betas|eps|epsilon|momentum|clip|grad_norm|gradient_clipping"
     r"|max_norm|seed|log|logging|logger|wandb|tensorboard|comet|mlflow|profil\w*|print|steps_per_print|save|saves|load|ckpt"
@@ -171,16 +197,73 @@ NEUTRAL = re.compile(
     r"|dataloader|workers|num_workers|val|valid|validation|eval|evals|evaluation|metric|metrics|init|std|master_addr|master_port|port"
     r"|rdzv\w*|node_rank|machine_rank|main_process\w*|main_training\w*|timeout|exit|job|description|name|hub\w*|push|special_tokens"
     r"|chat_template|loss_scale\w*|hysteresis|initial_scale_power|scheduler|lr_scheduler|decay|annealing|role|tee"
-    r"|mail\w*|partition|account|error|scale_lr|rotary_base|rope_theta|rotary_percent|nsys|legacy|downcast_bf16|same_network"
+    r"|mail\w*|partition|account|error|scale_lr|rotary_base|rope_theta|rotary_scaling_factor|mscale\w*|nsys|legacy|downcast_bf16|same_network"
     r"|use_cpu|rdzv|tpu\w*|magic|compute_environment|debug|strict|shuffle|reset\w*|bos|eos|pad_token|cpu_ram\w*|state_dict\w*|use_orig_params"
     r"|backward_prefetch|forward_prefetch|sync_module_states|ignore\w*|allgather|reduce_bucket_size|bucket_size\w*|prefetch\w*|threshold"
     r"|wall_clock_breakdown|contiguous_gradients|round_robin\w*|sub_group_size|stage3_max\w*|stage3_gather\w*|loss_watchdog\w*|lora_alpha"
-    r"|lora_dropout|overwrite\w*|plot_loss|report_to|preprocessing\w*|warmup_ratio|lr_scheduler_type|val_size|per_device_eval\w*|eval_\w*|logging_\w*|save_\w*|ddp_timeout|transformers|trust_remote_code|init_method|no_\w*rng|no_\w*optim|attention_softmax_in_fp32)"
+    r"|lora_dropout|overwrite\w*|plot_loss|report_to|preprocessing\w*|warmup_ratio|lr_scheduler_type|val_size|per_device_eval\w*|eval_\w*|logging_\w*|save_\w*|ddp_timeout|transformers|trust_remote_code|init_method|no_\w*rng|no_\w*optim|attention_softmax_in_fp32"
+    r"|mock_data|data_impl|splits_string|tiktoken_pattern|pre_process|post_process|mcore_gpt|use_legacy_models|fp8_margin|fp8_interval"
+    r"|fp8_amax\w*|reduce_amax|native_amp\w*|moe_aux_loss\w*|moe_z_loss\w*|moe_router_score_function|moe_router_pre_softmax"
+    r"|moe_router_topk_scaling_factor|moe_router_load_balancing_type|moe_router_bias_update_rate|moe_input_jitter\w*|manual_gc\w*"
+    r"|empty_unused_memory_level|calculate_per_token_loss|apply_query_key_layer_scaling|normalize_attention_scores|time_limit|max_time"
+    r"|dependency|max_epochs|limit_\w*batches|eot_tokens|min_sample_len|min_seq_length|monitor\w*|comms_config|zero_allow_untested\w*"
+    r"|drop_last|bert_binary_head|mask_prob|short_seq_prob|sample_rate|enable_one_logger|one_logger\w*|barrier_with\w*|check_for_nan\w*"
+    r"|perform_initialization|answer_only_loss|trainer[._]accelerator|accumulate_grad_batches|peft_use_rslora|kill_switch\w*"
+    r"|abort_on_unmet\w*|force_multi|hostfile|distributed_backend|transformer_block_type|attention_type|use_fast_tokenizer|do_eval"
+    r"|ckpt_format|jobid|wait|kill_on_bad_exit|max_restarts|container\w*|persist_layer_norm|memory_efficient_layer_norm|gen_shape|use_reentrant)"
     r"([._]|$)"
 )
 """Names that change what is learned, kept or reported, and nothing about what a step costs."""
 
 
+COSTLY = re.compile(
+    r"load_in_\dbit|checkpoint_activations|checkpoint_num_layers|split_rank|deepspeed_config_file|activation_checkpointing|offload"
+)
+"""Names that hold such a word and cost all the same."""
+
+
 def without_effect(path: str) -> bool:
-    """Whether a key is one of those."""
-    return NEUTRAL.search(path.lower()) is not None
+    """Whether a key is one of those.
+
+    >>> without_effect("eval_steps"), without_effect("load_in_8bit")
+    (True, False)
+    """
+    return NEUTRAL.search(path.lower()) is not None and COSTLY.search(path.lower()) is None
+
+
+REFERENCE = re.compile(r"\$\{([^${}]*)\}")
+
+
+def interpolated(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """References of OmegaConf's put in: ``${model.seq_length}``, ``${.hidden_size}`` beside it, ``${multiply:4, ${.hidden_size}}``.
+
+    >>> interpolated({"model.h": 8, "model.f": "${multiply:4, ${.h}}", "model.n": "${training.model.h}", "name": "${user}"})
+    {'model.h': 8, 'model.f': 32, 'model.n': 8, 'name': '${user}'}
+    """
+    filled = dict(keys)
+    for path, value in keys.items():
+        for _ in range(4):  # references to references
+            if not variable(value):
+                break
+            alone = REFERENCE.fullmatch(value)
+            value = (
+                _meant(alone[1], path, filled, alone[0])
+                if alone
+                else REFERENCE.sub(partial(_put_in, path=path, keys=filled), value)
+            )
+        filled[path] = value
+    return filled
+
+
+def _put_in(one: re.Match[str], path: str, keys: Mapping[str, Any]) -> str:
+    return str(_meant(one[1], path, keys, one[0]))
+
+
+def _meant(said: str, path: str, keys: Mapping[str, Any], whole: str) -> Any:
+    """What one reference stands for; itself where nothing in the file does."""
+    if said.startswith("multiply:"):
+        factors = [positive(one.strip()) for one in said.removeprefix("multiply:").split(",")]
+        return math.prod(one for one in factors if one) if all(factors) else whole
+    up = len(said) - len(said.lstrip("."))
+    target = ".".join([*path.split(".")[:-up], said[up:]]) if up else said
+    return keys.get(target, keys.get(target.partition(".")[2], whole))

@@ -41,7 +41,8 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     half = theirs.on("fp16")
     theirs.get("bf16")
     narrow = positive(theirs.get("quantization_bit"))
-    keys["training.dtype"] = "nf4" if narrow == 4 else "fp16" if half else "bf16"
+    theirs.get("fp8_backend", "fp8_enable_fsdp_float8_all_gather")
+    keys["training.dtype"] = "nf4" if narrow == 4 else "fp8" if theirs.on("fp8") else "fp16" if half else "bf16"
     if narrow not in (None, 4):
         theirs.leave("quantization_bit")
     keys["layout.recompute"] = "none" if theirs.on("disable_gradient_checkpointing") else "full"
@@ -51,6 +52,14 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
             keys["layout.sharding"] = f"zero{level}"
     if config and "offload" in config:
         keys["layout.offload_optimizer"] = True
+    theirs.get("fsdp_transformer_layer_cls_to_wrap")
+    sharded = str(theirs.get("fsdp") or "")
+    if sharded:
+        keys["layout.sharding"] = "zero2" if "shard_grad_op" in sharded else "zero3"
+        keys |= {"layout.offload_optimizer": True} if "offload" in sharded else {}
+    if theirs.on("use_galore"):
+        keys["training.optimizer"] = "galore"
+        theirs.get("galore_layerwise", "galore_target", "galore_rank", "galore_scale", "galore_update_interval")
     return keys | {"software": "llama-factory"}
 
 

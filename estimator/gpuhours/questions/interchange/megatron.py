@@ -5,19 +5,22 @@ Names: megatron/training/arguments.py and megatron/core/transformer/transformer_
 
 from __future__ import annotations
 
+import itertools
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gpuhours.architecture.lora import ATTENTION, EVERY
 from gpuhours.questions.interchange.keys import (
     ACCUMULATION,
     NODES,
     PER_NODE,
+    UNPADDED,
     VOCABULARY,
     ForeignFile,
     Key,
     above_one,
+    below_one,
     paired,
     positive,
     rate,
@@ -35,9 +38,10 @@ SHAPE = (
     Key("model.kv_heads", ("num_query_groups",), positive),
     Key("model.head_dim", ("kv_channels",), positive),
     Key("model.ffn_hidden", ("ffn_hidden_size",), positive),
-    Key("model.vocab", ("padded_vocab_size", "vocab_size"), positive),
+    Key("model.vocab", ("padded_vocab_size", "pad_vocab_size_to"), positive),
     Key("model.max_positions", ("max_position_embeddings",), positive),
     Key("model.window", ("window_size",), positive),
+    Key("model.rotary_share", ("rotary_percent", "rotary_percentage"), lambda value: below_one(rate(value, 1))),
     Key("model.experts.count", ("num_experts", "num_moe_experts"), positive),
     Key("model.experts.top_k", ("moe_router_topk",), positive),
     Key("model.experts.width", ("moe_ffn_hidden_size",), positive),
@@ -63,7 +67,7 @@ LAYOUT = (
         above_one,
     ),
     Key("layout.recompute_layers", ("recompute_num_layers", "activations_checkpoint_num_layers"), positive),
-    Key("data.seq_len", ("seq_length", "encoder_seq_length"), positive),
+    Key("data.seq_len", ("seq_length", "encoder_seq_length", "train_ds.max_seq_length"), positive),
     Key("data.steps", ("train_iters", "max_steps"), positive),
     Key("data.samples", ("train_samples",), positive),
     Key(NODES, ("nnodes", "nodes", "num_nodes"), positive),
@@ -76,10 +80,14 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     """The run's keys in Megatron's or NeMo's arguments."""
     keys = paired(theirs, SHAPE) | paired(theirs, LAYOUT)
     keys |= _architecture(theirs, keys)
-    keys |= _vocabulary(theirs, keys)
+    keys |= _vocabulary(theirs, keys) | _mixture(theirs, keys)
     recompute = theirs.get("recompute_granularity", "activations_checkpoint_granularity")
     theirs.get("recompute_method", "activations_checkpoint_method", "recompute_modules")
     recompute = "selective" if theirs.on("recompute_activations") and recompute is None else recompute
+    whole = theirs.on("checkpoint_activations", "deepspeed_activation_checkpointing")
+    recompute = "full" if whole and recompute is None else recompute
+    if positive(theirs.get("checkpoint_num_layers")) not in (None, 1):
+        theirs.leave("checkpoint_num_layers")
     keys |= {"layout.recompute": str(recompute or "none")}
     split = theirs.on("sequence_parallel")
     keys |= {"layout.sequence_parallel": split} if keys.get("layout.tensor", 1) > 1 else {}
@@ -92,7 +100,9 @@ def read(theirs: ForeignFile, software: str = "megatron") -> dict[str, Any]:
     communication = theirs.get("cp_comm_type")
     if keys.get("layout.context", 1) > 1:
         keys["layout.sequence_method"] = str(communication or "p2p")
-    return keys | _sharding(theirs) | _precision(theirs) | {"software": _software(theirs, software)}
+    precision = _precision(theirs)
+    keys |= _sharding(theirs, str(precision["training.dtype"])) | precision | _adapters(theirs)
+    return keys | {"software": _software(theirs, software)}
 
 
 GPT2_WORDS, PADDED_TO = 50_257, 128
@@ -100,12 +110,68 @@ GPT2_WORDS, PADDED_TO = 50_257, 128
 
 
 def _vocabulary(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
-    """GPT-2's padded vocabulary where its byte-pair merges are what the tokenizer is made of, and no size is said."""
+    """The vocabulary as Megatron pads it; GPT-2's where its byte-pair merges are what the tokenizer is made of, and no size is said."""
     merges = theirs.names("merge_file") or theirs.get("tokenizer_type") == "GPT2BPETokenizer"
-    if not merges or "model.layers" not in found or "model.vocab" in found:
+    said, each = positive(theirs.get("vocab_size")), positive(theirs.get("make_vocab_size_divisible_by")) or PADDED_TO
+    if "model.layers" not in found or "model.vocab" in found or not (said or merges):
         return {}
-    multiple = (positive(theirs.get("make_vocab_size_divisible_by")) or PADDED_TO) * int(found.get("layout.tensor", 1))
-    return {VOCABULARY: -(-GPT2_WORDS // multiple) * multiple}
+    multiple = each * int(found.get("layout.tensor", 1))
+    padded = -(-(said or GPT2_WORDS) // multiple) * multiple
+    return {"model.vocab": padded, UNPADDED: said} if said else {VOCABULARY: padded}
+
+
+def _mixture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Which layers have experts: one in N, or a list of ones and zeros (``([0]*3+[1]*58)``); no key of a mixture that there is not."""
+    frequency = theirs.get("moe_layer_freq")
+    if "model.experts.count" not in found:
+        return {f"model.experts.{part}": None for part in ("top_k", "width", "shared_width")}
+    if frequency is None:
+        return {}
+    layers, every = int(found.get("model.layers", 0)), positive(frequency)
+    if every:
+        return {"model.experts.every": above_one(every)}
+    pattern = ones_and_zeros(str(frequency))
+    starts = range(pattern.index(1) + 1 if 1 in pattern else 0)
+    for first, step in itertools.product(starts, range(1, layers + 1)):
+        places = [0] * first + [int((layer + 1) % step == 0) for layer in range(layers - first)]
+        if len(pattern) == layers and pattern == places:
+            return {"model.experts.first_dense": first or None, "model.experts.every": above_one(step)}
+    theirs.leave("moe_layer_freq")
+    return {}
+
+
+def ones_and_zeros(text: str) -> list[int]:
+    """A list as Python writes it out of lists added and multiplied; empty for anything else.
+
+    >>> ones_and_zeros("([0]*2+[1]*3)")
+    [0, 0, 1, 1, 1]
+    """
+    layers: list[int] = []
+    bare = text.replace(" ", "").strip("()'\"")
+    if not re.fullmatch(r"(\[[01](,[01])*\](\*\d{1,4})?\+?)+", bare):
+        return []
+    for ones, times in re.findall(r"\[([01,]+)\](?:\*(\d+))?", bare):
+        layers += [int(one) for one in ones.split(",")] * int(times or 1)
+    return layers
+
+
+def _adapters(theirs: ForeignFile) -> dict[str, Any]:
+    """NeMo's LoRA, where it is what the file trains."""
+    scheme = theirs.get("peft.peft_scheme")
+    for part in ("adapter_tuning", "lora_tuning", "p_tuning", "ia3_tuning", "selective_tuning"):
+        theirs.irrelevant(part)
+    if scheme != "lora":
+        if scheme not in (None, "none"):
+            theirs.leave("peft.peft_scheme")
+        return {}
+    parts = {
+        "attention_qkv": ("q", "k", "v"), "attention_dense": ("o",), "mlp_fc1": ("gate", "up"), "mlp_fc2": ("down",),
+        "attention": ATTENTION, "mlp": ("gate", "up", "down"), "all": EVERY,
+    }  # fmt: skip
+    named = theirs.get("lora_tuning.target_modules") or ["attention_qkv"]
+    targets = [part for one in named for part in parts.get(str(one), ())]
+    rank = positive(theirs.get("lora_tuning.adapter_dim")) or 32
+    return {"model.trainable": "lora", "model.rank": rank, "model.targets": targets}
 
 
 def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +189,8 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
         theirs.on("disable_bias_linear") or truth(theirs.get("bias", "add_bias_linear")) is False,
         theirs.on("add_qkv_bias"),
     )
+    kept = theirs.get("hidden_dropout")
+    theirs.get("attention_dropout", "ffn_dropout")
     if "model.layers" not in found:
         return {}
     tied = truth(shared) if shared is not None else not untied
@@ -133,8 +201,6 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
     }  # fmt: skip
     if truth(grouped) is False or (grouped is None and "model.kv_heads" not in found):
         shape["model.kv_heads"] = found.get("model.heads")
-    kept = theirs.get("hidden_dropout")
-    theirs.get("attention_dropout", "ffn_dropout")
     shape["model.dropout"] = rate(kept, 0.1) > 0
     if theirs.on("qk_layernorm"):
         shape["model.qk_norm"] = "head"
@@ -145,9 +211,19 @@ def _architecture(theirs: ForeignFile, found: Mapping[str, Any]) -> dict[str, An
     return shape | ({} if kind == "learned" else {"model.max_positions": None})
 
 
-def _sharding(theirs: ForeignFile) -> dict[str, Any]:
-    """The distributed optimiser is ZeRO-1; Megatron's FSDP says its own level."""
+def _sharding(theirs: ForeignFile, dtype: str) -> dict[str, Any]:
+    """The distributed optimiser is ZeRO-1; Megatron's FSDP and DeepSpeed around Megatron-LM say their own level, and DeepSpeed's
+    optimiser of bf16 shards its states at stage 0 as well."""
     level = theirs.get("data_parallel_sharding_strategy")
+    if theirs.on("deepspeed"):
+        stage = positive(theirs.get("zero_stage")) or (1 if dtype == "bf16" else 0)
+        offloaded = {"layout.offload_optimizer": True} if theirs.on("cpu_optimizer") else {}
+        theirs.get("deepspeed_config", "no_pipeline_parallel")
+        return {"layout.sharding": f"zero{stage}" if stage else "none", **offloaded}
+    if theirs.on("fsdp"):  # NeMo's switch of PyTorch's
+        levels = {"grad": "zero2", "hybrid": "zero3", "full": "zero3"}
+        return {"layout.sharding": levels.get(str(theirs.get("fsdp_sharding_strategy") or "full"), "zero3")}
+    theirs.get("fsdp_sharding_strategy", "fsdp_grad_reduce_dtype")
     if theirs.on("use_megatron_fsdp", "use_custom_fsdp", "use_torch_fsdp2"):
         levels = {"optim": "zero1", "optim_grads": "zero2", "optim_grads_params": "zero3", "no_shard": "none"}
         return {"layout.sharding": levels.get(str(level), "zero3")}
@@ -182,12 +258,15 @@ def _precision(theirs: ForeignFile) -> dict[str, Any]:
 
 def _software(theirs: ForeignFile, software: str) -> str:
     overlapped = theirs.on("overlap_grad_reduce", "overlap_param_gather", "tp_comm_overlap")
+    if theirs.on("deepspeed"):
+        return "megatron-deepspeed"
     for name in (
         "use_flash_attn",
         "transformer_impl",
         "use_mcore_models",
         "moe_grouped_gemm",
         "moe_token_dispatcher_type",
+        "attention_backend",
     ):
         theirs.get(name)
     return "megatron-core" if overlapped or software == "nemo" else "megatron-lm"
@@ -275,72 +354,3 @@ def _shape_switches(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "qk_layernorm", FLAG
     if "model.latent.kv_rank" in values:
         yield "multi_latent_attention", FLAG
-
-
-_SET = re.compile(r"^(?:export\s+|local\s+)?([A-Za-z_]\w*)=(.*)$")
-_USED = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}|\$(\w+)")
-_SUM = re.compile(r"\$\(\(([\w\s*/+$(){}-]+)\)\)")
-
-
-def arguments(text: str) -> dict[str, Any]:
-    """``--name value`` of a shell script, whatever the order, with variables that the script sets put in.
-
-    >>> arguments("TP=4\\ntorchrun --nproc_per_node=8 pretrain.py --tensor-model-parallel-size $TP --bf16")
-    {'nproc_per_node': '8', 'tensor_model_parallel_size': '4', 'bf16': True}
-    """
-    lines = [line.removeprefix("#SBATCH").strip() if line.startswith("#SBATCH") else line for line in text.splitlines()]
-    joined = re.sub(r"\\\s*\n", " ", "\n".join(lines))
-    known: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    name = None
-    for line in joined.splitlines():
-        for word in _words(_SUM.sub(lambda match: _filled(match[0], known), line)):
-            assigned = _SET.match(word)
-            if assigned and not word.startswith("-"):
-                known[assigned[1]] = _filled(assigned[2].lstrip("(").rstrip(";"), known)
-                inner = _words(known[assigned[1]]) if "--" in known[assigned[1]] else []
-            else:
-                inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
-            for part in inner:
-                name = _taken(part, name, values)
-    return values
-
-
-def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
-    """Put one word where it belongs: a name, or the value of the name before it."""
-    if word.startswith("--"):
-        name, equals, value = word[2:].rstrip(")").partition("=")
-        name = name.replace("-", "_")
-        found[name] = value if equals else True
-        return None if equals else name
-    if name is not None and found.get(name) is True and word.strip(")\"' "):
-        found[name] = word.strip(")\"' ")
-    return None
-
-
-def _words(line: str) -> list[str]:
-    try:
-        return shlex.split(line, comments=True)
-    except ValueError:  # a quote over several lines
-        return line.replace('"', " ").replace("'", " ").split()
-
-
-LONGEST_COUNT = 20
-"""Digits of a number that counts something."""
-
-
-def _filled(text: str, known: Mapping[str, str]) -> str:
-    """Variables and products of whole numbers put in."""
-
-    def sum_of(match: re.Match[str]) -> str:
-        inner = re.sub(r"[A-Za-z_]\w*", lambda name: known.get(name[0], name[0]), _filled(match[1], known))
-        factors = inner.replace(" ", "").split("*")
-        if not all(factor.isascii() and factor.isdigit() and len(factor) < LONGEST_COUNT for factor in factors):
-            return match[0]
-        product = 1
-        for factor in factors:
-            product *= int(factor)
-        return str(product)
-
-    text = _SUM.sub(sum_of, text)
-    return _USED.sub(lambda use: known.get(use[1] or use[3]) or use[2] or use[0], text)

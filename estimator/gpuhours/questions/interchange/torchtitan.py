@@ -18,7 +18,11 @@ from gpuhours.questions.interchange.keys import (
 
 FLAVOURS = {
     ("llama3", "8b"): "llama-3.1-8b", ("llama3", "70b"): "llama-3.1-70b", ("llama3", "405b"): "llama-3.1-405b",
-    ("deepseek_v3", "671b"): "deepseek-v3",
+    ("deepseek_v3", "671b"): "deepseek-v3", ("deepseek_v3", "16b"): "deepseek-v2-lite",
+    **{("qwen3", size): f"qwen3-{size}" for size in ("0.6b", "1.7b", "4b", "8b", "14b", "32b")},
+    ("qwen3", "30b-a3b"): "qwen3-30b-a3b", ("qwen3", "235b-a22b"): "qwen3-235b-a22b",
+    ("llama4", "17bx16e"): "llama-4-scout", ("llama4", "17bx128e"): "llama-4-maverick",
+    ("gpt_oss", "20b"): "gpt-oss-20b", ("gpt_oss", "120b"): "gpt-oss-120b",
 }  # fmt: skip
 TABLE = (
     Key("data.seq_len", ("training.seq_len",), positive),
@@ -41,6 +45,9 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
     name, flavour = theirs.get("model.name"), theirs.get("model.flavor")
     if (str(name), str(flavour).lower()) in FLAVOURS:
         keys["model"] = FLAVOURS[(str(name), str(flavour).lower())]
+    elif name is not None or flavour is not None:
+        theirs.leave("model.name")
+        theirs.leave("model.flavor")
     stages, local = keys.get("layout.pipeline", 1), keys.get(LOCAL_BATCH)
     split = positive(theirs.get("parallelism.pipeline_parallel_microbatch_size")) or 1
     if stages > 1 or local is not None:
@@ -62,7 +69,10 @@ def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
         or 1
     )
     again = str(theirs.get("parallelism.fsdp_reshard_after_forward") or "default")
-    keys: dict[str, Any] = {}
+    keys: dict[str, Any] = (
+        {"layout.optimizer_in_backward": True} if theirs.on("optimizer.early_step_in_backward") else {}
+    )
+    theirs.get("optimizer.implementation")
     if positive(shards):
         keys[RANKS] = copies * int(shards)
         keys |= {"layout.shard_group": int(shards)} if copies > 1 and int(shards) > 1 else {}
@@ -80,19 +90,22 @@ def _recompute(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _numbers(theirs: ForeignFile) -> dict[str, Any]:
-    """FSDP2 casts fp32 weights; float8 products are a converter or a quantisation."""
+    """FSDP2 casts the weights, which are fp32 where ``training.dtype`` does not make them and the optimiser's states 16 bit wide; float8
+    products are a converter or a quantisation."""
     converters = theirs.get("model.converters") or []
-    wide = theirs.get("training.dtype", "training.mixed_precision_param")
+    weights, wide = theirs.get("training.dtype"), theirs.get("training.mixed_precision_param")
     eight = "float8" in str(converters) or theirs.on("float8.enable_float8_linear", "quantize.linear.float8.enable")
     micro = "mx" in str(converters)
     dtype = "mxfp8" if micro else "fp8" if eight else "fp32" if str(wide) == "float32" else "bf16"
-    return {"training.dtype": dtype, "training.state": "amp"}
+    state = "pure" if str(weights) in ("bfloat16", "float16") and dtype == "bf16" else "amp"
+    return {"training.dtype": dtype, "training.state": state}
 
 
 def _software(theirs: ForeignFile) -> str:
-    compiled = theirs.on("compile.enable", "training.compile")
+    """Compiled where the model is, not the loss alone."""
+    parts = theirs.get("compile.components")
+    compiled = theirs.on("compile.enable", "training.compile") and (not isinstance(parts, list) or "model" in parts)
     at_once = theirs.on("parallelism.enable_async_tensor_parallel", "experimental.enable_async_tensor_parallel")
-    theirs.get("compile.components")
     return "fsdp-compile-async" if compiled and at_once else "fsdp-compile" if compiled else "fsdp2-eager"
 
 

@@ -1,0 +1,265 @@
+"""``--name value`` of a shell script: variables that it sets put in, sums worked out, branches that it does not take left out."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import field
+from typing import Any
+
+from gpuhours.inputs.records import dataclass
+from gpuhours.questions.interchange.keys import without_effect
+
+_SET = re.compile(r"^(?:export\s+|local\s+)?([A-Za-z_]\w*)(\+?)=(.*)$")
+_USED = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}|\$(\w+)")
+_SUM = re.compile(r"\$\(\(((?:[^()]|\([^()]*\))*)\)\)")
+_HERE = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
+_PER_NODE = re.compile(r"^gpu:(?:\w+:)?(\d+)$")
+_BRANCH = re.compile(r";\s*(?=(?:then|else|elif|fi|esac|;)\b|;)")
+_THEN = re.compile(r"^(\s*(?:then|else))\s+(?=\S)", re.MULTILINE)
+_CASE = re.compile(r"^(\s*[\w.|*\"'-]+\))\s+(?=\S)")
+"""A pattern of ``case`` with what is done then on the same line."""
+SLURM = {
+    "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
+    "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
+}
+"""What the scheduler sets for its own directives."""
+LONGEST_COUNT = 20
+"""Digits of a number that counts something."""
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """``--name value`` of a shell script, whatever the order, with variables that the script sets put in.
+
+    >>> arguments("TP=4\\ntorchrun --nproc_per_node=8 pretrain.py --tensor-model-parallel-size $TP --bf16")
+    {'nproc_per_node': '8', 'tensor_model_parallel_size': '4', 'bf16': True}
+    >>> arguments('N=2\\nif [ $N -gt 4 ]; then\\nA="--fp8"\\nelse\\nA="--bf16"\\nfi\\ntrain $A --layers $((4*N-1))')
+    {'bf16': True, 'layers': '7'}
+    """
+    known: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    branches = _Branches()
+    name = None
+    for line in _lines(text, values, known):
+        if branches.turn(line, known, values) or not branches.taken:
+            continue
+        for word in _words(_SUM.sub(lambda match: _filled(match[0], known), line)):
+            assigned = _SET.match(word)
+            if assigned and not word.startswith("-"):
+                known[assigned[1]] = _filled(assigned[3].lstrip("(").rstrip(";"), known)
+                inner = _words(known[assigned[1]]) if "--" in known[assigned[1]] else []
+            elif word.startswith("--") and not re.search(r"\s", word):  # a word that was quoted keeps its spaces
+                inner = [_filled(word, known)]
+            else:
+                inner = _filled(word, known).split() if word.startswith("--") else _words(_filled(word, known))
+            for part in inner:
+                name = _taken(part, name, values)
+    return values
+
+
+def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator[str]:
+    """Logical lines: what follows a backslash joined, comments and documents within the script left out, a branch a line.
+
+    A directive of Slurm's is an argument, and sets the variables that Slurm does."""
+    plain = []
+    until = None
+    for line in text.splitlines():
+        bare = line.strip()
+        if until is not None:
+            until = None if bare == until else until
+        elif bare.startswith("#SBATCH"):
+            _directive(bare.removeprefix("#SBATCH"), values, known)
+        elif not bare.startswith("#"):
+            plain.append(line)
+            started = _HERE.search(line)
+            until = started[1] if started and "<<<" not in line else None
+    for line in re.sub(r"\\\s*\n", " ", "\n".join(plain)).splitlines():
+        branching = line.strip().startswith(("if ", "elif ", "else", "then", "case "))
+        parts = _CASE.sub(r"\1\n", _THEN.sub(r"\1\n", _BRANCH.sub("\n", line)) if branching else line).splitlines()
+        yield from (part.rstrip("; ") for part in parts)
+
+
+def _directive(text: str, values: dict[str, Any], known: dict[str, str]) -> None:
+    """Nodes and their GPUs; what else a scheduler is told moves no step."""
+    name, told = None, dict[str, Any]()
+    for word in _words(text):
+        short = word.startswith("-N")
+        name = _taken(f"--nodes={word[2:]}" if short and word[2:] else "--nodes" if short else word, name, told)
+    per_node = _PER_NODE.match(str(told.get("gres", "")))
+    values |= {key: value for key, value in told.items() if key in SLURM} | (
+        {"gpus_per_node": per_node[1]} if per_node else {}
+    )
+    for directive, variables in SLURM.items():
+        if str(values.get(directive, "")).isdigit():
+            known |= dict.fromkeys(variables, str(values[directive]))
+
+
+@dataclass
+class _Branch:
+    """One ``if`` or ``case`` that is open."""
+
+    read: bool
+    """Whether the branch that the script is in is read."""
+    before: bool = False
+    """Whether this one or one before it is surely taken."""
+    about: str = ""
+    """The word of a ``case``."""
+    condition: str = ""
+    """What the file does not decide, and what had been said before it."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+class _Branches:
+    """Which branches of ``if`` and ``case`` a script takes, as far as its own variables decide; else all are read, and that is listed."""
+
+    def __init__(self) -> None:
+        self._open: list[_Branch] = []
+
+    @property
+    def taken(self) -> bool:
+        """Whether the line that comes is read."""
+        return all(branch.read for branch in self._open)
+
+    def turn(self, line: str, known: Mapping[str, str], values: dict[str, Any]) -> bool:
+        """Follow a line that opens, changes or ends a branch; False for any other."""
+        word, _, rest = line.strip().partition(" ")
+        last = self._open[-1] if self._open else None
+        if word == "if":
+            decided = _decided(rest, known)
+            open_one = decided is None and self.taken
+            self._open.append(
+                _Branch(decided is not False, decided is True, "", rest.strip() if open_one else "", dict(values))
+            )
+        elif word == "case":
+            about = " ".join(_words(_filled(rest.rsplit(" in", 1)[0], known)))
+            self._open.append(_Branch(False, False, about, rest.strip() if "$" in about else "", dict(values)))
+        elif last is None:
+            return word in ("then", ";;")
+        elif word in ("fi", "fi;", "esac"):
+            self._close(values)
+        elif word in ("elif", "else"):
+            decided = _decided(rest, known) if word == "elif" else True
+            last.read, last.before = decided is not False and not last.before, last.before or decided is True
+        elif last.about and ")" in line and "(" not in line.partition(")")[0]:
+            fits = any(one.strip().strip("'\"") in (last.about, "*") for one in line.partition(")")[0].split("|"))
+            last.read = (fits or "$" in last.about) and not last.before
+            last.before = last.before or (fits and "$" not in last.about)
+        else:
+            return word in ("then", ";;")
+        return True
+
+    def _close(self, values: dict[str, Any]) -> None:
+        """End a branch; what it said is listed where the file does not decide whether it holds."""
+        branch = self._open.pop()
+        moved = [name for name, value in values.items() if branch.said.get(name) != value and not without_effect(name)]
+        if branch.condition and moved:
+            values[f"if {branch.condition}"] = f"not decided by the file; read all the same: {', '.join(moved[:3])}"
+
+
+def _decided(condition: str, known: Mapping[str, str]) -> bool | None:
+    """Whether a condition holds; None where the file does not say."""
+    verdict: bool | None = None
+    tests = re.split(r"\s(&&|\|\|)\s", condition.strip().removesuffix("then").strip().rstrip(";"))
+    for joint, test in zip(["", *tests[1::2]], tests[::2], strict=True):
+        this = _tested(_words(_filled(_SUM.sub(lambda match: _filled(match[0], known), test), known)))
+        if not joint:
+            verdict = this
+        elif joint == "&&":
+            verdict = False if verdict is False or this is False else None if None in (verdict, this) else True
+        else:
+            verdict = True if verdict is True or this is True else None if None in (verdict, this) else False
+    return verdict
+
+
+NUMBERS = {
+    "-eq": operator.eq, "-ne": operator.ne, "-gt": operator.gt, "-ge": operator.ge, "-lt": operator.lt, "-le": operator.le,
+}  # fmt: skip
+
+
+def _tested(words: list[str]) -> bool | None:
+    """``[ a = b ]``, ``[[ a != b ]]``, ``[ -n a ]``, ``[ 2 -gt 1 ]``."""
+    if not words or words[0] not in ("[", "[["):
+        return None
+    inside = words[1:-1]
+    if any("$" in word for word in inside):
+        return None
+    if inside and inside[0] in ("-n", "-z") and len(inside) <= 2:
+        return (len(inside) == 2 and inside[1] != "") is (inside[0] == "-n")
+    if len(inside) != 3:
+        return None
+    left, sign, right = inside
+    if sign in ("=", "==", "!="):
+        return (left == right) is (sign != "!=")
+    whole = all(one.lstrip("-").isdigit() and len(one) < LONGEST_COUNT for one in (left, right))
+    return bool(NUMBERS[sign](int(left), int(right))) if sign in NUMBERS and whole else None
+
+
+def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
+    """Put one word where it belongs: a name, or the value of the name before it."""
+    if word.startswith("--"):
+        name, equals, value = word[2:].rstrip(")").partition("=")
+        name = name.replace("-", "_")
+        found[name] = value if equals else True
+        return None if equals else name
+    if name is not None and found.get(name) is True and word.strip(")\"' ") and not re.match(r"\d?[<>|&]", word):
+        closing = word.count(")") > word.count("(")
+        found[name] = (word.strip("\"' ").removesuffix(")") if closing else word).strip("\"' ")
+    return None
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # a quote over several lines, or in a comment
+        return line.split(" #")[0].replace('"', " ").replace("'", " ").split()
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    """Variables and sums of whole numbers put in."""
+
+    def sum_of(match: re.Match[str]) -> str:
+        inner = re.sub(r"[A-Za-z_]\w*", lambda name: known.get(name[0], name[0]), _filled(match[1], known))
+        total = sum_of_whole(inner)
+        return match[0] if total is None else str(total)
+
+    text = _SUM.sub(sum_of, text)
+    return _USED.sub(lambda use: known.get(use[1] or use[3]) or use[2] or use[0], text)
+
+
+OPERATORS = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv,
+    ast.Div: operator.floordiv, ast.Mod: operator.mod,
+}  # fmt: skip
+LONGEST_SUM = 200
+"""Characters of a sum that is worked out."""
+
+
+def sum_of_whole(text: str) -> int | None:
+    """Whole numbers under + - * / % and brackets, as a shell reckons; None for anything else.
+
+    >>> sum_of_whole("8 * (2 + 1) / 5")
+    4
+    """
+    if (
+        not re.fullmatch(r"[\d\s+*/%()-]+", text)
+        or len(text) > LONGEST_SUM
+        or re.search(rf"\d{{{LONGEST_COUNT}}}|\*\s*\*", text)
+    ):
+        return None
+    try:
+        return _reckoned(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):
+        return None
+
+
+def _reckoned(node: ast.expr) -> int:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_reckoned(node.operand)
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        return int(OPERATORS[type(node.op)](_reckoned(node.left), _reckoned(node.right)))
+    raise ValueError(node)
