@@ -28,8 +28,9 @@ def is_open(run: Run) -> bool:
 def sized(run: Run) -> Run:
     """The run on the fewest whole nodes that are done in its time, its duration no longer stated.
 
-    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, again with the hours on n, until it stays. Where the layout
-    or the batch that is stated does not divide over n, the nearest power of two of nodes is taken.
+    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, again with the hours on n, until it comes again; the least
+    of those tried that is done in time. Where the layout or the batch that is stated does
+    not divide over n, the nearest power of two of nodes is taken.
     """
     seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
     assert seconds is not None
@@ -39,10 +40,11 @@ def sized(run: Run) -> Run:
     if sample is None:
         return run
     node = 1 if sample.outcome.resolved.cluster is None else sample.outcome.resolved.cluster.gpus_per_node
-    gpus = 0
+    gpus, done = 0, dict[int, bool]()
     for _ in range(TRIES):
         wanted = max(1, math.ceil(median(sample.gpu_time) / seconds / node)) * node
-        if wanted in (gpus, gpus - node):
+        if wanted in done:
+            gpus = min((tried for tried, in_time in done.items() if in_time), default=max(done))
             break
         gpus = wanted
         if gpus > MOST:
@@ -54,5 +56,6 @@ def sized(run: Run) -> Run:
             gpus = node * 2 ** round(math.log2(gpus / node))
             break
         sample = again
+        done[gpus] = median(sample.gpu_time) / gpus <= seconds
     supplied = Supplied(value=gpus, reason=REASON)
     return free.replaced("hardware.gpus", gpus).replaced("assumptions", {**run.assumptions, "hardware.gpus": supplied})
