@@ -17,7 +17,6 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.layout.layout import Layout
 from gpuhours.run import input_pipeline
 from gpuhours.run.band import step_limits
 from gpuhours.run.default_layout import is_partial
@@ -25,24 +24,27 @@ from gpuhours.run.evaluate import Outcome, evaluate, known_totals
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
 from gpuhours.run.lattice import DRAWS, first_order, lattice
 from gpuhours.run.ranges import median, quantiles, spread_over
-from gpuhours.run.remainder import Remainder, remainder_of
-from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.remainder import Remainder, beyond_a_step, remainder_of
+from gpuhours.run.resolve import Resolved
+from gpuhours.run.samplable import (
+    Practice,
+    Samplable,
+    described,
+    foreseeable,
+    paced,
+    rated,
+    usual_practice,
+    with_gpus,
+)
 from gpuhours.run.sampling import Choices, Draws, choose, grids_of
 from gpuhours.run.shown import SHARE, STOPS, as_named, at_median, gpu_seconds, on_usual_network, shown_draw, with_share
 from gpuhours.run.spec import Run, Supplied, of_other_runs
 from gpuhours.run.totals import solve
 from gpuhours.run.typical import (
     Kind,
-    Slack,
-    UsualWeights,
-    first,
-    is_mixture,
-    kind_of,
     network_share,
     recompute_modes,
-    this_year,
     typical,
-    usual_gpus,
 )
 
 OPEN = ("software", "recompute", "layout", "network", "padding", "data", "step model", "remainder", *POSITIONS)
@@ -94,6 +96,12 @@ class Ensemble:
     """GPU s on other numbers of accelerators, where they were asked for."""
 
     @property
+    def params(self) -> float:
+        """Parameters of the model."""
+        model = self.outcome.resolved.model
+        return 0.0 if model is None else float(np.max(model.parameters))
+
+    @property
     def effective_goodput(self) -> Draws:
         """What the wall-clock time of a draw follows from: goodput / remainder."""
         return self.goodput / self.remainder
@@ -138,82 +146,42 @@ class Ensemble:
         return widest, FACTS[widest], float(middle * (low / middle) ** left), float(middle * (high / middle) ** left)
 
 
-def foreseeable(run: Run) -> bool:
-    """Whether a run has to be sampled: its step is to be predicted, and stack or goodput are open."""
-    known = run.known
-    settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days, known.step_time)
-    said = run.stack is not None and known.goodput is not None
-    return not run.stages and not said and all(value is None for value in settled)
+def ensemble(
+    run: Run, remainder: Remainder | None = None, *, elsewhere: bool = False, practice: Practice | None = None
+) -> Ensemble | None:
+    """The sample of a run whose step or stops are open; None where something it needs is not known or nothing fits.
 
-
-@dataclass(frozen=True, eq=False)
-class Samplable:
-    """A run on a number of accelerators, and what is usual for such runs."""
-
-    run: Run
-    resolved: Resolved
-    kind: Kind
-    year: int
-    stacks: UsualWeights
-    modes: UsualWeights
-    slack: Slack
-
-    @property
-    def names(self) -> Mapping[str, float]:
-        """The stacks that it may run on, with their weights."""
-        return self.stacks.weights if self.run.stack is None else {self.resolved.software.name: 1.0}
-
-    @property
-    def notes(self) -> list[Assumption]:
-        """The rules that stack and recompute mode are drawn by."""
-        said = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
-        notes = [] if self.run.stack is not None else [drawn_note("software", self.stacks)]
-        return notes + ([] if "recompute" in said else [drawn_note("layout.recompute", self.modes)])
-
-
-def ensemble(run: Run, remainder: Remainder | None = None, *, elsewhere: bool = False) -> Ensemble | None:
-    """The sample of a run whose step has to be predicted; None where something it needs is not known or nothing fits.
-
-    ``elsewhere``: on a quarter and on four times the accelerators, too, where the run names no number.
+    ``elsewhere``: on a quarter and on four times the accelerators, too, where the run names no number. ``practice``: what ships, where
+    none is given.
     """
     if not foreseeable(run):
         return None
-    sized, notes = with_gpus(run)
-    asked = described(sized)
+    practice = practice or usual_practice()
+    sized, notes = with_gpus(run, practice)
+    asked = described(sized, practice)
     if asked is None:
         return None
     usual = int(sized.hardware.gpus or 0) if notes and elsewhere else 0
-    others = {gpus: described(sized.replaced("hardware.gpus", gpus)) for gpus in (usual // 4, usual * 4) if gpus}
+    elsewhere_on = (gpus for gpus in (usual // 4, usual * 4) if gpus)
+    others = {gpus: described(sized.replaced("hardware.gpus", gpus), practice) for gpus in elsewhere_on}
     beside = {gpus: other for gpus, other in others.items() if other is not None}
     points = lattice(len(OPEN))
     at = {name: points[place] for place, name in enumerate(OPEN)}
     choices, *several = chosen([asked, *beside.values()], at)
     if choices is None:
         return None
-    rest = remainder_of(asked.kind, asked.year) if remainder is None else remainder
+    known = paced(run, asked.resolved) is not None
+    rest = (
+        (beyond_a_step() if known else remainder_of(asked.kind, asked.year, asked.params))
+        if remainder is None
+        else remainder
+    )
     found = {
         gpus: drawn(other, taken, at, rest)
         for (gpus, other), taken in zip(beside.items(), several, strict=True)
         if taken is not None
     }
     return assembled(asked, choices, at, drawn(asked, choices, at, rest), (*notes, *asked.notes), found)
-
-
-def described(run: Run) -> Samplable | None:
-    """A run with what is usual for its like; None where something that its step needs is not known."""
-    if run.model is None or run.hardware.accelerator is None:
-        return None
-    resolved = resolve(run.replaced("layout", Layout()))
-    if resolved.missing or resolved.model is None or resolved.cluster is None:
-        return None
-    table, model = typical(), resolved.model
-    kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
-    gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
-    mixture = is_mixture(model)
-    stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
-    modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
-    slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
-    return Samplable(run, resolved, kind, year, stacks, modes, slack)
 
 
 def settled(run: Run) -> Run:
@@ -248,26 +216,9 @@ def settled(run: Run) -> Run:
     return found.replaced("assumptions", supplied)
 
 
-def with_gpus(run: Run) -> tuple[Run, list[Assumption]]:
-    """The run on a usual number of accelerators, where it names none."""
-    layout = run.layout
-    if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
-        return run, []
-    alone = resolve(run.replaced("hardware.gpus", 1).replaced("layout", Layout()))
-    if alone.model is None or alone.cluster is None:
-        return run, []
-    flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")
-    if flops is None:
-        return run, []
-    gpus = usual_gpus(float(flops), alone.cluster, alone.peak)
-    reason = "no number of accelerators is stated: as many as published runs of its cost"
-    note = Assumption("hardware.gpus", gpus, "GPU", reason, typical().accelerators.source)
-    return run.replaced("hardware.gpus", gpus), [note]
-
-
 def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choices | None]:
     """Stack, recompute mode and layout of every draw of each; they differ in the number of accelerators alone."""
-    shared = grids_of([(one.names, one.resolved.workload) for one in several], several[0].run.layout)
+    shared = grids_of([one.workloads for one in several], several[0].run.layout)
     found = []
     for one, grids in zip(several, shared, strict=True):
         network, share = np.ones(DRAWS), 1.0
@@ -276,13 +227,6 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
             network, share = np.asarray(usual.draw(at["network"])), usual.value
         found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network, share))
     return found
-
-
-def drawn_note(key: str, rule: UsualWeights) -> Assumption:
-    """What is drawn at a key, for the list of assumptions."""
-    whole = sum(rule.weights.values())
-    shown = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in rule.weights.items())
-    return Assumption(f"{key} (drawn)", shown, "", "not stated: what runs of the year, kind and size use", rule.source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,11 +250,7 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
     """
     run, resolved = asked.run, asked.resolved
     cluster = resolved.workload.cluster
-    low, high = step_limits(resolved, median(choices.step_time))
-    middle = choices.step_time if resolved.measured is None else resolved.measured
-    seconds = middle * spread_over(low, 1.0, high, at["step model"])
-    seconds = seconds * padded(run, asked.kind, at["padding"])
-    seconds = np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
+    seconds = seconds_of(asked, choices, at)
     steps = float(solve(known_totals(run, resolved)).value("steps") or 1.0)
     productive = steps * seconds
     running = stops(run, resolved, seconds, productive, at)
@@ -318,6 +258,18 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
     remainder = np.ones(DRAWS) if stated else np.asarray(rest.draw(at["remainder"], cluster.nodes))
     gpu_time = productive / running * remainder * float(np.max(cluster.gpus))
     return Times(seconds, running, remainder, gpu_time)
+
+
+def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> Draws:
+    """s a step of every draw: as it is stated; as it was measured of this very run, but for how steps vary; else as it is predicted."""
+    run, resolved = asked.run, asked.resolved
+    if run.known.step_time is not None:
+        return np.full(DRAWS, float(np.max(run.known.step_time)))
+    low, high = step_limits(resolved, median(choices.step_time))
+    middle = choices.step_time if resolved.measured is None else resolved.measured
+    seconds = middle * spread_over(low, 1.0, high, at["step model"])
+    seconds = seconds * padded(run, asked.kind, at["padding"])
+    return np.maximum(seconds, loading(run, resolved, seconds, at["data"]))
 
 
 def assembled(
@@ -379,11 +331,6 @@ def stops(run: Run, resolved: Resolved, seconds: Draws, productive: Draws, at: M
     return np.maximum(found, LEAST_GOODPUT)
 
 
-def rated(run: Run, resolved: Resolved) -> bool:
-    """Whether the network's rate is stated, or spoken for by steps of its site."""
-    return run.hardware.says_network_rate or resolved.met is not None
-
-
 def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozenset[str]:
     """Which of ``GROUPS`` a run leaves open."""
     asked, said = resolved.workload, frozenset() if run.layout is None else run.layout.model_fields_set
@@ -395,4 +342,5 @@ def opened(run: Run, resolved: Resolved, choices: Choices, kind: Kind) -> frozen
         "padding": np.ndim(padded(run, kind, np.full(2, 0.5))) > 0, "data loading": resolved.data.frames is not None,
         "step model": True,
     }  # fmt: skip
-    return frozenset(name for name, yes in open_to.items() if yes)
+    beyond = ("goodput", "remainder") if run.known.step_time is not None else GROUPS
+    return frozenset(name for name, yes in open_to.items() if yes and name in beyond)

@@ -66,6 +66,9 @@ FIRST = 2015
 """Year from which the walk counts, before all runs."""
 LEVEL = 1.0
 """Standard deviation of what all runs share before any was seen: so wide that the runs decide."""
+LARGE = 1e10
+"""Parameters from which a model is large: a run of one is watched, and spreads less."""
+SIZES = ("small", "large")
 WHOLE_FROM = 16
 """Nodes from which the factor is felt whole."""
 
@@ -79,6 +82,21 @@ def felt(nodes: Array) -> Array:
 
 
 NOTHING = Remainder(1.0, 1.0, 1.0)
+
+
+@functools.cache
+def beyond_a_step() -> Remainder:
+    """The factor of a run whose step is known: what of a remainder is neither step nor stops.
+
+        published / predicted hours = (steps as they were / as predicted) x (hours / (steps as they were / goodput))
+        remainder                   = wrong about the step                x beyond a step
+
+    A known step leaves the second alone: restarts from the beginning, spells of slow nodes, runs that were thrown away. It is told by
+    published runs that say both their hours and the MFU that their steps kept, one to an organisation; least and largest of n of them
+    hold (n - 1) / (n + 1) of others like them (Wilks 1941, Annals of Mathematical Statistics 12(1)).
+    """
+    known = table()["beyond_a_step"]
+    return Remainder(known["value"], known["low"], known["high"], len(known["runs"]))
 
 
 def path() -> Path:
@@ -101,12 +119,12 @@ def expected(likeness: Likeness, runs: Sequence[Mapping[str, Any]], pulls: Float
 
 
 @functools.cache
-def remainder_of(kind: str, year: int) -> Remainder:
-    """The factor of a kind of run in a year."""
+def remainder_of(kind: str, year: int, params: float) -> Remainder:
+    """The factor of a run of a model of a kind and size in a year."""
     learned = table()
     runs = learned["runs"]
     pulls = np.array([run["pull"] for run in runs])
     middle = expected(Likeness(**learned["likeness"]), runs, pulls, kind, year)
-    below, above = learned["spread"][kind]
+    below, above = learned["spread"][kind][SIZES[params >= LARGE]]
     value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
     return Remainder(value, low, high, len(runs))

@@ -6,7 +6,7 @@ step times; a draw looks one of them up. So every draw is a run that could be ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.memory import memory
 from gpuhours.run.default_layout import base_of, chosen_layout, customary, laid_out, layout_axes, usual
 from gpuhours.run.typical import Slack
-from gpuhours.software.profile import Software, load_software
+from gpuhours.software.profile import Software
 from gpuhours.step import step
 from gpuhours.workload import Workload
 
@@ -219,17 +219,11 @@ def choose(
     return Choices(chosen, stack, mode, cell, time, usual_time, share)
 
 
-def grids_of(asked: Sequence[tuple[Iterable[str], Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
-    """For each workload (names of the stacks that it may run on, what one step is asked of) a grid for every one of them, by its name."""
+def grids_of(asked: Sequence[Mapping[str, Workload]], stated: Layout | None) -> list[dict[str, LayoutGrid]]:
+    """For each run (what one step is asked of, by the name of the stack that it may be on) a grid for every one of its stacks."""
     by_number: list[dict[str, LayoutGrid]] = [{} for _ in asked]
-    for name in dict.fromkeys(name for names, _ in asked for name in names):
-        places = [place for place, (names, _) in enumerate(asked) if name in names]
-        several = [_on_stack(name, asked[place][1]) for place in places]
-        for place, one in zip(places, grids(several, stated), strict=True):
+    for name in dict.fromkeys(name for workloads in asked for name in workloads):
+        places = [place for place, workloads in enumerate(asked) if name in workloads]
+        for place, one in zip(places, grids([asked[place][name] for place in places], stated), strict=True):
             by_number[place][name] = one
     return by_number
-
-
-def _on_stack(name: str, asked: Workload) -> Workload:
-    """The workload on a stack; on its own as it was resolved: slower where it only stands for the stack that was said."""
-    return asked if name == asked.software.name else replace(asked, software=load_software(name))

@@ -41,6 +41,8 @@ class Condition(Sourced):
     least_params: float | None = None
     mixtures: bool = False
     """It is for mixtures of experts alone."""
+    settled_on: tuple[str, ...] = ()
+    """Organisations whose published hours were in view when it was added: judging them does without it."""
 
     def holds(self, kind: Kind, year: int, gpus: float, params: float, *, mixture: bool) -> bool:
         """Whether the rule is for such a run."""
@@ -198,11 +200,10 @@ def recompute_modes(rule: UsualWeights) -> tuple[tuple[Recompute, float], ...]:
     return tuple((Recompute[name], weight) for name, weight in rule.weights.items())
 
 
-def usual_gpus(flops: float, cluster: Cluster, peak: float) -> int:
+def usual_gpus(flops: float, cluster: Cluster, peak: float, usual: UsualGpus) -> int:
     """Accelerators of a run that says none: n = gpus (H / at)^grows, H GPU-hours at a third of the peak; a power of two, at least a node.
 
     Dear runs are on more, and take longer: where ``grows`` is a half both are the root of their cost.
     """
-    usual = typical().accelerators
     gpus = usual.gpus * (flops / (peak / 3 * HOUR) / usual.at) ** usual.grows
     return int(max(cluster.gpus_per_node, 2 ** round(np.log2(max(gpus, 1.0)))))

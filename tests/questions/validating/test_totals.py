@@ -164,11 +164,13 @@ def test_organisations() -> None:
 ALIKE = Likeness(kind=0.15, year=0.2, organisation=0.2, run=0.3)
 
 
-def runs(*residuals: tuple[str, float], year: int = 2024, kind: str = "text") -> list[dict[str, object]]:
+def runs(
+    *residuals: tuple[str, float], year: int = 2024, kind: str = "text", params: float = 7e9
+) -> list[dict[str, object]]:
     return [
         {
-            "id": str(n), "organisation": who, "kind": kind, "year": year, "residual": value, "nodes": 64.0, "below": 0.1,
-            "above": 0.1,
+            "id": str(n), "organisation": who, "kind": kind, "year": year, "params": params, "residual": value, "nodes": 64.0,
+            "below": 0.1, "above": 0.1,
         }
         for n, (who, value) in enumerate(residuals)
     ]  # fmt: skip
@@ -176,12 +178,25 @@ def runs(*residuals: tuple[str, float], year: int = 2024, kind: str = "text") ->
 
 def test_remainder_is_the_middle_of_the_others_and_as_wide_as_they_spread() -> None:
     spread = [(who, value) for who, value in zip("abcdefghij", np.linspace(0.0, 0.4, 10), strict=True)]
-    found = learn(runs(*spread), ALIKE).remainder("text", 2024)
+    found = learn(runs(*spread), ALIKE).remainder("text", 2024, 7e9)
     assert found.value == pytest.approx(np.exp(0.2), rel=0.01)
     assert found.low < found.value < found.high
-    assert learn([], ALIKE).remainder("text", 2024) == NOTHING
-    narrow = learn(runs(*((who, 0.2) for who in "abcdefghij")), ALIKE).remainder("text", 2024)
+    assert learn([], ALIKE).remainder("text", 2024, 7e9) == NOTHING
+    narrow = learn(runs(*((who, 0.2) for who in "abcdefghij")), ALIKE).remainder("text", 2024, 7e9)
     assert narrow.high / narrow.low == pytest.approx(1.0)
+
+
+def test_a_size_that_enough_have_trained_spreads_by_itself() -> None:
+    small = runs(*((who, value) for who, value in zip("abcdefghij", np.linspace(-0.6, 0.6, 10), strict=True)))
+    large = runs(*((who, 0.0) for who in "klmnopqrst"), params=7e10)
+    found = learn([*small, *large], ALIKE)
+    one, other = found.remainder("text", 2024, 7e9), found.remainder("text", 2024, 7e10)
+    assert one.value == other.value
+    assert other.high / other.low < 1.3 < 2 < one.high / one.low
+    few = learn([*small, *large[:7]], ALIKE)
+    assert few.spread("text", large=True) != found.spread("text", large=True), (
+        "seven organisations are spoken for by the kind"
+    )
 
 
 def test_two_runs_by_hand() -> None:
@@ -189,7 +204,7 @@ def test_two_runs_by_hand() -> None:
     found = learn([one, {**other, "residual": 0.4}], ALIKE)
     shared = 1.0 + 0.15**2 + 9 * 0.2**2
     own = 0.2**2 + 0.3**2
-    assert found.remainder("text", 2024).value == pytest.approx(np.exp(0.6 * shared / (2 * shared + own)))
+    assert found.remainder("text", 2024, 7e9).value == pytest.approx(np.exp(0.6 * shared / (2 * shared + own)))
     assert found.off == pytest.approx([0.2 - 0.4 * shared / (shared + own), 0.4 - 0.2 * shared / (shared + own)])
     spread = shared + own - shared**2 / (shared + own)
     densities = 0.375 / spread**0.5 * (1 + found.off**2 / spread / 4) ** -2.5  # Student's with 4 degrees of freedom
@@ -198,16 +213,16 @@ def test_two_runs_by_hand() -> None:
 
 def test_one_large_organisation_does_not_decide() -> None:
     found = learn(runs(*([("a", 2.0)] * 36), *((who, 0.0) for who in "bcdefghijklm")), ALIKE)
-    assert found.remainder("text", 2024).value < np.exp(1.0)
+    assert found.remainder("text", 2024, 7e9).value < np.exp(1.0)
 
 
 def test_a_kind_and_a_year_that_few_have_shown_lean_on_others() -> None:
     text = runs(*((who, 0.0) for who in "abcdefghijklmnop"))
     found = learn([*text, *runs(("x", 0.6), ("y", 0.6), kind="video"), *runs(("z", 0.6), year=2020)], ALIKE)
-    assert found.remainder("text", 2024).value == pytest.approx(1.0, abs=0.1)
-    assert 1.05 < found.remainder("video", 2024).value < np.exp(0.6)
-    assert 1.05 < found.remainder("text", 2020).value < np.exp(0.6)
-    assert found.remainder("text", 2030) == found.remainder("text", 2024), "years to come are as the last"
+    assert found.remainder("text", 2024, 7e9).value == pytest.approx(1.0, abs=0.1)
+    assert 1.05 < found.remainder("video", 2024, 7e9).value < np.exp(0.6)
+    assert 1.05 < found.remainder("text", 2020, 7e9).value < np.exp(0.6)
+    assert found.remainder("text", 2030, 7e9) == found.remainder("text", 2024, 7e9), "years to come are as the last"
 
 
 def test_likeness_is_what_makes_runs_without_their_organisation_least_of_a_surprise() -> None:

@@ -17,13 +17,14 @@ from gpuhours.questions.estimating.sizing import is_open, sized
 from gpuhours.questions.estimating.stages import together
 from gpuhours.questions.planning.advice import Advice, advise
 from gpuhours.run.band import Band, band
-from gpuhours.run.ensemble import Ensemble, ensemble, foreseeable, with_gpus
+from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.evaluate import NO_STOPS, Outcome, evaluate
 from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.lattice import DRAWS
 from gpuhours.run.ranges import draws, median, middle, percentiles, quantiles
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.results import RESULTS, SHARES, results
+from gpuhours.run.samplable import foreseeable, usual_practice, with_gpus
 from gpuhours.run.shown import on_usual_network
 from gpuhours.run.spec import Run, Supplied
 from gpuhours.run.totals import KEYS, undetermined
@@ -39,6 +40,8 @@ BILLED = "cost."
 """Keys that change the bill alone: step and memory stay what they are."""
 ASKED = ("wall_clock", "cost")
 """Results that a yes or no is asked of."""
+ALIKE = 0.01
+"""How far apart a stated and a predicted step, in logarithms, are not worth a word."""
 FEW_STEPS = 10
 """A training run has more optimiser steps than this."""
 MOST_TOKENS = 5e8
@@ -118,6 +121,8 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     stated = seconds is not None and seconds.basis != "predicted" and outcome.resolved.measured is None
     if outcome.step is not None and seconds is not None and stated:
         ratio = float(outcome.step.time) / float(seconds.value)
+        if abs(math.log(ratio)) < ALIKE:
+            return
         yield (
             f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
             f"what is given makes it {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
@@ -202,7 +207,7 @@ def tuned(run: Run) -> Run:
     """The run on the best stack and layout, with the stops that any run has."""
     if not foreseeable(run):
         return run
-    sized, _ = with_gpus(run)
+    sized, _ = with_gpus(run, usual_practice())
     if sized.stack is None:
         sized = sized.replaced("software", DEFAULT)
     sample = ensemble(sized, NOTHING)

@@ -86,7 +86,8 @@ def without(organisation: str, run: Run) -> Remainder | None:
     if resolved.model is None:
         return None
     year = this_year() if run.year is None else run.year
-    return learned_without(organisation).remainder(kind_of(resolved.model, resolved.data.frames), year)
+    kind, params = kind_of(resolved.model, resolved.data.frames), float(np.max(resolved.model.parameters))
+    return learned_without(organisation).remainder(kind, year, params)
 
 
 def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build) -> Iterator[Run]:

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.run.remainder import NOTHING, Floats, Likeness, Remainder, expected, felt, path, table
+from gpuhours.questions.validating.beyond import beyond
+from gpuhours.run.remainder import LARGE, NOTHING, SIZES, Floats, Likeness, Remainder, expected, felt, path, table
 
 Runs = Sequence[Mapping[str, Any]]
 INSIDE = 0.8
 """Share of the runs of other organisations that the range holds."""
 FEWEST = 8
-"""Organisations below which the spread of a kind is that of all kinds: split conformal prediction needs four on either side for a
-range of four in five, ceil(0.8 (n + 1)) <= n."""
+"""Organisations below which the spread of a group of runs is that of a larger one: split conformal prediction needs four on either
+side for a range of four in five, ceil(0.8 (n + 1)) <= n."""
 HUBER = 1.345
 """Standard deviations beyond which a run is drawn in: 95 % efficient on normal errors (Huber 1981, Robust Statistics, section 1.4)."""
 ROUNDS = 20
@@ -45,26 +46,33 @@ class Learned:
     variance: Floats
     """Of that, as it is expected."""
 
-    def remainder(self, kind: str, year: float) -> Remainder:
-        """The factor of a kind in a year. Its 10th and 90th percentile are as far out as it takes for four in five of the runs above
-        and below to lie inside, each judged without its organisation, once the spread of its own sample is added in quadrature: split
-        conformal prediction with normalised residuals (Lei et al. 2018, JASA 113(523))."""
+    def remainder(self, kind: str, year: float, params: float) -> Remainder:
+        """The factor of a model of a kind and size in a year.
+
+        Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside, each judged
+        without its organisation, once the spread of its own sample is added in quadrature: split conformal prediction with normalised
+        residuals (Lei et al. 2018, JASA 113(523)).
+        """
         if not self.runs:
             return NOTHING
         middle = expected(self.likeness, self.runs, self.pulls, kind, year)
-        below, above = self.spread(kind)
+        below, above = self.spread(kind, large=params >= LARGE)
         value, low, high = (float(np.exp(one)) for one in (middle, middle - below, middle + above))
         return Remainder(value, low, high, len(self.runs))
 
-    def spread(self, kind: str) -> tuple[float, float]:
-        """How far the range goes below and above the median, in logarithms.
+    def spread(self, kind: str, *, large: bool) -> tuple[float, float]:
+        """How far the range goes below and above the median, in logarithms: as it was for runs of the kind and size, of the kind where
+        fewer than ``FEWEST`` organisations had these, of all where fewer had the kind (Mondrian conformal prediction: Vovk et al. 2005,
+        Algorithmic Learning in a Random World, section 4.5). Dear models are watched; small ones take what their makers let them take.
 
         The quantile of n organisations is taken at 0.8 (1 + 1/n): runs of one organisation are alike, and what is to be inside is
         a run of another (Lei et al. 2018, as in ``remainder``).
         """
         owners = np.array([run["organisation"] for run in self.runs])
-        own = np.array([run["kind"] == kind for run in self.runs])
-        kept = own if len(set(owners[own])) >= FEWEST else np.ones(len(self.runs), bool)
+        alike = np.array([run["kind"] == kind for run in self.runs])
+        sized = alike & np.array([(run["params"] >= LARGE) == large for run in self.runs])
+        groups = (sized, alike, np.ones(len(self.runs), bool))
+        kept = next((one for one in groups if len(set(owners[one])) >= FEWEST), groups[-1])
         beside = np.where(self.off < 0, *([run[side] for run in self.runs] for side in ("below", "above")))
         more, weight = np.sqrt(np.maximum(self.off**2 - beside**2, 0.0)), weights_of(self.runs)
         at = min(INSIDE * (1 + 1 / len(set(owners[kept]))), 1.0)
@@ -137,15 +145,21 @@ def without(organisation: str, runs: Runs | None = None) -> Learned:
     return learn([run for run in shown if run["organisation"] != organisation], Likeness(**known))
 
 
-def store(runs: Runs) -> None:
-    """Keep what runs have shown: likeness (of all, and without each organisation that changes it), spread by kind, runs with pulls."""
+def store(runs: Runs, paces: Runs, fleets: Mapping[str, float]) -> None:
+    """Keep what runs have shown: likeness (of all, and without each organisation that changes it), spread by kind, runs with pulls; what
+    those that say their pace have shown beyond a step; usual accelerators without each organisation."""
     found = learn(runs, likeliest(runs))
     organisations = sorted({run["organisation"] for run in runs})
     apart = {out: likeliest([run for run in runs if run["organisation"] != out]) for out in organisations}
     content = {
         "likeness": asdict(found.likeness),
         "without": {out: asdict(one) for out, one in apart.items() if one != found.likeness},
-        "spread": {kind: [round(side, 4) for side in found.spread(kind)] for kind in ("text", "vision", "video")},
+        "beyond_a_step": beyond(paces),
+        "accelerators": dict(fleets),
+        "spread": {
+            kind: {size: [round(side, 4) for side in found.spread(kind, large=size == "large")] for size in SIZES}
+            for kind in ("text", "vision", "video")
+        },
         "runs": [{**run, "pull": round(float(pull), 5)} for run, pull in zip(runs, found.pulls, strict=True)],
     }  # fmt: skip
     path().write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

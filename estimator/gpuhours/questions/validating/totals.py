@@ -20,11 +20,14 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import read_table_text
 from gpuhours.questions.envelope import envelope
-from gpuhours.questions.validating.remainders import Learned, store, without
+from gpuhours.questions.validating.beyond import APART, paces
+from gpuhours.questions.validating.practice import concerned, practice_without
+from gpuhours.questions.validating.remainders import Learned, store, weighted_quantile, without
 from gpuhours.questions.validating.rows import Row
 from gpuhours.questions.validating.totals_rows import Given, described, organisation, published_amount
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.remainder import NOTHING
+from gpuhours.run.typical import typical
 
 NEEDED = ("gpu_hours",)
 BASELINES = (0.30, 0.40)
@@ -32,8 +35,6 @@ MOST = 0.70
 """Share of the dense peak above which published figures contradict each other: no sustained run reaches it."""
 LEAST = 0.02
 """Share below which samples without epochs are a data set's, not all that were seen: no published run is as slow."""
-APART = 2.0
-"""Hours and a stated MFU contradict each other where they are further apart than this: stops and rounding explain half as much."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Raw:
     model_flops: float
     peak: float
     skipped_because: str | None
+
+    without: Ensemble | None = None
+    """The same by what is usual, and known of stacks, without its organisation, where that is something else (``practice``)."""
 
     @cached_property
     def organisation(self) -> str:
@@ -106,8 +110,8 @@ class JudgedTotals:
         return {
             "id": raw.row.id, "published": raw.published, "predicted": self.predicted, "low": self.low,
             "high": self.high, "error": self.error, "skipped_because": raw.skipped_because,
-            "organisation": raw.organisation, "kind": raw.found.kind if raw.found else None,
-            "year": raw.found.year if raw.found else None,
+            "organisation": raw.organisation, "left_out_of_practice": raw.without is not None,
+            "kind": raw.found.kind if raw.found else None, "year": raw.found.year if raw.found else None,
         }  # fmt: skip
 
 
@@ -161,8 +165,9 @@ def judged(raw: Raw, learned: Learned) -> JudgedTotals:
     """A row with the remainder that runs of other organisations have shown."""
     if raw.found is None:
         return JudgedTotals(raw)
-    rest = learned.remainder(raw.found.kind, raw.found.year)
-    drawn = raw.found.gpu_time * rest.draw(raw.found.at["remainder"], raw.nodes) / HOUR
+    unseen = raw.without or raw.found
+    rest = learned.remainder(unseen.kind, unseen.year, unseen.params)
+    drawn = unseen.gpu_time * rest.draw(unseen.at["remainder"], raw.nodes) / HOUR
     low, middle, high = (float(value) for value in np.quantile(drawn, [0.1, 0.5, 0.9]))
     return JudgedTotals(raw, middle, low, high)
 
@@ -198,7 +203,8 @@ def raw_prediction(row: Row, given: Given) -> Raw:
         ]
         if unusable:
             raise EstimateError(f"is no whole training run: {row.word('modality')}")
-        sample = ensemble(described(row, given), NOTHING)
+        run = described(row, given)
+        sample = ensemble(run, NOTHING)
         if sample is None:
             raise EstimateError("nothing that is known of it fits, or its accelerator has no measured kernels")
     except EstimateError as error:
@@ -206,7 +212,11 @@ def raw_prediction(row: Row, given: Given) -> Raw:
     resolved = sample.outcome.resolved
     flops, peak = _plain_flops(row, sample), resolved.peak
     reason = contradiction(row, flops / (published * HOUR * peak))
-    return Raw(row, published, None, 0.0, 0.0, reason) if reason else Raw(row, published, sample, flops, peak, None)
+    if reason:
+        return Raw(row, published, None, 0.0, 0.0, reason)
+    practice = practice_without(organisation(row))
+    unseen = ensemble(run, NOTHING, practice=practice) if concerned(run, practice) else None
+    return Raw(row, published, sample, flops, peak, None, unseen)
 
 
 def contradiction(row: Row, share: float) -> str | None:
@@ -237,13 +247,35 @@ def seen_run(raw: Raw) -> dict[str, Any]:
     low, middle, high = raw.log_hours
     return {
         "id": raw.row.id, "organisation": raw.organisation, "kind": raw.found.kind, "year": raw.found.year,
-        "residual": round(raw.residual, 4), "nodes": raw.nodes, "below": round(middle - low, 4), "above": round(high - middle, 4),
+        "params": raw.found.params, "residual": round(raw.residual, 4), "nodes": raw.nodes,
+        "below": round(middle - low, 4), "above": round(high - middle, 4),
     }  # fmt: skip
 
 
 def update_remainder(found: TotalsReport) -> None:
     """Store what a validation of our own table has shown."""
-    store([seen_run(one.raw) for one in found.judged if one.raw.teaches])
+    raws = [one.raw for one in found.judged]
+    store([seen_run(raw) for raw in raws if raw.teaches], paces(raw.row for raw in raws), fleets(raws))
+
+
+def fleets(raws: Iterable[Raw]) -> dict[str, float]:
+    """Organisation left out -> how many accelerators the others' runs had at ``UsualGpus.at`` GPU-hours: the median of those that say,
+    an organisation's runs of a kind weighing one together."""
+    usual = typical().accelerators
+    said: list[tuple[str, str, float]] = []
+    for raw in raws:
+        gpus = raw.row.positive("gpus")
+        if raw.found is not None and gpus is not None:
+            hours = raw.model_flops / raw.peak * 3 / HOUR
+            said.append((raw.organisation, raw.found.kind, gpus / (hours / usual.at) ** usual.grows))
+    fitted = {}
+    for out in sorted({raw.organisation for raw in raws if raw.found}):
+        kept = [one for one in said if one[0] != out]
+        alike = [(who, kind) for who, kind, _ in kept]
+        fitted[out] = weighted_quantile(
+            np.array([one[2] for one in kept]), np.array([1 / alike.count(one) for one in alike]), 0.5
+        )
+    return {out: round(gpus, 1) for out, gpus in fitted.items()}
 
 
 def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:

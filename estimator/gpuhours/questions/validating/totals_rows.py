@@ -266,9 +266,13 @@ def _organisations() -> Mapping[str, list[str]]:
 
 def organisation(row: Row) -> str:
     """Who trained a row's model: by the words of its id, model and source, else its source itself."""
-    for column in ("id", "model", "source_title", "source"):
-        text = (row.word(column) or "").lower()
-        for name, words in _organisations().items():
-            if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}", text) for word in words):
-                return name
-    return row.word("source_title") or row.word("source") or row.id
+    found = (owner(row.word(column) or "") for column in ("id", "model", "source_title", "source"))
+    return next((name for name in found if name), None) or row.word("source_title") or row.word("source") or row.id
+
+
+def owner(text: str) -> str | None:
+    """The organisation that a title or a name is of; None where no words tell."""
+    for name, words in _organisations().items():
+        if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}", text.lower()) for word in words):
+            return name
+    return None

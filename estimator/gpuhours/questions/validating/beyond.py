@@ -1,0 +1,64 @@
+"""What published hours hold beyond a step that is known, learned on runs that say both their hours and the pace that their steps kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.questions.validating.rows import Row
+from gpuhours.questions.validating.totals_rows import described, organisation
+from gpuhours.run.evaluate import evaluate
+from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
+
+REPEATED = 6 / 8
+"""Model FLOPs over those of a run that repeats every forward pass, where a rate counts them: 6 N D of 8 N D."""
+APART = 2.0
+"""Hours and a stated pace contradict each other where they are further apart than this: stops and rounding explain half as much."""
+FROM_STEPS = ("gpu_hours=tokens/", "gpu_hours=samples/")
+"""How hours are derived that are nothing but steps."""
+
+
+def paces(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Every run that says its hours and its pace: ln of its hours over those of its steps and their usual stops."""
+    return [found for row in rows if (found := seen_pace(row)) is not None]
+
+
+def seen_pace(row: Row) -> dict[str, Any] | None:
+    """One of them; None where it says not both, or they contradict each other."""
+    hours, mfu, rate = (row.positive(name) for name in ("gpu_hours", "mfu_pct", "tflops_per_gpu"))
+    counted = mfu is not None or (rate is not None and row.word("recompute") is not None)
+    from_steps = any(words in (row.word("derived_fields") or "").replace(" ", "") for words in FROM_STEPS)
+    if hours is None or row.positive("tokens_b") is None or not counted or from_steps:
+        return None
+    try:
+        run = described(row, "usual")
+        share = (mfu or 0.0) / 100 or (rate or 0.0) * 1e12 * REPEATED / evaluate(run).resolved.peak
+        outcome = evaluate(run.replaced("known.mfu", share))
+    except EstimateError:
+        return None
+    asked, steps, seconds = outcome.resolved, outcome.value("steps"), outcome.value("step_time")
+    if asked.model is None or asked.cluster is None or steps is None or seconds is None:
+        return None
+    ratio = hours / float(outcome.value("gpu_hours"))
+    if not 1 / APART < ratio < APART:
+        return None
+    cluster = asked.cluster
+    running = goodput(
+        run.operation, dict.fromkeys(POSITIONS, 0.5), gpus=cluster.gpus, nodes=cluster.nodes,
+        size=checkpoint_of(asked.model, asked.precision), step_time=seconds, productive=steps * seconds,
+    )  # fmt: skip
+    residual = float(np.log(ratio * running))
+    return {"id": row.id, "organisation": organisation(row), "residual": round(residual, 4)}
+
+
+def beyond(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The factor beyond a step as it is stored: median, least and largest of organisations, each by the median of its runs."""
+    owners: dict[str, list[float]] = {}
+    for run in runs:
+        owners.setdefault(run["organisation"], []).append(run["residual"])
+    middles = np.array([np.median(residuals) for residuals in owners.values()])
+    value, low, high = (round(float(np.exp(one)), 4) for one in (np.median(middles), middles.min(), middles.max()))
+    return {"value": value, "low": low, "high": high, "runs": list(runs)}

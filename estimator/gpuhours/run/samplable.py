@@ -1,0 +1,144 @@
+"""What a run leaves open, and what is usual for runs like it: where its sample begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from gpuhours.inputs.assumptions import Assumption
+from gpuhours.inputs.records import dataclass
+from gpuhours.layout.layout import Layout
+from gpuhours.run.evaluate import known_totals
+from gpuhours.run.resolve import Resolved, resolve
+from gpuhours.run.spec import Run
+from gpuhours.run.totals import solve
+from gpuhours.run.typical import (
+    Kind,
+    Slack,
+    Typical,
+    UsualWeights,
+    first,
+    is_mixture,
+    kind_of,
+    this_year,
+    typical,
+    usual_gpus,
+)
+from gpuhours.software.profile import Software, load_software
+from gpuhours.workload import Workload
+
+
+@dataclass(frozen=True)
+class Practice:
+    """What is taken to be usual, and what is known of the stacks that it names."""
+
+    table: Typical
+    software: Callable[[str], Software] = load_software
+
+
+def foreseeable(run: Run) -> bool:
+    """Whether a run has to be sampled: its totals are not settled, and its step or its stops are open."""
+    known = run.known
+    settled = (known.mfu, known.gpu_hours, known.wall_clock, known.days)
+    said = run.stack is not None or known.step_time is not None
+    return not run.stages and not (said and known.goodput is not None) and all(value is None for value in settled)
+
+
+def paced(run: Run, resolved: Resolved) -> float | None:
+    """s of a step where it is known: stated, or measured of this very run; None where it has to be predicted."""
+    seconds = resolved.measured if run.known.step_time is None else run.known.step_time
+    return None if seconds is None else float(np.max(seconds))
+
+
+@dataclass(frozen=True, eq=False)
+class Samplable:
+    """A run on a number of accelerators, and what is usual for such runs."""
+
+    run: Run
+    resolved: Resolved
+    kind: Kind
+    year: int
+    stacks: UsualWeights
+    modes: UsualWeights
+    slack: Slack
+    practice: Practice
+
+    @property
+    def params(self) -> float:
+        """Parameters of the model."""
+        assert self.resolved.model is not None
+        return float(np.max(self.resolved.model.parameters))
+
+    @property
+    def names(self) -> Mapping[str, float]:
+        """The stacks that it may run on, with their weights."""
+        return self.stacks.weights if self.run.stack is None else {self.resolved.software.name: 1.0}
+
+    @property
+    def workloads(self) -> Mapping[str, Workload]:
+        """What a step is asked of, by stack; on the run's own as it was resolved: slower where it only stands for one that was said."""
+        asked = self.resolved.workload
+        if self.run.stack is not None:
+            return dict.fromkeys(self.names, asked)
+        return {name: replace(asked, software=self.practice.software(name)) for name in self.names}
+
+    @property
+    def notes(self) -> list[Assumption]:
+        """The rules that stack and recompute mode are drawn by."""
+        said = frozenset() if self.run.layout is None else self.run.layout.model_fields_set
+        notes = [] if self.run.stack is not None else [drawn_note("software", self.stacks)]
+        return notes + ([] if "recompute" in said else [drawn_note("layout.recompute", self.modes)])
+
+
+def described(run: Run, practice: Practice) -> Samplable | None:
+    """A run with what is usual for its like; None where something that its step needs is not known."""
+    if run.model is None or run.hardware.accelerator is None:
+        return None
+    resolved = resolve(run.replaced("layout", Layout()))
+    if resolved.missing or resolved.model is None or resolved.cluster is None:
+        return None
+    table, model = practice.table, resolved.model
+    kind, year = kind_of(model, resolved.data.frames), run.year or this_year()
+    gpus, params = float(np.max(resolved.cluster.gpus)), float(np.max(model.trainable_parameters))
+    mixture = is_mixture(model)
+    stacks = first(table.stacks, kind, year, gpus, params, mixture=mixture)
+    modes = first(table.recompute, kind, year, gpus, params, mixture=mixture)
+    slack = first(table.layout, kind, year, gpus, params, mixture=mixture)
+    return Samplable(run, resolved, kind, year, stacks, modes, slack, practice)
+
+
+def usual_practice() -> Practice:
+    """What ships with gpuhours."""
+    return Practice(typical())
+
+
+def with_gpus(run: Run, practice: Practice) -> tuple[Run, list[Assumption]]:
+    """The run on a usual number of accelerators, where it names none."""
+    layout = run.layout
+    if run.hardware.gpus is not None or (layout is not None and layout.data is not None):
+        return run, []
+    alone = resolve(run.replaced("hardware.gpus", 1).replaced("layout", Layout()))
+    if alone.model is None or alone.cluster is None:
+        return run, []
+    flops = solve(known_totals(run.replaced("hardware.gpus", 1), alone)).value("model_flops")
+    if flops is None:
+        return run, []
+    usual = practice.table.accelerators
+    gpus = usual_gpus(float(flops), alone.cluster, alone.peak, usual)
+    reason = "no number of accelerators is stated: as many as published runs of its cost"
+    note = Assumption("hardware.gpus", gpus, "GPU", reason, usual.source)
+    return run.replaced("hardware.gpus", gpus), [note]
+
+
+def drawn_note(key: str, rule: UsualWeights) -> Assumption:
+    """What is drawn at a key, for the list of assumptions."""
+    whole = sum(rule.weights.values())
+    shown = ", ".join(f"{name} {weight / whole:.0%}" for name, weight in rule.weights.items())
+    return Assumption(f"{key} (drawn)", shown, "", "not stated: what runs of the year, kind and size use", rule.source)
+
+
+def rated(run: Run, resolved: Resolved) -> bool:
+    """Whether the network's rate is stated, or spoken for by steps of its site."""
+    return run.hardware.says_network_rate or resolved.met is not None
