@@ -22,6 +22,8 @@ def screen(watched: Progress) -> RenderableType:
     table.add_row("seen", f"{pace(watched)} a step, over {watched.readings} readings of {watched.tool}")
     table.add_row("predicted", f"{numbers.duration(watched.predicted)}  {edges(watched)}")
     table.add_row("to the end", left(watched))
+    if watched.ended:
+        table.add_row("ended", f"{watched.ended}: it is not waited for")
     for text in watched.not_understood:
         table.add_row("unread", text[:120])
     return Group(Text(watched.verdict, style=STYLES.get(watched.verdict, "bold")), Text(), Padding(table, (0, 0, 0, 2)))
@@ -30,7 +32,8 @@ def screen(watched: Progress) -> RenderableType:
 def line(watched: Progress) -> str:
     """One look, one line."""
     predicted = f"{numbers.duration(watched.predicted)} {edges(watched)}"
-    return f"step {place(watched)}  {pace(watched)} of {predicted}  {watched.verdict}  {left(watched)}"
+    ended = f"  {watched.ended}: it is not waited for" if watched.ended else ""
+    return f"step {place(watched)}  {pace(watched)} of {predicted}  {watched.verdict}  {left(watched)}{ended}"
 
 
 def answer(watched: Progress) -> str:

@@ -222,9 +222,10 @@ def chosen(several: Sequence[Samplable], at: Mapping[str, Draws]) -> list[Choice
     found = []
     for one, grids in zip(several, shared, strict=True):
         network, share = np.ones(DRAWS), 1.0
-        if not rated(one.run, one.resolved):
+        if not one.run.hardware.says_network_rate:
             usual = network_share(one.resolved.workload.cluster)
-            network, share = np.asarray(usual.draw(at["network"])), usual.value
+            here = rated(one.run, one.resolved)  # steps of its site spoke for what is usual: their factor has the rest
+            network, share = np.full(DRAWS, usual.value) if here else np.asarray(usual.draw(at["network"])), usual.value
         found.append(choose(grids, one.names, dict(recompute_modes(one.modes)), one.slack, at, network, share))
     return found
 

@@ -84,8 +84,7 @@ def on_usual_network(run: Run) -> Run:
         resolved = resolve(run)
     except EstimateError:  # a run that cannot be made is refused where it is evaluated
         return run
-    spoken = run.hardware.says_network_rate or resolved.met is not None
-    if spoken or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
+    if run.hardware.says_network_rate or resolved.cluster is None or not np.max(resolved.cluster.nodes) > 1:
         return run
     usual = network_share(resolved.cluster)
     if usual.value == 1.0:

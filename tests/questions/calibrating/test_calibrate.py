@@ -15,6 +15,7 @@ from gpuhours.questions.calibrating.observed import Candidate
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.band import band
 from gpuhours.run.evaluate import evaluate
+from gpuhours.run.shown import on_usual_network
 from gpuhours.run.site import QUANTILE, read_site
 from gpuhours.run.spec import load
 from tests.conftest import Command
@@ -37,7 +38,7 @@ def predicted(software: str, shape: tuple[int, int, int], folder: Path) -> float
     """s a step on a stack."""
     path = folder / "ask.yaml"
     path.write_text(described(software, shape, 1.0).replace("known", "# known"), encoding="utf-8")
-    step = evaluate(load(path)).step
+    step = evaluate(on_usual_network(load(path))).step
     assert step is not None
     return float(step.time)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import sys
 import threading
 import time
@@ -89,6 +90,27 @@ def test_a_growing_file_is_followed_to_its_last_step(tmp_path: Path, run: Run, s
     assert [one.step for one in seen] == [9, 100]
     assert seen[-1].finished
     assert seen[-1].remaining == 0
+
+
+def test_a_log_that_nobody_adds_to_is_not_waited_for(
+    tmp_path: Path, run: Run, seconds: float, gpuhours_command: Command
+) -> None:
+    """A job that stopped at step 40 of 100, a day ago: until now this waited for ever."""
+    log = tmp_path / "train.log"
+    log.write_text(lines(1, 40, seconds), encoding="utf-8")
+    os.utime(log, (time.time() - 86400, time.time() - 86400))
+    (found,) = follow(log, run, every=0.1)
+    assert (found.step, found.ended) == (40, "nothing has been added for 24.0 hours")
+    ran = gpuhours_command("watch", str(log), "--run", str(tmp_path / "run.yaml"))
+    assert ran.code == 0
+    assert "nothing has been added for 24.0 hours: it is not waited for" in " ".join(ran.out.split())
+
+
+def test_steps_counted_from_zero_end_one_before_their_number(tmp_path: Path, run: Run, seconds: float) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(lines(0, 99, seconds), encoding="utf-8")
+    *_, last = follow(log, run, every=0.1)
+    assert (last.step, last.finished, last.remaining) == (100, True, 0)
 
 
 def test_watching_stops_where_the_throughput_falls_below_the_range(tmp_path: Path, run: Run, seconds: float) -> None:

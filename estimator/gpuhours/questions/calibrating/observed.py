@@ -20,7 +20,8 @@ from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.evaluate import evaluate, known_totals
 from gpuhours.run.novelty import Traits
 from gpuhours.run.resolve import Resolved, resolve
-from gpuhours.run.spec import Known, Run, step_digest
+from gpuhours.run.shown import on_usual_network
+from gpuhours.run.spec import Interconnect, Known, Run, step_digest
 from gpuhours.run.totals import solve
 from gpuhours.step import step
 
@@ -98,7 +99,7 @@ class ObservedRun:
     """Its s on stacks that were asked for: each step is left out in turn, and the others asked again."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "resolved", resolved_as_it_stands(self.run, self.source))
+        object.__setattr__(self, "resolved", resolved_as_it_stands(on_usual_network(self.run), self.source))
 
     @property
     def of(self) -> str:
@@ -146,11 +147,14 @@ class ObservedRun:
         return float(predicted.time) if bool(np.all(predicted.valid)) else None
 
     def on(self, stack: Candidate) -> Resolved:
-        """The run with its stack replaced."""
-        resolved = self.resolved
-        if stack.software != resolved.software.name:
-            resolved = resolved_as_it_stands(self.run.replaced("software", stack.software), self.source)
-        if stack.network is None or resolved.cluster is None:
+        """The run with its stack replaced; its network meets the share that is usual where the run says none, as in an estimate."""
+        run, own = self.run, self.run.hardware.network
+        if stack.network is not None and own is None:
+            run = run.replaced("hardware.network", Interconnect(kind=stack.network))
+        if stack.software != self.stated.software:
+            run = run.replaced("software", stack.software)
+        resolved = self.resolved if run is self.run else resolved_as_it_stands(on_usual_network(run), self.source)
+        if stack.network is None or own is None or resolved.cluster is None:
             return resolved
         return replace(resolved, cluster=on_network(resolved.cluster, stack.network))
 

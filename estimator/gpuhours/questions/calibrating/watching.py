@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +39,10 @@ RECENT = 20
 """Readings that say how fast it runs now."""
 MOST_TABLE = 50_000_000
 """Characters of a table that is watched: it is read anew at every growth."""
+PATIENCE = 600.0
+"""s without a new line after which a log counts as ended, where its own pace is no slower."""
+SILENT = 20
+"""Steps' time without a new line, likewise: evaluations and saves take a few."""
 ENOUGH = 5
 """Readings before it is judged."""
 Verdict = Literal["too early", "inside", "slower than predicted", "faster than predicted"]
@@ -64,6 +69,8 @@ class Progress:
     """USD to the end at that pace."""
     tool: str = ""
     not_understood: tuple[str, ...] = ()
+    ended: str = ""
+    """Why it was not waited for, where nothing has been added for long."""
 
     @property
     def below(self) -> bool:
@@ -83,7 +90,7 @@ class Progress:
             "step_time": {"seen": self.seen, "predicted": self.predicted, "low": self.low, "high": self.high, **seconds},
             "verdict": self.verdict, "remaining": {"value": self.remaining, **seconds},
             "cost_to_finish": {"value": self.cost, "unit": "USD"},
-            "not_understood": list(self.not_understood),
+            "not_understood": list(self.not_understood), "ended": self.ended,
         }  # fmt: skip
         return envelope("watch", content)
 
@@ -134,6 +141,7 @@ class Watch:
             steps = float(planned.value)
         if step is None or log.counts == "batches":
             return None, None if steps is None else int(steps)
+        step += log.values("step")[0] == 0  # counted from none: the last of 100 is 99
         return int(step), None if steps is None else round(steps)
 
 
@@ -153,21 +161,44 @@ def cost_of(found: Estimate, seconds: float | None) -> float | None:
 
 
 def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
-    """The state after everything that is there, and (not ``once``) after every growth, until the last step, the end of a pipe, or a pace
-    below the range."""
+    """The state after everything that is there, and (not ``once``) after every growth, until the last step, the end of a pipe, a pace
+    below the range, or a silence that no running job keeps."""
     watch, steps, shown = Watch(run), Steps("standard input" if str(path) == PIPE else str(path)), 0
+    state: Progress | None = None
     for grown in growth(path, once=once, every=every):
         for text in grown:
             steps.feed(text)
         log = steps.log(whole=once)
+        ended = "" if once else silence(path, state)
         if log is not None and len(log.lines) > shown:
             shown = len(log.lines)
             state = watch.seen(log)
-            yield state
-            if state.below or state.finished:
+            ended = "" if once else silence(path, state)
+            yield replace(state, ended=ended)
+            if state.below or state.finished or ended:
                 return
+        elif ended:
+            if state is not None:
+                yield replace(state, ended=ended)
+            break
     if not shown:
         raise steps.reader.nothing()
+
+
+def silence(path: Path | str, state: Progress | None) -> str:
+    """Why a file is read as one that has ended: nothing was added for ``PATIENCE`` s and the time of ``SILENT`` steps; empty for one that
+    may grow, and for a pipe."""
+    if str(path) == PIPE or not Path(path).is_file():
+        return ""
+    quiet = time.time() - Path(path).stat().st_mtime
+    pace = 0.0 if state is None or state.seen is None else state.seen
+    if quiet <= max(PATIENCE, SILENT * pace):
+        return ""
+    return (
+        f"nothing has been added for {quiet / 3600:.1f} hours"
+        if quiet >= 5400
+        else f"nothing has been added for {quiet / 60:.0f} minutes"
+    )
 
 
 class Steps:
