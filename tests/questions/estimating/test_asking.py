@@ -74,3 +74,14 @@ def test_a_sweep_is_a_frame_with_units() -> None:
     assert found.to_pandas().attrs["units"]["step_time"] == "second"
     assert isinstance(found.to_polars(), polars.DataFrame)
     assert found.to_polars()["gpu_hours"].to_list() == found.to_arrow()["gpu_hours"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("said", "tokens", "remarked"), [("8k", 8000, True), ("8Ki", 8192, False), (6000, 6000, False)]
+)
+def test_which_eight_thousand_was_taken_is_said(said: object, tokens: int, remarked: bool) -> None:
+    found = gpuhours.estimate(
+        model="llama-3-8b", seq_len=said, batch=8, tokens="1B", gpu="h100-sxm-80gb", gpus=8, mfu="40%"
+    )
+    assert found.outcome.run.data.seq_len == tokens
+    assert any("if 8,192 is meant, say 8192 or 8Ki" in one for one in found.warnings) is remarked

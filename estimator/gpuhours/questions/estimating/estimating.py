@@ -108,6 +108,7 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
     model = outcome.resolved.model
     if model is not None and not np.any(model.trainable_parameters):
         yield "nothing of the model trains: this is what forward passes alone take"
+    yield from _round_length(run)
     yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout, outcome.resolved.software)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
@@ -127,6 +128,17 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
             f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
             f"what is given makes it {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
         )
+
+
+def _round_length(run: Run) -> Iterator[str]:
+    """Where a length is a power of two times 1,000, which is how ``8k`` is read, and 1,024 times it is what is usual."""
+    length = run.data.seq_len
+    if length is None or np.ndim(length) or length % 1000 or length < 2000:
+        return
+    thousands = int(length) // 1000
+    if thousands.bit_count() == 1:
+        usual = 1024 * thousands
+        yield f"data.seq_len is {length:,} tokens: k is a thousand; if {usual:,} is meant, say {usual} or {thousands}Ki"
 
 
 def _odd_batch(outcome: Outcome) -> Iterator[str]:
