@@ -35,7 +35,7 @@ CONTRADICTED = {
     "longvila-7b-stage4": 2.06,
     "emu1-14b": 1.83,
     "flm-101b": 3.5,  # 311 B tokens against 192 GPUs x 21.5 days at the stated 160 TFLOP/s: the model grew
-    "llmc-gpt3-125m": 1.05,
+    "llmc-gpt3-125m": 1.12 / 0.78,  # attention, a third of its work, may be counted or not
     "idefics-80b": 0.91 / 0.78,
     "bloom-176b": 149.8 / 105.4,  # HFU sold as MFU
     "palm-540b": 8.4 / 5.7,  # hours with stops

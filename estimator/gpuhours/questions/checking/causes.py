@@ -183,6 +183,13 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
         spoken = 0.9 if run.claimed & {"nodes", "gpus_per_node"} else 0.35
         yield from _one("nodes for GPUs", "gpus", 1 / each, spoken, f"counts nodes of {each:g} GPUs, not GPUs")
         yield from _one("nodes for GPUs", "gpu_hours", 1 / each, 0.4, f"hours of nodes of {each:g} GPUs, not of GPUs")
+        yield from _one(
+            "GPUs of a node counted twice",
+            "gpus",
+            each,
+            0.4 * spoken,
+            f"multiplied by the {each:g} GPUs of a node once too often",
+        )
         yield from _one("GPUs for nodes", "nodes node_hours", each, 0.8, f"counts GPUs, not nodes of {each:g}")
         yield from _one("per node for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu price gpu_power", each, 0.7,
                         f"the figure is per node of {each:g} GPUs")  # fmt: skip
@@ -321,7 +328,7 @@ def _slips() -> Iterator[Mistake]:
     for factor in (10.0, 0.1):
         yield from _one(
             "a digit too many or too few",
-            "tokens gpu_hours dataset_samples steps energy cost carbon",
+            "tokens gpu_hours wall_clock dataset_samples steps energy cost carbon",
             factor,
             0.2,
             "a factor of ten",

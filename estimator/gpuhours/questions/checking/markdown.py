@@ -74,12 +74,9 @@ def _paper(checked: PaperCheck) -> Iterator[str]:
 def headline(checked: PaperCheck) -> str:
     """``In this text: 5 runs; 2 contradicted.``"""
     runs = sum(run.document.kind != "total" for run in checked.runs)
-    wrong = sum(bool(run.contradictions) for run in checked.runs) + len(checked.sums)
-    return (
-        f"In this text: {runs} runs; {wrong} contradicted."
-        if wrong
-        else f"In this text: {runs} runs; none contradicted."
-    )
+    wrong = sum(bool(run.contradictions) for run in checked.runs)
+    sums = "; their sum is contradicted" if checked.sums else ""
+    return f"In this text: {runs} runs; {wrong or 'none'} contradicted{sums}."
 
 
 def plot(checked: Checked) -> str:

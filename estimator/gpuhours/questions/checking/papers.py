@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.claim import Claim, Document, Paper
+from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Paper
 from gpuhours.questions.checking.outcome import Check, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reading.runs import SUMS
@@ -81,10 +81,17 @@ def _aside(claim: Claim) -> dict[str, Any]:
             "place": claim.place, "reason": claim.scope}  # fmt: skip
 
 
-def sums_of(paper: Paper) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ...]]:
-    """Totals beside the sum of the runs: contradictions, and those that agree in words."""
+def sums_of(
+    paper: Paper, accused: frozenset[str] = frozenset()
+) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ...]]:
+    """Totals beside the sum of the runs: contradictions, and those that agree in words.
+
+    ``accused`` are quantities that are wrong in a run: their sum is then wrong for the same reason, and is no further mistake.
+    """
     wrong, right = [], []
-    for total, parts in _comparable(paper):
+    pairs = list(_comparable(paper))
+    of_these = {_said_in(total) for total, parts in pairs if _alike(total, parts)} - {GIVEN}
+    for total, parts in pairs:
         added = sum(part.value for part in parts)
         spread = math.hypot(
             total.spread.sigma, sum((p.value * p.spread.sigma) ** 2 for p in parts) ** 0.5 / added, LOOSE_SUM
@@ -92,9 +99,11 @@ def sums_of(paper: Paper) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ..
         factor = total.value / added
         said = " + ".join(shown(part.quantity, part.value) for part in parts[:8]) + (" + ..." if len(parts) > 8 else "")
         title = QUANTITIES[total.quantity].title
-        if _may_be_another(total, parts, added):
-            continue
+        if _said_in(total) not in of_these and _may_be_another(total, parts, added):
+            continue  # else another figure of its row or sentence is the sum of these parts: so is it
         if abs(math.log(factor)) > 2.6 * spread:
+            if total.quantity in accused:
+                continue
             summed = shown(total.quantity, added)
             statement = (
                 f"{title} of all runs {shown(total.quantity, total.value)}; the runs add up to {said} = {summed}"
@@ -105,6 +114,11 @@ def sums_of(paper: Paper) -> tuple[tuple[ContradictedClaims, ...], tuple[str, ..
                 f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"
             )
     return tuple(wrong), tuple(right)
+
+
+def _said_in(total: Claim) -> int | str:
+    """The sentence of a total, or that it is a cell: the totals of a table are of the same runs."""
+    return "a table" if total.of_row else total.breath
 
 
 def _may_be_another(total: Claim, parts: list[Claim], added: float) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from statistics import median
 
+from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named
@@ -30,6 +32,12 @@ class Setting:
     recompute: str | None
     sharding: str | None
     frozen: bool
+    attention: float = 0.0
+    """What attention adds to 6N where it is counted in full, as a share, no more than ``WINDOW``; 0 where the text gives no length."""
+    pretraining: bool = False
+    """A language model trained on so much that published runs say how slow one is at the least."""
+    linked: bool = False
+    """On cards as those runs had."""
 
     @property
     def holds(self) -> frozenset[str]:
@@ -56,11 +64,10 @@ class Setting:
     def fixed(self) -> dict[str, float]:
         """What the accelerator and the kind of training fix: constants of the identities.
 
-        ``flops_per_parameter``, per token, with what attention adds: 6 (1 + a), a = s / (6 d) with full attention, half of that when
-        counted causal; s tokens in a sequence, d the width. Sizes of published models put d near (128 N / 12)^(1/3); unknown s is
-        taken as 2-4k. The convention is rarely said, so the centre is 3/4 of full and the identity's sigma spans both.
+        ``flops_per_parameter``, per token: 6, and 3 % for attention at 2-4k tokens, as the middle of what texts count; how far the
+        convention may lie off, ``loose`` says.
         """
-        constants = {"flops_per_parameter": self.flops_per_parameter * (1.08 if self.video else 1.03)}
+        constants = {"flops_per_parameter": self.flops_per_parameter * (1.08 if self.video else WITH_ATTENTION)}
         if self.peak is not None:
             constants["peak"] = self.peak
         chip = self.accelerator
@@ -68,8 +75,18 @@ class Setting:
             constants["memory_as_sold"] = chip.sold_memory or chip.memory
         return constants
 
+    @property
+    def loose(self) -> dict[str, float]:
+        """Relative s.d. of the constants: attention counted in full, 6 (1 + a), lies two of them above ``WITH_ATTENTION``."""
+        reach = math.log((1 + self.attention) / WITH_ATTENTION)
+        return {"flops_per_parameter": reach / 2} if reach > 0 and not self.video else {}
+
 
 FULL = 6.0
+WITH_ATTENTION = 1.03
+"""Work with attention over 6N, as texts count it in the middle."""
+WINDOW = 0.35
+"""Beyond this (7B at 8k) a length is rather that of the window than of most samples: 6ND is what texts count."""
 
 
 def setting(document: Document, accelerator: Named | None) -> Setting:
@@ -84,13 +101,20 @@ def setting(document: Document, accelerator: Named | None) -> Setting:
     kind = document.fact("architecture") or ""
     video = bool(claimed & {"frames_per_clip", "video_hours", "tokens_per_frame", "frame_rate", "visual_tokens"})
     video = video or document.fact("vision_encoder") is not None or kind in ("masked autoencoder", "diffusion")
+    seq_len = document.claim("seq_len")
+    size = document.claim("active_parameters") or document.claim("parameters")
+    known = size is not None and seq_len is not None and size.value > 0
+    attention = min(attention_share(size.value, seq_len.value), WINDOW) if known and size and seq_len else 0.0
+    experts = kind == "mixture of experts" or "active_parameters" in claimed or _counts_experts(document)
+    routed = experts and "active_parameters" not in claimed
+    plain = not (video or routed or lora or kind in OTHER_KINDS or document.fact("frozen") is not None)
     eight = accelerator is not None and document.fact("precision") == "fp8" and accelerator.sparse_peak is not None
     peak = accelerator.peak * (2.0 if eight else 1.0) if accelerator else None
     return Setting(
         accelerator, video, kind == "masked autoencoder" or (ratio is not None and ratio.value >= 0.5),
-        kind == "mixture of experts" or "active_parameters" in claimed or _counts_experts(document),
-        4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"),
-        document.fact("sharding"), document.fact("frozen") is not None,
+        experts, 4.0 if lora else FULL, kind, claimed, peak, document.fact("recompute"),
+        document.fact("sharding"), document.fact("frozen") is not None, attention,
+        plain and _pretraining(document), linked(accelerator) is not None,
     )  # fmt: skip
 
 
@@ -99,15 +123,46 @@ def _counts_experts(document: Document) -> bool:
     return any(claim.quantity == "experts" and claim.value > 1 for claim in document.claims)
 
 
-def identities(holds: frozenset[str], fixed: Mapping[str, float]) -> Iterator[Identity | Sum]:
-    """Every identity between quantities that a run of a kind has, with what its accelerator fixes put in."""
+LARGE, LONG = 2e9, 1e11
+"""Parameters (active ones) and tokens from which on no published pretraining was slow."""
+OTHER_KINDS = frozenset(["masked autoencoder", "diffusion", "encoder-decoder"])
+RATES = frozenset(
+    ["mfu", "hfu", "flops_per_second_per_gpu", "flops_per_second", "tokens_per_second", "tokens_per_second_per_gpu",
+     "tokens_per_second_per_node", "samples_per_second", "steps_per_second", "step_time"]
+)  # fmt: skip
+"""Figures that say how fast a run was: where one is stated, it testifies, not what other runs reached."""
+LINKED = frozenset(["ampere", "hopper"])
+"""Generations of cards that such runs used, linked by NVLink."""
+
+
+def _pretraining(document: Document) -> bool:
+    """Whether a run's size and tokens are those of pretrainings that published runs say how slow one is of."""
+    stated = {claim.quantity: claim.value for claim in document.claims if not claim.scope}
+    size = stated.get("active_parameters", stated.get("parameters", 0.0))
+    return not stated.keys() & RATES and size >= LARGE and stated.get("tokens", 0.0) >= LONG
+
+
+def linked(accelerator: Named | None) -> Accelerator | None:
+    """The profile of a card of ``LINKED`` that has NVLink in a node; None of another, and of a GH200, which racks link by the dozen."""
+    if accelerator is None or accelerator.profile is None:
+        return None
+    card = load_accelerator(accelerator.profile)
+    in_a_node = card.link_bandwidth is not None and "GH200" not in card.title
+    return card if card.generation in LINKED and in_a_node else None
+
+
+def identities(
+    holds: frozenset[str], fixed: Mapping[str, float], loose: Mapping[str, float] | None = None
+) -> Iterator[Identity | Sum]:
+    """Every identity between quantities that a run of a kind has, with what its accelerator fixes put in; ``loose`` constants widen it."""
     for one in IDENTITIES:
         if not one.only <= holds:
             continue
         if isinstance(one, Sum):
             yield one
         elif one.use != "solving" and (left := one.given(fixed)).exponents.keys() <= QUANTITIES.keys():
-            yield left
+            spread = math.hypot(one.sigma, *(width for name, width in (loose or {}).items() if name in one.exponents))
+            yield left if spread == one.sigma else replace(left, sigma=spread)
 
 
 def assumed(run: Setting) -> Iterator[Assumed]:
@@ -135,10 +190,17 @@ class Limit:
     most: float
     why: str
     hard: bool = False
+    condition: str = ""
+    """What a text would have to say for a value beyond to be a contradiction; empty where nothing is left open."""
 
 
 LEAST_MFU, MOST_MFU = 0.004, 0.78
 """What published runs sustained of the dense peak, at the least and at the most."""
+SLOWEST_PRETRAINING = 0.11
+"""MFU of the slowest pretraining of ``LARGE`` or more on ``LONG`` or more tokens and cards of ``LINKED`` in published/run_totals.csv
+(Llama 3.2 3B, 11.2 %; YaLM 100B, 13.6 %). Half of it is taken for none."""
+MOST_LINKED, MOST_IN_A_NODE = 16.0, 72.0
+"""Accelerators of a node: of A100, H100 and H200 (a2-megagpu-16g), and of a GB200 NVL72."""
 LEAST_INTENSITY, MOST_INTENSITY = 0.004, 1.4
 """kgCO2e/kWh of the cleanest and of the dirtiest grid, with a margin."""
 FROM_OFFERS = 6.0, 5.0
@@ -165,13 +227,22 @@ def limits(run: Setting) -> Iterator[Limit]:
     yield Limit(
         "mfu", LEAST_MFU, MOST_MFU, "no published run sustained more than 78 % or less than 0.4 % of the dense peak"
     )
+    if run.pretraining:
+        why = (
+            f"of models of {LARGE / 1e9:g} B parameters or more on {LONG / 1e9:g} B tokens or more none is published below "
+            f"{100 * SLOWEST_PRETRAINING:.0f} %"
+        )
+        sure = {"gpus", "wall_clock"} <= run.claimed and run.linked and not run.experts
+        condition = "" if sure else "all of the hours are those of this run alone"
+        yield Limit("mfu", SLOWEST_PRETRAINING / 2, MOST_MFU, why, condition=condition)
     yield Limit("hfu", 0.0, 1.0, "more than the accelerator's dense peak", hard=True)
     yield Limit("goodput", 0.25, 1.05, "productive time cannot exceed the time spent")
     yield Limit("pue", 1.0, 2.5, "PUE is at least 1")
     yield Limit("carbon_intensity", LEAST_INTENSITY, MOST_INTENSITY, "grids emit 5 to 1,300 g CO2e per kWh")
     yield _price_limit(run)
     yield Limit("active_share", 0.0, 1.02, "no more parameters can be active than there are", hard=True)
-    yield Limit("gpus_per_node", 1.0, 72.0, "nodes hold 1 to 72 accelerators")
+    most = MOST_LINKED if run.linked else MOST_IN_A_NODE
+    yield Limit("gpus_per_node", 1.0, most, f"nodes of such accelerators hold 1 to {most:g}", hard=True)
     yield Limit("data_parallel", 1.0, math.inf, "fewer GPUs than the model-parallel group needs", hard=True)
     if run.accelerator is not None and run.accelerator.memory is not None:
         yield Limit(

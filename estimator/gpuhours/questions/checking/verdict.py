@@ -27,7 +27,7 @@ from gpuhours.questions.checking.reading.files import read_file
 from gpuhours.questions.checking.reading.names import coined, family_of
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reconciling.arithmetic import arithmetic
-from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Search
+from gpuhours.questions.checking.reconciling.contradictions import COUPLED, LEVER, WHOLE, Judgement, Search
 from gpuhours.questions.checking.reconciling.conventions import equations_of
 from gpuhours.questions.checking.reconciling.doubts import Rivals
 from gpuhours.questions.checking.reconciling.implied import implied_values, leaned_on, under_scenario
@@ -65,9 +65,9 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
         row = any(claim.of_row and not claim.shared for claim in run.claims)
         return nobody if families and row and not family_of(run.name) and not _is_stage(run.name) else meant
 
-    return PaperCheck(
-        paper, tuple(_check_run(run, witness, paper.set_aside, said_of(run)) for run in paper.runs), *sums_of(paper)
-    )
+    runs = tuple(_check_run(run, witness, paper.set_aside, said_of(run)) for run in paper.runs)
+    accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
+    return PaperCheck(paper, runs, *sums_of(paper, accused))
 
 
 def _is_stage(name: str) -> bool:
@@ -100,6 +100,7 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
     whole, run, judged = _in_other_senses(whole, run, judged, witness, elsewhere)
     for _ in range(3):
         refuted = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
+        refuted -= _said_together(run, judged)
         refuted |= LAYOUT if refuted & LAYOUT else set()
         dropped = [c for c in run.claims if c.shared and refuted and (not meant or c.quantity in refuted - meant)]
         if not dropped:
@@ -109,6 +110,17 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
     left = [claim for claim in whole.claims if claim not in run.claims]
     untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
     return replace(judged, document=whole, claims=(*judged.claims, *untested))
+
+
+def _said_together(run: Document, judged: Check) -> set[str]:
+    """Quantities of charges between figures that one sentence says of all runs: they are false of whichever it means."""
+    together: set[str] = set()
+    for charge in (*judged.contradictions, *judged.doubts):
+        claims = [run.claim(name) for name in charge.claims]
+        breaths = {claim.breath for claim in claims if claim is not None and claim.shared}
+        if len(breaths) == 1 and all(claim is not None and claim.shared for claim in claims):
+            together |= set(charge.claims)
+    return together
 
 
 def _in_other_senses(
@@ -202,9 +214,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
         for charges in (judged.contradictions, judged.doubts)
     )
     fit = judged.fit
-    checked = tuple(
-        _checked(i, claim, judged.full, fit, measurements, judged.suspects) for i, claim in enumerate(document.claims)
-    )
+    checked = tuple(_checked(i, claim, fit, measurements, judged) for i, claim in enumerate(document.claims))
     implied = tuple(implied_values(document, fit, run))
     if not contradictions:
         implied = (*implied, *under_scenario(document, run, measurements, equations, extra, implied))
@@ -257,23 +267,18 @@ def _measurement(claim: Claim, index: int) -> Measurement:
     return Measurement(measured(claim), math.log(claim.spread.centre), claim.spread.sigma, index)
 
 
-def _checked(
-    index: int,
-    claim: Claim,
-    full: Fit,
-    fit: Fit,
-    measurements: Sequence[Measurement],
-    suspects: dict[int, tuple[str, ...]],
-) -> Checked:
+def _checked(index: int, claim: Claim, fit: Fit, measurements: Sequence[Measurement], judged: Judgement) -> Checked:
+    full = judged.full
     position = next((j for j, m in enumerate(measurements) if m.claim == index), None)
     if position is None:
         return Checked(claim, None, None, None, None, None if not claim.scope else NOT_DETERMINED)
     value = fit.value(claim.quantity)
     z = float(full.residual[position])
     residual = None if math.isnan(z) or full.redundancy[position] < 1e-4 else z
-    against = suspects.get(index)
-    if against is not None:
-        verdict, others = CONTRADICTED, tuple(name for name in against if name != claim.quantity)
+    accused, doubted = judged.suspects.get(index), judged.doubtful.get(index)
+    if (against := accused or doubted) is not None:
+        verdict = CONTRADICTED if accused is not None else NOT_DETERMINED
+        others = tuple(name for name in against if name != claim.quantity)
     else:
         others = tuple(
             dict.fromkeys(

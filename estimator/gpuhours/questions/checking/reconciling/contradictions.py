@@ -56,6 +56,8 @@ class Judgement:
     doubts: tuple[ContradictedClaims, ...]
     suspects: dict[int, tuple[str, ...]]
     """The claims that stand in a contradiction, by their index, and which quantities it is between."""
+    doubtful: dict[int, tuple[str, ...]]
+    """The same of those that hang on a condition."""
     full: Fit
     fit: Fit
     """Without the claims that were accused."""
@@ -89,6 +91,7 @@ class Search:
         contradictions: list[ContradictedClaims] = []
         doubts: list[ContradictedClaims] = []
         suspects: dict[int, tuple[str, ...]] = {}
+        doubtful: dict[int, tuple[str, ...]] = {}
         while len(contradictions) + len(doubts) < MOST_CONTRADICTIONS:
             worst = _worst(fit, len(left))
             if worst is not None:
@@ -104,8 +107,10 @@ class Search:
                 self.document,
                 contradiction.factor,
             )
-            condition = condition or self._condition(left, fit, involved)
+            condition = condition or self._condition(left, fit, involved) or contradiction.condition
             if condition:
+                for index in involved:
+                    doubtful.setdefault(index, contradiction.claims)
                 doubts.append(replace(contradiction, condition=condition))
             else:
                 contradictions.append(contradiction)
@@ -120,7 +125,7 @@ class Search:
             contradictions.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return Judgement(tuple(contradictions), tuple(doubts), suspects, full, fit)
+        return Judgement(tuple(contradictions), tuple(doubts), suspects, doubtful, full, fit)
 
     def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
         """What a contradiction between claims rests on that the text does not say; empty where it says all."""
@@ -249,7 +254,8 @@ class Search:
             listed = ", ".join(self._says(left[i]) for i in involved)
             statement = f"{listed} together imply {_title(limit.quantity)} {shown(limit.quantity, middle)}; {limit.why}"
             indices = [index for i in involved if (index := left[i].claim) is not None]
-            return ContradictedClaims(names, middle / bound, statement, tuple(causes)), indices, left[accused]
+            charge = ContradictedClaims(names, middle / bound, statement, tuple(causes), condition=limit.condition)
+            return charge, indices, left[accused]
         return None
 
     def _lever(self, left: list[Measurement], fit: Fit, quantity: str) -> list[int]:
@@ -263,7 +269,7 @@ class Search:
         ranked: list[tuple[float, Cause]] = []
         for mistake in self.mistakes:
             for i in involved:
-                if left[i].quantity != mistake.quantity or left[i].claim is None:
+                if left[i].quantity != mistake.quantity or left[i].claim is None or _another_factor(mistake, fit, i):
                     continue
                 best_factor, after, troubles = self._best(left, i, mistake, fit)
                 explains = max(0.0, 1 - after / before)
@@ -339,6 +345,17 @@ def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
         return 0.0
     after = math.log(now[0]) - float(fit.gain[fit.quantities.index("mfu"), i]) * log
     return max(0.0, math.log(least) - after, after - math.log(most))
+
+
+def _another_factor(mistake: Mistake, fit: Fit, i: int) -> bool:
+    """Whether a mistake of one factor alone is too far from a claim's misfit, however widely its neighbours are known."""
+    factor = math.log(mistake.most)
+    alone = mistake.least == mistake.most and not mistake.also and abs(factor) < ORDERS
+    return alone and abs(float(fit.left_out[i]) - factor) > NEAR
+
+
+NEAR, ORDERS = math.log(1.25), math.log(100.0)
+"""Beyond the first a factor of 24 is not that of days and hours; slips of orders of magnitude are told without such nearness."""
 
 
 def _title(quantity: str) -> str:

@@ -15,12 +15,15 @@ from gpuhours.run.identities import Identity, Sum
 
 def equations_of(run: Setting, document: Document) -> Equations:
     """The identities of a run of a kind, with the conventions that its figures decide; the same object for runs of the same kind."""
-    return _of_kind(run.holds, tuple(sorted(run.fixed.items())), _energy_without_losses(document))
+    fixed, loose = (tuple(sorted(constants.items())) for constants in (run.fixed, run.loose))
+    return _of_kind(run.holds, fixed, loose, _energy_without_losses(document))
 
 
 @functools.lru_cache(maxsize=512)
-def _of_kind(holds: frozenset[str], fixed: tuple[tuple[str, float], ...], apart: bool) -> Equations:
-    return Equations(as_counted(identities(holds, dict(fixed)), apart=apart))
+def _of_kind(
+    holds: frozenset[str], fixed: tuple[tuple[str, float], ...], loose: tuple[tuple[str, float], ...], apart: bool
+) -> Equations:
+    return Equations(as_counted(identities(holds, dict(fixed), dict(loose)), apart=apart))
 
 
 def as_counted(equations: Iterable[Identity | Sum], *, apart: bool) -> Iterator[Identity | Sum]:
