@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,15 +105,20 @@ def test_buffers_that_another_stream_gives_back_late() -> None:
     assert float(held(late).fragmentation) == pytest.approx(0.05 * float(held().allocated)), "nothing is split"
 
 
-@pytest.mark.parametrize(
-    ("split", "copies"),
-    [({}, 0), ({"tensor": 2}, 3), ({"tensor": 2, "pipeline": 2}, 0), ({"tensor": 2, "pipeline": 4}, 3)],
-)
-def test_a_host_that_runs_ahead_leaves_copies_of_the_stream(split: dict[str, int], copies: int) -> None:
-    """Three copies of T h elements, T the tokens of a micro-batch, however many ranks share the products; none on two stages."""
-    few = {"gpus": 8, "batch": 32, **split}
-    more = float(held({"reserved_ahead": 3.0}, **few).fragmentation) - float(held(**few).fragmentation)
-    assert more == pytest.approx(copies * 2 * TOKENS * 1024)
+@pytest.mark.parametrize(("split", "delay", "copies"), [
+    ({}, 0.0, 0),
+    ({"tensor": 2}, 0.0, 3),
+    ({"tensor": 2, "pipeline": 2}, 0.0, 3),
+    ({"tensor": 2}, 4e-4, 0),  # the host waits for each step of a ring
+    ({"tensor": 2, "pipeline": 2}, 4e-4, 0),
+    ({"tensor": 2, "pipeline": 4}, 4e-4, 3),  # so do accelerators of a pipeline that fills
+])  # fmt: skip
+def test_a_host_that_runs_ahead_leaves_copies_of_the_stream(split: dict[str, int], delay: float, copies: int) -> None:
+    """Three copies of T h elements, T the tokens of a micro-batch, however many ranks share the products; none where the host waits."""
+    run = workload(gpus=8, batch=32, software=stack(memory={**FACTS, "reserved_ahead": 3.0}), **split)
+    run = replace(run, cluster=replace(run.cluster, delay=delay))
+    plain = held(gpus=8, batch=32, **split)
+    assert float(memory(run).fragmentation) - float(plain.fragmentation) == pytest.approx(copies * 2 * TOKENS * 1024)
 
 
 def test_what_is_needed_is_not_what_lies_unused() -> None:

@@ -179,7 +179,9 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
 def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], allocated: Array) -> Array:
     """Bytes that the allocator takes anew since buffers of split products' sums are still held by another stream: a share of activations
     and logits (``MemoryFacts.reserved_split``), as far as the moment that is the fullest with them is, and n whole copies of the residual
-    stream, n 2 T h (``reserved_ahead``), where the host runs ahead: not on two stages, nor where it waits for messages between stages."""
+    stream, n 2 T h (``reserved_ahead``), where the host launches ahead of them: not where it waits for messages between stages, nor
+    where a slow ring holds up the host itself (``Cluster.delay``) and no stage's accelerator waits for the next one's, as the first of
+    three stages and more does while the pipeline fills."""
     share, ahead = run.facts.reserved_split, run.facts.reserved_ahead
     if not share and not ahead:
         return 0.0
@@ -187,8 +189,9 @@ def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], alloca
     more = np.where(split, 1.0 + share, 1.0)
     flows = ("activations", "logits")
     grown = [{name: held * more if name in flows else held for name, held in parts.items()} for parts, _ in moments]
-    pipeline, waited = run.ranks.pipeline, run.workload.software.network.send_wait > 0
-    copies = np.where(split & np.not_equal(pipeline, 2) & (np.equal(pipeline, 1) | (not waited)), ahead, 0.0)
+    in_step = np.greater(run.workload.cluster.delay, 0) & np.less_equal(run.ranks.pipeline, 2)
+    waits = in_step | (run.workload.software.network.send_wait > 0)
+    copies = np.where(split & np.logical_not(waits), ahead, 0.0)
     return _highest(grown) - allocated + copies * run.stream_tokens * run.model.hidden * run.precision.element
 
 

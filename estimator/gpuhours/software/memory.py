@@ -96,7 +96,7 @@ class MemoryFacts(Section):
     (nanotron's bench asked for 0.05 to 0.13, torchtitan's 70B steps for 0.2)."""
     reserved_ahead: float = 0.0
     """Whole copies of the residual stream that lie there where sums are eager calls and the host runs ahead of them, by as many launches
-    as CUDA queues (1,024): the same on 2 and on 32 ranks. None on two stages, nor where the pipeline makes the host wait (nanotron)."""
+    as CUDA queues (1,024): the same on 2 and on 32 ranks. None where the host waits itself (``memory.peak``; nanotron)."""
     reserved_expandable: float = 0.02
     """The same with expandable segments: what lies between blocks of a segment."""
     reserved_least: Annotated[float, ChosenDefault(("longvila", "bigscience"), without=0.0)] = 0.02
