@@ -138,11 +138,11 @@ def test_the_fullest_moment() -> None:
 
 def test_odds_by_what_is_filled() -> None:
     """(1 - lapse) / (1 + (filled / half)^steepness): half of (1 - lapse) at ``half``, and back."""
-    known = odds_of("megatron-2022", "megatron")
+    known = odds_of("megatron-2022")
     assert known.probability(known.half) == pytest.approx((1 - known.lapse) / 2)
     assert known.probability(known.most(0.7)) == pytest.approx(0.7)
     assert odds_path().is_file()
-    assert odds()["all"]["families"]["megatron"]["half"] == known.half
+    assert odds()["all"]["met"]["half"] == known.half
 
 
 def test_what_fits_surely_fits_at_all_and_the_host_must_hold_its_share() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gpuhours.memory.odds import ENOUGH, SAFE, Odds, odds, odds_of
-from gpuhours.questions.validating.odds import Trial, learn
-from gpuhours.software.profile import list_software, load_software
+from gpuhours.questions.validating.odds import Error, Trial, learn
+from gpuhours.software.profile import list_software
 from gpuhours_cli.render.estimate import verdict
 from tests.conftest import Command
 
@@ -40,38 +40,58 @@ def made(half: float, count: int = 400) -> list[Trial]:
     filled = random.uniform(0.3, 1.6, count)
     ran = random.uniform(size=count) < Odds(half, 12.0, 0.0).probability(filled)
     return [
-        Trial(f"s{number % 4}", "pytorch", f"p{number % 4}", float(full), bool(ok))
+        Trial(f"s{number % 4}", f"p{number % 4}", float(full), bool(ok))
         for number, (full, ok) in enumerate(zip(filled, ran, strict=True))
     ]
 
 
+def thinned(rows: list[Trial]) -> list[Trial]:
+    """Of each stack so many that none speaks for itself."""
+    return rows[:100]
+
+
 def test_learned_odds_are_those_that_made_the_layouts_and_never_above_what_there_is() -> None:
-    assert learn(made(0.8))["all"]["families"]["pytorch"]["half"] == pytest.approx(0.8, abs=0.05)
-    assert learn(made(1.2))["all"]["families"]["pytorch"]["half"] == 1.0
+    assert learn(thinned(made(0.8)), ())["all"]["met"]["half"] == pytest.approx(0.8, abs=0.05)
+    assert learn(thinned(made(1.2)), ())["all"]["met"]["half"] == 1.0
 
 
 def test_a_stack_of_which_enough_ran_and_failed_has_its_own_odds() -> None:
     """Layouts of one stack fail at 0.7 of the card, all others at 0.95; too few say nothing of their own."""
     own = [replace(row, stack="tight", system="t") for row in made(0.7, 300)]
     few = [replace(row, stack="few", system="f") for row in made(0.7, 40)]
-    found = learn([*made(0.95), *own, *few])
+    found = learn([*made(0.95), *own, *few], ())
     assert found["all"]["stacks"]["tight"]["half"] == pytest.approx(0.7, abs=0.04)
     assert "few" not in found["all"]["stacks"]
     assert "tight" not in found["without"]["t"]["stacks"]
 
 
 def test_odds_without_a_system_have_not_seen_it() -> None:
-    rows = made(0.8)
+    rows = thinned(made(0.8))
     other = [replace(row, ran=not row.ran) if row.system == "s1" else row for row in rows]
-    assert learn(rows)["without"]["s1"] == learn(other)["without"]["s1"]
-    assert learn(rows)["all"] != learn(other)["all"]
+    assert learn(rows, ())["without"]["s1"] == learn(other, ())["without"]["s1"]
+    assert learn(rows, ())["all"] != learn(other, ())["all"]
+
+
+def test_a_stack_that_nobody_has_met_fits_as_memory_of_such_has_been_off() -> None:
+    """Two stacks of one system each, 10 % more and 10 % less than predicted in logarithms, another by 1 that counts as 0.5: a mean of
+    1/6, a spread of sqrt(0.27 / 3 - 1 / 36); a stack that two systems ran, and rows without number, change nothing."""
+    off = [Error("a", "x", 0.1), *[Error("b", "y", -0.1)] * 5, Error("c", "z", 1.0)]
+    shared = [Error(system, "both", 0.4) for system in "de"]
+    ran = [Trial(system, "both", 0.5, True) for system in "de"]
+    unmet = learn(ran, [*off, *shared])["all"]["unmet"]
+    mean = (0.1 - 0.1 + 0.5) / 3
+    spread = ((0.01 + 0.01 + 0.25) / 3 - mean**2) ** 0.5
+    assert unmet["half"] == pytest.approx(np.exp(-mean), abs=1e-4)
+    assert unmet["steepness"] == pytest.approx(np.pi / 3**0.5 / spread, abs=1e-3)
+    assert learn(ran, [*off, *shared])["without"]["c"]["unmet"]["half"] == 1.0
 
 
 def test_every_stack_has_odds_and_automatic_layouts_stay_below_the_even_ones() -> None:
     for name in list_software():
-        known = odds_of(name, load_software(name).family)
+        known = odds_of(name)
         assert 0.5 < known.most(SAFE) < known.most(ENOUGH) <= 1.0
-    assert odds_of("nobody's", "other") == odds_of("nobody's", "no family")
+    assert odds_of("nobody's").most(SAFE) < odds_of("fsdp-eager").most(SAFE)
+    assert odds_of("fsdp-eager", "llm-foundry").most(SAFE) < odds_of("fsdp-eager").most(SAFE), "met nowhere else"
     assert "bigscience" in odds()["without"]
 
 

@@ -1,7 +1,7 @@
 """How likely a layout is to run in the memory there is: a verdict by the byte would be right only if the prediction were.
 
-Learned on layouts that ran and layouts that are published as out of memory, each predicted without its source
-(``questions.validating.odds``).
+Learned on how far off memory was of stacks that nobody else ran, and of others on layouts that ran and layouts that are published as
+out of memory (``questions.validating.odds``).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def odds_path() -> Path:
 
 @functools.cache
 def odds() -> Mapping[str, Any]:
-    """``all`` systems, and ``without`` each: families of stacks and single stacks -> their constants."""
+    """``all`` systems, and ``without`` each: the odds of stacks met and unmet and of single stacks. ``met_in``: stack -> systems."""
     learned: Mapping[str, Any] = json.loads(odds_path().read_text(encoding="utf-8"))
     return learned
 
 
 @dataclass(frozen=True)
 class Odds:
-    """The odds of one family of stacks."""
+    """The odds of a stack."""
 
     half: float
     """What a layout fills of the accelerator, as predicted, where half of the layouts ran."""
@@ -68,9 +68,10 @@ class Odds:
 
 
 @functools.cache
-def odds_of(stack: str, family: str, without: str = "") -> Odds:
-    """The odds of a stack of which enough layouts ran and failed, else of its family, as known without a system's layouts where one is
-    named."""
-    known = odds()["without"].get(without, odds()["all"])
-    constants = known["stacks"].get(stack) or known["families"].get(family, known["families"]["other"])
+def odds_of(stack: str, without: str = "") -> Odds:
+    """The odds of a stack: its own where enough of its layouts ran and failed, else those of all stacks that ran, else those of a stack
+    that nobody has met; as known without a system's layouts where one is named."""
+    known, ran_in = odds()["without"].get(without, odds()["all"]), odds()["met_in"].get(stack, [])
+    common = known["met"] if any(system != without for system in ran_in) else known["unmet"]
+    constants = known["stacks"].get(stack, common)
     return Odds(constants["half"], constants["steepness"], constants["lapse"])

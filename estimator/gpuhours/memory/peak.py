@@ -172,7 +172,7 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     unused = np.maximum(least, usual)
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
-    odds = odds_of(run.workload.software.name, run.workload.software.family)
+    odds = odds_of(run.workload.software.name)
     return Memory(allocated, unused, context, capacity, least, odds, host, cluster.node.host_memory, moments)
 
 

@@ -53,7 +53,7 @@ class Software(Section):
     title: str
     note: str = ""
     family: str
-    """Stacks that handle memory alike; what fits is learned by it (``memory.odds``)."""
+    """Whose code it is built on."""
     stand_in: tuple[str, ...] = ()
     """Profiles that speak for a group where all that settled it is left out and no parent has it, nearest first."""
     aliases: tuple[str, ...] = ()

@@ -1,8 +1,10 @@
-"""The odds of running in memory, learned on layouts that ran and layouts that did not, each predicted without its source."""
+"""The odds of running in memory: of stacks nobody has met by how far off predictions of such have been, of others by layouts that ran and
+layouts that did not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,15 @@ from gpuhours.questions.validating.report import Judged
 from gpuhours.questions.validating.sources import system_of
 
 Floats = NDArray[np.float64]
-OTHER = "other"
-"""The family of stacks of which no layout is known to have failed."""
 CENTRE = (0.0, np.log(12.0))
 """log(half), log(steepness) before any row has spoken: half of them fail where the prediction fills the card, 0.8 of it fits to 94 %."""
-HELD = 0.5
-"""How far, in logarithms, a family may stand from all families before its rows have to insist."""
+FREE, HELD = 2.0, 0.5
+"""How far, in logarithms, the odds of all met stacks may stand from ``CENTRE``, and one's own from theirs, before rows have to insist."""
 SPOKEN = 30
 """Layouts of a stack that ran, and as many that failed, from which it has odds of its own."""
 LAPSE = 0.005
+FURTHEST = 0.5
+"""What an error of memory counts at most, in logarithms: one stack of another make must not decide."""
 ROUNDS = 200
 
 
@@ -30,10 +32,19 @@ class Trial:
     """A layout that was tried."""
 
     system: str
-    family: str
     stack: str
     filled: float
     ran: bool
+
+
+@dataclass(frozen=True)
+class Error:
+    """One measured memory."""
+
+    system: str
+    stack: str
+    error: float
+    """log(measured / predicted), predicted without its system"""
 
 
 def trials(judged: Sequence[Judged]) -> list[Trial]:
@@ -43,50 +54,82 @@ def trials(judged: Sequence[Judged]) -> list[Trial]:
     for one in judged:
         ran = one.measured is not None or one.memory_measured is not None
         if one.filled is not None and one.case is not None and not one.memory_open and (ran or one.row.failed):
-            system = system_of(one.row.word("source_title") or "")
-            software = one.case.software
-            tried.append(Trial(system, software.family, software.name, one.filled, not one.row.failed))
+            tried.append(Trial(_system(one), one.case.software.name, one.filled, not one.row.failed))
     return tried
 
 
-def learn(rows: Sequence[Trial]) -> dict[str, Any]:
-    """Constants by family and stack over all systems and without each."""
-    systems = sorted({row.system for row in rows})
-    return {"lapse": LAPSE, "all": _learned(rows, ""), "without": {out: _learned(rows, out) for out in systems}}
+def memory_errors(judged: Sequence[Judged]) -> list[Error]:
+    """How far off memory was, row by row, of rows that leave nothing open."""
+    return [
+        Error(_system(one), one.case.software.name, -float(np.log1p(one.memory_error)))
+        for one in judged
+        if one.memory_error is not None and one.case is not None and not one.memory_open
+    ]
 
 
-def _learned(rows: Sequence[Trial], out: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Families are held near all of them, a stack near its family: there every layout speaks for itself, since the next is of the same
-    code; in a family a system does."""
-    kept = [row for row in rows if row.system != out]
-    common = _fitted(kept, np.array(CENTRE), 2.0)
-    families, stacks = {OTHER: common}, {}
-    for family in sorted({row.family for row in kept}):
-        mine = [row for row in kept if row.family == family]
-        if any(not row.ran for row in mine):
-            families[family] = _fitted(mine, common, HELD)
-    for stack in sorted({row.stack for row in kept}):
-        mine = [row for row in kept if row.stack == stack]
-        if min(sum(row.ran for row in mine), sum(not row.ran for row in mine)) >= SPOKEN:
-            stacks[stack] = _fitted(mine, families[mine[0].family], HELD, crowd=0.0)
-    return {"families": _rounded(families), "stacks": _rounded(stacks)}
+def _system(one: Judged) -> str:
+    return system_of(one.row.word("source_title") or "")
 
 
-def _rounded(found: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
-    return {
-        name: {"half": round(float(np.exp(a)), 4), "steepness": round(float(np.exp(b)), 3), "lapse": LAPSE}
-        for name, (a, b) in found.items()
+def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
+    """Odds over all systems and without each. ``rows`` are predicted with all that is known, as the next layout of their stack will be,
+    ``errors`` without their system, as a stack is that nobody has met."""
+    systems = sorted({one.system for one in (*rows, *errors)})
+    without = {out: _learned(rows, errors, out) for out in systems}
+    met = {
+        stack: sorted({row.system for row in rows if row.stack == stack})
+        for stack in sorted({row.stack for row in rows})
     }
+    return {"lapse": LAPSE, "met_in": met, "all": _learned(rows, errors, ""), "without": without}
+
+
+def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[str, Any]:
+    """Of a stack of which enough layouts ran and failed, its own, where every layout speaks for itself, since the next is of the same
+    code; of other stacks that ran elsewhere those of all such; of the rest those that errors of memory make."""
+    kept = [row for row in rows if row.system != out]
+    ran, failed = (Counter(row.stack for row in kept if row.ran is what) for what in (True, False))
+    spoken = sorted(stack for stack in ran if min(ran[stack], failed[stack]) >= SPOKEN)
+    common = _fitted([row for row in kept if row.stack not in spoken], np.array(CENTRE), FREE)
+    stacks = {stack: _fitted([row for row in kept if row.stack == stack], common, HELD, crowd=0.0) for stack in spoken}
+    unmet, own = _rounded(of_errors(rows, errors, out)), {name: _rounded(one) for name, one in stacks.items()}
+    return {"unmet": unmet, "met": _rounded(common), "stacks": own}
+
+
+def of_errors(rows: Sequence[Trial], errors: Sequence[Error], out: str = "") -> Floats:
+    """(log half, log steepness) of a stack that nobody has met, from errors of memory of stacks that no other system ran.
+
+        half = exp(-mean),    steepness = pi / (sqrt(3) sd)
+
+    the logistic distribution of that mean and standard deviation: a layout runs where log(filled) + error < 0. Each stack of a system
+    weighs the same. Layouts that ran or failed are not asked, so they are a test.
+    """
+    systems: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        systems[row.stack].add(row.system)
+    kept = [one for one in errors if one.system != out and not systems[one.stack] - {one.system, out}]
+    if not kept:
+        return np.array(CENTRE)
+    counts = Counter((one.system, one.stack) for one in kept)
+    weight = np.array([1.0 / counts[one.system, one.stack] for one in kept])
+    off = np.clip([one.error for one in kept], -FURTHEST, FURTHEST)
+    mean = float(np.average(off, weights=weight))
+    spread = float(np.sqrt(np.average((off - mean) ** 2, weights=weight)))
+    return np.array([-mean, np.log(np.pi / (np.sqrt(3.0) * spread))]) if spread else np.array([-mean, CENTRE[1]])
+
+
+def _rounded(found: Floats) -> dict[str, float]:
+    return {"half": round(float(np.exp(found[0])), 4), "steepness": round(float(np.exp(found[1])), 3), "lapse": LAPSE}
 
 
 def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0.5) -> Floats:
-    """(log half, log steepness): the maximum of the likelihood, each of a system's n rows weighing n^-crowd, held near ``centre``."""
+    """(log half, log steepness): the maximum of the likelihood, each of the n rows of a system's stack weighing n^-crowd, held near
+    ``centre``."""
     if not rows:
         return centre
-    counts = {row.system: sum(one.system == row.system for one in rows) for row in rows}
+    counts = Counter((row.system, row.stack) for row in rows)
     filled = np.log([row.filled for row in rows])
     ran = np.array([row.ran for row in rows])
-    weight = np.array([counts[row.system] ** -crowd for row in rows])
+    weight = np.array([counts[row.system, row.stack] ** -crowd for row in rows])
 
     def loss(at: Floats) -> float:
         if (

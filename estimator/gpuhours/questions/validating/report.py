@@ -237,7 +237,7 @@ def judge(
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
     low, high = curve("step", system).limits(new) if met is None else met.limits(curve("step").usual(new))
     least, most = curve("memory", system).limits(new)
-    odds = odds_of(case.software.name, case.software.family, system)
+    odds = odds_of(case.software.name, system)
     chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,

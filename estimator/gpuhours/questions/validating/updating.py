@@ -12,7 +12,7 @@ from gpuhours.memory.odds import odds, odds_of, odds_path
 from gpuhours.questions.validating.learning import SPARED, errors_by, learn, samples, world_of
 from gpuhours.questions.validating.leaving_out import accelerator_without, refits, software_without
 from gpuhours.questions.validating.odds import learn as learn_odds
-from gpuhours.questions.validating.odds import trials
+from gpuhours.questions.validating.odds import memory_errors, trials
 from gpuhours.questions.validating.refitting import update_refits
 from gpuhours.questions.validating.report import Validation, validate
 from gpuhours.run.conformal import curve, table, table_path
@@ -44,7 +44,8 @@ def update(*, refit: bool = False) -> Validation:
         update_refits()
         for known in (refits, software_without, accelerator_without):
             known.cache_clear()
-    _store(odds_path(), learn_odds(trials(validate(memory_only=True).judged)))
+    tried, unseen = (validate(memory_only=True, in_sample=known).judged for known in (True, False))
+    _store(odds_path(), learn_odds(trials(tried), memory_errors(unseen)))
     _store(table_path(), learned(validate()))
     for kept in (table, curve, digest, odds, odds_of):
         kept.cache_clear()
