@@ -74,7 +74,7 @@ def _system(one: Judged) -> str:
 def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
     """Odds over all systems and without each. ``rows`` are predicted with all that is known, as the next layout of their stack will be,
     ``errors`` without their system, as a stack is that nobody has met."""
-    systems = sorted({one.system for one in (*rows, *errors)})
+    systems = sorted({row.system for row in rows} | {one.system for one in errors})
     without = {out: _learned(rows, errors, out) for out in systems}
     met = {
         stack: sorted({row.system for row in rows if row.stack == stack})
