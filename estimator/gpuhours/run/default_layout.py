@@ -25,6 +25,9 @@ LONG_SEQUENCE = 16384
 DEEPEST = 64
 PARTLY = 2e10
 """Parameters from which full recomputation of every other layer is tried."""
+QUARTER = 0.25
+"""Share of the layers whose recomputation is tried, too, where the fastest layout is asked for (usual is all of them or half), and beside
+it activations in host memory, which few ask for."""
 LARGEST = 1e11
 """Parameters from which activations in host memory are tried."""
 OFFLOADED = 5e11
@@ -50,6 +53,10 @@ def default_layout(
     on all. ``plan`` searches all. What ``stated`` says stays as it is.
     """
     axes = layout_axes(model, global_batch, cluster, stated, software)
+    if len(axes.get("recompute_share", ())) > 1:
+        axes["recompute_share"] = [*axes["recompute_share"], QUARTER]
+        if stated is None or "offload_activations" not in stated.model_fields_set:
+            axes["offload_activations"] = [False, True]
     base = base_of(model, software, stated)
     behind = _dimensions(model, global_batch, cluster)
     ahead = len(axes)
