@@ -143,9 +143,10 @@ class EncoderDecoder(Spec):
             raise EstimateError("The input tokens per sample are not known.", "Give data.seq_len.", "data.seq_len")
         return tokens
 
-    def tokens_per_sample(self, data: Data) -> Array:
-        """Input and target."""
-        return self._read(data) + self._target(data)
+    def tokens_per_sample(self, data: Data) -> Array | None:
+        """Input and target; None where the input's length is open."""
+        read = data.language_tokens() if data.seq_len is None else data.seq_len
+        return None if read is None else read + self._target(data)
 
     def sees_frames(self, data: Data) -> bool:
         """Where each frame is a number of tokens."""

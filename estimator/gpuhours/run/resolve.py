@@ -215,7 +215,7 @@ def _data(run: Run, notes: list[Assumption], bases: dict[str, str]) -> Data:
         run = run.replaced("data", run.data.model_copy(update={"frames": 1}))
     if run.model is None or run.model.tokens_per_sample(run.data) is not None:
         return run.data
-    rule = typical().sequence(this_year() if run.year is None else run.year)
+    rule = typical().sequence(this_year() if run.year is None else run.year, getattr(run.model, "kind", ""))
     most = getattr(run.model, "max_positions", None)
     length = rule.value if most is None else min(rule.value, int(np.min(most)))
     reason = "no sequence length is stated: the usual one for language models of the year"

@@ -124,6 +124,8 @@ class Typical(Section):
     network: Share
     padding: Share
     seq_len: tuple[UsualLength, ...]
+    read_len: UsualLength
+    """Of what an encoder reads for a decoder to write."""
     batch_tokens: tuple[UsualAtSize, ...]
     mixture_batch_tokens: tuple[UsualAtSize, ...]
     batch_source: str
@@ -148,8 +150,10 @@ class Typical(Section):
         size, mixture = (1e10, False) if model is None else (model.parameters, is_mixture(model))
         return self.batch(size, mixture=mixture), "tokens as usual for the size", self.batch_source
 
-    def sequence(self, year: int) -> UsualLength:
-        """Tokens of a sequence that language models of a year are trained on."""
+    def sequence(self, year: int, kind: str) -> UsualLength:
+        """Tokens of a sequence that language models of a year are trained on, or that those of a kind read."""
+        if kind == "encoder-decoder":
+            return self.read_len
         return next(one for one in self.seq_len if one.until is None or year <= one.until)
 
 

@@ -22,6 +22,7 @@ from gpuhours.questions.validating.totals import (
 )
 from gpuhours.questions.validating.totals_rows import described, organisation
 from gpuhours.questions.validating.updating import COVERED
+from gpuhours.run.evaluate import evaluate
 from gpuhours.run.remainder import NOTHING, Likeness, felt
 from gpuhours_cli.render.totals import answer
 from tests.cli.test_readme import printed
@@ -129,6 +130,7 @@ def test_known_models_are_found_by_name_and_size() -> None:
     [
         ("OpenCLIP ViT-B-16-plus-240 LAION-400M", "0.2084", "clip-b-16-plus-240"),
         ("SigLIP ViT-B/16", "0.203", "siglip-b-16"),
+        ("SigLIP B/16", "0.203", "siglip-b-16"),
         ("EVA-CLIP ViT-g/14", "1.14", "clip-g-14"),  # with the text tower of L/14: a tenth less work
     ],
 )
@@ -138,6 +140,30 @@ def test_two_towers_are_known_by_that_for_pictures(model: str, size: str, name: 
     assert getattr(found, "name", None) == name
     with pytest.raises(EstimateError, match="is no"):
         described(row(**pairs, model=model, params_b="4"), "usual")
+
+
+@pytest.mark.parametrize(
+    ("model", "modality", "name"),
+    [
+        ("UMT ViT-L/16", "video (MIM)", "videomae-l"),
+        ("BEiT ViT-B/16", "image (MIM)", "mae-b"),
+        ("EVA-01 1B", "image (MIM)", "eva-1b"),
+    ],
+)
+def test_masked_pictures_are_known_by_their_encoder(model: str, modality: str, name: str) -> None:
+    said = {"tokens_b": "", "params_b": "", "samples_m": "2", "epochs": "100"}
+    assert getattr(described(row(**said, model=model, modality=modality), "usual").model, "name", None) == name
+
+
+def test_an_encoder_with_a_decoder_takes_half_the_work() -> None:
+    """Each token passes through one of its sides: about 3 N D."""
+    run = described(row(params_b="15", kind="encoder-decoder", seq_len=""), "least")
+    found = evaluate(run.replaced("hardware.gpus", 64))
+    assert found.resolved.model is not None
+    assert float(found.resolved.model.parameters) == pytest.approx(15e9, rel=0.05)
+    assert found.value("model_flops") == pytest.approx(3 * 15e9 * 1e12, rel=0.1)
+    named = described(row(model="T5-v1.1-XXL", params_b="11.1", kind="encoder-decoder"), "usual")
+    assert getattr(named.model, "name", None) == "t5-v1.1-xxl"
 
 
 def test_speech_in_tokens_is_a_decoder() -> None:

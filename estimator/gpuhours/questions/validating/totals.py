@@ -1,7 +1,7 @@
 """Whole runs: predicted GPU-hours against published ones, each organisation left out of what was learned.
 
 ``--given`` says how much of a row is handed over; hours, days, MFU, FLOPs, energy and money never are. Beside each prediction stand
-6 N D at 30 and at 40 % of the dense peak (for images and clips our count of model FLOPs in place of 6 N D).
+6 N D at 30 and at 40 % of the dense peak (for images, clips and encoder-decoders our count of model FLOPs in place of 6 N D).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gpuhours.questions.validating.beyond import APART, paces
 from gpuhours.questions.validating.practice import concerned, practice_without
 from gpuhours.questions.validating.remainders import Learned, store, weighted_quantile, without
 from gpuhours.questions.validating.rows import Row
-from gpuhours.questions.validating.totals_rows import Given, described, organisation, published_amount
+from gpuhours.questions.validating.totals_rows import Given, described, organisation, published_amount, two_sided
 from gpuhours.run.ensemble import Ensemble, ensemble
 from gpuhours.run.remainder import NOTHING
 from gpuhours.run.typical import typical
@@ -58,8 +58,9 @@ class Raw:
 
     @property
     def teaches(self) -> bool:
-        """Whether it says what remains beside the steps: not where samples without epochs leave the passes over them open, too."""
-        if self.found is None:
+        """Whether it says what remains beside the steps: not where samples without epochs leave the passes over them open, too, or tokens
+        of an encoder with a decoder the sides that they pass through (spans, as T5's, pass through one, BART's texts through both)."""
+        if self.found is None or two_sided(self.row):
             return False
         counted = (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
         return counted or published_amount(self.row, getattr(self.found.run.model, "name", None)) is not None
@@ -234,9 +235,9 @@ def contradiction(row: Row, share: float) -> str | None:
 
 
 def _plain_flops(row: Row, found: Ensemble) -> float:
-    """6 N D, N the active parameters; our count of model FLOPs where samples are no tokens."""
+    """6 N D, N the active parameters; our count of model FLOPs where samples are no tokens, or pass through half of the model."""
     size, tokens = row.positive("active_params_b") or row.positive("params_b"), row.positive("tokens_b")
-    if size is not None and tokens is not None:
+    if size is not None and tokens is not None and not two_sided(row):
         return 6 * size * tokens * 1e18
     return float(found.outcome.value("model_flops"))
 

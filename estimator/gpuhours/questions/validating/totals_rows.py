@@ -39,9 +39,11 @@ of millions (Infinity-MM, arXiv:2410.18558)."""
 SHORT = Data(seq_len=1)
 SEEING = frozenset({"self-distillation", "masked-autoencoder", "diffusion", "two-stream", "vision"})
 """Kinds of models that see pictures or clips and have no text tower."""
+XXL, XXL_WIDTH, WIDTHS = 11.1e9, 4096, 128
+"""Parameters and width of T5 v1.1 XXL; what widths are multiples of."""
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
-_ENCODER = re.compile(r"vit-?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?(-plus-\d{3})?", re.IGNORECASE)
+_ENCODER = re.compile(r"(?:vit|siglip)[- ]?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?(-plus-\d{3})?", re.IGNORECASE)
 _ALIGNED = re.compile(r"\b(projector|connector|alignment)\b", re.IGNORECASE)
 _DEGREES = {"tensor": r"\bTP\s*=?\s*(\d+)", "pipeline": r"\bPP\s*=?\s*(\d+)", "expert": r"\bEP\s*=?\s*(\d+)"}
 _STACKS = {
@@ -83,23 +85,45 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
 
 def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
     """A named decoder, else one of its size; a mixture of experts where far fewer parameters are active than there are."""
-    model = known_model(row)
+    model = known_model(row, frozenset({"encoder-decoder" if two_sided(row) else "decoder"}))
     if model is not None:
         return model
     size, active = row.positive("params_b"), row.positive("active_params_b")
     if size is None and active is None:
         raise EstimateError("neither parameters nor a known model")
+    if two_sided(row) and size is not None:
+        return _encoder_decoder(size * BILLION)
     if size is not None and active is not None and active * SPARSE <= size:
         return {"params": size * BILLION, "active": active * BILLION}
     return {"params": (active or size or 0.0) * BILLION}
 
 
+def two_sided(row: Row) -> bool:
+    """Whether a row says that its model is an encoder with a decoder, through half of which each token passes."""
+    return "encoder-decoder" in f"{row.word('model')} {row.word('modality')} {row.word('kind')}".lower()
+
+
+def _encoder_decoder(params: float) -> dict[str, Any]:
+    """T5 v1.1 XXL, as much wider or narrower as it takes: 24 layers a side, heads of 64, a gate (arXiv:2002.05202)."""
+    width = max(1, round(XXL_WIDTH * (params / XXL) ** 0.5 / WIDTHS)) * WIDTHS
+    return {
+        "kind": "encoder-decoder", "encoder_layers": 24, "decoder_layers": 24, "hidden": width, "heads": width // 64,
+        "ffn_hidden": int(2.5 * width), "gated": True, "vocab": 32128, "tied": False,
+    }  # fmt: skip
+
+
 def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str | None:
-    """The catalogue's name for the row's model: the longest that its words begin with and that has its size, or what is active of it."""
+    """The catalogue's name for the row's model: the longest that its words begin with (a version like ``-01`` left out) and that has its
+    size, or what is active of it."""
     words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
     text = plain(" ".join(words.split()))
     size, active = row.positive("params_b"), row.positive("active_params_b")
-    said = {f"{text}-", f"{_joined(text)}-", f"{text}-{size:g}b-" if size else ""}
+    said = {
+        f"{text}-",
+        f"{_joined(text)}-",
+        f"{text}-{size:g}b-" if size else "",
+        f"{re.sub('-0[1-9](?=-)', '', text)}-",
+    }
     fitting = [name for name in names() if any(one.startswith(f"{name}-") for one in said)]
     for name in sorted(fitting, key=len, reverse=True):
         if named(name).kind in kinds and _is_of_size(name, size, active):
@@ -153,10 +177,12 @@ def _seeing(row: Row) -> dict[str, Any]:
     tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
     family = next((pattern for words, pattern in FAMILIES.items() if re.search(rf"\b{words}\b", text)), None)
     short = family.format(_letter(tower[1])) if family and tower else None
-    name = known_model(row, SEEING) or (short if short in names() else None)
+    modality = (row.word("modality") or "").lower()
+    clips = "video" in modality
+    masked = f"{'videomae' if clips else 'mae'}-{_letter(tower[1])}" if "mim" in modality and tower else None
+    name = known_model(row, SEEING) or next((one for one in (short, masked) if one in names()), None)
     if name is None:
         raise EstimateError(f"no architecture is known for {row.word('model')!r}")
-    clips = "video" in (row.word("modality") or "").lower()
     frames = row.positive("frames_per_sample") or (16 if clips else 1)
     keys: dict[str, Any] = {"model": name, "data.frames": int(frames)}
     if "single masking" in (row.word("kind") or ""):
