@@ -67,7 +67,7 @@ class Workload:
     @property
     def wide(self) -> str:
         """The format of products that are not quantised (head, attention): 16 bit unless the run has 32."""
-        dtype = self.precision.product
+        dtype = "fp32" if self.precision.wide_stream else self.precision.product
         return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
     @property
@@ -76,13 +76,21 @@ class Workload:
         return self.software.attention_kernel(self.cluster.accelerator.generation)
 
     def kernel_of(self, core: AttentionCore) -> str:
-        """The attention kernel that the stack runs for a core: its own for scores with a learned bias or without a causal mask."""
+        """The attention kernel that the stack runs for a core: its own for scores with a learned bias, for groups that no fused kernel
+        takes, or without a causal mask."""
         software = self.software
         if core.biased and software.biased_attention is not None:
             return software.biased_attention
+        if self.in_groups(core) and software.grouped_attention is not None:
+            return software.grouped_attention
         if not core.causal and software.uncausal_attention is not None:
             return software.uncausal_attention
         return self.attention_kernel
+
+    def in_groups(self, core: AttentionCore) -> bool:
+        """Whether queries share keys in a way that no fused kernel takes: wide, without a mask (with one, keys are repeated), or broadcast."""
+        shared = bool(np.any(np.less(core.kv_heads, core.heads)))
+        return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
 
     def with_layout(self, layout: Layout) -> Workload:
         """The same step laid out in another way."""

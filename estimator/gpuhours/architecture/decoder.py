@@ -81,6 +81,8 @@ class Decoder(Spec):
     dropout: bool = False
     attention_dropout: bool | None = None
     """Dropout on the scores of attention too; as ``dropout`` where it is not given (OPT and T5 differ)."""
+    broadcast_keys: bool = False
+    """Attention gets the one key head as it is, and broadcasts it (Falcon's modelling file)."""
     causal: bool = True
     """False for a bidirectional encoder such as BERT."""
     window: Count | None = None
@@ -336,6 +338,7 @@ class Decoder(Spec):
             rotary=self.rotary_share if self.positions == "rotary" else 0.0,
             window=self.window if windowed else None,
             dropped=self.dropout if self.attention_dropout is None else self.attention_dropout,
+            broadcast=self.broadcast_keys,
         )
 
     def _mixer(self, is_expert: bool) -> blocks.Piece:

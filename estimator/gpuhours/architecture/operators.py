@@ -111,6 +111,8 @@ class AttentionCore:
     window: Array | None = None
     biased: bool = False
     """Scores get a learned bias for the distance (T5)."""
+    broadcast: bool = False
+    """Its one key head is handed to attention as it is, to be broadcast to all of the queries' (Falcon)."""
     dropped: bool = False
     """Scores are dropped out at random."""
     padded: bool = False

@@ -137,6 +137,10 @@ class Precision:
     dtype: str = "bf16"
     state: str = "mixed"
     optimizer: str = "adamw"
+    casts_at_use: bool = True
+    """What is stored wider than products read is cast where it is used, by autocast; not where it arrives cast."""
+    wide_stream: bool = False
+    """All but the products of quantised weights runs in fp32: nothing narrows what goes between them."""
 
     def __post_init__(self) -> None:
         for field, value, known in (
@@ -166,7 +170,7 @@ class Precision:
     @property
     def element(self) -> float:
         """Bytes of one activation element, and of one gathered or exchanged weight."""
-        return self.format.element
+        return FP32 if self.wide_stream else self.format.element
 
     @property
     def operand(self) -> float:
@@ -176,7 +180,7 @@ class Precision:
     @property
     def autocast(self) -> bool:
         """Products run in a narrower format than the stored weights: casts at use."""
-        return self.state == "amp" and not self.full
+        return self.state == "amp" and not self.full and self.casts_at_use
 
     @property
     def weights(self) -> float:

@@ -70,14 +70,15 @@ def saved(
     *,
     stream: Array,
     unfused: bool,
+    in_groups: bool = False,
     unkept: Unkept = Unkept(),  # noqa: B008 - frozen
 ) -> Saved:
     """Bytes that one block of a stack keeps per token, without what a recompute policy leaves ``unkept``.
 
     A product keeps its input; attention Q, K, V, its output and an fp32 number per head (flash) or the scores
     (unfused); a norm its input; an activation what its derivative needs. A tensor that two operators keep is
-    counted once. ``stream`` is the bytes of an element of the residual stream. Leaves out the statistics of
-    norms, 8 B per token.
+    counted once. ``stream`` is the bytes of an element of the residual stream. ``in_groups``: unfused since no kernel takes the
+    groups, all of it in fp32, keys repeated (``Workload.in_groups``). Leaves out the statistics of norms, 8 B per token.
 
     Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
     layer)."""
@@ -89,21 +90,26 @@ def saved(
         each = stream if operator.kind.family is Family.NORM and place == "stream" else element
         kept = 0.0 if operator.kind in unkept.operators else _kept_of(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
-    own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA
+    operand = FP32 if precision.wide_stream else precision.operand
+    own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA and not precision.wide_stream
     for linear, width in () if own else _inputs_kept(stack):
         if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
             continue
-        shared[_place(linear, block, precision, facts)] += width * precision.operand
+        shared[_place(linear, block, precision, facts)] += width * operand
         if facts.casts_each and precision.autocast and not has_experts(linear):
             copies = linear.fused - 1
             shared["stream"] += copies * width * precision.operand
-    for adapter in stack.adapters[::2] if facts.adapter_inputs else ():
+    for adapter in stack.adapters[::2] if own else ():
         each = precision.operand if precision.autocast else facts.adapter_inputs
         shared["stream"] += each * adapter.active * adapter.inputs
-    shared["attention"] += 0.0 if unkept.heads else _sum(_operands(core, element, unfused) for core in block.attention)
+    wide = FP32 if in_groups else element
+    shared["attention"] += 0.0 if unkept.heads else _sum(
+        _operands(core, wide, unfused, repeated=in_groups) for core in block.attention
+    )
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
-    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, facts) for core in held)
+    each = facts.model_copy(update={"scores": FP32}) if in_groups else facts
+    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, each) for core in held)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]
@@ -113,15 +119,18 @@ def saved(
         entry=block.hidden * stream,
         attended=attended,
         outputs=_sum(outputs),
-        passing=_largest(outputs),
+        passing=_largest([*outputs, *([2 * scores] if in_groups else [])]),
     )
 
 
 def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
-    """Elements that an operator keeps for each of its own, as the stack says of it or of what it is like; else what autograd keeps."""
+    """Elements that an operator keeps for each of its own, as the stack says of it or of what it is like; else what autograd keeps. In a
+    stream of fp32 the copy in fp32 that a written-out norm keeps is one element, not two of 16 bit."""
     like = Pointwise(kind.like)
     usual = facts.saved.get(like.value, like.saved or 0.0) if kind.saved is None else kind.saved
     usual = facts.saved.get(kind.value, usual)
+    if precision.wide_stream and kind.family is Family.NORM and usual > 2:
+        usual -= 1
     return facts.saved_autocast.get(kind.value, usual) if precision.autocast else usual
 
 
@@ -197,14 +206,14 @@ def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFact
         return "whole" if facts.gathered_inputs and linear.split is Split.COLUMN else "stream"
     follows = any(np.array_equal(linear.inputs, core.heads * core.value_dim) for core in block.attention)
     if follows and linear.role is Role.ATTENTION_OUTPUT:
-        return "nowhere" if precision.operand == precision.element else "attention"
+        return "nowhere" if precision.operand == precision.element or precision.wide_stream else "attention"
     return "mlp"
 
 
-def _operands(core: AttentionCore, element: float, unfused: bool) -> Array:
+def _operands(core: AttentionCore, element: float, unfused: bool, *, repeated: bool) -> Array:
     """Q, K, V and the output; flash keeps one fp32 log-sum per head (Dao 2023, FlashAttention-2, section
-    3.1). Keys of another stream are kept there."""
-    keys = core.kv_heads if core.keys is None else 0
+    3.1). Keys of another stream are kept there; keys may be ``repeated`` for every head."""
+    keys = (core.heads if repeated else core.kv_heads) if core.keys is None else 0
     width = (core.heads + keys) * (core.head_dim + core.value_dim)
     return width * element + (0 if unfused else core.heads * FP32)
 

@@ -82,9 +82,12 @@ class _Run:
         """What one block keeps per token, the same on every stage."""
         known = (id(stack), unkept)
         if known not in self.found:
+            cores = stack.block.attention
+            in_groups = bool(self.workload.software.grouped_attention) and any(map(self.workload.in_groups, cores))
             kept = saved(
-                stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused(stack), unkept=unkept
-            )
+                stack, self.precision, self.facts, stream=self.stream, unfused=self.unfused(stack), in_groups=in_groups,
+                unkept=unkept,
+            )  # fmt: skip
             self.found[known] = kept
         return self.found[known]
 

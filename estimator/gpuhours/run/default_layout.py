@@ -65,7 +65,7 @@ def default_layout(
         for own, (name, values) in enumerate(axes.items())
     }
     layouts = laid_out(base, chosen, model)
-    asked = Workload(model, global_batch, layouts, cluster, software, precision)
+    asked = Workload(model, global_batch, layouts, cluster, software, software.as_run(precision))
     with np.errstate(all="ignore"):  # layouts that cannot run may divide by nothing; they are marked, not read
         predicted, held = step(asked), memory(asked)
     time, filled, valid, safe = np.broadcast_arrays(predicted.time, held.filled, predicted.valid, held.safe)

@@ -100,6 +100,16 @@ class OptimiserTraffic(Sourced):
     pure: NotNegative
 
 
+class Gathering(Sourced):
+    """Copies around a gather of ZeRO-3's weights, equivalent bytes for each byte that is read or written: none is free, since they take
+    bandwidth from what runs beside them."""
+
+    shares: NotNegative
+    """Of a rank's own share, as stored, into the buffer that is sent, in the format of products."""
+    whole: NotNegative
+    """Of what was gathered, out of the buffer into weights."""
+
+
 class Launches(Section):
     """Host time, s, in each direction."""
 

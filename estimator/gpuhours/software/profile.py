@@ -6,15 +6,17 @@ figures names its source. Bytes are *equivalent* bytes: what a kernel at copy sp
 
 import functools
 import os
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gpuhours.architecture.operators import Pointwise as Operator
 from gpuhours.hardware.accelerators import Generation
 from gpuhours.hardware.libraries import Time
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.yaml_files import ReadOnce, Section, Source, keyed_by, read_yaml, validated
 from gpuhours.software.figures import (
@@ -27,6 +29,7 @@ from gpuhours.software.figures import (
     Defaults,
     Dispatch,
     Exposed,
+    Gathering,
     Head,
     Host,
     Met,
@@ -44,6 +47,10 @@ from gpuhours.software.memory import MemoryFacts
 Degree = Literal["tensor", "pipeline", "context", "expert"]
 DEGREES: tuple[Degree, ...] = get_args(Degree)
 """What a model is split by, beside data parallelism."""
+
+
+def _operators(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(Operator(name).value for name in names)
 
 
 class Software(Section):
@@ -72,6 +79,13 @@ class Software(Section):
     """The kernel where scores get a learned bias; None: the same."""
     biased_products: Literal["fp32"] | None = None
     """The format of its products there, where it is not the run's (PyTorch's own path for a bias that is learned works in fp32)."""
+    grouped_attention: str | None = None
+    """The kernel of keys in groups where heads are of 4 bytes, and of one key head that is broadcast to all, in ``biased_products``: of
+    PyTorch's kernels FlashAttention and cuDNN alone take groups, in 16 bit; None: the same as others."""
+    casts_layers: bool = False
+    """Weights are gathered in the products' format and inputs cast once for all layers (FSDP's mixed precision): no autocast inside."""
+    works_wide: Annotated[tuple[str, ...], AfterValidator(_operators)] = ()
+    """Operators that compute in fp32 whatever goes through them: with a stream of 4 bytes they move no more."""
     convolution: Traffic | None = None
     """Shares of peak at which convolutions embed patches, and sum their weights' gradients; None: as products do."""
     frozen_carry_gradients: bool = False
@@ -127,6 +141,8 @@ class Software(Section):
     optimiser: OptimiserTraffic
     host: Host
     exposed: Exposed
+    gathering: Gathering | None = None
+    """Copies around ZeRO-3's gathers, where they were measured apart from what else is exposed of these."""
     dispatch: Dispatch
     context: Context
     network: Network
@@ -145,6 +161,12 @@ class Software(Section):
                 f"pointwise.operators lacks {', '.join(missing)}: give each its bytes, or name a profile to be `like`"
             )
         return self
+
+    def as_run(self, precision: Precision) -> Precision:
+        """Number formats as the stack runs them: cast at use or before, and all but quantised products in fp32 where it keeps what is not
+        quantised in fp32 and no autocast narrows it."""
+        wide = self.memory.wide_ends and precision.format.unpacked and not precision.autocast
+        return replace(precision, casts_at_use=not self.casts_layers, wide_stream=wide)
 
     def attention_kernel(self, generation: str) -> str:
         """The attention kernel that runs on an accelerator's generation, or on the one whose kernels it runs."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Split, Stack, Trainable
+from gpuhours.hardware.number_formats import BF16, FP32
 from gpuhours.inputs.arrays import Array
 from gpuhours.kernels.gemm import passes_times, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
-from gpuhours.layout.ranks import degree, has_experts, local_parameters
+from gpuhours.layout.ranks import Ranks, degree, has_experts, local_parameters
 from gpuhours.layout.recompute import Policy
 from gpuhours.step.context import attention_passes
 from gpuhours.step.host import table_copies
@@ -95,9 +96,10 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     scale = workload.precision.element / 2
     for operator in stack.block.elementwise:
         there, back = workload.software.traffic(operator.kind.value, autocast=autocast)
+        wider = 1.0 if operator.kind.value in workload.software.works_wide else scale
         worked = operator.worked + np.where(np.less(operator.worked, 1.0), CUT, 0.0)
         elements = (
-            np.divide(tokens * operator.width * worked, ranks.tensor if operator.sharded else ranks.whole) * scale
+            np.divide(tokens * operator.width * worked, ranks.tensor if operator.sharded else ranks.whole) * wider
         )
         if operator.kind is Pointwise.PERMUTE:
             elements = elements * (1.0 + ranks.expert_tensor) / 2
@@ -106,7 +108,11 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
         inputs, outputs = cast_bytes(stack.block, tokens, workload)
         forward, backward = forward + inputs, backward + outputs
     inputs, outputs = adapter_bytes(stack, tokens, workload)
-    forward, backward = forward + inputs * scale, backward + outputs * scale
+    wider = 1.0 if workload.precision.wide_stream else scale
+    forward, backward = forward + inputs * wider, backward + outputs * wider
+    if workload.precision.wide_stream:
+        cast = narrowing_bytes(stack.block, tokens, ranks)
+        forward, backward = forward + cast, backward + cast
     if autocast and workload.software.autocast is not None and stack.trainable is Trainable.FULL:
         casts = workload.software.autocast.weights
         held = sum((local_parameters(linear, ranks) for linear in stack.block.linears), start=np.asarray(0.0))
@@ -155,6 +161,19 @@ def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Arra
         forward = forward + out.forward * outputs + into.forward * inputs
         backward = backward + out.backward * outputs + into.backward * inputs
     return forward, backward
+
+
+def narrowing_bytes(block: Block, tokens: Array, ranks: Ranks) -> Array:
+    """Bytes of casting what quantised products read to 16 bit, and what they put out back to fp32, in one direction (bitsandbytes'
+    ``Linear4bit``): each of several that read one input casts it for itself.
+
+        6 T sum over products of  (f k + n) / t        T tokens, n outputs, k inputs, f products in one; 4 B on one side, 2 on the other
+    """
+    moved: Array = 0.0
+    for linear in block.linears:
+        if linear.split is not Split.WHOLE:
+            moved = moved + linear.active * (linear.fused * linear.inputs + linear.outputs) / degree(linear, ranks)
+    return (FP32 + BF16) * tokens * moved
 
 
 def operator_share(policy: Policy, stack: Stack, workload: Workload) -> Array:
@@ -239,12 +258,13 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
         products += read_again(found, linear, tokens, workload) if words else found
     head = workload.software.head
     scale = workload.precision.element / 2
+    wider = 1.0 if workload.software.works_wide else scale  # the loss is in fp32 whatever the logits are
     logits = np.divide(tokens * part.vocabulary, ranks.tensor)
     chip = workload.accelerator
     looked_up = tokens * sum((np.asarray(linear.outputs) for linear in part.linears), start=np.asarray(0.0))
     stream = np.where(np.greater(part.vocabulary, 0), 0.0, 4.0 * scale * looked_up)
-    forward = memory_time(head.forward * scale * logits + stream, chip)
-    backward = memory_time(head.backward * scale * logits + 2 * stream, chip)
+    forward = memory_time(head.forward * wider * logits + stream, chip)
+    backward = memory_time(head.backward * wider * logits + 2 * stream, chip)
     forward = forward + table_copies(part, workload)
     trained = part.trainable is not Trainable.FROZEN
     return {PRODUCTS: products, OTHER: Passes(forward, backward if trained else 0.0)}

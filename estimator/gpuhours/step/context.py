@@ -90,7 +90,8 @@ def _core_passes(
         "unaligned": libraries_of(workload.software.libraries).unaligned,
     }
     chip, facts = workload.accelerator, workload.software.context
-    if core.biased and workload.software.biased_products is not None:
+    own_path = core.biased or (workload.in_groups(core) and workload.software.grouped_attention is not None)
+    if own_path and workload.software.biased_products is not None:
         common["dtype"] = workload.software.biased_products
     own = [
         attention_time(kernel, direction, chip, keys=core.keys, causal=core.causal, **common)

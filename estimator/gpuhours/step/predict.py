@@ -33,6 +33,7 @@ from gpuhours.step.state import (
     DATA,
     accumulation_time,
     blocks_time,
+    gather_copies,
     optimiser_time,
     sharded_passes,
     step_reduction,
@@ -254,6 +255,7 @@ def _end_parts(part: Ends, workload: Workload) -> Parts:
     if np.any(part.compared):
         parts = joined(parts, contrast_parts(part, workload))
     weights = end_weights(part, workload.ranks, trained=True)
+    parts[DATA] = Passes(gather_copies(end_weights(part, workload.ranks, trained=False), weights, workload))
     parts[OTHER] += Passes(0.0, blocks_time(part, workload), accumulation_time(weights, workload))
     return parts
 

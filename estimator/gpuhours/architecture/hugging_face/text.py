@@ -291,7 +291,7 @@ def falcon(config: Config) -> Fields:
     hidden = config.number("hidden_size")
     return {
         "layers": config.number("num_hidden_layers", "n_layer"), "hidden": hidden, "heads": heads,
-        "kv_heads": kv_heads, "vocab": config.number("vocab_size"), "gated": False, "norm": "layer",
+        "kv_heads": kv_heads, "broadcast_keys": kv_heads == 1, "vocab": config.number("vocab_size"), "gated": False, "norm": "layer",
         "ffn_hidden": config.number("ffn_hidden_size", default=4 * hidden),
         "norms_per_layer": 2 if (new and not single) or not parallel else 1, "parallel_residual": parallel,
         "tied": config.get("tie_word_embeddings", True), "attention_bias": "all" if biased else "none",

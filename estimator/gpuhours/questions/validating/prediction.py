@@ -79,7 +79,7 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
     software = one.software.model_copy(update={"attention": {"default": one.kernel}})
     model = decoder.model(np.array([case.tokens for case in cases]))
     batch = np.array([case.global_batch for case in cases])
-    together = _fitting(cases, Workload(model, batch, layout, machine, software, one.precision))
+    together = _fitting(cases, Workload(model, batch, layout, machine, software, software.as_run(one.precision)))
     held = memory(together)
     columns: dict[str, Any] = {"allocated": held.allocated, "reserved": held.reserved, "driver": held.total}
     columns["open"], columns["filled"] = _frugal(cases, together, held.filled)
