@@ -88,7 +88,8 @@ class Workload:
         return self.attention_kernel
 
     def in_groups(self, core: AttentionCore) -> bool:
-        """Whether queries share keys in a way that no fused kernel takes: wide, without a mask (with one, keys are repeated), or broadcast."""
+        """Whether queries share keys in a way that no fused kernel takes: in fp32 without a mask (with one, keys are repeated), or one
+        broadcast to all."""
         shared = bool(np.any(np.less(core.kv_heads, core.heads)))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
 

@@ -106,7 +106,9 @@ def self_attention(
     if qk_norm != "none":
         weights = {"head": 2 * head_dim, "head-layer": 4 * head_dim, "width": queries + keys, "no-weights": 0}[qk_norm]
         operators.append(Elementwise(Pointwise.QK_NORM, queries + keys, sharded=True, parameters=weights))
-    core = AttentionCore(heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast)
+    core = AttentionCore(
+        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast
+    )
     return Piece(linears, (core,), (*operators, *biases(linears)), reductions=1)
 
 

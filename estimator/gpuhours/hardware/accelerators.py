@@ -20,12 +20,14 @@ from gpuhours.hardware.figures import (
     figures_of,
 )
 from gpuhours.hardware.kernel_constants import (
+    AlignmentConstants,
     AttentionConstants,
     GemmConstants,
     KernelConstants,
     LinkConstants,
     MemoryConstants,
     UnfusedConstants,
+    alignment_constants,
     generation_constants,
 )
 from gpuhours.hardware.number_formats import NUMBER_FORMATS, Dtype
@@ -158,6 +160,12 @@ class Accelerator:
         """Its own, else its generation's."""
         own = self.kernels
         return own.unfused if own and own.unfused else generation_constants(self.generation).unfused
+
+    @property
+    def alignment_constants(self) -> AlignmentConstants:
+        """Its own, else those of every card."""
+        own = self.kernels
+        return own.alignment if own and own.alignment else alignment_constants()
 
     @property
     def link_constants(self) -> LinkConstants:

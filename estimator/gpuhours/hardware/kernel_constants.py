@@ -89,6 +89,23 @@ class UnfusedConstants(Sourced):
     """It is even, but no multiple of 8."""
 
 
+class ByDimension(Section):
+    """Y [m, n] = X [m, k] W [k, n]."""
+
+    n: Annotated[float, Field(ge=1)]
+    k: Annotated[float, Field(ge=1)]
+    m: Annotated[float, Field(ge=1)]
+
+
+class AlignmentConstants(Sourced):
+    """Time of products on matrix units whose rows do not start at multiples of 16 bytes, over that of aligned ones, by the dimension
+    that lies contiguous in memory."""
+
+    odd: ByDimension
+    even: ByDimension
+    """Where a row's stride is a multiple of two elements."""
+
+
 class LinkConstants(Sourced):
     """Constants of collectives inside an NVLink (or similar) domain (``collectives.ring_time``)."""
 
@@ -175,6 +192,8 @@ class KernelConstants(Section):
     """Kernel name (``flash2``, ``cudnn``...) -> its constants."""
     unfused: UnfusedConstants | None = None
     links: LinkConstants | None = None
+    alignment: AlignmentConstants | None = None
+    """One file has them for every card (``alignment_constants``)."""
 
 
 class GenerationConstants(KernelConstants):
@@ -212,6 +231,12 @@ class _WideAttention(Section):
 def memory_efficient() -> AttentionConstants:
     """PyTorch's memory-efficient attention in fp32 and TF32, on every card since A100, from ``hardware_specs/attention.yaml``."""
     return validated(_WideAttention, read_yaml(Path(str(files("hardware_specs"))) / "attention.yaml")).memory_efficient
+
+
+@cache
+def alignment_constants() -> AlignmentConstants:
+    """What rows cost that start at no multiple of 16 bytes, from ``hardware_specs/alignment.yaml``."""
+    return validated(AlignmentConstants, read_yaml(Path(str(files("hardware_specs"))) / "alignment.yaml"))
 
 
 @cache

@@ -19,8 +19,6 @@ class Optimiser:
 
     ``traffic``     bytes a parameter that the update moves, as a share of fused AdamW's (28 B in fp32: weight, two moments read and
                     written, gradient read)
-    ``moved``       where measured: what takes as long to copy, in bytes a parameter with clipping, whatever the state
-    ``seconds``     where measured and bound by no bytes: s a parameter, on any card
     ``iterations``  products of Newton-Schulz: each 4 m^2 n + 2 m^3 FLOP of a matrix [m, n], m the smaller side
     """
 
@@ -29,21 +27,18 @@ class Optimiser:
     traffic: float
     source: str
     iterations: int = 0
-    moved: float | None = None
-    seconds: float | None = None
 
 
 OPTIMISERS: Final[Mapping[str, Optimiser]] = MappingProxyType({
     "adamw": Optimiser(2, 0, 1.0, "Kingma and Ba 2015; Loshchilov and Hutter 2019"),
     "adamw-unfused": Optimiser(2, 0, 94 / 35, "own measurements on H200: AdamW by tensor lists moves 94 B where the fused one moves 35"),
-    # one byte a value and an fp32 scale for each block of 256; little is moved, and its kernel takes 31 ps a parameter on H200
+    # one byte a value and an fp32 scale for each block of 256
     "adamw-8bit": Optimiser(
-        0, 2 * (1 + 4 / 256), 16 / 28, "Dettmers et al. 2022, arXiv:2110.02861, section 2; own measurements, twice", seconds=3.1e-11
+        0, 2 * (1 + 4 / 256), 16 / 28, "Dettmers et al. 2022, arXiv:2110.02861, section 2"
     ),
-    # rows and columns of the second moment: under a thousandth of the parameters; some 27 kernels a tensor in fp32
+    # rows and columns of the second moment: under a thousandth of the parameters
     "adafactor": Optimiser(
-        0, 0, 16 / 28, "Shazeer and Stern 2018, arXiv:1804.04235, section 3; time: own measurements on H200, as transformers has it",
-        moved=160,
+        0, 0, 16 / 28, "Shazeer and Stern 2018, arXiv:1804.04235, section 3",
     ),
     "muon": Optimiser(1, 0, 20 / 28, "Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982, section 2: five iterations", iterations=5),
     # moments, and for a square matrix two preconditioners and their two eigenbases

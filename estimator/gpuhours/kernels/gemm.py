@@ -20,12 +20,6 @@ SPLIT_COST = 2.2e-6
 SPLIT_TRAFFIC = 0.4 * 8
 """sigma x 8 B: traffic per output element and part of a split product, the share that is not hidden."""
 
-UNALIGNED = {"n": 7.3, "k": 5.1, "m": 4.6}
-"""Time factor where a row's stride is not a multiple of 16 bytes, by the dimension that lies contiguous in
-memory."""
-EVEN = {"n": 2.7, "k": 3.0, "m": 2.8}
-"""The same where it is a multiple of two elements (own measurements on H100: 50,258 and 50,260 words, widths like 3,420 and 1,002)."""
-
 
 def gemm_time(
     m: Array,
@@ -51,11 +45,10 @@ def gemm_time(
     rho beta t0          ``GemmConstants`` of the accelerator;  no rows, no time
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
 
-    A row stride that is not a multiple of 16 bytes multiplies the time on matrix units (``UNALIGNED``: measured on H200 with a
-    vocabulary of 50257 that nobody padded; ``EVEN`` where it is even, such as BERT's 30522), plain fp32 does not care; unless a compiler
-    ``pads``: then operands are copied into aligned ones first, where that is faster (torch.compile's ``shape_padding``). The formula
-    takes the best tile, a library sometimes does not;
-    which operand is transposed moves one shape by 7-9 % with little system and is left out.
+    A row stride that is not a multiple of 16 bytes multiplies the time on matrix units (``AlignmentConstants``: odd, as a vocabulary of
+    50257 that nobody padded, or even, as BERT's 30522), plain fp32 does not care; unless a compiler ``pads``: then operands are copied
+    into aligned ones first, where that is faster (torch.compile's ``shape_padding``). The formula takes the best tile, a library
+    sometimes does not; which operand is transposed moves one shape by 7-9 % with little system and is left out.
 
     The level is that of products alone, at the power limit (H200: 1590 of 1980 MHz). In a step lighter
     kernels let the clock rise: twelve profiled steps on H200 took 0.86 to 1.00 of it, 0.753 + 0.33 x with x
@@ -76,7 +69,7 @@ def gemm_time(
     t_m = (b_scaled * (m + n) * k * count + b_out * outputs) / (c.memory_share * B)
     t_c = tile_time(m, n, k, count, accelerator, c, P, k0)
     t = _root8(_power8(t_c) + _power8(t_p) + _power8(t_m)) + c.launch
-    factor = np.asarray(1.0) if dtype == "fp32" else _alignment(m, n, k, 16 / b_in, weight_gradient)
+    factor = np.asarray(1.0) if dtype == "fp32" else _alignment(m, n, k, 16 / b_in, weight_gradient, accelerator)
     if not pads or not np.any(factor > 1):
         return np.where(outputs * k > 0, t * factor, 0.0)
     copied = padding_bytes(m, n, k, 16 / b_in, weight_gradient) * b_in * count
@@ -169,11 +162,16 @@ def padding_bytes(m: Array, n: Array, k: Array, elements: float, weight_gradient
     return 2 * np.maximum(odd_n * k * n, inner)
 
 
-def _alignment(m: Array, n: Array, k: Array, elements: float, weight_gradient: Array) -> Array:
-    """The factor of ``UNALIGNED`` or ``EVEN`` that applies; ``elements`` fill 16 bytes."""
+def _alignment(
+    m: Array, n: Array, k: Array, elements: float, weight_gradient: Array, accelerator: Accelerator
+) -> Array:
+    """The factor for a stride that is no multiple of 16 bytes (``AlignmentConstants``); ``elements`` fill 16 bytes."""
+    if not any(np.any(np.mod(size, elements) > 0) for size in (m, n, k)):
+        return np.asarray(1.0)
+    c = accelerator.alignment_constants
 
     def factor(size: Array, name: str) -> Array:
-        slow = np.where(np.mod(size, 2) > 0, UNALIGNED[name], EVEN[name])
+        slow = np.where(np.mod(size, 2) > 0, getattr(c.odd, name), getattr(c.even, name))
         return np.where(np.mod(size, elements) > 0, slow, 1.0)
 
     inner = np.where(weight_gradient, factor(m, "m"), factor(k, "k"))

@@ -103,13 +103,13 @@ def saved(
         each = precision.operand if precision.autocast else facts.adapter_inputs
         shared["stream"] += each * adapter.active * adapter.inputs
     wide = FP32 if in_groups else element
-    shared["attention"] += 0.0 if unkept.heads else _sum(
-        _operands(core, wide, unfused, repeated=in_groups) for core in block.attention
+    shared["attention"] += (
+        0.0 if unkept.heads else _sum(_operands(core, wide, unfused, repeated=in_groups) for core in block.attention)
     )
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
-    each = facts.model_copy(update={"scores": FP32}) if in_groups else facts
-    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, each) for core in held)
+    kept = facts.model_copy(update={"scores": FP32}) if in_groups else facts
+    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, kept) for core in held)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]

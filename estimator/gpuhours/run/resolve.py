@@ -79,7 +79,14 @@ class Resolved:
         """What ``step`` and ``memory`` take. Raises ``ValueError`` where something is ``missing``."""
         if self.model is None or self.global_batch is None or self.layout is None or self.cluster is None:
             raise ValueError(f"not known: {', '.join(self.missing)}")
-        return Workload(self.model, self.global_batch, self.layout, self.cluster, self.software, self.software.as_run(self.precision))
+        return Workload(
+            self.model,
+            self.global_batch,
+            self.layout,
+            self.cluster,
+            self.software,
+            self.software.as_run(self.precision),
+        )
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """The groups of figures that a software profile is made of, each with its source: bytes, host times, shares that nothing hides."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from gpuhours.architecture.operators import Pointwise as Operator
+from gpuhours.hardware.optimisers import OPTIMISERS
+from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, Sourced, keyed_by
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -16,6 +17,14 @@ Selective = Literal[
     "attention", "all-but-attention", "all-but-half-attention", "attention-block", "mlp", "half-of-products"
 ]
 """What ``recompute: selective`` computes again; see ``layout.recompute``."""
+
+
+@dataclass(frozen=True)
+class ChosenDefault:
+    """Beside a default that measured runs chose: by their names in ``published/sources.yaml``, and what the default is without them."""
+
+    on: tuple[str, ...]
+    without: float
 
 
 class Traffic(Section):
@@ -44,6 +53,13 @@ class PointwiseTraffic(Sourced):
     """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
     weights: Traffic = NOTHING
     """Per trained parameter of a layer and micro-batch: autocast's casts of weights, and of their gradients back."""
+
+
+class Masking(Sourced):
+    """Time of attention that is handed a mask of padding, over that of all pairs without, in each direction."""
+
+    forward: Positive
+    backward: Positive
 
 
 class Head(Sourced):
@@ -98,6 +114,10 @@ class OptimiserTraffic(Sourced):
     amp: NotNegative
     mixed: NotNegative
     pure: NotNegative
+    moved: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(default_factory=dict)
+    """Of optimisers whose code moves other than their states tell, whatever the training state."""
+    seconds: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(default_factory=dict)
+    """s a parameter of those whose kernels no bytes bound, on any card."""
 
 
 class Gathering(Sourced):
@@ -140,6 +160,8 @@ class Kernels(Sourced):
     """s per layer and micro-batch: its modules, whatever they launch."""
     linear: Positive | None = None
     """s that hosts like those that were measured take to launch a small nn.Linear, which tells their pace (``on_host``)."""
+    follows: Annotated[Share, ChosenDefault(("hugging-face",), without=1.0)] = 0.5
+    """Power of a host's pace that launching times go with (``on_host``)."""
     causal: NotNegative = 0.0
     """s per causal layer and forward pass: masks, cache and positions handed through."""
     recomputed: Launches = NO_LAUNCHES
@@ -158,15 +180,15 @@ class Kernels(Sourced):
     """s per attention call beyond a layer's first: windows and pictures one by one."""
 
     def on_host(self, linear: float) -> "Kernels":
-        """The same on a host that takes ``linear`` s for a small nn.Linear: all launching times (linear / usual)^(1/2), waits and gaps as
-        they are; unchanged where no usual one is known.
+        """The same on a host that takes ``linear`` s for a small nn.Linear: all launching times (linear / usual)^``follows``, waits and
+        gaps as they are; unchanged where no usual one is known.
 
-        Half a power, since modules and autograd's bookkeeping vary less than the driver: own measurements on H200, 98 steps of
+        Half a power by default, since modules and autograd's bookkeeping vary less than the driver: own measurements on H200, 98 steps of
         Hugging Face models beside 15 to 46 us: the 37 that the host bounds are 12.0 % off in the mean without, 9.8 with it.
         """
         if self.linear is None:
             return self
-        pace = math.sqrt(linear / self.linear)
+        pace = (linear / self.linear) ** self.follows
 
         def slower(one: Launches) -> Launches:
             return Launches(forward=one.forward * pace, backward=one.backward * pace)

@@ -5,21 +5,12 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from gpuhours.hardware.number_formats import FORMATS
-from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Section, keyed_by
-from gpuhours.software.figures import NAMES, OPERATOR
+from gpuhours.software.figures import NAMES, OPERATOR, ChosenDefault
 
 GIB: Final = 2.0**30
 ByOperator = Annotated[dict[str, float], keyed_by(OPERATOR, NAMES)]
 ByFormat = Annotated[dict[str, float], keyed_by("number format", FORMATS)]
-
-
-@dataclass(frozen=True)
-class ChosenDefault:
-    """Beside a default that measured runs chose: by their names in ``published/sources.yaml``, and what the default is without them."""
-
-    on: tuple[str, ...]
-    without: float
 
 
 class MemoryFacts(Section):

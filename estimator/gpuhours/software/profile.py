@@ -25,6 +25,7 @@ from gpuhours.software.figures import (
     Accumulation,
     Adapters,
     Casts,
+    ChosenDefault,
     Context,
     Defaults,
     Dispatch,
@@ -32,6 +33,7 @@ from gpuhours.software.figures import (
     Gathering,
     Head,
     Host,
+    Masking,
     Met,
     Network,
     NotNegative,
@@ -96,8 +98,11 @@ class Software(Section):
     """Causal attention is called with a mask too."""
     window_mask: Positive | None = None
     """Sliding windows are masks over all pairs, which no kernel skips: time of attention with a mask over that of all pairs without."""
-    padding_mask: Traffic | None = None
-    """Time of attention that is handed a mask of padding, over that of all pairs without; None: its kernels know where sequences end."""
+    padding_mask: Masking | None = None
+    """What a mask of padding costs; None: its kernels know where sequences end."""
+    rotary_cut: Annotated[NotNegative, ChosenDefault(("hugging-face",), without=0.0)] = 0.2
+    """What cutting a tensor in two and joining it again moves where a part of each head is rotated, over rotating all of it kernel by
+    kernel: 5 B forward and some 20 backward (zeros, two copies, a sum) of 44 and 75."""
     pageable: NotNegative = 0.0
     """B/s at which tables that are kept on the host, in fp32, are copied over for every step; 0: they lie on the accelerator."""
     flash: str

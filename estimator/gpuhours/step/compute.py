@@ -19,11 +19,6 @@ from gpuhours.workload import Workload
 PRODUCTS, ATTENTION, OTHER = "matrix products", "attention", "other kernels"
 
 
-CUT = 0.2
-"""What cutting a tensor in two and joining it again moves, over rotating all of it kernel by kernel: 5 B forward and some 20 backward
-(zeros, two copies, a sum) of 44 and 75."""
-
-
 def layer_compute(stack: Stack, workload: Workload) -> dict[str, Passes]:
     """Seconds of one layer of a stack and one micro-batch on a rank, by kind of kernel (``PRODUCTS``, ``ATTENTION``, ``OTHER``)."""
     tokens = np.divide(np.multiply(stack.tokens, workload.ranks.microbatch), workload.ranks.context)
@@ -97,7 +92,7 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     for operator in stack.block.elementwise:
         there, back = workload.software.traffic(operator.kind.value, autocast=autocast)
         wider = 1.0 if operator.kind.value in workload.software.works_wide else scale
-        worked = operator.worked + np.where(np.less(operator.worked, 1.0), CUT, 0.0)
+        worked = operator.worked + np.where(np.less(operator.worked, 1.0), workload.software.rotary_cut, 0.0)
         elements = (
             np.divide(tokens * operator.width * worked, ranks.tensor if operator.sharded else ranks.whole) * wider
         )

@@ -206,8 +206,8 @@ def blocks_time(part: Ends, workload: Workload) -> Array:
 def optimiser_time(workload: Workload) -> Array:
     """Seconds of clipping and updating what the fullest rank owns, once a step: bytes per parameter at copy speed, or on the host.
 
-    The stack's bytes are fused AdamW's; another optimiser moves its share of them (``OPTIMISERS``). An encoder's own accelerators are
-    among the ranks; ZeRO shares the parameters out.
+    The stack's bytes are fused AdamW's; another optimiser moves its share of them (``OPTIMISERS``), unless the stack has a figure of its
+    own. An encoder's own accelerators are among the ranks; ZeRO shares the parameters out.
     """
     ranks, software = workload.ranks, workload.software
     sharded = np.greater_equal(workload.layout.sharding, Sharding.zero1)
@@ -219,8 +219,10 @@ def optimiser_time(workload: Workload) -> Array:
         apart = encoder_weights(workload.model, ranks, VisionPlacement.separate, trained=True).all
         owned = np.maximum(owned, np.divide(apart, np.where(sharded, ranks.encoding.shards, 1)))
     update = OPTIMISERS[workload.precision.optimizer]
-    each = update.traffic * rate[workload.precision.state] if update.moved is None else update.moved
-    here = memory_time(each * owned, workload.accelerator) if update.seconds is None else update.seconds * owned
+    name = workload.precision.optimizer
+    each = software.optimiser.moved.get(name, update.traffic * rate[workload.precision.state])
+    seconds = software.optimiser.seconds.get(name)
+    here = memory_time(each * owned, workload.accelerator) if seconds is None else seconds * owned
     if update.iterations:
         here = here + orthogonalisation_time(workload, update.iterations)
     return np.where(workload.layout.offload_optimizer, host_update_time(owned, workload), here)

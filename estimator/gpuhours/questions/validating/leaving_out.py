@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -37,14 +37,14 @@ from gpuhours.questions.validating.rows import described_stacks, measured_rows
 from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.questions.validating.words import software_of
 from gpuhours.run.conformal import unmet_stack
-from gpuhours.software.figures import Defaults
-from gpuhours.software.memory import ChosenDefault, MemoryFacts
+from gpuhours.software.figures import ChosenDefault, Defaults
 from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = ("balances", "vocabulary_multiple")
 """What a profile says of its code that no measured step decided."""
 SHARES = frozenset({"Exposed", "Libraries"})
 """Groups whose figures are shares of one."""
+Group = TypeVar("Group", bound=BaseModel)
 KEPT = "kept: nothing else is known"
 FIRST_FLASH = 0.5
 """Rate of the first FlashAttention, of the second's."""
@@ -87,27 +87,32 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     memory = load_software(name).memory
     fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
     others = {one: getattr(known.memory, one) for one in fitted}
-    update: dict[str, Any] = {"memory": _undecided(memory.model_copy(update=others), system)}
+    update: dict[str, Any] = {"memory": _undecided(memory.model_copy(update=others), system)[0]}
     update |= {fact: getattr(load_software(name), fact) for fact in FACTS}
     for group in Software.model_fields:
         value = getattr(known, group)
         if system in _settled_on(value):
             update[group], how = _documented(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
-    return known.model_copy(update={**update, "name": name}), tuple(left)
+    known, chosen = _undecided(known.model_copy(update={**update, "name": name}), system)
+    if (kernels := known.host.kernels) is not None:
+        kernels, more = _undecided(kernels, system)
+        known = known.model_copy(update={"host": known.host.model_copy(update={"kernels": kernels})}) if more else known
+        chosen = (*chosen, *more)
+    return known, (*left, *(f"{one} (a default of code)" for one in chosen))
 
 
-def _undecided(memory: MemoryFacts, system: str) -> MemoryFacts:
-    """What is kept in memory, the defaults of code that measured runs of a system chose as they are without these."""
+def _undecided(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
+    """A group of figures, the defaults of code that measured runs of a system chose as they are without these, and which those are."""
     update = {
         name: chosen.without
-        for name, field in MemoryFacts.model_fields.items()
+        for name, field in type(group).model_fields.items()
         for chosen in field.metadata
         if isinstance(chosen, ChosenDefault)
         and system in systems_of(chosen.on)
-        and getattr(memory, name) == field.default
+        and getattr(group, name) == field.default
     }
-    return memory.model_copy(update=update) if update else memory
+    return (group.model_copy(update=update), tuple(update)) if update else (group, ())
 
 
 def _documented(group: Any) -> tuple[Any, str] | None:
@@ -217,6 +222,10 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
     replaced = {kernel: _attention_without(kernel, passes, system) for kernel in passes}
     changed = {kernel: one for kernel, one in replaced.items() if one is not passes[kernel]}
     left += [f"{chip.generation}.attention.{kernel} (from flash2)" for kernel in changed]
+    alignment = chip.alignment_constants
+    if system in _settled_on(alignment):
+        update["alignment"] = alignment.model_copy(update={"even": alignment.odd})
+        left.append("alignment.even (as odd)")
     if changed:
         update["attention"] = {**(own.attention or {}), **changed}
     return replace(chip, kernels=own.model_copy(update=update)) if update else chip, tuple(left)
