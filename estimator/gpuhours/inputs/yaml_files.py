@@ -56,6 +56,9 @@ class Sourced(Section):
     apart or are documented. What is judged on those runs is judged without them."""
     settled: tuple[str, ...] = ()
     """Which of the figures; all where none is named."""
+    apart: bool = False
+    """Counted in the stack's code, or made of kernels that were measured one by one: known without any step of the stack, but for what
+    was ``settled``."""
 
 
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:

@@ -131,7 +131,7 @@ def resolve(run: Run) -> Resolved:
     if run.model is not None:
         notes += [*run.model.not_understood, *run.model.assumptions(data)]
     machine, gpus = _machine(run)
-    software, met = _at_pace(run, _launched(run, _software(run, notes)), model, machine, notes)
+    software, met = _at_pace(run, _software(run, notes).on_host(run.hardware.launch), model, machine, notes)
     precision = run.training.precision if machine is None else _precision(run, machine, notes)
     partial = is_partial(run.layout) and all(value is not None for value in (model, machine, gpus))
     notes += _unstated(run, machine if gpus is not None else None, partial=partial)
@@ -318,14 +318,6 @@ def _software(run: Run, notes: list[Assumption]) -> Software:
         name, reason = "megatron-core", f"{unknown or 'no stack is named: '}the one most large runs use"
     notes.append(Assumption("software", name, "", reason))
     return load_software(name)
-
-
-def _launched(run: Run, software: Software) -> Software:
-    """The stack on a host that launches as ``hardware.launch`` says, where its times depend on that (``idle_keys`` tells where not)."""
-    asked, kernels = run.hardware.launch, software.host.kernels
-    if asked is None or kernels is None or kernels.linear is None:
-        return software
-    return software.model_copy(update={"host": software.host.model_copy(update={"kernels": kernels.on_host(asked)})})
 
 
 def _at_pace(

@@ -191,6 +191,14 @@ class Software(Section):
         looped = self.host.model_copy(update={"kernels": kernels.model_copy(update={"experts": "looped"})})
         return self.model_copy(update={"host": looped})
 
+    def on_host(self, launch: float | None) -> "Software":
+        """The stack on a host that takes ``launch`` s for a small nn.Linear, where its times depend on that (``idle_keys`` tells where
+        not)."""
+        kernels = self.host.kernels
+        if launch is None or kernels is None or kernels.linear is None:
+            return self
+        return self.model_copy(update={"host": self.host.model_copy(update={"kernels": kernels.on_host(launch)})})
+
     def traffic(self, kind: str, *, autocast: bool) -> tuple[float, float]:
         """Equivalent bytes per element of one memory-bound operator, forward and backward."""
         usual = kind if kind in SCORES else Operator(kind).like

@@ -101,6 +101,8 @@ class Described:
     """What its file leaves open and was assumed."""
     stack_said: bool = True
     """Its file names the stack."""
+    launch: float | None = None
+    """s that its host takes to launch a small nn.Linear, where its file says."""
     without: str = ""
     """The system that all its constants are known without; empty: everything that is known."""
     left_out: tuple[str, ...] = ()
@@ -158,7 +160,7 @@ def known_without(one: Described, system: str) -> Described:
     if not left:
         return one
     cluster = replace(one.cluster, accelerator=chip, node=node)
-    software = unmet(software.model_copy(update={"libraries": libraries}), left, system)
+    software = unmet(software.model_copy(update={"libraries": libraries}).on_host(one.launch), left, system)
     resolved = replace(one.resolved, software=software, cluster=cluster)
     return replace(one, resolved=resolved, cluster=cluster, without=system, left_out=left)
 
@@ -186,8 +188,9 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         if (own := under(table.title, str(stated))) is not None:
             remarks += (f"software {stated!r} read as {own}: the file's title names Hugging Face",)
         yield Described(
-            Row(cells, line), resolved, asked.model, asked.layout, asked.cluster, remarks, run.stack is not None
-        )
+            Row(cells, line), resolved, asked.model, asked.layout, asked.cluster, remarks, run.stack is not None,
+            run.hardware.launch,
+        )  # fmt: skip
 
 
 def _resolved(run: Run, place: str) -> Resolved:

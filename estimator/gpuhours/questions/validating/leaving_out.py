@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -40,7 +40,10 @@ from gpuhours.run.conformal import unmet_stack
 from gpuhours.software.figures import ChosenDefault, Defaults
 from gpuhours.software.profile import Software, load_software, parent_of
 
-FACTS = ("balances", "vocabulary_multiple")
+FACTS = (
+    "balances", "vocabulary_multiple", "attention", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
+    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees",
+)  # fmt: skip
 """What a profile says of its code that no measured step decided."""
 SHARES = frozenset({"Exposed", "Libraries"})
 """Groups whose figures are shares of one."""
@@ -70,10 +73,8 @@ def met() -> Mapping[str, frozenset[str]]:
     sources: dict[str, set[str]] = {}
     stacks = [(software_of(row)[0].name, row.word("source_title") or "") for row in measured_rows() if row.seconds]
     for name, title in (*stacks, *described_stacks()):
-        lineage: str | None = name
-        while lineage is not None:
-            sources.setdefault(lineage, set()).add(system_of(title))
-            lineage = parent_of(lineage)
+        for one in _lineage(name):
+            sources.setdefault(one, set()).add(system_of(title))
     return {name: frozenset(systems) for name, systems in sources.items()}
 
 
@@ -89,9 +90,11 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     others = {one: getattr(known.memory, one) for one in fitted}
     update: dict[str, Any] = {"memory": _undecided(memory.model_copy(update=others), system)[0]}
     update |= {fact: getattr(load_software(name), fact) for fact in FACTS}
+    if left:
+        update |= _apart(load_software(name), known, system)
     for group in Software.model_fields:
         value = getattr(known, group)
-        if system in _settled_on(value):
+        if group not in update and system in _settled_on(value):
             update[group], how = _documented(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
     known, chosen = _undecided(known.model_copy(update={**update, "name": name}), system)
@@ -100,6 +103,38 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
         known = known.model_copy(update={"host": known.host.model_copy(update={"kernels": kernels})}) if more else known
         chosen = (*chosen, *more)
     return known, (*left, *(f"{one} (a default of code)" for one in chosen))
+
+
+def _apart(software: Software, known: Software, system: str) -> dict[str, Any]:
+    """The groups that a profile, or one that it is derived from, has apart from its steps, what was settled on these as ``known`` has it."""
+    found: dict[str, Any] = {}
+    for group in Software.model_fields:
+        for name in _lineage(software.name):
+            own = getattr(load_software(name), group)
+            if name == known.name:
+                break
+            if getattr(own, "apart", False):
+                found[group] = _unsettled(own, getattr(known, group), system)
+                break
+            if group == "host" and own.kernels is not None and own.kernels.apart and known.host.kernels is not None:
+                kernels = _unsettled(own.kernels, known.host.kernels, system)
+                found[group] = known.host.model_copy(update={"kernels": kernels})
+                break
+    return found
+
+
+def _unsettled(own: Any, parent: Any, system: str) -> Any:
+    """A group with what was settled on the system as its parent has it."""
+    fields = own.settled if system in _settled_on(own) else ()
+    return own.model_copy(update={field: getattr(parent, field) for field in fields})
+
+
+def _lineage(name: str) -> Iterator[str]:
+    """A profile and all that it is derived from, nearest first."""
+    one: str | None = name
+    while one is not None:
+        yield one
+        one = parent_of(one)
 
 
 def _undecided(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
