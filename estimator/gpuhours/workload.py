@@ -79,6 +79,8 @@ class Workload:
         """The attention kernel that the stack runs for a core: its own for scores with a learned bias, for groups that no fused kernel
         takes, or without a causal mask."""
         software = self.software
+        if core.disentangled:
+            return "unfused"
         if core.biased and software.biased_attention is not None:
             return software.biased_attention
         if self.in_groups(core) and software.grouped_attention is not None:

@@ -11,9 +11,9 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
-Activation = Literal["gelu", "written-gelu", "quick-gelu", "relu"]
+Activation = Literal["gelu", "written-gelu", "erf-gelu", "quick-gelu", "relu"]
 """How the activation of a feed-forward layer that is not gated is written."""
-WRITTEN_OUT = ("written-gelu", "quick-gelu")
+WRITTEN_OUT = ("written-gelu", "erf-gelu", "quick-gelu")
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
 """A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
 
@@ -81,6 +81,7 @@ def self_attention(
     window: Array | None = None,
     dropped: bool = False,
     broadcast: bool = False,
+    disentangled: bool = False,
 ) -> Piece:
     """Grouped-query self-attention.
 
@@ -107,8 +108,8 @@ def self_attention(
         weights = {"head": 2 * head_dim, "head-layer": 4 * head_dim, "width": queries + keys, "no-weights": 0}[qk_norm]
         operators.append(Elementwise(Pointwise.QK_NORM, queries + keys, sharded=True, parameters=weights))
     core = AttentionCore(
-        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast
-    )
+        heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, disentangled=disentangled
+    )  # fmt: skip
     return Piece(linears, (core,), (*operators, *biases(linears)), reductions=1)
 
 

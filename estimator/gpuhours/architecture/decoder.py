@@ -54,7 +54,8 @@ class Decoder(Spec):
     attention_bias: Literal["none", "qkv", "output", "all"] = "none"
     mlp_bias: bool = False
     head_bias: bool = False
-    positions: Literal["rotary", "learned", "alibi", "none"] = "rotary"
+    positions: Literal["rotary", "learned", "alibi", "disentangled", "none"] = "rotary"
+    """``disentangled``: content looks at distances, and they at content (DeBERTa); ``max_positions`` rows of a table of distances."""
     rotary_share: Fraction = 1.0
     """Share of a head that is rotated where positions are rotary (a quarter in GPT-NeoX); the rest is copied beside it."""
     max_positions: Count | None = None
@@ -67,6 +68,8 @@ class Decoder(Spec):
     """A learned number per head in the softmax (gpt-oss)."""
     layer_weights: NotNegative = 0
     """Further weights of a layer that no product multiplies (scales, activation parameters): counted, not timed."""
+    extra_weights: NotNegative = 0
+    """Further weights of the whole model: counted, not timed."""
     segments: NotNegative = 0
     """Rows of BERT's table of token types."""
     pooler: bool = False
@@ -214,12 +217,13 @@ class Decoder(Spec):
         kind = Trainable.FULL if self.trainable == "full" else Trainable.FROZEN
         rows = self.vocab * self.hidden
         embedding = Ends("embedding", (), rows, tokens, first=True, split=Split.VOCABULARY, trainable=kind)
-        learned = self.positions == "learned"
+        learned = self.positions in ("learned", "disentangled")
         places = (tokens if self.max_positions is None else self.max_positions) if learned else 0
         norm = blocks.norm_parameters(self.norm, self.hidden) if self.embedding_norm else 0
-        if not learned and not self.embedding_norm and not self.segments:
+        if not learned and not self.embedding_norm and not self.segments and not self.extra_weights:
             return (embedding,)
-        extra = Ends("positions", (), (places + self.segments) * self.hidden + norm, tokens, first=True, trainable=kind)
+        tables = (places + self.segments) * self.hidden + norm + self.extra_weights
+        extra = Ends("positions", (), tables, tokens, first=True, trainable=kind)
         return (embedding, extra)
 
     def top(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
@@ -339,6 +343,7 @@ class Decoder(Spec):
             window=self.window if windowed else None,
             dropped=self.dropout if self.attention_dropout is None else self.attention_dropout,
             broadcast=self.broadcast_keys,
+            disentangled=self.positions == "disentangled",
         )
 
     def _mixer(self, is_expert: bool) -> blocks.Piece:

@@ -111,12 +111,14 @@ class AttentionCore:
     window: Array | None = None
     biased: bool = False
     """Scores get a learned bias for the distance (T5)."""
+    disentangled: bool = False
+    """They get two more products, of content with distances, gathered from a table of these (DeBERTa)."""
     broadcast: bool = False
     """Its one key head is handed to attention as it is, to be broadcast to all of the queries' (Falcon)."""
     dropped: bool = False
     """Scores are dropped out at random."""
     padded: bool = False
-    """It is handed a mask of the padding of its batch."""
+    """It is handed a mask over all pairs: of the padding of its batch, or a bias for each pair of places (BEiT)."""
     looped: bool = False
     """Modelling files call it for one sequence after another (windows and pictures of different sizes)."""
 
@@ -172,6 +174,8 @@ class Pointwise(Enum):
     GELU = "gelu", 1, Family.ACTIVATION  # its input; its output is kept by the product that reads it
     WRITTEN_GELU = "written-gelu", None, Family.ACTIVATION, "gelu"
     """GELU written out of powers and tanh, as GPT-2's modelling files have it."""
+    ERF_GELU = "erf-gelu", None, Family.ACTIVATION, "gelu"
+    """GELU written out of erf, as ESM's modelling file has it."""
     QUICK_GELU = "quick-gelu", None, Family.ACTIVATION, "gelu"
     """x sigmoid(1.702 x), OpenAI's CLIP."""
     RELU = "relu", 0, Family.ACTIVATION, "gelu"  # its output, which the product that reads it keeps
@@ -180,6 +184,8 @@ class Pointwise(Enum):
     """On the halves of what routed experts put out together."""
     DROPOUT = "dropout", 0.5  # the mask, a byte
     BIAS = "bias", 0
+    SCALE = "layer-scale", None, Family.OTHER, "bias"
+    """A learned factor for each of the width (LayerScale), behind one half of a block."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
     """Tokens copied to and from expert order."""
@@ -305,9 +311,10 @@ class Ends:
 
     @property
     def parameters(self) -> Array:
-        """Tables and products; a tied head's weight is already in the table."""
-        products = sum(part.parameters for part in self.linears)
-        return self.tables + (0 if self.tied else products)
+        """Tables and products; a tied head's weight, not its bias, is already in the table."""
+        if self.tied:
+            return self.tables + sum(part.outputs for part in self.linears if part.bias)
+        return self.tables + sum(part.parameters for part in self.linears)
 
     @property
     def trainable_parameters(self) -> Array:

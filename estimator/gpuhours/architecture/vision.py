@@ -63,6 +63,8 @@ class VisionEncoder(Spec):
     class_token: bool = True
     registers: Annotated[int, whole(least=0)] = 0
     positions: Literal["learned", "fixed", "rotary"] = "learned"
+    place_bias: Literal["none", "layer", "shared"] = "none"
+    """A learned bias of scores for each pair of places, a table in each layer or one for all (BEiT)."""
     patch_bias: bool = False
     pre_norm: bool = True
     """A norm between the embeddings and the first layer, as CLIP has."""
@@ -171,6 +173,7 @@ class VisionEncoder(Spec):
         places = patches(self.image_size, self.image_size, self.patch) + (1 if self.class_token else 0)
         tables = self.extra_tokens * self.hidden + (places * self.hidden if self.positions == "learned" else 0)
         tables = tables + self.time_places * self.hidden + self.extra_weights
+        tables = tables + (self.place_table if self.place_bias == "shared" else 0)
         if self.pre_norm:
             tables = tables + blocks.norm_parameters(self.norm, self.hidden)
         fixed = self.hidden if self.positions == "fixed" else 0
@@ -218,7 +221,7 @@ class VisionEncoder(Spec):
             self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias, activation=self.activation
         )
         glue = blocks.glue(self.hidden, self.norm, norms=2, residuals=2, dropout=False)
-        scale = (Elementwise(Pointwise.BIAS, self.hidden, sharded=False, parameters=self.hidden),) * 2
+        scale = (Elementwise(Pointwise.SCALE, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
         return blocks.block(self.hidden, self._attention(), mixer, glue, scaled)
 
@@ -236,11 +239,20 @@ class VisionEncoder(Spec):
             rotary=self.positions == "rotary",
             qk_norm=self.qk_norm,
         )
+        if self.place_bias != "none":
+            table = (blocks.weights(self.place_table),) if self.place_bias == "layer" else ()
+            cores = tuple(replace(core, padded=True) for core in piece.attention)
+            piece = blocks.Piece(piece.linears, cores, (*piece.elementwise, *table), piece.reductions)
         if not keyless:
             return piece
         biased = 2 * self.heads * width
         bias = Elementwise(Pointwise.BIAS, biased, sharded=True, parameters=biased)
         return blocks.Piece(piece.linears, piece.attention, (*piece.elementwise, bias), piece.reductions)
+
+    @property
+    def place_table(self) -> Array:
+        """Weights of a table of biases: for each head, one for every distance in both directions, and three for the class token."""
+        return ((2 * self.image_size // self.patch - 1) ** 2 + 3) * self.heads
 
     def pooled(self, tokens: Array, pictures: Array, kind: Trainable) -> tuple[Ends, ...]:
         """The final norm and what makes one vector of a picture: attention pooling, projection,

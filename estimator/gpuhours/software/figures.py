@@ -34,8 +34,9 @@ class Traffic(Section):
     backward: NotNegative
 
 
-SCORES: Final = ("scores", "biased-scores")
-"""What unfused attention moves for every score, plain or with a bias added to it, among the operators of a profile."""
+SCORES: Final = ("scores", "biased-scores", "disentangled-scores")
+"""What unfused attention moves for every score, plain, with a bias added to it or with two gathered (DeBERTa), among the operators of a
+profile."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """What profiles call the operators of ``architecture.operators.Pointwise``."""

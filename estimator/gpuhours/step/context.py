@@ -100,6 +100,7 @@ def _core_passes(
     if kernel == "unfused":
         scores = batch * common["heads"] * part * (part if core.keys is None else core.keys)
         kind = "biased-scores" if core.biased and workload.software.biased_attention else "scores"
+        kind = "disentangled-scores" if core.disentangled else kind
         added = workload.software.traffic(kind, autocast=workload.precision.autocast)
         own = [time + memory_time(moved * scores, chip) for time, moved in zip(own, added, strict=True)]
     if np.all(np.equal(r, 1)):

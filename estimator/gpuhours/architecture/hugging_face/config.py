@@ -144,7 +144,17 @@ NEUTRAL = frozenset(
 )
 """Keys without weight, FLOP or byte: names, tokens, initial values, losses, what a rotary table holds, factors on a product."""
 
-HOMES = ("text", "relatives", "mixtures", "hybrids", "encoders", "encoder_decoders", "multimodal", "diffusers")
+HOMES = (
+    "text",
+    "relatives",
+    "mixtures",
+    "hybrids",
+    "encoders",
+    "text_encoders",
+    "encoder_decoders",
+    "multimodal",
+    "diffusers",
+)
 """The modules of this folder, each with its ``READERS``."""
 
 

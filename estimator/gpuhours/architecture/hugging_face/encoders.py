@@ -25,8 +25,14 @@ def bert(config: Config) -> Fields:
         "segments": config.number("type_vocab_size", default=2),
         "embedding_norm": True, "final_norm": False, "tied": config.get("tie_word_embeddings", True),
         "dropout": bool(config.get("hidden_dropout_prob", 0.1)),
-        **({"head": "masked", "head_bias": True, "final_norm": True} if masked else {"head": "none", "pooler": True}),
+        **({"head": "masked", "head_bias": True} if masked else {"head": "none", "pooler": True}),
     }  # fmt: skip
+
+
+def masked_head(config: Config) -> Fields:
+    """BERT's head over hidden words where the file names that class; nothing on top where not."""
+    masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
+    return {"head": "masked", "head_bias": True} if masked else {"head": "none"}
 
 
 def distilbert(config: Config) -> Fields:
@@ -40,7 +46,7 @@ def distilbert(config: Config) -> Fields:
         "positions": "learned", "max_positions": config.number("max_position_embeddings"), "embedding_norm": True,
         "final_norm": False,
         "tied": config.get("tie_word_embeddings", True), "dropout": True,
-        **({"head": "masked", "head_bias": True, "final_norm": True} if masked else {"head": "none"}),
+        **({"head": "masked", "head_bias": True} if masked else {"head": "none"}),
     }  # fmt: skip
 
 
@@ -147,20 +153,24 @@ def vit_mae(config: Config) -> Fields:
 
 def beit(config: Config) -> Fields:
     """BEiT: no bias on keys, scales on the halves, positions only where the file asks for them."""
-    config.without_effect(
-        "use_mask_token",
-        "use_relative_position_bias",
-        "use_shared_relative_position_bias",
-        "drop_path_rate",
-        "use_mean_pooling",
-    )
-    if config.get("use_relative_position_bias") or config.get("use_shared_relative_position_bias"):
-        raise EstimateError("Relative position biases of BEiT are not modelled.")
     absolute = config.get("use_absolute_position_embeddings", False)
+    own, shared = (
+        config.get(key, False) for key in ("use_relative_position_bias", "use_shared_relative_position_bias")
+    )
+    config.without_effect(*BEIT_ENDS)
     return {
         **tower(config), "attention_bias": "no-key", "layer_scale": float(config.get("layer_scale_init_value", 0.1)) > 0,
-        "positions": "learned" if absolute else "fixed",
+        "positions": "learned" if absolute else "fixed", "place_bias": "layer" if own else "shared" if shared else "none",
+        "extra_weights": tower(config)["hidden"] if config.get("use_mask_token") else 0,
     }  # fmt: skip
+
+
+BEIT_ENDS = (
+    "drop_path_rate", "use_mean_pooling", "out_features", "out_indices", "stage_names", "add_fpn", "reshape_hidden_states",
+    "pool_scales", "use_auxiliary_head", "auxiliary_loss_weight", "auxiliary_channels", "auxiliary_num_convs",
+    "auxiliary_concat_input", "semantic_loss_ignore_index", "vocab_size",
+)  # fmt: skip
+"""Keys of what stands behind BEiT's layers, and of how it drops."""
 
 
 def dinov2(config: Config) -> Fields:

@@ -1,0 +1,60 @@
+"""Encoders of text that differ from BERT in more than a line: ESM, ELECTRA, DeBERTa."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.architecture.hugging_face.encoders import bert, masked_head
+from gpuhours.inputs.errors import EstimateError
+
+
+def esm(config: Config) -> Fields:
+    """ESM-2: norms before the halves and behind all, rotary positions, GELU written out of erf; a regression over all heads' attention."""
+    if config.get("is_folding_model"):
+        raise EstimateError(
+            "ESMFold is not read: its trunk folds over pairs of places.", "Read the language model alone."
+        )
+    config.without_effect("token_dropout", "vocab_list", "esmfold_config")
+    shape, head = bert(config), masked_head(config)
+    rotary = config.get("position_embedding_type", "absolute") == "rotary"
+    return {
+        **shape, **head, "positions": "rotary" if rotary else "learned", "segments": 0, "final_norm": True,
+        "pooler": head["head"] == "none", "activation": "erf-gelu",
+        "embedding_norm": bool(config.get("emb_layer_norm_before")), "extra_weights": shape["layers"] * shape["heads"] + 1,
+    }  # fmt: skip
+
+
+def electra(config: Config) -> Fields:
+    """ELECTRA whose embeddings are as wide as its layers: BERT without a pooler."""
+    wide, hidden = config.number("embedding_size"), config.number("hidden_size")
+    if wide != hidden:
+        hint = "Write it out: layers, hidden, heads ..."
+        raise EstimateError(f"Embeddings of another width ({wide}) than the layers ({hidden}) are not modelled.", hint)
+    config.without_effect("summary_last_dropout")
+    return {**bert(config), "pooler": False, "final_norm": False, **masked_head(config)}
+
+
+def deberta_v2(config: Config) -> Fields:
+    """DeBERTa 2 and 3: attention between content and distances, whose table has a norm; no token types, no pooler."""
+    config.without_effect("pooler_dropout", "pooler_hidden_act", "pooler_hidden_size", "legacy")
+    head = masked_head(config)
+    shape = {**bert(config), "pooler": False, **head}
+    shape["segments"] = config.number("type_vocab_size", default=0)
+    if not config.get("relative_attention", False):
+        return shape
+    if config.get("position_biased_input", True):
+        raise EstimateError("Distances beside a table of places (position_biased_input) are not modelled.")
+    buckets, most = config.get("position_buckets", -1), config.get("max_relative_positions", -1)
+    span = buckets if buckets > 0 else most if most > 0 else config.number("max_position_embeddings")
+    hidden, named = shape["hidden"], "layer_norm" in str(config.get("norm_rel_ebd", "none"))
+    kinds = config.listed("pos_att_type")
+    own = 0 if config.get("share_att_key") else sum(str(kind) in ("c2p", "p2c") for kind in kinds)
+    return {
+        **shape, "positions": "disentangled", "max_positions": 2 * span, "extra_weights": 2 * hidden if named else 0,
+        "layer_weights": own * (hidden * hidden + hidden),
+    }  # fmt: skip
+
+
+READERS: Mapping[str, Reader] = MappingProxyType({"esm": esm, "electra": electra, "deberta-v2": deberta_v2})
