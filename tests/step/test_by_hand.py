@@ -12,7 +12,7 @@ from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.recompute import EVERYTHING, Policy
 from gpuhours.layout.weights import Weights
-from gpuhours.software.figures import Kernels, Launches, Traffic
+from gpuhours.software.figures import Gathering, Kernels, Launches, Masking, Traffic
 from gpuhours.step.breakdown import Step, where_violated
 from gpuhours.step.communication import expert_passes, reached, tensor_passes
 from gpuhours.step.compute import (
@@ -26,6 +26,7 @@ from gpuhours.step.compute import (
     ends_compute,
     issue_bound,
     layer_compute,
+    narrowing_bytes,
     operator_share,
     product_passes,
     read_again,
@@ -66,6 +67,7 @@ from gpuhours.step.state import (
     DATA,
     accumulation_time,
     blocks_time,
+    gather_copies,
     optimiser_time,
     orthogonalisation_time,
     sharded_passes,
@@ -406,7 +408,7 @@ def test_a_head_by_blocks_reads_its_weights_for_each() -> None:
 
 def test_a_mask_of_padding_takes_all_pairs() -> None:
     """Twice the time of attention without a causal mask forward, three times backward."""
-    asked = workload(software=stack(padding_mask=Traffic(forward=2.0, backward=3.0)))
+    asked = workload(software=stack(padding_mask=Masking(source="by hand", forward=2.0, backward=3.0)))
     plain = layer(asked)
     masked, open_core = plain.with_mask, replace(plain.block.attention[0], causal=False)
     all_pairs = attention_passes(replace(plain, block=replace(plain.block, attention=(open_core,))), asked)
@@ -418,6 +420,24 @@ def test_a_mask_of_padding_takes_all_pairs() -> None:
     assert attention_passes(masked, workload()).total == attention_passes(plain, workload()).total, (
         "a stack that needs none"
     )
+
+
+def test_copies_around_a_gather() -> None:
+    """A million weights of 2 B over two ranks: 3 x 4 MB / 2 into the buffer, 2 x 2 MB out of it; frozen ones are as large."""
+    facts = Gathering(source="by hand", shares=3.0, whole=1.0)
+    held, none = Weights(1e6, 0.0), Weights(0.0, 0.0)
+    for trained in (held, none):
+        shared = workload(gpus=2, sharding="zero3", software=stack(gathering=facts))
+        assert float(gather_copies(held, trained, shared)) == pytest.approx(10e6 / MEMORY)
+        alone = workload(sharding="zero3", software=stack(gathering=facts))
+        assert float(gather_copies(held, trained, alone)) == 0
+    assert gather_copies(held, held, workload(gpus=2, sharding="zero3")) == 0
+
+
+def test_casts_around_quantised_products() -> None:
+    """6 B x (3 x 1,024 + 1,536 + 1,024 + 1,024 + 2 x 1,024 + 4,096 + 2,048 + 1,024): queries, keys and values cast their input each."""
+    asked = workload()
+    assert float(narrowing_bytes(layer(asked).block, 10.0, asked.ranks)) == 6 * 10 * 15872
 
 
 def test_windows_called_one_by_one() -> None:

@@ -237,8 +237,8 @@ class Decoder(Spec):
         masked = self.head == "masked"
         tokens = np.multiply(tokens, self.head_share) if np.any(np.not_equal(self.head_share, 1.0)) else tokens
         before = (replace(square, name="masked head"),) if masked else ()
-        norm = blocks.norm_parameters(self.norm, self.hidden)
-        transform = (Ends("masked transform", before, norm, tokens, first=False, trainable=kind),) if masked else ()
+        tables = blocks.norm_parameters(self.norm, self.hidden) + (self.vocab if self.tied and self.head_bias else 0)
+        transform = (Ends("masked transform", before, tables, tokens, first=False, trainable=kind),) if masked else ()
         return (*transform, self.language_head(tokens, trainable), *pooled)
 
     def language_head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:

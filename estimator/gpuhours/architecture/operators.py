@@ -311,10 +311,9 @@ class Ends:
 
     @property
     def parameters(self) -> Array:
-        """Tables and products; a tied head's weight, not its bias, is already in the table."""
-        if self.tied:
-            return self.tables + sum(part.outputs for part in self.linears if part.bias)
-        return self.tables + sum(part.parameters for part in self.linears)
+        """Tables and products; a tied head's weight is already in the table."""
+        products = sum(part.parameters for part in self.linears)
+        return self.tables + (0 if self.tied else products)
 
     @property
     def trainable_parameters(self) -> Array:

@@ -92,9 +92,12 @@ class UnfusedConstants(Sourced):
 class ByDimension(Section):
     """Y [m, n] = X [m, k] W [k, n]."""
 
-    n: Annotated[float, Field(ge=1)]
-    k: Annotated[float, Field(ge=1)]
-    m: Annotated[float, Field(ge=1)]
+    n: Annotated[float, Field(ge=1, examples=[2.7])]
+    """Where outputs lie contiguous."""
+    k: Annotated[float, Field(ge=1, examples=[3.0])]
+    """Where what is summed over does."""
+    m: Annotated[float, Field(ge=1, examples=[2.8])]
+    """Where rows do, in a weight gradient."""
 
 
 class AlignmentConstants(Sourced):
@@ -102,6 +105,7 @@ class AlignmentConstants(Sourced):
     that lies contiguous in memory."""
 
     odd: ByDimension
+    """Where a row's stride is an odd number of elements."""
     even: ByDimension
     """Where a row's stride is a multiple of two elements."""
 

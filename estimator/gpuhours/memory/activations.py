@@ -108,8 +108,8 @@ def saved(
     )
     length = stack.tokens if stack.sequence is None else stack.sequence
     held = [core for core in block.attention if unfused or (core.biased and facts.biased_scores is not None)]
-    kept = facts.model_copy(update={"scores": FP32}) if in_groups else facts
-    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, kept) for core in held)
+    known = facts.model_copy(update={"scores": FP32}) if in_groups else facts
+    scores = 0.0 if unkept.scores else _sum(_scores(core, block, element, length, known) for core in held)
     attended = _sum(core.heads * (core.value_dim * element + FP32) for core in block.attention)
     outputs = [element * linear.outputs * linear.active for linear in block.linears]
     del shared["nowhere"]

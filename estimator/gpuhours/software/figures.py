@@ -115,9 +115,13 @@ class OptimiserTraffic(Sourced):
     amp: NotNegative
     mixed: NotNegative
     pure: NotNegative
-    moved: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(default_factory=dict)
+    moved: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
+        default_factory=dict, examples=[{"adafactor": 160.0}]
+    )
     """Of optimisers whose code moves other than their states tell, whatever the training state."""
-    seconds: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(default_factory=dict)
+    seconds: Annotated[dict[str, NotNegative], keyed_by("optimiser", OPTIMISERS)] = Field(
+        default_factory=dict, examples=[{"adamw-8bit": 3.1e-11}]
+    )
     """s a parameter of those whose kernels no bytes bound, on any card."""
 
 

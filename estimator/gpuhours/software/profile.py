@@ -69,6 +69,8 @@ class Software(Section):
     """Other names for it; words of a framework's own description included."""
     met: tuple[Met, ...] = ()
     """Where it was tried."""
+    named: tuple[Literal["attention"], ...] = ()
+    """What its own name says, so that no run had to tell."""
     narrow: bool = False
     """It is one system's, met in one source at most: only that system's own name reaches it."""
     unmet: Positive = 1.0
@@ -214,7 +216,7 @@ RUNS_KERNELS_OF: Final = {"pascal": "volta", "turing": "volta", "blackwell-rtx":
 
 DEFAULT: Final = "megatron-core"
 """The profile where a run names none."""
-OWN: Final = ("title", "note", "aliases", "met", "narrow")
+OWN: Final = ("title", "note", "aliases", "met", "named", "narrow")
 """Keys that no profile takes over from the one that it is like."""
 
 

@@ -65,6 +65,36 @@ def test_a_stack_met_once_is_its_parent() -> None:
     assert left[0] == "the profile zero-bubble (megatron-2023 instead)"
 
 
+def test_what_hugging_face_steps_settled_of_others_is_left_out_with_them() -> None:
+    known, left = software_without("torch-eager", "hugging-face")
+    own = load_software("torch-eager")
+    assert (known.padding_mask, known.rotary_cut, known.optimiser.moved, known.optimiser.seconds) == (None, 0.0, {}, {})
+    assert known.optimiser.amp == own.optimiser.amp
+    assert known.host.kernels is not None
+    assert known.host.kernels.follows == 1.0
+    assert {"rotary_cut (a default of code)", "follows (a default of code)"} <= set(left)
+    chip, said = accelerator_without("h200-sxm-141gb", "hugging-face")
+    assert chip.alignment_constants.even == load_accelerator("h200-sxm-141gb").alignment_constants.odd
+    assert "alignment.even (as odd)" in said
+
+
+def test_what_was_counted_in_code_or_measured_kernel_by_kernel_stays() -> None:
+    """Operators and launches of transformers' files; not what a launch takes, how hosts wait, or what the same step on two cards told."""
+    known, left = software_without("huggingface-trainer", "hugging-face")
+    own, parent = load_software("huggingface-trainer"), load_software("torch-eager")
+    assert left[0] == "the profile huggingface-trainer (huggingface instead)"
+    assert known.pointwise.operators == own.pointwise.operators != parent.pointwise.operators
+    assert known.pointwise.issued == parent.pointwise.issued != own.pointwise.issued
+    ours, theirs, found = own.host.kernels, parent.host.kernels, known.host.kernels
+    assert ours is not None
+    assert theirs is not None
+    assert found is not None
+    assert found.operators == ours.operators
+    assert (found.each, found.layer, found.waits) == (theirs.each, theirs.layer, 0.0)
+    assert known.autocast == parent.autocast
+    assert software_without("huggingface-unfused", "hugging-face")[0].attention == {"default": "unfused"}
+
+
 def test_constants_settled_elsewhere_stay() -> None:
     known, left = software_without("torch-eager", "pythia")
     assert known == load_software("torch-eager")

@@ -41,7 +41,7 @@ from gpuhours.software.figures import ChosenDefault, Defaults
 from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = (
-    "balances", "vocabulary_multiple", "attention", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
+    "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
     "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees",
 )  # fmt: skip
 """What a profile says of its code that no measured step decided."""
@@ -89,12 +89,12 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
     fitted = tuple(memory.settled or type(memory).model_fields) if system in _settled_on(memory) else ()
     others = {one: getattr(known.memory, one) for one in fitted}
     update: dict[str, Any] = {"memory": _undecided(memory.model_copy(update=others), system)[0]}
-    update |= {fact: getattr(load_software(name), fact) for fact in FACTS}
-    if left:
-        update |= _apart(load_software(name), known, system)
+    update |= {fact: getattr(load_software(name), fact) for fact in (*FACTS, *load_software(name).named)}
+    apart = _apart(load_software(name), known, system) if left else {}
+    update |= apart
     for group in Software.model_fields:
         value = getattr(known, group)
-        if group not in update and system in _settled_on(value):
+        if group not in apart and system in _settled_on(value):
             update[group], how = _documented(value) or _group_without(known, group, system)
             left.append(f"{known.name}.{group} ({how})")
     known, chosen = _undecided(known.model_copy(update={**update, "name": name}), system)
@@ -106,7 +106,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
 
 
 def _apart(software: Software, known: Software, system: str) -> dict[str, Any]:
-    """The groups that a profile, or one that it is derived from, has apart from its steps, what was settled on these as ``known`` has it."""
+    """The groups that a profile, or one that it is derived from, has apart from its steps; what these settled is as ``known`` has it."""
     found: dict[str, Any] = {}
     for group in Software.model_fields:
         for name in _lineage(software.name):
