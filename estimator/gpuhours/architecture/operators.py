@@ -119,6 +119,8 @@ class AttentionCore:
     """Scores are dropped out at random."""
     padded: bool = False
     """It is handed a mask over all pairs: of the padding of its batch, or a bias for each pair of places (BEiT)."""
+    from_table: bool = False
+    """That mask is made in each layer, of a table of distances."""
     looped: bool = False
     """Modelling files call it for one sequence after another (windows and pictures of different sizes)."""
 

@@ -241,7 +241,7 @@ class VisionEncoder(Spec):
         )
         if self.place_bias != "none":
             table = (blocks.weights(self.place_table),) if self.place_bias == "layer" else ()
-            cores = tuple(replace(core, padded=True) for core in piece.attention)
+            cores = tuple(replace(core, padded=True, from_table=self.place_bias == "layer") for core in piece.attention)
             piece = blocks.Piece(piece.linears, cores, (*piece.elementwise, *table), piece.reductions)
         if not keyless:
             return piece

@@ -40,7 +40,17 @@ profile."""
 OPERATOR: Final = "memory-bound operator"
 NAMES: Final = tuple(kind.value for kind in Operator)
 """What profiles call the operators of ``architecture.operators.Pointwise``."""
-KERNELS: Final = (*NAMES, "product", "expert", "unpacked", "attention", "unfused", "adapter")
+KERNELS: Final = (
+    *NAMES,
+    "product",
+    "expert",
+    "unpacked",
+    "attention",
+    "unfused",
+    "disentangled",
+    "place-bias",
+    "adapter",
+)
 """What a host launches kernels for."""
 NOTHING: Final = Traffic.model_construct(forward=0.0, backward=0.0)
 
@@ -50,6 +60,10 @@ class PointwiseTraffic(Sourced):
     what unfused attention moves for every score beyond what its 16-bit kernels do."""
 
     operators: Annotated[dict[str, Traffic], keyed_by(OPERATOR, [*NAMES, *SCORES])]
+    rows: Annotated[dict[str, Traffic], keyed_by(OPERATOR, NAMES)] = Field(
+        default_factory=dict, examples=[{"layer-norm": {"forward": 1.0e-9, "backward": 3.5e-9}}]
+    )
+    """s a token beside the bytes, on any card: kernels that reduce row by row."""
     issued: Share = 0.0
     """Share of their time on H100 that more memory bandwidth does not shorten: multiprocessors issue no faster."""
     weights: Traffic = NOTHING

@@ -193,6 +193,10 @@ class Software(Section):
         looped = self.host.model_copy(update={"kernels": kernels.model_copy(update={"experts": "looped"})})
         return self.model_copy(update={"host": looped})
 
+    def row_time(self, kind: str) -> Traffic:
+        """s a token of one memory-bound operator beside its bytes, forward and backward."""
+        return self.pointwise.rows.get(kind, NOTHING)
+
     def on_host(self, launch: float | None) -> "Software":
         """The stack on a host that takes ``launch`` s for a small nn.Linear, where its times depend on that (``idle_keys`` tells where
         not)."""

@@ -87,6 +87,7 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     """
     forward: Array = 0.0
     backward: Array = 0.0
+    rows = Passes()
     ranks, autocast = workload.ranks, workload.precision.autocast
     scale = workload.precision.element / 2
     for operator in stack.block.elementwise:
@@ -95,6 +96,10 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
         worked = operator.worked + np.where(np.less(operator.worked, 1.0), workload.software.rotary_cut, 0.0)
         elements = (
             np.divide(tokens * operator.width * worked, ranks.tensor if operator.sharded else ranks.whole) * wider
+        )
+        each = workload.software.row_time(operator.kind.value)
+        rows += Passes(each.forward, each.backward) * np.divide(
+            tokens, ranks.tensor if operator.sharded else ranks.whole
         )
         if operator.kind is Pointwise.PERMUTE:
             elements = elements * (1.0 + ranks.expert_tensor) / 2
@@ -113,7 +118,7 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
         held = sum((local_parameters(linear, ranks) for linear in stack.block.linears), start=np.asarray(0.0))
         forward, backward = forward + casts.forward * held, backward + casts.backward * held
     chip, slower = workload.accelerator, issue_bound(workload)
-    return Passes(memory_time(forward * slower, chip), memory_time(backward * slower, chip))
+    return Passes(memory_time(forward * slower, chip), memory_time(backward * slower, chip)) + rows
 
 
 H100_BANDWIDTH, H100_SMS = 3.35e12, 132

@@ -209,6 +209,7 @@ def _operator_counts(stack: Stack, workload: Workload) -> list[tuple[str, Array]
     for core in stack.block.attention:
         kernel = workload.kernel_of(core)
         counts.append(("unfused" if kernel == "unfused" else "attention", 1))
+        counts += [("disentangled", int(core.disentangled)), ("place-bias", int(core.from_table))]
     return [*counts, ("adapter", len(stack.adapters) / 2)]
 
 
