@@ -21,6 +21,10 @@ class Passage:
     """Level of a heading, or of a list item."""
 
 
+RUN_IN_LEVEL = 7
+"""Headings that a paragraph goes on from (``**Reward model.** We start ...``) stand below all others."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of a table."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from gpuhours.questions.checking.reading.blocks import Cell, Passage, Piece, Table, cell
+from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Cell, Passage, Piece, Table, cell
 from gpuhours.questions.checking.reading.hypertext import hypertext_pieces
 from gpuhours.questions.checking.reading.marks import in_points, plain, without_point_groups
 from gpuhours.questions.checking.reading.tex import is_tex, tabulars, without_tex_frame
@@ -90,12 +90,34 @@ def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
             kind = "item" if depth else "text"
         elif token.type == "inline":
             level = int(tokens[index - 1].tag[1:]) if kind == "heading" else depth
-            yield from _paragraph(token.content, line, kind, level, latex=latex)
+            opened = _run_in(token.content) if kind == "text" else None
+            if opened is not None:
+                yield Passage("heading", plain(opened[0], latex=latex), line, RUN_IN_LEVEL)
+            yield from _paragraph(opened[1] if opened else token.content, line, kind, level, latex=latex)
         elif token.type in ("fence", "code_block"):
             yield from _paragraph(token.content, line + (token.type == "fence"), "text", depth, latex=latex)
         elif token.type == "html_block":
             yield from _html_block(token.content, line)
         index += 1
+
+
+_RUN_IN = re.compile(
+    r"\s*(?:\\(?:noindent|smallskip|medskip|bigskip|textbf|textit|emph|underline|bfseries|item)\b[ {]*)*"
+    r"(?:(?P<mark>\*\*\*|\*\*|__|\*|_)(?P<label>[A-Z][^*_\n{}]{2,58}?)(?P<stop>[.]?)(?P=mark)|"
+    r"\\(?:textbf|textit|emph|underline)\{[ ]?(?P<tex>[A-Z](?:[^{}\n]|\{[^{}\n]{0,40}\}){2,58}?)(?P<point>[.]?)\})(?P<behind>[.]?)(?=\s+\S)"
+)
+MOST_IN_HEADING = 8
+
+
+def _run_in(text: str) -> tuple[str, str] | None:
+    """``**Reward model.** We start from ...``: the heading that a paragraph begins with, and the rest."""
+    found = _RUN_IN.match(text)
+    if found is None or not (found["stop"] or found["point"] or found["behind"]):
+        return None
+    label = found["label"] or found["tex"]
+    if len(label.split()) > MOST_IN_HEADING or len(text) - found.end() < 2 * len(label):
+        return None
+    return label, text[found.end() :].lstrip(" ")
 
 
 def _html_block(text: str, line: int) -> Iterator[Piece]:

@@ -303,57 +303,6 @@ def before_a_plural(items: Sequence[Item], index: int) -> bool:
     return len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in HOP_STOPS
 
 
-def hourly(items: Sequence[Item], index: int) -> bool:
-    """``Hourly rate: $1.60 per GPU``."""
-    return any(item.text.lower() in ("hourly", "hour") for item in items[max(index - 6, 0) : index + 4])
-
-
-INSTANCES = frozenset(
-    ["instance", "node", "server", "machine", "box", "system", "cluster", "pod", "slice", "instances", "nodes", "servers", "machines",
-     "boxes", "systems", "pods"]
-)  # fmt: skip
-
-
-def of_an_instance(items: Sequence[Item], index: int, first: int) -> bool:
-    """``price of the instance: $32.77/h``: what a whole node costs, not a GPU."""
-    behind = [item.text.lower() for item in items[index + 1 : index + 7]]
-    if behind[:1] == ["for"] and any(word in INSTANCES or "large" in word for word in behind):
-        return True  # $32.77 per hour for the instance
-    for item in reversed(items[max(first, index - 8) : index]):
-        if (isinstance(item, Figure) and item.unit == "gpu") or item.kind == "device":
-            return False
-        if item.text.lower() in INSTANCES or (isinstance(item, Figure) and item.unit == "node"):
-            return True
-    return False
-
-
-COSTS = frozenset(["costs", "cost", "sells", "retails", "went", "goes"])
-ARTICLES = frozenset(["a", "an", "each", "every", "one"])
-OF_RUNS = (
-    "run", "train", "pretrain", "pre-train", "model", "job", "experiment", "stage", "phase", "epoch", "campaign", "reproduc", "hour",
-    "project", "attempt", "seed", "pass",
-)  # fmt: skip
-"""How nouns begin that stand for a training: what one of these costs is no price of a thing."""
-
-
-def of_a_thing(items: Sequence[Item], index: int, first: int) -> bool:
-    """``A microphone costs $95``, ``an H100 sells for $30,000``: what a thing is sold for, told by its article."""
-    at = index - 1
-    while at > first and items[at].text.lower() in ("about", "around", "for", "roughly", "us"):
-        at -= 1
-    if at <= first or items[at].text.lower() not in COSTS:
-        return False
-    nouns: list[Item] = []
-    for item in reversed(items[max(first, at - 4) : at]):
-        if item.text.lower() in ARTICLES or (isinstance(item, Figure) and item.value == 1):
-            named = [noun for noun in nouns if noun.kind in ("word", "device")]
-            return bool(named) and not any(noun.text.lower().startswith(OF_RUNS) for noun in named)
-        if item.kind not in ("word", "device") or item.text.lower() in HOP_STOPS:
-            return False
-        nouns.append(item)
-    return False
-
-
 BETAS = frozenset(["momentum", "momenta", "betas", "beta"])
 
 

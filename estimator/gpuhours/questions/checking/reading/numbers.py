@@ -65,7 +65,7 @@ def _as_unit(words: str) -> Unit | None:
     return unit if unit.kind and end == len(tokens) and not unit.per else None
 
 
-OWN_NAMES = frozenset(["pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu", "epoch", "rank"])
+OWN_NAMES = frozenset(["batch", "batches", "pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu", "epoch", "rank"])
 """Words that say what a bare number is: it belongs to no list behind it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
 LIST_WORDS = frozenset([",", "and", "or"])
 

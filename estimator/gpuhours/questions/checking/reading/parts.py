@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from gpuhours.questions.checking.reading.blocks import Passage
+from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Passage
 from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
@@ -45,7 +45,7 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     inside: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         inside.setdefault(read.prose.block(entry.figure.start), []).append(number)
-    for group, _ in _lists(blocks):
+    for group, _ in (*_lists(blocks), *_sections(blocks, RUN_IN_LEVEL)):
         _adaptations(read, owners, [n for part in group for block in part for n in inside.get(block, [])])
     held: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
@@ -189,9 +189,9 @@ def _lists(blocks: Sequence[Passage]) -> Iterator[Group]:
             depth = block.depth if block is not None else 0
 
 
-def _sections(blocks: Sequence[Passage]) -> Iterator[Group]:
-    """Sections under headings of one level."""
-    levels = {block.depth for block in blocks if block.kind == "heading"}
+def _sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
+    """Sections under headings of one level, from ``least`` downwards."""
+    levels = {block.depth for block in blocks if block.kind == "heading" and block.depth >= least}
     for level in sorted(levels):
         group: list[list[int]] = []
         for index, block in enumerate(blocks):

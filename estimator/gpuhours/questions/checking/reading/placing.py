@@ -16,6 +16,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
+from gpuhours.questions.checking.reading.money import hourly, of_a_thing, of_an_instance, paid_to_people
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_plural,
     before_a_sequence,
@@ -24,7 +25,6 @@ from gpuhours.questions.checking.reading.neighbours import (
     by_symbol,
     each_device,
     for_an_amount,
-    hourly,
     in_apposition,
     in_brackets_of_a_tower,
     is_a_year,
@@ -32,9 +32,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_a_corpus,
     of_a_device,
     of_a_length,
-    of_a_thing,
     of_an_energy,
-    of_an_instance,
     of_media,
     of_something,
     of_the_name_before,
@@ -128,6 +126,8 @@ def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | Non
         return "setting"
     if told == "tokens_per_second" and each_device(items, index, first, last):
         return "tokens_per_second_per_gpu"
+    if told == "price" and "gpu" not in figure.per and paid_to_people(items, index, first, last):
+        return "count"
     if told == "price" and "gpu" not in figure.per and of_an_instance(items, index, first):
         return "node_price"
     if told == "flops_per_second_per_gpu" and a_share_of(items, index):
@@ -158,6 +158,8 @@ def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> 
         return Place("seq_len", items[index + 1].text, 0.0)
     if figure.unit == "token" and of_a_corpus(items, index):
         return Place("dataset_tokens", "in brackets behind its name", 0.0)
+    if figure.unit == "money" and not figure.per and paid_to_people(items, index, first, min(len(items), index + 12)):
+        return Place("count", "paid to people", 0.0)
     if figure.unit == "money" and not figure.per and of_a_thing(items, index, first):
         return Place("count", "the price of a thing", 0.0)
     if not figure.unit and 0.5 < figure.value < 1 and (beta := of_two_betas(items, index)):

@@ -23,7 +23,8 @@ OVER_RUNS = """
     altogether, adds up, add up, adding up, added up, sum of, all sizes, all models, all runs, all stages, all legs, all
     parts, all phases, both stages, both phases, all three, all four, both
     models, both runs, combined, together, cumulative, cumulatively, aggregate, the whole family, whole project, entire family,
-    summed, base models needed, all told, all of them
+    summed, base models needed, all told, all of them, whole pipeline, entire pipeline, full pipeline, complete pipeline, whole recipe,
+    entire recipe, everything together, all steps together, all parts together
 """
 SUMMED_OVER_RUNS = _phrases(OVER_RUNS)
 """Phrases of a sentence whose hours, energy or cost are those of all runs together, even behind one of them."""
@@ -81,7 +82,9 @@ COMPARISONS = _phrases("""
     allegedly, back in, old record, previous record, previous best, baseline, baselines, rival, rivals, competitor, their
     paper, its paper, related work, related works, related efforts, related models, other efforts,
     the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
-    beside, published figures for
+    beside, published figures for, others report*, others have, others achieve*, others reach*, others claim*, others quote*, others saw,
+    others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
+    by way of comparison, as a comparison, published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
 """Phrases after which a figure is somebody else's, until the authors speak of themselves again."""
 OWN_BASELINES = _phrases(
@@ -157,6 +160,7 @@ SIDE = {
         scaled-down, scaled down, trial run, trial runs, exploratory, first attempt, first try, abandoned
         attempt, diverged at, was lost when, earlier attempts, failed attempts, abandoned, tried on the way, designing the,
         were settled with, was settled with, settled on small, with smaller models, with small models, on smaller models,
+        the proxy, a proxy, proxies, b proxy, m proxy, proxy run, proxy runs, false start, false starts, dead end, dead ends,
         aggregator, linear probe*, linear probing, attentive probe*, probing classifier*,
         everything that failed, including failed, in development, during development, since the first draft
     """),

@@ -15,9 +15,26 @@ _SPAN = re.compile(r"\\multicolumn\s*\{(\d{1,2})\}\s*\{[^{}]{0,60}\}\s*\{((?:[^{
 _ROWS = re.compile(
     r"\\multirow\s*(?:\[[^\]]{0,20}\])?\{[^{}]{0,10}\}\s*\{[^{}]{0,20}\}\s*\{((?:[^{}]|\{[^{}]{0,200}\}){0,400})\}"
 )
-_SECTION = re.compile(
-    r"\\(?:chapter|section|subsection|subsubsection|paragraph|title)\*?\s*\{((?:[^{}\n]|\{[^{}\n]{0,100}\}){0,300})\}"
+_STACKED = re.compile(
+    r"\\(?:makecell|thead|shortstack|specialcell|tabincell|pbox|parbox)\*?\s*(?:\[[^\]\n]{0,20}\])?"
+    r"(?:\{[lcrtb]{1,2}\}|\{[\d.]{1,6}(?:cm|em|pt|in|mm|\\\w{1,12})\})?\s*\{((?:[^{}]|\{[^{}]{0,100}\}){0,300})\}"
 )
+"""``\\makecell{GPU power\\\\(W)}``: a cell of several lines."""
+_TABLE_IN_CELL = re.compile(
+    r"\\begin\{tabular\*?\}(?:\[[^\]\n]{0,20}\])?\{(?:[^{}]|\{[^{}]{0,20}\}){0,60}\}((?:(?!\\begin|\\end).){0,400})\\end\{tabular\*?\}",
+    re.DOTALL,
+)
+"""``\\begin{tabular}[c]{@{}c@{}}GPU\\\\type\\end{tabular}``: the same as generators of tables write it."""
+_LINE_IN_CELL = re.compile(r"\\\\(?:\[[^\]\n]{0,20}\])?|\\newline\b")
+_SECTION = re.compile(
+    r"\\(?:chapter|section|subsection|subsubsection|title)\*?\s*\{((?:[^{}\n]|\{[^{}\n]{0,100}\}){0,300})\}"
+)
+
+
+_RUN_IN = re.compile(
+    r"\s*(?:\\(?:noindent|smallskip|medskip|bigskip)\s*)*\\(?:sub)?paragraph\*?\s*\{((?:[^{}\n]|\{[^{}\n]{0,100}\}){0,300})\}"
+)
+"""``\\paragraph{Hardware.} We used ...``: a heading that its paragraph goes on from."""
 
 
 def is_tex(text: str) -> bool:
@@ -50,6 +67,7 @@ def without_tex_frame(text: str) -> str:
     for line in text.split("\n"):
         body = body or "\\begin{document}" in line
         line = re.sub(r"(?<!\\)%.*", "", line) if body else ""
+        line = _RUN_IN.sub(lambda found: f"\\textbf{{{found[1].rstrip(' .:')}.}}", line) if "paragraph" in line else line
         line = _SECTION.sub(
             lambda found: f"# {found[1]}" if not found.string[: found.start()].strip() else found[1], line
         )
@@ -66,7 +84,7 @@ def tabulars(text: str) -> Iterator[tuple[int, int, Callable[[int], Table]]]:
     """Start and end of each table, and the table as a function of the line it begins on."""
     at = 0
     while found := _BEGIN.search(text, at):
-        end = text.find(f"\\end{{{found[1]}}}", found.end())
+        end = _closing(text, found.end(), found[1])
         if end < 0:
             return
         inner = _after_columns(text, found.end(), end)
@@ -74,6 +92,20 @@ def tabulars(text: str) -> Iterator[tuple[int, int, Callable[[int], Table]]]:
         offset = text.count("\n", found.start(), inner)
         at = end + len(f"\\end{{{found[1]}}}")
         yield found.start(), at, lambda line, body=body, offset=offset: _table(body, line + offset)  # type: ignore[misc]
+
+
+def _closing(text: str, at: int, name: str) -> int:
+    """Where an environment closes that opened before ``at``, past those inside its cells; -1 where it does not."""
+    depth = 1
+    for mark in re.compile(rf"\\(begin|end)\{{{re.escape(name)}\}}").finditer(text, at, at + LONGEST):
+        depth += 1 if mark[1] == "begin" else -1
+        if depth == 0:
+            return mark.start()
+    return -1
+
+
+LONGEST = 400_000
+"""Characters of one table."""
 
 
 def _after_columns(text: str, at: int, end: int) -> int:
@@ -93,6 +125,8 @@ def _after_columns(text: str, at: int, end: int) -> int:
 def _table(body: str, line: int) -> Table:
     rows: list[tuple[Cell, ...]] = []
     head, at = 0, 0
+    for stacked in (_TABLE_IN_CELL, _STACKED):
+        body = stacked.sub(lambda stack: _LINE_IN_CELL.sub(" ", stack[1]), body)
     for part in re.split(r"\\\\(?:\[[^\]\n]{0,20}\])?", body):
         row_line = line + body.count("\n", 0, at) + (len(part) - len(part.lstrip("\n"))) * (part[:1] == "\n")
         if rows and not head and re.search(r"\\(?:midrule|hline|cmidrule)", part):
