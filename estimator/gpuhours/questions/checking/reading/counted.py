@@ -95,6 +95,10 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     return best or figure.unit, at
 
 
+NAMED_BY = frozenset(["batch", "batches", "length", "lengths", "size", "rank", "window", "context", "pue"])
+"""Words directly before a figure that say what it is."""
+
+
 def _bracketed(items: Sequence[Item], index: int) -> str:
     """``mined pairs (21M)``: an amount in brackets behind what it counts."""
     if index < 2 or items[index - 1].text != "(" or items[min(index + 1, len(items) - 1)].text not in (")", ","):
@@ -120,6 +124,8 @@ def _unit_of_the_list(items: Sequence[Item], index: int) -> str:
     """``310 million, 80 million and 15 million clips``: the last of a list names what all count."""
     figure, joined = items[index], False
     assert isinstance(figure, Figure)
+    if any(item.text.lower() in NAMED_BY for item in items[max(index - 2, 0) : index]):
+        return ""  # a batch of 256 and 30k steps
     for item in items[index + 1 : index + 8]:
         if isinstance(item, Figure):
             if item.unit:

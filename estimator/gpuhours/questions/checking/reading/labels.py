@@ -112,7 +112,11 @@ _WALL_CLOCK = re.compile(
 )
 """``Hours used: 38 (wall-clock; 304 GPU hours)``."""
 _DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
-_CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|CO2(?:e|eq)?)\b", re.IGNORECASE)
+_CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|GHG|footprint|t?CO2(?:e|eq)?)\b", re.IGNORECASE)
+_OF_MASS = re.compile(
+    r"(?:in\s+)?(kg|kilograms?|g|grams?|kt|t|tons?|tonnes?|metric tons?|metric tonnes?|lbs?|pounds?)", re.IGNORECASE
+)
+"""``CO2e (kg)``: what carbon is weighed in."""
 _MASS = re.compile(r"(?<=\d )(kg|t|tonnes|tons)\b(?!\s*(?:CO|of|carbon|/|per)|-)", re.IGNORECASE)
 _TIGHT_PRODUCT = re.compile(r"(?<=\d)[x×*](?=\d)")
 _PHRASE = re.compile(r"[^.;\n]*(?:\.\d[^.;\n]*)*")
@@ -143,6 +147,8 @@ def _unit_of(label: str) -> tuple[str, str]:
         inner = SHORT_UNITS.get(_bare(group).lower(), _bare(group))
         if is_unit(inner) and not (_names_device(inner) and _heaviest(_GROUPS.sub(" ", label))):
             return scale, inner
+        if _CARBON_WORD.search(label) and (mass := _OF_MASS.fullmatch(_bare(group))):
+            return scale, f"{mass[1]} CO2e"
         power, scaled = _POWER.fullmatch(inner), _SCALE.fullmatch(inner)
         if power is not None:
             scale = "×10^" + (power[1].partition("^")[2].strip("{} ") or power[1].lower().partition("e")[2].lstrip("+"))

@@ -15,6 +15,10 @@ _FLAG = re.compile(r"(?<![\w-])--?([A-Za-z][\w-]{1,40})[ =]+([\"']?[\d.][\w.+\-/
 _LONG_FLAG = re.compile(r"--[A-Za-z]")
 _IDENTIFIER = re.compile(r"(?<![\w/.])_?[A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,5}(?=\s?[=:])")
 """``seq_len=4096``: a name of a program, read as words."""
+_IDENTIFIER_SAID = re.compile(
+    r"(?<![\w/.-])([A-Za-z]{1,30}(?:_[A-Za-z][A-Za-z\d]{0,30}){1,7})(?: of| to| is| at|)[ ]{1,2}(?=\d)(?!\d{1,2}/)"
+)
+"""``with per_device_train_batch_size 1``: the same in a sentence."""
 _DIGIT_GROUPS = re.compile(r"(?<=\d)_(?=\d{3}(?!\d))")
 _SETTING = re.compile(r"(?<=[\w)\]])[ \t]+(?=[A-Za-z][\w.\-]{0,30}=[\w.])")
 """The gap between two settings, ``dp=64 tp=1``."""
@@ -83,6 +87,8 @@ _JSON = re.compile(
 
 _PER_DEVICE = re.compile(r"(?<![\w_])train_batch_size", re.IGNORECASE)
 """Beside a total, the batch of a device."""
+_DEVICE_FLAG = re.compile(r"(?<![\w-])(--)batch[-_]size(?=[ =])")
+"""The same on a command line."""
 _EVALUATION = re.compile(
     r"(?<![\w-])[\"']?(?:\w{1,20}_)?eval(?:uation)?_\w{1,30}[\"']?[ \t]{0,3}[:=][ \t]{0,3}[^\s,;|]{1,24},?"
 )
@@ -138,7 +144,7 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
     ``accumulates``: it accumulates steps of its plain batch.
     """
     if total_batch:
-        text = _PER_DEVICE.sub("micro_batch_size", text)
+        text = _DEVICE_FLAG.sub(r"\1micro_batch_size", _PER_DEVICE.sub("micro_batch_size", text))
     if accumulates:
         text = _PLAIN_BATCH.sub("micro_batch_size", text)
     text = _PRODUCT.sub(lambda found: f"{found[1]}{int(found[2]) * int(found[3])}", text)
@@ -168,9 +174,28 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
     if "_" in text:
         text = _DIGIT_GROUPS.sub("", text)
         text = _IDENTIFIER.sub(lambda name: _label(name[0]), text)
+        text = _IDENTIFIER_SAID.sub(lambda name: f"{_label(name[1])} = ", text)
     if "|" in text or "·" in text:
         text = "\n".join(_cells(line) for line in text.split("\n"))
     return text
+
+
+_TIME_AND_MEAN = re.compile(
+    r"\b(?:batch[ _])?time:? {1,3}[\d.]{1,10} ?s?(?:, {0,3}[\d.]{1,12} ?/s)? {1,3}\( ?([\d.]{1,10}) ?s?(?:, {0,3}([\d.]{1,12}) ?/s)? ?\)",
+    re.IGNORECASE,
+)
+"""``Time: 0.384s, 2666.67/s (0.386s, 2652.85/s)``: a step's time and rate, and in brackets their means so far."""
+
+
+def with_mean_time(text: str) -> str:
+    """Lines of such times with the last mean alone, as the time of a step: the first steps compile and warm up."""
+    found = list(_TIME_AND_MEAN.finditer(text)) if "/s" in text or "ime" in text else []
+    if not found:
+        return text
+    last = found[-1]
+    before, behind = text[: last.start()], text[last.end() :]
+    rate = f"; samples per second: {last[2]} samples/s" if last[2] else ""
+    return f"{_TIME_AND_MEAN.sub('', before)}; step time: {last[1]} seconds per step {rate};{behind}"
 
 
 def in_grams(text: str) -> str:

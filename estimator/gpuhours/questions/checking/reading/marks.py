@@ -114,7 +114,7 @@ _DEGREES = re.compile(r"(?<![\w-])(TP|PP|DP|CP)(\d{1,5})(?!\w)", re.IGNORECASE)
 
 
 _CLOCK_TIME = re.compile(
-    r"(?i)((?:time|took|elapsed|duration|runtime|walltime)[ \t]{0,2}[:=]?[ \t]{1,2})"
+    r"(?i)((?:time|took|elapsed|duration|runtime|walltime)(?:[ \t]{0,2}[:=][ \t]{0,2}|[ \t]{1,3}))"
     r"(?:(\d{1,3})(?:-| days?, ))?(\d{1,4}):(\d\d):(\d\d)(?![\d:])"
 )
 """``Training time 2 days, 18:21:44``: hours, minutes and seconds behind the word that says so."""

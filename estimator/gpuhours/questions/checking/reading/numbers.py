@@ -65,7 +65,9 @@ def _as_unit(words: str) -> Unit | None:
     return unit if unit.kind and end == len(tokens) and not unit.per else None
 
 
-OWN_NAMES = frozenset(["batch", "batches", "pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu", "epoch", "rank"])
+OWN_NAMES = frozenset(
+    ["batch", "batches", "pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu", "epoch", "rank"]
+)
 """Words that say what a bare number is: it belongs to no list behind it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
 LIST_WORDS = frozenset([",", "and", "or"])
 
@@ -134,7 +136,7 @@ def _sums_of_time(items: list[Item], text: str) -> list[Item]:
             and first is not None
             and item.unit == "time"
             and not (item.per or first.per or item.hedges)
-            and item.value < 0.5 * first.value
+            and item.value < seconds(first.word)
             and seconds(item.word) < seconds(first.word)
         ):
             total = first.value + item.value
@@ -157,6 +159,7 @@ REFINED = 0.1
 def _refined(items: list[Item]) -> list[Item]:
     """``a little over fifteen days (15.5)``: the bare number in brackets is the figure before it, more exactly."""
     _listed_in_brackets(items)
+    _sums_behind(items)
     _each_for_somebody(items)
     for at in range(2, len(items) - 1):
         bare, first = items[at], items[at - 2]
@@ -211,6 +214,47 @@ def _listed_in_brackets(items: list[Item]) -> None:
                 break
 
 
+ADDED = frozenset(["gpu_time", "node_time", "energy", "co2", "money", "step", "token", "sample"])
+SUMS = frozenset(
+    [
+        "all",
+        "total",
+        "together",
+        "altogether",
+        "overall",
+        "sum",
+        "=",
+        "combined",
+        "totalling",
+        "totaling",
+        "makes",
+        "up",
+    ]
+)
+"""Words within three of a figure that is a sum."""
+
+
+def _sums_behind(items: list[Item]) -> None:
+    """``36,864, 147,456 and 61,440 GPU-hours, 245,760 in all``: a bare number that is the sum of those before it has their unit."""
+    for at, item in enumerate(items):
+        if not isinstance(item, Figure) or item.unit or item.per or item.sides or item.joined or item.value <= 0:
+            continue
+        if not any(one.text.lower() in SUMS for one in items[max(at - 3, 0) : at + 4]):
+            continue
+        parts: list[Figure] = []
+        for one in reversed(items[max(at - MOST_BEFORE, 0) : at]):
+            if one.kind == "stop" or (isinstance(one, Figure) and parts and one.unit != parts[0].unit):
+                break
+            if isinstance(one, Figure):
+                parts.append(one)
+        if len(parts) < 2 or parts[0].unit not in ADDED or any(part.per or part.until for part in parts):
+            continue
+        last = parts[0]
+        if abs(item.value / sum(part.value for part in parts) - 1) < ADDS_UP:
+            items[at] = replace(item, unit=last.unit, word=last.word, device=last.device, currency=last.currency)
+
+
+MOST_BEFORE = 40
 ADDS_UP = 0.02
 FOR = frozenset(["for", "on", "with"])
 

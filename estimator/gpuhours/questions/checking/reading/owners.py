@@ -34,13 +34,15 @@ LABEL = 6
 """Items of a first sentence that is a paragraph's label: ``Stage 2 (video).``"""
 SUMMING = frozenset(
     ["total", "altogether", "sum", "together", "combined", "overall", "all", "adds", "add", "adding", "added", "cumulative", "summed",
-     "aggregate", "both", "cumulatively", "family", "project", "needed"]
+     "aggregate", "both", "cumulatively", "family", "project", "needed", "pipeline", "recipe", "everything"]
 )  # fmt: skip
 """The words by which phrases of a sum are found in a sentence."""
 READ_BY_EACH = frozenset(["token", "step", "epoch"])
 TOGETHER = ("in total", "together", "combined", "altogether", "total of", "in sum", "in all")
 """``Both models continue on 48B tokens``: of what a model reads a sentence gives each one's, unless it says that it adds up."""
 CLOSE = 3
+ELSEWHERE = "another machine"
+"""What a paragraph that opens with it is about, until the authors speak of their own."""
 WITHDRAWN = "a figure that is withdrawn"
 """What is beside the run in its own sentence alone: the next one says what is so."""
 
@@ -77,6 +79,8 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
                 labels = sentence.last - sentence.first <= LABEL and opening.kind == "own" and named
                 default, parents = opening if labels else above, {}
             carried = default
+            if not default.kind and this.kind == "text" and holds(lowered, SIDE[ELSEWHERE]):
+                default = Owner("side", ELSEWHERE)
         begin = Owner("other", "others") if about_others and not default.kind else default
         carried = _sentence(read, sentence, cast, begin, carried, wanted.get(id(sentence), []), owners, but)
         if read.prose.blocks[block].kind == "item" and carried.kind and default == NOBODY:
@@ -140,7 +144,9 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     for name, phrases in SIDE.items():
         if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
             return name
-    return default.name if default.kind == "side" and default.name in BESIDE_SECTIONS else None
+    if default.name == ELSEWHERE and ours(items, sentence):
+        return None
+    return default.name if default.kind == "side" and default.name in (*BESIDE_SECTIONS, ELSEWHERE) else None
 
 
 OF_A_CLAUSE = ("a part of the machine", "what was left out")

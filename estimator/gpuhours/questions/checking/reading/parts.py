@@ -16,7 +16,14 @@ from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
-from gpuhours.questions.checking.reading.run_words import ALL_OF_THEM, IN_ORDER, STAGES, VARIANTS, holds
+from gpuhours.questions.checking.reading.run_words import (
+    ALL_OF_THEM,
+    IN_ORDER,
+    STAGES,
+    VARIANTS,
+    about_something_else,
+    holds,
+)
 from gpuhours.questions.checking.reading.tokens import Figure
 
 CLASHING = frozenset(
@@ -56,6 +63,11 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
             owners[n] = NOBODY  # "28B parameters in total" are those of one model
     for group, name_of in _lists(blocks):
         _catalogue(read, owners, group, held, name_of, cast)
+    for group, name_of in _lists(blocks):
+        for part in group:
+            if beside := about_something_else(name_of(part[0])):
+                for n in [n for block in part for n in held.get(block, [])]:
+                    owners[n] = Owner("side", beside)
     for group, name_of in (*_lists(blocks), *(_sections(blocks) if len(cast.own) < 2 else ())):
         _relabel(read, [block for part in group for block in part], held)
         parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
@@ -200,7 +212,8 @@ def _sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
             elif group:
                 group[-1].append(index)
         if len(group) > 1:
-            yield group, lambda at: blocks[at].text[:60]
+            run_in = level == RUN_IN_LEVEL
+            yield group, lambda at, run_in=run_in: _item_name(blocks[at].text) if run_in else blocks[at].text[:60]  # type: ignore[misc]
 
 
 def _item_name(text: str) -> str:
@@ -208,7 +221,7 @@ def _item_name(text: str) -> str:
     bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
     if bracket:
         return bracket[1].strip()
-    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,|\()\s?", text)
+    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,|\(|\.\s)\s?", text)
     return label[1].strip() if label else " ".join(text.split()[:4])
 
 

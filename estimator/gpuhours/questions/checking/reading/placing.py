@@ -48,9 +48,11 @@ from gpuhours.questions.checking.reading.relations import (
     counts_clips,
     hours_of_a_bill,
     hours_of_clips,
+    in_a_batch,
     in_each_step,
     keeps_busy,
     nodes_times_devices,
+    of_sequences,
     of_steps,
     of_steps_at,
     of_things_cut,
@@ -156,6 +158,17 @@ def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> 
         and before_a_sequence(items, index)
     ):
         return Place("seq_len", items[index + 1].text, 0.0)
+    if (
+        figure.unit in ("token", "residue")
+        and figure.value <= LONGEST_SEQUENCE
+        and not figure.per
+        and of_sequences(items, index)
+    ):
+        return Place("seq_len", "of so many sequences", 0.0)
+    if figure.unit in ("sequence", "sample") and not figure.per and in_a_batch(items, index):
+        return Place("global_batch", "in a batch", 0.0)
+    if figure.unit == "step" and of_sequences(items, index):
+        return Place("count", "of a trajectory", 0.0)
     if figure.unit == "token" and of_a_corpus(items, index):
         return Place("dataset_tokens", "in brackets behind its name", 0.0)
     if figure.unit == "money" and not figure.per and paid_to_people(items, index, first, min(len(items), index + 12)):

@@ -207,6 +207,44 @@ def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
     )
 
 
+def of_sequences(items: Sequence[Item], index: int) -> bool:
+    """``2,048 sequences of 4,096 tokens`` and ``1,024 trajectories of 64 steps``: how long each of so many is."""
+    at = index - 1
+    while (
+        at > index - 4 and at > 0 and items[at].text.lower() in ("length", "up", "to", "each", "(", "about", "exactly")
+    ):
+        at -= 1
+    many = items[at - 1] if at > 0 and items[at].text.lower() in ("of", "with", "at", "x", "×") else None
+    return isinstance(many, Figure) and many.unit in ("sequence", "sample") and many.value > 1 and not many.per
+
+
+A_BATCH = frozenset(["batch", "batches", "minibatch", "mini-batch", "minibatches"])
+
+
+def in_a_batch(items: Sequence[Item], index: int) -> bool:
+    """``2,048 sequences of 4,096 tokens in a batch``: what one batch has, its length between."""
+    behind = index + 1
+    if behind < len(items) and items[behind].text.lower() in ("of", "with", "at"):
+        length = next((n for n in range(behind + 1, min(behind + 4, len(items))) if isinstance(items[n], Figure)), None)
+        if length is None or getattr(items[length], "unit", "") not in (
+            "token",
+            "residue",
+            "frame",
+            "step",
+            "time",
+            "",
+        ):
+            return False
+        behind = length + 1
+    words = [item.text.lower() for item in items[behind : behind + 5]]
+    words = words[1:] if words[:1] == ["each"] else words
+    return (
+        words[:1] in (["in"], ["per"], ["to"], ["form"], ["make"], ["make up"], ["a"], ["for"])
+        and any(word in A_BATCH for word in words[1:4])
+        and not any(word in ("test", "validation", "evaluation") for word in words)
+    )
+
+
 def of_steps_at(items: Sequence[Item], index: int) -> bool:
     """``90k steps of 32,768 pairs at 3.20 s``: what each step takes, behind what it reads."""
     if index < 4 or items[index - 1].text.lower() not in ("at", "@"):
@@ -261,8 +299,15 @@ def after_a_rise(items: Sequence[Item], index: int) -> str:
         or not 0 < rate.value < LARGEST_RATE
     ):
         return ""
-    risen = any(item.text.lower().startswith(RISES) for item in items[max(before - 8, 0) : before])
-    return RISEN[figure.unit] if risen else ""
+    words = [item.text.lower() for item in items[max(before - 8, 0) : before]]
+    links = {item.text.lower() for item in items[before + 1 : index]}
+    risen = any(word.startswith(RISES) for word in words)
+    peaked = any(word in PEAKS for word in words) and bool(links & {"after", "within", "by"})
+    return RISEN[figure.unit] if risen or peaked else ""
+
+
+PEAKS = frozenset(["peak", "peaks", "peaked", "peaking", "maximum", "reaches", "reached", "reaching"])
+"""``peaks at 1.5e-4 after 2,000 steps``."""
 
 
 LARGEST_RATE = 0.1

@@ -335,3 +335,21 @@ def _whole_words(phrases: tuple[str, ...]) -> tuple[tuple[str, re.Pattern[str]],
     """Each phrase, for a quick look, and the same as whole words."""
     stems = [(phrase.rstrip("*"), "" if phrase.endswith("*") else "(?![a-z])") for phrase in phrases]
     return tuple((stem, re.compile(rf"(?<![a-z]){re.escape(stem)}{end}")) for stem, end in stems)
+
+
+_BESIDE_A_RUN = re.compile(
+    r"(?:(?:offline |online |automatic |human |model |downstream |periodic )?eval(?:uation)?s?"
+    r"|inference|ablations?|(?:preliminary |failed |other |small )?"
+    r"experiments?"
+    r"|preliminary|debugging|failed|failures?|false starts?|dead ends?|(?:test|failed|trial|debug|aborted|crashed) runs?"
+    r"|data (?:generation|preparation|processing|collection|cleaning|annotation|labell?ing|pipeline|acquisition|storage)"
+    r"|annotations?|labell?ing|storage|egress|backups?|salar(?:y|ies)|staff|people|serving|deployment|hosting|demo"
+    r"|tokeni[sz]ation|pre-?processing|profiling|benchmark(?:s|ing)?|hyper-?parameter (?:search|tuning|sweeps?)|sweeps?|pilots?)\b",
+    re.IGNORECASE,
+)
+"""How the names of rows and items begin that are beside the run."""
+
+
+def about_something_else(name: str) -> str:
+    """What the name of a row or an item says that is beside the run; empty where it names a run."""
+    return name.lower() if _BESIDE_A_RUN.match(name) else ""

@@ -57,6 +57,8 @@ MACHINES = frozenset(
         "price",
     ]
 )
+ON_A_MACHINE = frozenset(["microbatch", "accumulation", "tensor", "pipeline", "data_parallel"])
+"""How a run is laid out on its machine: on another one it is another layout."""
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
 """What no two runs share: said of none by name, it is nobody's."""
 OF_EACH = frozenset(
@@ -308,7 +310,7 @@ def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division
         found.aside.append((entry, "one end of a range"))
     elif (
         owner.kind == "side"
-        and (owner.name not in OF_MACHINES_ALONE or entry.place.quantity in MACHINES)
+        and (owner.name not in OF_MACHINES_ALONE or entry.place.quantity in MACHINES | ON_A_MACHINE)
         and _is_checked(entry)
     ):
         found.aside.append((entry, f"about {owner.name}"))

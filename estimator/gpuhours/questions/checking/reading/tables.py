@@ -23,7 +23,13 @@ from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import place_pair
 from gpuhours.questions.checking.reading.placing import Place
 from gpuhours.questions.checking.reading.rates import by_rate
-from gpuhours.questions.checking.reading.run_words import DATA_HEADS, GENERIC_HEADS, MACHINE_HEADS, is_total
+from gpuhours.questions.checking.reading.run_words import (
+    DATA_HEADS,
+    GENERIC_HEADS,
+    MACHINE_HEADS,
+    about_something_else,
+    is_total,
+)
 from gpuhours.questions.checking.reading.table_forms import (
     begins_with_number,
     numbered_names,
@@ -283,7 +289,7 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
             row.entries += _size_of_base(cells, head)
         if i < len(body) - 1 and printed:
             row.entries = [replace(entry, aside=entry.aside or "on the way, in a log") for entry in row.entries]
-        if _BESIDE.match(row.name):
+        if about_something_else(row.name):
             row.entries = [replace(entry, aside=entry.aside or f"about {row.name.lower()}") for entry in row.entries]
         if apart:
             row.entries = [replace(entry, aside=entry.aside or f"about {row.name}, no run") for entry in row.entries]
@@ -291,12 +297,6 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     return rows
 
 
-_BESIDE = re.compile(
-    r"(?:evaluations?|evals?|inference|ablations?|experiments?|preliminary|debugging|failed|failures?"
-    r"|data (?:generation|preparation|processing))\b",
-    re.IGNORECASE,
-)
-"""How the names of rows begin that are beside the run."""
 MACHINES_TOLD = frozenset(["gpus", "nodes", "gpu_hours", "node_hours"])
 COUNTERS = frozenset(["steps", "epochs", "partial"])
 

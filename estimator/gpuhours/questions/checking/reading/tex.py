@@ -67,7 +67,9 @@ def without_tex_frame(text: str) -> str:
     for line in text.split("\n"):
         body = body or "\\begin{document}" in line
         line = re.sub(r"(?<!\\)%.*", "", line) if body else ""
-        line = _RUN_IN.sub(lambda found: f"\\textbf{{{found[1].rstrip(' .:')}.}}", line) if "paragraph" in line else line
+        line = (
+            _RUN_IN.sub(lambda found: f"\\textbf{{{found[1].rstrip(' .:')}.}}", line) if "paragraph" in line else line
+        )
         line = _SECTION.sub(
             lambda found: f"# {found[1]}" if not found.string[: found.start()].strip() else found[1], line
         )

@@ -17,7 +17,7 @@ from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, pro
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.language import language_of
-from gpuhours.questions.checking.reading.logs import in_grams, with_pairs
+from gpuhours.questions.checking.reading.logs import in_grams, with_mean_time, with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
@@ -40,7 +40,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     """Everything a text says in figures, by run; ``kind`` is the file's suffix, which decides a format that the text leaves open."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    found = pieces(in_grams(text), kind)
+    found = pieces(with_mean_time(in_grams(text)), kind)
     found = [
         replace(piece, caption=before.text)
         if isinstance(piece, Table)
@@ -60,7 +60,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
         for piece, behind in zip(found, [*found[1:], None], strict=False)
     ]
     found, foreign = _in_english(found)
-    total_batch = "total_train_batch_size" in text.lower()
+    total_batch = any(name in text.lower() for name in TOTAL_BATCHES)
     accumulates = "block_size" in text and "gradient_accumulation_steps" in text
     prose = prose_of(
         [
@@ -142,6 +142,8 @@ def _is_short(piece: Passage) -> bool:
 
 
 SHORTEST = 12
+TOTAL_BATCHES = ("total_train_batch_size", "global batch", "total batch size", "effective batch")
+"""Names of a batch over all devices, beside which a plain one is a device's."""
 
 
 def _elsewhere(read: ReadProse, tables: Sequence[TableReading]) -> set[int]:

@@ -40,7 +40,8 @@ def _rule(
 
 _WARM = (
     "warmup, warm up, warmed, warming, ramp, ramps, ramped, climbs, climbing, rises to, rising to, grows linearly, rate grows, "
-    "increases linearly, linear increase, rises linearly, rises"
+    "increases linearly, linear increase, rises linearly, rises, rose, climbed, rate grew, grew linearly, increased linearly, "
+    "is raised, was raised, raised linearly, goes up, went up, rate increased, rate is increased"
 )
 _CHECKPOINT = "checkpoint, checkpointing, checkpointed, save every, saved every, snapshots"
 WITHOUT_COPIES = (
@@ -114,7 +115,9 @@ RULES: tuple[Rule, ...] = (
     _rule("token", "dataset_tokens", "mix, mixture, pool, pass over, passes over, epoch over, epochs over, repetitions of", -0.6, 1),
     _rule("token", "tokens_per_frame", "each frame, per frame, every frame", 0, 8),
     _rule("residue", "dataset_tokens", base=6),
-    _rule("residue token", "seq_len", "longer than, crops of, cropped, cropped to, truncated to, cut to", -0.4, 2.5),
+    _rule("residue token", "seq_len", "longer than, crops of, cropped, cropped to, truncated to, cut to, "
+          "cut at, cut off at, cut after, cropped at, truncated at, truncated after, clipped at, clipped to, capped at, limited to, "
+          "input length, inputs of, padded to", -0.4, 2.5),
     _rule("residue", "tokens", "trained on, training on, trained for, consumed, processed, in total, seen", 0, 3),
     _rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     _rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
@@ -149,6 +152,10 @@ RULES: tuple[Rule, ...] = (
     _rule("sample sequence", "samples", "in total, seen in total", 1.5, 4),
     _rule("sample sequence", "samples", "processes, processed", 1.5, 0.5, before=True),
     _rule("sample sequence", "samples", "samples seen, seen, in total processed", 0, 4),
+    _rule("sample sequence bare", "global_batch", "each iteration, every iteration, each step, every step, each gradient step, "
+          "each training step, every training step, iteration samples, step samples, iteration draws, step draws, step uses, "
+          "iteration uses, step sees, a step sees, step consumes, step processes, iteration processes, batch holds, batch contains, "
+          "batch has, batch consists", -0.4, 2.5, before=True),
     _rule("small_sequence", "global_batch", base=8),
     _rule("sample sequence bare", "global_batch", "accumulation to, accumulated to, accumulating to, accumulate to, accumulation up to, "
           "effective batch of", -1, 1, before=True),
@@ -227,6 +234,8 @@ RULES: tuple[Rule, ...] = (
           "of wall clock", 0, 8),
     _rule("percent", "mask_ratio", "mask, masked, masking, mask ratio, masking ratio", 0, 10),
     _rule("percent", "mask_ratio", "hidden, patches are, patches were, removed patches, dropped patches, tubes are", 1, 6),
+    _rule("percent", "setting", "become a mask, become mask, becomes a mask, are replaced, is replaced, were replaced, "
+          "left unchanged, kept unchanged", -3, 5),
     _rule("percent", "warmup_share", _WARM + ", of iterations, of steps, of training, of training steps, of the iterations, "
           "of total steps, of updates, of the updates, of the training, of the steps, of total iterations", 0.5),
     _rule("small", "warmup_share", "warmup ratio, warmup fraction, warm up ratio, warm up fraction", -0.2, 3, before=True),
@@ -263,6 +272,8 @@ RULES: tuple[Rule, ...] = (
     _rule("hours", "wall_clock", "on", 8, 1),
     _rule("hours", "wall_clock", "whole thing, thing takes, training takes, run takes", 0, 2, before=True),
     _rule("beside_a_run", "wall_clock", base=14),
+    _rule("time", "count", "time limit, timelimit, limit", -6, 2, before=True),
+    _rule("gpu", "count", "per process, per rank, per worker, per task", -0.5, 1.5),
     _rule("time", "count", "reserved for, rented for, booked for, leased for, spread, reserved, booked", -1, 1, before=True),
     _rule("hours", "wall_clock", "in total, total, altogether, all in all", 3, 1.5),
     _rule("time", "wall_clock", "record, current record, new record, our record, record is, record of, record time", 0, 2, before=True),
@@ -398,7 +409,8 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "dropout", "dropout, drop path, stochastic depth, drop rate", 0, 5),
     _rule("bare", "temperature", "temperature", 0, 5),
     _rule("bare", "label_smoothing", "label smoothing, smoothing", 0, 4),
-    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size, tokenizer, tokeniser", 0, 10),
+    _rule("bare sample", "vocabulary", "vocabulary, vocab, vocabulary size, codebook size, tokenizer, tokeniser, "
+          "bpe, sentencepiece, wordpiece, unigram model", 0, 10),
     _rule("ratio", "change", base=2),
     _rule("bare", "seq_len", "sequence, seq", 0.2, 1, before=True),
     _rule("bare word", "seq_len", "seq, seqlen, cropped to, truncated to, padded to, of length, lengths of, length, "
