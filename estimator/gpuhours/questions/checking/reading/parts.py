@@ -262,16 +262,7 @@ def alike(a: float, b: float) -> bool:
 
 def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     """``60.1, 50.2 and 44.4 seconds, in this order``: lists of one length are zipped into runs."""
-    lists: dict[int, list[list[int]]] = {}
-    at = 0
-    while at < len(read.placed):
-        run = [at]
-        while run[-1] + 1 < len(read.placed) and _goes_on(read, run[-1]):
-            run.append(run[-1] + 1)
-        if len(run) > 1:
-            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(run)
-        at = run[-1] + 1
-    for block, found in lists.items():
+    for block, found in _lists_of_figures(read).items():
         text = read.prose.blocks[block].text.lower()
         in_order = holds(text, IN_ORDER)
         if not in_order and ALL_OF_THEM.search(text):
@@ -301,6 +292,28 @@ def with_lists(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
                 owners[n] = Owner("own", name)
         cast.own += [name for name in names if name not in cast.own]
     return owners
+
+
+def _lists_of_figures(read: ReadProse) -> dict[int, list[list[int]]]:
+    """Figures of one quantity that stand in a list, by the block that they stand in."""
+    lists: dict[int, list[list[int]]] = {}
+    at = 0
+    while at < len(read.placed):
+        run = [at]
+        while run[-1] + 1 < len(read.placed) and _goes_on(read, run[-1]):
+            run.append(run[-1] + 1)
+        if len(run) > 1:
+            lists.setdefault(read.prose.block(read.placed[at].figure.start), []).append(run)
+        at = run[-1] + 1
+    return lists
+
+
+def lists_in_order(read: ReadProse) -> Iterator[list[Placed]]:
+    """Lists beside another of the same length and a word like ``respectively``."""
+    for block, found in _lists_of_figures(read).items():
+        lengths = [len(run) for run in found]
+        if holds(read.prose.blocks[block].text.lower(), IN_ORDER):
+            yield from ([read.placed[n] for n in run] for run in found if lengths.count(len(run)) > 1)
 
 
 def _listed_names(read: ReadProse, index: int, length: int) -> list[str]:

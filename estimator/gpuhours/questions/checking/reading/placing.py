@@ -260,6 +260,8 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
     barred = set()
     if any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4]):
         barred.add("downtime")
+    if getattr(items[index], "unit", "") == "model":
+        barred |= {"tokens", "dataset_tokens", "dataset_samples"}  # 3.2 million tokens for the 15B model
     if getattr(items[index], "unit", "") == "time":
         if of_something(items, index) or of_a_length(items, index):
             barred.add("wall_clock")

@@ -22,6 +22,7 @@ from gpuhours.questions.checking.reading.parts import (
     alike,
     by_items,
     by_sentences,
+    lists_in_order,
     value_of,
     whole_of_a_stage,
     with_lists,
@@ -105,7 +106,7 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     rows = [row for table in tables for row in table.rows]
     main = own_name(read, titles, said or _titled(rows, titles))
     cast = _cast(read, tables, main, titles)
-    cast = with_told_runs(read, _with_family(read, cast, main))
+    cast = with_told_runs(read, _with_sizes_in_order(read, _with_family(read, cast, main)))
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
@@ -132,6 +133,17 @@ def _with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
     if len(found) < 2:
         return cast
     return replace(cast, own=list(found.values()), sizes={name: size for size, name in found.items()})
+
+
+def _with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
+    """The cast with the sizes of ``models with 650M, 3B and 15B parameters ... for 8, 30 and 60 days, respectively``."""
+    if cast.own or read.tagged:
+        return cast
+    for sizes in lists_in_order(read):
+        if all(entry.place.quantity == "parameters" for entry in sizes):
+            names = {f"{e.figure.digits}{e.figure.scale[:1].upper()}": e.figure.value for e in sizes}
+            return replace(cast, own=list(names), sizes=names) if len(names) == len(sizes) else cast
+    return cast
 
 
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:

@@ -38,6 +38,12 @@ GOES_ON = frozenset(
 """What stands behind ``the first`` where the part itself is left out."""
 
 
+BEFORE_A_VARIANT = frozenset(
+    ["for", "of", "and", ",", "than", "both", "while", "whereas", "but", "our", "on", "by", "with", "("]
+)
+"""``Training takes 1.6 days for Base``: words before a variant that is called by its size alone."""
+
+
 class Spoken(NamedTuple):
     """A name in passing: its kind, what tells it from others of the kind, how it is written, and the size of a model."""
 
@@ -81,7 +87,13 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
     if word in VARIANTS and follows in VARIED:
         return Spoken("variant", word, shown)
     near = "".join(one.text for one in items[max(index - 3, 0) : index + 4] if one is not item)
-    return Spoken("variant", word, item.text) if item.text in CAPITALS and near != near.upper() else None
+    if item.text in CAPITALS and near != near.upper():
+        return Spoken("variant", word, item.text)
+    capital = item.text.upper() in CAPITALS and item.text[:1].isupper() and item.text[1:].islower()
+    alone = before in BEFORE_A_VARIANT or (
+        (index == 0 or items[index - 1].kind == "stop") and follows in GOES_ON - {",", ":"}
+    )
+    return Spoken("variant", word, item.text) if capital and alone and near != near.title() else None
 
 
 def _sized(figure: Figure, word: str, follows: str) -> Spoken | None:
