@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -85,4 +86,9 @@ def prose_of(blocks: Sequence[Passage]) -> Prose:
 
 def cell(text: str, line: int, *, latex: bool = False) -> Cell:
     """A cell with its marks taken off, on one line."""
-    return Cell(" ".join(plain(text, latex=latex).split()), line)
+    shown = " ".join(plain(text, latex=latex).split())
+    return Cell(shown.replace(" ", ",") if _GROUPED.fullmatch(shown) else shown, line)
+
+
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?: \d{3}){1,4}")
+"""``20 928`` alone in a cell: digits grouped by blanks."""

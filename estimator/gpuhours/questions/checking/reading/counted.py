@@ -95,7 +95,9 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
     return best or figure.unit, at
 
 
-NAMED_BY = frozenset(["batch", "batches", "length", "lengths", "size", "rank", "window", "context", "pue"])
+NAMED_BY = frozenset(
+    ["batch", "batches", "length", "lengths", "size", "rank", "window", "context", "pue", "pipeline", "tensor"]
+)
 """Words directly before a figure that say what it is."""
 
 

@@ -64,7 +64,9 @@ PROGRAM_NAMES = {
     "training time": "runtime, wall, wall time, walltime, run time, train time, total time, elapsed time",
     "training time (s)": "train runtime",
     "tokens": "tokens seen, total tokens, train tokens, num tokens, consumed tokens, n tokens",
+    "training examples": "num examples, num train examples, num training examples, number of examples, num samples",
     "samples seen": "consumed samples, train samples, total samples",
+    "tokens per batch": "wpb, words per batch, tokens per step, tokens per update, tokens per iter",
     "step time": "iter time, iteration time, time per iteration, time per step, sec per step",
     "tensor parallel": "tensor parallel size, tensor model parallel size, tp size, tensor parallel degree",
     "pipeline parallel": "pipeline parallel size, pipeline model parallel size, pp size, pipeline parallel degree",
@@ -93,6 +95,8 @@ _EVALUATION = re.compile(
     r"(?<![\w-])[\"']?(?:\w{1,20}_)?eval(?:uation)?_\w{1,30}[\"']?[ \t]{0,3}[:=][ \t]{0,3}[^\s,;|]{1,24},?"
 )
 """``eval_batch_size: 8``: settings of an evaluation."""
+_VALIDATION = re.compile(r"(?m)^[^\n]{0,200}\|[ \t]{0,4}valid(?:ation)?[ \t]{0,4}\|[^\n]{0,2000}$")
+"""``| valid | epoch 041 | wpb 53921 |``: a line of fairseq's about its validation."""
 _DASHED = re.compile(r"(?<=\S) [-–—] (?=[A-Za-z][\w -]{0,24}: \S)")
 """``planned: 1,400 - spent: 1,320``: two labels on one line."""
 
@@ -126,7 +130,9 @@ _CARD_EMISSIONS = re.compile(
     r"(?m)^([ \t]{0,12})emissions:[ \t]*[\"']?(\d[\d.]{0,15})[\"']?(?=[ \t]*(?:#[ \t]*(?:in[ \t]+)?g(?:rams)?\b.*)?$)"
 )
 """``co2_eq_emissions: emissions: 2085942``: the header of a model card counts in grams."""
-_SOURCE_LINE = re.compile(r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,4}(?:>>)?[^\S\n]{0,4}")
+_SOURCE_LINE = re.compile(
+    r"(?m)^\[[A-Z]{3,8}\|[\w./-]{1,60}:\d{1,6}\][^\S\n]{0,4}(?:\d{4}-\d\d-\d\d[ T][\d:,.]{8,16}[^\S\n]{0,4})?(?:>>)?[^\S\n]{0,4}"
+)
 """``[INFO|trainer.py:2131] >>``: the line of code that printed."""
 _LABEL_ASIDE = re.compile(r"([A-Za-z][A-Za-z -]{3,40}) \([^()\n\d]{3,60}\) = (\d)")
 """``Total train batch size (w. parallel & accumulation) = 128``."""
@@ -154,6 +160,8 @@ def with_pairs(text: str, *, total_batch: bool = False, accumulates: bool = Fals
         text = _SLURM_NODE.sub(r"; GPUs per node: \1 ;", _SLURM_TOTAL.sub(r"; GPUs: \1 GPUs ;", text))
     text = _LABEL_ASIDE.sub(r"\1 = \2", text)
     text = _KEY.sub(r"\1; \2: \3", text)
+    if "valid" in text:
+        text = _VALIDATION.sub("", text)
     if "eval" in text:
         text = _EVALUATION.sub("", text)
     if ": " in text:
@@ -185,6 +193,39 @@ _TIME_AND_MEAN = re.compile(
     re.IGNORECASE,
 )
 """``Time: 0.384s, 2666.67/s (0.386s, 2652.85/s)``: a step's time and rate, and in brackets their means so far."""
+
+
+_BAR = re.compile(
+    r"(?m)^.{0,60}?\d{1,3}%\|[^|\n]{0,120}\|[ ]{1,8}(\d{1,9})/(\d{1,9})[ ]"
+    r"\[(?:(\d{1,4}):)?(\d{1,2}):(\d\d)<[\d:?]{1,12}, {1,3}([\d.]{1,9})(s/it|it/s)[^\]\n]{0,200}\]"
+)
+"""``34%|###  | 1000/2928 [2:27:21<4:44:02,  8.84s/it]``: how far a program is, how long it took, how fast it goes."""
+
+
+def with_bars(text: str) -> str:
+    """The last bar of the longest count in words, no other: those of loading, evaluation and earlier steps are gone."""
+    found = list(_BAR.finditer(text)) if "%|" in text else []
+    if not found:
+        return text
+    longest = max(int(bar[2]) for bar in found)
+    chosen = [bar for bar in found if int(bar[2]) == longest][-1]
+
+    def told(bar: re.Match[str]) -> str:
+        if bar.start() != chosen.start():
+            return ""
+        pace = float(bar[6]) if bar[7] == "s/it" else 1 / max(float(bar[6]), 1e-9)
+        took = _clock_words(bar[3], bar[4], bar[5]) if bar[1] == bar[2] else ""
+        return f"steps: {bar[2]}; step time: {pace:.6g} seconds per step;" + (
+            f" training time: {took};" if took else ""
+        )
+
+    return _BAR.sub(told, text)
+
+
+def _clock_words(hours: str | None, minutes: str, seconds: str) -> str:
+    """``2:27:21`` in words."""
+    parts = ((hours, "hours"), (minutes, "minutes"), (seconds, "seconds"))
+    return ", ".join(f"{int(number)} {unit}" for number, unit in parts if number and int(number))
 
 
 def with_mean_time(text: str) -> str:
@@ -246,4 +287,11 @@ def _cells(line: str) -> str:
     """``| loss 2.33 | mfu 0.25``: segments that are a name and a number get their colon."""
     if sum(line.count(mark) for mark in "|·") < 2:
         return line
-    return _CELL.sub(lambda found: f" {_label(found['label'])}: {found['value']} ", line)
+    return _CELL.sub(_told_cell, line)
+
+
+def _told_cell(found: re.Match[str]) -> str:
+    """Such a segment; the epoch that a line was printed in counts none."""
+    if found["label"].lower() in ("epoch", "ep"):
+        return f" at epoch {found['value']} "
+    return f" {_label(found['label'])}: {found['value']} "

@@ -120,6 +120,13 @@ _CLOCK_TIME = re.compile(
 """``Training time 2 days, 18:21:44``: hours, minutes and seconds behind the word that says so."""
 
 
+_TIME_OF_DAY = re.compile(
+    r"(?i)\b(at|around|by|before|after|until|till|from|since) (?:[01]?\d|2[0-3]):[0-5]\d"
+    r"(?:\s?(?:am|pm|CET|UTC|GMT|h))?(?![\d:.]|\s?(?:h|hours|min))"
+)
+"""``On Tuesday at 04:12``."""
+
+
 def _clock_time(found: re.Match[str]) -> str:
     """Such a time in words, with what stands before it."""
     named = zip(found.groups()[1:], ("days", "hours", "minutes", "seconds"), strict=True)
@@ -132,8 +139,21 @@ _CLOCK_ALONE = re.compile(r"()(?:(\d{1,3})(?:-| days?, ))?(\d{1,4}):(\d\d):(\d\d
 
 def in_words(label: str, value: str) -> str:
     """A time like ``3-06:12:00`` under a label that says that it is one."""
+    short = _SHORT_ALONE.fullmatch(value.strip()) if _CLOCK_FORM.search(label) else None
+    if short:
+        units = (
+            ("minutes", "seconds") if "mm:ss" in label.lower() and "hh" not in label.lower() else ("hours", "minutes")
+        )
+        return ", ".join(
+            f"{int(number)} {unit}" for number, unit in zip(short.groups(), units, strict=True) if int(number)
+        )
     found = _CLOCK_ALONE.fullmatch(value.strip()) if _TIMED.search(label) else None
     return _clock_time(found) if found else value
+
+
+_CLOCK_FORM = re.compile(r"(?i)\b(?:h{1,4}:mm?|mm:ss|h:m)\b")
+_SHORT_ALONE = re.compile(r"(\d{1,4}):(\d\d)")
+"""``163:30`` under ``Elapsed (hh:mm)``."""
 
 
 def _clock(found: re.Match[str]) -> str:
@@ -177,6 +197,7 @@ def plain(text: str, *, latex: bool = False) -> str:
     text = _CUT_SHORT.sub(r"\1", text)
     text = _SHORT_CLOCK.sub(r"\1 hours, \2 minutes", text)
     text = _CLOCK_TIME.sub(_clock_time, text)
+    text = _TIME_OF_DAY.sub(r"\1 that time", text)
     text = _DEGREES.sub(r"\1 \2", text)
     if not latex:
         text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")

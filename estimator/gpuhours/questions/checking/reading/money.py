@@ -13,6 +13,18 @@ def hourly(items: Sequence[Item], index: int) -> bool:
     return any(item.text.lower() in ("hourly", "hour") for item in items[max(index - 6, 0) : index + 4])
 
 
+def of_an_hour(items: Sequence[Item], index: int) -> bool:
+    """``We price an A100 hour at $1.50``, ``a GPU-hour costs $2``: money that one hour of a device is said to cost."""
+    before = [item.text.lower() for item in items[max(index - 5, 0) : index]]
+    hour = next((n for n in range(len(before) - 1, -1, -1) if before[n].replace("-", " ").endswith("hour")), None)
+    if hour is None or any(word in before[hour + 1 :] for word in (",", ".", ";", "and", "(")):
+        return False
+    said = before[hour].split()
+    named = items[max(index - 5, 0) + hour - 2 : max(index - 5, 0) + hour]
+    ones = {"a", "an", "one", "each", "every", "per"}
+    return bool(said and said[0] in ones) or any(item.text.lower() in ones for item in named)
+
+
 INSTANCES = frozenset(
     ["instance", "node", "server", "machine", "box", "system", "cluster", "pod", "slice", "instances", "nodes", "servers", "machines",
      "boxes", "systems", "pods"]

@@ -66,7 +66,9 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             this = read.prose.blocks[block]
             opening = _opening(read, sentence, cast)
             if this.kind == "heading":
-                above = opening if opening.kind else about(this.text[:SHORT], but)
+                above = (
+                    opening if opening.kind or not block else about(this.text[:SHORT], but)
+                )  # a title is about the run
                 intro, parents, default = NOBODY, {}, above
             elif this.kind == "item":
                 default = opening if opening.kind else parents.get(this.depth - 1, intro if intro.kind else above)
@@ -141,6 +143,9 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     """What else than the run a whole sentence is about."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
+    said = said.replace("training and inference", "training")
+    if but != SEVERAL_RUNS and _tells_several_runs(items, sentence):
+        return SEVERAL_RUNS
     for name, phrases in SIDE.items():
         if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
             return name
@@ -149,6 +154,23 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     return default.name if default.kind == "side" and default.name in (*BESIDE_SECTIONS, ELSEWHERE) else None
 
 
+SEVERAL_RUNS = "several short runs"
+
+
+def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
+    """``The comparison consists of 24 runs of about 6.5 hours on a single card``: what each of many small jobs takes."""
+    for at in range(sentence.first, sentence.last - 2):
+        runs = items[at]
+        if not isinstance(runs, Figure) or runs.unit not in ("run", "seed", "fold") or runs.value < FEWEST_RUNS:
+            continue
+        if items[at + 1].text.lower() in ("of", "at", "with", "each", "that") and any(
+            isinstance(item, Figure) and item.unit == "time" for item in items[at + 2 : min(at + 6, sentence.last)]
+        ):
+            return True
+    return False
+
+
+FEWEST_RUNS = 3
 OF_A_CLAUSE = ("a part of the machine", "what was left out")
 """What is beside the run in the clause that says so alone: ``48 nodes, plus 4 in reserve``."""
 CLAUSES = frozenset([",", "(", ")", "plus", ";", ":"])

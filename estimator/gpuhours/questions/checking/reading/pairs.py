@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gpuhours.inputs.durations import HOUR
@@ -32,17 +33,32 @@ def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
         for index in range(sentence.first, sentence.last):
             item = items[index]
             if isinstance(item, Figure) and item.start >= begin:
-                told = (
-                    listed.get(index) or place(items, index, sentence.first, sentence.last) or labelled_duration(item)
-                )
+                told = listed.get(index) or place(items, index, sentence.first, sentence.last)
+                if item.unit == "time" and not item.per and item.value < HOUR and _OF_A_STEP.fullmatch(label.strip()):
+                    told = Place("step_time", "a labelled step", 0.0)
+                told = told or (None if _OF_DATA.search(label) else labelled_duration(item, label))
                 if told is not None:
                     found.append((item, told))
     return found
 
 
-def labelled_duration(figure: Figure) -> Place | None:
+_OF_DATA = re.compile(
+    r"(?i)\b(?:audio|speech|videos?|footage|music|recordings?|clips?|segments?|utterances?|batch(?:es)?|samples?|context|prompt)\b"
+)
+"""Labels over times that are lengths of data."""
+_OF_A_STEP = re.compile(
+    r"(?i)(?:mean |avg |average |median )?(?:steps?|iter(?:ation)?s?|updates?)(?: time| duration)?(?: ?[(\[][^)\]]{1,12}[)\]])?"
+)
+"""Labels over the time of a step."""
+_OF_RUNS = re.compile(
+    r"(?i)(?:(?:total |training |train |run )?(?:time|duration|runtime|wall[ -]?clock(?: time)?|walltime)(?: \(?s(?:ec(?:onds)?)?\)?)?)\s*"
+)
+"""Labels that say how long a run took, however short."""
+
+
+def labelled_duration(figure: Figure, label: str = "") -> Place | None:
     """A labelled time that no word explains is how long the run took, if it is longer than a step can be."""
-    long = figure.unit == "time" and not figure.per and figure.value >= HOUR
+    long = figure.unit == "time" and not figure.per and (figure.value >= HOUR or _OF_RUNS.fullmatch(label) is not None)
     return Place("wall_clock", "a labelled duration", 0.0) if long else None
 
 

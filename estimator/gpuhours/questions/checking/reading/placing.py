@@ -16,7 +16,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
-from gpuhours.questions.checking.reading.money import hourly, of_a_thing, of_an_instance, paid_to_people
+from gpuhours.questions.checking.reading.money import hourly, of_a_thing, of_an_hour, of_an_instance, paid_to_people
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_plural,
     before_a_sequence,
@@ -52,12 +52,15 @@ from gpuhours.questions.checking.reading.relations import (
     in_each_step,
     keeps_busy,
     nodes_times_devices,
+    of_passes,
     of_sequences,
     of_steps,
     of_steps_at,
     of_things_cut,
     on_so_many,
+    on_some_of_them,
     part_of_a_stop,
+    so_the_batch_is,
     times_hours,
 )
 from gpuhours.questions.checking.reading.tokens import Figure, Item
@@ -70,6 +73,9 @@ LARGEST_DECAY = 0.5
 MOST_PER_SECOND = 1e20
 """FLOP/s that no machine does."""
 FEWEST_CLIPS = 100
+AUDIO = frozenset(["audio", "speech"])
+"""Beside these words hours are those of sound, also where it is taken from videos."""
+LARGEST_RATE = 0.02
 LONGEST_SEQUENCE = 1_048_576
 LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
 """Seconds."""
@@ -136,6 +142,8 @@ def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | Non
         return "peak_flops"
     if told is None and (figure.unit, figure.per) == ("money", ("gpu",)) and hourly(items, index):
         return "price"
+    if told is None and figure.unit == "money" and not figure.per and of_an_hour(items, index):
+        return "price"
     if told is None and figure.unit == "co2" and not figure.per and of_an_energy(items, index):
         return "carbon_intensity"
     return told
@@ -193,6 +201,12 @@ def _beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pl
     figure = items[index]
     assert isinstance(figure, Figure)
     bare = not figure.unit and not figure.per
+    if (read := of_passes(items, index)) and not figure.per:
+        return Place(read, "passes over", 0.0)
+    if bare and not figure.joined and so_the_batch_is(items, index):
+        return Place("global_batch", "of all devices", 0.0)
+    if bare and not figure.scale and not figure.joined and on_some_of_them(items, index):
+        return Place("gpus", "of them", 0.0)
     if bare and nodes_times_devices(items, index):
         return Place("gpus", "nodes x devices", 0.0)
     if bare and not figure.scale and not figure.joined and on_so_many(items, index):
@@ -250,6 +264,12 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
             cost, because = cost_of(rule, window, index - first, at - first)
             if cost <= DEAREST and (best is None or cost < best.cost):
                 best = Place(rule.quantity, because, cost)
+    if (
+        best is not None
+        and best.quantity == "video_hours"
+        and AUDIO & {item.text.lower() for item in items[first:last]}
+    ):
+        return replace(best, quantity="audio_hours")
     if best is not None and best.quantity == "global_batch" and figure.scale in ("m", "million") and not unit:
         return replace(best, quantity="global_batch_tokens")  # nobody has two million sequences in a batch
     return best
@@ -309,6 +329,8 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds = ["time_word"]
     if unit in ("dims", "pixel") and (not figure.sides or min(figure.sides[-2:]) >= 64):
         kinds = [unit, "picture"]
+    if unit == "" and 0 < figure.value < LARGEST_RATE:
+        kinds.append("tiny")
     if unit == "" and 0 < figure.value < 1:
         kinds += ["small", "tenths"] if figure.value < LARGEST_DECAY else ["small"]
     if unit == "" and figure.text[-1:] in "x×":

@@ -272,6 +272,8 @@ def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed],
     between_them = [item.text.lower() for item in items[last.index + 1 : index]]
     if last.sentence is not sentence or not between_them:
         return None
+    named = between_them[0] == "(" and between_them[-2:-1] == [")"] and between_them[-1] in (",", "and", ";")
+    named = named and len(between_them) < 9 and bool(figure.scale) and figure.scale == last.figure.scale
     if last.figure.unit:  # "Scout read 40 trillion tokens, Ranger 22 trillion"
         behind = items[index + 1].text.lower() if index + 1 < len(items) else ""
         again = (
@@ -279,15 +281,15 @@ def _as_the_list_before(items: Sequence[Item], index: int, before: list[Placed],
             and not figure.unit
             and bool(figure.scale)
             and figure.scale == last.figure.scale
-            and len(between_them) <= 3
+            and (len(between_them) <= 3 or named)
         )
         return (
             Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
             if again
             else None
         )
-    if len(between_them) > 4 or not all(word in LIST_WORDS for word in between_them):
-        return None
+    if not named and (len(between_them) > 4 or not all(word in LIST_WORDS for word in between_them)):
+        return None  # 8.9B (Heron), 3.9B (Wren)
     return Place(last.place.quantity, last.place.because or last.place.quantity, last.place.cost + 1)
 
 

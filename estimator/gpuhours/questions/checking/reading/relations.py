@@ -37,6 +37,56 @@ def on_so_many(items: Sequence[Item], index: int) -> bool:
     )
 
 
+PASSES = {
+    "token": "dataset_tokens",
+    "residue": "dataset_tokens",
+    "sample": "dataset_samples",
+    "sequence": "dataset_samples",
+}
+
+
+def of_passes(items: Sequence[Item], index: int) -> str:
+    """``Two epochs over about 188M tokens``: what several passes are over."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    at = index - 1
+    while (
+        at > index - 4 and at > 0 and items[at].text.lower() in ("the", "a", "all", "our", "these", "about", "roughly")
+    ):
+        at -= 1
+    passes = items[at - 1] if at > 0 and items[at].text.lower() in ("over", "of", "on", "through", "across") else None
+    if "over" in " ".join(figure.hedges).lower() and index and isinstance(items[index - 1], Figure):
+        passes = items[index - 1]
+    several = isinstance(passes, Figure) and passes.unit == "epoch" and passes.value > 1.02 and not passes.per
+    return PASSES.get(figure.unit, "") if several else ""
+
+
+def on_some_of_them(items: Sequence[Item], index: int) -> bool:
+    """``61 hours on 64 of them``: a part of the devices that were counted before."""
+    before = items[index - 1].text.lower() if index else ""
+    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
+    if before not in ("on", "using", "with", "over") or behind not in (
+        ["of", "them"],
+        ["of", "these"],
+        ["of", "those"],
+        ["of", "which"],
+    ):
+        return False
+    counted = [
+        item for item in items[max(index - 80, 0) : index] if isinstance(item, Figure) and item.unit in ("gpu", "node")
+    ]
+    return bool(counted) and counted[-1].unit == "gpu" and counted[-1].value >= items[index].value  # type: ignore[attr-defined]
+
+
+def so_the_batch_is(items: Sequence[Item], index: int) -> bool:
+    """``With 60 samples per GPU the batch is 4,800``: the batch of all, behind that of a device."""
+    before = [item.text.lower() for item in items[max(index - 4, 0) : index]]
+    if before[-1:] not in (["is"], ["was"], ["becomes"], ["of"], ["makes"]) or not {"batch", "batches"} & set(before):
+        return False
+    earlier = [item for item in items[max(index - 12, 0) : index] if isinstance(item, Figure)]
+    return bool(earlier) and "gpu" in earlier[-1].per and 1 < earlier[-1].value < items[index].value  # type: ignore[attr-defined]
+
+
 def behind_a_batch(items: Sequence[Item], index: int) -> bool:
     """``batch size 1,536 at 4,096 tokens``: a length that a count of sequences goes before."""
     before = items[index - 2] if index > 1 else None

@@ -83,6 +83,7 @@ COMPARISONS = _phrases("""
     paper, its paper, related work, related works, related efforts, related models, other efforts,
     the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
     beside, published figures for, others report*, others have, others achieve*, others reach*, others claim*, others quote*, others saw,
+    last year's, previous year's, winning system, winning entry, winner of, previous winner,
     others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
     by way of comparison, as a comparison, published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
@@ -179,7 +180,8 @@ SIDE = {
         are not counted, not part of the, debugged, debugging
     """),
     "another machine": _phrases("""
-        trying to reproduce, tried to reproduce, on a laptop, a colleague, a friend, at home, box at home, home box,
+        trying to reproduce, tried to reproduce,
+        did the same, does the same, do the same, on a laptop, a colleague, a friend, at home, box at home, home box,
         on the robot, on a desktop
     """),
     "adaptation": _phrases("""
@@ -195,6 +197,8 @@ SIDE = {
         one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
     """),
     "use": _phrases("""
+        drawing a sample, to draw a sample, sampling takes, sampling a, sampling an, sampling one,
+        generating a, generating an, generating one, to generate a, to generate one, a sample takes, sampling speed, decoding takes,
         answers within, after int4, after int8, int4 quant*, int8 quant*, after quantiz*, after quantis*, quantized to, quantised to,
         weights fit, serving, latency, inference, deployment, at test time, per query, forecast takes, forecast then
         takes, prediction takes, rolls out to, roll out to, forecasts take, forecasts to, forecast needs, prediction needs, predictions take
@@ -202,7 +206,7 @@ SIDE = {
 }
 """What else the authors' own figures may be about, and phrases that say so."""
 BESIDE_SECTIONS = {
-    "adaptation": ("fine-tun", "finetun", "instruction-tun"),
+    "adaptation": ("fine-tun", "finetun", "instruction-tun", "adapting", "downstream", "transfer"),
     "use": ("inference", "serving", "deployment", "usage", "quantiz", "quantis", "latency"),
 }
 """How a word of a short heading begins whose section is beside the run."""
@@ -291,7 +295,8 @@ DATA_NAMES = _phrases("""
 """)
 """Words beside a name that make it a data set's."""
 DATA_STEMS = _phrases("""
-    crawl, scrape, dump, web, corpus, data, wiki, book, pile, stack, set, text, mix, laion, caption, code
+    crawl, scrape, dump, web, corpus, data, wiki, book, pile, stack, set, text, mix, laion, caption, code, cifar, mnist, imagenet,
+    coco, squad, gsm, mmlu, glue, aime, humaneval, librispeech, kinetics
 """)
 """Parts of names that data sets have."""
 NOT_MODELS = frozenset(

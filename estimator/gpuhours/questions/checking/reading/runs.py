@@ -17,7 +17,7 @@ from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.cast import Cast, Owner, sized
 from gpuhours.questions.checking.reading.names import another_line, mentions, same_name, size_of, stem, words_of
 from gpuhours.questions.checking.reading.own_name import own_name
-from gpuhours.questions.checking.reading.owners import assign
+from gpuhours.questions.checking.reading.owners import SEVERAL_RUNS, assign
 from gpuhours.questions.checking.reading.parts import (
     alike,
     by_items,
@@ -58,7 +58,9 @@ MACHINES = frozenset(
         "price",
     ]
 )
-ON_A_MACHINE = frozenset(["microbatch", "accumulation", "tensor", "pipeline", "data_parallel"])
+ON_A_MACHINE = frozenset(
+    ["microbatch", "accumulation", "tensor", "pipeline", "data_parallel", "step_time", "steps_per_second"]
+)
 """How a run is laid out on its machine: on another one it is another layout."""
 OF_ONE_RUN = frozenset(["wall_clock", "gpu_hours", "node_hours", "cost", "energy", "carbon"])
 """What no two runs share: said of none by name, it is nobody's."""
@@ -156,7 +158,14 @@ def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
     ]
     beside = sum(owner.kind == "side" and owner.name == ADAPTATION for owner, _ in counted)
     main = sum(owner.kind in ("", "own") and not entry.scope for owner, entry in counted)
-    return assign(read, cast, but=ADAPTATION) if beside > main else owners
+    if beside > main:
+        return assign(read, cast, but=ADAPTATION)
+    if any(owner.kind == "side" and owner.name == SEVERAL_RUNS for owner in owners) and not any(
+        owner.kind in ("", "own") and entry.place.quantity in ("gpu_hours", "wall_clock")
+        for owner, entry in zip(owners, read.placed, strict=True)
+    ):
+        return assign(read, cast, but=SEVERAL_RUNS)
+    return owners
 
 
 def _titled(rows: Sequence[TableRow], titles: Sequence[str]) -> str:
@@ -369,6 +378,7 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
         if run not in real:
             found.shared += run.entries
     totals = total.entries if total else []
+    totals += _sums_among(real, found)
     kept_shared: list[Placed] = []
     for entry in found.shared:
         (totals if _is_sum(entry, real) else kept_shared).append(entry)
@@ -378,6 +388,36 @@ def _settle(runs: dict[str, TextRun], found: Division, main: str) -> None:
     if sums:
         found.runs.append(TextRun("all together", "total", sums))
     found.shared = _undisputed(found)
+
+
+def _sums_among(runs: Sequence[TextRun], found: Division) -> list[Placed]:
+    """Figures that are the sum of what the runs have of the same quantity, taken out of where they stand: ``The 1,730 steps cost ...``."""
+    sums: list[Placed] = []
+    parts = {
+        quantity: [
+            value
+            for run in runs
+            if (value := next((value_of(e) for e in run.entries if e.place.quantity == quantity and not e.scope), 0.0))
+            > 0
+        ]
+        for quantity in SUMS
+    }
+    for entries in (*(run.entries for run in runs), found.shared):
+        seen: set[str] = set()
+        for entry in list(entries):
+            quantity = entry.place.quantity
+            many = parts.get(quantity, [])
+            first = quantity not in seen and entries is not found.shared
+            seen.add(quantity)
+            if first or len(many) < 2 or entry.index < 0:
+                continue
+            if abs(value_of(entry) / sum(many) - 1) < ADDS_UP:
+                entries.remove(entry)
+                sums.append(entry)
+    return sums
+
+
+ADDS_UP = 0.003
 
 
 def _family(own: Sequence[TextRun]) -> list[TextRun]:

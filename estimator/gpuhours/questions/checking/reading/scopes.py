@@ -29,6 +29,8 @@ EVALUATION = (
 PRETRAINING = ("pre-train", "pretrain", "main run", "main training", "training run", "final run")
 TRAINING = ("train", "optimiz", "optimis")
 OPENING = 7
+FILES = frozenset(["py", "sh", "yaml", "yml", "json", "sbatch", "cfg", "toml", "ipynb"])
+"""How the names of files end, whose words are about nothing."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
             continue
         lowered = item.text.lower()
         pair = f"{lowered} {items[index + 1].text.lower()}" if index + 1 < last else lowered
+        if index + 2 < last and items[index + 1].text == "." and items[index + 2].text.lower() in FILES:
+            continue  # sft.py
         opens = lowered == "tuning" and index == first  # Tuning added 3M examples
         if opens or any(lowered.startswith(word) or pair.startswith(word) for word in FINE_TUNING):
             if stages and pair.endswith((" phase", " stage")):
@@ -111,6 +115,12 @@ def _marks(items: Sequence[Item], first: int, last: int, *, stages: bool) -> Ite
             yield index, "fine-tuning"
         elif any(lowered.startswith(word) or pair.startswith(word) for word in PRETRAINING):
             yield index, ""
+        elif (
+            index - first > 1
+            and items[index - 1].text.lower() in ("and", "or", "&", "/")
+            and items[index - 2].text.lower().startswith(TRAINING)
+        ):
+            continue  # energy consumption during training and inference
         elif any(lowered.startswith(word) for word in EVALUATION) and not _on_machines(items, index, first, last):
             yield index, "evaluation"
 

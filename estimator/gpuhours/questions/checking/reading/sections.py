@@ -41,6 +41,8 @@ def beside_blocks(prose: Prose) -> set[int]:
 def about(text: str, but: str = "") -> Owner:
     """What a heading is about, where that is not the run."""
     lowered = text.lower()
+    if len(text.split()) <= MOST_WORDS and (lowered.startswith(("compar", "baseline")) or "others" in lowered.split()):
+        return Owner("other", "others")
     for name, beginnings in BESIDE_SECTIONS.items():
         if (
             name != but
@@ -49,7 +51,7 @@ def about(text: str, but: str = "") -> Owner:
         ):
             return Owner("side", name)
     for name, phrases in SIDE.items():
-        if name != but and holds(lowered, phrases):
+        if name != but and holds(lowered, phrases) and not (name == "use" and "train" in lowered):
             return Owner("side", name)
     return Owner("other", "others") if compares(lowered) else NOBODY
 

@@ -110,7 +110,7 @@ def _same_devices(claims: list[Claim]) -> list[Claim]:
     """
     dies = any(claim.quantity == "gpus" and DIES.search(claim.text) for claim in claims if not claim.scope)
     counted = next((claim for claim in claims if claim.quantity == "gpus" and not claim.scope), None)
-    modules = counted is not None and not DIES.search(counted.text)
+    modules = counted is not None and not DIES.search(counted.quote if counted.of_row else counted.text)
 
     def doubled(claim: Claim) -> bool:
         if claim.quantity == "gpus_per_node":

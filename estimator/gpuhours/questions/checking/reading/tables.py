@@ -207,7 +207,10 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
                 figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, label, _amount(label)
             )
             for figure, place in place_pair(label, value)
-            if place.because or value != cell.text or figure.unit
+            if place.because
+            or value != cell.text
+            or figure.unit
+            or (place.quantity in ("tokens", "dataset_tokens") and len(cell.text) > len(figure.text) + 2)
         ]
         entries += _prices_in(label, cell.line)
         if entries:
@@ -233,8 +236,16 @@ def _as_written(figure: Figure, cell: str) -> str:
 
 def _amount(label: str) -> str:
     """``GPU hours on 300B tokens`` counts a part that makes rows alike, not the run."""
+    if _GRANTED.search(label):
+        return "about an allocation"
     told = [item for item in scan(label) if isinstance(item, Figure) and item.unit in AMOUNTS and item.value >= 1000]
     return f"counted for {told[0].text} alone" if told else ""
+
+
+_GRANTED = re.compile(
+    r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved|limit)\b"
+)
+"""Headers over what was given, not what was used."""
 
 
 def _rows_across(
@@ -272,7 +283,7 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
         next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
     )
     machines = {entry.place.quantity for entries in found.values() for entry in entries} & MACHINES_TOLD
-    apart = apart and not (machines and "variant" in " ".join(head).lower())
+    apart = apart and not (machines and any(word in " ".join(head).lower() for word in MAY_BE_RUNS))
     printed = _is_printed(found, body, head)
     rows = []
     for i, cells in enumerate(body):
@@ -297,6 +308,8 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
     return rows
 
 
+MAY_BE_RUNS = ("variant", "experiment", "task", "category")
+"""Headers of parts of the data or of an ablation that may as well stand over runs, where the table counts machines."""
 MACHINES_TOLD = frozenset(["gpus", "nodes", "gpu_hours", "node_hours"])
 COUNTERS = frozenset(["steps", "epochs", "partial"])
 

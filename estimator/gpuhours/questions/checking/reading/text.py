@@ -17,7 +17,7 @@ from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, pro
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.language import language_of
-from gpuhours.questions.checking.reading.logs import in_grams, with_mean_time, with_pairs
+from gpuhours.questions.checking.reading.logs import in_grams, with_bars, with_mean_time, with_pairs
 from gpuhours.questions.checking.reading.markup import pieces
 from gpuhours.questions.checking.reading.names import mentions
 from gpuhours.questions.checking.reading.numbers import scan
@@ -40,7 +40,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
     """Everything a text says in figures, by run; ``kind`` is the file's suffix, which decides a format that the text leaves open."""
     if len(text) > LONGEST_DOCUMENT:
         raise EstimateError(f"has {len(text):,} characters", "Check one run's section at a time.", name)
-    found = pieces(with_mean_time(in_grams(text)), kind)
+    found = pieces(with_bars(with_mean_time(in_grams(text))), kind)
     found = [
         replace(piece, caption=before.text)
         if isinstance(piece, Table)
@@ -187,7 +187,8 @@ def _of_training(table: TableReading) -> bool:
 def _is_alone(text: str, aside: Sequence[Claim]) -> bool:
     """Whether a text speaks of one run and of nothing else: no other figure of what a run has once, no word for several."""
     lowered = text.lower()
-    return not any(claim.quantity in CLASHING for claim in aside) and not holds(lowered, SEVERAL)
+    rivals = [claim for claim in aside if claim.quantity in CLASHING and not claim.scope.startswith("belongs to")]
+    return not rivals and not holds(lowered, SEVERAL)
 
 
 ADAPTERS = ("lora", "qlora", "low-rank")

@@ -87,6 +87,9 @@ RULES: tuple[Rule, ...] = (
           0, 0.9, before=True),
     _rule("scaled", "parameters", "base", 3, 0.9),
     _rule("scaled", "parameters", "encoder, decoder-only, dense, backbone", 3, 0.9),
+    _rule("scaled", "parameters", "latent decoder, video decoder, image decoder, upsampler, upscaler, super-resolution, autoencoder, vae, "
+          "vqgan, prior, diffusion, generator, vocoder, refiner, reward model, critic, tokenizer, retriever, reranker, embedder, "
+          "classifier, denoiser, teacher, student, sibling", 3, 1.2),
     _rule("scaled", "language_parameters", "decoder", 3, 0.9),
     _rule("parameter", "vision_parameters", "encoder, vit, tower", 0.6, 2.5, before=True),
     # tokens
@@ -208,6 +211,10 @@ RULES: tuple[Rule, ...] = (
     _rule("bare", "warmup_steps", "warmup, warm up", -0.5, 0.5),
     _rule("bare", "warmup_steps", "warmup steps, warmup iterations, warm up steps", 0, 3),
     _rule("step bare", "accumulation", "micro steps, microsteps", -0.6, 2),
+    _rule("sample bare", "accumulation", "accumulate gradients over, accumulated over, accumulating over, accumulate over, "
+          "accumulate gradients, accumulating gradients, accumulated gradients, gradients are accumulated, "
+          "accumulate gradients of, accumulated gradients over, gradients over, accumulate gradients for, gradients for", -1.6, 1.5,
+          before=True),
     _rule("bare", "accumulation", "accumulation, gradient accumulation, grad accum, accum, grad acc, gradient acc, acc steps, "
           "accum steps, update freq, accumulation factor, accumulation of, accumulating, "
           "accumulated, accumulate, "
@@ -273,6 +280,12 @@ RULES: tuple[Rule, ...] = (
     _rule("hours", "wall_clock", "whole thing, thing takes, training takes, run takes", 0, 2, before=True),
     _rule("beside_a_run", "wall_clock", base=14),
     _rule("time", "count", "time limit, timelimit, limit", -6, 2, before=True),
+    _rule("gpu", "count", "is split, are split, is divided, are divided", -1, 1.5, before=True),
+    _rule("bare", "pipeline", "pipeline of, pipelines of", -0.5, 0.9, before=True),
+    _rule("token capped", "count", "at a time, on a card, on each card, on a gpu, on each gpu, on one gpu, "
+          "on every gpu, on a device", -1.5, 1),
+    _rule("step", "count", "epoch has, epoch is, epoch takes, epoch contains, epoch consists of, epoch of, epoch needs", -1, 1.5,
+          before=True),
     _rule("gpu", "count", "per process, per rank, per worker, per task", -0.5, 1.5),
     _rule("time", "count", "reserved for, rented for, booked for, leased for, spread, reserved, booked", -1, 1, before=True),
     _rule("hours", "wall_clock", "in total, total, altogether, all in all", 3, 1.5),
@@ -389,9 +402,11 @@ RULES: tuple[Rule, ...] = (
     _rule("money", "count", "series a, series b, series c, series d, seed round, funding round, round of funding, seed funding, "
           "venture capital, from investors, valuation", -0.5, 4),
     # optimiser and the rest
-    _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, peak of, "
+    _rule("bare", "learning_rate", "learning rate, learning rates, lr, peak learning rate, base learning rate, "
           "warmed up to, warmup to, stepsize, learning rate of, step size, the rate, rate rises to, rate of, rate is, peak rate, "
           "peak learning rates, increased linearly to, linearly to, increases linearly to, rises linearly to", 0.3),
+    _rule("tiny", "learning_rate", "peak of, peak, peak at, peaks at, constant, constant at, a constant", 0.2, 0.9, before=True),
+    _rule("tiny", "learning_rate", "peak, constant", 0.4, 0.5),
     _rule("small", "learning_rate", "adamw at, adam at, adamw with, lion at, muon at, sgd at, adafactor at", 0, 0.9, before=True),
     _rule("bare", "learning_rate", "cosine schedule, schedule from, annealed from, decayed from, linear schedule", 1, 4, before=True),
     _rule("bare", "final_learning_rate", "minimum learning rate, final learning rate, min lr, minimum of, decay to, decays to, "
