@@ -67,7 +67,7 @@ class Workload:
     @property
     def wide(self) -> str:
         """The format of products that are not quantised (head, attention): 16 bit unless the run has 32."""
-        dtype = "fp32" if self.precision.wide_stream else self.precision.product
+        dtype = "fp32" if self.precision.all_wide else self.precision.product
         return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
     @property

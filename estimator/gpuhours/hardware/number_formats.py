@@ -140,7 +140,7 @@ class Precision:
     casts_at_use: bool = True
     """What is stored wider than products read is cast where it is used, by autocast; not where it arrives cast."""
     wide_stream: bool = False
-    """All but the products of quantised weights runs in fp32: nothing narrows what goes between them."""
+    """What quantised products put out is fp32, and so is all between them; attention, adapters and head too where no autocast is."""
 
     def __post_init__(self) -> None:
         for field, value, known in (
@@ -181,6 +181,11 @@ class Precision:
     def autocast(self) -> bool:
         """Products run in a narrower format than the stored weights: casts at use."""
         return self.state == "amp" and not self.full and self.casts_at_use
+
+    @property
+    def all_wide(self) -> bool:
+        """Nothing narrows what goes between quantised products, their adapters and attention included."""
+        return self.wide_stream and not self.autocast
 
     @property
     def weights(self) -> float:

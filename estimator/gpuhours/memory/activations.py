@@ -83,15 +83,17 @@ def saved(
     Source: Korthikanti et al. 2022, arXiv:2205.05198, section 4.1 (34 s b h + 5 a s^2 b for the unfused GPT
     layer)."""
     element, block = precision.element, stack.block
+    heads = precision.operand if precision.wide_stream and precision.autocast else element  # cast for attention
     shared: dict[str, Array] = dict.fromkeys(("stream", "whole", "attention", "mlp", "expert", "nowhere"), 0.0)
     for operator in block.elementwise:
         inside = "attention" if operator.kind.family is Family.ATTENTION else "mlp"
         place = inside if operator.sharded else "stream"
         each = stream if operator.kind.family is Family.NORM and place == "stream" else element
+        each = heads if operator.kind.family is Family.ATTENTION else each
         kept = 0.0 if operator.kind in unkept.operators else _kept_of(operator.kind, precision, facts)
         shared[place] = shared[place] + kept * each * operator.width
-    operand = FP32 if precision.wide_stream else precision.operand
-    own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA and not precision.wide_stream
+    operand = FP32 if precision.all_wide else precision.operand
+    own = bool(facts.adapter_inputs) and stack.trainable is Trainable.LORA and not precision.all_wide
     for linear, width in () if own else _inputs_kept(stack):
         if linear.role in (unkept.experts if has_experts(linear) else unkept.inputs):
             continue
@@ -102,7 +104,7 @@ def saved(
     for adapter in stack.adapters[::2] if own else ():
         each = precision.operand if precision.autocast else facts.adapter_inputs
         shared["stream"] += each * adapter.active * adapter.inputs
-    wide = FP32 if in_groups else element
+    wide = FP32 if in_groups else heads
     shared["attention"] += (
         0.0 if unkept.heads else _sum(_operands(core, wide, unfused, repeated=in_groups) for core in block.attention)
     )
@@ -129,7 +131,7 @@ def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float
     like = Pointwise(kind.like)
     usual = facts.saved.get(like.value, like.saved or 0.0) if kind.saved is None else kind.saved
     usual = facts.saved.get(kind.value, usual)
-    if precision.wide_stream and kind.family is Family.NORM and usual > 2:
+    if precision.all_wide and kind.family is Family.NORM and usual > 2:
         usual -= 1
     return facts.saved_autocast.get(kind.value, usual) if precision.autocast else usual
 
@@ -206,7 +208,7 @@ def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFact
         return "whole" if facts.gathered_inputs and linear.split is Split.COLUMN else "stream"
     follows = any(np.array_equal(linear.inputs, core.heads * core.value_dim) for core in block.attention)
     if follows and linear.role is Role.ATTENTION_OUTPUT:
-        return "nowhere" if precision.operand == precision.element or precision.wide_stream else "attention"
+        return "nowhere" if precision.operand == precision.element or precision.all_wide else "attention"
     return "mlp"
 
 

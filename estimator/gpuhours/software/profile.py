@@ -170,9 +170,9 @@ class Software(Section):
         return self
 
     def as_run(self, precision: Precision) -> Precision:
-        """Number formats as the stack runs them: cast at use or before, and all but quantised products in fp32 where it keeps what is not
-        quantised in fp32 and no autocast narrows it."""
-        wide = self.memory.wide_ends and precision.format.unpacked and not precision.autocast
+        """Number formats as the stack runs them: cast at use or before, and the stream in fp32 between quantised products where it keeps
+        what is not quantised in fp32, since these put out what they were given."""
+        wide = self.memory.wide_ends and precision.format.unpacked
         return replace(precision, casts_at_use=not self.casts_layers, wide_stream=wide)
 
     def attention_kernel(self, generation: str) -> str:

@@ -88,7 +88,8 @@ def elementwise_passes(stack: Stack, tokens: Array, workload: Workload) -> Passe
     forward: Array = 0.0
     backward: Array = 0.0
     rows = Passes()
-    ranks, autocast = workload.ranks, workload.precision.autocast
+    ranks = workload.ranks
+    autocast = workload.precision.autocast and not workload.precision.wide_stream
     scale = workload.precision.element / 2
     for operator in stack.block.elementwise:
         there, back = workload.software.traffic(operator.kind.value, autocast=autocast)
@@ -128,7 +129,8 @@ H100_BANDWIDTH, H100_SMS = 3.35e12, 132
 def issue_bound(workload: Workload) -> float:
     """Factor on the bytes of eager operators on cards with more bandwidth for a multiprocessor than H100.
 
-        max(1, 1 - s + s (B / S) / (B / S of H100))       B byte/s, S multiprocessors, s the profile's ``issued``
+        max(1, 1 - s + s (2 / e) (B / S) / (B / S of H100))       B byte/s, S multiprocessors, s the profile's ``issued``, e bytes of an
+                                                                  element: twice as wide ones are no more to issue
 
     Source: own measurements, the same step of a llama model on H100 and H200: 21.9 and 18.9 ms forward, 40.9 and 33.0 backward,
     where bandwidth says 14.9 and 27.8.
@@ -138,7 +140,7 @@ def issue_bound(workload: Workload) -> float:
     if not share or chip.sms is None:
         return 1.0
     each = chip.memory_bandwidth / chip.sms / (H100_BANDWIDTH / H100_SMS)
-    return max(1.0, 1.0 - share + share * each)
+    return max(1.0, 1.0 - share + share * each * BF16 / workload.precision.element)
 
 
 def adapter_bytes(stack: Stack, tokens: Array, workload: Workload) -> tuple[Array, Array]:
