@@ -92,9 +92,9 @@ def test_adapters_in_fp32_cast_what_they_read_and_write():
         assert float(forward) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("state", "wide", "kernel"), [("pure", True, "unfused"), ("amp", False, "cudnn")])
-def test_what_is_not_quantised_is_fp32_unless_autocast_narrows_it(state, wide, kernel):
-    """peft's prepare_model_for_kbit_training; grouped keys in fp32 have no fused kernel."""
+@pytest.mark.parametrize(("state", "wide", "kernel"), [("pure", "fp32", "unfused"), ("amp", "bf16", "cudnn")])
+def test_between_quantised_products_all_is_fp32_but_for_what_autocast_narrows(state, wide, kernel):
+    """peft's prepare_model_for_kbit_training; grouped keys in fp32 have no fused kernel, and autocast narrows attention and the head."""
     run = Run.model_validate({
         "model": {"kind": "decoder", **LLAMA, "trainable": "lora", "rank": 8, "targets": SEVEN}, "data": {"seq_len": 512},
         "training": {"global_batch": 1, "dtype": "nf4", "state": state}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 1},
@@ -102,7 +102,7 @@ def test_what_is_not_quantised_is_fp32_unless_autocast_narrows_it(state, wide, k
     })  # fmt: skip
     asked = resolve(run).workload
     core = asked.model.stacks[0].block.attention[0]
-    assert (asked.precision.wide_stream, asked.precision.element) == (wide, 4 if wide else 2)
+    assert (asked.precision.element, asked.wide) == (4, wide)
     assert asked.kernel_of(core) == kernel
     assert asked.kernel_of(replace(core, padded=True)) == "cudnn", "keys are repeated where there is a mask"
 

@@ -212,7 +212,7 @@ def _place(linear: Linear, block: Block, precision: Precision, facts: MemoryFact
     return "mlp"
 
 
-def _operands(core: AttentionCore, element: float, unfused: bool, *, repeated: bool) -> Array:
+def _operands(core: AttentionCore, element: float, unfused: bool, *, repeated: bool = False) -> Array:
     """Q, K, V and the output; flash keeps one fp32 log-sum per head (Dao 2023, FlashAttention-2, section
     3.1). Keys of another stream are kept there; keys may be ``repeated`` for every head."""
     keys = (core.heads if repeated else core.kv_heads) if core.keys is None else 0
