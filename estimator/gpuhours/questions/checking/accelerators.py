@@ -56,6 +56,7 @@ def _table() -> tuple[dict[str, str], ...]:
     return tuple(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
 
 
+@functools.lru_cache(maxsize=8192)
 def find_accelerator(text: str) -> Named | None:
     """The accelerator ``text`` names, or None.
 

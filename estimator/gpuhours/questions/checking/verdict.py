@@ -105,9 +105,11 @@ def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim
         dropped = [c for c in run.claims if c.shared and refuted and (not meant or c.quantity in refuted - meant)]
         if not dropped:
             break
-        run = replace(run, claims=tuple(claim for claim in run.claims if claim not in dropped))
+        gone = set(map(id, dropped))
+        run = replace(run, claims=tuple(claim for claim in run.claims if id(claim) not in gone))
         judged = check_document(run, witness, elsewhere)
-    left = [claim for claim in whole.claims if claim not in run.claims]
+    kept = set(map(id, run.claims))
+    left = [claim for claim in whole.claims if id(claim) not in kept]
     untested = tuple(Checked(claim, None, None, None, None, NOT_DETERMINED) for claim in left)
     return replace(judged, document=whole, claims=(*judged.claims, *untested))
 

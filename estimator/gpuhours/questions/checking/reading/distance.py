@@ -30,6 +30,11 @@ class Window:
                 self.spelled.append(part)
                 self.at.append(place)
             self.joined += [(place, whole.replace("-", "")) for whole in item.words if "-" in whole]
+        self.words = {*self.starts, *(whole for _, whole in self.joined)}
+
+    def lacks(self, words: tuple[str, ...]) -> bool:
+        """Whether none of ``words`` begins here: a quick look that spares most rules the rest."""
+        return _beginnings(words).isdisjoint(self.words)
 
     def matches(self, words: tuple[str, ...]) -> list[tuple[int, str]]:
         """Where each of ``words`` stands; a word of several parts may be joined by hyphens (``tensor-model parallelism``)."""
@@ -47,6 +52,8 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
     if not rule.words:
         return rule.base, ""
     best, because, items = DEAREST + 1, "", window.items
+    if window.lacks(rule.words):
+        return best, because
     for position, word in window.matches(rule.words):
         length = word.count(" ")
         if position <= index <= position + length and position != index:
@@ -124,6 +131,12 @@ def _crossings(items: Sequence[Item], first: int, last: int) -> float:
 def _spelled(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words of an item, without their plural, taken apart at hyphens."""
     return tuple(_singular(part) for whole in words for part in _parts(whole))
+
+
+@functools.cache
+def _beginnings(words: tuple[str, ...]) -> frozenset[str]:
+    """How the words of a rule begin, apart or joined."""
+    return frozenset(words) | {_spelled_parts(word)[0] for word in words}
 
 
 @functools.cache

@@ -17,7 +17,20 @@ from gpuhours.questions.checking.reading.units import SCALES, factor, seconds
 
 
 def scan(text: str) -> list[Item]:
-    """Every word and figure of ``text``, in order."""
+    """Every word and figure of ``text``, in order; a label or a cell is asked for again and again."""
+    return list(_scanned_short(text)) if len(text) <= SHORT else _scanned(text)
+
+
+SHORT = 200
+"""Characters of a text whose items are remembered."""
+
+
+@functools.lru_cache(maxsize=8192)
+def _scanned_short(text: str) -> tuple[Item, ...]:
+    return tuple(_scanned(text))
+
+
+def _scanned(text: str) -> list[Item]:
     tokens = tokens_of(text)
     items: list[Item] = []
     at = 0

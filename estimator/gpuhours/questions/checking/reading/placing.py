@@ -259,6 +259,8 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
     window = Window(items[first:last])
     for kind in kinds:
         for rule in _rules(kind):
+            if rule.words and window.lacks(rule.words):
+                continue
             if rule.quantity in barred or not _plausible(rule.quantity, figure):
                 continue
             cost, because = cost_of(rule, window, index - first, at - first)

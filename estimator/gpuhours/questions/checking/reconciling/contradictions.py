@@ -269,11 +269,13 @@ class Search:
         ranked: list[tuple[float, Cause]] = []
         for mistake in self.mistakes:
             for i in involved:
-                if left[i].quantity != mistake.quantity or left[i].claim is None or _another_factor(mistake, fit, i):
+                if left[i].quantity != mistake.quantity or left[i].claim is None:
+                    continue
+                if _another_factor(mistake, fit, i) or _out_of_reach(mistake, fit, i):
                     continue
                 best_factor, after, troubles = self._best(left, i, mistake, fit)
                 explains = max(0.0, 1 - after / before)
-                if explains >= EXPLAINED and after < (CONTRADICTION + 0.6) ** 2:
+                if explains >= EXPLAINED and after < STILL**2:
                     width = 1 + abs(math.log(mistake.most / mistake.least))
                     off = math.log(best_factor / mistake.nominal) / 0.03 if mistake.nominal else 0.0
                     rank = mistake.habit * math.exp(-after / 8 - off**2 / 2) / width**0.7 * 0.3**troubles
@@ -293,7 +295,9 @@ class Search:
         for wanted in {float(fit.left_out[i]), (least + most) / 2} if len(touched) > 1 else {float(fit.left_out[i])}:
             log = min(max(wanted, least), most)
             corrected = [replace(m, log=m.log - log) if j in touched else m for j, m in enumerate(left)]
-            again = fit.shifted(touched, log) if fit.linear else reconcile(corrected, self.equations, self.extra)
+            again = (
+                reconcile(corrected, self.equations, self.extra) if fit.bends(touched) else fit.shifted(touched, log)
+            )
             coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
             worst = max(_residual(again, j) for j in coupled) ** 2
             tried.append((worst, math.exp(log), self._troubles(corrected, again)))
@@ -354,6 +358,17 @@ def _another_factor(mistake: Mistake, fit: Fit, i: int) -> bool:
     return alone and abs(float(fit.left_out[i]) - factor) > NEAR
 
 
+def _out_of_reach(mistake: Mistake, fit: Fit, i: int) -> bool:
+    """Whether a claim corrected by a mistake still contradicts the others: what they say without it, its own value does not move."""
+    apart = float(fit.left_out[i])
+    if mistake.also or not abs(apart) > ROUNDING:
+        return False
+    log = min(max(apart, math.log(mistake.least)), math.log(mistake.most))
+    return _residual(fit, i) * abs((apart - log) / apart) >= STILL
+
+
+STILL = CONTRADICTION + 0.6
+"""Normalised residual that a correction may leave for its mistake to be named."""
 NEAR, ORDERS = math.log(1.25), math.log(100.0)
 """Beyond the first a factor of 24 is not that of days and hours; slips of orders of magnitude are told without such nearness."""
 

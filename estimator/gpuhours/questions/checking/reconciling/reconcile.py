@@ -66,8 +66,13 @@ class Fit:
     resolve: NDArray[np.float64]
     """R = 1 - H: how the weighted residuals follow the weighted measurements."""
     sigma: NDArray[np.float64]
-    linear: bool = True
-    """Whether no sum bends the equations: then other values of the same measurements need no other solution."""
+    bent: tuple[str, ...] = ()
+    """The members of sums, which bend the equations: while none of them moves, other values need no other solution."""
+
+    def bends(self, at: Iterable[int]) -> bool:
+        """Whether other values of the measurements ``at`` move a member of a sum."""
+        rows = [self.quantities.index(name) for name in self.bent]
+        return bool(rows) and bool(np.any(np.abs(self.gain[np.ix_(rows, list(at))]) > NOTHING))
 
     def shifted(self, at: Iterable[int], log: float) -> Fit:
         """The fit where the measurements ``at`` are smaller by ``log``: e' = e - R d / s,  x' = x - gain d."""
@@ -164,7 +169,8 @@ def reconcile(
         x = solution[0]
         if moved < 1e-9:
             break
-    fit = replace(_fit(names, every, A, b, *solution), linear=not active)
+    bent = tuple(dict.fromkeys(name for one in active for name in _members(one)))
+    fit = replace(_fit(names, every, A, b, *solution), bent=bent)
     return _with_leaves(fit, solution[1], structure.leaves)
 
 
@@ -218,7 +224,7 @@ def _with_leaves(
     spread = np.zeros((size, size))
     spread[:inner, :inner] = covariance
     column = {name: j for j, name in enumerate(names)}
-    bent = not fit.linear
+    bent = list(fit.bent)
     for equation, free in reversed(leaves):
         members = [name for name in _members(equation) if name not in free]
         others = [column[name] for name in members]
@@ -230,7 +236,7 @@ def _with_leaves(
         )
         if slopes is None:
             continue
-        bent = bent or isinstance(equation, Sum)
+        bent += _members(equation) if isinstance(equation, Sum) else ()
         by = np.array([slopes[name] for name in members])
         x[d], determined[d] = value, True
         gain[d] = by @ gain[others]
@@ -238,7 +244,7 @@ def _with_leaves(
         spread[:, d] = spread[d]
         spread[d, d] = by @ spread[others][:, others] @ by + sigma**2
     sd = np.sqrt(np.clip(np.diag(spread), 0.0, None))
-    return replace(fit, quantities=tuple(names), x=x, sd=sd, determined=determined, gain=gain, linear=not bent)
+    return replace(fit, quantities=tuple(names), x=x, sd=sd, determined=determined, gain=gain, bent=tuple(bent))
 
 
 def _leaf(equation: Identity | Sum, name: str, x: dict[str, float]) -> tuple[dict[str, float] | None, float, float]:
