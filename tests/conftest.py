@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -20,6 +24,7 @@ class Ran:
 
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it: workers share the processors
+gc.set_threshold(100_000)  # likewise: what imports and collected tests make stays
 Command = Callable[..., Ran]
 LLAMA = ("--model", "llama-3-8b", "--tokens", "1T", "--gpu", "h100-sxm-80gb", "--gpus", "64")
 """Flags of a run that leaves most of it open."""
@@ -27,6 +32,39 @@ ONE_RANK = (
     "--tensor", "1", "--pipeline", "1", "--context", "1", "--microbatch", "1", "--sharding", "none", "--recompute", "none",
 )  # fmt: skip
 """Flags of a layout that shares nothing out."""
+TOGETHER = {
+    "published runs": re.compile(
+        r"test_validation\.py|test_generic_names|test_published_memory|test_profiles_say_where"
+    ),
+    "documents": re.compile("reproduce"),
+    "processes": re.compile(r"test_sweep_(engines|files|faults)|test_same_answer|test_notebook"),
+}
+"""Tests of several modules that share what is long in the making (``tests.published``, ``_worked_out_once``), or that mostly wait."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What tests share is worked out in one process: those of a module stay together, and those of ``TOGETHER``."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            own = nodeid.partition("::")[0]
+            return next((name for name, members in TOGETHER.items() if members.search(nodeid)), own)
+
+    return Together(config, log)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _worked_out_once() -> Iterator[None]:
+    """The documents that ship: several tests print what is worked out once. What they print of it is their own."""
+    from gpuhours.questions.reproducing import working
+
+    shipped, anew = set(working.document_paths().values()), working.reproduce_file
+    once = functools.cache(anew)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(working, "reproduce_file", lambda path: once(path) if path in shipped else anew(path))
+        yield
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import functools
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,16 +48,6 @@ stacks:
   kind: vision and video
   steps: [{name: train.log, measured: 50 s, stated: 49 s, predicted: 50 s}]
 """
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _worked_out_once() -> Iterator[None]:
-    """The documents that ship: several tests print what is worked out once. What they print of it is their own."""
-    from gpuhours.questions.reproducing import working
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(working, "reproduce_file", functools.cache(working.reproduce_file))
-        yield
 
 
 @functools.cache

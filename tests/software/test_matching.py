@@ -7,10 +7,9 @@ from collections import Counter
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.validating.case import Case, case_of
+from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.described import read_described
-from gpuhours.questions.validating.prediction import predict
-from gpuhours.questions.validating.rows import described_runs, published_runs, read_rows
+from gpuhours.questions.validating.rows import described_runs
 from gpuhours.software.matching import (
     Aged,
     MatchingRule,
@@ -24,6 +23,7 @@ from gpuhours.software.matching import (
     unknown,
 )
 from gpuhours.software.profile import list_software, load_software
+from tests.published import in_sample
 
 GENERIC = (
     "Megatron", "Megatron-LM", "Megatron-DeepSpeed", "Megatron-LM + DeepSpeed", "Megatron-Core", "NeMo", "DeepSpeed", "DeepSpeed ZeRO-3",
@@ -153,13 +153,11 @@ def test_a_name_that_nothing_reads_is_unknown_and_a_slip_of_the_pen_an_error() -
 @pytest.fixture(scope="module")
 def met() -> dict[str, Counter[str]]:
     """Steps that are judged, by profile and source."""
-    rows = [row for path in published_runs() for row in read_rows(path)]
-    cases = [case for case in map(case_of, rows) if isinstance(case, Case)]
     found: dict[str, Counter[str]] = {name: Counter() for name in list_software()}
-    for case, prediction in zip(cases, predict(cases), strict=True):
-        row = case.row
-        if prediction.time and row.seconds and not row.doubted and not row.failed:
-            found[case.software.name][row.word("source_title") or ""] += 1
+    for one in in_sample().judged:
+        row = one.row
+        if isinstance(one.case, Case) and one.predicted and row.seconds and not row.doubted and not row.failed:
+            found[one.case.software.name][row.word("source_title") or ""] += 1
     for run in (run for path in described_runs() for run in read_described(path)):
         if run.row.number("step_time_s"):
             found[run.software.name][run.row.word("source_title") or ""] += 1

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.calibrating.calibrating import calibrate
+from gpuhours.questions.calibrating.calibrating import Calibration, calibrate
 from gpuhours.questions.calibrating.observed import Candidate
 from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.band import band
@@ -48,28 +50,30 @@ def described(software: str, shape: tuple[int, int, int], seconds: float) -> str
     return RUN.format(batch=batch, gpus=gpus, tensor=tensor, software=software, seconds=f"{seconds:.6f}")
 
 
-def measured(folder: Path, stated: str, true: str, times: float = 1.0) -> list[Path]:
-    """Run files that state one stack, with steps of another."""
-    paths = []
-    for place, shape in enumerate(SHAPES):
-        path = folder / f"run-{place}.yaml"
-        path.write_text(described(stated, shape, times * predicted(true, shape, folder)), encoding="utf-8")
-        paths.append(path)
-    return paths
+@cache
+def calibrated(stated: str, true: str, times: float = 1.0) -> Calibration:
+    """What three run files say that state one stack, with steps of another."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, paths = Path(name), []
+        for place, shape in enumerate(SHAPES):
+            path = folder / f"run-{place}.yaml"
+            path.write_text(described(stated, shape, times * predicted(true, shape, folder)), encoding="utf-8")
+            paths.append(path)
+        return calibrate(paths)
 
 
-def test_steps_as_predicted_choose_what_is_stated_and_narrow_the_range(tmp_path: Path) -> None:
-    found = calibrate(measured(tmp_path, "megatron-core", "megatron-core"))
+def test_steps_as_predicted_choose_what_is_stated_and_narrow_the_range() -> None:
+    found = calibrated("megatron-core", "megatron-core")
     (one,) = found.stacks
     assert (one.choice.stack, one.choice.factor) == (Candidate("megatron-core"), 1.0)
     assert one.site_high[0] / one.site_low[0] < one.high[0] / one.low[0]
     assert found.errors("after") == pytest.approx([0.0] * 3, abs=1e-5)
 
 
-def test_steps_of_another_shipped_stack_are_known_for_it(tmp_path: Path) -> None:
+def test_steps_of_another_shipped_stack_are_known_for_it() -> None:
     """What megatron-2022 takes on these three is a third more than megatron-core's: no factor, no scatter. Two of them alone do not yet
     overrule what is stated, but carry a part over."""
-    found = calibrate(measured(tmp_path, "megatron-core", "megatron-2022"))
+    found = calibrated("megatron-core", "megatron-2022")
     (one,) = found.stacks
     assert one.changed
     assert max(abs(error) for error in found.errors("after")) < 0.03
@@ -79,22 +83,21 @@ def test_steps_of_another_shipped_stack_are_known_for_it(tmp_path: Path) -> None
     assert "likelier than megatron-core, which is stated" in one.why
 
 
-def test_a_factor_that_all_steps_share_carries_over_in_part(tmp_path: Path) -> None:
-    found = calibrate(measured(tmp_path, "megatron-core", "megatron-core", times=1.06))
+def test_a_factor_that_all_steps_share_carries_over_in_part() -> None:
+    found = calibrated("megatron-core", "megatron-core", times=1.06)
     (one,) = found.stacks
     assert one.choice.stack == Candidate("megatron-core")
     assert 1.0 < one.choice.factor < 1.06
 
 
-def written(folder: Path, calibration_of: list[Path]) -> Path:
+def written(folder: Path, calibration: Calibration) -> Path:
     path = folder / "site.yaml"
-    path.write_text(calibrate(calibration_of).yaml(), encoding="utf-8")
+    path.write_text(calibration.yaml(), encoding="utf-8")
     return path
 
 
 def test_a_site_is_what_other_runs_take_in_every_prediction(tmp_path: Path) -> None:
-    paths = measured(tmp_path, "megatron-core", "megatron-2022", times=1.1)
-    site = written(tmp_path, paths)
+    site = written(tmp_path, calibrated("megatron-core", "megatron-2022", times=1.1))
     met = read_site(site).stacks[0]
     asked = tmp_path / "ask.yaml"
     asked.write_text(
@@ -114,7 +117,7 @@ def test_a_site_is_what_other_runs_take_in_every_prediction(tmp_path: Path) -> N
 
 
 def test_another_card_keeps_the_choice_and_not_the_factor(tmp_path: Path) -> None:
-    site = written(tmp_path, measured(tmp_path, "megatron-core", "megatron-2022", times=1.2))
+    site = written(tmp_path, calibrated("megatron-core", "megatron-2022", times=1.2))
     asked = tmp_path / "ask.yaml"
     text = described("megatron-core", ANOTHER, 1.0).replace("a100-sxm-80gb", "h100-sxm-80gb")
     asked.write_text(text.replace("known", f"site: {site}\n# known"), encoding="utf-8")
@@ -125,7 +128,7 @@ def test_another_card_keeps_the_choice_and_not_the_factor(tmp_path: Path) -> Non
 
 
 def test_a_stack_that_no_step_was_of_keeps_its_own(tmp_path: Path) -> None:
-    site = written(tmp_path, measured(tmp_path, "megatron-core", "megatron-2022"))
+    site = written(tmp_path, calibrated("megatron-core", "megatron-2022"))
     asked = tmp_path / "ask.yaml"
     asked.write_text(described("deepspeed", ANOTHER, 1.0).replace("known", f"site: {site}\n# known"), encoding="utf-8")
     assert load(asked).software == "deepspeed"
@@ -134,7 +137,7 @@ def test_a_stack_that_no_step_was_of_keeps_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["estimate", "report", "trace", "plan"])
 def test_every_command_takes_a_site(gpuhours_command: Command, tmp_path: Path, command: str) -> None:
-    site = written(tmp_path, measured(tmp_path, "megatron-core", "megatron-core", times=1.2))
+    site = written(tmp_path, calibrated("megatron-core", "megatron-core", times=1.2))
     asked = tmp_path / "ask.yaml"
     asked.write_text(described("megatron-core", ANOTHER, 1.0).replace("known", "# known"), encoding="utf-8")
     outputs = {"report": ("-o", str(tmp_path / "r.html")), "trace": ("-o", str(tmp_path / "t.json"))}
@@ -156,7 +159,7 @@ def test_every_command_takes_a_site(gpuhours_command: Command, tmp_path: Path, c
 
 
 def test_a_sweep_and_a_comparison_take_it_too(gpuhours_command: Command, tmp_path: Path) -> None:
-    site = written(tmp_path, measured(tmp_path, "megatron-core", "megatron-core", times=1.2))
+    site = written(tmp_path, calibrated("megatron-core", "megatron-core", times=1.2))
     factor = read_site(site).stacks[0].factor
     asked = tmp_path / "ask.yaml"
     text = described("megatron-core", ANOTHER, 1.0).replace("known", "# known")
@@ -184,7 +187,7 @@ def test_a_sweep_and_a_comparison_take_it_too(gpuhours_command: Command, tmp_pat
 def test_a_site_is_checked_like_any_input(
     gpuhours_command: Command, tmp_path: Path, change: dict[str, object], where: str, problem: str
 ) -> None:
-    site = written(tmp_path, measured(tmp_path, "megatron-core", "megatron-core"))
+    site = written(tmp_path, calibrated("megatron-core", "megatron-core"))
     data = yaml.safe_load(site.read_text(encoding="utf-8"))
     data["stacks"][0].update(change)
     site.write_text(yaml.safe_dump(data), encoding="utf-8")
@@ -276,7 +279,7 @@ def test_a_table_of_runs_calibrates_stack_by_stack(gpuhours_command: Command, tm
 
 
 def test_sites_are_estimated_with_from_python(tmp_path: Path) -> None:
-    site = written(tmp_path, measured(tmp_path, "megatron-core", "megatron-core", times=1.2))
+    site = written(tmp_path, calibrated("megatron-core", "megatron-core", times=1.2))
     import gpuhours
 
     words = {

@@ -88,10 +88,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     started.close()
 
 
-def test_a_killed_worker_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_killed_worker_and_then_a_killed_scheduler_lose_nothing(cluster: Cluster, tmp_path: Path) -> None:
     run = gpuhours.from_dict(RUN)
     once, spread = tmp_path / "once.parquet", tmp_path / "spread.parquet"
-    gpuhours.sweep(run, VARY, output=once, block_rows=4)
+    gpuhours.sweep(run, VARY, output=once, block_rows=8)
     killed = []
 
     def kill_one(done: int, whole: int) -> None:
@@ -100,7 +100,7 @@ def test_a_killed_worker_loses_nothing(cluster: Cluster, tmp_path: Path) -> None
             killed.append(done)
 
     found = gpuhours.sweep(
-        run, VARY, output=spread, block_rows=4, engine="dask", scheduler=cluster.scheduler, watch=kill_one
+        run, VARY, output=spread, block_rows=8, engine="dask", scheduler=cluster.scheduler, watch=kill_one
     )
     assert killed
     assert killed[0] < found.rows
@@ -111,20 +111,17 @@ def test_a_killed_worker_loses_nothing(cluster: Cluster, tmp_path: Path) -> None
     assert [one.to_dict() for one in planned.best] == [one.to_dict() for one in alone.best]
     assert planned.space == alone.space
 
-
-def test_a_killed_scheduler_is_told_and_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    run = gpuhours.from_dict(RUN)
-    once, spread = tmp_path / "once.csv", tmp_path / "spread.csv"
-    gpuhours.sweep(run, VARY, output=once, block_rows=4)
-
-    def kill(done: int, whole: int) -> None:
+    def kill_all(done: int, whole: int) -> None:
         if done >= whole // 4:
             cluster.processes[0].kill()
 
+    resumed = tmp_path / "resumed.parquet"
     with pytest.raises(EstimateError, match="The scheduler is gone"):
-        gpuhours.sweep(run, VARY, output=spread, block_rows=4, engine="dask", scheduler=cluster.scheduler, watch=kill)
-    gpuhours.sweep(run, VARY, output=spread, block_rows=4, resume=True)
-    assert spread.read_bytes() == once.read_bytes()
+        gpuhours.sweep(
+            run, VARY, output=resumed, block_rows=8, engine="dask", scheduler=cluster.scheduler, watch=kill_all
+        )
+    gpuhours.sweep(run, VARY, output=resumed, block_rows=8, resume=True)
+    assert resumed.read_bytes() == once.read_bytes()
 
 
 def test_no_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from gpuhours_cli.render.validate import answer
 from tests.benchmarks.swaps import ranked
 from tests.cli.test_readme import printed
 from tests.conftest import Command
+from tests.published import in_sample, left_out
 
 ROW: dict[str, Any] = {
     "id": "A-1", "source_title": "ours", "model_family": "Llama", "model_name": "Llama 3 8B", "accelerator": "h100-sxm-80gb",
@@ -48,14 +49,14 @@ def judged(folder: Path, *rows: dict[str, Any]) -> Validation:
     return validate(table)
 
 
-@pytest.fixture(scope="module")
-def published() -> Validation:
-    return validate()
+@pytest.fixture(name="published")
+def _published() -> Validation:
+    return left_out()
 
 
-@pytest.fixture(scope="module")
-def in_sample() -> Validation:
-    return validate(in_sample=True)
+@pytest.fixture(name="in_sample")
+def _in_sample() -> Validation:
+    return in_sample()
 
 
 def test_the_readme_says_how_far_off_it_has_been(published: Validation) -> None:
