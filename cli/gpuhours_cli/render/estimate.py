@@ -10,17 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gpuhours.inputs.durations import HOUR
 from gpuhours.layout.layout import Recompute, Sharding, word
 from gpuhours.memory.odds import ENOUGH, SAFE
-from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.run.band import Band
-from gpuhours.run.ensemble import Ensemble
-from gpuhours.run.ranges import median
 from gpuhours.run.results import RESULTS
 from gpuhours_cli.render import numbers
 from gpuhours_cli.render.observed import beside
+from gpuhours_cli.render.spread import odds, spread, wanted
 
 BAR = 40
 Formatter = Callable[[float], str]
@@ -222,88 +219,6 @@ def stages(estimate: Estimate) -> RenderableType:
         values = [(stage.results[name], written(name)) for name in STAGE_COLUMNS]
         table.add_row(stage.run.name, *("open" if result is None else text(result.value) for result, text in values))
     return Padding(table, (0, 0, 0, 2))
-
-
-def odds(estimate: Estimate, asked: Chances) -> RenderableType:
-    """How likely it fits, is done in time and within the budget; what the budget pays for where it does not do."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=12)
-    table.add_column(overflow="fold", ratio=1)
-    budget = None if asked.budget is None else f"{numbers.count(asked.budget)} USD"
-    rows = (("fits", asked.fits), (f"done by {asked.by}", asked.in_time), (f"within {budget}", asked.within_budget))
-    said = [
-        Text(f"{what} {chance:.0%}", "" if chance >= 0.5 else "bold red") for what, chance in rows if chance is not None
-    ]
-    table.add_row("Chances", Text(" · ").join(said))
-    if asked.together is not None and len(said) > 1:
-        table.add_row(
-            "", f"all of it {asked.together:.0%}; what decides: {', '.join(asked.decide) or 'the step model'}"
-        )
-    tokens = estimate.results["tokens"]
-    if asked.affordable is not None and asked.affordable[0] < 1 and tokens is not None:
-        middle, low, high = (numbers.count(share * float(tokens.value)) for share in asked.affordable)
-        table.add_row("Budget buys", f"{middle} of {numbers.count(float(tokens.value))} tokens ({low} – {high})")
-    return table
-
-
-def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
-    """What the range comes from, what to say to narrow it, and how long it takes on other numbers of GPUs."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=12)
-    table.add_column(overflow="fold", ratio=1)
-    for line in estimate.by_gpus[:1]:
-        days = " · ".join(
-            f"{numbers.duration(one.wall_clock)} on {numbers.exact(one.gpus)}" for one in estimate.by_gpus
-        )
-        table.add_row("By GPUs", f"{days}   (x {line.low / line.wall_clock:.2f} – {line.high / line.wall_clock:.2f})")
-    if estimate.results["gpu_hours"] is not None:
-        whole_run(table, sample)
-    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
-    table.add_row("Sample", said)
-    return table
-
-
-def say_first(sample: Ensemble) -> str:
-    """The one fact that narrows GPU-hours most, and how far; or that none does."""
-    first = sample.narrowed()
-    if first is None:
-        return "nothing: no fact that is left open narrows GPU-hours by a twentieth"
-    low, high = (numbers.count(edge / HOUR) for edge in first[2:])
-    return f"{first[1]}: GPU-hours are then {low} – {high}"
-
-
-def wanted(estimate: Estimate) -> RenderableType | None:
-    """The one thing to say where GPU-hours stay open; None where they do not."""
-    resolved = estimate.outcome.resolved
-    if estimate.results["gpu_hours"] is not None or estimate.stages:
-        return None
-    data = estimate.run.data
-    if resolved.model is None:
-        said = "--model or --params: what is trained decides all else"
-    elif resolved.cluster is None:
-        said = "--gpu, as --gpu h100-sxm: GPU-hours, time and money follow; `gpuhours hardware list`"
-    elif data.dataset_samples is not None and estimate.results["steps"] is None:
-        said = "--epochs: 1 for one pass over the samples; GPU-hours, time and money follow"
-    elif estimate.results["steps"] is None:
-        said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and money follow"
-    else:
-        return None
-    table = Table.grid(padding=(0, 2))
-    table.add_column(min_width=12)
-    table.add_column(overflow="fold", ratio=1)
-    table.add_row("Say first", said)
-    return table
-
-
-def whole_run(table: Table, sample: Ensemble) -> None:
-    """What decides GPU-hours: nothing to say of a description that ends at its step."""
-    shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
-    table.add_row("What decides", " · ".join(shares[:6]))
-    table.add_row("Say first", say_first(sample))
-    stops, rest = (median(values) for values in (1 - sample.goodput, sample.remainder))
-    if "remainder" in sample.drawn:
-        beside = f"; x {rest:.2f} on top, as published runs took" if abs(rest - 1) > 0.005 else ""
-        table.add_row("Stops", f"{stops:.1%} of the time{beside}")
 
 
 def waterfall(estimate: Estimate) -> RenderableType:

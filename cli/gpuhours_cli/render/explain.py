@@ -18,7 +18,8 @@ from gpuhours.run.ensemble import Ensemble
 from gpuhours.run.results import RESULTS
 from gpuhours.run.totals import KEYS, UNITS, undetermined
 from gpuhours_cli.render import numbers
-from gpuhours_cli.render.estimate import counted, say_first
+from gpuhours_cli.render.estimate import counted
+from gpuhours_cli.render.spread import say_first
 
 ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
 """Further words for a result."""

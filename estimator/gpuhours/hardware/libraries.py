@@ -47,11 +47,15 @@ class _Sets(Section):
     of_2022: Libraries = Field(alias="2022")
 
 
-@cache
 def libraries_of(time: Time) -> Libraries:
     """The libraries that stacks of a time were built with."""
+    return _of_all_times()[time]
+
+
+@cache
+def _of_all_times() -> Mapping[Time, Libraries]:
     sets = validated(_Sets, read_yaml(Path(str(files("hardware_specs"))) / "libraries.yaml"))
-    return {"today": sets.today, "2024": sets.of_2024, "2022": sets.of_2022}[time]
+    return {"today": sets.today, "2024": sets.of_2024, "2022": sets.of_2022}
 
 
 @lru_cache(maxsize=256)

@@ -310,7 +310,7 @@ def padded(run: Run, kind: Kind, position: Draws) -> Array:
 
 
 def loading(run: Run, resolved: Resolved, seconds: Draws, position: Draws) -> Array:
-    """The shortest step that the input pipeline can feed; 0 where nothing of it is known."""
+    """s of the shortest step that the input pipeline can feed; 0 where nothing of it is known."""
     asked = resolved.workload
     fed = input_pipeline.feed(run.input, resolved.data, asked.global_batch, seconds, asked.cluster)
     if fed is None:

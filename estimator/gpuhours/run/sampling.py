@@ -85,7 +85,7 @@ class LayoutGrid:
         return cells[np.argsort(self.times[0][cells], kind="stable")]
 
     def at(self, cells: NDArray[np.int64], share: Array) -> Draws:
-        """Step times of cells at shares of the network: ln t linear in ln share."""
+        """s a step of cells at shares of the network: ln t linear in ln share."""
         slope = np.log(self.times[1][cells] / self.times[0][cells]) / np.log(SHARES[1])
         seconds: Draws = self.times[0][cells] * np.power(share, slope)
         return seconds

@@ -50,6 +50,27 @@ def shared_out_whole(stack: Stack, core: AttentionCore) -> bool:
 def _core_passes(
     core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
 ) -> Passes:
+    """One attention core on one rank, its mask as the stack hands it to the kernel.
+
+    A mask of padding reaches fused kernels as a tensor over all pairs, which none skips by: what the profile says times the time of all
+    pairs without a mask; unfused attention adds it to its scores in any case.
+    So does a window, or a causal mask that is written out, on a stack that says what that costs.
+    """
+    masking = workload.software.padding_mask
+    if core.padded and masking is not None and kernel != "unfused":
+        seen = replace(core, causal=False, window=None, padded=False)
+        whole_pairs = _shared_passes(seen, length, sequences, workload, kernel, whole=whole)
+        return Passes(whole_pairs.forward * masking.forward, whole_pairs.backward * masking.backward)
+    slower = workload.software.window_mask
+    if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
+        seen = replace(core, causal=False, window=None)
+        return _shared_passes(seen, length, sequences, workload, kernel, whole=whole) * slower
+    return _shared_passes(core, length, sequences, workload, kernel, whole=whole)
+
+
+def _shared_passes(
+    core: AttentionCore, length: Array, sequences: Array, workload: Workload, kernel: str, *, whole: bool
+) -> Passes:
     """One attention core on one rank.
 
         heads over tensor x ulysses;  the rank's own block of s / r, causal, then r - 1 blocks of others:
@@ -57,22 +78,11 @@ def _core_passes(
             plain ring                              s / r on s / r: the last rank masks nothing, and all wait for it
             helped                                  s / r on s / r, floor(r / 2) of them: an even number leaves half of the ranks idle once
 
-    A mask of padding reaches fused kernels as a tensor over all pairs, which none skips by: what the profile says times the time of all
-    pairs without a mask; unfused attention adds it to its scores in any case.
     Unfused attention adds what the stack moves per score beyond its kernels (an fp32 softmax under autocast).
     s length, r ring. Between blocks the partial outputs are rescaled and added (``merge`` bytes per element of the output).
     Sources: Liu et al. 2023 (ring); Brandon et al. 2023 (striped), Zhu 2024 (zigzag): the balanced order.
     """
     ranks = workload.ranks
-    masking = workload.software.padding_mask
-    if core.padded and masking is not None and kernel != "unfused":
-        seen = replace(core, causal=False, window=None, padded=False)
-        whole_pairs = _core_passes(seen, length, sequences, workload, kernel, whole=whole)
-        return Passes(whole_pairs.forward * masking.forward, whole_pairs.backward * masking.backward)
-    slower = workload.software.window_mask
-    if slower is not None and (core.window is not None or (workload.software.masked and core.causal)):
-        seen = replace(core, causal=False, window=None)
-        return _core_passes(seen, length, sequences, workload, kernel, whole=whole) * slower
     r = 1 if whole else ranks.ring
     split = np.multiply(ranks.tensor, ranks.ulysses)
     batch = np.divide(sequences, ranks.ring) if whole else sequences
