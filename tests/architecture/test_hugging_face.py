@@ -102,3 +102,37 @@ def test_a_wrong_value_names_its_key(broken: dict[str, Any], tmp_path: Path) -> 
     llama = next(row["config"] for row in ROWS if row["config"].get("model_type") == "llama")
     with pytest.raises(EstimateError, match=next(iter(broken))):
         read_model(written(tmp_path, {**llama, **broken}))
+
+
+@pytest.mark.parametrize(
+    ("type_", "change"),
+    [("minicpm3", {"attention_bias": True}), ("dinov3_vit", {"value_bias": False}), ("falcon_h1", {"projectors_bias": True}),
+     ("opt", {"layer_norm_elementwise_affine": False})],
+)  # fmt: skip
+def test_a_value_that_is_not_modelled_is_listed(type_: str, change: dict[str, Any], tmp_path: Path) -> None:
+    """The library counts more or fewer parameters then; the reader took the key, and dropped it."""
+    plain = next(row["config"] for row in ROWS if row["config"].get("model_type") == type_)
+    (listed,) = set(read_model(written(tmp_path, {**plain, **change})).unread) - set(
+        read_model(written(tmp_path, plain)).unread
+    )
+    assert listed.split(" = ") == [next(iter(change)), str(next(iter(change.values())))]
+
+
+def test_other_heads_in_the_decoder_are_refused(tmp_path: Path) -> None:
+    bart = next(row["config"] for row in ROWS if row["config"].get("model_type") == "bart")
+    with pytest.raises(EstimateError, match="decoder_attention_heads are not read"):
+        read_model(written(tmp_path, {**bart, "decoder_attention_heads": 2 * bart["encoder_attention_heads"]}))
+
+
+def test_pictures_that_wan_looks_at_take_time(tmp_path: Path) -> None:
+    """257 keys beside the text's 512 in each of 40 layers: 2,105,977,600 parameters more, and their attention."""
+    wan = [row["config"] for row in ROWS if row["config"].get("_class_name") == "WanTransformer3DModel"]
+    seen = next(config for config in wan if config.get("image_dim"))
+    read = [
+        read_model(written(tmp_path, config)).build(ONE)
+        for config in (seen, {**seen, "image_dim": None, "added_kv_proj_dim": None})
+    ]
+    assert read[0].parameters - read[1].parameters == 2_105_977_600
+    assert [core.keys for core in read[0].stacks[0].block.attention if core.keys is not None] == [512, 257]
+    with pytest.raises(EstimateError, match="added_kv_proj_dim"):
+        read_model(written(tmp_path, {**seen, "added_kv_proj_dim": None}))

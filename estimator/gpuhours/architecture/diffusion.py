@@ -1,5 +1,6 @@
 """Diffusion transformers over compressed images and video."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -115,6 +116,10 @@ class Diffusion(Latent):
     """A trained norm before cross-attention, and on its queries and keys (Wan)."""
     cross_qk_norm: bool = False
     """Norms on its queries and keys alone (LTX-Video)."""
+    image_hidden: Count | None = None
+    """Width of an image encoder's tokens whose keys and values stand beside the text's, each layer's own (Wan 2.1 from a picture)."""
+    image_tokens: Count = 257
+    """Those tokens: CLIP's ViT-H has 16 x 16 patches and a class token."""
     text_length: Count = 120
     """Text tokens that are looked at, unless the data say."""
     frequencies: Count = 256
@@ -184,6 +189,11 @@ class Diffusion(Latent):
         if self.looks:
             keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
             stacks.append(Stack("text keys and values", blocks.block(self.hidden, keys), self.layers, text))
+        if self.image_hidden is not None:
+            keys = blocks.cross_keys(self.hidden, self.heads, self.hidden // self.heads, bias=self.biases)
+            normed = Elementwise(Pointwise.QK_NORM, self.hidden, sharded=True, parameters=self.hidden)
+            of_image = blocks.block(self.hidden, keys, blocks.Piece(elementwise=(normed,) if self.cross_norm else ()))
+            stacks.append(Stack("image keys and values", of_image, self.layers, self.image_tokens))
         return tuple(stacks)
 
     @property
@@ -214,7 +224,14 @@ class Diffusion(Latent):
         glue = blocks.glue(h, self.norm, norms=2, residuals=3 if self.looks else 2, dropout=False)
         if not self.looks:
             return blocks.block(h, sees, mixer, glue, *self._modulated())
-        return blocks.block(h, sees, looks, mixer, glue, *self._modulated(), *self._cross_norms())
+        also = self._looks_at_image(looks)
+        return blocks.block(h, sees, looks, *also, mixer, glue, *self._modulated(), *self._cross_norms())
+
+    def _looks_at_image(self, looks: blocks.Piece) -> tuple[blocks.Piece, ...]:
+        """A second attention of the same queries, to the image's keys."""
+        if self.image_hidden is None:
+            return ()
+        return (blocks.Piece((), tuple(replace(core, keys=self.image_tokens) for core in looks.attention)),)
 
     def _modulated(self) -> tuple[blocks.Piece, ...]:
         """Attention and MLP each behind a shift and a scale and before a gate; a table of six vectors where layers share a product."""
@@ -239,6 +256,9 @@ class Diffusion(Latent):
         if self.text_hidden is not None and self.caption_products:
             caption = (biased("caption", self.text_hidden, h), biased("caption 2", h, h))[: self.caption_products]
             linears.append(Ends("caption", caption, 0, self.text_length, first=True))
+        if (w := self.image_hidden) is not None:
+            image = (biased("image", w, w), biased("image 2", w, h))
+            linears.append(Ends("image embedding", image, 2 * w + 2 * h, self.image_tokens, first=True))
         if self.modulation == "per-layer":
             norms = (2 if self.text_in_stream else 0) * blocks.norm_parameters(self.norm, h)
             linears.append(

@@ -38,6 +38,10 @@ class TwoStream(Latent):
     """A third such vector: how strongly the text guides."""
     refiner_layers: NotNegative = 0
     """Layers over the text alone in front (HunyuanVideo)."""
+    text_norm: bool = False
+    """An RMS norm on the text encoder's tokens (Qwen-Image)."""
+    rotated: bool | None = None
+    """Positions are rotated into queries and keys; where layers of both streams together follow (Flux), when not given."""
     text_ends_early: bool = False
     """The last double layer only reads the text (SD3)."""
     frequencies: Count = 256
@@ -80,7 +84,13 @@ class TwoStream(Latent):
         )
         return (
             Ends("patch embedding", (biased("patch embedding", pixels, h),), 0, picture, first=True),
-            Ends("text embedding", (biased("text embedding", self.text_hidden, h),), 0, text, first=True),
+            Ends(
+                "text embedding",
+                (biased("text embedding", self.text_hidden, h),),
+                self.text_hidden if self.text_norm else 0,
+                text,
+                first=True,
+            ),
             Ends("conditions", products, 0, 1, first=True),
             *self._refiner(text),
         )
@@ -144,7 +154,7 @@ class TwoStream(Latent):
     @property
     def rotary(self) -> bool:
         """Positions are turned into queries and keys where layers of both streams together follow (Flux, HunyuanVideo)."""
-        return bool(self.single_layers)
+        return bool(self.single_layers) if self.rotated is None else self.rotated
 
     def _side(self) -> Block:
         """One stream's half of a double layer without its attention."""

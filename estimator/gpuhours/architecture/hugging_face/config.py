@@ -27,6 +27,7 @@ class Config:
         self._keys, self._where = keys, where
         self._read: set[str] = set()
         self._inside: list[Config] = []
+        self._otherwise: set[str] = set()
 
     def __contains__(self, key: str) -> bool:
         return self._keys.get(key) is not None
@@ -47,6 +48,10 @@ class Config:
     def without_effect(self, *keys: str) -> None:
         """Keys that are understood and move nothing that is counted here."""
         self._read.update(keys)
+
+    def only(self, **values: Any) -> None:
+        """Keys that are modelled with these values alone: any other is listed, however the rest of the reader took it."""
+        self._otherwise.update(key for key, value in values.items() if self.get(key, value) != value)
 
     def number(self, *names: str, default: int | None = None) -> int:
         """A whole number under the first of ``names`` that the file has: families and releases name one idea differently."""
@@ -93,21 +98,22 @@ class Config:
     def renamed(self, names: Mapping[str, str]) -> Config:
         """The same file with keys under the names that a reader asks for; what is read of it is read of the file."""
         found = Config({names.get(key, key): value for key, value in self._keys.items()}, self._where)
-        found._read = self._read
+        found._read, found._otherwise = self._read, self._otherwise
         self._read.update(names)
         return found
 
     def supplied(self, keys: Mapping[str, int]) -> Config:
         """The same file with keys that it leaves out because no layer uses them, or because another key says it."""
         found = Config({**keys, **self._keys}, self._where)
-        found._read = self._read
+        found._read, found._otherwise = self._read, self._otherwise
         return found
 
     @property
     def unread(self) -> Iterator[str]:
         """``key value`` of what is set and nobody understood."""
         for key, value in self._keys.items():
-            if key not in self._read and key not in NEUTRAL and not key.startswith("_") and value not in EMPTY:
+            known = key in self._read or key in NEUTRAL or key.startswith("_") or value in EMPTY
+            if not known or key in self._otherwise:
                 yield f"{self._where}{key} = {str(value)[:40]}"
         for inner in self._inside:
             yield from inner.unread

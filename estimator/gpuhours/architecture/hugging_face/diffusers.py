@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.inputs.errors import EstimateError
 
 
 def width(config: Config) -> tuple[int, int]:
@@ -73,13 +74,20 @@ def pixart(config: Config) -> Fields:
 
 
 def wan(config: Config) -> Fields:
-    """Wan 2.1 and 2.2 from text."""
-    ignored(config, "image_dim", "added_kv_proj_dim", "pos_embed_seq_len", "cross_attn_norm")
+    """Wan 2.1 and 2.2, from text or from a picture that CLIP has seen."""
+    ignored(config, "cross_attn_norm")
     hidden, heads = width(config)
+    image, added = config.optional("image_dim"), config.optional("added_kv_proj_dim")
+    if (added is not None and added != hidden) or (image is None) is not (added is None):
+        raise EstimateError(
+            f"image_dim {image} and added_kv_proj_dim {added} of a width of {hidden} are not read.",
+            "Wan has neither, or both.",
+        )
+    seen = {} if image is None else {"image_hidden": image}
     return {
         "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads,
         "ffn_hidden": config.number("ffn_dim"),
-        "qk_norm": "width" if config.get("qk_norm") else "none", **patched(config),
+        "qk_norm": "width" if config.get("qk_norm") else "none", **patched(config), **seen,
         "latent_channels": config.number("in_channels"),
         "out_channels": config.number("out_channels"), "modulation": "shared", "text_hidden": config.number("text_dim"),
         "text_length": 512,
@@ -90,7 +98,7 @@ def wan(config: Config) -> Fields:
 
 def ltx(config: Config) -> Fields:
     """LTX-Video: one token for 32 x 32 x 8 pixels, norms over the width of queries and keys."""
-    ignored(config, "cross_attention_dim", "attention_bias", "attention_out_bias", "norm_eps")
+    ignored(config, "cross_attention_dim", "attention_bias", "attention_out_bias", "norm_eps", "qk_norm")
     hidden, heads = width(config)
     return {
         "kind": "diffusion", "layers": config.number("num_layers"), "hidden": hidden, "heads": heads, "qk_norm": "width",
@@ -134,14 +142,33 @@ def sd3(config: Config) -> Fields:
 
 
 def flux(config: Config) -> Fields:
-    """Flux: latents already packed two by two, so a patch is one of 64 channels."""
-    ignored(config, "guidance_embeds")
+    """Flux: latents already packed two by two, so a patch is one of 64 channels. LongCat-Image and Bria have no vector of the text."""
+    ignored(config, "guidance_embeds", "time_theta")
     hidden, heads = width(config)
+    pooled = config.number("pooled_projection_dim", default=0)
+    if config["_class_name"] != "FluxTransformer2DModel":
+        pooled = 0
     return {
         "kind": "two-stream", "double_layers": config.number("num_layers"), "single_layers": config.number("num_single_layers"),
         "hidden": hidden, "heads": heads, **patched(config), "latent_channels": config.number("in_channels"), "qk_norm": "head",
-        "text_hidden": config.number("joint_attention_dim"), "pooled_hidden": config.number("pooled_projection_dim"),
+        "text_hidden": config.number("joint_attention_dim"), "pooled_hidden": pooled,
         "guidance": bool(config.get("guidance_embeds")), "compression": 16, "image_size": 1024,
+    }  # fmt: skip
+
+
+def qwen_image(config: Config) -> Fields:
+    """Qwen-Image: double layers alone over packed latents (``in_channels`` four of the latent's), the text under an RMS norm, positions
+    rotated. One vector, of the time step."""
+    ignored(config, "zero_cond_t", "use_layer3d_rope", "guidance_embeds")
+    if config.get("use_additional_t_cond"):
+        raise EstimateError("use_additional_t_cond of Qwen-Image is not read.", "Qwen-Image-Layered alone has it.")
+    hidden, heads = width(config)
+    patch, channels = config.number("patch_size", default=2), config.number("in_channels")
+    out = config.number("out_channels", default=channels)
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_layers"), "hidden": hidden, "heads": heads, "patch": 1,
+        "latent_channels": channels, "out_channels": out * patch**2, "qk_norm": "head", "text_norm": True, "rotated": True,
+        "text_hidden": config.number("joint_attention_dim"), "compression": 8 * patch, "image_size": 1024,
     }  # fmt: skip
 
 
@@ -163,6 +190,7 @@ def hunyuan_video(config: Config) -> Fields:
 
 READERS: Mapping[str, Reader] = MappingProxyType({
     "DiTTransformer2DModel": dit, "PixArtTransformer2DModel": pixart, "WanTransformer3DModel": wan, "LTXVideoTransformer3DModel": ltx,
-    "CogVideoXTransformer3DModel": cogvideox, "SD3Transformer2DModel": sd3, "FluxTransformer2DModel": flux,
+    "CogVideoXTransformer3DModel": cogvideox, "SD3Transformer2DModel": sd3, "QwenImageTransformer2DModel": qwen_image,
+    **dict.fromkeys(("FluxTransformer2DModel", "LongCatImageTransformer2DModel", "BriaTransformer2DModel"), flux),
     "HunyuanVideoTransformer3DModel": hunyuan_video,
 })  # fmt: skip

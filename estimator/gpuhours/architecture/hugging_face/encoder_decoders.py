@@ -50,6 +50,11 @@ def spoken(config: Config) -> Fields:
         "classifier_dropout",
     )
     heads, hidden = config.number("encoder_attention_heads"), config.number("d_model")
+    if config.number("decoder_attention_heads") != heads:
+        raise EstimateError(
+            f"{heads} encoder_attention_heads and {config['decoder_attention_heads']} decoder_attention_heads are not read.",
+            "No published one differs.",
+        )
     return {
         "kind": "encoder-decoder", "encoder_layers": config.number("encoder_layers"),
         "decoder_layers": config.number("decoder_layers"),

@@ -175,6 +175,7 @@ BEIT_ENDS = (
 
 def dinov2(config: Config) -> Fields:
     """DINOv2: scales on the halves, a mask token; the giant is gated."""
+    config.only(use_mask_token=True)
     shape = tower(config)
     width, gated = shape["ffn_hidden"], bool(config.get("use_swiglu_ffn", False))
     registers = config.number("num_register_tokens", default=0)
@@ -200,6 +201,7 @@ def dinov2(config: Config) -> Fields:
 
 def dinov3(config: Config) -> Fields:
     """DINOv3: rotary positions, registers, scales, no bias on keys."""
+    config.only(query_bias=True, value_bias=True, proj_bias=True, mlp_bias=True, key_bias=False)
     shape = tower(config)
     gated = bool(config.get("use_gated_mlp", False))
     for key in (
@@ -263,6 +265,7 @@ def videomae(config: Config) -> Fields:
 def vjepa2(config: Config) -> Fields:
     """V-JEPA 2's encoder: rotary positions, tubelets of a clip that all see each other. Its predictor is counted, not timed."""
     shape = tower(config)
+    config.only(qkv_bias=True)
     h, p, layers = shape["hidden"], config.number("pred_hidden_size"), config.number("pred_num_hidden_layers")
     wide = int(config.get("pred_mlp_ratio", 4) * p)
     layer = 4 * (p * p + p) + (p * wide + wide) + (wide * p + p) + 4 * p

@@ -120,6 +120,7 @@ def granite_hybrid(config: Config) -> Fields:
 
 def falcon_h1(config: Config) -> Fields:
     """Falcon-H1: attention and Mamba-2 beside each other in every layer."""
+    config.only(projectors_bias=False, mamba_proj_bias=False)
     count = config.number("num_hidden_layers")
     for key in (
         "attention_in_multiplier",
@@ -141,6 +142,7 @@ def falcon_h1(config: Config) -> Fields:
 
 def nemotron_h(config: Config) -> Fields:
     """Nemotron-H and Nemotron 3: one half a layer: Mamba-2 (M), attention (*), feed-forward (-) or experts (E)."""
+    config.only(use_bias=False, mlp_bias=False, mamba_proj_bias=False, attention_bias=False, tie_word_embeddings=False)
     pattern = config.get("hybrid_override_pattern")
     kinds = config.listed("layers_block_type") or [
         PATTERN[letter] for letter in str(pattern or "") if letter in PATTERN

@@ -289,6 +289,7 @@ def afmoe(config: Config) -> Fields:
     """Trinity: gated attention, norms before and behind both halves, DeepSeek's experts after some dense layers; the numbers that balance
     its routing count among the library's parameters."""
     config.without_effect("route_scale", "route_norm", "score_func", "mup_enabled", "load_balance_coeff")
+    config.only(attention_bias=False)
     dense, every = config.number("num_dense_layers", default=1), config.number("global_attn_every_n_layers", default=4)
     return {
         **llama(config), **sparse_windows(config, dense, every), "qk_norm": "head", "attention_gate": "width", "norms_per_layer": 4,
@@ -338,6 +339,7 @@ def gemma_experts(config: Config) -> Fields:
 def minicpm3(config: Config) -> Fields:
     """MiniCPM3: latent attention before a plain feed-forward layer."""
     config.get("scale_emb"), config.get("dim_model_base"), config.get("scale_depth")
+    config.only(attention_bias=False)
     return {**llama(config), **latent(config)}
 
 

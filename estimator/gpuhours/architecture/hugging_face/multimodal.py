@@ -21,14 +21,26 @@ from gpuhours.inputs.errors import EstimateError
 
 
 def language(config: Config, text: Config, *, tied: bool | None = None) -> Fields:
-    """The language model of ``text``; its embeddings are tied where the whole file says so, else where its own part does."""
+    """The language model of ``text``; its embeddings are tied where ``ties`` finds it."""
     kind = str(text["model_type"])
     shape = reader(kind)(text)
     if shape.get("kind", "decoder") != "decoder":
         raise EstimateError(f"A language model of type {kind!r} is not read here.")
-    if "tie_word_embeddings" in config:
-        shape["tied"] = bool(config["tie_word_embeddings"])
+    shape["tied"] = ties(config, text, bool(shape.get("tied", False)))
     return shape if tied is None else {**shape, "tied": tied}
+
+
+EITHER = frozenset({"llava", "llava_next_video", "llava_onevision", "qwen2_vl", "qwen2_5_vl", "glm4v", "glm4v_moe"})
+"""Model types whose embeddings the library ties where the whole file says so or its language part does."""
+
+
+def ties(config: Config, text: Config, own: bool) -> bool:
+    """Whether input and output embeddings are one: as the whole file says, else as the language part does (``own``, its default included);
+    Llama 4 asks that part alone."""
+    whole, inside = config.get("tie_word_embeddings"), text.get("tie_word_embeddings")
+    if config["model_type"] in EITHER:
+        return bool(whole or inside)
+    return own if whole is None or config["model_type"] == "llama4" else bool(whole)
 
 
 def encoder(vision: Config) -> Fields:
@@ -207,7 +219,7 @@ def qwen_vl(config: Config) -> Fields:
         out = part.optional("hidden_size")
     deeper = len(part.listed("deepstack_visual_indexes"))
     said = TEXTS[str(config["model_type"])](text)
-    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    tied = ties(config, text, bool(text.get("tie_word_embeddings", False)))
     bridge = {
         "kind": "mlp", "downsample": merge, "norm": True, "norm_before_merging": True, "norm_kind": vision.get("norm", "layer"),
         "middle": merge**2 * vision["hidden"], "out": out, "levels": 1 + deeper,
@@ -293,7 +305,7 @@ def glm_vl(config: Config) -> Fields:
     said = {"glm4v_text": glm4, "glm4v_moe_text": glm4_moe}.get(kind)
     if said is None:
         raise EstimateError(f"A language model of type {kind!r} is not read here.")
-    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    tied = ties(config, text, bool(text.get("tie_word_embeddings", False)))
     return whole(without_kind(vision), bridge, {**said(text), "tied": bool(tied)})
 
 
@@ -303,7 +315,7 @@ def mllama(config: Config) -> Fields:
     part, text = config.inside("vision_config"), config.inside("text_config")
     ignored(config)
     total, own = text.number("num_hidden_layers"), len(text.listed("cross_attention_layers"))
-    said = {**llama(text), "layers": total - own}
+    said = {**llama(text), "layers": total - own, "tied": False}
     tiles, levels = len(part.listed("supported_aspect_ratios")) + 1, part.number("vision_output_dim")
     part.get("intermediate_layers_indices")
     hidden, most = part.number("hidden_size"), part.number("max_num_tiles", default=4)

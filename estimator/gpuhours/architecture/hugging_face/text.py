@@ -83,6 +83,15 @@ def family(*, pattern: int = 0, defaults: Mapping[str, Any] | None = None, **fie
 KEYS: Mapping[str, str] = {"tied": "tie_word_embeddings", "attention_bias": "attention_bias", "mlp_bias": "mlp_bias"}
 
 
+def helium(config: Config) -> Fields:
+    """Helium: Llama's layers, whose output product is as wide as the model."""
+    shape, size = llama(config), config.optional("head_dim")
+    if size and size * config.number("num_attention_heads") != config.number("hidden_size"):
+        raise EstimateError("Heads of Helium that are not as wide as the model together (head_dim) are not read.")
+    config.only(attention_bias=False)
+    return shape
+
+
 def mistral(config: Config) -> Fields:
     """Llama's shape whose every layer has the window, where there is one."""
     return llama(config)
@@ -177,6 +186,7 @@ def gpt2(config: Config) -> Fields:
 
 def bigcode(config: Config) -> Fields:
     """StarCoder: GPT-2 with one key-value head."""
+    config.only(num_key_value_heads=1)
     return {**gpt2(config), "kv_heads": 1 if config.get("multi_query", True) else None}
 
 
@@ -230,6 +240,7 @@ def opt(config: Config) -> Fields:
     if config.number("word_embed_proj_dim", default=hidden) != hidden:
         raise EstimateError("A projected embedding (word_embed_proj_dim, OPT-350m's) is not modelled.")
     biased = config.get("enable_bias", True)
+    config.only(layer_norm_elementwise_affine=True)
     return {
         "layers": config.number("num_hidden_layers"), "hidden": hidden,
         "heads": config.number("num_attention_heads"), "ffn_hidden": config.number("ffn_dim"),
@@ -286,6 +297,7 @@ def falcon(config: Config) -> Fields:
         if config.get("multi_query", True)
         else heads
     )
+    config.without_effect("num_kv_heads", "n_head_kv")  # but in the newer layout
     biased = config.get("bias", False)
     single = config.number("num_ln_in_parallel_attn", default=2) == 1
     hidden = config.number("hidden_size")
@@ -356,7 +368,7 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     "gpt2": gpt2, "gpt-sw3": gpt2, "gpt_bigcode": bigcode, "openai-gpt": openai_gpt, "gptj": gptj, "codegen": gptj,
     "gpt_neo": gpt_neo, "gpt_neox": gpt_neox, "opt": opt, "bloom": bloom, "mpt": mpt, "falcon": falcon,
     "glm": glm, "glm4": glm4,
-    "helium": llama, "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,
+    "helium": helium, "ernie4_5": family(defaults={"tied": True}), "exaone4": exaone4, "apertus": apertus,
     "seed_oss": seed_oss, "bitnet": bitnet, "hunyuan_v1_dense": hunyuan,
     "nanochat": family(gated=False, norm="no-weights", qk_norm="no-weights"),
 })  # fmt: skip
