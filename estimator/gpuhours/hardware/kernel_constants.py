@@ -39,6 +39,8 @@ class GemmConstants(Sourced):
     """t0: fixed cost of a kernel."""
     whole_waves: bool
     """Tiles run in whole waves over the SMs (True), or the last wave is shared out (False)."""
+    four_bit: Share = 1.0
+    """Of E and rho, what products of 4-bit operands reach."""
 
 
 class MemoryConstants(Sourced):

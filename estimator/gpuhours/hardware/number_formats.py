@@ -17,7 +17,7 @@ a fact of the software, not of the precision.
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
@@ -54,8 +54,8 @@ class NumberFormat:
     product: str = ""
     trains: bool = True
     words: tuple[str, ...] = ()
-    four_bit_casts: bool = False
-    """Quantising it is what a stack's ``casts.four_bit`` is the cost of."""
+    casts: Literal["plain", "blocks", "four_bit"] = "plain"
+    """Which figure of a stack's ``casts`` quantising it costs more by, if any."""
 
     @property
     def kept(self) -> float:
@@ -82,11 +82,11 @@ _FORMATS = (
     # Transformer Engine: an fp8 weight and its transpose are cached over the micro-batches
     NumberFormat("fp8", 1, "fp8", copies=2, words=("fp8", "float8", "e4m3")),
     # one 1-byte scale for 32 elements, in both directions (OCP Microscaling Formats 1.0)
-    NumberFormat("mxfp8", 1, "fp8", scale=1 / 32, copies=2 + 2 / 32, words=("mxfp8",)),
+    NumberFormat("mxfp8", 1, "fp8", scale=1 / 32, copies=2 + 2 / 32, words=("mxfp8",), casts="blocks"),
     # half a byte and one fp8 scale for 16 elements, in both directions
-    NumberFormat("nvfp4", 0.5, "fp4", scale=1 / 16, copies=1 + 2 / 16, words=("nvfp4", "fp4"), four_bit_casts=True),
+    NumberFormat("nvfp4", 0.5, "fp4", scale=1 / 16, copies=1 + 2 / 16, words=("nvfp4", "fp4"), casts="four_bit"),
     # half a byte and one 1-byte scale for 32 elements, in both directions (OCP Microscaling Formats 1.0)
-    NumberFormat("mxfp4", 0.5, "fp4", scale=1 / 32, copies=1 + 2 / 32, words=("mxfp4",), four_bit_casts=True),
+    NumberFormat("mxfp4", 0.5, "fp4", scale=1 / 32, copies=1 + 2 / 32, words=("mxfp4",), casts="four_bit"),
     NumberFormat("fp4", 0.5, "fp4", trains=False),
     NumberFormat("int8", 1, "int8", trains=False),
     # frozen weights of 4.127 bit (double quantised), bf16 products (Dettmers et al. 2023, QLoRA, section 3)

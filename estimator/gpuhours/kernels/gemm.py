@@ -41,7 +41,7 @@ def gemm_time(
         t_p = 2 m n k count / (rho P)                                  power and issue
         t_m = (b_in (m k + k n) + b_out m n) count / (beta B)          memory
 
-    P    peak FLOP/s of ``dtype``, dense;  B  memory bandwidth, byte/s;  b  bytes per element
+    P    peak FLOP/s of ``dtype``, dense, of 4 bit the share that is reached;  B  memory bandwidth, byte/s;  b  bytes per element
     rho beta t0          ``GemmConstants`` of the accelerator;  no rows, no time
     ``weight_gradient``  X is stored [k, m], so that m, not k, is its contiguous dimension
 
@@ -60,7 +60,8 @@ def gemm_time(
     shapes, layout included, gets to 5.4 / 4.5 %: the rest is not in the shape.
     """
     c, number = accelerator.gemm_constants, NUMBER_FORMATS[dtype]
-    P, B = accelerator.peak_for(dtype), accelerator.memory_bandwidth
+    reached = c.four_bit if number.input < 1 else 1.0
+    P, B = reached * accelerator.peak_for(dtype), accelerator.memory_bandwidth
     b_in, b_out, b_scaled = number.input, number.output, number.input + number.scale
     m, n, k, count = (np.asarray(size, float) for size in (m, n, k, count))
     k0 = c.prologue * P / accelerator.peak.get("bf16", accelerator.peak.get("fp16", P))

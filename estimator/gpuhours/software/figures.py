@@ -91,6 +91,8 @@ class Casts(Sourced):
     backward: NotNegative
     weights: NotNegative = 0.0
     """Per weight and micro-batch, where weights are quantised again for each; forward and backward together."""
+    blocks: Positive = 1.0
+    """Factor for 8-bit formats with a scale for each block of elements (mxfp8)."""
     four_bit: Positive = 1.0
     """Factor for nvfp4 (two levels of scales, rotations, both layouts written) and, an assumption, mxfp4."""
 

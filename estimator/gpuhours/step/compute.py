@@ -196,7 +196,7 @@ def cast_bytes(block: Block, tokens: Array, workload: Workload) -> tuple[Array, 
     Where a dense product is split, ranks cast their share before it is gathered; experts get their tokens gathered, and cast them all.
     """
     ranks, casts = workload.ranks, workload.software.casts
-    factor = casts.four_bit if workload.precision.format.four_bit_casts else 1.0
+    factor = {"plain": 1.0, "blocks": casts.blocks, "four_bit": casts.four_bit}[workload.precision.format.casts]
     inputs: Array = 0.0
     outputs: Array = 0.0
     quantised = [linear for linear in block.linears if linear.split is not Split.WHOLE]
