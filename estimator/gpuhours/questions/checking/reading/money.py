@@ -22,7 +22,7 @@ def of_an_hour(items: Sequence[Item], index: int) -> bool:
     said = before[hour].split()
     named = items[max(index - 5, 0) + hour - 2 : max(index - 5, 0) + hour]
     ones = {"a", "an", "one", "each", "every", "per"}
-    return bool(said and said[0] in ones) or any(item.text.lower() in ones for item in named)
+    return bool(said and said[0] in ones) or any(item.text.lower().strip() in ones for item in named)
 
 
 INSTANCES = frozenset(
@@ -80,9 +80,13 @@ PEOPLE = (
 
 def paid_to_people(items: Sequence[Item], index: int, first: int, last: int) -> bool:
     """``63 annotators at $19.50 per hour, $96K in total``: money of a sentence that pays people and counts no device."""
+    first, last = max(first, index - NEAR), min(last, index + NEAR)
     told = [at for at in range(first, last) if items[at].text.lower().split()[-1:] and _is_person(items[at])]
     machines = any(isinstance(item, Figure) and item.unit in ("gpu", "gpu_time", "node") for item in items[first:last])
     return any(at < index for at in told) and not machines
+
+
+NEAR = 60
 
 
 def _is_person(item: Item) -> bool:

@@ -79,10 +79,24 @@ def _as_unit(words: str) -> Unit | None:
 
 
 OWN_NAMES = frozenset(
-    ["batch", "batches", "pue", "effectiveness", "factor", "ratio", "size", "degree", "mfu", "epoch", "rank"]
+    [
+        "pipeline",
+        "tensor",
+        "batch",
+        "batches",
+        "pue",
+        "effectiveness",
+        "factor",
+        "ratio",
+        "size",
+        "degree",
+        "mfu",
+        "epoch",
+        "rank",
+    ]
 )
 """Words that say what a bare number is: it belongs to no list behind it (``a PUE of 1.1 and 0.32 kg per kWh``)."""
-LIST_WORDS = frozenset([",", "and", "or"])
+LIST_WORDS = frozenset([",", "and", "or", "+"])
 
 
 def _with_listed_units(items: list[Item]) -> list[Item]:
@@ -94,7 +108,7 @@ def _with_listed_units(items: list[Item]) -> list[Item]:
             or not last.unit
             or last.joined
             or last.until is not None
-            or items[end - 1].text.lower() not in ("and", "or")
+            or items[end - 1].text.lower() not in ("and", "or", "+")
         ):
             continue
         at = end - 1

@@ -52,8 +52,10 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     inside: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         inside.setdefault(read.prose.block(entry.figure.start), []).append(number)
-    for group, _ in (*_lists(blocks), *_sections(blocks, RUN_IN_LEVEL)):
-        _adaptations(read, owners, [n for part in group for block in part for n in inside.get(block, [])])
+    for group, name_of in (*_lists(blocks), *_sections(blocks, RUN_IN_LEVEL)):
+        pipeline = sum(any(word in name_of(part[0]).lower() for word in ADAPTATIONS) for part in group) > 1
+        numbers = [n for part in group for block in part for n in inside.get(block, [])]
+        _adaptations(read, owners, numbers, pipeline=pipeline)
     held: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         if owners[number].kind in ("", "total") and not entry.scope:
@@ -87,10 +89,17 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     return owners
 
 
-def _adaptations(read: ReadProse, owners: list[Owner], inside: Sequence[int]) -> None:
+ADAPTATIONS = (
+    "fine-tun", "finetun", "sft", "reward model", "rlhf", "ppo", "dpo", "grpo", "preference", "alignment",
+    "instruction", "distill", "policy",
+)  # fmt: skip
+"""Parts of the headings of a pipeline that starts from a finished model: two of them, and it is what the text is about."""
+
+
+def _adaptations(read: ReadProse, owners: list[Owner], inside: Sequence[int], *, pipeline: bool) -> None:
     """A list of which most items are fine-tuning, a reward model and the like is about those: they are its runs.
 
-    ``inside``: the figures that stand in its items.
+    ``inside``: the figures that stand in its items; ``pipeline``: its names say so.
     """
     jobs: dict[int, bool] = {}
     for n in inside:
@@ -98,7 +107,7 @@ def _adaptations(read: ReadProse, owners: list[Owner], inside: Sequence[int]) ->
         if entry.place.quantity in ("gpu_hours", "wall_clock", "steps"):
             beside = owners[n] == BESIDE or entry.scope == "fine-tuning"
             jobs[read.prose.block(entry.figure.start)] = beside
-    if len(jobs) < 2 or 2 * sum(jobs.values()) < len(jobs):
+    if len(jobs) < 2 or (2 * sum(jobs.values()) < len(jobs) and not pipeline):
         return
     for n in inside:
         if owners[n] == BESIDE:

@@ -230,6 +230,8 @@ def _beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
         return Place("count", "for one trillion", 0.0)
     if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
         return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
+    if figure.unit == "gpu_time" and figure.value == 1 and figure.text[:1].isalpha():
+        return Place("count", "what one costs", 0.0)  # one H100 hour is priced at
     if figure.unit == "time" and part_of_a_stop(items, index, first):
         return Place("count", "part of a stop", 0.0)
     if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):

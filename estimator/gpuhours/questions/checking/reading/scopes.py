@@ -141,6 +141,12 @@ def _on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bo
     while index + 3 < last and items[index + 1].text.lower() in ("in", "of") and items[index + 2].text.lower() in HERE:
         index, reach = index + 3, 16  # all experiments in this chapter were run on
     behind = [item.text.lower() for item in items[index + 1 : min(index + 3, last)]]
+    ran = named == "experiments" and behind[:1] in (["ran"], ["run"], ["used"], ["use"])
+    if ran and any(
+        isinstance(item, Figure) and item.unit in ("gpu", "node")
+        for item in items[index + 2 : min(index + reach, last)]
+    ):
+        return True
     said = named == "experiments" and behind[:1] in (["are"], ["were"])
     machines = [isinstance(item, Figure) and item.unit == "gpu" for item in items[index + 3 : min(index + reach, last)]]
     return said and behind[1:] != [] and behind[1] in CONDUCTED and any(machines)
