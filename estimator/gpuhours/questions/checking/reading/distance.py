@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+from gpuhours.questions.checking.reading.rules import Rule
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.units import noun
-from gpuhours.questions.checking.reading.words import Rule
 
 DEAREST = 16.0
 """Beyond this cost no word tells what a figure is."""

@@ -10,8 +10,8 @@ import functools
 import re
 
 from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.phrases import unit_at
 from gpuhours.questions.checking.reading.tokens import Figure, Token, tokens_of
+from gpuhours.questions.checking.reading.unit_tokens import unit_at
 
 MEANT = {
     "hours used": "GPU hours",

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from gpuhours.inputs.durations import DAY
 from gpuhours.questions.checking.reading.dates import spans_of_dates
-from gpuhours.questions.checking.reading.phrases import next_items, unit_at
+from gpuhours.questions.checking.reading.phrases import next_items
 from gpuhours.questions.checking.reading.tokens import Figure, Item, Unit, tokens_of
+from gpuhours.questions.checking.reading.unit_tokens import unit_at
 from gpuhours.questions.checking.reading.units import SCALES, factor, seconds
 
 

@@ -55,7 +55,9 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     for group, name_of in (*_lists(blocks), *_sections(blocks, RUN_IN_LEVEL)):
         pipeline = sum(any(word in name_of(part[0]).lower() for word in ADAPTATIONS) for part in group) > 1
         numbers = [n for part in group for block in part for n in inside.get(block, [])]
-        _adaptations(read, owners, numbers, pipeline=pipeline)
+        listed = blocks[group[0][0]].kind != "heading"
+        if listed or pipeline:
+            _adaptations(read, owners, numbers, pipeline=pipeline)
     held: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         if owners[number].kind in ("", "total") and not entry.scope:

@@ -63,8 +63,9 @@ from gpuhours.questions.checking.reading.relations import (
     so_the_batch_is,
     times_hours,
 )
+from gpuhours.questions.checking.reading.rules import Rule
 from gpuhours.questions.checking.reading.tokens import Figure, Item
-from gpuhours.questions.checking.reading.words import RULES, Rule
+from gpuhours.questions.checking.reading.words import RULES
 
 WINDOW = 80
 """Items to either side of a figure that can tell what it is: sentences are shorter, and the time stays linear in the text."""

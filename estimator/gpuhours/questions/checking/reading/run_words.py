@@ -325,6 +325,7 @@ def is_total(name: str) -> bool:
     return bool(words) and words[0] in TOTALS and len(words) <= 5
 
 
+@functools.lru_cache(maxsize=8192)
 def holds(text: str, phrases: tuple[str, ...]) -> bool:
     """Whether a lower-case text holds one of the phrases as whole words; one that ends in ``*`` may go on."""
     return any(stem in text and whole.search(text) is not None for stem, whole in _whole_words(phrases))

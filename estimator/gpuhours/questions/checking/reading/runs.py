@@ -7,39 +7,36 @@ aside, and says to whom it belongs.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import field
 
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
-from gpuhours.questions.checking.reading.cast import Cast, Owner, sized
-from gpuhours.questions.checking.reading.names import another_line, mentions, same_name, size_of, stem, words_of
+from gpuhours.questions.checking.reading.cast import Cast, Owner
+from gpuhours.questions.checking.reading.casting import (
+    RUN_QUANTITIES,
+    cast_of,
+    titled,
+    with_family,
+    with_sizes_in_order,
+)
+from gpuhours.questions.checking.reading.names import same_name, stem
 from gpuhours.questions.checking.reading.own_name import own_name
 from gpuhours.questions.checking.reading.owners import SEVERAL_RUNS, assign
 from gpuhours.questions.checking.reading.parts import (
     alike,
     by_items,
     by_sentences,
-    lists_in_order,
     value_of,
     whole_of_a_stage,
     with_lists,
 )
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
-from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, OURS_IN_NAMES, holds, is_total
+from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tables import TableReading, TableRow
-from gpuhours.questions.checking.reading.tokens import Figure
 from gpuhours.questions.checking.reading.told_runs import with_told_runs
 
-RUN_QUANTITIES = frozenset(
-    ["gpu_hours", "wall_clock", "gpus", "nodes", "steps", "tokens", "energy", "carbon", "cost", "samples", "model_flops", "mfu",
-     "node_hours",
-     "flops_per_second_per_gpu", "tokens_per_second", "tokens_per_second_per_gpu", "step_time", "dataset_tokens"]
-)  # fmt: skip
-"""What makes a row or an item a run."""
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "model_flops")
 """What adds up over runs."""
 MACHINES = frozenset(
@@ -106,9 +103,9 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         if block.kind == "heading" or (n == 0 and len(block.text) < TITLE)
     ][:2]
     rows = [row for table in tables for row in table.rows]
-    main = own_name(read, titles, said or _titled(rows, titles))
-    cast = _cast(read, tables, main, titles)
-    cast = with_told_runs(read, _with_sizes_in_order(read, _with_family(read, cast, main)))
+    main = own_name(read, titles, said or titled(rows, titles))
+    cast = cast_of(read, tables, main, titles)
+    cast = with_told_runs(read, with_sizes_in_order(read, with_family(read, cast, main)))
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
@@ -121,31 +118,6 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
         whole_of_a_stage(run.name, run.entries)
     _settle(runs, found, main)
     return found
-
-
-def _with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
-    """The cast with the sizes of one model that the prose names: ``Tern-7B`` and ``Tern-34B``, later ``the 7B``."""
-    if cast.own or not stem(main):
-        return cast
-    found: dict[float, str] = {}
-    for sentence in read.sentences:
-        for mention in mentions(read.items, sentence.first, sentence.last, ()):
-            if mention.size and stem(mention.shown) == stem(main) and not another_line(mention.shown, main):
-                found.setdefault(mention.size, mention.shown)
-    if len(found) < 2:
-        return cast
-    return replace(cast, own=list(found.values()), sizes={name: size for size, name in found.items()})
-
-
-def _with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
-    """The cast with the sizes of ``models with 650M, 3B and 15B parameters ... for 8, 30 and 60 days, respectively``."""
-    if cast.own or read.tagged:
-        return cast
-    for sizes in lists_in_order(read):
-        if all(entry.place.quantity == "parameters" for entry in sizes):
-            names = {f"{e.figure.digits}{e.figure.scale[:1].upper()}": e.figure.value for e in sizes}
-            return replace(cast, own=list(names), sizes=names) if len(names) == len(sizes) else cast
-    return cast
 
 
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
@@ -166,122 +138,6 @@ def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
     ):
         return assign(read, cast, but=SEVERAL_RUNS)
     return owners
-
-
-def _titled(rows: Sequence[TableRow], titles: Sequence[str]) -> str:
-    """The row whose name the text's title has."""
-    words = {word for title in titles for word in words_of(title)}
-    return next((row.name for row in rows if size_of(row.name) and stem(row.name) in words), "")
-
-
-def _cast(read: ReadProse, tables: Sequence[TableReading], main: str, titles: Sequence[str]) -> Cast:
-    """Whose the names of the tables are, and which stems are the authors' own."""
-    rows = [row for table in tables for row in table.rows]
-    named = [
-        row
-        for row in rows
-        if row.name and not row.total and any(e.place.quantity in RUN_QUANTITIES and not e.aside for e in row.entries)
-    ]
-    if not named:
-        named = [
-            row
-            for row in rows
-            if row.name and not row.total and any(e.place.quantity == "parameters" for e in row.entries)
-        ]
-    names: list[str] = []
-    first = next((table for table in tables if any(row in table.rows for row in named)), None)
-    columns = {row.name for row in first.rows} if first else set()
-    for row in named:
-        if row.name not in names and (row.name in columns or not any(same_name(name, row.name) for name in names)):
-            names.append(row.name)
-    ours = _our_stems(read)
-    marked = [name for name in _beside_ours(tables) if stem(name) not in ours]
-    parts = any(table.names in PARTS_HEADS for table in tables if any(row in table.rows for row in named))
-    others = marked or _strangers(tables, main)
-    if not others and not parts:
-        others = _others(read, names, [row.name for row in rows if row.name], main, titles)
-    own = [name for name in names if name not in others]
-    cast = Cast(own, others)
-    cast.sizes = sized(own)
-    for row in named:
-        size = next((e.figure.value for e in row.entries if e.place.quantity == "parameters"), None)
-        run = cast.run(row.name)
-        if size and run:
-            cast.sizes[run] = size
-    cast.main = main
-    cast.stems = {stem(name) for name in [*own, main] if stem(name)}
-    return cast
-
-
-def _beside_ours(tables: Sequence[TableReading]) -> list[str]:
-    """The rows of tables in which another row is marked as the authors' own."""
-    found = []
-    for table in tables:
-        if all(entry.aside for row in table.rows for entry in row.entries):
-            continue  # parts of the data, no runs
-        ours = [row.name for row in table.rows if holds(row.name.lower(), OURS_IN_NAMES)]
-        found += [row.name for row in table.rows if ours and row.name and row.name not in ours and not row.total]
-    return found
-
-
-def _others(read: ReadProse, names: Sequence[str], every: Sequence[str], main: str, titles: Sequence[str]) -> list[str]:
-    """The rows that are somebody else's: names of models beside rows of the authors' own name or size."""
-    models = [name for name in dict.fromkeys([*names, *every]) if size_of(name) or re.search(r"[A-Za-z]{2,}-\d", name)]
-    told = {word for title in titles for word in words_of(title)} | {stem(main)}
-    sizes = _our_sizes(read)
-    first = words_of(read.prose.blocks[0].text if read.prose.blocks else "")
-    stems = Counter(stem(name) for name in models)
-    most, many = stems.most_common(1)[0] if stems else ("", 0)
-    for mine in (
-        [name for name in models if stem(name) in told],
-        [name for name in models if size_of(name) in sizes],
-        [name for name in models if stem(name) in first],
-        [name for name in models if stem(name) == most and most and many > 1 and len(models) - many < many],
-    ):
-        if mine and len(mine) < len(models):
-            return [name for name in models if name not in mine]
-    return []
-
-
-PARTS_HEADS = frozenset(
-    ["module", "component", "part", "stage", "phase", "network", "step", "training stage", "submodel"]
-)
-"""Headers over parts of one training."""
-MODELS_HEADS = frozenset(["model", "models", "method", "methods", "system", "approach", "work", "paper"])
-
-
-def _strangers(tables: Sequence[TableReading], main: str) -> list[str]:
-    """The rows of a table of models of which one has the name of the text's own model and most have not."""
-    found = []
-    for table in tables:
-        names = [row.name for row in table.rows if row.name and not row.total]
-        mine = [name for name in names if stem(main) and stem(name) == stem(main)]
-        if table.names in MODELS_HEADS and mine and size_of(mine[0]) and len(names) > 2 * len(mine):
-            found += [name for name in names if name not in mine]
-    return found
-
-
-def _our_stems(read: ReadProse) -> set[str]:
-    """The names in sentences in which the authors speak of what they train."""
-    found: set[str] = set()
-    for sentence in read.sentences:
-        words = [item.text for item in read.items[sentence.first : sentence.last] if item.kind == "word"]
-        lowered = {word.lower() for word in words}
-        if lowered & {"we", "our"} and any(word.startswith(("train", "pretrain", "pre-train")) for word in lowered):
-            found |= {stem(word) for word in words if word[:1].isupper() and len(stem(word)) > 3}
-    return found
-
-
-def _our_sizes(read: ReadProse) -> set[float]:
-    """``our two 7B runs``: the sizes that the authors call theirs."""
-    found = set()
-    for index, item in enumerate(read.items):
-        if item.text.lower() in ("our", "ours"):
-            near = read.items[index + 1 : index + 5]
-            found |= {
-                i.value for i in near if isinstance(i, Figure) and i.scale in ("b", "m", "t", "billion", "million")
-            }
-    return found
 
 
 def _take_row(row: TableRow, cast: Cast, runs: dict[str, TextRun], found: Division) -> None:

@@ -125,3 +125,33 @@ def numbered_names(head: str, cells: Sequence[str]) -> bool:
     """Whether cells under ``Stage`` are names, as ``1 Align`` and ``2 Pre-train`` are."""
     under = head.lower().strip(" :") in NUMBERED
     return under and all(_NUMBERED_NAME.match(text) or not text[:1].isdigit() for text in cells)
+
+
+AMOUNTS = frozenset(["token", "sample", "step", "epoch", "sequence"])
+
+
+def label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int:
+    """How many columns on the left hold labels: a group and its settings, where the second has words and no header."""
+    if len(head) < 4 or head[1].strip() or not body:
+        return 1
+    words = sum(bool(row[1].text) and not begins_with_number(row[1].text) for row in body)
+    return 2 if 2 * words > len(body) else 1
+
+
+def joined(cells: Sequence[Cell]) -> str:
+    """The header of a column that stands in several rows."""
+    return " ".join(dict.fromkeys(cell.text for cell in cells if cell.text))
+
+
+def amount(label: str) -> str:
+    """``GPU hours on 300B tokens`` counts a part that makes rows alike, not the run."""
+    if _GRANTED.search(label):
+        return "about an allocation"
+    told = [item for item in scan(label) if isinstance(item, Figure) and item.unit in AMOUNTS and item.value >= 1000]
+    return f"counted for {told[0].text} alone" if told else ""
+
+
+_GRANTED = re.compile(
+    r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved|limit)\b"
+)
+"""Headers over what was given, not what was used."""

@@ -31,7 +31,10 @@ from gpuhours.questions.checking.reading.run_words import (
     is_total,
 )
 from gpuhours.questions.checking.reading.table_forms import (
+    amount,
     begins_with_number,
+    joined,
+    label_columns,
     numbered_names,
     slashed,
     unit_of_caption,
@@ -42,7 +45,6 @@ from gpuhours.questions.checking.reading.tokens import Figure
 LONGEST_NAME = 60
 MEMORY = re.compile(r"\(\s?(\d{2,3}\s?Gi?B)\s?\)")
 COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "num", "amount", "how many", "units"])
-AMOUNTS = frozenset(["token", "sample", "step", "epoch", "sequence"])
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def read_table(table: Table) -> TableReading:
     table = slashed(with_subheads(table))
     width = table.width
     rows = [tuple(row) + (Cell("", table.line),) * (width - len(row)) for row in table.rows]
-    head = [_joined([row[j] for row in rows[: table.head]]) for j in range(width)]
+    head = [joined([row[j] for row in rows[: table.head]]) for j in range(width)]
     names = ["" if name.lower().strip(" :") in GENERIC_HEADS else name for name in head]
     body = [row for row in rows[table.head :] if any(cell.text for cell in row)]
     names = [_counted_devices(names, head, body, j) for j in range(width)]
@@ -101,7 +103,7 @@ def read_table(table: Table) -> TableReading:
     body = [(replace(row[0], text=unit_of_caption(row[0].text, table.caption)), *row[1:]) for row in body]
     headers = [name or head[j] * (head[j].lower().strip(" :") == "data") for j, name in enumerate(names)]
     down = [(i, j, headers[j], row[j]) for i, row in enumerate(body) for j in range(width)]
-    labels = _label_columns(head, body)
+    labels = label_columns(head, body)
     across = [
         (i, j, " ".join(dict.fromkeys(cell.text for cell in row[:labels] if cell.text)), row[j])
         for i, row in enumerate([*_heading_pair(rows, table.head), *body])
@@ -160,14 +162,6 @@ def _units_above(table: Table, head: Sequence[str], body: Sequence[tuple[Cell, .
     return TableReading((row,) if row.entries else (), (), table.line)
 
 
-def _label_columns(head: Sequence[str], body: Sequence[tuple[Cell, ...]]) -> int:
-    """How many columns on the left hold labels: a group and its settings, where the second has words and no header."""
-    if len(head) < 4 or head[1].strip() or not body:
-        return 1
-    words = sum(bool(row[1].text) and not begins_with_number(row[1].text) for row in body)
-    return 2 if 2 * words > len(body) else 1
-
-
 def _counted_devices(names: Sequence[str], head: Sequence[str], body: Sequence[tuple[Cell, ...]], j: int) -> str:
     """The name of a column; ``number`` or ``#`` beside a column of accelerators counts those."""
     if head[j].lower().strip(" :.") not in COUNT_HEADS:
@@ -185,11 +179,6 @@ def _heading_pair(rows: Sequence[tuple[Cell, ...]], head: int) -> list[tuple[Cel
     ]
 
 
-def _joined(cells: Sequence[Cell]) -> str:
-    """The header of a column that stands in several rows."""
-    return " ".join(dict.fromkeys(cell.text for cell in cells if cell.text))
-
-
 def _counts(label: str) -> bool:
     """Whether a label alone says what the numbers under it are."""
     return bool(lent(label, "7") != "7" or place_pair(label, "7"))
@@ -204,7 +193,7 @@ def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
         value = with_lent_units(lent(label, in_words(label, cell.text)))
         entries = [
             Entry(
-                figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, label, _amount(label)
+                figure, place, _as_written(figure, cell.text), f"{label}: {cell.text}", cell.line, label, amount(label)
             )
             for figure, place in place_pair(label, value)
             if place.because
@@ -232,20 +221,6 @@ def _prices_in(label: str, line: int) -> list[Entry]:
 def _as_written(figure: Figure, cell: str) -> str:
     """A figure without the unit that its label lent."""
     return figure.text if figure.text in cell or len(cell) > LONGEST_NAME else cell
-
-
-def _amount(label: str) -> str:
-    """``GPU hours on 300B tokens`` counts a part that makes rows alike, not the run."""
-    if _GRANTED.search(label):
-        return "about an allocation"
-    told = [item for item in scan(label) if isinstance(item, Figure) and item.unit in AMOUNTS and item.value >= 1000]
-    return f"counted for {told[0].text} alone" if told else ""
-
-
-_GRANTED = re.compile(
-    r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved|limit)\b"
-)
-"""Headers over what was given, not what was used."""
 
 
 def _rows_across(

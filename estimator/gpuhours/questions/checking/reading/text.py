@@ -14,6 +14,7 @@ from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import ALONE, TAGGED, Claim, Document, Fact, Paper, Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Cell, Passage, Table, prose_of
+from gpuhours.questions.checking.reading.casting import RUN_QUANTITIES
 from gpuhours.questions.checking.reading.facts import accelerator_name, find_facts, with_memory
 from gpuhours.questions.checking.reading.labels import with_lent_units
 from gpuhours.questions.checking.reading.language import language_of
@@ -25,7 +26,7 @@ from gpuhours.questions.checking.reading.parts import CLASHING
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse, without_tags
 from gpuhours.questions.checking.reading.prose import quote, read_prose
 from gpuhours.questions.checking.reading.run_words import BESIDE_SECTIONS, DERIVED, SEVERAL, holds
-from gpuhours.questions.checking.reading.runs import RUN_QUANTITIES, TITLE, Division, TextRun, divide
+from gpuhours.questions.checking.reading.runs import TITLE, Division, TextRun, divide
 from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.sections import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
