@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from gpuhours.questions.calibrating.own_step import on_site, site_of_step, with_
 from gpuhours.questions.estimating.estimates import Estimate, Result
 from gpuhours.questions.reporting.trace import trace
 from gpuhours.run.shortcuts import overlaid
-from gpuhours.run.spec import run_file
+from gpuhours.run.spec import Run, run_file
 from tests.conftest import Command
 
 TESTS = Path(__file__).parents[2]
@@ -91,12 +92,18 @@ def step_of(found: Estimate) -> Result:
     return step
 
 
-@pytest.mark.parametrize("factor", [0.7, 1.0, 2.0, 8.0])
+@cache
+def as_predicted(said: str) -> tuple[Run, Estimate]:
+    """A run that says all or little, and what is predicted of it."""
+    run = gpuhours.load(RUN) if said == "all" else overlaid(Source("the run", {}), LITTLE)
+    return run, gpuhours.estimate(run)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 8.0])
 @pytest.mark.parametrize("said", ["all", "little"])
 def test_a_run_takes_what_was_measured_of_it(said: str, factor: float) -> None:
     """However far from the prediction, whether its layout and stack are said or not; the range is that of reading a log."""
-    run = gpuhours.load(RUN) if said == "all" else overlaid(Source("the run", {}), LITTLE)
-    predicted = gpuhours.estimate(run)
+    run, predicted = as_predicted(said)
     seconds = factor * step_of(predicted).value
     found = with_step(run, predicted, f"step_time={seconds} s", None)
     step, hours = step_of(found), found.results["gpu_hours"]
