@@ -186,7 +186,7 @@ class Pointwise(Enum):
     """On the halves of what routed experts put out together."""
     DROPOUT = "dropout", 0.5  # the mask, a byte
     BIAS = "bias", 0
-    SCALE = "layer-scale", None, Family.OTHER, "bias"
+    SCALE = "layer-scale", None, Family.OTHER, "residual"
     """A learned factor for each of the width (LayerScale), behind one half of a block."""
     ROUTER = "router", 2  # probabilities in fp32
     PERMUTE = "permute", 2  # expert outputs and their products with the router's weights
