@@ -20,6 +20,7 @@ TRUE = {
     "parameters": N, "tokens": D, "gpus": G, "gpu_hours": HOURS, "wall_clock": HOURS / G * 3600, "mfu": MFU,
     "model_flops": COMPUTE, "flops_per_second_per_gpu": MFU * PEAK,
     "nodes": G / 8, "gpus_per_node": 8.0, "tokens_per_second_per_gpu": D / HOURS / 3600 / 0.97,
+    "tokens_per_second": D / HOURS / 3600 / 0.97 * G,
     "steps": D / 4e6, "global_batch_tokens": 4e6, "seq_len": 4096.0, "global_batch": 4e6 / 4096,
     "energy": HOURS * 600 * 1.12, "gpu_power": 600.0, "carbon": HOURS * 600 * 1.12 * 0.4 / 1e6, "carbon_intensity": 0.4,
     "cost": HOURS * 2.5, "price": 2.5,
@@ -52,6 +53,7 @@ MISTAKES = [
     ("nodes for GPUs", (*WORK, "wall_clock", "nodes", "gpus_per_node"), "gpus", 1 / 8, {}),
     ("GPUs for nodes", (*WORK, "wall_clock", "nodes", "gpus_per_node"), "nodes", 8, {}),
     ("all for per GPU", (*WORK, "tokens_per_second_per_gpu", "mfu"), "tokens_per_second_per_gpu", G, {}),
+    ("replica for cluster", (*WORK, "tokens_per_second", "mfu"), "tokens_per_second", 1 / 32, {}),
     ("per node for per GPU", (*WORK, "tokens_per_second_per_gpu", "mfu"), "tokens_per_second_per_gpu", 8, {}),
     ("downtime", (*WORK, "wall_clock", "tokens_per_second_per_gpu"), "wall_clock", 1.5, {}),
     ("bytes read as tokens", (*WORK, "mfu"), "tokens", 4.0, {}),
@@ -117,6 +119,13 @@ def test_gib_for_gb() -> None:
     )
     printed = check_document(read_paper("It ran on 8 H100 80GB GPUs, each with 85.9 GB of memory.").single)
     assert printed.contradictions[0].likely_causes[0].cause == "GB for GiB"
+
+
+def test_memory_summed_over_a_node_is_a_doubt_with_its_cause() -> None:
+    """8 x 80 GB: the words may mean the node's, so it is no charge."""
+    found = check_document(read_paper("It ran on 8 H100 80GB GPUs, each with 640 GB of memory.").single)
+    assert found.verdict == "not determined"
+    assert found.doubts[0].likely_causes[0].cause == "memory summed"
 
 
 def test_attention_share_of_a_public_model() -> None:

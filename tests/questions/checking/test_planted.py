@@ -117,3 +117,13 @@ def test_gpus_multiplied_twice_and_a_digit_of_days() -> None:
     assert first.cause == "GPUs of a node counted twice"
     first = only(text.format(gpus=512, days=200)).contradictions[0].likely_causes[0]
     assert first.cause == "a digit too many or too few"
+
+
+@pytest.mark.parametrize("arrow", ["512 → 2,048 sequences", "512 -> 2,048", "512 (ramped up to 2,048)"])
+def test_a_batch_that_grows_is_not_that_of_every_step(arrow: str) -> None:
+    """300,000 steps of 4,096 x 512 are 0.63 T tokens, of 2,048 sequences 2.5 T: 2 T lies between."""
+    settings = {"Parameters": "7B", "Sequence length": "4,096", "Batch size": arrow, "Steps": "300,000", "Tokens": "2T"}
+    text = "| Setting | Value |\n|--|--|\n" + "".join(f"| {name} | {value} |\n" for name, value in settings.items())
+    assert only(text).verdict != "contradicted"
+    plain = only(text.replace(arrow, "512"))
+    assert plain.verdict == "contradicted"

@@ -177,6 +177,10 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
                         "the time is GPU-hours summed over all GPUs, not the wall-clock time")  # fmt: skip
         yield from _one("per GPU for all", "global_batch global_batch_tokens tokens_per_second samples_per_second flops_per_second",
                         1 / gpus.value, 0.7, "the figure is per GPU")  # fmt: skip
+        ranks = document.claim("data_parallel")
+        least, most = (1 / ranks.value,) * 2 if ranks is not None and ranks.value > 1 else (1 / gpus.value, 0.5)
+        yield from _one("replica for cluster", "tokens_per_second samples_per_second flops_per_second", least, 0.35,
+                        "the figure is of one replica, not of the whole machine", most)  # fmt: skip
         yield from _one("all for per GPU", "tokens_per_second_per_gpu flops_per_second_per_gpu", gpus.value, 0.6,
                         "the figure is of the whole machine, not per GPU")  # fmt: skip
     if each > 1:
@@ -212,6 +216,10 @@ def _machine(run: Setting, document: Document) -> Iterator[Mistake]:
         yield from _one("peak of a smaller format", "mfu", 2.0, 0.2, "FP8 work divided by the 16-bit peak")
     yield from _one("tensor or pipeline degree inside the data-parallel count", "data_parallel", 1.9, 0.3,
                     "the data-parallel degree counts model-parallel ranks too", 64.0)  # fmt: skip
+    for several, of in ((each, "of a node"), (gpus.value if gpus else 1.0, "of the run")):
+        if several > 1:
+            text = f"the memory of the {several:g} GPUs {of} together, not of each"
+            yield from _one("memory summed", "memory_per_gpu", several, 0.7, text)
     yield from _one("GB for GiB", "memory_per_gpu dataset_bytes", 1024**3 / 1e9, 0.6, "GiB and GB differ by 7 %")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -259,7 +260,24 @@ def _testimony(document: Document, witness: Witness | None, fit: Fit) -> tuple[s
     return said, (Assumed("mfu", value, math.log(high / low) / (2 * Z), said),)
 
 
+RAMP = re.compile(
+    r"ramp|\d\s?[km]?\s?(?:→|⟶|->|-->|\\to\b|\\rightarrow)|batch\W[^.;|]{0,40}\b(?:grow|grew|increas|warm|rais|doubl)",
+    re.IGNORECASE,
+)
+"""Words and arrows of a batch that grows while the run goes on."""
+BETWEEN = 0.1
+"""Relative s.d. of a batch whose two ends were read."""
+
+
+def _grows(claim: Claim) -> bool:
+    """Whether a batch is one end of a ramp whose other end was not read with it: it is not the batch of every step."""
+    batch = claim.quantity in ("global_batch", "global_batch_tokens")
+    return batch and claim.spread.sigma < BETWEEN and RAMP.search(claim.quote) is not None
+
+
 def _usable(claim: Claim) -> bool:
+    if _grows(claim):
+        return False
     tests = claim.because != NAME_OF_CARD and (claim.checked or claim.quantity == "peak_flops")
     return tests and not claim.scope and claim.value > 0
 
