@@ -92,8 +92,6 @@ def main() -> None:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")
         raise SystemExit(1 if isinstance(error, Contradiction) else 2) from None
-    except KeyboardInterrupt:  # while a command is imported; typer sees to the rest
-        raise SystemExit(130) from None
     except Exception as fault:
         if isinstance(fault, OSError) and fault.errno == errno.ENAMETOOLONG:
             sys.stderr.write("error: No such file: the name is too long.\n")

@@ -30,6 +30,11 @@ COMMANDS = (
     "trace run.yaml --json",
     "export run.yaml --to torchtitan --json",
     "schema run",
+    "schema hardware",
+    "schema software",
+    "schema claims",
+    "schema document",
+    "schema measurements",
     "validate --quiet --json",
 )
 SURROUNDINGS: Mapping[str, Mapping[str, str]] = {

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.abc import MetaPathFinder
 
 import pytest
 from typer.main import get_command
@@ -16,6 +17,7 @@ from gpuhours.hardware.nodes import list_nodes, load_node
 from gpuhours.inputs import units
 from gpuhours.questions.listing.prices import price_table
 from gpuhours.software.profile import list_software, load_software
+from gpuhours_cli.__main__ import main as begin
 from gpuhours_cli.app import needed, registered
 from gpuhours_cli.root import COMMANDS
 from tests.benchmarks.speed import ONE_OFF
@@ -47,6 +49,21 @@ def test_main_sets_the_garbage_collector_before_typer_is_loaded() -> None:
     subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=True
     )
+
+
+@pytest.mark.parametrize("module", ["gpuhours_cli.app", "gpuhours_cli.output", "gpuhours_cli.models"])
+def test_ctrl_c_during_imports_leaves_no_traceback(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(MetaPathFinder):
+        def find_spec(self, fullname: str, *_: object) -> None:
+            if fullname == module:
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    monkeypatch.setattr(sys, "argv", ["gpuhours", "models"])
+    with pytest.raises(SystemExit) as left:
+        begin()
+    assert left.value.code == 130
 
 
 def test_every_unit_that_ships_has_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:

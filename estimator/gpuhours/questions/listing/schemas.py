@@ -71,6 +71,19 @@ class Editors(GenerateJsonSchema):
             type(dft).model_rebuild()
         return super().encode_default(dft)
 
+    def update_with_validations(self, json_schema: JsonSchemaValue, schema: Any, mapping: dict[str, str]) -> None:
+        """The bounds of a number, those that are whole written so: some versions of pydantic write 0.0, others 0."""
+        super().update_with_validations(json_schema, schema, mapping)
+        for name in mapping.values():
+            bound = json_schema.get(name)
+            if isinstance(bound, float) and bound.is_integer():
+                json_schema[name] = int(bound)
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """A mapping; that anything may stand in it goes without saying, which only newer versions of pydantic say."""
+        described = super().dict_schema(schema)
+        return {key: told for key, told in described.items() if (key, told) != ("additionalProperties", True)}
+
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """A model's keys, each with the sentence under it."""
         described = super().model_schema(schema)
