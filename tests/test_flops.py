@@ -23,6 +23,7 @@ from gpuhours.flops import (
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute
 from gpuhours.software.profile import load_software
+from tests.round_machine import TOKENS, VOCABULARY, workload
 
 # mosaicml/llm-foundry@5e85bd62d, scripts/train/benchmarking/README.md: MFU and HFU as printed; shapes and
 # step times
@@ -149,3 +150,9 @@ def test_an_end_is_counted_once() -> None:
     assert float(operator_flops(stack)[stack.block.linears[-1].name]) == 3 * float(
         operator_flops(replace(stack, layers=1))[stack.block.linears[-1].name]
     )
+
+
+def test_a_head_is_its_product_alone() -> None:
+    """2 x 512 tokens x 1,024 x 4,096; no attention, no adapters, none of a stack's layers."""
+    head = part_flops(workload().model.ends[-1])
+    assert (head.products, head.attention, head.adapters, head.stacked) == (2 * TOKENS * VOCABULARY, 0, 0, False)

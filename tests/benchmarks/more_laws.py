@@ -115,7 +115,9 @@ def a_quicker_format_is_no_slower(tried: Tried) -> Iterator[str]:
 
 def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
     """Adapters of rank 8 take fewer FLOPs, no more time of the optimiser and of large products, and no more memory than training all, on
-    the same layout. The memory-bound kernels of some trainers (dropout and casts before each adapter) can take more than that spares."""
+    the same layout. The memory-bound kernels of some trainers (dropout and casts before each adapter) can take more than that spares; so
+    can what a trainer keeps for each adapter (peft: its input again, in fp32), beside a shard of the states: there it is the states alone
+    that are held."""
     model = tried.described["model"]
     if not isinstance(model, str) or "seq_len" not in tried.described["data"]:
         return
@@ -129,10 +131,18 @@ def adapters_cost_no_more(tried: Tried) -> Iterator[str]:
     for name, whole, part in (
         ("FLOPs", float(tried.step.model_flops), float(adapted.step.model_flops)),
         *((name, float(tried.step.parts[name]), float(adapted.step.parts[name])) for name in timed),
-        ("memory", held(tried.outcome), held(adapted)),
+        ("memory", *(beside_inputs(one) for one in (tried.outcome, adapted))),
     ):
         if part > whole * (1 + ROUNDING):
             yield f"adapters take {part / whole:.4f} of the {name}"
+
+
+def beside_inputs(outcome: Outcome) -> float:
+    """Bytes of the fullest rank; of a stack that keeps inputs for adapters, those of states and logits."""
+    assert outcome.memory is not None
+    if not outcome.resolved.workload.software.memory.adapter_inputs:
+        return held(outcome)
+    return sum(float(outcome.memory.parts[name]) for name in ("weights", "gradients", "optimiser", "logits"))
 
 
 def stops_take_their_share(tried: Tried) -> Iterator[str]:

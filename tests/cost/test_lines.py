@@ -9,7 +9,7 @@ import pytest
 import gpuhours
 from gpuhours.cost.embodied import _made
 from gpuhours.cost.inputs import CostInputs
-from gpuhours.cost.lines import JSON_UNITS
+from gpuhours.cost.lines import JSON_UNITS, UNIT_SIZES
 from gpuhours.cost.power import HOST_RANGE
 from gpuhours.hardware.figures import SourcedFigure
 from tests.round_machine import NODE, machine
@@ -19,6 +19,14 @@ RUN = {
     "data": {"tokens": "1T", "seq_len": 4096},
     "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64},
 }
+
+
+def test_units_of_a_bill() -> None:
+    """An hour is 3,600 s, a kWh 3.6e6 J, a month 365.25 / 12 days."""
+    hours = {"GPU*hour": 3600, "USD/(GPU*hour)": 1 / 3600, "gCO2e/(GPU*hour)": 1 / 3600}
+    energy = {"kWh": 3.6e6, "gCO2e/kWh": 1 / 3.6e6, "USD/kWh": 1 / 3.6e6, "kW/GPU": 1e3}
+    stored = {"GB": 1e9, "USD/GB": 1e-9, "GB*month": 1e9 * 730.5 * 3600, "USD/(GB*month)": 1 / (1e9 * 730.5 * 3600)}
+    assert pytest.approx({"": 1, "USD": 1, "kgCO2e": 1e3, **hours, **energy, **stored}) == UNIT_SIZES
 
 
 def test_units_of_json() -> None:

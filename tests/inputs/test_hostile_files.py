@@ -37,6 +37,7 @@ FILES = [
     pytest.param(b'name: "a\\e[31mb"\n', "control characters", id="an escape sequence"),
     pytest.param(b"model: {params: 7B}\nassumptions: 3\n", "run.yaml:2:14", id="assumptions that are none"),
     pytest.param(b"stages: 3\n", "must be a list", id="stages that are none"),
+    pytest.param(b"model: gpt2\nstages: [" + b"{}, " * 33 + b"]\n", "33 stages; at most 32", id="too many stages"),
     pytest.param(b"model: {params: 7B}\nstages: [{data: {token: 3}}]\n", "Did you mean 'tokens'", id="a misspelt key of a stage"),
 ]  # fmt: skip
 

@@ -60,6 +60,17 @@ def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
         assert found == pytest.approx(least)
 
 
+@pytest.mark.parametrize(("count", "splits"), [(1, 16), (8, 12), (40, 3), (200, 1)])
+def test_products_that_do_not_fill_a_wave_are_split(count: int, splits: int) -> None:
+    """Of a tile of 64 x 64 each on 100 SMs: into as many as fill one wave, 16 at most, or three; their sums at 3.2 bytes a split and element."""
+    gemm = KERNELS.gemm
+    assert gemm is not None
+    k, waves = 2.0**20, max(1.0, splits * count / 100)
+    found = tile_time(*(np.asarray(float(size)) for size in (64, 64, k, count)), CARD, gemm, 1e15, 0.0)
+    summing = 2.2e-6 + splits * 3.2 / 1e12 * 64 * 64 * count if splits > 1 else 0.0
+    assert found == pytest.approx(waves * 2 * 64 * 64 * 100 / 1e15 * k / splits + summing)
+
+
 @pytest.mark.parametrize(
     ("m", "n", "k", "weight_gradient", "copied"),
     [

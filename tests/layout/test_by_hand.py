@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,7 +15,7 @@ from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.placement import Placement, stage_totals, standing, waiting
 from gpuhours.layout.ranks import Ranks, dividing_heads, ranks_of
 from gpuhours.layout.recompute import EVERYTHING, MODULES, SELECTIVE, Policy, Unkept, product_share
-from gpuhours.layout.validity import violations
+from gpuhours.layout.validity import _chunks, _uneven_chunks, chunks_divide, violations
 from gpuhours.layout.weights import encoder_weights, end_weights, layer_weights, stage_weights
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.spec import from_dict
@@ -172,6 +173,8 @@ def test_a_stage_is_full_with_the_block_that_takes_it_past_its_share() -> None:
     assert float(stated.inside) == 5
     assert float(Placement(8, 4, stated=(2, 1, 5, 0)).inside) == 5
     assert [int(one) for one in Placement(8, 1).candidates()] == [0]
+    both = Placement(8, np.array([2, 4]), head=1.0).candidates()
+    assert [one.tolist() for one in both] == [[0, 0], [1, 1], [1, 2], [1, 3]], "as many as the deepest pipeline has"
 
 
 def test_chunks_stand_on_their_stages_in_turn() -> None:
@@ -327,3 +330,14 @@ def test_an_encoders_own_accelerators_are_counted() -> None:
     asked = seen("separate")
     broken = violations(asked.model, asked.global_batch, asked.layout, asked.cluster, asked.ranks)
     assert not [reason for reason, where in broken.items() if np.any(where)]
+
+
+def test_chunks_that_divide_are_named() -> None:
+    """Chunks of equal depth, the first and the last one less where two are missing; a single stage has none to name; the list ends."""
+    assert _chunks(32, [4]) == "1, 2, 4 or 8"
+    assert _chunks(7, [1]) == "1"
+    assert _chunks(10**9, [1, 8]) == "1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 40, 50, 64, 80, 100 or 125"
+    asked = replace(ranks(8), pipeline=np.array([1, 2]), interleave=np.array(5))
+    reason = "pipeline x interleave does not divide the layers; interleave may be 1, 2, 4, 8 or 16 at pipeline 2"
+    assert _uneven_chunks(32, asked) == reason
+    assert chunks_divide(7, 2, np.array([1, 2, 3])).tolist() == [True, True, False]

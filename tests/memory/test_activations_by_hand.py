@@ -86,7 +86,7 @@ def test_where_things_are_kept() -> None:
     plain, gathered = block(), block(gathered_inputs=True)
     assert (float(plain.stream), float(plain.whole)) == (NORMS + 2 * 2 * 1024, 0)
     assert (float(gathered.stream), float(gathered.whole)) == (NORMS, 2 * 2 * 1024)
-    assert float(plain.attention + plain.mlp) == ROTATED + SWIGLU + OPERANDS + 2 * 2048
+    assert (float(plain.attention), float(plain.mlp)) == (ROTATED + OPERANDS, SWIGLU + 2 * 2048)
     assert (float(plain.passing), float(plain.outputs)) == (2 * 4096, 2 * (1536 + 1024 + 4096 + 1024))
     assert float(plain.attended) == 8 * (128 * 2 + 4)
     split = workload(gpus=2, tensor=2, sequence_parallel=True).ranks

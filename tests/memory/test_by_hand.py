@@ -101,6 +101,9 @@ def test_parameters_of_the_stages() -> None:
     there = standing(asked.model, asked.placement, asked.ranks, np.asarray(1))
     assert parameters_of(there).dense == last.dense
     assert [parameters_of([one]).dense for one in there] == [0, 2 * LAYER, VOCABULARY + 1024]
+    bare = workload(gpus=2, pipeline=2, stage_layers=(0, 4))
+    first = parameters_of(standing(bare.model, bare.placement, bare.ranks, np.asarray(0)))
+    assert (first.dense, first.layer_trained, first.ends_trained) == (VOCABULARY, 0, VOCABULARY)
     split = workload(gpus=2, tensor=2)
     held = parameters_of(standing(split.model, split.placement, split.ranks, np.asarray(0)))
     assert held.dense == (WHOLE - 9 * 1024) / 2 + 9 * 1024
@@ -118,6 +121,15 @@ def test_states_dealt_out_to_eight(sharding: str, weights: float, gradients: flo
     assert found.gradients == pytest.approx(gradients * WHOLE)
     assert found.optimiser == pytest.approx(optimiser * WHOLE)
     assert (found.gathered > 0) == (sharding == "zero3")
+
+
+def test_gradients_before_the_last_backward_pass() -> None:
+    """None of one micro-batch where they are not kept from step to step; all of several."""
+    late = stack(memory={"gradients_live": False})
+    for batch, early in ((1, 0), (8, 2 * WHOLE)):
+        asked = workload(batch=batch, software=late)
+        held = parameters_of(standing(asked.model, asked.placement, asked.ranks, np.asarray(0)))
+        assert states(held, asked.ranks, asked.layout, BF16, late.memory).early_gradients == early
 
 
 def test_the_fullest_moment() -> None:
@@ -172,6 +184,11 @@ def test_the_longest_sequence_fits_and_the_next_does_not() -> None:
     assert found is not None
     assert memory(replace(asked, model=MODEL.model(found))).fits
     assert not memory(replace(asked, model=MODEL.model(found + 128))).fits
+
+
+def test_no_sequence_is_looked_for_beyond_two_to_the_thirty() -> None:
+    asked = workload(card={"memory": 1e30})
+    assert longest_sequence(asked, MODEL.model, multiple=128) in (2**30, 2**30 - 128)
 
 
 def test_what_a_run_needs_when_the_allocator_gives_back_what_it_can() -> None:

@@ -38,6 +38,10 @@ GPT_22B = Decoder(
 )  # fmt: skip
 
 
+NOTHING_ELSE = (0.0,) * 7
+"""No experts, nothing frozen, no block that is gathered."""
+
+
 def machine(name: str, gpus: Any) -> Cluster:
     card = load_accelerator(name)
     return Cluster(card, load_node(card.node), gpus)
@@ -97,7 +101,7 @@ def test_selective_recompute_saves_the_scores(hidden: int, heads: int, share: fl
 def test_zero_stages_of_a_7_5b_model_on_64_gpus(stage: str, published: float) -> None:
     layout = Layout(sharding=stage)
     facts = load_software("torch-eager").memory.model_copy(update={"replica_gradients": 0.0})
-    held = states(Parameters(7.5e9, 0.0, 0.0, 0.0, 0.0, 0.0), ranks(layout, 64, 64), layout, Precision("fp16"), facts)
+    held = states(Parameters(7.5e9, *NOTHING_ELSE), ranks(layout, 64, 64), layout, Precision("fp16"), facts)
     total = float(held.weights + held.gradients + held.optimiser)
     assert total / GB == pytest.approx(published, abs=0.06), "arXiv:1910.02054, figure 1"
 
@@ -105,7 +109,7 @@ def test_zero_stages_of_a_7_5b_model_on_64_gpus(stage: str, published: float) ->
 def test_megatron_holds_18_bytes_per_parameter() -> None:
     """bf16 weights, fp32 main gradients, fp32 master weights and two moments: Megatron-Core's distributed
     optimizer, without sharding."""
-    held = states(Parameters(1.0, 0.0, 0.0, 0.0, 0.0, 0.0), ranks(Layout()), Layout(), Precision(), megatron().memory)
+    held = states(Parameters(1.0, *NOTHING_ELSE), ranks(Layout()), Layout(), Precision(), megatron().memory)
     assert held.weights + held.gradients + held.optimiser == 18
 
 
@@ -422,7 +426,7 @@ def test_what_nanotron_has_allocated_after_a_step(sharding: str, gpus: int, each
     """Jobs 13436292, 13436293 (25.07 and 14.76 GiB of 1.34e9 parameters, less 0.07 of what is left of a batch): weights, fp32 sums,
     master and moments, DDP's buckets, and under ZeRO-1 the flat copies that weights are gathered through."""
     layout, facts = Layout(sharding=sharding), load_software("nanotron").memory
-    whole = Parameters(1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    whole = Parameters(1.0, *NOTHING_ELSE)
     held = states(whole, ranks(layout, gpus, gpus), layout, Precision("bf16", "mixed"), facts)
     kept = held.weights + held.gradients + held.optimiser + held.update + held.bucket
     assert float(kept) == pytest.approx(each)

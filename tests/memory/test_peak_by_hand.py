@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.memory import memory
 from gpuhours.memory.peak import Memory
 from tests.round_machine import LAYER, TOKENS, VOCABULARY, WHOLE, stack, workload
@@ -49,6 +50,10 @@ def test_activations(layout: dict[str, Any], per_token: float) -> None:
     assert activations(**layout) == pytest.approx(TOKENS * per_token)
 
 
+def test_what_is_kept_to_the_byte() -> None:
+    assert activations() == TOKENS * (4 * KEPT + ENDS), "no message waits where there is one stage"
+
+
 def test_states_at_the_loss_and_logits_by_blocks() -> None:
     parts = held().parts
     assert (parts["weights"], parts["gradients"], parts["optimiser"]) == (2 * WHOLE, 2 * WHOLE, 12 * WHOLE)
@@ -56,6 +61,14 @@ def test_states_at_the_loss_and_logits_by_blocks() -> None:
     assert held({"logits": 10.0, "logits_forward": 10.0}).parts["logits"] == 10 * TOKENS * 4096
     assert held(loss_blocks=2).parts["logits"] == 6 * TOKENS * 4096 / 2
     assert held({"logits_forward": 14.0}).parts["logits"] == 14 * TOKENS * 4096, "forward holds more than backward"
+
+
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_autocast_keeps_casts_beside_weights(recompute: str) -> None:
+    """Weights of 4 B and their cache of 2 B, gradients of the 2 B that the stack keeps, two moments of 4 B each."""
+    asked = workload(software=stack(memory=FACTS), recompute=recompute)
+    parts = memory(replace(asked, precision=Precision("bf16", state="amp"))).parts
+    assert (parts["weights"], parts["gradients"], parts["optimiser"]) == (6 * WHOLE, 2 * WHOLE, 8 * WHOLE)
 
 
 def test_gradients_that_come_with_the_backward_pass() -> None:

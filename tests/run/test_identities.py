@@ -53,6 +53,18 @@ def known(*names: str) -> dict[str, tuple[float, str]]:
     return {name: (RUN[name], "given") for name in names}
 
 
+def test_an_identity_by_hand() -> None:
+    """a b^2 / c = 2: a = 2 c / b^2, b = (2 c / a)^(1/2), c = a b^2 / 2."""
+    square = Identity("a b^2 / c = 2", {"a": 1.0, "b": 2.0, "c": -1.0}, 2.0)
+    assert square.solve("a", {"b": 3.0, "c": 4.0}) == pytest.approx(8 / 9)
+    assert square.solve("b", {"a": 3.0, "c": 4.0}) == pytest.approx((8 / 3) ** 0.5)
+    assert square.solve("c", {"a": 3.0, "b": 4.0}) == pytest.approx(24)
+    assert square.mismatch({"a": 3.0, "b": 4.0, "c": 24.0}) == pytest.approx(1)
+    assert square.mismatch({"a": 3.0, "b": 4.0, "c": 12.0}) == pytest.approx(2)
+    given = square.given({"b": 3.0})
+    assert (given.constant, dict(given.exponents)) == (pytest.approx(2 / 9), {"a": 1.0, "c": -1.0})
+
+
 SUFFICIENT = [
     # how much x how it is cut into steps x how fast x on how many or how long
     *((amount, cut, speed, spent) for amount in AMOUNT for cut in STEPPED for speed in SPEED for spent in SPENT if (speed, spent) not in {

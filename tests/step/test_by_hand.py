@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gpuhours.architecture.decoder_shapes import Experts
 from gpuhours.architecture.operators import Ends, Linear, Pointwise, Split, Stack, Trainable
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.gemm import gemm_time
 from gpuhours.layout.recompute import EVERYTHING, Policy
@@ -35,6 +37,7 @@ from gpuhours.step.context import attention_passes, context_passes, ring_time, s
 from gpuhours.step.contrast import contrast_parts
 from gpuhours.step.features import feature_parts
 from gpuhours.step.host import (
+    _sharing_time,
     as_run,
     attention_calls,
     forward_launches,
@@ -81,6 +84,7 @@ from tests.round_machine import (
     LINK,
     MEMORY,
     MIXTURE,
+    MODEL,
     PCIE,
     PEAK,
     TOKENS,
@@ -217,6 +221,29 @@ def test_bytes_of_quantising(tensor: int, inputs: int, outputs: int) -> None:
     assert found == (pytest.approx(8 * inputs * TOKENS), pytest.approx(8 * outputs * TOKENS))
 
 
+def test_weights_quantised_again_are_halved_between_the_passes() -> None:
+    """Four bytes a weight and micro-batch of every product: two forward, two backward."""
+    asked = workload(dtype="fp8", software=stack(casts={"weights": 4.0, "forward": 0.0, "backward": 0.0}))
+    weights = LAYER - 2 * 1024
+    assert cast_bytes(layer(asked).block, np.asarray(TOKENS), asked) == (2 * weights, 2 * weights)
+
+
+def test_a_layer_without_operators_moves_nothing() -> None:
+    asked = replace(workload(), precision=Precision("bf16", state="amp"))
+    bare = replace(layer(asked), block=replace(layer(asked).block, linears=(), elementwise=()))
+    found = elementwise_passes(bare, np.asarray(TOKENS), asked)
+    assert (found.forward, found.backward) == (0.0, 0.0)
+
+
+def test_shared_experts_sum_once_more() -> None:
+    """Attention's output is summed over four ranks; what experts that see every token put out is too, the others' arrives whole."""
+    once = 2 * (2 * STREAM) * 3 / 4 / LINK
+    shared = MODEL.model_copy(update={"experts": Experts(count=8, top_k=2, shared_width=512)})
+    for model, sums in ((MIXTURE, 1), (shared, 2)):
+        asked = workload(model, gpus=4, tensor=4, expert=4, expert_tensor=1)
+        assert tensor_passes(layer(asked), asked, Passes()).forward == pytest.approx(sums * once)
+
+
 def test_patches_by_a_convolution() -> None:
     """256 patches of 588 pixels at half of the peak, the weights' gradient at a quarter; pixels need none."""
     patches = Linear("patches", 588, 1024, Split.WHOLE)
@@ -297,6 +324,20 @@ def test_exchanged_heads_and_rings() -> None:
     )
 
 
+def test_hops_that_the_host_launches() -> None:
+    """A ring of four at 1 ms a hop forward and 2 ms backward; four ranks that exchange heads, once: 8 and 16 ms."""
+    facts = {"hop": Launches(forward=1e-3, backward=2e-3), "exchange": Launches(forward=8e-3, backward=16e-3)}
+    for method, there, back in (("ring", 4e-3, 8e-3), ("ulysses", 8e-3, 16e-3)):
+        for recompute, times in (("none", 1), ("full", 2)):
+            asked = workload(
+                gpus=4, context=4, sequence_method=method, recompute=recompute, software=stack(context=facts)
+            )
+            assert _sharing_time(layer(asked), asked) == pytest.approx(times * there + back)
+            frozen = replace(layer(asked), trainable=Trainable.FROZEN)
+            assert _sharing_time(frozen, asked) == pytest.approx(there)
+    assert _sharing_time(layer(workload()), workload()) == 0
+
+
 def test_pairs_compared_over_the_whole_batch() -> None:
     """8 samples on each of four ranks, features of 512: 2 x 32 rows gathered, 2 x 8 x 32 logits."""
     asked = workload(gpus=4, batch=32, microbatch=8)
@@ -358,6 +399,13 @@ KERNELS = Kernels(
 )  # fmt: skip
 
 
+def test_norms_of_queries_and_keys_are_two() -> None:
+    host = KERNELS.model_copy(update={"operators": {"qk-norm": Traffic(forward=3, backward=5)}})
+    normed = MODEL.model_copy(update={"qk_norm": "head"})
+    asked = workload(normed, software=stack(host={"kernels": host}))
+    assert layer_kernels(layer(asked), asked) == (2 * 3, 2 * 5)
+
+
 def test_updating_takes_the_host_only_where_something_trains() -> None:
     """Four layers of 0.72 ms of launches, and once in eight micro-batches 5 ms of updating, less the GPU's 1 ms of it."""
     host = stack(host={"kernels": KERNELS.model_copy(update={"gap": 0.0, "update": 5e-3})})
@@ -394,6 +442,10 @@ def test_a_loss_that_reads_back_parts_the_passes() -> None:
     assert forward_launches(asked) == pytest.approx(4 * 0.18e-3)
     assert host_time(asked, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(4 * 0.54e-3 - 1e-3)
     assert host_time(asked, 9e-3) == 0.0, "nothing is read back of a pass that is not told apart"
+    halves = workload(software=stack(host={"kernels": kernels}), gpus=2, pipeline=2)
+    assert host_time(halves, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx((4 * 0.54e-3 - 1e-3) / 2), (
+        "a stage launches half of the layers, and computes half"
+    )
 
 
 def test_a_head_by_blocks_reads_its_weights_for_each() -> None:

@@ -93,6 +93,10 @@ def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:
     return idle
 
 
+MOST_CHUNKS = 128
+"""Chunks a stage beyond which none are named: a pipeline's bubble is long gone."""
+
+
 def chunks_divide(layers: Array, pipeline: Array, interleave: Array) -> Mask:
     """Whether p v chunks of equal depth hold L layers, the first and the last one less where two are missing; one chunk a stage may
     hold any number."""
@@ -169,10 +173,12 @@ def refuse_interleave(layout: Layout, layers: int, pipelines: Sequence[int]) -> 
 
 
 def _chunks(layers: int, pipelines: Sequence[int]) -> str:
-    """The numbers of chunks a stage that divide the layers at one of some pipeline degrees: ``1, 2, 4 or 8``."""
-    those = {one for pipeline in pipelines if pipeline > 1 for one in range(1, layers // pipeline + 1)
-             if chunks_divide(layers, pipeline, one)}  # fmt: skip
-    *most, last = map(str, sorted(those | {1}))
+    """The numbers of chunks a stage, up to ``MOST_CHUNKS``, that divide the layers at one of some pipeline degrees: ``1, 2, 4 or 8``."""
+    those = {1}
+    for pipeline in pipelines:
+        several = np.arange(2, min(layers // pipeline, MOST_CHUNKS) + 1)
+        those.update(several[chunks_divide(layers, pipeline, several)].tolist() if pipeline > 1 else ())
+    *most, last = map(str, sorted(those))
     return f"{', '.join(most)} or {last}" if most else last
 
 

@@ -32,9 +32,9 @@ class Parameters:
     """The largest block, which ZeRO-3 gathers whole."""
     ends: Array
     """Embedding and head."""
-    layer_trained: Array = 0.0
+    layer_trained: Array
     """What trains of the largest block."""
-    ends_trained: Array = 0.0
+    ends_trained: Array
 
     @property
     def trained(self) -> Array:

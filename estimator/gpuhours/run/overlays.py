@@ -9,10 +9,19 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml_text
 
+MOST_STAGES = 32
+"""Stages of a run, each of which is worked out as a run of its own: eight times as many as any published one has."""
+
 
 def staged(data: Mapping[str, Any]) -> list[Any]:
     """Each of ``stages`` laid over what stands outside it, its assumptions put where they belong; raises ``EstimateError`` for a stage
-    that is no mapping."""
+    that is no mapping, and for more of them than ``MOST_STAGES``."""
+    if len(data["stages"]) > MOST_STAGES:
+        raise EstimateError(
+            f"{len(data['stages'])} stages; at most {MOST_STAGES} are worked out.",
+            "Join those that differ in little.",
+            "stages",
+        )
     common = {key: value for key, value in data.items() if key not in ("stages", "name")}
     whole = []
     for number, stage in enumerate(data["stages"], 1):

@@ -30,7 +30,7 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Pass
     micro-batches; ``busy`` s of computing
 
     Where the loss reads a number back (``reads_back``), forward pass and what follows it are compared with ``layers``, the passes of all
-    layers, each on its own: max(0, H_f - F) + max(0, H - H_f + (U - u) / m - B).
+    layers, each on its own: max(0, (H_f - F) / p) + max(0, (H - H_f - B) / p + E + (U - u) / m).
     """
     front, rest = workload.model.encoder, workload.model.parts[len(workload.model.encoder) :]
     launching, gaps = launch_time(rest, workload)
@@ -47,9 +47,10 @@ def host_time(workload: Workload, busy: Array, update: Array = 0.0, layers: Pass
         launching = launching + (updating - update) / workload.ranks.microbatches
         gaps = gaps + kernels.waits / workload.ranks.microbatches
     if kernels is not None and kernels.reads_back and layers is not None:
-        there = forward_launches(workload)
-        behind = launching - there - layers.backward - layers.weight
-        return np.maximum(there - layers.forward, 0.0) + np.maximum(behind, 0.0) + gaps
+        stages = workload.ranks.pipeline
+        there = forward_launches(workload) / stages
+        behind = launching - there - (layers.backward + layers.weight) / stages
+        return np.maximum(there - layers.forward / stages, 0.0) + np.maximum(behind, 0.0) + gaps
     return np.maximum(launching - busy, 0.0) + gaps
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Document, Paper
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_paper
@@ -129,3 +130,9 @@ def test_no_figure_of_another_language_is_given_a_meaning(text: str, language: s
 def test_a_long_run_of_digits_is_read_and_every_claim_quoted_shortly(run: str) -> None:
     paper = read_paper("We trained on " + run * 3000 + "tokens with 8 GPUs.")
     assert all(len(one.quote) < 400 for one in paper.not_understood)
+
+
+def test_a_text_of_figures_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpuhours.questions.checking.reading.prose.MOST_FIGURES", 5)
+    with pytest.raises(EstimateError, match="has 6 figures"):
+        read_paper("8 GPUs. " * 6, "p.txt")

@@ -56,28 +56,40 @@ def cost_of(rule: Rule, window: Window, index: int, at: int) -> tuple[float, str
         return best, because
     for position, word in window.matches(rule.words):
         length = word.count(" ")
+        nearest = _between(index, at, position, position + length)
+        subject = rule.subject and position <= 3
+        if not subject and (nearest > rule.reach or nearest + rule.base - 0.15 * length >= best):
+            continue  # what lies between makes it no nearer
         if position <= index <= position + length and position != index:
             distance = 0.0
         elif position + length < index:
-            distance = float(index - position - length - 1) + _crossings(items, position + length + 1, index)
+            distance = nearest + _crossings(items, position + length + 1, index)
             distance += ANOTHERS * (
                 _taken(items[:index], position + length + 1)
                 or _between_count_and_noun(items, position, position + length, index)
             )
         elif position > index:
-            distance = 0.4 * max(0, min(position, at) - index - 1) + 1.25 * max(0, position - at - 1)
-            distance += 0.4 + _crossings(items, max(at, index) + 1, position)
+            distance = nearest + _crossings(items, max(at, index) + 1, position)
             distance += ANOTHERS * (_taken(items, position + length + 1) or _in_its_bracket(items, index, position))
         else:
             distance = 0.0
         if rule.before and position > index:
             continue
-        if rule.subject and position <= 3:
+        if subject:
             distance = min(distance, SUBJECT_DISTANCE)
         cost = distance + rule.base - 0.15 * length
         if distance <= rule.reach and cost < best:
             best, because = cost, word
     return best, because
+
+
+def _between(index: int, at: int, first: int, last: int) -> float:
+    """Words between a figure, whose phrase ends ``at``, and a word of a rule: those behind count less up to there, and more beyond."""
+    if last < index:
+        return float(index - last - 1)
+    if first > index:
+        return 0.4 * max(0, min(first, at) - index - 1) + 1.25 * max(0, first - at - 1) + 0.4
+    return 0.0
 
 
 ANOTHERS = 6.0

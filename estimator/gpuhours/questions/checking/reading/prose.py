@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
@@ -73,10 +74,16 @@ LIST_WORDS = frozenset(
 )
 
 
-def read_prose(prose: Prose) -> ReadProse:
-    """Every figure of a prose, placed or listed."""
+MOST_FIGURES = 100_000
+"""Figures of a text, each of which is held against every rule: twice what stands in a megabyte of prose."""
+
+
+def read_prose(prose: Prose, name: str) -> ReadProse:
+    """Every figure of a prose, placed or listed. Raises ``EstimateError``, saying the ``name``, where they are ``MOST_FIGURES`` or more."""
     text = prose.text
     items = scan(text)
+    if (count := sum(isinstance(item, Figure) for item in items)) >= MOST_FIGURES:
+        raise EstimateError(f"has {count:,} figures", "Check one run's section at a time.", name)
     tagged = tuple((name, start, end) for name, spans in tags(text).items() for start, end in spans)
     found = tuple(sentences(items, text))
     placed: list[Placed] = []

@@ -70,7 +70,7 @@ def read_paper(text: str, name: str = "text", kind: str = "") -> Paper:
             if isinstance(p, Passage)
         ]
     )
-    read = read_prose(prose)
+    read = read_prose(prose, name)
     tables = _tables(found, read)
     said = next((" ".join(text.split()) for tag, text in _tagged(read) if tag == "model"), "")
     adapters = any(item.text.lower().startswith(ADAPTERS) for item in read.items)
