@@ -62,7 +62,7 @@ def test_tiles_in_waves(rows: int, columns: int, waves: float) -> None:
 
 @pytest.mark.parametrize(("count", "splits"), [(1, 16), (8, 12), (40, 3), (200, 1)])
 def test_products_that_do_not_fill_a_wave_are_split(count: int, splits: int) -> None:
-    """Of a tile of 64 x 64 each on 100 SMs: into as many as fill one wave, 16 at most, or three; their sums at 3.2 bytes a split and element."""
+    """Of 64 x 64 each on 100 SMs: into as many as fill one wave, 16 at most, or three; 3.2 bytes of sums a split and element."""
     gemm = KERNELS.gemm
     assert gemm is not None
     k, waves = 2.0**20, max(1.0, splits * count / 100)
