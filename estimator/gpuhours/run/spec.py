@@ -262,7 +262,7 @@ def beside(value: Any, folder: Path) -> Any:
 
 def from_dict(data: Mapping[str, Any], name: str = "the run", settings: Mapping[str, Any] | None = None) -> Run:
     """A run from plain values, as YAML would hold them."""
-    return from_source(Source(name, dict(data)), settings)
+    return from_source(Source(name, data), settings)
 
 
 def from_source(source: Source, settings: Mapping[str, Any] | None = None) -> Run:

@@ -28,3 +28,20 @@ def test_a_name_that_is_too_long(gpuhours_command: Command) -> None:
     found = gpuhours_command("check", "a" * 5000)
     assert found.code == 2
     assert "Traceback" not in found.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = " + "[" * 3000, "nests too deep"),
+        ("a" + ".a" * 3000 + " = 1", "nests too deep"),
+        ("x = " + "9" * 5000, "thousands of digits"),
+        ("x = 2020-99-99", "is not TOML"),
+    ],
+)
+def test_toml_that_cannot_be_read(gpuhours_command: Command, tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text(text, encoding="utf-8")
+    found = gpuhours_command("import", str(path))
+    assert found.code == 2
+    assert said in found.err

@@ -105,8 +105,12 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
     if ending == ".toml":
         try:
             keys = flat(tomllib.loads(text))
+        except RecursionError:
+            raise EstimateError("nests too deep.", where=str(path)) from None
         except tomllib.TOMLDecodeError as error:
             raise EstimateError(f"is not TOML: {error}", where=str(path)) from None
+        except ValueError:
+            raise EstimateError("holds a number of thousands of digits.", where=str(path)) from None
         if {name.split(".", 1)[0] for name in keys} & {
             "parallelism",
             "training",
