@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.validating import Validation, validate
+from gpuhours.questions.validating import Validation, updating, validate
 from gpuhours.questions.validating.case import Case
 from gpuhours.questions.validating.learning import Sample, interval_score, learn, samples, unmet_stack, world_of
 from gpuhours.questions.validating.report import GROUPS, summary
@@ -423,6 +423,25 @@ def test_a_worse_source_and_a_lost_range_are_told(published: Validation) -> None
     told = worse(dataclasses.replace(published, judged=tuple(slower)))
     assert any(said.startswith("Zero Bubble") and "->" in said for said in told)
     assert told[-1].startswith("range: holds")
+
+
+def test_rows_that_vanish_and_worse_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = json.loads(updating.errors_path().read_text(encoding="utf-8"))
+    heavier, fewer, gone = sorted(
+        name for name in stored if name.startswith(("Zero Bubble", "EasyContext", "BurstEngine"))
+    )
+    told: dict[str, str] = {}
+    for name, key, change in ((gone, "predicted", 0), (fewer, "predicted", -1), (heavier, "memory_mape", 0.006)):
+        now = {title: dict(one) for title, one in stored.items()}
+        if change:
+            now[name][key] += change
+        else:
+            del now[name]
+        monkeypatch.setattr(updating, "errors", lambda _, now=now: now)
+        (told[name],) = worse(None)  # type: ignore[arg-type] # what is judged is not asked
+    assert told[gone].endswith(f"{stored[gone]['predicted']} steps predicted -> 0")
+    assert told[fewer].endswith(f"-> {stored[fewer]['predicted'] - 1}")
+    assert "mean error of memory" in told[heavier]
 
 
 def test_the_stored_ranges_cover_left_out_sources(published: Validation) -> None:

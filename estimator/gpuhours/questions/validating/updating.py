@@ -75,13 +75,18 @@ def _rounded(value: Any) -> Any:
 
 
 def worse(found: Validation) -> list[str]:
-    """Sources whose left-out error is ``WORSE`` or more above the stored one, and a coverage that has left ``COVERED``; old and new."""
+    """Sources whose left-out error, of steps or of memory, is ``WORSE`` or more above the stored one, or of which fewer steps are
+    predicted than were; a coverage that has left ``COVERED``; old and new."""
     stored, now = json.loads(errors_path().read_text(encoding="utf-8")), errors(found)
     worse_figures = []
-    for title, one in now.items():
-        old = stored.get(title, {}).get("mape")
-        if old is not None and one["mape"] is not None and one["mape"] > old + WORSE:
-            worse_figures.append(f"{title}: mean error {old:.2%} -> {one['mape']:.2%}")
+    for title, old in stored.items():
+        new = now.get(title, {"predicted": 0})
+        if new["predicted"] < old["predicted"]:
+            worse_figures.append(f"{title}: {old['predicted']} steps predicted -> {new['predicted']}")
+        for name, what in (("mape", "mean error"), ("memory_mape", "mean error of memory")):
+            before, after = old[name], new.get(name)
+            if before is not None and after is not None and after > before + WORSE:
+                worse_figures.append(f"{title}: {what} {before:.2%} -> {after:.2%}")
     covered = now["all"]["coverage_80"]
     if not COVERED[0] <= covered <= COVERED[1]:
         worse_figures.append(f"range: holds {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
