@@ -35,14 +35,23 @@ def answers() -> dict[str, dict[str, Any]]:
         }
         answer = float(values[case["result"]]) / float(case["unit"])
         low, high = case["met"]
-        found[name] = {"answer": float(f"{answer:.3g}"), "holds": bool(low <= answer <= high)}
+        found[name] = {
+            "answer": float(f"{answer:.3g}"),
+            "holds": bool(low <= answer <= high),
+            "met": f"{low:g} to {high:g}",
+        }
     return found
 
 
 def changed(stored: dict[str, dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[str]:
-    """Cases that stopped holding or started to, with the old answer and the new."""
+    """Cases that stopped holding or started to, with the old answer and the new, and those whose right value is another one now."""
     words = {True: "right", False: "wrong"}
-    return [
+    moved = [
+        f"{name}: {before['met']} was met -> {now[name]['met']}"
+        for name, before in stored.items()
+        if name in now and now[name]["met"] != before["met"]
+    ]
+    return moved + [
         f"{name}: {before['answer']:g} ({words[before['holds']]}) -> {now[name]['answer']:g} ({words[now[name]['holds']]})"
         for name, before in stored.items()
         if name in now and now[name]["holds"] != before["holds"]
@@ -60,6 +69,6 @@ def test_no_case_turns() -> None:
 
 
 def test_a_turned_case_is_told_with_both_answers() -> None:
-    stored = {"a": {"answer": 64.0, "holds": True}, "b": {"answer": 1.0, "holds": True}}
-    now = {"a": {"answer": 97.5, "holds": False}, "b": {"answer": 1.1, "holds": True}}
-    assert changed(stored, now) == ["a: 64 (right) -> 97.5 (wrong)"]
+    stored = {name: {"answer": 64.0, "holds": True, "met": "60 to 70"} for name in "abc"}
+    now = {**stored, "a": {**stored["a"], "answer": 97.5, "holds": False}, "b": {**stored["b"], "met": "60 to 100"}}
+    assert changed(stored, now) == ["b: 60 to 70 was met -> 60 to 100", "a: 64 (right) -> 97.5 (wrong)"]
