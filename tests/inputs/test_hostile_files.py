@@ -30,6 +30,7 @@ FILES = [
     pytest.param(b"a: &a {x: 1}\nb: {<<: *a}\n", "merge keys", id="merge keys"),
     pytest.param(b"name: 2020-99-99\n", "run.yaml:1:7", id="a date that is none"),
     pytest.param(b"model: {params: " + b"9" * 5000 + b"}\n", "run.yaml:1:17", id="5,000 digits"),
+    pytest.param(b"year: 0x" + b"F" * 5000 + b"\n", "thousands of digits", id="5,000 hexadecimal digits"),
     pytest.param(b"model: {params: .inf}\n", "not a finite number", id="infinity"),
     pytest.param(b"model: {params: 1e30}\n", "at most 1e+18", id="more parameters than can be"),
     pytest.param(b"data: {tokens: 1e300}\n", "at most 1e+18", id="more tokens than can be"),

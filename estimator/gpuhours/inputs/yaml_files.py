@@ -216,6 +216,10 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
     return _plain(node, loader, name)
 
 
+MOST_BITS = 10_000
+"""Of a whole number. Python prints none of more than 4,300 digits."""
+
+
 def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
     """The Python value of one word or number; what programs write for a number that is none is no word either."""
     if isinstance(node, yaml.ScalarNode):
@@ -226,7 +230,10 @@ def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
         if node.tag == TEXT:
             return node.value
     try:
-        return loader.construct_object(node, deep=True)
+        value = loader.construct_object(node, deep=True)
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:  # hexadecimal ones are read whatever their length
+            raise ValueError("a number of thousands of digits")
+        return value
     except (
         ValueError,
         TypeError,
@@ -283,6 +290,8 @@ def _names_a_type(part: object) -> bool:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return "a number of thousands of digits"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

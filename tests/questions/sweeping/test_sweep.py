@@ -185,6 +185,7 @@ def test_spec(spec: str, values: list[Any]) -> None:
 @pytest.mark.parametrize("spec", [
     "", " ", "1,,2", "1..", "..5", "5..1", "1..10:0", "1..10:-1", "1..10*1", "1..10*0.5", "0..8*2", "1..1e300:1e-300", "1..1e18",
     "1..10:nan", "1..2..3", "1 GB..2 s:1", "1..10*2 GB", "1" * 200_000, "1..9e999:1",
+    "9" * 5000, "2020-99-99", "[" * 3000,
 ])  # fmt: skip
 def test_hostile_spec(spec: str) -> None:
     run = run_of(GPT)

@@ -56,7 +56,7 @@ def _item(text: str, key: str) -> Iterable[Any]:
         raise EstimateError("There is an empty value between two commas.", EXAMPLE, key)
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # a date that is none, thousands of digits, of brackets
         value = text.strip()
     return [value if isinstance(value, int | float | str | bool) or value is None else text.strip()]
 
