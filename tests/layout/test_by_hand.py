@@ -220,6 +220,8 @@ def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:
     assert found == [(2, 1), (2, 2), (2, 4), (8, 2), (4, 1), (4, 4), (2, 16)]
     assert isinstance(at.shard_group, Group)
     assert int(ranks(2, 8, expert=8).expert_copies) == 1
+    split = ranks(32, 64, tensor=2, pipeline=2, expert=4, expert_tensor=2).expert_data_group
+    assert (int(split.size), int(split.stride)) == (2, 8)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +332,9 @@ def test_an_encoders_own_accelerators_are_counted() -> None:
     asked = seen("separate")
     broken = violations(asked.model, asked.global_batch, asked.layout, asked.cluster, asked.ranks)
     assert not [reason for reason, where in broken.items() if np.any(where)]
+    none = asked.layout.model_copy(update={"vision_gpus": 0})
+    without = violations(asked.model, asked.global_batch, none, asked.cluster, asked.ranks)
+    assert without["vision stands separate without vision_gpus"]
 
 
 def test_chunks_that_divide_are_named() -> None:

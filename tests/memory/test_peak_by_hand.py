@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.memory import memory
 from gpuhours.memory.peak import Memory
@@ -61,6 +62,16 @@ def test_states_at_the_loss_and_logits_by_blocks() -> None:
     assert held({"logits": 10.0, "logits_forward": 10.0}).parts["logits"] == 10 * TOKENS * 4096
     assert held(loss_blocks=2).parts["logits"] == 6 * TOKENS * 4096 / 2
     assert held({"logits_forward": 14.0}).parts["logits"] == 14 * TOKENS * 4096, "forward holds more than backward"
+
+
+def test_a_frozen_stack_passes_through() -> None:
+    """Two bytes of 3 h and of twice the widest output, 4,096, more than its trained head keeps; a loss without logits."""
+    asked = workload(software=stack(memory={**FACTS, "logits": 0.0, "logits_forward": 0.0}))
+    parts = tuple(
+        replace(one, trainable=Trainable.FROZEN) if isinstance(one, Stack) else one for one in asked.model.parts
+    )
+    found = memory(replace(asked, model=replace(asked.model, parts=parts))).parts
+    assert found["activations"] == TOKENS * 2 * (3 * 1024 + 2 * 4096)
 
 
 @pytest.mark.parametrize("recompute", ["none", "full"])

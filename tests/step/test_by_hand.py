@@ -197,6 +197,23 @@ def test_bytes_that_join_adapters() -> None:
     assert found == (pytest.approx(10 * 2560 * TOKENS), pytest.approx(6 * 2560 * TOKENS))
 
 
+def test_adapters_in_a_format_of_their_own() -> None:
+    """peft's products in fp32 at a tenth of the peak; narrowed again where autocast is."""
+    card = {"peak": {"bf16": PEAK, "fp32": PEAK / 10}}
+    plain, apart = (workload(ADAPTED, card=card, software=stack(adapters={"dtype": dtype})) for dtype in (None, "fp32"))
+
+    def adapters(asked: Workload, dtype: str) -> float:
+        each = (product_passes(one, np.asarray(TOKENS), asked, Trainable.FULL, dtype) for one in layer(asked).adapters)
+        return float(sum(one.total for one in each))
+
+    wide, narrow = adapters(plain, "fp32"), adapters(plain, "bf16")
+    assert wide > 2 * narrow
+    found, usual = (float(layer_compute(layer(asked), asked)[PRODUCTS].total) for asked in (apart, plain))
+    assert found - usual == pytest.approx(wide - narrow)
+    cast = replace(apart, precision=Precision("bf16", state="amp"))
+    assert float(layer_compute(layer(cast), cast)[PRODUCTS].total) == pytest.approx(usual)
+
+
 def test_share_of_the_operators_that_is_repeated() -> None:
     asked = workload()
     norms = Policy(operators={Pointwise.RMS_NORM: 1.0})
