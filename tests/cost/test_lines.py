@@ -57,3 +57,11 @@ def test_words_of_a_price_and_a_draw_hold_their_numbers() -> None:
     assert low <= price["value"] <= high < 100
     draws = [line["terms"] for line in found["bill"]["lines"] if line["result"] == "energy" and "W" in line["terms"]]
     assert any(text.startswith("0.") and " of 700 W" in text for text in draws), draws
+
+
+def test_words_of_what_was_emitted_in_making_hold_its_number() -> None:
+    """kg / (years x 8,766 h) is what an hour of a GPU bears, which JSON says in t."""
+    found = gpuhours.estimate({**RUN, "known": {"mfu": 0.4}, "year": 2026}).to_dict()
+    for line in (one for one in found["bill"]["lines"] if one["result"] == "embodied_carbon"):
+        kilograms, years = (float(line["terms"].split()[place].replace(",", "")) for place in (0, 3))
+        assert kilograms / (years * 8766) == pytest.approx(1e3 * line["rate"]["value"], rel=0.02)

@@ -216,6 +216,11 @@ def test_a_rank_without_a_switch_reaches_each_peer_over_one_link() -> None:
     assert point_to_point_time(8e9, Group(4), meshed) == pytest.approx(8e9 / 1e10)
 
 
+def test_a_broadcast_to_a_rank_of_another_node_crosses_no_link_of_a_node() -> None:
+    slow = machine(16, link_bandwidth=1e9, pair_bandwidth=1e9)
+    assert broadcast_time(8e9, Group(2, 8), slow) == pytest.approx(8e9 / (0.85 * 1e10), rel=0.2)
+
+
 def test_a_switch_that_adds_up_from_five_ranks() -> None:
     """Half of the message crosses each link again: 2 M 7/8 at twice the rate; four ranks gain nothing."""
     switch = KERNELS.links.model_copy(update={"switch_share": 2.0, "switch_fill": 1e-5, "step": 1e-6})  # type: ignore[union-attr]

@@ -49,6 +49,8 @@ def test_a_frozen_layer_passes_through() -> None:
     """2 bytes of 3 h and of twice the widest output, 4,096, which two ranks split."""
     asked = workload(gpus=2, tensor=2)
     assert passing_through(asked.model.stacks[0], asked.ranks, BF16) == pytest.approx(2 * (3 * 1024 + 2 * 4096 / 2))
+    split = workload(gpus=2, tensor=2, sequence_parallel=True).ranks
+    assert passing_through(asked.model.stacks[0], split, BF16) == pytest.approx(2 * (3 * 1024 + 2 * 4096) / 2)
 
 
 def test_what_ends_keep() -> None:
