@@ -374,3 +374,27 @@ def test_the_ways_of_writing_a_number_and_the_order_of_paragraphs_do_not_matter(
             assert found["tokens"] == 1.8e12, written
             assert (found["gpus"], found["gpu_hours"]) == (1024, 1.8e6), written
             assert (found["wall_clock"], found["global_batch_tokens"]) == (75 * DAY, 4e6), written
+
+
+OWN = [
+    "The first stage of Plover-9B uses 64 A100, the others have 128 A100. It took 9 days.",
+    "GPU-hours are a proxy for money: Plover-9B took 9 days on 128 A100.",
+    "By sampling a batch at a time, Plover-9B took 9 days on 128 A100.",
+]
+
+
+@pytest.mark.parametrize("text", OWN)
+def test_words_of_others_and_of_use_that_are_about_the_run(text: str) -> None:
+    paper = read_paper(text)
+    assert 128 in [
+        claim.value for run in paper.runs for claim in (*run.claims, *run.set_aside) if claim.quantity == "gpus"
+    ]
+    assert not [
+        claim for claim in paper.set_aside if claim.scope.startswith(("belongs", "about use", "about experiments"))
+    ]
+
+
+def test_limits_and_budgets_that_are_no_allocation() -> None:
+    head = "| Model | GPUs | Power limit (W) | Compute budget (FLOP) |\n|---|---|---|---|\n"
+    table = f"{head}| Dunlin-1B | 8 | 400 | 1e21 |\n| Dunlin-3B | 16 | 400 | 9e21 |"
+    assert [run["model_flops"] for run in runs(table).values()] == [1e21, 9e21]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from gpuhours.questions.checking.reading.blocks import Prose
@@ -41,7 +42,7 @@ def beside_blocks(prose: Prose) -> set[int]:
 def about(text: str, but: str = "") -> Owner:
     """What a heading is about, where that is not the run."""
     lowered = text.lower()
-    if len(text.split()) <= MOST_WORDS and (lowered.startswith(("compar", "baseline")) or "others" in lowered.split()):
+    if len(text.split()) <= MOST_WORDS and (COMPARED.fullmatch(lowered) or "others" in lowered.split()):
         return Owner("other", "others")
     for name, beginnings in BESIDE_SECTIONS.items():
         if (
@@ -56,6 +57,8 @@ def about(text: str, but: str = "") -> Owner:
     return Owner("other", "others") if compares(lowered) else NOBODY
 
 
+COMPARED = re.compile(r"(?:compar(?:ed|ison|ing)|baselines?)(?: (?:with|to|against)\b.*)?[ .:]*")
+"""Headings over what others have."""
 MOST_WORDS = 4
 """Longer headings say more than what their section is about."""
 

@@ -152,6 +152,6 @@ def amount(label: str) -> str:
 
 
 _GRANTED = re.compile(
-    r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved|limit)\b"
+    r"(?i)\b(?:allocat(?:ed|ion)|granted|requested|awarded|approved|budget(?:ed)?|planned|quota|remaining|reserved)\b.*(?:hours?|credits?)\b"
 )
 """Headers over what was given, not what was used."""

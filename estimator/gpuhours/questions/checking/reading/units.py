@@ -33,7 +33,7 @@ NOUNS: Mapping[str, str] = {
     "amino acid": "residue", "amino-acid": "residue", "base pair": "residue", "base-pair": "residue", "nucleotide": "residue",
     "word piece": "token", "wordpiece": "token", "word-piece": "token", "subword": "token",
     "pair": "sample", "clip": "sample", "video": "sample", "image": "sample", "picture": "sample", "example": "sample",
-    "document": "sample", "triplet": "sample", "triple": "sample", "tuple": "sample", "rollout": "sample",
+    "document": "sample", "triplet": "sample", "triple": "sample", "pic": "sample", "tuple": "sample", "rollout": "sample",
     "response": "sample", "completion": "sample",
     "transcript": "sample", "excerpt": "sample", "snippet": "sample", "conversation": "sample", "utterance": "sample", "sentence": "sample",
     "structure": "sample", "protein": "sample", "trajectorie": "sample", "episode": "sample", "volume": "sample",
