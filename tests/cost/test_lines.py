@@ -33,6 +33,11 @@ def test_units_of_json() -> None:
     """1 tCO2e is 1e6 g; 1 Wh is 3,600 J."""
     assert JSON_UNITS["kWh"] == ("Wh", 3600.0)
     assert JSON_UNITS["kgCO2e"] == ("tCO2e", 1e6)
+    assert (JSON_UNITS["kW/GPU"], JSON_UNITS["GB"], JSON_UNITS["USD/GB"]) == (
+        ("watt/GPU", 1),
+        ("byte", 1),
+        ("USD/byte", 1),
+    )
     assert JSON_UNITS["gCO2e/kWh"][1] == pytest.approx(1e6 / 3600)
     assert JSON_UNITS["gCO2e/(GPU*hour)"][1] == pytest.approx(1e6 / 3600)
     assert JSON_UNITS["USD/kWh"][1] == pytest.approx(1 / 3600)

@@ -459,6 +459,8 @@ def test_a_loss_that_reads_back_parts_the_passes() -> None:
     assert forward_launches(asked) == pytest.approx(4 * 0.18e-3)
     assert host_time(asked, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx(4 * 0.54e-3 - 1e-3)
     assert host_time(asked, 9e-3) == 0.0, "nothing is read back of a pass that is not told apart"
+    waits = workload(software=stack(host={"kernels": kernels.model_copy(update={"gap": 1e-6})}))
+    assert host_time(waits, 9e-3, 0.0, Passes(1.0, 1.0, 1.0)) == pytest.approx(4 * 25e-6), "gaps come in any case"
     halves = workload(software=stack(host={"kernels": kernels}), gpus=2, pipeline=2)
     assert host_time(halves, 9e-3, 0.0, Passes(1e-3, 0.5e-3, 0.5e-3)) == pytest.approx((4 * 0.54e-3 - 1e-3) / 2), (
         "a stage launches half of the layers, and computes half"
