@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit, saved
+from gpuhours_cli.output import Force, Json, Quiet, emit, saved, unused
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, described, takes_shortcuts
 
@@ -30,6 +30,7 @@ def calibrate(
         Path | None,
         typer.Option("-o", "--output", metavar="SITE.yaml", help="Where to write what was found.", show_default=False),
     ] = None,
+    force: Force = False,
     run: Annotated[
         Path | None, typer.Option(metavar="RUN.yaml", help="The run of logs that stand alone.", show_default=False)
     ] = None,
@@ -46,6 +47,7 @@ def calibrate(
     from gpuhours.questions.calibrating import calibrate as work_out
     from gpuhours_cli.render.calibrate import answer, screen
 
+    unused(output, force)
     base = described(run, shortcuts, settings, EXAMPLE) if run is not None or shortcuts or settings else None
     calibration = work_out(files, base)
     if output is not None:

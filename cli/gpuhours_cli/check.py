@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit, finite, saved, shown, written
+from gpuhours_cli.output import Force, Json, Quiet, emit, finite, saved, shown, unused, written
 from gpuhours_cli.root import command
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def check(
         typer.Option(metavar="FILE.md", help="Write the verdict as Markdown, to paste into a review."),
     ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write the verdict as one HTML page.")] = None,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -46,6 +47,8 @@ def check(
 
     Several files or a folder print one line each; with --json one document a line.
     """
+    for option, path in (("-o", output), ("--markdown", markdown), ("--html", html)):
+        unused(path, force, option)
     files = _files(documents)
     if len(files) > 1 or documents[0].is_dir():
         _many(files, output, markdown, html, as_json=as_json, quiet=quiet)

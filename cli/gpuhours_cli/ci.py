@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit, saved
+from gpuhours_cli.output import Force, Json, Quiet, emit, saved, unused
 from gpuhours_cli.root import command
 
 EXAMPLE = 'Example: gpuhours ci --base main --budget "500k USD" -o comment.md'
@@ -26,6 +26,7 @@ def ci(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="Write the comment to a file too.")
     ] = None,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -35,6 +36,7 @@ def ci(
     from gpuhours_cli.estimate import money_of
     from gpuhours_cli.render.ci import answer, markdown
 
+    unused(output, force)
     changes = review(base, paths or (), money_of(budget))
     text = markdown(changes)
     if output is not None:

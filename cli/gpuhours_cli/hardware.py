@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.output import Force, Json, Quiet, emit, unused
 from gpuhours_cli.root import COMMANDS, app
 
 hardware = typer.Typer(
@@ -52,6 +52,7 @@ def measure(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the accelerator's profile with the measured constants.")
     ] = None,
+    force: Force = False,
     accelerator: Annotated[
         str | None,
         typer.Option("--accelerator", help="The profile to bring to the measured level; else by the device's name."),
@@ -68,6 +69,7 @@ def measure(
     from gpuhours.questions.measuring.measuring import write
     from gpuhours_cli.render.hardware import measured_screen
 
+    unused(output, force)
     measurements = measured(accelerator, gpus)
     if output is not None:
         write(measurements, output)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.interchange import Force, Output, save
-from gpuhours_cli.output import Json, written
+from gpuhours_cli.interchange import Output, save
+from gpuhours_cli.output import Force, Json, unused, written
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Settings, takes_shortcuts
 
@@ -44,6 +44,7 @@ def init(
     from gpuhours.questions.starting import example as example_file
     from gpuhours.run.overlays import setting
 
+    unused(output, force)
     if example is not None and (shortcuts or settings or ask):
         raise EstimateError("An example is as it is.", "Write it with -o, then change the file.", "--example")
     if example == "list":
@@ -53,7 +54,7 @@ def init(
     else:
         shortcuts = {**answers(), **shortcuts} if ask else shortcuts
         text = commented(shortcuts, dict(setting(one) for one in settings or [])) + "\n"
-    save(text, output, force)
+    save(text, output)
     if as_json:
         written(json.dumps(envelope("init", {"text": text, "examples": list(example_names())}), indent=2) + "\n")
     else:

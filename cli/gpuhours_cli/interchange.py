@@ -8,14 +8,13 @@ from typing import Annotated
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.output import Json, Quiet, emit, saved, written
+from gpuhours_cli.output import Force, Json, Quiet, emit, saved, unused, written
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 IMPORT = "Example: gpuhours import train_gpt.sh config.json --gpu h100-sxm-80gb -o run.yaml"
 EXPORT = "Example: gpuhours export run.yaml --to megatron -o train.sh"
 Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
 @command("import", epilog=IMPORT)
@@ -38,9 +37,10 @@ def import_run(
     from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import keys
 
+    unused(output, force)
     over = keys(shortcuts, {"model": "the files'"}) | dict(setting(text) for text in settings or [])
     imported = import_files(files, over)
-    save(imported.yaml, output, force)
+    save(imported.yaml, output)
     if as_json:
         emit(imported, str, as_json=True)
     elif output is None or not quiet:
@@ -70,8 +70,9 @@ def export_run(
     """Write what such a file can hold; what it has no place for goes to stderr."""
     from gpuhours.questions.interchange.exporting import export
 
+    unused(output, force)
     exported = export(described(run, shortcuts, settings, EXPORT), to)
-    save(exported.text, output, force)
+    save(exported.text, output)
     if exported.not_held and not (as_json or quiet):
         sys.stderr.write(f"no place in it for: {'; '.join(exported.not_held)}\n")
     if as_json:
@@ -80,12 +81,7 @@ def export_run(
         written(f"written to {output}\n" if output else exported.text)
 
 
-def save(text: str, path: Path | None, force: bool) -> None:
-    """Write a file where one is asked for; one that exists is left alone."""
-    from gpuhours.inputs.errors import EstimateError
-
-    if path is None:
-        return
-    if path.exists() and not force:
-        raise EstimateError("The file exists.", "--force replaces it.", f"-o {path}")
-    saved(text, path)
+def save(text: str, path: Path | None) -> None:
+    """Write a file where one is asked for."""
+    if path is not None:
+        saved(text, path)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 
 
 class Answer(Protocol):
@@ -102,8 +103,16 @@ def written(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def unused(path: Path | None, force: bool, option: str = "-o") -> None:
+    """Refuse, before any work, to write over a file that is there already, unless told to."""
+    from gpuhours.inputs.errors import EstimateError
+
+    if path is not None and path.is_file() and not force:  # /dev/stdout and pipes are there to be written to
+        raise EstimateError("The file exists.", "--force replaces it.", f"{option} {path}")
+
+
 def saved(text: str, path: Path) -> None:
-    """Write a file that a command was asked for, over an older one, whole or not at all; where that cannot be, say why."""
+    """Write a file that a command was asked for, whole or not at all; where that cannot be, say why."""
     from gpuhours.inputs.errors import EstimateError
 
     plain = not path.exists() or path.is_file()  # not /dev/stdout or a pipe

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit, saved
+from gpuhours_cli.output import Force, Json, Quiet, emit, saved, unused
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Asked, takes_run
 
@@ -20,6 +20,7 @@ def report(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.html", help="Where to write the page.", show_default=False),
     ] = None,
+    force: Force = False,
     asked: Asked,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -32,6 +33,7 @@ def report(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the page go?", "For example: -o report.html", "-o")
+    unused(output, force)
     gathered_report = gathered(asked.run(EXAMPLE))
     if output is not None:
         from gpuhours_cli.render.report import page

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gpuhours_cli import completion
-from gpuhours_cli.output import Json, Quiet, console, emit, printable
+from gpuhours_cli.output import Force, Json, Quiet, console, emit, printable, unused
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Asked, Engine, Scheduler, takes_run
 
@@ -75,7 +75,7 @@ def sweep(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write rows to a .csv, .parquet or .jsonl file."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    force: Force = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the file where an interrupted sweep left it.")
     ] = False,
@@ -129,12 +129,10 @@ def _continued(output: Path | None) -> Iterator[None]:
 
 def _plottable(path: Path, force: bool) -> None:
     """Refuse a picture that cannot be written, before any work."""
-    from gpuhours.inputs.errors import EstimateError
     from gpuhours_cli.render.plot import check
 
     check(path)
-    if path.exists() and not force:
-        raise EstimateError("The file exists.", "--force replaces it.", f"--plot {path}")
+    unused(path, force, "--plot")
 
 
 def _draw(found: "Sweep", path: Path) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gpuhours_cli.output import Json, Quiet, emit
+from gpuhours_cli.output import Force, Json, Quiet, emit, unused
 from gpuhours_cli.root import command
 from gpuhours_cli.shortcuts import Asked, takes_run
 
@@ -20,6 +20,7 @@ def trace(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.json", help="Where to write the events.", show_default=False),
     ] = None,
+    force: Force = False,
     asked: Asked,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -35,6 +36,7 @@ def trace(
 
     if output is None and not as_json:
         raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
+    unused(output, force)
     traced = played(asked.run(EXAMPLE))
     if output is not None:
         saved(json.dumps(finite(traced.document()), allow_nan=False) + "\n", output)

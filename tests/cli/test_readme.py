@@ -85,9 +85,10 @@ def test_every_run_file_printed_is_accepted(run: str, gpuhours_command: Command,
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_command_line_printed_runs(line: str, gpuhours_command: Command, beside: Path) -> None:
-    if line.endswith("-o run.yaml") or "-o run.yaml " in line:
-        (beside / "run.yaml").unlink()  # written by this command, and nothing is overwritten unasked
-    ran = gpuhours_command(*shlex.split(line, comments=True)[1:])
+    words = shlex.split(line, comments=True)[1:]
+    if "-o" in words:
+        (beside / words[words.index("-o") + 1]).unlink(missing_ok=True)  # nothing is written over unasked
+    ran = gpuhours_command(*words)
     assert ran.code == 0, ran.err
 
 

@@ -140,7 +140,10 @@ def test_every_command_takes_a_site(gpuhours_command: Command, tmp_path: Path, c
     site = written(tmp_path, calibrated("megatron-core", "megatron-core", times=1.2))
     asked = tmp_path / "ask.yaml"
     asked.write_text(described("megatron-core", ANOTHER, 1.0).replace("known", "# known"), encoding="utf-8")
-    outputs = {"report": ("-o", str(tmp_path / "r.html")), "trace": ("-o", str(tmp_path / "t.json"))}
+    outputs = {
+        "report": ("-o", str(tmp_path / "r.html"), "--force"),
+        "trace": ("-o", str(tmp_path / "t.json"), "--force"),
+    }
     plain = gpuhours_command(command, str(asked), "--json", *outputs.get(command, ()))
     ran = gpuhours_command(command, str(asked), "--site", str(site), "--json", *outputs.get(command, ()))
     assert (ran.code, ran.err) == (plain.code, "")

@@ -198,6 +198,7 @@ def test_the_command_writes_the_page(gpuhours_command: Command, tmp_path: Path) 
         *ONE_RANK,
         "-o",
         str(path),
+        "--force",
     )
     assert large.code == 1
     assert gpuhours_command("report", str(RUNS / "gpt-22b.yaml")).code == 2
@@ -219,3 +220,15 @@ def test_a_run_of_stages_has_a_page() -> None:
     }
     text = read(page(report(from_dict(described)))).text
     assert "longer" in text
+
+
+def test_the_answers_own_row_says_what_the_answer_says() -> None:
+    """One number: MFU and GPU-hours of the table's own row, stated or predicted, and of the answer."""
+    for given in ({}, {"known.mfu": 0.4}, {"known.step_time": "9 s"}):
+        found = report(load(RUNS / "gpt-22b.yaml", given))
+        own = next(row for row in found.scale if row.gpus == found.estimate.outcome.value("gpus"))
+        for name, said in (("mfu", own.mfu), ("gpu_hours", own.gpu_hours), ("wall_clock", own.wall_clock)):
+            result = found.estimate.results[name]
+            assert result is not None
+            assert said == pytest.approx(float(result.value)), (name, given)
+        assert all(row.mfu * row.gpu_hours == pytest.approx(own.mfu * own.gpu_hours) for row in found.scale)

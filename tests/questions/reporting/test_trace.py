@@ -168,7 +168,7 @@ def test_the_command_writes_the_file_and_says_what_it_adds_up_to(gpuhours_comman
     assert said["schema"].startswith("gpuhours/trace/")
     assert sum(part["seconds"] for part in said["time"]) == pytest.approx(said["step_time"])
     assert len([event for event in written["traceEvents"] if event["ph"] == "X"]) == said["events"]
-    ran = gpuhours_command("trace", str(GPT), "--tensor", "4", "--pipeline", "2", "-o", str(path))
+    ran = gpuhours_command("trace", str(GPT), "--tensor", "4", "--pipeline", "2", "-o", str(path), "--force")
     assert ran.code == 0
     assert "2 pipeline ranks" in ran.out
     assert max(len(line.rstrip()) for line in ran.out.splitlines()) <= 80
@@ -179,6 +179,7 @@ def test_the_command_writes_the_file_and_says_what_it_adds_up_to(gpuhours_comman
             *ONE_RANK,
             "-o",
             str(path),
+            "--force",
         ).code
         == 1
     ), "22 B on one rank do not fit"

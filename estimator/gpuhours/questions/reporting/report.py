@@ -85,6 +85,7 @@ def at_scale(estimate: Estimate) -> Iterator[AtScale]:
     that no layout of it can use are left out.
 
     wall-clock(g) = wall-clock x (t(g) / B(g)) / (t / B)          t predicted s a step of B samples, the layout and its stops the same
+    MFU(g) = MFU x GPU-hours / GPU-hours(g)                       the FLOPs are the same: the answer's own row says what the answer says
     """
     own = estimate.outcome
     gpus, seconds = own.value("gpus"), own.value("wall_clock")
@@ -92,14 +93,14 @@ def at_scale(estimate: Estimate) -> Iterator[AtScale]:
         return
     base = _replicated(estimate, round(float(gpus))) or own
     before = _per_sample(base)
-    pace = 1.0 if own.resolved.measured is None else before / _per_sample(own)
+    useful = own.value("mfu") or own.step.mfu
     for many in sorted({round(float(gpus) * factor) for factor in FACTORS} - {0}):
         outcome = base if many == float(gpus) else _replicated(estimate, many)
         if outcome is None or outcome.step is None or outcome.memory is None:
             continue
         wall_clock = float(seconds) * _per_sample(outcome) / before
-        fits = bool(outcome.memory.fits)
-        yield AtScale(many, wall_clock, wall_clock * many / HOUR, pace * float(outcome.step.mfu), fits)
+        gpu_time, mfu = wall_clock * many, float(useful) * float(seconds) * float(gpus) / (wall_clock * many)
+        yield AtScale(many, wall_clock, gpu_time / HOUR, mfu, bool(outcome.memory.fits))
 
 
 def _per_sample(outcome: Outcome) -> float:
