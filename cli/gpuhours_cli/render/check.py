@@ -18,8 +18,11 @@ from gpuhours.questions.checking.papers import PaperCheck
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.table import TableCheck
 from gpuhours.questions.verdicts import AGREES, CONSISTENT, CONTRADICTED, NOT_DETERMINED
+from gpuhours_cli.output import console
 
 STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow"}
+NARROW = 70
+"""Columns below which claims are not drawn: the words need them."""
 MOST_LISTED = 12
 """Figures of no run that the screen lists."""
 
@@ -136,25 +139,23 @@ def _contradiction(contradiction: ContradictedClaims, checked: Check) -> Rendera
 
 
 def _compared(claims: list[Checked]) -> RenderableType:
-    """Each compared claim with its verdict and its place beside what all claims together say."""
+    """Each compared claim with its verdict and, where the screen is wide enough, its place beside what all claims together say."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(max_width=20, overflow="fold")
+    titles = [word for checked in claims for word in checked.claim.title.split()]
+    table.add_column(max_width=20, min_width=min(20, max(map(len, titles))), overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, width=WIDTH)
-    table.add_column()
-    table.add_row(
-        "",
-        Text("stated", style="dim"),
-        Text("together", style="dim"),
-        Text("half  =  twice".center(WIDTH), style="dim"),
-        "",
-    )
+    drawn = console().width >= NARROW
+    if drawn:
+        table.add_column(no_wrap=True, width=WIDTH)
+    table.add_column(no_wrap=True)
+    scale = [Text("half  =  twice".center(WIDTH), style="dim")] if drawn else []
+    table.add_row("", Text("stated", style="dim"), Text("together", style="dim"), *scale, "")
     for checked in claims:
         assert checked.reconciled is not None
         name = checked.claim.quantity
         table.add_row(
-            checked.claim.title, shown(name, checked.claim.value), shown(name, checked.reconciled), plot(checked),
+            checked.claim.title, shown(name, checked.claim.value), shown(name, checked.reconciled), *([plot(checked)] if drawn else []),
             Text(checked.verdict or "", style=STYLES.get(checked.verdict or "", "")),
         )  # fmt: skip
     return table
@@ -200,9 +201,9 @@ def _peak(checked: Check) -> Iterator[RenderableType]:
 def _implied(heading: str, entries: list[Implied]) -> RenderableType:
     """What the claims make quantities that nobody stated, with the 80 % range."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(width=26)
+    table.add_column(width=26 if console().width >= NARROW else 18)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
+    table.add_column()
     if heading:
         table.add_row(Text(heading, style="bold"))
     for entry in entries:

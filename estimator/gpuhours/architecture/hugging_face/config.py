@@ -164,6 +164,15 @@ HOMES = (
 """The modules of this folder, each with its ``READERS``."""
 
 
+REFUSED = {
+    "gemma3n": "per-layer embeddings (hidden_size_per_layer_input), four streams beside each other (altup_num_inputs), low-rank residuals "
+    "(laurel_rank) and layers without keys of their own (num_kv_shared_layers)",
+    "gemma4": "per-layer embeddings (hidden_size_per_layer_input), heads of another width in layers that see everything "
+    "(global_head_dim), keys that are values (attention_k_eq_v) and layers without keys of their own (num_kv_shared_layers)",
+}
+"""Families that their neighbour's reader would miscount: what they have that it does not know."""
+
+
 def read_config(path: Path) -> Fields:
     """A ``config.json``, or the folder of one -> the fields of a model."""
     file = path / "config.json" if path.is_dir() else path
@@ -215,6 +224,13 @@ def reader(kind: str) -> Reader:
         if kind in known:
             chosen: Reader = known[kind]
             return chosen
+    for family, parts in REFUSED.items():
+        if kind.startswith(family):
+            raise EstimateError(
+                f"model_type {kind!r} is not read: it has {parts}, which are not modelled.",
+                "As a plain decoder without them: give --params (those in products; a looked-up table is none), or write layers, hidden, "
+                "heads, kv_heads, ffn_hidden, vocab of its text_config out under model:.",
+            )
     known = readers()
     listed = f"These are read: {', '.join(sorted(known))}. Write others out: layers, hidden, heads ..."
     raise EstimateError(f"model_type {kind!r} is not read.", f"{nearest(kind, known)} {listed}".strip())

@@ -309,6 +309,28 @@ def glm_vl(config: Config) -> Fields:
     return whole(without_kind(vision), bridge, {**said(text), "tied": bool(tied)})
 
 
+def kimi(config: Config) -> Fields:
+    """Kimi K2.5: MoonViT (keys in ``vt_``), four patches under a norm become one, an MLP of the merged width, DeepSeek's language model.
+    Clips of four frames that see each other and become one picture are not modelled: both keys are listed."""
+    config.without_effect("media_placeholder_token_id", "use_unified_vision_chunk", "video_placeholder")
+    part, text = config.inside("vision_config"), config.inside("text_config")
+    ignored(part, "init_pos_emb_time", "projector_ln_eps", "text_hidden_size", "mm_hidden_size")
+    part.only(
+        video_attn_type="spatial", merge_type="sd2", mm_projector_type="patchmerger", pos_emb_type="divided_fixed"
+    )
+    side, merge = part.number("init_pos_emb_height", default=64), part.get("merge_kernel_size", [2, 2])
+    part.only(init_pos_emb_width=side, merge_kernel_size=[merge[0], merge[0]])
+    patch, hidden = part.number("patch_size", default=14), part.number("vt_hidden_size")
+    vision = {
+        "layers": part.number("vt_num_hidden_layers"), "hidden": hidden, "heads": part.number("vt_num_attention_heads"), "patch": patch,
+        "ffn_hidden": part.number("vt_intermediate_size"), "image_size": side * patch, "class_token": False,
+        "patch_bias": True, "pre_norm": False,
+    }  # fmt: skip
+    bridge = {"kind": "mlp", "downsample": merge[0], "norm": True, "norm_before_merging": True}
+    bridge["middle"] = merge[0] ** 2 * hidden
+    return whole(vision, bridge, language(config, text))
+
+
 def mllama(config: Config) -> Fields:
     """Llama 3.2 Vision: a gated cross-attention layer after every few layers of Llama's, over patches of tiles whose features of several
     encoder layers stand side by side."""
@@ -370,5 +392,5 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), glm_vl),
     **dict.fromkeys(("mistral3", "lighton_ocr"), mistral3), "internvl": internvl, "gemma3": gemma3, "paligemma": paligemma,
     **dict.fromkeys(QWEN, qwen_vl), **dict.fromkeys(("idefics3", "smolvlm"), idefics3), "pixtral": pixtral, "mllama": mllama,
-    "llama4": llama4,
+    "llama4": llama4, "kimi_k25": kimi,
 })  # fmt: skip
