@@ -17,8 +17,9 @@ from gpuhours.run.default_layout import is_partial
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
 from gpuhours.run.results import RESULTS, plain_results
+from gpuhours.run.shortcuts import run_of
 from gpuhours.run.shown import SHARE, with_share
-from gpuhours.run.spec import Run, of_other_runs
+from gpuhours.run.spec import Described, Run, of_other_runs
 
 WHOLE = ("model", "cost")
 """Blocks that change as one: their keys mean little apart."""
@@ -67,7 +68,7 @@ class ResultChange:
         return self.second / self.first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two runs, their differences, and where these come from."""
 
@@ -76,6 +77,10 @@ class Comparison:
     inputs: tuple[Input, ...]
     changes: tuple[ResultChange, ...]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        changed = [f"{one.name} x {one.factor:.4g}" for one in self.changes if one.factor is not None][:5]
+        return f"<Comparison of {self.first.name} and {self.second.name}: {', '.join(changed) or 'nothing to compare'}>"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours compare --json``."""
@@ -95,13 +100,14 @@ class Comparison:
         return envelope("compare", content)
 
 
-def compare(first: Run, second: Run) -> Comparison:
+def compare(first: Described, second: Described) -> Comparison:
     """What changed in the inputs, and by how much in every result.
 
     Inputs are changed one at a time from the first run to the second, in the order of the run file. A cause's factor is the
     geometric mean of the change it makes when it is the first input changed and when it is the last; where causes act on each
     other the product of all is not quite the whole change, and the rest is given as ``interaction``.
     """
+    first, second = run_of(first, {}), run_of(second, {})
     inputs = differences(first, second)
     first, second = alike(of_other_runs(first), of_other_runs(second))
     before, after = numbers(first), numbers(second)

@@ -66,6 +66,8 @@ def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str
 def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[str, Any]) -> Run:
     """A run, its file, its mapping or nothing but shortcuts, as a run. Raises ``EstimateError`` for a shortcut that there is not, and for
     shortcuts over a run."""
+    from pathlib import Path
+
     from gpuhours.inputs.errors import EstimateError, nearest
     from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.spec import Run, run_file
@@ -82,6 +84,11 @@ def run_of(run: Run | Path | str | Mapping[str, Any] | None, shortcuts: Mapping[
         return run
     if run is None or isinstance(run, Mapping):
         return overlaid(Source("the run", {} if run is None else dict(run)), shortcuts)
+    if not isinstance(run, str | Path):
+        hint = "An estimate's own is .run." if hasattr(run, "run") else ""
+        raise EstimateError(
+            f"A {type(run).__name__} is no run.", f"Give a file, a mapping or a Run. {hint}".strip(), "run"
+        )
     return overlaid(run_file(run), shortcuts)
 
 

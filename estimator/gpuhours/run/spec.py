@@ -232,6 +232,10 @@ def _with(block: BaseModel, parts: Sequence[str], value: Any, key: str) -> Any:
     return block.model_copy(update={name: value})
 
 
+Described = Run | Path | str | Mapping[str, Any]
+"""A run, its file, or what the file would say: what every question takes."""
+
+
 def load(path: Path | str, settings: Mapping[str, Any] | None = None) -> Run:
     """Read ``run.yaml``; ``settings`` (key -> value) are set over what the file says."""
     return from_source(run_file(path), settings)

@@ -85,3 +85,21 @@ def test_which_eight_thousand_was_taken_is_said(said: object, tokens: int, remar
     )
     assert found.outcome.run.data.seq_len == tokens
     assert any("if 8,192 is meant, say 8192 or 8Ki" in one for one in found.warnings) is remarked
+
+
+def test_every_question_takes_what_estimate_takes() -> None:
+    """A file, a mapping or a run: none ends in an AttributeError, and what each answers says itself in a line."""
+    said = {"model": "llama-3-8b", "data": {"tokens": "1T"}, "hardware": {"accelerator": "h100-sxm-80gb", "gpus": 64}}
+    other = {**said, "hardware": {"accelerator": "a100-sxm-80gb", "gpus": 64}}
+    assert (
+        gpuhours.compare(said, said).changes
+        == gpuhours.compare(gpuhours.from_dict(said), gpuhours.from_dict(said)).changes
+    )
+    assert repr(gpuhours.compare(said, other)).startswith("<Comparison of run and run: ")
+    assert gpuhours.sweep(str(RUN), {"hardware.gpus": [64, 128]}).rows == 2
+    assert gpuhours.sweep(said, {"hardware.gpus": [64, 128]}).rows == 2
+    assert gpuhours.trace(RUN).ranks == gpuhours.trace(gpuhours.load(RUN)).ranks
+    assert repr(gpuhours.plan(RUN)).startswith("<Plan GPT 22B: 3 best of ")
+    with pytest.raises(EstimateError, match="is no run") as refused:
+        gpuhours.compare(gpuhours.estimate(RUN), said)  # type: ignore[arg-type]
+    assert ".run" in str(refused.value)

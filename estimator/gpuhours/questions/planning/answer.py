@@ -119,7 +119,7 @@ class Flatness:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """The answer of a search over all layouts."""
 
@@ -133,6 +133,9 @@ class Plan:
     own: Choice | None
     """The layout that the run came with."""
     flatness: Flatness | None
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.run.name}: {len(self.best)} best of {self.space:,} layouts by {self.minimise}>"
 
     @property
     def pruned(self) -> int:

@@ -24,7 +24,8 @@ from gpuhours.questions.sweeping.values import read
 from gpuhours.run.default_layout import base_of
 from gpuhours.run.ensemble import settled
 from gpuhours.run.resolve import resolve
-from gpuhours.run.spec import Run
+from gpuhours.run.shortcuts import run_of
+from gpuhours.run.spec import Described, Run
 from gpuhours.step import step
 from gpuhours.workload import Workload
 
@@ -148,7 +149,7 @@ class Found:
 
 
 def plan(
-    run: Run,
+    run: Described,
     *,
     gpus: int | str | Iterable[Any] | None = None,
     minimise: str = "step_time",
@@ -168,7 +169,8 @@ def plan(
     if top < 1:
         raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
     started = time.perf_counter()
-    asked, run = run, settled(run)
+    asked = run_of(run, {})
+    run = settled(asked)
     # the search starts from what was asked: a layout completed for the screen binds no other
     sized = [one.replaced("layout", asked.layout) for one in _sized(run, gpus)]
     outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]

@@ -17,7 +17,8 @@ from gpuhours.questions.estimating.estimating import estimate
 from gpuhours.run.ensemble import ensemble
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.lattice import DRAWS
-from gpuhours.run.spec import Run, of_other_runs
+from gpuhours.run.shortcuts import run_of
+from gpuhours.run.spec import Described, Run, of_other_runs
 
 FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
 """Numbers of GPUs that the run is tried on, over its own."""
@@ -74,8 +75,9 @@ class Report:
         return envelope("report", {"estimate": self.estimate.content(), "scale": scale, "decides": decides})
 
 
-def report(run: Run) -> Report:
+def report(run: Described) -> Report:
     """Work out a run and what a reader asks next."""
+    run = run_of(run, {})
     answer = estimate(run)
     return Report(answer, tuple(at_scale(answer)), decides(run))
 

@@ -24,7 +24,8 @@ from gpuhours.questions.reporting.schedule_orders import (
     played_within,
 )
 from gpuhours.run.evaluate import evaluate
-from gpuhours.run.spec import Run
+from gpuhours.run.shortcuts import run_of
+from gpuhours.run.spec import Described
 from gpuhours.run.totals import undetermined
 from gpuhours.step.breakdown import PARTS, Step
 from gpuhours.step.communication import SENDS
@@ -153,7 +154,7 @@ class _Plan:
     """For that encoder."""
 
 
-def trace(run: Run) -> Trace:
+def trace(run: Described) -> Trace:
     """The predicted step of a run, played over its pipeline ranks.
 
     Passes come in the schedule's order, each as soon as its rank is free and what it waits for has ended. The estimate takes the
@@ -162,6 +163,7 @@ def trace(run: Run) -> Trace:
     sum of gradients and the optimiser take the seconds that the estimate gives them, a rank each. A pass shows its kinds of work one
     after another, all layers of a kind together.
     """
+    run = run_of(run, {})
     if run.stages:
         evaluate(run)  # says that stages have no step in common
     answer = estimate(run)

@@ -30,7 +30,8 @@ from gpuhours.questions.sweeping.where import where as condition
 from gpuhours.run.default_layout import as_it_stands, is_partial
 from gpuhours.run.ensemble import settled
 from gpuhours.run.results import RESULTS
-from gpuhours.run.spec import Run, of_other_runs
+from gpuhours.run.shortcuts import run_of
+from gpuhours.run.spec import Described, Run, of_other_runs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -154,7 +155,7 @@ def _short(value: Any) -> str:
 
 
 def sweep(
-    run: Run,
+    run: Described,
     vary: Mapping[str, str | Iterable[Any]],
     *,
     together: Sequence[Sequence[str]] = (),
@@ -181,7 +182,7 @@ def sweep(
     ``block_rows`` rows worked on and written at once
     ``output``     a .csv, .parquet or .jsonl file, written block by block; ``resume`` continues it
     """
-    job = make_job(run, vary, together, where, (minimise, maximise, pareto, top), breakdown, block_rows)
+    job = make_job(run_of(run, {}), vary, together, where, (minimise, maximise, pareto, top), breakdown, block_rows)
     started = time.perf_counter()
     if output is None:
         if force or resume:
