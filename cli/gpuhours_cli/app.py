@@ -27,8 +27,6 @@ EXTRAS = {
     "pypdf": "pdf",
 }
 """Packages that a plain install leaves out -> the extra that brings them."""
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-"""Errors of the disk, not of ours."""
 MOST_SAID = 200
 """Characters of an unexpected exception that are shown."""
 REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
@@ -80,7 +78,7 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
     warnings.filterwarnings("ignore", category=RuntimeWarning)  # what overflows is printed as not known
     from gpuhours.inputs.errors import Contradiction, EstimateError
-    from gpuhours_cli.output import printable
+    from gpuhours_cli.output import FULL, printable
 
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us

@@ -75,9 +75,9 @@ def _one(
             )
         saved(write_claims(checked.paper), output)
     if markdown is not None:
-        saved(as_markdown(checked), markdown)
+        saved(as_markdown(checked), markdown, "--markdown")
     if html is not None:
-        saved(as_html(checked), html)
+        saved(as_html(checked), html, "--html")
     emit(checked, lambda: screen(checked), as_json=as_json, answer=(lambda: answer(checked)) if quiet else None)
     if checked.verdict == "contradicted":
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -111,8 +112,12 @@ def unused(path: Path | None, force: bool, option: str = "-o") -> None:
         raise EstimateError("The file exists.", "--force replaces it.", f"{option} {path}")
 
 
-def saved(text: str, path: Path) -> None:
-    """Write a file that a command was asked for, whole or not at all; where that cannot be, say why."""
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Errors of the disk, not of ours."""
+
+
+def saved(content: str | bytes, path: Path, option: str = "-o") -> None:
+    """Write a file that a command was asked for by an option, over an older one, whole or not at all; where that cannot be, say why."""
     from gpuhours.inputs.errors import EstimateError
 
     plain = not path.exists() or path.is_file()  # not /dev/stdout or a pipe
@@ -120,7 +125,7 @@ def saved(text: str, path: Path) -> None:
     draft = target.with_name(f".{target.name}.{os.getpid()}") if plain else target
     try:
         try:
-            draft.write_text(printable(text), encoding="utf-8")
+            draft.write_bytes(content if isinstance(content, bytes) else printable(content).encode())
             if plain:
                 os.replace(draft, target)
         finally:
@@ -129,6 +134,8 @@ def saved(text: str, path: Path) -> None:
     except OSError as error:
         raise EstimateError(
             f"cannot be written: {error.strerror}",
-            "Name a file in a folder that exists and can be written to.",
-            f"-o {path}",
+            "Make room, or name a file elsewhere."
+            if error.errno in FULL
+            else "Name a file in a folder that exists and can be written to.",
+            f"{option} {path}",
         ) from None

@@ -81,6 +81,24 @@ class AsTyped(TyperCommand):
         """Its parameters."""
         return _take_as_typed(super().get_params(ctx))
 
+    def make_parser(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Its parser, which refuses a second KEY=VALUE for an option that takes one: it reads as added, and would replace the
+        first unsaid. Of a plain value the last one counts, as in other programs."""
+        parser = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def once(args: list[str]) -> Any:
+            values, rest, order = parse(args)
+            for one in set(order):
+                if order.count(one) > 1 and one.metavar == "KEY=VALUE" and not one.multiple:
+                    from gpuhours.inputs.errors import EstimateError
+
+                    raise EstimateError("This is given more than once.", "It takes one value: keep one.", one.opts[0])
+            return values, rest, order
+
+        parser.parse_args = once
+        return parser
+
 
 class InOrder(TyperGroup):
     """Lists commands as ``COMMANDS`` does, whichever was registered first."""

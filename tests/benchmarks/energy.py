@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpuhours.cost.bill import bill
 from gpuhours.cost.inputs import CostInputs
@@ -101,14 +102,26 @@ def _from_hours(run: Metered) -> float | None:
     return None if energy is None else float(np.asarray(energy)) / MWH
 
 
+def spreads(run: Metered) -> tuple[float, float]:
+    """90th percentile over the 10th of the sample: of its GPU-hours, and of its energy."""
+    hours, energy = _sample(run)
+    (least, most), (low, high) = (np.percentile(one, [10, 90]) for one in (hours, energy))
+    return float(most / least), float(high / low)
+
+
 def _from_run(run: Metered) -> tuple[float, float, float]:
+    low, middle, high = np.percentile(_sample(run)[1], [10, 50, 90])
+    return float(low), float(middle), float(high)
+
+
+def _sample(run: Metered) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """GPU-hours and MWh of the sample of runs that this one may be."""
     hardware = {"accelerator": run.accelerator, "gpus": run.gpus} | ({} if run.node is None else {"node": run.node})
     sample = ensemble(from_dict({**run.run, "hardware": hardware, "cost": run.inputs}))
     assert sample is not None
     machine = cluster(run.accelerator, run.node, run.gpus)
     energy = bill(sample.gpu_time, machine, CostInputs(**run.inputs)).energy
-    low, middle, high = np.percentile(np.asarray(energy) / MWH, [10, 50, 90])
-    return float(low), float(middle), float(high)
+    return np.asarray(sample.gpu_time, float) / HOUR, np.asarray(energy, float) / MWH
 
 
 def ratio(found: list[Judged]) -> float:

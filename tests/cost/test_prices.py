@@ -73,6 +73,16 @@ def test_the_price_taken_is_the_middle_one_of_the_newest(monkeypatch: pytest.Mon
     assert "spot" not in PREFERRED
 
 
+def test_of_two_the_cheaper_and_its_range_in_dollars_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tuple(PriceRow.model_validate(offer) for offer in (row(5, "a", "2026-01"), row(3, "b", "2026-01")))
+    monkeypatch.setattr("gpuhours.cost.prices.price_rows", lambda name: rows)
+    chosen = choose_price("any")
+    assert isinstance(chosen, Price)
+    said = chosen.to_dict()
+    assert (said["provider"], said["unit"]) == ("b", "USD/(GPU*hour)")
+    assert (said["value"], said["low"], said["high"]) == pytest.approx((3, 3, 5))
+
+
 @pytest.mark.parametrize(
     ("date", "message"),
     [

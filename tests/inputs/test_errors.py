@@ -5,12 +5,17 @@ The rows are the ways in which other estimators were seen to fail.
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gpuhours.inputs.errors import EstimateError
+from gpuhours.run.spec import from_dict
+from gpuhours_cli.output import saved
 from tests.conftest import Command
 
 ONE = (
@@ -127,3 +132,36 @@ def test_odd_quantities_are_refused_at_once(text: str) -> None:
 
     with pytest.raises(UnitError):
         parse(text, "byte")
+
+
+def test_a_second_observed_figure_is_refused_and_not_taken_for_the_first(gpuhours_command: Command) -> None:
+    ran = gpuhours_command(*ONE, "--observed", "step_time=1s", "--observed", "mfu=40%")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: --observed\n  This is given more than once.")
+    several = gpuhours_command(*ONE, "--set", "data.tokens=2T", "--set", "training.dtype=bf16", "--tokens", "3T", "-q")
+    assert several.code == 0, "--set takes several, and of a plain value the last one counts"
+
+
+def test_a_stage_of_thousands_of_digits_is_told() -> None:
+    with pytest.raises(EstimateError, match="Stage 1 is a number of thousands of digits"):
+        from_dict({"stages": [10**5000]})
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_file_that_cannot_be_written_keeps_the_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: int
+) -> None:
+    path = tmp_path / "page.html"
+    saved("older", path)
+
+    def fails(draft: Path, content: bytes) -> None:
+        draft.touch()
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(EstimateError, match=os.strerror(why)) as refused:
+        saved(b"newer", path, "--plot")
+    assert refused.value.where == f"--plot {path}"
+    assert ("Make room" in refused.value.hint) == (why != errno.EACCES)
+    assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
+    assert path.read_text(encoding="utf-8") == "older"

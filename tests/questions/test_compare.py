@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,14 @@ def compared(other: dict[str, Any]) -> Comparison:
 
 def change(found: Comparison, name: str) -> Any:
     return next(one for one in found.changes if one.name == name)
+
+
+def test_a_mapping_and_a_file_are_compared_as_runs_are(tmp_path: Path) -> None:
+    other = changed(data={"tokens": "300B"})
+    file = tmp_path / "run.yaml"
+    file.write_text(json.dumps(other), encoding="utf-8")
+    assert gpuhours.compare(RUN, other).to_dict() == compared(other).to_dict()
+    assert gpuhours.compare(RUN, file).changes == compared(other).changes
 
 
 def test_same_runs_differ_in_nothing() -> None:

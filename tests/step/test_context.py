@@ -15,6 +15,7 @@ from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import cluster
 from gpuhours.hardware.number_formats import Precision
+from gpuhours.kernels.collectives import all_gather_time, all_to_all_time, reduce_scatter_time
 from gpuhours.layout.layout import Layout, SequenceMethod, Sharding
 from gpuhours.layout.ranks import ranks_of
 from gpuhours.run.spec import from_dict
@@ -132,6 +133,33 @@ def test_methods_as_an_array_are_the_methods_one_by_one() -> None:
     ]
     together = sequence(np.array(codes), 131072, 32).time  # type: ignore[arg-type]
     assert np.allclose(together, [sequence(code, 131072, 32).time for code in codes], rtol=1e-12)
+
+
+@pytest.mark.parametrize("stack", ["torch-eager", "megatron-2023"])
+def test_gathered_keys_return_as_gradients_of_their_own_format(stack: str) -> None:
+    """Llama 3 8B over 8 ranks: keys and values of 8 heads of 128, 2 x 8 x 128 elements of 2 B a token, gathered forward and again
+    backward, and their gradients summed over the ranks in the format that the stack says."""
+    machine, software = cluster("h100-sxm-80gb", "hgx-h100", 8), load_software(stack)
+    layout = Layout(context=8, sequence_method=SequenceMethod.allgather)
+    workload = Workload(LLAMA_8B.model(65536), 1, layout, machine, software, Precision())
+    layers, group = workload.model.stacks[0], workload.ranks.ring_group
+    sent = context_passes(layers, workload, attention_passes(layers, workload))
+    message = 65536 * 2 * 8 * 128
+    gathered = float(all_gather_time(message * 2, group, machine))
+    summed = float(reduce_scatter_time(message * software.context.gradient, group, machine))
+    assert float(sent.forward) == pytest.approx(gathered)
+    assert float(sent.backward) == pytest.approx(gathered + summed)
+
+
+def test_exchanged_heads_travel_both_ways() -> None:
+    """Ulysses over 8 ranks: 8,192 tokens a rank, queries with the output (32 heads of 2 x 128) and keys with values (8), 2 B each."""
+    machine = cluster("h100-sxm-80gb", "hgx-h100", 8)
+    layout = Layout(context=8, sequence_method=SequenceMethod.ulysses)
+    workload = Workload(LLAMA_8B.model(65536), 1, layout, machine, load_software("torch-eager"), Precision())
+    layers = workload.model.stacks[0]
+    sent = context_passes(layers, workload, attention_passes(layers, workload))
+    exchanged = float(all_to_all_time(8192 * (32 + 8) * 256 * 2, workload.ranks.ulysses_group, machine))
+    assert (float(sent.forward), float(sent.backward)) == pytest.approx((exchanged, exchanged))
 
 
 def test_one_rank_sends_nothing() -> None:

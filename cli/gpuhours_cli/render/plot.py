@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping import Sweep
 from gpuhours.run.results import RESULTS, SHARES
+from gpuhours_cli.output import saved
 from gpuhours_cli.render import numbers
 
 ENDINGS = (".svg", ".png", ".html")
@@ -62,11 +64,11 @@ def _altair() -> Any:
 
 def picture(swept: Sweep, path: Path) -> None:
     """Draw and write it."""
-    drawn = chart(swept)
-    if path.suffix.lower() == ".html":
-        drawn.save(str(path), inline=True)
-    else:
-        drawn.save(str(path), scale_factor=2) if path.suffix.lower() == ".png" else drawn.save(str(path))
+    drawn, form = chart(swept), path.suffix.lower().removeprefix(".")
+    drawing = io.BytesIO() if form == "png" else io.StringIO()
+    drawn.save(drawing, format=form, **{"html": {"inline": True}, "png": {"scale_factor": 2}}.get(form, {}))
+    content = drawing.getvalue()
+    saved(content if isinstance(content, bytes) else content.encode(), path, "--plot")
 
 
 def chart(swept: Sweep) -> Any:

@@ -272,7 +272,7 @@ def explained(error: ValidationError, model: Any, source: Source, prefix: Key = 
     location = tuple(part for part in first["loc"] if not _names_a_type(part))
     key = ".".join(str(part) for part in (*prefix, *location)) or "the whole input"
     value = first["input"]
-    shown = f" = {_short(value)}" if not isinstance(value, Mapping | list | BaseModel) else ""
+    shown = f" = {short(value)}" if not isinstance(value, Mapping | list | BaseModel) else ""
     where = f"{source.place(location)}  {key}{shown}"
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
@@ -289,7 +289,8 @@ def _names_a_type(part: object) -> bool:
     return isinstance(part, str) and part.startswith(("[", "function-"))
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as an error names it."""
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "a number of thousands of digits"
     text = repr(value)

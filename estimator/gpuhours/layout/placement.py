@@ -47,7 +47,7 @@ class Placement:
         if self.stated is not None:
             return np.asarray(self.stated, float)[np.asarray(stage, int)]
         if self.head is not None:
-            return self._until(np.add(stage, 1)) - self._until(stage)
+            return self._until(np.add(stage, 1), self.head) - self._until(stage, self.head)
         p = np.asarray(self.pipeline)
         most = np.ceil(np.divide(self.layers, p))
         missing = p * most - self.layers
@@ -55,7 +55,7 @@ class Placement:
         fewer = np.where((missing == 2) & (p > 2), ends, np.greater_equal(stage, p - missing))
         return np.maximum(most - fewer, 0)
 
-    def _until(self, stage: Array) -> Array:
+    def _until(self, stage: Array, head: Array) -> Array:
         """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that takes it past its share, or reaches it.
 
             min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
@@ -63,7 +63,7 @@ class Placement:
 
         Source: nanotron's ``build_model`` (src/nanotron/models/base.py).
         """
-        share = np.multiply(stage, np.add(self.layers, self.head if self.head is not None else 0)) / self.pipeline
+        share = np.multiply(stage, np.add(self.layers, head)) / self.pipeline
         full = np.ceil(share) if self.reached else np.floor(share) + 1
         return np.where(np.equal(stage, 0), 0.0, np.minimum(full, self.layers))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.inputs.yaml_files import read_yaml_text
+from gpuhours.inputs.yaml_files import read_yaml_text, short
 
 MOST_STAGES = 32
 """Stages of a run, each of which is worked out as a run of its own: eight times as many as any published one has."""
@@ -27,7 +27,7 @@ def staged(data: Mapping[str, Any]) -> list[Any]:
     for number, stage in enumerate(data["stages"], 1):
         if not isinstance(stage, Mapping):
             raise EstimateError(
-                f"Stage {number} is {stage!r}.", "A stage is a mapping of the keys that differ.", "stages"
+                f"Stage {number} is {short(stage)}.", "A stage is a mapping of the keys that differ.", "stages"
             )
         merged = revised(common, {"name": f"stage {number}", **stage})
         suppose(merged)
