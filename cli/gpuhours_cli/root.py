@@ -84,7 +84,7 @@ class AsTyped(TyperCommand):
     def make_parser(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Its parser, which refuses a second KEY=VALUE for an option that takes one: it reads as added, and would replace the
         first unsaid. Of a plain value the last one counts, as in other programs."""
-        parser = super().make_parser(ctx)
+        parser: Any = super().make_parser(ctx)
         parse = parser.parse_args
 
         def once(args: list[str]) -> Any:

@@ -65,8 +65,9 @@ def _altair() -> Any:
 def picture(swept: Sweep, path: Path) -> None:
     """Draw and write it."""
     drawn, form = chart(swept), path.suffix.lower().removeprefix(".")
+    options: dict[str, dict[str, Any]] = {"html": {"inline": True}, "png": {"scale_factor": 2}}
     drawing = io.BytesIO() if form == "png" else io.StringIO()
-    drawn.save(drawing, format=form, **{"html": {"inline": True}, "png": {"scale_factor": 2}}.get(form, {}))
+    drawn.save(drawing, format=form, **options.get(form, {}))
     content = drawing.getvalue()
     saved(content if isinstance(content, bytes) else content.encode(), path, "--plot")
 

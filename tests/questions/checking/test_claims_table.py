@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gpuhours.questions.checking.markdown import as_html, as_markdown
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.table import COLUMNS, TableCheck, documents, read_rows
 from gpuhours.questions.checking.verdict import check_document, check_table
@@ -217,3 +218,16 @@ def test_command(gpuhours_command: Command, tmp_path: Path) -> None:
     good = tmp_path / "good.csv"
     good.write_text("id,params_b,tokens_b,gpu,gpu_hours\nllama-7b,6.7,1000,A100-80GB,82432\n", encoding="utf-8")
     assert gpuhours_command("check", str(good)).code == 0
+
+
+def test_names_of_runs_and_tables_are_text_in_markdown_and_html() -> None:
+    hostile = "<img src=x onerror=alert(1)>|<script>alert(2)</script>"
+    row = {"model": hostile, "params_b": "7", "tokens_b": "1000", "gpu": "H100", "gpus": "256", "gpu_hours": "12000"}
+    checked = check_table([row], f"{hostile}.csv")
+    assert checked.verdict == "contradicted"
+    told = as_markdown(checked)
+    assert told.count("\\<img") == told.count("<img") > 0
+    assert told.count("\\<script\\>") == told.count("<script") > 0
+    page = as_html(checked)
+    assert "<img" not in page
+    assert "<script>" not in page

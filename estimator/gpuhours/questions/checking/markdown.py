@@ -145,14 +145,14 @@ def _document(found: Check) -> Iterator[str]:
 
 
 def _table(checked: TableCheck) -> Iterator[str]:
-    yield f"## {checked.name}: {checked.verdict}"
+    yield f"## {_escaped(checked.name)}: {checked.verdict}"
     yield ""
     yield "| run | contradiction | factor | likely cause |"
     yield "| --- | --- | ---: | --- |"
     for run in checked.runs:
         for one in run.contradictions:
             cause = one.likely_causes[0].cause if one.likely_causes else "no known cause"
-            yield f"| {_cell(run.document.name)} | {_cell(one.statement)} | {one.factor:.3g} | {_cell(cause)} |"
+            yield f"| {_escaped(run.document.name)} | {_cell(one.statement)} | {one.factor:.3g} | {_cell(cause)} |"
 
 
 def _bar(checked: Checked) -> str:
