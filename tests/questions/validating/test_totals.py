@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.validating.remainders import learn, likeliest, surprise, weighted_quantile
@@ -28,6 +30,8 @@ from gpuhours_cli.render.totals import answer
 from tests.cli.test_readme import printed
 from tests.conftest import Command
 
+HOURS = Path(__file__).parents[2] / "snapshots" / "total-hours.yaml"
+"""GPU-hours of each published run, as its source prints them."""
 ROW = {
     "id": "x-7b", "model": "X 7B", "year": "2024", "params_b": "7", "tokens_b": "1000", "gpu": "A100-80GB", "gpus": "256",
     "global_batch": "4M tokens", "seq_len": "4096", "gpu_hours": "150000", "days": "24", "mfu_pct": "45",
@@ -42,6 +46,20 @@ def judged() -> TotalsReport:
 
 def test_the_readme_says_how_far_off_whole_runs_have_been(judged: TotalsReport) -> None:
     assert printed("gpuhours validate --totals --quiet") == answer(judged) + "\n"
+
+
+def test_no_published_total_is_edited_unsaid() -> None:
+    """A single run's hours move no figure of the README. ``GPUHOURS_WRITE=1`` writes those of the table as it is now."""
+    now = {one.cells["id"]: one.cells["gpu_hours"] for one in read_totals(published_totals())}
+    if os.environ.get("GPUHOURS_WRITE"):
+        HOURS.write_text(yaml.safe_dump(now, sort_keys=False), encoding="utf-8")
+    stored = yaml.safe_load(HOURS.read_text(encoding="utf-8"))
+    told = [
+        f"{name}: {stored.get(name, 'not there')} -> {now.get(name, 'not there')} GPU-hours"
+        for name in dict.fromkeys((*stored, *now))
+        if stored.get(name) != now.get(name)
+    ]
+    assert not told, "\n".join(("published hours have changed:", *told))
 
 
 def row(**changed: str) -> Row:
