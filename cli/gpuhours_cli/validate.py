@@ -33,7 +33,8 @@ def validate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Predict the rows of --runs as this file of `gpuhours calibrate` says.",
+            help="Predict the rows of a table, --runs FILE.csv, as this file of `gpuhours calibrate` says; "
+            "run files say `site:` under `run:`.",
             show_default=False,
         ),
     ] = None,

@@ -145,3 +145,17 @@ def test_pictures_that_wan_looks_at_take_time(tmp_path: Path) -> None:
     assert [core.keys for core in read[0].stacks[0].block.attention if core.keys is not None] == [512, 257]
     with pytest.raises(EstimateError, match="added_kv_proj_dim"):
         read_model(written(tmp_path, {**seen, "added_kv_proj_dim": None}))
+
+
+def test_weights_that_llm_foundry_adds_to_an_mpt_are_listed(tmp_path: Path) -> None:
+    """Biases and norms of queries and keys are in llm-foundry's models and not counted; the library's class knows neither."""
+    mpt = next(row["config"] for row in ROWS if row["config"].get("model_type") == "mpt")
+    spec = read_model(
+        written(
+            tmp_path, {**mpt, "no_bias": False, "attn_config": {"qk_ln": True, "attn_type": "multiquery_attention"}}
+        )
+    )
+    listed = " ".join(spec.unread)
+    assert "attn_config.qk_ln = True" in listed
+    assert "attn_config.attn_type = multiquery_attention" in listed
+    assert "no_bias = False" in listed

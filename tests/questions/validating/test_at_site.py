@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpuhours.questions.calibrating.calibrating import calibrate
+from gpuhours.questions.validating.described import predict_described, read_described
 from gpuhours.questions.validating.report import validate
 from tests.conftest import Command
 
@@ -47,3 +48,20 @@ def test_columns_that_nothing_reads_are_said(gpuhours_command: Command, tmp_path
     assert validate(table).unread == ("vpp",)
     assert "Columns that nothing reads: vpp" in gpuhours_command("validate", "--runs", str(table)).out
     assert validate(STEPS).unread == ()
+
+
+def test_a_file_of_runs_names_its_site_under_run(tmp_path: Path) -> None:
+    """What the hint says works: a factor of 1.5 on megatron-core's steps makes the row's step 1.5 times as long."""
+    site = (Path(__file__).parents[2] / "steps" / "site.yaml").read_text(encoding="utf-8")
+    (tmp_path / "site.yaml").write_text(site.replace("factor: 1.0\n", "factor: 1.5\n", 1), encoding="utf-8")
+    steps = []
+    for said in ("", "site: site.yaml, "):
+        path = tmp_path / "runs.yaml"
+        path.write_text(
+            f"title: mine\nsource: here\nrows:\n- id: a\n  step_time: 9 s\n  run: {{{said}model: {{layers: 48, hidden: 6144, heads: 64, "
+            "vocab: 51200}, data: {seq_len: 2048}, training: {global_batch: 256}, hardware: {accelerator: a100-sxm-80gb, gpus: 64}, "
+            "layout: {tensor: 8, sharding: zero1}, software: megatron-core}\n",
+            encoding="utf-8",
+        )
+        steps.append(float(predict_described(read_described(path))[0].time or 0))
+    assert steps[1] == pytest.approx(1.5 * steps[0])

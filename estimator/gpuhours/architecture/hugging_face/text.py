@@ -265,17 +265,14 @@ def bloom(config: Config) -> Fields:
 
 
 def mpt(config: Config) -> Fields:
-    """MPT: no biases, ALiBi or learned positions."""
+    """MPT as llm-foundry builds it: no biases, ALiBi or learned positions (the library has ALiBi, four times the width and as many keys as
+    queries whatever the file says)."""
     attention = config.inside("attn_config", required=False)
     learned = config.get("learned_pos_emb", True) and not attention.get("alibi")
     table = {"positions": "learned", "max_positions": config.optional("max_seq_len")}
-    (
-        config.get("no_bias"),
-        attention.get("attn_type"),
-        attention.get("alibi_bias_max"),
-        attention.get("clip_qkv"),
-        attention.get("qk_ln"),
-    )
+    config.only(no_bias=True)
+    attention.only(attn_type="multihead_attention", qk_ln=False)
+    attention.without_effect("alibi_bias_max", "clip_qkv")
     return {
         "layers": config.number("n_layers"), "hidden": config.number("d_model"), "heads": config.number("n_heads"),
         "kv_heads": attention.optional("kv_n_heads"), "vocab": config.number("vocab_size"), "gated": False,

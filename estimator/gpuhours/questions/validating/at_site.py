@@ -22,7 +22,11 @@ def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
             "The runs that ship were not measured at your site.", "--runs FILE.csv names the rows that were.", "--site"
         )
     if Path(runs).suffix.lower() != ".csv":
-        raise EstimateError("A run file names its site itself.", "Write `site: site.yaml` in it.", "--site")
+        raise EstimateError(
+            "A file of runs names its site itself.",
+            "Write `site: site.yaml` under its `run:`, of all rows or of one.",
+            "--site",
+        )
     return read_site(path)
 
 
