@@ -16,7 +16,7 @@ from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import Bytes, Seconds
-from gpuhours.inputs.yaml_files import Section, Source, read_yaml, validated
+from gpuhours.inputs.yaml_files import Section, Source, validated
 from gpuhours.layout.layout import Layout
 from gpuhours.memory import memory
 from gpuhours.questions.validating.leaving_out import (
@@ -32,7 +32,7 @@ from gpuhours.run.default_layout import as_it_stands
 from gpuhours.run.novelty import Traits, kind_of_model
 from gpuhours.run.overlays import laid_over
 from gpuhours.run.resolve import Resolved, resolve
-from gpuhours.run.spec import Run, from_source
+from gpuhours.run.spec import Run, from_source, run_file
 from gpuhours.software.matching import under
 from gpuhours.software.memory import GIB
 from gpuhours.software.profile import Software
@@ -146,7 +146,7 @@ class Described:
 
 def read_described(path: Path | str) -> tuple[Described, ...]:
     """Every run of a file."""
-    source = read_yaml(path)
+    source = run_file(path)  # paths in it are read from its folder
     return tuple(_described(validated(Measurements, source), source))
 
 
