@@ -103,7 +103,8 @@ _SCALE = re.compile(
 )
 _POWER = re.compile(r"(?:in\s+)?[x×]?\s?(10\s?\^\s?\{?-?\d{1,2}\}?|1e\+?\d{1,2})\s*(.{0,30})", re.IGNORECASE)
 _MONEY = re.compile(
-    r"(?:in\s+)?(?P<sign>(?:US)?\$|€|£|USD)\s?(?P<scale>[kKMB]|thousands?|millions?)?\s?(?P<per>(?:/|per\s).{1,24})?",
+    r"(?:in\s+)?(?P<of>[kKMB]|thousands?(?: of)?|millions?(?: of)?)?\s?(?P<sign>(?:US)?\$|€|£|USD|(?:US )?dollars?)\s?"
+    r"(?P<scale>[kKMB]|thousands?|millions?)?\s?(?P<per>(?:/|per\s).{1,24})?",
     re.IGNORECASE,
 )
 _ONE_DEVICE = re.compile(
@@ -226,7 +227,8 @@ def lent(label: str, value: str) -> str:
     money = next((found for group in _GROUPS.findall(label) if (found := _MONEY.fullmatch(group.strip()))), None)
     if money is not None or first.unit == "money":
         sign = "$" if first.unit != "money" else ""
-        scaled = "" if money is None or first.scale or not money["scale"] else f" {money['scale'].removesuffix('s')}"
+        scale = "" if money is None else (money["scale"] or money["of"] or "").split(" ")[0].removesuffix("s")
+        scaled = f" {scale}" if scale and not first.scale else ""
         per = "" if money is None or not money["per"] else f" {money['per']}"
         return f"{sign}{head}{scaled}{per}{tail}"
     scale, unit = unit_of(label)

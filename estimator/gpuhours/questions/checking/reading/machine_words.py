@@ -48,7 +48,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "data from, annotated", -0.5, 9),
     rule("instant", "step_time", "per step, per iteration, each step, each iteration, step time, iteration time, "
           "seconds per step, every step, every iteration, a step, one step, iteration takes, an iteration, dt, training step, "
-          "optimizer step, optimiser step", 0, 8),
+          "optimizer step, optimiser step, a batch, per batch, each batch, every batch, an update, per update, each update, "
+          "per minibatch, a minibatch", 0, 8),
     rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
     rule("time", "checkpoint_time", CHECKPOINT, 0),
     rule("time", "video_hours",
@@ -119,6 +120,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "fits in", -0.5, 8),
     rule("byte", "memory_per_gpu", "memory, vram, hbm, hbm2e, hbm3, equipped, each with, each, gpu, gpus", 0.5, 6),
     rule("byte", "count", "checkpoint, checkpoints", -2, 8),
+    rule("byte", "count", "memory per node, per node, memory per server, per server, memory per host, per host, memory per machine, "
+          "per machine", -1, 2.5),
     rule("byte", "count", "disk, storage, ram, host memory, system memory, cpu memory, buffer", 0, 5),
     rule("bit/s", "network_bandwidth", base=2),
     rule("byte/s", "bandwidth", base=2),
@@ -146,6 +149,10 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("money", "count", "storage, egress, bucket, networking, disks, salaries, annotation, labelling, labeling", -0.5, 6),
     rule("money", "price", "hourly rate, hourly price, rate per hour, price per hour, price per gpu hour", -0.5, 2, before=True),
     rule("unit_price", "price", base=0),
+    rule("hourly_money", "price", "for each, for each of them, for every one, for each one, for one, an hour of it, "
+          "apiece, each", -0.6, 1.2),
+    rule("small_money", "price", "provider asks, provider charges, provider asked, provider charged, cloud asks, cloud charges, "
+          "they ask, they charge, vendor asks, vendor charges, we pay, we paid, we are charged, we were charged", -0.5, 3),
     rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "
           "costs each, funding, raised", 0.2, 3,
           before=True),

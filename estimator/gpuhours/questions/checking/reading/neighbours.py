@@ -154,6 +154,34 @@ def of_the_name_before(items: Sequence[Item], index: int) -> bool:
     return size > 0 and abs(figure.value / size - 1) < ABOUT
 
 
+PREPARES = (
+    "caption", "label", "filter", "rewrit", "rewrote", "annotat", "transcrib", "translat", "scor", "judg", "grad", "rat", "classif",
+    "dedup", "recaption", "re-caption", "tagg", "rank", "paraphras", "summari", "clean", "verif", "moderat", "describ",
+)  # fmt: skip
+"""How the verbs begin of what is done to data with a model that is not the run's."""
+NOT_PREPARES = ("gradient", "gradually", "grade-school", "rate", "rather", "ratio", "scores", "ranks", "scoreboard")
+
+
+def of_a_tool(items: Sequence[Item], index: int, first: int) -> bool:
+    """``captions were rewritten by a 7B model``, ``Captioning the clips with a 13B VLM``: the size of a tool."""
+    at = index - 1
+    while at > max(first, index - 3) and items[at].text.lower() in ADJECTIVES:
+        at -= 1
+    if at <= first or items[at].text.lower() not in ("a", "an") or items[at - 1].text.lower() not in BY:
+        return False
+    for item in reversed(items[max(first, at - 8) : at - 1]):
+        word = item.text.lower()
+        if item.kind == "stop" or item.text in ",;:()" or word in ("train", "trained", "training", "and"):
+            return False
+        if word.startswith(PREPARES) and word.endswith(("ing", "ed", "en")) and not word.startswith(NOT_PREPARES):
+            return True
+    return False
+
+
+ADJECTIVES = frozenset(
+    ["frozen", "small", "smaller", "larger", "separate", "public", "finetuned", "fine-tuned", "quantised", "quantized"]
+)
+BY = frozenset(["with", "by", "using", "via", "through"])
 TOWERS = ("tower", "encoder", "vit", "backbone")
 
 
@@ -198,11 +226,30 @@ def of_a_corpus(items: Sequence[Item], index: int) -> bool:
 
 def of_an_energy(items: Sequence[Item], index: int) -> bool:
     """``every kilowatt-hour with 190 g CO2e``."""
-    near = [item.text.lower() for item in items[max(index - 4, 0) : index]]
-    return any(
-        one in ("every", "each", "per", "a") and two in ("kilowatt-hour", "kwh", "kilowatt")
-        for one, two in pairwise(near)
-    )
+    return energy_before(items, index) != ""
+
+
+def energy_before(items: Sequence[Item], index: int) -> str:
+    """The unit of energy of which one stands before what it emits: ``a megawatt-hour came with 0.088 t``."""
+    near: list[str] = []
+    for item in reversed(items[max(index - REACH_OF_ENERGY, 0) : index]):
+        if item.text in (",", ";", "(") or (isinstance(item, Figure) and item.unit != "energy"):
+            break
+        near.insert(0, item.text.lower().strip())
+    for one, two in pairwise(near):
+        whole = one if " " in one else f"{one} {two}"
+        said = whole.split()
+        if len(said) == 2 and said[0] in ONE_OF and said[1] in UNITS_OF_ENERGY:
+            return UNITS_OF_ENERGY[said[1]]
+    return ""
+
+
+REACH_OF_ENERGY = 6
+ONE_OF = frozenset(["every", "each", "per", "a", "one", "1"])
+UNITS_OF_ENERGY = {
+    "kilowatt-hour": "kwh", "kwh": "kwh", "kilowatt": "kwh", "kilowatt-hours": "kwh",
+    "megawatt-hour": "mwh", "mwh": "mwh", "megawatt": "mwh",
+}  # fmt: skip
 
 
 def for_an_amount(items: Sequence[Item], index: int, last: int) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.reading.names import mentions, stem, words_of
+from gpuhours.questions.checking.reading.names import coined, mentions, stem, words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import BASES, CONTINUED, SIDE, compares, holds
+from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.sections import TURNS, compared_blocks, goes_on_about_others
+from gpuhours.questions.checking.reading.spoken_of import is_compared, is_measure
+from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 TRAINS = (
     "train",
@@ -49,6 +52,8 @@ FOLLOWED = (
 )
 
 
+TOLD_OF = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
+"""``GPT-3 is estimated at 552 t``: what is said of others."""
 OF_THE_RUN = ("an allocation", "a part of the machine")
 """What is beside the run and yet says its name."""
 
@@ -68,12 +73,18 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
         compared = about_others or compares(lowered) or here in others
         compared = compared and not lowered.startswith(TURNS)
         beside = any(holds(lowered, phrases) for name, phrases in SIDE.items() if name not in OF_THE_RUN)
+        if first and not compared and (subject := _coined_subject(items, sentence)):
+            scores[subject] += 3
         for found in mentions(items, sentence.first, sentence.last, ()):
             before = [item.text.lower() for item in items[max(sentence.first, found.first - 4) : found.first]]
             behind = items[found.last + 1].text.lower() if found.last + 1 < sentence.last else ""
+            if is_measure(items, found.first, found.last, sentence) or is_compared(items, found.first, sentence):
+                continue
+            told = items[found.last + 2].text.lower() if found.last + 2 < sentence.last else ""
+            compared_here = compared or (behind in ("is", "was") and told in TOLD_OF)
             based = bool(before) and before[-1] in BASES and not any(word.startswith(TRAINS) for word in before)
             continued = bool(before) and before[-1] in CONTINUED
-            score = 0.5 + first - 4.0 * (compared or continued or beside) - 2.0 * based
+            score = 0.5 + first - 4.0 * (compared_here or continued or beside) - 2.0 * based
             score += (
                 3.0 * any(word.startswith(TRAINS) for word in before)
                 + 1.5 * (behind in FOLLOWED)
@@ -91,3 +102,17 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
         return said
     best = max(scores, key=lambda name: scores[name], default="")
     return best if best and scores[best] > 0 else ""
+
+
+def _coined_subject(items: Sequence[Item], sentence: Sentence) -> str:
+    """``GLaM (64B/64E) holds 1.2T parameters``: a coined name without a size that opens a sentence about its own."""
+    name = items[sentence.first].text
+    sized = any(isinstance(i, Figure) and i.unit == "parameter" for i in items[sentence.first + 1 : sentence.last])
+    named = any(
+        item.kind == "word" and item.text.lower() in HOLDS for item in items[sentence.first + 1 : sentence.last]
+    )
+    return name if coined(name) and sized and named else ""
+
+
+HOLDS = frozenset(["holds", "has", "have", "comprises", "contains", "counts"])
+"""Verbs between a model and its parameters."""

@@ -199,6 +199,8 @@ def _sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequenc
             if n and (items[first].text.lower() in RELATIVE or _is_bare(items, first, last))
             else first
         )
+        if begins < first and n > 1 and items[first - 1].text == ")":
+            begins = clauses[n - 2][0]  # 32 more cards (4 nodes) in reserve
         yield from ((index, Owner("side", name)) for index in figures or wanted if begins <= index < last)
 
 
@@ -315,11 +317,14 @@ def _named_behind(
     named = [at for at, owner in events if owner.kind in ("own", "other")]
     if len(named) < 2 or len(named) < len(events) or not wanted or wanted[0] > named[0]:
         return False
-    bound = all(
-        at > sentence.first
-        and items[at - 1].text.lower() in ("for", "the")
-        and "for" in (items[at - 1].text.lower(), items[at - 2].text.lower())
-        for at in named
+    bound = any(
+        all(
+            at > sentence.first
+            and items[at - 1].text.lower() in (preposition, "the")
+            and preposition in (items[at - 1].text.lower(), items[at - 2].text.lower())
+            for at in named
+        )
+        for preposition in ("for", "in", "during")
     )
     between = all(any(one < index < two for index in wanted) for one, two in pairwise(named))
     return bound and between

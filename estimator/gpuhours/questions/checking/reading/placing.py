@@ -24,6 +24,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     by_letter,
     by_symbol,
     each_device,
+    energy_before,
     for_an_amount,
     in_apposition,
     in_brackets_of_a_tower,
@@ -32,6 +33,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_a_corpus,
     of_a_device,
     of_a_length,
+    of_a_tool,
     of_an_energy,
     of_media,
     of_something,
@@ -39,27 +41,34 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_two_betas,
     to_a_node,
 )
+from gpuhours.questions.checking.reading.per_step import (
+    counts_batches,
+    in_a_batch,
+    in_each_step,
+    lasts_a_step,
+    of_sequences,
+    of_steps,
+    of_steps_at,
+)
 from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
 from gpuhours.questions.checking.reading.relations import (
     a_share_of,
     after_a_rise,
     behind_a_batch,
+    behind_a_price,
+    behind_hours,
     beside_a_run,
     counts_clips,
     hours_of_a_bill,
     hours_of_clips,
-    in_a_batch,
-    in_each_step,
     keeps_busy,
     nodes_times_devices,
     of_passes,
-    of_sequences,
-    of_steps,
-    of_steps_at,
     of_things_cut,
     on_so_many,
     on_some_of_them,
     part_of_a_stop,
+    since_when,
     so_the_batch_is,
     times_hours,
 )
@@ -74,8 +83,11 @@ LARGEST_DECAY = 0.5
 MOST_PER_SECOND = 1e20
 """FLOP/s that no machine does."""
 FEWEST_CLIPS = 100
+FEWEST_BATCHES = 50
 AUDIO = frozenset(["audio", "speech"])
 """Beside these words hours are those of sound, also where it is taken from videos."""
+DEAREST_HOUR = 20.0
+"""Dollars that no hour of one accelerator costs."""
 LARGEST_RATE = 0.02
 LONGEST_SEQUENCE = 1_048_576
 LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
@@ -108,6 +120,8 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     figure = items[index]
     assert isinstance(figure, Figure)
     told = _rate(items, index, first, last)
+    if told == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
+        figure = replace(figure, per=("mwh",))
     if told is not None:
         return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
@@ -158,6 +172,12 @@ def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> 
         return Place("vision_parameters", "in brackets behind its name", 0.0)
     if figure.scale and not figure.unit and of_the_name_before(items, index):
         return Place("parameters", "behind its name", 0.0)
+    if (
+        figure.scale in ("b", "m", "billion", "million")
+        and figure.unit in ("", "model")
+        and of_a_tool(items, index, first)
+    ):
+        return Place("count", "of a tool", 0.0)
     if figure.scale in ("b", "m", "billion", "million") and not unit and in_apposition(items, index, first):
         return Place("parameters", "beside its name", 0.0)
     if (
@@ -202,6 +222,8 @@ def _beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pl
     figure = items[index]
     assert isinstance(figure, Figure)
     bare = not figure.unit and not figure.per
+    if bare and not figure.joined and figure.value >= FEWEST_BATCHES and counts_batches(items, index):
+        return Place("steps", "batches of", 0.0)
     if (read := of_passes(items, index)) and not figure.per:
         return Place(read, "passes over", 0.0)
     if bare and not figure.joined and so_the_batch_is(items, index):
@@ -233,10 +255,14 @@ def _beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> 
         return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
     if figure.unit == "gpu_time" and figure.value == 1 and figure.text[:1].isalpha():
         return Place("count", "what one costs", 0.0)  # one H100 hour is priced at
+    if figure.unit == "time" and since_when(items, index):
+        return Place("count", "how long ago", 0.0)
     if figure.unit == "time" and part_of_a_stop(items, index, first):
         return Place("count", "part of a stop", 0.0)
     if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
         return Place(billed, "times a power", 0.0)
+    if figure.unit == "time" and figure.value < LONGEST_STEP and lasts_a_step(items, index):
+        return Place("step_time", "lasts", 0.0)
     if figure.unit == "time" and figure.value < LONGEST_STEP and of_steps_at(items, index):
         return Place("step_time", "steps at", 0.0)
     if figure.unit == "time" and figure.value < LONGEST_CLIP and of_things_cut(items, index):
@@ -285,6 +311,8 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
     barred = set()
     if any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4]):
         barred.add("downtime")
+    if getattr(items[index], "unit", "") == "money" and behind_a_price(items, index):
+        barred.add("count")
     if getattr(items[index], "unit", "") == "model":
         barred |= {"tokens", "dataset_tokens", "dataset_samples"}  # 3.2 million tokens for the 15B model
     if getattr(items[index], "unit", "") == "time":
@@ -328,6 +356,8 @@ def _unit_kinds(figure: Figure, unit: str, items: Sequence[Item] = (), index: in
         kinds.append("every_step")
     if unit == "money" and times_hours(items, index):
         kinds = ["unit_price"]
+    elif unit == "money" and figure.value < DEAREST_HOUR and not figure.scale:
+        kinds += ["small_money", *(["hourly_money"] if behind_hours(items, index) else [])]
     if unit == "time" and figure.joined and figure.value < 3600:
         kinds.append("short_time")
     if unit == "time" and figure.text.lower().rstrip("s").endswith("time"):

@@ -12,7 +12,7 @@ from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
 from gpuhours.questions.checking.reading.counted import head_noun
-from gpuhours.questions.checking.reading.neighbours import HOP_STOPS
+from gpuhours.questions.checking.reading.neighbours import HOP_STOPS, energy_before
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import by_label_lists, labelled_duration
 from gpuhours.questions.checking.reading.placed import (
@@ -23,7 +23,7 @@ from gpuhours.questions.checking.reading.placed import (
     totals_of_active,
     without_tags,
 )
-from gpuhours.questions.checking.reading.placing import Place, place
+from gpuhours.questions.checking.reading.placing import LARGEST_RATE, Place, place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 
@@ -151,6 +151,8 @@ def _place(
         found = _as_the_list_before(items, index, before, sentence) or found
     if found is None and index and items[index - 1].text in (":", "="):
         found = labelled_duration(figure)
+    if found is None and _is_another_rate(items, index, before, sentence):
+        found = replace(before[-1].place, cost=before[-1].place.cost + 1)
     found = _as_its_list(items, index, before, sentence, found)
     of_which = before and before[-1].place.quantity in PARTS_OF_A_MODEL and before[-1].sentence is sentence
     if (
@@ -167,6 +169,8 @@ def _place(
         found = Place("beta2", "betas", 0.0)  # the two are given as a pair
     if found is None:
         return None
+    if found.quantity == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
+        figure = replace(figure, per=("mwh",))
     scope = sentence.scope_at(index)
     of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
     if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
@@ -240,6 +244,17 @@ def _as_its_list(
     )
 
 
+def _is_another_rate(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> bool:
+    """``1e-4 in stage I and 2e-5 in stage II``: a second learning rate, behind what the first one is for."""
+    figure, last = items[index], before[-1] if before else None
+    if last is None or last.sentence is not sentence or last.place.quantity != "learning_rate":
+        return False
+    assert isinstance(figure, Figure)
+    alike = not figure.unit and not figure.per and 0 < figure.value < LARGEST_RATE and figure.value != last.figure.value
+    return alike and items[index - 1].text.lower() in ("and", ",", "or", "then") and index - last.index <= FAR_RATE
+
+
+FAR_RATE = 12
 AFTERWARDS = frozenset(["afterwards", "thereafter", "then", "later", "finally", "ultimately"])
 
 

@@ -61,19 +61,19 @@ def of_passes(items: Sequence[Item], index: int) -> str:
     return PASSES.get(figure.unit, "") if several else ""
 
 
+DEVICES = frozenset(["gpus", "cards", "chips", "devices", "accelerators", "boards", "tpus"])
+
+
 def on_some_of_them(items: Sequence[Item], index: int) -> bool:
     """``61 hours on 64 of them``: a part of the devices that were counted before."""
     before = items[index - 1].text.lower() if index else ""
-    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
-    if before not in ("on", "using", "with", "over") or behind not in (
-        ["of", "them"],
-        ["of", "these"],
-        ["of", "those"],
-        ["of", "which"],
-    ):
+    behind = [item.text.lower() for item in items[index + 1 : index + 4]]
+    of_them = behind[:2] in (["of", "them"], ["of", "these"], ["of", "those"], ["of", "which"])
+    of_the_cards = behind[:2] in (["of", "the"], ["of", "our"], ["of", "its"]) and behind[2:] and behind[2] in DEVICES
+    if before not in ("on", "using", "with", "over") or not (of_them or of_the_cards):
         return False
     counted = [
-        item for item in items[max(index - 80, 0) : index] if isinstance(item, Figure) and item.unit in ("gpu", "node")
+        item for item in items[max(index - 160, 0) : index] if isinstance(item, Figure) and item.unit in ("gpu", "node")
     ]
     return bool(counted) and counted[-1].unit == "gpu" and counted[-1].value >= items[index].value  # type: ignore[attr-defined]
 
@@ -117,6 +117,27 @@ def times_hours(items: Sequence[Item], index: int) -> bool:
         and at is not None
         and all(item.text.lower() in ("at", "@", "x", "×", "*", "times", ",", "(") for item in before[at + 1 :])
     )
+
+
+def behind_hours(items: Sequence[Item], index: int) -> bool:
+    """``19,968 GPU hours, and we paid $1.90 for each``: an amount behind the hours of its sentence."""
+    for at in range(index - 1, max(index - HOURS_BEFORE, -1), -1):
+        item = items[at]
+        if item.kind == "stop":
+            return False
+        if isinstance(item, Figure) and item.unit == "gpu_time":
+            return True
+    return False
+
+
+def behind_a_price(items: Sequence[Item], index: int) -> bool:
+    """``at $1.90 each, $38,000 together``: the amount behind a price that took the word ``each``."""
+    before = items[max(index - 4, 0) : index]
+    each = next((n for n, item in enumerate(before) if item.text.lower() in ("each", "apiece")), None)
+    return bool(each) and isinstance(before[each - 1], Figure) and getattr(before[each - 1], "unit", "") == "money"  # type: ignore[operator]
+
+
+HOURS_BEFORE = 30
 
 
 def hours_of_a_bill(items: Sequence[Item], index: int) -> str:
@@ -165,6 +186,12 @@ def beside_a_run(items: Sequence[Item], index: int) -> bool:
     return False
 
 
+def since_when(items: Sequence[Item], index: int) -> bool:
+    """``commented 2 days ago``, ``a thread three weeks old``: how far back something lies, no duration."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
+    return behind[:1] in (["ago"], ["old"]) or behind == ["back", ","] or behind in (["or", "ago"], ["or so", "ago"])
+
+
 def a_share_of(items: Sequence[Item], index: int) -> bool:
     """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: the whole that a share is of."""
     for at in range(index - 1, max(index - 9, -1), -1):
@@ -208,102 +235,6 @@ def part_of_a_stop(items: Sequence[Item], index: int, first: int) -> bool:
     if colon is None or not isinstance(whole, Figure) or whole.unit != "time" or whole.value <= items[index].value:  # type: ignore[attr-defined]
         return False
     return any(item.text.lower() in STOPS for item in items[first:colon])
-
-
-EACH = frozenset(["each", "apiece", "per"])
-LINKS = frozenset([",", "with", "of", "at", "about", "(", "and", "on", "each", "having", "holding", "containing"])
-"""Words between the steps of a run and what each of them takes."""
-PER_STEP = {
-    "token": "global_batch_tokens",
-    "residue": "global_batch_tokens",
-    "sequence": "global_batch",
-    "sample": "global_batch",
-}
-
-
-def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
-    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: what one step takes, not the run.
-
-    ``at``: where the thing that the figure counts stands.
-    """
-    if unit not in PER_STEP:
-        return ""
-    before = index - 1
-    while before > index - 4 and before >= 0 and items[before].text.lower() in LINKS:
-        before -= 1
-    steps = items[before] if before >= 0 else None
-    if not isinstance(steps, Figure) or steps.unit != "step" or steps.per or before == index - 1:
-        return ""
-    between = {item.text.lower() for item in items[before + 1 : index]}
-    behind = [item.text.lower() for item in items[at + 1 : at + 9]]
-    each = bool(EACH & set(behind[:2])) or "in each" in " ".join(behind) or "in every" in " ".join(behind)
-    if each or (between & {"with", "of", "at"} and "and" not in between):
-        return PER_STEP[unit]
-    return ""
-
-
-def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
-    """``half a million tokens (524,288) in each step``: what a step takes, and what the same figure says in brackets."""
-    behind = at + 1
-    if unit not in PER_STEP:
-        return ""
-    if behind < len(items) and items[behind].text == "(":
-        behind = next((n + 1 for n in range(behind, min(behind + 4, len(items))) if items[n].text == ")"), behind)
-    behind += behind < len(items) and items[behind].text == ")"
-    words = [item.text.lower().strip() for item in items[behind : behind + 3]]
-    each = words[:2] in (["in", "each"], ["in", "every"], ["in", "a"], ["in", "one"])
-    return (
-        PER_STEP[unit] if each and words[2:] and words[2].startswith(("step", "update", "iteration", "batch")) else ""
-    )
-
-
-def of_sequences(items: Sequence[Item], index: int) -> bool:
-    """``2,048 sequences of 4,096 tokens`` and ``1,024 trajectories of 64 steps``: how long each of so many is."""
-    at = index - 1
-    while (
-        at > index - 4 and at > 0 and items[at].text.lower() in ("length", "up", "to", "each", "(", "about", "exactly")
-    ):
-        at -= 1
-    many = items[at - 1] if at > 0 and items[at].text.lower() in ("of", "with", "at", "x", "×") else None
-    return isinstance(many, Figure) and many.unit in ("sequence", "sample") and many.value > 1 and not many.per
-
-
-A_BATCH = frozenset(["batch", "batches", "minibatch", "mini-batch", "minibatches"])
-
-
-def in_a_batch(items: Sequence[Item], index: int) -> bool:
-    """``2,048 sequences of 4,096 tokens in a batch``: what one batch has, its length between."""
-    behind = index + 1
-    if behind < len(items) and items[behind].text.lower() in ("of", "with", "at"):
-        length = next((n for n in range(behind + 1, min(behind + 4, len(items))) if isinstance(items[n], Figure)), None)
-        if length is None or getattr(items[length], "unit", "") not in (
-            "token",
-            "residue",
-            "frame",
-            "step",
-            "time",
-            "",
-        ):
-            return False
-        behind = length + 1
-    words = [item.text.lower() for item in items[behind : behind + 5]]
-    words = words[1:] if words[:1] == ["each"] else words
-    return (
-        words[:1] in (["in"], ["per"], ["to"], ["form"], ["make"], ["make up"], ["a"], ["for"])
-        and any(word in A_BATCH for word in words[1:4])
-        and not any(word in ("test", "validation", "evaluation") for word in words)
-    )
-
-
-def of_steps_at(items: Sequence[Item], index: int) -> bool:
-    """``90k steps of 32,768 pairs at 3.20 s``: what each step takes, behind what it reads."""
-    if index < 4 or items[index - 1].text.lower() not in ("at", "@"):
-        return False
-    amount = items[index - 2]
-    if not isinstance(amount, Figure) or amount.unit not in PER_STEP:
-        return False
-    steps = items[index - 4]
-    return isinstance(steps, Figure) and steps.unit == "step" and items[index - 3].text.lower() in ("of", "with", "on")
 
 
 def of_things_cut(items: Sequence[Item], index: int) -> bool:

@@ -146,9 +146,15 @@ SIDE = {
         takes you, take you, costs you, you can, you could, you would, you need, if you want, if you have, if you need,
         if you train, if you run, give you, gives you, you get, how long would, do the maths, do the math, anyone, would
         let you, would have taken, would have needed, would have cost, would have required, is enough, are
-        enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly
+        enough, is sufficient, are sufficient, suffices, suffice*, could fit, on the fly,
+        and wait, expect to wait, be prepared to wait, would last, would finish, would run, would occupy, would keep, would amount,
+        would add up, would come to, would correspond
     """),
     "data preparation": _phrases("""
+        captioning the, captioning them, captioning took, captioning cost, captioning needed, captioning :, captions took,
+        re-captioning, recaptioning, labelling the, labeling the, labelling took, labeling took, transcribing the, annotating the,
+        filtering the, filtering took, scoring the, rewriting the, translating the, deduplicating the, cutting shots, cutting the,
+        tokenising the, tokenizing the, embedding the, cleaning the, crawling the, rendering the, simulating the,
         separate job, another job, prepared the data, preparing the data, in advance, beforehand, precomput*, pre-comput*,
         synthetic data, neural trajectories, data generation,
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
@@ -195,6 +201,12 @@ SIDE = {
     """),
     "a part of the machine": _phrases("""
         one replica, a replica, each replica, per replica, stood by, standby, spare, in reserve, held back
+    """),
+    "what is told elsewhere": _phrases("""
+        discussed in #, described in #, reported in #, tracked in #, covered in #, discussed elsewhere, described elsewhere,
+        discussed in a separate, described in a separate, reported in a separate, discussed in another, described in another,
+        has a page of its own, has its own page, has an issue of its own, its own thread, a thread of its own, a post of its own,
+        its own post, its own readme, a readme of its own
     """),
     "use": _phrases("""
         drawing a sample, to draw a sample, sampling an image, sampling a picture, sampling a video, sampling a clip, sampling takes,

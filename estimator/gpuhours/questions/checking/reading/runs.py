@@ -120,9 +120,28 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     return found
 
 
+AMOUNTS = frozenset(["cost", "gpu_hours", "energy", "carbon"])
+"""What no two runs have to the digit."""
+
+
+def _repeated(read: ReadProse, owners: list[Owner]) -> list[Owner]:
+    """``That is $615,000. We do not have $615,000``: an amount said of others is theirs where it is said again of nobody."""
+    theirs = {
+        (entry.place.quantity, entry.figure.text): owner
+        for owner, entry in zip(owners, read.placed, strict=True)
+        if owner.kind == "other" and entry.place.quantity in AMOUNTS
+    }
+    if not theirs:
+        return owners
+    return [
+        theirs.get((entry.place.quantity, entry.figure.text), owner) if owner.kind == "" else owner
+        for owner, entry in zip(owners, read.placed, strict=True)
+    ]
+
+
 def _assigned(read: ReadProse, cast: Cast) -> list[Owner]:
     """Whose each figure is; where the text is about nothing but what is usually beside a run, that is the run."""
-    owners = assign(read, cast)
+    owners = _repeated(read, assign(read, cast))
     counted = [
         (owner, entry)
         for owner, entry in zip(owners, read.placed, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
-from gpuhours.questions.checking.reading.names import mentions, words_of
+from gpuhours.questions.checking.reading.names import mentions, stem, words_of
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
@@ -32,6 +32,10 @@ def events_of(
     for mention in mentions(items, sentence.first, sentence.last, [*cast.own, *cast.others]):
         covered |= set(range(mention.first, mention.last + 1))
         owner = cast.owner(mention)
+        if is_measure(items, mention.first, mention.last, sentence):
+            continue  # results comparable to GPT-3 are reached after 280B tokens
+        if is_compared(items, mention.first, sentence):
+            owner = Owner("other", mention.shown)
         if compared and not cast.stems:
             owner = Owner("other", mention.shown)
         before = items[mention.first - 1].text.lower() if mention.first > sentence.first else ""
@@ -47,7 +51,7 @@ def events_of(
                 )  # the batch of Tern-2 70B, 4M tokens: its size alone is its own
             continue
         found[mention.first] = owner
-    found |= dict(_cited(items, sentence))
+    found |= dict(_cited(items, sentence)) | dict(_on_their_card(items, sentence, cast))
     for index in range(sentence.first, sentence.last):
         item = items[index]
         lowered = item.text.lower()
@@ -81,6 +85,31 @@ def events_of(
         elif stage := _stage(items, index, cast):
             found[index] = Owner("own", stage)
     yield from sorted(found.items())
+
+
+ALIKE = frozenset(
+    ["comparable", "similar", "equal", "equivalent", "close", "closer", "competitive", "par", "identical", "superior", "inferior",
+     "relative", "parity", "line"]
+)  # fmt: skip
+"""Words behind which ``to`` or ``with`` names what somebody is measured by."""
+
+
+def is_measure(items: Sequence[Item], first: int, last: int, sentence: Sentence) -> bool:
+    """``quality on par with GPT-3``: a name that something is as good as, unless the sentence goes on about it."""
+    if first < sentence.first + 2 or items[first - 1].text.lower() not in ("to", "with"):
+        return False
+    if items[first - 2].text.lower() not in ALIKE:
+        return False
+    behind = [item.text.lower() for item in items[last + 1 : min(last + 3, sentence.last)]]
+    return behind[:1] not in (["("], ["at"], ["with"]) and not (
+        behind[:1] == [","] and behind[1:] in (["which"], ["whose"], ["that"], ["a"], ["an"])
+    )
+
+
+def is_compared(items: Sequence[Item], first: int, sentence: Sentence) -> bool:
+    """``Compared with Knot-2, which needed 40 days``: a name directly behind a phrase that hands over to others."""
+    before = [item.text.lower() for item in items[max(sentence.first, first - 3) : first]]
+    return any(" ".join(before[-n:]) in AGAINST for n in (1, 2, 3))
 
 
 def _is_predecessor(items: Sequence[Item], index: int, sentence: Sentence) -> bool:
@@ -120,6 +149,30 @@ def _cited(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, Own
                 yield first, owner
 
 
+WRITTEN = frozenset(["card", "paper", "report", "readme", "announcement", "blog", "post", "website", "page"])
+
+
+def _on_their_card(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
+    """``the 150,000 A100 hours on the Stable Diffusion card``: figures that another model's card or paper gives."""
+    for at in range(sentence.first + 4, sentence.last):
+        if items[at].text.lower() not in WRITTEN:
+            continue
+        first = at
+        while first > at - 4 and first - 1 > sentence.first and items[first - 1].text[:1].isupper():
+            first -= 1
+        name = [item.text for item in items[first:at] if item.kind == "word"]
+        if (
+            not name
+            or items[first - 1].text.lower() != "the"
+            or items[first - 2].text.lower() not in ("on", "in", "from")
+        ):
+            continue
+        if cast.stems & {stem(word) for word in name} or stem(cast.main) in {stem(word) for word in name}:
+            continue
+        if isinstance(items[first - 3], Figure):
+            yield first - 3, Owner("other", " ".join(name))
+
+
 OF_THEIRS = frozenset(["model", "models", "network", "networks", "and", ",", "run", "runs"])
 """Words between figures and the name of those whose models have them."""
 TELLS = (
@@ -154,6 +207,9 @@ def _stage(items: Sequence[Item], index: int, cast: Cast) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+RELATIVES = frozenset(["which", "who", "whose", "that", "where", "whom"])
+
+
 def against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[tuple[int, Owner]]:
     """Where a phrase like ``compared to`` hands over to others, and where a sentence that begins with it goes back to the run."""
     for at in range(sentence.first, sentence.last):
@@ -165,6 +221,9 @@ def against(items: Sequence[Item], sentence: Sentence, named: bool) -> Iterator[
         yield at, Owner("other", "others")
         if at <= sentence.first + 1 and not named:
             comma = next((n for n in range(at, sentence.last) if items[n].text == ","), None)
+            if comma is not None and comma + 1 < sentence.last and items[comma + 1].text.lower() in RELATIVES:
+                behind_it = (n for n in range(comma + 1, sentence.last) if items[n].text == ",")
+                comma = next(behind_it, None)  # Compared with Tern-2, which needed 40 days, our run
             if comma is not None and comma + 1 < sentence.last and isinstance(items[comma + 1], Figure):
                 behind = range(comma + 1, min(comma + 5, sentence.last))
                 comma = next((n for n in behind if items[n].text == ","), comma)  # than Tern-2, 40B parameters, it

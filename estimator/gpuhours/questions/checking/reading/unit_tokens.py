@@ -60,9 +60,9 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
     if (
         type_at(tokens, at) in ("WORD", "ORDINAL")
         and tokens[at].text.lower() in FURTHER
-        and type_at(tokens, at + 1) == "TIME"
+        and type_at(tokens, at + 1) in ("TIME", "CARBON")
     ):
-        at += 1  # 11 further minutes
+        at += 1  # 11 further minutes, 18.7 net tCO2e
     at = _behind_generation(tokens, at)
     at += type_at(tokens, at) == "WORD" and tokens[at].text.lower() in OF_DEVICES and type_at(tokens, at + 1) in DEVICE
     skipped = at

@@ -116,6 +116,7 @@ RULES: tuple[Rule, ...] = (
           "benchmark, annotators", 1, 8),
     rule("sample sequence", "samples", "in total, seen in total", 1.5, 4),
     rule("sample sequence", "samples", "processes, processed", 1.5, 0.5, before=True),
+    rule("sample sequence", "samples", "sees, all see, each sees, each see, both see, models see, model sees", 1, 0.9, before=True),
     rule("sample sequence", "samples", "samples seen, seen, in total processed", 0, 4),
     rule("sample sequence bare", "global_batch", "each iteration, every iteration, each step, every step, each gradient step, "
           "each training step, every training step, iteration samples, step samples, iteration draws, step draws, step uses, "
@@ -124,12 +125,16 @@ RULES: tuple[Rule, ...] = (
     rule("small_sequence", "global_batch", base=8),
     rule("sample sequence bare", "global_batch", "accumulation to, accumulated to, accumulating to, accumulate to, accumulation up to, "
           "effective batch of", -1, 1, before=True),
-    rule("sample sequence", "global_batch", "iterations of, steps of, updates of, steps at, batches of", -0.3, 1, before=True),
+    rule("sample sequence", "global_batch", "iterations of, steps of, updates of, steps at, batches of, minibatches of, batches with, "
+          "minibatches with", -0.3, 1, before=True),
     rule("cut", "dataset_samples", base=10),
     rule("plural", "dataset_samples", "epochs, epoch, passes, pass", -0.3, 0.5, before=True),
     rule("plural", "dataset_samples", "epochs over, epoch over, passes over, pass over, epochs on, over", -0.5, 1, before=True),
     rule("plural", "dataset_samples", "trained on, data, training data, dataset, data set, corpus, collection, collected, gathered, "
           "curated, scraped", 3.5, 5, before=True),
+    rule("millions bare", "dataset_samples", "the set has, the set holds, the set contains, set counts, dataset has, dataset holds, "
+          "dataset contains, data set has, data set holds, data set contains, corpus has, corpus holds, collection has, "
+          "collection holds, pool has, pool holds, pool of, set itself has", -0.5, 1, before=True),
     # frames and pictures
     rule("frame", "frames_per_clip", base=5),
     rule("rate", "frame_rate", base=1),

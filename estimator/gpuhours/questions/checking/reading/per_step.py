@@ -1,0 +1,179 @@
+"""What one step of a run takes: its tokens, its sequences, its time, told beside the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+EACH = frozenset(["each", "apiece", "per"])
+LINKS = frozenset([",", "with", "of", "at", "about", "(", "and", "on", "each", "having", "holding", "containing"])
+"""Words between the steps of a run and what each of them takes."""
+PER_STEP = {
+    "token": "global_batch_tokens",
+    "residue": "global_batch_tokens",
+    "sequence": "global_batch",
+    "sample": "global_batch",
+}
+
+
+def of_steps(items: Sequence[Item], index: int, unit: str, at: int) -> str:
+    """``270K updates at 3.2M tokens`` and ``120k steps with 8,192 images each``: what one step takes, not the run.
+
+    ``at``: where the thing that the figure counts stands.
+    """
+    if unit not in PER_STEP:
+        return ""
+    before = index - 1
+    while before > index - 4 and before >= 0 and items[before].text.lower() in LINKS:
+        before -= 1
+    steps = items[before] if before >= 0 else None
+    if not isinstance(steps, Figure) or steps.unit != "step" or steps.per or before == index - 1:
+        return ""
+    between = {item.text.lower() for item in items[before + 1 : index]}
+    behind = [item.text.lower() for item in items[at + 1 : at + 9]]
+    each = bool(EACH & set(behind[:2])) or "in each" in " ".join(behind) or "in every" in " ".join(behind)
+    if each or (between & {"with", "of", "at"} and "and" not in between):
+        return PER_STEP[unit]
+    return ""
+
+
+def in_each_step(items: Sequence[Item], index: int, unit: str, at: int) -> str:
+    """``half a million tokens (524,288) in each step``: what a step takes, and what the same figure says in brackets."""
+    behind = at + 1
+    if unit not in PER_STEP:
+        return ""
+    if _opens_each(items, index):
+        return PER_STEP[unit]
+    if behind < len(items) and items[behind].text == "(":
+        behind = next((n + 1 for n in range(behind, min(behind + 4, len(items))) if items[n].text == ")"), behind)
+    behind += behind < len(items) and items[behind].text == ")"
+    words = [item.text.lower().strip() for item in items[behind : behind + 3]]
+    each = words[:2] in (["in", "each"], ["in", "every"], ["in", "a"], ["in", "one"])
+    return (
+        PER_STEP[unit] if each and words[2:] and words[2].startswith(("step", "update", "iteration", "batch")) else ""
+    )
+
+
+def _opens_each(items: Sequence[Item], index: int) -> bool:
+    """``1,500 updates. In each, 256 prompts are drawn``: behind steps, what a sentence says of each of them."""
+    before = index - 1
+    before -= before > 0 and items[before].text == ","
+    if before > 1 and items[before].text.lower() in ("them", "these") and items[before - 1].text.lower() == "of":
+        before -= 2
+    if before < 2 or items[before].text.lower() != "each" or items[before - 1].text.lower() not in ("in", "at", "for"):
+        return False
+    if items[before - 2].kind != "stop":
+        return False
+    told = [item for item in items[max(before - BEFORE_EACH, 0) : before - 2] if isinstance(item, Figure)]
+    return bool(told) and told[-1].unit == "step" and not told[-1].per
+
+
+BEFORE_EACH = 14
+
+
+def of_sequences(items: Sequence[Item], index: int) -> bool:
+    """``2,048 sequences of 4,096 tokens`` and ``1,024 trajectories of 64 steps``: how long each of so many is."""
+    at = index - 1
+    while (
+        at > index - 4 and at > 0 and items[at].text.lower() in ("length", "up", "to", "each", "(", "about", "exactly")
+    ):
+        at -= 1
+    many = items[at - 1] if at > 0 and items[at].text.lower() in ("of", "with", "at", "x", "×") else None
+    return isinstance(many, Figure) and many.unit in ("sequence", "sample") and many.value > 1 and not many.per
+
+
+def counts_batches(items: Sequence[Item], index: int) -> bool:
+    """``300k batches of 2,048 pictures``: as many steps."""
+    behind = items[index + 1 : index + 4]
+    return (
+        len(behind) == 3
+        and behind[0].text.lower() in A_BATCH
+        and behind[0].text.lower().endswith("s")
+        and behind[1].text.lower() in ("of", "with", "holding")
+        and isinstance(behind[2], Figure)
+        and behind[2].unit in PER_STEP
+    )
+
+
+A_BATCH = frozenset(["batch", "batches", "minibatch", "mini-batch", "minibatches"])
+
+
+def in_a_batch(items: Sequence[Item], index: int) -> bool:
+    """``2,048 sequences of 4,096 tokens in a batch``: what one batch has, its length between."""
+    behind = index + 1
+    if behind < len(items) and items[behind].text.lower() in ("of", "with", "at"):
+        length = next((n for n in range(behind + 1, min(behind + 4, len(items))) if isinstance(items[n], Figure)), None)
+        if length is None or getattr(items[length], "unit", "") not in (
+            "token",
+            "residue",
+            "frame",
+            "step",
+            "time",
+            "",
+        ):
+            return False
+        behind = length + 1
+    words = [item.text.lower() for item in items[behind : behind + 5]]
+    words = words[1:] if words[:1] == ["each"] else words
+    return (
+        words[:1] in (["in"], ["per"], ["to"], ["form"], ["make"], ["make up"], ["a"], ["for"])
+        and any(word in A_BATCH for word in words[1:4])
+        and not any(word in ("test", "validation", "evaluation") for word in words)
+    )
+
+
+def of_steps_at(items: Sequence[Item], index: int) -> bool:
+    """``90k steps of 32,768 pairs at 3.20 s``: what each step takes, behind what it reads."""
+    if index < 4 or items[index - 1].text.lower() not in ("at", "@"):
+        return False
+    amount = items[index - 2]
+    if not isinstance(amount, Figure) or amount.unit not in PER_STEP:
+        return False
+    steps = items[index - 4]
+    return isinstance(steps, Figure) and steps.unit == "step" and items[index - 3].text.lower() in ("of", "with", "on")
+
+
+LASTS = frozenset(["lasts", "lasted", "takes", "took", "needs", "needed", "requires", "required", "is", "was"])
+A_STEP = ("step", "update", "iteration", "batch")
+ANY_ONE = frozenset(
+    ["a", "an", "one", "each", "every", "any", "single", "optimizer", "optimiser", "training", "the", "gradient"]
+)
+ON_AVERAGE = frozenset(
+    [
+        "about",
+        "around",
+        "roughly",
+        "only",
+        "just",
+        "some",
+        "on",
+        "average",
+        "typically",
+        "then",
+        "thus",
+        "us",
+        ",",
+        "so",
+    ]
+)
+
+
+def lasts_a_step(items: Sequence[Item], index: int) -> bool:
+    """``part of an update, which lasts 210 s`` and ``each iteration then took about 8 s``."""
+    at = index - 1
+    while at > index - 5 and at > 0 and items[at].text.lower() in ON_AVERAGE:
+        at -= 1
+    if at < 1 or items[at].text.lower() not in LASTS:
+        return False
+    relative = items[at - 1].text.lower() in ("which", "that")
+    if not relative and items[at].text.lower() in ("is", "was"):
+        return False
+    at -= 1 + relative
+    while at > 0 and items[at].text.lower() in ON_AVERAGE:
+        at -= 1
+    step = items[at]
+    if isinstance(step, Figure):
+        return step.unit == "step" and step.value == 1  # one update
+    named = step.text.lower()
+    return named.startswith(A_STEP) and not named.endswith("s") and items[at - 1].text.lower().strip() in ANY_ONE
