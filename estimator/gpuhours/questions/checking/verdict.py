@@ -181,6 +181,8 @@ def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhe
             return again
         if other[0] is document and len(again.contradictions) < len(judged.contradictions):
             judged = again
+        elif len(again.contradictions) == len(judged.contradictions) and len(again.doubts) < len(judged.doubts):
+            judged = again  # the sense that leaves least unexplained
     return judged
 
 
