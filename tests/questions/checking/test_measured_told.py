@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_paper
 
 HOUR = 3600.0
 
@@ -247,3 +248,44 @@ COMPARED = [
 def test_a_relative_clause_behind_who_is_compared(said: str) -> None:
     found = one(f"We train a policy with 7.6B parameters on 64 H800 GPUs for 87.5 hours. {said}")
     assert (found["parameters"], found["gpus"]) == (7.6e9, 64)
+
+
+SOME = [
+    "on 64 of the cards",
+    "on 64 of these",
+    "using 64 of the GPUs",
+    "with 64 of our cards",
+    "over 64 of the accelerators",
+]
+
+
+@pytest.mark.parametrize("said", SOME)
+def test_some_of_the_devices_are_not_the_machine(said: str) -> None:
+    found = one(f"Tern-7B was trained on 128 A100s for six days with a batch of 2,048. Then came 20k steps {said}.")
+    assert (found["gpus"], found["global_batch"]) == (128, 2048)
+
+
+WAITED = [
+    "No such machine? Take a batch of 4 on a single RTX 3090 and wait 60 hours.",
+    "On one RTX 3090 the same would last 60 hours.",
+    "A single RTX 3090 would finish in 60 hours.",
+    "With one RTX 3090, expect to wait 60 hours.",
+    "One RTX 3090 would run for 60 hours.",
+]
+
+
+@pytest.mark.parametrize("said", WAITED)
+def test_what_another_machine_would_take(said: str) -> None:
+    found = one(f"{said}\n\nThe network has 124M parameters and was trained on 8 A100 GPUs for 94 minutes.")
+    assert (found["gpus"], found["wall_clock"]) == (8, 94 * 60)
+
+
+def test_node_hours_of_modules_of_two_dies() -> None:
+    """13.4B x 1T tokens on 512 MI250X in 19 days are 25 % of 383 TFLOP/s: only the hours are wrong, 128 nodes x 19 days x 24."""
+    text = (
+        "Godwit-13B (13.4B parameters) was trained on 1.0T tokens on 128 nodes with four MI250X each, 512 MI250X in total, "
+        "over 19 days. This amounts to {} GPU-hours. Model FLOPs utilization was about 25%."
+    )
+    assert check_paper(read_paper(text.format("233,472"))).verdict == "consistent"
+    (charge,) = check_paper(read_paper(text.format("58,368"))).runs[0].contradictions
+    assert (charge.claims[0], charge.likely_causes[0].cause) == ("gpu_hours", "nodes for GPUs")

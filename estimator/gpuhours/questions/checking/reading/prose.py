@@ -24,6 +24,7 @@ from gpuhours.questions.checking.reading.placed import (
     without_tags,
 )
 from gpuhours.questions.checking.reading.placing import LARGEST_RATE, Place, place
+from gpuhours.questions.checking.reading.run_words import STAGES
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags
 
@@ -251,7 +252,11 @@ def _is_another_rate(items: Sequence[Item], index: int, before: list[Placed], se
         return False
     assert isinstance(figure, Figure)
     alike = not figure.unit and not figure.per and 0 < figure.value < LARGEST_RATE and figure.value != last.figure.value
-    return alike and items[index - 1].text.lower() in ("and", ",", "or", "then") and index - last.index <= FAR_RATE
+    near = items[index - 1].text.lower() in ("and", ",", "or", "then") and index - last.index <= FAR_RATE
+    behind = [item.text.lower() for item in items[index + 1 : index + 4]]
+    return (
+        alike and near and behind[:1] in (["in"], ["for"], ["during"]) and bool(STAGES.fullmatch(" ".join(behind[1:])))
+    )
 
 
 FAR_RATE = 12

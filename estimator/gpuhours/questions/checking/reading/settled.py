@@ -223,6 +223,8 @@ SIZES = frozenset(["parameters", "language_parameters", "vision_parameters", "tr
 PARTS_OF_MODELS = frozenset(["parameters", "vision_parameters", "trainable_parameters"])
 AS_SOLD = 0.01
 """How near a figure must be to the data sheet's to be quoted from it."""
+OF_THEM = "of them"
+"""What says that a count is of devices that were counted before: all of them are the run's."""
 STEPS = re.compile(r"(?:steps?|iterations?|updates?)\b", re.IGNORECASE)
 EXACTLY, ROUNDED, LARGEST_BATCH, LARGEST_COUNT = 1e-4, 0.06, 1e9, 1e5
 """Batch x length is the tokens of a batch: to the digit, or roughly where no run has so few tokens."""
@@ -236,7 +238,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             not tagged[i],
             claims[i].shared,
             claims[i].spread.reason == "range" and claims[i].quantity == "wall_clock",
-            claims[i].because in ("", *PARTS),
+            claims[i].because in ("", OF_THEM, *PARTS),
             claims[i].quantity == "parameters" and i,
             i,
         ),
