@@ -116,7 +116,8 @@ RULES: tuple[Rule, ...] = (
           "benchmark, annotators", 1, 8),
     rule("sample sequence", "samples", "in total, seen in total", 1.5, 4),
     rule("sample sequence", "samples", "processes, processed", 1.5, 0.5, before=True),
-    rule("sample sequence", "samples", "sees, all see, each sees, each see, both see, models see, model sees", 1, 0.9, before=True),
+    rule("sample sequence", "samples", "with repetition, with repetitions, with repeats, counting repetitions, repetitions counted, "
+          "repetitions included", 0, 5),
     rule("sample sequence", "samples", "samples seen, seen, in total processed", 0, 4),
     rule("sample sequence bare", "global_batch", "each iteration, every iteration, each step, every step, each gradient step, "
           "each training step, every training step, iteration samples, step samples, iteration draws, step draws, step uses, "
