@@ -68,7 +68,7 @@ def say_first(sample: Ensemble) -> str:
     """The one fact that narrows GPU-hours most, and how far; or that none does."""
     first = sample.narrowed()
     if first is None:
-        return "nothing: no fact that is left open narrows GPU-hours by a twentieth"
+        return "nothing that is open narrows GPU-hours by a twentieth"
     low, high = (numbers.count(edge / HOUR) for edge in first[2:])
     return f"{first[1]}: GPU-hours are then {low} – {high}"
 
