@@ -105,7 +105,14 @@ def test_new_and_old_names_of_one_key_read_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [{"num_hidden_layers": "many"}, {"num_hidden_layers": True}, {"layer_types": 3}, {"num_hidden_layers": 1.5}],
+    [
+        {"num_hidden_layers": "many"},
+        {"num_hidden_layers": True},
+        {"layer_types": 3},
+        {"num_hidden_layers": 1.5},
+        {"tie_word_embeddings": float("inf")},
+        {"mlp_bias": "no"},
+    ],
 )
 def test_a_wrong_value_names_its_key(broken: dict[str, Any], tmp_path: Path) -> None:
     llama = next(row["config"] for row in ROWS if row["config"].get("model_type") == "llama")

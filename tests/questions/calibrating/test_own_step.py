@@ -99,8 +99,7 @@ def as_predicted(said: str) -> tuple[Run, Estimate]:
     return run, gpuhours.estimate(run)
 
 
-@pytest.mark.parametrize("factor", [0.7, 1.0, 8.0])
-@pytest.mark.parametrize("said", ["all", "little"])
+@pytest.mark.parametrize(("said", "factor"), [("all", 1.0), ("all", 8.0), ("little", 0.7)])
 def test_a_run_takes_what_was_measured_of_it(said: str, factor: float) -> None:
     """However far from the prediction, whether its layout and stack are said or not; the range is that of reading a log."""
     run, predicted = as_predicted(said)

@@ -40,9 +40,11 @@ class Config:
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; ``default`` where it is missing or null."""
+        """The value of a key; ``default`` where it is missing or null. Where that is true or false, so must the value be."""
         self._read.add(key)
         value = self._keys.get(key)
+        if isinstance(default, bool) and value not in (None, True, False):
+            raise EstimateError(f"The key {self._where + key!r} must be true or false, not {str(value)[:60]!r}.")
         return default if value is None else value
 
     def without_effect(self, *keys: str) -> None:

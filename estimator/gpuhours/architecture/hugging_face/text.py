@@ -24,8 +24,8 @@ def llama(config: Config) -> Fields:
         "ffn_hidden": config.number("intermediate_size"),
         "vocab": config.number("vocab_size"),
         "tied": bool(config.get("tie_word_embeddings", False)),
-        "attention_bias": "all" if config.get("attention_bias") or config.get("use_bias") else "none",
-        "mlp_bias": bool(config.get("mlp_bias") or config.get("use_bias")),
+        "attention_bias": "all" if config.get("attention_bias", False) or config.get("use_bias", False) else "none",
+        "mlp_bias": bool(config.get("mlp_bias", False) or config.get("use_bias", False)),
         **rotated(config),
         **windows(config),
     }
