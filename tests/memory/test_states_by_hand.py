@@ -76,7 +76,7 @@ def test_adapters_train_and_the_rest_is_kept_as_it_is_stored() -> None:
 def test_ends_of_a_quantised_model_stay_wide() -> None:
     """nf4 keeps layers in a little over half a byte; embedding and head in 2 bytes, or in 4 where the stack casts them up."""
     asked = workload(ADAPTED)
-    plain, wide = of(asked, Precision("nf4")), of(asked, Precision("nf4"), wide_ends=True)
+    plain, wide = of(asked, Precision("nf4")), of(asked, replace(Precision("nf4"), wide_stream=True))
     assert float(wide.weights - plain.weights) == pytest.approx(2 * ENDS)
     each = Precision("nf4").frozen
     assert 0.5 < each < 0.6

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from gpuhours.architecture.operators import Stack
-from gpuhours.hardware.number_formats import FP32, Precision
+from gpuhours.hardware.number_formats import Precision
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Sharding
@@ -119,8 +119,7 @@ def states(weights: Parameters, ranks: Ranks, layout: Layout, precision: Precisi
     each = facts.gradients.get(precision.dtype, precision.gradients)
     alone = np.equal(ranks.copies, 1)
     own = np.where((level >= Sharding.zero1) | alone, facts.partition.get(precision.dtype, 0.0), 0.0)
-    wide = facts.wide_ends and precision.format.unpacked
-    frozen = weights.frozen * precision.frozen + weights.frozen_ends * (FP32 if wide else precision.element)
+    frozen = weights.frozen * precision.frozen + weights.frozen_ends * precision.element
     unsharded_weights = (
         weights.trained * facts.weights.get(precision.dtype, precision.weights + precision.copies) + frozen
     )

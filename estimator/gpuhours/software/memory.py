@@ -29,7 +29,8 @@ class MemoryFacts(Section):
     casts_each: bool = False
     """Under autocast every product keeps a 16-bit copy of its input of its own, also where several read the same."""
     wide_ends: bool = False
-    """Beside 4-bit weights the frozen embedding and head are kept in fp32 (peft's ``prepare_model_for_kbit_training``)."""
+    """Beside 4-bit weights all else is kept in fp32: the frozen embedding and head, norms, and the stream that these put out (peft's
+    ``prepare_model_for_kbit_training``; ``Software.as_run``)."""
     adapter_inputs: float = 0.0
     """B/element of the copy of its input that each adapter keeps, beside the product's own (peft: adapters in fp32)."""
     weights: ByFormat = Field(default_factory=dict)

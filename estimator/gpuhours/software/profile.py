@@ -89,7 +89,7 @@ class Software(Section):
     casts_layers: bool = False
     """Weights are gathered in the products' format and inputs cast once for all layers (FSDP's mixed precision): no autocast inside."""
     works_wide: Annotated[tuple[str, ...], AfterValidator(_operators)] = ()
-    """Operators that compute in fp32 whatever goes through them: with a stream of 4 bytes they move no more."""
+    """Operators that compute in fp32 whatever goes through them, as the loss then does: with a stream of 4 bytes they move no more."""
     convolution: Traffic | None = None
     """Shares of peak at which convolutions embed patches, and sum their weights' gradients; None: as products do."""
     frozen_carry_gradients: bool = False
