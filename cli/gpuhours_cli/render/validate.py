@@ -56,20 +56,29 @@ def screen(validation: Validation) -> RenderableType:
         Text(answer(validation), style="bold"),
         *fits(validation.summary()),
         *tenths(validation.summary()),
-        errors(validation.by()),
     ]
+    if any(one.error is not None or one.memory_error is not None for one in validation.judged):
+        shown.append(errors(validation.by()))
     scored = [one for one in validation.judged if one.error is not None]
     if scored:
         shown += [Text("\nPredicted against measured step time, logarithmic; / is perfect"), Text(parity(scored))]
         shown += [worst(scored)]
-    skipped = Counter(one.skipped_because for one in validation.judged if one.skipped_because)
-    if skipped:
-        shown.append(Text("\nSkipped"))
-        shown += [Text(f"  {count:5}  {reason}") for reason, count in skipped.most_common(8)]
+    shown += skipped(validation.judged)
     if validation.unread:
         shown.append(Text(f"\nColumns that nothing reads: {', '.join(validation.unread)}"))
     shown.append(Text(f"\nPredicted with constants and profiles {digest()}; {left_out(validation)}"))
     return Group(*shown)
+
+
+def skipped(judged: Sequence[Judged]) -> list[Text]:
+    """Why rows could not be predicted: the eight most frequent reasons, how many rows each, and the first of them."""
+    rows: dict[str, list[str]] = {}
+    for one in judged:
+        if one.skipped_because:
+            rows.setdefault(one.skipped_because, []).append(one.row.id)
+    frequent = sorted(rows.items(), key=lambda pair: -len(pair[1]))[:8]
+    lines = [Text(f"  {len(ids):5}  {reason} (first: {ids[0]})") for reason, ids in frequent]
+    return [Text("\nSkipped"), *lines] if lines else []
 
 
 def left_out(validation: Validation) -> str:
