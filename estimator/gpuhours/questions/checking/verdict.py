@@ -133,7 +133,7 @@ def _in_other_senses(
     charged = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
     for claim in run.claims:
         if (
-            claim.quantity != "gpu_hours"
+            claim.quantity not in ("gpu_hours", "price")
             or not claim.either
             or claim.quantity not in charged
             or run.claim(claim.either) is not None

@@ -96,6 +96,17 @@ ENDS = frozenset(["", "of", "for", "in", "per", "to", "on", "used", "seen", "tra
                   "(", "needed", "with",
                   "at", "by", "required", "#", "count", "number", ".", "—", "-", "–", "×", "x", "*"])  # fmt: skip
 """What may stand behind a counted thing that is the label's head: ``tokens seen``, but not ``token embedding``."""
+PRINTED_SECONDS = ("_runtime", "_seconds")
+"""How keys of logs end that are seconds without saying so."""
+_KEY = re.compile(
+    r"(?:system|train|training|config|perf|performance|timing|throughput|data|run|optim|optimizer|stats)/([A-Za-z][\w.]{1,40})"
+)
+"""``system/gpu.count``: a key of a log under its group."""
+_THOUSANDS = re.compile(
+    r"([kKM])[ -]?((?:GPU|TPU|Chip|Card|Device|Accelerator|Core|Node|[AHV]\d00)[ ·-]?(?:h|hrs?|hours?|days?))",
+    re.IGNORECASE,
+)
+"""``kGPU-h``: thousands in one word with their unit."""
 _GROUPS = re.compile(r"[(\[]([^()\[\]]{1,40})[)\]]")
 _SCALE = re.compile(
     r"(?:in\s+)?(thousands?|millions?|billions?|trillions?|[kKMBT]|bn)(?:\s+(?:of\s+)?([a-zA-Z][\w -]{0,30}))?",
@@ -138,6 +149,12 @@ _ABBREVIATED = re.compile(r"(?<=[a-z])\.(?=\s|$)")
 
 def unit_of(label: str) -> tuple[str, str]:
     """The scale and the unit that a label lends: ``Tokens (B) -> ("B", "Tokens")``, ``Energy [MWh] -> ("", "MWh")``."""
+    if label.strip(" :").endswith(PRINTED_SECONDS):
+        return "", "seconds"
+    if (key := _KEY.fullmatch(label.strip(" :"))) is not None:
+        label = key[1].replace(".", " ")
+    if (many := _THOUSANDS.fullmatch(label.strip(" :"))) is not None:
+        return many[1].upper().replace("K", "k"), many[2]
     return _unit_of(" ".join(_ABBREVIATED.sub(" ", label.replace("_", " ")).split())[:200])
 
 

@@ -50,7 +50,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "seconds per step, every step, every iteration, a step, one step, iteration takes, an iteration, dt, training step, "
           "optimizer step, optimiser step, a batch, per batch, each batch, every batch, an update, per update, each update, "
           "per minibatch, a minibatch", 0, 8),
-    rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took", 0, 6),
+    rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took, epoch lasts, epoch lasted, an epoch, "
+          "one epoch, epoch needs, epoch needed", 0, 6),
     rule("time", "checkpoint_time", CHECKPOINT, 0),
     rule("time", "video_hours",
           "video, videos, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
@@ -151,6 +152,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("unit_price", "price", base=0),
     rule("hourly_money", "price", "for each, for each of them, for every one, for each one, for one, an hour of it, "
           "apiece, each", -0.6, 1.2),
+    rule("small_money", "price", "internal rate of, rate of, our rate, internal rate, market price of, list price of, price of, "
+          "rental price of, rental price, spot price, spot price of, on demand price", -0.5, 2, before=True),
     rule("small_money", "price", "provider asks, provider charges, provider asked, provider charged, cloud asks, cloud charges, "
           "they ask, they charge, vendor asks, vendor charges, we pay, we paid, we are charged, we were charged", -0.5, 3),
     rule("money", "count", "each, apiece, salary, salaries, prize, prizes, grant, fee, fees, subscription, revenue, "

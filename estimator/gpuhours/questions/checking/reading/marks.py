@@ -90,6 +90,10 @@ _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""
 
 
+_STARRED = re.compile(r"(?<![\w.*])(\d{1,2})\s?\*\*\s?(\d{1,3})(?![\w.*])")
+"""``2**19``: a power as programs write it."""
+
+
 _CLOCK = re.compile(
     r"(?<![\w.])(?:(\d{1,3})d[ :])?(\d{1,4})h ?(\d{1,2})m(?: ?(\d{1,2}(?:\.\d)?)s)?(?!\w|\.\d)", re.IGNORECASE
 )
@@ -202,6 +206,7 @@ def plain(text: str, *, latex: bool = False) -> str:
     if not latex:
         text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")
     text = _RAISED_E.sub(r"e\1", text)
+    text = _STARRED.sub(r"\1^\2", text)
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)
     text = _LEADERS.sub(": ", text)

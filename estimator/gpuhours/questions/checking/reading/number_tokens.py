@@ -47,6 +47,9 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
             return None
         value = float(base) ** exponent if raised else float(digits)
         digits = f"{value:.12g}" if raised else digits
+        if (part := _and_a_part(tokens, at + 1)) and "." not in digits and not raised:
+            value += part
+            return ReadNumber(value, f"{value:g}", "", at + 4)
     else:
         value = spelled(token.text)
         digits = f"{value:g}"
@@ -64,6 +67,15 @@ def number_at(tokens: Sequence[Token], at: int) -> ReadNumber | None:
         value *= SCALES.get(scale, 1.0)
         at += 1
     return ReadNumber(value, digits, scale, at) if value < LARGEST else None
+
+
+PARTS = {"half": 0.5, "quarter": 0.25, "third": 1 / 3}
+
+
+def _and_a_part(tokens: Sequence[Token], at: int) -> float:
+    """``2 and a half weeks``: what stands behind the digits in words; 0 where nothing does."""
+    said = [token.text.lower().strip() for token in tokens[at : at + 3]]
+    return PARTS.get(said[2], 0.0) if said[:2] == ["and", "a"] and len(said) == 3 else 0.0
 
 
 def _lost_e(digits: str) -> bool:

@@ -149,9 +149,33 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     for name, phrases in SIDE.items():
         if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
             return name
+    if but != HYPOTHETICAL and _would(_outside_brackets(items, sentence.first, sentence.last)):
+        return HYPOTHETICAL
     if default.name == ELSEWHERE and ours(items, sentence):
         return None
     return default.name if default.kind == "side" and default.name in (*BESIDE_SECTIONS, ELSEWHERE) else None
+
+
+HYPOTHETICAL = "a hypothetical case"
+UNREAL = frozenset(
+    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become"]
+)
+"""Verbs behind ``would`` of what did not happen; the authors' own plan ``would get through it in 33 days``."""
+
+
+def _would(words: Sequence[str]) -> bool:
+    """``On V100s that would double``: whether a sentence tells what did not happen."""
+    return any(one == "would" and two in UNREAL for one, two in pairwise(words))
+
+
+def _outside_brackets(items: Sequence[Item], first: int, last: int) -> list[str]:
+    """The words of a sentence without those in brackets, which are about themselves."""
+    words, depth = [], 0
+    for item in items[first:last]:
+        depth += (item.text == "(") - (item.text == ")")
+        if depth <= 0:
+            words.append(item.text.lower())
+    return words
 
 
 SEVERAL_RUNS = "several short runs"
@@ -182,6 +206,9 @@ def _sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequenc
     """The figures of clauses that say what their figures are beside the run."""
     if not wanted:
         return
+    for first, last in _brackets(items, sentence):
+        if _would([item.text.lower() for item in items[first:last]]):
+            yield from ((index, Owner("side", HYPOTHETICAL)) for index in wanted if first <= index < last)
     bounds = [
         sentence.first - 1,
         *(n for n in range(sentence.first, sentence.last) if items[n].text in CLAUSES),
@@ -202,6 +229,17 @@ def _sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequenc
         if begins < first and n > 1 and items[first - 1].text == ")":
             begins = clauses[n - 2][0]  # 32 more cards (4 nodes) in reserve
         yield from ((index, Owner("side", name)) for index in figures or wanted if begins <= index < last)
+
+
+def _brackets(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, int]]:
+    """Where the brackets of a sentence begin and end."""
+    opened = -1
+    for at in range(sentence.first, sentence.last):
+        if items[at].text == "(":
+            opened = at + 1
+        elif items[at].text == ")" and opened >= 0:
+            yield opened, at
+            opened = -1
 
 
 def _is_bare(items: Sequence[Item], first: int, last: int) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from gpuhours.inputs.durations import HOUR
 from gpuhours.questions.checking.reading.labels import lent
 from gpuhours.questions.checking.reading.numbers import scan
-from gpuhours.questions.checking.reading.placing import Place, place
+from gpuhours.questions.checking.reading.place import Place
+from gpuhours.questions.checking.reading.placing import place
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Passage
 from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
+from gpuhours.questions.checking.reading.labels import unit_of
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
@@ -75,7 +76,7 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     for group, name_of in (*_lists(blocks), *(_sections(blocks) if len(cast.own) < 2 else ())):
         _relabel(read, [block for part in group for block in part], held)
         parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
-        clash = _clash(read, [numbers for _, numbers in parts])
+        clash = _clash(read, [numbers for part, numbers in parts if not _is_quantity(name_of(part[0]))])
         if not clash:
             continue
         used: dict[str, int] = {}
@@ -234,6 +235,11 @@ def _item_name(text: str) -> str:
         return bracket[1].strip()
     label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,|\(|\.\s)\s?", text)
     return label[1].strip() if label else " ".join(text.split()[:4])
+
+
+def _is_quantity(name: str) -> bool:
+    """Whether an item is called by what it counts (``tokens``, ``seqs/step``), as the settings of one run are."""
+    return not any(c.isdigit() for c in name) and bool(unit_of(name)[1])
 
 
 def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.reading.blocks import Prose
-from gpuhours.questions.checking.reading.placing import Place
+from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 

@@ -12,67 +12,37 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.quantities import QUANTITIES
+from gpuhours.questions.checking.reading.beside import beside_a_sign, beside_a_time, beside_figures
 from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.distance import DEAREST, Window, cost_of
-from gpuhours.questions.checking.reading.money import hourly, of_a_thing, of_an_hour, of_an_instance, paid_to_people
+from gpuhours.questions.checking.reading.money import hourly, of_an_hour, of_an_instance, paid_to_people
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_plural,
-    before_a_sequence,
-    behind_a_name,
-    by_letter,
-    by_symbol,
     each_device,
     energy_before,
-    for_an_amount,
-    in_apposition,
-    in_brackets_of_a_tower,
     is_a_year,
     of_a_clock,
-    of_a_corpus,
     of_a_device,
     of_a_length,
-    of_a_tool,
     of_an_energy,
     of_media,
     of_something,
-    of_the_name_before,
-    of_two_betas,
-    to_a_node,
 )
-from gpuhours.questions.checking.reading.per_step import (
-    counts_batches,
-    in_a_batch,
-    in_each_step,
-    lasts_a_step,
-    of_sequences,
-    of_steps,
-    of_steps_at,
-)
-from gpuhours.questions.checking.reading.rates import by_rate, is_rate, unit_factor
+from gpuhours.questions.checking.reading.place import Place, plausible
+from gpuhours.questions.checking.reading.rates import by_rate, is_rate
 from gpuhours.questions.checking.reading.relations import (
     a_share_of,
-    after_a_rise,
     behind_a_batch,
     behind_a_price,
     behind_hours,
     beside_a_run,
     counts_clips,
-    hours_of_a_bill,
-    hours_of_clips,
-    keeps_busy,
-    nodes_times_devices,
-    of_passes,
-    of_things_cut,
-    on_so_many,
-    on_some_of_them,
-    part_of_a_stop,
-    since_when,
-    so_the_batch_is,
     times_hours,
 )
 from gpuhours.questions.checking.reading.rules import Rule
+from gpuhours.questions.checking.reading.sizes_by_names import (
+    behind_a_name,
+)
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 from gpuhours.questions.checking.reading.words import RULES
 
@@ -83,31 +53,13 @@ LARGEST_DECAY = 0.5
 MOST_PER_SECOND = 1e20
 """FLOP/s that no machine does."""
 FEWEST_CLIPS = 100
-FEWEST_BATCHES = 50
 AUDIO = frozenset(["audio", "speech"])
 """Beside these words hours are those of sound, also where it is taken from videos."""
 DEAREST_HOUR = 20.0
 """Dollars that no hour of one accelerator costs."""
 LARGEST_RATE = 0.02
-LONGEST_SEQUENCE = 1_048_576
-LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
-"""Seconds."""
 HARMLESS = frozenset({"task", "dataset", "model", "run", "stage", "time", "language"})
 """``10 epochs per task`` are epochs; ``320,000 frames per GPU`` are no frames per clip."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a figure goes, what said so, and at what distance."""
-
-    quantity: str
-    because: str
-    cost: float
-
-    @property
-    def by_default(self) -> bool:
-        """Nothing but the unit spoke for it."""
-        return self.because == ""
 
 
 @functools.cache
@@ -123,7 +75,7 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     if told == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
         figure = replace(figure, per=("mwh",))
     if told is not None:
-        return Place(told, figure.text, 0.0) if _plausible(told, figure) else None
+        return Place(told, figure.text, 0.0) if plausible(told, figure) else None
     if figure.per and not set(figure.per) <= HARMLESS and (figure.unit, figure.per) != ("byte", ("gpu",)):
         return None
     if figure.unit == "residue" and any(
@@ -133,9 +85,9 @@ def place(items: Sequence[Item], index: int, first: int, last: int) -> Place | N
     unit, at = head_noun(items, index)
     first, last = max(first, index - WINDOW), min(last, index + WINDOW)
     settled = (
-        _beside_a_sign(items, index, unit, first)
-        or _beside_figures(items, index, unit, at)
-        or _beside_a_time(items, index, first, last)
+        beside_a_sign(items, index, unit, first)
+        or beside_figures(items, index, unit, at)
+        or beside_a_time(items, index, first, last)
     )
     return settled or _by_words(items, index, unit, at, first, last)
 
@@ -164,114 +116,6 @@ def _rate(items: Sequence[Item], index: int, first: int, last: int) -> str | Non
     return told
 
 
-def _beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
-    """What a name, a letter or a bracket directly beside a figure makes it."""
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    if figure.unit == "parameter" and in_brackets_of_a_tower(items, index):
-        return Place("vision_parameters", "in brackets behind its name", 0.0)
-    if figure.scale and not figure.unit and of_the_name_before(items, index):
-        return Place("parameters", "behind its name", 0.0)
-    if (
-        figure.scale in ("b", "m", "billion", "million")
-        and figure.unit in ("", "model")
-        and of_a_tool(items, index, first)
-    ):
-        return Place("count", "of a tool", 0.0)
-    if figure.scale in ("b", "m", "billion", "million") and not unit and in_apposition(items, index, first):
-        return Place("parameters", "beside its name", 0.0)
-    if (
-        figure.unit == "token"
-        and figure.joined
-        and figure.value <= LONGEST_SEQUENCE
-        and before_a_sequence(items, index)
-    ):
-        return Place("seq_len", items[index + 1].text, 0.0)
-    if (
-        figure.unit in ("token", "residue")
-        and figure.value <= LONGEST_SEQUENCE
-        and not figure.per
-        and of_sequences(items, index)
-    ):
-        return Place("seq_len", "of so many sequences", 0.0)
-    if figure.unit in ("sequence", "sample") and not figure.per and in_a_batch(items, index):
-        return Place("global_batch", "in a batch", 0.0)
-    if figure.unit == "step" and of_sequences(items, index):
-        return Place("count", "of a trajectory", 0.0)
-    if figure.unit == "token" and of_a_corpus(items, index):
-        return Place("dataset_tokens", "in brackets behind its name", 0.0)
-    if figure.unit == "money" and not figure.per and paid_to_people(items, index, first, min(len(items), index + 12)):
-        return Place("count", "paid to people", 0.0)
-    if figure.unit == "money" and not figure.per and of_a_thing(items, index, first):
-        return Place("count", "the price of a thing", 0.0)
-    if not figure.unit and 0.5 < figure.value < 1 and (beta := of_two_betas(items, index)):
-        return Place(beta, "two betas", 0.0)
-    if unit in ("", "gpu") and figure.unit in ("", "gpu") and 1 < figure.value <= 16 and to_a_node(items, index):
-        return Place("gpus_per_node", "to a node", 0.0)
-    if figure.scale and figure.unit in ("", "token") and (symbol := by_symbol(items, index)):
-        return Place(symbol, items[index - 2].text, 0.0)
-    if not figure.unit and not figure.scale and (letter := by_letter(items, index)):
-        return Place(letter, items[index - 2].text, 0.0)
-    if not figure.unit and not figure.scale and index > first and items[index - 1].text.lower() == "epoch":
-        return Place("partial", "epoch", 0.0)  # the best one was epoch 291
-    return None
-
-
-def _beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Place | None:
-    """What the figures before it make a figure."""
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    bare = not figure.unit and not figure.per
-    if bare and not figure.joined and figure.value >= FEWEST_BATCHES and counts_batches(items, index):
-        return Place("steps", "batches of", 0.0)
-    if (read := of_passes(items, index)) and not figure.per:
-        return Place(read, "passes over", 0.0)
-    if bare and not figure.joined and so_the_batch_is(items, index):
-        return Place("global_batch", "of all devices", 0.0)
-    if bare and not figure.scale and not figure.joined and on_some_of_them(items, index):
-        return Place("gpus", "of them", 0.0)
-    if bare and nodes_times_devices(items, index):
-        return Place("gpus", "nodes x devices", 0.0)
-    if bare and not figure.scale and not figure.joined and on_so_many(items, index):
-        return Place("gpus", "on so many", 0.5)
-    if (taken := of_steps(items, index, unit, at)) and _plausible(taken, figure):
-        return Place(taken, "in each of so many steps", 0.0)
-    if (taken := in_each_step(items, index, figure.unit, at)) and _plausible(taken, figure):
-        return Place(taken, "in each step", 0.0)
-    if (risen := after_a_rise(items, index)) and _plausible(risen, figure):
-        return Place(risen, "until the rate is reached", 0.0)
-    return None
-
-
-def _beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
-    """Times and hours that are those of one trillion tokens, of a bill, of clips."""
-    figure = items[index]
-    assert isinstance(figure, Figure)
-    timed = figure.unit == "gpu_time" or (figure.unit == "time" and not figure.word.lower().startswith("time"))
-    planned = timed and keeps_busy(items, index, first)
-    if planned and figure.unit == "time":
-        return Place("count", "for one trillion", 0.0)
-    if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
-        return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
-    if figure.unit == "gpu_time" and figure.value == 1 and figure.text[:1].isalpha():
-        return Place("count", "what one costs", 0.0)  # one H100 hour is priced at
-    if figure.unit == "time" and since_when(items, index):
-        return Place("count", "how long ago", 0.0)
-    if figure.unit == "time" and part_of_a_stop(items, index, first):
-        return Place("count", "part of a stop", 0.0)
-    if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
-        return Place(billed, "times a power", 0.0)
-    if figure.unit == "time" and figure.value < LONGEST_STEP and lasts_a_step(items, index):
-        return Place("step_time", "lasts", 0.0)
-    if figure.unit == "time" and figure.value < LONGEST_STEP and of_steps_at(items, index):
-        return Place("step_time", "steps at", 0.0)
-    if figure.unit == "time" and figure.value < LONGEST_CLIP and of_things_cut(items, index):
-        return Place("clip_seconds", "of so many", 0.0)
-    if figure.unit == "time" and (film := hours_of_clips(items, index)):
-        return Place(film, "hours of clips", 0.0)
-    return None
-
-
 def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int, last: int) -> Place | None:
     """The cheapest of the rules for the unit of a figure."""
     figure = items[index]
@@ -290,7 +134,7 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
         for rule in _rules(kind):
             if rule.words and window.lacks(rule.words):
                 continue
-            if rule.quantity in barred or not _plausible(rule.quantity, figure):
+            if rule.quantity in barred or not plausible(rule.quantity, figure):
                 continue
             cost, because = cost_of(rule, window, index - first, at - first)
             if cost <= DEAREST and (best is None or cost < best.cost):
@@ -309,8 +153,9 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
 def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozenset[str]:
     """What a figure cannot be, whatever words stand around it."""
     barred = set()
-    if any(item.text.lower() in ("without", "no") for item in items[index + 1 : index + 4]):
-        barred.add("downtime")
+    around = [*items[max(index - 5, first) : index], *items[index + 1 : index + 4]]
+    if any(item.text.lower() in ("without", "no") for item in around):
+        barred.add("downtime")  # no restarts for the last 11 days
     if getattr(items[index], "unit", "") == "money" and behind_a_price(items, index):
         barred.add("count")
     if getattr(items[index], "unit", "") == "model":
@@ -391,9 +236,3 @@ def accepts(quantity: str, figure: Figure) -> bool:
         return True
     kinds = set(_unit_kinds(figure, figure.unit)) | ({"sample", "sequence"} & {figure.unit})
     return not figure.per and any(rule.quantity == quantity and rule.units & kinds for rule in RULES)
-
-
-def _plausible(quantity: str, figure: Figure) -> bool:
-    entry = QUANTITIES[quantity]
-    value = figure.value * unit_factor(quantity, figure)
-    return entry.least <= value <= entry.most and (value == round(value) or not entry.whole)

@@ -15,6 +15,7 @@ from gpuhours.questions.checking.reading.counted import head_noun
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS, energy_before
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import by_label_lists, labelled_duration
+from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.placed import (
     Placed,
     ReadProse,
@@ -23,7 +24,7 @@ from gpuhours.questions.checking.reading.placed import (
     totals_of_active,
     without_tags,
 )
-from gpuhours.questions.checking.reading.placing import LARGEST_RATE, Place, place
+from gpuhours.questions.checking.reading.placing import LARGEST_RATE, place
 from gpuhours.questions.checking.reading.run_words import STAGES
 from gpuhours.questions.checking.reading.scopes import Sentence, sentences
 from gpuhours.questions.checking.reading.tokens import Figure, Item, tags

@@ -186,6 +186,48 @@ def beside_a_run(items: Sequence[Item], index: int) -> bool:
     return False
 
 
+SPENT = (
+    "spen",
+    "us",
+    "consum",
+    "cost",
+    "burn",
+    "took",
+    "take",
+    "budget",
+    "total",
+    "comput",
+    "account",
+    "charg",
+    "train",
+    "bill",
+    "run",
+)
+"""How words begin beside hours of machines."""
+FILMED = ("audio", "speech", "sound", "music", "video", "film", "footage", "recording", "broadcast", "podcast", "data", "corpus", "clip",
+          "transcri", "labell", "label", "annotat")  # fmt: skip
+"""How words begin beside hours of recordings."""
+FAR_FROM_HOURS = 8
+
+
+def spent_on_machines(items: Sequence[Item], index: int, first: int, last: int) -> bool:
+    """``The 558,000 hours were spent on``: more hours than any clock shows are those of all devices, where no recordings are counted."""
+    words = [item.text.lower() for item in items[first:last] if item.kind == "word"]
+    near = [item.text.lower() for item in items[max(index - FAR_FROM_HOURS, first) : min(index + FAR_FROM_HOURS, last)]]
+    return any(word.startswith(SPENT) for word in near) and not any(word.startswith(FILMED) for word in words)
+
+
+def each_of_several(items: Sequence[Item], index: int) -> bool:
+    """``2 racks, 18 nodes each``: what each of several has, no count of the whole."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 3]]
+    if behind[:1] != ["each"] or (
+        behind[1:] and behind[1] not in (".", ",", ";", ")", ":", "|", "(") and not behind[1].startswith("\n")
+    ):
+        return False
+    before = next((item for item in reversed(items[max(index - 5, 0) : index]) if isinstance(item, Figure)), None)
+    return before is not None and before.value > 1 and before.unit != getattr(items[index], "unit", "")
+
+
 def since_when(items: Sequence[Item], index: int) -> bool:
     """``commented 2 days ago``, ``a thread three weeks old``: how far back something lies, no duration."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]

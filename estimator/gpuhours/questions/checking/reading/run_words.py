@@ -139,6 +139,7 @@ SIDE = {
         would have meant, would have been, would be needed, would be required, would be enough, would need,
         would take, would cost, would require, might take,
         we plan, we hope to, we intend to, one could, one would, could train, next year, next we,
+         suppose, supposing, imagine, hypothetically, hypothetical, if somebody, if someone, if anyone, if one, in theory,
          is planned, are planned, will be trained, will train, will take, could have, could be trained,
         should take, next version will,
         if it were, were it, had it been, had they been,
@@ -172,6 +173,8 @@ SIDE = {
         everything that failed, including failed, in development, during development, since the first draft
     """),
     "a figure that is withdrawn": _phrases("""
+        was a typo, is a typo, were typos, was a misprint, is a misprint, was a mistake, were a mistake, should read, should have read,
+        is wrong, was wrong, is incorrect, was incorrect, are wrong, were wrong,
         did not train, didn't train, never trained, was not trained on, were not trained on, did not cost, has not seen, contrary to what,
         was given as, was wrongly, erroneously, mistakenly, was misstated, had been misprinted, wrong number
     """),

@@ -152,6 +152,7 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
         elif (
             quantity == "trainable_parameters"
             and not main.keys() & SIZES
+            and not _adapts(facts)
             and claim.because in ("trainable", "learnable")
         ):
             quantity = "parameters"  # 290 million trainable parameters, and no others
@@ -200,6 +201,11 @@ def _only_said_once(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]
             )
         found.append(claim if quantity == claim.quantity else replace(claim, quantity=quantity))
     return found
+
+
+def _adapts(facts: Sequence[Fact]) -> bool:
+    """Whether adapters are trained beside a model that has another size."""
+    return any(fact.name == "trainable" for fact in facts) and size_in_name(facts) is not None
 
 
 def _batch_said_twice(claims: Sequence[Claim], main: dict[str, Claim]) -> Iterator[tuple[Claim, Claim]]:

@@ -17,6 +17,12 @@ OF_ALL = re.compile(
     re.IGNORECASE,
 )
 """Words that make a batch or a speed that of the whole machine; without one it may be a GPU's."""
+OF_ONE = re.compile(
+    r"(?:gpu|tpu|card|chip|accelerator|device|apiece|\beach\b|\b(?:an?|one|per)\s+(?:[AHV]\d{2,3}|B200|L40|MI\d{3}|GH200)"
+    r"|[AHV]\d{2,3}\S*[ -]hours?)",
+    re.IGNORECASE,
+)
+"""Words that make a price one of a device; without one it may be a machine's."""
 DOLLARS = ("$", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
 """Other currencies are shown and left out: no exchange rate is assumed."""
 BINARY = 0.05
@@ -53,6 +59,7 @@ OPEN = {
         None,
     ),
     "global_batch": ("microbatch", None, OF_ALL),
+    "price": ("node_price", None, OF_ONE),
     "tokens_per_second": ("tokens_per_second_per_gpu", None, OF_ALL),
 }
 

@@ -21,7 +21,7 @@ from gpuhours.questions.checking.reading.marks import in_words
 from gpuhours.questions.checking.reading.names import size_of
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import place_pair
-from gpuhours.questions.checking.reading.placing import Place
+from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.rates import by_rate
 from gpuhours.questions.checking.reading.run_words import (
     DATA_HEADS,

@@ -35,6 +35,9 @@ RULES: tuple[Rule, ...] = (
           "token activates", -0.3, 4,
           before=True),
     rule("scaled", "trainable_parameters", "trainable, trainable parameters, trainable params", 0.3, 3, before=True),
+    rule("parameter scaled", "count", "outside the embeddings, outside embeddings, without embeddings, without the embeddings, "
+          "excluding embeddings, excluding the embeddings, excluding embedding, nonembedding, non embedding, embeddings excluded, "
+          "embeddings not counted, not counting embeddings", -1.5, 4),
     rule("parameter", "trainable_parameters", "trainable, tunable, adapter, adapters, lora, updated, learnable", 0.5, 6),
     rule("parameter bare", "vision_parameters",
           "visual backbone, vision backbone, image backbone, vision encoder, video encoder, image encoder, "
@@ -69,6 +72,8 @@ RULES: tuple[Rule, ...] = (
     rule("token", "seq_len", "each", -0.6, 0.9),
     rule("short_token", "seq_len", base=-1),
     rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
+    rule("token", "partial", "the first, the last, the final, the initial, its first, its last, its final", -1, 0.9, before=True),
+    rule("token", "seq_len", "max, maximum", -2.5, 0.9, before=True),
     rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),
     rule("token", "warmup_tokens", _WARM, 0),
     rule("token", "visual_tokens", "visual tokens, video tokens, vision tokens, image tokens", 0, 3),

@@ -1,0 +1,174 @@
+"""Figures that what stands directly beside them settles, before any table of words is asked: a sign, another figure, a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gpuhours.questions.checking.reading.money import of_a_thing, paid_to_people
+from gpuhours.questions.checking.reading.neighbours import (
+    before_a_sequence,
+    for_an_amount,
+    of_two_betas,
+    to_a_node,
+)
+from gpuhours.questions.checking.reading.per_step import (
+    counts_batches,
+    in_a_batch,
+    in_each_step,
+    lasts_a_step,
+    of_sequences,
+    of_steps,
+    of_steps_at,
+)
+from gpuhours.questions.checking.reading.place import Place, plausible
+from gpuhours.questions.checking.reading.relations import (
+    after_a_rise,
+    each_of_several,
+    hours_of_a_bill,
+    hours_of_clips,
+    keeps_busy,
+    nodes_times_devices,
+    of_passes,
+    of_things_cut,
+    on_so_many,
+    on_some_of_them,
+    part_of_a_stop,
+    since_when,
+    so_the_batch_is,
+    spent_on_machines,
+)
+from gpuhours.questions.checking.reading.sizes_by_names import (
+    before_a_name,
+    by_letter,
+    by_symbol,
+    in_apposition,
+    in_brackets_of_a_tower,
+    of_a_corpus,
+    of_a_tool,
+    of_adapters,
+    of_the_name_before,
+)
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+FEWEST_BATCHES = 50
+LONGEST_SEQUENCE = 1_048_576
+LONGEST_RUN = 7e7
+"""Seconds that no run lasts."""
+LONGEST_STEP, LONGEST_CLIP = 3600.0, 600.0
+"""Seconds."""
+
+
+def beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> Place | None:
+    """What a name, a letter or a bracket directly beside a figure makes it."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    if figure.unit == "parameter" and in_brackets_of_a_tower(items, index):
+        return Place("vision_parameters", "in brackets behind its name", 0.0)
+    if figure.scale and not figure.unit and of_the_name_before(items, index):
+        return Place("parameters", "behind its name", 0.0)
+    if (
+        figure.scale in ("b", "m", "billion", "million")
+        and figure.unit in ("", "model")
+        and of_a_tool(items, index, first)
+    ):
+        return Place("count", "of a tool", 0.0)
+    if figure.scale in ("b", "m") and not unit and not figure.joined and before_a_name(items, index):
+        return Place("parameters", "before its name", 0.0)
+    if not figure.unit and not figure.scale and of_adapters(items, index):
+        return Place("lora_rank", "r", 0.0)
+    if figure.unit == "node" and each_of_several(items, index):
+        return Place("count", "of each of several", 0.0)
+    if figure.scale in ("b", "m", "billion", "million") and not unit and in_apposition(items, index, first):
+        return Place("parameters", "beside its name", 0.0)
+    if (
+        figure.unit == "token"
+        and figure.joined
+        and figure.value <= LONGEST_SEQUENCE
+        and before_a_sequence(items, index)
+    ):
+        return Place("seq_len", items[index + 1].text, 0.0)
+    if (
+        figure.unit in ("token", "residue")
+        and figure.value <= LONGEST_SEQUENCE
+        and not figure.per
+        and of_sequences(items, index)
+    ):
+        return Place("seq_len", "of so many sequences", 0.0)
+    if figure.unit in ("sequence", "sample") and not figure.per and in_a_batch(items, index):
+        return Place("global_batch", "in a batch", 0.0)
+    if figure.unit == "step" and of_sequences(items, index):
+        return Place("count", "of a trajectory", 0.0)
+    if figure.unit == "token" and of_a_corpus(items, index):
+        return Place("dataset_tokens", "in brackets behind its name", 0.0)
+    if figure.unit == "money" and not figure.per and paid_to_people(items, index, first, min(len(items), index + 12)):
+        return Place("count", "paid to people", 0.0)
+    if figure.unit == "money" and not figure.per and of_a_thing(items, index, first):
+        return Place("count", "the price of a thing", 0.0)
+    if not figure.unit and 0.5 < figure.value < 1 and (beta := of_two_betas(items, index)):
+        return Place(beta, "two betas", 0.0)
+    if unit in ("", "gpu") and figure.unit in ("", "gpu") and 1 < figure.value <= 16 and to_a_node(items, index):
+        return Place("gpus_per_node", "to a node", 0.0)
+    if figure.scale and figure.unit in ("", "token") and (symbol := by_symbol(items, index)):
+        return Place(symbol, items[index - 2].text, 0.0)
+    if not figure.unit and not figure.scale and (letter := by_letter(items, index)):
+        return Place(letter, items[index - 2].text, 0.0)
+    if not figure.unit and not figure.scale and index > first and items[index - 1].text.lower() == "epoch":
+        return Place("partial", "epoch", 0.0)  # the best one was epoch 291
+    return None
+
+
+def beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Place | None:
+    """What the figures before it make a figure."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    bare = not figure.unit and not figure.per
+    if bare and not figure.joined and figure.value >= FEWEST_BATCHES and counts_batches(items, index):
+        return Place("steps", "batches of", 0.0)
+    if (read := of_passes(items, index)) and not figure.per:
+        return Place(read, "passes over", 0.0)
+    if bare and not figure.joined and so_the_batch_is(items, index):
+        return Place("global_batch", "of all devices", 0.0)
+    if bare and not figure.scale and not figure.joined and on_some_of_them(items, index):
+        return Place("gpus", "of them", 0.0)
+    if bare and nodes_times_devices(items, index):
+        return Place("gpus", "nodes x devices", 0.0)
+    if bare and not figure.scale and not figure.joined and on_so_many(items, index):
+        return Place("gpus", "on so many", 0.5)
+    if (taken := of_steps(items, index, unit, at)) and plausible(taken, figure):
+        return Place(taken, "in each of so many steps", 0.0)
+    if (taken := in_each_step(items, index, figure.unit, at)) and plausible(taken, figure):
+        return Place(taken, "in each step", 0.0)
+    if (risen := after_a_rise(items, index)) and plausible(risen, figure):
+        return Place(risen, "until the rate is reached", 0.0)
+    return None
+
+
+def beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> Place | None:
+    """Times and hours that are those of one trillion tokens, of a bill, of clips."""
+    figure = items[index]
+    assert isinstance(figure, Figure)
+    timed = figure.unit == "gpu_time" or (figure.unit == "time" and not figure.word.lower().startswith("time"))
+    planned = timed and keeps_busy(items, index, first)
+    if planned and figure.unit == "time":
+        return Place("count", "for one trillion", 0.0)
+    if figure.unit == "gpu_time" and (planned or for_an_amount(items, index, last)):
+        return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
+    if figure.unit == "gpu_time" and figure.value == 1 and figure.text[:1].isalpha():
+        return Place("count", "what one costs", 0.0)  # one H100 hour is priced at
+    if figure.unit == "time" and figure.value > LONGEST_RUN and spent_on_machines(items, index, first, last):
+        return Place("gpu_hours", "more than a clock shows", 1.0)
+    if figure.unit == "time" and since_when(items, index):
+        return Place("count", "how long ago", 0.0)
+    if figure.unit == "time" and part_of_a_stop(items, index, first):
+        return Place("count", "part of a stop", 0.0)
+    if figure.unit == "time" and (billed := hours_of_a_bill(items, index)):
+        return Place(billed, "times a power", 0.0)
+    if figure.unit == "time" and figure.value < LONGEST_STEP and lasts_a_step(items, index):
+        return Place("step_time", "lasts", 0.0)
+    if figure.unit == "time" and figure.value < LONGEST_STEP and of_steps_at(items, index):
+        return Place("step_time", "steps at", 0.0)
+    if figure.unit == "time" and figure.value < LONGEST_CLIP and of_things_cut(items, index):
+        return Place("clip_seconds", "of so many", 0.0)
+    if figure.unit == "time" and (film := hours_of_clips(items, index)):
+        return Place(film, "hours of clips", 0.0)
+    return None
