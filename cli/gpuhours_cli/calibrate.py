@@ -22,17 +22,20 @@ def calibrate(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Run files that state known.step_time, tables of runs (.csv), and logs, each after the run file that it is of.",
+            help="Run files that state known.step_time, tables of runs (.csv), and logs, each log after the run file it belongs to.",
             show_default=False,
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="SITE.yaml", help="Where to write what was found.", show_default=False),
+        typer.Option("-o", "--output", metavar="SITE.yaml", help="Where to write the calibration.", show_default=False),
     ] = None,
     force: Force = False,
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN.yaml", help="The run of logs that stand alone.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="RUN.yaml", help="The run that logs given without a run file belong to.", show_default=False
+        ),
     ] = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -40,7 +43,7 @@ def calibrate(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Choose among the shipped stacks and networks by a few measured steps; three or more, unlike each other, say most.
+    """Choose the shipped stack and network that best match a few measured steps; three or more that differ are best.
 
     Logs of Megatron-LM, torchtitan, nanotron, nanochat, nanoGPT, LitGPT, DeepSpeed, the Hugging Face Trainer, Lightning, and CSVs.
     """

@@ -32,7 +32,9 @@ def check(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="CLAIMS.yaml", help="Write what was read, to correct by hand."),
+        typer.Option(
+            "-o", "--output", metavar="CLAIMS.yaml", help="Write the figures that were read, to correct by hand."
+        ),
     ] = None,
     markdown: Annotated[
         Path | None,
@@ -43,7 +45,7 @@ def check(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a paper's figures against each other, and name the likely cause of a contradiction.
+    """Test a paper's figures against each other, and name the likely cause of a contradiction.
 
     Several files or a folder print one line each; with --json one document a line.
     """

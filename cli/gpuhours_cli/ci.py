@@ -15,16 +15,16 @@ EXAMPLE = 'Example: gpuhours ci --base main --budget "500k USD" -o comment.md'
 def ci(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH...]", help="Run files or folders to look at; else all.", show_default=False),
+        typer.Argument(
+            metavar="[PATH...]", help="Run files or folders to consider; all by default.", show_default=False
+        ),
     ] = None,
-    base: Annotated[
-        str, typer.Option(metavar="COMMIT", help="What the change is against: a commit, branch or tag.")
-    ] = "main",
+    base: Annotated[str, typer.Option(metavar="COMMIT", help="Commit, branch or tag to compare with.")] = "main",
     budget: Annotated[
         str | None, typer.Option(metavar="MONEY", help='What the changed runs may cost together: "500k USD".')
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="Write the comment to a file too.")
+        Path | None, typer.Option("-o", "--output", metavar="FILE.md", help="Write the comment to a file as well.")
     ] = None,
     force: Force = False,
     as_json: Json = False,

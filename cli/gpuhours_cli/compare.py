@@ -16,12 +16,12 @@ EXAMPLE = "Example: gpuhours compare a100.yaml h100.yaml, or gpuhours compare a1
 @command("compare", epilog=EXAMPLE)
 @takes_shortcuts
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A.yaml", help="The run to compare with.", show_default=False)],
+    first: Annotated[Path, typer.Argument(metavar="A.yaml", help="The baseline.", show_default=False)],
     second: Annotated[
         Path | None,
         typer.Argument(
             metavar="B.yaml",
-            help="The run that is compared; shortcuts then go over both. Left out, it is A with the shortcuts.",
+            help="The other run; the options below then apply to both. Without it, A with those options.",
             show_default=False,
         ),
     ] = None,
@@ -33,7 +33,7 @@ def compare(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """What changed in the inputs, by how much in every result, and which input caused it."""
+    """Show which inputs differ, how much every result changes, and which input causes it."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.comparing import compare as side_by_side
     from gpuhours.run.overlays import setting

@@ -24,35 +24,37 @@ def estimate(
         str | None,
         typer.Option(
             metavar="RESULT",
-            help="Equation, inputs and sources of one result.",
+            help="Print the equation, inputs and sources of one result.",
             autocompletion=completion.offered(completion.results),
         ),
     ] = None,
-    best: Annotated[bool, typer.Option("--best", help="A tuned run on the best stack, not a typical one.")] = False,
+    best: Annotated[
+        bool, typer.Option("--best", help="Assume a tuned run on the best stack instead of a typical one.")
+    ] = False,
     budget: Annotated[
         str | None,
         typer.Option(metavar="MONEY", help='What it may cost: "2M USD"; exit code 1 where that is unlikely.'),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="DATE", help="When it must be done: 2027-03-01; exit code 1 where that is unlikely."),
+        typer.Option(metavar="DATE", help="Deadline: 2027-03-01; exit code 1 if it is unlikely to be met."),
     ] = None,
     observed: Annotated[
         str | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="What a step of this run really took; the answer rests on it: step_time=1.42s, mfu=38%, ...",
+            help="What a step of this run measured: step_time=1.42s, mfu=38%, ...; the answer follows it.",
         ),
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The same from the run's log.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="The same, taken from the run's log.", show_default=False)
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """GPU-hours, MFU, wall-clock, memory, money, energy and carbon of one training run."""
+    """Estimate GPU-hours, MFU, wall-clock time, memory, cost, energy and carbon of one training run."""
     from gpuhours.questions.estimating.estimating import estimate as work_out
     from gpuhours.questions.estimating.estimating import with_chances
     from gpuhours_cli.render.estimate import answer, screen

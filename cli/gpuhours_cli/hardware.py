@@ -19,7 +19,7 @@ app.add_typer(hardware, name="hardware", short_help=COMMANDS["hardware"].line)
 
 @hardware.command("list", epilog="Example: gpuhours hardware list --json")
 def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
-    """All accelerators and nodes that can be named, those of $GPUHOURS_PROFILES too."""
+    """List all accelerators and nodes, including those of $GPUHOURS_PROFILES."""
     from gpuhours.questions.listing.hardware import catalogue
     from gpuhours_cli.render.hardware import list_screen, names
 
@@ -32,14 +32,14 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="An accelerator, a node, or a YAML file of your own.",
+            help="An accelerator, a node, or your own YAML file.",
             autocompletion=completion.offered(completion.profiles),
         ),
     ],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Every figure of one profile, with its source and what must be known to read it."""
+    """Show every figure of one profile, with its source and notes."""
     from gpuhours.questions.listing.hardware import sheet
     from gpuhours_cli.render.hardware import figures, show_screen
 
@@ -55,10 +55,13 @@ def measure(
     force: Force = False,
     accelerator: Annotated[
         str | None,
-        typer.Option("--accelerator", help="The profile to bring to the measured level; else by the device's name."),
+        typer.Option(
+            "--accelerator", help="The profile to start from; by default the one that matches the device's name."
+        ),
     ] = None,
     gpus: Annotated[
-        int | None, typer.Option(min=1, max=8, help="How many, with the collectives between them; all there are.")
+        int | None,
+        typer.Option(min=1, max=8, help="How many GPUs to use, with collectives between them; all by default."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,

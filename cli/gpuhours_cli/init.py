@@ -22,11 +22,12 @@ def init(
         typer.Option(
             metavar="NAME",
             autocompletion=completion.offered(completion.examples),
-            help="lora, mixture, video-fine-tune, or a published document's run; `list` names all.",
+            help="lora, mixture, video-fine-tune, or the run of a published document; `list` shows all.",
         ),
     ] = None,
     ask: Annotated[
-        bool, typer.Option("--ask", help="Ask for model, data and machine, a line each; no answer leaves it open.")
+        bool,
+        typer.Option("--ask", help="Ask for model, data and machine, one line each; an empty answer leaves it open."),
     ] = False,
     output: Output = None,
     force: Force = False,
@@ -35,7 +36,7 @@ def init(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Write a run file: what the options say, each key explained, the usual others behind a #; or an example."""
+    """Write a run file from the options, with every key explained and other common keys commented out; or an example."""
     import json
 
     from gpuhours.inputs.errors import EstimateError

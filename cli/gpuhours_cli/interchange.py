@@ -14,7 +14,7 @@ from gpuhours_cli.shortcuts import RunFile, Settings, described, takes_shortcuts
 
 IMPORT = "Example: gpuhours import train_gpt.sh config.json --gpu h100-sxm-80gb -o run.yaml"
 EXPORT = "Example: gpuhours export run.yaml --to megatron -o train.sh"
-Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write to a file.")]
 
 
 @command("import", epilog=IMPORT)
@@ -32,7 +32,7 @@ def import_run(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Read layout, precision, batch, recomputation and the model's shape; say what was not understood."""
+    """Read layout, precision, batch, recomputation and the shape of the model, and list what was not understood."""
     from gpuhours.questions.interchange.importing import import_files
     from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import keys
@@ -67,7 +67,7 @@ def export_run(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Write what such a file can hold; what it has no place for goes to stderr."""
+    """Write a run in the format of a training framework; what that format cannot express is listed on stderr."""
     from gpuhours.questions.interchange.exporting import export
 
     unused(output, force)

@@ -18,7 +18,7 @@ app.add_typer(models, name="models", short_help=COMMANDS["models"].line)
 
 @models.command("list", epilog="Example: gpuhours models list --json")
 def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
-    """All published models that can be named."""
+    """List all published models."""
     from gpuhours.questions.listing.models import list_models
     from gpuhours_cli.render.models import list_screen
 
@@ -36,14 +36,14 @@ def show(
             autocompletion=completion.offered(completion.models),
         ),
     ],
-    seq_len: Annotated[str | None, typer.Option(help="Tokens per sample; 2,048 if nothing is said.")] = None,
-    frames: Annotated[str | None, typer.Option(help="Frames per clip; 1 if nothing is said.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="Pixels on a side; the model's own.")] = None,
-    text_tokens: Annotated[str | None, typer.Option(help="Text tokens beside a clip.")] = None,
+    seq_len: Annotated[str | None, typer.Option(help="Tokens per sample (default 2,048).")] = None,
+    frames: Annotated[str | None, typer.Option(help="Frames per clip (default 1).")] = None,
+    resolution: Annotated[str | None, typer.Option(help="Pixels per side; by default the model's own.")] = None,
+    text_tokens: Annotated[str | None, typer.Option(help="Text tokens per clip.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """The parts of one model: what each stores, and what one training sample costs in it."""
+    """Show the parts of one model: parameters of each, and its FLOPs per training sample."""
     from gpuhours.questions.listing.models import sample, show_model
     from gpuhours_cli.render.models import show_screen
     from gpuhours_cli.render.numbers import exact

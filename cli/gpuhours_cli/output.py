@@ -18,9 +18,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The answer alone.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 
 
 class Answer(Protocol):

@@ -16,17 +16,17 @@ EXAMPLE = "Example: gpuhours plan run.yaml --gpus 256..1024*2 --minimise cost"
 def plan(
     *,
     gpus: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="How many GPUs, or several numbers: 256,512 or 256..1024*2.")
+        str | None, typer.Option(metavar="SPEC", help="Number of GPUs, or several to try: 256,512 or 256..1024*2.")
     ] = None,
     minimise: Annotated[str, typer.Option(metavar="NAME", help="step_time, gpu_hours or cost.")] = "step_time",
-    top: Annotated[int, typer.Option(min=1, help="How many layouts to name.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="How many layouts to show.")] = 3,
     asked: Asked,
     engine: Engine = "local",
     scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Search all layouts for the fastest or cheapest that fits, beside the run's own; exit code 1 where none does."""
+    """Search all layouts for the fastest or cheapest that fits, and compare it with the run's own; exit code 1 if none fits."""
     from gpuhours.questions.planning import plan as search
     from gpuhours_cli.render.plan import answer, screen
     from gpuhours_cli.render.progress import watching

@@ -27,14 +27,14 @@ def prices(
             "--provider",
             metavar="NAME",
             autocompletion=completion.of_key("cost.provider"),
-            help="Only this provider's: AWS.",
+            help="Only this provider: AWS.",
             show_default=False,
         ),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """What an hour of an accelerator rents for: on demand, reserved, spot or from a marketplace, with date and source."""
+    """List what an hour of an accelerator costs: on demand, reserved, spot or from a marketplace, with date and source."""
     from gpuhours.questions.listing.prices import price_table
     from gpuhours_cli.render.prices import lines, screen
 

@@ -14,7 +14,7 @@ def reproduce(
     documents: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names, YAML files of your own, or texts; all that ship when none is given.",
+            help="Names of documents, your own YAML files, or texts; without any, all documents that ship.",
             show_default=False,
             autocompletion=completion.offered(completion.documents),
         ),
@@ -22,7 +22,7 @@ def reproduce(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute what published texts state, without being handed it, and give a verdict per figure."""
+    """Predict the figures that published texts state, never from the figure itself, and give a verdict on each."""
     from gpuhours.questions.reproducing import reproduce as work_out
     from gpuhours_cli.render.reproduce import answer, screen
 

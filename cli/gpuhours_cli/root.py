@@ -26,29 +26,29 @@ class Home(NamedTuple):
 
 
 COMMANDS: Mapping[str, Home] = {
-    "calibrate": Home("calibrate", "Your own steps: which stack they are, and what the range becomes."),
-    "check": Home("check", "A paper's figures against each other."),
-    "ci": Home("ci", "A pull request's change of cost, as a comment and a gate."),
-    "compare": Home("compare", "Two runs side by side."),
-    "estimate": Home("estimate", "What one run costs, how long it takes, what limits it."),
+    "calibrate": Home("calibrate", "Learn from your own steps: which stack they match, and a narrower range."),
+    "check": Home("check", "Test a paper's figures against each other."),
+    "ci": Home("ci", "What a pull request changes in cost: a comment, and a budget gate."),
+    "compare": Home("compare", "Compare two runs side by side."),
+    "estimate": Home("estimate", "Estimate one run: cost, duration, what limits it."),
     "import": Home(
         "interchange",
-        "A run from files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, nanotron, axolotl, LLaMA-Factory.",
+        "Read a run from the files of Megatron-LM, torchtitan, DeepSpeed, accelerate, NeMo, nanotron, axolotl or LLaMA-Factory.",
     ),
-    "export": Home("interchange", "A run's layout as the files of other training code."),
-    "init": Home("init", "A commented run file to begin with."),
-    "plan": Home("plan", "The best layout of all that fit."),
-    "prices": Home("prices", "Dated prices by accelerator and provider."),
-    "report": Home("report", "One page to hand on: the answer, its range, and what both rest on."),
-    "reproduce": Home("reproduce", "Published texts' figures, computed and judged."),
-    "schema": Home("schema", "The keys of a file, as JSON Schema."),
-    "sweep": Home("sweep", "What-if: every combination of some inputs."),
-    "trace": Home("trace", "The predicted step as events that Perfetto opens."),
-    "validate": Home("validate", "Predictions against measured runs."),
-    "watch": Home("watch", "A log as it grows: measured against predicted, what is left."),
-    "hardware": Home("hardware", "Accelerators and nodes: every figure with its source."),
-    "models": Home("models", "Architectures: exact parameter counts, parts, FLOPs."),
-    "software": Home("software", "Training stacks: what each was measured on, every figure."),
+    "export": Home("interchange", "Write a run as the files of a training framework."),
+    "init": Home("init", "Write a commented run file to start from."),
+    "plan": Home("plan", "Find the best layout that fits."),
+    "prices": Home("prices", "List dated prices by accelerator and provider."),
+    "report": Home("report", "Write one HTML page: the answer, its range, and the evidence for both."),
+    "reproduce": Home("reproduce", "Predict the figures of published texts, and judge them."),
+    "schema": Home("schema", "Print the keys of a file as JSON Schema."),
+    "sweep": Home("sweep", "Estimate every combination of some inputs."),
+    "trace": Home("trace", "Write the predicted step as a trace for Perfetto."),
+    "validate": Home("validate", "Compare predictions with measured runs."),
+    "watch": Home("watch", "Follow a log: measured against predicted, and what is left."),
+    "hardware": Home("hardware", "Show accelerators and nodes: every figure with its source."),
+    "models": Home("models", "Show architectures: exact parameter counts, parts, FLOPs."),
+    "software": Home("software", "Show training stacks: what each was measured on, every figure."),
 }
 """Every command, in the order of the help."""
 
@@ -122,7 +122,7 @@ HELP = ("-h", "--help")
 app = typer.Typer(
     name="gpuhours",
     cls=InOrder,
-    help="What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
+    help="Estimate what a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: rich would double the time it takes to appear
     pretty_exceptions_enable=False,
@@ -153,4 +153,4 @@ def root(
         typer.Option("--version", callback=_version, is_eager=True, help="Version, and a digest of all constants."),
     ] = False,
 ) -> None:
-    """What a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon."""
+    """Estimate what a training run costs: GPU-hours, MFU, time, memory, money, energy and carbon."""

@@ -15,7 +15,8 @@ def schema(
         Literal["run", "claims", "hardware", "document", "software", "measurements"], typer.Argument(help="Which file.")
     ],
 ) -> None:
-    """The keys of a run, a document, measurements, a hardware or a software profile, as JSON Schema (editors complete from it)."""
+    """Print the keys of a run, claims, a document, measurements, or a hardware or software profile as JSON Schema (editors complete
+    from it)."""
     from gpuhours.questions.listing.schemas import schema as of
 
     written(json.dumps(of(kind), indent=2) + "\n")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RunFile = Annotated[
     Path | None,
-    typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads it from a pipe.", show_default=False),
+    typer.Argument(help="The run as YAML (`gpuhours schema run`); - reads standard input.", show_default=False),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -35,14 +35,14 @@ ObservedStep = Annotated[
     typer.Option(
         "--observed",
         metavar="KEY=VALUE",
-        help="What a step of the run really took: step_time=1.42s, mfu=38%, ...; read as `calibrate` reads one step.",
+        help="What a step of this run measured: step_time=1.42s, mfu=38%, ...; the answer follows it.",
     ),
 ]
 LogOfSteps = Annotated[
-    Path | None, typer.Option("--log", metavar="FILE", help="The same from the run's log.", show_default=False)
+    Path | None, typer.Option("--log", metavar="FILE", help="The same, taken from the run's log.", show_default=False)
 ]
 
-Engine = Annotated[str, typer.Option(help="local, or dask: a cluster.")]
+Engine = Annotated[str, typer.Option(help="local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The cluster's scheduler: tcp://HOST:8786.")]
 
 

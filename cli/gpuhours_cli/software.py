@@ -18,7 +18,7 @@ app.add_typer(software, name="software", short_help=COMMANDS["software"].line)
 
 @software.command("list", epilog="Example: gpuhours software list --json")
 def list_profiles(as_json: Json = False, quiet: Quiet = False) -> None:
-    """All stacks that can be named, and on how many measured steps each was tried."""
+    """List all stacks, and how many measured steps each was tested on."""
     from gpuhours.questions.listing.software import listing
     from gpuhours_cli.render.software import list_screen
 
@@ -32,14 +32,14 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="A stack as you would name it, or a YAML file of your own.",
+            help="A stack by name, or your own YAML file.",
             autocompletion=completion.offered(completion.stacks),
         ),
     ],
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Where one stack was measured, and its figures with their sources."""
+    """Show where one stack was measured, and its figures with their sources."""
     from gpuhours.questions.listing.software import sheet
     from gpuhours_cli.render.software import show_screen
 

@@ -31,26 +31,28 @@ Together = Annotated[
     typer.Option(
         "--zip",
         metavar="KEY,KEY",
-        help="Keys that move together instead of being combined.",
+        help="Keys that vary together instead of being combined.",
         autocompletion=completion.several(completion.run_keys),
     ),
 ]
 Where = Annotated[
     str | None,
-    typer.Option(metavar="EXPR", help="Keep rows that meet it: 'fits and mfu > 40% and wall_clock < 30 days'."),
+    typer.Option(metavar="EXPR", help="Keep rows that satisfy it: 'fits and mfu > 40% and wall_clock < 30 days'."),
 ]
 _result = completion.offered(completion.results)
 Least = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Keep the rows with the least of a result.", autocompletion=_result)
+    str | None,
+    typer.Option(metavar="NAME", help="Keep the rows with the smallest value of a result.", autocompletion=_result),
 ]
 Most = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Keep the rows with the most of a result.", autocompletion=_result)
+    str | None,
+    typer.Option(metavar="NAME", help="Keep the rows with the largest value of a result.", autocompletion=_result),
 ]
 Front = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,NAME",
-        help="Keep the rows that no other beats in both results.",
+        help="Keep the rows that no other row beats in both results.",
         autocompletion=completion.several(completion.results),
     ),
 ]
@@ -66,10 +68,12 @@ def sweep(
     where: Where = None,
     minimise: Least = None,
     maximise: Most = None,
-    top: Annotated[int | None, typer.Option(min=1, help="How many of them (10).", show_default=False)] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many rows to keep (default 10).", show_default=False)
+    ] = None,
     pareto: Front = None,
     breakdown: Annotated[
-        bool, typer.Option("--breakdown", help="Columns for each part of time and memory too.")
+        bool, typer.Option("--breakdown", help="Add columns for each part of time and memory.")
     ] = False,
     output: Annotated[
         Path | None,
@@ -77,15 +81,15 @@ def sweep(
     ] = None,
     force: Force = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the file where an interrupted sweep left it.")
+        bool, typer.Option("--resume", help="Continue a file that an interrupted sweep left behind.")
     ] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the rows: .svg, .png or .html.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Plot the rows: .svg, .png or .html.")] = None,
     engine: Engine = "local",
     scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Work out a run for every combination of some inputs: a table, a file, a picture."""
+    """Estimate every combination of some inputs, as a table, a file or a plot."""
     from gpuhours.questions.sweeping import sweep as work_out
     from gpuhours.questions.sweeping.formats import format_of
     from gpuhours.questions.sweeping.values import varied

@@ -14,17 +14,17 @@ def validate(
     runs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Measured runs of your own: a table (.csv) or run files (.yaml).", show_default=False
+            metavar="FILE", help="Your own measured runs: a table (.csv) or run files (.yaml).", show_default=False
         ),
     ] = None,
     totals: Annotated[
-        bool, typer.Option("--totals", help="Judge whole runs: GPU-hours of published runs, or of FILE.")
+        bool, typer.Option("--totals", help="Score whole runs: the GPU-hours of published runs, or of FILE.")
     ] = False,
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="A table of whole runs for --totals.", show_default=False)
     ] = None,
     given: Annotated[
-        str, typer.Option(metavar="HOW MUCH", help="least, usual or all: what of a row --totals hands over.")
+        str, typer.Option(metavar="HOW MUCH", help="least, usual or all: how much of each row --totals may use.")
     ] = "usual",
     update_remainder: Annotated[
         bool, typer.Option("--update-remainder", help="Learn what remains beside the steps, and store it.", hidden=True)
@@ -33,14 +33,15 @@ def validate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Predict the rows of a table, --runs FILE.csv, as this file of `gpuhours calibrate` says; "
-            "run files say `site:` under `run:`.",
+            help="Predict the rows of --runs FILE.csv with this calibration (`gpuhours calibrate`); run files name theirs as "
+            "`site:` under `run:`.",
             show_default=False,
         ),
     ] = None,
-    memory_only: Annotated[bool, typer.Option("--memory-only", help="Leave step times out.")] = False,
+    memory_only: Annotated[bool, typer.Option("--memory-only", help="Skip step times.")] = False,
     in_sample: Annotated[
-        bool, typer.Option("--in-sample", help="With constants fitted on these very rows too: for developers.")
+        bool,
+        typer.Option("--in-sample", help="Leave nothing out: constants fitted on these very rows. For developers."),
     ] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Learn ranges and odds anew, and store them and the errors.", hidden=True)
@@ -51,8 +52,8 @@ def validate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict measured runs, each with constants fitted without its source: errors by source, accelerator, precision,
-    parallelism and length, and the ten worst."""
+    """Predict measured runs, each with constants fitted without its source, and show errors by source, accelerator, precision,
+    parallelism and length, and the ten worst rows."""
     if totals:
         whole_runs(file, given, update=update_remainder, as_json=as_json, quiet=quiet)
         return

@@ -16,12 +16,12 @@ EXAMPLE = "Example: gpuhours watch train.log --run run.yaml"
 @command("watch", epilog=EXAMPLE)
 @takes_shortcuts
 def watch(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="The log; - reads a pipe to its end.", show_default=False)],
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="The log; - reads standard input.", show_default=False)],
     run: Annotated[
-        Path | None, typer.Option(metavar="RUN.yaml", help="The run that it is of.", show_default=False)
+        Path | None, typer.Option(metavar="RUN.yaml", help="The run it belongs to.", show_default=False)
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Read what is there, and leave.")] = False,
-    every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How often to look.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Read what is there, then exit.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How often to read the log.")] = 2.0,
     settings: Settings = None,
     as_json: Json = False,
     quiet: Quiet = False,

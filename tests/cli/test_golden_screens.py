@@ -95,7 +95,7 @@ PROFILE = re.compile(r"\s+\S*/hardware_specs/(\S+)")
 """Where a profile lies depends on where gpuhours is installed, and so does where its line is folded."""
 DIGEST = re.compile(r"\bprofiles [0-9a-f]{12}\b")
 """Of all constants: it changes with each of them, and no screen should."""
-TOOK = re.compile(r"\bin [\d.,]+ (s|ms|µs|minutes)\b|(?<=worked out, )[\d.,]+ (s|ms|µs|minutes)\b")
+TOOK = re.compile(r"\bin [\d.,]+ (s|ms|µs|minutes)\b|(?<=evaluated, )[\d.,]+ (s|ms|µs|minutes)\b")
 
 
 def screen(gpuhours_command: Command, folder: Path, words: tuple[str, ...]) -> str:

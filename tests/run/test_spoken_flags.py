@@ -99,4 +99,4 @@ def test_a_budget_is_answered_in_money_in_one_line(gpuhours_command: Command) ->
     )
     assert ran.code == 1
     assert "USD" in ran.out
-    assert "not likely as asked" in ran.out
+    assert "unlikely to meet the deadline or budget" in ran.out

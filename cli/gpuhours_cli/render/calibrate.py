@@ -79,8 +79,8 @@ def factor(one: StackCalibrated) -> str:
     """How much of what is left carries over."""
     over_prediction = math.exp(median(one.choice.residuals))
     if one.choice.factor == 1.0:
-        few = f"; {FULL} steps would say more" if len(one.steps) < FULL else ""
-        return f"none: what is left (x {over_prediction:.2f}) is no more than chance and a single run make{few}"
+        few = f"; {FULL} steps would tell more" if len(one.steps) < FULL else ""
+        return f"none: what is left (x {over_prediction:.2f}) is within chance and run-to-run variation{few}"
     return f"x {one.choice.factor:.3f} of x {over_prediction:.3f} carries over to other runs"
 
 
@@ -89,7 +89,7 @@ def ranges(one: StackCalibrated) -> str:
     before = one.high[0] / one.low[0]
     after = one.site_high[0] / one.site_low[0]
     low, high = (numbers.duration(value) for value in (one.site_low[0], one.site_high[0]))
-    few = "as few steps say little" if len(one.steps) < FULL else "as these steps differ more than is usual"
+    few = "because few steps tell little" if len(one.steps) < FULL else "because these steps vary more than usual"
     verb = "narrows" if after < before else f"widens, {few},"
     return f"{verb} from x {before:.2f} to x {after:.2f}, high over low: {low} to {high} for {one.steps[0].name}"
 

@@ -84,7 +84,7 @@ def verdicts(review: Review) -> list[str]:
     lines = [f"**`{path}` does not fit** its accelerators' memory." for path in unfit]
     cost = review.total("cost")
     if review.budget is not None and cost is None:
-        lines.append(f"**Budget** {money(review.budget)}: not kept to for sure, a cost is not determined.")
+        lines.append(f"**Budget** {money(review.budget)}: cannot be guaranteed, since a cost is not determined.")
     elif review.budget is not None and cost is not None:
         left = review.budget - cost
         lines.append(

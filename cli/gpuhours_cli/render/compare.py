@@ -95,7 +95,7 @@ def interactions(comparison: Comparison) -> list[str]:
     if not strong:
         return []
     return [
-        "not explained by inputs one at a time: "
+        "not explained by any single input: "
         + ", ".join(f"{column(one.name)[0]} x {one.interaction:.3f}" for one in strong[:4])
     ]
 

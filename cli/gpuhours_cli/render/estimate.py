@@ -266,7 +266,7 @@ def closing(estimate: Estimate) -> Iterator[RenderableType]:
     if estimate.advice.longest is not None and not estimate.stages:
         longest = estimate.advice.longest
         many = longest.unit if longest.value == 1 else f"{longest.unit}s"
-        table.add_row("Fits up to", f"{numbers.count(longest.value)} {many} a sample, all else as it is")
+        table.add_row("Fits up to", f"{numbers.count(longest.value)} {many} per sample, all else unchanged")
     if estimate.advice.ways:
         table.add_row("To make it fit", " · ".join(way_words(way) for way in estimate.advice.ways))
     for index, warning in enumerate(estimate.warnings):
@@ -281,7 +281,7 @@ def likeness(band: Band) -> str:
         return f"{runs(band.own_steps).replace('measured run', 'step')} of your own"
     if band.median_error is None:
         return f"none on this stack ({band.kind})" if band.on_stack == 0 else (
-            f"none measured ({band.kind}); {runs(band.on_stack)} on this stack otherwise, "
+            f"none measured ({band.kind}); {runs(band.on_stack)} elsewhere on this stack, "
             f"median error {numbers.percent(band.stack_error)} unseen"
         )  # fmt: skip
     many = f"{runs(band.runs)} of {band.sources} source{'s' if band.sources > 1 else ''}"
@@ -317,5 +317,5 @@ def answer(estimate: Estimate) -> str:
     if estimate.fits is False:
         said.append("does not fit")
     if asked is not None and not asked.likely:
-        said.append("not likely as asked")
+        said.append("unlikely to meet the deadline or budget")
     return ", ".join(said) or "not determined"

@@ -43,7 +43,7 @@ def explanation(estimate: Estimate, name: str) -> RenderableType:
     if name in {"memory_per_gpu", "fits"}:
         parts.append(listed("memory of the fullest rank is the sum of", named(estimate.memory, numbers.si("B"))))
     if name in HOURS and estimate.sample is not None:
-        parts.append(listed("its range is of what nobody said", spread(estimate.sample)))
+        parts.append(listed("its range comes from what was not stated", spread(estimate.sample)))
     taken = [one for one in estimate.assumptions if matters(estimate, one, name, chain)]
     if taken:
         parts.append(assumptions(taken))

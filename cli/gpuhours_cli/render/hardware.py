@@ -106,7 +106,7 @@ def _about(hardware: Accelerator | Node) -> str:
         return f"{hardware.vendor}, {hardware.generation}; usual node {hardware.node}; {hardware.path}"
     holds = ", ".join(hardware.accelerators) or "any accelerator"
     rented = f"{hardware.provider} {hardware.instance}; " if hardware.instance else ""
-    sharp = "; adds up all-reduces in its switch" if hardware.sharp else ""
+    sharp = "; all-reduces inside the switch" if hardware.sharp else ""
     return f"{rented}holds {holds}{sharp}; network {hardware.network}; {hardware.path}"
 
 

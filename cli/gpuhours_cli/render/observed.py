@@ -18,7 +18,7 @@ def beside(explanation: Explanation) -> RenderableType:
     more = "more" if explanation.residual > 0 else "less"
     difference = f"{numbers.duration(abs(explanation.residual))} {more}"
     head = Text.assemble(
-        ("Observed", "bold"), f"  {numbers.duration(explanation.measured)} a step ({explanation.given})\n",
+        ("Observed", "bold"), f"  {numbers.duration(explanation.measured)} per step ({explanation.given})\n",
         f"predicted {numbers.duration(explanation.predicted)} {low_high}: {where}; ",
         f"{explanation.residual / explanation.predicted:+.0%}, {difference}",
     )  # fmt: skip
@@ -35,7 +35,9 @@ def parts(explanation: Explanation) -> RenderableType:
     for one in explanation.parts:
         table.add_row(one.name, numbers.duration(one.seconds), alone(one))
     table.add_row(
-        "all alike", numbers.duration(explanation.predicted), f"x {explanation.measured / explanation.predicted:.2f}"
+        "all parts equally",
+        numbers.duration(explanation.predicted),
+        f"x {explanation.measured / explanation.predicted:.2f}",
     )
     return table
 
@@ -43,8 +45,8 @@ def parts(explanation: Explanation) -> RenderableType:
 def alone(one: PartResidual) -> str:
     """``x 2.31``, or that it cannot be."""
     if one.factor is None:
-        return "not even at nothing"
-    return f"x {one.factor:.2f}" if one.plausible else f"x {numbers.digits(one.factor)}: not by itself"
+        return "not even if it took no time"
+    return f"x {one.factor:.2f}" if one.plausible else f"x {numbers.digits(one.factor)}: not on its own"
 
 
 def others(explanation: Explanation) -> RenderableType:
@@ -55,11 +57,13 @@ def others(explanation: Explanation) -> RenderableType:
     better = [one for one in explanation.hypotheses if one.odds > 1]
     for index, one in enumerate(better):
         odds = "a million" if one.odds > 1e6 else numbers.digits(one.odds)
-        said = f"{one.what}: {numbers.duration(one.seconds)}, {odds} times likelier   {one.set}"
+        said = f"{one.what}: {numbers.duration(one.seconds)}, {odds} times more likely   {one.set}"
         table.add_row("Or it is" if index == 0 else "", said)
     if not better:
         nearest = f"; the nearest is {explanation.hypotheses[0].what}" if explanation.hypotheses else ""
-        table.add_row("Or it is", f"nothing else that ships is likelier than the run as described{nearest}")
+        table.add_row(
+            "Or it is", f"no other shipped stack or network is more likely than the run as described{nearest}"
+        )
     for remark in explanation.remarks:
         table.add_row("Note", remark)
     return table

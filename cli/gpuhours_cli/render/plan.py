@@ -24,13 +24,13 @@ MOST_PARTS = 4
 
 def screen(planned: Plan) -> RenderableType:
     """The whole answer."""
-    head = f"{planned.run.name}: {planned.space:,} layouts, {planned.evaluated:,} worked out, {numbers.duration(planned.seconds)}"
+    head = f"{planned.run.name}: {planned.space:,} layouts, {planned.evaluated:,} evaluated, {numbers.duration(planned.seconds)}"
     parts: list[RenderableType] = [Text(head, style="bold"), Text()]
     if not planned.best:
         parts.append(
             Text(
-                "  No layout fits. More GPUs (--gpus), a smaller batch, a loss by blocks (layout.loss_blocks) or more memory per GPU "
-                "would.",
+                "  No layout fits. Try more GPUs (--gpus), a smaller batch, a loss in blocks (layout.loss_blocks) or GPUs "
+                "with more memory.",
                 style="bold red",
             )
         )

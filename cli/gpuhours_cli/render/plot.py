@@ -46,7 +46,9 @@ def check(path: Path) -> None:
     """Refuse an ending or a missing library before any work starts."""
     if path.suffix.lower() not in ENDINGS:
         raise EstimateError(
-            f"{path.suffix or 'No extension'!r} is no picture.", f"Name it {', '.join(ENDINGS)}.", f"--plot {path}"
+            f"{path.suffix or 'No extension'!r} is not a picture format.",
+            f"Name it {', '.join(ENDINGS)}.",
+            f"--plot {path}",
         )
     if not path.parent.is_dir():
         raise EstimateError("No such folder.", f"Make {path.parent} first.", f"--plot {path}")
@@ -295,7 +297,7 @@ def pareto_chart(swept: Sweep, rows: list[dict[str, Any]]) -> Any:
     )
     line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=1.5)
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(color=_fit_colour(data))
-    return framed(alt.layer(line, dots), swept, f"{len(rows)} of {swept.rows:,} cases: no other beats them in both")
+    return framed(alt.layer(line, dots), swept, f"{len(rows)} of {swept.rows:,} cases: no other is better in both")
 
 
 def _around(values: list[float]) -> Any:

@@ -18,7 +18,7 @@ def screen(offers: PriceTable) -> RenderableType:
     for name, rows in offers.offers.items():
         parts += [Text(name, style="bold"), Padding(_offers(rows, sources), (0, 0, 1, 2))]
     for name in offers.unpriced:
-        parts += [Text(f"{name}: no dated price is known; give yours, --price '2.5 USD/GPU-hour'"), Text()]
+        parts += [Text(f"{name}: no dated price is known; give yours with --price '2.5 USD/GPU-hour'"), Text()]
     if offers.storage:
         parts += [Text("storage and traffic", style="bold"), Padding(_storage(offers, sources), (0, 0, 1, 2))]
     parts += [Text(f"[{number}] {source}") for source, number in sources.items()]

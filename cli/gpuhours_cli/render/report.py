@@ -110,7 +110,7 @@ def answer(estimate: Estimate, drawn: Decides | None) -> Iterator[str]:
         content.append(paragraph(f"Memory: {verdict(chance)}.", "good" if estimate.fits else "bad"))
     if not any(name in rows for name in ("gpu_hours", "wall_clock")):
         content.append(
-            paragraph("What is given does not settle GPU-hours and time; the notes say what is missing.", "bad")
+            paragraph("GPU-hours and time do not follow from what is given; the notes say what is missing.", "bad")
         )
     content += [paragraph(f"Note: {warning}") for warning in estimate.warnings]
     yield section("answer", "The answer", *content)
@@ -225,7 +225,7 @@ def scale(report: Report) -> Iterator[str]:
          numbers.percent(row.mfu), "fits" if row.fits else "does not fit")
         for row in rows
     ]  # fmt: skip
-    caption = "The same batch and steps; more or fewer replicas of this layout, another where they cannot hold one"
+    caption = "The same batch and steps with more or fewer replicas of this layout, or another layout where one replica does not fit"
     columns = ("GPUs", "wall-clock", "GPU-hours", "MFU", "memory")
     yield section(
         "scale", "On other numbers of GPUs",
@@ -243,12 +243,13 @@ def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
     between = f"between {edge(report.low)} and {edge(report.high)}"
     content = [paragraph(f"Over {report.draws} runs that fit this description, GPU-hours lie {between}.")]
     if one.sample is None and "remainder" in report.shares and one.results["gpu_hours"] is not None:
-        said = "The answer's range is of the steps alone; this one also holds what published runs took beyond steps and stops."
+        said = "The range above covers the steps alone; this one also includes what published runs took beyond steps and stops."
         content.append(paragraph(said, "soft"))
     if report.narrowed_low is not None and report.narrowed_high is not None:
         content.append(
             paragraph(
-                f"Say first {report.how} ({report.fact}): it narrows them to {edge(report.narrowed_low)} – {edge(report.narrowed_high)}."
+                f"Say first {report.how} ({report.fact}): it would narrow them to "
+                f"{edge(report.narrowed_low)} – {edge(report.narrowed_high)}."
             )
         )
     rows = [
@@ -260,7 +261,7 @@ def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
     listed = table("Share of the range", ("unknown", "share"), [(row.label, row.text) for row in rows])
     yield section(
         "narrow",
-        "What one more fact would narrow",
+        "What one more fact would tell",
         *content,
         f'<div class="pair"><figure>{picture}</figure>{listed}</div>',
     )

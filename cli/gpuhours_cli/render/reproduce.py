@@ -86,9 +86,9 @@ def sentence(finding: Finding) -> str:
     """One headline figure: stated, predicted, and whether the prediction holds it."""
     said = f"{finding.figure}: the text says {published(finding)};"
     if not finding.possible:
-        return f"{said} impossible with what else it says."
+        return f"{said} impossible given its other figures."
     if finding.computed is None or finding.outside is None:
-        return f"{said} neither reproduced nor denied: it leaves open what that follows from."
+        return f"{said} neither reproduced nor refuted: the text does not state what it follows from."
     came = f"{_how(finding)} {computed(finding)}"
     if finding.outside <= 1:
         closing = "inside: reproduced." if finding.verdict == AGREES else "inside, but the range is too wide to tell."
@@ -101,7 +101,7 @@ def sentence(finding: Finding) -> str:
 def _how(finding: Finding) -> str:
     """Where the other side of a comparison is from."""
     if finding.basis != "predicted":
-        return "what else it says makes"
+        return "its other figures give"
     seen = ", ".join(finding.depends_on)
     return f"predicted, with constants or values from its {seen}," if seen else "predicted blind"
 
@@ -110,17 +110,17 @@ def taken(need: Need, finding: Finding) -> str:
     """What one open thing would have to be."""
     if need.key == GOODPUT:
         usual = "" if need.usual is None else f"; usual {need.usual:.2f}"
-        stands = "" if need.value is not None else ", more than there is: impossible"
+        stands = "" if need.value is not None else ", which is impossible"
         return f"{need.words.capitalize()} needs a goodput of {need.nearest:.2f}{stands}{usual}."
     if math.isnan(need.nearest):
-        return f"No {need.words} could be worked out."
+        return f"No value of {need.words} could be computed."
     most = f"at most {value(finding, need.nearest)} (range to {value(finding, need.nearest_high)}) at {numbers.exact(need.at)}"
     if need.value is not None:
         begins = "" if need.held_from is None else f", and the range holds it from {about(need.held_from)} on"
         return f"It takes {about(need.value)} {need.words}{begins}."
     if need.held_from is not None:
-        return f"The range holds it from {about(need.held_from)} {need.words}; the median never: {most}."
-    return f"No number of {need.words} brings it: {most}."
+        return f"The range holds it from {about(need.held_from)} {need.words}; the median never reaches it: {most}."
+    return f"No number of {need.words} reaches it: {most}."
 
 
 def about(number: float) -> str:

@@ -48,7 +48,7 @@ def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
         table.add_row("By GPUs", f"{days}   (x {line.low / line.wall_clock:.2f} – {line.high / line.wall_clock:.2f})")
     if estimate.results["gpu_hours"] is not None:
         _whole_run(table, sample)
-    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one near the median"
+    said = f"{len(sample.gpu_time)} runs of {sample.year}; below, one close to the median"
     table.add_row("Sample", said)
     return table
 
@@ -60,7 +60,7 @@ def _whole_run(table: Table, sample: Ensemble) -> None:
     table.add_row("Say first", say_first(sample))
     stops, rest = (median(values) for values in (1 - sample.goodput, sample.remainder))
     if "remainder" in sample.drawn:
-        beside = f"; x {rest:.2f} on top, as published runs took" if abs(rest - 1) > 0.005 else ""
+        beside = f"; x {rest:.2f} on top, as in published runs" if abs(rest - 1) > 0.005 else ""
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")
 
 
@@ -68,9 +68,9 @@ def say_first(sample: Ensemble) -> str:
     """The one fact that narrows GPU-hours most, and how far; or that none does."""
     first = sample.narrowed()
     if first is None:
-        return "nothing that is open narrows GPU-hours by a twentieth"
+        return "no single fact would narrow GPU-hours by 5% or more"
     low, high = (numbers.count(edge / HOUR) for edge in first[2:])
-    return f"{first[1]}: GPU-hours are then {low} – {high}"
+    return f"{first[1]}; GPU-hours would then be {low} – {high}"
 
 
 def wanted(estimate: Estimate) -> RenderableType | None:
@@ -80,13 +80,13 @@ def wanted(estimate: Estimate) -> RenderableType | None:
         return None
     data = estimate.run.data
     if resolved.model is None:
-        said = "--model or --params: what is trained decides all else"
+        said = "--model or --params: everything else depends on what is trained"
     elif resolved.cluster is None:
-        said = "--gpu, as --gpu h100-sxm: GPU-hours, time and money follow; `gpuhours hardware list`"
+        said = "--gpu, such as h100-sxm: GPU-hours, time and cost follow; `gpuhours hardware list`"
     elif data.dataset_samples is not None and estimate.results["steps"] is None:
-        said = "--epochs: 1 for one pass over the samples; GPU-hours, time and money follow"
+        said = "--epochs (1 for one pass over the samples): GPU-hours, time and cost follow"
     elif estimate.results["steps"] is None:
-        said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and money follow"
+        said = "--tokens, --steps, or --samples with --epochs: GPU-hours, time and cost follow"
     else:
         return None
     table = Table.grid(padding=(0, 2))

@@ -35,7 +35,7 @@ def screen(swept: Sweep, columns: int) -> RenderableType:
         parts.append(table(swept, rows, columns))
     if swept.kept > len(rows):
         parts.append(
-            Text(f"  … {swept.kept - len(rows):,} more" + ("" if swept.path else "; -o FILE keeps them"), style="dim")
+            Text(f"  … {swept.kept - len(rows):,} more" + ("" if swept.path else "; -o FILE saves them"), style="dim")
         )
     parts += [Text(note) for note in notes(swept, rows)]
     return Group(*parts)
@@ -157,7 +157,7 @@ def notes(swept: Sweep, rows: list[dict[str, Any]]) -> list[str]:
     if not swept.kept:
         said.append("  no row is left" + (f" that meets {swept.job.where.text!r}" if swept.job.where else ""))
     if swept.job.best and rows and rows[0]["fits"] is False:
-        said.append("  the best row does not fit in memory; --where fits leaves such rows out")
+        said.append("  the best row does not fit in memory; --where fits excludes such rows")
     said += [f"  {note}" for note in swept.notes]
     if swept.path is not None:
         said.append(f"  written to {swept.path}")

@@ -16,8 +16,8 @@ from gpuhours_cli.render import numbers
 WORST = 10
 GIVEN = {
     "least": "model or parameters, tokens or samples, accelerator, year",
-    "usual": "as a user would give it: size, tokens, accelerator, year, and GPUs, batch and length where a row has them",
-    "all": "everything but hours, days, MFU, FLOPs, energy and money",
+    "usual": "what a user would state: size, tokens, accelerator, year, and GPUs, batch and length where a row has them",
+    "all": "everything but hours, days, MFU, FLOPs, energy and cost",
 }
 
 
@@ -25,7 +25,7 @@ def answer(report: TotalsReport) -> str:
     """One line."""
     total = report.summary()
     if not total["predicted"]:
-        return f"{total['rows']} rows, none that can be predicted"
+        return f"{total['rows']} rows, none of which can be predicted"
     base = total["baseline_30"]
     return (
         f"{total['predicted']} of {total['rows']} whole runs, each organisation left out: median error "
@@ -37,11 +37,11 @@ def answer(report: TotalsReport) -> str:
 
 def screen(report: TotalsReport) -> RenderableType:
     """Everything."""
-    shown: list[RenderableType] = [Text(answer(report), style="bold"), Text(f"handed over: {GIVEN[report.given]}\n")]
+    shown: list[RenderableType] = [Text(answer(report), style="bold"), Text(f"given: {GIVEN[report.given]}\n")]
     shown.append(errors(report.summary(), report.by()))
     scored = sorted((one for one in report.judged if one.error is not None), key=_distance, reverse=True)
     if scored:
-        shown += [Text("\nFarthest out"), worst(scored[:WORST])]
+        shown += [Text("\nFurthest off"), worst(scored[:WORST])]
     reasons = skipped(report)
     if reasons:
         shown.append(Text(f"\nSkipped, {sum(len(names) for names in reasons.values())} rows"))

@@ -39,8 +39,8 @@ def played(traced: Trace) -> str:
     """How the passes, each as soon as it can, compare with the schedule's equation."""
     by_itself, equation = numbers.duration(traced.simulated), numbers.duration(traced.scheduled)
     if traced.ranks == 1:
-        return "One pipeline rank: passes follow one another."
-    said = f"Played pass by pass, {traced.schedule} takes {by_itself}; the estimate's equation says {equation}."
+        return "One pipeline rank: the passes run one after another."
+    said = f"Simulated pass by pass, {traced.schedule} takes {by_itself}; the estimate's equation says {equation}."
     if traced.early > 0:
         return f"{said} Passes start up to {numbers.duration(traced.early)} early to end with it."
     return said

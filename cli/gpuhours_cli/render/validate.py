@@ -30,7 +30,7 @@ def answer(validation: Validation) -> str:
         )
     if total["sources"] > 1:
         sentences.append(
-            f"{total['sources']} sources weighing the same: {_share(total['sources_median_ape'])}, {_share(total['sources_mape'])}"
+            f"{total['sources']} sources weighted equally: {_share(total['sources_median_ape'])}, {_share(total['sources_mape'])}"
         )
     if total["memory_median_ape"] is not None:
         sentences.append(
@@ -45,7 +45,9 @@ def answer(validation: Validation) -> str:
             f"{_share(total['coverage_80'], digits=0)} in range, high / low {total['median_width']:.2f} in the median"
         )
     sentences = sentences or ["nothing to compare"]
-    unseen = "none of them seen before" if validation.site is None else f"as the steps of {validation.site} say"
+    unseen = (
+        "none of them used for fitting" if validation.site is None else f"calibrated on the steps of {validation.site}"
+    )
     how = "in sample" if validation.in_sample else "each source left out" if total["leave_out"] else unseen
     return "; ".join([f"{total['rows']} rows", *sentences, how])
 
@@ -65,7 +67,7 @@ def screen(validation: Validation) -> RenderableType:
         shown += [worst(scored)]
     shown += skipped(validation.judged)
     if validation.unread:
-        shown.append(Text(f"\nColumns that nothing reads: {', '.join(validation.unread)}"))
+        shown.append(Text(f"\nColumns that are not used: {', '.join(validation.unread)}"))
     shown.append(Text(f"\nPredicted with constants and profiles {digest()}; {left_out(validation)}"))
     return Group(*shown)
 
@@ -85,13 +87,13 @@ def left_out(validation: Validation) -> str:
     """What these predictions were made without."""
     left = validation.summary()["leave_out"]
     if validation.in_sample:
-        return "those fitted on these very rows included"
+        return "including those fitted on these very rows"
     if validation.site is not None:
-        return f"stack and network as the steps of {validation.site} say, which may be of these rows"
+        return f"stack and network calibrated on the steps of {validation.site}, which may be among these rows"
     if not left:
-        return "none of these rows settled any of them"
+        return "none of them was fitted on these rows"
     systems = {what.split(":")[0] for what in left}
-    return f"{len(left)} of them left out or refitted, for {len(systems)} sources or systems (--json says which)"
+    return f"{len(left)} of them left out or refitted for {len(systems)} sources or systems (--json says which)"
 
 
 def fits(total: Mapping[str, Any]) -> list[Text]:
@@ -99,8 +101,8 @@ def fits(total: Mapping[str, Any]) -> list[Text]:
     ran, failed = total["ran_rows"], total["out_of_memory_rows"]
     if not failed:
         return []
-    sentences = [f"{total['ran_fits']} of {ran} that ran are said to fit"] if ran else []
-    sentences += [f"{total['out_of_memory_called']} of {failed} out of memory are said not to"]
+    sentences = [f"{total['ran_fits']} of {ran} that ran are predicted to fit"] if ran else []
+    sentences += [f"{total['out_of_memory_called']} of {failed} out of memory are predicted not to"]
     return [Text("; ".join(sentences))]
 
 
@@ -110,7 +112,7 @@ def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
     if not total["out_of_memory_rows"]:
         return []
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
-    table.add_column("probability to fit, %", no_wrap=True)
+    table.add_column("probability of fitting, %", no_wrap=True)
     for name in ("layouts", "said", "ran", "95 % of it"):
         table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for one in total["fits_calibration"]:

@@ -19,11 +19,11 @@ def screen(watched: Progress) -> RenderableType:
     table.add_column(min_width=11)
     table.add_column(overflow="fold")
     table.add_row("step", place(watched))
-    table.add_row("seen", f"{pace(watched)} a step, over {watched.readings} readings of {watched.tool}")
+    table.add_row("measured", f"{pace(watched)} per step, over {watched.readings} readings of {watched.tool}")
     table.add_row("predicted", f"{numbers.duration(watched.predicted)}  {edges(watched)}")
     table.add_row("to the end", left(watched))
     if watched.ended:
-        table.add_row("ended", f"{watched.ended}: it is not waited for")
+        table.add_row("ended", f"{watched.ended}: no longer waiting for it")
     for text in watched.not_understood:
         table.add_row("unread", text[:120])
     return Group(Text(watched.verdict, style=STYLES.get(watched.verdict, "bold")), Text(), Padding(table, (0, 0, 0, 2)))
@@ -32,13 +32,15 @@ def screen(watched: Progress) -> RenderableType:
 def line(watched: Progress) -> str:
     """One look, one line."""
     predicted = f"{numbers.duration(watched.predicted)} {edges(watched)}"
-    ended = f"  {watched.ended}: it is not waited for" if watched.ended else ""
+    ended = f"  {watched.ended}: no longer waiting for it" if watched.ended else ""
     return f"step {place(watched)}  {pace(watched)} of {predicted}  {watched.verdict}  {left(watched)}{ended}"
 
 
 def answer(watched: Progress) -> str:
     """For ``--quiet``."""
-    return f"{watched.verdict}: {pace(watched)} a step of {numbers.duration(watched.predicted)} {edges(watched)}"
+    return (
+        f"{watched.verdict}: {pace(watched)} per step, predicted {numbers.duration(watched.predicted)} {edges(watched)}"
+    )
 
 
 def place(watched: Progress) -> str:
@@ -61,7 +63,7 @@ def edges(watched: Progress) -> str:
 def left(watched: Progress) -> str:
     """Time and money to the end."""
     if watched.remaining is None:
-        return "no end is known: the run has no steps"
+        return "end not known: the run states no number of steps"
     money = "" if watched.cost is None else f", {numbers.count(round(watched.cost))} USD"
     return (
         f"{numbers.duration(watched.remaining) if watched.remaining else 'done'}{money} to go"

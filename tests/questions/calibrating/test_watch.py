@@ -103,7 +103,7 @@ def test_a_log_that_nobody_adds_to_is_not_waited_for(
     assert (found.step, found.ended) == (40, "nothing has been added for 24.0 hours")
     ran = gpuhours_command("watch", str(log), "--run", str(tmp_path / "run.yaml"))
     assert ran.code == 0
-    assert "nothing has been added for 24.0 hours: it is not waited for" in " ".join(ran.out.split())
+    assert "nothing has been added for 24.0 hours: no longer waiting for it" in " ".join(ran.out.split())
 
 
 def test_steps_counted_from_zero_end_one_before_their_number(tmp_path: Path, run: Run, seconds: float) -> None:
