@@ -24,6 +24,8 @@ LENGTHS = ((2048, "2K"), (8192, "8K"), (32768, "32K"), (131072, "128K"), (math.i
 GENERATIONS = {"ada": "Ada", "cdna2": "CDNA 2", "cdna3": "CDNA 3", "tpu": "TPU"}
 TRAITS = ("stack", "card", "generation", "stack on generation", "precision", "kind", "kind on stack", "scale", "length")
 """What a run may share with measured ones; features of its range in this order."""
+OF_STACK = ("stack", "stack on generation", "kind on stack", "scale", "length")
+"""Those that only runs of the same stack share."""
 BESIDES = ("short step", "stack not said", "experts", "GPUs")
 """Features that say how hard a run is to predict, new or not."""
 
@@ -41,6 +43,8 @@ class Traits:
     gpus: float
     tokens: float
     stack_said: bool = True
+    stands_in: bool = False
+    """Nobody measured its stack: ``stack`` names the profile that only stands for it."""
 
     def values(self) -> dict[str, str]:
         """The value of every one of ``TRAITS``."""
@@ -96,9 +100,12 @@ def step_of(value: float, steps: tuple[tuple[float, str], ...]) -> str:
 
 
 def features(traits: Traits, time: float, world: World, without: frozenset[str] = frozenset()) -> tuple[float, ...]:
-    """How new a run is, trait by trait (1: no system but those ``without`` has it, ``ONCE``: one has), and what makes it hard."""
+    """How new a run is, trait by trait (1: no system but those ``without`` has it, ``ONCE``: one has), and what makes it hard. Runs of
+    the profile that stands for a stack are none of that stack."""
     counts = [
         sum(system not in without for system in world.get(trait, {}).get(value, ()))
+        if not traits.stands_in or trait not in OF_STACK
+        else 0
         for trait, value in traits.values().items()
     ]
     new = [1.0 if count == 0 else ONCE if count == 1 else 0.0 for count in counts]

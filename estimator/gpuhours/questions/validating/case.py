@@ -104,6 +104,7 @@ class Case:
         return Traits(
             self.software.name, self.accelerator, self.chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
             stack_said=any(self.row.word(column) for column in ("software", "framework", "method")),
+            stands_in=stack_stands_in(self.row),
         )  # fmt: skip
 
 
