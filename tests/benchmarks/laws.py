@@ -137,12 +137,14 @@ def betters(cluster: Cluster, times: float) -> dict[str, Cluster]:
 
 
 def memory_is_the_runs(tried: Tried) -> Iterator[str]:
-    """What a run takes does not depend on how much the card has."""
+    """What a run needs does not depend on how much the card has; its allocator holds no more than that, or than the run needs."""
     workload = tried.outcome.resolved.workload
     for times in (0.5, 2.0, 10.0):
         chip = dataclasses.replace(workload.cluster.accelerator, memory=workload.cluster.accelerator.memory * times)
         held = memory(dataclasses.replace(workload, cluster=dataclasses.replace(workload.cluster, accelerator=chip)))
-        for name in ("allocated", "total"):
+        if float(held.total) > (1 + ROUNDING) * max(chip.memory, float(held.needed)):
+            yield f"{float(held.total) / 1e9:.3f} GB is held on a card of {chip.memory / 1e9:.3f}"
+        for name in ("allocated", "needed"):
             ours, theirs = float(getattr(tried.memory, name)), float(getattr(held, name))
             if not math.isclose(ours, theirs, rel_tol=ROUNDING):
                 yield f"{name} {ours / 1e9:.3f} GB is {theirs / 1e9:.3f} on a card of {times:g} times the memory"

@@ -151,9 +151,10 @@ def test_the_fullest_moment() -> None:
 
 
 def test_odds_by_what_is_filled() -> None:
-    """(1 - lapse) / (1 + (filled / half)^steepness): half of (1 - lapse) at ``half``, and back."""
+    """lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness): one half at ``half``, the lapses far from it, and back."""
     known = odds_of("megatron-2022")
-    assert known.probability(known.half) == pytest.approx((1 - known.lapse) / 2)
+    assert known.probability(known.half) == pytest.approx(0.5)
+    assert (known.probability(0.01), known.probability(10.0)) == pytest.approx((1 - known.lapse, known.lapse), abs=1e-4)
     assert known.probability(known.most(0.7)) == pytest.approx(0.7)
     assert odds_path().is_file()
     assert odds()["all"]["met"]["half"] == known.half

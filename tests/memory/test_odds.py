@@ -45,6 +45,13 @@ def made(half: float, count: int = 400) -> list[Trial]:
     ]
 
 
+def test_a_misread_figure_does_not_flatten_the_odds() -> None:
+    """Twenty layouts that ran a tenth below what there is, and one that ran at four times it: the odds at 0.9 stay near sure."""
+    rows = [Trial("s", "p", 0.9, True)] * 20
+    alone, beside = (learn(some, ())["all"]["met"] for some in (rows, [*rows, Trial("s", "p", 4.0, True)]))
+    assert beside["steepness"] > 0.9 * alone["steepness"]
+
+
 def thinned(rows: list[Trial]) -> list[Trial]:
     """Of each stack so many that none speaks for itself."""
     return rows[:100]

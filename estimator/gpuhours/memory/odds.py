@@ -44,27 +44,29 @@ class Odds:
     """What a layout fills of the accelerator, as predicted, where half of the layouts ran."""
     steepness: float
     lapse: float
-    """Share of the layouts that need next to nothing and did not run."""
+    """Share of the layouts that need next to nothing and did not run, and of those far beyond the accelerator that did: a figure of them
+    was misread."""
 
     def probability(self, filled: Array) -> Array:
         """Probability that a layout runs which needs ``filled`` times what the accelerator has.
 
-        P = (1 - lapse) / (1 + (filled / half)^steepness)
+        P = lapse + (1 - 2 lapse) / (1 + (filled / half)^steepness)
 
         >>> float(Odds(half=0.9, steepness=10, lapse=0.0).probability(0.9))
         0.5
         """
-        return (1.0 - self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
+        return self.lapse + (1.0 - 2.0 * self.lapse) / (1.0 + np.power(np.divide(filled, self.half), self.steepness))
 
     def most(self, probability: float) -> float:
         """What share of the accelerator a layout may fill to run with a probability: the inverse.
 
-            filled = half ((1 - lapse) / P - 1)^(1 / steepness)
+            filled = half ((1 - 2 lapse) / (P - lapse) - 1)^(1 / steepness)
 
         >>> Odds(half=0.9, steepness=10, lapse=0.0).most(0.5)
         0.9
         """
-        return float(self.half * ((1.0 - self.lapse) / probability - 1.0) ** (1.0 / self.steepness))
+        odds = (1.0 - 2.0 * self.lapse) / (probability - self.lapse) - 1.0
+        return float(self.half * odds ** (1.0 / self.steepness))
 
 
 @functools.cache

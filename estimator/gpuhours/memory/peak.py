@@ -160,8 +160,8 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     Gathering and dropping weights layer by layer leaves holes, no more than the ``dropped`` weights would take.
 
     A full allocator waits for what other streams still hold and returns its cached blocks before it fails
-    (``release_cached_blocks`` of c10/cuda/CUDACachingAllocator.cpp): whether a run fits is asked of ``reserved_least``. What it takes is
-    what it would take on a card that is large enough."""
+    (``release_cached_blocks`` of c10/cuda/CUDACachingAllocator.cpp): whether a run fits is asked of ``reserved_least``, and it never holds
+    more than the card has unless it needs that."""
     facts, capacity = run.facts, run.workload.cluster.accelerator.memory
     allocated = _highest([parts for parts, _ in moments])
     context = facts.context + facts.communicator * communicators(run.ranks)
@@ -172,7 +172,7 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
         grown = np.minimum(usual, facts.reserved_expandable * allocated)
         usual = np.where(run.layout.expandable_segments, grown, usual)
         least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
-    unused = np.maximum(least, usual)
+    unused = np.maximum(least, np.minimum(usual, capacity - allocated - context))
     cluster = run.workload.cluster
     host = _on_host(run) * np.minimum(cluster.gpus_per_node, cluster.gpus)
     odds = odds_of(run.workload.software.name)

@@ -69,8 +69,8 @@ class Software(Section):
     """Other names for it; words of a framework's own description included."""
     met: tuple[Met, ...] = ()
     """Where it was tried."""
-    named: tuple[Literal["attention"], ...] = ()
-    """What its own name says, so that no run had to tell."""
+    named: tuple[Literal["attention", "libraries"], ...] = ()
+    """What its own name or its code says, so that no run had to tell."""
     narrow: bool = False
     """It is one system's, met in one source at most: only that system's own name reaches it."""
     unmet: Positive = 1.0

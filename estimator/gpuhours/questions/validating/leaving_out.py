@@ -42,7 +42,7 @@ from gpuhours.software.profile import Software, load_software, parent_of
 
 FACTS = (
     "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
-    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees", "attention", "flash", "libraries",
+    "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees",
 )  # fmt: skip
 """What a profile says of its code that no measured step decided."""
 SHARES = frozenset({"Exposed", "Libraries"})

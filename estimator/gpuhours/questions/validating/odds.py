@@ -136,7 +136,7 @@ def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0
             at[0] > 0
         ):  # runs that ran are published, those that failed seldom: what needs more than there is does not run
             return np.inf
-        chance = np.clip((1 - LAPSE) / (1 + np.exp(np.clip(np.exp(at[1]) * (filled - at[0]), -60, 60))), 1e-9, 1 - 1e-9)
+        chance = LAPSE + (1 - 2 * LAPSE) / (1 + np.exp(np.clip(np.exp(at[1]) * (filled - at[0]), -60, 60)))
         deviance = -np.sum(weight * np.where(ran, np.log(chance), np.log1p(-chance)))
         return float(deviance + np.sum(((at - centre) / held) ** 2) / 2)
 
