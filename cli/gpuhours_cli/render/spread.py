@@ -58,7 +58,7 @@ def _whole_run(table: Table, sample: Ensemble) -> None:
     shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
     table.add_row("What decides", " · ".join(shares[:6]))
     table.add_row("Say first", say_first(sample))
-    stops, rest = (median(values) for values in (1 - sample.goodput, sample.remainder))
+    stops, rest = median(1 - sample.goodput), sample.on_top
     if "remainder" in sample.drawn:
         beside = f"; x {rest:.2f} on top, as in published runs" if abs(rest - 1) > 0.005 else ""
         table.add_row("Stops", f"{stops:.1%} of the time{beside}")

@@ -106,6 +106,11 @@ class Ensemble:
         """What the wall-clock time of a draw follows from: goodput / remainder."""
         return self.goodput / self.remainder
 
+    @property
+    def on_top(self) -> float:
+        """What comes on top of steps and stops, in the median."""
+        return median(self.gpu_time) / median(self.gpu_time / self.remainder)
+
     def shares(self) -> dict[str, float]:
         """First-order share of the variance of ln GPU-hours that each unknown carries, largest first (``first_order``)."""
         found = {
@@ -123,7 +128,7 @@ class Ensemble:
             "unknown": first[0], "say": first[1],
             "gpu_hours": {"low": first[2] / HOUR, "high": first[3] / HOUR, "unit": "GPU*hour"},
         }  # fmt: skip
-        low, middle, high = quantiles(self.remainder, [0.1, 0.5, 0.9])
+        low, middle, high = (one * self.on_top for one in quantiles(self.remainder / median(self.remainder), [0.1, 0.5, 0.9]))
         return {
             "draws": DRAWS, "kind": self.kind, "year": self.year, "shares": self.shares(), "say_first": narrowed,
             "stops": median(self.goodput), "remainder": {"value": middle, "low": low, "high": high},
@@ -256,9 +261,9 @@ def drawn(asked: Samplable, choices: Choices, at: Mapping[str, Draws], rest: Rem
     productive = steps * seconds
     running = stops(run, resolved, seconds, productive, at)
     stated = run.known.goodput is not None
-    remainder = np.ones(DRAWS) if stated else np.asarray(rest.draw(at["remainder"], cluster.nodes))
-    gpu_time = productive / running * remainder * float(np.max(cluster.gpus))
-    return Times(seconds, running, remainder, gpu_time)
+    alone = productive / running * float(np.max(cluster.gpus))
+    remainder = np.ones(DRAWS) if stated else rest.beside(alone, at["remainder"], np.max(cluster.nodes))
+    return Times(seconds, running, remainder, alone * remainder)
 
 
 def seconds_of(asked: Samplable, choices: Choices, at: Mapping[str, Draws]) -> Draws:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
-from gpuhours.run.ranges import spread_over
+from gpuhours.run.ranges import median, spread_over
 
 Floats = NDArray[np.float64]
 
@@ -35,10 +35,15 @@ class Remainder:
     rows: int = 0
     """Published runs it was learned on."""
 
-    def draw(self, position: Array, nodes: Array) -> Array:
-        """The factor at a position of its distribution, for a run on ``nodes`` nodes: value^felt x spread."""
+    def beside(self, alone: Floats, position: Floats, nodes: Array) -> Floats:
+        """The factor of every draw of a sample that takes ``alone`` without it, on ``nodes`` nodes: value^felt x spread.
+
+        It was learned as published hours over the median of a sample, so the median of ``alone`` times the factor is that of ``alone``
+        times value^felt. A spread that is wider on one side would move it by as much as a fifth.
+        """
         spread = spread_over(self.low / self.value, 1.0, self.high / self.value, np.asarray(position, float))
-        return np.power(self.value, felt(nodes)) * spread
+        centred: Floats = np.power(self.value, felt(nodes)) * spread * (median(alone) / median(alone * spread))
+        return centred
 
 
 @dataclass(frozen=True)
