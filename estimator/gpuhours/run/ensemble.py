@@ -128,7 +128,9 @@ class Ensemble:
             "unknown": first[0], "say": first[1],
             "gpu_hours": {"low": first[2] / HOUR, "high": first[3] / HOUR, "unit": "GPU*hour"},
         }  # fmt: skip
-        low, middle, high = (one * self.on_top for one in quantiles(self.remainder / median(self.remainder), [0.1, 0.5, 0.9]))
+        low, middle, high = (
+            one * self.on_top for one in quantiles(self.remainder / median(self.remainder), [0.1, 0.5, 0.9])
+        )
         return {
             "draws": DRAWS, "kind": self.kind, "year": self.year, "shares": self.shares(), "say_first": narrowed,
             "stops": median(self.goodput), "remainder": {"value": middle, "low": low, "high": high},
