@@ -1,4 +1,4 @@
-"""``gpuhours`` and ``python -m gpuhours_cli``: nothing is imported before Ctrl-C is seen to."""
+"""``gpuhours`` and ``python -m gpuhours_cli``: nothing is imported before Ctrl-C is handled."""
 
 
 def main() -> None:
@@ -7,7 +7,7 @@ def main() -> None:
         from gpuhours_cli.app import main as command
 
         command()
-    except KeyboardInterrupt:  # typer sees to it once a command runs
+    except KeyboardInterrupt:  # typer handles it once a command runs
         raise SystemExit(130) from None
 
 

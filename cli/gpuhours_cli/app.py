@@ -1,6 +1,6 @@
 """All commands together, and the one place where errors become exit codes.
 
-typer is imported where it is first needed, when ``main`` has told the garbage collector to wait.
+typer is imported on first use, after ``main`` has raised the garbage collector's threshold.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ EXTRAS = {
     "dask": "dask",
     "pypdf": "pdf",
 }
-"""Packages that a plain install leaves out -> the extra that brings them."""
+"""Packages that a plain install omits -> the extra that installs them."""
 MOST_SAID = 200
-"""Characters of an unexpected exception that are shown."""
+"""Longest excerpt of an unexpected exception that is shown, in characters."""
 REPORT = "Report the command and its files on the project's issue tracker; GPUHOURS_TRACEBACK=1 shows where it failed."
 
 
 def registered(names: Iterable[str] | None = None) -> typer.Typer:
-    """The command line with these commands, or all: building all takes as long as importing typer."""
+    """The command line with these commands registered, or all of them (registering all takes as long as importing typer)."""
     from gpuhours_cli.root import COMMANDS, app
 
     for module in dict.fromkeys(COMMANDS[name].module for name in (COMMANDS if names is None else names)):
@@ -42,10 +42,10 @@ def registered(names: Iterable[str] | None = None) -> typer.Typer:
 
 
 def needed(words: list[str]) -> Iterable[str]:
-    """The commands that a command line asks for: the one it names, none for the list of them, else all."""
+    """The commands that a command line needs: the one it names, none for the list of commands, otherwise all."""
     from gpuhours_cli.root import COMMANDS, HELP
 
-    if "_GPUHOURS_COMPLETE" in os.environ:  # a shell asks what may follow
+    if "_GPUHOURS_COMPLETE" in os.environ:  # a shell completes a command line
         return COMMANDS
     if not words or words[0] in HELP:
         return ()
@@ -53,35 +53,37 @@ def needed(words: list[str]) -> Iterable[str]:
 
 
 def said(fault: Exception) -> str:
-    """What went wrong and where, on one line."""
+    """The exception and where it was raised, on one line."""
     last = traceback.extract_tb(fault.__traceback__)[-1]
     what = " ".join(f"{type(fault).__name__}: {fault}".split())[:MOST_SAID]
     return f"{what}, {os.path.basename(last.filename)}:{last.lineno}"
 
 
 def refuse_unseen(words: list[str]) -> None:
-    """Refuse words with signs that are not seen, before an error of the command line repeats them."""
+    """Refuse arguments with invisible characters before an error message repeats them."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours_cli.output import printable
 
     for word in words:
         if printable(word) != word:
-            raise EstimateError("This has signs that are not seen.", "Leave them out.", printable(word)[:MOST_SAID])
+            raise EstimateError("This contains invisible characters.", "Remove them.", printable(word)[:MOST_SAID])
 
 
 def main() -> None:
-    """Run a command: 0 fine, 1 the answer is no, 2 bad input, 3 our own fault."""
-    gc.set_threshold(100_000)  # what imports make stays: looking for garbage in between costs a tenth of the start
+    """Run a command. Exit code 0: fine, 1: the answer is no, 2: bad input, 3: a bug in gpuhours."""
+    gc.set_threshold(100_000)  # imported objects live on: collecting in between costs a tenth of the start-up time
     os.environ.setdefault(
         "OPENBLAS_NUM_THREADS", "1"
-    )  # matrices are small: threads wait for each other longer than they work
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # none is used; looking for them reads every package
-    warnings.filterwarnings("ignore", category=RuntimeWarning)  # what overflows is printed as not known
+    )  # matrices are small: with more threads, waiting takes longer than the work
+    os.environ.setdefault(
+        "PYDANTIC_DISABLE_PLUGINS", "1"
+    )  # no plugins are used; searching for them reads every installed package
+    warnings.filterwarnings("ignore", category=RuntimeWarning)  # overflowing values are printed as unknown
     from gpuhours.inputs.errors import Contradiction, EstimateError
     from gpuhours_cli.output import FULL, printable
 
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         refuse_unseen(sys.argv[1:])
@@ -96,9 +98,9 @@ def main() -> None:
             raise SystemExit(2) from None
         if isinstance(fault, OSError) and fault.errno in FULL:
             sys.stderr.write(
-                f"error: The answer cannot be written: {fault.strerror}.\n  Make room, or send it elsewhere.\n"
+                f"error: The answer cannot be written: {fault.strerror}.\n  Free some space, or write it elsewhere.\n"
             )
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the rest of the buffer is discarded
             raise SystemExit(2) from None
         if os.environ.get("GPUHOURS_TRACEBACK"):
             raise
@@ -106,12 +108,10 @@ def main() -> None:
         extra = EXTRAS.get((missing or "").partition(".")[0])
         if extra is not None:
             sys.stderr.write(
-                f"error: This needs the package {missing}.\n  pip install 'gpuhours[{extra}]' brings it.\n"
+                f"error: This needs the package {missing}.\n  pip install 'gpuhours[{extra}]' installs it.\n"
             )
             raise SystemExit(2) from None
-        sys.stderr.write(
-            printable(f"error: gpuhours itself failed ({said(fault)}): our fault, not yours. {REPORT}") + "\n"
-        )
+        sys.stderr.write(printable(f"error: gpuhours itself failed ({said(fault)}): this is a bug. {REPORT}") + "\n")
         raise SystemExit(3) from None
     finally:
-        gc.freeze()  # nor is anything left worth looking for: the process ends
+        gc.freeze()  # no collection at exit either: the process is ending

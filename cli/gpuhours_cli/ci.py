@@ -1,4 +1,4 @@
-"""``gpuhours ci``: what a pull request does to the cost of the runs in it."""
+"""``gpuhours ci``: how a pull request changes the cost of its runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +30,8 @@ def ci(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Work out every run file that differs from another commit, on both sides: a Markdown comment with the difference in cost; exit code
-    1 where a run does not fit, or all together are over the budget or not known to be within it."""
+    """Estimate every run file that differs from another commit, before and after: a Markdown comment with the difference in cost; exit code
+    1 if a run does not fit, or if all together exceed the budget or are not known to be within it."""
     from gpuhours.questions.reviewing import review
     from gpuhours_cli.estimate import money_of
     from gpuhours_cli.render.ci import answer, markdown

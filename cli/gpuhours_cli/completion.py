@@ -1,4 +1,4 @@
-"""What a shell offers at TAB (``gpuhours --install-completion``): names and keys, looked up when it asks."""
+"""Shell completion (``gpuhours --install-completion``): names and keys, looked up when the shell asks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 
 def offered(look_up: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """A completion of the names that ``look_up`` gives; none where a profile cannot be read: a prompt is no place for errors."""
+    """Complete the names that ``look_up`` returns; nothing if a profile cannot be read, since a prompt should show no errors."""
 
     def complete(incomplete: str) -> list[str]:
         from gpuhours.inputs.errors import EstimateError
@@ -20,7 +20,7 @@ def offered(look_up: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
 
 
 def of_key(key: str) -> Callable[[str], list[str]]:
-    """The words that a key of the run takes."""
+    """Complete the values that a key of the run accepts."""
 
     def look_up() -> list[str]:
         from gpuhours.questions.listing.names import values
@@ -31,7 +31,7 @@ def of_key(key: str) -> Callable[[str], list[str]]:
 
 
 def keys(incomplete: str) -> list[str]:
-    """``KEY=`` and behind it what the key takes: ``layout.sharding=zero1``."""
+    """Complete ``KEY=``, then its values: ``layout.sharding=zero1``."""
     from gpuhours.questions.listing.names import run_keys, values
 
     key, equals, _ = incomplete.partition("=")
@@ -41,7 +41,7 @@ def keys(incomplete: str) -> list[str]:
 
 
 def several(look_up: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Names parted by commas: the last one is completed."""
+    """Complete the last of several comma-separated names."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -86,21 +86,21 @@ def stacks() -> list[str]:
 
 
 def examples() -> list[str]:
-    """Examples that ``init`` writes."""
+    """Examples for ``init``."""
     from gpuhours.questions.starting import example_names
 
     return [*example_names(), "list"]
 
 
 def documents() -> list[str]:
-    """Published texts that ship."""
+    """Published texts included in the package."""
     from gpuhours.questions.reproducing.working import document_paths
 
     return list(document_paths())
 
 
 def codes() -> list[str]:
-    """Training code whose files can be written."""
+    """Training frameworks whose files can be written."""
     from gpuhours.questions.interchange.files import CODES
 
     return list(CODES)

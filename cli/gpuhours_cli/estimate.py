@@ -81,7 +81,7 @@ def estimate(
 
 
 def day_of(text: str | None) -> datetime.date | None:
-    """``--by 2027-03-01``."""
+    """Parse ``--by 2027-03-01``."""
     from gpuhours.inputs.errors import EstimateError
 
     if text is None:
@@ -89,14 +89,14 @@ def day_of(text: str | None) -> datetime.date | None:
     try:
         day = datetime.date.fromisoformat(text)
     except ValueError:
-        raise EstimateError(f"{text!r} is no day.", "Year-month-day: 2027-03-01.", "--by") from None
+        raise EstimateError(f"{text!r} is not a date.", "Year-month-day: 2027-03-01.", "--by") from None
     if day <= datetime.date.today():
-        raise EstimateError(f"{text} is past.", "A run that starts today is to be done by a later day.", "--by")
+        raise EstimateError(f"{text} is in the past.", "Give a later date: the run starts today.", "--by")
     return day
 
 
 def money_of(text: str | None) -> float | None:
-    """``--budget "2M USD"``."""
+    """Parse ``--budget "2M USD"``."""
     from gpuhours.inputs.errors import EstimateError, UnitError
     from gpuhours.inputs.units import amount
 

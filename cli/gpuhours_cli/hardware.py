@@ -1,4 +1,4 @@
-"""``gpuhours hardware``: the profiles there are, and every figure of one."""
+"""``gpuhours hardware``: the list of profiles, and every figure of one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -66,8 +66,8 @@ def measure(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time matrix products, attention and copies on this machine's GPU, and the collectives between up to eight (15 s on one H200, needs
-    PyTorch); say what the profile that follows improves on this machine."""
+    """Time GEMMs, attention and copies on this machine's GPU, and collectives between up to eight GPUs (15 s on one H200, needs
+    PyTorch); show how far the resulting profile improves predictions on this machine."""
     from gpuhours.questions.measuring.measuring import measure as measured
     from gpuhours.questions.measuring.measuring import write
     from gpuhours_cli.render.hardware import measured_screen

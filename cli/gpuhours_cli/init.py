@@ -1,4 +1,4 @@
-"""``gpuhours init``: a run file to begin with."""
+"""``gpuhours init``: write a run file to start from."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -47,7 +47,7 @@ def init(
 
     unused(output, force)
     if example is not None and (shortcuts or settings or ask):
-        raise EstimateError("An example is as it is.", "Write it with -o, then change the file.", "--example")
+        raise EstimateError("An example takes no options.", "Write it with -o, then edit the file.", "--example")
     if example == "list":
         text = "".join(f"{name}\n" for name in example_names())
     elif example is not None:
@@ -63,7 +63,7 @@ def init(
 
 
 def answers() -> dict[str, str]:
-    """What is answered to each question on stderr; an answer that has no meaning is asked for again, in a pipe it is an error."""
+    """Ask each question on stderr and return the answers; an invalid answer is asked again on a terminal and is an error in a pipe."""
     import sys
 
     from gpuhours.inputs.errors import EstimateError

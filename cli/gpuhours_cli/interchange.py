@@ -1,4 +1,4 @@
-"""``gpuhours import`` and ``gpuhours export``: the files of other training code into a run, and a run into such files."""
+"""``gpuhours import`` and ``gpuhours export``: read a run from another framework's files, and write a run as such files."""
 
 import sys
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ def import_run(
     *,
     shortcuts: Mapping[str, str],
 ) -> None:
-    """Read layout, precision, batch, recomputation and the shape of the model, and list what was not understood."""
+    """Read layout, precision, batch, recomputation and model shape, and list what was not understood."""
     from gpuhours.questions.interchange.importing import import_files
     from gpuhours.run.overlays import setting
     from gpuhours.run.shortcuts import keys
@@ -74,7 +74,7 @@ def export_run(
     exported = export(described(run, shortcuts, settings, EXPORT), to)
     save(exported.text, output)
     if exported.not_held and not (as_json or quiet):
-        sys.stderr.write(f"no place in it for: {'; '.join(exported.not_held)}\n")
+        sys.stderr.write(f"not expressible in this format: {'; '.join(exported.not_held)}\n")
     if as_json:
         emit(exported, str, as_json=True)
     elif output is None or not quiet:
@@ -82,6 +82,6 @@ def export_run(
 
 
 def save(text: str, path: Path | None) -> None:
-    """Write a file where one is asked for."""
+    """Write the text to a file if a path is given."""
     if path is not None:
         saved(text, path)

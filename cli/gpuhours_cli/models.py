@@ -1,4 +1,4 @@
-"""``gpuhours models``: the architectures that have a name, and what one of them is made of."""
+"""``gpuhours models``: the named architectures, and the parts of one of them."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Where answers and errors go: stdout for the answer, stderr for the rest; JSON, a table or one line."""
+"""Where output goes: stdout for the answer, stderr for everything else; JSON, a table or one line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it e
 
 
 class Answer(Protocol):
-    """What every command returns: frozen, and able to say itself as JSON."""
+    """What every command returns: a frozen object that can be written as JSON."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
@@ -32,13 +32,13 @@ class Answer(Protocol):
 
 
 def console() -> Console:
-    """The console for answers: 80 columns where nothing says otherwise; no colour in a pipe or under NO_COLOR."""
+    """The console for answers: 80 columns unless the environment says otherwise; no colour in a pipe or under NO_COLOR."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 80
     return Console(
         width=width, highlight=False, soft_wrap=False, emoji=False, markup=False
-    )  # texts of users are no markup
+    )  # users' texts are not markup
 
 
 def emit(
@@ -62,12 +62,12 @@ def shown(screen: RenderableType) -> None:
 
 
 DIGITS = 10
-"""Significant digits of a number in JSON: what lies behind them differs between versions of Python and of libraries, as sums do.
-Whole numbers stay as they are."""
+"""Significant digits of a float in JSON: the digits after these differ between versions of Python and libraries.
+Whole numbers are unchanged."""
 
 
 def finite(value: Any) -> Any:
-    """The same as every machine says it: null for what is no finite number (a figure that overflowed is not known), the rest rounded."""
+    """The value for JSON, equal on every machine: null for non-finite numbers (a figure that overflowed is unknown), floats rounded."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -79,11 +79,11 @@ def finite(value: Any) -> Any:
 
 COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""What moves a cursor, turns text round or is not seen: never printed as it is."""
+"""Characters that move the cursor, change the text direction or are invisible: never printed raw."""
 
 
 def printable(text: str, *, coloured: bool = False) -> str:
-    """The text with every sign that is not seen written out (``\\u202e``); colours that we set ourselves stay."""
+    """The text with invisible characters escaped (``\\u202e``); our own colours are kept."""
     parts = COLOUR.split(text) if coloured else [text]
     return "".join(
         part
@@ -94,7 +94,7 @@ def printable(text: str, *, coloured: bool = False) -> str:
 
 
 def written(text: str) -> None:
-    """Write to stdout; a reader that has seen enough (``| head``) is no error, a terminal without a sign for a bar neither."""
+    """Write to stdout; a closed pipe (``| head``) or a terminal that cannot show a character is not an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -105,22 +105,22 @@ def written(text: str) -> None:
 
 
 def unused(path: Path | None, force: bool, option: str = "-o") -> None:
-    """Refuse, before any work, to write over a file that is there already, unless told to."""
+    """Refuse, before any work, to overwrite an existing file, unless ``force`` is given."""
     from gpuhours.inputs.errors import EstimateError
 
-    if path is not None and path.is_file() and not force:  # /dev/stdout and pipes are there to be written to
-        raise EstimateError("The file exists.", "--force replaces it.", f"{option} {path}")
+    if path is not None and path.is_file() and not force:  # /dev/stdout and pipes may be written to
+        raise EstimateError("The file exists.", "--force overwrites it.", f"{option} {path}")
 
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
-"""Errors of the disk, not of ours."""
+"""Errors caused by the disk, not by gpuhours."""
 
 
 def saved(content: str | bytes, path: Path, option: str = "-o") -> None:
-    """Write a file that a command was asked for by an option, over an older one, whole or not at all; where that cannot be, say why."""
+    """Write the file that an option asks for, atomically, replacing an older one; on failure, explain why."""
     from gpuhours.inputs.errors import EstimateError
 
-    plain = not path.exists() or path.is_file()  # not /dev/stdout or a pipe
+    plain = not path.exists() or path.is_file()  # false for /dev/stdout or a pipe
     target = path.resolve() if plain else path
     draft = target.with_name(f".{target.name}.{os.getpid()}") if plain else target
     try:
@@ -134,8 +134,8 @@ def saved(content: str | bytes, path: Path, option: str = "-o") -> None:
     except OSError as error:
         raise EstimateError(
             f"cannot be written: {error.strerror}",
-            "Make room, or name a file elsewhere."
+            "Free some space, or name a file elsewhere."
             if error.errno in FULL
-            else "Name a file in a folder that exists and can be written to.",
+            else "Name a file in an existing, writable folder.",
             f"{option} {path}",
         ) from None

@@ -1,4 +1,4 @@
-"""``gpuhours plan``: the best layout of all that fit."""
+"""``gpuhours plan``: the best layout that fits."""
 
 from typing import Annotated
 

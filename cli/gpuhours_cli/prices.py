@@ -1,4 +1,4 @@
-"""``gpuhours prices``: every dated price that is known, with its terms."""
+"""``gpuhours prices``: all known prices, with dates and terms."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``gpuhours report``: one page about one run, to hand on."""
+"""``gpuhours report``: one shareable page about one run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,14 +25,14 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """One HTML file that needs nothing beside it: answer and range, waterfall, memory, other numbers of GPUs, what one more fact would
-    narrow, assumptions and sources; exit code 1 where the run does not fit."""
+    """Write one self-contained HTML file: answer and range, waterfall, memory, other numbers of GPUs, which further fact would narrow the
+    range, assumptions and sources; exit code 1 if the run does not fit."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.questions.reporting.report import report as gathered
     from gpuhours_cli.render.estimate import answer
 
     if output is None and not as_json:
-        raise EstimateError("Where shall the page go?", "For example: -o report.html", "-o")
+        raise EstimateError("No output file is given.", "For example: -o report.html", "-o")
     unused(output, force)
     gathered_report = gathered(asked.run(EXAMPLE))
     if output is not None:

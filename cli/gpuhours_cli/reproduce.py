@@ -1,4 +1,4 @@
-"""``gpuhours reproduce``: the figures of published texts, computed and judged."""
+"""``gpuhours reproduce``: the figures of published texts, recomputed and judged."""
 
 from typing import Annotated
 

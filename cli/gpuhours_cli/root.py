@@ -17,12 +17,12 @@ Run = TypeVar("Run", bound=Callable[..., None])
 
 
 class Home(NamedTuple):
-    """Where a command is."""
+    """The module of a command and its line of help."""
 
     module: str
-    """Of this package."""
+    """Module in this package."""
     line: str
-    """What it is for, in the list of commands."""
+    """Its line in the list of commands."""
 
 
 COMMANDS: Mapping[str, Home] = {
@@ -54,8 +54,8 @@ COMMANDS: Mapping[str, Home] = {
 
 
 def _take_as_typed(parameters: list[Any]) -> list[Any]:
-    """Take text as it was typed, and nothing where nothing was: typer would build a validator for each of forty
-    options to say so."""
+    """Pass option text through unparsed, and None where an option is absent: typer would build a validator for each of forty
+    options to do so."""
     for one in parameters:
         if not one.required:
             one.process_value = partial(_taken, one)
@@ -63,7 +63,7 @@ def _take_as_typed(parameters: list[Any]) -> list[Any]:
 
 
 def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
-    """What a parameter is given, as typer would read it."""
+    """The value of a parameter, as typer would parse it."""
     kind = parameter.type_descriptor.annotation
     if value is None:
         value = () if parameter.multiple or parameter.nargs == -1 else None
@@ -82,8 +82,8 @@ class AsTyped(TyperCommand):
         return _take_as_typed(super().get_params(ctx))
 
     def make_parser(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        """Its parser, which refuses a second KEY=VALUE for an option that takes one: it reads as added, and would replace the
-        first unsaid. Of a plain value the last one counts, as in other programs."""
+        """A parser that refuses a second KEY=VALUE for an option that takes one: it looks like an addition but would silently
+        replace the first. For plain values the last one wins, as in other programs."""
         parser: Any = super().make_parser(ctx)
         parse = parser.parse_args
 
@@ -101,7 +101,7 @@ class AsTyped(TyperCommand):
 
 
 class InOrder(TyperGroup):
-    """Lists commands as ``COMMANDS`` does, whichever was registered first."""
+    """Lists commands in the order of ``COMMANDS``, regardless of which was registered first."""
 
     def get_params(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Its parameters."""
@@ -112,7 +112,7 @@ class InOrder(TyperGroup):
         return [name for name in COMMANDS if name in self.commands]
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
-        """All, registered or not: to build twenty commands for their names takes as long as importing typer."""
+        """List all commands, registered or not: building twenty commands for their names takes as long as importing typer."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, home.line) for name, home in COMMANDS.items()])
 
@@ -131,7 +131,7 @@ app = typer.Typer(
 
 
 def _version(asked: bool) -> None:
-    """Version and what predictions rest on, then leave."""
+    """Print the version and the digest of all constants, then exit."""
     if asked:
         from importlib.metadata import version
 
@@ -142,7 +142,7 @@ def _version(asked: bool) -> None:
 
 
 def command(name: str, epilog: str) -> Callable[[Run], Run]:
-    """Registers a command under its name, with its line of ``COMMANDS``."""
+    """Register a command under its name, with its line from ``COMMANDS``."""
     return app.command(name, cls=AsTyped, short_help=COMMANDS[name].line, epilog=epilog)
 
 

@@ -1,4 +1,4 @@
-"""``gpuhours schema``: what may stand in a file, as JSON Schema."""
+"""``gpuhours schema``: the keys of a file, as JSON Schema."""
 
 import json
 from typing import Annotated, Literal

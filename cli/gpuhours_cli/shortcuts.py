@@ -1,4 +1,4 @@
-"""Shortcuts as options of the command line: every command that works out a run takes them."""
+"""Shortcuts as command-line options, for every command that estimates a run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="The clus
 
 @dataclass(frozen=True)
 class Asked:
-    """The run that a command is asked about: a file, shortcuts and ``--set`` keys over it, and a step of its own that was measured."""
+    """The run that a command is given: a file, overridden by shortcuts and ``--set`` keys, and optionally a measured step of its own."""
 
     path: Path | None
     shortcuts: Mapping[str, str]
@@ -57,7 +57,7 @@ class Asked:
     log: Path | None
 
     def run(self, example: str) -> Run:
-        """The run that all of them describe; ``example`` is what an error says where none is given."""
+        """The run that these describe; ``example`` is the hint of the error raised if nothing is given."""
         return at_own_step(described(self.path, self.shortcuts, self.settings, example), self.observed, self.log)
 
 
@@ -65,8 +65,8 @@ OF_A_RUN = {"run": RunFile, "settings": Settings, "observed": ObservedStep, "log
 
 
 def takes_run(command: Callable[..., None]) -> Callable[..., None]:
-    """A command about one run: its file, ``--set``, ``--observed``, ``--log`` and every shortcut are options in place of its argument
-    ``asked``, which holds what is given of them."""
+    """A command about one run: replaces its argument ``asked`` by the options for the run file, ``--set``, ``--observed``, ``--log`` and
+    every shortcut, and passes their values in ``asked``."""
     own = inspect.signature(command)
     options = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -88,9 +88,9 @@ def takes_run(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def takes_shortcuts(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with every shortcut as an option; it gets those that are given as its argument ``shortcuts``.
+    """A command with every shortcut as an option; those that are set are passed in its argument ``shortcuts``.
 
-    An option that the command has under the same name itself (``plan --gpus``) stays its own.
+    An option of the command with the same name as a shortcut (``plan --gpus``) takes precedence.
     """
     own = inspect.signature(command)
     kept = [one for name, one in own.parameters.items() if name != "shortcuts"]
@@ -126,7 +126,7 @@ def _option(name: str) -> Any:
 
 
 def described(path: Path | None, shortcuts: Mapping[str, str], settings: list[str] | None, example: str) -> Run:
-    """The run of a file (``-``: of standard input), with the shortcuts and then the ``--set`` keys put over it."""
+    """The run of a file (``-`` reads standard input), overridden by the shortcuts and then by the ``--set`` keys."""
     from gpuhours.inputs.errors import EstimateError
     from gpuhours.inputs.yaml_files import Source
     from gpuhours.run.overlays import setting
@@ -140,7 +140,7 @@ def described(path: Path | None, shortcuts: Mapping[str, str], settings: list[st
 
 
 def at_own_step(run: Run, observed: str | None, log: Path | None) -> Run:
-    """The run brought to a step of its own that was measured; unchanged where none is given."""
+    """The run calibrated to a measured step of its own; unchanged if none is given."""
     if observed is None and log is None:
         return run
     from gpuhours.questions.calibrating.own_step import on_site, site_of_step

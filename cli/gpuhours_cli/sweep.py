@@ -1,4 +1,4 @@
-"""``gpuhours sweep``: any input varied, every result a column."""
+"""``gpuhours sweep``: vary any input, get every result as a column."""
 
 import contextlib
 import sys
@@ -122,7 +122,7 @@ def sweep(
 
 @contextlib.contextmanager
 def _continued(output: Path | None) -> Iterator[None]:
-    """Say how to go on where somebody stops a sweep (Ctrl-C) that has written some of its file."""
+    """On Ctrl-C, say how to resume a sweep that has written part of its file."""
     try:
         yield
     except KeyboardInterrupt:
@@ -132,7 +132,7 @@ def _continued(output: Path | None) -> Iterator[None]:
 
 
 def _plottable(path: Path, force: bool) -> None:
-    """Refuse a picture that cannot be written, before any work."""
+    """Refuse a plot that cannot be written, before any work."""
     from gpuhours_cli.render.plot import check
 
     check(path)

@@ -25,8 +25,8 @@ def trace(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Every pass, collective, launch gap and wait of one predicted step, per pipeline rank, in the trace event format; exit code 1
-    where the run does not fit."""
+    """Write every pass, collective, launch gap and wait of one predicted step, per pipeline rank, in the trace event format; exit code 1
+    if the run does not fit."""
     import json
 
     from gpuhours.inputs.errors import EstimateError
@@ -35,7 +35,7 @@ def trace(
     from gpuhours_cli.render.trace import answer, screen
 
     if output is None and not as_json:
-        raise EstimateError("Where shall the events go?", "For example: -o step.json", "-o")
+        raise EstimateError("No output file is given.", "For example: -o step.json", "-o")
     unused(output, force)
     traced = played(asked.run(EXAMPLE))
     if output is not None:

@@ -27,7 +27,10 @@ def validate(
         str, typer.Option(metavar="HOW MUCH", help="least, usual or all: how much of each row --totals may use.")
     ] = "usual",
     update_remainder: Annotated[
-        bool, typer.Option("--update-remainder", help="Learn what remains beside the steps, and store it.", hidden=True)
+        bool,
+        typer.Option(
+            "--update-remainder", help="Fit the remainder (hours beyond the steps) again, and store it.", hidden=True
+        ),
     ] = False,
     site: Annotated[
         Path | None,
@@ -44,10 +47,15 @@ def validate(
         typer.Option("--in-sample", help="Leave nothing out: constants fitted on these very rows. For developers."),
     ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Learn ranges and odds anew, and store them and the errors.", hidden=True)
+        bool, typer.Option("--update", help="Fit ranges and odds again, and store them with the errors.", hidden=True)
     ] = False,
     refit: Annotated[
-        bool, typer.Option("--refit", help="With --update: refit what each source settled without it.", hidden=True)
+        bool,
+        typer.Option(
+            "--refit",
+            help="With --update: refit the constants that each source determined without that source.",
+            hidden=True,
+        ),
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -60,7 +68,10 @@ def validate(
     if file is not None:
         from gpuhours.inputs.errors import EstimateError
 
-        raise EstimateError(f"{file} is a table of what?", f"--runs {file} for steps, --totals {file} for whole runs.")
+        raise EstimateError(
+            f"{file} could be a table of steps or of whole runs.",
+            f"--runs {file} for steps, --totals {file} for whole runs.",
+        )
     from gpuhours.questions.validating.at_site import site_of
     from gpuhours.questions.validating.report import validate as work_out
     from gpuhours_cli.render.validate import answer, screen

@@ -1,4 +1,4 @@
-"""``gpuhours watch``: a run's steps as they come, beside what was predicted."""
+"""``gpuhours watch``: a run's measured steps next to the predicted ones."""
 
 from collections.abc import Mapping
 from pathlib import Path

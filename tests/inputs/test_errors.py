@@ -162,6 +162,6 @@ def test_a_file_that_cannot_be_written_keeps_the_older_one(
     with pytest.raises(EstimateError, match=os.strerror(why)) as refused:
         saved(b"newer", path, "--plot")
     assert refused.value.where == f"--plot {path}"
-    assert ("Make room" in refused.value.hint) == (why != errno.EACCES)
+    assert ("Free some space" in refused.value.hint) == (why != errno.EACCES)
     assert [one.name for one in tmp_path.iterdir()] == ["page.html"]
     assert path.read_text(encoding="utf-8") == "older"

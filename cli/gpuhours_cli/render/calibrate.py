@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours calibrate``: each step before and after, what was chosen and why, what the range becomes."""
+"""The screen of ``gpuhours calibrate``: each step before and after, the choice and why, and the new range."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gpuhours_cli.render import numbers
 
 
 def screen(calibration: Calibration, output: Path | None) -> RenderableType:
-    """Every stack that the runs state, then what there is to say of the reading."""
+    """Each stack that the runs name, then remarks from reading the files."""
     parts: list[RenderableType] = []
     for one in calibration.stacks:
         parts += [Text(heading(one), style="bold"), Text(), Padding(steps(one), (0, 0, 1, 2)), verdict(one), Text()]
@@ -25,7 +25,7 @@ def screen(calibration: Calibration, output: Path | None) -> RenderableType:
     if output is not None:
         parts.append(Text(f"written to {output}: gpuhours estimate run.yaml --site {output}"))
     else:
-        parts.append(Text("-o site.yaml keeps it, for --site site.yaml"))
+        parts.append(Text("-o site.yaml saves it, for --site site.yaml"))
     return Group(*parts)
 
 
@@ -36,7 +36,7 @@ def heading(one: StackCalibrated) -> str:
 
 
 def steps(one: StackCalibrated) -> RenderableType:
-    """Each step: measured, predicted before and after, and by the others alone."""
+    """Each step: measured, predicted before and after calibration, and predicted from the other steps alone."""
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold", ratio=1)
     for _ in range(4):
@@ -60,7 +60,7 @@ def beside(value: float | None, measured: float) -> str:
 
 
 def verdict(one: StackCalibrated) -> RenderableType:
-    """What was chosen, what carries over, what the range becomes."""
+    """The chosen stack, the factor that carries over, and the new range."""
     choice = one.choice
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=8)
@@ -76,16 +76,16 @@ def verdict(one: StackCalibrated) -> RenderableType:
 
 
 def factor(one: StackCalibrated) -> str:
-    """How much of what is left carries over."""
+    """How much of the residual carries over to other runs."""
     over_prediction = math.exp(median(one.choice.residuals))
     if one.choice.factor == 1.0:
         few = f"; {FULL} steps would tell more" if len(one.steps) < FULL else ""
-        return f"none: what is left (x {over_prediction:.2f}) is within chance and run-to-run variation{few}"
+        return f"none: the residual (x {over_prediction:.2f}) is within chance and run-to-run variation{few}"
     return f"x {one.choice.factor:.3f} of x {over_prediction:.3f} carries over to other runs"
 
 
 def ranges(one: StackCalibrated) -> str:
-    """High over low, before and at the site."""
+    """Ratio of the high to the low end of the range, before and after calibration."""
     before = one.high[0] / one.low[0]
     after = one.site_high[0] / one.site_low[0]
     low, high = (numbers.duration(value) for value in (one.site_low[0], one.site_high[0]))
@@ -95,7 +95,7 @@ def ranges(one: StackCalibrated) -> str:
 
 
 def answer(calibration: Calibration) -> str:
-    """For ``--quiet``: what was chosen for what is stated."""
+    """For ``--quiet``: the stack chosen for each stated one."""
     return "\n".join(
         f"{one.stated.software}: {one.choice.stack.software}"
         f"{'' if one.choice.stack.network is None else f' over {one.choice.stack.network}'} x {one.choice.factor:.3f}"

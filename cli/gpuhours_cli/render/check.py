@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours check``: contradictions first, then what agrees, then what is open and what was not understood."""
+"""The screen of ``gpuhours check``: contradictions first, then what agrees, then what is undetermined or was not understood."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gpuhours_cli.output import console
 
 STYLES = {CONTRADICTED: "bold red", AGREES: "green", NOT_DETERMINED: "yellow"}
 NARROW = 70
-"""Columns below which claims are not drawn: the words need them."""
+"""Width in columns below which the plots are omitted, to leave room for the words."""
 MOST_LISTED = 12
-"""Figures of no run that the screen lists."""
+"""Maximum number of figures listed that belong to no run."""
 
 
 def answer(checked: PaperCheck | TableCheck) -> str:
@@ -44,7 +44,7 @@ def screen(checked: PaperCheck | TableCheck) -> RenderableType:
 
 
 def many(checked: Sequence[tuple[Path, PaperCheck | TableCheck]]) -> RenderableType:
-    """One line a document, then how many are contradicted."""
+    """One line per document, then how many are contradicted."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(overflow="fold", max_width=30)
     table.add_column(no_wrap=True)
@@ -65,7 +65,7 @@ def _first_cause(checked: PaperCheck) -> str:
 
 
 def _paper(checked: PaperCheck) -> Iterator[RenderableType]:
-    """The runs one after the other, then what belongs to none of them."""
+    """The runs one after another, then the figures that belong to none of them."""
     if checked.only is None:
         yield Text(headline(checked), style="bold red" if checked.contradictions else "bold")
     for index, run in enumerate(checked.runs):
@@ -139,7 +139,7 @@ def _contradiction(contradiction: ContradictedClaims, checked: Check) -> Rendera
 
 
 def _compared(claims: list[Checked]) -> RenderableType:
-    """Each compared claim with its verdict and, where the screen is wide enough, its place beside what all claims together say."""
+    """Each compared claim with its verdict and, if the screen is wide enough, a plot of it against the reconciled value."""
     table = Table.grid(padding=(0, 2, 0, 0))
     titles = [word for checked in claims for word in checked.claim.title.split()]
     table.add_column(max_width=20, min_width=min(20, max(map(len, titles))), overflow="fold")
@@ -188,7 +188,7 @@ def _open_ends(checked: Check) -> Iterator[RenderableType]:
 
 
 def _peak(checked: Check) -> Iterator[RenderableType]:
-    """The peak that MFU divides by, and whose figure it is; or that there is none."""
+    """The peak that MFU is relative to and where it comes from; or that it is unknown."""
     named = checked.document.fact("accelerator")
     if checked.accelerator is not None:
         note = f"; {checked.accelerator.note}" if checked.accelerator.note else ""
@@ -199,7 +199,7 @@ def _peak(checked: Check) -> Iterator[RenderableType]:
 
 
 def _implied(heading: str, entries: list[Implied]) -> RenderableType:
-    """What the claims make quantities that nobody stated, with the 80 % range."""
+    """Values that the claims imply for unstated quantities, with the 80 % range."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=26 if console().width >= NARROW else 18)
     table.add_column(justify="right", no_wrap=True)

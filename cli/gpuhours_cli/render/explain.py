@@ -1,4 +1,4 @@
-"""``--explain RESULT``: the equation behind a result, its inputs down to what was given, and where each comes from."""
+"""``--explain RESULT``: the equation of a result, its inputs back to those given, and where each comes from."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gpuhours_cli.render.estimate import counted
 from gpuhours_cli.render.spread import say_first
 
 ON_SCREENS = {"USD": "cost", "money": "cost", "duration": "wall_clock", "peak memory": "memory_per_gpu"}
-"""Further words for a result."""
+"""Other names of a result on screens."""
 HOURS = frozenset({"gpu_hours", "wall_clock", "cost", "energy", "carbon"})
-"""Results as long as the run: those whose range is that of the sample."""
+"""Results proportional to the run's length, whose range is that of the sample."""
 
 
 def explanation(estimate: Estimate, name: str) -> RenderableType:
-    """One result on one page: value, equations, parts, assumptions. ``name`` as programs or as screens have it."""
+    """One result on one page: value, equations, parts, assumptions. ``name`` as in JSON or on screens."""
     name = result_called(name)
     result = estimate.results[name]
     if result is None:
@@ -43,7 +43,7 @@ def explanation(estimate: Estimate, name: str) -> RenderableType:
     if name in {"memory_per_gpu", "fits"}:
         parts.append(listed("memory of the fullest rank is the sum of", named(estimate.memory, numbers.si("B"))))
     if name in HOURS and estimate.sample is not None:
-        parts.append(listed("its range comes from what was not stated", spread(estimate.sample)))
+        parts.append(listed("its range comes from what is not stated", spread(estimate.sample)))
     taken = [one for one in estimate.assumptions if matters(estimate, one, name, chain)]
     if taken:
         parts.append(assumptions(taken))
@@ -51,13 +51,13 @@ def explanation(estimate: Estimate, name: str) -> RenderableType:
 
 
 def spread(sample: Ensemble) -> Iterator[tuple[str, str]]:
-    """How much of the range each unknown carries, and which fact would narrow it most."""
+    """Each unknown's share of the range, and the fact that would narrow it most."""
     yield from ((name, f"{share:.0%}") for name, share in sample.shares().items())
     yield "say first", say_first(sample)
 
 
 def result_called(words: str) -> str:
-    """The result that words mean: ``GPU-hours``, ``step``, ``gpu_hours``, ``USD``."""
+    """The result that the words name: ``GPU-hours``, ``step``, ``gpu_hours``, ``USD``."""
     known = {_plain(text): name for name, line in RESULTS.items() for text in (line.title, line.label, name)}
     known |= {_plain(words): name for words, name in ON_SCREENS.items()}
     if _plain(words) not in known:
@@ -81,7 +81,7 @@ def heading(name: str, result: Result) -> Text:
 
 
 def inputs(estimate: Estimate, result: Result) -> Iterator[str]:
-    """Every total below a result, nearest first, each once."""
+    """Every total that a result depends on, nearest first, each once."""
     seen: set[str] = set()
     queue = list(result.inputs)
     while queue:
@@ -143,12 +143,12 @@ def amount(number: Amount) -> str:
 
 
 def precise(value: float) -> str:
-    """Six digits; powers of ten from a million million on."""
+    """Six significant digits; scientific notation from 1e12."""
     return f"{value:.6g}" if abs(value) >= 1e12 else numbers.digits(value, 6)
 
 
 def matters(estimate: Estimate, assumption: Assumption, name: str, chain: list[str]) -> bool:
-    """Whether a result rests on an assumption."""
+    """Whether a result depends on an assumption."""
     below, block = {name, *chain}, assumption.name.split(".")[0]
     if block == "cost":
         return assumption.name.startswith(RESULTS[name].rests_on)
@@ -178,24 +178,24 @@ def assumptions(taken: list[Assumption]) -> RenderableType:
 
 
 def shown(assumption: Assumption) -> str:
-    """The value taken."""
+    """The assumed value with its unit."""
     value = assumption.value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{numbers.digits(value, 4) if number else value} {assumption.unit}".strip()
 
 
 def reason(assumption: Assumption) -> str:
-    """Why this value, and who says so."""
+    """Why this value was assumed, with its source."""
     return assumption.reason + (f" [{assumption.source}]" if assumption.source else "")
 
 
 def named(amounts: Mapping[str, float], text: Callable[[float], str]) -> Iterator[tuple[str, str]]:
-    """Each part that there is, with its amount in words."""
+    """Each non-zero part, with its amount formatted."""
     return ((part, text(amount)) for part, amount in amounts.items() if amount)
 
 
 def listed(title: str, rows: Iterator[tuple[str, str]]) -> RenderableType:
-    """A titled list: a name, and what belongs to it beside or below."""
+    """A titled list of names, each with its text."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold", ratio=1)

@@ -1,4 +1,4 @@
-"""Pictures of a page as SVG in its text: one idea each, a title and a description in words, colours from the page."""
+"""Inline SVG figures for a page: one idea each, a title and a description in words, colours from the page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH = 360
-"""Units across: read at full size on a phone, and two abreast on paper."""
+"""Width in SVG units: readable at full size on a phone, and two side by side on paper."""
 ROW, LABEL, NUMBER = 22, 152, 56
 Formatter = Callable[[float], str]
 
 
 class Bar(NamedTuple):
-    """One row: from ``start`` on, ``share`` of the whole long; ``tone`` a class of the style sheet."""
+    """One bar from ``start`` with length ``share``, both as shares of the width; ``tone`` is a class of the style sheet."""
 
     label: str
     start: float
@@ -24,7 +24,7 @@ class Bar(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One mark of a plot; ``mark`` filled or hollow."""
+    """One mark of a plot, filled or hollow."""
 
     x: float
     y: float
@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 
 def picture(name: str, title: str, words: str, height: float, drawing: str) -> str:
-    """An SVG that a screen reader reads as its title and description."""
+    """An SVG whose title and description are read by a screen reader."""
     return (
         f'<svg role="img" aria-labelledby="{name}-title {name}-words" viewBox="0 0 {WIDTH} {height:g}" preserveAspectRatio="xMinYMin">'
         f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-words">{escape(words)}</desc>{drawing}</svg>'
@@ -47,7 +47,7 @@ def text(x: float, y: float, said: str, anchor: str = "start", tone: str = "") -
 
 
 def bars(name: str, title: str, words: str, rows: Sequence[Bar]) -> str:
-    """Horizontal bars, each with its label before and its number behind."""
+    """Horizontal bars, each with its label before it and its number after it."""
     across = WIDTH - LABEL - NUMBER
     drawn = []
     for place, row in enumerate(rows):
@@ -60,7 +60,7 @@ def bars(name: str, title: str, words: str, rows: Sequence[Bar]) -> str:
 
 
 def limit(name: str, title: str, words: str, rows: Sequence[Bar], at: float, label: str) -> str:
-    """Bars that follow one another, and an upright line at the share ``at`` that they must not pass."""
+    """Consecutive bars, with a vertical line at the share ``at`` that they must not exceed."""
     across = WIDTH - LABEL - NUMBER
     x, height = LABEL + at * across, len(rows) * ROW + 20
     inside = bars(name, title, words, rows)
@@ -72,7 +72,7 @@ def limit(name: str, title: str, words: str, rows: Sequence[Bar], at: float, lab
 
 
 def plot(name: str, title: str, words: str, points: Sequence[Point], written: tuple[Formatter, Formatter]) -> str:
-    """A line over doubling steps: x by its logarithm, y from zero; the run's own point ringed, hollow ones do not fit."""
+    """A line plot: logarithmic x, y from zero; the run's own point is ringed, points that do not fit are hollow."""
     left, right, top, bottom = 62.0, WIDTH - 22.0, 14.0, 150.0
     logs = [math.log2(point.x) for point in points]
     low, wide = min(logs), max(max(logs) - min(logs), 1e-9)
@@ -102,6 +102,6 @@ def plot(name: str, title: str, words: str, points: Sequence[Point], written: tu
 
 
 def nice(value: float) -> float:
-    """The next of 1, 2, 4, 5 or 10 times a power of ten, for the end of an axis."""
+    """The next of 1, 2, 4, 5 or 10 times a power of ten, for an axis limit."""
     scale = 10 ** math.floor(math.log10(value))
     return next(step * scale for step in (1, 2, 4, 5, 10) if value <= step * scale * (1 + 1e-9))

@@ -26,7 +26,7 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "B": ((2**30, "Gi"), (2**20, "Mi")),
     "FLOP/s": ((1e12, "T"),),
 }
-"""Where the unit's usual prefix is not the largest that fits: a peak stays in TFLOP/s, memory in GiB."""
+"""Units whose usual prefix is not the largest that fits: peaks stay in TFLOP/s, memory in GiB."""
 
 
 def list_screen(catalogue: Catalogue) -> RenderableType:
@@ -77,7 +77,7 @@ def _scaled(value: float | None, scale: float) -> str:
 
 
 def names(catalogue: Catalogue) -> str:
-    """One name a line."""
+    """One name per line."""
     return "\n".join([*(part.name for part in catalogue.accelerators), *(node.name for node in catalogue.nodes)])
 
 
@@ -101,7 +101,7 @@ def show_screen(profile: HardwareSheet) -> RenderableType:
 
 
 def _about(hardware: Accelerator | Node) -> str:
-    """One line: what it is, and where its profile lies."""
+    """One line: what it is, and the path of its profile."""
     if isinstance(hardware, Accelerator):
         return f"{hardware.vendor}, {hardware.generation}; usual node {hardware.node}; {hardware.path}"
     holds = ", ".join(hardware.accelerators) or "any accelerator"
@@ -111,7 +111,7 @@ def _about(hardware: Accelerator | Node) -> str:
 
 
 def _rests_on(part: Accelerator) -> str:
-    """What its predicted step times rest on."""
+    """What its predicted step times are based on."""
     return "" if part.step_times is None else f"step times: {part.step_times.basis}; {part.step_times.source}"
 
 
@@ -124,12 +124,12 @@ def _price(profile: HardwareSheet) -> str:
 
 
 def figures(profile: HardwareSheet) -> str:
-    """One figure a line, for ``--quiet``."""
+    """One figure per line, for ``--quiet``."""
     return "\n".join(f"{key}: {amount(figure)}" for key, figure in profile.hardware.figures.items())
 
 
 def amount(figure: SourcedFigure) -> str:
-    """``989 TFLOP/s``, ``79.1 GiB``, ``132``: memory in the binary units that drivers print."""
+    """``989 TFLOP/s``, ``79.1 GiB``, ``132``: memory in binary units, as drivers print it."""
     value, unit = figure.value, figure.unit.replace("byte", "B")
     scales = SCALES.get(unit, SI)
     scale, prefix = next(((scale, prefix) for scale, prefix in scales if abs(value) >= scale), (1.0, ""))
@@ -137,8 +137,8 @@ def amount(figure: SourcedFigure) -> str:
 
 
 def measured_screen(measured: Measured, output: Path | None) -> RenderableType:
-    """What was measured, beside what the profile said."""
-    table = _table("kernel", "median rate", "of the profile's", "shapes", "error before", "and then")
+    """Measured rates next to those of the profile."""
+    table = _table("kernel", "median rate", "of the profile's", "shapes", "error before", "error after")
     for level in measured.levels:
         unit = "TB/s" if level.kernel.startswith(("copies", "collectives")) else "TFLOP/s"
         errors = [f"{100 * error:.1f} %" if level.shapes > 1 else DASH for error in (level.before, level.error)]

@@ -1,4 +1,4 @@
-"""Numbers as people read them: three digits and a prefix, days not seconds."""
+"""Numbers for people: three digits and a prefix, days rather than seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIVISORS = {"years": YEAR, "days": DAY, "hours": HOUR, "minutes": 60, "s": 1, "m
 
 
 def digits(value: float, count: int = 3) -> str:
-    """``count`` significant digits, never an exponent below a million million."""
+    """``count`` significant digits, without an exponent below 1e12."""
     if value == 0:
         return "0"
     if abs(value) >= 10 ** (count - 1):
@@ -62,7 +62,7 @@ def percent(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 days``, ``5.31 s``: the largest unit of which there are two."""
+    """``45 days``, ``5.31 s``: in the largest unit that gives at least two."""
     for least, unit in TIMES:
         if seconds >= least:
             return f"{digits(seconds / DIVISORS[unit])} {unit}"
@@ -77,7 +77,7 @@ def carbon(tonnes: float) -> str:
 
 
 def span(value: float, low: float, high: float, text: Callable[[float], str]) -> str:
-    """``(42 – 49)``: both edges in the prefix and unit that ``text`` gives the value, which stands beside them."""
+    """``(42 – 49)``: both ends in the prefix and unit that ``text`` gives the value next to them."""
     number = float(text(value).partition(" ")[0].replace(",", "") or 0)
     if not number or text(low) == text(high):
         return ""
@@ -86,12 +86,12 @@ def span(value: float, low: float, high: float, text: Callable[[float], str]) ->
 
 
 def for_unit(unit: str) -> Callable[[float], str]:
-    """How a value in a unit of the JSON is written on a screen; a plain number is a share."""
+    """How a value with a unit of the JSON is formatted on a screen; a dimensionless number is a share."""
     return TEXTS.get(unit, count)
 
 
 def yes_no(value: float) -> str:
-    """A yes (1) or no (0) about memory."""
+    """Format the yes (1) or no (0) of whether it fits in memory."""
     return "fits" if value else "does not fit"
 
 
@@ -112,4 +112,4 @@ SCALES: dict[str, tuple[tuple[float, float, str], ...]] = {
     "tCO2e": ((1, 1, "t CO2e"), (0, 1e-3, "kg CO2e")),
     "FLOP": ((1e24, 1e24, "YFLOP"), (1e21, 1e21, "ZFLOP"), (1e18, 1e18, "EFLOP"), (0, 1e15, "PFLOP")),
 }
-"""Per unit of the JSON, for an axis: from which largest value, divided by what, is called what."""
+"""Scales for an axis, per unit of the JSON: (smallest maximum, divisor, name)."""

@@ -1,4 +1,4 @@
-"""The block of ``gpuhours estimate --observed``: a measured step beside the predicted one, part by part."""
+"""The block of ``gpuhours estimate --observed``: a measured step next to the predicted one, part by part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpuhours_cli.render import numbers
 
 
 def beside(explanation: Explanation) -> RenderableType:
-    """Measured and predicted, the factor that each part alone would need, and what else the run may be."""
+    """Measured and predicted, the factor that each part alone would need, and which alternatives would explain the difference."""
     where = "inside" if explanation.inside else "outside"
     low_high = numbers.span(explanation.predicted, explanation.low, explanation.high, numbers.duration)
     more = "more" if explanation.residual > 0 else "less"
@@ -26,7 +26,7 @@ def beside(explanation: Explanation) -> RenderableType:
 
 
 def parts(explanation: Explanation) -> RenderableType:
-    """Each part of the step, and what it alone would have to be multiplied by."""
+    """Each part of the step, and the factor that would explain the difference if it alone were wrong."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours prices``: a table an accelerator, and where the figures can be seen."""
+"""The screen of ``gpuhours prices``: one table per accelerator, and the sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def screen(offers: PriceTable) -> RenderableType:
     for name, rows in offers.offers.items():
         parts += [Text(name, style="bold"), Padding(_offers(rows, sources), (0, 0, 1, 2))]
     for name in offers.unpriced:
-        parts += [Text(f"{name}: no dated price is known; give yours with --price '2.5 USD/GPU-hour'"), Text()]
+        parts += [Text(f"{name}: no dated price is known; set one with --price '2.5 USD/GPU-hour'"), Text()]
     if offers.storage:
         parts += [Text("storage and traffic", style="bold"), Padding(_storage(offers, sources), (0, 0, 1, 2))]
     parts += [Text(f"[{number}] {source}") for source, number in sources.items()]
@@ -36,7 +36,7 @@ def _table() -> Table:
 
 
 def _cited(source: str, address: str, sources: dict[str, int]) -> str:
-    """``[3]``: the number under which a source stands below."""
+    """``[3]``: the number of a source in the list below."""
     said = f"{source}; {address}" if address else source
     return f"[{sources.setdefault(said, len(sources) + 1)}]"
 
@@ -61,7 +61,7 @@ def _storage(offers: PriceTable, sources: dict[str, int]) -> Table:
 
 
 def lines(offers: PriceTable) -> str:
-    """One offer a line, for ``--quiet``."""
+    """One offer per line, for ``--quiet``."""
     return "\n".join(
         f"{name}: {per_hour(row):.2f} USD/GPU-hour, {row.name}" for name, rows in offers.offers.items() for row in rows
     )

@@ -1,4 +1,4 @@
-"""The progress bar: rate and time left, on a terminal's stderr only."""
+"""The progress bar: rate and time left, only if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def watching(things: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """A function to tell (done, of all) to; None where nobody looks."""
+    """A function to call with (done, total); None if there is no terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""The page of ``gpuhours report``: one HTML file that asks nobody for anything. Every word from outside goes through ``escape``."""
+"""The page of ``gpuhours report``: one HTML file that loads nothing else. Every string from outside goes through ``escape``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from gpuhours_cli.render.estimate import (
 from gpuhours_cli.render.figures import Bar, Point, bars, limit, plot
 
 FIRST = ("gpu_hours", "wall_clock", "mfu", "cost", "memory_per_gpu", "energy", "carbon", "step_time")
-"""The answer, largest questions first."""
+"""The results shown as the answer, most important first."""
 UNKNOWNS = {"remainder": "beyond the steps"}
-"""What decides, where a reader has another word for it."""
+"""Unknowns that the page calls by another name."""
 LEAST = 0.005
-"""Parts below this share are left out of a picture; the tables have them."""
+"""Parts below this share are left out of a figure; the tables list them."""
 
 
 def page(report: Report) -> str:
@@ -68,12 +68,12 @@ def section(name: str, title: str, *content: str) -> str:
 
 
 def paragraph(said: str, kind: str = "") -> str:
-    """A paragraph of plain words."""
+    """A paragraph of plain text."""
     return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(said)}</p>"
 
 
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, prose: str = "") -> str:
-    """A table with headers for its columns and rows; of ``prose``, a class, they stack on a narrow screen, without they hold numbers."""
+    """A table with column and row headers. With ``prose`` (a class) its rows stack on a narrow screen; without, its cells are numbers."""
     kind = "" if prose else ' class="number"'
     head = "".join(f'<th scope="col"{kind if place else ""}>{escape(name)}</th>' for place, name in enumerate(columns))
     lines = [
@@ -89,7 +89,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *
 
 
 def answer(estimate: Estimate, drawn: Decides | None) -> Iterator[str]:
-    """The answer and its range, of the runs that fit the description where it is not settled; whether it fits."""
+    """The answer and its range, from the sampled runs if the description leaves GPU-hours open; whether it fits."""
     rows = {name: (label, text, result) for label, name, text, result in shown(estimate)}
     cards = []
     for name in (name for name in FIRST if name in rows):
@@ -110,21 +110,21 @@ def answer(estimate: Estimate, drawn: Decides | None) -> Iterator[str]:
         content.append(paragraph(f"Memory: {verdict(chance)}.", "good" if estimate.fits else "bad"))
     if not any(name in rows for name in ("gpu_hours", "wall_clock")):
         content.append(
-            paragraph("GPU-hours and time do not follow from what is given; the notes say what is missing.", "bad")
+            paragraph("GPU-hours and time cannot be derived from what is given; the notes say what is missing.", "bad")
         )
     content += [paragraph(f"Note: {warning}") for warning in estimate.warnings]
     yield section("answer", "The answer", *content)
 
 
 def resting(estimate: Estimate) -> Iterator[str]:
-    """Every result, and what it follows from."""
+    """Every result, and what it is derived from."""
     rows = [
         (label, text(result.value), edges(result, text).strip("()"), str(remark(estimate, name, result)))
         for label, name, text, result in shown(estimate)
     ]
     content = [] if estimate.band is None else [paragraph(f"Runs like this one: {likeness(estimate.band)}.")]
     listed = table("Results", ("result", "value", "range", "from"), rows, prose="results") if rows else ""
-    yield section("rests", "What it rests on", *content, listed)
+    yield section("rests", "How it follows", *content, listed)
     if estimate.stages:
         names = [name for name in ("gpu_hours", "wall_clock", "tokens", "mfu") if name in RESULTS]
         lines = [(stage.run.name, *(of_stage(stage, name) for name in names)) for stage in estimate.stages]
@@ -146,7 +146,7 @@ def figures(estimate: Estimate) -> Iterator[str]:
 
 
 def waterfall(estimate: Estimate) -> Iterator[str]:
-    """Peak, less what each part of a step takes of it, down to MFU."""
+    """From the peak down to MFU: the share that each part of a step takes."""
     step = estimate.outcome.step
     if step is None:
         return
@@ -172,7 +172,7 @@ def waterfall(estimate: Estimate) -> Iterator[str]:
 
 
 def memory(estimate: Estimate) -> Iterator[str]:
-    """What the fullest rank holds, part upon part, against what there is."""
+    """The memory of the fullest rank, part by part, against its capacity."""
     held = estimate.outcome.memory
     if held is None or not estimate.memory:
         return
@@ -236,7 +236,7 @@ def scale(report: Report) -> Iterator[str]:
 
 
 def deciding(one: Estimate, report: Decides | None) -> Iterator[str]:
-    """What the range comes from, and which fact would narrow it."""
+    """Where the range comes from, and which fact would narrow it."""
     if report is None:
         return
     edge = numbers.count
@@ -276,7 +276,7 @@ def advice(estimate: Estimate) -> Iterator[str]:
 
 
 def assumptions(estimate: Estimate) -> Iterator[str]:
-    """Everything that was supplied, why, and where it is from."""
+    """Every assumption, why it was made, and its source."""
     if not estimate.assumptions:
         return
     rows = [

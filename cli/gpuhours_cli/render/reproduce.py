@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours reproduce``: what is stated beside what comes out, a verdict per figure, and the headline in words."""
+"""The screen of ``gpuhours reproduce``: stated and predicted values, a verdict per figure, and the headline figures in words."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gpuhours_cli.render import numbers
 
 STYLES = {AGREES: "green", CONTRADICTED: "bold red", NOT_DETERMINED: "yellow"}
 NOT_STATED = "not stated"
-"""What stands in the place of a verdict where the text gives no figure."""
+"""Shown instead of a verdict where the text gives no figure."""
 
 
 def screen(reproductions: Reproductions) -> RenderableType:
-    """One table per document, its headline figures in words and the reasons below it, then the count of verdicts."""
+    """One table per document, then its headline figures and the reasons in words, then the count of verdicts."""
     parts: list[RenderableType] = []
     for document in reproductions.documents:
         parts += [figures(document), *headlines(document), *reasons(document), Text()]
@@ -43,7 +43,7 @@ def figures(document: Reproduction) -> Table:
 
 
 def verdict(finding: Finding) -> Text:
-    """The verdict; where nothing is published, whether any run can be so."""
+    """The verdict; if nothing is published, whether any run could match."""
     if finding.verdict is not None:
         apart = f"\n{factor(finding.outside)} outside" if finding.outside is not None and finding.outside > 1 else ""
         return Text(finding.verdict + apart, style=STYLES[finding.verdict])
@@ -51,26 +51,26 @@ def verdict(finding: Finding) -> Text:
 
 
 def says_something(finding: Finding) -> bool:
-    """Whether a figure says anything: not what a text neither states nor implies, nor what no identity uses."""
+    """Whether a figure is worth showing: excludes those neither stated nor implied, and those that no identity uses."""
     if finding.published is None:
         return finding.computed is not None or not finding.quantity
     return finding.verdict is not None
 
 
 def said_in(finding: Finding) -> Callable[[float], str]:
-    """How the figure's numbers are written: by its unit, or as ``check`` writes the quantity."""
+    """How the figure's numbers are formatted: by its unit, or as ``check`` formats the quantity."""
     if finding.quantity and finding.unit != "FLOP":
         return lambda number: shown(finding.quantity, number)
     return numbers.for_unit(finding.unit)
 
 
 def factor(apart: float) -> str:
-    """``1.14x``; tens of times without decimals."""
+    """``1.14x``; without decimals from ten."""
     return f"{apart:.0f}x" if apart >= 10 else f"{apart:.2f}x"
 
 
 def headlines(document: Reproduction) -> list[RenderableType]:
-    """What became of the figures that the text is read for, and what they would take."""
+    """The outcome for the headline figures, and what it would take to match them."""
     table = Table.grid(padding=(0, 1))
     table.add_column()
     table.add_column(overflow="fold")
@@ -83,7 +83,7 @@ def headlines(document: Reproduction) -> list[RenderableType]:
 
 
 def sentence(finding: Finding) -> str:
-    """One headline figure: stated, predicted, and whether the prediction holds it."""
+    """One headline figure: stated, predicted, and whether the predicted range contains it."""
     said = f"{finding.figure}: the text says {published(finding)};"
     if not finding.possible:
         return f"{said} impossible given its other figures."
@@ -99,7 +99,7 @@ def sentence(finding: Finding) -> str:
 
 
 def _how(finding: Finding) -> str:
-    """Where the other side of a comparison is from."""
+    """How the compared value was obtained."""
     if finding.basis != "predicted":
         return "its other figures give"
     seen = ", ".join(finding.depends_on)
@@ -107,7 +107,7 @@ def _how(finding: Finding) -> str:
 
 
 def taken(need: Need, finding: Finding) -> str:
-    """What one open thing would have to be."""
+    """The value that one open input would need."""
     if need.key == GOODPUT:
         usual = "" if need.usual is None else f"; usual {need.usual:.2f}"
         stands = "" if need.value is not None else ", which is impossible"
@@ -155,12 +155,12 @@ def published(finding: Finding) -> str:
 
 
 def spread(finding: Finding, low: float, high: float) -> str:
-    """``(1.66 – 1.95)``: the ends that stand beside what is stated; nothing where it is exact."""
+    """``(1.66 – 1.95)``: the range of a stated value; empty if it is exact."""
     return "" if low == high else numbers.span(finding.published or 0, low, high, said_in(finding))
 
 
 def computed(finding: Finding) -> str:
-    """What came out, with its range."""
+    """The predicted value with its range."""
     if finding.computed is None:
         return "not determined"
     said = value(finding, finding.computed)
@@ -170,7 +170,7 @@ def computed(finding: Finding) -> str:
 
 
 def value(finding: Finding, number: float) -> str:
-    """One number in the words of its unit."""
+    """One number formatted in its unit."""
     return said_in(finding)(number)
 
 

@@ -14,11 +14,11 @@ from gpuhours.questions.listing.software import StackEntry, StackList, StackShee
 
 NOWHERE = "no measured step of its own"
 SAID_APART = ("source", "note", "settled", "settled_on")
-"""Keys of a group that are no figures."""
+"""Keys of a group that are not figures."""
 
 
 def list_screen(stacks: StackList) -> RenderableType:
-    """One line a stack: its name, the steps it was tried on, what it is."""
+    """One line per stack: its name, the number of measured steps, and its title."""
     table = Table(box=None, pad_edge=False, padding=(0, 1))
     table.add_column("name", no_wrap=True)
     table.add_column("steps", justify="right", no_wrap=True)
@@ -34,7 +34,7 @@ def list_screen(stacks: StackList) -> RenderableType:
 
 
 def show_screen(profile: StackSheet) -> RenderableType:
-    """What it is, where it was met, its facts, its groups of figures with their sources."""
+    """Title, where it was measured, its facts, and its groups of figures with sources."""
     entry = profile.entry
     lines: list[RenderableType] = [Text(entry.software.title, style="bold")]
     if profile.remark:
@@ -53,7 +53,7 @@ def show_screen(profile: StackSheet) -> RenderableType:
 
 
 def _met(entry: StackEntry) -> RenderableType:
-    """The sources that it was tried on, with steps, years and releases."""
+    """The sources whose steps it was compared with, with years and releases."""
     how = f"like {entry.like}; " if entry.like else ""
     own = "; answers to its own name only" if entry.software.narrow else ""
     head = Text(f"{how}met in {entry.steps} steps{own}" if entry.steps else f"{how}{NOWHERE}{own}")

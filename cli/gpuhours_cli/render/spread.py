@@ -1,4 +1,4 @@
-"""What an estimate's range rests on: the chances of what was asked, what decides, and what to say first."""
+"""What an estimate's range depends on: the odds of the stated limits, the deciding unknowns, and which fact to give first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpuhours_cli.render import numbers
 
 
 def odds(estimate: Estimate, asked: Chances) -> RenderableType:
-    """How likely it fits, is done in time and within the budget; what the budget pays for where it does not do."""
+    """The probability that it fits, meets the deadline and stays within the budget; what the budget buys if it is too small."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
@@ -37,7 +37,7 @@ def odds(estimate: Estimate, asked: Chances) -> RenderableType:
 
 
 def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
-    """What the range comes from, what to say to narrow it, and how long it takes on other numbers of GPUs."""
+    """Where the range comes from, which fact would narrow it, and the wall-clock time on other numbers of GPUs."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=12)
     table.add_column(overflow="fold", ratio=1)
@@ -54,7 +54,7 @@ def spread(estimate: Estimate, sample: Ensemble) -> RenderableType:
 
 
 def _whole_run(table: Table, sample: Ensemble) -> None:
-    """What decides GPU-hours: nothing to say of a description that ends at its step."""
+    """What decides GPU-hours; left out for a run whose description ends at its step."""
     shares = [f"{name} {share:.0%}" for name, share in sample.shares().items() if share >= 0.02]
     table.add_row("What decides", " · ".join(shares[:6]))
     table.add_row("Say first", say_first(sample))
@@ -65,7 +65,7 @@ def _whole_run(table: Table, sample: Ensemble) -> None:
 
 
 def say_first(sample: Ensemble) -> str:
-    """The one fact that narrows GPU-hours most, and how far; or that none does."""
+    """The one fact that narrows GPU-hours most, and how far; or that no fact does."""
     first = sample.narrowed()
     if first is None:
         return "no single fact would narrow GPU-hours by 5% or more"
@@ -74,7 +74,7 @@ def say_first(sample: Ensemble) -> str:
 
 
 def wanted(estimate: Estimate) -> RenderableType | None:
-    """The one thing to say where GPU-hours stay open; None where they do not."""
+    """The one input to give first if GPU-hours are undetermined; None if they are not."""
     resolved = estimate.outcome.resolved
     if estimate.results["gpu_hours"] is not None or estimate.stages:
         return None

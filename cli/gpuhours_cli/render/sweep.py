@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours sweep``: how many cases, the rows that matter, a bar beside each."""
+"""The screen of ``gpuhours sweep``: how many cases, the rows that matter, and a bar for each."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SHOWN_FIRST = (
     "step_time", "mfu", "memory_per_gpu", "fits", "cost", "goodput", "wall_clock", "gpu_hours", "tokens_per_second_per_gpu", "parameters",
     "tokens", "steps", "model_flops", "energy", "carbon",
 )  # fmt: skip
-"""What a screen shows, most wanted first; the file has everything."""
+"""Columns of the screen, most important first; the file has them all."""
 DECIDING = ("step_time", "mfu", "memory_per_gpu", "fits", "cost")
-"""What decides about a row; the bars give way where these do not all find room beside them."""
+"""Results that decide about a row; bars are dropped if these would not all fit next to them."""
 GOALS = ("gpu_hours", "step_time", "model_flops")
-"""What the bars show where no goal is given."""
+"""What the bars show if no goal is given."""
 
 
 def screen(swept: Sweep, columns: int) -> RenderableType:
-    """Rows, then what was left out and why, in so many columns."""
+    """The rows, then what was left out and why, in ``columns`` characters."""
     parts: list[RenderableType] = [Text(f"{swept.job.grid.run.name}: {summary(swept)}", style="bold"), Text()]
     rows = swept.table.slice(0, SHOWN).to_pylist()
     if rows:
@@ -42,7 +42,7 @@ def screen(swept: Sweep, columns: int) -> RenderableType:
 
 
 def summary(swept: Sweep) -> str:
-    """How many cases, how fast, how many kept."""
+    """How many cases, how long they took, how many were kept."""
     rate = f"{swept.rows:,} cases in {numbers.duration(swept.seconds)}"
     if swept.kept == swept.rows:
         return rate
@@ -50,7 +50,7 @@ def summary(swept: Sweep) -> str:
 
 
 def answer(swept: Sweep) -> str:
-    """The best row, or how many there are, in one line."""
+    """The best row, or the number of rows, on one line."""
     if swept.job.best is None or not swept.kept:
         return str(swept.kept)
     row = swept.table.slice(0, 1).to_pylist()[0]
@@ -59,7 +59,7 @@ def answer(swept: Sweep) -> str:
 
 
 def table(swept: Sweep, rows: list[dict[str, Any]], wide: int) -> RenderableType:
-    """Varied keys and as many results as fit in the width, with a bar for the goal."""
+    """Varied keys and as many results as fit in ``wide`` characters, with a bar for the goal."""
     keys = [varied.key for varied in swept.job.grid.varied]
     goal = goal_of(swept, rows)
     columns = [(short(key, keys), [plain(row[key]) for row in rows]) for key in keys]
@@ -100,7 +100,7 @@ def written(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def column(name: str) -> tuple[str, Callable[[float], str]]:
-    """The heading of a result's column, and how its cells are written."""
+    """The heading of a result's column, and how its cells are formatted."""
     if name not in RESULTS:
         return name, numbers.digits
     if name == "fits":
@@ -116,7 +116,7 @@ def goal_of(swept: Sweep, rows: list[dict[str, Any]]) -> str | None:
 
 
 def bars(values: list[float | None], length: int) -> list[str]:
-    """Lengths from zero, the longest ``length`` blocks, eighths of a block at the end."""
+    """Bars from zero, the longest of ``length`` blocks, with eighths of a block at the end."""
     most = max((value for value in values if value is not None), default=0.0)
     lines = []
     for value in values:
@@ -126,18 +126,18 @@ def bars(values: list[float | None], length: int) -> list[str]:
 
 
 def width(title: str, cells: list[str]) -> int:
-    """Columns a column takes."""
+    """Width of a column in characters."""
     return max(len(title), *(len(cell) for cell in cells)) + 2
 
 
 def short(key: str, keys: list[str]) -> str:
-    """The last word of a key, where that says enough."""
+    """The last part of a key, if unique."""
     last = key.rsplit(".", 1)[-1]
     return last if sum(other.rsplit(".", 1)[-1] == last for other in keys) == 1 else key
 
 
 def plain(value: Any) -> str:
-    """A varied value."""
+    """A varied value, formatted."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -148,14 +148,14 @@ def plain(value: Any) -> str:
 
 
 def notes(swept: Sweep, rows: list[dict[str, Any]]) -> list[str]:
-    """Why rows are not valid; that the best does not fit; where the file is."""
+    """Why rows are invalid; that the best row does not fit; where the file is."""
     said = []
     reasons = Counter(swept.table["reason"].to_pylist())
     reasons.pop(None, None)
     for reason, count in reasons.most_common(3):
         said.append(f"  not valid ({count:,}): {reason}")
     if not swept.kept:
-        said.append("  no row is left" + (f" that meets {swept.job.where.text!r}" if swept.job.where else ""))
+        said.append("  no rows are left" + (f" that satisfy {swept.job.where.text!r}" if swept.job.where else ""))
     if swept.job.best and rows and rows[0]["fits"] is False:
         said.append("  the best row does not fit in memory; --where fits excludes such rows")
     said += [f"  {note}" for note in swept.notes]

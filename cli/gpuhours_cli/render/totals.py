@@ -1,4 +1,4 @@
-"""Whole runs judged, as a screen: errors beside 6 N D at a constant share of the peak, and the rows that are farthest out."""
+"""The screen of ``validate --totals``: errors against 6 N D at a constant MFU, and the worst rows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def screen(report: TotalsReport) -> RenderableType:
 
 
 def skipped(report: TotalsReport) -> dict[str, list[str]]:
-    """Reason, its names and numbers left out -> the rows that it keeps from being predicted; most rows first."""
+    """Each reason without its names and numbers -> the rows it excludes; most rows first."""
     reasons: dict[str, list[str]] = {}
     for one in report.judged:
         if one.raw.skipped_because:
@@ -82,7 +82,7 @@ def errors(total: Mapping[str, Any], by: Mapping[str, Mapping[str, Mapping[str, 
 
 
 def worst(told: list[JudgedTotals]) -> Table:
-    """Rows with their hours."""
+    """The rows with their GPU-hours."""
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 1, 0, 1))
     table.add_column("run", no_wrap=True)
     for name in ("published", "predicted", "10th", "90th", "error"):
@@ -95,7 +95,7 @@ def worst(told: list[JudgedTotals]) -> Table:
 
 
 def _distance(one: JudgedTotals) -> float:
-    """How far out a row is, in either direction: a tenth is as far as tenfold."""
+    """How far off a row is, in either direction: a tenth counts as much as tenfold."""
     ratio = 1 + (one.error or 0.0)
     return max(ratio, 1 / ratio)
 

@@ -1,4 +1,4 @@
-"""The screen of ``gpuhours trace``: what was written, and what the events add up to."""
+"""The screen of ``gpuhours trace``: what was written, and the sums of the events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpuhours_cli.render.estimate import title
 
 
 def screen(traced: Trace, path: Path | None) -> RenderableType:
-    """One step by part, as the events have it, and how the played schedule compares with the estimate's."""
+    """One step by part, summed over the events, and how the simulated schedule compares with the estimate's."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=24)
     table.add_column(justify="right")
@@ -36,11 +36,11 @@ def screen(traced: Trace, path: Path | None) -> RenderableType:
 
 
 def played(traced: Trace) -> str:
-    """How the passes, each as soon as it can, compare with the schedule's equation."""
+    """How the simulated passes, each run as early as possible, compare with the schedule's equation."""
     by_itself, equation = numbers.duration(traced.simulated), numbers.duration(traced.scheduled)
     if traced.ranks == 1:
         return "One pipeline rank: the passes run one after another."
-    said = f"Simulated pass by pass, {traced.schedule} takes {by_itself}; the estimate's equation says {equation}."
+    said = f"Simulated pass by pass, {traced.schedule} takes {by_itself}; the estimate's equation gives {equation}."
     if traced.early > 0:
         return f"{said} Passes start up to {numbers.duration(traced.early)} early to end with it."
     return said
@@ -50,4 +50,4 @@ def answer(traced: Trace) -> str:
     """One line, for ``--quiet``."""
     ranks = f"{traced.ranks} pipeline rank{'s' if traced.ranks > 1 else ''}"
     many = f"{traced.microbatches} micro-batch{'es' if traced.microbatches > 1 else ''}"
-    return f"{numbers.duration(traced.seconds)} a step, {many} on {ranks}, {numbers.exact(len(traced.events))} events"
+    return f"{numbers.duration(traced.seconds)} per step, {many} on {ranks}, {numbers.exact(len(traced.events))} events"

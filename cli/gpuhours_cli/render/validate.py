@@ -1,4 +1,4 @@
-"""The validation as a screen: errors by kind, a parity plot, the ten worst rows."""
+"""The screen of ``validate``: errors by kind, a parity plot, the ten worst rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpuhours.questions.validating.report import Judged, Validation
 from gpuhours.run.digest import digest
 
 WIDTH, HEIGHT = 60, 16
-"""Characters of the parity plot."""
+"""Size of the parity plot in characters."""
 TABLES = ("source_title", "accelerator", "precision", "parallelism", "length", "kind")
 WORST = 10
 
@@ -73,7 +73,7 @@ def screen(validation: Validation) -> RenderableType:
 
 
 def skipped(judged: Sequence[Judged]) -> list[Text]:
-    """Why rows could not be predicted: the eight most frequent reasons, how many rows each, and the first of them."""
+    """Why rows were skipped: the eight most frequent reasons, the number of rows for each, and the first of them."""
     rows: dict[str, list[str]] = {}
     for one in judged:
         if one.skipped_because:
@@ -84,7 +84,7 @@ def skipped(judged: Sequence[Judged]) -> list[Text]:
 
 
 def left_out(validation: Validation) -> str:
-    """What these predictions were made without."""
+    """Which constants the predictions exclude."""
     left = validation.summary()["leave_out"]
     if validation.in_sample:
         return "including those fitted on these very rows"
@@ -97,7 +97,7 @@ def left_out(validation: Validation) -> str:
 
 
 def fits(total: Mapping[str, Any]) -> list[Text]:
-    """What was said to fit and what was said not to, of what ran and of what did not; nothing where nothing is published as failed."""
+    """How many runs that ran, and how many that failed, were predicted to fit or not; empty if none is published as failed."""
     ran, failed = total["ran_rows"], total["out_of_memory_rows"]
     if not failed:
         return []
@@ -107,13 +107,13 @@ def fits(total: Mapping[str, Any]) -> list[Text]:
 
 
 def tenths(total: Mapping[str, Any]) -> list[RenderableType]:
-    """Of the layouts that were given each tenth of a probability to run, what share did, and what that many layouts say of it; nothing
-    where nothing is published as failed."""
+    """For each tenth of the predicted probability of fitting: the share of layouts that ran, and its 95 % interval; empty if
+    none is published as failed."""
     if not total["out_of_memory_rows"]:
         return []
     table = Table(box=None, pad_edge=False, header_style="", padding=(0, 0, 0, 1))
     table.add_column("probability of fitting, %", no_wrap=True)
-    for name in ("layouts", "said", "ran", "95 % of it"):
+    for name in ("layouts", "predicted", "ran", "95 % range"):
         table.add_column(name, justify="right", no_wrap=True, min_width=6)
     for one in total["fits_calibration"]:
         between = f"{_percent(one['low'], digits=0)} to {_percent(one['high'], digits=0)}"
@@ -142,7 +142,7 @@ def errors(by: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
 
 
 def parity(told: Sequence[Judged]) -> str:
-    """A scatter plot in characters: measured to the right, predicted upwards, both logarithmic."""
+    """A scatter plot in characters: measured on x, predicted on y, both logarithmic."""
     pairs = [(math.log10(one.measured), math.log10(one.predicted)) for one in told if one.measured and one.predicted]
     low, high = min(min(pair) for pair in pairs), max(max(pair) for pair in pairs) + 1e-9
     counts: Counter[tuple[int, int]] = Counter()
@@ -164,7 +164,7 @@ def _mark(count: int, diagonal: bool) -> str:
 
 
 def worst(told: Sequence[Judged]) -> Table:
-    """The rows furthest off, and what their predicted time is made of."""
+    """The rows with the largest errors, and the largest parts of their predicted time."""
     table = Table(
         title=f"\nThe {WORST} furthest off",
         title_justify="left",
@@ -178,7 +178,7 @@ def worst(told: Sequence[Judged]) -> Table:
         ("measured", "right"),
         ("predicted", "right"),
         ("error", "right"),
-        ("most of it", "left"),
+        ("largest parts", "left"),
     ):
         table.add_column(name, justify="right" if side == "right" else "left")
     ranked = sorted(told, key=lambda one: -abs(math.log(max(1 + (one.error or 0.0), 1e-12))))
@@ -198,7 +198,7 @@ def worst(told: Sequence[Judged]) -> Table:
 
 
 def _fitted(text: str) -> str:
-    """At most 26 characters, so that the table keeps to 80."""
+    """At most 26 characters, so that the table fits in 80 columns."""
     return text if len(text) <= 26 else text[:25] + "…"
 
 

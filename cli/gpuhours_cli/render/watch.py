@@ -1,4 +1,4 @@
-"""The screens of ``gpuhours watch``: a line for every look, or one picture of where a run stands."""
+"""The screens of ``gpuhours watch``: one line per reading, or a summary of the run's progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STYLES = {"inside": "green", "slower than predicted": "bold red"}
 
 
 def screen(watched: Progress) -> RenderableType:
-    """Where it stands."""
+    """The run's progress."""
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=11)
     table.add_column(overflow="fold")
@@ -30,7 +30,7 @@ def screen(watched: Progress) -> RenderableType:
 
 
 def line(watched: Progress) -> str:
-    """One look, one line."""
+    """One reading on one line."""
     predicted = f"{numbers.duration(watched.predicted)} {edges(watched)}"
     ended = f"  {watched.ended}: no longer waiting for it" if watched.ended else ""
     return f"step {place(watched)}  {pace(watched)} of {predicted}  {watched.verdict}  {left(watched)}{ended}"
@@ -51,7 +51,7 @@ def place(watched: Progress) -> str:
 
 
 def pace(watched: Progress) -> str:
-    """Seen s a step."""
+    """Measured seconds per step."""
     return "–" if watched.seen is None else numbers.duration(watched.seen)
 
 
@@ -61,7 +61,7 @@ def edges(watched: Progress) -> str:
 
 
 def left(watched: Progress) -> str:
-    """Time and money to the end."""
+    """Time and money until the end."""
     if watched.remaining is None:
         return "end not known: the run states no number of steps"
     money = "" if watched.cost is None else f", {numbers.count(round(watched.cost))} USD"
