@@ -104,6 +104,9 @@ class Unplaced:
     quote: str
     place: str
     reason: str = ""
+    value: float = 0.0
+    breath: int = GIVEN
+    """The number of its sentence, as claims have it."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from gpuhours.questions.checking.claim import (
     Claim,
     Document,
     Paper,
+    Unplaced,
     in_its_other_sense,
     measured,
 )
@@ -66,7 +67,8 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
         row = any(claim.of_row and not claim.shared for claim in run.claims)
         return nobody if families and row and not family_of(run.name) and not _is_stage(run.name) else meant
 
-    runs = tuple(_check_run(run, witness, paper.set_aside, said_of(run)) for run in paper.runs)
+    elsewhere = (*paper.set_aside, *paper.not_understood)
+    runs = tuple(_check_run(run, witness, elsewhere, said_of(run)) for run in paper.runs)
     accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
     return PaperCheck(paper, runs, *sums_of(paper, accused))
 
@@ -88,7 +90,9 @@ LAYOUT = frozenset(["tensor", "pipeline", "context", "data_parallel", "microbatc
 """One layout: where a part of it is of another run, all of it is."""
 
 
-def _check_run(run: Document, witness: Witness | None, elsewhere: Sequence[Claim], meant: frozenset[str]) -> Check:
+def _check_run(
+    run: Document, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced], meant: frozenset[str]
+) -> Check:
     """One run; where figures that were said of all runs contradict it, they are not of this one, and do not test it.
 
     ``meant`` are those that are of each run all the same.
@@ -127,7 +131,7 @@ def _said_together(run: Document, judged: Check) -> set[str]:
 
 
 def _in_other_senses(
-    whole: Document, run: Document, judged: Check, witness: Witness | None, elsewhere: Sequence[Claim]
+    whole: Document, run: Document, judged: Check, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced]
 ) -> tuple[Document, Document, Check]:
     """The run where a figure that stands in a charge, and whose words leave two quantities open, is the other one, if all is well then."""
     charged = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
@@ -162,15 +166,19 @@ def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness |
     return TableCheck(name, tuple(checks))
 
 
-def check_document(document: Document, witness: Witness | None = None, elsewhere: Sequence[Claim] = ()) -> Check:
+def check_document(
+    document: Document, witness: Witness | None = None, elsewhere: Sequence[Claim | Unplaced] = ()
+) -> Check:
     """Reconcile a document's claims, name the contradictions and their likely causes.
 
-    ``elsewhere`` are figures of the same text that belong to no run or to another; a contradiction that one of them would mend is open.
+    ``elsewhere`` are figures of the same text that belong to no run or to another, or that nothing explains; a contradiction that one of them would mend is open.
     """
     return _check_as(document, setting(document, stated_accelerator(document)), witness, elsewhere)
 
 
-def _check_as(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim] = ()) -> Check:
+def _check_as(
+    document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced] = ()
+) -> Check:
     """The check as a run of a kind; where it is contradicted, by the other conventions that its words leave open."""
     judged = _judged(document, run, witness, elsewhere)
     if not judged.contradictions and not judged.doubts:
@@ -201,7 +209,7 @@ def _other_conventions(document: Document, run: Setting) -> Iterator[tuple[Docum
         yield document, replace(run, flops_per_parameter=FULL)
 
 
-def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim]) -> Check:
+def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere: Sequence[Claim | Unplaced]) -> Check:
     """The check of a document as a run of a kind."""
     equations = equations_of(run, document)
     extra = (*assumed(run), *document.assumed)

@@ -8,6 +8,7 @@ from gpuhours.questions.checking.reading.money import of_a_thing, paid_to_people
 from gpuhours.questions.checking.reading.neighbours import (
     before_a_sequence,
     for_an_amount,
+    of_media,
     of_two_betas,
     to_a_node,
 )
@@ -155,8 +156,23 @@ def beside_a_time(items: Sequence[Item], index: int, first: int, last: int) -> P
         return Place("gpu_hours_per_trillion_tokens", "for the same trillion", 0.0)
     if figure.unit == "gpu_time" and figure.value == 1 and figure.text[:1].isalpha():
         return Place("count", "what one costs", 0.0)  # one H100 hour is priced at
-    if figure.unit == "time" and figure.value > LONGEST_RUN and spent_on_machines(items, index, first, last):
+    hours = figure.unit == "time" and figure.word.lower().startswith("h")
+    if (
+        hours
+        and figure.value > LONGEST_RUN
+        and index > 1
+        and items[index - 1].text == ":"
+        and items[index - 2].text.lower() == "hours"
+    ):
         return Place("gpu_hours", "more than a clock shows", 1.0)
+    if figure.unit == "time" and figure.value < LONGEST_STEP and index > 1 and items[index - 1].text == ",":
+        steps, behind = items[index - 2], items[index + 1].text.lower() if index + 1 < len(items) else ""
+        if isinstance(steps, Figure) and steps.unit == "step" and behind in ("each", "apiece"):
+            return Place("step_time", "each", 0.0)  # 600k updates, 0.42 s each
+    if hours and figure.value > LONGEST_RUN and spent_on_machines(items, index, first, last):
+        return Place("gpu_hours", "more than a clock shows", 1.0)
+    if figure.unit == "time" and of_media(items, index) and figure.value < LONGEST_STEP:
+        return Place("count", "of sound", 0.0)  # 800 seconds of speech per GPU
     if figure.unit == "time" and since_when(items, index):
         return Place("count", "how long ago", 0.0)
     if figure.unit == "time" and part_of_a_stop(items, index, first):

@@ -126,6 +126,9 @@ _WALL_CLOCK = re.compile(
     r"\b(?:wall[ -]?clock|elapsed|real time)\b|;\s?[\d.,]+[kKM]?\s?(?:GPU|TPU|device|card)[ -]hours\b", re.IGNORECASE
 )
 """``Hours used: 38 (wall-clock; 304 GPU hours)``."""
+_DEVICE_TIME = re.compile(r"\b(?:GPU|TPU|device|accelerator|card|chip)[ -]time\b", re.IGNORECASE)
+_HOURS = re.compile(r"^(\s*[~≈]?\s?\d[\d,.]*\s?[kKM]?)\s?(?:h|hrs?|hours?)\b")
+"""``GPU time: 28,160 h``: hours of all devices."""
 _DEVICE_HOURS = re.compile(r"\b(?:hours?|hrs?)$", re.IGNORECASE)
 _CARBON_WORD = re.compile(r"\b(?:emissions?|emitted|carbon|GHG|footprint|t?CO2(?:e|eq)?)\b", re.IGNORECASE)
 _OF_MASS = re.compile(
@@ -236,6 +239,8 @@ def lent(label: str, value: str) -> str:
     product = _of_product(label, value)
     if product is not None:
         return product
+    if _DEVICE_TIME.search(label):
+        value = _HOURS.sub(r"\1 GPU hours", value, count=1)
     figures = scan(value[:120])
     first = figures[0] if figures else None
     if not isinstance(first, Figure) or first.unit not in ("", "money") or first.per:
@@ -309,9 +314,10 @@ def with_lent_units(text: str) -> str:
         wordy = len(found["label"].split()) > MOST_WORDS
         if wordy or not isinstance(first, Figure) or first.unit or first.start > 1:
             continue
+        end = max(end, start + first.end)  # 2.57 million
         behind = text[end : end + 24].split("\n")[0]
-        given = lent(found["label"], found["value"] + behind).removesuffix(behind)
-        if given != found["value"]:
+        given = lent(found["label"], text[start:end] + behind).removesuffix(behind)
+        if given != text[start:end]:
             parts.append(text[at:start] + given)
             at = end
     return "".join([*parts, text[at:]])

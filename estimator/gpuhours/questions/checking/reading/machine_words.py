@@ -53,6 +53,9 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("time", "epoch_time", "per epoch, each epoch, every epoch, epoch takes, epoch took, epoch lasts, epoch lasted, an epoch, "
           "one epoch, epoch needs, epoch needed", 0, 6),
     rule("time", "checkpoint_time", CHECKPOINT, 0),
+    rule("time", "count", "for the last, in the last, during the last, over the last, within the last, for the first, in the first, "
+          "the past, the last few", -4, 0.9, before=True),
+    rule("time", "count", "between the first and last, between the first and the last", -2, 3),
     rule("time", "video_hours",
           "video, videos, television, broadcasts, footage, recordings, movies, film, recorded", 0.2, 6),
     rule("time", "audio_hours", "audio, speech, music, sound, audiobooks, recitation, podcasts, songs, voice, voices, spoken", 0.1, 6),

@@ -148,9 +148,13 @@ def _markdown_table(tokens: Sequence[Any], index: int, first: int) -> tuple[Tabl
     return Table(tuple(rows), head, start), index
 
 
+_INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣](?=[ \t]\S)")
+"""``• params: 65B   • data: 1.4T tok``: bullets on one line."""
+
+
 def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> Iterator[Piece]:
     """A paragraph; one that is a list of labelled lines, bullets or aligned columns is taken apart."""
-    shown = plain(text, latex=latex)
+    shown = _INLINE_BULLET.sub("; ", plain(text, latex=latex))
     lines = shown.split("\n")
     if len(lines) >= 3 and kind != "heading":
         table = _piped(lines, line) or _aligned(lines, line) or _settings(lines, line)

@@ -209,7 +209,7 @@ NODES = frozenset(["server", "servers", "machine", "host", "box", "board", "tray
 
 
 def of_media(items: Sequence[Item], index: int) -> bool:
-    """``50 tokens per second of audio`` is a property of the tokeniser, not a speed."""
+    """``50 tokens per second of audio`` is a property of the tokeniser, ``800 seconds of speech`` is a batch; neither is a speed."""
     after = [item.text.lower() for item in items[index + 1 : index + 4]]
     return after[:1] == ["of"] and bool({"audio", "speech", "video", "music", "sound"} & set(after))
 

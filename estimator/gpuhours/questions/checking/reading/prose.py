@@ -104,7 +104,14 @@ def read_prose(prose: Prose, name: str) -> ReadProse:
                 placed.append(replace(entry, quote=quote(text, item), line=line))
             elif not _is_prose(items, index):
                 unplaced.append(
-                    Unplaced(without_tags(item.text), quote(text, item), f"line {line}", "no words say what it counts")
+                    Unplaced(
+                        without_tags(item.text),
+                        quote(text, item),
+                        f"line {line}",
+                        "no words say what it counts",
+                        item.value,
+                        sentence.first,
+                    )
                 )
     unplaced += _empty_tags(prose, items, tagged)
     totals_of_active(placed)
@@ -215,8 +222,12 @@ def _as_its_list(
     between = [item.text.lower() for item in items[last.index + 1 : index]]
     if figure.progression and last.figure.progression and len(between) == 1 and (found is None or found.by_default):
         return last.place  # a batch from 512 to 1,536 sequences
-    if figure.refines and between == ["("]:
-        return last.place
+    again = figure.unit == last.figure.unit != "" and figure.per == last.figure.per and _is_about(figure, last.figure)
+    if between == ["("] and (figure.refines or (again and (found is None or found.by_default))):
+        return last.place  # a bit more than six days (148 h)
+    if found is None and figure.unit == "percent" and last.place.quantity == "mfu" and index > sentence.first:
+        earlier = last.index > sentence.first and items[last.index - 1].text.lower() == items[index - 1].text.lower()
+        return last.place if earlier and items[index - 1].text.lower() in ("at", "to", "of", "and", "with") else None
     if figure.unit in ("sequence", "sample", "token") and index and items[index - 1].text.lower() in AFTERWARDS:
         earlier = next((p for p in reversed(before) if p.sentence is sentence and p.figure.unit == figure.unit), None)
         if earlier is not None and not earlier.place.by_default:
@@ -240,10 +251,19 @@ def _as_its_list(
         last.place
         if listed
         and alike
+        and figure.value < ONE_KIND * last.figure.value
         and not last.place.by_default
         and (figure.unit not in ("byte", "percent") or _is_bare(items, index))
         else found
     )
+
+
+def _is_about(figure: Figure, other: Figure) -> bool:
+    """Whether two figures are the same but for rounding."""
+    return other.value > 0 and abs(figure.value / other.value - 1) < ROUNDED
+
+
+ROUNDED = 0.1
 
 
 def _is_another_rate(items: Sequence[Item], index: int, before: list[Placed], sentence: Sentence) -> bool:
@@ -261,6 +281,8 @@ def _is_another_rate(items: Sequence[Item], index: int, before: list[Placed], se
 
 
 FAR_RATE = 12
+ONE_KIND = 1e4
+"""Figures of one list are no further apart: 629B tokens stand in no list with 2,048."""
 AFTERWARDS = frozenset(["afterwards", "thereafter", "then", "later", "finally", "ultimately"])
 
 

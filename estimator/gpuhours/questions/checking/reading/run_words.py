@@ -256,7 +256,8 @@ OURS_IN_NAMES = _phrases("""
 """)
 """Words in the name of a row that make it the authors' own among other people's."""
 IN_ORDER = _phrases("""
-    respectively, in this order, in that order, in the same order, in turn, in order, correspondingly
+    respectively, depending on size, depending on the size, depending on their size, in the order given, in the order named,
+    in order of size, in this order, in that order, in the same order, in turn, in order, correspondingly
 """)
 """Phrases that tie the lists of a sentence together, item by item."""
 ALL_OF_THEM = re.compile(

@@ -100,7 +100,7 @@ def _sized(figure: Figure, word: str, follows: str) -> Spoken | None:
     """``the 3B model`` and ``15B parameter model``."""
     if figure.scale not in ("b", "m", "t", "billion", "million") or figure.hedges or figure.per or figure.value < 1e6:
         return None
-    models = figure.unit in ("model", "parameter") or (figure.unit == "" and follows in VARIED)
+    models = figure.unit in ("model", "parameter", "run") or (figure.unit == "" and follows in VARIED)
     return (
         Spoken("size", f"{figure.value:.3g}", f"{figure.digits}{figure.scale[0].upper()}", figure.value)
         if models

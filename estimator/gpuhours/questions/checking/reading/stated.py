@@ -23,7 +23,7 @@ OF_ONE = re.compile(
     re.IGNORECASE,
 )
 """Words that make a price one of a device; without one it may be a machine's."""
-DOLLARS = ("$", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
+DOLLARS = ("$", "bucks", "US$", "\\$", "USD", "usd", "dollars", "dollar", "us dollars", "US dollars", "")
 """Other currencies are shown and left out: no exchange rate is assumed."""
 BINARY = 0.05
 """80 GiB is what some call the memory of a card that is sold with 80 GB."""

@@ -167,7 +167,7 @@ def _per(tokens: Sequence[Token], at: int) -> tuple[tuple[str, ...], int]:
             while type_at(tokens, behind) in DEVICE:
                 behind += 1
             per.append(many + "gpu")
-            timed = behind + (type_at(tokens, behind) == "HYPHEN")
+            timed = behind + (type_at(tokens, behind) in ("HYPHEN", "AND"))
             if type_at(tokens, timed) == "TIME":
                 per.append(_per_time(tokens[timed].text))
                 behind = timed + 1

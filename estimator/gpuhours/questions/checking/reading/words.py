@@ -72,6 +72,7 @@ RULES: tuple[Rule, ...] = (
     rule("token", "seq_len", "each", -0.6, 0.9),
     rule("short_token", "seq_len", base=-1),
     rule("token", "global_batch_tokens", "batch, batch size, batches", 0),
+    rule("millions", "global_batch_tokens", "batch, batch size, global batch, batches, tokens per batch", 0.1, 3, before=True),
     rule("token", "partial", "the first, the last, the final, the initial, its first, its last, its final", -1, 0.9, before=True),
     rule("token", "seq_len", "max, maximum", -2.5, 0.9, before=True),
     rule("token", "vocabulary", "vocabulary, vocab, tokenizer, bpe, sentencepiece, codebook", 0, 8),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document
+from gpuhours.questions.checking.claim import ALONE, GIVEN, TAGGED, Claim, Document, Unplaced
 from gpuhours.questions.checking.outcome import Cause
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reconciling.reconcile import Measurement
@@ -21,6 +21,8 @@ from gpuhours.questions.checking.reconciling.reconcile import Measurement
 TOLD = ("belongs to", "counted for", "in ")
 """Beginnings of reasons that say whose a figure is: such a figure is nobody's rival."""
 ALIKE = 0.03
+FEWEST, MOST = 2, 1000
+"""How many times a figure may count."""
 MOST_SWAPS = 64
 """Readings tried for one contradiction."""
 NO_MISTAKE = {
@@ -81,11 +83,25 @@ class Rivals:
     """Figures of a text that may be meant in place of a run's own."""
 
     claims: tuple[Claim, ...]
+    loose: tuple[Unplaced, ...] = ()
+    """Numbers that nothing explains: one of them may be how many times a figure beside it counts."""
 
     @classmethod
-    def of(cls, document: Document, elsewhere: Iterable[Claim]) -> Rivals:
-        """What the run set aside, and what the text says of no run."""
-        return cls(tuple(claim for claim in (*document.set_aside, *elsewhere) if not claim.scope.startswith(TOLD)))
+    def of(cls, document: Document, elsewhere: Iterable[Claim | Unplaced]) -> Rivals:
+        """What the run set aside, what the text says of no run, and what nothing explains."""
+        others = [*document.set_aside, *elsewhere]
+        return cls(
+            tuple(one for one in others if isinstance(one, Claim) and not one.scope.startswith(TOLD)),
+            tuple(
+                one
+                for one in others
+                if isinstance(one, Unplaced) and FEWEST <= one.value <= MOST and one.value == round(one.value)
+            ),
+        )
+
+    def times(self, claim: Claim) -> list[Unplaced]:
+        """Whole numbers of a claim's own sentence that nothing explains: ``2 racks, 18 nodes``."""
+        return [] if claim.breath == GIVEN else [one for one in self.loose if one.breath == claim.breath][:6]
 
     def of_claim(self, claim: Claim) -> list[Claim]:
         """Other values for a claim's quantity; a cell in a named row or column has none."""
@@ -125,3 +141,10 @@ def readings(
             )
             said.append(f"“{claim.text}”, not “{rival.text}”, is the run's {QUANTITIES[claim.quantity].title}")
         yield swapped, " and ".join(said)
+    for position in involved:
+        claim = None if (index := left[position].claim) is None else claims[index]
+        for one in [] if claim is None else rivals.times(claim):
+            for sign in (1, -1):
+                swapped = list(left)
+                swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
+                yield swapped, f"“{one.text}” has no part in “{claim.text}”"  # type: ignore[union-attr]
