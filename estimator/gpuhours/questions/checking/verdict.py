@@ -171,7 +171,8 @@ def check_document(
 ) -> Check:
     """Reconcile a document's claims, name the contradictions and their likely causes.
 
-    ``elsewhere`` are figures of the same text that belong to no run or to another, or that nothing explains; a contradiction that one of them would mend is open.
+    ``elsewhere`` are figures of the same text that belong to no run or to another, or that nothing explains; a contradiction that one of
+    them would mend is open.
     """
     return _check_as(document, setting(document, stated_accelerator(document)), witness, elsewhere)
 

@@ -31,9 +31,14 @@ _SHOUTED = re.compile(r"\\[A-Z]{3,20}(?![a-z])(?:\{[A-Z*]{4,12}\})?")
 """A LaTeX command in a text that was set in capitals."""
 
 
+_INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣][ \t]+(?=\S)")
+"""``• params: 65B   • data: 1.4T tok``: bullets on one line."""
+
+
 def pieces(text: str, kind: str = "") -> list[Piece]:
     """The blocks and tables of a text; ``kind`` is a file's suffix where there is one."""
     text = without_point_groups(in_points(text.replace("\r\n", "\n").replace("\r", "\n")))
+    text = _INLINE_BULLET.sub("; ", text)
     text = _SHOUTED.sub(lambda command: command[0].lower(), text)
     if kind in (".html", ".htm") or _is_hypertext(text):
         found = list(hypertext_pieces(text))
@@ -148,13 +153,9 @@ def _markdown_table(tokens: Sequence[Any], index: int, first: int) -> tuple[Tabl
     return Table(tuple(rows), head, start), index
 
 
-_INLINE_BULLET = re.compile(r"(?<=\S)[ \t]+[•▪●◦‣](?=[ \t]\S)")
-"""``• params: 65B   • data: 1.4T tok``: bullets on one line."""
-
-
 def _paragraph(text: str, line: int, kind: str, depth: int, *, latex: bool) -> Iterator[Piece]:
     """A paragraph; one that is a list of labelled lines, bullets or aligned columns is taken apart."""
-    shown = _INLINE_BULLET.sub("; ", plain(text, latex=latex))
+    shown = plain(text, latex=latex)
     lines = shown.split("\n")
     if len(lines) >= 3 and kind != "heading":
         table = _piped(lines, line) or _aligned(lines, line) or _settings(lines, line)
