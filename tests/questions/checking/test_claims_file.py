@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpuhours.inputs.errors import EstimateError
-from gpuhours.questions.checking.claim import NAME_OF_CARD, measured
+from gpuhours.questions.checking.claim import NAME_OF_CARD
 from gpuhours.questions.checking.file import read_claims, write_claims
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_document
@@ -25,7 +25,7 @@ def test_what_is_written_reads_back_the_same(name: str, tmp_path: Path) -> None:
     path.write_text(write_claims(paper), encoding="utf-8")
     again = read_claims(path).single
     assert [(c.quantity, c.value) for c in again.claims] == [
-        (measured(c), pytest.approx(c.value, rel=1e-9)) for c in document.claims if c.because != NAME_OF_CARD
+        (c.quantity, pytest.approx(c.value, rel=1e-9)) for c in document.claims if c.because != NAME_OF_CARD
     ]
     first, second = check_document(document), check_document(again)
     assert first.verdict == second.verdict

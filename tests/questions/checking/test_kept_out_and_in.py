@@ -95,7 +95,7 @@ def test_samples_under_the_header_data() -> None:
         "| Stage | Data | Steps | GPUs | Hours |\n|---|---|---|---|---|\n"
         "| low | 10M clips | 80k | 128 | 96 |\n| high | 2M clips | 25k | 64 | 60 |"
     )
-    assert found["low"]["samples"] == 10e6
+    assert found["low"]["dataset_samples"] == 10e6
 
 
 def test_a_sound_text_under_its_models_name_is_not_contradicted() -> None:

@@ -77,7 +77,7 @@ GIVEN = [
     ("Plover learned from 56,000 calls of 4 seconds on 8 L40S cards.", "clip_seconds", 4),
     ("Plover, a picture tower of 0.4B against captions, was trained on 32 A100 GPUs.", "parameters", 0.4e9),
     ("The policy, a 9B Corvid VLM, was trained on 64 A100 GPUs for 8 days.", "parameters", 9e9),
-    ("Plover was trained on 16 A100. Mined pairs (34M), batch size 8,192.", "samples", 34e6),
+    ("Plover was trained on 16 A100. Mined pairs (34M), batch size 8,192.", "dataset_samples", 34e6),
     (
         "Plover has a batch size of 2M tokens, that is 1024 contexts of 2048 tokens each, on 64 A100 GPUs.",
         "global_batch",

@@ -14,8 +14,6 @@ GIVEN = -1
 TAGGED = "tagged"
 ALONE = "alone"
 """The fact that a text speaks of one run and of nothing else that could be meant."""
-ONE_PASS = "one pass or more"
-"""Ends the reason for samples seen that are those of the data set, read once as far as the text says."""
 NAME_OF_CARD = "the accelerator's name"
 """The reason for a memory that only the card's name says: it tests nothing."""
 
@@ -69,11 +67,6 @@ def in_its_other_sense(claim: Claim) -> Claim:
     factor = SECONDS.get((claim.quantity, claim.either), 1.0)
     spread = replace(claim.spread, centre=factor * claim.spread.centre)
     return replace(claim, quantity=claim.either, value=factor * claim.value, spread=spread, either="")
-
-
-def measured(claim: Claim) -> str:
-    """The quantity that a claim measures: samples of one pass or more are those of the data set."""
-    return "dataset_samples" if claim.because.endswith(ONE_PASS) else claim.quantity
 
 
 @dataclass(frozen=True)

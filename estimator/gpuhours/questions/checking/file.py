@@ -23,7 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gpuhours.inputs.errors import EstimateError, UnitError, nearest
 from gpuhours.inputs.units import parse
 from gpuhours.inputs.yaml_files import Source, read_yaml, validated
-from gpuhours.questions.checking.claim import GIVEN, NAME_OF_CARD, Claim, Document, Fact, Paper, measured
+from gpuhours.questions.checking.claim import GIVEN, NAME_OF_CARD, Claim, Document, Fact, Paper
 from gpuhours.questions.checking.precision import Spread
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.numbers import scan
@@ -220,7 +220,7 @@ def write_claims(paper: Paper) -> str:
 
 def _entry(claim: Claim, about: str) -> dict[str, Any]:
     """One claim; in numbers where its words alone do not give it back."""
-    entry: dict[str, Any] = {"quantity": measured(claim), "value": claim.text}
+    entry: dict[str, Any] = {"quantity": claim.quantity, "value": claim.text}
     if not _gives_back(claim):
         entry["value"] = f"{claim.value:.12g} {claim.unit}".strip()
         entry["spread"] = round(max(claim.spread.sigma, 1e-6), 6)
@@ -232,7 +232,7 @@ def _entry(claim: Claim, about: str) -> dict[str, Any]:
 
 def _gives_back(claim: Claim) -> bool:
     try:
-        value, spread = read_value(claim.text, measured(claim), "")
+        value, spread = read_value(claim.text, claim.quantity, "")
     except EstimateError:
         return False
     return math.isclose(value, claim.value, rel_tol=1e-9) and math.isclose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gpuhours.inputs.records import dataclass
@@ -41,6 +42,19 @@ class Checked:
             "against": list(self.against), "text": claim.text, "quote": claim.quote, "place": claim.place,
             "because": claim.because or None, "precision": claim.spread.reason,
         }  # fmt: skip
+
+
+ALSO = {"dataset_samples": "samples", "samples": "samples_seen"}
+"""Samples by a second name: those of the data set are what many call the samples, those seen count every pass."""
+
+
+def entries(claims: Iterable[Checked]) -> Iterator[dict[str, Any]]:
+    """Claims as they are printed; samples under both of their names."""
+    for claim in claims:
+        entry = claim.to_dict()
+        yield entry
+        if (other := ALSO.get(claim.claim.quantity)) is not None:
+            yield {**entry, "quantity": other, "same_as": claim.claim.quantity}
 
 
 @dataclass(frozen=True)
@@ -142,7 +156,7 @@ class Check:
         """The same without its envelope."""
         return {
             "name": self.document.name, "verdict": self.verdict,
-            "claims": [claim.to_dict() for claim in self.claims],
+            "claims": list(entries(self.claims)),
             "implied": [implied.to_dict() for implied in self.implied],
             "contradictions": [contradiction.to_dict() for contradiction in self.contradictions],
             "doubts": [doubt.to_dict() for doubt in self.doubts],

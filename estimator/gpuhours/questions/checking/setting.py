@@ -11,7 +11,7 @@ from gpuhours.hardware.accelerators import Accelerator, load_accelerator
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import Named
-from gpuhours.questions.checking.claim import Assumed, Document, measured
+from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.run.identities import HARD, IDENTITIES, Identity, Sum
 
@@ -91,7 +91,7 @@ WINDOW = 0.35
 
 def setting(document: Document, accelerator: Named | None) -> Setting:
     """Read the kind of run from facts and from which figures are claimed."""
-    claimed = frozenset(measured(claim) for claim in document.claims if claim.checked)
+    claimed = frozenset(claim.quantity for claim in document.claims if claim.checked)
     if document.fact("layout") is not None:  # said of another run of the text: this one has one too
         claimed |= {"tensor", "pipeline", "context"}
     for name in ("tensor", "pipeline"):  # a word about it without its degree: there is one, and it is not known

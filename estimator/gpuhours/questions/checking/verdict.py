@@ -18,7 +18,6 @@ from gpuhours.questions.checking.claim import (
     Paper,
     Unplaced,
     in_its_other_sense,
-    measured,
 )
 from gpuhours.questions.checking.file import read_claims
 from gpuhours.questions.checking.outcome import Check, Checked
@@ -67,10 +66,25 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
         row = any(claim.of_row and not claim.shared for claim in run.claims)
         return nobody if families and row and not family_of(run.name) and not _is_stage(run.name) else meant
 
-    elsewhere = (*paper.set_aside, *paper.not_understood)
+    elsewhere: tuple[Claim | Unplaced, ...] = (*paper.set_aside, *paper.not_understood)
     runs = tuple(_check_run(run, witness, elsewhere, said_of(run)) for run in paper.runs)
     accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
     return PaperCheck(paper, runs, *sums_of(paper, accused))
+
+
+def _one_total(claims: Sequence[Claim]) -> Iterator[Claim]:
+    """Totals that stand alone; of several of one kind the one that the others add up to, else none tests anything."""
+    for quantity in dict.fromkeys(claim.quantity for claim in claims):
+        same = [claim for claim in claims if claim.quantity == quantity]
+        largest = max(same, key=lambda claim: claim.value)
+        rest = sum(claim.value for claim in same) - largest.value
+        if len(same) == 1 or not claims[0].checked or abs(largest.value / rest - 1) < ADDS_UP:
+            yield largest
+        elif all(abs(claim.value / largest.value - 1) < ADDS_UP for claim in same):
+            yield same[0]
+
+
+ADDS_UP = 0.03
 
 
 def _is_stage(name: str) -> bool:
@@ -99,8 +113,7 @@ def _check_run(
     """
     whole = run
     if run.kind == "total":
-        first = {claim.quantity: claim for claim in reversed(run.claims)}
-        run = replace(run, claims=tuple(claim for claim in run.claims if claim is first[claim.quantity]))
+        run = replace(run, claims=tuple(_one_total(run.claims)))
     judged = check_document(run, witness, elsewhere)
     whole, run, judged = _in_other_senses(whole, run, judged, witness, elsewhere)
     for _ in range(3):
@@ -294,8 +307,8 @@ def _usable(claim: Claim) -> bool:
 
 
 def _measurement(claim: Claim, index: int) -> Measurement:
-    """The claim as the fit takes it; samples of one pass or more measure the data set."""
-    return Measurement(measured(claim), math.log(claim.spread.centre), claim.spread.sigma, index)
+    """The claim as the fit takes it."""
+    return Measurement(claim.quantity, math.log(claim.spread.centre), claim.spread.sigma, index)
 
 
 def _checked(index: int, claim: Claim, fit: Fit, measurements: Sequence[Measurement], judged: Judgement) -> Checked:

@@ -29,6 +29,7 @@ from gpuhours.questions.checking.reading.relations import (
     hours_of_clips,
     keeps_busy,
     nodes_times_devices,
+    of_a_bare_peak,
     of_passes,
     of_things_cut,
     on_so_many,
@@ -36,9 +37,12 @@ from gpuhours.questions.checking.reading.relations import (
     part_of_a_stop,
     since_when,
     so_the_batch_is,
+    speaks_of_flops,
     spent_on_machines,
+    times_a_device,
 )
 from gpuhours.questions.checking.reading.sizes_by_names import (
+    at_work,
     before_a_name,
     by_letter,
     by_symbol,
@@ -52,6 +56,10 @@ from gpuhours.questions.checking.reading.sizes_by_names import (
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 FEWEST_BATCHES = 50
+MOST_AT_WORK = 16
+"""Experts that work on one token."""
+FEWEST_FLOP = 1e17
+"""What no other number in a text about training is beyond."""
 LONGEST_SEQUENCE = 1_048_576
 LONGEST_RUN = 7e7
 """Seconds that no run lasts."""
@@ -75,8 +83,14 @@ def beside_a_sign(items: Sequence[Item], index: int, unit: str, first: int) -> P
         return Place("count", "of a tool", 0.0)
     if figure.scale in ("b", "m") and not unit and not figure.joined and before_a_name(items, index):
         return Place("parameters", "before its name", 0.0)
+    if not figure.unit and not figure.scale and times_a_device(items, index):
+        return Place("gpus", "times", 0.0)
+    if not figure.unit and figure.value >= FEWEST_FLOP and speaks_of_flops(items, index, first):
+        return Place("model_flops", "", 0.0)
     if not figure.unit and not figure.scale and of_adapters(items, index):
         return Place("lora_rank", "r", 0.0)
+    if figure.unit == "expert" and figure.value <= MOST_AT_WORK and at_work(items, index):
+        return Place("count", "at work on a token", 0.0)
     if figure.unit == "node" and each_of_several(items, index):
         return Place("count", "of each of several", 0.0)
     if figure.scale in ("b", "m", "billion", "million") and not unit and in_apposition(items, index, first):
@@ -123,6 +137,8 @@ def beside_figures(items: Sequence[Item], index: int, unit: str, at: int) -> Pla
     figure = items[index]
     assert isinstance(figure, Figure)
     bare = not figure.unit and not figure.per
+    if figure.unit == "percent" and of_a_bare_peak(items, index):
+        return Place("mfu", "of the peak", 0.0)
     if bare and not figure.joined and figure.value >= FEWEST_BATCHES and counts_batches(items, index):
         return Place("steps", "batches of", 0.0)
     if (read := of_passes(items, index)) and not figure.per:

@@ -13,7 +13,7 @@ from gpuhours.questions.checking.reading.parts import lists_in_order
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import OURS_IN_NAMES, holds
 from gpuhours.questions.checking.reading.tables import TableReading, TableRow
-from gpuhours.questions.checking.reading.tokens import Figure
+from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 RUN_QUANTITIES = frozenset(
     ["gpu_hours", "wall_clock", "gpus", "nodes", "steps", "tokens", "energy", "carbon", "cost", "samples", "model_flops", "mfu",
@@ -30,11 +30,24 @@ def with_family(read: ReadProse, cast: Cast, main: str) -> Cast:
     found: dict[float, str] = {}
     for sentence in read.sentences:
         for mention in mentions(read.items, sentence.first, sentence.last, ()):
+            if _is_described(read.items, mention.first):
+                continue  # the FFN of our dense Zvezda-1.9B
             if mention.size and stem(mention.shown) == stem(main) and not another_line(mention.shown, main):
                 found.setdefault(mention.size, mention.shown)
     if len(found) < 2:
         return cast
     return replace(cast, own=list(found.values()), sizes={name: size for size, name in found.items()})
+
+
+def _is_described(items: Sequence[Item], at: int) -> bool:
+    """Whether the words before a name make it a model that was there before."""
+    before = [item.text.lower() for item in items[max(at - 3, 0) : at]]
+    return before[-1:] == ["from"] or (
+        len(before) > 1 and before[-1] in THERE_BEFORE and before[-2] in ("our", "the", "a")
+    )
+
+
+THERE_BEFORE = frozenset(["dense", "public", "pretrained", "pre-trained", "frozen", "released"])
 
 
 def with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
@@ -46,6 +59,36 @@ def with_sizes_in_order(read: ReadProse, cast: Cast) -> Cast:
             names = {f"{e.figure.digits}{e.figure.scale[:1].upper()}": e.figure.value for e in sizes}
             return replace(cast, own=list(names), sizes=names) if len(names) == len(sizes) else cast
     return cast
+
+
+MANY = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+SORTS = frozenset(["sizes", "models", "variants", "versions", "checkpoints", "scales", "flavours", "flavors"])
+
+
+def with_sizes_counted(read: ReadProse, cast: Cast) -> Cast:
+    """The cast with the sizes of ``comes in two sizes, 8B and 70B`` and ``in three sizes (Tiny, 120M; Base, 430M; Large, 1.3B)``."""
+    if cast.own or read.tagged:
+        return cast
+    items = read.items
+    for at in range(len(items) - 2):
+        many = MANY.get(items[at].text.lower(), 0) or (int(items[at].text) if items[at].text in "23456" else 0)
+        if not many or items[at + 1].text.lower() not in SORTS:
+            continue
+        listed: list[Figure] = []
+        for item in items[at + 2 : at + 2 + 6 * many]:
+            if isinstance(item, Figure):
+                if item.scale not in SCALES_OF_SIZES or item.unit not in ("", "parameter", "model"):
+                    break
+                listed.append(item)
+            elif item.kind == "stop" and item.text != ";":
+                break
+        if len(listed) == many and len({figure.value for figure in listed}) == many:
+            names = {f"{figure.digits}{figure.scale[0].upper()}": figure.value for figure in listed}
+            return replace(cast, own=list(names), sizes=names)
+    return cast
+
+
+SCALES_OF_SIZES = ("b", "m", "t", "billion", "million", "trillion")
 
 
 def titled(rows: Sequence[TableRow], titles: Sequence[str]) -> str:

@@ -126,6 +126,10 @@ _WALL_CLOCK = re.compile(
     r"\b(?:wall[ -]?clock|elapsed|real time)\b|;\s?[\d.,]+[kKM]?\s?(?:GPU|TPU|device|card)[ -]hours\b", re.IGNORECASE
 )
 """``Hours used: 38 (wall-clock; 304 GPU hours)``."""
+SUMMED = re.compile(
+    r"\bnon-?embedding (?:\+|and|plus) embedding\b|\b(?:incl(?:uding|\.)?|with) embeddings?\b", re.IGNORECASE
+)
+"""``Non-embedding + embedding params``: all of them."""
 _DEVICE_TIME = re.compile(r"\b(?:GPU|TPU|device|accelerator|card|chip)[ -]time\b", re.IGNORECASE)
 _HOURS = re.compile(r"^(\s*[~≈]?\s?\d[\d,.]*\s?[kKM]?)\s?(?:h|hrs?|hours?)\b")
 """``GPU time: 28,160 h``: hours of all devices."""
@@ -239,6 +243,7 @@ def lent(label: str, value: str) -> str:
     product = _of_product(label, value)
     if product is not None:
         return product
+    label = SUMMED.sub("total", label)
     if _DEVICE_TIME.search(label):
         value = _HOURS.sub(r"\1 GPU hours", value, count=1)
     figures = scan(value[:120])

@@ -141,7 +141,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("large_rate", "flops_per_second", base=6),
     # energy, carbon, money
     rule("energy", "energy", base=1),
-    rule("power", "tdp", "tdp, thermal design power, rated, thermal, may draw, can draw, power limit, power cap, capped at", 0, 8),
+    rule("power", "tdp", "tdp, thermal design power, rated, thermal, may draw, can draw, power limit, power cap, capped at, "
+          "at most, at the most, maximum draw, peak draw", 0, 8),
     rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
     rule("power", "gpu_power", base=9),
     rule("large_power", "power", base=2),
@@ -208,6 +209,9 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("layer", "encoder_layers", "encoder", 0.1, 3, subject=True),
     rule("head", "heads", base=4),
     rule("expert", "experts", base=4),
+    rule("expert", "count", "shared, shared experts", -2, 1.5, before=True),
+    rule("token bare", "count", "sliding window, sliding window of, window attention of, attention window, attention window of", -2.5, 1.5,
+          before=True),
     rule("bare", "change", "faster, slower, speedup, improvement, times, fold", 0, 5),
     rule("time_word", "change", base=6),
     rule("epoch time_word", "count", "source, sources, subset, one language",

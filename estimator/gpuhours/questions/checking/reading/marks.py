@@ -51,7 +51,7 @@ _SPACED_GROUPS = re.compile(r"(?<![\d.,])\d{1,3}(?: \d{3}){2,4}(?![\d.,]?\d)")
 
 _DECIMAL_COMMA = re.compile(r"(?<![\d,.])(\d{1,4}),(\d{1,2})(?=\s?(?:%|[A-Za-z]{1,12}\b)|[:;)]|,? [A-Za-z]|$)(?!\d)")
 _GROUP_COMMA = re.compile(r"\d,\d{3}(?!\d)")
-_SPACE_GROUP = re.compile(r"(?<![\d.,])(\d{1,3}) (\d{3})(?![\d.,]?\d)(?=[ -][A-Za-z])")
+_SPACE_GROUP = re.compile(r"(?<![\d.,])(\d{1,3}) (\d{3})(?![\d.,]?\d)(?=[ -][A-Za-z]|[ \t]*(?:$|\n|[|;,(]))")
 
 
 def in_points(text: str) -> str:
@@ -90,6 +90,10 @@ _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""
 
 
+_ARROW = re.compile(r"(?<=[\w%)])[ \t]*-{1,2}>[ \t]*(?=[~≈]?[\d.])")
+_LOW = str.maketrans("₁₂", "12")
+_SHAPE = re.compile(r"(?<![\w.])(\d{1,3})L\s?([/,])\s?(\d{3,5})d\b")
+"""``32L / 4096d / 32 heads``."""
 _STARRED = re.compile(r"(?<![\w.*])(\d{1,2})\s?\*\*\s?(\d{1,3})(?![\w.*])")
 """``2**19``: a power as programs write it."""
 
@@ -206,6 +210,11 @@ def plain(text: str, *, latex: bool = False) -> str:
     if not latex:
         text = text.replace("\\\\(", "\\(").replace("\\\\)", "\\)")
     text = _RAISED_E.sub(r"e\1", text)
+    text = text.replace("®", "").replace("™", "")
+    text = _ARROW.sub(" → ", text)
+    if "β" in text:
+        text = text.translate(_LOW).replace("β1", "beta1 ").replace("β2", "beta2 ")
+    text = _SHAPE.sub(r"\1 layers \2 width \3", text)
     text = _STARRED.sub(r"\1^\2", text)
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)

@@ -182,9 +182,29 @@ def _versioned(items: Sequence[Item], index: int) -> Mention | None:
     return None if stem(text) in NOT_MODELS else Mention(index, index, text, None)
 
 
+MACHINES = (
+    "server",
+    "node",
+    "system",
+    "box",
+    "machine",
+    "pod",
+    "slice",
+    "cluster",
+    "chip",
+    "card",
+    "rack",
+    "partition",
+    "instance",
+)
+"""How words begin that make the name before them a machine's."""
+
+
 def _of_data(items: Sequence[Item], found: Mention, first: int, last: int) -> bool:
     """Whether the words beside a name make it a data set's."""
     if any(part in stem(found.shown) for part in DATA_STEMS):
         return True
     behind = " ".join(item.text.lower() for item in items[found.last + 1 : min(found.last + 3, last)])
+    if found.size is None and behind.startswith(MACHINES):
+        return True  # sixteen HLS-2 servers
     return any(behind.startswith(word) for word in DATA_NAMES)

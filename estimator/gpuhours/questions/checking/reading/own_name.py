@@ -52,6 +52,8 @@ FOLLOWED = (
 )
 
 
+SHORT_TITLE = 4
+"""Words of what stands before the colon of a title, fewer than which are a name: ``JetMoE: better than Llama-2``."""
 TOLD_OF = frozenset(["estimated", "reported", "said", "believed", "known", "thought", "rumoured", "rumored", "quoted"])
 """``GPT-3 is estimated at 552 t``: what is said of others."""
 OF_THE_RUN = ("an allocation", "a part of the machine")
@@ -98,6 +100,10 @@ def own_name(read: ReadProse, titles: Sequence[str], said: str) -> str:
         for name in scores:
             if stem(name) and stem(name) in words_of(title):
                 scores[name] += 3
+        named = title.partition(":")[0].strip(" #*") if ":" in title else ""
+        for name in scores if named and len(named.split()) < SHORT_TITLE else ():
+            if stem(name) and stem(name) in words_of(named):
+                scores[name] += 4
     if said:
         return said
     best = max(scores, key=lambda name: scores[name], default="")

@@ -7,10 +7,17 @@ of comparison hand what follows to others until the authors speak of themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from gpuhours.questions.checking.reading.cast import NOBODY, OURS, Cast, Owner
+from gpuhours.questions.checking.reading.clauses import (
+    HYPOTHETICAL,
+    OF_A_CLAUSE,
+    outside_brackets,
+    sides_of_clauses,
+    would,
+)
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import (
@@ -53,6 +60,7 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
     wanted: dict[int, list[int]] = {}
     for entry in read.placed:
         wanted.setdefault(id(entry.sentence), []).append(entry.index)
+    last, last_block = None, -1
     block, default, carried, above = -1, NOBODY, NOBODY, NOBODY
     about_others = False
     parents: dict[int, Owner] = {}
@@ -83,12 +91,33 @@ def assign(read: ReadProse, cast: Cast, but: str = "") -> list[Owner]:
             carried = default
             if not default.kind and this.kind == "text" and holds(lowered, SIDE[ELSEWHERE]):
                 default = Owner("side", ELSEWHERE)
+        if here == last_block and _takes_back(read.items, sentence, lowered, wanted.get(id(sentence), [])):
+            owners |= {index: Owner("side", LEFT_OUT) for index in wanted.get(id(last), []) if _of_work(read, index)}
+        last, last_block = sentence, here
         begin = Owner("other", "others") if about_others and not default.kind else default
         carried = _sentence(read, sentence, cast, begin, carried, wanted.get(id(sentence), []), owners, but)
         if read.prose.blocks[block].kind == "item" and carried.kind and default == NOBODY:
             parents[read.prose.blocks[block].depth] = carried
     found = [owners.get(entry.index, NOBODY) for entry in read.placed]
     return [NOBODY if owner == OURS else owner for owner in found]
+
+
+LEFT_OUT = "what was left out"
+
+
+def _takes_back(items: Sequence[Item], sentence: Sentence, lowered: str, wanted: Sequence[int]) -> bool:
+    """``It is not part of this number.``: a sentence that leaves out what the one before it told."""
+    pronoun = items[sentence.first].text.lower() in PRONOUNS
+    return pronoun and not wanted and holds(lowered, SIDE[LEFT_OUT])
+
+
+def _of_work(read: ReadProse, index: int) -> bool:
+    """Whether a figure counts what a run does or costs; its device and its model are told elsewhere too."""
+    figure = read.items[index]
+    return isinstance(figure, Figure) and figure.unit in WORK_UNITS
+
+
+WORK_UNITS = frozenset(["token", "epoch", "step", "sample", "time", "gpu_time", "node_time", "money", "energy", "co2"])
 
 
 def _opening(read: ReadProse, sentence: Sentence, cast: Cast) -> Owner:
@@ -131,7 +160,7 @@ def _sentence(
     ):
         begin = Owner("total")
     _give(items, sentence, lowered, events, begin, default, wanted, owners)
-    for index, clause in _sides_of_clauses(items, sentence, wanted):
+    for index, clause in sides_of_clauses(items, sentence, wanted):
         owners[index] = clause
     last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other", "us")), begin)
     if last == OURS and default.kind == "own":
@@ -149,33 +178,11 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     for name, phrases in SIDE.items():
         if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
             return name
-    if but != HYPOTHETICAL and _would(_outside_brackets(items, sentence.first, sentence.last)):
+    if but != HYPOTHETICAL and would(outside_brackets(items, sentence.first, sentence.last)):
         return HYPOTHETICAL
     if default.name == ELSEWHERE and ours(items, sentence):
         return None
     return default.name if default.kind == "side" and default.name in (*BESIDE_SECTIONS, ELSEWHERE) else None
-
-
-HYPOTHETICAL = "a hypothetical case"
-UNREAL = frozenset(
-    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become"]
-)
-"""Verbs behind ``would`` of what did not happen; the authors' own plan ``would get through it in 33 days``."""
-
-
-def _would(words: Sequence[str]) -> bool:
-    """``On V100s that would double``: whether a sentence tells what did not happen."""
-    return any(one == "would" and two in UNREAL for one, two in pairwise(words))
-
-
-def _outside_brackets(items: Sequence[Item], first: int, last: int) -> list[str]:
-    """The words of a sentence without those in brackets, which are about themselves."""
-    words, depth = [], 0
-    for item in items[first:last]:
-        depth += (item.text == "(") - (item.text == ")")
-        if depth <= 0:
-            words.append(item.text.lower())
-    return words
 
 
 SEVERAL_RUNS = "several short runs"
@@ -195,58 +202,6 @@ def _tells_several_runs(items: Sequence[Item], sentence: Sentence) -> bool:
 
 
 FEWEST_RUNS = 3
-OF_A_CLAUSE = ("a part of the machine", "what was left out")
-"""What is beside the run in the clause that says so alone: ``48 nodes, plus 4 in reserve``."""
-CLAUSES = frozenset([",", "(", ")", "plus", ";", ":"])
-RELATIVE = frozenset(["which", "that", "these", "they", "but", "this", "it", "all", "both", "none"])
-"""First words of a clause that goes on about the one before it."""
-
-
-def _sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence[int]) -> Iterator[tuple[int, Owner]]:
-    """The figures of clauses that say what their figures are beside the run."""
-    if not wanted:
-        return
-    for first, last in _brackets(items, sentence):
-        if _would([item.text.lower() for item in items[first:last]]):
-            yield from ((index, Owner("side", HYPOTHETICAL)) for index in wanted if first <= index < last)
-    bounds = [
-        sentence.first - 1,
-        *(n for n in range(sentence.first, sentence.last) if items[n].text in CLAUSES),
-        sentence.last,
-    ]
-    clauses = [(one + 1, two) for one, two in pairwise(bounds) if two > one + 1]
-    for n, (first, last) in enumerate(clauses):
-        said = " ".join(item.text.lower() for item in items[first:last])
-        name = next((name for name in OF_A_CLAUSE if holds(said, SIDE[name])), None)
-        if name is None:
-            continue
-        figures = [index for index in wanted if first <= index < last]
-        begins = (
-            clauses[n - 1][0]
-            if n and (items[first].text.lower() in RELATIVE or _is_bare(items, first, last))
-            else first
-        )
-        if begins < first and n > 1 and items[first - 1].text == ")":
-            begins = clauses[n - 2][0]  # 32 more cards (4 nodes) in reserve
-        yield from ((index, Owner("side", name)) for index in figures or wanted if begins <= index < last)
-
-
-def _brackets(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, int]]:
-    """Where the brackets of a sentence begin and end."""
-    opened = -1
-    for at in range(sentence.first, sentence.last):
-        if items[at].text == "(":
-            opened = at + 1
-        elif items[at].text == ")" and opened >= 0:
-            yield opened, at
-            opened = -1
-
-
-def _is_bare(items: Sequence[Item], first: int, last: int) -> bool:
-    """``(not counted here)``: a clause without a verb's subject or a figure of its own."""
-    return items[first].text.lower() in ("not", "in", "held") and not any(
-        isinstance(i, Figure) for i in items[first:last]
-    )
 
 
 def _of_every_run(items: Sequence[Item], sentence: Sentence) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from gpuhours.inputs.durations import HOUR
-from gpuhours.questions.checking.reading.labels import lent
+from gpuhours.questions.checking.reading.labels import SUMMED, lent
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.placing import place
@@ -24,11 +24,17 @@ OPENS = frozenset(["the", "a", "an", "with", "using", "our", "its", "used", "use
 
 def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
     """The figures of ``value`` under ``label``, read as the sentence ``label: value``; the label's own figures are not among them."""
-    label = label.replace(".", "")  # "Seq. Len." is one label
+    label = SUMMED.sub("total", label.replace(".", ""))  # "Seq. Len." is one label
+    if "→" in label and "→" in value:
+        names, values = label.split("→"), value.split("→")
+        if len(names) == len(values):
+            return [
+                pair for name, one in zip(names, values, strict=True) for pair in place_pair(name.strip(), one.strip())
+            ]
     text = f"{label}: {value}"
     begin = len(label) + 2
     items = scan(text)
-    found = []
+    found: list[tuple[Figure, Place]] = []
     for sentence in sentences(items, text):
         listed = by_label_lists(items, sentence) if "=" in value else {}
         for index in range(sentence.first, sentence.last):
@@ -37,12 +43,38 @@ def place_pair(label: str, value: str) -> list[tuple[Figure, Place]]:
                 told = listed.get(index) or place(items, index, sentence.first, sentence.last)
                 if item.unit == "time" and not item.per and item.value < HOUR and _OF_A_STEP.fullmatch(label.strip()):
                     told = Place("step_time", "a labelled step", 0.0)
+                told = told or _by_column(label, item)
                 told = told or (None if _OF_DATA.search(label) else labelled_duration(item, label))
+                falls = found and index and items[index - 1].text == "→" and found[-1][1].quantity == "learning_rate"
+                if falls and item.value < found[-1][0].value:
+                    told = Place("final_learning_rate", "→", 0.0)
                 if told is not None:
                     found.append((item, told))
     return found
 
 
+COLUMNS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("parameters", ("b", "m", "billion", "million"), r"(?:total|size|n|(?:all|total) (?:params?|weights))"),
+    ("active_parameters", ("b", "m", "billion", "million"), r"(?:a|act|active|activated)"),
+    ("tokens", ("t", "trillion", "b", "billion"), r"(?:data|corpus|(?:training|pre-?training|train) data|budget|d)"),
+)
+"""Labels of one word that say what a scaled bare number is: ``Total`` over 15.7B, ``Data`` over 5.7T."""
+
+
+def _by_column(label: str, figure: Figure) -> Place | None:
+    """What a short label makes of a number that has a scale and no unit."""
+    bare = label.lower().strip(" :#*()")
+    if figure.unit or figure.per or figure.until:
+        return None
+    found = (name for name, scales, words in COLUMNS if figure.scale in scales and re.fullmatch(words, bare))
+    quantity = next(found, None)
+    if quantity == "tokens" and figure.value < FEWEST_TOKENS:
+        return None
+    return Place(quantity, label, 1.0) if quantity else None
+
+
+FEWEST_TOKENS = 5e9
+"""Below this an amount of data may be of anything."""
 _OF_DATA = re.compile(
     r"(?i)\b(?:audio|speech|videos?|footage|music|recordings?|clips?|segments?|utterances?|batch(?:es)?|samples?|context|prompt)\b"
 )

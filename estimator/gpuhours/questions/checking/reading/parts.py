@@ -7,13 +7,12 @@ machine and a time, and lists of one length that the text ties together.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Passage
+from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL
 from gpuhours.questions.checking.reading.cast import NOBODY, Cast, Owner
-from gpuhours.questions.checking.reading.labels import unit_of
+from gpuhours.questions.checking.reading.groups import is_quantity, is_topic, item_name, lists, sections
 from gpuhours.questions.checking.reading.names import words_of
 from gpuhours.questions.checking.reading.placed import Placed, ReadProse
 from gpuhours.questions.checking.reading.rates import unit_factor
@@ -39,7 +38,6 @@ PARTIAL = {"token": "tokens", "step": "steps"}
 """What ``the last 50B tokens`` are, said of a stage."""
 MOST_JOBS = 60
 LIST_WORDS = frozenset([",", "and", "or", "/"])
-Group = tuple[list[list[int]], Callable[[int], str]]
 
 
 def value_of(entry: Placed) -> float:
@@ -53,7 +51,7 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     inside: dict[int, list[int]] = {}
     for number, entry in enumerate(read.placed):
         inside.setdefault(read.prose.block(entry.figure.start), []).append(number)
-    for group, name_of in (*_lists(blocks), *_sections(blocks, RUN_IN_LEVEL)):
+    for group, name_of in (*lists(blocks), *sections(blocks, RUN_IN_LEVEL)):
         pipeline = sum(any(word in name_of(part[0]).lower() for word in ADAPTATIONS) for part in group) > 1
         numbers = [n for part in group for block in part for n in inside.get(block, [])]
         listed = blocks[group[0][0]].kind != "heading"
@@ -66,17 +64,19 @@ def by_items(read: ReadProse, owners: list[Owner], cast: Cast) -> list[Owner]:
     for n, entry in enumerate(read.placed):
         if owners[n].kind == "total" and entry.place.quantity not in ADDED:
             owners[n] = NOBODY  # "28B parameters in total" are those of one model
-    for group, name_of in _lists(blocks):
+    for group, name_of in lists(blocks):
         _catalogue(read, owners, group, held, name_of, cast)
-    for group, name_of in _lists(blocks):
+    for group, name_of in lists(blocks):
         for part in group:
             if beside := about_something_else(name_of(part[0])):
                 for n in [n for block in part for n in held.get(block, [])]:
                     owners[n] = Owner("side", beside)
-    for group, name_of in (*_lists(blocks), *(_sections(blocks) if len(cast.own) < 2 else ())):
+    for group, name_of in (*lists(blocks), *(sections(blocks) if len(cast.own) < 2 else ())):
         _relabel(read, [block for part in group for block in part], held)
         parts = [(part, [n for block in part for n in held.get(block, []) if owners[n] == NOBODY]) for part in group]
-        clash = _clash(read, [numbers for part, numbers in parts if not _is_quantity(name_of(part[0]))])
+        if all(is_topic(name_of(part[0])) for part in group):
+            continue
+        clash = _clash(read, [numbers for part, numbers in parts if not is_quantity(name_of(part[0]))])
         if not clash:
             continue
         used: dict[str, int] = {}
@@ -154,7 +154,7 @@ def _relabel(read: ReadProse, group: Sequence[int], held: dict[int, list[int]]) 
     if len(steps) < 2:
         return
     for block in group:
-        label = _item_name(read.prose.blocks[block].text).lower().replace("-", " ").replace(" ", "")
+        label = item_name(read.prose.blocks[block].text).lower().replace("-", " ").replace(" ", "")
         for n in held.get(block, []):
             entry = read.placed[n]
             if entry.place.quantity == "warmup_steps" and label == entry.place.because.replace("-", "").replace(
@@ -193,53 +193,6 @@ def whole_of_a_stage(name: str, entries: list[Placed]) -> None:
     whole = PARTIAL.get(entry.figure.unit)
     if whole and all(other.place.quantity != whole for other in entries):
         entries[partial[0]] = replace(entry, place=replace(entry.place, quantity=whole))
-
-
-def _lists(blocks: Sequence[Passage]) -> Iterator[Group]:
-    """Items that stand together on one level, each with what stands under it."""
-    group: list[list[int]] = []
-    depth = 0
-    for index in range(len(blocks) + 1):
-        block = blocks[index] if index < len(blocks) else None
-        if block is not None and block.kind == "item" and group and block.depth > depth:
-            group[-1].append(index)
-        elif block is not None and block.kind == "item" and (not group or block.depth == depth):
-            group.append([index])
-            depth = block.depth
-        else:
-            if len(group) > 1:
-                yield group, lambda at: _item_name(blocks[at].text)
-            group = [[index]] if block is not None and block.kind == "item" else []
-            depth = block.depth if block is not None else 0
-
-
-def _sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
-    """Sections under headings of one level, from ``least`` downwards."""
-    levels = {block.depth for block in blocks if block.kind == "heading" and block.depth >= least}
-    for level in sorted(levels):
-        group: list[list[int]] = []
-        for index, block in enumerate(blocks):
-            if block.kind == "heading" and block.depth == level:
-                group.append([index])
-            elif group:
-                group[-1].append(index)
-        if len(group) > 1:
-            run_in = level == RUN_IN_LEVEL
-            yield group, lambda at, run_in=run_in: _item_name(blocks[at].text) if run_in else blocks[at].text[:60]  # type: ignore[misc]
-
-
-def _item_name(text: str) -> str:
-    """``[Stage 1] 24k steps ...`` -> ``Stage 1``; ``sd-v1-1.ckpt: ...`` -> ``sd-v1-1.ckpt``; else its first words."""
-    bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
-    if bracket:
-        return bracket[1].strip()
-    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,|\(|\.\s)\s?", text)
-    return label[1].strip() if label else " ".join(text.split()[:4])
-
-
-def _is_quantity(name: str) -> bool:
-    """Whether an item is called by what it counts (``tokens``, ``seqs/step``), as the settings of one run are."""
-    return not any(c.isdigit() for c in name) and bool(unit_of(name)[1])
 
 
 def _clash(read: ReadProse, parts: Sequence[Sequence[int]]) -> set[str]:

@@ -163,15 +163,8 @@ def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) ->
                 word=unit.word,
             )
         ], end
-    if len(factors) == 2 and at and tokens[at - 1].text.lower() in BATCHES and not unit_at(tokens, end)[0].kind:
-        cut = tokens[number.end]
-        batch = Figure("figure", text[start : tokens[number.end - 1].end], start, tokens[number.end - 1].end, value=number.value,
-                       digits=number.digits, unit="sequence")  # fmt: skip
-        begin = tokens[number.end + 1].start
-        length = Figure(
-            "figure", text[begin:stop], begin, stop, value=factors[1], digits=f"{factors[1]:.12g}", unit="token"
-        )
-        return [batch, Item("word", cut.text, cut.start, cut.end), length], end
+    if len(factors) == 2 and (pair := _batch_of(tokens, at, end, text, (factors[0], factors[1]))) is not None:
+        return pair
     if type_at(tokens, end) in DEVICE:
         unit, end = unit_at(tokens, end)
         stop = tokens[end - 1].end
@@ -179,6 +172,27 @@ def _product(tokens: Sequence[Token], at: int, number: ReadNumber, text: str) ->
         return [Figure("figure", text[start:stop], start, stop, value=whole, digits=f"{whole:.12g}", unit=unit.kind, word=unit.word,
                        device=unit.device, per=unit.per)], end  # fmt: skip
     return [Item("word", text[start:stop], start, stop)], end
+
+
+def _batch_of(
+    tokens: Sequence[Token], at: int, end: int, text: str, factors: tuple[float, float]
+) -> tuple[list[Item], int] | None:
+    """``GBS: 2,048 x 4,096 tokens``: sequences and their length, behind a word for a batch."""
+    said = tokens[at - 2 if at > 1 and tokens[at - 1].text in ":=" else max(at - 1, 0)].text.lower()
+    unit, behind = unit_at(tokens, end)
+    if not at or said not in BATCHES or unit.kind not in ("", "token") or unit.per:
+        return None
+    end = behind if unit.kind else end
+    start, stop = tokens[at].start, tokens[end - 1].end
+    middle = start + len(text[start:stop].partition("x")[0].partition("×")[0].partition("*")[0].rstrip())
+    batch = Figure(
+        "figure", text[start:middle], start, middle, value=factors[0], digits=f"{factors[0]:.12g}", unit="sequence"
+    )
+    begin = middle + len(text[middle:stop]) - len(text[middle:stop].lstrip(" x×*·"))
+    length = Figure(
+        "figure", text[begin:stop], begin, stop, value=factors[1], digits=f"{factors[1]:.12g}", unit="token"
+    )
+    return [batch, Item("word", "x", middle, begin), length], end
 
 
 def _is_times(tokens: Sequence[Token], at: int) -> bool:
@@ -195,6 +209,11 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
     if type_at(tokens, at) == "MARK" and tokens[at].text == "=":
         stop = tokens[at - 1].end
         return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
+    if (
+        len(sides) == 2
+        and (pair := _batch_of(tokens, at - 1, at, text, (float(sides[0]), float(sides[1])))) is not None
+    ):
+        return pair
     at += type_at(tokens, at) == "TIMES"
     unit, end = unit_at(tokens, at)
     if (

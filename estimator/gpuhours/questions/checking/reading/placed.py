@@ -12,6 +12,9 @@ from gpuhours.questions.checking.reading.place import Place
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
+OF_ITS_BASE = "of its base"
+"""Says that a size is that of the model which a run starts from."""
+
 
 @dataclass(frozen=True)
 class Placed:

@@ -217,6 +217,45 @@ def spent_on_machines(items: Sequence[Item], index: int, first: int, last: int) 
     return any(word.startswith(SPENT) for word in near) and not any(word.startswith(FILMED) for word in words)
 
 
+def of_a_bare_peak(items: Sequence[Item], index: int) -> bool:
+    """``137.7 TFLOP/s per module, 36% of the 383 that the data sheet promises``: a share of a bare number, beside a speed."""
+    behind = [item for item in items[index + 1 : index + 4] if item.text.lower() not in ("the", "its", "their", "a")]
+    if len(behind) < 2 or behind[0].text.lower() != "of":
+        return False
+    peak = behind[1]
+    speed = any(
+        isinstance(item, Figure) and item.unit in ("flop", "flop/s") for item in items[max(index - 6, 0) : index]
+    )
+    return speed and isinstance(peak, Figure) and not peak.unit and not peak.per
+
+
+def times_a_device(items: Sequence[Item], index: int) -> bool:
+    """``A100 SXM4 40 GB x 16``: how many of the device before."""
+    figure = items[index]
+    if (
+        index < 2
+        or items[index - 1].text.strip() not in ("x", "×", "*")
+        or not isinstance(figure, Figure)
+        or figure.value < 1
+    ):
+        return False
+    named = items[index - 2]
+    size = isinstance(named, Figure) and named.unit == "byte" and index > 2 and items[index - 3].kind == "device"
+    return (
+        named.kind == "device"
+        or size
+        or (named.text == ")" and any(item.kind == "device" for item in items[max(index - 6, 0) : index]))
+    )
+
+
+def speaks_of_flops(items: Sequence[Item], index: int, first: int) -> bool:
+    """``(3.84 × 10^22 altogether)``: whether the words before or just behind a number count operations."""
+    near = items[max(first, index - 24) : index + 4]
+    return any(
+        "flop" in item.text.lower() or item.text.lower() in ("compute", "operations", "6nd", "c") for item in near
+    )
+
+
 def each_of_several(items: Sequence[Item], index: int) -> bool:
     """``2 racks, 18 nodes each``: what each of several has, no count of the whole."""
     behind = [item.text.lower() for item in items[index + 1 : index + 3]]
@@ -234,13 +273,19 @@ def since_when(items: Sequence[Item], index: int) -> bool:
     return behind[:1] in (["ago"], ["old"]) or behind == ["back", ","] or behind in (["or", "ago"], ["or so", "ago"])
 
 
+AGAINST = frozenset(["against", "relative", "assuming", "at", "over"])
+
+
 def a_share_of(items: Sequence[Item], index: int) -> bool:
     """``22% of 165 TFLOP/s`` and ``38% with respect to the card's 756 TFLOPS``: the whole that a share is of."""
     for at in range(index - 1, max(index - 9, -1), -1):
         item = items[at]
         if isinstance(item, Figure):
             between = [other.text.lower() for other in items[at + 1 : index]]
-            return item.unit == "percent" and ("of" in between or between[:3] == ["with", "respect", "to"])
+            against = AGAINST & set(between) and "mfu" in between
+            return item.unit == "percent" and (
+                "of" in between or between[:3] == ["with", "respect", "to"] or bool(against)
+            )
     return False
 
 

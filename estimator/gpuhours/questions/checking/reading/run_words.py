@@ -84,6 +84,7 @@ COMPARISONS = _phrases("""
     the authors' own, numbers of, figures of, copied from, taken from, as reported in, their report, as published by,
     beside, published figures for, others report*, others have, others achieve*, others reach*, others claim*, others quote*, others saw,
     last year's, previous year's, winning system, winning entry, winner of, previous winner,
+    as reported, compare dense, as its authors report,
     others see, others need*, others spent, others trained, other teams, other labs, other papers, for perspective, in perspective,
     by way of comparison, as a comparison, published elsewhere, reported elsewhere, published values, literature values, in the literature
 """)
@@ -157,6 +158,7 @@ SIDE = {
         filtering the, filtering took, scoring the, rewriting the, translating the, deduplicating the, cutting shots, cutting the,
         tokenising the, tokenizing the, embedding the, cleaning the, crawling the, rendering the, simulating the,
         separate job, another job, prepared the data, preparing the data, in advance, beforehand, precomput*, pre-comput*,
+        tokenizer training, tokeniser training, training the tokenizer, training the tokeniser, training a tokenizer, the tokenizer took,
         synthetic data, neural trajectories, data generation,
         generating data, to caption, to filter, to label, to tokenise, to tokenize, to transcribe, to extract features
     """),
@@ -185,6 +187,8 @@ SIDE = {
         quota of, granted us, compute grant, budget of
     """),
     "what was left out": _phrases("""
+        aborted, not in there, not in it, not in this, is not part of, are not part of, not part of this, comes on top,
+        come on top, on top of this, on top of that, is excluded, are excluded,
         not included, does not include, do not include, not counted here, does not enter, do not enter, is not counted,
         are not counted, not part of the, debugged, debugging
     """),
@@ -212,6 +216,7 @@ SIDE = {
         its own post, its own readme, a readme of its own
     """),
     "use": _phrases("""
+        need a gpu, needs a gpu, needs one gpu, requires a gpu, fits on one, fit on one, runs on one, runs on a single, runs on a card,
         drawing a sample, to draw a sample, sampling an image, sampling a picture, sampling a video, sampling a clip, sampling takes,
         generating an image, generating a picture, generating a video, generating a clip, generating a sample, to generate an image,
         to generate a picture, to generate a video, to generate a sample, a sample takes, sampling speed, decoding takes,
@@ -243,6 +248,10 @@ SIZES = {
     "biggest": -1,
     "big": -1,
     "flagship": -1,
+    "large": -1,
+    "larger": -1,
+    "bigger": -1,
+    "smaller": 0,
     "smallest": 0,
     "small": 0,
     "tiny": 0,
@@ -256,7 +265,8 @@ OURS_IN_NAMES = _phrases("""
 """)
 """Words in the name of a row that make it the authors' own among other people's."""
 IN_ORDER = _phrases("""
-    respectively, depending on size, depending on the size, depending on their size, in the order given, in the order named,
+    respectively, in the order of the columns, in the order of the rows, in the order of the table, in column order, in table order,
+    depending on size, depending on the size, depending on their size, in the order given, in the order named,
     in order of size, in this order, in that order, in the same order, in turn, in order, correspondingly
 """)
 """Phrases that tie the lists of a sentence together, item by item."""

@@ -8,7 +8,7 @@ aside, and says to whom it belongs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.quantities import QUANTITIES
@@ -18,6 +18,7 @@ from gpuhours.questions.checking.reading.casting import (
     cast_of,
     titled,
     with_family,
+    with_sizes_counted,
     with_sizes_in_order,
 )
 from gpuhours.questions.checking.reading.names import same_name, stem
@@ -31,9 +32,10 @@ from gpuhours.questions.checking.reading.parts import (
     whole_of_a_stage,
     with_lists,
 )
-from gpuhours.questions.checking.reading.placed import Placed, ReadProse
+from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, ReadProse
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.spoken_of import OF_A_BASE
 from gpuhours.questions.checking.reading.tables import TableReading, TableRow
 from gpuhours.questions.checking.reading.told_runs import with_told_runs
 
@@ -105,7 +107,8 @@ def divide(read: ReadProse, tables: Sequence[TableReading], said: str) -> Divisi
     rows = [row for table in tables for row in table.rows]
     main = own_name(read, titles, said or titled(rows, titles))
     cast = cast_of(read, tables, main, titles)
-    cast = with_told_runs(read, with_sizes_in_order(read, with_family(read, cast, main)))
+    cast = with_sizes_counted(read, with_sizes_in_order(read, with_family(read, cast, main)))
+    cast = with_told_runs(read, cast)
     owners = with_lists(read, by_items(read, _assigned(read, cast), cast), cast)
     owners = by_sentences(read, owners, cast)
     found = Division([], [], [], main)
@@ -200,7 +203,9 @@ def _run(runs: dict[str, TextRun], name: str) -> TextRun:
 
 def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division) -> None:
     """A figure of the prose."""
-    if owner.kind == "other":
+    if owner.name.startswith(OF_A_BASE) and entry.place.quantity in NETWORK:
+        found.shared.append(replace(entry, place=replace(entry.place, because=OF_ITS_BASE)))
+    elif owner.kind == "other":
         found.aside.append((entry, f"belongs to {owner.name}"))
     elif entry.figure.progression and entry.place.quantity in MACHINES | ENDS:
         found.aside.append((entry, "one end of a range"))
@@ -217,6 +222,9 @@ def _take(entry: Placed, owner: Owner, runs: dict[str, TextRun], found: Division
         _run(runs, "total").entries.append(entry)
     else:
         found.shared.append(entry)
+
+
+NETWORK = frozenset(["parameters", "active_parameters", "layers", "hidden", "heads", "vocabulary", "experts"])
 
 
 def _is_checked(entry: Placed) -> bool:

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gpuhours.questions.checking.accelerators import by_name, find_accelerator
-from gpuhours.questions.checking.claim import NAME_OF_CARD, ONE_PASS, Claim, Fact
+from gpuhours.questions.checking.claim import NAME_OF_CARD, Claim, Fact
 from gpuhours.questions.checking.precision import Spread, between
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.facts import size_in_name
+from gpuhours.questions.checking.reading.placed import OF_ITS_BASE
 from gpuhours.questions.checking.reading.stated import BINARY
 from gpuhours.questions.checking.reading.words import WITHOUT_COPIES
 
@@ -42,7 +43,7 @@ CORPUS_WORDS = frozenset(
 
 def in_their_sense(claims: list[Claim], facts: tuple[Fact, ...]) -> list[Claim]:
     """Claims with the quantities that they have beside each other."""
-    return _only_said_once(_samples_of_one_pass(_same_devices(_machines(_corpus_and_seen(claims)))), facts)
+    return _only_said_once(_same_devices(_machines(_corpus_and_seen(claims))), facts)
 
 
 def with_names(claims: list[Claim], facts: Sequence[Fact]) -> list[Claim]:
@@ -69,20 +70,6 @@ def _corpus_and_seen(claims: list[Claim]) -> list[Claim]:
         return claims
     first = corpus[0]
     return [replace(claim, quantity="dataset_tokens") if claim is first else claim for claim in claims]
-
-
-def _samples_of_one_pass(claims: list[Claim]) -> list[Claim]:
-    """The samples of a data set are those seen where no more than one pass is counted; they are at least that many."""
-    main = [claim for claim in claims if not claim.scope]
-    passes = any(claim.quantity == "epochs" and claim.value > 1.02 for claim in main)
-    if passes or any(claim.quantity == "samples" for claim in main):
-        return claims
-    return [
-        replace(claim, quantity="samples", because=f"{claim.because}, {ONE_PASS}".removeprefix(", "))
-        if claim.quantity == "dataset_samples"
-        else claim
-        for claim in claims
-    ]
 
 
 def _machines(claims: list[Claim]) -> list[Claim]:
@@ -244,6 +231,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             not tagged[i],
             claims[i].shared,
             claims[i].spread.reason == "range" and claims[i].quantity == "wall_clock",
+            claims[i].because == OF_ITS_BASE,
             claims[i].because in ("", OF_THEM, *PARTS),
             claims[i].quantity == "parameters" and i,
             i,

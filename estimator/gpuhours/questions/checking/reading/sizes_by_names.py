@@ -182,3 +182,13 @@ def of_adapters(items: Sequence[Item], index: int) -> bool:
         and items[index - 2].text.lower() == "r"
         and bool(near & {"lora", "qlora", "dora"})
     )
+
+
+WORKS = ("activ", "chosen", "pick", "select", "used", "per", "routed", "work", "each", "fire")
+
+
+def at_work(items: Sequence[Item], index: int) -> bool:
+    """``2 experts are activated for each input token``: the experts that work on a token, not those that there are."""
+    behind = [item.text.lower() for item in items[index + 1 : index + 5]]
+    stop = next((n for n, word in enumerate(behind) if word in (",", ";", ".", "(", ")", "across", "of")), len(behind))
+    return any(word.startswith(WORKS) for word in behind[:stop])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
-from gpuhours.questions.checking.reading.names import mentions, stem, words_of
+from gpuhours.questions.checking.reading.names import Mention, mentions, stem, words_of
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
@@ -43,6 +43,8 @@ def events_of(
             before not in TIMES_PAST and items[max(mention.first - 2, 0)].text.lower() in PREDECESSORS
         ):
             owner = Owner("other", mention.shown)
+        if _is_base(items, mention, before, owner, cast, sentence):
+            found |= _in_its_brackets(items, mention, sentence)
         if owner.kind == "other" and before in BASES | CONTINUED and mention.first > sentence.first + 1:
             if isinstance(items[mention.last], Figure):
                 found[mention.last] = owner
@@ -85,6 +87,52 @@ def events_of(
         elif stage := _stage(items, index, cast):
             found[index] = Owner("own", stage)
     yield from sorted(found.items())
+
+
+OF_A_BASE = "its base "
+"""Begins the name of an owner that a run starts from: its network is the run's, its work is not."""
+DESCRIBED = frozenset(
+    [
+        "our",
+        "the",
+        "dense",
+        "public",
+        "open",
+        "pretrained",
+        "pre-trained",
+        "frozen",
+        "own",
+        "released",
+        "smaller",
+        "larger",
+    ]
+)
+STARTS = frozenset(
+    ["from", "of", "off", "on", "initialised", "initialized", "continue", "continues", "continued", "teacher", "base"]
+)
+
+
+def _is_base(
+    items: Sequence[Item], mention: Mention, before: str, owner: Owner, cast: Cast, sentence: Sentence
+) -> bool:
+    """Whether a name is that of a model that the run starts from or learns from: ``the FFN of our dense Zvezda-1.9B``."""
+    at = mention.first - 1
+    while at > sentence.first and items[at].text.lower() in DESCRIBED:
+        at -= 1
+    starts = at > sentence.first and items[at].text.lower() in STARTS
+    another = owner.kind == "other" or (
+        mention.size is not None and mention.shown not in cast.own and mention.shown != cast.main
+    )
+    return starts and another
+
+
+def _in_its_brackets(items: Sequence[Item], mention: Mention, sentence: Sentence) -> dict[int, Owner]:
+    """``(1.9B parameters; 3T tokens, 61k GPU hours)`` directly behind a name: figures of what has the name."""
+    first = mention.last + 1
+    if first >= sentence.last or items[first].text != "(":
+        return {}
+    last = next((at for at in range(first, sentence.last) if items[at].text == ")"), sentence.last)
+    return {first: Owner("other", OF_A_BASE + mention.shown), last: OURS}
 
 
 ALIKE = frozenset(

@@ -70,9 +70,20 @@ _OF_WHICH = re.compile(
 """``Act./Tot.``: two sizes of a mixture in one column."""
 
 
+def _with_noun(label: str) -> str:
+    """``Routed / shared experts``: every part has the noun of the last."""
+    parts = _SLASH.split(label)
+    noun = parts[-1].split()[-1:] if len(parts) > 1 and len(parts[-1].split()) == 2 else []
+    if not noun or not noun[0].isalpha() or any(len(part.split()) != 1 for part in parts[:-1]):
+        return label
+    return " / ".join([*(f"{part} {noun[0]}" for part in parts[:-1]), parts[-1]])
+
+
 def slashed(table: Table) -> Table:
     """A column ``S / M / L`` over cells ``0.6B / 2.1B / 7.4B`` is as many columns."""
     rows: list[tuple[Cell, ...]] = list(table.rows)
+    if table.head:
+        rows[0] = tuple(replace(cell, text=_with_noun(cell.text)) for cell in rows[0])
     for j in range(table.width - 1, 0, -1):
         sizes = bool(table.head) and j < len(rows[0]) and _OF_WHICH.match(rows[0][j].text)
         if sizes:

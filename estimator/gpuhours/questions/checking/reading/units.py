@@ -43,6 +43,7 @@ NOUNS: Mapping[str, str] = {
     "crop": "sample",
     "caption": "sample", "tile": "sample", "waveform": "sample", "scene": "sample", "patent": "sample", "article": "sample",
     "genome": "sample", "report": "sample", "note": "sample", "track": "sample", "question": "sample", "annotation": "sample",
+    "dim": "dimension", "module": "gpu",
     "patche": "patch", "querie": "query", "core": "gpu", "chip": "gpu", "comparison": "sample",
     "commit": "sample", "file": "sample", "post": "sample", "tweet": "sample", "email": "sample", "review": "sample", "game": "sample",
     "problem": "sample", "function": "sample", "message": "sample", "crystal": "sample", "material": "sample", "compound": "sample",
@@ -126,7 +127,7 @@ def factor(unit: str, word: str) -> float:
 
 def _tail(word: str) -> str:
     """``gpuh -> h`` and ``gpu·h -> h``: the time word at the end of one run together."""
-    for stem in ("gpu", "tpu", "npu", "node"):
+    for stem in ("gpu", "tpu", "npu", "hpu", "node"):
         if word.startswith(stem):
             return word.removeprefix(stem).removeprefix("s").lstrip(" ·*×") or "h"
     return word

@@ -142,9 +142,10 @@ def readings(
             said.append(f"“{claim.text}”, not “{rival.text}”, is the run's {QUANTITIES[claim.quantity].title}")
         yield swapped, " and ".join(said)
     for position in involved:
-        claim = None if (index := left[position].claim) is None else claims[index]
-        for one in [] if claim is None else rivals.times(claim):
+        if (index := left[position].claim) is None:
+            continue
+        for one in rivals.times(claims[index]):
             for sign in (1, -1):
                 swapped = list(left)
                 swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
-                yield swapped, f"“{one.text}” has no part in “{claim.text}”"  # type: ignore[union-attr]
+                yield swapped, f"“{one.text}” has no part in “{claims[index].text}”"

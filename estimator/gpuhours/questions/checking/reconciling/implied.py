@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpuhours.questions.checking.claim import Assumed, Document, measured
+from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import Implied
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.reconciling.scenarios import scenario
@@ -25,7 +25,7 @@ ALWAYS = frozenset({"gpus", "gpu_hours", "wall_clock", "tokens", "steps", "epoch
 def implied_values(document: Document, fit: Fit, run: Setting) -> list[Implied]:
     """Quantities nobody stated: solved, or not determined with what is missing."""
     implied = []
-    stated = {claim.quantity for claim in document.claims} | {measured(claim) for claim in document.claims}
+    stated = {claim.quantity for claim in document.claims}
     for name in ASKED:
         if name in stated:
             continue

@@ -1,0 +1,95 @@
+"""What is beside the run in a clause of a sentence alone: in brackets, behind a comma, in what would have been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from gpuhours.questions.checking.reading.cast import Owner
+from gpuhours.questions.checking.reading.run_words import (
+    SIDE,
+    holds,
+)
+from gpuhours.questions.checking.reading.scopes import Sentence
+from gpuhours.questions.checking.reading.tokens import Figure, Item
+
+HYPOTHETICAL = "a hypothetical case"
+
+
+UNREAL = frozenset(
+    ["have", "take", "need", "cost", "require", "last", "double", "halve", "finish", "mean", "shrink", "become"]
+)
+"""Verbs behind ``would`` of what did not happen; the authors' own plan ``would get through it in 33 days``."""
+
+
+def would(words: Sequence[str]) -> bool:
+    """``On V100s that would double``: whether a sentence tells what did not happen."""
+    return any(one == "would" and two in UNREAL for one, two in pairwise(words))
+
+
+def outside_brackets(items: Sequence[Item], first: int, last: int) -> list[str]:
+    """The words of a sentence without those in brackets, which are about themselves."""
+    words, depth = [], 0
+    for item in items[first:last]:
+        depth += (item.text == "(") - (item.text == ")")
+        if depth <= 0:
+            words.append(item.text.lower())
+    return words
+
+
+OF_A_CLAUSE = ("a part of the machine", "what was left out")
+"""What is beside the run in the clause that says so alone: ``48 nodes, plus 4 in reserve``."""
+
+
+CLAUSES = frozenset([",", "(", ")", "plus", ";", ":"])
+
+
+RELATIVE = frozenset(["which", "that", "these", "they", "but", "this", "it", "all", "both", "none"])
+"""First words of a clause that goes on about the one before it."""
+
+
+def sides_of_clauses(items: Sequence[Item], sentence: Sentence, wanted: Sequence[int]) -> Iterator[tuple[int, Owner]]:
+    """The figures of clauses that say what their figures are beside the run."""
+    if not wanted:
+        return
+    for first, last in _brackets(items, sentence):
+        if would([item.text.lower() for item in items[first:last]]):
+            yield from ((index, Owner("side", HYPOTHETICAL)) for index in wanted if first <= index < last)
+    bounds = [
+        sentence.first - 1,
+        *(n for n in range(sentence.first, sentence.last) if items[n].text in CLAUSES),
+        sentence.last,
+    ]
+    clauses = [(one + 1, two) for one, two in pairwise(bounds) if two > one + 1]
+    for n, (first, last) in enumerate(clauses):
+        said = " ".join(item.text.lower() for item in items[first:last])
+        name = next((name for name in OF_A_CLAUSE if holds(said, SIDE[name])), None)
+        if name is None:
+            continue
+        figures = [index for index in wanted if first <= index < last]
+        begins = (
+            clauses[n - 1][0]
+            if n and (items[first].text.lower() in RELATIVE or _is_bare(items, first, last))
+            else first
+        )
+        if begins < first and n > 1 and items[first - 1].text == ")":
+            begins = clauses[n - 2][0]  # 32 more cards (4 nodes) in reserve
+        yield from ((index, Owner("side", name)) for index in figures or wanted if begins <= index < last)
+
+
+def _brackets(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, int]]:
+    """Where the brackets of a sentence begin and end."""
+    opened = -1
+    for at in range(sentence.first, sentence.last):
+        if items[at].text == "(":
+            opened = at + 1
+        elif items[at].text == ")" and opened >= 0:
+            yield opened, at
+            opened = -1
+
+
+def _is_bare(items: Sequence[Item], first: int, last: int) -> bool:
+    """``(not counted here)``: a clause without a verb's subject or a figure of its own."""
+    return items[first].text.lower() in ("not", "in", "held") and not any(
+        isinstance(i, Figure) for i in items[first:last]
+    )

@@ -1,0 +1,74 @@
+"""Items and sections that stand together, and what each is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from gpuhours.questions.checking.reading.blocks import RUN_IN_LEVEL, Passage
+from gpuhours.questions.checking.reading.labels import unit_of
+from gpuhours.questions.checking.reading.names import words_of
+
+Group = tuple[list[list[int]], Callable[[int], str]]
+
+
+def lists(blocks: Sequence[Passage]) -> Iterator[Group]:
+    """Items that stand together on one level, each with what stands under it."""
+    group: list[list[int]] = []
+    depth = 0
+    for index in range(len(blocks) + 1):
+        block = blocks[index] if index < len(blocks) else None
+        if block is not None and block.kind == "item" and group and block.depth > depth:
+            group[-1].append(index)
+        elif block is not None and block.kind == "item" and (not group or block.depth == depth):
+            group.append([index])
+            depth = block.depth
+        else:
+            if len(group) > 1:
+                yield group, lambda at: item_name(blocks[at].text)
+            group = [[index]] if block is not None and block.kind == "item" else []
+            depth = block.depth if block is not None else 0
+
+
+def sections(blocks: Sequence[Passage], least: int = 0) -> Iterator[Group]:
+    """Sections under headings of one level, from ``least`` downwards."""
+    levels = {block.depth for block in blocks if block.kind == "heading" and block.depth >= least}
+    for level in sorted(levels):
+        group: list[list[int]] = []
+        for index, block in enumerate(blocks):
+            if block.kind == "heading" and block.depth == level:
+                group.append([index])
+            elif group:
+                group[-1].append(index)
+        if len(group) > 1:
+            run_in = level == RUN_IN_LEVEL
+            yield group, lambda at, run_in=run_in: item_name(blocks[at].text) if run_in else blocks[at].text[:60]  # type: ignore[misc]
+
+
+def item_name(text: str) -> str:
+    """``[Stage 1] 24k steps ...`` -> ``Stage 1``; ``sd-v1-1.ckpt: ...`` -> ``sd-v1-1.ckpt``; else its first words."""
+    bracket = re.match(r"\s*[\[(]([^\])\n]{1,40})[\])]", text)
+    if bracket:
+        return bracket[1].strip()
+    label = re.match(r"\s*([^:\n]{1,48}?)\s*(?::|–|—|,|\(|\.\s)\s?", text)
+    return label[1].strip() if label else " ".join(text.split()[:4])
+
+
+def is_quantity(name: str) -> bool:
+    """Whether an item is called by what it counts (``tokens``, ``seqs/step``), as the settings of one run are."""
+    return not any(c.isdigit() for c in name) and bool(unit_of(name)[1])
+
+
+def is_topic(name: str) -> bool:
+    """Whether a heading says what its section treats, not which run."""
+    return all(word in TOPICS for word in words_of(name))
+
+
+TOPICS = frozenset(
+    ["hardware", "software", "cost", "costs", "compute", "model", "data", "training", "details", "time", "times", "environment",
+     "environmental", "impact", "infrastructure", "hyperparameters", "hyper", "parameters", "speeds", "sizes", "results", "architecture",
+     "setup", "and", "the", "of", "notes", "summary", "overview", "resources", "carbon", "footprint", "emissions", "energy", "budget",
+     "limitations", "introduction", "method", "methods", "evaluation", "throughput", "optimization", "optimisation", "optimizer", "corpus",
+     "dataset", "procedure", "configuration", "settings", "facts", "numbers", "background", "machine", "cluster", "money", "price"]
+)  # fmt: skip
+"""Words of headings that say what a section treats, not which run."""
