@@ -15,6 +15,8 @@ Activation = Literal["gelu", "written-gelu", "erf-gelu", "quick-gelu", "relu"]
 """How the activation of a feed-forward layer that is not gated is written."""
 WRITTEN_OUT = ("written-gelu", "erf-gelu", "quick-gelu")
 QKNorm = Literal["none", "head", "head-layer", "width", "no-weights"]
+Keys = Literal["own", "values", "borrowed"]
+"""A layer's keys and values: products of its own, one product for both (Gemma 4), or those of a layer below (Gemma 3n)."""
 """A norm on queries and keys: RMS over a head, LayerNorm with bias over a head, over the whole width, or without weights."""
 
 
@@ -82,31 +84,35 @@ def self_attention(
     dropped: bool = False,
     broadcast: bool = False,
     disentangled: bool = False,
+    own_keys: Keys = "own",
 ) -> Piece:
     """Grouped-query self-attention.
 
         qkv  [h, (a + 2 k) d + gate]    scores and sum over a heads of d    output  [a d, h]
 
-    rotary: the share of a head that is rotated
+    rotary: the share of a head that is rotated; ``own_keys``: a + k heads where keys are values, a where they are borrowed
     gate: a d numbers a token (``width``) or a (``head``) that the output is multiplied with; ``sinks``: a learned scores.
 
     a heads, k key-value heads, d head_dim, h hidden. Source: Ainslie et al. 2023 (GQA); k = a is Vaswani et
     al. 2017."""
     queries, keys = heads * head_dim, kv_heads * head_dim
     gates = {"none": 0, "width": queries, "head": heads}[gate]
+    made = {"own": 2, "values": 1, "borrowed": 0}[own_keys]
     linears = (
-        Linear("qkv", hidden, queries + 2 * keys + gates, Split.COLUMN, qkv_bias, role=Role.QKV, fused=3),
+        Linear("qkv", hidden, queries + made * keys + gates, Split.COLUMN, qkv_bias, role=Role.QKV, fused=1 + made),
         Linear("attention output", queries, hidden, Split.ROW, output_bias, role=Role.ATTENTION_OUTPUT),
     )
     operators = []
     if gate != "none" or sinks:
         gated = queries if gate != "none" else 0
         operators.append(Elementwise(Pointwise.SWIGLU, gated, sharded=True, parameters=heads if sinks else 0))
+    turned = queries + (keys if made else 0)
     if np.any(rotary):
-        operators.append(Elementwise(Pointwise.ROTARY, queries + keys, sharded=True, worked=rotary))
+        operators.append(Elementwise(Pointwise.ROTARY, turned, sharded=True, worked=rotary))
     if qk_norm != "none":
-        weights = {"head": 2 * head_dim, "head-layer": 4 * head_dim, "width": queries + keys, "no-weights": 0}[qk_norm]
-        operators.append(Elementwise(Pointwise.QK_NORM, queries + keys, sharded=True, parameters=weights))
+        each = head_dim * (2 if made else 1)
+        weights = {"head": each, "head-layer": 2 * each, "width": turned, "no-weights": 0}[qk_norm]
+        operators.append(Elementwise(Pointwise.QK_NORM, turned, sharded=True, parameters=weights))
     core = AttentionCore(
         heads, kv_heads, head_dim, head_dim, causal, window=window, dropped=dropped, broadcast=broadcast, disentangled=disentangled
     )  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from gpuhours.architecture import blocks, lora, state_space
-from gpuhours.architecture.decoder_shapes import Experts, LatentAttention, LayerGroup, NotNegative
+from gpuhours.architecture import blocks, lora, side_inputs, state_space
+from gpuhours.architecture.decoder_shapes import Experts, LatentAttention, LayerGroup, NotNegative, PerLayerInput, Streams
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, treatment
 from gpuhours.architecture.state_space import StateSpace
@@ -98,6 +98,8 @@ class Decoder(Spec):
     """Widths of the mixers of ``layer_groups`` that are not attention."""
     experts: Experts | None = None
     latent: LatentAttention | None = None
+    per_layer_input: PerLayerInput | None = None
+    streams: Streams | None = None
     trainable: Training = "full"
     rank: Count = 8
     """Rank of the adapters that ``trainable: lora`` trains."""
@@ -220,11 +222,12 @@ class Decoder(Spec):
         learned = self.positions in ("learned", "disentangled")
         places = (tokens if self.max_positions is None else self.max_positions) if learned else 0
         norm = blocks.norm_parameters(self.norm, self.hidden) if self.embedding_norm else 0
+        second = side_inputs.front(self.hidden, self.layers, tokens, self.per_layer_input, self.streams, kind)
         if not learned and not self.embedding_norm and not self.segments and not self.extra_weights:
-            return (embedding,)
+            return (embedding, *second)
         tables = (places + self.segments) * self.hidden + norm + self.extra_weights
         extra = Ends("positions", (), tables, tokens, first=True, trainable=kind)
-        return (embedding, extra)
+        return (embedding, extra, *second)
 
     def top(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> tuple[Ends, ...]:
         """What stands behind the layers: norm, pooler, head."""
@@ -239,7 +242,8 @@ class Decoder(Spec):
         before = (replace(square, name="masked head"),) if masked else ()
         tables = blocks.norm_parameters(self.norm, self.hidden) + (self.vocab if self.tied and self.head_bias else 0)
         transform = (Ends("masked transform", before, tables, tokens, first=False, trainable=kind),) if masked else ()
-        return (*transform, self.language_head(tokens, trainable), *pooled)
+        joined = side_inputs.back(self.hidden, tokens, self.streams, kind)
+        return (*joined, *transform, self.language_head(tokens, trainable), *pooled)
 
     def language_head(self, tokens: Array, trainable: Trainable = Trainable.FULL) -> Ends:
         """Final norm, output product and softmax over the vocabulary."""
@@ -261,7 +265,7 @@ class Decoder(Spec):
         groups = []
         for group in self.layer_groups:
             fed = group.feeding(self.experts)
-            adapters = self._adapters(fed == "experts") if group.mixer in ATTENDS else ()
+            adapters = self._of(group)._adapters(fed == "experts", group.keys) if group.mixer in ATTENDS else ()
             name = f"layers{FED[fed]}{MIXED.get(group.mixer, f', {group.mixer}')}"
             block = self._grouped(group, fed)
             groups.append(Stack(name, block, group.layers, tokens, None, trainable, adapters))
@@ -275,10 +279,17 @@ class Decoder(Spec):
             groups.append(Stack(name, block, count, tokens, None, trainable, self._adapters(is_expert)))
         return tuple(groups)
 
-    def _adapters(self, is_expert: bool) -> tuple[Linear, ...]:
+    def _adapters(self, is_expert: bool, keys: blocks.Keys = "own") -> tuple[Linear, ...]:
         if self.trainable != "lora":
             return ()
-        return lora.adapters(self.rank, self.targets, self.projections(is_expert))
+        known, missing = self.projections(is_expert), {"own": "", "values": "v", "borrowed": "kv"}[keys]
+        targets = tuple(known) if lora.ALL in self.targets else self.targets
+        return lora.adapters(self.rank, [target for target in targets if target not in tuple(missing)], known)
+
+    def _of(self, group: LayerGroup) -> "Decoder":
+        """The model with the shape that a group of its layers has."""
+        changed = {name: getattr(group, name) for name in ("heads", "kv_heads", "head_dim", "ffn_hidden")}
+        return self.model_copy(update={name: value for name, value in changed.items() if value is not None})
 
     def _window_shares(self) -> tuple[tuple[bool, float], ...]:
         """(windowed, share of the layers)."""
@@ -298,15 +309,15 @@ class Decoder(Spec):
         glue = blocks.glue(self.hidden, self.norm, norms=norms, residuals=residuals, dropout=self.dropout)
         scales = blocks.Piece(elementwise=(blocks.weights(self.layer_weights),) if self.layer_weights else ())
         shared = 1 if self.parallel_residual and residuals == 2 else None
-        return blocks.block(self.hidden, *mixing, *feeding, glue, scales, reductions=shared)
+        beside = side_inputs.layer(self.hidden, self.per_layer_input, self.streams)
+        return blocks.block(self.hidden, *mixing, *feeding, glue, scales, *beside, reductions=shared)
 
     def _grouped(self, group: LayerGroup, fed: str) -> Block:
         """One layer of a group; a half that is not there takes its norms along."""
-        changed = {name: getattr(group, name) for name in ("heads", "kv_heads", "head_dim", "ffn_hidden")}
-        own = self.model_copy(update={name: value for name, value in changed.items() if value is not None})
+        own = self._of(group)
         mixing: tuple[blocks.Piece, ...] = ()
         if group.mixer in ATTENDS:
-            mixing = (own._attention(group.mixer == "window"),)
+            mixing = (own._attention(group.mixer == "window", group.keys),)
         if group.mixer in STATE_SPACE:
             assert self.state_space is not None
             kind: Any = group.mixer.removeprefix("attention+")
@@ -315,7 +326,7 @@ class Decoder(Spec):
         halves = (1 if mixing else 0) + (1 if feeding else 0)
         return own._layer(mixing, feeding, max(1, self.norms_per_layer * halves // 2))
 
-    def _attention(self, windowed: bool) -> blocks.Piece:
+    def _attention(self, windowed: bool, keys: blocks.Keys = "own") -> blocks.Piece:
         if self.latent is not None:
             return blocks.latent_attention(
                 self.hidden,
@@ -344,6 +355,7 @@ class Decoder(Spec):
             dropped=self.dropout if self.attention_dropout is None else self.attention_dropout,
             broadcast=self.broadcast_keys,
             disentangled=self.positions == "disentangled",
+            own_keys=keys,
         )
 
     def _mixer(self, is_expert: bool) -> blocks.Piece:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
+from gpuhours.architecture.blocks import Keys
 from gpuhours.architecture.state_space import Mixer
 from gpuhours.inputs.units import Count, whole
 from gpuhours.inputs.yaml_files import Section
@@ -66,6 +67,23 @@ class Experts(Section):
         return self
 
 
+class PerLayerInput(Section):
+    """A second embedding that every layer gets its own part of (Gemma 3n and 4): looked up, and made of the first by a product."""
+
+    width: Count
+    """Of each layer's part."""
+    vocab: Count
+    """Rows of its table, of all layers' widths."""
+
+
+class Streams(Section):
+    """Several residual streams in place of one (AltUp, Baykal et al. 2023, arXiv:2301.13310), and a low-rank product beside attention
+    (LAuReL, Menghani et al. 2024, arXiv:2411.07501), as Gemma 3n has them."""
+
+    count: Count
+    laurel_rank: Count
+
+
 class LayerGroup(Section):
     """Equal layers of a stack whose layers differ: how they mix tokens, and what feeds forward behind it."""
 
@@ -78,6 +96,8 @@ class LayerGroup(Section):
     kv_heads: Count | None = None
     head_dim: Count | None = None
     ffn_hidden: Count | None = None
+    keys: Keys = "own"
+    """Keys and values: products of their own, one product for both (``values``), or a layer's below (``borrowed``)."""
 
     def feeding(self, experts: Experts | None) -> str:
         """``feed_forward``, or what the model has."""

@@ -22,6 +22,7 @@ KEYS = {
     "student": "self-distillation",
     "encoder_layers": "encoder-decoder",
     "double_layers": "two-stream",
+    "time_width": "single-stream",
     "latent_channels": "diffusion",
     "patch": "vision",
 }
@@ -38,6 +39,7 @@ HOMES = {
     "contrastive": "gpuhours.architecture.contrastive:Contrastive",
     "diffusion": "gpuhours.architecture.diffusion:Diffusion",
     "two-stream": "gpuhours.architecture.two_stream:TwoStream",
+    "single-stream": "gpuhours.architecture.single_stream:SingleStream",
     "encoder-decoder": "gpuhours.architecture.encoder_decoder:EncoderDecoder",
 }
 """Where each kind of model is described."""

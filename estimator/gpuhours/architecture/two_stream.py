@@ -1,4 +1,5 @@
-"""Diffusion transformers whose picture and text have weights of their own and attend to each other: SD3, Flux, HunyuanVideo."""
+"""Diffusion transformers whose picture and text have weights of their own and attend to each other: SD3, Flux, FLUX.2, AuraFlow, Chroma,
+HunyuanVideo."""
 
 from dataclasses import replace
 from typing import Annotated, Literal, Self
@@ -7,13 +8,23 @@ from pydantic import model_validator
 
 from gpuhours.architecture import blocks
 from gpuhours.architecture.diffusion import Latent, biased
-from gpuhours.architecture.operators import Block, Elementwise, Ends, Model, Pointwise, Stack
+from gpuhours.architecture.operators import Block, Elementwise, Ends, Linear, Model, Pointwise, Split, Stack
 from gpuhours.architecture.spec import refuse_uneven_heads
 from gpuhours.data import Data
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.units import Count, whole
+from gpuhours.inputs.yaml_files import Section
 
 NotNegative = Annotated[int, whole(least=0)]
+
+
+class Approximator(Section):
+    """A network that makes every layer's modulation from the time step, in place of a product in each (Chroma)."""
+
+    channels: Count
+    """Sines and cosines that it reads for each vector."""
+    hidden: Count
+    layers: Count
 
 
 class TwoStream(Latent):
@@ -28,6 +39,14 @@ class TwoStream(Latent):
     heads: Count
     ffn_hidden: Count | None = None
     """4 x hidden when not given."""
+    gated: bool = False
+    """Feed-forward layers with a gate (FLUX.2, AuraFlow)."""
+    biases: bool = True
+    modulation: Literal["per-layer", "shared"] = "per-layer"
+    """Shift, scale and gate by a product in each layer, or by one for all layers of a kind (FLUX.2)."""
+    approximator: Approximator | None = None
+    single: Literal["parallel", "serial"] = "parallel"
+    """Attention and feed-forward layer of a single layer: beside each other (Flux), or one behind the other (AuraFlow)."""
     qk_norm: blocks.QKNorm = "none"
     text_hidden: Count
     """Width of the text encoder's tokens."""
@@ -40,6 +59,16 @@ class TwoStream(Latent):
     """Layers over the text alone in front (HunyuanVideo)."""
     text_norm: bool = False
     """An RMS norm on the text encoder's tokens (Qwen-Image)."""
+    text_2_hidden: NotNegative = 0
+    """Width of a second text encoder's tokens, which stand beside the first's (HunyuanVideo 1.5)."""
+    text_2_width: Count = 2048
+    """Width of the products that embed them."""
+    text_2_length: Count = 256
+    image_hidden: NotNegative = 0
+    """Width of an image encoder's tokens, which stand there too (HunyuanVideo 1.5)."""
+    image_tokens: Count = 729
+    extra_weights: NotNegative = 0
+    """Further weights that no product multiplies (a table of places, registers): counted, not timed."""
     rotated: bool | None = None
     """Positions are rotated into queries and keys; where layers of both streams together follow (Flux), when not given."""
     text_ends_early: bool = False
@@ -57,8 +86,14 @@ class TwoStream(Latent):
         return 4 * self.hidden if self.ffn_hidden is None else self.ffn_hidden
 
     def text_tokens(self, data: Data) -> Array:
-        """Text tokens of a sample."""
-        return self.text_length if data.text_tokens is None else data.text_tokens
+        """Tokens of a sample that the picture's stand beside: of the text, of a second encoder of it, of an image."""
+        text = self.text_length if data.text_tokens is None else data.text_tokens
+        also = (self.text_2_length if self.text_2_hidden else 0) + (self.image_tokens if self.image_hidden else 0)
+        return text + also
+
+    def product(self, name: str, inputs: Array, outputs: Array) -> Linear:
+        """A product that every tensor rank holds whole, with a bias where the model has them."""
+        return Linear(name, inputs, outputs, Split.WHOLE, bias=self.biases)
 
     def build(self, data: Data) -> Model:
         """One denoising step of one sample."""
@@ -80,23 +115,69 @@ class TwoStream(Latent):
             *([self.frequencies] if self.guidance else []),
         ]
         products = tuple(
-            product for width in vectors for product in (biased("condition", width, h), biased("condition 2", h, h))
+            one for width in vectors for one in (self.product("condition", width, h), self.product("condition 2", h, h))
         )
+        if self.modulation == "shared":
+            products = (*products, *self._shared_modulation())
+        conditions = (
+            Ends("conditions", products, 0, 1, first=True) if self.approximator is None else self._approximated()
+        )
+        embedded, normed = (
+            self.product("text embedding", self.text_hidden, h),
+            self.text_hidden if self.text_norm else 0,
+        )
+        own = text - self._beside(text)
         return (
-            Ends("patch embedding", (biased("patch embedding", pixels, h),), 0, picture, first=True),
             Ends(
-                "text embedding",
-                (biased("text embedding", self.text_hidden, h),),
-                self.text_hidden if self.text_norm else 0,
-                text,
+                "patch embedding",
+                (self.product("patch embedding", pixels, h),),
+                self.extra_weights,
+                picture,
                 first=True,
             ),
-            Ends("conditions", products, 0, 1, first=True),
-            *self._refiner(text),
+            Ends("text embedding", (embedded,), normed, own, first=True),
+            *self._embeddings_beside(),
+            conditions,
+            *self._refiner(own),
         )
 
+    def _beside(self, text: Array) -> Array:
+        """Of ``text`` tokens those of the second encoder and of the image."""
+        return (
+            text
+            - text
+            + (self.text_2_length if self.text_2_hidden else 0)
+            + (self.image_tokens if self.image_hidden else 0)
+        )
+
+    def _embeddings_beside(self) -> tuple[Ends, ...]:
+        """A norm and three products on a second text encoder's tokens; two norms and two products on an image's; a table of the kinds."""
+        h, t, w, i = self.hidden, self.text_2_hidden, self.text_2_width, self.image_hidden
+        ends = []
+        if t:
+            second = (biased("second text", t, w), biased("second text 2", w, w), biased("second text 3", w, h))
+            ends.append(Ends("second text embedding", second, 2 * t, self.text_2_length, first=True))
+        if i:
+            image = (biased("image", i, i), biased("image 2", i, h))
+            ends.append(Ends("image embedding", image, 2 * i + 2 * h + 3 * h, self.image_tokens, first=True))
+        return tuple(ends)
+
+    def _shared_modulation(self) -> tuple[Linear, ...]:
+        """Six vectors for the picture and six for the text in double layers, three in single ones: once a step."""
+        both = (self.product("modulation", self.hidden, 6 * self.hidden),) * 2
+        return (*both, self.product("single modulation", self.hidden, 3 * self.hidden)) if self.single_layers else both
+
+    def _approximated(self) -> Ends:
+        """c -> n -> ... -> h over one token a vector: twelve a double layer, three a single one, two at the end."""
+        assert self.approximator is not None
+        c, n, layers = self.approximator.channels, self.approximator.hidden, self.approximator.layers
+        inner = (biased("approximator", n, n), biased("approximator 2", n, n)) * layers
+        products = (biased("approximator in", c, n), *inner, biased("approximator out", n, self.hidden))
+        vectors = 12 * self.double_layers + 3 * self.single_layers + 2
+        return Ends("approximator", products, layers * n, vectors, first=True)
+
     def _refiner(self, text: Array) -> tuple[Stack | Ends, ...]:
-        """Transformer layers over the text, gated by the time step and the mean of the text."""
+        """Transformer layers of four times the width over the text, gated by the time step and the mean of the text."""
         if not self.refiner_layers:
             return ()
         h, d = self.hidden, self.hidden // self.heads
@@ -105,7 +186,7 @@ class TwoStream(Latent):
             biased("mean text", self.text_hidden, h), biased("mean text 2", h, h),
         )  # fmt: skip
         sees = blocks.self_attention(h, self.heads, self.heads, d, causal=False, qkv_bias=True, output_bias=True)
-        mixer = blocks.feed_forward(h, self.ffn_width, gated=False, bias=True)
+        mixer = blocks.feed_forward(h, 4 * h, gated=False, bias=True)
         layer = blocks.block(h, sees, mixer, blocks.glue(h, "layer", norms=2, residuals=2, dropout=False))
         gates = Block((biased("gates", h, 2 * h),), (), (), h, 0)
         return (
@@ -121,20 +202,24 @@ class TwoStream(Latent):
         own = tuple(one for one in core.elementwise if one.kind is not Pointwise.BIAS)
         attention = Block((), core.attention, tuple(replace(one, parameters=2 * one.parameters) for one in own), h, 0)
         side = self._side()
-        modulation = Block((biased("modulation", h, 6 * h),), (), (), h, 0)
         early = 1 if self.text_ends_early else 0
-        linears = [
+        stacks = [
             Stack("double layers over the picture", side, layers, picture),
             Stack("double layers over the text", side, layers - early, text),
             Stack("attention over both", attention, layers, picture + text),
-            Stack("modulation of both", modulation, 2 * layers - early, 1),
+            *self._modulating("modulation of both", 6, 2 * layers - early),
         ]
         if early:
-            linears.append(Stack("last layer over the text", self._read_only(), 1, text))
-            linears.append(
-                Stack("last modulation of the text", Block((biased("modulation", h, 2 * h),), (), (), h, 0), 1, 1)
-            )
-        return tuple(linears)
+            stacks.append(Stack("last layer over the text", self._read_only(), 1, text))
+            stacks += self._modulating("last modulation of the text", 2, 1)
+        return tuple(stacks)
+
+    def _modulating(self, name: str, vectors: int, layers: Array) -> tuple[Stack, ...]:
+        """Each layer's product that makes its ``vectors`` of the time step's, where layers have one."""
+        if self.modulation == "shared" or self.approximator is not None:
+            return ()
+        one = Block((self.product("modulation", self.hidden, vectors * self.hidden),), (), (), self.hidden, 0)
+        return (Stack(name, one, layers, 1),)
 
     def _attention(self) -> blocks.Piece:
         """Attention of either kind of layer; queries and keys of each stream have norms of their own."""
@@ -145,8 +230,8 @@ class TwoStream(Latent):
             self.heads,
             d,
             causal=False,
-            qkv_bias=True,
-            output_bias=True,
+            qkv_bias=self.biases,
+            output_bias=self.biases,
             rotary=self.rotary,
             qk_norm=self.qk_norm,
         )
@@ -159,11 +244,21 @@ class TwoStream(Latent):
     def _side(self) -> Block:
         """One stream's half of a double layer without its attention."""
         piece = self._attention()
-        mixer = blocks.feed_forward(self.hidden, self.ffn_width, gated=False, bias=True)
-        glue = blocks.glue(self.hidden, "no-weights", norms=2, residuals=2, dropout=False)
-        halves = blocks.Piece(elementwise=(Elementwise(Pointwise.MODULATION, 2 * self.hidden, sharded=False),))
+        mixer, glue, halves = self._mixer(), self._glue(2), self._halves(2)
         products = blocks.Piece(piece.linears, (), blocks.biases(piece.linears), reductions=1)
         return blocks.block(self.hidden, products, mixer, glue, halves)
+
+    def _mixer(self) -> blocks.Piece:
+        """The feed-forward layer of either kind of layer."""
+        return blocks.feed_forward(self.hidden, self.ffn_width, gated=self.gated, bias=self.biases)
+
+    def _glue(self, halves: int) -> blocks.Piece:
+        """A norm without weights before each half and an addition behind it."""
+        return blocks.glue(self.hidden, "no-weights", norms=halves, residuals=halves, dropout=False)
+
+    def _halves(self, halves: int) -> blocks.Piece:
+        """Shift and scale before each half, a gate behind it."""
+        return blocks.Piece(elementwise=(Elementwise(Pointwise.MODULATION, halves * self.hidden, sharded=False),))
 
     def _read_only(self) -> Block:
         """The text's half of SD3's last layer: keys, values and queries, nothing behind them."""
@@ -172,28 +267,32 @@ class TwoStream(Latent):
         return blocks.block(self.hidden, blocks.Piece((qkv,)), blocks.Piece(elementwise=norm))
 
     def _single(self, tokens: Array) -> tuple[Stack, ...]:
-        """qkv and up [h, 3 h + w] in one reading, [h + w, h] out, three vectors of modulation."""
+        """Parallel: qkv and up [h, 3 h + w] in one reading, [h + w, h] out, three vectors of modulation. Serial: a plain layer with six."""
         if not self.single_layers:
             return ()
-        h, w = self.hidden, self.ffn_width
-        piece = self._attention()
-        up, _ = blocks.feed_forward(h, w, gated=False, bias=True).linears
-        out = replace(piece.linears[1], inputs=h + w)
-        gelu = Elementwise(Pointwise.GELU, w, sharded=True)
-        merged = blocks.Piece((piece.linears[0], up, out), piece.attention, (*piece.elementwise, gelu), reductions=1)
-        halves = blocks.Piece(elementwise=(Elementwise(Pointwise.MODULATION, h, sharded=False),))
-        layer = blocks.block(h, merged, halves, blocks.glue(h, "no-weights", norms=1, residuals=1, dropout=False))
+        h, w, piece, mixer = self.hidden, self.ffn_width, self._attention(), self._mixer()
+        if self.single == "serial":
+            layer = blocks.block(h, piece, mixer, self._glue(2), self._halves(2))
+            vectors = 6
+        else:
+            out = replace(piece.linears[1], inputs=h + w)
+            activation = Elementwise(Pointwise.SWIGLU if self.gated else Pointwise.GELU, w, sharded=True)
+            linears, operators = (piece.linears[0], mixer.linears[0], out), (*piece.elementwise, activation)
+            merged = blocks.Piece(linears, piece.attention, operators, reductions=1)
+            layer = blocks.block(h, merged, self._halves(1), self._glue(1))
+            vectors = 3
         return (
             Stack("single layers", layer, self.single_layers, tokens),
-            Stack("modulation", Block((biased("modulation", h, 3 * h),), (), (), h, 0), self.single_layers, 1),
+            *self._modulating("modulation", vectors, self.single_layers),
         )
 
     def _end(self, picture: Array) -> tuple[Ends, ...]:
         """The last modulation and the patches out."""
         h = self.hidden
         out = self.latent_channels if self.out_channels is None else self.out_channels
-        pixels = biased("pixels", h, out * self.patch**2 * self.time_patch)
+        pixels = self.product("pixels", h, out * self.patch**2 * self.time_patch)
+        last = () if self.approximator is not None else (self.product("last modulation", h, 2 * h),)
         return (
-            Ends("last modulation", (biased("last modulation", h, 2 * h),), 0, 1, first=False),
+            Ends("last modulation", last, 0, 1, first=False),
             Ends("pixel head", (pixels,), 0, picture, first=False),
         )

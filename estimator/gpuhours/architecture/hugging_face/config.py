@@ -104,6 +104,12 @@ class Config:
         self._read.update(names)
         return found
 
+    def replaced(self, **keys: Any) -> Config:
+        """The same file with other values under some of its keys."""
+        found = Config({**self._keys, **keys}, self._where)
+        found._read, found._otherwise, found._inside = self._read, self._otherwise, self._inside
+        return found
+
     def supplied(self, keys: Mapping[str, int]) -> Config:
         """The same file with keys that it leaves out because no layer uses them, or because another key says it."""
         found = Config({**keys, **self._keys}, self._where)
@@ -155,6 +161,7 @@ NEUTRAL = frozenset(
 HOMES = (
     "text",
     "relatives",
+    "gemmas",
     "mixtures",
     "hybrids",
     "encoders",

@@ -75,7 +75,8 @@ def pixart(config: Config) -> Fields:
 
 def wan(config: Config) -> Fields:
     """Wan 2.1 and 2.2, from text or from a picture that CLIP has seen."""
-    ignored(config, "cross_attn_norm")
+    ignored(config, "cross_attn_norm", "num_frame_per_block", "rope_temporal_skip_len")
+    config.only(inject_sample_info=False)
     hidden, heads = width(config)
     image, added = config.optional("image_dim"), config.optional("added_kv_proj_dim")
     if (added is not None and added != hidden) or (image is None) is not (added is None):
@@ -188,9 +189,140 @@ def hunyuan_video(config: Config) -> Fields:
     }  # fmt: skip
 
 
+def flux2(config: Config) -> Fields:
+    """FLUX.2: gates, no biases, one product of modulation for all layers of a kind."""
+    ignored(config, "timestep_guidance_channels")
+    hidden, heads = width(config)
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_layers"), "single_layers": config.number("num_single_layers"),
+        "hidden": hidden, "heads": heads, **patched(config), "latent_channels": config.number("in_channels"),
+        "out_channels": config.optional("out_channels"), "ffn_hidden": int(config.get("mlp_ratio", 3.0) * hidden), "gated": True,
+        "biases": False, "modulation": "shared", "qk_norm": "head", "guidance": config.get("guidance_embeds", True),
+        "text_hidden": config.number("joint_attention_dim"), "frequencies": config.number("timestep_guidance_channels", default=256),
+        "compression": 16, "image_size": 1024,
+    }  # fmt: skip
+
+
+def chroma(config: Config) -> Fields:
+    """Chroma: Flux whose modulation one small network makes for all layers."""
+    made = {
+        "channels": config.number("approximator_num_channels"), "hidden": config.number("approximator_hidden_dim"),
+        "layers": config.number("approximator_layers"),
+    }  # fmt: skip
+    return {
+        **flux(config.supplied({"pooled_projection_dim": 0})),
+        "pooled_hidden": 0,
+        "guidance": False,
+        "approximator": made,
+    }
+
+
+def ovis_image(config: Config) -> Fields:
+    """Ovis-Image: Flux with gates and a norm on the text."""
+    hidden, _ = width(config)
+    return {
+        **flux(config.supplied({"pooled_projection_dim": 0})), "out_channels": config.optional("out_channels"), "gated": True,
+        "ffn_hidden": 4 * hidden, "text_norm": True,
+    }  # fmt: skip
+
+
+def auraflow(config: Config) -> Fields:
+    """AuraFlow: four double layers and many plain ones over both streams, gates, no biases, registers, a table of places."""
+    ignored(config)
+    hidden, heads = width(config)
+    if config.number("caption_projection_dim", default=hidden) != hidden:
+        raise EstimateError("A caption_projection_dim other than the width is not read.")
+    places = config.number("pos_embed_max_size", default=1024)
+    of_input = 3 * hidden  # the biases of patches and time step, which alone have them
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_mmdit_layers"),
+        "single_layers": config.number("num_single_dit_layers"), "single": "serial", "hidden": hidden, "heads": heads,
+        **patched(config), "latent_channels": config.number("in_channels"), "out_channels": config.optional("out_channels"),
+        "ffn_hidden": -(-int(2 * 4 * hidden / 3) // 256) * 256, "gated": True, "biases": False, "qk_norm": "no-weights",
+        "rotated": False, "text_hidden": config.number("joint_attention_dim"), "text_length": 256 + 8,
+        "extra_weights": (8 + places) * hidden + of_input, "image_size": 1024,
+    }  # fmt: skip
+
+
+def hunyuan_image(config: Config) -> Fields:
+    """HunyuanImage 2.1: HunyuanVideo's layers over pictures shrunk 32 times; a second text encoder reads letters."""
+    ignored(config, "qk_norm")
+    if config.get("use_meanflow", False):
+        raise EstimateError("use_meanflow is not read.", "The distilled HunyuanImage alone has it.")
+    hidden, heads = width(config)
+    return {
+        "kind": "two-stream", "double_layers": config.number("num_layers"),
+        "single_layers": config.number("num_single_layers", default=0), "hidden": hidden, "heads": heads,
+        "ffn_hidden": int(config.get("mlp_ratio", 4) * hidden), **sided(config), "latent_channels": config.number("in_channels"),
+        "out_channels": config.number("out_channels"), "qk_norm": "head", "text_hidden": config.number("text_embed_dim"),
+        "text_length": 1000, "text_2_hidden": config.number("text_embed_2_dim", default=0), "text_2_length": 128,
+        "guidance": config.get("guidance_embeds", False), "refiner_layers": config.number("num_refiner_layers"), "compression": 32,
+        "image_size": 2048, "rotated": True,
+    }  # fmt: skip
+
+
+def sided(config: Config) -> Fields:
+    """A patch of a picture, whose two sides are one number."""
+    patch = config.get("patch_size", 1)
+    if isinstance(patch, list) and len(set(patch[-2:])) == 1:
+        return {"patch": patch[-1], "time_patch": patch[0] if len(patch) > 2 else 1}
+    return patched(config)
+
+
+def hunyuan_video_15(config: Config) -> Fields:
+    """HunyuanVideo 1.5: double layers alone; a second text encoder's and an image encoder's tokens stand beside the text's."""
+    config.without_effect("task_type", "target_size")
+    shape = hunyuan_image(config)
+    return {
+        **shape, "text_2_length": 256, "image_hidden": config.number("image_embed_dim"), "compression": 16, "image_size": 480,
+        "time_compression": 4,
+    }  # fmt: skip
+
+
+def lumina2(config: Config) -> Fields:
+    """Lumina-Image 2: grouped keys, a feed-forward width that is four times the model's, rounded up."""
+    ignored(config, "scaling_factor", "axes_dim_rope", "axes_lens")
+    hidden, every = config.number("hidden_size"), config.number("multiple_of", default=256)
+    wide = int(config.get("ffn_dim_multiplier", 1.0) * 4 * hidden)
+    return {
+        **one_stream(config, hidden), "layers": config.number("num_layers"), "heads": config.number("num_attention_heads"),
+        "kv_heads": config.optional("num_kv_heads"), **patched(config), "out_channels": config.optional("out_channels"),
+        "refiner_layers": config.number("num_refiner_layers"), "ffn_hidden": -(-wide // every) * every,
+        "time_hidden": min(hidden, 1024), "time_width": min(hidden, 1024),
+    }  # fmt: skip
+
+
+def z_image(config: Config) -> Fields:
+    """Z-Image: as many keys as queries whatever ``n_kv_heads`` says, a narrow vector of the time step, tokens that fill up a length."""
+    ignored(config, "n_kv_heads", "norm_eps", "t_scale", "axes_dims", "axes_lens")
+    config.only(siglip_feat_dim=None)
+    hidden, sides, times = config.number("dim"), config.listed("all_patch_size"), config.listed("all_f_patch_size")
+    if len(sides) > 1 or len(times) > 1:
+        raise EstimateError("Several all_patch_size are not read.", "The published files have one.")
+    return {
+        **one_stream(config, hidden), "layers": config.number("n_layers"), "heads": config.number("n_heads"),
+        "refiner_layers": config.number("n_refiner_layers"), "ffn_hidden": int(hidden / 3 * 8), "patch": sides[0] if sides else 2,
+        "time_patch": times[0] if times else 1, "qk_norm": "head" if config.get("qk_norm", True) else "none",
+        "time_hidden": 1024, "time_width": min(hidden, 256), "extra_weights": 2 * hidden,
+    }  # fmt: skip
+
+
+def one_stream(config: Config, hidden: int) -> Fields:
+    """What both have."""
+    return {
+        "kind": "single-stream", "hidden": hidden, "latent_channels": config.number("in_channels"),
+        "text_hidden": config.number("cap_feat_dim"), "image_size": 1024,
+    }  # fmt: skip
+
+
 READERS: Mapping[str, Reader] = MappingProxyType({
-    "DiTTransformer2DModel": dit, "PixArtTransformer2DModel": pixart, "WanTransformer3DModel": wan, "LTXVideoTransformer3DModel": ltx,
+    "DiTTransformer2DModel": dit, "PixArtTransformer2DModel": pixart,
+    **dict.fromkeys(("WanTransformer3DModel", "SkyReelsV2Transformer3DModel", "ChronoEditTransformer3DModel"), wan),
+    "LTXVideoTransformer3DModel": ltx,
     "CogVideoXTransformer3DModel": cogvideox, "SD3Transformer2DModel": sd3, "QwenImageTransformer2DModel": qwen_image,
     **dict.fromkeys(("FluxTransformer2DModel", "LongCatImageTransformer2DModel", "BriaTransformer2DModel"), flux),
-    "HunyuanVideoTransformer3DModel": hunyuan_video,
+    "HunyuanVideoTransformer3DModel": hunyuan_video, "HunyuanVideo15Transformer3DModel": hunyuan_video_15,
+    "HunyuanImageTransformer2DModel": hunyuan_image, "Flux2Transformer2DModel": flux2, "ChromaTransformer2DModel": chroma,
+    "OvisImageTransformer2DModel": ovis_image, "AuraFlowTransformer2DModel": auraflow,
+    "Lumina2Transformer2DModel": lumina2, "ZImageTransformer2DModel": z_image,
 })  # fmt: skip

@@ -1,0 +1,65 @@
+"""What Gemma 3n and 4 have beside a decoder's layers: a second embedding for each layer, several residual streams, low-rank residuals."""
+
+from __future__ import annotations
+
+from gpuhours.architecture import blocks
+from gpuhours.architecture.decoder_shapes import PerLayerInput, Streams
+from gpuhours.architecture.operators import Elementwise, Ends, Linear, Pointwise, Split, Trainable
+from gpuhours.inputs.arrays import Array
+
+
+def product(name: str, inputs: Array, outputs: Array) -> Linear:
+    """A narrow product that every tensor rank holds whole."""
+    return Linear(name, inputs, outputs, Split.WHOLE)
+
+
+def front(
+    hidden: Array, layers: Array, tokens: Array, second: PerLayerInput | None, streams: Streams | None, kind: Trainable
+) -> tuple[Ends, ...]:
+    """The second embedding's table [vocab, layers p] and product [h, layers p] under a norm of p; a product [h, h] for each further
+    stream. Source: transformers, models/gemma3n/modeling_gemma3n.py."""
+    ends = []
+    if second is not None:
+        every = layers * second.width
+        made = (product("per-layer projection", hidden, every),)
+        table = second.vocab * every + second.width
+        ends.append(Ends("per-layer embedding", made, table, tokens, first=True, trainable=kind))
+    if streams is not None:
+        made = (product("stream", hidden, hidden),) * (streams.count - 1)
+        ends.append(Ends("streams", made, 0, tokens, first=True, trainable=kind))
+    return tuple(ends)
+
+
+def back(hidden: Array, tokens: Array, streams: Streams | None, kind: Trainable) -> tuple[Ends, ...]:
+    """A product [h, h] for each further stream before they are one again."""
+    if streams is None:
+        return ()
+    made = (product("stream", hidden, hidden),) * (streams.count - 1)
+    return (Ends("streams joined", made, 0, tokens, first=False, trainable=kind),)
+
+
+def layer(hidden: Array, second: PerLayerInput | None, streams: Streams | None) -> tuple[blocks.Piece, ...]:
+    """In each layer.
+
+    second embedding    gate [h, p], its product with the layer's part, up [p, h], a norm of h, an addition
+    n streams           a router [h, n] under a norm; n^2 and n coefficients of its n outputs [n, n^2], [n, n]; the streams are mixed
+                        before the layer and corrected behind it, with a scale of h
+    low-rank residual   [h, r], [r, h], a norm of h, an addition
+    """
+    pieces = []
+    if second is not None:
+        p = second.width
+        gated = (Elementwise(Pointwise.SWIGLU, p, sharded=False), blocks.norm("rms", hidden), added(hidden))
+        pieces.append(blocks.Piece((product("per-layer gate", hidden, p), product("per-layer up", p, hidden)), (), gated))
+    if streams is not None:
+        n, r = streams.count, streams.laurel_rank
+        mixed = (product("stream router", hidden, n), product("predicted", n, n * n), product("corrected", n, n))
+        moved = (blocks.norm("rms", hidden), added(n * hidden), added(n * hidden), blocks.weights(hidden))
+        low = (product("low-rank down", hidden, r), product("low-rank up", r, hidden))
+        pieces.append(blocks.Piece((*mixed, *low), (), (*moved, blocks.norm("rms", hidden), added(hidden))))
+    return tuple(pieces)
+
+
+def added(width: Array) -> Elementwise:
+    """An addition to the residual stream."""
+    return Elementwise(Pointwise.RESIDUAL, width, sharded=False)
