@@ -27,6 +27,16 @@ def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
     emit(listed, lambda: list_screen(listed), as_json=as_json, answer=(lambda: names) if quiet else None)
 
 
+@models.command("types", epilog="Example: gpuhours models types | grep -i qwen")
+def list_types(as_json: Json = False) -> None:
+    """Types of config.json that are read: transformers' model_type, diffusers' _class_name."""
+    from gpuhours.questions.listing.models import list_types
+    from gpuhours_cli.output import written
+
+    types = list_types()
+    emit(types, lambda: "", as_json=True) if as_json else written("\n".join(types.names) + "\n")
+
+
 @models.command(epilog="Example: gpuhours models show longvila-7b --frames 256 --text-tokens 372")
 def show(
     name: Annotated[

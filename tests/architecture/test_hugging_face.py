@@ -1,7 +1,7 @@
 """Configurations of Hugging Face's libraries, counted by the libraries themselves.
 
 ``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17
-(5.24 for types added later) and diffusers count in the class that the configuration builds (meta device, tied weights once).
+(5.24 for types added later) and diffusers (0.42 for those) count in the class that the configuration builds (meta device, tied weights once).
 ``kimi_k25`` is moonshotai/Kimi-K2.5's own file, counted from the shapes of its published tensors (the library has no class for it).
 """
 
@@ -63,12 +63,33 @@ def test_every_reader_has_a_row() -> None:
     assert set(readers()) - {kind(row["config"]) for row in ROWS} <= remote
 
 
-@pytest.mark.parametrize("name", ["gemma3n", "gemma3n_text", "gemma4", "gemma4_text"])
-def test_a_family_that_a_neighbour_would_miscount_is_refused_with_its_keys(name: str, tmp_path: Path) -> None:
-    with pytest.raises(EstimateError, match=r"hidden_size_per_layer_input.*num_kv_shared_layers") as refused:
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("wav2vec2", "convolutions over sound"), ("convnextv2", "has convolutions"), ("UNet2DConditionModel", "U-Net"), ("albert", "share"),
+     ("SanaTransformer2DModel", "linear attention"), ("LTX2VideoTransformer3DModel", "stream of sound"), ("qwen2_audio", "sound"),
+     ("segformer", "stages"), ("detr", "finds objects"), ("longcat_flash", "two attentions"), ("instructblip", "Q-Former")],
+)  # fmt: skip
+def test_what_is_not_modelled_is_refused_with_its_name(name: str, missing: str, tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match=f"{name}.*{missing}.*not modelled") as refused:
         read_model(written(tmp_path, {"model_type": name, "hidden_size": 2048}))
-    assert "--params" in refused.value.hint
     assert "Did you mean" not in refused.value.hint
+
+
+def test_an_unknown_type_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(EstimateError, match="is not read") as refused:
+        read_model(written(tmp_path, {"model_type": "qwen3_nxt"}))
+    assert "'qwen3_next'" in refused.value.hint
+    assert "gpuhours models types" in refused.value.hint
+
+
+def test_a_layer_that_borrows_keys_has_no_adapters_of_them(tmp_path: Path) -> None:
+    """Gemma 3n of 10 layers of 1,024, the last 4 without keys: rank 8 on q, k, v adds 8 (1024 + 2048) + 16 (1024 + 512) to 6 layers, the
+    first alone to 4."""
+    text = [row["config"] for row in ROWS if row["config"].get("model_type") == "gemma3n_text"][1]
+    tuned = read_model(written(tmp_path, text)).model_copy(
+        update={"trainable": "lora", "rank": 8, "targets": ("q", "k", "v")}
+    )
+    assert tuned.build(ONE).trainable_parameters == 10 * 8 * 3072 + 6 * 16 * 1536
 
 
 def test_a_folder_is_read_as_its_config(tmp_path: Path) -> None:

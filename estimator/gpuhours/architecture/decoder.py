@@ -11,7 +11,18 @@ import numpy as np
 from pydantic import model_validator
 
 from gpuhours.architecture import blocks, lora, side_inputs, state_space
-from gpuhours.architecture.decoder_shapes import Experts, LatentAttention, LayerGroup, NotNegative, PerLayerInput, Streams
+from gpuhours.architecture.decoder_shapes import (
+    ATTENDS,
+    FED,
+    MIXED,
+    STATE_SPACE,
+    Experts,
+    LatentAttention,
+    LayerGroup,
+    NotNegative,
+    PerLayerInput,
+    Streams,
+)
 from gpuhours.architecture.operators import Block, Ends, Linear, Model, Role, Split, Stack, Trainable
 from gpuhours.architecture.spec import Spec, Training, refuse_uneven_heads, treatment
 from gpuhours.architecture.state_space import StateSpace
@@ -20,14 +31,6 @@ from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import Count, Fraction
-
-ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
-"""Mixers that look at keys."""
-MIXED = {"attention": "", "window": ", windowed", "none": ", no mixing"}
-FED = {"dense": "", "experts": " with experts", "none": " without feed-forward"}
-"""What the layers of a group are called on a screen."""
-STATE_SPACE = frozenset({"mamba", "mamba2", "delta", "lightning", "short-conv", "attention+mamba2"})
-"""Mixers that carry a state."""
 
 
 class Decoder(Spec):
@@ -76,6 +79,8 @@ class Decoder(Spec):
     """A product [h, h] on the first token behind the layers, as BERT and ViT have."""
     head: Literal["language", "masked", "none"] = "language"
     """What stands on top: the language model's head, BERT's (a product [h, h] and a norm before it), or nothing."""
+    transform_bias: bool = True
+    """A bias of that product."""
     head_share: Fraction = 1.0
     """Share of the tokens that head and loss are computed of: 0.15 where a masked model gathers its hidden words first."""
     final_norm: bool = True
@@ -239,7 +244,7 @@ class Decoder(Spec):
             return (Ends("end", (), norm, tokens, first=False, trainable=kind), *pooled)
         masked = self.head == "masked"
         tokens = np.multiply(tokens, self.head_share) if np.any(np.not_equal(self.head_share, 1.0)) else tokens
-        before = (replace(square, name="masked head"),) if masked else ()
+        before = (replace(square, name="masked head", bias=self.transform_bias),) if masked else ()
         tables = blocks.norm_parameters(self.norm, self.hidden) + (self.vocab if self.tied and self.head_bias else 0)
         transform = (Ends("masked transform", before, tables, tokens, first=False, trainable=kind),) if masked else ()
         joined = side_inputs.back(self.hidden, tokens, self.streams, kind)

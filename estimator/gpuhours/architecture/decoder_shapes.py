@@ -10,6 +10,13 @@ from gpuhours.inputs.units import Count, whole
 from gpuhours.inputs.yaml_files import Section
 
 NotNegative = Annotated[int, whole(least=0)]
+ATTENDS = frozenset({"attention", "window", "attention+mamba2"})
+"""Mixers that look at keys."""
+MIXED = {"attention": "", "window": ", windowed", "none": ", no mixing"}
+FED = {"dense": "", "experts": " with experts", "none": " without feed-forward"}
+"""What the layers of a group are called on a screen."""
+STATE_SPACE = frozenset({"mamba", "mamba2", "delta", "kda", "lightning", "short-conv", "attention+mamba2"})
+"""Mixers that carry a state."""
 
 
 class LatentAttention(Section):

@@ -25,8 +25,8 @@ def front(
         table = second.vocab * every + second.width
         ends.append(Ends("per-layer embedding", made, table, tokens, first=True, trainable=kind))
     if streams is not None:
-        made = (product("stream", hidden, hidden),) * (streams.count - 1)
-        ends.append(Ends("streams", made, 0, tokens, first=True, trainable=kind))
+        several = (product("stream", hidden, hidden),) * (streams.count - 1)
+        ends.append(Ends("streams", several, 0, tokens, first=True, trainable=kind))
     return tuple(ends)
 
 
@@ -50,7 +50,9 @@ def layer(hidden: Array, second: PerLayerInput | None, streams: Streams | None) 
     if second is not None:
         p = second.width
         gated = (Elementwise(Pointwise.SWIGLU, p, sharded=False), blocks.norm("rms", hidden), added(hidden))
-        pieces.append(blocks.Piece((product("per-layer gate", hidden, p), product("per-layer up", p, hidden)), (), gated))
+        pieces.append(
+            blocks.Piece((product("per-layer gate", hidden, p), product("per-layer up", p, hidden)), (), gated)
+        )
     if streams is not None:
         n, r = streams.count, streams.laurel_rank
         mixed = (product("stream router", hidden, n), product("predicted", n, n * n), product("corrected", n, n))

@@ -45,14 +45,16 @@ class StateSpace(Section):
     """Norms on step sizes, keys and queries (Jamba)."""
 
 
-Mixer = Literal["mamba", "mamba2", "delta", "lightning", "short-conv"]
+Mixer = Literal["mamba", "mamba2", "delta", "kda", "lightning", "short-conv"]
 
 
 def mixer(kind: Mixer, hidden: Array, shape: StateSpace) -> Piece:
     """The piece of a layer that mixes tokens."""
-    return {"mamba": mamba, "mamba2": mamba2, "delta": gated_delta, "lightning": lightning, "short-conv": short_conv}[
-        kind
-    ](hidden, shape)
+    made = {
+        "mamba": mamba, "mamba2": mamba2, "delta": gated_delta, "kda": delta_attention, "lightning": lightning,
+        "short-conv": short_conv,
+    }  # fmt: skip
+    return made[kind](hidden, shape)
 
 
 def scan(shape: StateSpace) -> tuple[AttentionCore, AttentionCore]:
@@ -118,6 +120,26 @@ def gated_delta(hidden: Array, shape: StateSpace) -> Piece:
     norm = Elementwise(Pointwise.QK_NORM, e, sharded=True, parameters=e // shape.heads)
     conv = convolution(keys + e, shape, bias=False)
     return Piece(linears, scan(shape), (conv, gate, norm), reductions=1)
+
+
+def delta_attention(hidden: Array, shape: StateSpace) -> Piece:
+    """Kimi Delta Attention (Kimi Team 2025, arXiv:2510.26692): a delta rule whose decay is a number for each channel; H heads of P.
+
+    qkv  h -> 3 e;  decay  h -> P -> e, step bias [e], A [H];  write  h -> H;  gate  h -> P -> e;  convolution over 3 e channels;
+    norm [P];  out  e -> h
+    """
+    e, size = shape.inner, shape.inner // shape.heads
+    linears = (
+        Linear("state in", hidden, 3 * e + shape.heads, Split.COLUMN),
+        Linear("decay down", hidden, size, Split.WHOLE),
+        Linear("decay up", size, e, Split.COLUMN),
+        Linear("gate down", hidden, size, Split.WHOLE),
+        Linear("gate up", size, e, Split.COLUMN),
+        Linear("state out", e, hidden, Split.ROW),
+    )
+    gate = Elementwise(Pointwise.SWIGLU, e, sharded=True, parameters=e + shape.heads)
+    norm = Elementwise(Pointwise.QK_NORM, e, sharded=True, parameters=size)
+    return Piece(linears, scan(shape), (convolution(3 * e, shape, bias=False), gate, norm), reductions=1)
 
 
 def lightning(hidden: Array, shape: StateSpace) -> Piece:

@@ -70,6 +70,7 @@ class VisionEncoder(Spec):
     """A norm between the embeddings and the first layer, as CLIP has."""
     final_norm: bool = True
     norm: blocks.Norm = "layer"
+    norms_per_layer: Count = 2
     attention_bias: Literal["none", "qkv", "output", "all", "no-key"] = "all"
     """``no-key``: all but the key's, as BEiT and VideoMAE have."""
     mlp_bias: bool = True
@@ -85,6 +86,8 @@ class VisionEncoder(Spec):
     """A product [h, h] behind the attention along time (TimeSformer)."""
     pooling: Literal["none", "attention", "dense"] = "none"
     """What makes one vector of a picture: a query that looks at the patches (SigLIP), a product on the class token (ViT)."""
+    pooler_width: Count | None = None
+    """Width of that product's output; the encoder's when not given."""
     time_places: Annotated[int, whole(least=0)] = 0
     """Rows of a learned table of frames (TimeSformer)."""
     extra_weights: Annotated[int, whole(least=0)] = 0
@@ -220,7 +223,7 @@ class VisionEncoder(Spec):
         mixer = blocks.feed_forward(
             self.hidden, self.ffn_width, gated=self.gated, bias=self.mlp_bias, activation=self.activation
         )
-        glue = blocks.glue(self.hidden, self.norm, norms=2, residuals=2, dropout=False)
+        glue = blocks.glue(self.hidden, self.norm, norms=self.norms_per_layer, residuals=2, dropout=False)
         scale = (Elementwise(Pointwise.SCALE, self.hidden, sharded=False, parameters=self.hidden),) * 2
         scaled = blocks.Piece(elementwise=scale if self.layer_scale else ())
         return blocks.block(self.hidden, self._attention(), mixer, glue, scaled)
@@ -272,7 +275,7 @@ class VisionEncoder(Spec):
             ]
             norm = norm + blocks.norm_parameters(self.norm, h)
         if self.pooling == "dense":
-            products.append(Linear("pooler", h, h, Split.WHOLE, bias=True))
+            products.append(Linear("pooler", h, self.pooler_width or h, Split.WHOLE, bias=True))
         if self.projection is not None:
             products.append(Linear("projection", h, self.projection, Split.WHOLE))
         if self.classes is not None:

@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gpuhours.inputs.errors import EstimateError, nearest
+from gpuhours.architecture.hugging_face.refused import refusal
+from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_text
 
 Fields = dict[str, Any]
@@ -122,7 +123,8 @@ class Config:
         for key, value in self._keys.items():
             known = key in self._read or key in NEUTRAL or key.startswith("_") or value in EMPTY
             if not known or key in self._otherwise:
-                yield f"{self._where}{key} = {str(value)[:40]}"
+                said = "{...}" if isinstance(value, Mapping) else str(value)[:40]
+                yield f"{self._where}{key} = {said}"
         for inner in self._inside:
             yield from inner.unread
 
@@ -145,7 +147,7 @@ NEUTRAL = frozenset(
     output_router_logits router_aux_loss_coef aux_loss_alpha seq_aux router_jitter_noise moe_jitter_eps router_z_loss_coef norm_topk_prob
     routed_scaling_factor scoring_func topk_method n_group topk_group moe_router_score_function router_dtype
     quantization_config vision_token_id image_token_id video_token_id image_token_index vision_start_token_id vision_end_token_id
-    image_token audio_token_id boi_token_id eoi_token_id boa_token_id eoa_token_id boi_token_index eoi_token_index
+    image_token audio_token_id boi_token_id eoi_token_id boa_token_id eoa_token_id boi_token_index eoi_token_index eoa_token_index
     video_token_index scale_attn_weights scale_attn_by_inverse_layer_idx reorder_and_upcast_attn use_cache_fp16 attn_implementation
     attention_bias_in_fp32 clip_qkv layer_norm_elementwise_affine gradient_checkpointing embd_layer_norm
     cache_implementation time_step_limit time_step_min time_step_max time_step_floor time_step_rank_init mamba_chunk_size chunk_size
@@ -171,15 +173,6 @@ HOMES = (
     "diffusers",
 )
 """The modules of this folder, each with its ``READERS``."""
-
-
-REFUSED = {
-    "gemma3n": "per-layer embeddings (hidden_size_per_layer_input), four streams beside each other (altup_num_inputs), low-rank residuals "
-    "(laurel_rank) and layers without keys of their own (num_kv_shared_layers)",
-    "gemma4": "per-layer embeddings (hidden_size_per_layer_input), heads of another width in layers that see everything "
-    "(global_head_dim), keys that are values (attention_k_eq_v) and layers without keys of their own (num_kv_shared_layers)",
-}
-"""Families that their neighbour's reader would miscount: what they have that it does not know."""
 
 
 def read_config(path: Path) -> Fields:
@@ -233,13 +226,4 @@ def reader(kind: str) -> Reader:
         if kind in known:
             chosen: Reader = known[kind]
             return chosen
-    for family, parts in REFUSED.items():
-        if kind.startswith(family):
-            raise EstimateError(
-                f"model_type {kind!r} is not read: it has {parts}, which are not modelled.",
-                "As a plain decoder without them: give --params (those in products; a looked-up table is none), or write layers, hidden, "
-                "heads, kv_heads, ffn_hidden, vocab of its text_config out under model:.",
-            )
-    known = readers()
-    listed = f"These are read: {', '.join(sorted(known))}. Write others out: layers, hidden, heads ..."
-    raise EstimateError(f"model_type {kind!r} is not read.", f"{nearest(kind, known)} {listed}".strip())
+    raise refusal(kind, readers())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.architecture.hugging_face.text import gemma2
 from gpuhours.inputs.errors import EstimateError
 
 
@@ -91,6 +92,8 @@ def whisper(config: Config) -> Fields:
 def bart(config: Config) -> Fields:
     """BART and mBART: two spare rows of positions, a norm on the embeddings; mBART norms at the end too."""
     places = config.number("max_position_embeddings") + 2
+    if not config.get("use_prompt", False):
+        config.without_effect("prompt_length", "prompt_mid_dim")
     ends = config["model_type"] == "mbart"
     return {
         **spoken(config),
@@ -107,6 +110,38 @@ def m2m(config: Config) -> Fields:
     return {**spoken(config), "final_norm": True}
 
 
+def pegasus(config: Config) -> Fields:
+    """Pegasus, Blenderbot and Marian: mBART's kind without a norm on the embeddings; of Pegasus and Marian the positions are sines, which
+    the library stores."""
+    places, fixed = config.number("max_position_embeddings"), config["model_type"] == "marian"
+    config.without_effect(
+        "extra_pos_embeddings", "encoder_no_repeat_ngram_size", "share_encoder_decoder_embeddings", "decoder_vocab_size"
+    )
+    if config.get("share_encoder_decoder_embeddings", True) is False:
+        raise EstimateError("A Marian with a table of tokens for each side is not read.", "Most share it.")
+    return {**spoken(config), "encoder_positions": places, "decoder_positions": places, "final_norm": not fixed}
+
+
+def t5gemma(config: Config) -> Fields:
+    """T5Gemma: Gemma 2's layers on both sides, each with a table of tokens."""
+    encoder, decoder = config.inside("encoder"), config.inside("decoder")
+    one, other = gemma2(encoder), gemma2(decoder)
+    config.without_effect("dropout_rate", "classifier_dropout_rate", "vocab_size")
+    for part in (encoder, decoder):
+        part.without_effect("sliding_window", "layer_types", "cross_attention_hidden_size", "tie_word_embeddings")
+    if differing := [key for key in ("hidden", "heads", "kv_heads", "head_dim") if one[key] != other[key]]:
+        raise EstimateError(
+            f"A T5Gemma whose sides differ in {', '.join(differing)} is not read.", "Its balanced sizes are."
+        )
+    return {
+        "kind": "encoder-decoder", "encoder_layers": one["layers"], "decoder_layers": other["layers"], "hidden": one["hidden"],
+        "heads": one["heads"], "kv_heads": one["kv_heads"], "head_dim": one["head_dim"], "ffn_hidden": one["ffn_hidden"],
+        "decoder_ffn_hidden": other["ffn_hidden"], "gated": True, "vocab": one["vocab"], "token_tables": 2, "norms_per_half": 2,
+        "tied": config.get("tie_word_embeddings", True), "position_buckets": 0,
+    }  # fmt: skip
+
+
 READERS: Mapping[str, Reader] = MappingProxyType({
-    **dict.fromkeys(("t5", "mt5"), t5), "umt5": umt5, "m2m_100": m2m, "whisper": whisper, **dict.fromkeys(("bart", "mbart"), bart),
+    **dict.fromkeys(("t5", "mt5"), t5), "umt5": umt5, "m2m_100": m2m, "whisper": whisper, "t5gemma": t5gemma,
+    **dict.fromkeys(("bart", "mbart", "plbart", "mvp"), bart), **dict.fromkeys(("pegasus", "marian", "blenderbot"), pegasus),
 })  # fmt: skip

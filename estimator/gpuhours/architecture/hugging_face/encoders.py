@@ -55,7 +55,7 @@ def modernbert(config: Config) -> Fields:
     kinds, every = config.listed("layer_types"), config.number("global_attn_every_n_layers", default=3)
     layers = config.number("num_hidden_layers")
     full = sum("full" in str(kind) for kind in kinds) if kinds else -(-layers // every)
-    window = config.number("sliding_window", "local_attention", default=128)
+    window = config.number("local_attention", "sliding_window", default=128)
     masked = any("MaskedLM" in str(name) for name in config.listed("architectures"))
     bias = config.get("norm_bias", False)
     for key in (
@@ -85,8 +85,20 @@ def modernbert(config: Config) -> Fields:
         "tied": config.get("tie_word_embeddings", True), "norm": "layer" if bias else "layer-no-bias", "window": window,
         "layer_groups": [group for group in groups if group["layers"]],
         "mlp_bias": bool(config.get("mlp_bias", False)), "attention_bias": "all" if config.get("attention_bias") else "none",
-        **({"head": "masked", "head_bias": True} if masked else {"head": "none"}),
+        **({"head": "masked", **modern_head(config)} if masked else {"head": "none"}),
     }  # fmt: skip
+
+
+def modern_head(config: Config) -> Fields:
+    """Biases of ModernBERT's head over words: of its first product and of its second."""
+    return {"head_bias": config.get("decoder_bias", True), "transform_bias": config.get("classifier_bias", False)}
+
+
+def modernbert_decoder(config: Config) -> Fields:
+    """ModernBERT's layers behind a mask, with its head over words."""
+    shape = modernbert(config)
+    config.without_effect("sliding_window")
+    return {**shape, "causal": True, "head": "masked", "window": shape["window"] // 2, **modern_head(config)}
 
 
 def tower(config: Config) -> Fields:
@@ -110,9 +122,24 @@ def biases(config: Config) -> str:
 
 
 def vit(config: Config) -> Fields:
-    """ViT with its pooler."""
-    config.without_effect("encoder_stride", "pooler_output_size", "pooler_act")
-    return {**tower(config), "pooling": "dense", "attention_bias": biases(config)}
+    """ViT with its pooler; with a classifier in its place where the file names that class."""
+    config.without_effect("encoder_stride", "pooler_act", "pooler_output_size")
+    top = (
+        {"classes": labels(config)}
+        if classifies(config)
+        else {"pooling": "dense", "pooler_width": config.optional("pooler_output_size")}
+    )
+    return {**tower(config), **top, "attention_bias": biases(config)}
+
+
+def classifies(config: Config) -> bool:
+    """Whether the file names a class with a classifier on top."""
+    return any("ForImageClassification" in str(name) for name in config.listed("architectures"))
+
+
+def labels(config: Config) -> int:
+    """Classes: those that the file names, else as many as it says, else the library's two."""
+    return len(config.get("id2label") or ()) or config.number("num_labels", default=2)
 
 
 def vit_msn(config: Config) -> Fields:
@@ -341,8 +368,8 @@ def eurobert(config: Config) -> Fields:
 
 
 READERS: Mapping[str, Reader] = MappingProxyType({
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra-base", "megatron-bert"), bert),
-    "distilbert": distilbert, "modernbert": modernbert, "eurobert": eurobert,
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra-base", "megatron-bert", "data2vec-text"), bert),
+    "distilbert": distilbert, "modernbert": modernbert, "modernbert-decoder": modernbert_decoder, "eurobert": eurobert,
     "vit_msn": vit_msn, "ijepa": ijepa,
     "vit": vit, "deit": deit, "vit_mae": vit_mae, "beit": beit, "dinov3_vit": dinov3,
     **dict.fromkeys(("dinov2", "dinov2_with_registers"), dinov2), "clip_vision_model": clip_vision,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
+from gpuhours.architecture.hugging_face.encoders import tower, without_kind
+from gpuhours.architecture.hugging_face.multimodal import ties
 from gpuhours.architecture.hugging_face.text import gemma
 from gpuhours.inputs.errors import EstimateError
 
@@ -20,14 +22,14 @@ def kinds(config: Config, every: int) -> list[bool]:
     return ["sliding" in kind for kind in listed] or [(layer + 1) % every != 0 for layer in range(layers)]
 
 
-def grouped(layers: list[tuple[tuple[str, object], ...]]) -> list[Fields]:
+def grouped(layers: Sequence[tuple[tuple[str, object], ...]]) -> list[Fields]:
     """Equal layers as groups."""
     return [{"layers": count, **dict(fields)} for fields, count in Counter(layers).items()]
 
 
 def second_embedding(config: Config, vocab: int) -> Fields:
     """The embedding that every layer gets its part of, where there is one."""
-    width = config.number("hidden_size_per_layer_input", default=256)
+    width = config.number("hidden_size_per_layer_input", default=0 if "unified" in str(config["model_type"]) else 256)
     rows = config.number("vocab_size_per_layer_input", default=vocab)
     return {"per_layer_input": {"width": width, "vocab": rows}} if width else {}
 
@@ -36,11 +38,17 @@ def gemma3n(config: Config) -> Fields:
     """Gemma 3n: four streams, low-rank residuals, a second embedding; the last layers borrow the keys of layers below."""
     config.without_effect("altup_active_idx", "altup_coef_clip", "altup_correct_scale", "activation_sparsity_pattern")
     wide = config.get("intermediate_size")
-    widths = wide if isinstance(wide, list) else [config.number("intermediate_size")] * config.number("num_hidden_layers")
+    widths = (
+        wide if isinstance(wide, list) else [config.number("intermediate_size")] * config.number("num_hidden_layers")
+    )
     windowed, borrowed = kinds(config, 5), config.number("num_kv_shared_layers", default=15)
     own = len(windowed) - borrowed
     layers = [
-        (("mixer", "window" if near else "attention"), ("ffn_hidden", widths[place]), ("keys", "own" if place < own else "borrowed"))
+        (
+            ("mixer", "window" if near else "attention"),
+            ("ffn_hidden", widths[place]),
+            ("keys", "own" if place < own else "borrowed"),
+        )
         for place, near in enumerate(windowed)
     ]
     return {
@@ -56,7 +64,7 @@ def gemma3n(config: Config) -> Fields:
 def wide_heads(config: Config) -> tuple[int, int | None]:
     """Head size and key-value heads of the layers that see everything: by their own keys, or in ``per_layer_config``."""
     listed = config.get("per_layer_config", {})
-    first = next(iter(listed.values()), {}) if isinstance(listed, Mapping) else {}
+    first: Mapping[str, int] = next(iter(listed.values()), {}) if isinstance(listed, Mapping) else {}
     size = config.number("global_head_dim", default=int(first.get("head_dim") or 512))
     shared = config.get("attention_k_eq_v", False)
     heads = config.optional("num_global_key_value_heads") or first.get("num_key_value_heads")
@@ -99,9 +107,83 @@ def experts_beside(config: Config, width: int) -> Fields:
     return {"experts": experts, "norms_per_layer": 7, "layer_weights": config.number("hidden_size")}
 
 
+def conformer(audio: Config, kernel: int, mels: int, channels: list[int]) -> int:
+    """Weights of Gemma's audio encoder: two strided convolutions of 3 x 3 over mels, and layers of two feed-forward halves, attention with
+    a product for distances, and a gated depthwise convolution."""
+    h, layers = audio.number("hidden_size"), audio.number("conf_num_hidden_layers", "num_hidden_layers")
+    per_head = h // audio.number("conf_num_attention_heads", "num_attention_heads")
+    first, second = channels
+    front = 9 * first + first + 9 * first * second + second + h * second * (mels // 4)
+    feeding, looking, moving = 2 * (8 * h * h + 2 * h), 5 * h * h + 2 * h + per_head, 3 * h * h + (2 + kernel) * h
+    return front + layers * (feeding + looking + moving + h)
+
+
+MOBILENET = 294_126_912
+"""Weights of timm's mobilenetv5_300m_enc, which Gemma 3n sees with."""
+
+
+def gemma3n_whole(config: Config) -> Fields:
+    """Gemma 3n trained on text: what sees and hears is counted and stands still, and is listed since it takes no time here."""
+    config.without_effect("audio_soft_tokens_per_image", "vision_soft_tokens_per_image")
+    said = config.inside("text_config")
+    shape, h = gemma3n(said), said.number("hidden_size")
+    vision, audio = config.get("vision_config") or {}, config.get("audio_config") or {}
+    config.only(vision_config=None, audio_config=None)
+    if vision.get("architecture", "mobilenetv5_300m_enc") != "mobilenetv5_300m_enc":
+        raise EstimateError("A vision encoder of Gemma 3n other than mobilenetv5_300m_enc is not read.")
+    heard = Config(audio, "audio_config.")
+    kernel, channels = (
+        heard.number("conf_conv_kernel_size", default=5),
+        heard.listed("sscp_conv_channel_size") or [128, 32],
+    )
+    beside = MOBILENET + conformer(heard, kernel, heard.number("input_feat_size", default=128), channels)
+    for part in (vision, audio):
+        width = int(part["hidden_size"])
+        beside += int(part["vocab_size"]) * width + 2 * width + width * h
+    return {**shape, "tied": ties(config, said, shape["tied"]), "extra_weights": beside}
+
+
+def gemma4_vision(vision: Config) -> Fields:
+    """Gemma 4's tower: Gemma's layers, rotated positions and a table for each direction."""
+    vision.without_effect("pooling_kernel_size", "standardize", "use_clipped_linears", "num_key_value_heads")
+    vision.only(attention_bias=False)
+    shape = tower(vision)
+    heads = vision.optional("head_dim")
+    return {
+        **shape, "norm": "rms", "norms_per_layer": 4, "gated": True, "attention_bias": "none", "mlp_bias": False, "qk_norm": "head",
+        "positions": "rotary", "class_token": False, "patch_bias": False, "final_norm": False, "image_size": 768, "head_dim": heads,
+        "extra_weights": 2 * vision.number("position_embedding_size", default=10240) * shape["hidden"],
+    }  # fmt: skip
+
+
+def gemma4_whole(config: Config) -> Fields:
+    """Gemma 4: its tower, patches averaged three by three, one product; what hears is counted and stands still, and is listed."""
+    config.without_effect("vision_soft_tokens_per_image")
+    text = config.inside("text_config")
+    said, h = gemma4(text), text.number("hidden_size")
+    said["tied"] = ties(config, text, said["tied"])
+    if "audio_config" in config:
+        audio = Config(config["audio_config"], "audio_config.")
+        channels, out = (
+            audio.listed("subsampling_conv_channels") or [128, 32],
+            audio.number("output_proj_dims", default=1536),
+        )
+        weights = conformer(audio, audio.number("conv_kernel_size", default=5), 128, channels)
+        said["extra_weights"] = weights + out * audio.number("hidden_size") + out + out * h
+        config.only(audio_config=None)
+    if "vision_config" not in config:
+        return said
+    vision = config.inside("vision_config")
+    seen = without_kind(gemma4_vision(vision))
+    bridge = {"kind": "linear", "pool": vision.number("pooling_kernel_size", default=3), "bias": False}
+    return {"kind": "video-language", "vision": seen, "bridge": bridge, "language": said}
+
+
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "gemma3n_text": gemma3n,
+        "gemma3n": gemma3n_whole,
+        "gemma4": gemma4_whole,
         **dict.fromkeys(("gemma4_text", "gemma4_unified_text"), gemma4),
     }
 )

@@ -7,7 +7,7 @@ from itertools import groupby
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
-from gpuhours.architecture.hugging_face.mixtures import routed, shared_gate
+from gpuhours.architecture.hugging_face.mixtures import first_dense, latent, routed, shared_gate
 from gpuhours.architecture.hugging_face.text import llama, qwen3
 from gpuhours.inputs.errors import EstimateError
 
@@ -305,8 +305,51 @@ def qwen3_5_moe(config: Config) -> Fields:
     return {**shape, "experts": {**routed(config), **shared_gate(config)}}
 
 
+def olmo_hybrid(config: Config) -> Fields:
+    """OLMo Hybrid: OLMo 2's attention in one layer of four, a gated delta rule in the others."""
+    config.without_effect(
+        "linear_a_log_min",
+        "linear_a_log_max",
+        "linear_dt_min",
+        "linear_dt_max",
+        "linear_dt_init_floor",
+        "linear_allow_neg_eigval",
+    )
+    state, layers = delta_layers(config, "dense")
+    return {**llama(config), "qk_norm": "width", "state_space": state, "layer_groups": layers}
+
+
+def kimi_linear(config: Config) -> Fields:
+    """Kimi Linear: three layers of delta attention to one of latent attention, DeepSeek's experts behind a dense layer."""
+    config.without_effect("moe_renormalize", "num_expert_group", "use_grouped_topk", "head_dim")
+    told = config.inside("linear_attn_config", required=False)
+    told.without_effect("kda_layers")
+    config = config.supplied({
+        "linear_num_heads": told.number("num_heads", default=32), "linear_head_dim": told.number("head_dim", default=128),
+        "linear_conv_kernel_dim": told.number("short_conv_kernel_size", default=4), "first_k_dense_replace": 1,
+    })  # fmt: skip
+    heads, size = config.number("linear_num_heads"), config.number("linear_head_dim")
+    count, dense = config.number("num_hidden_layers"), first_dense(config)["first_dense"]
+    full = told.listed("full_attn_layers") or range(5, count + 1, 4)
+    kinds = config.listed("layer_types") or ["full_attention" if at + 1 in full else "linear" for at in range(count)]
+    pairs = [
+        ("attention" if attends(kind) else "kda", "dense" if place < dense else "experts")
+        for place, kind in enumerate(kinds)
+    ]
+    shared = config.number("num_shared_experts", default=0) * config.number("moe_intermediate_size")
+    state = {
+        "inner": heads * size, "heads": heads, "groups": heads, "state": size,
+        "kernel": config.number("linear_conv_kernel_dim", default=4),
+    }  # fmt: skip
+    return {
+        **llama(config), "tied": False, "head_dim": None, **latent(config), "state_space": state, "layer_groups": groups(pairs),
+        "experts": {**routed(config), **({"shared_width": shared} if shared else {})},
+    }  # fmt: skip
+
+
 READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("mamba", "falcon_mamba"), mamba), "mamba2": mamba2, "bamba": bamba, "granitemoehybrid": granite_hybrid,
     "falcon_h1": falcon_h1, "nemotron_h": nemotron_h, "jamba": jamba, "minimax": minimax, "lfm2": lfm2, "qwen3_next": qwen3_next,
     "qwen3_5_text": qwen3_5, "qwen3_5_moe_text": qwen3_5_moe,
+    "olmo_hybrid": olmo_hybrid, "kimi_linear": kimi_linear,
 })  # fmt: skip

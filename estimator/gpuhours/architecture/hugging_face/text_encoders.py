@@ -1,4 +1,4 @@
-"""Encoders of text that differ from BERT in more than a line: ESM, ELECTRA, DeBERTa."""
+"""Encoders of text that differ from BERT in more than a line: ESM, ELECTRA, DeBERTa, MPNet, Nomic and their kind."""
 
 from __future__ import annotations
 
@@ -57,4 +57,42 @@ def deberta_v2(config: Config) -> Fields:
     }  # fmt: skip
 
 
-READERS: Mapping[str, Reader] = MappingProxyType({"esm": esm, "electra": electra, "deberta-v2": deberta_v2})
+def topped(config: Config, shape: Fields, *, pooled: bool = True) -> Fields:
+    """BERT's shape with its head over hidden words where the file names that class, else with a pooler where the family has one."""
+    head = masked_head(config)
+    return {**shape, **head, "pooler": pooled and head["head"] == "none"}
+
+
+def mpnet(config: Config) -> Fields:
+    """MPNet: one table of distances for all layers, no token types."""
+    rows = config.number("relative_attention_num_buckets", default=32)
+    shape = {**bert(config), "segments": 0, "extra_weights": rows * config.number("num_attention_heads")}
+    return topped(config, shape)
+
+
+def pre_normed(config: Config) -> Fields:
+    """RoBERTa with norms before the halves and behind all; XLM-R XL has none on the embeddings."""
+    return topped(
+        config, {**bert(config), "final_norm": True, "embedding_norm": config["model_type"] != "xlm-roberta-xl"}
+    )
+
+
+def ernie(config: Config) -> Fields:
+    """ERNIE: BERT with a table of kinds of task where the file asks for one."""
+    shape = topped(config, bert(config))
+    rows = config.number("task_type_vocab_size", default=3) if config.get("use_task_id", False) else 0
+    config.without_effect("task_type_vocab_size")
+    return {**shape, "segments": shape["segments"] + rows}
+
+
+def nomic_bert(config: Config) -> Fields:
+    """Nomic's BERT: rotary positions, gates, no biases."""
+    shape = {**bert(config), "positions": "rotary", "gated": True, "attention_bias": "none", "mlp_bias": False}
+    config.without_effect("head_dim")
+    return topped(config, shape, pooled=False)
+
+
+READERS: Mapping[str, Reader] = MappingProxyType({
+    "esm": esm, "electra": electra, "deberta-v2": deberta_v2, "mpnet": mpnet, "ernie": ernie, "nomic_bert": nomic_bert,
+    **dict.fromkeys(("roberta-prelayernorm", "xlm-roberta-xl"), pre_normed),
+})  # fmt: skip

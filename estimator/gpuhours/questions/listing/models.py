@@ -49,6 +49,24 @@ class ModelList:
 
 
 @dataclass(frozen=True)
+class TypeList:
+    """Every type of config.json that is read."""
+
+    names: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document of ``models types``."""
+        return envelope("model-types", {"types": list(self.names)})
+
+
+def list_types() -> TypeList:
+    """transformers' model types and diffusers' classes that have a reader."""
+    from gpuhours.architecture.hugging_face.config import readers
+
+    return TypeList(tuple(sorted(readers(), key=str.lower)))
+
+
+@dataclass(frozen=True)
 class Part:
     """One part of a model: what it stores and what one sample costs in it."""
 
