@@ -27,9 +27,9 @@ def list_named(as_json: Json = False, quiet: Quiet = False) -> None:
     emit(listed, lambda: list_screen(listed), as_json=as_json, answer=(lambda: names) if quiet else None)
 
 
-@models.command("types", epilog="Example: gpuhours models types | grep -i qwen")
+@models.command("types", epilog="Example: gpuhours models types")
 def list_types(as_json: Json = False) -> None:
-    """Types of config.json that are read: transformers' model_type, diffusers' _class_name."""
+    """List the types of config.json that are read: transformers' model_type, diffusers' _class_name."""
     from gpuhours.questions.listing.models import list_types
     from gpuhours_cli.output import written
 

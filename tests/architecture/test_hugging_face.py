@@ -1,7 +1,7 @@
 """Configurations of Hugging Face's libraries, counted by the libraries themselves.
 
 ``hugging_face_configs.jsonl``: defaults of each model type that is read and one variation of it, with the parameters that transformers 5.17
-(5.24 for types added later) and diffusers (0.42 for those) count in the class that the configuration builds (meta device, tied weights once).
+(types added later: 5.24) and diffusers (0.42) count in the class that the configuration builds (meta device, tied weights once).
 ``kimi_k25`` is moonshotai/Kimi-K2.5's own file, counted from the shapes of its published tensors (the library has no class for it).
 """
 

@@ -88,7 +88,9 @@ class Streams(Section):
     (LAuReL, Menghani et al. 2024, arXiv:2411.07501), as Gemma 3n has them."""
 
     count: Count
+    """Streams beside each other."""
     laurel_rank: Count
+    """Width between the two products beside attention."""
 
 
 class LayerGroup(Section):

@@ -22,6 +22,7 @@ class SingleStream(Latent):
     kind: Literal["single-stream"] = "single-stream"
     layers: Count
     refiner_layers: Annotated[int, whole(least=0)] = 2
+    """Layers over the picture alone, and as many over the text alone, in front."""
     hidden: Count
     heads: Count
     kv_heads: Count | None = None

@@ -45,6 +45,7 @@ class TwoStream(Latent):
     modulation: Literal["per-layer", "shared"] = "per-layer"
     """Shift, scale and gate by a product in each layer, or by one for all layers of a kind (FLUX.2)."""
     approximator: Approximator | None = None
+    """A small network that makes the modulation of all layers (Chroma)."""
     single: Literal["parallel", "serial"] = "parallel"
     """Attention and feed-forward layer of a single layer: beside each other (Flux), or one behind the other (AuraFlow)."""
     qk_norm: blocks.QKNorm = "none"
@@ -64,9 +65,11 @@ class TwoStream(Latent):
     text_2_width: Count = 2048
     """Width of the products that embed them."""
     text_2_length: Count = 256
+    """Tokens that the second encoder makes of a text."""
     image_hidden: NotNegative = 0
     """Width of an image encoder's tokens, which stand there too (HunyuanVideo 1.5)."""
     image_tokens: Count = 729
+    """Tokens that it makes of an image."""
     extra_weights: NotNegative = 0
     """Further weights that no product multiplies (a table of places, registers): counted, not timed."""
     rotated: bool | None = None

@@ -346,8 +346,9 @@ def minicpm3(config: Config) -> Fields:
 READERS: Mapping[str, Reader] = MappingProxyType({
     "mixtral": mixtral, "phimoe": phimoe, "qwen2_moe": qwen2_moe, "qwen3_moe": qwen3_moe, "olmoe": olmoe, "flex_olmo": flex_olmo,
     **dict.fromkeys(("granitemoe", "granitemoeshared"), granite_moe),
-    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite", "mistral4", "sarvam_mla"), deepseek), "deepseek_v32": deepseek_v32,
-    "glm_moe_dsa": deepseek_v32, **dict.fromkeys(("glm4_moe", "sarvam_moe"), glm4_moe), "dots1": dots1, "ernie4_5_moe": ernie,
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite", "mistral4", "sarvam_mla"), deepseek),
+    **dict.fromkeys(("deepseek_v32", "glm_moe_dsa"), deepseek_v32),
+    **dict.fromkeys(("glm4_moe", "sarvam_moe"), glm4_moe), "dots1": dots1, "ernie4_5_moe": ernie,
     "gpt_oss": gpt_oss, "llama4_text": llama4, "minimax_m2": minimax_m2, "dbrx": dbrx, "hunyuan_v1_moe": hunyuan_moe,
     "hy_v3": hy3, "solar_open": solar_open, "mellum": mellum, "exaone_moe": exaone_moe, "afmoe": afmoe,
     "granitemoe_swa": granite_moe_swa, "cohere2_moe": cohere2_moe,

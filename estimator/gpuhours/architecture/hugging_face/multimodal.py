@@ -394,7 +394,8 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("llava", "llava_next", "llava_next_video", "llava_onevision"), llava),
     "vipllava": vipllava, **dict.fromkeys(("cohere2_vision", "aya_vision"), cohere_vision), "lfm2_vl": lfm2_vl,
     **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), glm_vl),
-    **dict.fromkeys(("mistral3", "lighton_ocr"), mistral3), "internvl": internvl, **dict.fromkeys(("gemma3", "shieldgemma2"), gemma3), "paligemma": paligemma,
+    **dict.fromkeys(("mistral3", "lighton_ocr"), mistral3), "internvl": internvl,
+    **dict.fromkeys(("gemma3", "shieldgemma2"), gemma3), "paligemma": paligemma,
     **dict.fromkeys(QWEN, qwen_vl), **dict.fromkeys(("idefics3", "smolvlm"), idefics3), "pixtral": pixtral, "mllama": mllama,
     "llama4": llama4, "kimi_k25": kimi,
 })  # fmt: skip
