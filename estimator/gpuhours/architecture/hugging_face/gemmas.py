@@ -1,4 +1,4 @@
-"""Gemma 3n and 4: layers that differ in width and keys, and what stands beside them."""
+"""Gemma 3 with its eyes, 3n and 4: layers that differ in width and keys, and what stands beside them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,33 @@ from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
 from gpuhours.architecture.hugging_face.encoders import tower, without_kind
-from gpuhours.architecture.hugging_face.multimodal import ties
+from gpuhours.architecture.hugging_face.multimodal import encoder, ignored, language, ties, whole
 from gpuhours.architecture.hugging_face.text import gemma
 from gpuhours.inputs.errors import EstimateError
+
+
+def gemma3(config: Config) -> Fields:
+    """Gemma 3: SigLIP, 256 tokens a picture by averaging, an RMS norm and a product; the tower's own head is stored, not used."""
+    ignored(config, "mm_tokens_per_image")
+    part = config.inside("vision_config")
+    vision = encoder(part)
+    tokens = config.number("mm_tokens_per_image", default=256)
+    side = vision["image_size"] // vision["patch"]
+    unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
+    bridge = {
+        "kind": "linear",
+        "pool": max(1, round(side / tokens**0.5)),
+        "bias": False,
+        "extra_weights": vision["hidden"],
+    }
+    said = language(config, config.inside("text_config"))
+    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
+
+
+def pooling_weights(vision: Fields) -> int:
+    """SigLIP's pooling head: query, attention, norm, MLP."""
+    h, w = int(vision["hidden"]), int(vision["ffn_hidden"])
+    return h + 4 * (h * h + h) + 2 * h + (h * w + w) + (w * h + h)
 
 
 def kinds(config: Config, every: int) -> list[bool]:
@@ -181,6 +205,7 @@ def gemma4_whole(config: Config) -> Fields:
 
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
+        **dict.fromkeys(("gemma3", "shieldgemma2"), gemma3),
         "gemma3n_text": gemma3n,
         "gemma3n": gemma3n_whole,
         "gemma4": gemma4_whole,

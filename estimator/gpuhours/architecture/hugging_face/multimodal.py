@@ -175,30 +175,6 @@ def internvl(config: Config) -> Fields:
     return whole(encoder(config.inside("vision_config")), bridge, language(config, config.inside("text_config")))
 
 
-def gemma3(config: Config) -> Fields:
-    """Gemma 3: SigLIP, 256 tokens a picture by averaging, an RMS norm and a product; the tower's own head is stored, not used."""
-    ignored(config, "mm_tokens_per_image")
-    part = config.inside("vision_config")
-    vision = encoder(part)
-    tokens = config.number("mm_tokens_per_image", default=256)
-    side = vision["image_size"] // vision["patch"]
-    unused = pooling_weights(vision) if vision.get("pooling") == "attention" else 0
-    bridge = {
-        "kind": "linear",
-        "pool": max(1, round(side / tokens**0.5)),
-        "bias": False,
-        "extra_weights": vision["hidden"],
-    }
-    said = language(config, config.inside("text_config"))
-    return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
-
-
-def pooling_weights(vision: Fields) -> int:
-    """SigLIP's pooling head: query, attention, norm, MLP."""
-    h, w = int(vision["hidden"]), int(vision["ffn_hidden"])
-    return h + 4 * (h * h + h) + 2 * h + (h * w + w) + (w * h + h)
-
-
 def paligemma(config: Config) -> Fields:
     """PaliGemma: SigLIP without a head and one product."""
     ignored(config)
@@ -394,8 +370,7 @@ READERS: Mapping[str, Reader] = MappingProxyType({
     **dict.fromkeys(("llava", "llava_next", "llava_next_video", "llava_onevision"), llava),
     "vipllava": vipllava, **dict.fromkeys(("cohere2_vision", "aya_vision"), cohere_vision), "lfm2_vl": lfm2_vl,
     **dict.fromkeys(("glm4v", "glm46v", "glm4v_moe"), glm_vl),
-    **dict.fromkeys(("mistral3", "lighton_ocr"), mistral3), "internvl": internvl,
-    **dict.fromkeys(("gemma3", "shieldgemma2"), gemma3), "paligemma": paligemma,
+    **dict.fromkeys(("mistral3", "lighton_ocr"), mistral3), "internvl": internvl, "paligemma": paligemma,
     **dict.fromkeys(QWEN, qwen_vl), **dict.fromkeys(("idefics3", "smolvlm"), idefics3), "pixtral": pixtral, "mllama": mllama,
     "llama4": llama4, "kimi_k25": kimi,
 })  # fmt: skip
