@@ -268,6 +268,12 @@ def siglip_vision(config: Config) -> Fields:
     return {**tower(config), "class_token": False, "pooling": "attention" if pooled else "none"}
 
 
+def pooling_weights(vision: Fields) -> int:
+    """SigLIP's pooling head: query, attention, norm, MLP."""
+    h, w = int(vision["hidden"]), int(vision["ffn_hidden"])
+    return h + 4 * (h * h + h) + 2 * h + (h * w + w) + (w * h + h)
+
+
 def siglip2_vision(config: Config) -> Fields:
     """SigLIP 2's tower for any shape of picture: places for ``num_patches``."""
     places = config.number("num_patches", default=256)

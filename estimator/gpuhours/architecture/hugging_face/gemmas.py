@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from gpuhours.architecture.hugging_face.config import Config, Fields, Reader
-from gpuhours.architecture.hugging_face.encoders import tower, without_kind
+from gpuhours.architecture.hugging_face.encoders import pooling_weights, tower, without_kind
 from gpuhours.architecture.hugging_face.multimodal import encoder, ignored, language, ties, whole
 from gpuhours.architecture.hugging_face.text import gemma
 from gpuhours.inputs.errors import EstimateError
@@ -29,12 +29,6 @@ def gemma3(config: Config) -> Fields:
     }
     said = language(config, config.inside("text_config"))
     return whole({**vision, "pooling": "none", "extra_weights": unused}, bridge, said)
-
-
-def pooling_weights(vision: Fields) -> int:
-    """SigLIP's pooling head: query, attention, norm, MLP."""
-    h, w = int(vision["hidden"]), int(vision["ffn_hidden"])
-    return h + 4 * (h * h + h) + 2 * h + (h * w + w) + (w * h + h)
 
 
 def kinds(config: Config, every: int) -> list[bool]:

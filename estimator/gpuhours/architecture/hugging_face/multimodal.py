@@ -9,6 +9,7 @@ from gpuhours.architecture.hugging_face.config import Config, Fields, Reader, re
 from gpuhours.architecture.hugging_face.encoders import (
     clip_vision,
     dinov2,
+    pooling_weights,
     siglip2_vision,
     siglip_vision,
     tower,
