@@ -68,7 +68,7 @@ def test_what_does_not_fit_is_an_error() -> None:
         Data(seq_len=2048).language_tokens(16384)
     with pytest.raises(EstimateError, match="number is not known"):
         _ = Data(text_corpus=1e9).text_per_sample
-    with pytest.raises(EstimateError, match="how many frames"):
+    with pytest.raises(EstimateError, match="number of frames"):
         Data().clip_frames()
 
 

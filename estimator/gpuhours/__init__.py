@@ -1,7 +1,7 @@
-"""gpuhours: what a training run costs, and how that is known.
+"""gpuhours: what a training run costs, and how that was determined.
 
-``gpuhours.estimate("run.yaml")`` is what ``gpuhours estimate run.yaml`` prints; every command has its function
-here. Nothing is imported before it is used.
+``gpuhours.estimate("run.yaml")`` does what ``gpuhours estimate run.yaml`` prints; every command has its function here. Nothing is
+imported before it is used.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name on first use."""
     if name not in _HOMES:
         raise AttributeError(f"module 'gpuhours' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"gpuhours.{_HOMES[name]}"), name)

@@ -1,7 +1,7 @@
-"""What a model is trained on: video and text in, samples and tokens out.
+"""Training data: video and text in, samples and tokens out.
 
-``frames`` x ``resolution`` of a clip become patches (the vision encoder's business), then tokens (the
-bridge's); here stand the counts of frames, clips and samples, and the equations between them.
+``frames`` x ``resolution`` of a clip become patches (in the vision encoder), then tokens (in the bridge); this module has the counts
+of frames, clips and samples, and the equations between them.
 """
 
 from typing import Annotated
@@ -20,24 +20,24 @@ Hours = Annotated[float, measured_in("hour")]
 def frames_of_video(hours: Array, fps: Array) -> Array:
     """Frames sampled from video: hours x 3600 s x frames per second.
 
-    >>> frames_of_video(10, 2)    # 10 hours at 2 frames a second
+    >>> frames_of_video(10, 2)    # 10 hours at 2 frames per second
     72000.0
     """
     return hours * HOUR * fps
 
 
 def clips_of_video(hours: Array, fps: Array, frames: Array) -> Array:
-    """Clips of ``frames`` frames that follow each other without overlap: sampled frames / frames per clip."""
+    """Consecutive clips of ``frames`` frames without overlap: sampled frames / frames per clip."""
     return frames_of_video(hours, fps) / frames
 
 
 def clip_seconds(frames: Array, fps: Array) -> Array:
-    """Seconds of video one clip covers: frames / frames per second."""
+    """Seconds of video in one clip: frames / frames per second."""
     return frames / fps
 
 
 def patches(height: Array, width: Array, patch: Array) -> Array:
-    """Whole patches of an image: floor(height / patch) x floor(width / patch), at least one; the edge left over is cut.
+    """Whole patches of an image: floor(height / patch) x floor(width / patch), at least one; remainders at the edges are cut.
 
     >>> int(patches(224, 224, 14))
     256
@@ -54,12 +54,12 @@ def patches(height: Array, width: Array, patch: Array) -> Array:
 
 
 def slices(frames: Array, tubelet: Array) -> Array:
-    """Positions in time: frames / tubelet, a started tubelet counting whole (the last frame is repeated)."""
+    """Temporal positions: ceil(frames / tubelet) (the last frame is repeated to fill)."""
     return np.ceil(np.divide(frames, tubelet))
 
 
 def visible_patches(count: Array, mask_ratio: Array) -> Array:
-    """Patches of one position in time that masking leaves: count - floor(mask_ratio x count).
+    """Patches per temporal position left by masking: count - floor(mask_ratio x count).
 
     Tube masking (Tong et al. 2022, section 3.3) hides the same patches at every time: 90 % of 196 leaves 20,
     not 19.6.
@@ -82,7 +82,7 @@ def merged_patches(height: Array, width: Array, patch: Array, factor: Array) -> 
 
 
 def with_padding(tokens: Array, padding: Array) -> Array:
-    """Tokens computed when a share ``padding`` of them carries nothing: tokens / (1 - padding)."""
+    """Tokens computed if a share ``padding`` of them is padding: tokens / (1 - padding)."""
     return tokens / (1 - padding)
 
 
@@ -92,7 +92,7 @@ def steps(samples: Array, global_batch: Array) -> Array:
 
 
 class Data(Section):
-    """The ``data:`` block of a run. What is None is not known; nothing here has a silent default."""
+    """The ``data:`` block of a run. None means unknown; there are no silent defaults."""
 
     video_hours: Hours | None = None
     """Hours of video in the data set."""
@@ -101,48 +101,48 @@ class Data(Section):
     frames: Annotated[int, whole("frame")] | None = None
     """Frames per clip; 1 for an image."""
     resolution: Annotated[int, whole("pixel")] | None = None
-    """Width in pixels, and height unless ``height`` is given; the encoder's own image size when not given."""
+    """Width in pixels, and height unless ``height`` is given; the encoder's own image size by default."""
     height: Annotated[int, whole("pixel")] | None = None
     tokens_per_frame: Annotated[float, measured_in("token", most=1e9)] | None = None
-    """Tokens per frame that reach the language model, where it is not what encoder and bridge give."""
+    """Tokens per frame that reach the language model, if they differ from what encoder and bridge give."""
     text_tokens: Annotated[float, measured_in("token", positive=False, most=1e12)] | None = None
     """Text tokens per sample."""
     text_corpus: Annotated[float, measured_in("token")] | None = None
-    """Text without video that is trained on beside one pass over the clips, spread evenly over them: it
-    stands in the clip's sequence, so that its attention is overstated."""
+    """Text without video that is trained on alongside one pass over the clips, spread evenly over them: it is counted in the clip's
+    sequence, so its attention is overestimated."""
     seq_len: Annotated[int, whole("token")] | None = None
-    """Tokens per sample in the language model; where there is a clip, text fills what it leaves."""
+    """Tokens per sample in the language model; with clips, text fills the remainder."""
     padding: Annotated[float, measured_in("", positive=False, most=0.99)] = 0.0
-    """Share of the language model's tokens that carries nothing."""
+    """Share of the language model's tokens that is padding."""
     longest_frames: Annotated[int, whole("frame")] | None = None
-    """Frames that clips of different length are padded to, encoder and language model alike; ``frames`` is then their mean."""
+    """Frames to which clips of different lengths are padded, in encoder and language model; ``frames`` is then their mean."""
     packed: bool = False
-    """Short samples share a sequence, so that nothing is padded."""
+    """Short samples share a sequence, so that there is no padding."""
     masked: bool | None = None
-    """Attention is handed a mask of the padding in a batch of texts, as fine-tuning does with its tokenizer's; where it is not said, if
-    ``padding`` is above 0 and nothing is packed."""
+    """Whether attention gets a padding mask for batches of text, as in fine-tuning with a tokenizer's mask; by default, if ``padding`` is
+    above 0 and samples are not packed."""
     dataset_samples: Annotated[float, measured_in("sample")] | None = None
     """Samples (clips, pairs, documents) in the data set."""
     samples: Annotated[float, measured_in("sample")] | None = None
-    """Samples seen in the whole training."""
+    """Samples seen during the whole training."""
     epochs: Annotated[float, measured_in("epoch")] | None = None
     tokens: Annotated[float, measured_in("token")] | None = None
-    """Tokens seen in the whole training."""
+    """Tokens seen during the whole training."""
     steps: Annotated[float, measured_in("step")] | None = None
 
     @property
     def unpadded(self) -> "Data":
-        """The same without what padding adds."""
+        """The same data without padding."""
         return self.model_copy(update={"packed": True})
 
     @property
     def hands_mask(self) -> bool:
-        """Whether attention over text is handed a mask of padding: ``masked``, or what ``padding`` implies."""
+        """Whether attention over text gets a padding mask: ``masked``, or as implied by ``padding``."""
         return bool(np.any(self.padding)) and not self.packed if self.masked is None else self.masked
 
     @property
     def unique_samples(self) -> Array | None:
-        """``dataset_samples``, or the clips that the hours of video hold."""
+        """``dataset_samples``, or the number of clips in the hours of video."""
         if self.dataset_samples is not None:
             return self.dataset_samples
         if self.video_hours is None or self.fps is None or self.frames is None:
@@ -151,7 +151,7 @@ class Data(Section):
 
     @property
     def text_per_sample(self) -> Array | None:
-        """Text tokens of a sample and its share of the text corpus: text_tokens + text_corpus / clips."""
+        """Text tokens of a sample plus its share of the text corpus: text_tokens + text_corpus / clips."""
         if self.text_corpus is None:
             return self.text_tokens
         clips = self.unique_samples
@@ -164,7 +164,7 @@ class Data(Section):
         return (0 if self.text_tokens is None else self.text_tokens) + self.text_corpus / clips
 
     def language_tokens(self, visual: Array = 0) -> Array | None:
-        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding), packed without padding."""
+        """Tokens per sample in the language model: ``seq_len``, or (visual + text) / (1 - padding); without padding if packed."""
         if self.seq_len is not None and self.text_tokens is None:
             if np.any(np.greater(visual, self.seq_len)):
                 most, room = np.max(visual), np.min(self.seq_len)
@@ -180,8 +180,8 @@ class Data(Section):
         return with_padding(visual + (0 if text is None else text), 0.0 if self.packed else self.padding)
 
     def carrying_tokens(self, visual: Array = 0, longest: Array = 0) -> Array | None:
-        """Those of ``language_tokens(longest)`` that carry something, ``visual`` of them a clip's own: ``seq_len`` less its padding and
-        what padding clips adds, or visual + text."""
+        """Non-padding tokens of ``language_tokens(longest)``, ``visual`` of them the clip's: ``seq_len`` minus its padding and the padding
+        of clips, or visual + text."""
         if self.seq_len is not None and self.text_tokens is None:
             return self.seq_len * (1.0 if self.packed else 1.0 - self.padding) - (longest - visual)
         return self.unpadded.language_tokens(visual)
@@ -192,10 +192,10 @@ class Data(Section):
         return (width if self.height is None else self.height), width
 
     def clip_frames(self) -> Array:
-        """Frames of a clip that are computed: ``longest_frames`` where clips are padded to it, else ``frames``."""
+        """Frames per clip that are computed: ``longest_frames`` if clips are padded to it, otherwise ``frames``."""
         if self.frames is None:
             raise EstimateError(
-                "The model looks at pictures or video: how many frames has a sample?",
+                "The model takes images or video: the number of frames per sample is missing.",
                 "1 for pictures (--frames 1).",
                 "data.frames",
             )

@@ -1,7 +1,7 @@
-"""How much arithmetic training needs, and how much the machine does, from the operator list.
+"""FLOPs that training needs, and FLOPs that the machine executes, from the operator list.
 
-Model FLOPs are what the mathematics needs; MFU divides them. Hardware FLOPs add what is computed twice; HFU
-divides those. A multiply-add is two FLOP. Left out, as everybody does: norms, activations, softmax, the
+Model FLOPs are those that the mathematics needs; MFU is based on them. Hardware FLOPs add recomputation; HFU is based on those. A
+multiply-add is two FLOP. Left out, as is customary: norms, activations, softmax, the
 optimiser (together below 1 % for hidden sizes over 1,000).
 """
 
@@ -28,7 +28,7 @@ CONVENTIONS: Mapping[str, str] = MappingProxyType(
         "6nd": "6 N D with every parameter (arXiv:2001.08361)",
     }
 )
-"""Ways of counting model FLOPs; published MFUs differ by them."""
+"""Conventions for counting model FLOPs; published MFUs differ by them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +41,12 @@ class PassCounts:
 
     @property
     def products(self) -> int:
-        """Times a matrix product is computed: each gradient is one more of the same size."""
+        """Number of times a matrix product is computed: each gradient is one more of the same size."""
         return self.forward + self.activation_gradient + self.weight_gradient
 
     @property
     def attention(self) -> int:
-        """Times attention is: its backward pass is two forwards, all of activation gradients."""
+        """Number of times attention is computed: its backward pass counts as two forward passes, all of them activation gradients."""
         return self.forward + 2 * self.activation_gradient
 
 
@@ -58,7 +58,7 @@ PASSES: Mapping[Trainable, PassCounts] = MappingProxyType(
         Trainable.LORA: PassCounts(1, 1, 0),
     }
 )
-"""2 FLOP per weight and token and pass: 6 trained, 2 frozen, 4 frozen with gradients flowing through."""
+"""2 FLOP per weight, token and pass: 6 trained, 2 frozen, 4 frozen with gradients flowing through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +67,14 @@ class PartFlops:
 
     name: str
     products: Array
-    """Forward matrix products, adapters left out."""
+    """Forward matrix products, without adapters."""
     attention: Array
     """Forward scores and weighted sums."""
     adapters: Array
     """Forward adapter products."""
     passes: PassCounts
     stacked: bool
-    """A stack of layers rather than an end."""
+    """Whether it is a stack of layers rather than an end."""
 
     @property
     def forward(self) -> Array:
@@ -94,7 +94,7 @@ class PartFlops:
 def product_flops(linears: tuple[Linear, ...], tokens: Array) -> Array:
     """Forward FLOPs of products over ``tokens`` tokens.
 
-    2 T sum(k n a)        T tokens, k inputs, n outputs, a active experts of each product; 2 for a multiply and an add
+    2 T sum(k n a)        T tokens, k inputs, n outputs, a active experts of each product; 2 for multiply and add
     """
     return sum((linear.flops_per_token for linear in linears), start=0) * tokens
 
@@ -104,7 +104,7 @@ def attention_flops(stack: Stack, *, full: bool) -> Array:
 
         L (T / s) sum over cores of their FLOPs over s tokens        L layers, T tokens of a sample in sequences of s
 
-    ``full`` counts the half that a causal mask hides too (``AttentionCore.flops``).
+    ``full`` includes the half that a causal mask hides (``AttentionCore.flops``).
     """
     length = stack.tokens if stack.sequence is None else stack.sequence
     per_sequence = sum((core.flops(length, full=full) for core in stack.block.attention), start=0)
@@ -113,7 +113,7 @@ def attention_flops(stack: Stack, *, full: bool) -> Array:
 
 
 def part_flops(part: Stack | Ends, *, full: bool = False) -> PartFlops:
-    """Forward FLOPs of one part of the model for one sample, by what they are, and how often each is passed through.
+    """Forward FLOPs of one part of the model for one sample, by kind, and the number of passes over each.
 
     ``full`` counts attention unmasked.
     """
@@ -141,14 +141,14 @@ def operator_flops(part: Stack | Ends, *, full: bool = False) -> dict[str, Array
 
 
 def model_flops(model: Model, samples: Array = 1, convention: str = "causal") -> Array:
-    """FLOPs that training on ``samples`` samples needs; nothing that is computed again counts.
+    """FLOPs that training on ``samples`` samples needs, without recomputation.
 
         causal, full   sum over parts: passes x forward products + passes x forward attention
         6nd            sum over parts: 2 x passes x N x tokens       (6 N D where all is trained)
         palm           6nd + passes x attention unmasked
 
     N is a part's active parameters with its lookup tables, tokens those of its own stream (patches for a
-    vision encoder, visible tubelets for a masked one). Raises ``EstimateError`` for another convention.
+    vision encoder, visible tubelets for a masked one). Raises ``EstimateError`` for an unknown convention.
 
     Sources: Kaplan et al. 2020, arXiv:2001.08361, section 2.1 (6 N D); Chowdhery et al. 2022, arXiv:2204.02311, appendix B (palm).
     """
@@ -172,7 +172,7 @@ def hardware_flops(
     software: Software | None = None,
     convention: str = "causal",
 ) -> Array:
-    """Model FLOPs and what the stack computes again under the layout's ``recompute``; nothing where either is not given."""
+    """Model FLOPs plus what the stack recomputes under the layout's ``recompute``; no recomputation if either is not given."""
     needed = model_flops(model, samples, convention)
     if layout is None or software is None:
         return needed
@@ -182,9 +182,9 @@ def hardware_flops(
 
 
 def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Software, *, full: bool = False) -> Array:
-    """FLOPs of one sample that are computed a second time in a stack: each policy's shares of its products and its attention.
+    """Recomputed FLOPs per sample in a stack: the policy's shares of its products and its attention.
 
-    A frozen stack keeps nothing for a backward pass, so nothing is repeated. Source: Korthikanti et al. 2022, section 5.
+    A frozen stack saves nothing for a backward pass, so nothing is repeated. Source: Korthikanti et al. 2022, section 5.
     """
     part = part_flops(stack, full=full)
     if not part.passes.activation_gradient:
@@ -200,7 +200,7 @@ def repeated_flops(stack: Stack, model: Model, layout: Layout, software: Softwar
 
 
 def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
-    """Share of the dense peak that was useful: FLOPs / (seconds x GPUs x peak FLOP/s). HFU with hardware FLOPs.
+    """Useful share of the dense peak: FLOPs / (seconds x GPUs x peak FLOP/s). With hardware FLOPs, HFU.
 
     >>> round(mfu(1e18, 10.0, 256, 989e12), 3)    # 1 EFLOP in 10 s on 256 H100
     0.395
@@ -211,7 +211,7 @@ def mfu(flops: Array, seconds: Array, gpus: Array, peak: Array) -> Array:
 def converted(value: Array, model: Model, of: str, to: str) -> Array:
     """An MFU (or FLOP/s) stated in convention ``of``, restated in convention ``to``: value x FLOPs(to) / FLOPs(of).
 
-    Raises ``EstimateError`` for a convention that there is not.
+    Raises ``EstimateError`` for an unknown convention.
     """
     return value * model_flops(model, convention=to) / model_flops(model, convention=of)
 
@@ -219,4 +219,4 @@ def converted(value: Array, model: Model, of: str, to: str) -> Array:
 def _known(convention: str) -> None:
     if convention not in CONVENTIONS:
         hint = nearest(convention, CONVENTIONS) or f"There are {', '.join(CONVENTIONS)}."
-        raise EstimateError(f"{convention!r} is not a way of counting FLOPs.", hint, "convention")
+        raise EstimateError(f"{convention!r} is not a convention for counting FLOPs.", hint, "convention")

@@ -1,4 +1,4 @@
-"""What one step is asked of: a model, its batch, the layout on a machine, and the stack and number formats it runs in."""
+"""The inputs of one step's prediction: model, batch, layout on a machine, stack and number formats."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from gpuhours.software.profile import Software
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """One optimiser step to be priced. Any number inside may be an array with an axis of its own.
+    """One optimiser step to be predicted. Any number in it may be an array with an axis of its own.
 
-    ``step``, ``memory`` and everything they are made of take one of these; nothing in it is left open.
+    ``step``, ``memory`` and all their functions take one of these; it is fully resolved.
     """
 
     model: Model
@@ -36,48 +36,48 @@ class Workload:
     software: Software
     precision: Precision
     as_encoder: bool = False
-    """Whether ``ranks`` are as a vision encoder in front sees them."""
+    """Whether ``ranks`` are those seen by a vision encoder in front of the language model."""
 
     @cached_property
     def ranks(self) -> Ranks:
-        """The layout with nothing left open."""
+        """The layout, fully resolved."""
         ranks = ranks_of(self.layout, self.cluster, self.global_batch, self.model)
         return ranks.encoding if self.as_encoder else ranks
 
     @cached_property
     def placement(self) -> Placement:
-        """Which layers stand on which pipeline stage."""
+        """Which layers are on which pipeline stage."""
         return placement_of(self.model, self.layout, self.ranks, self.software)
 
     @cached_property
     def trained_weights(self) -> Weights:
-        """Parameters that train on a rank of the stage that holds most of them."""
+        """Trainable parameters on a rank of the stage that has most of them."""
         return stage_weights(self.model, self.placement, self.ranks, trained=True)
 
     @property
     def encoding(self) -> Workload:
-        """The same step as a vision encoder in front sees it."""
+        """The same step as seen by a vision encoder in front of the language model."""
         return replace(self, as_encoder=True)
 
     @cached_property
     def accelerator(self) -> Accelerator:
-        """The accelerator with its kernels as the stack's libraries run them."""
+        """The accelerator with its kernels at the speed of the stack's libraries."""
         return libraries_of(self.software.libraries).on(self.cluster.accelerator)
 
     @property
     def wide(self) -> str:
-        """The format of products that are not quantised (head, attention): 16 bit unless the run has 32."""
+        """The format of unquantised products (head, attention): 16-bit unless the run uses 32-bit."""
         dtype = "fp32" if self.precision.all_wide else self.precision.product
         return "bf16" if NUMBER_FORMATS[dtype].narrow else dtype
 
     @property
     def attention_kernel(self) -> str:
-        """The attention kernel that the stack runs on the accelerator."""
+        """The attention kernel that the stack uses on the accelerator."""
         return self.software.attention_kernel(self.cluster.accelerator.generation)
 
     def kernel_of(self, core: AttentionCore) -> str:
-        """The attention kernel that the stack runs for a core: its own for scores with a learned bias, for groups that no fused kernel
-        takes, or without a causal mask."""
+        """The attention kernel that the stack uses for a core: a separate one for scores with a learned bias, for groups that no fused
+        kernel supports, or without a causal mask."""
         software = self.software
         if core.disentangled:
             return "unfused"
@@ -90,20 +90,20 @@ class Workload:
         return self.attention_kernel
 
     def in_groups(self, core: AttentionCore) -> bool:
-        """Whether queries share keys in a way that no fused kernel takes: in fp32 without a mask (with one, keys are repeated), or one
-        broadcast to all."""
+        """Whether queries share keys in a way that no fused kernel supports: in fp32 without a mask (with one, keys are repeated), or with
+        one key broadcast to all."""
         shared = bool(np.any(np.less(core.kv_heads, core.heads)))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
 
     def with_layout(self, layout: Layout) -> Workload:
-        """The same step laid out in another way."""
+        """The same step with another layout."""
         return replace(self, layout=layout)
 
     def loss_blocks(self, tokens: Array) -> Array:
-        """Blocks that the head and its loss run over: the layout's, else the stack's; no more than a rank's ``tokens``.
+        """Number of blocks that the head and its loss are split into: the layout's, otherwise the stack's; at most a rank's ``tokens``.
 
-        By width (Liger 0.8, ``fused_linear_cross_entropy``): T / c,  c = T / ceil(V / h) rounded up to a power of two; T tokens, V words,
-        h width
+        By width (Liger 0.8, ``fused_linear_cross_entropy``): T / c,  c = T / ceil(V / h) rounded up to a power of two; T tokens, V
+        vocabulary, h width
         """
         asked, facts = self.layout.loss_blocks, self.software.memory
         most = np.maximum(tokens, 1.0)

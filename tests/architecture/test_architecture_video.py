@@ -257,7 +257,7 @@ def test_a_language_model_gets_eyes() -> None:
 
 
 def test_video_without_frames_is_an_error() -> None:
-    with pytest.raises(EstimateError, match="how many frames"):
+    with pytest.raises(EstimateError, match="number of frames"):
         composed().build(Data(text_tokens=10))
 
 

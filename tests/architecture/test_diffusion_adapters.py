@@ -95,4 +95,4 @@ def test_a_model_of_pictures_asks_for_no_frames(gpuhours_command: Command) -> No
     for clips in ("open-sora-1.0", "wan-2.1-1.3b"):
         ran = gpuhours_command("estimate", "--model", clips, *asked)
         assert ran.code == 2
-        assert "how many frames" in ran.err
+        assert "number of frames" in ran.err

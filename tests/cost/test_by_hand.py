@@ -140,8 +140,8 @@ def test_what_a_reservation_is_called() -> None:
         as_of="2026-10",
         source="a page",
     )
-    assert row.commitment == "reserved for 3 years, paid at once"
-    assert row.name == "One, reserved for 3 years, paid at once, 2026-10"
+    assert row.commitment == "reserved for 3 years, paid up front"
+    assert row.name == "One, reserved for 3 years, paid up front, 2026-10"
     assert (row.to_dict()["value"], row.to_dict()["unit"]) == (pytest.approx(2.0), "USD/(GPU*hour)")
     assert row.model_copy(update={"terms": "on-demand", "years": None, "upfront": None}).commitment == "on demand"
     assert row.model_copy(update={"address": "https://x.test"}).seen_at == "https://x.test"

@@ -180,8 +180,8 @@ NOTHING: list[tuple[float | None, Cluster | None, dict[str, Any], str, str]] = [
     (HOUR, None, {}, "cost", "neither a price nor an accelerator"),
     (HOUR, None, {}, "energy", "no accelerator is given"),
     (HOUR, None, {}, "embodied_carbon", "no accelerator is given"),
-    (HOUR, cluster("b200-sxm"), {"owned": {}}, "cost", "what an accelerator of one's own cost is not known"),
-    (HOUR, cluster("h100-sxm-80gb"), {"storage": {"data": "1 TB"}}, "cost", "how long data are kept is not known"),
+    (HOUR, cluster("b200-sxm"), {"owned": {}}, "cost", "the purchase price of an owned accelerator is not known"),
+    (HOUR, cluster("h100-sxm-80gb"), {"storage": {"data": "1 TB"}}, "cost", "how long data are stored is not known"),
     (
         HOUR,
         cluster("h100-sxm-80gb"),

@@ -105,7 +105,7 @@ def test_a_price_without_a_date_is_refused(
 
 
 def test_terms_are_never_ranked_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reservation of three years paid at once is no competitor of one of one year, nor of an hour on demand."""
+    """A reservation of three years paid up front is no competitor of one of one year, nor of an hour on demand."""
     offers = [
         row(9, "a", "2026-01"), row(5, "a", "2026-01", "reserved", years=1), row(3, "a", "2026-01", "reserved", years=3, upfront="all"),
         row(6, "b", "2026-01", "reserved", years=1), row(1, "c", "2026-01", "spot"),
@@ -122,7 +122,7 @@ def test_terms_are_never_ranked_with_each_other(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(bound, Price)
     assert demanded.row.price * HOUR == pytest.approx(9)
     assert (reserved.low * HOUR, reserved.high * HOUR) == pytest.approx((5, 6))
-    assert bound.row.name == "a, reserved for 3 years, paid at once, 2026-01"
+    assert bound.row.name == "a, reserved for 3 years, paid up front, 2026-01"
     missing = choose_price("x", "b", "reserved", 3)
     assert isinstance(missing, Unknown)
     assert "no dated b 3-year reserved price of x is known" in missing.reason
@@ -130,7 +130,12 @@ def test_terms_are_never_ranked_with_each_other(monkeypatch: pytest.MonkeyPatch)
 
 INSTANCES = [
     ("p5.48xlarge", {}, 55.04 / 8, "AWS on demand 2026-10"),
-    ("p5.48xlarge", {"terms": "reserved", "years": 3}, 23.777 / 8, "AWS reserved for 3 years, paid at once 2026-05-25"),
+    (
+        "p5.48xlarge",
+        {"terms": "reserved", "years": 3},
+        23.777 / 8,
+        "AWS reserved for 3 years, paid up front 2026-05-25",
+    ),
     ("a3-megagpu-8g", {}, 92.94 / 8, "GCP on demand 2026-05-25"),
     ("p5.48xlarge", {"provider": "Lambda"}, 3.99, "Lambda on demand 2026-10"),
 ]

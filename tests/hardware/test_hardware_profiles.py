@@ -82,7 +82,7 @@ def test_a_folder_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with pytest.raises(EstimateError, match="is not a folder"):
         list_accelerators()
     monkeypatch.setenv("GPUHOURS_PROFILES", str(tmp_path))
-    with pytest.raises(EstimateError, match="holds none of accelerators/"):
+    with pytest.raises(EstimateError, match="contains none of accelerators/"):
         list_accelerators()
 
 

@@ -77,7 +77,7 @@ def test_bad_input_is_explained(gpuhours_command: Command, arguments: tuple[str,
 
 
 FILES = [
-    pytest.param("hardware:\n  gpus: 8\n  gpus: 16\n", ":3:3", "a second time", id="a key twice"),
+    pytest.param("hardware:\n  gpus: 8\n  gpus: 16\n", ":3:3", "given twice", id="a key twice"),
     pytest.param("hardware:\n  accelerator: h100_smx\nmodel: {params: 7B}\n", "h100_smx", "No such profile", id="a misspelt GPU"),
     pytest.param("model: {params: 30 GB}\n", ":1:17  model.params = '30 GB'", "expected", id="bytes for parameters"),
     pytest.param("training: [1, 2]\n", ":1:", "training", id="a list for a mapping"),

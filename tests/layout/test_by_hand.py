@@ -334,7 +334,7 @@ def test_an_encoders_own_accelerators_are_counted() -> None:
     assert not [reason for reason, where in broken.items() if np.any(where)]
     none = asked.layout.model_copy(update={"vision_gpus": 0})
     without = violations(asked.model, asked.global_batch, none, asked.cluster, asked.ranks)
-    assert without["vision stands separate without vision_gpus"]
+    assert without["vision: separate requires vision_gpus"]
 
 
 def test_chunks_that_divide_are_named() -> None:

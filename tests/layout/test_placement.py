@@ -157,8 +157,8 @@ def test_several_chunks_set_the_schedule_that_runs_them() -> None:
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        ({"pipeline": 4, "stage_layers": [20, 20, 20]}, "one a stage"),
-        ({"pipeline": 2, "interleave": 2, "stage_layers": [20, 20, 20]}, "or for 4, one a chunk"),
+        ({"pipeline": 4, "stage_layers": [20, 20, 20]}, "one per stage"),
+        ({"pipeline": 2, "interleave": 2, "stage_layers": [20, 20, 20]}, "or for 4, one per chunk"),
         ({"stage_layers": []}, "at least 1"),
         ({"pipeline": 2, "stage_layers": [-1, 81]}, "at least 0"),
     ],

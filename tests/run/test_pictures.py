@@ -22,5 +22,5 @@ def test_pictures_have_one_frame_and_that_is_said(model: str) -> None:
 
 
 def test_a_patch_that_reaches_over_frames_is_asked_for_their_number() -> None:
-    with pytest.raises(EstimateError, match="how many frames"):
+    with pytest.raises(EstimateError, match="number of frames"):
         resolve(gpuhours.from_dict({"model": "videomae-h", "hardware": HARDWARE}))

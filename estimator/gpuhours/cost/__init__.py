@@ -1,1 +1,1 @@
-"""Money, energy and carbon of GPU-hours."""
+"""Cost, energy and carbon of GPU-hours."""

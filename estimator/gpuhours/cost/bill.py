@@ -1,7 +1,7 @@
-"""From GPU time to money, energy and carbon: quantity x rate = amount, each line with its source.
+"""From GPU time to cost, energy and carbon: quantity x rate = amount, each line with its source.
 
-What is left out: people, failed and trial runs, and of embodied carbon the network and the building. Money is a rent, or what
-hardware of one's own loses in value and draws; energy is that of whole nodes with their network, times PUE.
+Left out: staff, failed and trial runs, and for embodied carbon the network and the building. Cost is rent, or depreciation and
+electricity of owned hardware; energy is that of whole nodes with their network, times PUE.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from gpuhours.inputs.profile_folders import Unknown
 
 
 def money(gpu_time: Array, price: Array) -> Array:
-    """What renting the accelerators costs, USD.
+    """Cost of renting the accelerators, USD.
 
         C = t p
 
     t  GPU s rented, stops included        p  USD per GPU and second
 
-    Leaves out storage, traffic and people; errs low by those.
+    Leaves out storage, traffic and staff, and so underestimates.
 
     >>> float(money(1000 * 3600, 2.5 / 3600))    # 1,000 GPU-hours at 2.50 USD
     2500.0
@@ -42,9 +42,9 @@ def carbon(energy: Array, intensity: Array) -> Array:
 
         M = E g
 
-    E  J of the building        g  gCO2e per J, the average of a country's production over a year, life cycle
+    E  J of the building        g  gCO2e per J, average of a country's production over a year, life cycle
 
-    Location-based: certificates bought for the site change nothing here. Leaves out making the hardware.
+    Location-based: certificates bought for the site are not counted. Leaves out manufacturing of the hardware.
 
     >>> float(carbon(1000 * 3.6e6, 400 / 3.6e6))    # 1,000 kWh of 400 g
     400000.0
@@ -61,10 +61,10 @@ def bill(
     hfu: Array | None = None,
     checkpoint: Array | None = None,
 ) -> Bill:
-    """Money (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster, as far as they are known.
+    """Cost (USD), energy (J) and carbon (gCO2e) of ``gpu_time`` GPU s on a cluster, as far as known.
 
-    ``wall_clock``  s, for which data are kept
-    ``hfu``         share of the peak that is executed while steps run: how much the accelerators draw
+    ``wall_clock``  s for which data are stored
+    ``hfu``         share of the peak executed while steps run; determines the accelerators' power
     ``checkpoint``  bytes of one
     """
     if gpu_time is None:
@@ -81,7 +81,7 @@ def bill(
 
 
 def _rent(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
-    """Money: the price given, or one from the dated lists."""
+    """The rental cost at the given price, or at one from the price lists."""
     if inputs.price is not None:
         return _charged(gpu_time, inputs.price, "given", "given")
     if cluster is None:
@@ -111,7 +111,7 @@ def _charged(gpu_time: Array, price: Array, terms: str, source: str) -> Bill:
 
 
 def offer(cluster: Cluster, inputs: CostInputs) -> tuple[Price | Unknown, str]:
-    """The price of the cluster's accelerator (USD per GPU and second), and a word where it is not that of the instance it is made of."""
+    """The price of the cluster's accelerator (USD per GPU and second), and a remark if it is not that of the cluster's own instance."""
     name, node = cluster.accelerator.name, cluster.node
     if not node.instance or inputs.provider is not None:
         return choose_price(name, inputs.provider, inputs.terms, inputs.years), ""

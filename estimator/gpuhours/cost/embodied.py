@@ -1,4 +1,4 @@
-"""What making the machines emitted, and the part of it that a run uses up."""
+"""Emissions of manufacturing the machines, and the share attributed to a run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gpuhours.inputs.durations import YEAR
 
 LUCCIONI = "Luccioni et al. 2022, arXiv:2211.02001, section 4.1"
 LIFETIME = Assumption(
-    "cost.lifetime", 5.1, "year", "time a machine computes before it is replaced: six years at 85 %", LUCCIONI
+    "cost.lifetime", 5.1, "year", "time in use before a machine is replaced: six years at 85 %", LUCCIONI
 )
 BOARD, HOST = 150e3, 2500e3 / 8
-"""gCO2e of an accelerator, and of an eighth of a server without its accelerators, where their makers print none."""
+"""gCO2e of an accelerator, and of an eighth of a server without accelerators, if their makers publish none."""
 
 
 def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
-    """The run's part of what making its machines emitted, gCO2e.
+    """The run's share of the emissions of manufacturing its machines, gCO2e.
 
         M = m t / T
 
-    m  gCO2e of making one accelerator with its part of the node    t  GPU s    T  s that an accelerator computes in its life
+    m  gCO2e of manufacturing one accelerator with its share of the node    t  GPU s    T  s in use over an accelerator's life
 
     Leaves out network, building and disposal. Source: Luccioni et al. 2022, arXiv:2211.02001, section 4.1.
 
@@ -37,12 +37,13 @@ def embodied_carbon(gpu_time: Array, made: Array, lifetime: Array) -> Array:
 
 
 def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) -> Bill:
-    """Two lines, gCO2e: the accelerators, and their part of the nodes, for ``gpu_time`` GPU s."""
+    """Two lines, gCO2e: the accelerators, and their share of the nodes, for ``gpu_time`` GPU s."""
     if cluster is None and inputs.embodied is None:
         return unknown("no accelerator is given", "embodied_carbon")
     if cluster is not None and cluster.accelerator.generation == "tpu" and inputs.embodied is None:
         return unknown(
-            f"what making {cluster.accelerator.title} emitted is not known; give cost.embodied", "embodied_carbon"
+            f"the emissions of manufacturing {cluster.accelerator.title} are not known; give cost.embodied",
+            "embodied_carbon",
         )
     lifetime = inputs.lifetime
     assumed: tuple[Assumption, ...] = ()
@@ -61,7 +62,7 @@ def embodied_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs) 
 
 
 def _made(cluster: Cluster | None, inputs: CostInputs) -> list[tuple[str, float, str]]:
-    """gCO2e of making an accelerator and its part of a node, each with its source."""
+    """gCO2e of manufacturing an accelerator and its share of a node, each with its source."""
     if inputs.embodied is not None or cluster is None:
         return [("making the machines", inputs.embodied or 0.0, "given")]
     part, node = cluster.accelerator, cluster.node

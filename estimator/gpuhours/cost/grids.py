@@ -1,4 +1,4 @@
-"""How much carbon a kilowatt-hour carries, by country and year."""
+"""Carbon intensity of electricity, by country and year."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from gpuhours.inputs.units import measured_in
 from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated
 
 YEARS_APART = 3
-"""How far the nearest year of a country may lie from the year asked for: grids change slowly."""
+"""Maximum distance in years between a country's nearest data and the year asked for: grids change slowly."""
 
 JOULE_PER_KWH = 3.6e6
 
@@ -55,18 +55,18 @@ def _read(path: Path) -> GridTable:
 
 
 def _tables() -> list[GridTable]:
-    """The user's sets first, then ours, the newest file name first."""
+    """The user's tables first, then ours, the newest file name first."""
     paths = [path for folder in profile_folders() for path in sorted((folder / "grids").glob("*.yaml"), reverse=True)]
     return [_read(path) for path in paths]
 
 
 def countries() -> dict[str, Country]:
-    """Every country whose grid is known, by its code; the newest set goes before older ones."""
+    """Every known country, by code; newer tables take precedence."""
     return {code: country for table in reversed(_tables()) for code, country in table.countries.items()}
 
 
 def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
-    """A country by name, ISO code of two or three letters, or a usual other name."""
+    """Find a country by name, ISO code of two or three letters, or another common name."""
     wanted, names = name.strip().lower(), list[str]()
     for table in _tables():
         for code, country in table.countries.items():
@@ -78,7 +78,7 @@ def _find_country(name: str) -> tuple[str, Country, GridTable] | Unknown:
 
 
 def grid(name: str, year: int | None = None) -> GridIntensity | Unknown:
-    """A country's grid (gCO2e per J) in a year, or in the nearest within 3 years; the newest where no year is given."""
+    """A country's grid (gCO2e per J) in a year, or in the nearest one within 3 years; the newest if no year is given."""
     named = _find_country(name)
     if isinstance(named, Unknown):
         return named

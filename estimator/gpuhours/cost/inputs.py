@@ -1,4 +1,4 @@
-"""The ``cost:`` block of a run: what is known of prices, power, grid, storage and hardware of one's own."""
+"""The ``cost:`` block of a run: prices, power, grid, storage and owned hardware."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gpuhours.inputs.yaml_files import Section
 
 
 def _read_pue(value: object) -> float:
-    """A power usage effectiveness: at least 1, since the machines themselves count."""
+    """A power usage effectiveness: at least 1, since the machines are included."""
     pue = parse(value, "")
     if not 1.0 <= pue <= 5.0:
-        raise UnitError("must lie between 1 and 5: power of the building over power of the machines")
+        raise UnitError("must be between 1 and 5: power of the building over power of the machines")
     return pue
 
 
@@ -45,61 +45,61 @@ def _read_electricity(value: object) -> float:
 
 
 class Storage(Section):
-    """What is kept while the run lasts, and what leaves the provider's network."""
+    """What is stored during the run, and what is sent out of the provider's network."""
 
     data: Bytes | None = None
-    """The data set, and whatever else is kept all along."""
+    """The data set, and whatever else is stored throughout."""
     checkpoints: Count | None = None
-    """How many are kept, each of the run's own size."""
+    """How many are stored, each of the run's checkpoint size."""
     kind: Literal["object", "parallel"] = "object"
     """An object store, or a parallel file system."""
     price: Annotated[float, BeforeValidator(read_kept), bare(1 / GB_MONTH)] | None = None
     """USD per byte and second; ``0.023 USD/(GB*month)``."""
     kept: Seconds | None = None
-    """How long; the run's wall-clock time where not given."""
+    """For how long; the run's wall-clock time by default."""
     egress: Bytes | None = None
-    """What is sent out of the provider's network."""
+    """Bytes sent out of the provider's network."""
     egress_price: Annotated[float, BeforeValidator(read_sent), bare(1e-9)] | None = None
     """USD per byte; ``0.09 USD/GB``."""
 
 
 class Owned(Section):
-    """Hardware of one's own in place of a rented one."""
+    """Owned hardware instead of rented."""
 
     capex: Annotated[float, measured_in("USD")] | None = None
-    """What one accelerator cost with its part of node and network."""
+    """Purchase price of one accelerator with its share of node and network."""
     years: Annotated[float, measured_in("year", most=30)] | None = None
-    """Over how many years it is written off."""
+    """Depreciation period."""
     utilisation: Annotated[float, measured_in("", most=1.0)] | None = None
-    """Share of those years in which it computes for somebody."""
+    """Share of those years in which it is in use."""
     electricity: Annotated[float, BeforeValidator(_read_electricity), bare(1 / 3.6e6)] | None = None
     """USD per joule; ``0.08 USD/kWh``."""
     upkeep: Fraction | None = None
-    """Staff, space, spare parts and contracts in a year, as a share of the capex."""
+    """Staff, space, spare parts and contracts per year, as a share of the capex."""
 
 
 class CostInputs(Section):
-    """The ``cost:`` block of a run; everything may be left out. Numbers may be arrays."""
+    """The ``cost:`` block of a run; every key is optional. Numbers may be arrays."""
 
     price: PerGpu | None = None
-    """``2.5 USD/GPU-hour``; USD per GPU and second inside."""
+    """``2.5 USD/GPU-hour``; stored as USD per GPU and second."""
     provider: str | None = None
     terms: Terms | None = None
     years: Count | None = None
     """Of a reservation: 1 or 3."""
     pue: Annotated[float, BeforeValidator(_read_pue)] | None = None
     power: Annotated[float, measured_in("W", most=1e5)] | None = None
-    """Mean draw of one accelerator, where it was measured."""
+    """Mean power of one accelerator, if measured."""
     power_share: Fraction | None = None
-    """Mean draw of an accelerator over its limit."""
+    """Mean power of an accelerator relative to its limit."""
     host_share: Fraction | None = None
-    """Mean draw of hosts, network cards, memory and fans over what the node's rating leaves for them."""
+    """Mean power of hosts, network cards, memory and fans relative to the part of the node's rating left for them."""
     boundary: Literal["node", "accelerators"] = "node"
-    """Whose energy counts: whole nodes and their network, or the accelerators alone, as many papers have it."""
+    """Whose energy counts: whole nodes and their network, or only the accelerators, as in many papers."""
     embodied: Annotated[float, measured_in("gCO2e")] | None = None
-    """What making one accelerator with its part of the node emitted."""
+    """Emissions of manufacturing one accelerator with its share of the node."""
     lifetime: Seconds | None = None
-    """How long a machine computes before it is replaced."""
+    """Time in use before a machine is replaced."""
     country: str | None = None
     year: Annotated[int, BeforeValidator(_read_year)] | None = None
     storage: Storage | None = None

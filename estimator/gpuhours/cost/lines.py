@@ -1,4 +1,4 @@
-"""A bill: quantity x rate = amount, line by line, each with its source; a total that is not known says why."""
+"""A bill: quantity x rate = amount, line by line, each with its source; an unknown total gives its reason."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gpuhours.inputs.durations import HOUR, MONTH
 from gpuhours.inputs.records import dataclass
 
 GB_MONTH = 1e9 * MONTH
-"""Byte-seconds in a gigabyte kept for a month."""
+"""Byte-seconds of a gigabyte stored for a month."""
 TOTALS = ("cost", "energy", "carbon", "embodied_carbon")
-"""What the lines of a bill add up to."""
+"""The totals that lines add up to."""
 
 UNIT_SIZES: Mapping[str, float] = {
     "GPU*hour": HOUR, "kWh": 3.6e6, "": 1.0, "kW/GPU": 1e3, "USD": 1.0, "kgCO2e": 1e3, "GB": 1e9,
     "USD/(GPU*hour)": 1 / HOUR, "gCO2e/kWh": 1 / 3.6e6, "USD/kWh": 1 / 3.6e6, "GB*month": GB_MONTH,
     "USD/(GB*month)": 1 / GB_MONTH, "USD/GB": 1e-9, "gCO2e/(GPU*hour)": 1 / HOUR,
 }  # fmt: skip
-"""The units people read a bill in, and how many SI units one of them is."""
+"""The units shown in a bill, in SI units."""
 
 JSON_UNITS: Mapping[str, tuple[str, float]] = {
     "kWh": ("Wh", 3600.0), "kW/GPU": ("watt/GPU", 1.0), "kgCO2e": ("tCO2e", 1e6), "GB": ("byte", 1.0), "USD/GB": ("USD/byte", 1.0),
     "gCO2e/kWh": ("tCO2e/Wh", 1e6 / 3600), "USD/kWh": ("USD/Wh", 1 / 3600), "gCO2e/(GPU*hour)": ("tCO2e/(GPU*hour)", 1e6 / 3600),
 }  # fmt: skip
-"""Units of a bill that JSON has another of, and how many SI units one of that is."""
+"""Units of a bill that differ in JSON, with their size in SI units."""
 
 Range = tuple[float, float, float]
 """10th percentile, value, 90th percentile."""
@@ -38,7 +38,7 @@ Range = tuple[float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Amount:
-    """A number in SI units, and the unit people read it in."""
+    """A number in SI units, with the unit it is shown in."""
 
     si: Array
     unit: str
@@ -49,7 +49,7 @@ class Amount:
         return np.divide(self.si, UNIT_SIZES[self.unit])
 
     def to_dict(self) -> dict[str, Any]:
-        """Value and unit, in the units of every JSON document."""
+        """Value and unit, in the units of all JSON documents."""
         unit, size = JSON_UNITS.get(self.unit, (self.unit, UNIT_SIZES[self.unit]))
         return {"value": np.divide(self.si, size), "unit": unit}
 
@@ -65,10 +65,10 @@ class Line:
     rate: Amount
     amount: Amount
     terms: str
-    """What the rate holds for, in a few words: ``AWS on-demand 2026-10``, ``0.85 of 700 W``."""
+    """What the rate applies to, in a few words: ``AWS on-demand 2026-10``, ``0.85 of 700 W``."""
     source: str
     partial: bool = True
-    """Whether the amount is a part of its total, or what the lines before it come to, carried on."""
+    """Whether the amount is added to its total; otherwise it is the sum of the lines before it, carried forward."""
 
     def to_dict(self) -> dict[str, Any]:
         """The line as JSON."""
@@ -79,7 +79,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Bill:
-    """What a run costs. A total is None where something is not known; ``reasons`` say what."""
+    """What a run costs. A total is None if something is unknown; ``reasons`` say what."""
 
     lines: tuple[Line, ...] = ()
     cost: Array | None = None
@@ -89,28 +89,28 @@ class Bill:
     carbon: Array | None = None
     """gCO2e of the electricity"""
     embodied_carbon: Array | None = None
-    """gCO2e: the run's part of what making the machines emitted"""
+    """gCO2e: the run's share of the emissions of manufacturing the machines"""
     assumptions: tuple[Assumption, ...] = ()
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    """Keys that were assumed and how far they spread, in SI units."""
+    """Assumed keys and their ranges, in SI units."""
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Why a total is None, by its name."""
+    """The reason why a total is None, by its name."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Why what is missing is missing."""
+        """Warnings that say why totals are missing."""
         by_reason: dict[str, list[str]] = {}
         for result, reason in self.reasons.items():
             by_reason.setdefault(reason, []).append(result)
         return tuple(f"not determined: {', '.join(results)}; {reason}" for reason, results in by_reason.items())
 
     def to_dict(self) -> dict[str, Any]:
-        """The bill as JSON: the lines, in the units that stand beside them."""
+        """The bill as JSON: the lines, each with its units."""
         return {"lines": [line.to_dict() for line in self.lines], "reasons": dict(self.reasons)}
 
 
 def joined(parts: Iterable[Bill]) -> Bill:
-    """Several bills as one, totals added up; a total that one of them does not know is not known."""
+    """Several bills as one, with totals added; a total unknown in one of them is unknown."""
     parts = tuple(parts)
     reasons = {result: reason for part in parts for result, reason in part.reasons.items()}
 
@@ -130,5 +130,5 @@ def joined(parts: Iterable[Bill]) -> Bill:
 
 
 def unknown(reason: str, *results: str) -> Bill:
-    """A bill that says why it has none of some totals."""
+    """A bill without the totals ``results``, for the given reason."""
     return Bill(reasons=dict.fromkeys(results, reason))

@@ -1,4 +1,4 @@
-"""Hardware of one's own: what an hour of it costs in place of a rent."""
+"""Owned hardware: its cost per hour instead of a rental price."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from gpuhours.inputs.assumptions import Assumption
 from gpuhours.inputs.durations import YEAR
 
 YEARS = Assumption(
-    "cost.owned.years", 5.0, "year", "straight-line depreciation over the life that large operators write servers off in",
+    "cost.owned.years", 5.0, "year", "straight-line depreciation over the server life that large operators use",
     "annual reports for 2024: Amazon 5 years, Meta 5.5, Alphabet and Microsoft 6; not re-read",
 )  # fmt: skip
 UTILISATION = Assumption(
-    "cost.owned.utilisation", 0.83, "", "share of its life in which a cluster computes for somebody",
+    "cost.owned.utilisation", 0.83, "", "share of its life in which a cluster is in use",
     "Kokolis et al. 2025, arXiv:2410.21680: 83 % on RSC-1, 85 % on RSC-2",
 )  # fmt: skip
 ELECTRICITY = Assumption(
-    "cost.owned.electricity", 0.08, "USD/kWh", "what industry pays for electricity in the United States",
+    "cost.owned.electricity", 0.08, "USD/kWh", "industrial price of electricity in the United States",
     "U.S. Energy Information Administration, Electric Power Monthly, average of 2024: 8.1 cents; not re-read",
 )  # fmt: skip
 
 
 def depreciation(capex: Array, years: Array, utilisation: Array) -> Array:
-    """What an accelerator loses in value per second that it computes, USD/s.
+    """Depreciation of an accelerator per second in use, USD/s.
 
         p = C / (Y u)
 
-    C  USD for one accelerator with its part of node and network    Y  s of its life    u  share of it in use
+    C  USD per accelerator with its share of node and network    Y  lifetime, s    u  share of it in use
 
-    >>> round(float(depreciation(40_000, 5, 0.8)) * 3600, 3)    # USD an hour
+    >>> round(float(depreciation(40_000, 5, 0.8)) * 3600, 3)    # USD per hour
     1.141
     """
     return np.divide(capex, np.multiply(np.multiply(years, YEAR), utilisation))
@@ -41,22 +41,22 @@ def depreciation(capex: Array, years: Array, utilisation: Array) -> Array:
 def upkeep(capex: Array, share: Array, utilisation: Array) -> Array:
     """Staff, space, spare parts and contracts per second of use, USD/s.
 
-    p = C s / u        s  share of the capex in a second
+    p = C s / u        s  share of the capex per second
 
-    >>> round(float(upkeep(40_000, 0.1, 0.8)) * 3600, 3)    # a tenth of the capex a year
+    >>> round(float(upkeep(40_000, 0.1, 0.8)) * 3600, 3)    # a tenth of the capex per year
     0.57
     """
     return np.divide(np.multiply(capex, np.divide(share, YEAR)), utilisation)
 
 
 def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, energy: Array | None) -> Bill:
-    """Depreciation, electricity and, where a share is given, upkeep, in USD, for ``gpu_time`` GPU s that draw ``energy`` J."""
+    """Depreciation, electricity and, if a share is given, upkeep, in USD, for ``gpu_time`` GPU s that consume ``energy`` J."""
     owned = inputs.owned or Owned()
     capex, source = owned.capex, "given"
     if capex is None:
         bought = None if cluster is None else cluster.accelerator.figures.get("purchase")
         if bought is None:
-            return unknown("what an accelerator of one's own cost is not known; give cost.owned.capex", "cost")
+            return unknown("the purchase price of an owned accelerator is not known; give cost.owned.capex", "cost")
         capex, source = bought.value, f"{bought.source}; {bought.note}"
     if energy is None:
         return unknown("the electricity of the machines is not known", "cost")
@@ -87,7 +87,7 @@ def owned_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, ene
     ]
     if owned.upkeep is not None:
         lines.append(
-            line("upkeep", upkeep(capex, owned.upkeep, use), f"{owned.upkeep:.0%} of the capex in a year", "given")
+            line("upkeep", upkeep(capex, owned.upkeep, use), f"{owned.upkeep:.0%} of the capex per year", "given")
         )
     tariff = float(ELECTRICITY.value) / 3.6e6 if owned.electricity is None else owned.electricity
     paid = np.multiply(energy, tariff)

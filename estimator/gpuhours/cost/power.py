@@ -1,4 +1,4 @@
-"""Energy at the node: accelerators by their load, hosts, network and building, from ratings and what was measured of them."""
+"""Energy at the node: accelerators by load, hosts, network and building, from ratings and measurements."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from gpuhours.inputs.records import dataclass
 IDLE_SHARE, LOAD_SLOPE, FULL_LOAD = 0.69, 0.49, 0.35
 """u0, b and h of ``board_share``."""
 SHARE_SPREAD = (-0.12, 0.09)
-"""10th and 90th percentile of measured less fitted shares."""
+"""10th and 90th percentile of measured minus fitted shares."""
 POWER_SHARE = Assumption(
     "cost.power_share", 0.85, "",
-    "mean draw over board power while steps run; training seldom holds the limit all the time",
+    "mean power relative to board power while steps run; training seldom runs at the limit all the time",
     "Morrison et al. 2025, arXiv:2503.05804: over 600 W of an H100's 700; 222 training steps timed on four "
     "H200: median 612 W of 700, 0.87",
 )  # fmt: skip
 HOST_SHARE = Assumption(
     "cost.host_share", 0.65, "",
-    "mean draw of hosts, network cards, memory and fans over what a node's rating leaves for them",
+    "mean power of hosts, network cards, memory and fans relative to the part of the node's rating left for them",
     "arXiv:2412.08602: a node of 8 H100 under training loads draws 0.76 of its rated 10.2 kW, 0.65 of what 8 boards at 0.85 leave; "
     "Patterson et al. 2021, arXiv:2104.10350, table 4: 330 W for a V100 with its part of the system, 0.55 by the same reckoning",
 )  # fmt: skip
 HOST_RANGE = (0.5, 0.65, 0.8)
 UNRATED = 0.75
-"""What a node's rating leaves for all but its accelerators, over their power, where no rating is known: 0.46 in a DGX-1 with V100,
-0.79 in a DGX B200, 0.82 in a DGX H100, 1.03 in a DGX A100."""
+"""A node's rating minus that of its accelerators, relative to the latter, if no rating is known: 0.46 in a DGX-1 with V100, 0.79 in a
+DGX B200, 0.82 in a DGX H100, 1.03 in a DGX A100."""
 PORT_POWER = 52.0
-"""W of switches per 400 Gbit/s of a node's network cards: three ports of a two-tier tree without oversubscription, at 17 W a port
+"""W of switches per 400 Gbit/s of a node's network cards: three ports of a two-tier tree without oversubscription, at 17 W per port
 (NVIDIA QM9700: 747 to 1,720 W for 64; not re-read)."""
 PORT_RATE = 50e9
 PUE = Assumption(
@@ -50,14 +50,14 @@ PUE_RANGE = (1.08, 1.2, 1.35)
 
 
 def board_share(hfu: Array) -> Array:
-    """Mean draw of an accelerator over its limit while steps run.
+    """Mean power of an accelerator relative to its limit while steps run.
 
         u = u0 + b min(h, h1)
 
     h  FLOP executed per second over the dense peak (HFU)      u0 = 0.69, b = 0.49, h1 = 0.35
 
     Fitted to 222 training steps on four H200 (gpuhours measurements, November 2026): 80 % of them lie within -0.12 and +0.09.
-    An accelerator that waits, for a checkpoint or a restart, draws about 0.15 (Morrison et al. 2025, arXiv:2503.05804).
+    An accelerator that waits, for a checkpoint or a restart, draws about 0.15 of its limit (Morrison et al. 2025, arXiv:2503.05804).
 
     >>> round(float(board_share(0.40)), 3)
     0.861
@@ -66,11 +66,11 @@ def board_share(hfu: Array) -> Array:
 
 
 def drawn_energy(gpu_time: Array, power: Array) -> Array:
-    """Electricity that something draws per accelerator, J.
+    """Electricity consumed per accelerator, J.
 
         E = t P
 
-    t  GPU s        P  W per accelerator, mean
+    t  GPU s        P  mean power, W per accelerator
 
     >>> float(drawn_energy(1000 * 3600, 700)) / 3.6e6    # 1,000 GPU-hours at 700 W, kWh
     700.0
@@ -83,7 +83,7 @@ def building_energy(machines: Array, pue: Array) -> Array:
 
         E_b = E PUE
 
-    E  J drawn by the machines        PUE  power usage effectiveness (ISO/IEC 30134-2)
+    E  J consumed by the machines        PUE  power usage effectiveness (ISO/IEC 30134-2)
 
     >>> float(building_energy(700, 1.2))
     840.0
@@ -93,18 +93,18 @@ def building_energy(machines: Array, pue: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """What draws power, and how much."""
+    """One consumer of power."""
 
     name: str
     power: Array
-    """W per accelerator, mean"""
+    """mean power, W per accelerator"""
     terms: str
     source: str
     assumptions: tuple[Assumption, ...] = ()
 
 
 def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Bill:
-    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``hfu`` a share of the peak."""
+    """Energy in J of the accelerators or of whole nodes over ``gpu_time`` GPU s, times PUE; ``hfu`` as a share of the peak."""
     if cluster is None and inputs.power is None:
         return unknown("no accelerator is given", "energy")
     drawn = list(draws(cluster, inputs, hfu))
@@ -144,7 +144,7 @@ def energy_bill(gpu_time: Array, cluster: Cluster | None, inputs: CostInputs, hf
 
 
 def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
-    """How far what was assumed of power spreads."""
+    """Ranges of the assumed figures of power."""
     for assumption in assumptions:
         if assumption.name == POWER_SHARE.name and np.ndim(assumption.value) == 0:
             share = float(assumption.value)
@@ -156,7 +156,7 @@ def _ranges(assumptions: tuple[Assumption, ...]) -> Iterator[tuple[str, Range]]:
 
 
 def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Iterator[Draw | Unknown]:
-    """What draws power for one accelerator, W: itself, its part of the node, its part of the network."""
+    """Power consumers per accelerator, in W: the accelerator, its share of the node, its share of the network."""
     if cluster is None:
         assert inputs.power is not None
         yield Draw("accelerators", inputs.power, "measured", "given")
@@ -173,7 +173,7 @@ def draws(cluster: Cluster | None, inputs: CostInputs, hfu: Array | None) -> Ite
 
 
 def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | Unknown:
-    """The accelerators themselves: measured, or a share of their limit by load."""
+    """The accelerators: measured, or a share of their limit depending on load."""
     if inputs.power is not None:
         return Draw("accelerators", inputs.power, "measured", "given")
     part = cluster.accelerator
@@ -189,7 +189,7 @@ def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | U
         )
     assumed = POWER_SHARE
     if hfu is not None and np.ndim(hfu) == 0:
-        reason = f"mean draw over board power at an HFU of {float(hfu):.0%}: 0.69 + 0.49 x HFU, which counts up to 35 %"
+        reason = f"mean power relative to board power at an HFU of {float(hfu):.0%}: 0.69 + 0.49 x HFU, which counts up to 35 %"
         assumed = Assumption(POWER_SHARE.name, round(float(board_share(hfu)), 3), "", reason, POWER_SHARE.source)
     share = float(POWER_SHARE.value) if hfu is None else board_share(hfu)
     said = f"{share:g} of {part.power:g} W" if np.ndim(share) == 0 else f"of {part.power:g} W"
@@ -199,7 +199,7 @@ def _boards(cluster: Cluster, inputs: CostInputs, hfu: Array | None) -> Draw | U
 
 
 def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
-    """All else in the node, per accelerator: a share of what its rating leaves."""
+    """Everything else in the node, per accelerator: a share of what its rating leaves."""
     part = cluster.accelerator
     if part.power is None:
         return Unknown(f"the power of {part.title} is not known; give cost.power and cost.boundary accelerators")
@@ -220,7 +220,7 @@ def _hosts(cluster: Cluster, inputs: CostInputs) -> Draw | Unknown:
 
 
 def _rating(cluster: Cluster) -> Node | None:
-    """The node whose rating counts: its own, else that of the one the accelerator usually comes in."""
+    """The node whose rating applies: the cluster's own, otherwise the accelerator's default node."""
     if cluster.node.power is not None:
         return cluster.node
     usual = load_node(cluster.accelerator.node, cluster.accelerator.path)
@@ -228,7 +228,7 @@ def _rating(cluster: Cluster) -> Node | None:
 
 
 def _network(cluster: Cluster) -> Draw:
-    """The switches between nodes, per accelerator, where there are several nodes."""
+    """The switches between nodes, per accelerator, if there are several nodes."""
     power = PORT_POWER * np.divide(cluster.network_bandwidth, PORT_RATE) * np.greater(cluster.nodes, 1)
     return Draw(
         "network", power, "switches of a two-tier tree", "NVIDIA QM9700: 747 to 1,720 W for 64 ports; not re-read"

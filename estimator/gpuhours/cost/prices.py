@@ -1,4 +1,4 @@
-"""What an hour of an accelerator costs: dated rows with their terms, and how one of them is chosen."""
+"""Price of an accelerator per hour: dated rows with their terms, and how one is chosen."""
 
 import re
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from gpuhours.inputs.yaml_files import ReadOnce, Section, read_yaml, validated_a
 
 Terms = Literal["on-demand", "capacity-block", "reserved", "marketplace", "spot", "stated"]
 PREFERRED: tuple[Terms, ...] = ("on-demand", "capacity-block", "reserved", "marketplace", "stated")
-"""Which terms are taken when none are asked for; never spot, which may be withdrawn at any time."""
+"""The order in which terms are considered if none are asked for; never spot, which may be withdrawn at any time."""
 WORDS: Mapping[str, str] = {"on-demand": "on demand", "capacity-block": "capacity block"}
-"""Terms as people say them, where they say them otherwise."""
+"""Terms whose name in prose differs."""
 
 
 def _read_price(value: object) -> float:
@@ -49,24 +49,24 @@ class PriceRow(Section):
     provider: str
     terms: Terms
     years: Literal[1, 3] | None = None
-    """How long a reservation binds."""
+    """Length of a reservation."""
     upfront: Literal["none", "partial", "all"] | None = None
-    """What of it is paid at once, where that is known."""
+    """How much of it is paid up front, if known."""
     as_of: Annotated[str, BeforeValidator(read_date)] = Field(default=None)  # type: ignore[assignment]
     source: Annotated[str, Field(min_length=4)]
     address: Annotated[str, Field(pattern="^(https://.*)?$")] = ""
-    """Where to see it, where that is not the provider's own page."""
+    """Where it was seen, if not on the provider's own page."""
     offering: str = ""
     region: str = ""
     note: str = ""
 
     @property
     def commitment(self) -> str:
-        """The terms in full: ``reserved for 3 years, paid at once``."""
+        """The terms in full: ``reserved for 3 years, paid up front``."""
         words = WORDS.get(self.terms, self.terms)
         if self.years is not None:
             words += f" for {self.years} year{'s' if self.years > 1 else ''}"
-        paid = {"all": ", paid at once", "partial": ", paid in part at once", "none": ", paid by the hour"}
+        paid = {"all": ", paid up front", "partial": ", paid partly up front", "none": ", paid hourly"}
         return words + (paid[self.upfront] if self.upfront else "")
 
     @property
@@ -77,7 +77,7 @@ class PriceRow(Section):
 
     @property
     def seen_at(self) -> str:
-        """The address of the row, else of its provider's price page."""
+        """The address of the row, otherwise of its provider's price page."""
         return self.address or _provider_address(self.provider, self.terms)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class PriceRow(Section):
 
 
 class Provider(Section):
-    """Where a provider prints its prices, by terms where these have a page of their own."""
+    """The address of a provider's price page, with separate pages by terms if there are any."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -96,13 +96,13 @@ class Provider(Section):
 
 @dataclass(frozen=True)
 class Price:
-    """The row that was chosen, why, and how far its like were apart."""
+    """The chosen row, the reason, and the price range of comparable ones."""
 
     row: PriceRow
     reason: str
     low: float
     high: float
-    """USD per GPU and second: the cheapest and dearest of the rows it was chosen among."""
+    """USD per GPU and second: the cheapest and most expensive of the rows it was chosen from."""
 
     def to_dict(self) -> dict[str, Any]:
         """The row, its range and the reason as JSON."""
@@ -112,7 +112,7 @@ class Price:
 
 @cache
 def _provider_address(provider: str, terms: str) -> str:
-    """The page on which a provider prints prices of such terms; nothing for one that is not listed."""
+    """The provider's price page for these terms; empty for one that is not listed."""
     listed = read_yaml(Path(str(files("hardware_specs"))) / "providers.yaml")
     known: Provider | None = validated_as(dict[str, Provider], listed).get(provider)
     if known is None:
@@ -131,7 +131,7 @@ def price_rows(accelerator: str) -> tuple[PriceRow, ...]:
 
 @ReadOnce
 def _read(path: Path) -> tuple[PriceRow, ...]:
-    """One file of ``hardware_specs/prices``: the offers for the accelerator of that name."""
+    """One file of ``hardware_specs/prices``: the offers for that accelerator."""
     rows: tuple[PriceRow, ...] = validated_as(tuple[PriceRow, ...], read_yaml(path))
     return rows
 
@@ -143,14 +143,14 @@ def choose_price(
     years: int | None = None,
     instance: str = "",
 ) -> Price | Unknown:
-    """The middle of the newest offers for an accelerator, one per provider, USD per GPU and second.
+    """The median of the newest offers for an accelerator, one per provider, USD per GPU and second.
 
-    1. rows of the provider, the instance, the terms and the years asked for; without terms, of the first ``PREFERRED`` kind that has
-       one; of reservations those that bind the shortest
-    2. of each provider its newest row; of rows of one day the cheapest
-    3. of those the one in the middle by price (the lower one of two)
+    1. rows that match provider, instance, terms and years; without terms, those of the first ``PREFERRED`` kind available; of
+       reservations the shortest
+    2. for each provider its newest row; among rows of the same day the cheapest
+    3. of those, the median by price (the lower one of two)
 
-    Offers of different terms, or of reservations of different years, are never ranked with each other.
+    Offers with different terms, or reservations of different length, are never ranked together.
     """
     rows = price_rows(accelerator)
     fitting = [
@@ -186,7 +186,7 @@ def _missing(
     years: int | None,
     instance: str,
 ) -> str:
-    """Why no price is taken, and which are known."""
+    """Why no price was chosen, and which are known."""
     bound = None if years is None else f"{years}-year"
     asked = "".join(f" {word}" for word in (provider, instance, bound, terms) if word)
     known = sorted({f"{row.provider} {row.commitment}" for row in rows})

@@ -1,4 +1,4 @@
-"""What keeping data and checkpoints costs, and sending them away: dated prices and the lines they make."""
+"""The cost of storing data and checkpoints and of sending them out: dated prices and lines of the bill."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Kind = Literal["object", "parallel", "egress"]
 
 
 class StoragePrice(Section):
-    """One dated price of keeping or sending bytes."""
+    """One dated price for storing or sending bytes."""
 
     provider: str
     kind: Kind
@@ -35,7 +35,7 @@ class StoragePrice(Section):
 
     @property
     def si(self) -> float:
-        """USD per byte and second kept, or per byte sent."""
+        """USD per byte and second stored, or per byte sent."""
         return read_sent(self.price) if self.kind == "egress" else read_kept(self.price)
 
     @property
@@ -45,7 +45,7 @@ class StoragePrice(Section):
 
 
 class StoragePrices(Section):
-    """The file of them."""
+    """The file of storage prices."""
 
     prices: tuple[StoragePrice, ...]
 
@@ -58,7 +58,7 @@ def storage_prices() -> tuple[StoragePrice, ...]:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A price, what it holds for, and how far the known ones are apart."""
+    """A price, its terms, and the range of the known ones."""
 
     si: float
     terms: str
@@ -67,7 +67,7 @@ class Chosen:
 
 
 def choose(kind: Kind, provider: str | None) -> Chosen | Unknown:
-    """The provider's price (USD per byte and second kept, or per byte sent), else the middle one of all that are known."""
+    """The provider's price (USD per byte and second stored, or per byte sent), otherwise the median of all known ones."""
     rows = sorted((row for row in storage_prices() if row.kind == kind), key=lambda row: row.si)
     own = [row for row in rows if provider is not None and row.provider.lower() == provider.lower()]
     if own:
@@ -80,9 +80,9 @@ def choose(kind: Kind, provider: str | None) -> Chosen | Unknown:
 
 
 def keeping(size: Array, seconds: Array, price: Array) -> Array:
-    """What keeping bytes costs, USD.
+    """The cost of storing bytes, USD.
 
-        C = S t p        S  byte    t  s that they are kept    p  USD per byte and second
+        C = S t p        S  byte    t  s stored    p  USD per byte and second
 
     >>> round(float(keeping(1e12, 365.25 / 12 * 86400, 0.023e-9 / (365.25 / 12 * 86400))), 6)    # 1 TB for a month
     23.0
@@ -91,9 +91,9 @@ def keeping(size: Array, seconds: Array, price: Array) -> Array:
 
 
 def storage_bill(inputs: CostInputs, provider: str | None, wall_clock: Array | None, checkpoint: Array | None) -> Bill:
-    """USD for data, checkpoints and what is sent away, as far as the run says what it keeps.
+    """USD for data, checkpoints and egress, as far as the run states what it stores.
 
-    ``wall_clock`` s that it is kept;  ``checkpoint`` bytes of one
+    ``wall_clock`` s of storage;  ``checkpoint`` bytes of one
     """
     asked = inputs.storage
     if asked is None:
@@ -102,7 +102,7 @@ def storage_bill(inputs: CostInputs, provider: str | None, wall_clock: Array | N
     seconds = wall_clock if asked.kept is None else asked.kept
     if asked.data is not None or asked.checkpoints is not None:
         if seconds is None:
-            return unknown("how long data are kept is not known; give cost.storage.kept", "cost")
+            return unknown("how long data are stored is not known; give cost.storage.kept", "cost")
         if asked.checkpoints is not None and checkpoint is None:
             return unknown("the size of a checkpoint is not known: the model is not", "cost")
         parts += _kept(asked, provider, seconds, checkpoint)

@@ -1,1 +1,1 @@
-"""Machines: accelerators, nodes and clusters with every figure's source, kernel constants, number formats."""
+"""Hardware: accelerators, nodes and clusters with sources for every figure, kernel constants, number formats."""

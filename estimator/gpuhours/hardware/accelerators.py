@@ -1,4 +1,4 @@
-"""Accelerators: one GPU as the driver counts, read from YAML profiles, with the measured constants of its kernels."""
+"""Accelerators, one per device that the driver shows, read from YAML profiles with the measured constants of their kernels."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -53,22 +53,22 @@ Generation = Literal[
 
 
 class StepTimes(Section):
-    """What the step times predicted for an accelerator rest on."""
+    """What predicted step times of an accelerator are based on."""
 
     basis: Literal["measured", "scaled", "assumed", "none"]
-    """Kernels or whole steps of this very card; another card's constants at this one's peak; a guess; not predicted."""
+    """Kernels or whole steps measured on this card; another card's constants scaled to this card's peak; a guess; not predicted."""
     source: Annotated[str, Field(min_length=10)]
 
 
 class AcceleratorProfile(Profile):
-    """One file of ``hardware_specs/accelerators``: one GPU as the driver counts, dense, one direction."""
+    """One file of ``hardware_specs/accelerators``: one device as the driver shows it; dense peaks, bandwidths in one direction."""
 
     vendor: str
     generation: Generation
     node: str
-    """The node a cluster is made of when nothing else is said: a name, or a path beside this file."""
+    """The default node of a cluster: a name, or a path relative to this file."""
     step_times: StepTimes = StepTimes.model_construct(
-        basis="assumed", source="its profile, which does not say what they rest on"
+        basis="assumed", source="its profile, which does not say what they are based on"
     )
     peak: dict[Dtype, RateFigure] = Field(min_length=1)
     memory: SizeFigure
@@ -81,15 +81,15 @@ class AcceleratorProfile(Profile):
     pcie_bandwidth: BandwidthFigure
     power: PowerFigure | None = None
     system_power: PowerFigure | None = None
-    """Mean draw with its part of the host, as measured while it trained."""
+    """Mean power with its share of the host, measured during training."""
     purchase: MoneyFigure | None = None
-    """What one was sold for."""
+    """Selling price of one."""
     kernels: KernelConstants | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Accelerator:
-    """One accelerator, in SI units; ``figures`` says where each number comes from."""
+    """One accelerator, in SI units; ``figures`` gives the source of each number."""
 
     name: str
     title: str
@@ -99,26 +99,26 @@ class Accelerator:
     peak: Mapping[Dtype, float]
     """FLOP/s by number format: dense, matrix products, fp32 accumulation."""
     memory: float
-    """Bytes the driver shows."""
+    """Bytes, as the driver shows."""
     memory_bandwidth: float
-    """B/s, as the data sheet has it."""
+    """B/s, from the data sheet."""
     l2: float | None
     sms: int | None
     """Streaming multiprocessors (NVIDIA) or compute units (AMD)."""
     clock: float | None
-    """Hz at which the peaks are stated."""
+    """Hz at which the peaks are specified."""
     link_bandwidth: float
-    """B/s to all others of the node together, one direction."""
+    """B/s to all other GPUs of the node together, one direction."""
     pair_bandwidth: float
-    """B/s to one other GPU, one direction: less than ``link_bandwidth`` where there is no switch."""
+    """B/s to one other GPU, one direction: less than ``link_bandwidth`` if there is no switch."""
     pcie_bandwidth: float
     power: float | None
-    """W, the limit it is sold with."""
+    """W, rated limit."""
     kernels: KernelConstants | None = None
-    """Measured constants of its kernels; None where nobody measured."""
+    """Measured constants of its kernels; None if not measured."""
     step_times: StepTimes | None = None
     embodied: float | None = None
-    """gCO2e of making it."""
+    """gCO2e of manufacturing."""
     figures: Mapping[str, SourcedFigure] = field(default_factory=dict)
     path: Path | None = None
 
@@ -129,7 +129,7 @@ class Accelerator:
         if rate is not None:
             return rate
         raise EstimateError(
-            f"{self.title} multiplies no {dtype!r} matrices.",
+            f"{self.title} has no matrix rate for {dtype!r}.",
             f"It has {', '.join(self.peak)}.",
             f"dtype = {dtype!r}",
         )
@@ -145,36 +145,36 @@ class Accelerator:
 
     @property
     def gemm_constants(self) -> GemmConstants:
-        """Its own, else its generation's."""
+        """Its own, or its generation's."""
         own = self.kernels
         return own.gemm if own and own.gemm else generation_constants(self.generation).gemm
 
     @property
     def memory_constants(self) -> MemoryConstants:
-        """Its own, else its generation's."""
+        """Its own, or its generation's."""
         own = self.kernels
         return own.memory if own and own.memory else generation_constants(self.generation).memory
 
     @property
     def unfused_constants(self) -> UnfusedConstants:
-        """Its own, else its generation's."""
+        """Its own, or its generation's."""
         own = self.kernels
         return own.unfused if own and own.unfused else generation_constants(self.generation).unfused
 
     @property
     def alignment_constants(self) -> AlignmentConstants:
-        """Its own, else those of every card."""
+        """Its own, or those of all cards."""
         own = self.kernels
         return own.alignment if own and own.alignment else alignment_constants()
 
     @property
     def link_constants(self) -> LinkConstants:
-        """Its own, else its generation's."""
+        """Its own, or its generation's."""
         own = self.kernels
         return own.links if own and own.links else generation_constants(self.generation).links
 
     def attention_constants(self, kernel: str) -> AttentionConstants:
-        """Its own of this kernel, else its generation's; ``EstimateError`` where the kernel does not run."""
+        """Its own for this kernel, or its generation's; raises ``EstimateError`` if the kernel does not run on it."""
         own = self.kernels
         measured = own.attention if own and own.attention else {}
         if kernel in measured:
@@ -189,7 +189,7 @@ class Accelerator:
 
     @property
     def multiprocessors(self) -> int:
-        """S; ``EstimateError`` where the profile does not say, since tiles are counted in waves over them."""
+        """S; raises ``EstimateError`` if the profile does not give it, since tiles are counted in waves over the SMs."""
         if self.sms is None:
             raise EstimateError(
                 f"The profile of {self.name} does not say how many multiprocessors it has.",

@@ -13,7 +13,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.units import parse
 
 ENDLESS = 1 << 30
-"""GPUs of a domain without end."""
+"""GPUs of an unlimited domain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,9 @@ class Cluster:
     node: Node
     gpus: Array
     internode_bandwidth: Array | None = None
-    """B/s per GPU out of a node, one direction, where it is not what the node's NICs give."""
+    """B/s per GPU out of a node, one direction, if it differs from what the node's NICs give."""
     delay: Array = 0.0
-    """s of the host for each step of a ring, where a measured rate says so (``hardware.networks.as_met``)."""
+    """Host time in s per step of a ring, if a measured rate implies one (``hardware.networks.as_met``)."""
 
     @property
     def gpus_per_node(self) -> int:
@@ -35,7 +35,7 @@ class Cluster:
 
     @property
     def gpus_per_domain(self) -> int:
-        """GPUs that reach each other over the scale-up links."""
+        """GPUs connected by scale-up links."""
         return self.node.link_domain
 
     @property
@@ -45,12 +45,12 @@ class Cluster:
 
     @cached_property
     def one_domain(self) -> "Cluster":
-        """The same accelerators as if scale-up links joined them all."""
+        """The same accelerators, all connected by scale-up links."""
         return replace(self, node=replace(self.node, link_domain=ENDLESS))
 
     @property
     def nodes(self) -> Array:
-        """Nodes, counting one that is used in part as whole."""
+        """Nodes; a partly used node counts as whole."""
         return np.ceil(np.divide(self.gpus, self.node.gpus))
 
 
@@ -61,13 +61,13 @@ def cluster(
     *,
     internode_bandwidth: Array | str | None = None,
 ) -> Cluster:
-    """``cluster("h100-sxm-80gb", gpus=512)``: in its usual node unless ``node`` says otherwise.
+    """``cluster("h100-sxm-80gb", gpus=512)``: in its default node unless ``node`` is given.
 
-    A cloud instance in the accelerator's place (``p5.48xlarge``) names both.
+    A cloud instance in place of the accelerator (``p5.48xlarge``) sets both.
     """
     if isinstance(accelerator, str) and (rented := find_instance(accelerator)) is not None:
         if node is not None:
-            raise EstimateError(f"{rented.title} is a node itself.", "Leave out the node.", f"node = {node!r}")
+            raise EstimateError(f"{rented.title} already is a node.", "Leave out the node.", f"node = {node!r}")
         accelerator, node = rented.accelerator, rented
     part = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     if node is None:

@@ -1,4 +1,4 @@
-"""A figure of a hardware profile: a number that cannot exist without its unit and its source."""
+"""A figure of a hardware profile: a number that requires a unit and a source."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -9,7 +9,7 @@ from gpuhours.inputs.yaml_files import Section
 
 
 class SourcedFigure(Section):
-    """One number of a profile: its value in SI units, who says so, and what must be known to read it."""
+    """One number of a profile: its value in SI units, its source, and a note on how to read it."""
 
     unit: ClassVar[str] = ""
 
@@ -64,34 +64,34 @@ class CountFigure(SourcedFigure):
 
 
 class CarbonFigure(SourcedFigure):
-    """gCO2e that making one of it emitted, cradle to gate."""
+    """gCO2e of manufacturing one, cradle to gate."""
 
     unit: ClassVar[str] = "gCO2e"
     value: Annotated[float, measured_in("gCO2e")]
 
     def to_dict(self) -> dict[str, Any]:
-        """As every figure, in the tonnes of every JSON document."""
+        """As for every figure, in tonnes, the unit of all JSON documents."""
         return {**super().to_dict(), "value": self.value / 1e6, "unit": "tCO2e"}
 
 
 class MoneyFigure(SourcedFigure):
-    """USD for one."""
+    """USD each."""
 
     unit: ClassVar[str] = "USD"
     value: Annotated[float, measured_in("USD")]
 
 
 class Profile(Section):
-    """What both kinds of hardware profile say."""
+    """Keys common to both kinds of hardware profile."""
 
     title: str
     also: tuple[str, ...] = ()
     """Further names."""
     note: str = ""
     embodied: CarbonFigure | None = None
-    """Making one of it: of a node, all but its accelerators."""
+    """Manufacturing of one; for a node, everything but its accelerators."""
 
 
 def figures_of(profile: Profile) -> dict[str, SourcedFigure]:
-    """The figures a profile holds, by key."""
+    """The figures of a profile, by key."""
     return {key: value for key, value in profile if isinstance(value, SourcedFigure)}

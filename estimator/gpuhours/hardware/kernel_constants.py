@@ -1,6 +1,6 @@
 """The measured constants of kernels and links: an accelerator's own, and the defaults of its generation.
 
-A profile that was measured carries a ``kernels:`` block; each group that it lacks comes from
+A measured profile has a ``kernels:`` block; groups missing from it are taken from
 ``hardware_specs/kernels/GENERATION.yaml``. Every group names its source.
 """
 
@@ -28,19 +28,19 @@ class GemmConstants(Sourced):
     tile_efficiency: Share
     """E: share of peak inside a full 128 x 256 tile."""
     reuse_exponent: NotNegative
-    """g: how a tile's rate falls with its operand reuse."""
+    """g: exponent of a tile's rate in its operand reuse."""
     prologue: NotNegative
-    """k0: start and end of a tile, as extra products along k (bf16)."""
+    """k0: start and end of a tile, as extra length along k (bf16)."""
     ceiling: Share
-    """rho: share of peak the whole card sustains (power, issue)."""
+    """rho: share of peak that the whole card sustains (power, issue)."""
     memory_share: Share
-    """beta: share of the memory bandwidth that operands are read at."""
+    """beta: share of the memory bandwidth at which operands are read."""
     launch: Seconds
-    """t0: fixed cost of a kernel."""
+    """t0: fixed time per kernel."""
     whole_waves: bool
-    """Tiles run in whole waves over the SMs (True), or the last wave is shared out (False)."""
+    """Tiles run in whole waves over the SMs (True), or the last wave is split evenly (False)."""
     four_bit: Share = 1.0
-    """Of E and rho, what products of 4-bit operands reach."""
+    """Share of E and rho that products of 4-bit operands reach."""
 
 
 class MemoryConstants(Sourced):
@@ -55,24 +55,24 @@ class AttentionPass(Sourced):
     """Constants of one direction of a fused attention kernel (``attention.fused_attention_time``)."""
 
     efficiency: dict[int, Share]
-    """Padded head size -> E, share of peak counted on the padded size."""
+    """Padded head size -> E, share of peak, counting the padded size."""
     overhead_keys: NotNegative
-    """s0: work per query row that does not grow with the keys, in keys."""
+    """s0: work per query row that is independent of the number of keys, expressed in keys."""
     diagonal: NotNegative
-    """delta: keys wasted beside the diagonal of a causal mask."""
+    """delta: keys wasted along the diagonal of a causal mask."""
     tail: NotNegative
-    """lambda: share of the longest query block left exposed at the end."""
+    """lambda: share of the longest query block that is exposed at the end."""
     launch: Seconds
     query_block: Positive = 128
     key_block: Positive = 128
     odd_head: Share = 1.0
-    """u: factor on E where the head size is not a multiple of 16."""
+    """u: factor on E if the head size is not a multiple of 16."""
     padded_share: Share = 1.0
-    """a: share of the work that is done on the padded head size; the rest knows the true one."""
+    """a: share of the work done on the padded head size; the rest uses the true size."""
     throttle: NotNegative = 0.0
-    """h: how much slower, in the end, a kernel runs that lasts (power limit)."""
+    """h: asymptotic slowdown of long-running kernels (power limit)."""
     dropout: Annotated[float, Field(ge=1)] = 1.0
-    """Time with dropout on the scores over that without."""
+    """Time with dropout on the scores relative to that without."""
 
 
 class AttentionConstants(Section):
@@ -83,33 +83,33 @@ class AttentionConstants(Section):
 
 
 class UnfusedConstants(Sourced):
-    """Batched products of unfused attention whose rows do not start at a multiple of 16 bytes: share of peak on tiles of 64."""
+    """Batched products of unfused attention whose rows are not aligned to 16 bytes: share of peak on tiles of 64."""
 
     odd: Share
-    """A row of scores or of a head is an odd number of 2-byte elements (197 or 257 tokens: patches and a class token)."""
+    """For rows of scores or of a head with an odd number of 2-byte elements (197 or 257 tokens: patches and a class token)."""
     even: Share
-    """It is even, but no multiple of 8."""
+    """For rows with an even number that is not a multiple of 8."""
 
 
 class ByDimension(Section):
     """Y [m, n] = X [m, k] W [k, n]."""
 
     n: Annotated[float, Field(ge=1, examples=[2.7])]
-    """Where outputs lie contiguous."""
+    """If outputs are contiguous in memory."""
     k: Annotated[float, Field(ge=1, examples=[3.0])]
-    """Where what is summed over does."""
+    """If the reduction dimension is contiguous."""
     m: Annotated[float, Field(ge=1, examples=[2.8])]
-    """Where rows do, in a weight gradient."""
+    """If rows are contiguous, in a weight gradient."""
 
 
 class AlignmentConstants(Sourced):
-    """Time of products on matrix units whose rows do not start at multiples of 16 bytes, over that of aligned ones, by the dimension
-    that lies contiguous in memory."""
+    """Time of tensor-core products whose rows are not aligned to 16 bytes, relative to aligned ones, by the dimension that is contiguous
+    in memory."""
 
     odd: ByDimension
-    """Where a row's stride is an odd number of elements."""
+    """For row strides with an odd number of elements."""
     even: ByDimension
-    """Where a row's stride is a multiple of two elements."""
+    """For row strides with an even number of elements."""
 
 
 class LinkConstants(Sourced):
@@ -120,21 +120,21 @@ class LinkConstants(Sourced):
     exchange_share: Share
     """The same for all-to-all, broadcast and point-to-point."""
     copy_bandwidth: Bandwidth
-    """Rate at which the collective's kernel copies a rank's own share."""
+    """Rate at which the collective's kernel copies the rank's own share."""
     launch: Seconds
-    """t0: fixed cost of one collective."""
+    """t0: fixed time per collective."""
     step: Seconds
     """Latency of one hop."""
     fill: Seconds
-    """f: latency that a message is cut into chunks to hide."""
+    """f: time to fill the pipeline of chunks that a message is cut into."""
     switch_share: Share | None = None
-    """Share of the link bandwidth, as bus bandwidth, that adding up in the switch reaches (NVLink SHARP);
-    it may pass 1."""
+    """Share of the link bandwidth, as bus bandwidth, of reductions in the switch (NVLink SHARP);
+    may exceed 1."""
     switch_fill: Seconds | None = None
 
 
 class TypicalShare(Sourced):
-    """What all-reduces of one size of cluster reached, as shares of the NICs' line rate."""
+    """Measured rates of all-reduces for one cluster size, as shares of the NICs' line rate."""
 
     nodes: Annotated[int, Field(ge=1)]
     share: Share
@@ -146,34 +146,34 @@ class TypicalShare(Sourced):
 
 
 class NetworkConstants(Sourced):
-    """One file of ``hardware_specs/networks``: what a network between nodes does with its line rate."""
+    """One file of ``hardware_specs/networks``: the share of the line rate that a network between nodes delivers."""
 
     stand_in: str | None = None
-    """The network that speaks for this one where all that settled it is left out."""
+    """The network used instead if all sources that determined this one are left out."""
     share: Share
     """Share of the NICs' line rate that a large ring collective reaches."""
     exchange_share: Share
     """The same for all-to-all and broadcast."""
     send_share: Share
-    """The same of one NIC, from one rank to another."""
+    """The same for one NIC, from one rank to another."""
     launch: Seconds
-    """Fixed cost of a collective that leaves its node, on top of the links' own."""
+    """Fixed time of a collective that leaves its node, on top of the links' own."""
     step: Seconds
     """Latency of one hop between nodes."""
     fill: Seconds
     ring_step: Seconds = 0.0
-    """What each rank of a ring that leaves its node adds, for messages of megabytes."""
+    """Additional time per rank of a ring that leaves its node, for messages of megabytes."""
     typical: tuple[TypicalShare, ...] = ()
-    """What measured runs met, by nodes; ``share`` where there is none."""
+    """Measured shares by number of nodes; ``share`` applies if empty."""
 
     def typical_share(self, nodes: Array) -> Array:
-        """Share of the line rate that rings over so many nodes have met: the median of what was measured, straight in log2(nodes)."""
+        """Share of the line rate that rings over this many nodes typically reach: measured medians, linear in log2(nodes)."""
         if not self.typical:
             return self.share
         return self._over(nodes, [one.share for one in self._met])
 
     def spread(self, nodes: float) -> tuple[float, float]:
-        """10th and 90th percentile of what rings over so many nodes have met, over ``typical_share``; (1, 1) where nothing was measured."""
+        """10th and 90th percentile of measured shares over ``typical_share``, for this many nodes; (1, 1) if nothing was measured."""
         if not self.typical:
             return 1.0, 1.0
         low, high = ([one.low for one in self._met], [one.high for one in self._met])
@@ -185,12 +185,12 @@ class NetworkConstants(Sourced):
         return sorted(self.typical, key=lambda one: one.nodes)
 
     def _over(self, nodes: Array, values: list[float]) -> Array:
-        """Values of the measured sizes at others: straight in log2(nodes)."""
+        """Interpolate values of the measured sizes linearly in log2(nodes)."""
         return np.interp(np.log2(np.maximum(nodes, 1)), [np.log2(one.nodes) for one in self._met], values)
 
 
 class KernelConstants(Section):
-    """The ``kernels:`` block of an accelerator profile; what is missing comes from the generation."""
+    """The ``kernels:`` block of an accelerator profile; missing groups are taken from the generation."""
 
     gemm: GemmConstants | None = None
     memory: MemoryConstants | None = None
@@ -199,14 +199,14 @@ class KernelConstants(Section):
     unfused: UnfusedConstants | None = None
     links: LinkConstants | None = None
     alignment: AlignmentConstants | None = None
-    """One file has them for every card (``alignment_constants``)."""
+    """Stored in one file for every card (``alignment_constants``)."""
 
 
 class GenerationConstants(KernelConstants):
-    """A generation's defaults: every group is there."""
+    """A generation's defaults: all groups are present."""
 
     stand_in: str | None = None
-    """The generation that speaks for a group where all that settled it is left out."""
+    """The generation used for a group instead if all sources that determined it are left out."""
     gemm: GemmConstants
     memory: MemoryConstants
     attention: dict[str, AttentionConstants]
@@ -216,7 +216,7 @@ class GenerationConstants(KernelConstants):
 
 @cache
 def generation_constants(generation: str) -> GenerationConstants:
-    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``; what it lacks is that of the one it is ``like``."""
+    """The defaults of a generation, from ``hardware_specs/kernels/GENERATION.yaml``; missing groups are those of its ``like``."""
     hint = "Or give the accelerator's profile a `kernels:` block of its own."
     source = read_yaml(_file("kernels", generation, hint))
     data = dict(source.data)
@@ -241,13 +241,13 @@ def memory_efficient() -> AttentionConstants:
 
 @cache
 def alignment_constants() -> AlignmentConstants:
-    """What rows cost that start at no multiple of 16 bytes, from ``hardware_specs/alignment.yaml``."""
+    """Slowdown of rows not aligned to 16 bytes, from ``hardware_specs/alignment.yaml``."""
     return validated(AlignmentConstants, read_yaml(Path(str(files("hardware_specs"))) / "alignment.yaml"))
 
 
 @cache
 def is_known(generation: str) -> bool:
-    """Whether there are constants for a generation at all; TPUs, for one, have none."""
+    """Whether there are constants for a generation; TPUs, for one, have none."""
     return (Path(str(files("hardware_specs"))) / "kernels" / f"{generation}.yaml").is_file()
 
 
@@ -258,7 +258,7 @@ def network_constants(network: str) -> NetworkConstants:
 
 
 def list_networks() -> tuple[str, ...]:
-    """The names ``network_constants`` knows."""
+    """The names that ``network_constants`` accepts."""
     return tuple(sorted(file.stem for file in (Path(str(files("hardware_specs"))) / "networks").glob("*.yaml")))
 
 
@@ -267,6 +267,6 @@ def _file(folder: str, name: str, hint: str) -> Path:
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         near = nearest(name, known) or f"Known: {', '.join(known)}."
-        problem = f"{name!r} is not one of the {folder} there are constants for."
+        problem = f"{name!r} is not one of the {folder} that have constants."
         raise EstimateError(problem, f"{near} {hint}".strip())
     return path

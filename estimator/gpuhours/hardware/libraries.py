@@ -1,4 +1,4 @@
-"""The kernel libraries of a stack's time: how they compare with those an accelerator's constants were measured with."""
+"""Kernel libraries by year: their speed relative to those that an accelerator's constants were measured with."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Time = Literal["today", "2024", "2022"]
 
 
 class Libraries(Sourced):
-    """Rates of older kernels, as shares of today's. What an owner measured on a card counts as today's."""
+    """Rates of older kernels, as shares of today's. Rates that a user measured on a card count as today's."""
 
     products: Mapping[Generation, Share] = Field(default_factory=dict)
-    """Generation -> share, of matrix products."""
+    """Generation -> share, for matrix products."""
     cudnn: Mapping[Generation, Share] = Field(default_factory=dict)
-    """The same of cuDNN's attention."""
+    """The same for cuDNN's attention."""
     unaligned: Share | None = None
-    """Of unfused attention's products without 16-byte rows, odd or even, of what odd ones reach today on the same card; None: today's."""
+    """Unfused attention's products without 16-byte rows, odd or even, relative to odd ones today on the same card; None: as today."""
 
     def on(self, accelerator: Accelerator) -> Accelerator:
-        """The accelerator with its kernels as these libraries run them."""
+        """The accelerator with its kernels slowed to these libraries' speed."""
         products, cudnn = (shares.get(accelerator.generation, 1.0) for shares in (self.products, self.cudnn))
         return accelerator if products == cudnn == 1 else _slowed(accelerator, products, cudnn)
 
@@ -48,7 +48,7 @@ class _Sets(Section):
 
 
 def libraries_of(time: Time) -> Libraries:
-    """The libraries that stacks of a time were built with."""
+    """The libraries that stacks of a given year were built with."""
     return _of_all_times()[time]
 
 
@@ -60,7 +60,7 @@ def _of_all_times() -> Mapping[Time, Libraries]:
 
 @lru_cache(maxsize=256)
 def _slowed(accelerator: Accelerator, products: float, cudnn: float) -> Accelerator:
-    """E and rho of products times ``products``, E of cuDNN's attention times ``cudnn``."""
+    """Scale E and rho of products by ``products``, E of cuDNN's attention by ``cudnn``."""
     gemm, own = accelerator.gemm_constants, accelerator.kernels or KernelConstants()
     slower = gemm.model_copy(
         update={"tile_efficiency": gemm.tile_efficiency * products, "ceiling": gemm.ceiling * products}

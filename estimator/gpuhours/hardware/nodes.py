@@ -32,21 +32,21 @@ class NodeProfile(Profile):
     """One file of ``hardware_specs/nodes``."""
 
     provider: str = ""
-    """Who rents it out, as price lists name them."""
+    """The cloud that rents it out, as named in price lists."""
     instance: str = ""
-    """The cloud instance that it is: ``p5.48xlarge``."""
+    """The cloud instance of this node: ``p5.48xlarge``."""
     accelerators: tuple[str, ...] = ()
-    """The accelerators it is sold with; any where none is named."""
+    """The accelerators it is sold with; empty means any."""
     gpus: CountFigure
     link_domain: CountFigure | None = None
-    """GPUs that reach each other at ``link_bandwidth``; those of one node when not given."""
+    """GPUs connected at ``link_bandwidth``; those of one node by default."""
     link_bandwidth: BandwidthFigure
     nics: CountFigure
     nic_bandwidth: BandwidthFigure
     sharp: bool = False
-    """Whether the switch inside the node adds up an all-reduce (NVLink SHARP)."""
+    """Whether the switch inside the node performs the reduction of an all-reduce (NVLink SHARP)."""
     network: str = "infiniband"
-    """What joins the nodes: a file of ``hardware_specs/networks``."""
+    """The network between nodes: a file of ``hardware_specs/networks``."""
     pcie_bandwidth: BandwidthFigure
     power: PowerFigure | None = None
     cpu_cores: CountFigure | None = None
@@ -62,7 +62,7 @@ class Node:
     accelerators: tuple[str, ...]
     gpus: int
     link_domain: int
-    """GPUs that reach each other over NVLink or its like: 8 in a DGX, 72 in a rack of GB200."""
+    """GPUs connected by NVLink or similar: 8 in a DGX, 72 in a rack of GB200."""
     link_bandwidth: float
     """B/s per GPU, one direction."""
     nics: int
@@ -73,11 +73,11 @@ class Node:
     """A file of ``hardware_specs/networks``."""
     pcie_bandwidth: float
     power: float | None
-    """W of the whole node at its rating."""
+    """W, rating of the whole node."""
     cpu_cores: int | None
     host_memory: float | None
     embodied: float | None = None
-    """gCO2e of making it, its accelerators apart."""
+    """gCO2e of manufacturing, without its accelerators."""
     provider: str = ""
     instance: str = ""
     figures: Mapping[str, SourcedFigure] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Node:
 
     @property
     def accelerator(self) -> str:
-        """The accelerator it is usually sold with, or nothing for a node that takes any."""
+        """The accelerator it is usually sold with, or empty for a node that takes any."""
         return self.accelerators[0] if self.accelerators else ""
 
     @property
@@ -104,12 +104,12 @@ class Node:
 
 
 def list_nodes() -> list[str]:
-    """The names ``load_node`` knows."""
+    """The names that ``load_node`` accepts."""
     return list(profile_paths("nodes"))
 
 
 def list_instances() -> list[str]:
-    """The cloud instances ``find_instance`` knows, as their clouds write them."""
+    """The cloud instances that ``find_instance`` accepts, as their clouds spell them."""
     return sorted(_instances())
 
 
@@ -119,18 +119,18 @@ def load_node(name: str, beside: Path | None = None) -> Node:
 
 
 def find_instance(name: str) -> Node | None:
-    """The node that a cloud instance is (``p5.48xlarge``); None where the name is no instance's."""
+    """The node of a cloud instance (``p5.48xlarge``); None if the name is not an instance."""
     path = None if is_path(name) else _instances().get(plain_name(name))
     return None if path is None else load_node(str(path))
 
 
 def instance_hint(name: str) -> str:
-    """The instances that are known, for a message."""
+    """The nearest known instances, for an error message."""
     return suggestion(plain_name(name), list(_instances()))
 
 
 def _instances() -> dict[str, Path]:
-    """Instance -> the file of its node; of a node only the names are read, and of those that ship with gpuhours once."""
+    """Instance -> the file of its node; only the names in a file are read, and included files only once."""
     return _shipped_instances() if len(profile_folders()) == 1 else _read_instances()
 
 

@@ -1,4 +1,4 @@
-"""What an optimiser keeps for every parameter, and what its update moves and computes."""
+"""Optimiser state per parameter, and the memory traffic and FLOPs of the update."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ OptimiserName = Literal[
 
 @dataclass(frozen=True)
 class Optimiser:
-    """``values`` numbers of state a parameter in the format of the moments, ``bytes`` of it in a format of its own.
+    """``values`` state values per parameter in the format of the moments, plus ``bytes`` per parameter in a format of its own.
 
-    ``traffic``     bytes a parameter that the update moves, as a share of fused AdamW's (28 B in fp32: weight, two moments read and
+    ``traffic``     bytes per parameter moved by the update, relative to fused AdamW (28 B in fp32: weight, two moments read and
                     written, gradient read)
-    ``iterations``  products of Newton-Schulz: each 4 m^2 n + 2 m^3 FLOP of a matrix [m, n], m the smaller side
+    ``iterations``  Newton-Schulz iterations: each 4 m^2 n + 2 m^3 FLOP for a matrix [m, n], m the smaller side
     """
 
     values: float
@@ -32,11 +32,11 @@ class Optimiser:
 OPTIMISERS: Final[Mapping[str, Optimiser]] = MappingProxyType({
     "adamw": Optimiser(2, 0, 1.0, "Kingma and Ba 2015; Loshchilov and Hutter 2019"),
     "adamw-unfused": Optimiser(2, 0, 94 / 35, "own measurements on H200: AdamW by tensor lists moves 94 B where the fused one moves 35"),
-    # one byte a value and an fp32 scale for each block of 256
+    # one byte per value and an fp32 scale per block of 256
     "adamw-8bit": Optimiser(
         0, 2 * (1 + 4 / 256), 16 / 28, "Dettmers et al. 2022, arXiv:2110.02861, section 2"
     ),
-    # rows and columns of the second moment: under a thousandth of the parameters
+    # rows and columns of the second moment: less than a thousandth of the parameters
     "adafactor": Optimiser(
         0, 0, 16 / 28, "Shazeer and Stern 2018, arXiv:1804.04235, section 3",
     ),
@@ -46,7 +46,7 @@ OPTIMISERS: Final[Mapping[str, Optimiser]] = MappingProxyType({
     "sgd": Optimiser(0, 0, 12 / 28, "no momentum"),
     "sgd-momentum": Optimiser(1, 0, 20 / 28, "one momentum"),
     "lion": Optimiser(1, 0, 20 / 28, "Chen et al. 2023, arXiv:2302.06675"),
-    # rank a quarter of the width: both moments of a quarter, and the projection
+    # rank one quarter of the width: a quarter of both moments, and the projection
     "galore": Optimiser(0.75, 0, 1.5, "Zhao et al. 2024, arXiv:2403.03507, table 1, at rank h / 4"),
 })  # fmt: skip
-"""By the words of ``training.optimizer``. Embeddings and heads, which Muon and SOAP leave to AdamW, are counted as the rest."""
+"""By the names of ``training.optimizer``. Embeddings and heads, which Muon and SOAP leave to AdamW, are counted like the rest."""

@@ -1,1 +1,1 @@
-"""Text in, once, at the door: units, YAML with positions, unions, profile folders, errors, assumptions, arrays."""
+"""Reading input: units, YAML with positions, unions, profile folders, errors, assumptions, arrays."""

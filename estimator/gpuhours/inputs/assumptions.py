@@ -1,4 +1,4 @@
-"""What was supplied because the input does not say it: never silently."""
+"""Values that were assumed because the input does not state them; always reported."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True)
 class Assumption:
-    """One value that the input left open, and why this one was taken.
+    """One assumed value, and the reason for it.
 
-    ``name`` is the key a user sets to replace it (``model.ffn_hidden``); ``value`` a number or a word.
+    ``name`` is the key that replaces it (``model.ffn_hidden``); ``value`` a number or a word.
     """
 
     name: str

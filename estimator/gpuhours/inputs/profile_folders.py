@@ -1,6 +1,6 @@
-"""Where profiles are found: a user's own folders first, then those that gpuhours brings.
+"""Where profiles are found: the user's own folders first, then those included in gpuhours.
 
-A profile is a YAML file; its name is the file's, and what its ``also:`` line lists. Nothing else of it is read here.
+A profile is a YAML file, named by its file name and by its ``also:`` line. Nothing else in it is read here.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import ReadOnce
 
 PROFILES = "GPUHOURS_PROFILES"
-"""The environment variable that names a user's own folders, laid out as ``hardware_specs`` is."""
+"""The environment variable that lists a user's own folders, laid out like ``hardware_specs``."""
 
 LONGEST_NAME = 80
 Kind = Literal["accelerators", "nodes", "prices", "grids"]
 
 MAKERS = frozenset({"nvidia", "amd", "google", "geforce", "tesla", "quadro", "instinct", "radeon", "gpu", "generation"})
-"""Words that single out no card."""
+"""Words that do not identify a card."""
 SPELLINGS = (
     (re.compile(r"^sxm\d$"), "sxm"),
     (re.compile(r"^(\d+)gi?b?$"), r"\1gb"),
@@ -36,25 +36,25 @@ ALSO = re.compile(r"^also: \[(?P<names>[^\]]*)\]", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Unknown:
-    """A figure that no profile has, and why: never 0, never a default."""
+    """A missing figure with the reason: never 0, never a default."""
 
     reason: str
 
 
 @cache
 def shipped() -> Path:
-    """The folder of the profiles that ship."""
+    """The folder of the included profiles."""
     return Path(str(files("hardware_specs")))
 
 
 @cache
 def shipped_profiles(kind: Kind) -> Mapping[str, Path]:
-    """The profiles of one kind that ship, name -> file: they stay what they are while a process runs."""
+    """The included profiles of one kind, name -> file; constant while a process runs."""
     return {path.stem: path for path in sorted((shipped() / kind).glob("*.yaml"))}
 
 
 def profile_folders() -> list[Path]:
-    """Where profiles are looked for: the user's folders first, so that they may replace ours."""
+    """Folders searched for profiles: the user's first, so that they override ours."""
     return [*own_folders(), shipped()]
 
 
@@ -64,14 +64,14 @@ def own_folders() -> list[Path]:
     for folder in own:
         if not any((folder / kind).is_dir() for kind in get_args(Kind)):
             problem = (
-                "holds none of accelerators/, nodes/, prices/ and grids/." if folder.is_dir() else "is not a folder."
+                "contains none of accelerators/, nodes/, prices/ and grids/." if folder.is_dir() else "is not a folder."
             )
-            raise EstimateError(problem, "It is laid out as hardware_specs is.", f"${PROFILES} = {folder}")
+            raise EstimateError(problem, "It must be laid out like hardware_specs.", f"${PROFILES} = {folder}")
     return own
 
 
 def profile_paths(kind: Kind) -> dict[str, Path]:
-    """Every profile of one kind: name -> file; nothing is read."""
+    """Every profile of one kind, name -> file, without reading any."""
     paths: dict[str, Path] = {}
     for folder in own_folders():
         for path in sorted((folder / kind).glob("*.yaml")):
@@ -80,7 +80,7 @@ def profile_paths(kind: Kind) -> dict[str, Path]:
 
 
 def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
-    """The file of a name, or the path itself where ``name`` ends in ``.yaml``."""
+    """The file for a name, or the path itself if ``name`` ends in ``.yaml``."""
     if is_path(name):
         return (beside.parent if beside else Path()) / Path(name).expanduser()
     plain = plain_name(name)
@@ -95,7 +95,7 @@ def find_profile(kind: Kind, name: str, beside: Path | None = None) -> Path:
         return profile_paths(kind)[stems[0]]
     where = f"{kind[:-1]} = {name[:LONGEST_NAME]!r}"
     if stems:
-        raise EstimateError("Several are called so: say which.", listed(stems), where)
+        raise EstimateError("Several profiles match: choose one.", listed(stems), where)
     raise EstimateError("No such profile.", suggestion(plain, list(profile_paths(kind))), where)
 
 
@@ -105,7 +105,7 @@ def listed(names: list[str]) -> str:
 
 
 def is_path(name: str) -> bool:
-    """Whether a name is a file of the user's own."""
+    """Whether a name is the path of a user's file."""
     return name.endswith((".yaml", ".yml"))
 
 
@@ -115,7 +115,7 @@ def plain_name(name: str) -> str:
 
 
 def suggestion(name: str, known: list[str]) -> str:
-    """The nearest names: those that start alike before those spelt alike."""
+    """The nearest names: those with the same beginning before those with similar spelling."""
     alike = [candidate for candidate in known if candidate.startswith(name)] if name else []
     if not alike:
         likeness = {candidate: _likeness(name, candidate) for candidate in known}
@@ -130,16 +130,16 @@ def suggestion(name: str, known: list[str]) -> str:
 
 
 def _likeness(name: str, candidate: str) -> float:
-    """How alike two names are, 0 to 1; one that stops early (``h100-smx``) is compared as far as it goes."""
+    """Similarity of two names, 0 to 1; a shorter name (``h100-smx``) is compared with the beginning of the other too."""
     heads = (candidate, candidate[: len(name)])
     return max(difflib.SequenceMatcher(None, name, head).ratio() for head in heads)
 
 
 def meant(kind: Kind, name: str) -> list[str]:
-    """The profiles that a spoken name can stand for: one, several to choose from, or none.
+    """The profiles that an informal name may refer to: one, several, or none.
 
-    Its words are a further name of the profile, or each of them is a word of its own name, or several of those written as one
-    (``rtx4090``). A word that is none, ``smx``, is a mistake and finds nothing.
+    Its words are a further name of the profile, or each is a word of its name, or several of its words joined (``rtx4090``). An unknown
+    word (``smx``) is a mistake and matches nothing.
     """
     words = _words(name)
     if not words:
@@ -151,7 +151,7 @@ def meant(kind: Kind, name: str) -> list[str]:
 
 @ReadOnce
 def also(path: Path) -> tuple[str, ...]:
-    """The further names of a profile."""
+    """Further names of a profile."""
     line = ALSO.search(path.read_text(encoding="utf-8"))
     return tuple(plain_name(name) for name in line["names"].split(",")) if line else ()
 
@@ -168,5 +168,5 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def _runs(words: tuple[str, ...]) -> set[str]:
-    """Each word, and neighbours written as one: ``rtx``, ``4090``, ``rtx4090``."""
+    """Each word, and adjacent words joined: ``rtx``, ``4090``, ``rtx4090``."""
     return {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}

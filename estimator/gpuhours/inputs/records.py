@@ -1,12 +1,12 @@
-"""Frozen dataclasses that are made quickly: the standard library writes and compiles up to six methods for each, and eighty of them stand
-behind one estimate. Here only ``__init__`` is, once it is called; comparing, hashing, showing and refusing are functions that all share.
+"""Fast frozen dataclasses: the standard library generates and compiles up to six methods for each class, and an estimate uses eighty
+classes. Here only ``__init__`` is generated, on first use; comparison, hash, repr and immutability are shared functions.
 
     from gpuhours.inputs.records import dataclass
 
     @dataclass(frozen=True)
     class Message: ...
 
-``dataclasses.replace``, ``fields`` and ``asdict`` take them as any other.
+``dataclasses.replace``, ``fields`` and ``asdict`` accept them like any other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ else:
         return made
 
     class _Unwritten:
-        """``__init__`` of a record that none was made of yet: it is written when it is first asked for."""
+        """``__init__`` of a record before its first instance: generated on first access."""
 
         def __init__(self, cls: type, every: tuple[dataclasses.Field[Any], ...]) -> None:
             self.cls, self.every = cls, every

@@ -1,4 +1,4 @@
-"""A union of models that are imported when one of their kind is met: most runs need one of nine."""
+"""A union of models that are imported on first use: most runs need one of nine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True, eq=False)
 class ByKind:
-    """Stands in an ``Annotated`` for the union of the models at ``homes`` (kind -> ``module:Class``).
+    """Used in an ``Annotated`` as the union of the models at ``homes`` (kind -> ``module:Class``).
 
-    ``kind`` tells the member of a value; tags in brackets are left out of error messages.
+    ``kind`` returns the kind of a value; tags in brackets are left out of error messages.
     """
 
     homes: Mapping[str, str]
@@ -31,7 +31,7 @@ class ByKind:
         return model
 
     def union(self) -> Any:
-        """The same as pydantic's own union, with every member imported: for schemas and suggestions."""
+        """The equivalent pydantic union, with every member imported: for schemas and suggestions."""
         members = tuple(Annotated[self.member(kind), Tag(f"[{kind}]")] for kind in self.homes)
         return Annotated[Union[members], Discriminator(self._tag)]  # noqa: UP007
 

@@ -1,7 +1,7 @@
-"""What the registry answers for the units that profiles and runs are written in, so that they load without it.
+"""The registry's factors for the units used in profiles and runs, so that these load without pint.
 
-Importing pint takes longer than an estimate. These are its answers, (unit as written, unit wanted) -> factor; a test asks it for
-each. Any other unit is still pint's business.
+Importing pint takes longer than an estimate. These are its results, (unit as written, target unit) -> factor; a test compares each
+with pint. Any other unit is looked up in pint.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The one unit registry: text comes in here and leaves as an SI float.
+"""The unit registry: text is read here and becomes an SI float.
 
 Inside gpuhours every value is a plain float (or an array of them) in base units: byte, second, FLOP, token, watt,
-USD, gCO2e, GPU. ``1.8M GPU-hours`` is read once, at the door.
+USD, gCO2e, GPU. ``1.8M GPU-hours`` is converted once, on input.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 LONGEST_TEXT = 80
 LARGEST, LARGEST_COUNT = 1e18, 10**12
-"""Nothing a run is described by is larger: products of several such still are floats."""
+"""Upper limit of any input: products of several such values still fit a float."""
 LARGEST_OF = {
     "FLOP/s": 1e21, "byte": 1e21, "gCO2e": 1e15, "USD": 1e15, "GPU*hour": 1e12, "hour": 1e12, "W": 1e9, "s": 1e12, "day": 1e7,
     "epoch": 1e9, "step": 1e12, "FPS": 1e6, "sample": 1e15, "pixel": 1e12,
     "USD/hour": 1e9, "USD/(GPU*hour)": 1e9, "USD/(GB*month)": 1e9, "USD/GB": 1e9, "USD/kWh": 1e9,
 }  # fmt: skip
-"""By unit, where that is another."""
+"""Upper limits of units that have their own."""
 LEAST_OF = {"byte/s": 1e6, "FLOP/s": 1e9, "parameter": 1e3, "W": 1.0}
-"""By unit, below which a figure is one whose unit or multiplier was left out: a network of ``400``, a model of ``7``."""
+"""Lower limits by unit, below which the unit or multiplier was probably left out: a network of ``400``, a model of ``7``."""
 WRITTEN = {
     "byte/s": "'400 Gbit/s' or '50 GB/s'",
     "FLOP/s": "'989 TFLOP/s'",
@@ -38,21 +38,21 @@ WRITTEN = {
     "W": "'700 W' or '0.7 kW'",
 }
 SMALLEST = 1e-9
-"""What must be more than nothing is no less, in its base unit: what is divided by it still is a float."""
+"""Lower limit, in base units, of a value that must be positive: dividing by it still gives a finite float."""
 MULTIPLIERS = {
     "": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20,
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
 }  # fmt: skip
 LOWER = {"b": 1e9, "m": 1e6, "t": 1e12}
 COUNTED = frozenset({"parameter", "token", "sample", "GPU*hour"})
-"""Units in which a small letter can only be a multiplier: ``10b`` parameters."""
+"""Units with which a lower-case letter can only be a multiplier: ``10b`` parameters."""
 _QUANTITY = re.compile(
     r"\s*(?P<number>[-+]?(\d{1,3}(,\d{3})+|\d[\d_]*|(?=\.\d))(\.\d+)?([eE][-+]?\d{1,3})?)"
     r"(\s*(?P<multiplier>thousand|million|billion|trillion|[KM]i|[kKMBT])(?![\w/%]))?"
     r"\s*(?P<unit>[^\W\d](?:[\w*/·^() -]*[\w)])?|1/[\w()* ]+|%)?\s*"
 )
 _COMPUTED = re.compile(r"(?<![\w.*-])(?!1\b)\d|(?<!\*)\*-?\d|\*\*[+-]?(\(|\d{2})|\*\*[^*]*\*\*|\*\*\*")
-"""Numbers in a unit that are neither the 1 of ``1/s`` nor the power of one name: ``10^400^400`` takes for ever."""
+"""Numbers in a unit other than the 1 of ``1/s`` or the exponent of one name: ``10^400^400`` would never finish."""
 _COUNTED = re.compile(
     r"\b(gpu|token|frame|hour|day|week|month|year|sample|parameter|step|iteration|clip|second|minute|epoch|node|pair"
     r"|byte|bit|layer|core|sequence)s?\b",
@@ -61,12 +61,12 @@ _COUNTED = re.compile(
 
 
 _DOLLARS = re.compile(r"^\s*(?:US)?\$\s*([\d.,_]+(?:[eE][+-]?\d+)?\s?[kKMBT]?)(.*)$", re.DOTALL)
-"""``$5M``, ``$2.50/hour``, ``US$ 50k``: the sign stands before the number, the unit behind it."""
+"""``$5M``, ``$2.50/hour``, ``US$ 50k``: the sign precedes the number, the unit follows it."""
 
 
 @functools.cache
 def registry() -> pint.UnitRegistry[Any]:
-    """The registry built from ``units.txt``; nothing else is a unit. Built when the first unit is met: it takes a tenth of a second."""
+    """The registry defined by ``units.txt``; nothing else is a unit. Built on first use, since it takes a tenth of a second."""
     import pint
 
     with as_file(files("gpuhours.inputs") / "units.txt") as vocabulary:
@@ -80,10 +80,12 @@ def _unit(text: str) -> Any:
     plain = _COUNTED.sub(lambda match: "GPU" if match[1].lower() == "gpu" else match[1].lower(), text)
     plain = re.sub(r"(\w+)-([A-Za-z]\w*)", r"(\1*\2)", plain).replace("·", "*").replace("^", "**")
     if _COMPUTED.search(plain):
-        raise UnitError(f"{text!r} is not a unit: it holds numbers to be computed")
+        raise UnitError(f"{text!r} is not a unit: it contains an arithmetic expression")
     try:
         return registry().parse_units(plain)
-    except Exception as error:  # pint's parser and Python's tokenizer raise what they like at a text that is no unit
+    except (
+        Exception
+    ) as error:  # pint's parser and Python's tokenizer raise all kinds of errors for text that is not a unit
         name = getattr(error, "unit_names", plain)
         name = name if isinstance(name, str) else ", ".join(map(str, name))
         raise UnitError(
@@ -92,7 +94,7 @@ def _unit(text: str) -> Any:
 
 
 def magnitude(value: object) -> float:
-    """A quantity in the base units of its own dimension, whatever that is: for ratios of two of a kind."""
+    """A quantity in the base units of its own dimension: for ratios of two like quantities."""
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
     name = match["unit"] if match else None
     if not name or name == "%":
@@ -101,7 +103,7 @@ def magnitude(value: object) -> float:
 
 
 def parse(value: object, unit: str = "") -> float:
-    """``parse("400 Gbit/s", "B/s") == 5e10``: any way people write a quantity -> a float in ``unit``.
+    """``parse("400 Gbit/s", "B/s") == 5e10``: a quantity as people write it -> a float in ``unit``.
 
     A bare number is taken to be in ``unit``. ``K M B T`` after a number are thousand, million, billion, trillion
     unless they are a unit of the expected dimension (``80 B`` of memory is 80 bytes).
@@ -130,7 +132,7 @@ def parse(value: object, unit: str = "") -> float:
 
 
 def _factor(name: str, unit: str, value: str) -> float:
-    """How many ``unit`` one ``name`` is; a bare number is in ``unit`` already."""
+    """How many ``unit`` one ``name`` is; 1 if there is no name."""
     if not name:
         return 1.0
     known = FACTORS.get((name, unit))
@@ -139,7 +141,7 @@ def _factor(name: str, unit: str, value: str) -> float:
 
 @functools.lru_cache(maxsize=1024)
 def asked(name: str, unit: str, value: str) -> float:
-    """The registry's factor from ``name`` to ``unit``; ``value`` is what an error quotes."""
+    """The registry's factor from ``name`` to ``unit``; ``value`` is quoted in errors."""
     source, target = _unit(name), _unit(unit)
     if source.dimensionality != target.dimensionality:
         raise UnitError(f"{value!r} is in {name}{_expected(unit)}")
@@ -157,7 +159,7 @@ def _finite(number: float, text: object) -> float:
 
 
 def unit_of(reader: object) -> str | None:
-    """The unit that a reader made by ``measured_in`` or ``whole`` reads in; None for any other function."""
+    """The unit that a reader made by ``measured_in`` or ``whole`` reads; None for any other function."""
     return getattr(reader, "unit", None)
 
 
@@ -172,7 +174,7 @@ def measured_in(unit: str, *, positive: bool = True, most: float | None = None) 
 
 
 def amount(value: object, unit: str, *, positive: bool = False, most: float | None = None) -> float:
-    """A quantity of ``unit`` in its range: no less than nothing, ``positive`` more than that, and no more than such a thing can be.
+    """A quantity of ``unit`` within its range: at least 0, or above 0 if ``positive``, and at most ``most`` or the limit of its unit.
 
     Raises ``UnitError``.
     """
@@ -193,8 +195,8 @@ def amount(value: object, unit: str, *, positive: bool = False, most: float | No
 
 
 def bare(stored: float) -> PlainSerializer:
-    """A pydantic serialiser, in JSON: the bare number that the reader takes for what it stores as ``stored`` times as much, so that a run
-    written down is read back as the same."""
+    """A pydantic serialiser for JSON: the bare number that the reader accepts, where values are stored as ``stored`` times that number,
+    so that a run that was written is read back unchanged."""
     return PlainSerializer(lambda value: value / stored, return_type=float, when_used="json")
 
 

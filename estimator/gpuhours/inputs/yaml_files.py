@@ -1,4 +1,4 @@
-"""YAML files read with their line numbers, and validated so that every error says file, line, key and value."""
+"""YAML files read with line numbers, and validated so that every error gives file, line, key and value."""
 
 from __future__ import annotations
 
@@ -34,42 +34,44 @@ IN_WORDS = {
     "bool_type": "must be true or false",
     "string_pattern_mismatch": "must be text on one line, without control characters",
 }
-"""What pydantic's commonest complaints are in the words of someone who writes YAML."""
+"""Pydantic's most frequent messages, reworded for authors of YAML."""
 
 
 class Section(BaseModel):
-    """One mapping of a file: frozen, no key that is not known; a sweep may put arrays where numbers stand.
+    """One mapping of a file: frozen, unknown keys refused; a sweep may put arrays where numbers are expected.
 
-    Its validator is built when the first of its kind is read: most of a hundred kinds are read as parts of others, or not at all.
+    Its validator is built on first use: most of a hundred section types are read as parts of others, or not at all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 class Sourced(Section):
-    """Figures that were found together, and where."""
+    """Figures with a common source."""
 
     source: Annotated[str, Field(min_length=4)]
     note: str = ""
     settled_on: tuple[str, ...] = ()
-    """Measured runs whose step times decided these figures, by their names in ``published/sources.yaml``; none where they were measured
-    apart or are documented. What is judged on those runs is judged without them."""
+    """Measured runs whose step times determined these figures, by their names in ``published/sources.yaml``; empty if the figures were
+    measured separately or are documented. Validation on those runs leaves these figures out."""
     settled: tuple[str, ...] = ()
-    """Which of the figures; all where none is named."""
+    """Which of the figures those runs determined; empty means all."""
     apart: bool = False
-    """Counted in the stack's code, or made of kernels that were measured one by one: known without any step of the stack, but for what
-    was ``settled``."""
+    """Counted in the stack's code, or measured kernel by kernel: known without any step of the stack, except for what is listed in
+    ``settled``."""
 
 
 def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
-    """A pydantic validator of a mapping: a key that is not ``known`` raises ``ValueError`` with the nearest, since it would have no
+    """A pydantic validator of a mapping: an unknown key raises ``ValueError`` with the nearest known one, since it would have no
     effect."""
     names = tuple(known)
 
     def read(mapping: dict[str, Any]) -> dict[str, Any]:
         for name in mapping:
             if name not in names:
-                raise ValueError(f"{name!r} is no {what}. {nearest(name, names) or 'Known: ' + ', '.join(names) + '.'}")
+                raise ValueError(
+                    f"{name!r} is not a {what}. {nearest(name, names) or 'Known: ' + ', '.join(names) + '.'}"
+                )
         return mapping
 
     return AfterValidator(read)
@@ -77,14 +79,14 @@ def keyed_by(what: str, known: Iterable[str]) -> AfterValidator:
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says, and on which line it says it."""
+    """The contents of a file, with the line and column of every key."""
 
     name: str
     data: Any
     places: Mapping[Key, tuple[int, int]] = field(default_factory=dict)
 
     def place(self, key: Key) -> str:
-        """``run.yaml:7:12``: where the key stands, or the nearest key above it that does."""
+        """``run.yaml:7:12``: the position of the key, or of its nearest parent that has one."""
         for length in range(len(key), -1, -1):
             if key[:length] in self.places:
                 line, column = self.places[key[:length]]
@@ -92,7 +94,7 @@ class Source:
         return self.name
 
     def value(self, key: Key) -> Any:
-        """What stands at ``key``, or None."""
+        """The value at ``key``, or None."""
         inner = self.data
         for part in key:
             try:
@@ -106,27 +108,27 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 PIPE = "-"
-"""Stands for standard input where a file is named."""
+"""Names standard input in place of a file."""
 
 
 def read_yaml(path: Path | str) -> Source:
-    """Read one YAML file, or standard input under the name ``-``; an unreadable one is an ``EstimateError`` with its place."""
+    """Read one YAML file, or standard input for ``-``; raises ``EstimateError`` with the position if it cannot be read."""
     return read_yaml_text(read_text(path), "standard input" if str(path) == PIPE else str(path))
 
 
 class ReadOnce(Generic[Kept]):
-    """A reader of files that reads each once, and again where it has changed: a session that edits its own profile sees the edit."""
+    """A reader that reads each file once, and again if it changed: a session that edits its own profile sees the edit."""
 
     def __init__(self, read: Callable[[Path], Kept]) -> None:
         self.read = read
         self.kept: dict[Path, tuple[tuple[int, int, int], Kept]] = {}
 
     def __call__(self, path: Path) -> Kept:
-        """What the file says now."""
+        """The current contents of the file."""
         try:
             found = os.stat(path)
         except (OSError, ValueError):
-            return self.read(path)  # which says what is wrong with it
+            return self.read(path)  # raises the error that explains what is wrong with it
         stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
         before = self.kept.get(path)
         if before is not None and before[0] == stamp:
@@ -135,12 +137,12 @@ class ReadOnce(Generic[Kept]):
         return self.kept[path][1]
 
     def cache_clear(self) -> None:
-        """Forget all."""
+        """Forget all files."""
         self.kept.clear()
 
 
 def read_text(path: Path | str) -> str:
-    """A text file whole, where it is one and no larger than a person writes."""
+    """The contents of a UTF-8 text file, up to the size limit."""
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError:
@@ -148,10 +150,10 @@ def read_text(path: Path | str) -> str:
 
 
 def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> bytes:
-    """A file whole, or standard input, if it is no larger than ``most``."""
+    """The contents of a file or of standard input, up to ``most`` bytes."""
     try:
         with Path(path).open("rb") if str(path) != PIPE else nullcontext(sys.stdin.buffer) as file:
-            content = file.read(most + 1)  # not the size: a pipe or a device has none
+            content = file.read(most + 1)  # not the reported size: a pipe or a device has none
     except OSError as error:
         raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
     if len(content) > most:
@@ -160,7 +162,7 @@ def read_bytes(path: Path | str, most: int = LARGEST_FILE, hint: str = "") -> by
 
 
 def read_table_text(path: Path | str) -> str:
-    """A CSV file whole, where it is one."""
+    """The contents of a CSV file."""
     try:
         return read_bytes(path, LARGEST_TABLE, "Split the table.").decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -168,10 +170,10 @@ def read_table_text(path: Path | str) -> str:
 
 
 def read_yaml_text(text: str, name: str) -> Source:
-    """Read YAML text; ``name`` is what errors call it."""
+    """Parse YAML text; errors refer to it as ``name``."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a sign, out of a command line or JSON
+    except UnicodeEncodeError:  # a lone surrogate, from a command line or JSON
         raise EstimateError("is not a text file", "It must be UTF-8 text.", name) from None
     loader = _Loader(text)
     try:
@@ -192,7 +194,7 @@ def read_yaml_text(text: str, name: str) -> Source:
 
 
 def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[int, int]], name: str) -> Any:
-    """Build plain Python values, noting where each key's value stands."""
+    """Build plain Python values, recording the position of each key's value."""
     places[key] = (node.start_mark.line + 1, node.start_mark.column + 1)
     if len(places) > 200_000 or len(key) > 50:
         raise EstimateError("nests or repeats too much", "Write the values out without aliases.", name)
@@ -205,10 +207,12 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
             entry = _plain(key_node, loader, name)
             if isinstance(entry, list | dict | set):
                 raise EstimateError("a key must be a word or a number", where=where)
-            if not isinstance(entry, str) and type(entry) is not int:  # on, no, null, a date: as it is written
+            if (
+                not isinstance(entry, str) and type(entry) is not int
+            ):  # on, no, null or a date as a key: kept as written
                 entry = key_node.value
             if entry in mapping:
-                raise EstimateError(f"the key {entry!r} stands here a second time", "Keep one of them.", where)
+                raise EstimateError(f"the key {entry!r} is given twice", "Keep one of them.", where)
             mapping[entry] = _construct(value_node, (*key, entry), loader, places, name)
         return mapping
     if isinstance(node, yaml.SequenceNode):
@@ -217,21 +221,21 @@ def _construct(node: yaml.Node, key: Key, loader: Any, places: dict[Key, tuple[i
 
 
 MOST_BITS = 10_000
-"""Of a whole number. Python prints none of more than 4,300 digits."""
+"""Upper limit of an integer's size in bits: Python prints no more than 4,300 digits."""
 
 
 def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
-    """The Python value of one word or number; what programs write for a number that is none is no word either."""
+    """The Python value of a scalar; text that programs write for a missing number (nan, inf) is refused."""
     if isinstance(node, yaml.ScalarNode):
         if NO_NUMBER.fullmatch(node.value):
-            raise EstimateError(
-                f"{node.value} is not a finite number", "Leave out what is not known.", _place(name, node)
-            )
+            raise EstimateError(f"{node.value} is not a finite number", "Leave out unknown values.", _place(name, node))
         if node.tag == TEXT:
             return node.value
     try:
         value = loader.construct_object(node, deep=True)
-        if isinstance(value, int) and value.bit_length() > MOST_BITS:  # hexadecimal ones are read whatever their length
+        if (
+            isinstance(value, int) and value.bit_length() > MOST_BITS
+        ):  # hexadecimal ones are parsed whatever their length
             raise ValueError("a number of thousands of digits")
         return value
     except (
@@ -240,7 +244,7 @@ def _plain(node: yaml.Node, loader: Any, name: str) -> Any:
         LookupError,
         AttributeError,
         ArithmeticError,
-    ) as error:  # a date that is none, an integer of a thousand digits, a tag that does not fit
+    ) as error:  # an invalid date, an integer of a thousand digits, a tag that does not fit
         raise EstimateError(f"is not a value: {str(error)[:80]}", where=_place(name, node)) from None
 
 
@@ -258,7 +262,7 @@ def validated(model: type[Validated], source: Source, *, prefix: Key = ()) -> Va
 
 
 def validated_as(kind: Any, source: Source) -> Any:
-    """As ``validated`` for a file that holds a list or a mapping of models: ``tuple[PriceRow, ...]``."""
+    """As ``validated``, for a file that contains a list or a mapping of models: ``tuple[PriceRow, ...]``."""
     try:
         return TypeAdapter(kind).validate_python(source.data)
     except ValidationError as error:
@@ -266,7 +270,7 @@ def validated_as(kind: Any, source: Source) -> Any:
 
 
 def explained(error: ValidationError, model: Any, source: Source, prefix: Key = ()) -> EstimateError:
-    """One validation error in the words of the user: place, key = value, what is wrong, what to do. ``model`` is what was asked for."""
+    """One validation error for the user: position, key = value, problem, hint. ``model`` is the expected type."""
     errors = error.errors(include_url=False)
     first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
     location = tuple(part for part in first["loc"] if not _names_a_type(part))
@@ -285,12 +289,12 @@ def explained(error: ValidationError, model: Any, source: Source, prefix: Key = 
 
 
 def _names_a_type(part: object) -> bool:
-    """Pydantic's locations name union members too; only parts that are keys belong in a message."""
+    """Whether a part of a location names a union member: pydantic includes these, but messages show keys only."""
     return isinstance(part, str) and part.startswith(("[", "function-"))
 
 
 def short(value: object) -> str:
-    """A value as an error names it."""
+    """A value as shown in an error."""
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return "a number of thousands of digits"
     text = repr(value)
@@ -298,19 +302,19 @@ def short(value: object) -> str:
 
 
 def _fields_at(model: Any, location: Key) -> list[str]:
-    """The names a mapping at ``location`` may hold; a tag in brackets there says which member of a union."""
+    """The keys that a mapping at ``location`` may have; a tag in brackets selects the member of a union."""
     here = _models_in(model)
     for part in location:
         if _names_a_type(part):
             here = [(found, tag) for found, tag in here if tag in ("", part)]
-        elif any(part in found.model_fields for found, _ in here):  # otherwise an index, or a key of the user's own
+        elif any(part in found.model_fields for found, _ in here):  # otherwise an index, or a key chosen by the user
             fields = [found.model_fields[part] for found, _ in here if part in found.model_fields]
             here = [pair for field in fields for pair in _models_in(field.annotation)]
     return sorted({name for found, _ in here for name in found.model_fields})
 
 
 def _models_in(annotation: Any, tag: str = "") -> list[tuple[type[BaseModel], str]]:
-    """The models an annotation is made of, each with its tag in a union."""
+    """The models in an annotation, each with its tag in a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [(annotation, tag)]
     parts = [part.union() if isinstance(part, ByKind) else part for part in get_args(annotation)]

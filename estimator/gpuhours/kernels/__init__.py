@@ -1,1 +1,1 @@
-"""How long one kernel or collective takes."""
+"""Time of a single kernel or collective."""

@@ -13,19 +13,17 @@ from gpuhours.inputs.arrays import Array, Values
 from gpuhours.kernels.gemm import gemm_time
 
 SCORE_BYTES = {"forward": 9.0, "backward": 11.0}
-"""Bytes per element of the score matrix moved between the products, 2-byte scores as Megatron-LM fuses
-them: forward 4 for scale, mask and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for
-softmax."""
+"""Bytes per element of the score matrix moved between the products, 2-byte scores with Megatron-LM's fusions: forward 4 for scale, mask
+and softmax, 5 for dropout with its mask; backward 5 for dropout, 6 for softmax."""
 UNALIGNED_TILE = 64.0
-"""Side of the output tiles that products without 16-byte rows run on."""
+"""Side of the output tiles used for products without 16-byte rows."""
 THROTTLE_AFTER = 20e-3
-"""s: a kernel this long has lost half of the clock it loses to the power limit in the end (H200, cuDNN:
-kernels of 80 ms and more are 11 to 18 % slower than short ones lead to expect; FlashAttention-2, at half
-the rate, hardly)."""
+"""s: duration at which a kernel has lost half of the clock that it eventually loses to the power limit (H200, cuDNN: kernels of 80 ms and
+more are 11 to 18 % slower than extrapolated from short ones; FlashAttention-2, at half the rate, hardly)."""
 
 
 class AttentionKernel(Enum):
-    """Who computes attention. The word "flash" alone does not say: the three differ by a factor of two."""
+    """The attention implementation. The name "flash" alone is ambiguous: the three versions differ by a factor of two."""
 
     UNFUSED = "unfused"
     """Two batched products with the scores in memory."""
@@ -57,12 +55,12 @@ def attention_time(
     """Estimate of the time of one layer's attention core on one accelerator, s.
 
     ``direction``  "forward" or "backward"
-    ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` when not given)
-    ``causal``     masks the half above the diagonal;  ``window`` caps the keys that one query sees
+    ``batch``      sequences, each of ``length`` queries that see ``keys`` keys (``length`` by default)
+    ``causal``     masks the half above the diagonal;  ``window`` limits the keys seen by one query
     ``unaligned``  ``Libraries.unaligned``, for unfused attention
-    ``dropped``    the scores are dropped out at random: no matter to unfused attention, whose traffic counts it
+    ``dropped``    whether dropout is applied to the scores; irrelevant to unfused attention, whose traffic includes it
 
-    No fused kernel of 16 bit takes wider inputs: in fp32 and TF32 PyTorch's memory-efficient one runs (``memory_efficient``).
+    16-bit fused kernels take no wider inputs: in fp32 and TF32 PyTorch's memory-efficient one runs (``memory_efficient``).
     """
     kernel = AttentionKernel(kernel)
     keys = length if keys is None else keys
@@ -94,20 +92,19 @@ def unfused_attention_time(
     dtype: str = "bf16",
     unaligned: float | None = None,
 ) -> Array:
-    """Estimate for attention whose scores go through memory (Megatron-LM before FlashAttention), s.
+    """Estimate for attention that writes its scores to memory (Megatron-LM before FlashAttention), s.
 
         forward    t = gemm(s, j, d) + gemm(s, v, j) + 9 p s j / copy speed
         backward   t = gemm(s, v->j) + 2 gemm(j|s, d) + gemm(j, v) + 11 p s j / copy speed
 
     p  problems (sequences x heads);  s  queries;  j  keys;  d, v  head and value size
-    No causal discount: the products compute the masked half too. Where j, d or v is not a multiple of 8
-    (2-byte elements; wider ones are taken as aligned), no row starts at a multiple of 16 bytes, and the
-    library's kernels for that run on tiles of 64 at a small share u of peak, but no faster than the others
-    (``UnfusedConstants``; older libraries at ``unaligned`` of that of odd rows, even or odd):
+    No causal discount: the products compute the masked half too. If j, d or v is not a multiple of 8 (2-byte elements; wider ones are
+    treated as aligned), no row is aligned to 16 bytes, and the library's kernels for that run on tiles of 64 at a small share u of peak,
+    but no faster than aligned ones (``UnfusedConstants``; older libraries at ``unaligned`` times that of odd rows, even or odd):
 
         2 p ceil64(m) ceil64(n) k / (u P)
 
-    Source: today's rates are measured on H100; the older ones fitted on BigScience's published steps (2022).
+    Source: today's rates are measured on H100; the older ones fitted to BigScience's published steps (2022).
     """
     p, s, j = (np.asarray(size, float) for size in (problems, length, keys))
     d, v = np.asarray(head_dim, float), np.asarray(value_dim, float)
@@ -153,14 +150,14 @@ def fused_attention_time(
         t = u (1 + h u / (u + 20 ms)) + t0
         u = max( w [ b h R (J + s0) + lambda Bq S (K + s0) ] / (E P) , bytes / (0.85 B) )
         w = 2 (D + V) forward,  2 (3 D + 2 V) backward                    FLOP per query and key
-        R = s rounded up to query blocks;  J = keys per query row with the waste of partly masked blocks
+        R = s rounded up to query blocks;  J = keys per query row including the waste of partly masked blocks
 
     b batch, h heads, s queries, K keys;  D, V  head and value size, mostly as padded by the kernel
     P peak FLOP/s, S SMs, B byte/s;  E s0 delta lambda t0  ``AttentionPass``
-    h  its ``throttle`` x (E / best E)^4: what draws less power keeps its clock
+    h  its ``throttle`` x (E / best E)^4: kernels that draw less power keep their clock
 
-    s0 stands for the work per query row that does not grow with the keys (softmax start and end, row sums,
-    dQ), lambda for the last blocks running alone. Source and errors: the constants' own notes.
+    s0 is the work per query row independent of the number of keys (softmax start and end, row sums, dQ), lambda the last blocks running
+    alone. Source and errors: the constants' own notes.
     """
     b, h, kv, s, K = (np.asarray(size, float) for size in (batch, heads, kv_heads, length, keys))
     sizes = np.array(sorted(c.efficiency), float)
@@ -182,10 +179,10 @@ def fused_attention_time(
 
 
 def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: AttentionPass) -> Array:
-    """Mean keys a query row is multiplied with, and the waste of partly masked blocks.
+    """Mean number of keys multiplied with a query row, including the waste of partly masked blocks.
 
-    (K + delta) / 2 causal,  K else
-    in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk else
+    (K + delta) / 2 causal,  K otherwise
+    in a window of W < K keys:  W - W^2 / (2 K) + delta causal,  W + Bk otherwise
     """
     whole = np.ceil(K / c.key_block) * c.key_block
     unwindowed = np.minimum((K + c.diagonal) / 2, whole) if causal else whole
@@ -197,12 +194,12 @@ def keys_per_query(s: Array, K: Array, causal: bool, window: Array | None, c: At
 
 
 def _partly(padded: Array, size: Array, c: AttentionPass) -> Array:
-    """Head size the work is counted on: most of it is padded, some knows the true size, in steps of 16."""
+    """Effective head size: mostly the padded one, partly the true size rounded up to 16."""
     return c.padded_share * padded + (1 - c.padded_share) * np.ceil(np.asarray(size, float) / 16) * 16
 
 
 def _padded(size: Array, sizes: Values) -> Array:
-    """The next head size the kernel has; beyond the largest, the next multiple of 64."""
+    """The next head size that the kernel supports; beyond the largest, the next multiple of 64."""
     size = np.asarray(size, float)
     index = np.minimum(np.searchsorted(sizes, size), len(sizes) - 1)
     return np.where(size <= sizes[-1], sizes[index], np.ceil(size / 64) * 64)

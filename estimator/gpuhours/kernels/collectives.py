@@ -16,14 +16,14 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.layout.groups import Group
 
 SWITCH_RANKS = 5
-"""Ranks from which NCCL lets the switch add up (8 x H200 gain 1.29, 4 x H200 nothing: AWS nccl-tests)."""
+"""Number of ranks from which NCCL reduces in the switch (8 x H200 gain 1.29, 4 x H200 nothing: AWS nccl-tests)."""
 MESSAGE_COST = 0.5e-6
 """s per remote peer of an all-to-all: one message each through the proxy thread (an assumption)."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Place:
-    """A group in its cluster: n ranks, l per domain, d domains, and what a rank's link and NICs carry."""
+    """A group in its cluster: n ranks, l per domain, d domains, and the bandwidths of a rank's link and NICs."""
 
     n: Array
     local: Array
@@ -48,22 +48,21 @@ def _place(group: Group, cluster: Cluster) -> _Place:
 
 
 def pipelined_time(x: Array, latency: Array, fill: float) -> Array:
-    """Estimate for a message that is cut into chunks and handed from rank to rank, s.
+    """Estimate for a message that is cut into chunks and passed from rank to rank, s.
 
         t = latency + x + 2 sqrt(f x)
 
     x   bytes through the slowest link / its bandwidth, s;  f  ``fill``, s
 
-    With chunks of the best size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached
-    long after the latency has stopped to matter. NCCL changes its protocol at 1 to 4 MiB per rank: there the
-    estimate is up to 30 % low.
+    With chunks of optimal size a message takes (sqrt(f) + sqrt(x))^2, so half of the bandwidth is reached at sizes where latency has
+    long ceased to matter. NCCL switches its protocol at 1 to 4 MiB per rank; there the estimate is up to 30 % low.
 
     Source: fits to collectives on 2, 4 and 8 A100 and H100 and on 2 and 4 H200; median error from 1 MiB 4 %.
 
     >>> float(pipelined_time(1e-3, 5e-6, 4e-5))    # 1 ms of bytes, 5 us of latency, 40 us to fill
     0.001405
     """
-    # groups of a layout that cannot run may be smaller than one rank; validity refuses them, here they only must not warn
+    # groups of an invalid layout may be smaller than one rank; validity refuses them, here they must only raise no warning
     return latency + x + 2 * np.sqrt(fill * np.maximum(x, 0))
 
 
@@ -71,12 +70,12 @@ def all_gather_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     """Estimate of an all-gather after which every rank holds ``bytes``, s.
 
         inside   x = M (n-1)/n / (ring_share link) + M/n / copy     every link carries (n-1)/n of the message
-        between  x = M (n-1)/n / l / (share NIC)                    so does each domain's border, over l NICs
+        between  x = M (n-1)/n / l / (share NIC)                    as does each domain's border, over l NICs
         latency  = t0 + (n - d) a, and t0_net + (d - 1) a_net where d > 1
 
-    M bytes, n ranks in d domains of l, link and NIC byte/s, a s of a step. Rings run through all ranks, l side by side so that every
-    NIC works; the slower of the two decides (``pipelined_time``). A rank also copies its own share, M/n. A hierarchical algorithm would
-    send only (d-1)/d between the domains; NCCL's rings do not.
+    M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step. Rings run through all ranks, l in parallel so that every NIC is
+    used; the slower of the two dominates (``pipelined_time``). A rank also copies its own share, M/n. A hierarchical algorithm would send
+    only (d-1)/d between the domains; NCCL's rings do not.
     """
     return _ring_time(bytes, group, cluster)
 
@@ -109,7 +108,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
         between  x = 2 M (n-1)/n / l / (share NIC)                       ring and double binary tree alike
         latency  = t0 + 2 (l - 1) a, and t0_net + 2 log2(d) a_net where d > 1
 
-    M bytes, n ranks in d domains of l, link and NIC byte/s, a s of a step.
+    M bytes, n ranks in d domains of l, link and NIC byte/s, a s per step.
     Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
     """
     p = _place(group, cluster)
@@ -128,12 +127,12 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate of an all-to-all of ``bytes`` held by each rank, s: M / n to each other, over links inside, NICs outside.
+    """Estimate of an all-to-all of ``bytes`` held by each rank, s: M / n to each peer, over links inside, NICs outside the domain.
 
         inside   x = M (l-1)/n / (exchange_share link) + M/n / (2 copy)
         between  x = M (n-l)/n / (exchange_share NIC);  latency + (n - l) times the cost of a message
 
-    Both at once; the slower decides.
+    Both run concurrently; the slower dominates.
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
@@ -150,10 +149,10 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
 
 
 def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # noqa: A002
-    """Estimate for one rank sending ``bytes`` to the next of its group, as a pipeline stage hands on, s.
+    """Estimate of a point-to-point send of ``bytes`` from one rank to the next of its group, as between pipeline stages, s.
 
-    x = M / (exchange_share link) inside a domain, M / (send_share NIC) where the group spans several. Where accelerators share NICs, a
-    rank that crosses alone has the node's whole; where each has its own, that one.
+    x = M / (exchange_share link) inside a domain, M / (send_share NIC) if the group spans several. If accelerators share NICs, a rank that
+    sends alone gets all of the node's NICs; otherwise its own.
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
@@ -171,7 +170,7 @@ def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # no
 
         inside   x = M / (exchange_share link)          between  x = M / l / (exchange_share NIC)
 
-    M bytes; each link carries the message once, the l NICs of a domain share it; the slower decides (``pipelined_time``).
+    M bytes; each link carries the message once, the l NICs of a domain share it; the slower dominates (``pipelined_time``).
     """
     p = _place(group, cluster)
     c, net = p.constants, network_constants(cluster.node.network)
@@ -184,11 +183,11 @@ def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # no
 
 
 def _latency(p: _Place, net: NetworkConstants) -> Array:
-    """t0 + (n - d) a + (d - 1) a_net of a ring, and where it leaves its domain the network's own t0 and (n - 1) steps of large messages."""
+    """t0 + (n - d) a + (d - 1) a_net of a ring; if it leaves its domain, also the network's t0 and (n - 1) steps of large messages."""
     outside = net.launch + (p.domains - 1) * net.step + (p.n - 1) * net.ring_step
     return p.constants.launch + (p.n - p.domains) * p.constants.step + np.where(p.domains > 1, outside, 0.0)
 
 
 def _unless_alone(time: Array, crossing: Array) -> Array:
-    """Nothing to send, or nobody to send it to, takes no time."""
+    """Zero if there is nothing to send or no peer."""
     return np.where(crossing > 0, time, 0.0)

@@ -13,10 +13,10 @@ def memory_time(bytes: Array, accelerator: Accelerator) -> Array:  # noqa: A002 
 
         t = bytes / (eta B) + t0
 
-    bytes  what a kernel at copy speed would move in that time (the software profile knows, per operator)
+    bytes  equivalent bytes at copy speed (from the software profile, per operator)
     eta    share of the data-sheet bandwidth B that a large copy reaches
 
-    The caches are ignored: on H200 only copies under 34 MB gained from them.
+    Caches are ignored: on H200 only copies under 34 MB benefited from them.
     """
     c = accelerator.memory_constants
     moved = np.asarray(bytes, float)

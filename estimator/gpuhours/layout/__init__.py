@@ -1,1 +1,1 @@
-"""How a step is laid out over ranks: degrees, groups, placement on stages, validity."""
+"""The layout of a step over ranks: degrees, groups, placement on stages, validity."""

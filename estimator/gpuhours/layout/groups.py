@@ -1,4 +1,4 @@
-"""Ranks that communicate with one another, by their place in the cluster."""
+"""Groups of ranks that communicate, by their place in the cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpuhours.inputs.records import dataclass
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """``size`` ranks that communicate, ``stride`` apart in the cluster's order (tensor innermost, stride 1).
+    """``size`` ranks that communicate, ``stride`` apart in the cluster's rank order (tensor innermost, stride 1).
 
     The ``stride`` groups that share a node communicate at the same time, so each rank has its own share of
     the NICs.
@@ -21,7 +21,7 @@ class Group:
     stride: Array = 1
 
     def per_domain(self, cluster: Cluster) -> Array:
-        """l: ranks of one group that share a domain of scale-up links."""
+        """l: ranks of one group within a domain of scale-up links."""
         return np.minimum(np.maximum(np.floor_divide(cluster.gpus_per_domain, self.stride), 1), self.size)
 
     def domains(self, cluster: Cluster) -> Array:

@@ -1,4 +1,4 @@
-"""How a step is laid out over the accelerators. Every field may be an array: a sweep is the same object."""
+"""The layout of a step over the accelerators. Every field may be an array: a sweep uses the same class."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -13,7 +13,7 @@ from gpuhours.inputs.yaml_files import Section
 
 
 class Sharding(IntEnum):
-    """What data-parallel ranks split among them (Rajbhandari et al. 2020, ZeRO stages)."""
+    """What data-parallel ranks shard (Rajbhandari et al. 2020, ZeRO stages)."""
 
     none = 0
     zero1 = 1
@@ -22,7 +22,7 @@ class Sharding(IntEnum):
 
 
 class Recompute(IntEnum):
-    """Which activations the backward pass computes again."""
+    """Which activations the backward pass recomputes."""
 
     none = 0
     selective = 1
@@ -30,7 +30,7 @@ class Recompute(IntEnum):
 
 
 class Module(IntEnum):
-    """Parts of a layer that selective recomputation may repeat, as Megatron-Core names them."""
+    """Parts of a layer that selective recomputation may repeat, by their Megatron-Core names."""
 
     core_attn = 0
     moe_act = 1
@@ -52,7 +52,7 @@ class Schedule(IntEnum):
 
 
 class SequenceMethod(IntEnum):
-    """How ``context`` ranks share one sequence's attention."""
+    """How ``context`` ranks split one sequence's attention."""
 
     allgather = 0
     ring = 1
@@ -65,11 +65,11 @@ class VisionPlacement(IntEnum):
     """Where an encoder in front of a language model runs."""
 
     first_stage = 0
-    """On the first pipeline stage, split over its tensor ranks as the language model is."""
+    """On the first pipeline stage, split over its tensor ranks like the language model."""
     replicated = 1
-    """Whole on every rank; frames are dealt out over tensor and pipeline ranks."""
+    """Whole on every rank; frames are distributed over tensor and pipeline ranks."""
     separate = 2
-    """On accelerators of its own, a micro-batch ahead of the language model."""
+    """On its own accelerators, one micro-batch ahead of the language model."""
 
 
 WORDS: dict[type[IntEnum], dict[str, int]] = {
@@ -92,23 +92,23 @@ ALSO: dict[type[IntEnum], dict[str, str]] = {
     SequenceMethod: {"allgather": "all-gather", "p2p": "zigzag", "a2a": "ulysses", "a2a+p2p": "hybrid"},
     VisionPlacement: {"first": "first-stage"},
 }  # fmt: skip
-"""What people and their training code call the members, where that has one meaning: PyTorch's ``FULL_SHARD``, DeepSpeed's stages,
-Megatron-Core's ways of communicating for context parallelism (``cp_comm_type``; its ``p2p`` is the balanced ring)."""
+"""Other unambiguous names of the members used by people and training code: PyTorch's ``FULL_SHARD``, DeepSpeed's stages, Megatron-Core's
+ways of communicating for context parallelism (``cp_comm_type``; its ``p2p`` is the balanced ring)."""
 Choice = TypeVar("Choice", bound=IntEnum)
 
 
 def words(choice: type[IntEnum]) -> dict[str, int]:
-    """The words a user writes for each member: ``1f1b``, ``zero3``, ``full``."""
+    """The spelling of each member in run files: ``1f1b``, ``zero3``, ``full``."""
     return WORDS.get(choice) or {member.name: int(member) for member in choice}
 
 
 def word(choice: type[IntEnum], value: int) -> str:
-    """The word for one member."""
+    """The spelling of one member."""
     return next(text for text, number in words(choice).items() if number == value)
 
 
 def one_of(choice: type[IntEnum]) -> BeforeValidator:
-    """A pydantic validator: the user's word -> the member; another word raises ``ValueError`` with the nearest."""
+    """A pydantic validator: spelling -> member; an unknown one raises ``ValueError`` with the nearest."""
 
     def read(value: object) -> object:
         if isinstance(value, choice):
@@ -125,7 +125,7 @@ def one_of(choice: type[IntEnum]) -> BeforeValidator:
 
 
 def said(choice: type[IntEnum]) -> PlainSerializer:
-    """A pydantic serialiser: the member -> the user's word, in JSON."""
+    """A pydantic serialiser for JSON: member -> spelling."""
     return PlainSerializer(lambda value: word(choice, value), return_type=str, when_used="json")
 
 
@@ -133,66 +133,66 @@ Degree = Annotated[int, whole()]
 
 
 class Layout(Section):
-    """Degrees of parallelism and what each rank keeps.
+    """Degrees of parallelism, and what each rank stores.
 
     Ranks are numbered tensor innermost, then context, then data (expert inside it), then pipeline, as Megatron does.
-    ``data`` is solved from the GPU count when not given: gpus / (tensor x pipeline x context).
+    ``data`` follows from the GPU count if not given: gpus / (tensor x pipeline x context).
     """
 
     tensor: Degree = 1
     pipeline: Degree = 1
     interleave: Degree = 1
-    """Model chunks per pipeline rank (virtual stages); more than one are run by ``schedule: interleaved``."""
+    """Model chunks per pipeline rank (virtual stages); more than one require ``schedule: interleaved``."""
     stage_layers: Annotated[tuple[Annotated[int, whole(least=0)], ...], Field(min_length=1)] | None = None
-    """Layers of every stage, from the first to the last, or of every chunk in the order of the model: ``[3, 4, 4, 3]``. The embedding
-    stands on the first stage, the head on the last; 0 leaves them alone there. Dealt out evenly when not given."""
+    """Layers of every stage, from first to last, or of every chunk in model order: ``[3, 4, 4, 3]``. The embedding is on the first
+    stage, the head on the last; 0 leaves them alone there. Distributed evenly by default."""
     vocabulary_parallel: bool = False
-    """The words of embedding and head are shared out over the pipeline stages too (Yeung et al. 2024, arXiv:2411.05288)."""
+    """Whether the vocabulary of embedding and head is also split over the pipeline stages (Yeung et al. 2024, arXiv:2411.05288)."""
     data: Degree | None = None
     context: Degree = 1
     expert: Degree = 1
     expert_tensor: Degree | None = None
-    """Tensor degree inside an expert; ``tensor`` when not given."""
+    """Tensor degree inside an expert; ``tensor`` by default."""
     microbatch: Degree = 1
     """Sequences per data-parallel rank and forward pass."""
     sequence_parallel: bool = True
-    """Norms, dropout and residuals split over the tensor ranks (Korthikanti et al. 2022); no effect at tensor 1."""
+    """Norms, dropout and residuals split over the tensor ranks (Korthikanti et al. 2022); no effect with tensor 1."""
     sharding: Annotated[Sharding, one_of(Sharding), said(Sharding)] = Sharding.none
     shard_group: Degree | None = None
-    """Ranks one shard spans; all data-parallel ranks when not given."""
+    """Ranks that share one copy of the sharded state; all data-parallel ranks by default."""
     recompute: Annotated[Recompute, one_of(Recompute), said(Recompute)] = Recompute.none
     recompute_layers: Annotated[int, whole(least=0)] | None = None
-    """Layers per stage that ``recompute: full`` covers; all when not given. Every other layer is half of them."""
+    """Layers per stage that ``recompute: full`` applies to; all by default."""
     recompute_modules: (
         Annotated[tuple[Annotated[Module, one_of(Module), said(Module)], ...], Field(min_length=1)] | None
     ) = None
-    """What ``recompute: selective`` repeats, in Megatron-Core's words (``[core_attn, moe_act, layernorm]``); what the stack means by it
-    when not given."""
+    """What ``recompute: selective`` repeats, in Megatron-Core's terms (``[core_attn, moe_act, layernorm]``); the stack's own definition
+    by default."""
     schedule: Annotated[Schedule, one_of(Schedule), said(Schedule)] = Schedule.f1b1
     sequence_method: Annotated[SequenceMethod, one_of(SequenceMethod), said(SequenceMethod)] = SequenceMethod.zigzag
     ulysses: Degree | None = None
-    """Ranks of ``context`` that exchange heads under ``hybrid``; those in one node when not given."""
+    """Ranks of ``context`` that exchange heads under ``hybrid``; those within one node by default."""
     vision: Annotated[VisionPlacement, one_of(VisionPlacement), said(VisionPlacement)] = VisionPlacement.first_stage
     """Where a vision encoder in front of a language model runs."""
     vision_gpus: Annotated[int, whole(least=0)] = 0
-    """Accelerators of its own that ``vision: separate`` takes; the rest hold the language model."""
+    """Accelerators reserved for the encoder by ``vision: separate``; the rest run the language model."""
     loss_blocks: Degree | None = None
-    """Blocks of a micro-batch's tokens that the head and its loss run over, one after another, so that one block's logits exist at
-    a time; as the stack does when not given."""
+    """Blocks of a micro-batch's tokens that the head and its loss process one after another, so that only one block's logits exist at a
+    time; the stack's default if not given."""
     offload_optimizer: bool = False
     """Optimiser states in host memory, updated there (ZeRO-Offload)."""
     offload_parameters: bool = False
-    """Weights too: each layer's comes from the host for its passes (ZeRO-Infinity, or blocks swapped in and out)."""
+    """Weights too: each layer's are copied from the host for its passes (ZeRO-Infinity, or block swapping)."""
     offload_activations: bool = False
     optimizer_in_backward: bool = False
-    """Each gradient is applied as soon as it is there, and freed: one layer's exist at a time."""
+    """Apply each gradient as soon as it is computed, then free it: only one layer's gradients exist at a time."""
     expandable_segments: bool = False
-    """The allocator grows its segments instead of adding some (``PYTORCH_CUDA_ALLOC_CONF``): little is held beyond the tensors."""
+    """The allocator grows its segments instead of adding new ones (``PYTORCH_CUDA_ALLOC_CONF``): little is reserved beyond the tensors."""
 
     @model_validator(mode="before")
     @classmethod
     def _chunks_interleave(cls, data: Any) -> Any:
-        """Several chunks set the schedule that runs them, where none is said."""
+        """Interleave above 1 implies ``schedule: interleaved``, if no schedule is given."""
         if not isinstance(data, Mapping) or "schedule" in data or str(data.get("interleave") or 1) == "1":
             return data
         return {**data, "schedule": word(Schedule, Schedule.interleaved)}
@@ -200,7 +200,7 @@ class Layout(Section):
     @model_validator(mode="before")
     @classmethod
     def _modules_are_selective(cls, data: Any) -> Any:
-        """Modules set the mode that repeats them, where none is said."""
+        """Modules imply ``recompute: selective``, if no mode is given."""
         if not isinstance(data, Mapping) or data.get("recompute_modules") is None or "recompute" in data:
             return data
         return {**data, "recompute": Recompute.selective}
@@ -210,23 +210,23 @@ class Layout(Section):
         if self.recompute_modules is not None and self.recompute is not Recompute.selective:
             said = word(Recompute, self.recompute)
             raise ValueError(
-                f"only recompute: selective repeats what recompute_modules say, not recompute: {said}; leave one of them out"
+                f"recompute_modules requires recompute: selective, not recompute: {said}; leave one of them out"
             )
         if self.interleave > 1 and self.schedule is not Schedule.interleaved:
             said = word(Schedule, self.schedule)
             raise ValueError(
-                f"only schedule: interleaved runs interleave {self.interleave}, not schedule: {said}; leave one of them out"
+                f"interleave {self.interleave} requires schedule: interleaved, not schedule: {said}; leave one of them out"
             )
         chunks = self.pipeline * self.interleave
         if self.stage_layers is not None and len(self.stage_layers) not in (self.pipeline, chunks):
             raise ValueError(
-                f"{len(self.stage_layers)} numbers stand in stage_layers; pipeline {self.pipeline} asks for {self.pipeline}, one a stage"
-                + (f", or for {chunks}, one a chunk" if chunks > self.pipeline else "")
+                f"{len(self.stage_layers)} numbers are given in stage_layers; pipeline {self.pipeline} needs {self.pipeline}, one per stage"
+                + (f", or for {chunks}, one per chunk" if chunks > self.pipeline else "")
             )
         return self
 
     def replaced(self, **fields: Array | None) -> "Layout":
-        """The same layout with some fields set, to arrays for a sweep; nothing is validated."""
+        """The same layout with some fields replaced, by arrays for a sweep; nothing is validated."""
         return self.model_copy(update=fields)
 
     @property
@@ -236,5 +236,5 @@ class Layout(Section):
 
     @property
     def encoder_gpus(self) -> Array:
-        """Accelerators that hold no language model: ``vision_gpus`` where vision stands separate."""
+        """Accelerators that run no language model: ``vision_gpus`` with ``vision: separate``, otherwise 0."""
         return np.where(np.equal(self.vision, VisionPlacement.separate), self.vision_gpus, 0)

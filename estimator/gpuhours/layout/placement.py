@@ -1,6 +1,6 @@
-"""Which part of a model stands on which pipeline stage, and how many micro-batches wait there.
+"""Which part of a model is on which pipeline stage, and how many micro-batches are in flight there.
 
-Time, memory and sums of gradients ask the same ``Placement``.
+Time, memory and gradient reduction use the same ``Placement``.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from gpuhours.software.profile import Software
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """The layers of the pipeline's own stream on its stages."""
+    """The distribution of the pipelined layers over its stages."""
 
     layers: Array
-    """All of them."""
+    """Total number of layers."""
     pipeline: Array
     stated: tuple[int, ...] | None = None
-    """Layers of every stage, where the layout says."""
+    """Layers of every stage, if the layout gives them."""
     head: Array | None = None
-    """Where the stack balances FLOPs: those of the head, as a number of layers."""
+    """For a stack that balances FLOPs: those of the head, expressed in layers."""
     reached: bool = False
-    """As of ``software.figures.StageEnds``."""
+    """See ``software.figures.StageEnds``."""
 
     def on(self, stage: Array) -> Array:
-        """Layers of stage s = 0 ... p - 1.
+        """Layers on stage s = 0 ... p - 1.
 
             M = ceil(L / p);   missing = p M - L
-            M - 1 on the last stage and, where two are missing, on the first; else on the last ``missing`` stages; M elsewhere
+            M - 1 on the last stage and, if two are missing, on the first; otherwise on the last ``missing`` stages; M elsewhere
 
-        L layers, p stages, in however many chunks. Where one or two are missing the ends carry fewer, for the embedding and the
-        head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); where more are, the first stages carry
-        more (memory of InternEvo's and BigScience's published runs).
+        L layers, p stages, in any number of chunks. If one or two are missing the ends have fewer layers, for the embedding and the
+        head (Qi et al. 2024, Zero Bubble; Llama 3 405B, arXiv:2407.21783, section 3.3.2); if more are, the first stages have more
+        (memory of InternEvo's and BigScience's published runs).
 
-        >>> [int(Placement(126, 16).on(stage)) for stage in range(16)]    # Llama 3 405B: the ends carry one layer fewer
+        >>> [int(Placement(126, 16).on(stage)) for stage in range(16)]    # Llama 3 405B: the ends have one layer fewer
         [7, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 7]
         """
         if self.stated is not None:
@@ -56,10 +56,10 @@ class Placement:
         return np.maximum(most - fewer, 0)
 
     def _until(self, stage: Array, head: Array) -> Array:
-        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that takes it past its share, or reaches it.
+        """Layers before a stage of a stack that balances FLOPs: a stage is full with the block that exceeds its share, or reaches it.
 
             min(L, floor(s (L + H) / p) + 1), 0 before the first        H the head, in layers
-            min(L, ceil(s (L + H) / p))                                 where a share that is ``reached`` is enough
+            min(L, ceil(s (L + H) / p))                                 if reaching the share is enough (``reached``)
 
         Source: nanotron's ``build_model`` (src/nanotron/models/base.py).
         """
@@ -69,20 +69,20 @@ class Placement:
 
     @property
     def inside(self) -> Array:
-        """Layers of the fullest stage that is neither the first nor the last; 0 where there is none."""
+        """Layers of the largest stage that is neither first nor last; 0 if there is none."""
         most: Array = 0.0
         for stage in self._inner():
             most = np.maximum(most, np.where(np.greater(np.subtract(self.pipeline, 1), stage), self.on(stage), 0.0))
         return most
 
     def _inner(self) -> Iterator[int]:
-        """Stages that may be the fullest inside: the second, unless the layers are dealt out unevenly."""
+        """Inner stages that may be the largest: only the second, unless the layers are distributed unevenly."""
         deepest = int(np.max(self.pipeline))
         uneven = self.stated is not None or self.head is not None
         return iter(range(1, deepest - 1 if uneven else min(2, deepest - 1)))
 
     def candidates(self) -> list[Array]:
-        """Stages of which one is the fullest in memory: the first, those inside that may be, the last."""
+        """Stages that may use the most memory: the first, some inner ones, the last."""
         p = np.asarray(self.pipeline)
         if not np.any(p > 1):
             return [np.zeros_like(p)]
@@ -91,7 +91,7 @@ class Placement:
 
 
 def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software) -> Placement:
-    """Where a model's layers stand: as the layout says, else as the stack deals them out."""
+    """The placement of a model's layers: as the layout states, otherwise the stack's default."""
     streams, layers = [stack for stack in model.stacks if model.on_stream(stack)], stream_layers(model)
     if layout.stage_layers is not None:
         return Placement(layers, ranks.pipeline, stated=stage_totals(layout))
@@ -100,22 +100,22 @@ def placement_of(model: Model, layout: Layout, ranks: Ranks, software: Software)
 
 
 def stream_layers(model: Model) -> Array:
-    """Layers of the pipeline's own stream: those that stages share out."""
+    """Layers distributed over the pipeline stages."""
     return sum((stack.layers for stack in model.stacks if model.on_stream(stack)), 0.0)
 
 
 def stage_totals(layout: Layout) -> tuple[int, ...]:
-    """``stage_layers`` by stage; given by chunk, in the order of the model, chunk c stands on stage c mod p."""
+    """``stage_layers`` by stage; if given by chunk in model order, chunk c is on stage c mod p."""
     given, pipeline = layout.stage_layers or (), int(np.max(layout.pipeline))
     return tuple(sum(given[stage::pipeline]) for stage in range(pipeline))
 
 
 def head_in_layers(model: Model, streams: list[Stack]) -> Array:
-    """Products of the head per token, as a number of layers of the stream.
+    """FLOPs of the head per token, in units of one layer's.
 
-    H = V h / (4 h^2 + MLP)       grouped keys and values count as many as queries: so nanotron's models state their costs
+    H = V h / (4 h^2 + MLP)       grouped keys and values count as many as queries, as nanotron's models define their costs
 
-    A model without a head over a vocabulary (a diffusion transformer) has none to place.
+    A model without a head over a vocabulary (a diffusion transformer) has no such head to place.
     """
     counted = {Role.ATTENTION_OUTPUT: 4, Role.MLP_IN: 1, Role.MLP_OUT: 1}
     products = ((counted.get(linear.role, 0), linear.flops_per_token) for linear in streams[-1].block.linears)
@@ -126,14 +126,14 @@ def head_in_layers(model: Model, streams: list[Stack]) -> Array:
 
 
 def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
-    """Micro-batches' worth of a stage's activations held at once.
+    """Number of micro-batches whose activations a stage keeps at once.
 
         1F1B          min(p - s, m)
         interleaved   min((2 (p - s - 1) + (v - 1) p + 1) / v, m)
         ZB-1p, ZB-2p  min(p, m), min(2 p - 1, m) on every stage
         GPipe         m
 
-    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` more where a stack keeps spare buffers.
+    p stages, v chunks per rank, m micro-batches, s stage; ``ahead`` additional ones if a stack keeps spare buffers.
     Sources: Narayanan et al. 2021, section 2.2; Qi et al. 2024, Zero Bubble, section 3 (limits of p and 2 p).
     """
     p, v, m = np.asarray(ranks.pipeline), np.asarray(ranks.interleave), ranks.microbatches
@@ -151,15 +151,15 @@ class Standing:
 
     part: Stack | Ends
     count: Array
-    """Layers of a stack, 1 or 0 of an end."""
+    """Layers of a stack on the stage; 1 or 0 for an end."""
     ranks: Ranks
-    """The ranks as the part sees them."""
+    """The ranks as seen by the part."""
 
 
 def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> list[Standing]:
-    """What stands on a stage: the layers of the pipeline's own stream in proportion, embeddings and whatever
-    comes before the stream on the first stage, heads and whatever comes after on the last (or the words of both
-    on every stage alike), an encoder in front where the layout has it (one on accelerators of its own is not here)."""
+    """The parts on a stage: its share of the pipelined layers, embeddings and whatever precedes them on the first stage, heads and
+    whatever follows on the last (or the vocabulary of both split over all stages), an encoder in front if the layout places it
+    there (not one on accelerators of its own)."""
     first = np.where(np.equal(stage, 0), 1.0, 0.0)
     last = np.where(np.equal(stage, np.subtract(ranks.pipeline, 1)), 1.0, 0.0)
     in_front = np.where(np.equal(ranks.vision, VisionPlacement.first_stage), first, 0.0)
@@ -180,7 +180,7 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
 
 
 def of_words(part: Ends) -> bool:
-    """Whether an end is a row for each word: an embedding, or a head with its loss."""
+    """Whether an end has a row per vocabulary entry: an embedding, or a head with its loss."""
     return part.split is Split.VOCABULARY or bool(np.any(np.greater(part.vocabulary, 0)))
 
 

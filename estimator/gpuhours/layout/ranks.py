@@ -1,4 +1,4 @@
-"""What one rank of a layout has to do: degrees solved, tokens shared out, micro-batches counted."""
+"""The work of one rank of a layout: degrees solved, tokens split, micro-batches counted."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from gpuhours.layout.layout import Layout, Schedule, SequenceMethod, VisionPlace
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """A layout on a cluster, with nothing left open. Every field may be an array on an axis of its own."""
+    """A layout on a cluster, fully resolved. Every field may be an array with an axis of its own."""
 
     tensor: Array
     pipeline: Array
     interleave: Array
     spreads: Array
-    """Whether embedding and head are shared out over the stages."""
+    """Whether embedding and head are split over the stages."""
     schedule: Array
-    """The order of the passes (``Schedule``): what the layout says, else interleaved where there are several chunks."""
+    """The order of the passes (``Schedule``): the layout's, otherwise interleaved if there are several chunks."""
     data: Array
     context: Array
     ulysses: Array
-    """Ranks of ``context`` that exchange heads; the other factor, ``ring``, exchanges keys and values."""
+    """Ranks of ``context`` that exchange heads; the remaining factor, ``ring``, exchanges keys and values."""
     method: Array
-    """How the ``ring`` ranks do it (``SequenceMethod``)."""
+    """How the ``ring`` ranks exchange them (``SequenceMethod``)."""
     expert: Array
     expert_tensor: Array
     microbatch: Array
     microbatches: Array
     """Per optimiser step and data-parallel rank."""
     whole: Array
-    """Tensor ranks that share what is not inside attention or the MLP: ``tensor`` with sequence parallelism, else 1."""
+    """Tensor ranks that split the operators outside attention and MLP: ``tensor`` with sequence parallelism, otherwise 1."""
     shards: Array
-    """Ranks that one copy of the sharded state is split over."""
+    """Ranks over which one copy of the sharded state is split."""
     vision: Array
     """Where a vision encoder runs (``VisionPlacement``)."""
     vision_gpus: Array
-    """Accelerators of its own, where it has them."""
+    """Accelerators reserved for the encoder, if any."""
 
     @property
     def encoding(self) -> Ranks:
-        """The ranks as a vision encoder in front sees them.
+        """The ranks as seen by a vision encoder in front of the language model.
 
-            first-stage   as they are       replicated   tensor 1, b / (t p) samples a rank
+            first-stage   unchanged         replicated   tensor 1, b / (t p) samples per rank
             separate      g data-parallel ranks, b d / g samples each
 
-        b microbatch, t tensor, p pipeline, d data, g accelerators of its own.
+        b microbatch, t tensor, p pipeline, d data, g accelerators reserved for the encoder.
         """
         first = np.equal(self.vision, VisionPlacement.first_stage)
         apart = np.equal(self.vision, VisionPlacement.separate)
@@ -81,17 +81,17 @@ class Ranks:
 
     @property
     def copies(self) -> Array:
-        """Ranks that hold the same weights: data x context."""
+        """Ranks with the same weights: data x context."""
         return np.multiply(self.data, self.context)
 
     @property
     def tensor_group(self) -> Group:
-        """Neighbours that split every product."""
+        """Adjacent ranks that split every product."""
         return Group(self.tensor, 1)
 
     @property
     def gathers_keys(self) -> Array:
-        """Whether the ``ring`` ranks hold the keys and values of the whole sequence at once, rather than pass them on."""
+        """Whether the ``ring`` ranks gather the keys and values of the whole sequence, rather than pass them on."""
         return np.equal(self.method, SequenceMethod.allgather)
 
     @property
@@ -106,28 +106,28 @@ class Ranks:
 
     @property
     def expert_group(self) -> Group:
-        """Ranks that share out experts (Megatron's parallel folding: inside tensor x context x data)."""
+        """Ranks over which experts are distributed (Megatron's parallel folding: inside tensor x context x data)."""
         return Group(self.expert, self.expert_tensor)
 
     @property
     def data_group(self) -> Group:
-        """Ranks that sum gradients of the weights that are no experts'."""
+        """Ranks that reduce the gradients of non-expert weights."""
         return Group(self.copies, self.tensor)
 
     @property
     def shard_group(self) -> Group:
-        """Ranks that one copy of the sharded state is split over."""
+        """Ranks over which one copy of the sharded state is split."""
         return Group(self.shards, self.tensor)
 
     @property
     def expert_copies(self) -> Array:
-        """Ranks that hold the same experts: data x context x tensor / (expert x expert_tensor), at least 1."""
+        """Ranks with the same experts: data x context x tensor / (expert x expert_tensor), at least 1."""
         inside = np.multiply(self.expert, self.expert_tensor)
         return np.maximum(np.floor_divide(np.multiply(self.copies, self.tensor), inside), 1)
 
     @property
     def expert_data_group(self) -> Group:
-        """Ranks that sum gradients of experts."""
+        """Ranks that reduce the gradients of experts."""
         return Group(self.expert_copies, np.multiply(self.expert, self.expert_tensor))
 
     @property
@@ -137,12 +137,12 @@ class Ranks:
 
 
 def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model | None = None) -> Ranks:
-    """Solve what the layout leaves open.
+    """Resolve what the layout leaves open.
 
         data = gpus / (tensor pipeline context)        microbatches = global_batch / (data microbatch), at least 1
 
-    ``hybrid`` exchanges heads inside a node unless ``ulysses`` says otherwise, halved until it divides the model's, and passes keys
-    and values between nodes.
+    ``hybrid`` exchanges heads inside a node unless ``ulysses`` is given, halved until it divides the model's heads, and passes keys and
+    values between nodes.
     """
     data = solved_data(layout, cluster)
     samples = np.multiply(data, layout.microbatch)
@@ -175,7 +175,7 @@ def ranks_of(layout: Layout, cluster: Cluster, global_batch: Array, model: Model
 
 
 def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
-    """The largest of ``most``, most / 2, most / 4, most / 8 ranks that the heads left to a tensor rank divide by; 1 where none."""
+    """The largest of ``most``, most / 2, most / 4, most / 8 ranks that divides the heads of a tensor rank; 1 if none does."""
     cores = [] if model is None or not model.stacks else model.stacks[-1].block.attention
     if not cores:
         return most
@@ -187,14 +187,14 @@ def dividing_heads(most: Array, tensor: Array, model: Model | None) -> Array:
 
 
 def schedule_of(layout: Layout) -> Array:
-    """The schedule as it is said; where it is not, several chunks are interleaved."""
+    """The schedule as given; if not given, interleaved for several chunks."""
     if "schedule" in layout.model_fields_set:
         return layout.schedule
     return np.where(np.greater(layout.interleave, 1), int(Schedule.interleaved), layout.schedule)
 
 
 def solved_data(layout: Layout, cluster: Cluster) -> Array:
-    """``data`` as given, else gpus / (tensor x pipeline x context), at least 1; without those that only see frames."""
+    """``data`` as given, otherwise gpus / (tensor x pipeline x context), at least 1, without the encoder's own accelerators."""
     if layout.data is not None:
         return layout.data
     return np.maximum(np.floor_divide(np.subtract(cluster.gpus, layout.encoder_gpus), layout.model_parallel), 1)
@@ -208,11 +208,11 @@ def degree(linear: Linear, ranks: Ranks) -> Array:
 
 
 def has_experts(linear: Linear) -> bool:
-    """Whether the product belongs to experts, of which a token meets only some."""
+    """Whether the product belongs to experts, of which each token uses only some."""
     many = linear.experts
     return many > 1 if isinstance(many, int) else bool(np.any(np.greater(many, 1)))
 
 
 def local_parameters(linear: Linear, ranks: Ranks) -> Array:
-    """Weights of one product on a rank: split over tensor ranks, experts shared out."""
+    """Weights of one product on a rank: split over tensor ranks, experts distributed."""
     return np.divide(linear.parameters, np.multiply(degree(linear, ranks), ranks.expert if has_experts(linear) else 1))

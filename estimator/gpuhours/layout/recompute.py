@@ -1,6 +1,6 @@
-"""What the backward pass computes again, and what the forward pass need not keep for it.
+"""What the backward pass recomputes, and what the forward pass therefore need not save.
 
-One answer, by the role of each product and the kind of each operator; FLOPs, time and memory ask it.
+One definition, by the role of each product and the kind of each operator, shared by FLOPs, time and memory.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ ACTIVATIONS = Pointwise.of(Family.ACTIVATION)
 ATTENTION_IN = (Role.QKV, Role.LATENT_DOWN, Role.LATENT_UP)
 EVERY_ROLE = dict.fromkeys(Role, 1.0)
 FIRST_HALF = 0.25
-"""Share of causal attention that the first half of a sequence needs."""
+"""Share of causal attention's work in the first half of a sequence."""
 
 
 @dataclass(frozen=True)
 class Unkept:
-    """Tensors that the forward pass drops, since the backward pass makes them again."""
+    """Tensors that the forward pass drops because the backward pass recomputes them."""
 
     scores: bool = False
     heads: bool = False
     """Queries, keys, values and attention's output."""
     inputs: frozenset[Role] = frozenset()
-    """Of products of these roles, those of experts apart."""
+    """Inputs of products with these roles, except experts."""
     experts: frozenset[Role] = frozenset()
-    """Inputs of experts' products."""
+    """Inputs of experts' products with these roles."""
     operators: frozenset[Pointwise] = frozenset()
     all_but: tuple[float, float] | None = None
-    """Everything but the layer's input, but for these shares of attention's output and of what products put out."""
+    """Everything except the layer's input and these shares of attention's output and of product outputs."""
 
     def __or__(self, other: Unkept) -> Unkept:
         return Unkept(
@@ -52,22 +52,22 @@ class Unkept:
 
 @dataclass(frozen=True)
 class Policy:
-    """Shares of a layer's forward work that are done again, and what is not kept because of it."""
+    """Shares of a layer's forward work that are repeated, and what is not saved because of it."""
 
     products: Mapping[Role, float] = field(default_factory=dict)
     core: float = 0.0
-    """Of attention, and of what ranks that share a sequence send for it."""
+    """Share of attention, and of its communication between ranks that split a sequence."""
     operators: Mapping[Pointwise, float] = field(default_factory=dict)
     others: float = 0.0
-    """Of the memory-bound operators that ``operators`` does not name."""
+    """Share of the memory-bound operators not listed in ``operators``."""
     tensor: float = 0.0
-    """Of the sums over tensor ranks."""
+    """Share of the tensor-parallel collectives."""
     expert: float = 0.0
-    """Of the exchanges with experts."""
+    """Share of the all-to-all exchanges with experts."""
     unkept: Unkept = Unkept()
 
     def __or__(self, other: Policy) -> Policy:
-        """Both together: of everything the larger share."""
+        """Both combined: the larger share of each."""
         return Policy(
             _larger(self.products, other.products), max(self.core, other.core), _larger(self.operators, other.operators),
             max(self.others, other.others), max(self.tensor, other.tensor), max(self.expert, other.expert), self.unkept | other.unkept,
@@ -103,14 +103,14 @@ SELECTIVE: Mapping[Selective, Policy] = {
                       operators=frozenset(ACTIVATIONS)),
     ),
 }  # fmt: skip
-"""What a stack means by selective recomputation.
+"""What each stack means by selective recomputation.
 
 attention               the core (Korthikanti et al. 2022, section 5)
-all-but-attention       everything except the core and what its ranks exchange (selective checkpoint++ of LoongTrain)
-all-but-half-attention  the same, but the core of the first half of the sequence too (BurstEngine, arXiv:2509.19836)
-half-of-products        every second product, all memory-bound operators and what is gathered over tensor ranks, not what is scattered
+all-but-attention       everything except the core and its communication (selective checkpoint++ of LoongTrain)
+all-but-half-attention  the same, plus the core for the first half of the sequence (BurstEngine, arXiv:2509.19836)
+half-of-products        every second product, all memory-bound operators and tensor-parallel all-gathers, but no reduce-scatters
                         (torchtitan's operator-wise policy keeps ``reduce_scatter_tensor``)
-attention-block, mlp    one half of the block: its products but the last, half of the memory-bound operators
+attention-block, mlp    one half of the block: its products except the last, half of the memory-bound operators
 """
 MODULES: Mapping[Module, Policy] = {
     Module.core_attn: SELECTIVE["attention"],
@@ -136,14 +136,14 @@ MODULES: Mapping[Module, Policy] = {
         {Role.SHARED_IN: 1.0, Role.SHARED_OUT: 1.0}, unkept=Unkept(inputs=frozenset({Role.SHARED_OUT})),
     ),
 }  # fmt: skip
-"""What ``recompute_modules`` repeat, as Megatron-Core names them (``--recompute-modules``). Of ``core_attn``, fused, only FLOPs and
-time: its operands and its output are kept in any case. ``moe_act``, ``layernorm`` and ``mla_up_proj`` drop their outputs."""
+"""What ``recompute_modules`` repeat, by their Megatron-Core names (``--recompute-modules``). For fused ``core_attn`` only FLOPs and
+time: its inputs and output are saved in any case. ``moe_act``, ``layernorm`` and ``mla_up_proj`` drop their outputs."""
 DENSE, SPARSE = frozenset({Module.mlp}), frozenset({Module.moe, Module.moe_act, Module.shared_experts})
-"""Modules that only layers without, or with, experts have."""
+"""Modules that exist only in layers without, or with, experts."""
 
 
 def selective_policy(stack: Stack, layout: Layout, software: Software) -> Policy:
-    """What ``recompute: selective`` repeats of a stack's layers: the layout's modules, else what the software means by it."""
+    """What ``recompute: selective`` repeats in a stack's layers: the layout's modules, otherwise the software's own definition."""
     if layout.recompute_modules is None:
         return SELECTIVE[software.selective]
     mixture = any(has_experts(linear) for linear in stack.block.linears)
@@ -159,8 +159,8 @@ def _modules(chosen: frozenset[Module]) -> Policy:
 
 
 def last_is_spared(stack: Stack, software: Software) -> bool:
-    """Whether recomputing a whole layer stops before its last product: where the stack stops at the last activation that is needed,
-    and that is not behind it (an adapter beside it is computed after it; the gradient of a routing weight needs its expert's output).
+    """Whether recomputing a whole layer skips its last product: if the stack stops at the last activation needed, and that precedes the
+    last product (an adapter next to it is computed after it; the gradient of a routing weight needs its expert's output).
     """
     if not stack.block.linears:
         return False
@@ -185,10 +185,10 @@ def _flops(linear: Linear) -> Array:
 
 
 def covered(layout: Layout, model: Model, stack: Stack, pipeline: Array) -> Array:
-    """Share of a stack's layers that full recomputation covers: ``recompute_layers`` of each stage's, of whatever kind, or all.
+    """Share of a stack's layers that full recomputation covers: ``recompute_layers`` per stage, of whatever kind, or all.
 
-    min(1, r p / L)     of the pipeline's own stream: r layers of each of p stages, L layers of all its stacks
-    min(1, r / L)       of a stack beside it, which one stage holds whole: L layers of its own
+    min(1, r p / L)     for the pipeline's own stream: r layers on each of p stages, L layers in all its stacks
+    min(1, r / L)       for a stack outside it, which is whole on one stage: L its own layers
     """
     if model.on_stream(stack):
         return covered_on(layout, np.divide(stream_layers(model), pipeline))
@@ -196,7 +196,7 @@ def covered(layout: Layout, model: Model, stack: Stack, pipeline: Array) -> Arra
 
 
 def covered_on(layout: Layout, layers: Array) -> Array:
-    """Share of the layers of one stage that full recomputation covers: min(1, r / n) of n."""
+    """Share of one stage's n layers that full recomputation covers: min(1, r / n)."""
     if layout.recompute_layers is None:
         return 1.0
     return np.minimum(np.divide(layout.recompute_layers, np.maximum(layers, 1)), 1.0)

@@ -1,4 +1,4 @@
-"""Which layouts can run at all: divisions that must come out even."""
+"""Which layouts can run: the divisibility rules."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gpuhours.layout.placement import stream_layers
 from gpuhours.layout.ranks import Ranks, has_experts
 
 VARIED = ("pipeline", "interleave", "context", "expert", "sharding", "recompute")
-"""Fields of a layout that ``refuse`` asks: arrays of them are marked instead."""
+"""Fields of a layout that ``refuse`` checks; for arrays of them, ``violations`` marks invalid entries instead."""
 ENDS = 2
-"""Layers that may be missing from equal chunks: one of the first for the embedding, one of the last for the head."""
+"""Layers that may be missing from equal chunks: one from the first for the embedding, one from the last for the head."""
 
 
 def violations(model: Model, global_batch: Array, layout: Layout, cluster: Cluster, ranks: Ranks) -> Mapping[str, Mask]:
-    """What a layout breaks: reason -> where. Nothing is raised, so that a sweep may hold such layouts.
+    """The rules that a layout breaks: reason -> mask. Nothing is raised, so that a sweep may contain such layouts.
 
-    An encoder's heads may be uneven: its ranks have some more than others.
+    An encoder's heads may be split unevenly: some ranks have more than others.
     """
     degrees = np.multiply(layout.model_parallel, ranks.data) + layout.encoder_gpus
     layers = (
@@ -50,9 +50,9 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
         ),
         "shard_group does not divide the data-parallel ranks": _uneven(ranks.copies, ranks.shards),
         "ulysses does not divide context": _uneven(ranks.context, ranks.ulysses),
-        "vision stands separate without vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
+        "vision: separate requires vision_gpus": np.equal(layout.vision, VisionPlacement.separate)
         & np.equal(layout.vision_gpus, 0),
-        "vision stands separate, but no encoder stands in front of a language model": np.equal(
+        "vision: separate requires an encoder in front of a language model": np.equal(
             layout.vision, VisionPlacement.separate
         )
         & (not model.encoder),
@@ -70,7 +70,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
 
 
 def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
-    """The reason for chunks that do not divide, with those that would at each of up to four pipeline degrees."""
+    """The reason for chunks that do not divide the layers, with the values that would, for up to four pipeline degrees."""
     reason = "pipeline x interleave does not divide the layers"
     if np.ndim(layers) or np.all(np.equal(ranks.interleave, 1)):
         return reason
@@ -80,26 +80,24 @@ def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
 
 
 def _idle_in_a_sweep(layout: Layout) -> dict[str, Mask]:
-    """Where a key that is stated once has no effect on some of the layouts of a sweep: what ``refuse`` says of a single one."""
+    """Where a key has no effect on some layouts of a sweep: what ``refuse`` reports for a single one."""
     idle: dict[str, Mask] = {}
     if np.ndim(layout.recompute) and layout.recompute_layers is not None and np.ndim(layout.recompute_layers) == 0:
         idle["recompute_layers says how many layers `recompute: full` covers"] = np.not_equal(
             layout.recompute, int(Recompute.full)
         )
     if np.ndim(layout.sharding) and layout.shard_group is not None and np.ndim(layout.shard_group) == 0:
-        idle["shard_group is of ranks that share something, and nothing is sharded"] = np.equal(
-            layout.sharding, int(Sharding.none)
-        )
+        idle["shard_group has no effect: nothing is sharded"] = np.equal(layout.sharding, int(Sharding.none))
     return idle
 
 
 MOST_CHUNKS = 128
-"""Chunks a stage beyond which none are named: a pipeline's bubble is long gone."""
+"""Largest number of chunks per stage suggested: beyond it the pipeline bubble is negligible."""
 
 
 def chunks_divide(layers: Array, pipeline: Array, interleave: Array) -> Mask:
-    """Whether p v chunks of equal depth hold L layers, the first and the last one less where two are missing; one chunk a stage may
-    hold any number."""
+    """Whether L layers fill p v chunks of equal depth, where the first and the last may have one layer fewer; with one chunk per stage
+    any number is allowed."""
     missing = np.remainder(np.negative(layers), np.multiply(pipeline, interleave))
     return np.less_equal(missing, ENDS) | np.equal(interleave, 1) | np.equal(pipeline, 1)
 
@@ -109,8 +107,8 @@ def _uneven(whole: Array, part: Array) -> Mask:
 
 
 def refuse(layout: Layout, model: Model) -> None:
-    """Raise ``EstimateError`` where a layout of single values cannot be meant: chunks that do not divide, a placement of other layers,
-    a degree or a key that has no effect on this model. Arrays pass: ``violations`` marks them."""
+    """Raise ``EstimateError`` if a layout of single values cannot be intended: chunks that do not divide the layers, a placement with
+    another number of layers, a degree or key with no effect on this model. Arrays pass: ``violations`` marks them."""
     if any(np.ndim(getattr(layout, name)) for name in VARIED):
         return
     layers = stream_layers(model)
@@ -122,14 +120,14 @@ def refuse(layout: Layout, model: Model) -> None:
 
 
 def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
-    """What a layout says that changes nothing: words that a larger degree or another model would make count."""
+    """Settings of a layout that have no effect here, but would with a larger degree or another model."""
     if np.ndim(layout.context) or np.ndim(layout.sequence_method) or np.ndim(layout.vision):
         return ()
     said = []
     if layout.context == 1 and layout.sequence_method is not SequenceMethod.zigzag:
-        said.append("layout.sequence_method has no effect: context is 1, one rank holds the whole sequence")
+        said.append("layout.sequence_method has no effect: context is 1, so one rank has the whole sequence")
     if not model.encoder and layout.vision is not VisionPlacement.first_stage:
-        said.append("layout.vision has no effect: no encoder stands in front of a language model")
+        said.append("layout.vision has no effect: the model has no vision encoder in front of a language model")
     some, layers = layout.recompute_layers, stream_layers(model)
     if (
         some is not None
@@ -140,17 +138,19 @@ def remarks(layout: Layout, model: Model) -> tuple[str, ...]:
         most = -(-int(layers) // layout.pipeline)
         if some > most:
             said.append(
-                f"layout.recompute_layers has no effect: a stage has no more than {most} layers, and all are computed again"
+                f"layout.recompute_layers has no effect: no stage has more than {most} layers, so all are recomputed"
             )
     return tuple(said)
 
 
 def refuse_placement(layout: Layout, layers: int) -> None:
-    """Raise ``EstimateError`` where chunks or stages of single values do not hold the model's layers, with the chunks that would."""
+    """Raise ``EstimateError`` if chunks or stages (single values) do not match the model's layers, suggesting chunks that would."""
     pipeline, chunks = layout.pipeline, layout.interleave
     if layout.stage_layers is not None and sum(layout.stage_layers) != layers:
         given = sum(layout.stage_layers)
-        raise EstimateError(f"The stages hold {given} layers, the model has {layers}.", "", "layout.stage_layers")
+        raise EstimateError(
+            f"stage_layers adds up to {given} layers, but the model has {layers}.", "", "layout.stage_layers"
+        )
     if layout.stage_layers is None and not chunks_divide(layers, pipeline, chunks):
         raise EstimateError(
             f"{layers} layers do not divide into {pipeline} stages of {chunks} chunks.",
@@ -160,7 +160,7 @@ def refuse_placement(layout: Layout, layers: int) -> None:
 
 
 def refuse_interleave(layout: Layout, layers: int, pipelines: Sequence[int]) -> None:
-    """Raise where a stated number of chunks a stage divides the layers at none of the pipeline degrees that a search may choose."""
+    """Raise if a stated number of chunks per stage divides the layers at none of the pipeline degrees that a search may choose."""
     chunks = layout.interleave
     if np.ndim(chunks) or chunks == 1 or layout.stage_layers is not None:
         return
@@ -173,7 +173,7 @@ def refuse_interleave(layout: Layout, layers: int, pipelines: Sequence[int]) -> 
 
 
 def _chunks(layers: int, pipelines: Sequence[int]) -> str:
-    """The numbers of chunks a stage, up to ``MOST_CHUNKS``, that divide the layers at one of some pipeline degrees: ``1, 2, 4 or 8``."""
+    """The numbers of chunks per stage, up to ``MOST_CHUNKS``, that divide the layers at one of the pipeline degrees: ``1, 2, 4 or 8``."""
     those = {1}
     for pipeline in pipelines:
         several = np.arange(2, min(layers // pipeline, MOST_CHUNKS) + 1)
@@ -183,16 +183,16 @@ def _chunks(layers: int, pipelines: Sequence[int]) -> str:
 
 
 def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, str, str]]:
-    """Keys that mean nothing here: key -> (whether, problem, hint)."""
+    """Keys without effect here: key -> (whether so, problem, hint)."""
     mixture = any(has_experts(linear) for stack in model.stacks for linear in stack.block.linears)
-    dense = (not mixture, "The model has no experts to share out.", "Leave it out.")
+    dense = (not mixture, "The model has no experts.", "Leave it out.")
     apart = layout.vision is VisionPlacement.separate
     hybrid = layout.sequence_method is SequenceMethod.hybrid and layout.context > 1
     losses = any(np.any(np.greater(part.vocabulary, 0)) for part in model.ends)
     return {
         "expert": (not mixture and layout.expert > 1, *dense[1:]),
         "expert_tensor": (not mixture and layout.expert_tensor not in (None, 1), *dense[1:]),
-        "vision_gpus": (layout.vision_gpus > 0 and not apart, "Only `vision: separate` has accelerators of its own.", ""),
+        "vision_gpus": (layout.vision_gpus > 0 and not apart, "It applies only to `vision: separate`.", ""),
         "recompute_layers": (
             layout.recompute_layers is not None and layout.recompute is not Recompute.full,
             "recompute_layers says how many layers `recompute: full` covers.",
@@ -200,12 +200,12 @@ def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, st
         ),
         "shard_group": (
             layout.shard_group is not None and layout.sharding is Sharding.none,
-            "Nothing is sharded, so no ranks share it.",
+            "Nothing is sharded.",
             "Add sharding: zero1, zero2 or zero3.",
         ),
         "ulysses": (
             layout.ulysses is not None and not hybrid,
-            "It says how many ranks exchange heads where a sequence is shared by `sequence_method: hybrid`.",
+            "It sets how many ranks exchange heads under `sequence_method: hybrid`.",
             "Leave it out, or add context and sequence_method: hybrid.",
         ),
         "loss_blocks": ((layout.loss_blocks or 1) > 1 and not losses, "The model has no loss over a vocabulary.", "Leave it out."),
@@ -213,6 +213,6 @@ def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, st
 
 
 def offered(layout: Layout) -> Mask:
-    """Where a stack offers a layout at all: ZeRO-2 and ZeRO-3 would scatter or gather with every micro-batch of a pipeline, so
-    DeepSpeed refuses them beside pipeline parallelism and Megatron-Core has only ZeRO-1 there."""
+    """Whether stacks offer a layout at all: ZeRO-2 and ZeRO-3 would reduce-scatter or all-gather with every micro-batch of a pipeline, so
+    DeepSpeed refuses them with pipeline parallelism and Megatron-Core has only ZeRO-1 there."""
     return np.less_equal(layout.sharding, int(Sharding.zero1)) | np.equal(layout.pipeline, 1)

@@ -1,4 +1,4 @@
-"""Parameters that one rank holds: of a layer, an end, a stage, an encoder."""
+"""Parameters on one rank: of a layer, an end (embedding, head), a stage, an encoder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gpuhours.layout.ranks import Ranks, has_experts, local_parameters
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Parameters on one rank: ``dense`` of every kind, ``experts`` apart since other ranks share them."""
+    """Parameters on one rank: ``dense`` of every kind, with ``experts`` counted separately since other ranks share them."""
 
     dense: Array
     experts: Array
 
     @property
     def all(self) -> Array:
-        """Parameters of either kind."""
+        """Parameters of both kinds."""
         return self.dense + self.experts
 
     def __add__(self, other: Weights) -> Weights:
@@ -35,7 +35,7 @@ NOTHING = Weights(0.0, 0.0)
 
 
 def layer_weights(stack: Stack, ranks: Ranks, *, trained: bool) -> Weights:
-    """One layer's parameters on a rank: all that are held, or those that are trained."""
+    """One layer's parameters on a rank: all, or the trainable ones."""
     adapters = sum((local_parameters(linear, ranks) for linear in stack.adapters), start=0.0)
     if trained and stack.trainable is not Trainable.FULL:
         return Weights(adapters, 0.0)
@@ -68,7 +68,7 @@ def part_weights(part: Stack | Ends, ranks: Ranks, *, trained: bool) -> Weights:
 
 
 def stage_weights(model: Model, placement: Placement, ranks: Ranks, *, trained: bool) -> Weights:
-    """Parameters on a rank of the pipeline stage that holds most: its layers, and the ends that stand on it."""
+    """Parameters on a rank of the largest pipeline stage: its layers, and the ends placed on it."""
     fullest = NOTHING
     for stage in placement.candidates():
         held = NOTHING
@@ -79,13 +79,13 @@ def stage_weights(model: Model, placement: Placement, ranks: Ranks, *, trained: 
 
 
 def fuller(one: Weights, other: Weights) -> Weights:
-    """Whichever holds more parameters, element by element."""
+    """Whichever has more parameters, elementwise."""
     more = np.greater(other.all, one.all)
     return Weights(np.where(more, other.dense, one.dense), np.where(more, other.experts, one.experts))
 
 
 def encoder_weights(model: Model, ranks: Ranks, placement: VisionPlacement, *, trained: bool) -> Weights:
-    """A vision encoder's parameters on a rank that holds it, where it stands as ``placement`` says; else none."""
+    """A vision encoder's parameters on a rank that runs it, if placed as ``placement``; otherwise none."""
     if not model.encoder:
         return NOTHING
     own, total = ranks.encoding, NOTHING

@@ -166,7 +166,7 @@ def test_odd_rows_never_stop_the_others(tmp_path: Path) -> None:
         ({"experts": 8, "ep": 2}, "top_k not stated"), ({"experts": 8, "top_k": 2}, "expert degree (ep) not stated"),
         ({"heads": ""}, "architecture not given (heads)"), ({"heads": 33}, "architecture cannot be built"),
         ({"accelerator": "trainium"}, "accelerator not stated"), ({"accelerator": "tpu-v4"}, "'tpu' is not one of"),
-        ({"accelerator": "a100-sxm-80gb", "dtype": "fp8"}, "multiplies no 'fp8' matrices"), ({"dtype": "posit"}, "number format"),
+        ({"accelerator": "a100-sxm-80gb", "dtype": "fp8"}, "has no matrix rate for 'fp8'"), ({"dtype": "posit"}, "number format"),
         ({"model_family": "T5", "model_name": "T5-11B"}, "needs an architecture of its own"), ({"global_batch": "1e308"}, "global_batch"),
         ({"gpus": 24}, None), ({"gpus": 17}, "does not divide 17 GPUs"),
     ],
@@ -322,15 +322,15 @@ def test_stages_as_a_row_states_them(tmp_path: Path) -> None:
     assert even.predicted is not None
     assert uneven.predicted is not None
     assert uneven.predicted > 1.05 * even.predicted
-    assert lost.skipped_because == "The stages hold 31 layers, the model has 32"
-    assert "pipeline 4 asks for 4" in (short.skipped_because or "")
+    assert lost.skipped_because == "stage_layers adds up to 31 layers, but the model has 32"
+    assert "pipeline 4 needs 4" in (short.skipped_because or "")
 
 
 def test_a_row_that_contradicts_itself_is_skipped(tmp_path: Path) -> None:
     """One such row ended the whole command with an error of ours."""
     four = {"pp": 4, "tp": 1, "dp": 4, "micro_batch": 1}
     both, apart = judged(tmp_path, {**four, "vp": 2, "schedule": "1f1b"}, {**four, "vp": 3, "schedule": "interleaved"})
-    assert "only schedule: interleaved runs interleave 2" in (both.skipped_because or "")
+    assert "interleave 2 requires schedule: interleaved" in (both.skipped_because or "")
     assert apart.skipped_because == (
         "32 layers do not divide into 4 stages of 3 chunks: interleave may be 1, 2, 4 or 8 at pipeline 4; "
         "layout.stage_layers states any other placement"
