@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.claim import GIVEN, Claim, Document, Paper
 from gpuhours.questions.checking.outcome import Check, ContradictedClaims
@@ -113,7 +114,20 @@ def sums_of(
             right.append(
                 f"{title}: {said} = {shown(total.quantity, added)}; the text says {shown(total.quantity, total.value)}"
             )
+    right += [] if wrong else _implied_sums(paper)
     return tuple(wrong), tuple(right)
+
+
+def _implied_sums(paper: Paper) -> Iterator[str]:
+    """Totals of GPU-hours that no run states and that their GPUs x time add up to: agreement alone, as the runs may have stopped."""
+    own = [run for run in paper.runs if run.kind != "total"]
+    machines = [(run.claim("gpus"), run.claim("wall_clock")) for run in own]
+    if len(own) < 2 or any(run.claim("gpu_hours") for run in own) or not all(gpus and time for gpus, time in machines):
+        return
+    added = sum(gpus.value * time.value for gpus, time in machines if gpus and time) / HOUR
+    for total in (claim for run in paper.runs if run.kind == "total" for claim in run.claims):
+        if total.quantity == "gpu_hours" and abs(math.log(total.value / added)) < LOOSE_SUM:
+            yield f"GPU-hours: GPUs x time of all runs = {shown('gpu_hours', added)}; the text says {shown('gpu_hours', total.value)}"
 
 
 def _said_in(total: Claim) -> int | str:

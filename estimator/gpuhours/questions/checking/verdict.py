@@ -249,7 +249,7 @@ def _judged(document: Document, run: Setting, witness: Witness | None, elsewhere
         c.claim.quantity for c in checked if c.verdict == AGREES
     }
     leaned = leaned_on(extra, fit, shown_names)
-    return Check(document, checked, implied, contradictions, leaned, run.accelerator, said, doubts)
+    return Check(document, checked, implied, contradictions, (*leaned, *judged.counted), run.accelerator, said, doubts)
 
 
 def _by_module(document: Document, run: Setting) -> tuple[Document, Setting]:

@@ -80,6 +80,11 @@ def head_noun(items: Sequence[Item], index: int) -> tuple[str, int]:
         behind = items[position + 1].text.lower() if position + 1 < len(items) else ""
         if lowered == "total" and noun(behind) in THING_UNITS:
             continue  # 46B total parameters
+        length = (
+            isinstance(item, Figure) and position == index + 1 and item.unit in ("time", "frame") and bool(figure.scale)
+        )
+        if length and noun(behind) in THING_UNITS | {"sequence"}:
+            continue  # 6.8M 16s video clips
         if item.kind != "word" or lowered in HOP_STOPS:
             break
         name = noun(lowered)

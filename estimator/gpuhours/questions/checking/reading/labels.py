@@ -278,6 +278,9 @@ def _of_product(label: str, value: str) -> str | None:
             else names
         )
     values = _TIGHT_PRODUCT.split(value.strip()) if len(names) == 2 and len(values) < 2 else values
+    film = re.fullmatch(r"\s*(\d{1,4})\s?[x×]\s?(\d{2,5})\s?[x×]\s?(\d{2,5})\s*", value)
+    if film and len(names) == 3 and re.search(r"\b(?:frames?|T)\b", names[0]):
+        return f"{film[1]} frames, {film[2]}x{film[3]} pixels"
     if len(names) < 2 or len(names) != len(values):
         return None
     units = [_heaviest(name.replace("#", " ")) for name in names]

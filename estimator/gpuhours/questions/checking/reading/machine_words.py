@@ -19,6 +19,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "total time", 3, 1, before=True),
     rule("hours", "wall_clock", "for, in, within, took, after, over, during", 8, 0.9, before=True),
     rule("time", "gpu_hours", "hours used", -2, 3, before=True),
+    rule("time", "gpu_hours", "cumulative, a cumulative", -2, 0.9, before=True),
     rule("instant", "step_time", "steps take, step takes, iterations take, iteration takes, updates take, update takes, "
           "steps took, "
           "step took, step lasts, steps last, step lasted, iteration lasts, update lasts, "
@@ -67,6 +68,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "interruptions, mtbf, failure, fault, queue, queued, waited, waiting, "
           "idle, stood still, between failures", -0.3, 6),
     rule("time", "downtime", "longest stop, longest outage, longest interruption, longest pause, longest failure", -14, 14, before=True),
+    rule("time", "count", "simulated time, simulated, of simulated, of simulation, simulation time", -4, 5),
     rule("time", "count", "label, labelling, annotating, annotation, of grasps, of driving, of flight, of play, "
           "of teleoperation, robots, deadline", 0.1, 5),
     rule("short_time", "clip_seconds", base=3),

@@ -90,6 +90,8 @@ _RAISED_E = re.compile(r"(?<=\d)[eE]\s?\^\s?\{?\s?([-−–+]?\d{1,3})\s?\}?")
 """``2e^{-4}``: both ways of writing a power at once."""
 
 
+_TIE = re.compile(r"(?<=\d)~(?=[A-Za-z])")
+"""``2.88~s``: LaTeX's tie, also in a text that is no LaTeX otherwise."""
 _ARROW = re.compile(r"(?<=[\w%)])[ \t]*-{1,2}>[ \t]*(?=[~≈]?[\d.])")
 _LOW = str.maketrans("₁₂", "12")
 _SHAPE = re.compile(r"(?<![\w.])(\d{1,3})L\s?([/,])\s?(\d{3,5})d\b")
@@ -215,6 +217,7 @@ def plain(text: str, *, latex: bool = False) -> str:
     if "β" in text:
         text = text.translate(_LOW).replace("β1", "beta1 ").replace("β2", "beta2 ")
     text = _SHAPE.sub(r"\1 layers \2 width \3", text)
+    text = _TIE.sub(" ", text)
     text = _STARRED.sub(r"\1^\2", text)
     text = _CONTROL.sub(" ", text)
     text = _DIGITS.sub("#", text)

@@ -78,7 +78,7 @@ def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
     parser = MarkdownIt("commonmark").enable("table")
     tokens: list[Any] = []
     parser.block.parse(text, parser, {}, tokens)
-    kind, depth, index = "text", 0, 0
+    kind, depth, index, above = "text", 0, 0, ""
     while index < len(tokens):
         token = tokens[index]
         line = first + token.map[0] if token.map else first
@@ -93,6 +93,11 @@ def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
             kind = "heading"
         elif token.type in ("paragraph_open", "list_item_open"):
             kind = "item" if depth else "text"
+        elif token.type == "inline" and above:
+            yield from _paragraph(above + token.content, line - above.count("\n"), kind, depth, latex=latex)
+            above = ""
+        elif token.type == "code_block" and _heads(tokens, index):
+            above = "\n".join(text.split("\n")[token.map[0] : token.map[1]]) + "\n"
         elif token.type == "inline":
             level = int(tokens[index - 1].tag[1:]) if kind == "heading" else depth
             opened = _run_in(token.content) if kind == "text" else None
@@ -104,6 +109,20 @@ def _markdown(text: str, first: int, *, latex: bool) -> Iterator[Piece]:
         elif token.type == "html_block":
             yield from _html_block(token.content, line)
         index += 1
+
+
+def _heads(tokens: Sequence[Any], index: int) -> bool:
+    """Whether an indented line is the header of the aligned columns directly below it, not code."""
+    code, behind = tokens[index], tokens[index + 1] if index + 1 < len(tokens) else None
+    if (
+        behind is None
+        or behind.type != "paragraph_open"
+        or behind.map[0] != code.map[1]
+        or "\n" in code.content.strip()
+    ):
+        return False
+    rows = tokens[index + 2].content.split("\n")
+    return len(rows) > 1 and all(re.search(r"\S\s{2,}\S", row) for row in rows)
 
 
 _RUN_IN = re.compile(

@@ -221,6 +221,29 @@ def before_a_plural(items: Sequence[Item], index: int) -> bool:
     return len(word) > 3 and word.endswith("s") and not word.endswith("ss") and word not in HOP_STOPS
 
 
+PARTS_OF_SAMPLES = frozenset(
+    [
+        "atoms",
+        "nodes",
+        "edges",
+        "voxels",
+        "points",
+        "bonds",
+        "pixels",
+        "bytes",
+        "letters",
+        "bases",
+        "particles",
+        "vertices",
+    ]
+)
+
+
+def of_parts(items: Sequence[Item], index: int) -> bool:
+    """``512 structures (≈38k atoms) per step``: what samples consist of, no samples."""
+    return index + 1 < len(items) and items[index + 1].text.lower() in PARTS_OF_SAMPLES
+
+
 BETAS = frozenset(["momentum", "momenta", "betas", "beta"])
 
 

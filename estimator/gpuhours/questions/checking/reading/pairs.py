@@ -66,13 +66,19 @@ def _by_column(label: str, figure: Figure) -> Place | None:
     bare = label.lower().strip(" :#*()")
     if figure.unit or figure.per or figure.until:
         return None
-    found = (name for name, scales, words in COLUMNS if figure.scale in scales and re.fullmatch(words, bare))
+    found = (
+        name
+        for name, scales, words in COLUMNS
+        if (figure.scale in scales or (not figure.scale and figure.value >= LEAST_WHOLE)) and re.fullmatch(words, bare)
+    )
     quantity = next(found, None)
     if quantity == "tokens" and figure.value < FEWEST_TOKENS:
         return None
     return Place(quantity, label, 1.0) if quantity else None
 
 
+LEAST_WHOLE = 1e6
+"""From here on a number without a scale is written out."""
 FEWEST_TOKENS = 5e9
 """Below this an amount of data may be of anything."""
 _OF_DATA = re.compile(

@@ -159,6 +159,18 @@ ON_AVERAGE = frozenset(
 )
 
 
+def _opens_with_a_step(items: Sequence[Item], at: int) -> bool:
+    """Whether the sentence before an item has one step for its subject."""
+    first = next((n + 1 for n in range(at - 1, max(at - 50, 0), -1) if items[n].kind == "stop"), max(at - 50, 0))
+    words = [item.text.lower() for item in items[first : first + 3]]
+    said = " ".join(words)
+    return said.startswith(ONE_STEP)
+
+
+ONE_STEP = ("one step", "each step", "every step", "a step", "one update", "each update", "every update", "one iteration", "each iteration",
+            "every iteration", "1 step")  # fmt: skip
+
+
 def lasts_a_step(items: Sequence[Item], index: int) -> bool:
     """``part of an update, which lasts 210 s`` and ``each iteration then took about 8 s``."""
     at = index - 1
@@ -166,6 +178,8 @@ def lasts_a_step(items: Sequence[Item], index: int) -> bool:
         at -= 1
     if at < 1 or items[at].text.lower() not in LASTS:
         return False
+    if items[at - 1].text.lower() in ("and", ",") and _opens_with_a_step(items, at):
+        return True  # One step draws 256 prompts, and takes 9.5 minutes
     relative = items[at - 1].text.lower() in ("which", "that")
     if not relative and items[at].text.lower() in ("is", "was"):
         return False

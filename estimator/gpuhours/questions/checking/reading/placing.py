@@ -26,6 +26,7 @@ from gpuhours.questions.checking.reading.neighbours import (
     of_a_length,
     of_an_energy,
     of_media,
+    of_parts,
     of_something,
 )
 from gpuhours.questions.checking.reading.place import Place, plausible
@@ -160,6 +161,8 @@ def _barred(items: Sequence[Item], index: int, first: int, last: int) -> frozens
         barred.add("count")
     if getattr(items[index], "unit", "") == "model":
         barred |= {"tokens", "dataset_tokens", "dataset_samples"}  # 3.2 million tokens for the 15B model
+    if not getattr(items[index], "unit", "") and of_parts(items, index):
+        barred |= {"global_batch", "microbatch", "samples", "dataset_samples"}
     if getattr(items[index], "unit", "") == "time":
         if of_something(items, index) or of_a_length(items, index):
             barred.add("wall_clock")

@@ -11,7 +11,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.quantities import QUANTITIES
 from gpuhours.questions.checking.reading.blocks import Prose
-from gpuhours.questions.checking.reading.listed import as_its_list, as_the_list_before, is_another_rate
+from gpuhours.questions.checking.reading.listed import as_its_list, as_the_list_before, gapped, is_another_rate
 from gpuhours.questions.checking.reading.neighbours import HOP_STOPS, energy_before
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.pairs import by_label_lists, labelled_duration
@@ -32,6 +32,8 @@ TAGGED = {"params": "parameters", "gpu_count": "gpus", "training": "wall_clock",
 """What the tags of the tagged style say; ``<training>`` may hold GPU-hours too."""
 QUOTE = 96
 NETWORK = frozenset(["parameters", "layers", "decoder_layers", "encoder_layers", "hidden", "heads", "vocabulary"])
+OF_THE_SITE = frozenset(["carbon_intensity", "pue", "tdp", "year"])
+"""What a site has, whatever runs there."""
 PARTS_OF_A_MODEL = frozenset(["trainable_parameters", "active_parameters"])
 
 
@@ -114,7 +116,7 @@ def _place(
                 return Placed(
                     index, figure, sentence, Place(told, f"<{name}>", 0.0), "", True, sentence.scope_at(index)
                 )
-    found = place(items, index, sentence.first, sentence.last)
+    found = gapped(items, index, before, sentence) or place(items, index, sentence.first, sentence.last)
     if found is None or found.by_default:
         found = as_the_list_before(items, index, before, sentence) or found
     if found is None and index and items[index - 1].text in (":", "="):
@@ -143,6 +145,8 @@ def _place(
     if found.quantity == "carbon_intensity" and not figure.per and energy_before(items, index) == "mwh":
         figure = replace(figure, per=("mwh",))
     scope = sentence.scope_at(index)
+    if found.quantity in OF_THE_SITE and figure.unit != "money":
+        scope = ""
     of_network = found.quantity != "parameters" or figure.unit == "parameter" or scope == "fine-tuning"
     if scope in ("fine-tuning", "evaluation") and found.quantity in NETWORK and of_network:
         scope = ""  # the network is the same before and after

@@ -23,6 +23,7 @@ RATES: dict[tuple[str, frozenset[str]], str] = {
     ("sample", frozenset({"gpu"})): "microbatch",
     ("sequence", frozenset({"gpu"})): "microbatch",
     ("gpu", frozenset({"node"})): "gpus_per_node",
+    ("", frozenset({"node"})): "gpus_per_node",
     ("time", frozenset({"step"})): "step_time",
     ("step", frozenset({"second"})): "steps_per_second",
     ("time", frozenset({"epoch"})): "epoch_time",

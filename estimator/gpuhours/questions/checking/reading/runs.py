@@ -342,7 +342,8 @@ def _place_in_text(entry: Placed) -> tuple[int, int]:
 
 def _is_sum(entry: Placed, runs: Sequence[TextRun]) -> bool:
     """An unnamed amount that is larger than that of every run is the sum of them."""
-    if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours"):
+    if entry.place.quantity not in ("gpu_hours", "energy", "carbon", "cost", "node_hours", "model_flops"):
         return False
     parts = [value_of(e) for run in runs for e in run.entries if e.place.quantity == entry.place.quantity]
-    return not parts or (len(parts) >= 2 and value_of(entry) > 1.02 * max(parts))
+    alone = not parts and entry.place.quantity != "model_flops"  # work is said once of what all runs do
+    return alone or (len(parts) >= 2 and value_of(entry) > 1.02 * max(parts))

@@ -232,7 +232,7 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             claims[i].shared,
             claims[i].spread.reason == "range" and claims[i].quantity == "wall_clock",
             claims[i].because == OF_ITS_BASE,
-            claims[i].because in ("", OF_THEM, *PARTS),
+            claims[i].because in ("", OF_THEM, *PARTS) and not _counts_parameters(claims[i]),
             claims[i].quantity == "parameters" and i,
             i,
         ),
@@ -262,6 +262,11 @@ def one_each(claims: Sequence[Claim], tagged: Sequence[bool]) -> tuple[list[Clai
             if not _same(claim, claims[best[claim.quantity]]):
                 aside.append(replace(claim, scope=f"another figure for {claim.title}"))
     return kept, aside
+
+
+def _counts_parameters(claim: Claim) -> bool:
+    """``10.7B parameters``: a size that says what it counts needs no other word."""
+    return claim.quantity == "parameters" and claim.because == "" and "param" in claim.text.lower()
 
 
 def _says_its_unit(claim: Claim, other: Claim) -> bool:

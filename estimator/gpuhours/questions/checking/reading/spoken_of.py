@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gpuhours.questions.checking.reading.cast import OURS, Cast, Owner
-from gpuhours.questions.checking.reading.names import Mention, mentions, stem, words_of
+from gpuhours.questions.checking.reading.names import Mention, coined, mentions, stem, words_of
 from gpuhours.questions.checking.reading.run_words import (
     AGAINST,
     BASES,
@@ -53,7 +53,11 @@ def events_of(
                 )  # the batch of Tern-2 70B, 4M tokens: its size alone is its own
             continue
         found[mention.first] = owner
-    found |= dict(_cited(items, sentence)) | dict(_on_their_card(items, sentence, cast))
+    found |= (
+        dict(_reporting(items, sentence, cast))
+        | dict(_cited(items, sentence))
+        | dict(_on_their_card(items, sentence, cast))
+    )
     for index in range(sentence.first, sentence.last):
         item = items[index]
         lowered = item.text.lower()
@@ -195,6 +199,36 @@ def _cited(items: Sequence[Item], sentence: Sentence) -> Iterator[tuple[int, Own
                 first -= 1
             if first < at - 2:
                 yield first, owner
+
+
+METERS = (
+    "codecarbon",
+    "carbon",
+    "eco",
+    "green",
+    "experimentimpact",
+    "slurm",
+    "tensorboard",
+    "wandb",
+    "powerapi",
+    "nvidia",
+)
+"""How the names of tools begin that report the authors' own figures."""
+
+
+def _reporting(items: Sequence[Item], sentence: Sentence, cast: Cast) -> Iterator[tuple[int, Owner]]:
+    """``AlphaFold 2 reports 128 TPU v3 cores``: a coined name that opens a sentence in which it tells figures of its own."""
+    name = items[sentence.first]
+    if (
+        name.kind != "word"
+        or not coined(name.text)
+        or name.text.lower().startswith(METERS)
+        or stem(name.text) in cast.stems | {stem(cast.main)}
+    ):
+        return
+    verbs = [item.text.lower() for item in items[sentence.first + 1 : min(sentence.first + 4, sentence.last)]]
+    if any(verb in ("reports", "reported", "report", "quotes", "quoted", "states", "stated") for verb in verbs):
+        yield sentence.first, Owner("other", name.text)
 
 
 WRITTEN = frozenset(["card", "paper", "report", "readme", "announcement", "blog", "post", "website", "page"])

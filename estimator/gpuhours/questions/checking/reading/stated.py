@@ -55,7 +55,10 @@ def claim_of(entry: Placed) -> Claim:
 OPEN = {
     "gpu_hours": (
         "wall_clock",
-        re.compile(r"^[^:]{0,8}\b(?:hours used|compute hours|training hours)\b", re.IGNORECASE),
+        re.compile(
+            r"^[^:]{0,8}\b(?:hours used|compute hours|training hours)\b|\bcumulative [\d.,]+k? ?(?:h|hours)\b",
+            re.IGNORECASE,
+        ),
         None,
     ),
     "global_batch": ("microbatch", None, OF_ALL),

@@ -227,8 +227,10 @@ def _rows_across(
     found: Understood, cells: Sequence[tuple[int, int, str, Cell]], head: Sequence[str], width: int
 ) -> list[TableRow]:
     """Labels in the first column: each further column is a run, or all are settings of one."""
+    enumerated = all(_ENUMERATED.match(name) for name in head[1:])
+    apart = width > 2 and enumerated and len(set(head[1:])) == width - 1  # (a) image, (b) video
     columns = [
-        TableRow("" if head[j].lower().strip(" :") in GENERIC_HEADS or _counts(head[j]) else head[j])
+        TableRow("" if head[j].lower().strip(" :") in GENERIC_HEADS or (_counts(head[j]) and not apart) else head[j])
         for j in range(width)
     ]
     if width == 2 and len(head[1]) > LONGEST_NAME:
@@ -244,6 +246,10 @@ def _rows_across(
         if columns[j].accelerator is None and _of_machines(label) and find_accelerator(cell.text):
             columns[j].accelerator = (cell.text, cell.line)
     return columns
+
+
+_ENUMERATED = re.compile(r"\s*(?:\(?[a-h1-9ivx]{1,4}[).:]|[A-Z][.:])\s*\S|(?:stage|phase)\b", re.IGNORECASE)
+"""``(a) image``: a header that is a name in a list."""
 
 
 def _of_machines(label: str) -> bool:
@@ -366,7 +372,7 @@ def _names(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[s
 def _names_rows(body: Sequence[tuple[Cell, ...]], j: int, head: str) -> bool:
     """Whether a column holds names: most of its cells begin with a word, or are a model's size under a header that counts nothing."""
     filled = [cells[j].text for cells in body if cells[j].text]
-    if not filled or _counts(head):
+    if not filled or _counts(head) or (head.strip(" $") in ("N", "D", "C") and all(map(begins_with_number, filled))):
         return False
     if numbered_names(head, filled):
         return True

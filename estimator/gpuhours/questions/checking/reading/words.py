@@ -89,6 +89,7 @@ RULES: tuple[Rule, ...] = (
     rule("residue token", "seq_len", "longer than, crops of, cropped, cropped to, truncated to, cut to, "
           "cut at, cut off at, cut after, cropped at, truncated at, truncated after, clipped at, clipped to, capped at, limited to, "
           "input length, inputs of, padded to", -0.4, 2.5),
+    rule("residue token", "seq_len", "crop size, window size", -0.4, 6),
     rule("residue", "tokens", "trained on, training on, trained for, consumed, processed, in total, seen", 0, 3),
     rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
     rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
@@ -99,6 +100,11 @@ RULES: tuple[Rule, ...] = (
     rule("named", "parameters", base=2),
     rule("token", "global_batch_tokens", "steps of, iterations of, updates of, batches of", -0.8, 0.5, before=True),
     rule("token", "dataset_tokens", "curated, collected, gathered, assembled, prepared, filtered, crawled", 0, 0.9, before=True),
+    rule("token", "global_batch_tokens", "update sees, step sees, iteration sees, update reads, step reads, iteration reads, "
+          "update consumes, step consumes, iteration consumes, update processes, step processes, iteration processes, update takes, "
+          "step takes", -0.9, 1, before=True),
+    rule("millions", "steps", "stopped after, ended after, ends after, finished after, stops after, was stopped after", 1, 0.9,
+          before=True),
     rule("token", "global_batch_tokens", "each iteration, per iteration, each step, every step, every iteration", 0.3, 3),
     # samples
     rule("millions", "dataset_samples", "trained on, pretrained on, objective on, train on, training on, "

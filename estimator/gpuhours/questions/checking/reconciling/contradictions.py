@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -17,12 +18,21 @@ from gpuhours.questions.checking.claim import Assumed, Document
 from gpuhours.questions.checking.outcome import Cause, ContradictedClaims
 from gpuhours.questions.checking.quantities import QUANTITIES, shown
 from gpuhours.questions.checking.reconciling.doubts import Rivals, readings, unsaid
+from gpuhours.questions.checking.reconciling.explaining import (
+    CONTRADICTION,
+    ROUNDING,
+    STILL,
+    USUAL,
+    another_factor,
+    brought_back,
+    ordered,
+    out_of_reach,
+    residual,
+)
 from gpuhours.questions.checking.reconciling.reconcile import Fit, Measurement, reconcile
 from gpuhours.questions.checking.setting import Limit
 from gpuhours.run.identities import Identity, Sum
 
-CONTRADICTION = 2.6
-"""Normalised residual beyond which two figures contradict each other (once in a hundred by chance)."""
 LEAST_FACTOR = 1.03
 WHOLE = ("data_parallel", "gpus_per_node")
 """Implied counts that must come out whole."""
@@ -33,8 +43,6 @@ LEVER = 0.2
 EXPLAINED = 0.6
 """Share of the squared misfit a mistake must remove to be named."""
 MOST_CONTRADICTIONS = 6
-USUAL = {"mfu": (0.12, 0.60), "hfu": (0.15, 0.7)}
-"""Where runs are, beside where they can be."""
 AT_LEAST = 50.0
 """A quantity without a lower limit is usually no smaller than its upper one over this: nobody shards until a card holds a fiftieth."""
 VARIANT = math.log(1.15)
@@ -61,10 +69,16 @@ class Judgement:
     full: Fit
     fit: Fit
     """Without the claims that were accused."""
+    counted: tuple[Assumed, ...] = ()
+    """Numbers of runs, seeds, sites that make a figure of one that of all."""
 
 
-ROUNDING = 1e-9
-"""Of logarithms: 32 / (4 x 8) is one, and not less."""
+MOST_COUNTED = 2
+
+COUNTED = re.compile(
+    r"(?i)\b(?:runs?|seeds?|folds?|sites?|islands?|racks?|jobs?|repetitions?|trials?|experiments?|replicas?)\b"
+)
+"""What there may be several of, each with the figures of one."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,7 @@ class Search:
         doubts: list[ContradictedClaims] = []
         suspects: dict[int, tuple[str, ...]] = {}
         doubtful: dict[int, tuple[str, ...]] = {}
+        counted: list[Assumed] = []
         while len(contradictions) + len(doubts) < MOST_CONTRADICTIONS:
             worst = _worst(fit, len(left))
             if worst is not None:
@@ -101,6 +116,11 @@ class Search:
                 if beyond is None:
                     break
                 contradiction, involved, removed = beyond
+            if len(counted) < MOST_COUNTED and (times := self._times_over(left, fit, involved)) is not None:
+                left, said = times
+                counted.append(said)
+                full = fit = reconcile(left, self.equations, self.extra)
+                continue
             condition = unsaid(
                 contradiction.likely_causes,
                 [self.document.claims[i] for i in involved],
@@ -125,7 +145,27 @@ class Search:
             contradictions.append(contradiction)
             for index in involved:
                 suspects.setdefault(index, contradiction.claims)
-        return Judgement(tuple(contradictions), tuple(doubts), suspects, doubtful, full, fit)
+        return Judgement(tuple(contradictions), tuple(doubts), suspects, doubtful, full, fit, tuple(counted))
+
+    def _times_over(
+        self, left: list[Measurement], fit: Fit, involved: Sequence[int]
+    ) -> tuple[list[Measurement], Assumed] | None:
+        """``60 runs of 9 hours, 540 GPU-hours``: the measurements with one figure counted so often, where that makes all of them well."""
+        before = self._troubles(left, fit)
+        for position in [i for i, m in enumerate(left) if m.claim in involved]:
+            claim = self.document.claims[left[position].claim or 0]
+            for one in self.rivals.times(claim):
+                if COUNTED.search(one.text) is None:
+                    continue
+                for sign in (1, -1):
+                    swapped = list(left)
+                    swapped[position] = replace(left[position], log=left[position].log + sign * math.log(one.value))
+                    again = reconcile(swapped, self.equations, self.extra)
+                    if self._troubles(swapped, again) < before and all(
+                        residual(again, i) < 1 for i in range(len(left))
+                    ):
+                        return swapped, Assumed(claim.quantity, one.value, 0.0, f"“{one.text}” in “{claim.text}”")
+        return None
 
     def _condition(self, left: list[Measurement], fit: Fit, involved: Sequence[int]) -> str:
         """What a contradiction between claims rests on that the text does not say; empty where it says all."""
@@ -138,7 +178,7 @@ class Search:
         beyond = self._impossible(left, fit)
         for swapped, condition in readings(left, positions, claims, self.rivals):
             again = reconcile(swapped, self.equations, self.extra)
-            well = all(_residual(again, i) <= CONTRADICTION for i in positions)
+            well = all(residual(again, i) <= CONTRADICTION for i in positions)
             if well and self._troubles(swapped, again) < before and not self._impossible(swapped, again) & beyond:
                 return condition
         return ""
@@ -174,7 +214,7 @@ class Search:
         loop = [
             i
             for i in range(len(left))
-            if fit.coupling[worst, i] > COUPLED and _residual(fit, i) > 0.5 * _residual(fit, worst)
+            if fit.coupling[worst, i] > COUPLED and residual(fit, i) > 0.5 * residual(fit, worst)
         ]
         involved = sorted({worst, *loop})
         causes = self._explain(left, involved, fit)
@@ -202,7 +242,7 @@ class Search:
             again = reconcile(rest, self.equations, self.extra)
             return (
                 self._troubles(rest, again),
-                -round(_residual(fit, i), 1),
+                -round(residual(fit, i), 1),
                 left[i].quantity not in DERIVED,
                 -left[i].sigma,
             )
@@ -211,7 +251,7 @@ class Search:
 
     def _troubles(self, left: list[Measurement], fit: Fit) -> int:
         """How many claims and implied values are still impossible."""
-        claims = sum(_residual(fit, i) > CONTRADICTION for i in range(len(left)))
+        claims = sum(residual(fit, i) > CONTRADICTION for i in range(len(left)))
         return claims + sum(self._outside(left, fit, limit) is not None for limit in self.limits)
 
     def _outside(self, left: list[Measurement], fit: Fit, limit: Limit) -> tuple[float, float, float] | None:
@@ -265,13 +305,13 @@ class Search:
 
     def _explain(self, left: list[Measurement], involved: list[int], fit: Fit) -> list[Cause]:
         """Known mistakes in the figures involved, by how much of the misfit each removes."""
-        before = max(_residual(fit, i) for i in involved) ** 2
+        before = max(residual(fit, i) for i in involved) ** 2
         ranked: list[tuple[float, Cause]] = []
         for mistake in self.mistakes:
             for i in involved:
                 if left[i].quantity != mistake.quantity or left[i].claim is None:
                     continue
-                if _another_factor(mistake, fit, i) or _out_of_reach(mistake, fit, i):
+                if another_factor(mistake, fit, i) or out_of_reach(mistake, fit, i):
                     continue
                 best_factor, after, troubles = self._best(left, i, mistake, fit)
                 explains = max(0.0, 1 - after / before)
@@ -285,7 +325,7 @@ class Search:
                             Cause(mistake.cause, mistake.quantity, best_factor, round(explains, 3), mistake.text),
                         )
                     )
-        return _ordered(ranked)
+        return ordered(ranked)
 
     def _best(self, left: list[Measurement], i: int, mistake: Mistake, fit: Fit) -> tuple[float, float, int]:
         """The factor of a mistake that fits best, the largest squared residual left in its loop, and what else stays wrong."""
@@ -299,7 +339,7 @@ class Search:
                 reconcile(corrected, self.equations, self.extra) if fit.bends(touched) else fit.shifted(touched, log)
             )
             coupled = [j for j in range(len(left)) if again.coupling[i, j] > COUPLED or j == i]
-            worst = max(_residual(again, j) for j in coupled) ** 2
+            worst = max(residual(again, j) for j in coupled) ** 2
             tried.append((worst, math.exp(log), self._troubles(corrected, again)))
         worst, factor, troubles = min(tried)
         return factor, worst, troubles
@@ -313,81 +353,18 @@ class Search:
             for i in involved:
                 if left[i].quantity != mistake.quantity:
                     continue
-                outcome = _brought_back(fit, i, mistake, limit.quantity, usual)
+                outcome = brought_back(fit, i, mistake, limit.quantity, usual)
                 if outcome is not None:
                     factor, distance = outcome
                     width = 1 + abs(math.log(mistake.most / mistake.least))
                     explains = round(math.exp(-distance), 3)
                     cause = Cause(mistake.cause, mistake.quantity, factor, explains, mistake.text)
                     ranked.append((mistake.habit * math.exp(-distance) / width**0.35, cause))
-        return _ordered(ranked)
-
-
-def _brought_back(
-    fit: Fit, i: int, mistake: Mistake, quantity: str, usual: tuple[float, float]
-) -> tuple[float, float] | None:
-    """The factor within the mistake's range that comes nearest to usual values, and how far off it stays."""
-    now = fit.value(quantity)
-    slope = float(fit.gain[fit.quantities.index(quantity), i])
-    if now is None or abs(slope) < 0.05:
-        return None
-    least, most = math.log(max(usual[0], 1e-9)), math.log(min(usual[1], 1e9))
-    centre = (least + most) / 2
-    log = min(max((math.log(now[0]) - centre) / slope, math.log(mistake.least)), math.log(mistake.most))
-    reached = math.log(now[0]) - slope * log
-    outside = max(0.0, least - reached, reached - most)
-    if outside >= 0.35:
-        return None
-    return math.exp(log), 3 * outside + 0.5 * abs(reached - centre) + 3 * _moved_out(fit, i, log, quantity)
-
-
-def _moved_out(fit: Fit, i: int, log: float, quantity: str) -> float:
-    """How far (in logarithms) a correction of one claim would move a utilisation that is usual out of where runs are."""
-    now = fit.value("mfu")
-    least, most = USUAL["mfu"]
-    if quantity == "mfu" or now is None or not least <= now[0] <= most:
-        return 0.0
-    after = math.log(now[0]) - float(fit.gain[fit.quantities.index("mfu"), i]) * log
-    return max(0.0, math.log(least) - after, after - math.log(most))
-
-
-def _another_factor(mistake: Mistake, fit: Fit, i: int) -> bool:
-    """Whether a mistake of one factor alone is too far from a claim's misfit, however widely its neighbours are known."""
-    factor = math.log(mistake.most)
-    alone = mistake.least == mistake.most and not mistake.also and abs(factor) < ORDERS
-    return alone and abs(float(fit.left_out[i]) - factor) > NEAR
-
-
-def _out_of_reach(mistake: Mistake, fit: Fit, i: int) -> bool:
-    """Whether a claim corrected by a mistake still contradicts the others: what they say without it, its own value does not move."""
-    apart = float(fit.left_out[i])
-    if mistake.also or not abs(apart) > ROUNDING:
-        return False
-    log = min(max(apart, math.log(mistake.least)), math.log(mistake.most))
-    return _residual(fit, i) * abs((apart - log) / apart) >= STILL
-
-
-STILL = CONTRADICTION + 0.6
-"""Normalised residual that a correction may leave for its mistake to be named."""
-NEAR, ORDERS = math.log(1.25), math.log(100.0)
-"""Beyond the first a factor of 24 is not that of days and hours; slips of orders of magnitude are told without such nearness."""
+        return ordered(ranked)
 
 
 def _title(quantity: str) -> str:
     return QUANTITIES[quantity].title if quantity in QUANTITIES else quantity.replace("_", " ")
-
-
-def _ordered(ranked: list[tuple[float, Cause]]) -> list[Cause]:
-    """Best first, one line per cause."""
-    causes: dict[str, Cause] = {}
-    for _, cause in sorted(ranked, key=lambda entry: -entry[0]):
-        causes.setdefault(cause.cause, cause)
-    return list(causes.values())[:4]
-
-
-def _residual(fit: Fit, i: int) -> float:
-    z = float(fit.residual[i])
-    return 0.0 if math.isnan(z) else abs(z)
 
 
 def _worst(fit: Fit, claims: int) -> int | None:
@@ -395,6 +372,6 @@ def _worst(fit: Fit, claims: int) -> int | None:
     beyond = [
         i
         for i in range(claims)
-        if _residual(fit, i) > CONTRADICTION and abs(float(fit.left_out[i])) > math.log(LEAST_FACTOR)
+        if residual(fit, i) > CONTRADICTION and abs(float(fit.left_out[i])) > math.log(LEAST_FACTOR)
     ]
-    return max(beyond, key=lambda i: (round(_residual(fit, i), 3), -i)) if beyond else None
+    return max(beyond, key=lambda i: (round(residual(fit, i), 3), -i)) if beyond else None
