@@ -9,6 +9,7 @@ cases in the same order. Prints each distinct fault with the smallest input that
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import math
@@ -64,6 +65,7 @@ def tried(case: Seed, usual: float = 0.0) -> str | None:
         return f"{type(fault).__name__} is not caught: {name}"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        gc.unfreeze()  # a command leaves what it made uncollected: its process ends
     took = time.process_time() - before
     if code == 3:
         return err.getvalue().partition("failed (")[2].splitlines()[0][:90]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import gc
 import math
 import os
 import random
@@ -134,7 +133,6 @@ def by_command(name: str, fine: list[hostile.Seed]) -> Surface:
             return fuzz.tried(case, usual if longest < math.inf else math.inf)
         finally:
             fuzz.emptied()
-            gc.unfreeze()  # a command leaves what it made uncollected: its process ends
             if longest == math.inf:  # unbroken: what such a command takes, and what it imports
                 usual = max(usual, time.process_time() - started)
 
@@ -156,9 +154,6 @@ def entered(name: str, enter: Callable[[str], Any], text: str, longest: float) -
         given = enter(text)
     except (EstimateError, UnitError):
         pass
-    except ValueError as error:  # pydantic says no with these, below the door that words it
-        if type(error) is not ValueError and type(error).__name__ != "ValidationError":
-            return where(name, error)
     except fuzz.HangError:
         return f"hang: {name}"
     except BaseException as fault:

@@ -85,7 +85,7 @@ def decoders(draw: st.DrawFn) -> Decoder:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(decoders(), st.integers(64, 100_000))
 def test_laws_of_counting(spec: Decoder, length: int) -> None:
     model = spec.model(length)

@@ -20,7 +20,7 @@ from gpuhours.kernels.collectives import (
     point_to_point_time,
     reduce_scatter_time,
 )
-from gpuhours.kernels.gemm import gemm_time, padding_bytes, passes_times, thin_experts, tile_time
+from gpuhours.kernels.gemm import gemm_time, padding_bytes, thin_experts, tile_time
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.groups import Group
 from tests.round_machine import CARD, KERNELS, machine
@@ -295,17 +295,3 @@ def test_attention_no_faster_than_its_bytes() -> None:
     assert fused(card=slow) == pytest.approx(moved)
     assert fused("backward", card=slow) == pytest.approx(2.25 * moved)
     assert fused(card=slow, keys=256) == pytest.approx(2 * (8 * 1024 + 2 * 256) * 256 / 0.85e9)
-
-
-@pytest.mark.parametrize("tokens", [4096, [4096] * 5000])
-def test_three_passes_of_a_product(tokens: int | list[int]) -> None:
-    """Forward [T, n] over k, input gradient [T, k] over n, weight gradient [n, k] over T, in one call or, of many, in three: all of
-    T n k = 4096 x 1024 x 2048, so that each takes what ``gemm_time`` says of its shape."""
-    T, n, k = np.asarray(tokens, float), 1024, 2048
-    found = passes_times(T, n, k, CARD, "bf16", 3, count=2, pads=False)
-    alone = [
-        gemm_time(4096, n, k, CARD, count=2), gemm_time(4096, k, n, CARD, count=2),
-        gemm_time(n, k, 4096, CARD, count=2, weight_gradient=True),
-    ]  # fmt: skip
-    assert [float(np.max(each)) for each in found] == pytest.approx([float(each) for each in alone])
-    assert len(passes_times(T, n, k, CARD, "bf16", 1, count=2, pads=False)) == 1

@@ -141,7 +141,7 @@ STACKS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(layout=LAYOUTS, software=st.sampled_from(STACKS), decoder=st.sampled_from([LLAMA8, GPT22, MIXTRAL]))
 def test_parts_add_up_to_the_time(layout: dict[str, Any], software: str, decoder: Decoder) -> None:
     found = predicted(decoder, layout, software=software)
@@ -152,7 +152,7 @@ def test_parts_add_up_to_the_time(layout: dict[str, Any], software: str, decoder
     assert 0 < float(found.mfu) <= float(found.hfu) < 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(layout=LAYOUTS, software=st.sampled_from(STACKS), decoder=st.sampled_from([LLAMA8, MIXTRAL]))
 def test_a_better_machine_is_never_slower(layout: dict[str, Any], software: str, decoder: Decoder) -> None:
     machine = cluster("h100-sxm-80gb", gpus=64)

@@ -151,7 +151,7 @@ VOCABULARY = (
 WORDS = VOCABULARY.split()
 
 
-@settings(deadline=None, max_examples=80, derandomize=True)
+@settings(max_examples=80)
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join) | st.text(max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
     document = read_paper(text).single

@@ -131,7 +131,7 @@ def test_witness_is_one_more_measurement() -> None:
     assert "predicts" in agreeing.witness
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(
     st.floats(1e8, 1e12),
     st.floats(1e9, 1e14),
@@ -158,7 +158,7 @@ def test_what_is_true_is_never_contradicted(
     assert not check_document(Document("true", exact, (Fact("accelerator", "a100-sxm-80gb"),))).contradictions
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
+@settings(max_examples=60)
 @given(st.floats(0.05, 20), st.sampled_from(["gpu_hours", "gpus", "wall_clock"]))
 def test_a_wrong_factor_is_found_with_its_size(factor: float, wrong: str) -> None:
     true = {"gpu_hours": 24_000.0, "gpus": 100.0, "wall_clock": 240 * 3600.0}

@@ -73,8 +73,11 @@ class Parts:
             self.folder.mkdir(parents=True)
             _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
         except OSError as error:
+            shutil.rmtree(self.folder, ignore_errors=True)  # nothing was begun
             raise EstimateError(
-                f"Cannot write here: {error.strerror}.", "Name a folder that can be written to.", f"-o {self.target}"
+                f"Cannot write here: {error.strerror}.",
+                "Name a folder that has room and can be written to.",
+                f"-o {self.target}",
             ) from None
         self._alone()
 
