@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from gpuhours.architecture.decoder import Decoder
 from gpuhours.architecture.decoder_shapes import Experts
@@ -103,3 +106,27 @@ def workload(
         model.model(TOKENS), batch, Layout(**{"sequence_parallel": False, **layout}), machine(gpus, **(card or {})),
         software or stack(), Precision(dtype),
     )  # fmt: skip
+
+
+CELLS: tuple[dict[str, Any], ...] = (
+    {"tensor": 1, "pipeline": 1, "context": 1, "sharding": 0, "recompute": 0, "microbatch": 1, "sequence_parallel": False, "data": 8},
+    {"tensor": 2, "pipeline": 1, "context": 2, "sharding": 3, "recompute": 2, "microbatch": 2, "sequence_parallel": True, "data": 2},
+    {"tensor": 1, "pipeline": 2, "context": 1, "sharding": 1, "recompute": 1, "microbatch": 1, "sequence_parallel": False, "data": 4},
+    {"tensor": 1, "pipeline": 4, "context": 1, "sharding": 2, "recompute": 2, "microbatch": 1, "sequence_parallel": False, "data": 2},
+    {"tensor": 4, "pipeline": 1, "context": 1, "sharding": 2, "recompute": 0, "microbatch": 4, "sequence_parallel": True, "data": 2},
+    {"tensor": 1, "pipeline": 1, "context": 1, "sharding": 3, "recompute": 1, "microbatch": 2, "sequence_parallel": False, "data": 8},
+)  # fmt: skip
+"""Layouts of eight accelerators that share next to nothing."""
+
+
+def cells(asked: Workload, **varied: Sequence[Any]) -> tuple[Workload, list[Workload]]:
+    """(the step in all of ``CELLS`` at once, the same one by one); ``varied`` are further keys, a value for each."""
+    rows = [{**cell, **{key: values[place] for key, values in varied.items()}} for place, cell in enumerate(CELLS)]
+    known = dict(asked.layout)
+    together = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+    def laid_out(chosen: dict[str, Any]) -> Workload:
+        said = asked.layout.model_fields_set | set(chosen)
+        return replace(asked, layout=Layout.model_construct(said, **{**known, **chosen}))
+
+    return laid_out(together), [laid_out(row) for row in rows]

@@ -13,6 +13,7 @@ import pytest
 from gpuhours.cost.prices import choose_price
 from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
 from gpuhours.hardware.clusters import cluster
+from gpuhours.hardware.nodes import find_instance
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.listing.hardware import sheet
 from gpuhours_cli.app import main
@@ -62,6 +63,14 @@ def test_a_folder_of_ones_own(folder: Path) -> None:
     assert "h100-sxm-80gb" in list_accelerators()
     assert found.accelerator.l2 is None
     assert choose_price("x1").to_dict()["value"] == pytest.approx(1.0)  # type: ignore[union-attr]
+
+
+def test_ones_own_profile_that_is_no_text(folder: Path) -> None:
+    """A name is looked for among the further names of every node: one that cannot be read is told with its place."""
+    (folder / "nodes" / "x2-node.yaml").write_bytes(b"title: \xb2\n")
+    with pytest.raises(EstimateError, match="is not a text file") as error:
+        find_instance("p5.48xlarge")
+    assert "x2-node.yaml" in error.value.where
 
 
 def test_ones_own_profile_replaces_ours(folder: Path) -> None:

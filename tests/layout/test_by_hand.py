@@ -210,6 +210,9 @@ def test_degrees_are_solved() -> None:
     assert int(ranks(1, 1, tensor=2).data) == 1
     assert int(ranks(8, 2, microbatch=1).microbatches) == 1
     assert int(ranks(8, context=4, sequence_method="ulysses").ulysses) == 4
+    shared = [int(ranks(64, context=16, sequence_method="hybrid", tensor=tensor).ulysses) for tensor in (1, 2, 4)]
+    assert shared == [8, 4, 2], "heads are exchanged inside a node of eight, between those that tensor ranks leave"
+    assert int(ranks(32, context=2, sequence_method="hybrid", tensor=16).ulysses) == 1
 
 
 def test_groups_are_laid_out_tensor_innermost_and_stages_outermost() -> None:

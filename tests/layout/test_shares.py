@@ -22,7 +22,7 @@ def test_no_part_is_computed_again_more_than_once(policy: Policy) -> None:
 
 def test_what_one_policy_does_not_name_the_other_decides() -> None:
     assert _larger({Role.QKV: 0.5}, {Role.QKV: 0.25, Role.MLP_IN: 0.5}) == {Role.QKV: 0.5, Role.MLP_IN: 0.5}
-    assert _larger({}, {Role.QKV: 0.5}) == {Role.QKV: 0.5}
+    assert _larger({}, {Role.QKV: 0.5}) == _larger({Role.QKV: 0.5}, {}) == {Role.QKV: 0.5}
 
 
 def test_the_last_product_is_spared_where_nothing_needs_what_follows_it() -> None:

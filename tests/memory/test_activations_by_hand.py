@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gpuhours.architecture.operators import Pointwise, Role, Trainable
+from gpuhours.architecture.operators import Elementwise, Pointwise, Role, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.layout.recompute import Unkept
 from gpuhours.memory.activations import Saved, saved
@@ -53,6 +53,21 @@ def test_scores_of_unfused_attention() -> None:
     assert kept(unfused=True) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 2)
     assert kept(unfused=True, scores=7.0) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 7)
     assert kept(unfused=True, unkept=Unkept(scores=True)) == pytest.approx(WHOLE - 4 * 8)
+
+
+def test_scores_that_are_dropped_out() -> None:
+    """The softmax, a byte of mask and the dropped copy, for each of 512 keys of eight heads: 5 B; a stream dropped out keeps half a byte."""
+    asked = workload()
+    part = asked.model.stacks[0]
+    dropping = Elementwise(Pointwise.DROPOUT, 1024, sharded=False)
+    part = replace(part, block=replace(part.block, elementwise=(*part.block.elementwise, dropping)))
+    facts = asked.software.memory.model_copy(update={"saved": {"swiglu": 2.0}})
+    found = saved(part, BF16, facts, stream=2.0, unfused=True)
+    assert float(found.scores) == 8 * TOKENS * (2 + 1 + 2)
+    assert (
+        float(found.stream - saved(asked.model.stacks[0], BF16, facts, stream=2.0, unfused=True).stream)
+        == 0.5 * 2 * 1024
+    )
 
 
 def test_narrow_operands_are_copies() -> None:

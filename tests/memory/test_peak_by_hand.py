@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.hardware.number_formats import Precision
 from gpuhours.memory import memory
 from gpuhours.memory.peak import Memory
-from tests.round_machine import LAYER, TOKENS, VOCABULARY, WHOLE, stack, workload
+from tests.round_machine import LAYER, MODEL, TOKENS, VOCABULARY, WHOLE, stack, workload
 
 KEPT = 2 * (4 * 1024 + (2 * 8 + 2 * 2) * 128 + (8 + 2) * 128 + 3 * 2048) + 4 * 8
 """Bytes a token that the backward pass reads of a layer (``test_by_hand``): 28,192."""
@@ -169,3 +170,31 @@ def test_the_fullest_stage_is_said() -> None:
     """Two micro-batches' activations outweigh the head; with one of a longer vocabulary the last stage is fuller."""
     assert int(held(gpus=2, pipeline=2, microbatch=8, batch=64).stage) == 0
     assert int(held(gpus=2, pipeline=2, batch=1).stage) == 1
+
+
+ENCODER = MODEL.model_copy(update={"hidden": 512, "heads": 4, "ffn_hidden": 1024}).model(TOKENS).stacks[0]
+SEEN = 2 * (4 * 512 + (2 * 4 + 2 * 2) * 128 + (4 + 2) * 128 + 3 * 1024) + 4 * 4
+"""Bytes a token that the backward pass reads of one of its layers, as of the decoder's."""
+
+
+def seen(layers: int, **layout: Any) -> Memory:
+    """With an encoder of so many layers in front."""
+    asked = workload(software=stack(memory=FACTS), **layout)
+    return memory(
+        replace(asked, model=replace(asked.model, parts=(replace(ENCODER, layers=layers), *asked.model.parts)))
+    )
+
+
+def test_layers_of_an_encoder_that_are_computed_again() -> None:
+    """One of its four layers, all on the first stage, however many of the decoder's stand there; two micro-batches wait."""
+    layout = {"gpus": 2, "pipeline": 2, "recompute": "full", "recompute_layers": 1}
+    two, four = (seen(layers, **layout).moments[0][0]["activations"] for layers in (2, 4))
+    assert float(four) - float(two) == pytest.approx(2 * TOKENS * 2 * SEEN)
+
+
+@pytest.mark.parametrize("pipeline", [1, 3])
+def test_an_encoder_apart_is_a_stage_ahead(pipeline: int) -> None:
+    """Micro-batches wait on it as on the first of one stage more."""
+    found = seen(4, gpus=pipeline + 1, pipeline=pipeline, vision="separate", vision_gpus=1)
+    own = next(parts for parts, stage in found.moments if np.all(np.equal(stage, -1)))
+    assert float(own["activations"]) == pytest.approx((pipeline + 1) * TOKENS * 4 * SEEN)

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
-from gpuhours.inputs.yaml_files import ReadOnce
+from gpuhours.inputs.yaml_files import ReadOnce, read_text
 
 PROFILES = "GPUHOURS_PROFILES"
 """The environment variable that lists a user's own folders, laid out like ``hardware_specs``."""
@@ -152,7 +152,7 @@ def meant(kind: Kind, name: str) -> list[str]:
 @ReadOnce
 def also(path: Path) -> tuple[str, ...]:
     """Further names of a profile."""
-    line = ALSO.search(path.read_text(encoding="utf-8"))
+    line = ALSO.search(read_text(path))
     return tuple(plain_name(name) for name in line["names"].split(",")) if line else ()
 
 

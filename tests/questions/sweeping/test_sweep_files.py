@@ -148,6 +148,16 @@ def test_another_sweep_is_not_continued(tmp_path: Path) -> None:
             gpuhours.sweep(run(), **options)
 
 
+@pytest.mark.parametrize("left", [b"[1]", b"null", b"{}", b"", b"\xff"])
+def test_the_rest_of_something_else_is_not_continued(tmp_path: Path, left: bytes) -> None:
+    folder = tmp_path / "out.csv.parts"
+    folder.mkdir()
+    (folder / "manifest.json").write_bytes(left)
+    (folder / "00000000.20").write_bytes(b"")
+    with pytest.raises(EstimateError, match="another one"):
+        gpuhours.sweep(run(), VARY, output=tmp_path / "out.csv", block_rows=20, resume=True)
+
+
 def test_rows_that_come_out_differently_are_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     with pytest.raises(KeyboardInterrupt):

@@ -112,6 +112,7 @@ class Parts:
             if not self.there() and not self.target.exists():  # it ended before it had begun
                 _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
                 return
+        before = before if isinstance(before, dict) else {}
         changed = [name for name in manifest if before.get(name) != manifest[name]]
         if changed:
             raise EstimateError(
