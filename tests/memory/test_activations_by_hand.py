@@ -56,7 +56,7 @@ def test_scores_of_unfused_attention() -> None:
 
 
 def test_scores_that_are_dropped_out() -> None:
-    """The softmax, a byte of mask and the dropped copy, for each of 512 keys of eight heads: 5 B; a stream dropped out keeps half a byte."""
+    """The softmax, a byte of mask and the dropped copy, for each of 512 keys of eight heads: 5 B; a stream keeps half a byte."""
     asked = workload()
     part = asked.model.stacks[0]
     dropping = Elementwise(Pointwise.DROPOUT, 1024, sharded=False)
