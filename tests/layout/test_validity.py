@@ -58,9 +58,9 @@ def broken(model: Model = PLAIN, gpus: int = 8, batch: int = 16, **layout: Any) 
          {"sharding": "zero3", "shard_group": 4}),
         ("ulysses does not divide context", {"context": 4, "sequence_method": "hybrid", "ulysses": 3},
          {"context": 4, "sequence_method": "hybrid", "ulysses": 2}),
-        ("vision stands separate without vision_gpus", {"model": SEEN, "vision": "separate"},
+        ("vision: separate requires vision_gpus", {"model": SEEN, "vision": "separate"},
          {"model": SEEN, "vision": "separate", "vision_gpus": 4, "gpus": 12, "batch": 24}),
-        ("vision stands separate, but no encoder stands in front of a language model", {"vision": "separate", "vision_gpus": 4},
+        ("vision: separate requires an encoder in front of a language model", {"vision": "separate", "vision_gpus": 4},
          {"model": SEEN, "vision": "separate", "vision_gpus": 4, "batch": 12}),
         ("tensor x ulysses does not divide the attention heads", {"tensor": 4, "context": 4, "sequence_method": "ulysses", "gpus": 16},
          {"tensor": 2, "context": 4, "sequence_method": "ulysses"}),
@@ -95,7 +95,7 @@ def marked(**layout: Any) -> dict[str, list[bool]]:
 
 def test_what_is_idle_on_some_layouts_of_a_sweep_is_marked_there() -> None:
     layers = "recompute_layers says how many layers `recompute: full` covers"
-    shards = "shard_group is of ranks that share something, and nothing is sharded"
+    shards = "shard_group has no effect: nothing is sharded"
     assert marked(recompute=np.array([0, 1, 2]), recompute_layers=2)[layers] == [True, True, False]
     assert marked(sharding=np.array([0, 1, 3]), shard_group=4)[shards] == [True, False, False]
     alike = marked(
@@ -141,7 +141,7 @@ def test_chunks_are_named_that_would_divide() -> None:
     with pytest.raises(EstimateError, match="12 layers do not divide into 2 stages of 5 chunks") as error:
         refuse_placement(Layout(pipeline=2, interleave=5), 12)
     assert error.value.hint.startswith("interleave may be 1, 2, 3 or 6 at pipeline 2")
-    with pytest.raises(EstimateError, match=r"The stages hold 5 layers, the model has 4\."):
+    with pytest.raises(EstimateError, match="5 layers, but the model has 4"):
         refuse_placement(Layout(pipeline=2, stage_layers=(2, 3)), 4)
     refuse_interleave(Layout(interleave=5), 10, [1, 2, 4])
     with pytest.raises(EstimateError, match=r"any pipeline degree here \(2, 4\)"):
