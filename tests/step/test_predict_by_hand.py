@@ -48,11 +48,11 @@ def test_messages_are_split_as_the_stack_splits_them() -> None:
 
 @pytest.mark.parametrize(("pipeline", "borders"), [(2, 1), (4, 2)])
 def test_messages_to_other_nodes_wait_besides(pipeline: int, borders: int) -> None:
-    """1 ms for both of each border, once more for each stage behind while eight micro-batches fill the pipeline; none inside a node."""
+    """1 ms for both of each border of a stage, and once for all borders while eight micro-batches fill the pipeline; none inside a node."""
     layout: dict[str, Any] = {"gpus": 8 * pipeline, "pipeline": pipeline, "tensor": 8}
     waits = stack(network={"send_wait": 1e-3})
     more = sent(software=waits, **layout) - sent(**layout)
-    assert more == pytest.approx(2 * borders * 1e-3 * (1 + (pipeline - 1) / 8))
+    assert more == pytest.approx(2 * 1e-3 * (borders + (pipeline - 1) / 8))
     inside = {"gpus": pipeline, "pipeline": pipeline}
     assert sent(software=waits, **inside) == sent(**inside)
 

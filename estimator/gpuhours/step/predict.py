@@ -267,7 +267,10 @@ def send_time(workload: Workload, layer: Array) -> Array:
     ``layer``  s of one layer, waiting for the host included: what messages hide behind.
 
     Split over tensor ranks where the stack does so (Narayanan et al. 2021, section 4.1). A stack whose messages to other nodes wait
-    besides (``send_wait``) does so for both of each border, of which an inner stage has two, while the pipeline fills as well.
+    besides (``send_wait``, w) does so for both of each border, of which a stage has two at most; one micro-batch crosses all of them while
+    the pipeline fills and drains.
+
+        waits = 2 w (min(p - 1, 2) + (p - 1) / m)        p stages, m micro-batches; 0 inside a node
     """
     ranks, network = workload.ranks, workload.software.network
     stream = next((stack for stack in reversed(workload.model.stacks)), None)
@@ -280,10 +283,8 @@ def send_time(workload: Workload, layer: Array) -> Array:
         / np.multiply(ranks.context, split)
     )
     sent = 2 * np.multiply(ranks.interleave, point_to_point_time(message, ranks.stage_group, workload.cluster))
-    borders = np.where(
-        np.greater(ranks.stage_group.domains(workload.cluster), 1), np.minimum(np.subtract(ranks.pipeline, 1), 2), 0
-    )
-    waits = 2 * borders * network.send_wait * (1 + np.divide(np.subtract(ranks.pipeline, 1), ranks.microbatches))
+    borders = np.where(np.greater(ranks.stage_group.domains(workload.cluster), 1), np.subtract(ranks.pipeline, 1), 0)
+    waits = 2 * network.send_wait * (np.minimum(borders, 2) + np.divide(borders, ranks.microbatches))
     exposed = workload.software.exposed
     alone = exposed.pipeline if exposed.one_chunk is None else exposed.one_chunk
     return waits + left_over(sent, layer, np.where(np.greater(ranks.interleave, 1), exposed.pipeline, alone))
