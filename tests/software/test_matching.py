@@ -131,6 +131,8 @@ def test_a_stack_nobody_knows_is_the_middle_of_its_year_and_says_so() -> None:
     assert "unknown" in found.remark
     assert "abacus" in found.remark
     assert match(StatedStack("", "", "", 2021, "split")).profile == "megatron-2022"
+    assert match(StatedStack("", "", "", 2026, "sharded", expert_ranks=True)).profile == "megatron-core"
+    assert match(StatedStack("", "", "", 2021, "sharded", expert_ranks=True)).profile == unknown(2021, "sharded")[0]
 
 
 def test_a_name_of_nobody_s_is_an_error_and_a_system_s_is_read() -> None:

@@ -19,7 +19,7 @@ from gpuhours.software.profile import ancestors, known_as, list_software, load_s
 HALVES = {"early": 2, "mid": 6, "late": 11}
 """Month that a release of no month is taken to be of."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-SPLIT, SHARDED, ALONE = "split", "sharded", "alone"
+SPLIT, SHARDED, ALONE, EXPERTS = "split", "sharded", "alone", "experts"
 SLIP = 0.8
 """How near a word is to the profile's name that it was meant to be, as ``difflib`` measures it."""
 
@@ -73,6 +73,8 @@ class UnknownStack(Section):
     split: tuple[str, ...]
     sharded: tuple[str, ...]
     alone: tuple[str, ...]
+    experts: tuple[str, ...] = ()
+    """Where experts stand on ranks of their own; empty: as the other layouts."""
 
 
 class MatchingFile(Section):
@@ -100,6 +102,8 @@ class StatedStack:
     year: int | None = None
     layout: str = ALONE
     """How its layout asks for it where nothing else does: ``split``, ``sharded`` or ``alone``."""
+    expert_ranks: bool = False
+    """Its model has experts, on ranks of their own."""
     mixture: bool = False
     """Its model has experts, on no ranks of their own."""
 
@@ -144,7 +148,7 @@ def match(stack: StatedStack) -> Match:
     elif name is not None:
         taken, remark = name, f"software not named; {stack.described!r} read as {name}"
     else:
-        middle, *others = unknown(year, stack.layout)
+        middle, *others = unknown(year, EXPERTS if stack.expert_ranks else stack.layout, stack.layout)
         said = stated or described or "not stated"
         return Match(middle, f"software {said}: unknown, taken as {middle}", tuple(others), stands_in=True)
     kin = any(rule is not None and rule.kin for rule in (_rule(text, year, release) for text in (stated, described)))
@@ -178,10 +182,11 @@ def under(title: str, stated: str) -> str | None:
     return table().hugging_face.get(stated) if (profile_in(title) or "").startswith("huggingface") else None
 
 
-def unknown(year: int | None, layout: str) -> tuple[str, ...]:
-    """The stacks that one nobody named may be, the middle one first."""
+def unknown(year: int | None, layout: str, otherwise: str = ALONE) -> tuple[str, ...]:
+    """The stacks that one nobody named may be, the middle one first; those of the layout ``otherwise`` where its year has none."""
     entry = next(one for one in table().unknown if (year or 9999) <= one.until)
-    return {SPLIT: entry.split, SHARDED: entry.sharded, ALONE: entry.alone}[layout]
+    found = {SPLIT: entry.split, SHARDED: entry.sharded, ALONE: entry.alone, EXPERTS: entry.experts}
+    return found[layout] or found[otherwise]
 
 
 def release_of(text: str, year: int | None = None) -> float | None:

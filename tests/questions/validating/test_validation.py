@@ -23,7 +23,7 @@ from gpuhours.questions.validating.updating import worse
 from gpuhours.run import conformal
 from gpuhours.run.band import band_of, novelty
 from gpuhours.run.conformal import Curve
-from gpuhours.run.novelty import Traits, features, kind_of
+from gpuhours.run.novelty import OF_STACK, TRAITS, Traits, features, kind_of
 from gpuhours_cli.render.validate import answer
 from tests.benchmarks.swaps import ranked
 from tests.cli.test_readme import printed
@@ -298,6 +298,11 @@ def test_features_count_other_systems_only() -> None:
     assert max(features(KNOWN, 5.0, world)[:9]) == 0
     assert set(features(KNOWN, 5.0, world, frozenset({"ours"}))[:9]) == {0.5}
     assert set(features(KNOWN, 5.0, world, frozenset({"ours", "theirs"}))[:9]) == {1.0}
+    stands_in = features(dataclasses.replace(KNOWN, stands_in=True), 5.0, world)[:9]
+    assert [one for one, trait in zip(stands_in, TRAITS, strict=True) if trait in OF_STACK] == [1.0] * len(OF_STACK), (
+        "of another stack"
+    )
+    assert sum(stands_in) == len(OF_STACK)
 
 
 def made(systems: int, spread: float) -> list[Sample]:

@@ -47,6 +47,7 @@ from gpuhours.questions.validating.words import (
     node_of,
     optimiser_in,
     software_of,
+    stack_said,
     stack_stands_in,
     with_named,
 )
@@ -103,7 +104,7 @@ class Case:
         kind = kind_of(experts=self.decoder.experts is not None, partly=self.decoder.trainable != "full", frames=False)
         return Traits(
             self.software.name, self.accelerator, self.chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
-            stack_said=any(self.row.word(column) for column in ("software", "framework", "method")),
+            stack_said=stack_said(self.row),
             stands_in=stack_stands_in(self.row),
         )  # fmt: skip
 
@@ -142,7 +143,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
         chip, kernels = accelerator_without(accelerator, without)
         node, network = node_without(node, without)
         left = (*profile, *newer, *kernels, *network)
-    software = unmet(software, left, without, stack_stands_in(row))
+    software = unmet(software, left, without, stack_said(row) and stack_stands_in(row))
     decoder, why = decoder_of(row)
     if decoder is None:
         raise UnsaidError(why)

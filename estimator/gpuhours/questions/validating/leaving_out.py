@@ -158,7 +158,7 @@ def _documented(group: Any) -> tuple[Any, str] | None:
 
 
 def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
-    """The profile, slower where it only stands for the stack: by its words, or since the stack's own was left out."""
+    """The profile, slower where it only stands for a stack that is named: by its words, or since the stack's own was left out."""
     if not stands_in and not any(what.startswith("the profile ") for what in left):
         return software
     return software.model_copy(update={"unmet": unmet_stack(without)})

@@ -68,6 +68,11 @@ def stack_stands_in(row: Row) -> bool:
     return match(stack_of(row)).stands_in
 
 
+def stack_said(row: Row) -> bool:
+    """Whether the row says anything of its stack: one that it does not name is as likely one of those that were measured."""
+    return any(row.word(column) for column in ("software", "framework", "method"))
+
+
 def with_named(row: Row) -> tuple[Row, str]:
     """The row with its blank columns filled from its names (``NAMED``), and a remark on what was read there."""
     text = f"{row.word('model_name') or ''} {row.word('framework') or ''}".lower()
@@ -93,13 +98,15 @@ def stack_of(row: Row) -> StatedStack:
     )
     described = row.word("framework") or row.word("method") or (row.word("software") or "" if early else "")
     sharded = re.search(r"3|fsdp|hsdp", sharding) is not None
+    experts = (row.positive("experts") or 1) > 1
     return StatedStack(
         stated=row.word("software") or "",
         described=f"{described}, {early[0]}" if early else described,
         release=row.word("release") or "",
         year=None if year is None else round(year),
         layout=SPLIT if split or sharding == "zero1" else SHARDED if sharded else ALONE,
-        mixture=(row.positive("experts") or 1) > 1 and (row.positive("ep") or 1) == 1,
+        expert_ranks=experts and (row.positive("ep") or 1) > 1,
+        mixture=experts and (row.positive("ep") or 1) == 1,
     )
 
 
