@@ -16,6 +16,7 @@ from gpuhours.run.idle_keys import idle_keys
 from gpuhours.run.resolve import resolve
 
 TEXT: Mapping[str, Any] = {"model": "llama-3-8b", "data": {"tokens": "1T", "seq_len": 8192}}
+STATED = {**TEXT, "software": "fsdp2-eager", "known": {"goodput": 0.9}}
 VIDEO: Mapping[str, Any] = {
     "model": {"vision": {"name": "vit-l-14"}, "bridge": {"kind": "mlp"}, "language": {"name": "llama-3-8b"}},
     "data": {"frames": 16, "text_tokens": 512, "dataset_samples": "1M"},
@@ -58,6 +59,7 @@ def said(run: Mapping[str, Any], key: str, value: Any, **beside: Any) -> bool:
         (TEXT, "cost.terms", "spot", {"cost__price": "2 USD/hour"}),
         (TEXT, "cost.provider", "AWS", {"cost__price": "2 USD/hour"}),
         (TEXT, "cost.price", "2 USD/hour", {"cost__owned.years": 4}),
+        (STATED, "year", 2021, {}),
         (TEXT, "cost.power_share", 0.5, {"cost__power": "500 W"}),
         (TEXT, "cost.host_share", 0.5, {"cost__boundary": "accelerators"}),
     ],

@@ -9,8 +9,11 @@ import numpy as np
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.layout.layout import Layout, Schedule
 from gpuhours.layout.ranks import solved_data
+from gpuhours.run.samplable import foreseeable
 from gpuhours.run.spec import Run
-from gpuhours.software.profile import Software
+from gpuhours.run.typical import is_mixture
+from gpuhours.software.matching import profile_in
+from gpuhours.software.profile import Software, known_as
 
 OF_FRAMES = ("video_hours", "fps", "resolution", "height", "longest_frames")
 """Keys of ``data`` that mean something only where the model sees frames."""
@@ -28,7 +31,7 @@ def idle_keys(
 
     ``machine``, ``layout`` and ``software`` are what the run turned out to stand on, None where they are not known.
     """
-    stated = {
+    stated = {"year"} & run.model_fields_set | {
         f"{block}.{name}"
         for block in ("model", "data", "input", "hardware", "layout", "operation", "cost")
         for name in getattr(getattr(run, block), "model_fields_set", ())
@@ -42,6 +45,7 @@ def idle_keys(
         *_of_stack(run, software),
         *_of_operation(run),
         *_of_cost(run),
+        *_of_year(run, software),
     )
     return tuple(f"{key} has no effect: {why}" for key, why in idle if key in stated - run.assumptions.keys())
 
@@ -144,6 +148,21 @@ def _of_operation(run: Run) -> Idle:
         yield "operation.checkpoint_steps", "operation.checkpoint_interval says how often a checkpoint is saved"
     if asked.checkpoint_bandwidth is not None:
         yield "operation.storage", "operation.checkpoint_bandwidth says how fast a checkpoint is written"
+
+
+def _of_year(run: Run, software: Software | None) -> Idle:
+    """The year, where all that is usual of one is stated: the stack and what stops it, or the totals; the sample's length; no grid."""
+    if foreseeable(run) or run.cost.country is not None:
+        return
+    named = run.software
+    if named is not None and known_as(named) is None and profile_in(named, run.year) != profile_in(named):
+        return
+    if run.model is not None and run.model.tokens_per_sample(run.data) is None:
+        return
+    kernels = None if software is None else software.host.kernels
+    grouped_since = None if kernels is None else kernels.looped_before
+    if grouped_since is None or run.model is None or not is_mixture(run.model.build(run.data)):
+        yield "year", "all that it would decide is stated, and no country is given"
 
 
 def _of_cost(run: Run) -> Idle:
