@@ -13,6 +13,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import word
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.html_table import four_digits, html_table
 from gpuhours.run.default_layout import is_partial
 from gpuhours.run.ensemble import settled
 from gpuhours.run.evaluate import evaluate
@@ -26,6 +27,8 @@ WHOLE = ("model", "cost")
 TOGETHER = (frozenset({"hardware.accelerator", "hardware.node"}),)
 """Keys that only make sense changed at once."""
 SKIPPED = frozenset({"name", "assumptions"})
+BARELY = 5e-4
+"""A factor that is 1 with the four digits that are shown."""
 Numbers = Mapping[str, float | None]
 """Every result of a run as a number; None where it is not determined."""
 
@@ -81,6 +84,21 @@ class Comparison:
     def __repr__(self) -> str:
         changed = [f"{one.name} x {one.factor:.4g}" for one in self.changes if one.factor is not None][:5]
         return f"<Comparison of {self.first.name} and {self.second.name}: {', '.join(changed) or 'nothing to compare'}>"
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: every result that differs between the runs, the factor between them, and its causes, strongest first."""
+        names = [
+            f"{name} (second)" if name == self.first.name and place else name
+            for place, name in enumerate((self.first.name, self.second.name))
+        ]
+        rows = []
+        for one in (change for change in self.changes if change.factor is None or abs(change.factor - 1) > BARELY):
+            causes = [cause for cause in one.causes if abs(cause.factor - 1) > BARELY]
+            strongest = sorted(causes, key=lambda cause: -abs(math.log(cause.factor)) if cause.factor > 0 else 0.0)
+            made = ", ".join(f"{cause.key} x {four_digits(cause.factor)}" for cause in strongest)
+            if one.first != one.second:
+                rows.append((one.name, one.first, one.second, one.unit, one.factor, made))
+        return html_table(("result", *names, "unit", "factor", "from"), rows, notes=self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours compare --json``."""

@@ -47,7 +47,7 @@ class Cells(HTMLParser):
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.open.append(tag)
+        self.open += [] if tag == "br" else [tag]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -64,6 +64,20 @@ def test_an_estimate_shows_itself() -> None:
     assert page.open == []
     assert "<7B>" in page.text
     assert "parameters" in page.text
+
+
+def test_a_comparison_and_a_plan_show_themselves() -> None:
+    """What a notebook displays: results of both runs with what makes the factor; layouts with the one that came along."""
+    run = gpuhours.load(RUN)
+    compared, planned = gpuhours.compare(run, gpuhours.load(RUN, {"training.global_batch": 1024})), gpuhours.plan(run)
+    for found, words in (
+        (compared, ("step_time", "factor", "training.global_batch x")),
+        (planned, ("tensor", "own", "second")),
+    ):
+        page = Cells()
+        page.feed(found._repr_html_())
+        assert page.open == []
+        assert [word for word in words if not any(word in text for text in page.text)] == []
 
 
 def test_a_sweep_is_a_frame_with_units() -> None:

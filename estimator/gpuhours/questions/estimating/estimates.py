@@ -11,6 +11,7 @@ from gpuhours.inputs.records import dataclass
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.estimating.chances import Chances
 from gpuhours.questions.estimating.explanation import Explanation
+from gpuhours.questions.html_table import four_digits, html_table
 from gpuhours.questions.planning.advice import Advice
 from gpuhours.run.band import Band
 from gpuhours.run.ensemble import Ensemble
@@ -45,16 +46,6 @@ class ByGpus:
     wall_clock: float
     low: float
     high: float
-
-
-def four_digits(value: float) -> str:
-    """``44,160``, ``0.4179``, ``7.2e+22``: four significant digits, an exponent only where zeros would have to be counted.
-
-    >>> four_digits(44164.3), four_digits(0.41789), four_digits(7.2049e22)
-    ('44,160', '0.4179', '7.205e+22')
-    """
-    rounded = float(f"{value:.4g}")
-    return f"{rounded:,.0f}" if 1e3 <= abs(rounded) < 1e15 else f"{rounded:.4g}"
 
 
 TOLD = ("wall_clock", "gpu_hours", "mfu", "memory_per_gpu", "cost")
@@ -100,19 +91,13 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         """A notebook's view: every result that is determined, with its unit, its 80 % range and how it came about."""
-        from html import escape  # no command needs it
-
-        rows = []
-        for name, result in self.results.items():
-            if result is not None:
-                numbers = ("" if one is None else four_digits(one) for one in (result.value, result.low, result.high))
-                cells = "".join(f"<td>{escape(text)}</td>" for text in (name, *numbers, result.unit, result.basis))
-                rows.append(f"<tr>{cells}</tr>")
-        head = "".join(f"<th>{word}</th>" for word in ("result", "value", "low", "high", "unit", "basis"))
-        notes = "".join(f"<li>{escape(warning)}</li>" for warning in self.warnings)
-        listed = f"<ul>{notes}</ul>" if notes else ""
-        body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        return f"<table><caption>{escape(self.run.name)}</caption>{body}</table>{listed}"
+        rows = [
+            (name, one.value, one.low, one.high, one.unit, one.basis)
+            for name, one in self.results.items()
+            if one is not None
+        ]
+        head = ("result", "value", "low", "high", "unit", "basis")
+        return html_table(head, rows, caption=self.run.name, notes=self.warnings)
 
     @property
     def fits(self) -> bool | None:

@@ -13,6 +13,7 @@ import numpy as np
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, word
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.html_table import html_table
 from gpuhours.questions.planning.space import FIELDS, GIVEN, Space, Values
 from gpuhours.run.evaluate import Outcome, evaluate
 from gpuhours.run.ranges import middle
@@ -136,6 +137,24 @@ class Plan:
 
     def __repr__(self) -> str:
         return f"<Plan {self.run.name}: {len(self.best)} best of {self.space:,} layouts by {self.minimise}>"
+
+    def _repr_html_(self) -> str:
+        """A notebook's view: the best layouts by the keys that are not at their defaults, what each comes to, and the run's own below."""
+        shown = [
+            *((str(place), one) for place, one in enumerate(self.best, 1)),
+            *([("own", self.own)] if self.own else []),
+        ]
+        laid = [(place, one, fields_of(one.layout, one.outcome)) for place, one in shown]
+        plain = fields_of(Layout(), self.best[0].outcome) if self.best else {}
+        keys = [name for name in FIELDS if any(fields.get(name) != plain.get(name) for _, _, fields in laid)]
+        told = tuple(dict.fromkeys((self.minimise, "step_time", "mfu", "memory_per_gpu")))
+        head = ["", *keys, *(f"{name}\n{RESULTS[name].unit}" for name in told)]
+        rows = [
+            (place, *(fields.get(key) for key in keys), *(one.results[name] for name in told))
+            for place, one, fields in laid
+        ]
+        searched = f"{self.space:,} layouts, {self.evaluated:,} worked out in {self.seconds:.2f} s"
+        return html_table(head, rows, caption=f"{self.run.name}: least {self.minimise}", notes=(searched,))
 
     @property
     def pruned(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 import importlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.questions.envelope import envelope
+from gpuhours.questions.html_table import html_table
 from gpuhours.questions.sweeping.axes import axes, with_blocks
 from gpuhours.questions.sweeping.engines import answers
 from gpuhours.questions.sweeping.filing import head_of, to_file
@@ -139,19 +139,9 @@ class Sweep:
         """A notebook's view: the first rows, units under the names."""
         units = self.job.units
         names = [name for name in self.table.schema.names if self.table[name].null_count < len(self.table)]
-        head = "".join(
-            f"<th>{html.escape(name)}<br><small>{html.escape(units.get(name, ''))}</small></th>" for name in names
-        )
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_short(row[name]))}</td>" for name in names) + "</tr>"
-            for row in self.table.slice(0, 20).to_pylist()
-        )
-        more = f"<p>{self.kept:,} rows of {self.rows:,} cases in {self.seconds:.2f} s</p>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
-
-
-def _short(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+        rows = [[row[name] for name in names] for row in self.table.slice(0, 20).to_pylist()]
+        counted = f"{self.kept:,} rows of {self.rows:,} cases in {self.seconds:.2f} s"
+        return html_table([f"{name}\n{units.get(name, '')}" for name in names], rows, notes=(counted, *self.notes))
 
 
 def sweep(
