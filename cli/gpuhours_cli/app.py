@@ -6,6 +6,7 @@ typer is imported on first use, after ``main`` has raised the garbage collector'
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import importlib
 import os
@@ -13,7 +14,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import typer
@@ -39,6 +40,22 @@ def registered(names: Iterable[str] | None = None) -> typer.Typer:
     for module in dict.fromkeys(COMMANDS[name].module for name in (COMMANDS if names is None else names)):
         importlib.import_module(f"gpuhours_cli.{module}")
     return app
+
+
+def command_line(words: list[str]) -> Any:
+    """The commands that a command line asks for, built."""
+    app = registered(needed(words))
+    return _built(len(app.registered_commands) + len(app.registered_groups))
+
+
+@functools.cache
+def _built(commands: int) -> Any:
+    """As many commands as are registered by now, built once however often a process runs them: building takes longer than most answers."""
+    from typer.main import get_command
+
+    from gpuhours_cli.root import app
+
+    return get_command(app)
 
 
 def needed(words: list[str]) -> Iterable[str]:
@@ -87,7 +104,7 @@ def main() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     try:
         refuse_unseen(sys.argv[1:])
-        registered(needed(sys.argv[1:]))(prog_name="gpuhours")
+        command_line(sys.argv[1:])(prog_name="gpuhours")
     except EstimateError as error:
         lines = [line for line in (error.where, error.problem, error.hint) if line]
         sys.stderr.write(printable("error: " + "\n  ".join(lines)) + "\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import typer
@@ -69,6 +70,8 @@ def _taken(parameter: Any, ctx: typer.Context, value: Any) -> Any:
         value = () if parameter.multiple or parameter.nargs == -1 else None
     elif kind == list[str] and isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         value = list(value)
+    elif kind is Path and isinstance(value, str):  # whoever reads it says what is wrong with it
+        value = Path(value)
     elif kind is not str or not isinstance(value, str):
         return type(parameter).process_value(parameter, ctx, value)
     return value if parameter.callback is None else parameter.callback(ctx, parameter, value)
