@@ -12,7 +12,7 @@ from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
 from gpuhours.hardware.number_formats import NUMBER_FORMATS, Precision
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout
 from gpuhours.layout.placement import Placement, placement_of
@@ -92,7 +92,7 @@ class Workload:
     def in_groups(self, core: AttentionCore) -> bool:
         """Whether queries share keys in a way that no fused kernel supports: in fp32 without a mask (with one, keys are repeated), or with
         one key broadcast to all."""
-        shared = bool(np.any(np.less(core.kv_heads, core.heads)))
+        shared = some(np.less(core.kv_heads, core.heads))
         return core.broadcast or (shared and not core.padded and NUMBER_FORMATS[self.wide].input > 2)
 
     def with_layout(self, layout: Layout) -> Workload:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from gpuhours.architecture.operators import AttentionCore, Block, Elementwise, Linear, Pointwise, Role, Split
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 
 Norm = Literal["rms", "layer", "layer-no-bias", "no-weights"]
@@ -107,7 +105,7 @@ def self_attention(
         gated = queries if gate != "none" else 0
         operators.append(Elementwise(Pointwise.SWIGLU, gated, sharded=True, parameters=heads if sinks else 0))
     turned = queries + (keys if made else 0)
-    if np.any(rotary):
+    if some(rotary):
         operators.append(Elementwise(Pointwise.ROTARY, turned, sharded=True, worked=rotary))
     if qk_norm != "none":
         each = head_dim * (2 if made else 1)

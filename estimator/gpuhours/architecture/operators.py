@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, every
 from gpuhours.inputs.records import dataclass
 
 
@@ -370,7 +370,7 @@ class Model:
         """Whether a stack's layers are shared out over pipeline stages."""
         if len(self.stacks) == 1 or stack.trainable is Trainable.FROZEN:
             return len(self.stacks) == 1
-        return bool(np.all(np.equal(stack.block.hidden, self.hidden)))
+        return every(np.equal(stack.block.hidden, self.hidden))
 
     @property
     def masked(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from gpuhours.hardware.accelerators import Accelerator
 from gpuhours.hardware.kernel_constants import GemmConstants
 from gpuhours.hardware.number_formats import NUMBER_FORMATS
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.kernels.memory_bound import memory_time
 
 TILES = np.array([(256, 128), (128, 256), (128, 128), (64, 128), (64, 64)], float)
@@ -71,7 +71,7 @@ def gemm_time(
     t_c = tile_time(m, n, k, count, accelerator, c, P, k0)
     t = _root8(_power8(t_c) + _power8(t_p) + _power8(t_m)) + c.launch
     factor = np.asarray(1.0) if dtype == "fp32" else _alignment(m, n, k, 16 / b_in, weight_gradient, accelerator)
-    if not pads or not np.any(factor > 1):
+    if not pads or not some(factor > 1):
         return np.where(outputs * k > 0, t * factor, 0.0)
     copied = padding_bytes(m, n, k, 16 / b_in, weight_gradient) * b_in * count
     padded = t + memory_time(copied, accelerator)
@@ -167,7 +167,7 @@ def _alignment(
     m: Array, n: Array, k: Array, elements: float, weight_gradient: Array, accelerator: Accelerator
 ) -> Array:
     """The factor for a stride that is not a multiple of 16 bytes (``AlignmentConstants``); ``elements`` fill 16 bytes."""
-    if not any(np.any(np.mod(size, elements) > 0) for size in (m, n, k)):
+    if not any(some(np.mod(size, elements) > 0) for size in (m, n, k)):
         return np.asarray(1.0)
     c = accelerator.alignment_constants
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Role, Split, Stack
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Schedule, VisionPlacement
 from gpuhours.layout.ranks import Ranks
@@ -84,7 +84,7 @@ class Placement:
     def candidates(self) -> list[Array]:
         """Stages that may use the most memory: the first, some inner ones, the last."""
         p = np.asarray(self.pipeline)
-        if not np.any(p > 1):
+        if not some(p > 1):
             return [np.zeros_like(p)]
         inner = [np.minimum(stage, p - 1) for stage in self._inner()]
         return [np.zeros_like(p), *inner, p - 1]
@@ -122,7 +122,7 @@ def head_in_layers(model: Model, streams: list[Stack]) -> Array:
     layer = sum((times * each for times, each in products), 0.0)
     heads = (linear for part in model.ends for linear in part.linears if linear.split is Split.VOCABULARY)
     head = sum((linear.flops_per_token for linear in heads), 0.0)
-    return np.divide(head, layer) if np.any(np.greater(head, 0)) else np.asarray(0.0)
+    return np.divide(head, layer) if some(np.greater(head, 0)) else np.asarray(0.0)
 
 
 def waiting(schedule: Array, ranks: Ranks, stage: Array, ahead: int = 0) -> Array:
@@ -181,7 +181,7 @@ def standing(model: Model, placement: Placement, ranks: Ranks, stage: Array) -> 
 
 def of_words(part: Ends) -> bool:
     """Whether an end has a row per vocabulary entry: an embedding, or a head with its loss."""
-    return part.split is Split.VOCABULARY or bool(np.any(np.greater(part.vocabulary, 0)))
+    return part.split is Split.VOCABULARY or some(np.greater(part.vocabulary, 0))
 
 
 def _layers(part: Stack | Ends) -> Array:

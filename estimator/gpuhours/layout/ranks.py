@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from gpuhours.architecture.operators import Linear, Model, Split
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.groups import Group
 from gpuhours.layout.layout import Layout, Schedule, SequenceMethod, VisionPlacement
@@ -45,7 +46,7 @@ class Ranks:
     vision_gpus: Array
     """Accelerators reserved for the encoder, if any."""
 
-    @property
+    @cached_property
     def encoding(self) -> Ranks:
         """The ranks as seen by a vision encoder in front of the language model.
 
@@ -210,7 +211,7 @@ def degree(linear: Linear, ranks: Ranks) -> Array:
 def has_experts(linear: Linear) -> bool:
     """Whether the product belongs to experts, of which each token uses only some."""
     many = linear.experts
-    return many > 1 if isinstance(many, int) else bool(np.any(np.greater(many, 1)))
+    return many > 1 if isinstance(many, int) else some(np.greater(many, 1))
 
 
 def local_parameters(linear: Linear, ranks: Ranks) -> Array:

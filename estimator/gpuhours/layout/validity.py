@@ -8,7 +8,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.inputs.arrays import Array, Mask
+from gpuhours.inputs.arrays import Array, Mask, every, some
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.layout.layout import Layout, Recompute, Schedule, SequenceMethod, Sharding, VisionPlacement
 from gpuhours.layout.placement import stream_layers
@@ -72,7 +72,7 @@ def violations(model: Model, global_batch: Array, layout: Layout, cluster: Clust
 def _uneven_chunks(layers: Array, ranks: Ranks) -> str:
     """The reason for chunks that do not divide the layers, with the values that would, for up to four pipeline degrees."""
     reason = "pipeline x interleave does not divide the layers"
-    if np.ndim(layers) or np.all(np.equal(ranks.interleave, 1)):
+    if np.ndim(layers) or every(np.equal(ranks.interleave, 1)):
         return reason
     degrees = sorted({int(degree) for degree in np.ravel(ranks.pipeline).tolist() if degree > 1})
     would = (f"{_chunks(int(layers), [degree])} at pipeline {degree}" for degree in degrees)
@@ -188,7 +188,7 @@ def _without_effect(layout: Layout, model: Model) -> Mapping[str, tuple[bool, st
     dense = (not mixture, "The model has no experts.", "Leave it out.")
     apart = layout.vision is VisionPlacement.separate
     hybrid = layout.sequence_method is SequenceMethod.hybrid and layout.context > 1
-    losses = any(np.any(np.greater(part.vocabulary, 0)) for part in model.ends)
+    losses = any(some(np.greater(part.vocabulary, 0)) for part in model.ends)
     return {
         "expert": (not mixture and layout.expert > 1, *dense[1:]),
         "expert_tensor": (not mixture and layout.expert_tensor not in (None, 1), *dense[1:]),

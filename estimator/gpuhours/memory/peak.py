@@ -10,7 +10,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Ends, Model, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32, Precision
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Layout, Recompute, Sharding, VisionPlacement
 from gpuhours.layout.placement import Placement, Standing, placement_of, standing, waiting
@@ -135,7 +135,7 @@ def memory(workload: Workload) -> Memory:
     by_stage = [(stage, *_moments(run, stage)) for stage in workload.placement.candidates()]
     moments = tuple((parts, stage) for stage, several, _ in by_stage for parts in several)
     dropped = reduce(np.minimum, (least for _, _, least in by_stage))
-    if workload.model.encoder and np.any(np.equal(ranks.vision, VisionPlacement.separate)):
+    if workload.model.encoder and some(np.equal(ranks.vision, VisionPlacement.separate)):
         moments += _encoder_moments(run)
     return _beside_tensors(run, moments, dropped)
 
@@ -168,7 +168,7 @@ def _beside_tensors(run: _Run, moments: tuple[tuple[Parts, Array], ...], dropped
     holes = np.minimum(np.maximum(facts.reserved_zero3 - facts.reserved, 0.0) * allocated, dropped)
     least = facts.reserved_least * allocated
     usual = facts.reserved * allocated + holes + _given_back_late(run, moments, allocated)
-    if np.any(run.layout.expandable_segments):
+    if some(run.layout.expandable_segments):
         grown = np.minimum(usual, facts.reserved_expandable * allocated)
         usual = np.where(run.layout.expandable_segments, grown, usual)
         least = np.where(run.layout.expandable_segments, np.minimum(least, usual), least)
@@ -200,7 +200,7 @@ def _given_back_late(run: _Run, moments: tuple[tuple[Parts, Array], ...], alloca
 
 def _on_host(run: _Run) -> Array:
     """Bytes that the fullest rank keeps in host memory."""
-    if not np.any(run.layout.offload_optimizer) and not np.any(run.layout.offload_parameters):
+    if not some(run.layout.offload_optimizer) and not some(run.layout.offload_parameters):
         return 0.0
     most: Array = 0.0
     for stage in run.placement.candidates():
@@ -249,7 +249,7 @@ def _moments(run: _Run, stage: Array) -> tuple[list[Parts], Array]:
     ]
     if run.precision.autocast or facts.logits_forward > facts.logits:
         moments.append(moment(cached, early, flows.held, logits * facts.logits_forward))
-    if np.any(flows.passing):
+    if some(flows.passing):
         moments.append(moment(cached, early, flows.passing, 0.0))
     return [*moments, _update(kept)] if facts.update or facts.flat_gather else moments, kept.dropped
 

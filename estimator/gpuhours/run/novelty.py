@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Model, Trainable
 from gpuhours.hardware.number_formats import NUMBER_FORMATS
+from gpuhours.inputs.arrays import some
 from gpuhours.inputs.records import dataclass
 
 World = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -89,7 +90,7 @@ def kind_of(*, experts: bool, partly: bool, frames: bool) -> str:
 
 def kind_of_model(model: Model, frames: bool) -> str:
     """``kind_of`` a model."""
-    experts = any(np.any(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
+    experts = any(some(np.greater(linear.experts, 1)) for stack in model.stacks for linear in stack.block.linears)
     partly = any(part.trainable is not Trainable.FULL for part in model.parts)
     return kind_of(experts=experts, partly=partly, frames=frames)
 

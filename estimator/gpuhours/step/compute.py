@@ -6,7 +6,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Linear, Pointwise, Split, Stack, Trainable
 from gpuhours.hardware.number_formats import BF16, FP32
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.kernels.gemm import passes_times, thin_experts
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.ranks import Ranks, degree, has_experts, local_parameters
@@ -234,7 +234,7 @@ def read_again(passes: Passes, head: Linear, tokens: Array, workload: Workload) 
     measurements on H200, Liger's 128 blocks of 128 tokens (93 us a product, where this gives 87).
     """
     blocks, chip = workload.loss_blocks(tokens), workload.accelerator
-    if not np.any(np.greater(blocks, 1)):
+    if not some(np.greater(blocks, 1)):
         return passes
     words = np.divide(head.outputs, degree(head, workload.ranks))
     read = workload.precision.element * words * (blocks * head.inputs + tokens)
@@ -256,7 +256,7 @@ def ends_compute(part: Ends, workload: Workload) -> dict[str, Passes]:
         embedded = part.from_pixels and workload.software.convolution is not None
         passes = convolution_passes if embedded else product_passes
         found = passes(linear, tokens, workload, part.trainable, workload.wide)
-        words = linear.split is Split.VOCABULARY and bool(np.any(part.vocabulary))
+        words = linear.split is Split.VOCABULARY and some(part.vocabulary)
         products += read_again(found, linear, tokens, workload) if words else found
     head = workload.software.head
     scale = workload.precision.element / 2

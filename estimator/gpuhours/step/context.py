@@ -10,7 +10,7 @@ import numpy as np
 from gpuhours.architecture.operators import AttentionCore, Stack, Trainable
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.libraries import libraries_of
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, every
 from gpuhours.kernels.attention import attention_time
 from gpuhours.kernels.collectives import (
     all_gather_time,
@@ -113,7 +113,7 @@ def _shared_passes(
         kind = "disentangled-scores" if core.disentangled else kind
         added = workload.software.traffic(kind, autocast=workload.precision.autocast)
         own = [time + memory_time(moved * scores, chip) for time, moved in zip(own, added, strict=True)]
-    if np.all(np.equal(r, 1)):
+    if every(np.equal(r, 1)):
         return Passes(*own)
     plain = np.equal(ranks.method, SequenceMethod.ring)
     keys = np.where(plain, part, part / 2) if core.causal else part

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Block, Ends, Pointwise, Role, Stack, Trainable
 from gpuhours.hardware.number_formats import FP32
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, every
 from gpuhours.layout.layout import Recompute, Sharding, VisionPlacement
 from gpuhours.layout.ranks import has_experts
 from gpuhours.step.context import shared_out_whole
@@ -76,7 +76,7 @@ def table_copies(part: Ends, workload: Workload) -> Array:
 
 def as_run(part: Stack | Ends, workload: Workload) -> Stack | Ends:
     """The part as the stack runs it: a frozen one carries gradients where the stack asks them of all inputs to compute layers again."""
-    full = bool(np.all(np.equal(workload.layout.recompute, Recompute.full)))
+    full = every(np.equal(workload.layout.recompute, Recompute.full))
     if workload.software.frozen_carry_gradients and full and part.trainable is Trainable.FROZEN:
         return part if isinstance(part, Ends) else replace(part, trainable=Trainable.PASS_THROUGH)
     return part

@@ -6,7 +6,7 @@ import numpy as np
 
 from gpuhours.architecture.operators import Stack, Trainable
 from gpuhours.hardware.optimisers import OPTIMISERS
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.layout.layout import Recompute, Sharding
 from gpuhours.layout.weights import layer_weights
 from gpuhours.step.schedule import Passes, left_over
@@ -63,7 +63,7 @@ def parameters_time(stack: Stack, workload: Workload, compute: Passes) -> Passes
     P parameters of the layer on a rank, P' those that train, n shards of ZeRO-3 (each rank fetches its own). Sources: Rajbhandari et
     al. 2021, ZeRO-Infinity, arXiv:2104.07857, section 5; block swapping of diffusion trainers is the same on one rank.
     """
-    if not np.any(workload.layout.offload_parameters):
+    if not some(workload.layout.offload_parameters):
         return Passes()
     ranks, precision = workload.ranks, workload.precision
     held, trained = (layer_weights(stack, ranks, trained=only).all for only in (False, True))

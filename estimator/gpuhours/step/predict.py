@@ -10,7 +10,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Stack, Trainable
 from gpuhours.flops import hardware_flops, model_flops
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, every, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.kernels.collectives import point_to_point_time
 from gpuhours.layout.layout import VisionPlacement
@@ -106,7 +106,7 @@ def step(workload: Workload) -> Step:
     time = sum(parts.values())
     parts[DATA] = parts[DATA] + waiting_share(cluster, workload.software) * time
     slower = pace_of(workload)
-    if np.any(np.not_equal(slower, 1.0)):
+    if some(np.not_equal(slower, 1.0)):
         parts = {name: seconds * slower for name, seconds in parts.items()}
     reasons = violations(workload.model, workload.global_batch, layout, cluster, ranks)
     return Step(
@@ -154,7 +154,7 @@ def shared_work(workload: Workload) -> Work:
     for part in model.parts[len(encoder) :]:
         passes = _part_work(part, workload)
         if isinstance(part, Ends):
-            if of_words(part) and np.any(workload.ranks.spreads):
+            if of_words(part) and some(workload.ranks.spreads):
                 everywhere = np.where(workload.ranks.spreads, 1.0, 0.0)
                 work = replace(work, spread=joined(work.spread, _scaled(passes, everywhere)))
                 passes = _scaled(passes, 1.0 - everywhere)
@@ -184,7 +184,7 @@ def _encoder_work(workload: Workload) -> Work:
         parts = joined(parts, _part_work(part, workload.encoding))
     parts = joined(parts, feature_parts(workload))
     where, pipeline = np.asarray(workload.ranks.vision), np.asarray(workload.ranks.pipeline)
-    if np.all(where == VisionPlacement.first_stage):
+    if every(where == VisionPlacement.first_stage):
         return Work(first=parts)
 
     def share(placement: VisionPlacement, times: Array = 1.0) -> Parts:
@@ -252,7 +252,7 @@ def _layer_parts(stack: Stack, workload: Workload) -> Parts:
 def _end_parts(part: Ends, workload: Workload) -> Parts:
     """Embeddings, heads and losses on one micro-batch, with the tensor ranks' sum of the embedding or the head's input."""
     parts = ends_compute(part, workload)
-    if np.any(part.compared):
+    if some(part.compared):
         parts = joined(parts, contrast_parts(part, workload))
     weights = end_weights(part, workload.ranks, trained=True)
     parts[DATA] = Passes(gather_copies(end_weights(part, workload.ranks, trained=False), weights, workload))

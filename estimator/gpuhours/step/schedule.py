@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.layout import Schedule
 from gpuhours.layout.placement import Placement
@@ -105,9 +105,9 @@ def pipeline_time(work: Stages, microbatches: Array, pipeline: Array, interleave
     walk = work.together.total - work.slowest
     schedule = np.asarray(schedule)
     bubble = np.where(schedule == Schedule.interleaved, walk / interleave, walk)
-    if np.any(schedule == Schedule.zb1p):
+    if some(schedule == Schedule.zb1p):
         bubble = np.where(schedule == Schedule.zb1p, walk / 3, bubble)
-    if np.any(zb2p := schedule == Schedule.zb2p):
+    if some(zb2p := schedule == Schedule.zb2p):
         fill = work.together.forward + work.together.backward
         p = np.asarray(pipeline)
         left = fill * (1 - 1 / p) - (microbatches - 1) * work.together.forward / (2 * p)

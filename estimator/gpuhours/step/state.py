@@ -10,7 +10,7 @@ import numpy as np
 from gpuhours.architecture.operators import Ends, Stack, Trainable
 from gpuhours.hardware.clusters import Cluster
 from gpuhours.hardware.optimisers import OPTIMISERS
-from gpuhours.inputs.arrays import Array
+from gpuhours.inputs.arrays import Array, some
 from gpuhours.kernels.collectives import all_gather_time, all_reduce_time, reduce_scatter_time
 from gpuhours.kernels.memory_bound import memory_time
 from gpuhours.layout.groups import Group
@@ -37,7 +37,7 @@ def sharded_passes(stack: Stack, workload: Workload, compute: Passes) -> Passes:
     """
     software, ranks = workload.software, workload.ranks
     sharding = _sharding_between_passes(workload)
-    if not np.any(sharding >= Sharding.zero2):
+    if not some(sharding >= Sharding.zero2):
         return Passes()
     held, trained = layer_weights(stack, ranks, trained=False), layer_weights(stack, ranks, trained=True)
     scattered = software.network.scattered or software.network.gradient
@@ -98,7 +98,7 @@ def _shard_time(
     ranks, share = workload.ranks, workload.software.network.zero3_share
     experts = Group(np.minimum(ranks.shards, ranks.expert_copies), ranks.expert_data_group.stride)
     dense = collective(size * weights.dense, ranks.shard_group, cluster)
-    if not np.any(weights.experts):
+    if not some(weights.experts):
         return dense / share
     return (
         dense + np.where(np.greater(weights.experts, 0), collective(size * weights.experts, experts, cluster), 0.0)
@@ -126,7 +126,7 @@ def step_reduction(workload: Workload, beside: Array) -> Array:
         gathers = np.maximum(gathers, own_gathers)
     sharding, share = _sharding_between_passes(workload), software.network.data_share
     exposed, near = software.exposed.data, sums
-    if np.any(sharding == Sharding.zero3):
+    if some(sharding == Sharding.zero3):
         inside = replace(workload, cluster=workload.cluster.one_domain)
         near = np.where(sharding == Sharding.zero3, _sums_and_gathers(weights, inside)[0], sums)
     one = software.network.shard_broadcast * software.network.weight * weights.all / 1e9 + software.network.shard_wait
@@ -142,22 +142,22 @@ def _sums_and_gathers(weights: Weights, workload: Workload) -> tuple[Array, Arra
     sums: Array = 0.0
     gathers: Array = 0.0
     for held, group in ((weights.dense, ranks.data_group), (weights.experts, ranks.expert_data_group)):
-        if not np.any(held):
+        if not some(held):
             continue
         gradients, stored = software.network.gradient * held, software.network.weight * held
         between = Group(
             np.maximum(np.floor_divide(group.size, ranks.shards), 1), np.multiply(group.stride, ranks.shards)
         )
         summed: Array = 0.0
-        if np.any(first := sharding == Sharding.zero1):
+        if some(first := sharding == Sharding.zero1):
             summed = np.where(first, reduce_scatter_time(gradients, group, workload.cluster), 0.0)
-        if np.any(whole := sharding == Sharding.none):
+        if some(whole := sharding == Sharding.none):
             summed = np.where(whole, all_reduce_time(gradients, group, workload.cluster), summed)
-        if np.any(dealt := sharding == Sharding.zero3):
+        if some(dealt := sharding == Sharding.zero3):
             across = all_reduce_time(np.divide(gradients, ranks.shards), between, workload.cluster)
             summed = np.where(dealt, across, summed)
         sums = sums + np.where(np.greater(held, 0), summed, 0.0)
-        if np.any(inside := first | (sharding == Sharding.zero2)):
+        if some(inside := first | (sharding == Sharding.zero2)):
             gathered = all_gather_time(stored, group, workload.cluster)
             gathers = gathers + np.where(np.greater(held, 0) & inside, gathered, 0.0)
     return sums, gathers

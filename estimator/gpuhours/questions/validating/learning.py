@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -119,10 +120,22 @@ class _World:
     coefficients: Floats
     shift: float
 
-    @property
+    @cached_property
     def usual(self) -> Floats:
         """The usual error of every row."""
         return np.exp(self.base + self.seen @ self.coefficients)
+
+    @cached_property
+    def edges(self) -> tuple[float, float]:
+        """The 10th and 90th percentile of the others' scores, errors over what is usual."""
+        kept = self.owners != self.out
+        scores, weight = ((self.errors - self.shift) / self.usual)[kept], _weights(self.owners[kept])
+        order = np.argsort(scores)
+        reached = np.cumsum(weight[order])
+        low, high = (
+            float(scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))]) for at in (LOW, HIGH)
+        )
+        return low, high
 
 
 def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> dict[str, _World]:
@@ -142,8 +155,8 @@ def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:
 
 def _weights(owners: NDArray[np.str_]) -> Floats:
     """Every system weighs the same."""
-    counts = {system: np.sum(owners == system) for system in set(owners)}
-    weight = np.array([1.0 / counts[owner] for owner in owners])
+    _, place, counts = np.unique(owners, return_inverse=True, return_counts=True)
+    weight = (1.0 / counts)[place]
     return weight / weight.sum()
 
 
@@ -163,14 +176,10 @@ def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floa
 
 
 def _curve(one: _World, factor: float) -> Curve:
-    """The range without a system: the 10th and 90th percentile of the others' scores times ``factor``, those below the middle and those
+    """The range without a system: the ``edges`` of the others' scores times ``factor``, those below the middle and those
     above it apart. Deeper percentiles would be those of two or three systems; a factor moves both by what all of them ask for."""
-    kept = one.owners != one.out
-    scores, weight = ((one.errors - one.shift) / one.usual)[kept], _weights(one.owners[kept])
-    order = np.argsort(scores)
-    reached = np.cumsum(weight[order])
-    low, high = (scores[order][min(len(scores) - 1, int(np.searchsorted(reached, at)))] for at in (LOW, HIGH))
-    below, above = factor * max(0.0, -float(low)), factor * max(0.0, float(high))
+    low, high = one.edges
+    below, above = factor * max(0.0, -low), factor * max(0.0, high)
     return Curve(one.base, tuple(one.coefficients), one.shift, below, above)
 
 
