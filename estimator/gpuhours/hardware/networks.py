@@ -27,7 +27,7 @@ def bandwidth_met(node: Node, rate: float, ranks: int) -> float:
     nodes = -(-ranks // node.gpus)
     if nodes <= 1:
         return float(node.network_bandwidth)
-    return rate / node.gpus / float(network_constants(node.network).typical_share(nodes))
+    return rate / node.gpus / float(node.fabric.typical_share(nodes))
 
 
 def as_met(node: Node, rate: float, ranks: int) -> tuple[float, float]:
@@ -45,7 +45,7 @@ def as_met(node: Node, rate: float, ranks: int) -> tuple[float, float]:
     compute, not after it: this is host time. In all other runs it is below 0.05 ms.
     """
     line, nodes = float(node.network_bandwidth) * node.gpus, -(-ranks // node.gpus)
-    usual = float(network_constants(node.network).typical_share(nodes)) * line
+    usual = float(node.fabric.typical_share(nodes)) * line
     if nodes <= 1 or rate >= SLOW * usual:
         return bandwidth_met(node, rate, ranks), 0.0
     return float(node.network_bandwidth), min(STEP, MESSAGE / (ranks * rate))

@@ -15,6 +15,7 @@ from gpuhours.hardware.figures import (
     SourcedFigure,
     figures_of,
 )
+from gpuhours.hardware.kernel_constants import NetworkConstants, network_constants
 from gpuhours.inputs.profile_folders import (
     also,
     find_profile,
@@ -82,6 +83,13 @@ class Node:
     instance: str = ""
     figures: Mapping[str, SourcedFigure] = field(default_factory=dict)
     path: Path | None = None
+    constants: NetworkConstants | None = None
+    """Of its network, where they are not that file's."""
+
+    @property
+    def fabric(self) -> NetworkConstants:
+        """The constants of the network between nodes."""
+        return self.constants or network_constants(self.network)
 
     @property
     def accelerator(self) -> str:

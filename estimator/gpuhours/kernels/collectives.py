@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.hardware.kernel_constants import LinkConstants, NetworkConstants, network_constants
+from gpuhours.hardware.kernel_constants import LinkConstants, NetworkConstants
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 from gpuhours.layout.groups import Group
@@ -88,7 +88,7 @@ def reduce_scatter_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
 def _ring_time(message: Array, group: Group, cluster: Cluster) -> Array:
     """The equation of ``all_gather_time``."""
     p = _place(group, cluster)
-    c, net = p.constants, network_constants(cluster.node.network)
+    c, net = p.constants, cluster.node.fabric
     crossing = np.asarray(message, float) * (p.n - 1) / p.n
     inside = crossing / (c.ring_share * p.link) + message / p.n / c.copy_bandwidth
     between = crossing / p.local / (net.typical_share(p.domains) * p.nics)
@@ -112,7 +112,7 @@ def all_reduce_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     Double trees: Sanders, Speck, Träff 2009, in NCCL since 2.4: logarithmic latency at the ring's bandwidth.
     """
     p = _place(group, cluster)
-    c, net = p.constants, network_constants(cluster.node.network)
+    c, net = p.constants, cluster.node.fabric
     message = np.asarray(bytes, float)
     crossing = 2 * message * (p.n - 1) / p.n
     trees = np.where(p.domains > 1, net.launch + 2 * np.log2(p.domains) * net.step, 0.0)
@@ -135,7 +135,7 @@ def all_to_all_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # n
     Both run concurrently; the slower dominates.
     """
     p = _place(group, cluster)
-    c, net = p.constants, network_constants(cluster.node.network)
+    c, net = p.constants, cluster.node.fabric
     message = np.asarray(bytes, float)
     own = message / p.n / (2 * c.copy_bandwidth)
     inside = message * (p.local - 1) / p.n / (c.exchange_share * p.link) + own
@@ -155,7 +155,7 @@ def point_to_point_time(bytes: Array, group: Group, cluster: Cluster) -> Array: 
     sends alone gets all of the node's NICs; otherwise its own.
     """
     p = _place(group, cluster)
-    c, net = p.constants, network_constants(cluster.node.network)
+    c, net = p.constants, cluster.node.fabric
     message = np.asarray(bytes, float)
     link = np.minimum(p.link, cluster.accelerator.pair_bandwidth)
     inside = pipelined_time(message / (c.exchange_share * link), c.launch + c.step, c.step)
@@ -173,7 +173,7 @@ def broadcast_time(bytes: Array, group: Group, cluster: Cluster) -> Array:  # no
     M bytes; each link carries the message once, the l NICs of a domain share it; the slower dominates (``pipelined_time``).
     """
     p = _place(group, cluster)
-    c, net = p.constants, network_constants(cluster.node.network)
+    c, net = p.constants, cluster.node.fabric
     message = np.asarray(bytes, float)
     latency = _latency(p, net)
     x = np.where(p.local > 1, message / (c.exchange_share * p.link), 0.0)

@@ -17,7 +17,6 @@ from pydantic import Field
 
 from gpuhours.architecture.operators import Model
 from gpuhours.hardware.clusters import Cluster
-from gpuhours.hardware.kernel_constants import network_constants
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import HOUR
 from gpuhours.inputs.yaml_files import Section, Sourced, read_yaml, validated
@@ -175,7 +174,7 @@ def network_share(cluster: Cluster) -> Share:
 
     Where runs on its kind were measured at several sizes (``typical`` of its profile) their spread about that; else the table's.
     """
-    kind = network_constants(cluster.node.network)
+    kind = cluster.node.fabric
     if not kind.typical:
         return typical().network
     low, high = kind.spread(float(np.max(cluster.nodes)))

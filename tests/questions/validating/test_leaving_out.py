@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib.resources import files
 from pathlib import Path
 
 from gpuhours.hardware.accelerators import list_accelerators, load_accelerator
 from gpuhours.hardware.kernel_constants import generation_constants
+from gpuhours.hardware.nodes import load_node
 from gpuhours.questions.validating.leaving_out import (
     accelerator_without,
     libraries_without,
+    node_without,
     scaled,
     software_without,
 )
@@ -195,3 +198,12 @@ def test_defaults_of_code_are_left_out_with_the_runs_that_chose_them() -> None:
     assert software_without("burstengine", "longvila")[0].memory.reserved_least == 0.045, (
         "its own, which others' runs did not choose"
     )
+
+
+def test_a_network_keeps_what_its_runs_met_and_not_what_their_steps_settled() -> None:
+    node = dataclasses.replace(load_node("aws-p5"), network="efa-p5")
+    known, left = node_without(node, "nanotron")
+    assert left == ("efa-p5.ring_step (0)",)
+    assert (known.fabric.ring_step, known.fabric.typical) == (0.0, node.fabric.typical)
+    assert node.fabric.ring_step > 0
+    assert node_without(node, "bigscience") == (node, ())

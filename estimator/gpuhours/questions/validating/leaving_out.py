@@ -29,7 +29,6 @@ from gpuhours.hardware.kernel_constants import (
     AttentionConstants,
     KernelConstants,
     generation_constants,
-    network_constants,
 )
 from gpuhours.hardware.libraries import Time, libraries_of
 from gpuhours.hardware.nodes import Node
@@ -297,8 +296,12 @@ def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], sys
 
 
 def node_without(node: Node, system: str) -> tuple[Node, tuple[str, ...]]:
-    """A node whose network's constants were not settled on the system."""
-    constants = network_constants(node.network)
-    if system not in _settled_on(constants) or constants.stand_in is None:
+    """A node whose network's constants were not settled on the system: those of its stand-in, or without what was settled."""
+    constants = node.fabric
+    if system not in _settled_on(constants):
         return node, ()
-    return replace(node, network=constants.stand_in), (f"{node.network} ({constants.stand_in} instead)",)
+    if constants.stand_in is not None:
+        return replace(node, network=constants.stand_in), (f"{node.network} ({constants.stand_in} instead)",)
+    unsettled = {name: type(constants).model_fields[name].default for name in constants.settled}
+    left = tuple(f"{node.network}.{name} ({value:g})" for name, value in unsettled.items())
+    return replace(node, constants=constants.model_copy(update=unsettled)), left
