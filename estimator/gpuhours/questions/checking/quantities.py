@@ -156,7 +156,7 @@ _ALL = (
     Quantity("setting", "another setting", "", -1e12, 1e12, exact=True, checked=False),
     Quantity("partial", "part of a schedule", "", 0, 1e16, exact=True, checked=False),
     Quantity("base_tokens", "tokens of the base model", "token", 1e6, 1e16, checked=False),
-    Quantity("count", "a count of other things", "", 0, 1e15, exact=True, checked=False),
+    Quantity("count", "a count of other things", "", 0, 1e20, exact=True, checked=False),
 )  # fmt: skip
 
 QUANTITIES: Mapping[str, Quantity] = {quantity.name: quantity for quantity in _ALL}

@@ -20,7 +20,7 @@ from gpuhours.questions.checking.claim import (
     in_its_other_sense,
 )
 from gpuhours.questions.checking.file import read_claims
-from gpuhours.questions.checking.outcome import Check, Checked
+from gpuhours.questions.checking.outcome import Check, Checked, ContradictedClaims
 from gpuhours.questions.checking.papers import PaperCheck, sums_of
 from gpuhours.questions.checking.precision import Z
 from gpuhours.questions.checking.quantities import shown
@@ -68,6 +68,7 @@ def check_paper(paper: Paper, witness: Witness | None = None) -> PaperCheck:
 
     elsewhere: tuple[Claim | Unplaced, ...] = (*paper.set_aside, *paper.not_understood)
     runs = tuple(_check_run(run, witness, elsewhere, said_of(run)) for run in paper.runs)
+    runs = tuple(_as_all_say(run, runs) for run in runs)
     accused = frozenset(charge.claims[0] for run in runs for charge in run.contradictions)
     return PaperCheck(paper, runs, *sums_of(paper, accused))
 
@@ -85,6 +86,29 @@ def _one_total(claims: Sequence[Claim]) -> Iterator[Claim]:
 
 
 ADDS_UP = 0.03
+
+
+def _as_all_say(run: Check, runs: Sequence[Check]) -> Check:
+    """The check of a run without charges between figures said of all runs that not all of them bear out: those are of another run."""
+    own = [other for other in runs if other.document.kind == "own"]
+    if len(own) < 2 or not run.contradictions:
+        return run
+
+    def holds(charge: ContradictedClaims) -> bool:
+        claims = [run.document.claim(name) for name in charge.claims]
+        if not all(claim is not None and claim.shared for claim in claims):
+            return True
+        return all(any(set(one.claims) == set(charge.claims) for one in other.contradictions) for other in own)
+
+    kept = tuple(charge for charge in run.contradictions if holds(charge))
+    left = {name for charge in run.contradictions if charge not in kept for name in charge.claims}
+    claims = tuple(
+        replace(claim, verdict=NOT_DETERMINED)
+        if claim.claim.quantity in left and claim.verdict == CONTRADICTED
+        else claim
+        for claim in run.claims
+    )
+    return run if len(kept) == len(run.contradictions) else replace(run, contradictions=kept, claims=claims)
 
 
 def _is_stage(name: str) -> bool:
@@ -150,10 +174,11 @@ def _in_other_senses(
     charged = {name for charge in (*judged.contradictions, *judged.doubts) for name in charge.claims}
     for claim in run.claims:
         if (
-            claim.quantity not in ("gpu_hours", "price")
+            claim.quantity not in ("gpu_hours", "price", "tokens", "samples")
             or not claim.either
             or claim.quantity not in charged
-            or run.claim(claim.either) is not None
+            or ((other := run.claim(claim.either)) is not None and other.value != claim.value)
+            or (claim.quantity in ("tokens", "samples") and not _passes(run))
         ):
             continue
         other = in_its_other_sense(claim)
@@ -165,6 +190,12 @@ def _in_other_senses(
         if not again.contradictions and not again.doubts:
             return changed[0], changed[1], again
     return whole, run, judged
+
+
+def _passes(run: Document) -> bool:
+    """Whether a run counts several passes over its data."""
+    passes = run.claim("epochs")
+    return passes is not None and passes.value > 1
 
 
 def check_table(rows: Sequence[Mapping[str, str]], name: str, witness: Witness | None = None) -> TableCheck:

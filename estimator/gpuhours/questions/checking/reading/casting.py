@@ -12,7 +12,7 @@ from gpuhours.questions.checking.reading.names import another_line, mentions, sa
 from gpuhours.questions.checking.reading.parts import lists_in_order
 from gpuhours.questions.checking.reading.placed import ReadProse
 from gpuhours.questions.checking.reading.run_words import OURS_IN_NAMES, holds
-from gpuhours.questions.checking.reading.tables import TableReading, TableRow
+from gpuhours.questions.checking.reading.table_rows import TableReading, TableRow
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 RUN_QUANTITIES = frozenset(

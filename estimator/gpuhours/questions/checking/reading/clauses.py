@@ -93,3 +93,17 @@ def _is_bare(items: Sequence[Item], first: int, last: int) -> bool:
     return items[first].text.lower() in ("not", "in", "held") and not any(
         isinstance(i, Figure) for i in items[first:last]
     )
+
+
+def clause_of(items: Sequence[Item], sentence: Sentence, phrases: tuple[str, ...]) -> tuple[int, int] | None:
+    """The one clause of a sentence that holds one of the phrases, where another clause says that something is trained."""
+    bounds = [
+        sentence.first - 1,
+        *(n for n in range(sentence.first, sentence.last) if items[n].text in CLAUSES),
+        sentence.last,
+    ]
+    clauses = [(one + 1, two) for one, two in pairwise(bounds) if two > one + 1]
+    said = [" ".join(item.text.lower() for item in items[first:last]) for first, last in clauses]
+    holding = [n for n, words in enumerate(said) if holds(words, phrases)]
+    trained = any("train" in words for n, words in enumerate(said) if n not in holding)
+    return clauses[holding[0]] if len(holding) == 1 and trained else None

@@ -65,7 +65,7 @@ PROGRAM_NAMES = {
     "training time (s)": "train runtime",
     "tokens": "tokens seen, total tokens, train tokens, num tokens, consumed tokens, n tokens",
     "training examples": "num examples, num train examples, num training examples, number of examples, num samples",
-    "samples seen": "consumed samples, train samples, total samples",
+    "samples seen": "consumed samples, total samples",
     "tokens per batch": "wpb, words per batch, tokens per step, tokens per update, tokens per iter",
     "step time": "iter time, iteration time, time per iteration, time per step, sec per step",
     "tensor parallel": "tensor parallel size, tensor model parallel size, tp size, tensor parallel degree",

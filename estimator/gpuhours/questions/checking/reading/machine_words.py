@@ -88,6 +88,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("node gpu", "count", "swapped out, swapped, replaced, failed, died, broke, broken, lost, faulty, cordoned, exchanged, "
           "failure, failures, outage, outages, crash, crashes, "
           "spare, falling off, fell off, fallen off", 0, 4),
+    rule("node", "count", "fastest, largest, biggest, most powerful, in the world, in europe, in the country, top", -3, 2),
     rule("node", "count", "cpu, cpu servers, cpu nodes, cpu machines", -1.5, 1.5),
     rule("gpu", "count", "itself as, themselves as, appears as, appear as, shows up as, show up as, seen as, visible as, exposed as, "
           "presented as", 0, 0.9, before=True),
@@ -138,6 +139,7 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
           "achieved per, every gpu", 0, 8),
     rule("flop/s", "flops_per_second", "aggregate, cluster, in total, total, system, overall, across, sustained", 2.5, 8),
     rule("flop/s", "peak_flops", "peak, theoretical, capable", 1, 8),
+    rule("flop/s", "count", "linpack, hpl, top500, rmax, rpeak", -6, 4),
     rule("of_which", "peak_flops", base=-1),
     rule("small_rate", "flops_per_second_per_gpu", base=6),
     rule("large_rate", "flops_per_second", base=6),
@@ -153,6 +155,8 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("money", "cost", base=4),
     rule("money", "count", "saves, saved, saving, save, cheaper", -2, 6, before=True),
     rule("money", "count", "each, apiece", 0, 0.9),
+    rule("money", "count", "valued at, last valued at, valuation of, worth", -3, 1.5, before=True),
+    rule("money", "count", "electricity, power bill, energy bill, electricity bill, for the power, for power", -1, 8, subject=True),
     rule("money", "count", "storage, egress, bucket, networking, disks, salaries, annotation, labelling, labeling", -0.5, 6),
     rule("money", "price", "hourly rate, hourly price, rate per hour, price per hour, price per gpu hour", -0.5, 2, before=True),
     rule("unit_price", "price", base=0),

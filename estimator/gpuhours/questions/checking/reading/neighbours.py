@@ -199,13 +199,13 @@ def _is_one_device(figure: Figure) -> bool:
 def to_a_node(items: Sequence[Item], index: int) -> bool:
     """``eight to a server`` and ``32 nodes of 8``: a bare count of the devices of a node."""
     behind = [item.text.lower() for item in items[index + 1 : index + 4]]
-    named = len(behind) > 1 and behind[0] in ("to", "in", "per", "a") and behind[-1] in NODES | {"node"}
+    named = len(behind) > 1 and behind[0].strip() in ("to", "in", "per", "a") and NODES & set(behind[1:])
     before = [items[index - 1].text.lower(), items[index - 2]] if index > 1 else ["", None]
     nodes = isinstance(before[1], Figure) and before[1].unit == "node" and before[0] in ("of", "with", "x", "×", "*")
-    return named or nodes
+    return bool(named) or nodes
 
 
-NODES = frozenset(["server", "servers", "machine", "host", "box", "board", "tray"])
+NODES = frozenset(["node", "server", "servers", "machine", "host", "box", "board", "tray"])
 
 
 def of_media(items: Sequence[Item], index: int) -> bool:

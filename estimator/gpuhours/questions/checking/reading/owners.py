@@ -7,6 +7,7 @@ of comparison hand what follows to others until the authors speak of themselves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from gpuhours.questions.checking.reading.cast import NOBODY, OURS, Cast, Owner
 from gpuhours.questions.checking.reading.clauses import (
     HYPOTHETICAL,
     OF_A_CLAUSE,
+    clause_of,
     outside_brackets,
     sides_of_clauses,
     would,
@@ -162,6 +164,11 @@ def _sentence(
     _give(items, sentence, lowered, events, begin, default, wanted, owners)
     for index, clause in sides_of_clauses(items, sentence, wanted):
         owners[index] = clause
+    if (found := EXCEPT.search(lowered)) is not None:
+        at = sentence.first + lowered[: found.start()].count(" ")
+        owners |= {index: Owner("side", LEFT_OUT) for index in wanted if index > at}
+    if side is None and (span := clause_of(items, sentence, SIDE[PREPARATION])) is not None:
+        owners |= {index: Owner("side", PREPARATION) for index in wanted if span[0] <= index < span[1]}
     last = next((owner for _, owner in reversed(events) if owner.kind in ("own", "other", "us")), begin)
     if last == OURS and default.kind == "own":
         return default  # Stage 2. We then switch to longer clips
@@ -172,11 +179,13 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     """What else than the run a whole sentence is about."""
     pronoun = items[sentence.first].text.lower() in PRONOUNS
     said = f"{_clause_before(items, sentence)} {lowered}" if pronoun else lowered
-    said = said.replace("training and inference", "training")
+    said = EXCEPT.sub("", said.replace("training and inference", "training"))
     if but != SEVERAL_RUNS and _tells_several_runs(items, sentence):
         return SEVERAL_RUNS
     for name, phrases in SIDE.items():
         if name != but and name not in OF_A_CLAUSE and holds(said, phrases):
+            if name == PREPARATION and clause_of(items, sentence, phrases) is not None:
+                continue  # trained on 128 A100, latents computed in advance
             return name
     if but != HYPOTHETICAL and would(outside_brackets(items, sentence.first, sentence.last)):
         return HYPOTHETICAL
@@ -185,6 +194,11 @@ def _side(items: Sequence[Item], sentence: Sentence, lowered: str, default: Owne
     return default.name if default.kind == "side" and default.name in (*BESIDE_SECTIONS, ELSEWHERE) else None
 
 
+PREPARATION = "data preparation"
+EXCEPT = re.compile(
+    r"\b(?:not counting|not including|without counting|not to mention|apart from|leaving out|leaving aside)\b.*"
+)
+"""Words behind which a sentence tells what its figures do not hold."""
 SEVERAL_RUNS = "several short runs"
 
 

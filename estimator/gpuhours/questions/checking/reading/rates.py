@@ -67,7 +67,8 @@ def by_rate(figure: Figure) -> str | None:
 
 def is_rate(figure: Figure) -> bool:
     """``400 TFLOPs`` is a rate whatever its s stands for: no training run is that small."""
-    return figure.value < 1e17 and figure.word[:1] in "tTpPgG"
+    plural = figure.word.lower().endswith("s")
+    return figure.value < (1e19 if plural and figure.word[:1] in "pPeE" else 1e17) and figure.word[:1] in "tTpPgGeE"
 
 
 def unit_factor(quantity: str, figure: Figure) -> float:

@@ -61,7 +61,9 @@ def of_passes(items: Sequence[Item], index: int) -> str:
     return PASSES.get(figure.unit, "") if several else ""
 
 
-DEVICES = frozenset(["gpus", "cards", "chips", "devices", "accelerators", "boards", "tpus"])
+DEVICES = frozenset(
+    ["superchips", "modules", "dies", "gcds", "gpus", "cards", "chips", "devices", "accelerators", "boards", "tpus"]
+)
 
 
 def on_some_of_them(items: Sequence[Item], index: int) -> bool:
@@ -70,12 +72,27 @@ def on_some_of_them(items: Sequence[Item], index: int) -> bool:
     behind = [item.text.lower() for item in items[index + 1 : index + 4]]
     of_them = behind[:2] in (["of", "them"], ["of", "these"], ["of", "those"], ["of", "which"])
     of_the_cards = behind[:2] in (["of", "the"], ["of", "our"], ["of", "its"]) and behind[2:] and behind[2] in DEVICES
+    if _of_named_devices(items, index):
+        return True
     if before not in ("on", "using", "with", "over") or not (of_them or of_the_cards):
         return False
     counted = [
         item for item in items[max(index - 160, 0) : index] if isinstance(item, Figure) and item.unit in ("gpu", "node")
     ]
     return bool(counted) and counted[-1].unit == "gpu" and counted[-1].value >= items[index].value  # type: ignore[attr-defined]
+
+
+OF_WHOM = frozenset(["the", "its", "their", "our", "'s", "’s", "'", "’", "s"])
+
+
+def _of_named_devices(items: Sequence[Item], index: int) -> bool:
+    """``2,048 of Nvidia's H100 chips`` and ``2,048 of the superchips``: a bare count of devices that are named behind it."""
+    behind = items[index + 1 : index + 5]
+    if not behind or behind[0].text.lower() != "of":
+        return False
+    at = next((n for n, item in enumerate(behind[1:], 1) if item.kind == "device" or item.text.lower() in DEVICES), 0)
+    between = behind[1:at]
+    return at > 0 and all(item.text.lower() in OF_WHOM or item.text[:1].isupper() for item in between)
 
 
 def so_the_batch_is(items: Sequence[Item], index: int) -> bool:

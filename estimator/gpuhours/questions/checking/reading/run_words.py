@@ -193,6 +193,7 @@ SIDE = {
         are not counted, not part of the, debugged, debugging
     """),
     "another machine": _phrases("""
+        used to do this, used to do it, used to run, used to train, used to take, previously did, if you have,
         trying to reproduce, tried to reproduce,
         did the same, does the same, do the same, on a laptop, a colleague, a friend, at home, box at home, home box,
         on the robot, on a desktop

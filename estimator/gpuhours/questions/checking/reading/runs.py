@@ -36,7 +36,7 @@ from gpuhours.questions.checking.reading.placed import OF_ITS_BASE, Placed, Read
 from gpuhours.questions.checking.reading.run_words import OF_MACHINES_ALONE, is_total
 from gpuhours.questions.checking.reading.scopes import Sentence
 from gpuhours.questions.checking.reading.spoken_of import OF_A_BASE
-from gpuhours.questions.checking.reading.tables import TableReading, TableRow
+from gpuhours.questions.checking.reading.table_rows import TableReading, TableRow
 from gpuhours.questions.checking.reading.told_runs import with_told_runs
 
 SUMS = ("gpu_hours", "energy", "carbon", "cost", "wall_clock", "steps", "tokens", "node_hours", "model_flops")

@@ -17,6 +17,11 @@ OF_ALL = re.compile(
     re.IGNORECASE,
 )
 """Words that make a batch or a speed that of the whole machine; without one it may be a GPU's."""
+SEEN = re.compile(
+    r"\b(?:seen|saw|sees|consum\w+|process\w+|read|trained (?:for|on)|training on|total|altogether|in all|repeat\w*|passes)\b",
+    re.IGNORECASE,
+)
+"""Words that make tokens those that the run went through; without one they may be those of its data set."""
 OF_ONE = re.compile(
     r"(?:gpu|tpu|card|chip|accelerator|device|apiece|\beach\b|\b(?:an?|one|per)\s+(?:[AHV]\d{2,3}|B200|L40|MI\d{3}|GH200)"
     r"|[AHV]\d{2,3}\S*[ -]hours?)",
@@ -63,6 +68,8 @@ OPEN = {
     ),
     "global_batch": ("microbatch", None, OF_ALL),
     "price": ("node_price", None, OF_ONE),
+    "tokens": ("dataset_tokens", None, SEEN),
+    "samples": ("dataset_samples", None, SEEN),
     "tokens_per_second": ("tokens_per_second_per_gpu", None, OF_ALL),
 }
 
@@ -74,7 +81,8 @@ def _either(name: str, entry: Placed) -> str:
         return (
             other if open_where.search(entry.quote.strip()) and "gpu" not in entry.quote.lower().split(":")[0] else ""
         )
-    return other if closed_where is not None and not closed_where.search(f"{entry.quote} {entry.place.because}") else ""
+    around = entry.place.because if name in ("tokens", "samples") else f"{entry.quote} {entry.place.because}"
+    return other if closed_where is not None and not closed_where.search(around) else ""
 
 
 def _breath(entry: Placed) -> int:

@@ -8,11 +8,9 @@ counts something. The other side of the table names the runs; rows of a sum are 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 
-from gpuhours.inputs.records import dataclass
 from gpuhours.questions.checking.accelerators import find_accelerator
 from gpuhours.questions.checking.claim import Unplaced
 from gpuhours.questions.checking.reading.blocks import Cell, Table
@@ -35,51 +33,26 @@ from gpuhours.questions.checking.reading.table_forms import (
     begins_with_number,
     joined,
     label_columns,
-    numbered_names,
     slashed,
     unit_of_caption,
     with_subheads,
 )
+from gpuhours.questions.checking.reading.table_rows import (
+    LONGEST_NAME,
+    Entry,
+    TableReading,
+    TableRow,
+    Understood,
+    counts_something,
+    name_rows,
+    names_rows,
+    note_accelerator,
+    rows_of_two,
+)
 from gpuhours.questions.checking.reading.tokens import Figure
 
-LONGEST_NAME = 60
 MEMORY = re.compile(r"\(\s?(\d{2,3}\s?Gi?B)\s?\)")
 COUNT_HEADS = frozenset(["number", "count", "#", "qty", "quantity", "n", "no", "num", "amount", "how many", "units"])
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A figure of a table, what it is, and where it stands."""
-
-    figure: Figure
-    place: Place
-    text: str
-    quote: str
-    line: int
-    label: str = ""
-    aside: str = ""
-    """Why it is no figure of the run: a column that counts something else."""
-
-
-@dataclass
-class TableRow:
-    """What a table says of one run; the name is empty where the table is a list of settings."""
-
-    name: str
-    total: bool = False
-    entries: list[Entry] = field(default_factory=list)
-    accelerator: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True)
-class TableReading:
-    """The runs of one table, and its numbers that no label explains."""
-
-    rows: tuple[TableRow, ...]
-    unplaced: tuple[Unplaced, ...]
-    line: int
-    names: str = ""
-    """The header over the names of the runs."""
 
 
 def read_table(table: Table) -> TableReading:
@@ -110,7 +83,7 @@ def read_table(table: Table) -> TableReading:
         for j in range(labels, width)
     ]
     by_column, by_row = _understood(down), _understood(across)
-    if len(by_row) > len(by_column) or (width == 2 and len(by_row) == len(by_column) and not _counts(head[1])):
+    if len(by_row) > len(by_column) or (width == 2 and len(by_row) == len(by_column) and not counts_something(head[1])):
         found = _rows_across(by_row, across, head, width)
         seen = {(cell.line, cell.text) for *_, cell in across}
     else:
@@ -118,7 +91,7 @@ def read_table(table: Table) -> TableReading:
         seen = {(cell.line, cell.text) for *_, cell in down}
     found += _in_headers(table, head)
     placed = {(entry.line, entry.figure.text) for row in found for entry in row.entries}
-    named = next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :")
+    named = next((head[j] for j in range(len(head)) if names_rows(body, j, head[j])), "").lower().strip(" :")
     return TableReading(
         tuple(row for row in found if row.entries), tuple(_left_over(seen, placed, found)), table.line, named
     )
@@ -130,9 +103,6 @@ def set_aside(table: TableReading, why: str) -> TableReading:
         replace(row, entries=[replace(entry, aside=entry.aside or why) for entry in row.entries]) for row in table.rows
     )
     return replace(table, rows=rows)
-
-
-Understood = dict[tuple[int, int], list[Entry]]
 
 
 def _in_headers(table: Table, head: Sequence[str]) -> list[TableRow]:
@@ -177,11 +147,6 @@ def _heading_pair(rows: Sequence[tuple[Cell, ...]], head: int) -> list[tuple[Cel
         for row in rows[:head]
         if len(row) == 2 and row[0].text and any(isinstance(item, Figure) for item in scan(row[1].text))
     ]
-
-
-def _counts(label: str) -> bool:
-    """Whether a label alone says what the numbers under it are."""
-    return bool(lent(label, "7") != "7" or place_pair(label, "7"))
 
 
 def _understood(cells: Sequence[tuple[int, int, str, Cell]]) -> Understood:
@@ -230,7 +195,9 @@ def _rows_across(
     enumerated = all(_ENUMERATED.match(name) for name in head[1:])
     apart = width > 2 and enumerated and len(set(head[1:])) == width - 1  # (a) image, (b) video
     columns = [
-        TableRow("" if head[j].lower().strip(" :") in GENERIC_HEADS or (_counts(head[j]) and not apart) else head[j])
+        TableRow(
+            "" if head[j].lower().strip(" :") in GENERIC_HEADS or (counts_something(head[j]) and not apart) else head[j]
+        )
         for j in range(width)
     ]
     if width == 2 and len(head[1]) > LONGEST_NAME:
@@ -241,11 +208,11 @@ def _rows_across(
         columns[j].entries += entries
         if find_accelerator(entries[0].label) and any(entry.place.quantity == "gpus" for entry in entries):
             columns[j].accelerator = columns[j].accelerator or (entries[0].label, entries[0].line)
-        _note_accelerator(columns[j], [entry.figure for entry in entries], entries[0].line)
+        note_accelerator(columns[j], [entry.figure for entry in entries], entries[0].line)
     for _, j, label, cell in cells:
         if columns[j].accelerator is None and _of_machines(label) and find_accelerator(cell.text):
             columns[j].accelerator = (cell.text, cell.line)
-    return columns
+    return rows_of_two(found, cells, columns[1]) if width == 2 and not columns[1].name else columns
 
 
 _ENUMERATED = re.compile(r"\s*(?:\(?[a-h1-9ivx]{1,4}[).:]|[A-Z][.:])\s*\S|(?:stage|phase)\b", re.IGNORECASE)
@@ -259,16 +226,16 @@ def _of_machines(label: str) -> bool:
 
 def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[TableRow]:
     """Labels in the header: each row is a run."""
-    names = _names(found, body, head)
+    called = name_rows(found, body, head)
     apart = (
-        next((head[j] for j in range(len(head)) if _names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
+        next((head[j] for j in range(len(head)) if names_rows(body, j, head[j])), "").lower().strip(" :") in DATA_HEADS
     )
     machines = {entry.place.quantity for entries in found.values() for entry in entries} & MACHINES_TOLD
     apart = apart and not (machines and any(word in " ".join(head).lower() for word in MAY_BE_RUNS))
     printed = _is_printed(found, body, head)
     rows = []
     for i, cells in enumerate(body):
-        row = TableRow("" if printed else names[i], not printed and is_total(names[i]))
+        row = TableRow("" if printed else called[i], not printed and is_total(called[i]))
         for j in range(len(cells)):
             row.entries += found.get((i, j), [])
         named = [cell for j, cell in enumerate(cells) if _of_machines(head[j]) and find_accelerator(cell.text)]
@@ -276,7 +243,7 @@ def _rows_down(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequen
             best = max(named, key=lambda cell: "GB" in cell.text)
             row.accelerator = (best.text, best.line)
         if row.accelerator is None:
-            _note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
+            note_accelerator(row, [entry.figure for entry in row.entries], cells[0].line)
         if not any(entry.place.quantity == "parameters" for entry in row.entries) and row.entries:
             row.entries += _size_of_base(cells, head)
         if i < len(body) - 1 and printed:
@@ -338,51 +305,6 @@ def _size_of_base(cells: Sequence[Cell], head: Sequence[str]) -> list[Entry]:
                 else []
             )
     return []
-
-
-def _note_accelerator(row: TableRow, figures: Sequence[Figure], line: int) -> None:
-    """The device that a run's figures name."""
-    named = next((figure.device for figure in figures if figure.device and find_accelerator(figure.device)), None)
-    if named and row.accelerator is None:
-        row.accelerator = (named, line)
-
-
-def _names(found: Understood, body: Sequence[tuple[Cell, ...]], head: Sequence[str]) -> list[str]:
-    """What each row is called: its first cell of words, with what tells it from rows of the same name."""
-    column = next((j for j in range(len(head)) if _names_rows(body, j, head[j])), None)
-    if column is None:
-        return [f"{cells[0].text} {head[0]}".strip() for cells in body]
-    names, last = [], ""
-    for cells in body:
-        last = cells[column].text or last
-        names.append(last[:LONGEST_NAME])
-    counts = Counter(names)
-    for name in [name for name, count in counts.items() if count > 1]:
-        same = [i for i, other in enumerate(names) if other == name]
-        apart = [j for j in range(len(head)) if j != column and len({body[i][j].text for i in same}) == len(same)]
-        worded = [j for j in apart if (same[0], j) not in found] or apart
-        sized = [j for j in apart if any(entry.place.quantity == "parameters" for entry in found.get((same[0], j), []))]
-        for number, i in enumerate(same, 1):
-            tail = body[i][(sized or worded)[0]].text if apart else f"({number})"
-            tail = tail.split(" (")[0] if sized else tail
-            names[i] = f"{name} {tail}".strip()
-    return names
-
-
-def _names_rows(body: Sequence[tuple[Cell, ...]], j: int, head: str) -> bool:
-    """Whether a column holds names: most of its cells begin with a word, or are a model's size under a header that counts nothing."""
-    filled = [cells[j].text for cells in body if cells[j].text]
-    if not filled or _counts(head) or (head.strip(" $") in ("N", "D", "C") and all(map(begins_with_number, filled))):
-        return False
-    if numbered_names(head, filled):
-        return True
-    words = sum(
-        not begins_with_number(text)
-        or not head
-        or head.lower().strip() in GENERIC_HEADS | {"model", "models", "name", "size"}
-        for text in filled
-    )
-    return 2 * words > len(filled)
 
 
 def _left_over(

@@ -31,7 +31,8 @@ from gpuhours.questions.checking.reading.scopes import FINE_TUNING
 from gpuhours.questions.checking.reading.sections import about, beside_blocks, compared_blocks
 from gpuhours.questions.checking.reading.settled import in_their_sense, one_each, with_names
 from gpuhours.questions.checking.reading.stated import claim_of
-from gpuhours.questions.checking.reading.tables import TableReading, read_table, set_aside
+from gpuhours.questions.checking.reading.table_rows import TableReading
+from gpuhours.questions.checking.reading.tables import read_table, set_aside
 from gpuhours.questions.checking.reading.tokens import Figure, Item
 
 LONGEST_DOCUMENT = 2_000_000

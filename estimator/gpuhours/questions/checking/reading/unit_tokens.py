@@ -86,7 +86,7 @@ def unit_at(tokens: Sequence[Token], at: int, *, money: bool = False) -> tuple[U
         return found, begun
     else:
         at = begun
-    begins_clause = found.device and type_at(tokens, at) == "PER" and tokens[at].text.lower().startswith("each")
+    begins_clause = found.device and type_at(tokens, at) == "PER" and tokens[at].text.lower().startswith(("each", "a"))
     if begins_clause and tokens[at + 1].type == "THINGS" and noun(tokens[at + 1].text) in WORK:
         return found._replace(joined=joined), at  # with 8 GPUs each step takes: nobody has GPUs a step
     per, at = _per(tokens, at)

@@ -92,6 +92,7 @@ RULES: tuple[Rule, ...] = (
     rule("residue token", "seq_len", "crop size, window size", -0.4, 6),
     rule("residue", "tokens", "trained on, training on, trained for, consumed, processed, in total, seen", 0, 3),
     rule("scaled", "tokens", "trained on, training on, trained over, trained for, corpus of", 2, 4, before=True),
+    rule("scaled", "tokens", "has seen, have seen, it saw, it read", 1, 0.9, before=True),
     rule("scaled", "tokens", "tokens, number of tokens, token count", 0.5, 5, before=True),
     rule("token", "base_tokens",
           "from a base model, a base model that, initialized from, initialised from, base model had, had seen, base model was, "
@@ -121,7 +122,7 @@ RULES: tuple[Rule, ...] = (
           "each update", 0),
     rule("sample sequence bare", "microbatch",
           "micro batch, microbatch, micro bs, "
-          "mbs, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
+          "mbs, device batch size, per gpu batch size, per device batch size, micro batch size, per gpu batch, local batch, "
           "every card, each card, every gpu, each device, every device, "
           "per device batch, device batch", -0.5),
     rule("sample sequence", "evaluation_size", "evaluation, evaluate, evaluated, test, validation, heldout, held out, "
@@ -207,7 +208,8 @@ RULES: tuple[Rule, ...] = (
     rule("percent", "mfu", "utilization, utilisation, of peak, of the peak, theoretical peak, peak performance, "
           "hardware efficiency, compute efficiency, of what the card can do, of what the hardware can, "
           "of what the gpu can, model flops, "
-          "of peak flops, of its peak, of their peak, bf16 peak, fp16 peak, dense peak, dense bf16 peak, peak bf16, peak throughput, "
+          "of peak flops, of its peak, of their peak, of theoretical, of their theoretical, of its theoretical, "
+          "of the theoretical, theoretical throughput, bf16 peak, fp16 peak, dense peak, dense bf16 peak, peak bf16, peak throughput, "
           "peak bf16 rate, bf16 rate, fp16 rate, peak rate, card's peak, chip's peak, gpu's peak, device's peak, "
           "relative to peak, relative to the peak, model throughput, "
           "share of peak, fraction of peak, of the dense, of what the cards could, of what the chips, "

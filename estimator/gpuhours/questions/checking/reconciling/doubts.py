@@ -59,6 +59,16 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     said = f"“{accused.text}” "
     if first.cause in ("per GPU for all", "accumulation forgotten") and accused.either:
         return said + "is of all GPUs together"
+    if (money := _money_apart(claims)) is not None:
+        return f"“{money.text}” is what these hours cost"
+    by_name = {claim.quantity: claim for claim in claims}
+    if (
+        {"energy", "gpu_power"} <= by_name.keys()
+        and "pue" not in by_name
+        and first.cause in AT_THE_WALL
+        and accused.quantity != "gpu_power"
+    ):
+        return f"“{by_name['energy'].text}” is of the accelerators alone"
     if alone is not None:
         return ""
     if {claim.quantity for claim in claims} >= {"parameters"} and 1 / CONVENTION < factor < CONVENTION:
@@ -71,6 +81,19 @@ def unsaid(causes: Sequence[Cause], claims: Sequence[Claim], document: Document,
     if first.cause == "epochs forgotten" and document.claim("epochs") is None:
         return said + "counts every pass"
     return ""
+
+
+AT_THE_WALL = frozenset(["TDP for measured power", "whole node in the energy", "PUE left out"])
+"""Causes of an energy that a meter before hosts, fans and cooling shows as well."""
+HOURS = frozenset(["gpu_hours", "gpus", "nodes", "wall_clock", "node_hours", "price", "energy"])
+
+
+def _money_apart(claims: Sequence[Claim]) -> Claim | None:
+    """An amount of money that no sentence ties to the hours or machines which it is held against."""
+    money = next((claim for claim in claims if claim.quantity == "cost"), None)
+    if money is None or any(claim.quantity == "price" for claim in claims):
+        return None
+    return None if any(claim.breath == money.breath and claim.quantity in HOURS for claim in claims) else money
 
 
 def _one_row(claims: Sequence[Claim]) -> bool:
