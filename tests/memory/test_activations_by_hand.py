@@ -48,6 +48,18 @@ def test_what_a_policy_drops(unkept: Unkept, less: float) -> None:
     assert kept(unkept=unkept) == pytest.approx(WHOLE - less)
 
 
+def test_normed_and_rotated_queries_and_keys_have_one_copy() -> None:
+    """The norm reads what the rotation put out: ten heads of 128 in 2 bytes stand beside the operands once, as without the norm."""
+    part = workload().model.stacks[0]
+    norm = Elementwise(Pointwise.QK_NORM, 10 * 128, sharded=True)
+    alone = tuple(one for one in part.block.elementwise if one.kind is not Pointwise.ROTARY)
+    for elementwise in ((*part.block.elementwise, norm), (*alone, norm)):
+        found = saved(
+            replace(part, block=replace(part.block, elementwise=elementwise)), BF16, workload().software.memory.model_copy(
+                update={"saved": {"swiglu": 2.0}}), stream=2.0, unfused=False)  # fmt: skip
+        assert float(found.on_rank(workload().ranks)) == pytest.approx(WHOLE)
+
+
 def test_scores_of_unfused_attention() -> None:
     """Eight heads of 512 keys in 2 bytes, in place of 4 bytes a head; as many as the stack says."""
     assert kept(unfused=True) == pytest.approx(WHOLE - 4 * 8 + 8 * TOKENS * 2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from gpuhours.architecture.operators import (
     AttentionCore,
     Block,
+    Elementwise,
     Ends,
     Family,
     Linear,
@@ -85,7 +86,7 @@ def saved(
     element, block = precision.element, stack.block
     heads = precision.operand if precision.wide_stream and precision.autocast else element  # cast for attention
     shared: dict[str, Array] = dict.fromkeys(("stream", "whole", "attention", "mlp", "expert", "nowhere"), 0.0)
-    for operator in block.elementwise:
+    for operator in _keeping(block):
         inside = "attention" if operator.kind.family is Family.ATTENTION else "mlp"
         place = inside if operator.sharded else "stream"
         each = stream if operator.kind.family is Family.NORM and place == "stream" else element
@@ -123,6 +124,15 @@ def saved(
         outputs=_sum(outputs),
         passing=_largest([*outputs, *([2 * scores] if in_groups else [])]),
     )
+
+
+def _keeping(block: Block) -> Iterator[Elementwise]:
+    """The memory-bound operators that keep something of their own. Queries and keys that are both normed and rotated have one copy between
+    product and attention: what the norm reads is the rotation's output, or what the rotation reads is the product's."""
+    normed = any(operator.kind is Pointwise.QK_NORM for operator in block.elementwise)
+    for operator in block.elementwise:
+        if not (normed and operator.kind is Pointwise.ROTARY):
+            yield operator
 
 
 def _kept_of(kind: Pointwise, precision: Precision, facts: MemoryFacts) -> float:
