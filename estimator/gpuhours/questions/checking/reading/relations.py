@@ -87,7 +87,7 @@ OF_WHOM = frozenset(["the", "its", "their", "our", "'s", "’s", "'", "’", "s"
 
 def _of_named_devices(items: Sequence[Item], index: int) -> bool:
     """``2,048 of Nvidia's H100 chips`` and ``2,048 of the superchips``: a bare count of devices that are named behind it."""
-    behind = items[index + 1 : index + 5]
+    behind = items[index + 1 : index + 7]
     if not behind or behind[0].text.lower() != "of":
         return False
     at = next((n for n, item in enumerate(behind[1:], 1) if item.kind == "device" or item.text.lower() in DEVICES), 0)

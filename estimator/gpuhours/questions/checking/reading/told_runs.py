@@ -49,6 +49,9 @@ def _told(read: ReadProse) -> Iterator[list[Spoken]]:
             continue  # lists and sections divide themselves; others' models are no runs
         if index and read.items[index - 1].text.lower() in ("earlier", "previous", "older", "old"):
             continue
+        named = read.items[index - 2].text if index > 1 and read.items[index - 1].text == "(" else ""
+        if found.kind == "size" and named[:1].isupper() and any(c.isdigit() for c in named):
+            continue  # from the dense Ouzel-2B (1.9B parameters)
         kinds[found.kind].setdefault(found.key, found)
     kinds["any part"] = {f"{name.kind} {name.key}": name for kind in ("stage", "part") for name in kinds[kind].values()}
     for found_of_kind in kinds.values():
