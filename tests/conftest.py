@@ -37,9 +37,11 @@ TOGETHER = {
         r"test_validation\.py|test_generic_names|test_published_memory|test_profiles_say_where"
     ),
     "documents": re.compile("reproduce"),
+    "texts": re.compile(r"test_claims_(reading|verdict|file)\.py"),
     "processes": re.compile(r"test_sweep_(engines|files|faults)|test_same_answer|test_notebook"),
 }
-"""Tests of several modules that share what is long in the making (``tests.published``, ``_worked_out_once``), or that mostly wait."""
+"""Tests of several modules that share what is long in the making (``tests.published``, ``tests.read_texts``, ``_worked_out_once``), or that
+mostly wait."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,13 +59,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(autouse=True, scope="session")
 def _worked_out_once() -> Iterator[None]:
-    """The documents that ship: several tests print what is worked out once. What they print of it is their own."""
+    """The documents that ship, and a measured run's step on each of forty stacks: several tests print what is worked out once. What they
+    print of it is their own."""
+    from gpuhours.questions.calibrating import observed
     from gpuhours.questions.reproducing import working
 
     shipped, anew = set(working.document_paths().values()), working.reproduce_file
     once = functools.cache(anew)
+    steps: dict[tuple[str, observed.Candidate], float | None] = {}
+    predicted = observed.ObservedRun._predicted
+
+    def on_stack(self: observed.ObservedRun, stack: observed.Candidate) -> float | None:
+        key = self.run.model_dump_json(), stack
+        if key not in steps:
+            steps[key] = predicted(self, stack)
+        return steps[key]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(working, "reproduce_file", lambda path: once(path) if path in shipped else anew(path))
+        patch.setattr(observed.ObservedRun, "_predicted", on_stack)
         yield
 
 

@@ -222,7 +222,7 @@ def shared_out(
     pipeline=st.sampled_from([1, 4]),
     context=st.sampled_from([1, 2]),
 )
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_better_parts_never_slow_a_step(trainable: Training, frames: int, stack: str, **layout: Any) -> None:
     model, batch, placed, here, software, precision = shared_out(trainable, frames, stack=stack, **layout)
     node, chip = here.node, here.accelerator

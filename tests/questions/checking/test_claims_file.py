@@ -9,25 +9,23 @@ import pytest
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.checking.claim import NAME_OF_CARD
 from gpuhours.questions.checking.file import read_claims, write_claims
-from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
+from tests.read_texts import TEXTS, judged, paper
 
-TEXTS = Path(__file__).parents[2] / "texts"
 NAMES = sorted(path.stem for path in TEXTS.glob("*.txt"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_reads_back_the_same(name: str, tmp_path: Path) -> None:
-    paper = read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name)
-    document = paper.single
+    document = paper(name).single
     path = tmp_path / "claims.yaml"
-    path.write_text(write_claims(paper), encoding="utf-8")
+    path.write_text(write_claims(paper(name)), encoding="utf-8")
     again = read_claims(path).single
     assert [(c.quantity, c.value) for c in again.claims] == [
         (c.quantity, pytest.approx(c.value, rel=1e-9)) for c in document.claims if c.because != NAME_OF_CARD
     ]
-    first, second = check_document(document), check_document(again)
+    first, second = judged(name), check_document(again)
     assert first.verdict == second.verdict
     assert [c.claims for c in first.contradictions] == [c.claims for c in second.contradictions]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -15,13 +13,13 @@ from gpuhours.questions.checking.reading.number_words import spelled
 from gpuhours.questions.checking.reading.numbers import scan
 from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.reading.tokens import Figure
+from tests.read_texts import TEXTS, paper
 
-TEXTS = Path(__file__).parents[2] / "texts"
-EXPECTED = yaml.safe_load((TEXTS / "expected.yaml").read_text(encoding="utf-8"))
+EXPECTED = yaml.load((TEXTS / "expected.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
 def read(name: str):  # type: ignore[no-untyped-def]
-    return read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name).single
+    return paper(name).single
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -151,7 +149,7 @@ VOCABULARY = (
 WORDS = VOCABULARY.split()
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join) | st.text(max_size=200))
 def test_any_text_can_be_read(text: str) -> None:
     document = read_paper(text).single

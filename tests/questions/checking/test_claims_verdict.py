@@ -14,17 +14,12 @@ from hypothesis import strategies as st
 from gpuhours.questions.checking.claim import Claim, Document, Fact
 from gpuhours.questions.checking.outcome import Check
 from gpuhours.questions.checking.precision import Spread
-from gpuhours.questions.checking.reading.text import read_paper
 from gpuhours.questions.checking.verdict import check_document
 from tests.conftest import Command
+from tests.read_texts import TEXTS, judged
 
-TEXTS = Path(__file__).parents[2] / "texts"
-EXPECTED = yaml.safe_load((TEXTS / "expected.yaml").read_text(encoding="utf-8"))
+EXPECTED = yaml.load((TEXTS / "expected.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 PLANTED = [name for name, entry in EXPECTED.items() if "cause" in entry]
-
-
-def judged(name: str) -> Check:
-    return check_document(read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name).single)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -201,7 +201,7 @@ PIPES = [
     pytest.param(f"{OPTIONS[0]} --params 7B", "| true", 0, id="a reader that leaves"),
     pytest.param(f"{OPTIONS[0]} --params 7B --json", "| true", 0, id="a reader of JSON that leaves"),
     pytest.param(" ".join(OPTIONS[:5]) + " --gpu a100-sxm-40gb --gpus 1 --batch 8", "| true", 1, id="one that does not fit"),
-    pytest.param("reproduce videomae-huge", "> /dev/null", 0, id="a terminal of ASCII"),
+    pytest.param("hardware list", "> /dev/null", 0, id="a terminal of ASCII"),
 ]  # fmt: skip
 
 
@@ -362,7 +362,7 @@ def test_conventions_differ_in_attention_alone() -> None:
     assert value(full, "model_flops") - value(causal, "model_flops") == pytest.approx(attention, rel=1e-3)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.floats(0.05, 0.9), st.floats(1e9, 1e14), st.sampled_from([64, 128, 512]), st.floats(0.5, 1.0))
 def test_what_is_solved_solves_back(mfu: float, tokens: float, gpus: int, goodput: float) -> None:
     """tokens + MFU + GPUs -> days, and the days, given instead, give the MFU back."""

@@ -24,6 +24,7 @@ VARY = {
     "layout.microbatch": "1,2,4,8",
     "training.global_batch": "256..1024:256",
 }
+pytestmark = pytest.mark.usefixtures("_blocks_made_once")
 ENDINGS = [".csv", ".jsonl", ".parquet"]
 LIMITED = """
 import resource, signal, sys, time, gpuhours

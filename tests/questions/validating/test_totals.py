@@ -53,7 +53,7 @@ def test_no_published_total_is_edited_unsaid() -> None:
     now = {one.cells["id"]: one.cells["gpu_hours"] for one in read_totals(published_totals())}
     if os.environ.get("GPUHOURS_WRITE"):
         HOURS.write_text(yaml.safe_dump(now, sort_keys=False), encoding="utf-8")
-    stored = yaml.safe_load(HOURS.read_text(encoding="utf-8"))
+    stored = yaml.load(HOURS.read_text(encoding="utf-8"), yaml.CSafeLoader)
     told = [
         f"{name}: {stored.get(name, 'not there')} -> {now.get(name, 'not there')} GPU-hours"
         for name in dict.fromkeys((*stored, *now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,10 @@ class Validation:
 
     def by(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Over the rows of each value of each grouping."""
+        return self._by
+
+    @cached_property
+    def _by(self) -> dict[str, dict[str, dict[str, Any]]]:
         return {
             name: {value: summary(group) for value, group in _grouped(self.judged, of).items()}
             for name, of in GROUPS.items()

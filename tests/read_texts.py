@@ -1,0 +1,25 @@
+"""The texts of ``tests/texts``, each read and judged once for every test that looks at it (``TOGETHER`` of ``tests.conftest``)."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from gpuhours.questions.checking.claim import Paper
+from gpuhours.questions.checking.outcome import Check
+from gpuhours.questions.checking.reading.text import read_paper
+from gpuhours.questions.checking.verdict import check_document
+
+TEXTS = Path(__file__).parent / "texts"
+
+
+@cache
+def paper(name: str) -> Paper:
+    """What is read in a text."""
+    return read_paper((TEXTS / f"{name}.txt").read_text(encoding="utf-8"), name)
+
+
+@cache
+def judged(name: str) -> Check:
+    """Its one document's figures held against each other."""
+    return check_document(paper(name).single)
