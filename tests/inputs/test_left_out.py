@@ -65,7 +65,7 @@ def test_years_of_owned_hardware_have_a_unit() -> None:
     [
         ("training.global_batch", "4M", "meant in tokens"),
         ("model.rank", 64, "model.rank has no effect"),
-        ("model.trainable", "frozen", "nothing of the model trains"),
+        ("model.trainable", "frozen", "no part of the model is trained"),
         ("data.text_tokens", 100, "data.seq_len has no effect"),
         ("cost.storage", {"kept": "1 year"}, "cost.storage has no effect"),
         ("cost.year", 2020, "cost.year has no effect"),

@@ -1,4 +1,4 @@
-"""Two runs side by side: which inputs differ, what every result becomes, and which input is to blame for how much."""
+"""Compare two runs: which inputs differ, how every result changes, and how much of each change each input causes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from gpuhours.run.shown import SHARE, with_share
 from gpuhours.run.spec import Described, Run, of_other_runs
 
 WHOLE = ("model", "cost")
-"""Blocks that change as one: their keys mean little apart."""
+"""Blocks compared as a whole: their keys mean little on their own."""
 TOGETHER = (frozenset({"hardware.accelerator", "hardware.node"}),)
-"""Keys that only make sense changed at once."""
+"""Keys that can only be changed together."""
 SKIPPED = frozenset({"name", "assumptions"})
 BARELY = 5e-4
 """A factor that is 1 with the four digits that are shown."""
 Numbers = Mapping[str, float | None]
-"""Every result of a run as a number; None where it is not determined."""
+"""Every result of a run as a number; None if undetermined."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """One key, or block, that differs."""
+    """One key or block that differs."""
 
     key: str
     first: Any
@@ -44,7 +44,7 @@ class Input:
 
 @dataclass(frozen=True)
 class InputEffect:
-    """By what factor one input changes a result: changed first of all, changed last, and the geometric mean of both."""
+    """The factor by which one input changes a result: if changed first, if changed last, and the geometric mean of the two."""
 
     key: str
     factor: float
@@ -54,7 +54,7 @@ class InputEffect:
 
 @dataclass(frozen=True)
 class ResultChange:
-    """One result of both runs; ``interaction`` is what the product of the causes leaves unexplained, 1 where nothing."""
+    """One result of both runs; ``interaction`` is the factor not explained by the product of the causes, 1 if none."""
 
     name: str
     unit: str
@@ -73,7 +73,7 @@ class ResultChange:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Two runs, their differences, and where these come from."""
+    """Two runs, their differences, and the causes of these."""
 
     first: Run
     second: Run
@@ -119,11 +119,11 @@ class Comparison:
 
 
 def compare(first: Described, second: Described) -> Comparison:
-    """What changed in the inputs, and by how much in every result.
+    """The differences between the inputs, and the change in every result.
 
     Inputs are changed one at a time from the first run to the second, in the order of the run file. A cause's factor is the
-    geometric mean of the change it makes when it is the first input changed and when it is the last; where causes act on each
-    other the product of all is not quite the whole change, and the rest is given as ``interaction``.
+    geometric mean of its effect as the first input changed and as the last; if causes interact, their product differs from the
+    total change, and the ratio is given as ``interaction``.
     """
     first, second = run_of(first, {}), run_of(second, {})
     inputs = differences(first, second)
@@ -144,7 +144,7 @@ def compare(first: Described, second: Described) -> Comparison:
 
 
 def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
-    """A word where the two runs are charged by different providers or on different terms: that alone may decide."""
+    """A note if the two runs are charged by different providers or on different terms, which alone may decide."""
     rents = [
         next((line.terms for line in evaluate(run).bill.lines if line.name == "GPU time"), None)
         for run in (first, second)
@@ -152,13 +152,13 @@ def _price_notes(first: Run, second: Run) -> tuple[str, ...]:
     if None in rents or rents[0] == rents[1] or "given" in rents:
         return ()
     return (
-        f"the prices are of different offers, {rents[0]} and {rents[1]}: part of the difference in cost is theirs, not the machines'; "
-        "cost.provider and cost.terms choose alike",
+        f"the prices are from different offers, {rents[0]} and {rents[1]}, which explains part of the difference in cost; "
+        "cost.provider and cost.terms make them comparable",
     )
 
 
 def alike(first: Run, second: Run) -> tuple[Run, Run]:
-    """Both runs with what neither says settled in the same way: as the first one's estimate has it."""
+    """Both runs with everything that neither states settled identically: as in the first run's estimate."""
     base = settled(first)
     if base is first:
         return first, second
@@ -177,7 +177,7 @@ def alike(first: Run, second: Run) -> tuple[Run, Run]:
 
 
 def differences(first: Run, second: Run) -> tuple[Input, ...]:
-    """Every key of the run file whose value differs; blocks of ``WHOLE``, and those one run lacks, as one."""
+    """Every key of the run file whose value differs; blocks of ``WHOLE``, and those that only one run has, as one."""
     inputs: list[Input] = []
     for name in Run.model_fields:
         if name not in SKIPPED:
@@ -202,7 +202,7 @@ def _alone(
 ) -> tuple[list[tuple[str, Numbers, Numbers]], tuple[str, ...]]:
     """For each input, the results with it alone changed, and with it alone not yet changed.
 
-    Keys that make no run without each other (a node for another accelerator, degrees for other GPUs) are changed together.
+    Keys that are invalid without each other (a node for another accelerator, degrees for other GPUs) are changed together.
     """
     steps, notes = [], []
     for group in _groups(inputs):
@@ -220,7 +220,7 @@ def _alone(
 
 
 def _groups(inputs: Sequence[Input]) -> list[list[Input]]:
-    """Inputs one by one, but those of ``TOGETHER`` at once; degrees of a layout change with the number of GPUs they multiply to."""
+    """Inputs one by one, except that those of ``TOGETHER`` are grouped, and degrees of a layout with the number of GPUs."""
     groups: list[list[Input]] = []
     for one in inputs:
         partner = next(
@@ -261,7 +261,7 @@ def numbers(run: Run) -> Numbers:
 
 
 def plain(value: Any) -> Any:
-    """An input as JSON has it."""
+    """An input as in JSON."""
     if isinstance(value, IntEnum):
         return word(type(value), value)
     if isinstance(value, BaseModel):

@@ -1,7 +1,7 @@
-"""What every JSON document begins with: which command's it is, and the number of its form.
+"""The header of every JSON document: its command and schema number.
 
-``schema`` is ``gpuhours/COMMAND/NUMBER``; the number rises when a key, a unit or a word changes its meaning (not when one is added).
-Units are GPU*hour, Wh, tCO2e, USD, token, sample and FLOP, SI for the rest, spelled out (second, byte, byte/second, watt).
+``schema`` is ``gpuhours/COMMAND/NUMBER``; the number increases when a key, a unit or a word changes its meaning (not when one is added).
+Units are GPU*hour, Wh, tCO2e, USD, token, sample and FLOP, and otherwise SI, spelled out (second, byte, byte/second, watt).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NUMBER = 2
-"""1: energy in J, carbon in gCO2e, ``samples`` of ``check`` the data set's, three sets of verdict words."""
+"""Schema 1: energy in J, carbon in gCO2e, ``samples`` in ``check`` meaning the data set's, three sets of verdict words."""
 SPELLED = {"s": "second", "W": "watt", "kW": "kilowatt", "B": "byte", "Hz": "hertz", "USD/(GPU*hour)": "USD/GPU/hour"}
 _WORD = re.compile(r"[A-Za-z]+[0-9]*[A-Za-z]*")
 
@@ -25,7 +25,7 @@ def envelope(command: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_units_spelled(value: Any) -> Any:
-    """The same document with every ``unit`` in the words of the contract, however its source abbreviates it."""
+    """The same document with every ``unit`` spelled as documented, however its source abbreviates it."""
     if isinstance(value, Mapping):
         return {
             name: spelled(inner) if name == "unit" and isinstance(inner, str) else with_units_spelled(inner)
@@ -35,7 +35,7 @@ def with_units_spelled(value: Any) -> Any:
 
 
 def spelled(unit: str) -> str:
-    """A unit in full words.
+    """A unit spelled out.
 
     >>> spelled("byte/s"), spelled("USD/(GPU*hour)"), spelled("gCO2e/kWh")
     ('byte/second', 'USD/GPU/hour', 'gCO2e/kWh')

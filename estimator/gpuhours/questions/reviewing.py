@@ -1,4 +1,4 @@
-"""``ci``: what a change in a repository does to the cost of the runs that it describes, against another commit."""
+"""``ci``: how a change in a repository affects the cost of the runs described in it, compared with another commit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gpuhours.run.spec import Run, load
 
 ENDINGS = (".yaml", ".yml")
 SUMMED = ("cost", "gpu_hours", "energy", "carbon")
-"""Results that add up over runs."""
+"""Results that are summed over runs."""
 
 
 @dataclass(frozen=True)
 class ReviewedRun:
-    """One run file on both sides; None where it is not there."""
+    """One run file before and after; None if it does not exist on that side."""
 
     path: str
     before: Estimate | None
@@ -43,7 +43,7 @@ class ReviewedRun:
         return None if side is None else side.results[name]
 
     def change(self, name: str) -> float | None:
-        """now - before; a run that is new or gone counts whole. None where a side that is there is not determined."""
+        """now - before; a new or deleted run counts fully. None if an existing side is undetermined."""
         amounts = []
         for now in (False, True):
             result = self.result(name, now=now)
@@ -61,14 +61,14 @@ class ReviewedRun:
 
 
 def summary(side: Estimate) -> dict[str, Any]:
-    """What the JSON says of one side of a run."""
+    """One side of a run for the JSON document."""
     summed = {name: side.results[name] for name in (*SUMMED, "wall_clock")}
     return {"fits": side.fits, **{name: None if one is None else one.to_dict() for name, one in summed.items()}}
 
 
 @dataclass(frozen=True)
 class Review:
-    """Every run file that changed, and whether what they cost is within the budget."""
+    """All changed run files, and whether their cost is within the budget."""
 
     base: str
     runs: tuple[ReviewedRun, ...]
@@ -76,26 +76,26 @@ class Review:
     """USD for all changed runs together."""
 
     def total(self, name: str) -> float | None:
-        """A result of all changed runs as they are now; None where one is not determined."""
+        """The sum of a result over all changed runs as they are now; None if one is undetermined."""
         results = [run.result(name, now=True) for run in self.runs if run.now is not None]
         return (
             None if any(one is None for one in results) else sum(float(one.value) for one in results if one is not None)
         )
 
     def change(self, name: str) -> float | None:
-        """By how much they changed together; None where one is not determined."""
+        """The sum of the changes; None if one is undetermined."""
         changes = [run.change(name) for run in self.runs]
         return None if any(one is None for one in changes) else sum(one for one in changes if one is not None)
 
     @property
     def over_budget(self) -> bool | None:
-        """Whether the runs cost more than the budget; None where there is none, or a cost is not determined."""
+        """Whether the runs exceed the budget; None if there is none, or a cost is undetermined."""
         cost = self.total("cost")
         return None if self.budget is None or cost is None else cost > self.budget
 
     @property
     def passes(self) -> bool:
-        """Every run fits, and the cost is known to be within the budget where there is one."""
+        """Whether every run fits and the cost is known to be within the budget, if there is one."""
         fits = all(run.now is None or run.now.fits is not False for run in self.runs)
         return fits and (self.budget is None or self.over_budget is False)
 
@@ -113,10 +113,10 @@ class Review:
 def review(
     base: str, paths: Sequence[Path | str] = (), budget: float | None = None, folder: Path | None = None
 ) -> Review:
-    """The run files of a repository that differ from ``base``, each worked out on both sides.
+    """The run files of a repository that differ from ``base``, estimated on both sides.
 
-    ``base`` is a commit, branch or tag; what is compared with it is its common ancestor with the checked-out commit, as a pull request
-    shows it. ``paths`` (files or folders) are looked at alone; files that are no runs are passed over unless they are named.
+    ``base`` is a commit, branch or tag; the comparison is with its common ancestor with the checked-out commit, as in a pull request.
+    ``paths`` (files or folders) restrict it; files that are not runs are skipped unless they are named.
     """
     top = Path(git(folder or Path(), "rev-parse", "--show-toplevel").strip())
     fork = git(top, "merge-base", base, "HEAD", hint=SHALLOW).strip()
@@ -136,12 +136,12 @@ SHALLOW = "A shallow clone lacks older commits: fetch the base (actions/checkout
 
 
 def git(folder: Path, *words: str, hint: str = "") -> str:
-    """What git prints; its own words where it refuses."""
+    """The output of git; raises its error message if it fails."""
     try:
         ran = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise EstimateError(
-            "git is not installed.", "The runs of another commit are read with it.", "gpuhours ci"
+            "git is not installed.", "It is needed to read the runs of another commit.", "gpuhours ci"
         ) from None
     if ran.returncode:
         raise EstimateError(" ".join(ran.stderr.split()) or "failed", hint, f"git {' '.join(words)}")
@@ -149,14 +149,14 @@ def git(folder: Path, *words: str, hint: str = "") -> str:
 
 
 def changed(top: Path, fork: str, named: Iterable[str]) -> Iterator[str]:
-    """YAML files that are not what they were at ``fork``, those that git does not know yet included."""
+    """YAML files that changed since ``fork``, including untracked ones."""
     listed = git(top, "diff", "--name-only", "--no-renames", "-z", fork, "--", *named).split("\0")
     new = git(top, "ls-files", "--others", "--exclude-standard", "-z", "--", *named).split("\0")
     yield from sorted({path for path in (*listed, *new) if path.endswith(ENDINGS)})
 
 
 def as_it_was(top: Path, fork: str, path: str, into: Path) -> Path | None:
-    """The file at ``fork`` with what stood beside it, a model's configuration say; None where it was not there."""
+    """The file at ``fork`` along with its folder (for a model's configuration, say); None if it did not exist."""
     if not git(top, "ls-tree", "--name-only", fork, "--", path):
         return None
     folder = str(Path(path).parent)
@@ -168,14 +168,14 @@ def as_it_was(top: Path, fork: str, path: str, into: Path) -> Path | None:
 
 
 def worked_out(path: Path | None, *, wanted: bool) -> Estimate | None:
-    """The estimate of a run file; None where there is no file, or one that is no run and was not asked for."""
+    """The estimate of a run file; None if there is no file, or it is not a run and was not named."""
     if path is None or not (wanted or is_run(path)):
         return None
     return estimate(load(path))
 
 
 def is_run(path: Path) -> bool:
-    """Whether a YAML file describes a run: a mapping with a model and keys that a run has, none else."""
+    """Whether a YAML file describes a run: a mapping whose keys are all keys of a run."""
     try:
         data = read_yaml(path).data
     except EstimateError:

@@ -1,6 +1,6 @@
-"""The words of a verdict, the same in ``check`` and ``reproduce``.
+"""The verdicts, common to ``check`` and ``reproduce``.
 
-Of a figure: ``agrees``, ``contradicted``, ``not determined``, or None where there is nothing to judge. Of a text, a table or one of its
+For a figure: ``agrees``, ``contradicted``, ``not determined``, or None if there is nothing to judge. For a text, a table or one of its
 runs: ``consistent``, ``contradicted`` or ``not determined``.
 """
 
@@ -16,7 +16,7 @@ CONSISTENT: Final = "consistent"
 
 
 def of_whole(verdicts: Iterable[str | None]) -> str:
-    """The verdict on a whole from those of its figures or runs: contradicted where one is, consistent where one agrees."""
+    """The overall verdict from those of figures or runs: contradicted if one is, consistent if one agrees."""
     kinds = set(verdicts)
     if CONTRADICTED in kinds:
         return CONTRADICTED

@@ -98,7 +98,7 @@ def test_which_eight_thousand_was_taken_is_said(said: object, tokens: int, remar
         model="llama-3-8b", seq_len=said, batch=8, tokens="1B", gpu="h100-sxm-80gb", gpus=8, mfu="40%"
     )
     assert found.outcome.run.data.seq_len == tokens
-    assert any("if 8,192 is meant, say 8192 or 8Ki" in one for one in found.warnings) is remarked
+    assert any("for 8,192 write 8192 or 8Ki" in one for one in found.warnings) is remarked
 
 
 def test_every_question_takes_what_estimate_takes() -> None:

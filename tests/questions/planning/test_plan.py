@@ -164,7 +164,7 @@ def test_document() -> None:
 
 
 @pytest.mark.parametrize(("change", "options", "message"), [
-    ({"hardware": {"accelerator": "a100-sxm-80gb"}}, {}, "How many GPUs"),
+    ({"hardware": {"accelerator": "a100-sxm-80gb"}}, {}, "number of GPUs is missing"),
     ({"model": None}, {}, "the model"),
     ({}, {"minimise": "joy"}, "minimise"),
     ({}, {"top": 0}, "At least one"),

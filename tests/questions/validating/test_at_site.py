@@ -31,14 +31,14 @@ def test_the_command(gpuhours_command: Command, tmp_path: Path) -> None:
     site = tmp_path / "site.yaml"
     assert gpuhours_command("calibrate", str(STEPS), "-o", str(site)).code == 0
     ran = gpuhours_command("validate", "--runs", str(STEPS), "--site", str(site), "--quiet")
-    assert ran.out.strip().endswith("as the steps of site.yaml say")
+    assert ran.out.strip().endswith("calibrated on the steps of site.yaml")
     told = json.loads(gpuhours_command("validate", "--runs", str(STEPS), "--site", str(site), "--json").out)
     assert told["site"] == "site.yaml"
     refused = gpuhours_command("validate", "--site", str(site))
     assert refused.code == 2
     assert "--runs" in refused.err
     run_file = gpuhours_command("validate", "--runs", "x.yaml", "--site", str(site))
-    assert "names its site itself" in run_file.err
+    assert "names its own site" in run_file.err
 
 
 def test_columns_that_nothing_reads_are_said(gpuhours_command: Command, tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_columns_that_nothing_reads_are_said(gpuhours_command: Command, tmp_path
     table = tmp_path / "mine.csv"
     table.write_text("\n".join([f"{head},vpp,lunch", *(f"{row},3," for row in rows)]) + "\n", encoding="utf-8")
     assert validate(table).unread == ("vpp",)
-    assert "Columns that nothing reads: vpp" in gpuhours_command("validate", "--runs", str(table)).out
+    assert "Columns that are not used: vpp" in gpuhours_command("validate", "--runs", str(table)).out
     assert validate(STEPS).unread == ()
 
 

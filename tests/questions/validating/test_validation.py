@@ -159,7 +159,7 @@ def test_rows_side_by_side_are_the_rows_alone(tmp_path: Path) -> None:
 
 def test_a_degree_that_no_layout_has_is_a_reason_to_skip(tmp_path: Path) -> None:
     rows = judged(tmp_path, {"loss_blocks": "1e30"}, {"loss_blocks": "8"}).judged
-    assert rows[0].skipped_because == "loss_blocks = 1e+30: no layout has that"
+    assert rows[0].skipped_because == "loss_blocks = 1e+30: not possible in any layout"
     assert rows[1].predicted is not None
 
 
@@ -427,7 +427,7 @@ def test_a_worse_source_and_a_lost_range_are_told(published: Validation) -> None
     ]
     told = worse(dataclasses.replace(published, judged=tuple(slower)))
     assert any(said.startswith("Zero Bubble") and "->" in said for said in told)
-    assert told[-1].startswith("range: holds")
+    assert told[-1].startswith("range: covers")
 
 
 def test_rows_that_vanish_and_worse_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -492,7 +492,7 @@ def test_runs_described_in_yaml(tmp_path: Path) -> None:
 
 
 def test_what_a_described_run_lacks_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EstimateError, match="not known: the global batch") as raised:
+    with pytest.raises(EstimateError, match="missing: the global batch") as raised:
         described(tmp_path, rows=[{"id": "b", "step_time": "1 s"}])
     assert "ours.yaml  b" in raised.value.where
     with pytest.raises(EstimateError, match="No such key"):
@@ -505,8 +505,8 @@ def test_what_a_described_run_lacks_is_said(tmp_path: Path) -> None:
         ([], "at least 1 item"),
         ([{"id": " ", "step_time": "1 s"}], "at least 1 character"),
         ([{"id": "d", "step_time": "1 s", "run": {"known": {"mfu": "40 %"}}}], "leave known out"),
-        ([{"id": "d", "run": {"training": {"global_batch": 128}}}], "nothing to judge by"),
-        ([{"id": "d", "step_time": "1 s"}, {"id": "d", "step_time": "2 s"}], "two rows are called 'd'"),
+        ([{"id": "d", "run": {"training": {"global_batch": 128}}}], "has no measurement"),
+        ([{"id": "d", "step_time": "1 s"}, {"id": "d", "step_time": "2 s"}], "two rows are named 'd'"),
     ],
 )
 def test_rows_that_cannot_be_meant(tmp_path: Path, rows: list[dict[str, Any]], match: str) -> None:

@@ -167,7 +167,7 @@ def test_odd_rows_never_stop_the_others(tmp_path: Path) -> None:
         ({"heads": ""}, "architecture not given (heads)"), ({"heads": 33}, "architecture cannot be built"),
         ({"accelerator": "trainium"}, "accelerator not stated"), ({"accelerator": "tpu-v4"}, "'tpu' is not one of"),
         ({"accelerator": "a100-sxm-80gb", "dtype": "fp8"}, "has no matrix rate for 'fp8'"), ({"dtype": "posit"}, "number format"),
-        ({"model_family": "T5", "model_name": "T5-11B"}, "needs an architecture of its own"), ({"global_batch": "1e308"}, "global_batch"),
+        ({"model_family": "T5", "model_name": "T5-11B"}, "nor a plain encoder"), ({"global_batch": "1e308"}, "global_batch"),
         ({"gpus": 24}, None), ({"gpus": 17}, "does not divide 17 GPUs"),
     ],
 )  # fmt: skip

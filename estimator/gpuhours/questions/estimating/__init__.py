@@ -1,1 +1,1 @@
-"""One run's answer: every result with its range, the advice, stages added up."""
+"""The estimate of one run: every result with its range, advice, totals over stages."""

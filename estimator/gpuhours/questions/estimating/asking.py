@@ -1,4 +1,4 @@
-"""``gpuhours.estimate`` as people call it: with a run, a file, a mapping, or a few words."""
+"""``gpuhours.estimate`` for callers: accepts a run, a file, a mapping, or keyword shortcuts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def estimate(
     uncertain: Mapping[str, tuple[float, float, float]] | None = None,
     **shortcuts: Any,
 ) -> Estimate:
-    """Work out one run: ``estimate("run.yaml")``, ``estimate({...})``, ``estimate(model="llama-3-8b", tokens="1T", gpu="h100-sxm-80gb")``.
+    """Estimate one run: ``estimate("run.yaml")``, ``estimate({...})``, ``estimate(model="llama-3-8b", tokens="1T", gpu="h100-sxm-80gb")``.
 
-    ``shortcuts`` are the options of ``gpuhours estimate``, put over the file; ``uncertain`` adds ranges (low, value, high) at keys.
+    ``shortcuts`` are the options of ``gpuhours estimate`` and override the file; ``uncertain`` adds ranges (low, value, high) at keys.
     """
     return work_out(run_of(run, shortcuts), uncertain)

@@ -1,4 +1,4 @@
-"""What is known about a run: every result with its unit, its range and how it came about."""
+"""Everything known about a run: every result with its unit, range and origin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gpuhours.run.totals import KEYS, undetermined
 
 @dataclass(frozen=True)
 class Result:
-    """``value`` in ``unit``; ``low`` and ``high`` the 10th and 90th percentile where there is a range."""
+    """``value`` in ``unit``; ``low`` and ``high`` the 10th and 90th percentile, if there is a range."""
 
     value: Any
     unit: str
@@ -40,7 +40,7 @@ class Result:
 
 @dataclass(frozen=True)
 class ByGpus:
-    """How long a run takes on a number of accelerators, s."""
+    """Duration of a run on a number of accelerators, s."""
 
     gpus: int
     wall_clock: float
@@ -49,7 +49,7 @@ class ByGpus:
 
 
 TOLD = ("wall_clock", "gpu_hours", "mfu", "memory_per_gpu", "cost")
-"""What a short word about an estimate says."""
+"""The results in an estimate's repr."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,7 +58,7 @@ class Estimate:
 
     run: Run
     outcome: Outcome
-    """The same at the centre of every range: plain numbers."""
+    """The outcome at the centre of every range: plain numbers."""
     results: Mapping[str, Result | None]
     time: Mapping[str, float]
     """Seconds of one step, by part."""
@@ -69,17 +69,17 @@ class Estimate:
     band: Band | None
     advice: Advice = field(default_factory=Advice)
     stages: tuple[Estimate, ...] = ()
-    """One estimate per stage; what stands outside is then of all of them, or of the longest."""
+    """One estimate per stage; the other fields then describe all of them, or the longest."""
     sample: Ensemble | None = None
-    """The runs that the description may mean; None where nothing had to be predicted."""
+    """The sampled runs that match the description; None if nothing had to be predicted."""
     by_gpus: tuple[ByGpus, ...] = ()
-    """Where no number of accelerators is stated."""
+    """Set if no number of accelerators is stated."""
     draws: Mapping[str, Any] = field(default_factory=dict)
-    """Wall-clock time and cost of every draw, where they are known."""
+    """Wall-clock time and cost of every draw, if known."""
     chances: Chances | None = None
-    """Where a yes or no was asked."""
+    """Set if a deadline or budget was given."""
     observed: Explanation | None = None
-    """Where a measured step was given."""
+    """Set if a measured step was given."""
 
     def __repr__(self) -> str:
         said = [
@@ -90,7 +90,7 @@ class Estimate:
         return f"<Estimate {self.run.name}: {', '.join(said) or 'nothing determined'}>"
 
     def _repr_html_(self) -> str:
-        """A notebook's view: every result that is determined, with its unit, its 80 % range and how it came about."""
+        """The view in a notebook: every determined result with unit, 80 % range and origin."""
         rows = [
             (name, one.value, one.low, one.high, one.unit, one.basis)
             for name, one in self.results.items()
@@ -101,16 +101,16 @@ class Estimate:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the fullest rank holds it; None where memory was not worked out."""
+        """Whether it fits on the fullest rank; None if memory was not computed."""
         result = self.results.get("fits")
         return None if result is None else bool(result.value)
 
     def _silent(self) -> Iterator[str]:
-        """Why a result is null that no warning speaks of: too little to take room on a screen."""
+        """Reasons for null results that no warning mentions: too minor for a screen."""
         said = " ".join(self.warnings)
         for name, result in self.results.items():
             if result is None and name not in said:
-                why = RESULTS[name].absent or "the run does not have what it follows from"
+                why = RESULTS[name].absent or "the run lacks the inputs for it"
                 reason = undetermined(self.outcome.totals, (name,)) if name in KEYS else None
                 yield reason or f"not determined: {name}; {why}"
 
@@ -119,7 +119,7 @@ class Estimate:
         return envelope("estimate", self.content())
 
     def content(self) -> dict[str, Any]:
-        """The same without its envelope."""
+        """The content without its envelope."""
         return {
             "inputs": self.run.model_dump(mode="json", exclude_none=True),
             "assumptions": [asdict(assumption) for assumption in self.assumptions],

@@ -1,4 +1,4 @@
-"""From a run to its estimate: values at the centre of every range, ranges over joint draws, stages one by one."""
+"""From a run to its estimate: values at the centre of every range, ranges from joint draws, stages one by one."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from gpuhours.software.profile import DEFAULT
 Range = tuple[float, float, float]
 MOST_APART = 1e12
 LARGEST = 1e36
-"""No total is larger, in its base unit."""
+"""Upper limit of any total, in its base unit."""
 
 STEP_TIME, RECOMPUTE = "step_time", "layout.recompute"
 BILLED = "cost."
-"""Keys that change the bill alone: step and memory stay what they are."""
+"""Keys that change only the bill: step and memory stay the same."""
 ASKED = ("wall_clock", "cost")
-"""Results that a yes or no is asked of."""
+"""Results with a yes-or-no question."""
 ALIKE = 0.01
-"""How far apart a stated and a predicted step, in logarithms, are not worth a word."""
+"""Difference in log between a stated and a predicted step below which it is not mentioned."""
 FEW_STEPS = 10
 """A training run has more optimiser steps than this."""
 MOST_TOKENS = 5e8
-"""No step has had more tokens than this."""
+"""No step is known to have had more tokens than this."""
 WHOLE = frozenset({"layout", "hardware.gpus", "training.global_batch", "data.frames"})
 """Keys (or blocks of keys) whose drawn values are rounded: there is no half GPU."""
 
 
 def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bool = False) -> Estimate:
-    """Work out one run. Where its step has to be predicted, totals are the median, 10th and 90th percentile over a sample of such runs
-    (``run.ensemble``), the rest is that of the one run of it nearest to the median. Else the centre of every range, and joint draws.
+    """Estimate one run. If its step has to be predicted, totals are the median, 10th and 90th percentile over a sample of such runs
+    (``run.ensemble``), the rest is that of the sampled run nearest to the median. Otherwise the centre of every range, and joint draws.
 
-    ``uncertain`` adds ranges (low, value, high) to those of the run's own assumptions. ``best``: tuned, not typical.
+    ``uncertain`` adds ranges (low, value, high) to the run's own assumptions. ``best``: tuned rather than typical.
     """
     if run.stages:
         return together(run, [estimate(stage, uncertain, best=best) for stage in run.stages])
@@ -84,7 +84,7 @@ def estimate(run: Run, uncertain: Mapping[str, Range] | None = None, *, best: bo
 
 
 def centre(run: Run, *, best: bool = False, elsewhere: bool = False) -> tuple[Run, Ensemble | None, Outcome]:
-    """The run with what it leaves to be solved, its sample where its step has to be predicted, and what it comes to."""
+    """The run with its open values solved, its sample if its step has to be predicted, and its outcome."""
     if is_open(run):
         run = sized(run)
     if best:
@@ -96,28 +96,28 @@ def centre(run: Run, *, best: bool = False, elsewhere: bool = False) -> tuple[Ru
 
 
 def with_chances(found: Estimate, by: datetime.date | None, budget: float | None) -> Estimate:
-    """An estimate with the chances of what was asked: done by a day, within a budget."""
+    """An estimate with the probability of meeting a deadline and a budget."""
     return replace(found, chances=chances(found.results, found.draws, found.sample, found.outcome.memory, by, budget))
 
 
 def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
-    """Software that nobody here knows, keys of the run without effect, a run of a few steps, what stays open, and what the step model
-    would have said where the step follows from the run's own figures."""
+    """Remarks: unknown software, keys without effect, a run of a few steps, values left open, and the step model's prediction if the step
+    follows from the run's own figures."""
     if run.software is not None and run.stack is None:
-        yield f"software {run.software!r} is none that is known here, and is left open; `gpuhours software` lists those that are"
+        yield f"software {run.software!r} is not known, and is left open; `gpuhours software` lists known stacks"
     model = outcome.resolved.model
     if model is not None and not np.any(model.trainable_parameters):
-        yield "nothing of the model trains: this is what forward passes alone take"
+        yield "no part of the model is trained: this is the time of forward passes alone"
     yield from _round_length(run)
     yield from idle_keys(run, outcome.resolved.cluster, outcome.resolved.layout, outcome.resolved.software)
     if (opened := undetermined(outcome.totals)) is not None:
         yield opened
     yield from _odd_batch(outcome)
     if NO_STOPS in outcome.assumptions and (said := sorted(run.operation.model_fields_set)):
-        yield f"operation.{', operation.'.join(said)}: no effect, since what is known says how long a step takes and stops are not counted"
+        yield f"operation.{', operation.'.join(said)}: no effect, since known values determine the step time and stops are not counted"
     hfu = outcome.value("hfu")
     if hfu is not None and float(hfu) > 1.0:
-        yield f"{RECOMPUTE} is assumed, and with it the run takes {float(hfu):.0%} of the dense peak: less was computed again"
+        yield f"{RECOMPUTE} is assumed, and with it the run would use {float(hfu):.0%} of the dense peak: less was recomputed"
     seconds = outcome.totals.values.get(STEP_TIME)
     stated = seconds is not None and seconds.basis != "predicted" and outcome.resolved.measured is None
     if outcome.step is not None and seconds is not None and stated:
@@ -126,23 +126,23 @@ def _remarks(run: Run, outcome: Outcome) -> Iterator[str]:
             return
         yield (
             f"the step is predicted to take {float(outcome.step.time):.3g} s (MFU {float(outcome.step.mfu):.1%}); "
-            f"what is given makes it {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
+            f"the inputs give {float(seconds.value):.3g} s, {max(ratio, 1 / ratio):.3g} times {'faster' if ratio > 1 else 'slower'}"
         )
 
 
 def _round_length(run: Run) -> Iterator[str]:
-    """Where a length is a power of two times 1,000, which is how ``8k`` is read, and 1,024 times it is what is usual."""
+    """A length that is a power of two times 1,000, as ``8k`` is read, where 1,024 times it is usual."""
     length = run.data.seq_len
     if length is None or np.ndim(length) or length % 1000 or length < 2000:
         return
     thousands = int(length) // 1000
     if thousands.bit_count() == 1:
         usual = 1024 * thousands
-        yield f"data.seq_len is {length:,} tokens: k is a thousand; if {usual:,} is meant, say {usual} or {thousands}Ki"
+        yield f"data.seq_len is {length:,} tokens: k means a thousand; for {usual:,} write {usual} or {thousands}Ki"
 
 
 def _odd_batch(outcome: Outcome) -> Iterator[str]:
-    """Where a batch in samples looks like one in tokens: a run of a few steps, or a step of more tokens than any has had."""
+    """A batch in samples that looks like one in tokens: a run of a few steps, or a step with more tokens than any known."""
     steps, batch = outcome.value("steps"), outcome.resolved.global_batch
     if batch is None:
         return
@@ -151,18 +151,18 @@ def _odd_batch(outcome: Outcome) -> Iterator[str]:
     if steps is not None and float(steps) < FEW_STEPS:
         yield f"only {float(steps):.3g} optimiser steps of {samples:,.0f} samples: {meant}"
     elif samples * each > MOST_TOKENS:
-        yield f"a step of {samples:,.0f} samples is one of {samples * each:,.0f} tokens: {meant}"
+        yield f"a step of {samples:,.0f} samples has {samples * each:,.0f} tokens: {meant}"
 
 
 def _advice(outcome: Outcome) -> Advice:
-    """What to change in the layout, where step and memory are known."""
+    """What to change in the layout, if step and memory are known."""
     if outcome.step is None or outcome.memory is None:
         return Advice()
     return advise(outcome.run, outcome.resolved, bool(outcome.memory.fits))
 
 
 def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapping[str, Range]) -> Outcome:
-    """The run over joint draws of its ranges and of the band of its predicted step; the centre where there are none."""
+    """The run over joint draws of its ranges and of the error of its predicted step; the centre if there are none."""
     ranges = run.ranges()
     ranges |= uncertain
     billed = {key: spread for key, spread in centre.bill.ranges.items() if key not in ranges}
@@ -179,8 +179,8 @@ def _over_ranges(run: Run, centre: Outcome, earned: Band | None, uncertain: Mapp
 
 
 def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outcome:
-    """The run of the sample over all of its draws, and over those of the ranges that the run has beside them, in another order: the two
-    sequences know nothing of each other."""
+    """The run over all draws of its sample, and over those of its additional ranges, in another order: the two sequences are
+    independent."""
     own, centre = run.ranges() | dict(uncertain), sample.outcome
     own |= {key: spread for key, spread in centre.bill.ranges.items() if key not in own}
     seconds = centre.totals.values[STEP_TIME].value
@@ -197,13 +197,13 @@ def _sampled(run: Run, sample: Ensemble, uncertain: Mapping[str, Range]) -> Outc
 
 
 def _whole(key: str, values: Any) -> Any:
-    """Drawn values of a key; rounded where there is no half of it."""
+    """Drawn values of a key; rounded if it must be whole."""
     whole = key in WHOLE or key.split(".")[0] in WHOLE
     return np.maximum(1, np.round(values)) if whole else values
 
 
 def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
-    """How long the run takes on a quarter, as many and four times the accelerators, where it names none."""
+    """Duration of the run on a quarter, the same and four times the accelerators, if it states no number."""
     stated = run.hardware.gpus is not None or (run.layout is not None and run.layout.data is not None)
     if stated or sample.outcome.value("gpu_hours") is None:
         return ()
@@ -216,7 +216,7 @@ def days_by_gpus(run: Run, sample: Ensemble) -> tuple[ByGpus, ...]:
 
 
 def tuned(run: Run) -> Run:
-    """The run on the best stack and layout, with the stops that any run has."""
+    """The run on the best stack and layout, with the stops of any run."""
     if not foreseeable(run):
         return run
     sized, _ = with_gpus(run, usual_practice())
@@ -225,21 +225,21 @@ def tuned(run: Run) -> Run:
     sample = ensemble(sized, NOTHING)
     if sample is None or run.known.goodput is not None:
         return sized
-    supplied = Supplied(value=median(sample.goodput), reason="failures, saves and evaluation that any run has")
+    supplied = Supplied(value=median(sample.goodput), reason="failures, checkpoints and evaluation, as in any run")
     stopped = sized.replaced("known.goodput", supplied.value)
     return stopped.replaced("assumptions", {**sized.assumptions, "known.goodput": supplied})
 
 
 def _draws(over_ranges: Outcome) -> dict[str, Any]:
-    """Draws of what a budget or a day is held against; a single value where there are none."""
+    """Draws of the results that a budget or a deadline applies to; a single value if there are none."""
     values = {name: one.value for name, one in results(over_ranges).items() if name in ASKED and one is not None}
     return {name: np.ravel(value)[1:] if np.size(value) > 1 else np.ravel(value) for name, value in values.items()}
 
 
 def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
-    """Every result: the value at the centre, the range from the draws, and as wide as that value where the run shown is one at the edge.
+    """Every result: the value at the centre, and the range from the draws, extended to include that value.
 
-    Draws of a share may pass one, where published runs took less than their steps were predicted to: its range ends there.
+    Draws of a share may exceed one, if published runs took less time than predicted: its range is capped at one.
     """
     by_name: dict[str, Result | None] = {}
     ranged = results(over_ranges)
@@ -258,7 +258,7 @@ def _results(centre: Outcome, over_ranges: Outcome) -> dict[str, Result | None]:
 
 
 def _with_memory(found: dict[str, Result | None], earned: Band | None) -> dict[str, Result | None]:
-    """The results, the range of memory being what the inputs leave open times what predictions of it were off by."""
+    """The results, with the range of memory widened by the error of memory predictions."""
     held = found["memory_per_gpu"]
     if held is None or earned is None:
         return found
@@ -275,7 +275,7 @@ def _degrees(outcome: Outcome) -> str:
 
 
 def _contradictions(outcome: Outcome) -> None:
-    """Raise where what is known cannot be true together, or the layout cannot run."""
+    """Raise if known values contradict each other, or the layout is invalid."""
     if outcome.step is not None and not np.all(outcome.step.valid):
         broken = [reason for reason, where in outcome.step.reasons.items() if np.any(where)]
         raise EstimateError(
@@ -286,21 +286,21 @@ def _contradictions(outcome: Outcome) -> None:
             keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots((name,)))
             amount = f"to more than {LARGEST:g}" if np.all(np.isfinite(solved.value)) else "out without end"
             raise EstimateError(
-                f"{name} comes {amount}: no run's does.", f"It follows from {keys}.", f"the result {name}"
+                f"{name} comes {amount}: that is impossible.", f"It follows from {keys}.", f"the result {name}"
             )
     for name, takes in SHARES.items():
         share = outcome.value(name)
         if share is not None and float(share) > 1.0 and not (name == "hfu" and RECOMPUTE in outcome.run.assumptions):
             keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots((name,)))
             raise Contradiction(
-                f"It takes {float(share):.0%} {takes}: no run can.",
+                f"It takes {float(share):.0%} {takes}: that is impossible.",
                 f"It follows from {keys}; one of them is wrong by {float(share):.2g}x or more.", name, float(share),
             )  # fmt: skip
     if outcome.totals.conflicts:
         conflict = outcome.totals.plainest
         factor = float(np.max(conflict.factor))
         apart = max(factor, 1 / factor) if 0 < factor < math.inf else math.inf
-        said = f"by a factor of {apart:.3g}" if apart < MOST_APART else "beyond measure"
+        said = f"by a factor of {apart:.3g}" if apart < MOST_APART else "enormously"
         keys = ", ".join(KEYS.get(root, root) for root in outcome.totals.roots(conflict.identity.exponents))
         raise Contradiction(
             f"{conflict.identity.text}: the two sides differ {said}.",

@@ -1,4 +1,4 @@
-"""A measured step beside the predicted one: which part of it would have to be how much slower, and which other reading explains it."""
+"""A measured step against the predicted one: the factor that each part would need, and alternative readings that explain it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from gpuhours.inputs.records import dataclass
 
 ALL_ALIKE = 10.0
-"""Factor beyond which no part is slower than predicted by itself: something else is wrong."""
+"""Factor beyond which a single part is not a plausible cause."""
 
 
 @dataclass(frozen=True)
@@ -18,31 +18,31 @@ class PartResidual:
     seconds: float
     """Predicted."""
     factor: float | None
-    """By what it would have to be multiplied, all else right; None where no factor does."""
+    """The factor that it would need if all else were right; None if no factor explains the step."""
 
     @property
     def plausible(self) -> bool:
-        """Whether it may be this part alone."""
+        """Whether this part alone may explain it."""
         return self.factor is not None and 1 / ALL_ALIKE <= self.factor <= ALL_ALIKE
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Another reading of the run."""
+    """An alternative reading of the run."""
 
     what: str
     """``software fsdp-eager``, ``network efa``, ``recompute full``."""
     set: str
-    """How to say it: ``--software fsdp-eager``."""
+    """The option that sets it: ``--software fsdp-eager``."""
     seconds: float
-    """What the step is predicted to take then."""
+    """The step predicted with it."""
     odds: float
-    """How much likelier than the run as it is described, prior included."""
+    """Likelihood relative to the run as described, prior included."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A measured step beside the predicted one."""
+    """A measured step against the predicted one."""
 
     given: str
     """``step_time = 1.42 s``, or the log."""
@@ -63,7 +63,7 @@ class Explanation:
 
     @property
     def inside(self) -> bool:
-        """Whether it lies in the range."""
+        """Whether it is within the range."""
         return self.low <= self.measured <= self.high
 
     def to_dict(self) -> dict[str, Any]:

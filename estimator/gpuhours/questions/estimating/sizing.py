@@ -1,4 +1,4 @@
-"""How many accelerators a run needs to be done in a given time."""
+"""The number of accelerators that a run needs to finish in a given time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gpuhours.run.spec import Known, Run, Supplied
 
 TRIES = 8
 MOST = 1 << 20
-"""Accelerators beyond which nobody looks."""
-REASON = "whole nodes on which the median of the sample is done in the time that is stated"
+"""Upper limit of accelerators tried."""
+REASON = "whole nodes on which the sample's median finishes in the stated time"
 
 
 def is_open(run: Run) -> bool:
-    """Whether a run states its duration and nothing from which the number of accelerators follows."""
+    """Whether a run states its duration and nothing that determines the number of accelerators."""
     known = run.known
     if run.stages or run.hardware.gpus is not None or (run.layout is not None and run.layout.data is not None):
         return False
@@ -26,11 +26,11 @@ def is_open(run: Run) -> bool:
 
 
 def sized(run: Run) -> Run:
-    """The run on the fewest whole nodes that are done in its time, its duration no longer stated.
+    """The run on the fewest whole nodes that finish in its time, with its duration no longer stated.
 
-    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, again with the hours on n, until it comes again; the least
-    of those tried that is done in time. Where the layout or the batch that is stated does
-    not divide over n, the nearest power of two of nodes is taken.
+    GPU-hours hardly depend on the number of accelerators: n = GPU-hours / time, then again with the hours on n, until it repeats; the
+    smallest of those tried that finishes in time. If the stated layout or batch does not divide over n, the nearest power of two of nodes
+    is used.
     """
     seconds = run.known.days * DAY if run.known.days is not None else run.known.wall_clock
     assert seconds is not None
@@ -49,7 +49,9 @@ def sized(run: Run) -> Run:
         gpus = wanted
         if gpus > MOST:
             raise EstimateError(
-                f"No {MOST:,} accelerators are done in {seconds / DAY:g} days.", "Give it more time.", "known.days"
+                f"Even {MOST:,} accelerators would not finish in {seconds / DAY:g} days.",
+                "Give it more time.",
+                "known.days",
             )
         again = ensemble(free.replaced("hardware.gpus", gpus))
         if again is None:

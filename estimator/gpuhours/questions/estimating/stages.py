@@ -1,4 +1,4 @@
-"""Training in stages: alignment, pre-training, context extension, fine-tuning. One estimate each, and their sums."""
+"""Training in stages: alignment, pre-training, context extension, fine-tuning. One estimate for each, and their totals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ COMBINED: Mapping[str, tuple[Callable[[list[float]], float], str]] = {
     "smallest": (min, "the smallest of the stages"),
     "all": (all, "every stage fits"),
 }
-"""How results combine over stages, which follow one another (``ResultDefinition.stages``)."""
+"""How results combine over consecutive stages (``ResultDefinition.stages``)."""
 
 
 def together(run: Run, each: Sequence[Estimate]) -> Estimate:
-    """A run of the stages ``each``, added up; time, memory and model shown are those of the longest stage."""
+    """The combined estimate of the stages ``each``; the time, memory and model shown are those of the longest stage."""
     longest = max(each, key=lambda one: _value(one, "gpu_hours"))
     return Estimate(
         run=run,
@@ -34,11 +34,11 @@ def together(run: Run, each: Sequence[Estimate]) -> Estimate:
 
 
 def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
-    """Results of all stages together; None where a stage leaves one open, or where stages share no single value.
+    """Results of all stages together; None if a stage leaves one open, or stages do not have a common value.
 
         MFU = sum of model FLOPs / sum of (model FLOPs / MFU of the stage)
 
-    Ranges add end to end: stages are predicted by the same equations, so their errors go together.
+    Ranges add end to end: stages are predicted by the same equations, so their errors are correlated.
     """
     total: dict[str, Result | None] = dict.fromkeys(each[0].results)
     for name, line in RESULTS.items():
@@ -49,7 +49,7 @@ def totals(each: Sequence[Estimate]) -> dict[str, Result | None]:
 
 
 def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], float], equation: str) -> Result | None:
-    """One result over all stages, or None where one of them leaves it open."""
+    """One result over all stages, or None if one of them leaves it open."""
     stages = [stage.results[name] for stage in each]
     known = [result for result in stages if result is not None]
     if len(known) < len(each):
@@ -65,7 +65,8 @@ def _combined(each: Sequence[Estimate], name: str, how: Callable[[list[float]], 
 
 
 def _mfu(each: Sequence[Estimate]) -> Result | None:
-    """Useful FLOPs over what the steps' time could have done, all stages together; as of one run, time lost between steps is not in it."""
+    """Useful FLOPs over the peak FLOPs of the steps' time, all stages together; as for a single run, time lost between steps is
+    excluded."""
     flops, reached = ([stage.results[name] for stage in each] for name in ("model_flops", "mfu"))
     useful = [one.value for one in flops if one is not None]
     known = [one for one in reached if one is not None and one.value > 0]
@@ -91,7 +92,7 @@ def _value(stage: Estimate, name: str) -> float:
 
 
 def _not_determined(each: Sequence[Estimate]) -> tuple[str, ...]:
-    """Which stages keep a total from being known."""
+    """Which stages prevent a total from being determined."""
     reasons = []
     for name in ("gpu_hours", "wall_clock"):
         missing = [stage.run.name for stage in each if stage.results[name] is None]
@@ -101,7 +102,7 @@ def _not_determined(each: Sequence[Estimate]) -> tuple[str, ...]:
 
 
 def _warnings(each: Sequence[Estimate]) -> tuple[str, ...]:
-    """Every stage's warnings under its name; what several say is said once."""
+    """Every stage's warnings, prefixed by its name; common ones once."""
     by_text: dict[str, list[str]] = {}
     for stage in each:
         for warning in stage.warnings:

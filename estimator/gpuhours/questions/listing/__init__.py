@@ -1,1 +1,1 @@
-"""What there is to name: accelerators, nodes, models, schemas."""
+"""Lists of what can be named: accelerators, nodes, models, schemas."""

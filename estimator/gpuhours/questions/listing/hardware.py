@@ -1,4 +1,4 @@
-"""Which profiles there are, and all that is known of one: what ``gpuhours hardware`` answers."""
+"""The list of hardware profiles, and all facts about one, for ``gpuhours hardware``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpuhours.questions.envelope import envelope
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every accelerator and node that can be named."""
+    """Every accelerator and node."""
 
     accelerators: tuple[Accelerator, ...]
     nodes: tuple[Node, ...]
@@ -35,21 +35,21 @@ BY_ACCELERATOR = Unknown("a node is priced by its accelerators")
 
 @dataclass(frozen=True)
 class HardwareSheet:
-    """One profile, and for an accelerator what it rents for."""
+    """One profile, and for an accelerator its rental prices."""
 
     hardware: Accelerator | Node
     prices: tuple[PriceRow, ...] = ()
     price: Price | Unknown = BY_ACCELERATOR
 
     def to_dict(self) -> dict[str, Any]:
-        """The profile as JSON, with the price an estimate would take."""
+        """The profile as JSON, with the price that an estimate would use."""
         price = None if isinstance(self.price, Unknown) else self.price.to_dict()
         prices = [row.to_dict() for row in self.prices]
         return envelope("hardware", {**self.hardware.to_dict(), "price": price, "prices": prices})
 
 
 def catalogue() -> Catalogue:
-    """Read every profile: ours and those of the user's folders."""
+    """Read every profile: ours and those in the user's folders."""
     return Catalogue(
         tuple(load_accelerator(name) for name in list_accelerators()),
         tuple(load_node(name) for name in list_nodes()),
@@ -57,7 +57,7 @@ def catalogue() -> Catalogue:
 
 
 def sheet(name: str) -> HardwareSheet:
-    """All that is known of the accelerator or node of this name, or of a YAML file."""
+    """All facts about the accelerator or node of this name, or of a YAML file."""
     plain = plain_name(name)
     profile: Accelerator | Node
     if is_path(name):

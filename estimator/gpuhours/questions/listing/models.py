@@ -1,4 +1,4 @@
-"""What one model is, in numbers: for `gpuhours models`."""
+"""The parts, parameters and FLOPs of one model, for ``gpuhours models``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from gpuhours.inputs.yaml_files import Source, validated
 from gpuhours.questions.envelope import envelope
 
 ONE_PICTURE = Data(frames=1, seq_len=2048)
-"""What a model is shown where the user says nothing: a picture, and 2,048 tokens as GPT-3 to Llama 1 were
-trained."""
+"""The default sample for showing a model: an image, and 2,048 tokens as in the training of GPT-3 to Llama 1."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def list_types() -> TypeList:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a model: what it stores and what one sample costs in it."""
+    """One part of a model: its parameters and its FLOPs per sample."""
 
     name: str
     layers: float
@@ -129,7 +128,7 @@ def sample(
     resolution: str | None = None,
     text_tokens: str | None = None,
 ) -> Data:
-    """One sample, from a user's words: a picture or 2,048 tokens where they say nothing of length."""
+    """One sample from a user's options; by default an image or 2,048 tokens."""
     said = {"seq_len": seq_len, "frames": frames, "resolution": resolution, "text_tokens": text_tokens}
     given = {key: value for key, value in said.items() if value is not None}
     length = {} if frames or text_tokens else {"seq_len": ONE_PICTURE.seq_len}
@@ -147,7 +146,7 @@ def list_models() -> ModelList:
 
 
 def show_model(value: str, data: Data = ONE_PICTURE) -> Summary:
-    """One model, by name, by ``config.json`` or by size (``30B``), over one sample of ``data``."""
+    """Describe a model, given by name, ``config.json`` or size (``30B``), for one sample of ``data``."""
     spec = read_model(value)
     known = catalogue.named(spec.name) if spec.name in catalogue.names() else None
     model = spec.build(data)

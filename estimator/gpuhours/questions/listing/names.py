@@ -1,7 +1,7 @@
-"""What can be named where: the keys of a run, and the names that one of them takes. What a shell completes, an editor lists and the
-reference pages print.
+"""What can be named where: the keys of a run, and the names that each accepts. Used by shell completion, schemas and the
+reference pages.
 
-A shell asks at every press of a key: profiles are listed by their files, none is read.
+A shell asks on every key press: profiles are listed by file name, without reading them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
 def accelerators() -> list[str]:
-    """Accelerators that can be named, and the cloud instances that hold them."""
+    """Accelerators, and the cloud instances that have them."""
     from gpuhours.hardware.accelerators import list_accelerators
     from gpuhours.hardware.nodes import list_instances
 
@@ -20,28 +20,28 @@ def accelerators() -> list[str]:
 
 
 def nodes() -> list[str]:
-    """Servers that can be named."""
+    """Servers."""
     from gpuhours.hardware.nodes import list_nodes
 
     return list_nodes()
 
 
 def instances() -> list[str]:
-    """Cloud instances that can be named."""
+    """Cloud instances."""
     from gpuhours.hardware.nodes import list_instances
 
     return list_instances()
 
 
 def models() -> list[str]:
-    """Published models that can be named."""
+    """Published models."""
     from gpuhours.architecture.catalogue import names
 
     return names()
 
 
 def stacks() -> list[str]:
-    """Software profiles that can be named."""
+    """Software profiles."""
     from gpuhours.software.profile import list_software
 
     return list(list_software())
@@ -55,7 +55,7 @@ def countries() -> list[str]:
 
 
 def providers() -> list[str]:
-    """Who has a dated price."""
+    """Providers with a dated price."""
     from gpuhours.cost.prices import price_rows
     from gpuhours.inputs.profile_folders import profile_paths
 
@@ -63,7 +63,7 @@ def providers() -> list[str]:
 
 
 def formats() -> list[str]:
-    """Number formats that a run can be in."""
+    """Number formats that a run can use."""
     from gpuhours.hardware.number_formats import FORMATS
 
     return [name for name, one in FORMATS.items() if one.trains]
@@ -81,24 +81,24 @@ NAMED: Mapping[str, Callable[[], list[str]]] = {
     "model.language.name": models, "hardware.accelerator": accelerators, "hardware.node": nodes, "hardware.instance": instances,
     "software": stacks, "training.dtype": formats, "cost.country": countries, "cost.provider": providers,
 }  # fmt: skip
-"""Keys whose values are names of something that there is a list of; a path of one's own passes for a model or a profile."""
+"""Keys whose values are names from a list; for models and profiles a path to a user's file is accepted too."""
 
 
 UNREAD = "unread"
-"""The field for what a reader of configurations did not understand: no key."""
+"""The field for parts of configurations that a reader did not understand; not a key."""
 UNSAID = frozenset({UNREAD, "stages"})
-"""Fields that are no key with a value: ``stages`` are whole runs again."""
+"""Fields that are not keys with a value: ``stages`` contains whole runs."""
 
 
 def values(key: str) -> list[str]:
-    """The words that a key of a run takes; none where it takes a number or any text."""
+    """The words that a key of a run accepts; none if it takes a number or any text."""
     if key in NAMED:
         return NAMED[key]()
     return next((words for name, words in _keys() if name == key), [])
 
 
 def run_keys() -> list[str]:
-    """Every key of a run file that holds a value, dotted: ``layout.tensor``."""
+    """Every key of a run file that has a value, dotted: ``layout.tensor``."""
     return list(dict.fromkeys(name for name, _ in _keys()))
 
 
@@ -109,7 +109,7 @@ def _keys() -> Iterator[tuple[str, list[str]]]:
 
 
 def _inside(model: Any, above: str, outside: tuple[Any, ...]) -> Iterator[tuple[str, list[str]]]:
-    """The keys of a model and of the models in it, each once on its way down."""
+    """The keys of a model and, recursively, of the models in it."""
     for name, field in model.model_fields.items():
         if name in UNSAID:
             continue

@@ -1,4 +1,4 @@
-"""Every dated price that is known, by accelerator and provider: what ``gpuhours prices`` answers."""
+"""All known dated prices, by accelerator and provider, for ``gpuhours prices``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gpuhours.questions.envelope import envelope
 
 @dataclass(frozen=True)
 class PriceTable:
-    """Offers by accelerator, and what storage and traffic cost."""
+    """Offers by accelerator, and prices of storage and traffic."""
 
     offers: dict[str, tuple[PriceRow, ...]]
     """Accelerator -> its offers: by provider, then by terms, the newest first."""
     storage: tuple[StoragePrice, ...]
     unpriced: tuple[str, ...]
-    """Accelerators that were asked for and have no dated price."""
+    """Accelerators that were asked for but have no dated price."""
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours prices``."""
@@ -36,7 +36,7 @@ class PriceTable:
 
 
 def price_table(gpu: str | None = None, provider: str | None = None) -> PriceTable:
-    """The offers for an accelerator (every one that its name can mean, or an instance's) and of a provider; all where none is named."""
+    """The offers for an accelerator (all that the name may refer to, or an instance's) and of a provider; all if none is named."""
     names, instance = _asked(gpu)
     offers = {
         name: tuple(
@@ -59,7 +59,7 @@ def price_table(gpu: str | None = None, provider: str | None = None) -> PriceTab
 
 
 def _asked(gpu: str | None) -> tuple[list[str], str]:
-    """The accelerators a name can mean, and the instance it is."""
+    """The accelerators that a name may refer to, and the instance if it is one."""
     if gpu is None:
         return list(profile_paths("prices")), ""
     rented = find_instance(gpu)
@@ -76,12 +76,12 @@ def _fits(row: PriceRow, provider: str | None, instance: str) -> bool:
 
 
 def _latest_first(as_of: str) -> tuple[int, ...]:
-    """A key that puts later dates first."""
+    """A sort key with later dates first."""
     return tuple(-int(part) for part in as_of.split("-"))
 
 
 def _known_provider(provider: str, gpu: str | None) -> None:
-    """Raise where nothing of a provider is known."""
+    """Raise if no price of a provider is known."""
     known = sorted({row.provider for name in profile_paths("prices") for row in price_rows(name)})
     if provider.lower() not in (name.lower() for name in known):
         hint = nearest(provider, known) or f"Known: {', '.join(known)}."
@@ -89,7 +89,7 @@ def _known_provider(provider: str, gpu: str | None) -> None:
     if gpu is not None:
         priced = sorted({row.provider for name in _asked(gpu)[0] for row in price_rows(name)})
         known_for = f"Known: {', '.join(priced)}." if priced else "None of any provider is known."
-        raise EstimateError(f"{provider} has no dated price of it.", known_for, f"--gpu {gpu}")
+        raise EstimateError(f"{provider} has no dated price for it.", known_for, f"--gpu {gpu}")
 
 
 def per_hour(row: PriceRow) -> float:

@@ -1,7 +1,7 @@
-"""What may stand in each kind of file, as JSON Schema made from the models that read them.
+"""JSON Schemas of each kind of file, generated from the models that read them.
 
-Editors complete from it: a key's description is the sentence under it in the model, with the unit that it is read in and an example; names
-of accelerators, nodes, stacks and models are listed, and a path of one's own passes too.
+Editors complete from them: a key's description is the docstring under it in the model, with its unit and an example; names of
+accelerators, nodes, stacks and models are listed, and a path to a user's file is accepted too.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ EXAMPLES: Mapping[str, str] = {
     "byte": "80 GB", "byte/s": "3.35 TB/s", "FLOP/s": "989 TFLOP/s", "s": "1.5 s", "W": "700 W", "token": "500B", "parameter": "30B",
     "GPU*hour": "1.8M", "day": "45", "Hz": "1.98 GHz", "": "44.5%",
 }  # fmt: skip
-"""Unit -> a value as people write it."""
+"""Unit -> an example value."""
 
 UNITS: Mapping[str, str] = {"": "a number or a share", "count": "a whole number"}
-"""What stands in place of a unit where there is none."""
+"""Descriptions used where there is no unit."""
 NAMES: Mapping[tuple[str, str], Callable[[], Any]] = {
     ("Hardware", "accelerator"): list_accelerators,
     ("Hardware", "node"): list_nodes,
     ("Run", "software"): list_software,
 }
-"""Keys whose values are names: those that there are; a path of one's own passes too."""
+"""Keys whose values are names: the known ones; a path to a user's file is accepted too."""
 
 
 class Editors(GenerateJsonSchema):
-    """Pydantic's schema with what an editor shows: sentences, units, examples, names."""
+    """Pydantic's schema with what an editor shows: descriptions, units, examples, names."""
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
-        """What a reader of text turns into a number may be text."""
+        """A number that is read from text may be given as text."""
         described = super().function_before_schema(schema)
         unit = unit_of(schema["function"]["function"])
         if unit is None:
@@ -66,13 +66,13 @@ class Editors(GenerateJsonSchema):
         return {**described, "description": text, **({"examples": [example]} if example else {})}
 
     def encode_default(self, dft: Any) -> Any:
-        """A default as JSON; a group of figures may be one that nothing has read yet (``Section`` builds its kinds late)."""
+        """A default as JSON; rebuilds models that were not used yet (``Section`` defers building)."""
         if isinstance(dft, BaseModel):
             type(dft).model_rebuild()
         return super().encode_default(dft)
 
     def update_with_validations(self, json_schema: JsonSchemaValue, schema: Any, mapping: dict[str, str]) -> None:
-        """The bounds of a number, those that are whole written so: some versions of pydantic write 0.0, others 0."""
+        """The bounds of a number; whole ones as integers, since some versions of pydantic write 0.0, others 0."""
         super().update_with_validations(json_schema, schema, mapping)
         for name in mapping.values():
             bound = json_schema.get(name)
@@ -80,12 +80,12 @@ class Editors(GenerateJsonSchema):
                 json_schema[name] = int(bound)
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        """A mapping; that anything may stand in it goes without saying, which only newer versions of pydantic say."""
+        """A mapping, without the additionalProperties: true that only newer versions of pydantic write."""
         described = super().dict_schema(schema)
         return {key: told for key, told in described.items() if (key, told) != ("additionalProperties", True)}
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """A model's keys, each with the sentence under it."""
+        """A model's keys, each with its description."""
         described = super().model_schema(schema)
         cls = schema["cls"]
         described.get("properties", {}).pop(UNREAD, None)
@@ -114,7 +114,7 @@ class Editors(GenerateJsonSchema):
 
 
 def shows_values(told: Any) -> bool:
-    """Whether a key's schema says itself what may stand there."""
+    """Whether a key's schema itself shows which values are allowed."""
     if isinstance(told, Mapping):
         own = {"examples", "enum", "const", "$ref"} & told.keys() or told.get("type") == "boolean"
         return bool(own) or any(shows_values(inner) for name, inner in told.items() if name != "default")
@@ -127,12 +127,12 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
     "gpuhours.software": ("gpuhours/software/profiles",),
     "gpuhours": ("gpuhours/examples", "gpuhours/published/documents", "gpuhours/published/described"),
 }
-"""Where the files lie that the models of a package read."""
+"""Where the files are that the models of a package read."""
 
 
 @cache
 def used(module: str) -> Mapping[str, Any]:
-    """Key -> a value that a file of ours has there: what stands in use is the best example of it."""
+    """Key -> a value from one of the included files: a value in use is the best example."""
     package = next(name for name in SHIPPED if module.startswith(name))
     definitions: dict[str, Any] = {}
     for place in SHIPPED[package]:
@@ -143,7 +143,7 @@ def used(module: str) -> Mapping[str, Any]:
 
 
 def _collect(value: Any, node: dict[str, Any]) -> None:
-    """The first plain value, or list of them, at each key."""
+    """The first plain value, or list of values, at each key."""
     for key, inner in value.items() if isinstance(value, Mapping) else ():
         one = inner["value"] if isinstance(inner, Mapping) and set(inner) >= {"value", "source"} else inner
         plain = isinstance(one, str | int | float) or (
@@ -161,13 +161,13 @@ LONGEST_EXAMPLE = 60
 
 @cache
 def general() -> Mapping[str, str]:
-    """Sentences for keys that need none in their model: ``keys.yaml`` beside this file."""
+    """Descriptions of keys that have none in their model, from ``keys.yaml`` next to this file."""
     return {str(key): str(sentence) for key, sentence in beside("keys.yaml").items()}
 
 
 @cache
 def examples() -> Mapping[str, Any]:
-    """Values for keys that no shipped file uses: ``examples.yaml`` beside this file."""
+    """Values of keys that no included file uses, from ``examples.yaml`` next to this file."""
     return beside("examples.yaml")
 
 
@@ -179,7 +179,7 @@ def beside(name: str) -> Mapping[str, Any]:
 
 @cache
 def sentences(cls: Any) -> Mapping[str, str]:
-    """The docstring under each field of a model and of those that it inherits from, on one line."""
+    """The docstring under each field of a model and its base classes, on one line."""
     by_key: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not (isinstance(base, type) and issubclass(base, BaseModel) and base is not BaseModel):
@@ -191,7 +191,7 @@ def sentences(cls: Any) -> Mapping[str, str]:
 
 
 def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
-    """A field's name and the text in the line behind it."""
+    """A field's name and the docstring after it."""
     for field, behind in pairwise(body):
         named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         text = behind.value.value if isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant) else None
@@ -220,9 +220,9 @@ def schema(kind: str) -> dict[str, Any]:
 
 
 def like_another(node: dict[str, Any]) -> dict[str, Any]:
-    """A software profile with ``like: NAME`` may leave anything out, in its groups too."""
+    """Make every key optional in a software profile with ``like: NAME``, also inside its groups."""
     like = {
-        "description": "The profile that everything not said here is taken over from.",
+        "description": "The profile from which everything not given here is taken.",
         "anyOf": [{"enum": list(list_software())}, {"type": "string"}],
     }
     for part in (node, *node.get("$defs", {}).values()):
@@ -231,11 +231,11 @@ def like_another(node: dict[str, Any]) -> dict[str, Any]:
 
 
 PARTS = {"model": "llama-3-8b", "vision": "vit-l-14", "language": "llama-2-7b", "text": "gpt2", "encoder": "vit-l-14"}
-"""Keys under which a model stands, each with one that is met there."""
+"""Keys whose value is a model, each with a typical one."""
 
 
 def with_names(node: dict[str, Any]) -> dict[str, Any]:
-    """A model may be a name, a size, a file, or a named one with some of its fields changed."""
+    """A model may be a name, a size, a file, or a named model with some fields changed."""
     text = {
         "anyOf": [{"enum": model_names()}, {"type": "string"}],
         "description": "a published model, a size such as 30B, or a config.json",

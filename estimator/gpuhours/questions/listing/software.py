@@ -1,4 +1,4 @@
-"""Which software profiles there are, and all that is known of one: what ``gpuhours software`` answers."""
+"""The list of software profiles, and all facts about one, for ``gpuhours software``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StackEntry:
 
     @property
     def steps(self) -> int:
-        """Measured steps that it was tried on."""
+        """Measured steps that it was compared with."""
         return sum(met.steps for met in self.software.met)
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class StackList:
 
 @dataclass(frozen=True)
 class StackSheet:
-    """One profile, and how its name was read."""
+    """One profile, and how its name was interpreted."""
 
     entry: StackEntry
     remark: str = ""
@@ -58,7 +58,7 @@ class StackSheet:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What it says outside of groups."""
+        """Its keys outside the groups."""
         said = self.entry.software.model_dump(mode="json")
         other = {"name", "title", "note", "aliases", "met", "narrow", *self.groups}
         return {name: value for name, value in said.items() if name not in other and value not in (None, {}, [])}
@@ -73,12 +73,12 @@ class StackSheet:
 
 
 def listing() -> StackList:
-    """Every profile that comes with gpuhours."""
+    """Every profile included in gpuhours."""
     return StackList(tuple(StackEntry(load_software(name), parent_of(name)) for name in list_software()))
 
 
 def sheet(name: str) -> StackSheet:
-    """All that is known of the profile that a name means (``software.matching``), or of a YAML file."""
+    """All facts about the profile that a name refers to (``software.matching``), or of a YAML file."""
     profile, remark = software_named(name)
     software = load_software(profile)
     like = parent_of(software.name) if software.name in list_software() else None

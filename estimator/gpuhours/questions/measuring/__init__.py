@@ -1,1 +1,1 @@
-"""Constants of the GPU at hand."""
+"""Measuring the constants of this machine's GPU."""

@@ -1,7 +1,7 @@
-"""Times of collectives between the GPUs of this machine, by ``torch.distributed``: one process a GPU, loaded when asked.
+"""Times of collectives between the GPUs of this machine, by ``torch.distributed``: one process per GPU, imported on demand.
 
-Each collective runs on the first 2, 4, ... of the GPUs, several calls one behind the other as in nccl-tests, so that a call's launch and
-the host's waiting are not in it; a time is the slowest rank's median of such rows of calls.
+Each collective runs on the first 2, 4, ... of the GPUs, several calls back to back as in nccl-tests, so that launch and host waiting are
+excluded; a time is the slowest rank's median over such batches of calls.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MOST_RANKS = 8
 OPERATIONS = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "ring_sendrecv")
 WARM_UP, REPEATS = 2, 5
 CALLS = 10
-"""Calls of a row: single ones, each awaited by the host, made the links of a pair of H200 look 19 to 29 % slower than they are."""
+"""Calls per batch: timing single calls, each awaited by the host, made the links of a pair of H200 look 19 to 29 % slower than they are."""
 ELEMENT = 2
-"""Bytes of what is sent: bf16."""
+"""Bytes per element sent: bf16."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CollectiveTime:
     operation: str
     ranks: int
     bytes: int
-    """The message, as nccl-tests count it: the whole of a gather or scatter, what one rank holds otherwise."""
+    """The message, as nccl-tests count it: the whole of a gather or scatter, otherwise what one rank has."""
     seconds: float
 
 
@@ -50,9 +50,9 @@ def group_sizes(ranks: int) -> tuple[int, ...]:
 def collective_times(
     torch: Any, ranks: int, backend: str = "nccl", sizes: Sequence[int] = SIZES
 ) -> tuple[CollectiveTime, ...]:
-    """Every collective at every size on 2, 4 and 8 ranks, as far as there are; about 20 s. ``gloo`` runs on processors, to try it."""
+    """Every collective at every size on 2, 4 and 8 ranks, as available; about 20 s. ``gloo`` runs on CPUs, for testing."""
     if ranks > MOST_RANKS:
-        raise EstimateError(f"{ranks} GPUs are more than one node's.", f"At most {MOST_RANKS}.", "--gpus")
+        raise EstimateError(f"{ranks} GPUs are more than one node has.", f"At most {MOST_RANKS}.", "--gpus")
     if not torch.distributed.is_available():
         raise EstimateError(
             "This PyTorch has no torch.distributed.",
@@ -79,7 +79,7 @@ def slowest(by_rank: Sequence[Sequence[CollectiveTime]]) -> tuple[CollectiveTime
 
 
 def _rank(rank: int, ranks: int, backend: str, sizes: tuple[int, ...], folder: str) -> None:
-    """One process: its times, written to a file of its own."""
+    """One process: writes its times to a file of its own."""
     torch: Any = importlib.import_module("torch")
     distributed = torch.distributed
     where = "cuda" if backend == "nccl" else "cpu"
@@ -109,7 +109,7 @@ def _rank(rank: int, ranks: int, backend: str, sizes: tuple[int, ...], folder: s
 def _call(
     torch: Any, operation: str, rank: int, ranks: int, message: int, group: Any, where: str
 ) -> Callable[[], object] | None:
-    """One collective on buffers of its own; None where a backend does not have it."""
+    """One collective on its own buffers; None if a backend does not support it."""
     distributed = torch.distributed
     message_in_full = torch.randn(max(ranks, message // ELEMENT // ranks * ranks), device=where).to(torch.bfloat16)
     part = message_in_full[: message_in_full.numel() // ranks].clone()
@@ -118,7 +118,7 @@ def _call(
     if operation == "all_gather":
         return lambda: distributed.all_gather_into_tensor(message_in_full, part, group=group)
     if where == "cpu":
-        return None  # gloo has neither reduce-scatter nor all-to-all of tensors
+        return None  # gloo supports neither reduce-scatter nor all-to-all of tensors
     if operation == "reduce_scatter":
         return lambda: distributed.reduce_scatter_tensor(part, message_in_full, group=group)
     received = torch.empty_like(message_in_full)
@@ -135,7 +135,7 @@ def _call(
 
 
 def _timed(torch: Any, call: Callable[[], object], group: Any, where: str) -> float:
-    """Median seconds of a call among ``CALLS`` in a row, all ranks of the group beginning together."""
+    """Median seconds per call over batches of ``CALLS``, all ranks of the group starting together."""
     times = []
     for turn in range(WARM_UP + REPEATS):
         torch.distributed.barrier(group=group)
@@ -146,7 +146,7 @@ def _timed(torch: Any, call: Callable[[], object], group: Any, where: str) -> fl
 
 
 def _row_on_gpu(torch: Any, call: Callable[[], object]) -> float:
-    """Seconds of ``CALLS`` calls by the GPU's own clock: the stream waits for each collective, the host for none."""
+    """Seconds of ``CALLS`` calls by GPU events: the stream waits for each collective, the host for none."""
     torch.cuda.synchronize()
     first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     first.record()
@@ -158,7 +158,7 @@ def _row_on_gpu(torch: Any, call: Callable[[], object]) -> float:
 
 
 def _row_on_host(call: Callable[[], object]) -> float:
-    """The same of calls that return when they are done (``gloo``)."""
+    """The same for calls that block until done (``gloo``)."""
     begun = time.perf_counter()
     for _ in range(CALLS):
         call()

@@ -1,7 +1,7 @@
-"""Times of a few kernels on the GPU of this machine: matrix products, attention, copies. Needs PyTorch, loaded when asked.
+"""Times of a few kernels on this machine's GPU: GEMMs, attention, copies. Needs PyTorch, imported on demand.
 
-Random data, since zeros draw less power; buffers taken in turn, so that weights do not stay in the cache; kernels without a host
-in between (CUDA graphs), or long enough to hide it.
+Random data, since zeros draw less power; rotating buffers, so that weights do not stay in the cache; kernels without host overhead
+(CUDA graphs), or long enough to hide it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ATTENTION_TOKENS, HEADS, HEAD_DIMS = 16384, 32, (64, 128)
 COPY_BYTES = 2**30
 REPEATS = 5
 WARM_UP = 600
-"""Large products before anything is timed: the card reaches the clock that its power limit allows."""
+"""Large GEMMs run before timing, so that the card reaches the clock that its power limit allows."""
 FUSED = {1: "flash2", 3: "cudnn"}
 """PyTorch's number of an attention backend -> our name of the kernel."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """What was measured, and with what."""
+    """The measured device and the PyTorch version used."""
 
     name: str
     memory: float
@@ -54,7 +54,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Attention:
-    """Causal attention of as many heads as keys have."""
+    """Causal attention with as many key-value heads as query heads."""
 
     batch: int
     heads: int
@@ -74,17 +74,17 @@ class KernelTimings:
     copy_bandwidth: float
     """Bytes read and written per second by a large copy."""
     launch: float
-    """Seconds of a kernel that does nothing, without the host."""
+    """Seconds of an empty kernel, without host time."""
     products: tuple[Product, ...]
     kernel: str | None
-    """The attention kernel that PyTorch chooses, where it is one of ours."""
+    """The attention kernel that PyTorch chooses, if it is one of ours."""
     attention: tuple[Attention, ...] = field(default=())
     collectives: tuple[CollectiveTime, ...] = ()
-    """Between the GPUs, where several were measured."""
+    """Between the GPUs, if several were measured."""
 
 
 def torch_with_gpu() -> Any:
-    """The ``torch`` module, or what is missing."""
+    """The ``torch`` module; raises an error that says what is missing."""
     if importlib.util.find_spec("torch") is None:
         raise EstimateError(
             "Measuring needs PyTorch, which is not installed here.",
@@ -93,7 +93,8 @@ def torch_with_gpu() -> Any:
     torch: Any = importlib.import_module("torch")
     if not torch.cuda.is_available():
         raise EstimateError(
-            "PyTorch sees no GPU on this machine.", "Run it where `nvidia-smi` lists one; nothing was measured."
+            "PyTorch sees no GPU on this machine.",
+            "Run it on a machine where `nvidia-smi` lists one; nothing was measured.",
         )
     return torch
 
@@ -131,7 +132,7 @@ def benchmark(torch: Any) -> KernelTimings:
 
 
 def in_graph(torch: Any, calls: Sequence[Callable[[], object]]) -> float:
-    """Seconds of one call: the median replay of a CUDA graph of all of them, over their number."""
+    """Seconds per call: the median replay of a CUDA graph of all calls, divided by their number."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -146,7 +147,7 @@ def in_graph(torch: Any, calls: Sequence[Callable[[], object]]) -> float:
 
 
 def in_batches(torch: Any, call: Callable[[], object]) -> float:
-    """Seconds of one call: the median of a few, between two events each, after one that is not counted."""
+    """Seconds per call: the median of a few, each between two events, after one warm-up."""
     call()
     events = [torch.cuda.Event(enable_timing=True) for _ in range(REPEATS + 1)]
     events[0].record()
@@ -158,7 +159,7 @@ def in_batches(torch: Any, call: Callable[[], object]) -> float:
 
 
 def layer_products(torch: Any, half: Any, tokens: int, n: int, k: int) -> tuple[Product, ...]:
-    """Y = X W', dX = dY W and dW = dY' X of one weight [n, k], over as many sets of operands as 1 GB holds, up to 8."""
+    """Y = X W', dX = dY W and dW = dY' X of one weight [n, k], over as many sets of operands as fit in 1 GB, up to 8."""
     sets = range(max(1, min(8, int(1e9 / (2 * (tokens * k + k * n + tokens * n))))))
     x, y, w = (
         [torch.randn(*shape, device="cuda", dtype=half) for _ in sets] for shape in ((tokens, k), (tokens, n), (n, k))
@@ -180,7 +181,7 @@ def queries(torch: Any, half: Any, length: int, width: int) -> list[Any]:
 
 
 def chosen_backend(torch: Any, half: Any) -> int:
-    """PyTorch's number of the attention backend that it takes on this GPU."""
+    """PyTorch's number of the attention backend that it chooses on this GPU."""
     return int(torch._fused_sdp_choice(*queries(torch, half, 2048, 128), is_causal=True))
 
 
@@ -196,13 +197,13 @@ def attention(torch: Any, half: Any, length: int, width: int) -> Attention:
 
 
 def copy_bandwidth(torch: Any) -> float:
-    """Bytes read and written per second; by a kernel of its own (inside a graph a copy engine may do it, at 0.6 of the rate on H200)."""
+    """Bytes read and written per second by a copy kernel (inside a graph a copy engine may be used, at 0.6 of the rate on H200)."""
     source = torch.randn(COPY_BYTES // 4, device="cuda")
     target = torch.empty_like(source)
     return 2 * COPY_BYTES / in_batches(torch, lambda: target.copy_(source))
 
 
 def empty_kernel(torch: Any) -> float:
-    """Seconds from one kernel to the next inside a CUDA graph."""
+    """Seconds between consecutive kernels in a CUDA graph."""
     one = torch.ones(1, device="cuda")
     return in_graph(torch, [lambda: one.add_(1)] * 200)

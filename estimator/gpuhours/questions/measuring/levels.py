@@ -1,4 +1,4 @@
-"""How far a profile was off, and is: one factor for a kind of kernel, before and after."""
+"""Error of a profile before and after measuring: one factor per kind of kernel."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gpuhours.inputs.records import dataclass
 
 LEVELS = np.arange(0.3, 1.6, 0.005)
 MOST = 1.3
-"""Largest share of a data sheet's figure that a profile may state."""
+"""Upper limit of a share of a data sheet's figure in a profile."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One kind of kernel: how far the profile was off, and how far the estimate is from the single times now."""
+    """One kind of kernel: the factor on the profile, and the remaining error over the measured shapes."""
 
     kernel: str
     factor: float
@@ -28,7 +28,7 @@ class Level:
     error: float
     """Mean error over the shapes with the factor applied."""
     before: float = 0.0
-    """The same as the profile had it."""
+    """Mean error with the profile as it was."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -39,7 +39,7 @@ class Level:
 
 
 def best(predicted: Callable[[float], Array], measured: Array) -> tuple[float, float, float]:
-    """The factor with the least mean |log(predicted / measured)|, the mean error there, and that without a factor."""
+    """The factor with the smallest mean |log(predicted / measured)|, the mean error with it, and that without a factor."""
     errors: Sequence[Array] = [np.abs(np.log(predicted(factor) / measured)) for factor in LEVELS]
     means = [float(np.mean(error)) for error in errors]
     place = int(np.argmin(means))

@@ -1,4 +1,4 @@
-"""What to change in a layout: to make it fit where it does not, to make the step shorter where it does."""
+"""Suggested changes of a layout: to make it fit if it does not, to shorten the step if it does."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gpuhours.workload import Workload
 
 BEST = 2
 WORTH = 0.01
-"""A gain below this is within the noise of a run."""
+"""A smaller gain is within a run's noise."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change that fits: its words, and what it makes of the step time (-0.03: three per cent shorter)."""
+    """One change that fits: its description, and its effect on step time (-0.03: three per cent shorter)."""
 
     words: str
     gain: float
@@ -32,7 +32,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Longest:
-    """The longest sample that fits with everything else as it is: ``value`` at ``key``, in ``unit``."""
+    """The longest sample that fits with everything else unchanged: ``value`` at ``key``, in ``unit``."""
 
     key: str
     value: int
@@ -41,14 +41,14 @@ class Longest:
 
 @dataclass(frozen=True)
 class Advice:
-    """Either may be empty: nothing to mend, or nothing that helps."""
+    """Advice on a layout; either part may be empty."""
 
     ways: tuple[Way, ...] = ()
     """The cheapest ways to make it fit."""
     faster: tuple[Change, ...] = ()
     """Single changes that would shorten the step."""
     longest: Longest | None = None
-    """How long a sample may become; None where not even the shortest fits."""
+    """The longest possible sample; None if not even the shortest fits."""
 
 
 def advise(run: Run, resolved: Resolved, fits: bool) -> Advice:
@@ -60,7 +60,7 @@ def advise(run: Run, resolved: Resolved, fits: bool) -> Advice:
 
 
 def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
-    """The most frames of a clip, or tokens of a text in steps of 1,024, with which the run fits."""
+    """The most frames of a clip, or tokens of a text in multiples of 1,024, with which the run fits."""
     if run.model is None:
         return None
     spec, data = run.model, resolved.data
@@ -76,7 +76,7 @@ def longest_sample(run: Run, resolved: Resolved) -> Longest | None:
 
 
 def fitting(resolved: Resolved) -> tuple[Way, ...]:
-    """The cheapest ways to make a run fit, by the step time that each leaves."""
+    """The cheapest ways to make a run fit, by the resulting step time."""
 
     def step_time(changed: Workload) -> float | None:
         predicted = step(changed)
@@ -86,7 +86,7 @@ def fitting(resolved: Resolved) -> tuple[Way, ...]:
 
 
 def faster_by(resolved: Resolved) -> tuple[Change, ...]:
-    """The best single changes of a resolved run's layout, at most two; those that do not run or fit are left out."""
+    """The best single changes of a resolved run's layout, at most two; those that are invalid or do not fit are left out."""
     layout = resolved.workload.layout
     changes = list(_neighbours(layout))
     fields = sorted({name for _, fields in changes for name in fields})
@@ -105,7 +105,7 @@ def faster_by(resolved: Resolved) -> tuple[Change, ...]:
 
 
 def _neighbours(layout: Layout) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(words, fields) of the layouts one change away; whether they run is the step's business."""
+    """(description, fields) of the layouts one change away; validity is checked by ``step``."""
     data = float(layout.data or 1)
     for name in ("tensor", "pipeline"):
         degree = getattr(layout, name)

@@ -1,4 +1,4 @@
-"""What a plan comes to: the best layouts, why the first wins, and how flat the optimum is."""
+"""The result of a plan: the best layouts, why the first wins, and how flat the optimum is."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from gpuhours.run.shown import spelt
 from gpuhours.run.spec import Run
 
 WITHIN_A_RUN = 0.065
-"""S.d. of the error in ln of the ratio of the step times of two layouts of one run: two in three of 4,626 pairs of measured runs that share
-source, model, length, batch, accelerators and number format are within it (``gpuhours validate --json``)."""
+"""S.d. of the error in the log ratio of the step times of two layouts of one run: two in three of 4,626 pairs of measured runs with the
+same source, model, length, batch, accelerators and number format are within it (``gpuhours validate --json``)."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One layout and what the run comes to with it."""
+    """One layout and the run's results with it."""
 
     layout: Layout
     outcome: Outcome
 
     @cached_property
     def results(self) -> Mapping[str, Any]:
-        """Every result as a plain number, as ``estimate`` has it; None where it is not known."""
+        """Every result as a plain number, as in ``estimate``; None if unknown."""
         return plain_results(self.outcome)
 
     def value(self, name: str) -> float:
-        """One result; infinite where it is not known, so that it is never the least."""
+        """One result; infinite if unknown, so that it is never the smallest."""
         result = self.results[name]
         return float("inf") if result is None else float(result)
 
@@ -62,13 +62,13 @@ class Choice:
 
 
 def choice(run: Run) -> Choice:
-    """A run with its layout, worked out as ``estimate`` does."""
+    """A run with its layout, evaluated as in ``estimate``."""
     assert run.layout is not None
     return Choice(run.layout, evaluate(run))
 
 
 def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
-    """A layout as a run file writes it, with the data degree that follows."""
+    """A layout as written in a run file, with the data degree that follows."""
     solved = outcome.resolved.layout
     fields: dict[str, Any] = {}
     for name in FIELDS:
@@ -82,7 +82,7 @@ def fields_of(layout: Layout, outcome: Outcome) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Flatness:
-    """Layouts that come within ``within`` of the best, and the values that their fields take."""
+    """Layouts within ``within`` of the best, and the values of their fields."""
 
     within: float
     layouts: int
@@ -90,7 +90,7 @@ class Flatness:
 
     @classmethod
     def of(cls, space: Space, cells: Values, inner: Values, within: float) -> Flatness:
-        """From the layouts that the search found."""
+        """Computed from the layouts that the search found."""
         one = space.some(cells)
         places = np.unravel_index(inner, space.inner_shape)
         taken = {}
@@ -122,17 +122,17 @@ class Flatness:
 
 @dataclass(frozen=True, repr=False)
 class Plan:
-    """The answer of a search over all layouts."""
+    """The result of a search over all layouts."""
 
     run: Run
     minimise: str
     space: int
     evaluated: int
-    """Layouts whose memory or step was worked out."""
+    """Layouts whose memory or step was computed."""
     seconds: float
     best: tuple[Choice, ...]
     own: Choice | None
-    """The layout that the run came with."""
+    """The layout given in the run."""
     flatness: Flatness | None
 
     def __repr__(self) -> str:
@@ -158,7 +158,7 @@ class Plan:
 
     @property
     def pruned(self) -> int:
-        """Layouts that a bound or a division that does not come out even excludes."""
+        """Layouts excluded by a bound or by divisibility."""
         return self.space - self.evaluated
 
     @property
@@ -167,7 +167,7 @@ class Plan:
         return bool(self.best)
 
     def against(self, other: Choice) -> list[tuple[str, float]]:
-        """(part, seconds that the other takes more), largest first: why the winner wins."""
+        """(part, additional seconds of the other), largest first: why the winner wins."""
         if not self.best:
             return []
         ours, theirs = self.best[0].parts, other.parts
@@ -175,9 +175,9 @@ class Plan:
         return sorted((pair for pair in more if abs(pair[1]) > 1e-9), key=lambda pair: -abs(pair[1]))
 
     def odds(self, other: Choice) -> float | None:
-        """How likely the winner is really better than another layout: Phi(ln(theirs / ours) / s).
+        """Probability that the winner is really better than another layout: Phi(ln(theirs / ours) / s).
 
-        s is ``WITHIN_A_RUN``, the error that the model makes in the ratio of two layouts of one run.
+        s is ``WITHIN_A_RUN``, the model's error in the ratio of two layouts of one run.
         """
         ours, theirs = (one.value(self.minimise) for one in (self.best[0], other))
         if not (math.isfinite(ours) and math.isfinite(theirs) and ours > 0 and theirs > 0):

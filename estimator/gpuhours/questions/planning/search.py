@@ -1,4 +1,4 @@
-"""``plan``: the best layout of all that fit, exactly, without working most of them out."""
+"""``plan``: the best layout that fits, found exactly without evaluating most layouts."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ from gpuhours.workload import Workload
 
 OBJECTIVES = ("step_time", "gpu_hours", "cost")
 MOST_COUNTS = 64
-"""Numbers of GPUs that one plan is made for: each is a search of its own."""
+"""Maximum number of GPU counts per plan: each is a separate search."""
 FLAT = 0.05
-"""Layouts within this of the best are counted: about what separates the model's errors for two layouts of one run."""
+"""Layouts within this share of the best are counted: about the model's error between two layouts of one run."""
 FIRST_CHUNK, LARGEST_CHUNK = 256, 4096
-"""Cells worked out at once: few at first, since the best is usually among them."""
+"""Cells evaluated at once: few at first, since the best is usually among them."""
 CELLS = 1 << 20
-"""Cells whose bound is worked out at once."""
+"""Cells whose bound is computed at once."""
 Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class LayoutSearch:
-    """The layouts of one run on one number of GPUs. Called with cells, it works out all their layouts."""
+    """The layouts of one run on one number of GPUs. Calling it with cells evaluates all their layouts."""
 
     run: Run
     workload: Workload
-    """Of the run, laid out in no way yet."""
+    """The run's workload, without a layout yet."""
     space: Space
     safe: bool = True
-    """Only layouts that fit with nine in ten; where not, those likelier to fit than not."""
+    """Whether only layouts that fit with a probability of nine in ten count; otherwise those more likely to fit than not."""
 
     @classmethod
     def of(cls, run: Run, *, safe: bool = True) -> LayoutSearch:
-        """All layouts of a run; what it leaves open beside the layout is settled as ``estimate`` would."""
+        """All layouts of a run; whatever else it leaves open is settled as in ``estimate``."""
         resolved = resolve(run.replaced("layout", Layout()))
         if resolved.missing:
             raise EstimateError(f"A plan needs {', '.join(resolved.missing)}.", "", "run")
@@ -86,16 +86,16 @@ class LayoutSearch:
         return Found(times[where, inner], cells[some][where], inner)
 
     def cells(self) -> tuple[Values, Values]:
-        """Cells that can run, and a lower bound for each, in ascending order of the bound."""
+        """Valid cells with a lower bound for each, in ascending order of the bound."""
         bounded = [self._bounds(block) for block in self.space.blocks(CELLS)]
         cells, bounds = (np.concatenate(column) for column in zip(*bounded, strict=True))
         order = np.lexsort((cells, bounds))
         return cells[order], bounds[order]
 
     def _bounds(self, block: tuple[slice, ...]) -> tuple[Values, Values]:
-        """The same for one block, in no order."""
+        """The same for one block, unordered."""
         at, shape = self.workload.with_layout(self.space.cells(block)), tuple(one.stop - one.start for one in block)
-        with np.errstate(all="ignore"):  # cells that cannot run may divide by nothing; they are marked, not read
+        with np.errstate(all="ignore"):  # invalid cells may divide by zero; they are masked, not read
             relaxed = step(at)
             bound = lower_bound(at, relaxed)
         valid = np.broadcast_to(relaxed.valid & ~self.space.redundant(block), shape).reshape(-1)
@@ -103,7 +103,7 @@ class LayoutSearch:
 
 
 def _stated(run: Run) -> Layout | None:
-    """What the run says of its layout; what was only assumed for one layout binds no other."""
+    """What the run states about its layout; an assumption made for one layout does not constrain others."""
     if run.layout is None:
         return None
     said = [name for name in run.layout.model_fields_set if f"layout.{name}" not in run.assumptions]
@@ -111,7 +111,7 @@ def _stated(run: Run) -> Layout | None:
 
 
 def _refuse(said: Layout, workload: Workload) -> None:
-    """Raise where chunks a stage are stated that no layout of the search can have."""
+    """Raise if the stated chunks per stage are impossible for every layout of the search."""
     layers = int(stream_layers(workload.model)) or int(sum(float(stack.layers) for stack in workload.model.stacks))
     degrees = [degree for degree in divisors(int(workload.cluster.gpus)) if degree <= layers]
     refuse_interleave(said, layers, [int(said.pipeline)] if "pipeline" in said.model_fields_set else degrees)
@@ -138,7 +138,7 @@ class Found:
         return self.time, self.cell, self.inner
 
     def fastest(self, most: int) -> Found:
-        """The ``most`` fastest; ties in the order of the space, so that every engine finds the same."""
+        """The ``most`` fastest; ties in the order of the space, so that every engine gives the same result."""
         order = np.lexsort((self.inner, self.cell, self.time))[:most]
         return Found(*(column[order] for column in self._columns))
 
@@ -158,20 +158,20 @@ def plan(
     scheduler: str | None = None,
     watch: Watch | None = None,
 ) -> Plan:
-    """The ``top`` layouts of a run that take the least ``minimise``, of all that fit with nine in ten (likelier than not, where none
-    does).
+    """The ``top`` layouts of a run with the smallest ``minimise``, of all that fit with a probability of nine in ten (more likely than not,
+    if none does).
 
-    ``gpus`` may be several numbers (``"256..1024*2"``). On one number of GPUs time, GPU-hours and cost have the same order, so
-    each number's fastest are found and then compared.
+    ``gpus`` may be several numbers (``"256..1024*2"``). For a given number of GPUs time, GPU-hours and cost have the same order, so the
+    fastest are found for each and then compared.
     """
     if minimise not in OBJECTIVES:
-        raise EstimateError(f"{minimise!r} is nothing to minimise.", f"One of {', '.join(OBJECTIVES)}.", "--minimise")
+        raise EstimateError(f"{minimise!r} cannot be minimised.", f"One of {', '.join(OBJECTIVES)}.", "--minimise")
     if top < 1:
         raise EstimateError("At least one layout must be asked for.", "", f"--top {top}")
     started = time.perf_counter()
     asked = run_of(run, {})
     run = settled(asked)
-    # the search starts from what was asked: a layout completed for the screen binds no other
+    # the search starts from what was asked: a layout completed for display does not constrain others
     sized = [one.replaced("layout", asked.layout) for one in _sized(run, gpus)]
     outcomes = [_search(LayoutSearch.of(one), top, engine, scheduler, watch) for one in sized]
     if not any(kept for _, kept, _, _ in outcomes):
@@ -185,7 +185,7 @@ def plan(
 
 
 def _own(run: Run, sized: Run) -> Choice | None:
-    """The layout that the run came with, where it can run on these GPUs."""
+    """The layout given in the run, if it is valid on these GPUs."""
     if run.layout is None:
         return None
     try:
@@ -195,10 +195,10 @@ def _own(run: Run, sized: Run) -> Choice | None:
 
 
 def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
-    """The run on each number of GPUs, its software settled."""
+    """The run on each number of GPUs, with its software settled."""
     asked = [gpus] if isinstance(gpus, int) else gpus
     if asked is None and run.hardware.gpus is None:
-        raise EstimateError("How many GPUs?", "Give hardware.gpus, or --gpus N.", "hardware.gpus")
+        raise EstimateError("The number of GPUs is missing.", "Give hardware.gpus, or --gpus N.", "hardware.gpus")
     counts = [run.hardware.gpus] if asked is None else validated_values(run, "hardware.gpus", read(asked, "--gpus"))
     if len(counts) > MOST_COUNTS:
         raise EstimateError(
@@ -212,12 +212,12 @@ def _sized(run: Run, gpus: int | str | Iterable[Any] | None) -> list[Run]:
 def _search(
     search: LayoutSearch, top: int, engine: str, scheduler: str | None, watch: Watch | None
 ) -> tuple[LayoutSearch, list[Choice], Flatness | None, int]:
-    """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were worked out."""
+    """The fastest layouts on one number of GPUs, how flat the optimum is, and how many layouts were evaluated."""
     cells, bounds = search.cells()
     fastest, done = Found.nothing(), 0
 
     def limit() -> float:
-        """Cells whose bound is above it hold none of the ``top`` fastest, and none within ``FLAT`` of the best."""
+        """Cells whose bound exceeds it contain none of the ``top`` fastest, and none within ``FLAT`` of the best."""
         return (
             max(float(fastest.time[top - 1]), float(fastest.time[0]) * (1 + FLAT))
             if len(fastest.time) >= top
@@ -243,7 +243,7 @@ def _search(
 
 
 def _chunks(cells: Values, bounds: Values, limit: Callable[[], float]) -> Iterator[Values]:
-    """Cells in ascending order of their bound, until no further one can be among the best."""
+    """Cells in ascending order of their bound, until none of the rest can be among the best."""
     start, size = 0, FIRST_CHUNK
     while start < len(cells) and bounds[start] <= limit():
         yield cells[start : start + size]

@@ -1,4 +1,4 @@
-"""Every layout of a run on a number of GPUs, as array axes."""
+"""All layouts of a run on a number of GPUs, as array axes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from gpuhours.layout.placement import stream_layers
 from gpuhours.software.profile import DEGREES, Software
 
 SHORTEST = 128
-"""Tokens of a sequence that one context rank keeps at least: below, attention's blocks are not filled."""
+"""Minimum tokens of a sequence per context rank: below, attention's blocks are not filled."""
 SHARES = (0.25, 0.5, 0.75)
-"""Shares of a stage's layers that full recompute may cover, beside all of them."""
+"""Shares of a stage's layers that full recomputation may cover, besides all of them."""
 Values = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Space:
-    """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that move together.
+    """All layouts: the product of ``outer`` (a cell) and ``inner`` axes; each axis is a table of fields that vary together.
 
     Not searched: shard groups, Ulysses degrees inside a hybrid, blocks of the loss.
-    Listed once where a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
+    Listed once if a field has no effect: sequence parallelism at tensor 1, schedules at pipeline 1.
     """
 
     base: Layout
-    """What is not searched (``GIVEN``)."""
+    """Fields that are not searched (``GIVEN``)."""
     outer: tuple[dict[str, Values], ...]
     inner: tuple[dict[str, Values], ...]
     layers: float
@@ -45,7 +45,7 @@ class Space:
         base: Layout | None = None,
         software: Software | None = None,
     ) -> Space:
-        """The degrees that divide what they split: GPUs, heads, experts, samples; of a stack, those that it has."""
+        """The degrees that divide what they split (GPUs, heads, experts, samples), of those that the stack supports."""
         has = DEGREES if software is None else software.degrees
         base = (base or Layout()).replaced(data=None, ulysses=None, stage_layers=None)
         gpus, layers = (
@@ -91,11 +91,11 @@ class Space:
 
     @property
     def size(self) -> int:
-        """All layouts."""
+        """Number of layouts."""
         return math.prod(self.shape) * math.prod(self.inner_shape)
 
     def blocks(self, most: int) -> Iterator[tuple[slice, ...]]:
-        """All cells in pieces of at most ``most``: leading axes one value at a time, the last ones whole."""
+        """All cells in pieces of at most ``most``: leading axes one value at a time, trailing ones whole."""
         shape, behind = self.shape, 1
         place = len(shape)
         while place > 0 and behind * shape[place - 1] <= most:
@@ -126,7 +126,7 @@ class Space:
         )
 
     def some(self, cells: Values) -> Layout:
-        """Some cells (flat numbers) down the first array axis, the inner axes behind it."""
+        """Some cells (flat numbers) along the first array axis, with the inner axes after it."""
         places = np.unravel_index(cells, self.shape)
         behind = (1,) * len(self.inner)
         fields = {
@@ -140,7 +140,7 @@ class Space:
         return self._layout(fields)
 
     def _layout(self, fields: dict[str, Values]) -> Layout:
-        """Relative fields made absolute: expert_tensor 0 or 1 x tensor, recompute shares in layers of a stage."""
+        """Make relative fields absolute: expert_tensor 0 or 1 x tensor, recompute shares in layers per stage."""
         whole = fields.pop("whole_experts")
         fields["expert_tensor"] = np.where(whole, 1.0, fields["tensor"])
         share = fields.pop("recompute_share", None)
@@ -149,7 +149,7 @@ class Space:
         return self.base.replaced(**fields)
 
     def redundant(self, block: tuple[slice, ...]) -> Any:
-        """Cells of a block that are another cell under another name."""
+        """Cells of a block that duplicate another cell."""
         at = self.cells(block)
         place = next(number for number, axis in enumerate(self.outer) if "whole_experts" in axis)
         own = [-1 if other == place else 1 for other in range(len(self.outer))]
@@ -159,7 +159,7 @@ class Space:
         )
 
     def layout(self, cell: int, inner: int) -> Layout:
-        """One layout in plain numbers, as a user would write it."""
+        """One layout as plain numbers, as a user would write it."""
         places = np.unravel_index([inner], self.inner_shape)
         one = self.some(np.array([cell]))
         picked = {
@@ -190,22 +190,22 @@ FIELDS = (
     "offload_optimizer", "offload_activations",
 )  # fmt: skip
 GIVEN = ("shard_group", "vision_gpus", "loss_blocks", "recompute_modules")
-"""Fields that a layout found keeps as they were given."""
+"""Fields that are kept as given."""
 
 
 def divisors(number: int) -> list[int]:
-    """1, ..., number."""
+    """The divisors of a number: 1, ..., number."""
     small = [part for part in range(1, math.isqrt(number) + 1) if number % part == 0]
     return sorted({*small, *(number // part for part in small)})
 
 
 def numbers(values: list[int]) -> Values:
-    """Counts as floats, as in every sweep."""
+    """Counts as floats, as in all sweeps."""
     return np.array(values, float)
 
 
 def schedules(layers: float, offers: tuple[str, ...] = ()) -> dict[str, Values]:
-    """Each schedule that the stack ``offers`` (all where it names none), the interleaved one with every number of even chunks."""
+    """Each schedule that the stack ``offers`` (all if it lists none), the interleaved one with every number of even chunks."""
     plain = [(int(schedule), 1) for schedule in Schedule if schedule != Schedule.interleaved]
     chunks = [(int(Schedule.interleaved), part) for part in divisors(int(layers)) if 1 < part <= layers / 2]
     known = words(Schedule)
@@ -215,7 +215,7 @@ def schedules(layers: float, offers: tuple[str, ...] = ()) -> dict[str, Values]:
 
 
 def expert_degrees(degrees: list[int]) -> dict[str, Values]:
-    """Expert degrees, each with experts split over the tensor ranks and with experts whole."""
+    """Expert degrees, each with experts split over the tensor ranks and with whole experts."""
     wholes = (False, True) if len(degrees) > 1 else (False,)
     pairs = [(degree, whole) for degree in degrees for whole in wholes]
     return {
@@ -225,7 +225,7 @@ def expert_degrees(degrees: list[int]) -> dict[str, Values]:
 
 
 def contexts(degrees: list[int], base: Layout) -> dict[str, Values]:
-    """No sharing, then every degree with every way of sharing a sequence."""
+    """No splitting, then every degree with every method of splitting a sequence."""
     pairs = [(1, int(base.sequence_method))] + [
         (degree, int(method)) for degree in degrees for method in SequenceMethod
     ]
@@ -236,7 +236,7 @@ def contexts(degrees: list[int], base: Layout) -> dict[str, Values]:
 
 
 def placements(base: Layout) -> list[int]:
-    """Where an encoder in front may run; on GPUs of its own only where the run sets some apart."""
+    """Where an encoder in front may run; on its own GPUs only if the run reserves some."""
     places = [VisionPlacement.first_stage, VisionPlacement.replicated]
     return [int(place) for place in (*places, *([VisionPlacement.separate] if base.vision_gpus else []))]
 
@@ -250,6 +250,6 @@ def offloads() -> dict[str, Values]:
 
 
 def recomputes() -> dict[str, Values]:
-    """Nothing, selective, full for some of a stage's layers, full for all."""
+    """None, selective, full for some of a stage's layers, full for all."""
     modes = [Recompute.none, Recompute.selective, *(Recompute.full for _ in SHARES), Recompute.full]
     return {"recompute": np.array([int(mode) for mode in modes]), "recompute_share": np.array([1.0, 1.0, *SHARES, 1.0])}

@@ -1,1 +1,1 @@
-"""An estimate to hand on: the figures of a page, and the step as events on a line of time."""
+"""Presenting an estimate: the figures of a page, and the step as a timeline of events."""

@@ -1,4 +1,4 @@
-"""``report``: what a page about one run holds: its estimate, the run on other numbers of GPUs, what one more fact would narrow."""
+"""``report``: the contents of a page about one run: its estimate, other numbers of GPUs, and what one more fact would narrow."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gpuhours.run.shortcuts import run_of
 from gpuhours.run.spec import Described, Run, of_other_runs
 
 FACTORS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
-"""Numbers of GPUs that the run is tried on, over its own."""
+"""Numbers of GPUs to compare, relative to the run's own."""
 
 
 @dataclass(frozen=True)
 class AtScale:
-    """The same samples on ``gpus``, in the batch stated or one that they share evenly; times in seconds."""
+    """The same samples on ``gpus``, with the stated batch or one that divides evenly; times in seconds."""
 
     gpus: int
     wall_clock: float
@@ -37,20 +37,20 @@ class AtScale:
 
 @dataclass(frozen=True)
 class Decides:
-    """What the range of a description comes from, over ``draws`` runs that fit it."""
+    """Where the range of a description comes from, over ``draws`` sampled runs that match it."""
 
     draws: int
     low: float
     """GPU-hours, 10th percentile; ``high`` the 90th."""
     high: float
     shares: Mapping[str, float]
-    """Share of the variance of ln GPU-hours that each unknown carries, largest first."""
+    """Each unknown's share of the variance of ln GPU-hours, largest first."""
     fact: str
-    """The unknown to settle first; "" where none can be said."""
+    """The unknown to settle first; "" if none qualifies."""
     how: str
-    """The option that says it."""
+    """The option that sets it."""
     narrowed_low: float | None
-    """GPU-hours were it as in the middle run, 10th percentile; ``narrowed_high`` the 90th."""
+    """GPU-hours with that unknown as in the median run, 10th percentile; ``narrowed_high`` the 90th."""
     narrowed_high: float | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,11 +61,11 @@ class Decides:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything on the page."""
+    """The contents of the page."""
 
     estimate: Estimate
     scale: tuple[AtScale, ...]
-    """By number of GPUs; empty where the run has no predicted step or no length."""
+    """By number of GPUs; empty if the run has no predicted step or no length."""
     decides: Decides | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,18 +76,18 @@ class Report:
 
 
 def report(run: Described) -> Report:
-    """Work out a run and what a reader asks next."""
+    """Estimate a run, and what a reader would ask next."""
     run = run_of(run, {})
     answer = estimate(run)
     return Report(answer, tuple(at_scale(answer)), decides(run))
 
 
 def at_scale(estimate: Estimate) -> Iterator[AtScale]:
-    """The run on other numbers of GPUs: its own layout on more or fewer replicas, or the fastest where they cannot hold a replica; numbers
-    that no layout of it can use are left out.
+    """The run on other numbers of GPUs: its layout with more or fewer replicas, or the fastest layout if one replica does not fit; numbers
+    that no layout can use are left out.
 
-    wall-clock(g) = wall-clock x (t(g) / B(g)) / (t / B)          t predicted s a step of B samples, the layout and its stops the same
-    MFU(g) = MFU x GPU-hours / GPU-hours(g)                       the FLOPs are the same: the answer's own row says what the answer says
+    wall-clock(g) = wall-clock x (t(g) / B(g)) / (t / B)          t predicted s per step of B samples, same layout and stops
+    MFU(g) = MFU x GPU-hours / GPU-hours(g)                       same FLOPs; the run's own row equals the estimate
     """
     own = estimate.outcome
     gpus, seconds = own.value("gpus"), own.value("wall_clock")
@@ -106,14 +106,14 @@ def at_scale(estimate: Estimate) -> Iterator[AtScale]:
 
 
 def _per_sample(outcome: Outcome) -> float:
-    """s that a sample takes."""
+    """Seconds per sample."""
     assert outcome.step is not None
     assert outcome.resolved.global_batch is not None
     return float(outcome.step.time) / float(outcome.resolved.global_batch)
 
 
 def _replicated(estimate: Estimate, gpus: int) -> Outcome | None:
-    """The run on a number of GPUs, on the stack and, where it can be, in the layout of its answer; None where nothing runs there."""
+    """The run on a number of GPUs, with the estimate's stack and, if possible, its layout; None if nothing runs there."""
     asked, resolved = estimate.run.replaced("hardware.gpus", gpus), estimate.outcome.resolved
     asked = of_other_runs(asked.replaced("software", asked.software or resolved.software.name))
     answered = None if resolved.layout is None else resolved.layout.replaced(data=None)
@@ -128,11 +128,11 @@ def _replicated(estimate: Estimate, gpus: int) -> Outcome | None:
 
 
 def decides(run: Run) -> Decides | None:
-    """What one more fact would narrow; None where the run's own figures settle its length."""
+    """What one more fact would narrow; None if the run's own figures determine its length."""
     try:
         drawn = ensemble(run)
     except EstimateError:
-        return None  # a stack or layout that the sample cannot be drawn around
+        return None  # a stack or layout that sampling does not support
     if drawn is None or not (shares := drawn.shares()):
         return None
     low, high = (float(edge) / HOUR for edge in np.quantile(drawn.gpu_time, [0.1, 0.9]))

@@ -1,4 +1,4 @@
-"""Which pass each pipeline rank makes after which, and when: a step's schedule played event by event."""
+"""The order of passes on each pipeline rank, and an event-by-event simulation of a step's schedule."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FORWARD, BACKWARD, WEIGHT = "forward", "backward", "weight gradients"
 
 
 class Pass(NamedTuple):
-    """One pass of one micro-batch through one chunk of a rank's layers. ``backward`` holds the weights' gradients, too, where a
-    schedule does not move them apart."""
+    """One pass of one micro-batch through one chunk of a rank's layers. ``backward`` includes the weight gradients unless the
+    schedule separates them."""
 
     kind: str
     chunk: int
@@ -23,7 +23,7 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class TimedPipeline:
-    """A pipeline to play: ``seconds[rank][chunk][kind]`` of a pass, and ``after[rank]`` s that the rank is busy behind each pass
+    """A pipeline to simulate: ``seconds[rank][chunk][kind]`` of a pass, and ``after`` seconds that the rank is busy after each pass
     by kind, which the next rank does not wait for."""
 
     schedule: Schedule
@@ -33,7 +33,7 @@ class TimedPipeline:
 
     @property
     def order(self) -> Order:
-        """What comes before what on a rank."""
+        """The order of passes on a rank."""
         return ORDERS[self.schedule]
 
     @property
@@ -43,7 +43,7 @@ class TimedPipeline:
 
     @property
     def chunks(self) -> int:
-        """Chunks a rank holds, v."""
+        """Chunks per rank, v."""
         return len(self.seconds[0])
 
     def takes(self, rank: int, one: Pass) -> float:
@@ -51,10 +51,10 @@ class TimedPipeline:
         return self.seconds[rank][one.chunk][one.kind]
 
     def before(self, rank: int, one: Pass) -> tuple[int, Pass] | None:
-        """The pass of another rank (or of another chunk) that must have ended; None where there is none.
+        """The pass on another rank (or chunk) that must have ended first; None if there is none.
 
-        Chunk c of rank r is stage c p + r. Forward comes from the stage before; backward from the stage behind, on the last one from its
-        own forward pass; weights' gradients from their own backward pass.
+        Chunk c of rank r is stage c p + r. A forward pass waits for the previous stage; a backward pass for the next stage, on the last
+        one for its own forward pass; weight gradients for their own backward pass.
         """
         stage = one.chunk * self.ranks + rank
         if one.kind == WEIGHT:
@@ -68,7 +68,7 @@ class TimedPipeline:
 
 
 class Timed(NamedTuple):
-    """A pass and when it runs; the rank is free again at ``free``."""
+    """A pass with its start and end; the rank is free again at ``free``."""
 
     what: Pass
     start: float
@@ -80,10 +80,10 @@ Played = list[list[Timed]]
 
 
 def orders(line: TimedPipeline) -> list[list[Pass]]:
-    """Each rank's passes in their order: so many forward (``step.schedule.ORDERS``), then one forward, one backward by turns, then what
-    is left backward.
+    """Each rank's passes in order: some forward passes (``step.schedule.ORDERS``), then alternating forward and backward, then the
+    remaining backward passes.
 
-    Of v chunks 2 (p - 1 - r) + (v - 1) p pass forward first, and chunks change every p micro-batches (Narayanan et al. 2021,
+    With v chunks, 2 (p - 1 - r) + (v - 1) p forward passes come first, and chunks change every p micro-batches (Narayanan et al. 2021,
     section 2.2).
     """
     made = _in_turns if line.order.lag is None else _with_weights
@@ -91,7 +91,7 @@ def orders(line: TimedPipeline) -> list[list[Pass]]:
 
 
 def _ahead(line: TimedPipeline, rank: int) -> int:
-    """Forward passes before the first backward one, less that one's own."""
+    """Forward passes before the first backward pass, not counting the one that it belongs to."""
     p, v, m = line.ranks, line.chunks, line.microbatches
     behind = p - 1 - rank
     if v > 1:
@@ -100,7 +100,7 @@ def _ahead(line: TimedPipeline, rank: int) -> int:
 
 
 def _in_turns(line: TimedPipeline, rank: int) -> Iterator[Pass]:
-    """Forward passes ahead, then one forward, one backward by turns, then what is left backward."""
+    """Leading forward passes, then alternating forward and backward, then the remaining backward passes."""
     v, passes, ahead = line.chunks, line.microbatches * line.chunks, _ahead(line, rank)
     forward = list(_by_groups(line.ranks, v, line.microbatches))
     for place in range(passes + ahead):
@@ -112,7 +112,7 @@ def _in_turns(line: TimedPipeline, rank: int) -> Iterator[Pass]:
 
 
 def _with_weights(line: TimedPipeline, rank: int) -> Iterator[Pass]:
-    """The same, with weights' gradients so many micro-batches behind the backward passes, the last ones at the end."""
+    """The same, with weight gradients a given number of micro-batches behind the backward passes, the last ones at the end."""
     lag = (line.order.lag or 0) * rank
     for one in _in_turns(line, rank):
         yield one
@@ -123,7 +123,7 @@ def _with_weights(line: TimedPipeline, rank: int) -> Iterator[Pass]:
 
 
 def _by_groups(p: int, v: int, m: int) -> Iterator[tuple[int, int]]:
-    """(chunk, micro-batch): p micro-batches through each chunk in turn; what is left over goes with the last p."""
+    """(chunk, micro-batch): p micro-batches through each chunk in turn; a remainder joins the last group of p."""
     groups = max(1, m // p)
     for group in range(groups):
         first, behind = group * p, m if group == groups - 1 else (group + 1) * p
@@ -133,7 +133,7 @@ def _by_groups(p: int, v: int, m: int) -> Iterator[tuple[int, int]]:
 
 
 def play(line: TimedPipeline, order: list[list[Pass]], early: float = 0.0) -> Played:
-    """Every pass as soon as its rank is free and what it waits for has ended, or will have in ``early`` s."""
+    """Run every pass as soon as its rank is free and its dependency has ended, or will end within ``early`` s."""
     played: Played = [[] for _ in order]
     ended: dict[tuple[int, Pass], float] = {}
     free = [0.0] * line.ranks
@@ -159,16 +159,16 @@ def play(line: TimedPipeline, order: list[list[Pass]], early: float = 0.0) -> Pl
 
 
 def length(played: Played) -> float:
-    """When the last rank is free."""
+    """The time at which the last rank is free."""
     return max(passes[-1].free for passes in played)
 
 
 def played_within(line: TimedPipeline, seconds: float) -> tuple[Played, float, float]:
-    """The passes played so that they end by ``seconds``; how early they start for it (0 where they end by themselves), and when they
-    end by themselves.
+    """The passes simulated to end by ``seconds``; how early they start to achieve this (0 if they end in time without), and when they
+    would end without.
 
-    Started early enough nothing waits, and the busiest rank decides, which no schedule's equation is below; between, the least is
-    found by halving.
+    If they start early enough, nothing waits and the busiest rank determines the end, which no schedule's equation undercuts; the smallest
+    sufficient value is found by bisection.
     """
     order = orders(line)
     played = play(line, order)

@@ -1,4 +1,4 @@
-"""``trace``: the predicted step as events per pipeline rank, in the format that Perfetto and chrome://tracing open."""
+"""``trace``: the predicted step as events per pipeline rank, in the format of Perfetto and chrome://tracing."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ from gpuhours.step.schedule import ORDERS, Passes, pipeline_time, stages
 from gpuhours.step.state import DATA
 
 PASSES, KINDS = 1, 2
-"""Threads of a rank: its passes, and what they are made of."""
+"""Threads of a rank: its passes, and their components."""
 NAMES = {DATA: "weights gathered, gradients scattered", HOST: "activations to and from the host"}
-"""What a part is called inside a pass, where that says more."""
+"""Names of parts inside a pass, if more specific."""
 
 
 class Event(NamedTuple):
-    """Something a rank does from ``start`` to ``end`` (s): ``part`` is a part of the step; "" on the thread of passes."""
+    """An activity of a rank from ``start`` to ``end`` (s): ``part`` is a part of the step, "" on the thread of passes."""
 
     rank: int
     name: str
@@ -65,7 +65,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Trace:
-    """One predicted step, event by event. Per part, the mean over the ranks of the events' seconds is the estimate's."""
+    """One predicted step, event by event. For each part, the mean over ranks of the events' durations equals the estimate's."""
 
     estimate: Estimate
     events: tuple[Event, ...]
@@ -73,12 +73,12 @@ class Trace:
     schedule: str
     microbatches: int
     scheduled: float
-    """Seconds of passes and bubble, as the schedule's equation has them."""
+    """Seconds of passes and bubble by the schedule's equation."""
     simulated: float
-    """Seconds that the same passes take when each starts as soon as it can."""
+    """Seconds of the same passes if each starts as soon as possible."""
     early: float
-    """Seconds that passes start before what they wait for has ended, so that all end when the equation says; 0 where they do so by
-    themselves."""
+    """Seconds by which passes start before their dependencies end, so that all end when the equation says; 0 if that is not
+    needed."""
 
     @property
     def seconds(self) -> float:
@@ -102,7 +102,7 @@ class Trace:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON document of ``gpuhours trace --json``: what the events add up to."""
+        """The JSON document of ``gpuhours trace --json``: the sums of the events."""
         parts = [{"part": part, "seconds": seconds} for part, seconds in self.parts().items()]
         return envelope("trace", {**self._about(), "time": parts})
 
@@ -127,7 +127,7 @@ def _metadata(what: str, rank: int, thread: int, **args: Any) -> dict[str, Any]:
 
 
 def _complete(event: Event) -> dict[str, Any]:
-    """Edges rounded to a nanosecond, so that what ends where the next begins still does."""
+    """A complete event, times rounded to a nanosecond so that adjacent events stay adjacent."""
     start, end = round(event.start * 1e6, 3), round(event.end * 1e6, 3)
     args = {} if event.microbatch is None else {"microbatch": event.microbatch}
     return {
@@ -138,34 +138,33 @@ def _complete(event: Event) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a run's step is played from."""
+    """What a step is simulated from."""
 
     line: TimedPipeline
     work: Work
     layers: list[float]
-    """Of each stage."""
+    """Per stage."""
     left: Mapping[str, float]
-    """Seconds that are no pass's: SENDS and HOST behind each micro-batch, DATA and OPTIMISER behind all."""
+    """Seconds outside passes: SENDS and HOST after each micro-batch, DATA and OPTIMISER at the end."""
     waiting: float
-    """For the slowest."""
+    """Seconds spent waiting for the slowest rank."""
     encoding: float
-    """One micro-batch on an encoder's own accelerators."""
+    """Seconds per micro-batch on an encoder's own accelerators."""
     wait: float
-    """For that encoder."""
+    """Seconds spent waiting for that encoder."""
 
 
 def trace(run: Described) -> Trace:
-    """The predicted step of a run, played over its pipeline ranks.
+    """The predicted step of a run, simulated over its pipeline ranks.
 
-    Passes come in the schedule's order, each as soon as its rank is free and what it waits for has ended. The estimate takes the
-    length of that from an equation (``step.schedule.pipeline_time``). Where the played passes end sooner, the rest is idle time at
-    their end; where they end later, passes start ``early``: by so much before what they wait for has ended. Sends, launch gaps, the
-    sum of gradients and the optimiser take the seconds that the estimate gives them, a rank each. A pass shows its kinds of work one
-    after another, all layers of a kind together.
+    Passes follow the schedule's order, each as soon as its rank is free and its dependencies have ended. The estimate computes the total
+    from an equation (``step.schedule.pipeline_time``). If the simulated passes end sooner, the difference is idle time at the end; if
+    later, passes start ``early``: that long before their dependencies end. Sends, launch gaps, gradient reduction and the optimiser take
+    the estimate's time on each rank. Within a pass, the kinds of work are shown one after another, all layers of a kind together.
     """
     run = run_of(run, {})
     if run.stages:
-        evaluate(run)  # says that stages have no step in common
+        evaluate(run)  # raises an error: stages have no common step
     answer = estimate(run)
     step_seconds = float(_step_of(answer).time)
     plan = _plan(answer)
@@ -192,7 +191,7 @@ def trace(run: Described) -> Trace:
 
 
 def _step_of(found: Estimate) -> Step:
-    """The predicted step, or what is missing for one."""
+    """The predicted step; raises an error that says what is missing."""
     step = found.outcome.step
     if step is None:
         reason = undetermined(found.outcome.totals, ("step_time",)) or "; ".join(found.warnings)
@@ -201,7 +200,7 @@ def _step_of(found: Estimate) -> Step:
 
 
 def _plan(found: Estimate) -> _Plan:
-    """The pieces of ``step.predict.step``, rank by rank."""
+    """The components of ``step.predict.step``, rank by rank."""
     step, workload = _step_of(found), found.outcome.resolved.workload
     ranks = workload.ranks
     p, m = int(ranks.pipeline), round(float(ranks.microbatches))
@@ -234,7 +233,7 @@ def _plan(found: Estimate) -> _Plan:
 
 
 def _made_of(work: Work, layers: list[float], rank: int, chunk: int, chunks: int) -> Parts:
-    """One micro-batch's work of one chunk of a rank: its layers, and the model's ends where it holds them."""
+    """One micro-batch's work in one chunk of a rank: its layers, and the model's ends if the chunk has them."""
     share = layers[rank] / math.fsum(layers) / chunks
     seconds = {name: one * share for name, one in work.all_layers.items()}
     seconds = joined(seconds, {name: one * (1 / len(layers) / chunks) for name, one in work.spread.items()})
@@ -246,7 +245,7 @@ def _made_of(work: Work, layers: list[float], rank: int, chunk: int, chunks: int
 
 
 def _in_kind(one: Passes, kind: str, schedule: Schedule) -> float:
-    """Seconds that a part takes of a pass of a kind."""
+    """Seconds of a part within a pass of a given kind."""
     if kind == FORWARD:
         return float(one.forward)
     if kind == WEIGHT:
@@ -262,7 +261,7 @@ def _seconds(parts: Parts, schedule: Schedule) -> dict[str, float]:
 
 
 def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:
-    """A rank's passes, each with what it is made of and what follows it."""
+    """A rank's passes, each with its components and what follows it."""
     line, offset = plan.line, min(plan.encoding, plan.wait)
     chunks = [_made_of(plan.work, plan.layers, rank, chunk, line.chunks) for chunk in range(line.chunks)]
     for what, start, _, _ in passes:
@@ -287,7 +286,7 @@ def _of_rank(rank: int, passes: list[Timed], plan: _Plan) -> Iterator[Event]:
 
 
 def _with_idle(rank: int, events: Iterator[Event], end: float, closing: Iterator[Event]) -> Iterator[Event]:
-    """The events with what lies idle between them and until ``end``, then those that close the step."""
+    """The events with idle time between them and until ``end``, then those that close the step."""
     at, rounding = 0.0, 1e-12 * end
     for event in events:
         if event.part == "" and event.start > at + rounding:
@@ -300,7 +299,7 @@ def _with_idle(rank: int, events: Iterator[Event], end: float, closing: Iterator
 
 
 def _closing(rank: int, plan: _Plan, end: float) -> Iterator[Event]:
-    """What comes behind the passes: gradients and weights between replicas, waiting for the slowest, the optimiser."""
+    """What follows the passes: data-parallel communication, waiting for the slowest rank, the optimiser."""
     at = end - plan.left[DATA] - plan.waiting - plan.left[OPTIMISER]
     for name, part, seconds in (
         ("gradients and weights between replicas", DATA, plan.left[DATA]),

@@ -1,4 +1,4 @@
-"""Predicted against measured: the rows of a table, judged."""
+"""Predictions against measurements: the rows of a table, scored."""
 
 from gpuhours.questions.validating.report import Judged, Validation, validate
 

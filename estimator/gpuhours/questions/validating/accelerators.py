@@ -1,4 +1,4 @@
-"""Which accelerator profile a table's words mean."""
+"""Which accelerator profile the text of a table refers to."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ CHIPS = (
     "titan rtx", "t4", "p100", "gb10", "mi355x", "mi325x", "mi300x", "mi250x", "v6e", "v5p", "v5e",
     "tpu-v4", "tpu-v3",
 )  # fmt: skip
-"""Parts of names that tell chips apart."""
+"""Parts of names that distinguish chips."""
 FAMILIES = {
     "a6000": "rtx-a6000", "5090": "rtx-5090", "4090": "rtx-4090", "3090": "rtx-3090", "v6e": "tpu-v6e", "v5p": "tpu-v5p",
     "v5e": "tpu-v5e", "h20": "h20-sxm", "a5000": "rtx-a5000", "pro 6000": "rtx-pro-6000", "6000 ada": "rtx-6000-ada",
     "4080": "rtx-4080", "3060": "rtx-3060", "2080 ti": "rtx-2080-ti", "titan rtx": "titan-rtx",
 }  # fmt: skip
-"""How the profiles of a chip begin, where not with its own name."""
+"""Prefix of the profiles of a chip, if not the chip's name."""
 NEAREST = {"b100": "b200-sxm", "a10g": "a10"}
-"""Chips without a profile that share the silicon of one that has."""
+"""Chips without a profile that share the silicon of one with a profile."""
 FORMS = {"pcie": ("pcie", "pci-e"), "nvl": ("nvl",), "sxm": ("sxm", "hgx", "dgx")}
-"""Module forms as tables write them."""
+"""Module forms as spelled in tables."""
 
 
 def accelerator_of(row: Row) -> tuple[str | None, str]:
-    """The profile of the row's accelerator, or the nearest there is, and a remark where the name is not its own."""
+    """The profile of the row's accelerator, or the nearest one, and a remark if the name differs."""
     for column in ("accelerator", "gpu"):
         text = row.word(column)
         if text is None:
@@ -39,8 +39,8 @@ def accelerator_of(row: Row) -> tuple[str | None, str]:
 
 
 def profile_of(text: str) -> str | None:
-    """The profile a text names: by its own name, else by the first chip in it, form (SXM where none is said) and memory; None where
-    it holds no chip of a profile."""
+    """The profile that a text names: by its own name, otherwise by the first chip in it, form (SXM by default) and memory; None if it
+    names no chip with a profile."""
     name = re.sub(r"^tpu-?(?=v\d)", "tpu-", re.sub(r"[\s_]+", "-", text.strip().lower()))
     if name in list_accelerators():
         return name
@@ -54,7 +54,7 @@ def profile_of(text: str) -> str | None:
 
 
 def chips_in(name: str) -> list[str]:
-    """Every chip of ``CHIPS`` that a name holds as a word of its own, in the order of the text."""
+    """Every chip of ``CHIPS`` that appears as a word in a name, in order of appearance."""
     spaced = name.replace("-", " ")
     chips = (
         (re.search(rf"(?<![a-z0-9]){re.escape(chip.replace('-', ' '))}(?![a-z0-9])", spaced), chip) for chip in CHIPS
@@ -63,8 +63,8 @@ def chips_in(name: str) -> list[str]:
 
 
 def _nearest_form(known: list[str], name: str, chip: str) -> str:
-    """Of several profiles of one chip: that of the form, then that of the memory, both as far as they are said; else the one most
-    runs are on (SXM, the larger memory that is not a later variant)."""
+    """Of several profiles of one chip, the one that matches form and memory, as far as stated; otherwise the most common one (SXM,
+    the larger memory that is not a later variant)."""
     rest = name.replace(chip, "", 1)
     form = next((form for form, words in FORMS.items() if any(word in rest for word in words)), "sxm")
     size = re.search(r"(\d+)-?gi?b", rest)

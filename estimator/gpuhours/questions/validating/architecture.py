@@ -1,4 +1,4 @@
-"""A measured row's architecture: the columns, and what a model family is known to add to them."""
+"""A measured row's architecture: from its columns, and from what is known about its model family."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from gpuhours.architecture.lora import ATTENTION, EVERY
 from gpuhours.questions.validating.rows import Row
 
 ADAPTER_RANK = 16
-"""Of adapters on every projection, where a row says only that adapters were trained."""
+"""Rank of adapters on every projection, if a row says only that adapters were trained."""
 VOCABULARY = 50304
-"""GPT-2's, padded to a multiple of 128 as its trainers do, where a row names none."""
+"""GPT-2's vocabulary, padded to a multiple of 128 as its trainers do; used if a row gives none."""
 ROUNDED = 0.01
-"""Within which two sizes of a model are the same."""
+"""Relative difference within which two model sizes are considered equal."""
 STEP = 256
 """Feed-forward widths are multiples of it."""
 ALIGNED = 8
-"""Sizes of heads that nobody states are multiples of it where the width does not divide into them."""
+"""Unstated head sizes are rounded to multiples of it if the width is not divisible by the heads."""
 CLASSES = 8
-"""Instead of a vocabulary where none is predicted token by token: small enough to cost nothing."""
+"""Used instead of a vocabulary if nothing is predicted token by token: small enough to cost nothing."""
 LEARNED = re.compile(r"gpt-?[23]|gpt |mpt|opt|bloom|megatron|turing|nlg", re.IGNORECASE)
 ROTARY = re.compile(r"neox|pythia|gpt-j|nemotron|falcon|palm|stablelm|phi", re.IGNORECASE)
 VISION = re.compile(r"\bvit\b|vit-|siglip", re.IGNORECASE)
 GATHERED = re.compile(r"tensorflow|\btf\b|paddle|apex|deepspeed|nvidia|mlperf|ngc|lamb", re.IGNORECASE)
-"""Code that computes a masked model's head of the hidden words alone: Google's, and what follows it (NVIDIA's examples, DeepSpeed's BERT,
+"""Code that computes a masked model's head for the masked words only: Google's, and its derivatives (NVIDIA's examples, DeepSpeed's BERT,
 PaddleNLP)."""
 UNGATHERED = re.compile(r"megatron|nemo|hugging", re.IGNORECASE)
-"""Code that computes it of every word, whoever publishes it."""
+"""Code that computes it for every word, whoever publishes it."""
 HIDDEN = 0.15
-"""Share of words that BERT hides (Devlin et al. 2019, arXiv:1810.04805, section 3.1)."""
+"""Share of words that BERT masks (Devlin et al. 2019, arXiv:1810.04805, section 3.1)."""
 BERT = re.compile(r"bert(?!a\w*\s*decoder)|electra", re.IGNORECASE)
 OTHER = re.compile(
     r"clip|videomae|\bmae\b|\bdit\b|dit-|swin|t5|whisper|imagen|u-?net|mamba|jamba|hyena|rwkv|nemotron.?h\b|gemini",
@@ -43,7 +43,7 @@ OTHER = re.compile(
 GATED = re.compile(
     r"llama|mistral|mixtral|qwen|gemma|deepseek|yi-|internlm|baichuan|olmo|palm|dbrx|kimi|glm|phi-3", re.IGNORECASE
 )
-"""Families whose feed-forward layer is gated."""
+"""Families with a gated feed-forward layer."""
 DEEPSEEK = LatentAttention(kv_rank=512, query_rank=1536, nope_dim=128, rope_dim=64, value_dim=128)
 """DeepSeek-V3 technical report, section 4.2; Kimi K2 has the same widths."""
 
@@ -56,7 +56,7 @@ def unusable(row: Row) -> str | None:
         return f"architecture not given ({', '.join(missing)})"
     tuned = VISION.search(row.word("model_name") or "") and "fine-tune" in name.lower()
     if OTHER.search(name) and not tuned and "vlm" not in name.lower():
-        return "neither a decoder language model nor an encoder alone: needs an architecture of its own"
+        return "neither a decoder language model nor a plain encoder: not supported"
     if (row.positive("experts") or 1) > 1 and row.positive("top_k") is None:
         return "top_k not stated"
     return None
@@ -105,8 +105,8 @@ def decoder_of(row: Row) -> tuple[Decoder | None, str]:
 
 
 def _width(row: Row) -> int | None:
-    """The feed-forward width as stated; where a table derived it from a parameter count that is the size in the model's name and the
-    table of embeddings once more (tied weights that both ends of a pipeline hold), the width of the size in the name."""
+    """The feed-forward width as stated; but if a table derived it from a parameter count equal to the size in the model's name plus one
+    more embedding table (tied weights that both ends of a pipeline store), the width for the size in the name."""
     stated, size = (
         _whole(row, "ffn_hidden"),
         re.search(r"(\d+(?:\.\d+)?) ?[gb]\b", (row.word("model_name") or "").lower()),
@@ -123,7 +123,7 @@ def _width(row: Row) -> int | None:
 
 
 def _gated(row: Row, name: str) -> bool:
-    """Whether the feed-forward layer is gated: as stated, else by which of both has the stated parameters, else by the family."""
+    """Whether the feed-forward layer is gated: as stated, otherwise whichever matches the stated parameters, otherwise by family."""
     stated, parameters = row.number("gated_mlp"), row.positive("params_b")
     if stated is not None:
         return stated == 1
@@ -138,8 +138,8 @@ def _gated(row: Row, name: str) -> bool:
 
 
 def _tied(decoder: Decoder, row: Row) -> bool:
-    """Whether the stated parameters are nearer to those of a head that shares the embedding's weights; where the
-    head is under 2 % of the model, rounding decides and nothing is concluded."""
+    """Whether the stated parameters are closer to those with tied embeddings; not concluded if the head is under 2 % of the model, since
+    rounding would decide."""
     stated, head = row.positive("params_b"), decoder.vocab * decoder.hidden
     apart = float(decoder.model(1).parameters)
     if stated is None or head <= 0.02 * apart:
@@ -148,7 +148,7 @@ def _tied(decoder: Decoder, row: Row) -> bool:
 
 
 def _experts(row: Row, name: str) -> dict[str, Any]:
-    """The mixture of experts, with the shared experts and latent attention that a family is known for."""
+    """The mixture of experts, with the shared experts and latent attention known for its family."""
     count, used = _whole(row, "experts"), _whole(row, "top_k")
     if count is None or used is None:
         return {}

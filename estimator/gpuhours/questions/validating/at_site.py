@@ -1,4 +1,4 @@
-"""Rows of a table judged on what a site's steps are likeliest to be of (``gpuhours validate --runs FILE.csv --site site.yaml``)."""
+"""Score rows of a table with a site's calibration (``gpuhours validate --runs FILE.csv --site site.yaml``)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from gpuhours.run.site import Site, StackMet, read_site, stack_of
 
 
 def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
-    """The site to judge rows at, None where none is asked for; raises ``EstimateError`` where ``runs`` are not a table of one's own."""
+    """The site to score rows with, or None; raises ``EstimateError`` if ``runs`` is not the user's own table."""
     if path is None:
         return None
     if runs is None:
         raise EstimateError(
-            "The runs that ship were not measured at your site.", "--runs FILE.csv names the rows that were.", "--site"
+            "The included runs were not measured at your site.",
+            "Name a table of runs that were: --runs FILE.csv.",
+            "--site",
         )
     if Path(runs).suffix.lower() != ".csv":
         raise EstimateError(
-            "A file of runs names its site itself.",
+            "A file of runs names its own site.",
             "Write `site: site.yaml` under its `run:`, of all rows or of one.",
             "--site",
         )
@@ -31,8 +33,8 @@ def site_of(path: Path | str | None, runs: Path | str | None) -> Site | None:
 
 
 def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> list[tuple[Case | str, StackMet | None]]:
-    """Each row's case on the stack and network that the site's steps are likeliest to be of, with what these say of it where they speak
-    for the row's accelerator and kind; unchanged where the site says nothing of its stack."""
+    """Each row's case with the stack and network that the site's calibration chose, and its calibration if it applies to the row's
+    accelerator and kind; unchanged if the site does not cover its stack."""
     placed: list[tuple[Case | str, StackMet | None]] = []
     for row, case in zip(rows, cases, strict=True):
         met = stack_of(site, case.software.name) if isinstance(case, Case) else None
@@ -48,7 +50,7 @@ def at_site(rows: Sequence[Row], cases: Sequence[Case | str], site: Site) -> lis
 
 
 def at_pace(found: Prediction, met: StackMet | None) -> Prediction:
-    """A predicted step times the factor that carries over from a site's steps, s."""
+    """A predicted step in s, times the factor that carries over from a site's steps."""
     if met is None or found.time is None:
         return found
     parts = {name: seconds * met.factor for name, seconds in found.parts.items()}

@@ -1,4 +1,4 @@
-"""What published hours hold beyond a step that is known, learned on runs that say both their hours and the pace that their steps kept."""
+"""The ratio of published hours to those of a known step, learned from runs that state both their hours and their steps' pace."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from gpuhours.run.evaluate import evaluate
 from gpuhours.run.goodput import POSITIONS, checkpoint_of, goodput
 
 REPEATED = 6 / 8
-"""Model FLOPs over those of a run that repeats every forward pass, where a rate counts them: 6 N D of 8 N D."""
+"""Model FLOPs relative to those with full recomputation, for rates that count it: 6 N D of 8 N D."""
 APART = 2.0
-"""Hours and a stated pace contradict each other where they are further apart than this: stops and rounding explain half as much."""
+"""Factor beyond which hours and a stated pace contradict each other: stops and rounding explain half as much."""
 FROM_STEPS = ("gpu_hours=tokens/", "gpu_hours=samples/")
-"""How hours are derived that are nothing but steps."""
+"""Derivations of hours that contain nothing but steps."""
 
 
 def paces(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Every run that says its hours and its pace: ln of its hours over those of its steps and their usual stops."""
+    """For every run that states its hours and its pace: ln of its hours over those of its steps with typical stops."""
     return [found for row in rows if (found := seen_pace(row)) is not None]
 
 
 def seen_pace(row: Row) -> dict[str, Any] | None:
-    """One of them; None where it says not both, or they contradict each other."""
+    """The same for one run; None if it does not state both, or they contradict each other."""
     hours, mfu, rate = (row.positive(name) for name in ("gpu_hours", "mfu_pct", "tflops_per_gpu"))
     counted = mfu is not None or (rate is not None and row.word("recompute") is not None)
     from_steps = any(words in (row.word("derived_fields") or "").replace(" ", "") for words in FROM_STEPS)
@@ -55,7 +55,7 @@ def seen_pace(row: Row) -> dict[str, Any] | None:
 
 
 def beyond(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The factor beyond a step as it is stored: median, least and largest of organisations, each by the median of its runs."""
+    """The stored factor beyond a step: median, smallest and largest over organisations, each by the median of its runs."""
     owners: dict[str, list[float]] = {}
     for run in runs:
         owners.setdefault(run["organisation"], []).append(run["residual"])

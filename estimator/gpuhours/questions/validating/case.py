@@ -1,4 +1,4 @@
-"""From a measured row to what ``step`` takes. Blanks are not filled in to look good: what is missing is a reason to skip."""
+"""From a measured row to the inputs of ``step``. Missing values are not guessed: they are a reason to skip the row."""
 
 from __future__ import annotations
 
@@ -60,16 +60,17 @@ SCOPES = {
     "attention core": "attention", "all-but-attention": "all-but-attention", "all-but-half-attention": "all-but-half-attention",
     "except attention outputs of part": "all-but-half-attention", "except attention outputs": "all-but-attention",
 }  # fmt: skip
-"""Words for what is recomputed -> ``Software.selective``."""
+"""Descriptions of what is recomputed -> ``Software.selective``."""
 INSTEAD = {
     "flash1": ("flash2", "cudnn"), "flash2": ("cudnn", "flash1"), "flash3": ("cudnn", "flash2", "flash1"), "cudnn": ("flash2", "flash1"),
 }  # fmt: skip
-"""Attention kernels nearest to one that a generation does not run."""
-ROW_WISE = "8-bit products scaled by row, taken at the rate of 16-bit ones"
+"""Attention kernels to use instead of one that a generation does not support, nearest first."""
+ROW_WISE = "8-bit products scaled by row, computed at the rate of 16-bit ones"
 FLASH_YEAR = 2023
-"""From when training stacks have FlashAttention unless they say otherwise (Dao et al., May 2022; Dao, July 2023)."""
+"""Year from which training stacks have FlashAttention unless stated otherwise (Dao et al., May 2022; Dao, July 2023)."""
 MOST_CHUNKS = 12
-"""Chunks per stage of an interleaved schedule that does not print them: NVIDIA's recipes go down to one layer, and up to 12."""
+"""Largest number of chunks per stage of an interleaved schedule that does not state it: NVIDIA's recipes go down to one layer, and up to
+12."""
 
 
 @dataclass(frozen=True)
@@ -83,24 +84,24 @@ class Case:
     layout: Layout
     accelerator: str
     chip: Accelerator
-    """The accelerator's figures and kernels, as far as they are known without what is left out."""
+    """The accelerator's figures and kernels, without what is left out."""
     node: Node
     bandwidth: float | None
     delay: float
-    """As of ``Cluster``."""
+    """See ``Cluster``."""
     gpus: int
     software: Software
     kernel: str
     precision: Precision
     remarks: tuple[str, ...]
     without: str = ""
-    """The system that all its constants are known without; empty: everything that is known."""
+    """The system that its constants exclude; empty: none."""
     left_out: tuple[str, ...] = ()
-    """What that left out."""
+    """What was left out for that."""
 
     @property
     def traits(self) -> Traits:
-        """What decides how much like other runs it is."""
+        """The traits that determine how similar it is to other runs."""
         kind = kind_of(experts=self.decoder.experts is not None, partly=self.decoder.trainable != "full", frames=False)
         return Traits(
             self.software.name, self.accelerator, self.chip.generation, self.precision.dtype, kind, self.gpus, self.tokens,
@@ -110,16 +111,16 @@ class Case:
 
 
 def case_of(row: Row, without: str = "", stack: str | None = None) -> Case | str:
-    """The case, or why the row cannot be predicted; ``without``: as known without a system's measured runs; ``stack``: on this profile,
-    whatever the row says."""
+    """The case, or why the row cannot be predicted; ``without``: with constants that exclude a system's measured runs; ``stack``: with
+    this profile, whatever the row says."""
     try:
         return _case(row, without, stack)
     except UnsaidError as reason:
         return str(reason)
     except EstimateError as error:
         return " ".join((error.problem, error.hint)).strip()
-    except (ArithmeticError, ValueError) as error:  # figures that cannot be a model's or a machine's
-        return f"its figures cannot be meant: {str(error).splitlines()[0][:80]}"
+    except (ArithmeticError, ValueError) as error:  # figures that no model or machine can have
+        return f"implausible figures: {str(error).splitlines()[0][:80]}"
 
 
 def _case(row: Row, without: str, stack: str | None) -> Case:
@@ -130,7 +131,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
     length, batch, degrees = needed(row, "seq_len"), needed(row, "global_batch"), degrees_of(row)
     accelerator, remark = accelerator_of(row)
     if accelerator is None:
-        raise UnsaidError("accelerator not stated, or no profile is near it")
+        raise UnsaidError("accelerator not stated, or without a matching profile")
     software, other = software_of(row) if stack is None else (load_software(stack), "")
     software = software.of_year(row.number("year"))
     chip, node = load_accelerator(accelerator), node_of(row, accelerator)
@@ -176,7 +177,7 @@ def _case(row: Row, without: str, stack: str | None) -> Case:
 
 
 def _network(row: Row, node: Node, gpus: int) -> tuple[float | None, float]:
-    """B/s per GPU between nodes and the delay of a ring's steps: as an all-reduce of the run measured them, else as stated."""
+    """B/s per GPU between nodes and the delay per ring step: from an all-reduce measured in the run, otherwise as stated."""
     met, stated = row.positive("allreduce_GBps"), row.positive("internode_GBps_per_gpu")
     if met is not None:
         return as_met(node, met * 1e9, gpus)
@@ -184,8 +185,8 @@ def _network(row: Row, node: Node, gpus: int) -> tuple[float | None, float]:
 
 
 def _kernel(row: Row, software: Software, generation: str) -> str:
-    """The attention kernel as stated, else the stack's (none before there were fused ones); where it does not run on that generation,
-    the nearest that does."""
+    """The attention kernel as stated, otherwise the stack's (unfused before fused kernels existed); if the generation does not support it,
+    the nearest that it does."""
     detail, kind = row.word("attention_kernel") or "", row.word("attention_kind")
     stated = "flash" if "triton" in detail else kernel_in(kind or detail)
     usual = "unfused" if (row.number("year") or FLASH_YEAR) < FLASH_YEAR else software.attention_kernel(generation)
@@ -195,7 +196,7 @@ def _kernel(row: Row, software: Software, generation: str) -> str:
 
 
 def _precision(row: Row, software: Software, chip: Accelerator) -> Precision:
-    """Formats as stated; 16 bit of the card's time and the stack's own optimiser state where not."""
+    """Formats as stated; otherwise the card's 16-bit format and the stack's own optimiser state."""
     wide = "bf16" if "bf16" in chip.peak else "fp16"
     dtype = dtype_of(row, wide)
     if dtype == "bf16":
@@ -206,7 +207,7 @@ def _precision(row: Row, software: Software, chip: Accelerator) -> Precision:
 
 
 def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, batch: int) -> Layout:
-    """The layout as stated and as far as it follows (``validation.stated``)."""
+    """The layout as stated, and as far as it can be derived (``validation.stated``)."""
     tensor, context = degrees.tensor, degrees.context
     if row.word("sequence_method") == "tensor" and tensor == 1:
         tensor, context = context, 1
@@ -236,7 +237,7 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
         first = error.errors()[0]
         own = first["msg"].removeprefix("Value error, ")
         raise UnsaidError(
-            f"{first['loc'][0]} = {first['input']:g}: no layout has that" if first["loc"] else own
+            f"{first['loc'][0]} = {first['input']:g}: not possible in any layout" if first["loc"] else own
         ) from None
     except EstimateError as error:
         raise UnsaidError(": ".join(one.removesuffix(".") for one in (error.problem, error.hint) if one)) from None
@@ -244,15 +245,15 @@ def _layout(row: Row, software: Software, decoder: Decoder, degrees: Degrees, ba
 
 
 def _recomputed(row: Row, software: Software, decoder: Decoder) -> str:
-    """What the stack computes again where a row does not say."""
+    """What the stack recomputes if a row does not say."""
     narrow = FORMATS[dtype_of(row, "bf16")].unpacked
     return software.defaults.recomputed(adapters=decoder.trainable == "lora", narrow=narrow)
 
 
 def _stage_layers(row: Row, layers: int, pipeline: int, interleave: int) -> tuple[int, ...] | None:
-    """Layers of every stage: as a row states them (``7 8 8 7``). Where it does not, and three layers are missing from equal chunks, the
-    ends carry one fewer each and so does a stage inside, as far as there is one: DeepSeek-V3's 61 in NVIDIA's recipes, whose third
-    place is taken by the prediction of a further token (not modelled)."""
+    """Layers of every stage: as a row states them (``7 8 8 7``). Otherwise, if three layers are missing from equal chunks, each end has one
+    fewer and so has one inner stage, if there is one: DeepSeek-V3's 61 in NVIDIA's recipes, where the third place is taken by the
+    multi-token prediction layer (not modelled)."""
     stated = row.word("stage_layers")
     if stated is not None:
         return tuple(int(number) for number in re.findall(r"\d+", stated))
@@ -268,7 +269,7 @@ def _stage_layers(row: Row, layers: int, pipeline: int, interleave: int) -> tupl
 
 
 def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> tuple[Schedule, int]:
-    """The schedule and its chunks; an interleaved one that does not print them has few layers in each, as deep as they come."""
+    """The schedule and its chunks; an interleaved one that does not state them has few layers per chunk, as deep as possible."""
     stated, deepest = row.positive("vp"), max(1, -(-int(decoder.layers) // pipeline))
     schedule = schedule_of(row)
     if schedule is None and stated is None and software.defaults.interleaved:
@@ -285,7 +286,7 @@ def _schedule(row: Row, software: Software, decoder: Decoder, pipeline: int) -> 
 
 
 def _expert_tensor(row: Row, software: Software, decoder: Decoder) -> int | None:
-    """The tensor degree inside experts: a column, else the words of the notes, else the stack's."""
+    """The tensor degree inside experts: a column, otherwise the notes, otherwise the stack's."""
     if decoder.experts is None:
         return None
     stated = row.positive("expert_tensor")
@@ -303,18 +304,19 @@ def _offloads(row: Row, what: str, told_in: str) -> bool:
 
 
 def _sequence_method(row: Row, software: Software) -> SequenceMethod:
-    """How ranks share a sequence: in the row's words; a ring is balanced where the stack's is."""
+    """How ranks split a sequence, from the row's words; a ring is balanced if the stack's is."""
     said = method_in(row.word("sequence_method") or "")
     return SequenceMethod(WORDS[SequenceMethod]["ring" if said == "zigzag" and not software.context.balanced else said])
 
 
 def _drops(row: Row, software: Software, decoder: Decoder) -> bool:
-    """Whether scores and hidden states are dropped out: as the column ``dropout`` says, else as the family's models are, else as the
-    stack's own arguments are set (``Defaults.dropout``) where all weights train, and the stack is not another's stand-in.
+    """Whether dropout is applied to scores and hidden states: as the column ``dropout`` says, otherwise as usual for the model family,
+    otherwise the stack's own default (``Defaults.dropout``) if all weights train and the stack is not a stand-in.
 
-    Megatron-LM's arguments, and Megatron-DeepSpeed's after them, are 0.1 for both unless a script sets them; DeepSpeed exchanged heads
-    in Megatron-DeepSpeed alone until 2025. Not settled on rows: FlashAttention-2 takes 1.16 to 1.18 times as long with it (measured on
-    H200), and attention under Megatron-LM and DeepSpeed-Ulysses asks for 1.12 to 1.23 in two sources, that of other stacks for none.
+    Megatron-LM's default arguments, and Megatron-DeepSpeed's, are 0.1 for both unless a script sets them; until 2025 DeepSpeed exchanged
+    heads only in Megatron-DeepSpeed. Not fitted on rows: FlashAttention-2 takes 1.16 to 1.18 times as long with dropout (measured on
+    H200), and attention under Megatron-LM and DeepSpeed-Ulysses would need a factor of 1.12 to 1.23 in two sources, that of other stacks
+    none.
     """
     stated = row.number("dropout")
     if stated is not None:
@@ -330,7 +332,7 @@ def _sequence_parallel(row: Row, software: Software) -> bool:
 
 
 def _scope(row: Row, software: Software) -> dict[str, str]:
-    """What a row says that selective recompute meant: a column, else the source's words."""
+    """What a row says about selective recomputation: a column, otherwise the source's words."""
     text = row.word("recompute_scope") or row.word("recompute") or ""
     return next(
         (
@@ -343,9 +345,9 @@ def _scope(row: Row, software: Software) -> dict[str, str]:
 
 
 def _dispatch(row: Row, software: Software) -> dict[str, Dispatch]:
-    """How tokens reach experts, as far as a row's words say: by DeepEP or HybridEP, which send a token once to each rank that holds some
-    of its experts and sort it in the same kernel (their documentation); or to experts that take as many tokens as is said, of the mean
-    ("capacity factor 1"), and drop or pad the rest."""
+    """How tokens reach experts, as far as a row's words say: by DeepEP or HybridEP, which send a token once to each rank with some of its
+    experts and sort it in the same kernel (their documentation); or to experts with a fixed capacity relative to the mean ("capacity
+    factor 1"), which drop or pad the rest."""
     text = " ".join(row.word(column) or "" for column in ("mfu_convention", "notes", "framework")).lower()
     factor = re.search(r"capacity factor\D{0,4}(\d+(?:\.\d+)?)", text)
     capacity = row.positive("expert_capacity") or (None if factor is None else float(factor[1]))

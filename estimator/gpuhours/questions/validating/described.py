@@ -1,4 +1,4 @@
-"""Measured runs that no table of columns holds (encoders, clips, diffusion): each is a run file with its measurement beside it."""
+"""Measured runs that do not fit the columns of a table (encoders, clips, diffusion): each is a run file with its measurement."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ from gpuhours.step import step
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 BATCH = "training.global_batch"
-"""What an estimate may assume, and a measured run has to say."""
+"""A key that an estimate may assume, but a measured run must state."""
 
 
 class DescribedRun(Section):
-    """One run: what it says beside the keys that all rows share, and what was measured."""
+    """One run: its keys beyond those common to all rows, and its measurements."""
 
     id: Name
     step_time: Seconds | None = None
     foretold: Seconds | None = None
-    """Step time that was predicted before the run was measured; judged beside today's prediction."""
+    """Step time predicted before the run was measured; reported along with today's prediction."""
     allocated: Bytes | None = None
-    """The most that the framework's allocator had handed out (``torch.cuda.max_memory_allocated``)."""
+    """Peak memory of the framework's allocator (``torch.cuda.max_memory_allocated``)."""
     average: bool = False
-    """A whole run's time over its steps: data loading, evaluation and restarts are in it."""
+    """Whether the time is a whole run's divided by its steps, so that data loading, evaluation and restarts are included."""
     note: str = ""
     run: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_was_measured(self) -> Self:
         if self.step_time is None and self.allocated is None:
-            raise ValueError(f"row {self.id!r} has nothing to judge by; give step_time, allocated or both")
+            raise ValueError(f"row {self.id!r} has no measurement; give step_time, allocated or both")
         if "known" in self.run:
-            raise ValueError(f"row {self.id!r} is predicted, not solved from what is known; leave known out")
+            raise ValueError(f"row {self.id!r} is predicted, not solved from known values; leave known out")
         return self
 
 
@@ -73,18 +73,18 @@ class Measurements(Section):
     source: Name
     note: str = ""
     models: Mapping[str, Any] = Field(default_factory=dict)
-    """Architectures by the names that ``run.model`` calls them here."""
+    """Architectures by the names used for ``run.model`` here."""
     run: Mapping[str, Any] = Field(default_factory=dict)
-    """What all rows share."""
+    """Keys common to all rows."""
     rows: Annotated[tuple[DescribedRun, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Self:
         names = [row.id for row in self.rows]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two rows are called {', '.join(map(repr, twice))}")
+            raise ValueError(f"two rows are named {', '.join(map(repr, twice))}")
         if "known" in self.run:
-            raise ValueError("measured runs are predicted, not solved from what is known; leave known out of run")
+            raise ValueError("measured runs are predicted, not solved from known values; leave known out of run")
         return self
 
 
@@ -98,15 +98,15 @@ class Described:
     layout: Layout
     cluster: Cluster
     remarks: tuple[str, ...] = ()
-    """What its file leaves open and was assumed."""
+    """What its file leaves open, and the assumptions made."""
     stack_said: bool = True
-    """Its file names the stack."""
+    """Whether its file names the stack."""
     launch: float | None = None
-    """s that its host takes to launch a small nn.Linear, where its file says."""
+    """s that its host takes to launch a small nn.Linear, if its file gives it."""
     without: str = ""
-    """The system that all its constants are known without; empty: everything that is known."""
+    """The system that its constants exclude; empty: none."""
     left_out: tuple[str, ...] = ()
-    """What that left out."""
+    """What was left out for that."""
 
     @property
     def accelerator(self) -> str:
@@ -125,7 +125,7 @@ class Described:
 
     @property
     def gpus(self) -> int:
-        """How many accelerators."""
+        """Number of accelerators."""
         return int(self.cluster.gpus)
 
     @property
@@ -135,7 +135,7 @@ class Described:
 
     @property
     def traits(self) -> Traits:
-        """What decides how much like other runs it is."""
+        """The traits that determine how similar it is to other runs."""
         chip, frames = self.cluster.accelerator, self.resolved.data.frames is not None
         kind = kind_of_model(self.model, frames)
         return Traits(
@@ -146,12 +146,12 @@ class Described:
 
 def read_described(path: Path | str) -> tuple[Described, ...]:
     """Every run of a file."""
-    source = run_file(path)  # paths in it are read from its folder
+    source = run_file(path)  # relative paths are resolved from its folder
     return tuple(_described(validated(Measurements, source), source))
 
 
 def known_without(one: Described, system: str) -> Described:
-    """The run with its stack and machine as known without a system's measured runs."""
+    """The run with constants of its stack and machine that exclude a system's measured runs."""
     software, profile = software_without(one.software.name, system)
     libraries, newer = libraries_without(software.libraries, system)
     chip, kernels = accelerator_without(one.accelerator, system)
@@ -174,7 +174,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
         missing = [*resolved.missing, *(["the global batch"] if BATCH in assumed else [])]
         if missing or run.stages:
             told = ", ".join(missing) or "which of the stages was measured"
-            raise EstimateError(f"The step cannot be predicted; not known: {told}.", "Say it in the row's run.", place)
+            raise EstimateError(f"The step cannot be predicted; missing: {told}.", "Give it in the row's run.", place)
         asked = resolved.workload
         cells = {
             "id": one.id, "source_title": table.title, "outcome": "average" if one.average else "",
@@ -194,7 +194,7 @@ def _described(table: Measurements, source: Source) -> Iterator[Described]:
 
 
 def _resolved(run: Run, place: str) -> Resolved:
-    """The run with its profiles and architecture; what is wrong with it is said with the row's name."""
+    """The run with its profiles and architecture; errors name the row."""
     try:
         return resolve(run.replaced("layout", as_it_stands(run.layout)))
     except EstimateError as error:
@@ -202,7 +202,7 @@ def _resolved(run: Run, place: str) -> Resolved:
 
 
 def _whole(table: Measurements, one: DescribedRun) -> dict[str, Any]:
-    """A row's run over what all share, its model looked up."""
+    """A row's run merged with the common keys, and its model looked up."""
     data = laid_over(table.run, one.run)
     if (own := under(table.title, str(data.get("software")))) is not None:
         data = {**data, "software": own}
@@ -211,7 +211,7 @@ def _whole(table: Measurements, one: DescribedRun) -> dict[str, Any]:
 
 
 def predict_described(runs: Sequence[Described], *, step_time: bool = True) -> list[Prediction]:
-    """Step time and allocated memory, run by run."""
+    """Predict step time and allocated memory of each run."""
     outcomes = []
     for one in runs:
         held = memory(one.resolved.workload)

@@ -1,4 +1,4 @@
-"""The 80 % ranges of step time and memory, learned on sources that were left out of what predicted them (``run.conformal``)."""
+"""The 80 % ranges of step time and memory, learned with each source left out of the constants (``run.conformal``)."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from gpuhours.run.ranges import HIGH, LOW
 
 Floats = NDArray[np.float64]
 WANTED = 0.8
-"""Share of a left-out source's rows, and of all left-out rows, that should be inside: the mean of both."""
+"""Target coverage: mean of the share of left-out sources' rows and of all left-out rows that are inside."""
 USUAL = 0.2
-"""What a new trait adds to the logarithm of the usual error before rows have spoken."""
+"""Prior of the increase that a new trait adds to the log of the typical error."""
 RIDGE = 0.2
-"""How strongly coefficients are held there, in rows' shares of all."""
+"""Strength of that prior, as a share of all rows."""
 ROUNDS, RATE = 400, 0.3
 SPARED: Mapping[str, frozenset[str]] = {"step": frozenset({"scale", "length"}), "memory": frozenset()}
-"""Traits that say nothing of how far off a prediction is: without them the interval score (``interval_score``) of systems left out is no
-worse and the range narrower. Of memory each says something."""
+"""Traits that do not predict the size of errors: without them the interval score (``interval_score``) of left-out systems is no worse and
+the range narrower. For memory every trait does."""
 FACTORS = np.exp(np.linspace(-0.7, 0.9, 161))
-"""Tried on the distance of both percentiles from the middle."""
+"""Factors to try on the distance of both percentiles from the centre."""
 HELD = 2
-"""Systems whose parent is taken to have been right, beside those that taught what a stack takes that nobody measured."""
+"""Number of pseudo-systems with a factor of 1, added to those from which the slowdown of unmeasured stacks is learned."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measured row: what it is, and how far off it was predicted without its source."""
+    """One measured row: its traits, and its error when predicted without its source."""
 
     system: str
     traits: Traits
     time: float
-    """Predicted s a step."""
+    """Predicted s per step."""
     error: float
-    """log(measured / predicted), a stack that was not met taken as its parent"""
+    """log(measured / predicted), an unmeasured stack taken as its parent"""
     unmet: bool = False
-    """Its stack is one that no other system ran, and its model has no experts."""
+    """Whether no other system ran its stack, and its model has no experts."""
 
 
 def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
-    """The rows that teach: averages of whole runs hold more than steps, and do not."""
+    """The rows to learn from; averages of whole runs are excluded since they include more than steps."""
     learned = []
     for one in judged:
         if one.case is None or one.average:
@@ -64,7 +64,7 @@ def samples(judged: Sequence[Judged], *, memory: bool = False) -> list[Sample]:
 
 
 def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> float:
-    """What ``run.conformal.unmet_stack`` is the exponential of, learned without some systems."""
+    """Logarithm of the factor in ``run.conformal.unmet_stack``, learned without some systems."""
     ratios: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in rows:
         if one.unmet and one.system not in out:
@@ -74,13 +74,13 @@ def unmet_stack(rows: Sequence[Sample], out: frozenset[str] = frozenset()) -> fl
 
 
 def _beside_unmet(rows: Sequence[Sample], out: str) -> Floats:
-    """Every row's error, its stack taken as long as is known without its own system and ``out``."""
+    """Every row's error, with the slowdown of unmeasured stacks learned without the row's system and ``out``."""
     known = {system: unmet_stack(rows, frozenset({system, out})) for system in {one.system for one in rows}}
     return np.array([one.error - known[one.system] * one.unmet for one in rows])
 
 
 def world_of(rows: Sequence[Sample]) -> World:
-    """Which systems' rows have which trait."""
+    """Which systems have rows with which trait."""
     systems: dict[str, dict[str, set[str]]] = {trait: defaultdict(set) for trait in TRAITS}
     for one in rows:
         for trait, value in one.traits.values().items():
@@ -89,9 +89,9 @@ def world_of(rows: Sequence[Sample]) -> World:
 
 
 def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The range over all systems, one without each, and how often the latter hold their system: nested, so that no range has seen the
-    source that it is tried on. The factor on the 10th and 90th percentiles of the scores is the one at which the mean of coverage by row
-    and by source is ``WANTED``. ``spared``: features whose coefficient is 0."""
+    """The range over all systems, one without each, and their coverage: nested, so that no range was learned on the source that it is
+    tested on. The factor on the 10th and 90th percentiles of the scores is chosen so that the mean of coverage by row and by source is
+    ``WANTED``. ``spared``: features with a coefficient of 0."""
     systems = sorted({one.system for one in rows})
     worlds = _worlds(rows, systems, np.array([name not in spared for name in (*TRAITS, *BESIDES)], float))
     factor = float(min(FACTORS, key=lambda factor: abs(_covered(worlds, factor)["mean"] - WANTED)))
@@ -110,7 +110,7 @@ def learn(rows: Sequence[Sample], spared: frozenset[str] = frozenset()) -> dict[
 
 @dataclass(frozen=True)
 class _World:
-    """What is known without a system, of all rows: their features and errors, and what is usual for such."""
+    """For all rows, what is learned without one system: features, errors, and typical errors."""
 
     out: str
     owners: NDArray[np.str_]
@@ -122,7 +122,7 @@ class _World:
 
     @cached_property
     def usual(self) -> Floats:
-        """The usual error of every row."""
+        """The typical error of every row."""
         return np.exp(self.base + self.seen @ self.coefficients)
 
     @cached_property
@@ -139,7 +139,7 @@ class _World:
 
 
 def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> dict[str, _World]:
-    """The world with every system, and one without each; ``counts`` is 0 where a feature does not."""
+    """The world with every system, and one without each; ``counts`` is 0 for unused features."""
     world, owners = world_of(rows), np.array([one.system for one in rows])
     worlds = {}
     for out in ("", *systems):
@@ -149,20 +149,20 @@ def _worlds(rows: Sequence[Sample], systems: Sequence[str], counts: Floats) -> d
 
 
 def _features(rows: Sequence[Sample], world: World, out: str) -> Floats:
-    """How new every row is to what is known without its own system and ``out``."""
+    """How new every row is relative to what is known without its own system and ``out``."""
     return np.array([features(one.traits, one.time, world, frozenset({one.system, out})) for one in rows], float)
 
 
 def _weights(owners: NDArray[np.str_]) -> Floats:
-    """Every system weighs the same."""
+    """Weights that are equal for every system."""
     _, place, counts = np.unique(owners, return_inverse=True, return_counts=True)
     weight = (1.0 / counts)[place]
     return weight / weight.sum()
 
 
 def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floats) -> tuple[float, Floats, float]:
-    """(base, coefficients, shift): the maximum of the Laplace likelihood of errors of scale exp(base + coefficients x features), with
-    coefficients of at least 0 that are held near ``USUAL``. Convex; by projected gradients."""
+    """(base, coefficients, shift) with the maximum Laplace likelihood of errors of scale exp(base + coefficients x features), with
+    non-negative coefficients and a prior at ``USUAL``. Convex; solved by projected gradient descent."""
     weight = _weights(owners)
     shift = float(np.median([np.median(errors[owners == system]) for system in set(owners)]))
     size = abs(errors - shift)
@@ -176,15 +176,15 @@ def _usual(found: Floats, errors: Floats, owners: NDArray[np.str_], counts: Floa
 
 
 def _curve(one: _World, factor: float) -> Curve:
-    """The range without a system: the ``edges`` of the others' scores times ``factor``, those below the middle and those
-    above it apart. Deeper percentiles would be those of two or three systems; a factor moves both by what all of them ask for."""
+    """The range without a system: the ``edges`` of the others' scores times ``factor``, below and above the centre separately.
+    More extreme percentiles would depend on two or three systems; a common factor uses all of them."""
     low, high = one.edges
     below, above = factor * max(0.0, -low), factor * max(0.0, high)
     return Curve(one.base, tuple(one.coefficients), one.shift, below, above)
 
 
 def _covered(worlds: dict[str, _World], factor: float) -> dict[str, float]:
-    """Share of ``rows`` inside, mean share over ``sources``, the ``mean`` of both, median high / low and the mean interval score over
+    """Coverage over ``rows``, mean coverage over ``sources``, the ``mean`` of both, median high / low and the mean interval score over
     sources, each system by a range without it."""
     owners = worlds[""].owners
     inside, widths, scores = (np.zeros(len(owners)) for _ in range(3))
@@ -204,8 +204,8 @@ def _covered(worlds: dict[str, _World], factor: float) -> dict[str, float]:
 
 
 def interval_score(low: Floats, high: Floats, value: Floats) -> Floats:
-    """What an 80 % range costs: its width, and 10 times what a value is outside by (Winkler 1972, JASA 67(337)); the smaller the better,
-    and smallest in the mean for the true 10th and 90th percentile.
+    """The interval score of an 80 % range: its width, plus 10 times the distance of a value outside (Winkler 1972, JASA 67(337)); smaller
+    is better, and the expectation is smallest for the true 10th and 90th percentile.
 
     >>> interval_score(np.array([0.0]), np.array([1.0]), np.array([1.25])).tolist()
     [3.5]
@@ -215,7 +215,7 @@ def interval_score(low: Floats, high: Floats, value: Floats) -> Floats:
 
 
 def errors_by(judged: Sequence[Judged], of: Callable[[Traits], str]) -> dict[str, Any]:
-    """What runs share -> how many measured runs do, of how many sources, and their median error left out."""
+    """Trait -> number of measured runs and sources that have it, and their median error when left out."""
     groups: dict[str, list[Judged]] = defaultdict(list)
     for one in judged:
         if one.error is not None and one.case is not None and not one.average:

@@ -1,14 +1,14 @@
-"""What is known without a source: its profile, and every constant that was settled on it, replaced.
+"""Constants as known without one source: its profile, and every constant determined from its runs, replaced.
 
-A source's error is worth something where nothing that predicts it has seen it. ``settled_on`` beside a group of constants says which
-measured runs decided it; ``published/sources.yaml`` says which sources share a system and go together. Without a system
+A source's error is meaningful only if nothing that predicts it has used it. ``settled_on`` next to a group of constants lists the
+measured runs that determined it; ``published/sources.yaml`` lists sources that share a system and are left out together. Without a system
 
-    a profile met in no other system    is its parent's, but for what its code keeps in memory and where it puts layers, as documented
-    a group that was settled on it      is refitted on the other systems' rows (``refitting``), where these say anything of it;
-                                        else its parent's, or that of the profile that stands in
-    kernels                             likewise: the generation's for an accelerator's own, the newer libraries' for older ones
+    a profile measured in no other system    is replaced by its parent, except for documented facts of its code (memory, placement of
+    layers) a group determined on it        is refitted on the other systems' rows (``refitting``), if these determine it;
+                                        otherwise its parent's, or that of the stand-in profile
+    kernels                         likewise: the generation's instead of an accelerator's own, newer libraries' instead of older
 
-What was measured apart (kernels, links, data sheets) or is documented stays.
+What was measured separately (kernels, links, data sheets) or is documented remains.
 """
 
 from __future__ import annotations
@@ -43,32 +43,32 @@ FACTS = (
     "balances", "vocabulary_multiple", "uncausal_attention", "biased_attention", "biased_products", "grouped_attention",
     "casts_layers", "works_wide", "masked", "frozen_carry_gradients", "degrees",
 )  # fmt: skip
-"""What a profile says of its code that no measured step decided."""
+"""Facts about a profile's code that no measured step determined."""
 SHARES = frozenset({"Exposed", "Libraries"})
 """Groups whose figures are shares of one."""
 Group = TypeVar("Group", bound=BaseModel)
 KEPT = "kept: nothing else is known"
 FIRST_FLASH = 0.5
-"""Rate of the first FlashAttention, of the second's."""
+"""Speed of the first FlashAttention relative to the second."""
 NEWER: Mapping[Time, Time] = {"2022": "2024", "2024": "today"}
-"""Kernel libraries that speak for older ones."""
+"""Kernel libraries used instead of older ones."""
 
 
 def refits_path() -> Path:
-    """Where the factors of the refits are."""
+    """The file of the refitted factors."""
     return Path(str(files("gpuhours"))) / "published" / "refits.json"
 
 
 @cache
 def refits() -> Mapping[str, Mapping[str, float]]:
-    """System left out -> group of constants -> factor on its figures that the other systems ask for, over what all ask for."""
+    """System left out -> group of constants -> factor on its figures, as fitted on the other systems relative to all."""
     factors: Mapping[str, Mapping[str, float]] = json.loads(refits_path().read_text(encoding="utf-8"))["factors"]
     return factors
 
 
 @cache
 def met() -> Mapping[str, frozenset[str]]:
-    """Profile -> systems whose published runs it, or a profile that is derived from it, is met in."""
+    """Profile -> systems with published runs of it, or of a profile derived from it."""
     sources: dict[str, set[str]] = {}
     stacks = [(software_of(row)[0].name, row.word("source_title") or "") for row in measured_rows() if row.seconds]
     for name, title in (*stacks, *described_stacks()):
@@ -79,7 +79,7 @@ def met() -> Mapping[str, frozenset[str]]:
 
 @cache
 def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]:
-    """A profile as known without a system, and what was left out of it. It keeps its name."""
+    """A profile as known without a system, and what was left out. It keeps its name."""
     known, left = load_software(name), []
     while met().get(known.name) == frozenset({system}) and (parent := parent_of(known.name)) is not None:
         left.append(f"the profile {known.name} ({parent} instead)")
@@ -105,7 +105,7 @@ def software_without(name: str, system: str) -> tuple[Software, tuple[str, ...]]
 
 
 def _apart(software: Software, known: Software, system: str) -> dict[str, Any]:
-    """The groups that a profile, or one that it is derived from, has apart from its steps; what these settled is as ``known`` has it."""
+    """The groups of a profile, or of its ancestors, that were determined independently of its steps; the rest as in ``known``."""
     found: dict[str, Any] = {}
     for group in Software.model_fields:
         for name in _lineage(software.name):
@@ -123,13 +123,13 @@ def _apart(software: Software, known: Software, system: str) -> dict[str, Any]:
 
 
 def _unsettled(own: Any, parent: Any, system: str) -> Any:
-    """A group with what was settled on the system as its parent has it."""
+    """A group with the figures determined on the system replaced by its parent's."""
     fields = own.settled if system in _settled_on(own) else ()
     return own.model_copy(update={field: getattr(parent, field) for field in fields})
 
 
 def _lineage(name: str) -> Iterator[str]:
-    """A profile and all that it is derived from, nearest first."""
+    """A profile and its ancestors, nearest first."""
     one: str | None = name
     while one is not None:
         yield one
@@ -137,7 +137,7 @@ def _lineage(name: str) -> Iterator[str]:
 
 
 def _undecided(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
-    """A group of figures, the defaults of code that measured runs of a system chose as they are without these, and which those are."""
+    """A group of figures with the code defaults that a system's measured runs determined set back, and the names of those."""
     update = {
         name: chosen.without
         for name, field in type(group).model_fields.items()
@@ -150,21 +150,21 @@ def _undecided(group: Group, system: str) -> tuple[Group, tuple[str, ...]]:
 
 
 def _documented(group: Any) -> tuple[Any, str] | None:
-    """Defaults as the stack's configuration documents them, where measured runs settled others; None for any other group."""
+    """Defaults as documented by the stack's configuration, if measured runs determined others; None for any other group."""
     if not isinstance(group, Defaults) or group.documented is None:
         return None
     return group.model_copy(update={"recompute": group.documented}), "as documented"
 
 
 def unmet(software: Software, left: Sequence[str], without: str, stands_in: bool = False) -> Software:
-    """The profile, slower where it only stands for a stack that is named: by its words, or since the stack's own was left out."""
+    """The profile, slowed if it only stands in for a named stack: by its description, or because the stack's own was left out."""
     if not stands_in and not any(what.startswith("the profile ") for what in left):
         return software
     return software.model_copy(update={"unmet": unmet_stack(without)})
 
 
 def owner_of(software: Software, group: str) -> str:
-    """The profile that a group of another one was taken over from."""
+    """The profile that a group of another one was inherited from."""
     name = software.name
     while (parent := parent_of(name)) is not None and getattr(load_software(parent), group) == getattr(software, group):
         name = parent
@@ -172,7 +172,7 @@ def owner_of(software: Software, group: str) -> str:
 
 
 def _group_without(software: Software, group: str, system: str, asked: frozenset[str] = frozenset()) -> tuple[Any, str]:
-    """One group without a system, and how it is known; ``asked``: profiles that have been, and do not know either."""
+    """One group without a system, and how it is known; ``asked``: profiles already tried."""
     own, owner = getattr(software, group), owner_of(software, group)
     factor = refits().get(system, {}).get(f"{owner}.{group}")
     if factor is not None:
@@ -194,7 +194,7 @@ def _group_without(software: Software, group: str, system: str, asked: frozenset
 
 
 def elsewhere(owner: str, group: str) -> float:
-    """Log of the figures of a profile's parent (or stand-in) over its own, one group's settled figures together; 0 where none has any."""
+    """Log ratio of the settled figures of one group in a profile's parent (or stand-in) to its own; 0 if neither has any."""
     software = load_software(owner)
     parent = parent_of(owner)
     for other in (parent,) if parent is not None else software.stand_in:
@@ -206,7 +206,7 @@ def elsewhere(owner: str, group: str) -> float:
 
 
 def _numbers(group: Any) -> dict[str, float]:
-    """The figures of a group that were settled, by their path."""
+    """The settled figures of a group, by path."""
     fields = () if group is None else group.settled or tuple(type(group).model_fields)
     numbers: dict[str, float] = {}
     pending = [(name, getattr(group, name)) for name in fields]
@@ -225,7 +225,7 @@ def _settled_on(group: Any) -> frozenset[str]:
 
 
 def scaled(group: Any, factor: float) -> Any:
-    """A group with the figures that were settled times ``factor``; shares stay at most one."""
+    """A group with its settled figures multiplied by ``factor``; shares stay at most one."""
     fields = group.settled or tuple(type(group).model_fields)
     most = 1.0 if type(group).__name__ in SHARES else float("inf")
     return group.model_copy(update={name: _times(getattr(group, name), factor, most) for name in fields})
@@ -266,7 +266,7 @@ def accelerator_without(name: str, system: str) -> tuple[Accelerator, tuple[str,
 
 
 def libraries_without(libraries: Time, system: str) -> tuple[Time, tuple[str, ...]]:
-    """The kernel libraries of a stack's time, or newer ones where theirs were settled on the system."""
+    """The kernel libraries of a stack, or newer ones if these were determined on the system."""
     if system not in _settled_on(libraries_of(libraries)):
         return libraries, ()
     newer, more = libraries_without(NEWER[libraries], system)
@@ -274,7 +274,7 @@ def libraries_without(libraries: Time, system: str) -> tuple[Time, tuple[str, ..
 
 
 def _gemm_elsewhere(name: str, system: str) -> Any:
-    """The generation's products, or those of the generation that stands in."""
+    """The generation's GEMM constants, or those of its stand-in generation."""
     general = generation_constants(load_accelerator(name).generation)
     while system in _settled_on(general.gemm) and general.stand_in is not None:
         general = generation_constants(general.stand_in)
@@ -282,8 +282,8 @@ def _gemm_elsewhere(name: str, system: str) -> Any:
 
 
 def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], system: str) -> AttentionConstants:
-    """A kernel's constants, or FlashAttention-2's where they were settled on the system: the first FlashAttention has half its rate, as the
-    paper of the second says (Dao 2023, arXiv:2307.08691, abstract: "around 2x speedup compared to FlashAttention")."""
+    """A kernel's constants, or FlashAttention-2's if they were determined on the system: the first FlashAttention has half its rate, as the
+    second paper says (Dao 2023, arXiv:2307.08691, abstract: "around 2x speedup compared to FlashAttention")."""
     own = known[kernel]
     if system not in _settled_on(own.forward) or "flash2" not in known:
         return own
@@ -296,7 +296,7 @@ def _attention_without(kernel: str, known: Mapping[str, AttentionConstants], sys
 
 
 def node_without(node: Node, system: str) -> tuple[Node, tuple[str, ...]]:
-    """A node whose network's constants were not settled on the system: those of its stand-in, or without what was settled."""
+    """A node whose network's constants were not determined on the system: those of its stand-in, or without what was determined."""
     constants = node.fabric
     if system not in _settled_on(constants):
         return node, ()

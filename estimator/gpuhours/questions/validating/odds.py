@@ -1,5 +1,5 @@
-"""The odds of running in memory: of stacks nobody has met by how far off predictions of such have been, of others by layouts that ran and
-layouts that did not."""
+"""The odds that a layout fits in memory: for stacks that were not measured, from prediction errors; for others, from layouts that ran and
+layouts that ran out of memory."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gpuhours.questions.validating.sources import system_of
 
 Floats = NDArray[np.float64]
 CENTRE = (0.0, np.log(12.0))
-"""log(half), log(steepness) before any row has spoken: half of them fail where the prediction fills the card, 0.8 of it fits to 94 %."""
+"""Prior of log(half), log(steepness): half fail where the prediction fills the card; at 0.8 of it, 94 % fit."""
 FREE, HELD = 2.0, 0.5
-"""How far, in logarithms, the odds of all met stacks may stand from ``CENTRE``, and one's own from theirs, before rows have to insist."""
+"""Prior standard deviations, in log: of the odds of all measured stacks around ``CENTRE``, and of one stack's own around those."""
 SPOKEN = 30
-"""Layouts of a stack that ran, and as many that failed, from which it has odds of its own."""
+"""Minimum number of layouts of a stack that ran, and of those that failed, for odds of its own."""
 LAPSE = 0.005
 FURTHEST = 0.5
-"""What an error of memory counts at most, in logarithms: one stack of another make must not decide."""
+"""Upper limit of one memory error, in log: a single unusual stack must not dominate."""
 ROUNDS = 200
 
 
@@ -48,8 +48,8 @@ class Error:
 
 
 def trials(judged: Sequence[Judged]) -> list[Trial]:
-    """Every row that ran or failed, as far as its memory was predicted. Rows that leave recomputation or sharding open teach nothing:
-    what was predicted need not be what ran."""
+    """Every row that ran or failed and has a predicted memory. Rows that leave recomputation or sharding open are excluded: what was
+    predicted may not be what ran."""
     tried = []
     for one in judged:
         ran = one.measured is not None or one.memory_measured is not None
@@ -59,7 +59,7 @@ def trials(judged: Sequence[Judged]) -> list[Trial]:
 
 
 def memory_errors(judged: Sequence[Judged]) -> list[Error]:
-    """How far off memory was, row by row, of rows that leave nothing open."""
+    """Memory errors of rows that leave nothing open."""
     return [
         Error(_system(one), one.case.software.name, -float(np.log1p(one.memory_error)))
         for one in judged
@@ -72,8 +72,8 @@ def _system(one: Judged) -> str:
 
 
 def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
-    """Odds over all systems and without each. ``rows`` are predicted with all that is known, as the next layout of their stack will be,
-    ``errors`` without their system, as a stack is that nobody has met."""
+    """Odds over all systems and without each. ``rows`` are predicted with all constants, as the next layout of their stack will be;
+    ``errors`` without their system, as for a stack that was never measured."""
     systems = sorted({row.system for row in rows} | {one.system for one in errors})
     without = {out: _learned(rows, errors, out) for out in systems}
     met = {
@@ -84,8 +84,8 @@ def learn(rows: Sequence[Trial], errors: Sequence[Error]) -> dict[str, Any]:
 
 
 def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[str, Any]:
-    """Of a stack of which enough layouts ran and failed, its own, where every layout speaks for itself, since the next is of the same
-    code; of other stacks that ran elsewhere those of all such; of the rest those that errors of memory make."""
+    """For a stack of which enough layouts ran and failed, odds of its own, with every layout counted, since the next one runs the same
+    code; for other measured stacks, common odds; for the rest, odds from memory errors."""
     kept = [row for row in rows if row.system != out]
     ran, failed = (Counter(row.stack for row in kept if row.ran is what) for what in (True, False))
     spoken = sorted(stack for stack in ran if min(ran[stack], failed[stack]) >= SPOKEN)
@@ -96,12 +96,12 @@ def _learned(rows: Sequence[Trial], errors: Sequence[Error], out: str) -> dict[s
 
 
 def of_errors(rows: Sequence[Trial], errors: Sequence[Error], out: str = "") -> Floats:
-    """(log half, log steepness) of a stack that nobody has met, from errors of memory of stacks that no other system ran.
+    """(log half, log steepness) of a stack that was never measured, from memory errors of stacks that no other system ran.
 
         half = exp(-mean),    steepness = pi / (sqrt(3) sd)
 
-    the logistic distribution of that mean and standard deviation: a layout runs where log(filled) + error < 0. Each stack of a system
-    weighs the same. Layouts that ran or failed are not asked, so they are a test.
+    the logistic distribution with that mean and standard deviation: a layout runs if log(filled) + error < 0. Each stack of a system has
+    the same weight. Layouts that ran or failed are not used, so they serve as a test.
     """
     systems: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -122,8 +122,8 @@ def _rounded(found: Floats) -> dict[str, float]:
 
 
 def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0.5) -> Floats:
-    """(log half, log steepness): the maximum of the likelihood, each of the n rows of a system's stack weighing n^-crowd, held near
-    ``centre``."""
+    """(log half, log steepness) with the maximum likelihood, each of the n rows of a system's stack weighted n^-crowd, with a prior
+    around ``centre``."""
     if not rows:
         return centre
     counts = Counter((row.system, row.stack) for row in rows)
@@ -134,7 +134,7 @@ def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0
     def loss(at: Floats) -> float:
         if (
             at[0] > 0
-        ):  # runs that ran are published, those that failed seldom: what needs more than there is does not run
+        ):  # runs that ran get published, those that failed seldom do: what needs more memory than available does not run
             return np.inf
         chance = LAPSE + (1 - 2 * LAPSE) / (1 + np.exp(np.clip(np.exp(at[1]) * (filled - at[0]), -60, 60)))
         deviance = -np.sum(weight * np.where(ran, np.log(chance), np.log1p(-chance)))
@@ -144,7 +144,7 @@ def _fitted(rows: Sequence[Trial], centre: Floats, held: float, crowd: float = 0
 
 
 def _lowest(loss: Any, start: Floats) -> Floats:
-    """The minimum of a smooth function of two numbers, by a pattern search that halves its step."""
+    """Minimise a smooth function of two variables by a pattern search with step halving."""
     at, best, step = start.astype(float), loss(start), 0.5
     for _ in range(ROUNDS):
         tried = [

@@ -1,4 +1,4 @@
-"""What is usual, and what is known of stacks, without an organisation: for judging its whole runs."""
+"""Typical values and stack constants that exclude an organisation, for scoring its whole runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LINES = ("stacks", "recompute", "layout")
 
 @cache
 def practice_without(organisation: str) -> Practice:
-    """Without an organisation: lines of ``typical.yaml`` that were added with its hours in view (``settled_on``) are not there, usual
-    accelerators are those of the others' runs, and constants of stacks that were settled on steps that it measured are replaced as
-    ``leaving_out`` does."""
+    """Without an organisation: lines of ``typical.yaml`` that were added because of its hours (``settled_on``) are removed, typical
+    accelerators are those of the others' runs, and stack constants determined on steps that it measured are replaced as in
+    ``leaving_out``."""
     return Practice(_table_without(organisation), partial(_stack_without, organisation))
 
 
@@ -45,7 +45,7 @@ def systems_measured_by(organisation: str) -> frozenset[str]:
 
 @cache
 def _stack_without(organisation: str, name: str) -> Software:
-    """A profile, every group of constants that was settled on one of an organisation's systems as it is known without that."""
+    """A profile in which every group determined on one of an organisation's systems is replaced as known without it."""
     known = load_software(name)
     for system in sorted(systems_measured_by(organisation)):
         apart, left = software_without(name, system)
@@ -61,7 +61,7 @@ def _stack_without(organisation: str, name: str) -> Software:
 
 
 def concerned(run: Run, practice: Practice) -> bool:
-    """Whether a run would be sampled otherwise by another practice than by what ships."""
+    """Whether a run would be sampled differently with this practice than with the included one."""
     known, other = (_asked(run, one) for one in (usual_practice(), practice))
     if known is None or other is None:
         return known is not other

@@ -1,4 +1,4 @@
-"""Predict many cases at once: those that differ only in numbers are one call with arrays."""
+"""Predict many cases at once: those that differ only in numbers are one vectorised call."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNTS = {
     "max_memory_allocated": "allocated",
     "reserved": "reserved",
 }
-"""Words of notes and what the memory figure beside them counts."""
+"""Words in notes -> what the memory figure counts."""
 NUMBERS = frozenset({
     "layers", "hidden", "heads", "kv_heads", "head_dim", "ffn_hidden", "vocab", "rank", "count", "top_k", "width", "shared_width",
     "first_dense",
@@ -41,16 +41,16 @@ class Prediction:
     time: float | None
     parts: Mapping[str, float]
     memory: float | None
-    """Bytes on the fullest rank, counted as the row's figure is."""
+    """Bytes on the fullest rank, counted in the same way as the row's figure."""
     filled: float | None
-    """The least that it needs, over what the accelerator has."""
+    """The minimum memory needed, relative to the accelerator's."""
     open: bool = False
-    """The row leaves recomputation or sharding open: ``filled`` is then what its most frugal reading needs."""
+    """Whether the row leaves recomputation or sharding open: ``filled`` then assumes the reading that needs least memory."""
     problem: str | None = None
 
 
 def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction]:
-    """Step time and memory, case by case."""
+    """Predict step time and memory of each case."""
     groups: dict[Key, list[int]] = defaultdict(list)
     for index, case in enumerate(cases):
         groups[_words(case)].append(index)
@@ -65,7 +65,7 @@ def predict(cases: Sequence[Case], *, step_time: bool = True) -> list[Prediction
 
 
 def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
-    """One call of ``step`` and ``memory`` for cases that share every word."""
+    """One call of ``step`` and ``memory`` for cases that differ only in numbers."""
     one = cases[0]
     decoder = one.decoder.model_copy(update=_stacked([_numbers(case.decoder) for case in cases]))
     if one.decoder.experts is not None:
@@ -95,8 +95,8 @@ def _together(cases: Sequence[Case], step_time: bool) -> list[Prediction]:
 
 
 def _fitting(cases: Sequence[Case], together: Workload) -> Workload:
-    """Recomputation that a row does not state is what its stack does where memory is short (``defaults.short``), if that fits and its
-    default does not: the run ran."""
+    """For recomputation that a row does not state, use what its stack does when memory is short (``defaults.short``), if that fits and its
+    default does not: the run did run."""
     short = together.software.defaults.short
     unsaid = np.array(
         [case.row.word("recompute_kind") is None and case.row.word("recompute") is None for case in cases]
@@ -111,8 +111,8 @@ def _fitting(cases: Sequence[Case], together: Workload) -> Workload:
 
 
 def _frugal(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[Mask, Array]:
-    """Which rows say nothing of recomputation or sharding, and what each case fills: with full recompute and ZeRO-1 where its row
-    says nothing, since what is not known is not held against a run that ran."""
+    """Which rows state neither recomputation nor sharding, and the memory that each case fills: with full recomputation and ZeRO-1 where
+    its row is silent, to give a run that ran the benefit of the doubt."""
     layout = together.layout
     unsaid = {
         column: np.array([case.row.word(column) is None for case in cases]) for column in ("recompute_kind", "sharding")
@@ -130,15 +130,15 @@ def _frugal(cases: Sequence[Case], together: Workload, filled: Array) -> tuple[M
 
 
 def memory_counts(row: Row) -> str:
-    """What a row's memory figure counts: the column ``memory_counts``, else the words of its notes. What the allocator
-    holds lies between what tensors take and what a driver shows: taken where nothing is said."""
+    """What a row's memory figure counts: the column ``memory_counts``, otherwise the words of its notes. By default the allocator's
+    reserved memory, which is between the tensors' and what the driver shows."""
     notes = (row.word("notes") or "").lower()
     said = row.word("memory_counts") or next((counts for words, counts in COUNTS.items() if words in notes), "reserved")
     return said if said in COUNTS.values() else "reserved"
 
 
 def _words(case: Case) -> Key:
-    """Everything of a case that is not a number, so that equal keys may share a call."""
+    """All non-numeric parts of a case; cases with equal keys may share a call."""
     numbers = {*_numbers(case.decoder), "experts"}
     decoder = {name: value for name, value in case.decoder if name not in numbers}
     counted = () if case.decoder.experts is None else _numbers(case.decoder.experts)

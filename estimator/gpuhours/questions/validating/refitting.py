@@ -1,6 +1,6 @@
-"""What the other systems' rows ask of the constants that a system settled: one factor a group, refitted without it.
+"""Constants of a system refitted on the other systems' rows: one factor per group.
 
-``gpuhours validate --refit`` writes ``published/refits.json``; judging only reads it, so that it stays fast.
+``gpuhours validate --refit`` writes ``published/refits.json``; validation only reads it, to stay fast.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from gpuhours.questions.validating.sources import system_of, systems_of
 from gpuhours.software.profile import Software
 
 STEP = 0.1
-"""Change of a group's figures, in logarithms, that its effect is taken from."""
+"""Change of a group's figures, in log, used for the finite difference."""
 NOISE = 0.08
-"""Error of one row, in logarithms, that nothing explains."""
+"""Unexplained error of one row, in log."""
 PRIOR = 0.5
-"""How far, in logarithms, a group may stand from what its parent has before its rows have to insist."""
+"""Prior standard deviation, in log, of a group's factor around its parent's value."""
 MOST = np.log(4.0)
 NOT_TIME = frozenset({"memory", "defaults"})
-"""Groups that no step time asks for a factor of."""
+"""Groups that do not affect step time."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a group of constants does to the step times of all rows."""
+    """The effect of a group of constants on the step times of all rows."""
 
     key: str
     systems: frozenset[str]
     slope: NDArray[np.float64]
     """d log(step time) / d log(figures), row by row."""
     centre: float
-    """Log of the parent's figures over its own."""
+    """Log of the parent's figures over the group's own."""
 
 
 def refit() -> dict[str, dict[str, float]]:
@@ -50,8 +50,8 @@ def refit() -> dict[str, dict[str, float]]:
         min over theta of   sum over other systems' rows of w Huber((log(measured / predicted) - D theta) / NOISE)
                             + sum over groups of ((theta - centre) / PRIOR)^2
 
-    ``D`` are slopes at today's constants; n rows of a source weigh sqrt(n) in all. A group of which the other rows say less than the
-    prior does has no factor: its parent's figures stand in for it.
+    ``D`` are slopes at today's constants; n rows of a source have a total weight of sqrt(n). A group about which the other rows say less
+    than the prior has no factor: its parent's figures replace it.
     """
     cases = [case for row in measured_rows() if row.seconds and isinstance(case := case_of(row), Case)]
     times = [prediction.time for prediction in predict(cases)]
@@ -77,14 +77,14 @@ def refit() -> dict[str, dict[str, float]]:
 
 
 def update_refits() -> None:
-    """Write the factors."""
+    """Compute and store the factors."""
     refits_path().write_text(json.dumps({"factors": refit()}, indent=1) + "\n", encoding="utf-8")
 
 
 def _robust(
     design: NDArray[np.float64], residual: NDArray[np.float64], weight: NDArray[np.float64], centre: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The minimum, by reweighted least squares."""
+    """The minimum, by iteratively reweighted least squares."""
     theta: NDArray[np.float64] = centre
     for _ in range(20):
         left = abs(residual - design @ theta) / NOISE
@@ -95,7 +95,7 @@ def _robust(
 
 
 def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effect]:
-    """The effect of every group of a profile that measured runs settled."""
+    """The effect of every profile group that measured runs determined."""
     owners: dict[str, list[int]] = {}
     for at, case in enumerate(cases):
         for group in Software.model_fields:
@@ -117,7 +117,7 @@ def _of_software(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
 
 
 def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effect]:
-    """The effect of the level of products, where measured runs settled it."""
+    """The effect of the level of GEMM rates, if measured runs determined it."""
     places: dict[str, list[int]] = {}
     for at, case in enumerate(cases):
         if case.chip.gemm_constants.settled_on:
@@ -135,7 +135,7 @@ def _of_products(cases: Sequence[Case], base: NDArray[np.float64]) -> list[Effec
 
 
 def _slope(changed: Sequence[Case], members: Sequence[int], base: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a change did, over all rows."""
+    """The effect of a change on all rows."""
     slope = np.zeros(len(base))
     for at, prediction in zip(members, predict(changed), strict=True):
         if prediction.time:

@@ -1,4 +1,4 @@
-"""What remains between steps and published hours, learned from whole runs: how alike they are, the median, and how far they spread."""
+"""The remainder (published hours over predicted steps), learned from whole runs: covariances, median and spread."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from gpuhours.run.remainder import LARGE, NOTHING, SIZES, Floats, Likeness, Rema
 
 Runs = Sequence[Mapping[str, Any]]
 INSIDE = 0.8
-"""Share of the runs of other organisations that the range holds."""
+"""Share of the runs of other organisations that the range contains."""
 FEWEST = 8
-"""Organisations below which the spread of a group of runs is that of a larger one: split conformal prediction needs four on either
-side for a range of four in five, ceil(0.8 (n + 1)) <= n."""
+"""Minimum number of organisations for a spread of their own; otherwise that of a larger group applies: split conformal prediction needs
+four on either side for a range of four in five, ceil(0.8 (n + 1)) <= n."""
 HUBER = 1.345
-"""Standard deviations beyond which a run is drawn in: 95 % efficient on normal errors (Huber 1981, Robust Statistics, section 1.4)."""
+"""Standard deviations beyond which a run is down-weighted: 95 % efficient on normal errors (Huber 1981, Robust Statistics, section 1.4)."""
 ROUNDS = 20
 DEGREES = 4
-"""Of freedom of the Student distribution that likenesses are compared by: tails of published hours are long."""
+"""Degrees of freedom of the Student distribution by which covariances are compared: published hours have long tails."""
 TRIED: Mapping[str, tuple[float, ...]] = {
     "kind": (0.15,), "year": (0.0, 0.1, 0.2, 0.3, 0.4), "organisation": (0.1, 0.2, 0.3), "run": (0.2, 0.3, 0.4),
 }  # fmt: skip
-"""Standard deviations that are compared. Kinds are too few, and all but text shown by too few, to tell theirs: it is a prior, by which
-runs are as much of a surprise as without."""
+"""Standard deviations to compare. There are too few kinds, and too few runs of all but text, to determine theirs: it is a prior that does
+not change how likely the runs are."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What some runs say."""
+    """The remainder as learned from some runs."""
 
     runs: Runs
     likeness: Likeness
     pulls: Floats
-    """Inverse of the covariance times residuals, a run each."""
+    """Inverse of the covariance times the residuals, one value per run."""
     off: Floats
-    """Residual of every run less what it is without its organisation."""
+    """Each run's residual minus its prediction without its organisation."""
     variance: Floats
-    """Of that, as it is expected."""
+    """Expected variance of that difference."""
 
     def remainder(self, kind: str, year: float, params: float) -> Remainder:
-        """The factor of a model of a kind and size in a year.
+        """The factor for a model of a given kind and size in a given year.
 
-        Its 10th and 90th percentile are as far out as it takes for four in five of the runs above and below to lie inside, each judged
-        without its organisation, once the spread of its own sample is added in quadrature: split conformal prediction with normalised
-        residuals (Lei et al. 2018, JASA 113(523)).
+        Its 10th and 90th percentile are such that four in five of the runs above and below are inside, each predicted without its
+        organisation, once the spread of its own sample is added in quadrature: split conformal prediction with normalised residuals (Lei
+        et al. 2018, JASA 113(523)).
         """
         if not self.runs:
             return NOTHING
@@ -61,12 +61,12 @@ class Learned:
         return Remainder(value, low, high, len(self.runs))
 
     def spread(self, kind: str, *, large: bool) -> tuple[float, float]:
-        """How far the range goes below and above the median, in logarithms: as it was for runs of the kind and size, of the kind where
-        fewer than ``FEWEST`` organisations had these, of all where fewer had the kind (Mondrian conformal prediction: Vovk et al. 2005,
-        Algorithmic Learning in a Random World, section 4.5). Dear models are watched; small ones take what their makers let them take.
+        """How far the range extends below and above the median, in log: from runs of the kind and size; from the kind if fewer than
+        ``FEWEST`` organisations have these; from all runs if fewer have the kind (Mondrian conformal prediction: Vovk et al. 2005,
+        Algorithmic Learning in a Random World, section 4.5). Expensive models are tuned; the cost of small ones varies with their makers.
 
-        The quantile of n organisations is taken at 0.8 (1 + 1/n): runs of one organisation are alike, and what is to be inside is
-        a run of another (Lei et al. 2018, as in ``remainder``).
+        The quantile over n organisations is taken at 0.8 (1 + 1/n): runs of one organisation are similar, and the run to predict is from
+        another one (Lei et al. 2018, as in ``remainder``).
         """
         owners = np.array([run["organisation"] for run in self.runs])
         alike = np.array([run["kind"] == kind for run in self.runs])
@@ -82,9 +82,9 @@ class Learned:
 
 
 def learn(runs: Runs, likeness: Likeness) -> Learned:
-    """The best linear unbiased prediction of residuals that some runs share, those farther out than ``HUBER`` drawn in.
+    """The best linear unbiased prediction of the residuals, with those beyond ``HUBER`` down-weighted.
 
-    A run without its organisation B: residual less (C^-1 r)_B / (C^-1)_BB (Rasmussen and Williams 2006, equation 5.12, for blocks).
+    For a run without its organisation B: residual minus (C^-1 r)_B / (C^-1)_BB (Rasmussen and Williams 2006, equation 5.12, for blocks).
     """
     residual = np.array([run["residual"] for run in runs], float)
     if not len(runs):
@@ -110,8 +110,8 @@ def learn(runs: Runs, likeness: Likeness) -> Learned:
 
 
 def surprise(found: Learned) -> float:
-    """Mean of -ln of the density of each run, its organisation left out: what is asked of a remainder is one run of an organisation that
-    nobody has seen. An organisation of n runs of a kind weighs sqrt(n)."""
+    """Mean of -ln of the density of each run, with its organisation left out: a remainder is used to predict a run of an organisation not
+    seen before. An organisation with n runs of a kind has weight sqrt(n)."""
     half, scaled = (DEGREES + 1) / 2, found.off**2 / found.variance / DEGREES
     constant = lgamma(half) - lgamma(DEGREES / 2) - np.log(DEGREES * np.pi) / 2
     density = constant - np.log(found.variance) / 2 - half * np.log1p(scaled)
@@ -119,26 +119,26 @@ def surprise(found: Learned) -> float:
 
 
 def likeliest(runs: Runs) -> Likeness:
-    """The likeness by which runs without their organisation are least of a surprise."""
+    """The covariance parameters under which runs without their organisation are most likely."""
     tried = (Likeness(**dict(zip(TRIED, values, strict=True))) for values in itertools.product(*TRIED.values()))
     return min(tried, key=lambda one: surprise(learn(runs, one)))
 
 
 def weights_of(runs: Runs) -> Floats:
-    """How much each run says: an organisation of n runs of one kind sqrt(n)."""
+    """Weight of each run: an organisation with n runs of one kind has sqrt(n) in total."""
     owners = [(run["organisation"], run["kind"]) for run in runs]
     return np.array([owners.count(owner) ** -0.5 for owner in owners])
 
 
 def weighted_quantile(values: Any, weights: Any, at: float) -> float:
-    """The value below which a share ``at`` of the weights lies, linear between the middles of the weights."""
+    """The value below which a share ``at`` of the weights lies, interpolated linearly between the midpoints of the weights."""
     order = np.argsort(values)
     ends = np.cumsum(weights[order])
     return float(np.interp(at, (ends - weights[order] / 2) / ends[-1], values[order]))
 
 
 def without(organisation: str, runs: Runs | None = None) -> Learned:
-    """What runs of other organisations say, alike as they themselves have shown to be; the shipped ones, where none are given."""
+    """The remainder learned from other organisations' runs, with covariances fitted on those; from the stored runs if none are given."""
     stored = table()
     known = stored["without"].get(organisation, stored["likeness"])
     shown = stored["runs"] if runs is None else runs
@@ -146,8 +146,8 @@ def without(organisation: str, runs: Runs | None = None) -> Learned:
 
 
 def store(runs: Runs, paces: Runs, fleets: Mapping[str, float]) -> None:
-    """Keep what runs have shown: likeness (of all, and without each organisation that changes it), spread by kind, runs with pulls; what
-    those that say their pace have shown beyond a step; usual accelerators without each organisation."""
+    """Store what was learned from the runs: covariance parameters (of all, and without each organisation that changes them), spread by
+    kind, runs with pulls; the factor beyond a step from runs that state their pace; typical accelerators without each organisation."""
     found = learn(runs, likeliest(runs))
     organisations = sorted({run["organisation"] for run in runs})
     apart = {out: likeliest([run for run in runs if run["organisation"] != out]) for out in organisations}

@@ -1,4 +1,4 @@
-"""Predictions against measurements: errors over all and by kind, row by row."""
+"""Predictions against measurements: errors overall and by kind, row by row."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from gpuhours.run.site import Site, StackMet
 from gpuhours.software.memory import GIB
 
 SHORTEST = 1e-6
-"""s that a measured step takes at least."""
+"""Shortest plausible measured step, s."""
 AVERAGE = "average"
-"""The ``outcome`` of a run of which only the whole is known."""
+"""The ``outcome`` of a run of which only the total time is known."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,26 @@ class Judged:
     row: Row
     case: Case | Described | None
     measured: float | None
-    """s a step."""
+    """s per step."""
     predicted: float | None
     low: float | None
     high: float | None
     memory_measured: float | None
-    """Bytes, as the source counts them."""
+    """Bytes, as counted by the source."""
     memory_predicted: float | None
     memory_low: float | None
     memory_high: float | None
     fits_probability: float | None
     filled: float | None
-    """The least that it needs, over what the accelerator has."""
+    """The minimum memory needed, relative to the accelerator's."""
     memory_open: bool
-    """The row does not say what was recomputed or sharded."""
+    """Whether the row leaves recomputation or sharding open."""
     parts: Mapping[str, float]
     skipped_because: str | None
 
     @property
     def foretold_error(self) -> float | None:
-        """predicted / measured - 1 of what was predicted before the run was measured, where that was kept."""
+        """predicted / measured - 1 of a prediction made before the run was measured, if one was recorded."""
         foretold = self.row.positive("foretold_s")
         return None if foretold is None or self.measured is None else foretold / self.measured - 1
 
@@ -76,12 +76,12 @@ class Judged:
 
     @property
     def fits(self) -> bool | None:
-        """Whether it is likelier to fit than not."""
+        """Whether it is more likely to fit than not."""
         return None if self.fits_probability is None else self.fits_probability >= ENOUGH
 
     @property
     def average(self) -> bool:
-        """Measured as a whole run's time over its steps."""
+        """Whether measured as a whole run's time divided by its steps."""
         return self.row.word("outcome") == AVERAGE
 
     @property
@@ -108,23 +108,23 @@ class Judged:
 
 @dataclass(frozen=True)
 class Validation:
-    """All rows of a table, judged."""
+    """All rows of a table, scored."""
 
     path: str
     judged: tuple[Judged, ...]
     in_sample: bool = False
-    """Predicted with everything that is known, what was settled on these very rows included."""
+    """Whether predicted with all constants, including those determined on these rows."""
     site: str | None = None
-    """The file of the site whose steps said how its stacks run."""
+    """The calibration file used to predict."""
     unread: tuple[str, ...] = ()
-    """Columns of one's own table that say something and that nothing reads."""
+    """Columns of the user's table with content that is not used."""
 
     def summary(self) -> dict[str, Any]:
-        """Over all rows."""
+        """Summary over all rows."""
         return summary(self.judged)
 
     def by(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Over the rows of each value of each grouping."""
+        """Summaries over the rows of each value of each grouping."""
         return self._by
 
     @cached_property
@@ -160,11 +160,11 @@ class Validation:
 def validate(
     path: Path | str | None = None, *, memory_only: bool = False, in_sample: bool = False, site: Site | None = None
 ) -> Validation:
-    """Predict every row of a table, or every run of a YAML file (all that are published when None), that has what a prediction needs.
+    """Predict every row of a table, or every run of a YAML file (all published ones if None), that has what a prediction needs.
 
-    Rows that are published here are judged without their source (``leaving_out``), unless ``in_sample``; any other row with everything
-    that is known. Memory alone is judged on the layouts that are published as out of memory as well. ``site``: rows of its stacks are
-    predicted as its steps say (``at_site``).
+    Rows published here are predicted without their source (``leaving_out``), unless ``in_sample``; other rows with all constants. Memory
+    alone is also scored on layouts published as out of memory. ``site``: rows of its stacks are predicted with its calibration
+    (``at_site``).
     """
     tables = published_runs() if path is None else (Path(path),)
     if tables[0].suffix.lower() in (".yaml", ".yml"):
@@ -201,7 +201,7 @@ def _system(row: Row) -> str:
 
 
 def _described(paths: Iterable[Path], memory_only: bool, in_sample: bool) -> tuple[Judged, ...]:
-    """The runs of YAML files, judged; those of our own files without their system."""
+    """The runs of YAML files, scored; those included in gpuhours without their system."""
     runs, left = [], []
     for path in paths:
         out = path in described_runs() and not in_sample
@@ -219,9 +219,9 @@ def judge(
     left_out: bool = False,
     met: StackMet | None = None,
 ) -> Judged:
-    """One row with its prediction, or with the reason that there is none; its ranges have not seen its system where that is left out.
+    """One row with its prediction, or with the reason that there is none; its ranges exclude its system if ``left_out``.
 
-    ``met`` is what steps of the row's own site say of its stack.
+    ``met`` is the site's calibration of the row's stack.
     """
     memory = row.positive("mem_gib_per_gpu")
     measured = row.seconds
@@ -232,7 +232,7 @@ def judge(
         )
     why = found.problem or (None if measured is not None else "no measured step time or rate")
     if measured is not None and measured < SHORTEST:
-        measured, why = None, f"a step of {measured:.0e} s is none"
+        measured, why = None, f"a step of {measured:.0e} s is not plausible"
     if row.doubted is not None:
         measured, memory, why = None, None, f"not scored: {row.doubted}"
     if row.failed and not found.problem:
@@ -251,7 +251,7 @@ def judge(
 
 
 def summary(judged: Iterable[Judged]) -> dict[str, Any]:
-    """Errors over some rows; None where there is nothing to take them of."""
+    """Errors over some rows; None where there are none to average."""
     judged = list(judged)
     scored = [one for one in judged if one.error is not None]
     errors = np.array([one.error for one in scored], float)
@@ -288,9 +288,9 @@ def summary(judged: Iterable[Judged]) -> dict[str, Any]:
 
 
 def calibration(tried: Iterable[Judged]) -> list[dict[str, Any]]:
-    """Of layouts that ran or failed, those of each tenth of the predicted probability: how many, what was predicted, what share ran, and
-    the 95 % interval that so few layouts leave it (``share_limits``). Rows that do not say what was recomputed or sharded are left out:
-    what was predicted need not be what ran."""
+    """Calibration of the predicted probability of fitting, over layouts that ran or failed: for each tenth, how many, the mean
+    prediction, the share that ran, and its 95 % interval (``share_limits``). Rows that leave recomputation or sharding open are left out:
+    what was predicted may not be what ran."""
     tenths: dict[int, list[Judged]] = {}
     for one in tried:
         tenths.setdefault(min(9, int(10 * (one.fits_probability or 0.0))), []).append(one)
@@ -324,7 +324,7 @@ def _grouped(judged: Iterable[Judged], of: Callable[[Judged], str]) -> dict[str,
 
 
 def parallelism(one: Judged) -> str:
-    """Which ways of sharing a model a row uses."""
+    """The kinds of parallelism that a row uses."""
     if one.case is None:
         return "unknown"
     layout, used = one.case.layout, []
@@ -360,4 +360,4 @@ GROUPS: Mapping[str, Callable[[Judged], str]] = {
     "length": length,
     "kind": lambda one: "whole-run averages" if one.average else one.case.traits.kind if one.case else "unknown",
 }
-"""What errors are told apart by."""
+"""Groupings of the errors."""

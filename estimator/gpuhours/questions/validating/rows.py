@@ -1,4 +1,4 @@
-"""Measured runs as a table has them: one CSV row each, cells as text, blanks kept blank."""
+"""Measured runs as rows of a CSV table; cells as text, blanks kept."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from gpuhours.software.matching import under
 from gpuhours.software.profile import load_software
 
 SMALLEST, LARGEST = 1e-9, 1e40
-"""What a step takes and holds lies between."""
+"""Range of plausible step times and memory."""
 TABLES = ("runs.csv", "framework_runs.csv", "nanotron_bench.csv")
-"""Measured steps that come with gpuhours, in ``published``."""
+"""Measured steps included in gpuhours, in ``published``."""
 OUT_OF_MEMORY = "out of memory"
 """The ``status`` of a layout that did not run."""
 NEEDED = ("seq_len", "global_batch")
-"""Columns without which a file is no table of runs."""
+"""Columns required in a table of runs."""
 ALSO_READ = frozenset({
     "attention_kernel", "expert_capacity", "foretold_s", "gpu", "method", "modality", "model", "nodes_interconnect", "notes", "outcome",
     "precision", "recompute", "source", "stage_layers", "status", "zero_stage",
 })  # fmt: skip
-"""Columns that are read and that no table here has."""
+"""Columns that are read although no included table has them."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measured run. A blank cell, a missing column and a word where a number belongs are all None."""
+    """One measured run. A blank cell, a missing column and text in place of a number all give None."""
 
     cells: Mapping[str, str]
     line: int
 
     @property
     def id(self) -> str:
-        """The row's name, or its line where it has none."""
+        """The row's name, or its line if it has none."""
         return self.word("id") or f"line {self.line}"
 
     def word(self, column: str) -> str | None:
@@ -62,7 +62,7 @@ class Row:
         return value if math.isfinite(value) else None
 
     def positive(self, column: str) -> float | None:
-        """The number in a cell where it is above 0, and none that no run has."""
+        """The number in a cell if above 0 and plausible for a run."""
         value = self.number(column)
         return value if value is not None and SMALLEST <= value <= LARGEST else None
 
@@ -72,18 +72,18 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """It ran out of memory: judged as a memory call, not as a step."""
+        """Whether it ran out of memory: scored as a prediction of memory, not of a step."""
         return (self.word("status") or self.word("outcome") or "").lower() == OUT_OF_MEMORY
 
     @property
     def doubted(self) -> str | None:
-        """Why the row is not to be scored, where a column or the notes say so ("check: ...")."""
+        """Why the row is not scored, if a column or the notes say so ("check: ...")."""
         noted = re.search(r"check:\s*([^;|]*)", self.word("notes") or "")
         return self.word("check") or (noted[1].strip() or "its notes" if noted else None)
 
     @property
     def seconds(self) -> float | None:
-        """Measured step time, else what the rate comes to: batch x length / (rate x accelerators)."""
+        """Measured step time, otherwise derived from the rate: batch x length / (rate x accelerators)."""
         stated = self.positive("step_time_s")
         if stated is not None:
             return stated
@@ -100,18 +100,18 @@ def out_of_memory_runs() -> Path:
 
 
 def published_runs() -> tuple[Path, ...]:
-    """The tables of measured runs that come with gpuhours."""
+    """The tables of measured runs included in gpuhours."""
     folder = Path(str(files("gpuhours"))) / "published"
     return tuple(folder / name for name in TABLES)
 
 
 def described_runs() -> tuple[Path, ...]:
-    """The files of measured runs that come with gpuhours and fit no table of columns."""
+    """The files of measured runs included in gpuhours that do not fit a table."""
     return tuple(sorted((Path(str(files("gpuhours"))) / "published" / "described").glob("*.yaml")))
 
 
 def described_stacks() -> frozenset[tuple[str, str]]:
-    """(software profile, source title) of every run of those files that names its stack."""
+    """(software profile, source title) of every run in those files that names its stack."""
     names = set()
     for path in described_runs():
         table = read_yaml(path).data
@@ -123,13 +123,13 @@ def described_stacks() -> frozenset[tuple[str, str]]:
 
 @cache
 def measured_rows() -> tuple[Row, ...]:
-    """The rows of every table of measured runs that comes with gpuhours."""
+    """The rows of all tables of measured runs included in gpuhours."""
     return tuple(row for table in published_runs() for row in read_rows(table))
 
 
 @cache
 def known_columns() -> frozenset[str]:
-    """Every column that means something here."""
+    """Every column that is used."""
     names = set(ALSO_READ)
     for path in published_runs():
         with path.open(encoding="utf-8-sig", newline="") as table:
@@ -138,13 +138,13 @@ def known_columns() -> frozenset[str]:
 
 
 def unread_columns(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Columns that say something and that nothing here reads, in their order."""
+    """Columns with content that are not used, in order."""
     said = dict.fromkeys(name for row in rows for name, cell in row.cells.items() if cell.strip())
     return tuple(name for name in said if name.strip() not in known_columns())
 
 
 def read_rows(path: Path | str) -> tuple[Row, ...]:
-    """Every row of a CSV file; ``unread_columns`` says which columns nothing reads."""
+    """Every row of a CSV file; see ``unread_columns`` for unused columns."""
     reader = csv.DictReader(io.StringIO(read_table_text(path), newline=""))
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]

@@ -1,4 +1,4 @@
-"""Who measured a run: the name that constants call a source by, and the system that it shares with other sources."""
+"""The source of a measured run: its short name, and the system that it shares with other sources."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class MeasuredBy(Section):
 
     title: str
     system: str = ""
-    """Sources of one system are left out together; its own name where this is empty."""
+    """Sources of one system are left out together; the source's own name if empty."""
 
 
 @cache
 def sources() -> dict[str, MeasuredBy]:
-    """Every source that has a name, by it."""
+    """Every named source, by name."""
     path = Path(str(files("gpuhours"))) / "published" / "sources.yaml"
     found: dict[str, MeasuredBy] = validated_as(dict[str, MeasuredBy], read_yaml(path))
     return found
@@ -27,11 +27,11 @@ def sources() -> dict[str, MeasuredBy]:
 
 @cache
 def system_of(title: str) -> str:
-    """The system of a source, by its title in the tables; the title itself where it has no name."""
+    """The system of a source, by its title in the tables; the title itself if it has no name."""
     return next((one.system or name for name, one in sources().items() if one.title == title), title)
 
 
 def systems_of(names: tuple[str, ...]) -> frozenset[str]:
-    """The systems that ``settled_on`` names: sources by their names, or whole systems."""
+    """The systems listed in ``settled_on``: source names or system names."""
     known = sources()
     return frozenset(known[name].system or name if name in known else name for name in names)

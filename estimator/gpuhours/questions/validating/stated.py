@@ -1,7 +1,7 @@
-"""What a row says about its layout, in whatever words, and what follows from what it says.
+"""What a row states about its layout, in any wording, and what can be derived from it.
 
-A blank is filled only where the rest of the row leaves no choice (``dp`` from the accelerators, one sequence a rank where the batch
-has as many as there are ranks), or where the stack's documented default decides. Everything else is a reason to skip the row.
+A blank is filled only if the rest of the row determines it (``dp`` from the accelerators, one sequence per rank if the batch has as many
+as there are ranks), or by the stack's documented default. Anything else is a reason to skip the row.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from gpuhours.layout.layout import Recompute, Schedule, Sharding
 from gpuhours.questions.validating.rows import Row
 
 DTYPES = WORDS | {"amp": "", "o1": "", "mixed": ""}
-"""Number formats as tables write them; an empty one is 16 bit without saying which."""
+"""Number formats as spelled in tables; an empty value is 16-bit without saying which."""
 SHARDINGS = (
     (r"zero\W*3|fsdp|hsdp|full.?shard|hybrid.?shard|zero\+\+|zero.?infinity|^3$|stage.?3", Sharding.zero3),
     (r"zero\W*2|grad.?op|^2$|stage.?2", Sharding.zero2),
     (r"zero\W*1|distributed (fused )?(optimi[sz]er|adam)|zero.?offload|^1$|stage.?1", Sharding.zero1),
     (r"none|ddp|^no$|\bdp\b|zero\W*0|^0$|replicat", Sharding.none),
 )
-"""Words for what data-parallel ranks share out, first match first."""
+"""Patterns for what data-parallel ranks shard, first match wins."""
 RECOMPUTES = (
     (r"^(none|no|off|false|0)\b", Recompute.none),
     (r"selective|attention only|\bcore\b|\battn\b|\bmlp\b|every op|\bsac\b|\+\+", Recompute.selective),
     (r"full|block|uniform|per.?layer|checkpoint|^(yes|true|1|on|all)\b", Recompute.full),
 )
-"""Words for what is computed again, first match first."""
+"""Patterns for what is recomputed, first match wins."""
 EVERY_OTHER = r"every (other|second|2nd) (layer|block)|half of the (layers|blocks)|alternate (layers|blocks)"
 SOME_LAYERS = r"(\d+) (?:of|out of|/) ?(\d+) (?:layers|blocks)"
-"""Words for full recomputation of some layers."""
+"""Pattern for full recomputation of some layers."""
 SCHEDULES = (
     (r"zb-?2p|zb-?h2", Schedule.zb2p),
     (r"zb|zero.?bubble|dualpipe|chimera", Schedule.zb1p),
@@ -38,23 +38,24 @@ SCHEDULES = (
     (r"gpipe|afab|fill.?drain", Schedule.gpipe),
     (r"1f1b|pipedream|non-?interleaved", Schedule.f1b1),
 )
-"""Words for the order of a pipeline's passes. Two-way pipelines (DualPipe, Chimera) and ZB-V keep about ZB-1p's third of the bubble."""
+"""Patterns for the order of a pipeline's passes. Bidirectional pipelines (DualPipe, Chimera) and ZB-V have about ZB-1p's third of the
+bubble."""
 NO_CHUNKS = r"\b(vp|virtual|interleav\w*|chunks)\b[^;.]*\bnot (given|stated|printed|said|in the table)"
-"""Words for a table that does not say how many chunks its pipelines run."""
+"""Pattern for a table that does not state the chunks of its pipelines."""
 ACCUMULATION = r"grad\w*\.? ?acc\w*(?: steps?)?\W{0,4}(\d+)"
-"""Words for how many passes add up to one step's gradient."""
+"""Pattern for the number of passes accumulated into one step's gradient."""
 
 MOST = 1e15
-"""Above this a cell is no count of anything."""
+"""Largest plausible count in a cell."""
 
 
 class UnsaidError(Exception):
-    """What a prediction needs and the row neither says nor implies."""
+    """Something that a prediction needs and that the row neither states nor implies."""
 
 
 @dataclass(frozen=True)
 class Degrees:
-    """How many ranks share what, multiplying to ``gpus``."""
+    """Degrees of parallelism; their product is ``gpus``."""
 
     gpus: int
     tensor: int
@@ -64,10 +65,10 @@ class Degrees:
 
 
 def degrees_of(row: Row) -> Degrees:
-    """The degrees as stated, one that is blank from the others: gpus = tp x pp x cp x dp.
+    """The degrees as stated, with one blank derived from the others: gpus = tp x pp x cp x dp.
 
-    Where all are stated and contradict each other, the accelerators are believed and ``dp`` (which some tables count without shards,
-    experts or context ranks) follows from them; where that leaves ranks without a sequence, more of them share one (``cp``).
+    If all are stated and contradict each other, the GPU count is trusted and ``dp`` (which some tables count without shards, experts or
+    context ranks) is derived from it; if that leaves ranks without a sequence, ``cp`` is raised.
     """
     stated = {name: _whole(row, name) for name in ("tp", "pp", "cp", "dp")}
     gpus = _whole(row, "gpus")
@@ -94,8 +95,8 @@ def degrees_of(row: Row) -> Degrees:
 
 
 def microbatch_of(row: Row, global_batch: int, data: int) -> int:
-    """Sequences per rank and pass: as stated, or as the stated passes share them out, at most the batch's share of a rank; one where a
-    rank has only one."""
+    """Sequences per rank and pass: as stated, or from the stated number of accumulation passes, at most the batch's share per rank; one if
+    a rank has only one."""
     stated = _whole(row, "micro_batch")
     share = max(1, global_batch // data)
     passes = re.search(ACCUMULATION, (row.word("notes") or "").lower())
@@ -107,7 +108,7 @@ def microbatch_of(row: Row, global_batch: int, data: int) -> int:
 
 
 def needed(row: Row, column: str) -> int:
-    """A whole number that nothing else implies."""
+    """A whole number that cannot be derived."""
     value = _whole(row, column)
     if value is None:
         text = row.word(column)
@@ -116,12 +117,12 @@ def needed(row: Row, column: str) -> int:
 
 
 def scaled_by_row(row: Row) -> bool:
-    """Whether 8-bit products have a scale for each row: those ran no faster than 16-bit ones (torchtitan's tables, 2025)."""
+    """Whether 8-bit products use one scale per row: those ran no faster than 16-bit ones (torchtitan's tables, 2025)."""
     return re.search(r"row.?wise|by.row", f"{row.word('dtype')} {row.word('precision')}".lower()) is not None
 
 
 def dtype_of(row: Row, usual: str) -> str:
-    """The number format that a row's words mean; ``usual`` where it only says 16 bit or nothing, or 8-bit products scaled by row."""
+    """The number format named in a row; ``usual`` if it names only 16-bit or nothing, or 8-bit products scaled by row."""
     said = [text for text in (row.word("dtype"), row.word("precision")) if text is not None]
     if scaled_by_row(row):
         return usual
@@ -136,7 +137,7 @@ def dtype_of(row: Row, usual: str) -> str:
 
 
 def sharding_of(row: Row, usual: str) -> Sharding:
-    """What data-parallel ranks share out: either column's words, else the stack's own."""
+    """What data-parallel ranks shard: either column's words, otherwise the stack's default."""
     for column in ("sharding", "zero_stage"):
         word = _read(SHARDINGS, row.word(column))
         if word is not None:
@@ -145,7 +146,7 @@ def sharding_of(row: Row, usual: str) -> Sharding:
 
 
 def recompute_of(row: Row, usual: str) -> Recompute:
-    """What is computed again: either column's words, else the stack's own."""
+    """What is recomputed: either column's words, otherwise the stack's default."""
     kind, words = (row.word("recompute_kind") or "").lower(), (row.word("recompute") or "").lower()
     if re.search(EVERY_OTHER, words) or re.search(SOME_LAYERS, words):
         return Recompute.full
@@ -156,8 +157,8 @@ def recompute_of(row: Row, usual: str) -> Recompute:
 
 
 def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
-    """Layers of a stage that full recompute covers, where the row says that it is not all: a column for the whole model, or words
-    ("every other layer", "24 of 32 blocks")."""
+    """Layers per stage that full recomputation covers, if not all: a column for the whole model, or words ("every other layer", "24 of 32
+    blocks")."""
     text = (row.word("recompute") or "").lower()
     part = re.search(SOME_LAYERS, text)
     covered = _whole(row, "recompute_layers")
@@ -169,7 +170,7 @@ def recompute_layers_of(row: Row, layers: int, pipeline: int) -> int | None:
 
 
 def schedule_of(row: Row) -> Schedule | None:
-    """The order of a pipeline's passes, where the row says it; a plain 1F1B says nothing where the source does not print chunks."""
+    """The order of a pipeline's passes, if stated; a plain 1F1B does not count if the source does not state chunks."""
     word = _read(SCHEDULES, row.word("schedule"))
     if word == Schedule.f1b1 and row.positive("vp") is None and re.search(NO_CHUNKS, (row.word("notes") or "").lower()):
         return None
@@ -177,7 +178,8 @@ def schedule_of(row: Row) -> Schedule | None:
 
 
 def chunks_of(layers: int, pipeline: int, most: int) -> int:
-    """Chunks per stage of an interleaved schedule that does not print them: as many as divide a stage's layers, up to ``most``."""
+    """Chunks per stage of an interleaved schedule that does not state them: the largest number up to ``most`` that divides a stage's
+    layers."""
     deep = -(-layers // pipeline)
     return max((chunks for chunks in range(1, most + 1) if deep % chunks == 0), default=1)
 

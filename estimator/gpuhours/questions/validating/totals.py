@@ -1,7 +1,7 @@
-"""Whole runs: predicted GPU-hours against published ones, each organisation left out of what was learned.
+"""Whole runs: predicted GPU-hours against published ones, with each organisation left out of what was learned.
 
-``--given`` says how much of a row is handed over; hours, days, MFU, FLOPs, energy and money never are. Beside each prediction stand
-6 N D at 30 and at 40 % of the dense peak (for images, clips and encoder-decoders our count of model FLOPs in place of 6 N D).
+``--given`` sets how much of a row is used; hours, days, MFU, FLOPs, energy and cost never are. Each prediction is compared with
+6 N D at 30 and at 40 % of the dense peak (for images, clips and encoder-decoders, with our model FLOPs instead of 6 N D).
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from gpuhours.run.typical import typical
 NEEDED = ("gpu_hours",)
 BASELINES = (0.30, 0.40)
 MOST = 0.70
-"""Share of the dense peak above which published figures contradict each other: no sustained run reaches it."""
+"""Share of the dense peak above which published figures must be contradictory: no sustained run reaches it."""
 LEAST = 0.02
-"""Share below which samples without epochs are a data set's, not all that were seen: no published run is as slow."""
+"""Share of the dense peak below which samples without epochs must be the data set's size, not all that were seen: no published run is as
+slow."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,17 @@ class Raw:
     skipped_because: str | None
 
     without: Ensemble | None = None
-    """The same by what is usual, and known of stacks, without its organisation, where that is something else (``practice``)."""
+    """The same with priors and stack constants that exclude its organisation, if they differ (``practice``)."""
 
     @cached_property
     def organisation(self) -> str:
-        """Who trained it."""
+        """The organisation that trained it."""
         return organisation(self.row)
 
     @property
     def teaches(self) -> bool:
-        """Whether it says what remains beside the steps: not where samples without epochs leave the passes over them open, too, or tokens
-        of an encoder with a decoder the sides that they pass through (spans, as T5's, pass through one, BART's texts through both)."""
+        """Whether it can be used to learn the remainder: not if samples without epochs leave the number of passes open, or tokens of an
+        encoder-decoder the sides that they pass through (T5's spans pass through one, BART's texts through both)."""
         if self.found is None or two_sided(self.row):
             return False
         counted = (self.row.positive("tokens_b") or self.row.positive("epochs")) is not None
@@ -74,7 +75,7 @@ class Raw:
 
     @cached_property
     def nodes(self) -> float:
-        """Nodes it is taken to run on."""
+        """Number of nodes that it is assumed to run on."""
         assert self.found is not None
         cluster = self.found.outcome.resolved.cluster
         return 1.0 if cluster is None else float(np.max(cluster.nodes))
@@ -101,7 +102,7 @@ class JudgedTotals:
         return None if self.predicted is None or not self.raw.published else self.predicted / self.raw.published - 1
 
     def baseline(self, share: float) -> float:
-        """Error of the model's FLOPs at a share of the dense peak."""
+        """Error of the model's FLOPs at a given share of the dense peak."""
         assert self.raw.published is not None
         return self.raw.model_flops / (self.raw.peak * share * HOUR) / self.raw.published - 1
 
@@ -118,18 +119,18 @@ class JudgedTotals:
 
 @dataclass(frozen=True)
 class TotalsReport:
-    """All rows of a table, judged."""
+    """All rows of a table, scored."""
 
     path: str
     given: Given
     judged: tuple[JudgedTotals, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Over all rows."""
+        """Summary over all rows."""
         return summary(self.judged)
 
     def by(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """By year, size, scale and kind."""
+        """Summaries by year, size, scale and kind."""
         summaries: dict[str, dict[str, dict[str, Any]]] = {}
         for name, of in GROUPS.items():
             groups: dict[str, list[JudgedTotals]] = {}
@@ -149,7 +150,7 @@ class TotalsReport:
 
 
 def published_totals() -> Path:
-    """The whole runs that come with gpuhours."""
+    """The table of whole runs included in gpuhours."""
     return Path(str(files("gpuhours"))) / "published" / "run_totals.csv"
 
 
@@ -163,7 +164,7 @@ def validate_totals(path: Path | None = None, given: Given = "usual") -> TotalsR
 
 
 def judged(raw: Raw, learned: Learned) -> JudgedTotals:
-    """A row with the remainder that runs of other organisations have shown."""
+    """A row predicted with the remainder learned from other organisations."""
     if raw.found is None:
         return JudgedTotals(raw)
     unseen = raw.without or raw.found
@@ -192,7 +193,7 @@ def read_totals(path: Path) -> tuple[Row, ...]:
 
 
 def raw_prediction(row: Row, given: Given) -> Raw:
-    """A row's sample without a remainder, or what keeps it from being predicted."""
+    """A row's sample without a remainder, or the reason why it cannot be predicted."""
     published = row.positive("gpu_hours")
     try:
         if published is None:
@@ -203,11 +204,11 @@ def raw_prediction(row: Row, given: Given) -> Raw:
             if word in (row.word("modality") or "").lower().split("(")[-1]
         ]
         if unusable:
-            raise EstimateError(f"is no whole training run: {row.word('modality')}")
+            raise EstimateError(f"is not a whole training run: {row.word('modality')}")
         run = described(row, given)
         sample = ensemble(run, NOTHING)
         if sample is None:
-            raise EstimateError("nothing that is known of it fits, or its accelerator has no measured kernels")
+            raise EstimateError("no layout consistent with it fits, or its accelerator has no measured kernels")
     except EstimateError as error:
         return Raw(row, published, None, 0.0, 0.0, " ".join(str(error).split("\n")))
     resolved = sample.outcome.resolved
@@ -221,21 +222,19 @@ def raw_prediction(row: Row, given: Given) -> Raw:
 
 
 def contradiction(row: Row, share: float) -> str | None:
-    """How a row's own figures contradict each other, ``share`` of the dense peak being what its hours come to; None where they do not."""
+    """How a row's own figures contradict each other, given the ``share`` of the dense peak that its hours imply; None if they do not."""
     stated = (row.positive("mfu_pct") or 0.0) / 100
     if share > MOST:
-        return f"published figures contradict each other: {share:.0%} of the dense peak in these hours"
+        return f"published figures contradict each other: {share:.0%} of the dense peak implied by the hours"
     if stated > APART * share and row.positive("tokens_b") is not None:
-        return f"published figures contradict each other: {share:.0%} of the dense peak in these hours, {stated:.0%} MFU stated"
+        return f"published figures contradict each other: {share:.0%} of the dense peak implied by the hours, {stated:.0%} MFU stated"
     if share < LEAST and row.positive("tokens_b") is None and row.positive("epochs") is None:
-        return (
-            f"samples without epochs: were they all that was seen, the hours would hold {share:.1%} of the dense peak"
-        )
+        return f"samples without epochs: if they were all that was seen, the hours would imply {share:.1%} of the dense peak"
     return None
 
 
 def _plain_flops(row: Row, found: Ensemble) -> float:
-    """6 N D, N the active parameters; our count of model FLOPs where samples are no tokens, or pass through half of the model."""
+    """6 N D with N active parameters; our count of model FLOPs if samples are not tokens or pass through only half of the model."""
     size, tokens = row.positive("active_params_b") or row.positive("params_b"), row.positive("tokens_b")
     if size is not None and tokens is not None and not two_sided(row):
         return 6 * size * tokens * 1e18
@@ -243,7 +242,7 @@ def _plain_flops(row: Row, found: Ensemble) -> float:
 
 
 def seen_run(raw: Raw) -> dict[str, Any]:
-    """What is kept of a predicted run to learn remainders from."""
+    """The data of a predicted run stored for learning remainders."""
     assert raw.found is not None
     low, middle, high = raw.log_hours
     return {
@@ -254,14 +253,14 @@ def seen_run(raw: Raw) -> dict[str, Any]:
 
 
 def update_remainder(found: TotalsReport) -> None:
-    """Store what a validation of our own table has shown."""
+    """Store the results of validating our own table."""
     raws = [one.raw for one in found.judged]
     store([seen_run(raw) for raw in raws if raw.teaches], paces(raw.row for raw in raws), fleets(raws))
 
 
 def fleets(raws: Iterable[Raw]) -> dict[str, float]:
-    """Organisation left out -> how many accelerators the others' runs had at ``UsualGpus.at`` GPU-hours: the median of those that say,
-    an organisation's runs of a kind weighing one together."""
+    """Organisation left out -> number of accelerators of the others' runs at ``UsualGpus.at`` GPU-hours: the median of those that state it,
+    with an organisation's runs of a kind having weight one together."""
     usual = typical().accelerators
     said: list[tuple[str, str, float]] = []
     for raw in raws:
@@ -280,7 +279,7 @@ def fleets(raws: Iterable[Raw]) -> dict[str, float]:
 
 
 def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:
-    """Errors over some rows; None where there is nothing to take them of."""
+    """Errors over some rows; None where there are none to average."""
     some = list(some)
     told = [one for one in some if one.error is not None]
     errors = np.array([one.error for one in told], float)
@@ -295,7 +294,7 @@ def summary(some: Iterable[JudgedTotals]) -> dict[str, Any]:
 
 
 def measures(errors: Any) -> dict[str, float | None]:
-    """Mean and median absolute error, and the bias: geometric mean of predicted / published, less 1."""
+    """Mean and median absolute error, and the bias: geometric mean of predicted / published, minus 1."""
     if not len(errors):
         return {"mape": None, "median_ape": None, "bias": None}
     return {
@@ -314,7 +313,7 @@ def _size(one: JudgedTotals) -> str:
 def _scale(one: JudgedTotals) -> str:
     gpus = one.raw.row.positive("gpus")
     if gpus is None:
-        return "GPUs not said"
+        return "GPUs not stated"
     return next((f"{label} GPUs" for most, label in SCALES if gpus <= most), "more than 1,024 GPUs")
 
 
@@ -326,4 +325,4 @@ GROUPS: Mapping[str, Callable[[JudgedTotals], str]] = {
     "scale": _scale,
     "kind": lambda one: str(one.raw.found.kind if one.raw.found else ""),
 }
-"""What errors are told apart by."""
+"""Groupings of the errors."""

@@ -1,4 +1,4 @@
-"""A row of whole-run totals as the run that a user would describe: never its hours, days, MFU, FLOPs, energy or money."""
+"""A row of whole-run totals as the run that a user would describe: without its hours, days, MFU, FLOPs, energy or cost."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from gpuhours.run.spec import Run, from_dict
 Given = Literal["least", "usual", "all"]
 BILLION, MILLION = 1e9, 1e6
 NEAR = 0.12
-"""A named model is the row's where its parameters are this near to those that the row states."""
+"""Relative difference in parameters within which a named model is the row's."""
 OTHER_TEXT = 0.3
-"""The same of two towers by that for pictures: the one for text has a third of the weights and a tenth of the work."""
+"""The same for identifying two towers by the image tower: the text tower has a third of the weights and a tenth of the work."""
 SPARSE = 1.5
 """A model with this many times its active parameters is a mixture of experts; counts without embeddings differ by less."""
 TEXT_OF_PAIR = 300.0
-"""Tokens of question and answer beside an image or a clip: LLaVA-1.5's mixture has 200 to 400 a sample (arXiv:2310.03744)."""
+"""Tokens of question and answer with an image or a clip: LLaVA-1.5's mixture has 200 to 400 per sample (arXiv:2310.03744)."""
 CAPTION = 30.0
-"""Tokens of a caption: those of CC12M have 20 words in the mean (arXiv:2102.08981, table 1), those that LLaVA's connector is aligned
-on as few; alternative texts of the web are no longer."""
+"""Tokens of a caption: CC12M's have 20 words on average (arXiv:2102.08981, table 1), those for aligning LLaVA's connector as few;
+alt texts from the web are no longer."""
 WEB_PAIRS = 1e8
-"""Pairs from which texts are those of the web, not written as questions and answers: the largest mixtures of instructions have tens
-of millions (Infinity-MM, arXiv:2410.18558)."""
+"""Number of pairs from which texts are taken from the web rather than written as questions and answers: the largest instruction
+mixtures have tens of millions (Infinity-MM, arXiv:2410.18558)."""
 SHORT = Data(seq_len=1)
 SEEING = frozenset({"self-distillation", "masked-autoencoder", "diffusion", "two-stream", "vision"})
-"""Kinds of models that see pictures or clips and have no text tower."""
+"""Kinds of models that take images or clips and have no text tower."""
 XXL, XXL_WIDTH, WIDTHS = 11.1e9, 4096, 128
-"""Parameters and width of T5 v1.1 XXL; what widths are multiples of."""
+"""Parameters and width of T5 v1.1 XXL; the unit to which widths are rounded."""
 MULTIPLES = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9}
 _BATCH = re.compile(r"([\d.,]*\d)\s*([kmb]?)\b\s*(tok|seq|image|pair|clip|sample|video)?", re.IGNORECASE)
 _ENCODER = re.compile(r"(?:vit|siglip)[- ]?(bigg|[a-z])[-/ ](\d+)(?:[@-](\d{3}))?(-plus-\d{3})?", re.IGNORECASE)
@@ -55,7 +55,7 @@ _STACKS = {
 
 
 def described(row: Row, given: Given) -> Run:
-    """The run of a row, from what ``given`` hands over; an ``EstimateError`` says what is missing."""
+    """The run of a row, using what ``given`` allows; an ``EstimateError`` says what is missing."""
     chip = profile_of(row.word("gpu") or "")
     if chip is None:
         raise EstimateError(f"no profile of the accelerator {row.word('gpu')!r}")
@@ -71,7 +71,7 @@ def described(row: Row, given: Given) -> Run:
 
 
 def _architecture(row: Row, given: Given) -> dict[str, Any]:
-    """The model: a named one that is meant, else a shape of the row's size; clips and images where it sees them."""
+    """The model: a named one if recognised, otherwise a shape of the row's size; with clips and images if it takes them."""
     modality = (row.word("modality") or "text").lower()
     if "contrastive" in modality or "clip" in modality:
         return _contrastive(row)
@@ -84,7 +84,7 @@ def _architecture(row: Row, given: Given) -> dict[str, Any]:
 
 
 def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
-    """A named decoder, else one of its size; a mixture of experts where far fewer parameters are active than there are."""
+    """A named decoder, otherwise one of its size; a mixture of experts if far fewer parameters are active than stored."""
     model = known_model(row, frozenset({"encoder-decoder" if two_sided(row) else "decoder"}))
     if model is not None:
         return model
@@ -99,12 +99,12 @@ def _decoder(row: Row, given: Given) -> dict[str, Any] | str:
 
 
 def two_sided(row: Row) -> bool:
-    """Whether a row says that its model is an encoder with a decoder, through half of which each token passes."""
+    """Whether a row says that its model is an encoder-decoder, where each token passes through only one half."""
     return "encoder-decoder" in f"{row.word('model')} {row.word('modality')} {row.word('kind')}".lower()
 
 
 def _encoder_decoder(params: float) -> dict[str, Any]:
-    """T5 v1.1 XXL, as much wider or narrower as it takes: 24 layers a side, heads of 64, a gate (arXiv:2002.05202)."""
+    """T5 v1.1 XXL, scaled in width: 24 layers per side, heads of 64, gated (arXiv:2002.05202)."""
     width = max(1, round(XXL_WIDTH * (params / XXL) ** 0.5 / WIDTHS)) * WIDTHS
     return {
         "kind": "encoder-decoder", "encoder_layers": 24, "decoder_layers": 24, "hidden": width, "heads": width // 64,
@@ -113,8 +113,8 @@ def _encoder_decoder(params: float) -> dict[str, Any]:
 
 
 def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str | None:
-    """The catalogue's name for the row's model: the longest that its words begin with (a version like ``-01`` left out) and that has its
-    size, or what is active of it."""
+    """The catalogue's name for the row's model: the longest one that its words begin with (ignoring a version like ``-01``) and whose total
+    or active size matches."""
     words = re.sub(r"\(.*?\)|\bLLM\b", " ", row.word("model") or "")
     text = plain(" ".join(words.split()))
     size, active = row.positive("params_b"), row.positive("active_params_b")
@@ -132,12 +132,12 @@ def known_model(row: Row, kinds: frozenset[str] = frozenset({"decoder"})) -> str
 
 
 def _joined(name: str) -> str:
-    """``vit-7b-16`` as those write it who set nothing off: ``vit-7b16``."""
+    """``vit-7b-16`` in the spelling without the last hyphen, ``vit-7b16``."""
     return re.sub(r"(?<=\bvit-)(\w+)-(?=\d)", r"\1", name)
 
 
 def _is_of_size(name: str, size: float | None, active: float | None) -> bool:
-    """Whether a named decoder has about the parameters that are stated, or those that are active (8 x 7 B is a name, no size)."""
+    """Whether a named decoder has about the stated parameters, total or active (8 x 7 B is a name, not a size)."""
     count = named(name).parameters
     if count is None or size is None or abs(count / (size * BILLION) - 1) < NEAR:
         return True
@@ -163,16 +163,16 @@ def _contrastive(row: Row) -> dict[str, Any]:
 
 
 FAMILIES = {"dinov2": "dinov2-vit-{}14", "videomae v2": "videomae-v2-{}", "videomae": "videomae-{}", "mae": "mae-{}"}
-"""Families of encoders by the letter of their size."""
+"""Families of encoders, completed with the letter of their size."""
 
 
 def _letter(size: str) -> str:
-    """ViT-G is open_clip's bigG."""
+    """The size letter in lower case; ViT-G is open_clip's bigG."""
     return "bigg" if size == "G" or size.lower() == "bigg" else size.lower()
 
 
 def _seeing(row: Row) -> dict[str, Any]:
-    """A model of pictures or clips that has a name of its own, else a masked autoencoder by its encoder."""
+    """A named model of images or clips, otherwise a masked autoencoder by its encoder."""
     text = (row.word("model") or "").lower()
     tower = _ENCODER.search(text) or re.search(r"vit-?([a-z])\b", text)
     family = next((pattern for words, pattern in FAMILIES.items() if re.search(rf"\b{words}\b", text)), None)
@@ -193,10 +193,10 @@ def _seeing(row: Row) -> dict[str, Any]:
 
 
 def _of_pairs(row: Row) -> dict[str, Any]:
-    """A language model behind CLIP's ViT-L/14 at 336 pixels: what LLaVA and most of its children are.
+    """A language model behind CLIP's ViT-L/14 at 336 pixels, as in LLaVA and most of its derivatives.
 
-    A row that says that its connector is trained, or that few of its weights are, has a frozen language model and captions for text;
-    so have pairs by the hundred million the captions.
+    A row that says that its connector is trained, or few of its weights, has a frozen language model and captions as text; hundreds of
+    millions of pairs also have captions as text.
     """
     size = row.positive("params_b")
     if size is None:
@@ -219,8 +219,8 @@ def _of_pairs(row: Row) -> dict[str, Any]:
 
 
 def _amount(row: Row, model: Any) -> dict[str, Any]:
-    """Tokens, or samples seen: those of the data set times the epochs; without epochs those of the model's published recipe, else the
-    column holds all that were seen."""
+    """Tokens, or samples seen: the data set's times the epochs; without epochs, those of the model's published recipe, otherwise the column
+    is taken as all samples seen."""
     tokens, samples, epochs = row.positive("tokens_b"), row.positive("samples_m"), row.positive("epochs")
     if tokens is not None:
         return {"data.tokens": tokens * BILLION}
@@ -232,7 +232,7 @@ def _amount(row: Row, model: Any) -> dict[str, Any]:
 
 
 def published_amount(row: Row, model: Any) -> float | None:
-    """Samples that the named model's own recipe saw, where a row names a data set and not how often it was passed over."""
+    """Samples that the named model's own recipe saw, if a row gives a data set without the number of epochs."""
     if (
         not isinstance(model, str)
         or not model
@@ -248,7 +248,7 @@ def _length(row: Row) -> float | None:
 
 
 def _scale(row: Row, length: float | None) -> dict[str, Any]:
-    """Accelerators, sequence length and batch, as far as the row has them."""
+    """Accelerators, sequence length and batch, as far as the row gives them."""
     keys: dict[str, Any] = {}
     if (gpus := row.positive("gpus")) is not None:
         keys["hardware.gpus"] = int(gpus)
@@ -264,7 +264,7 @@ def _scale(row: Row, length: float | None) -> dict[str, Any]:
 
 
 def _layout(row: Row) -> dict[str, Any]:
-    """Degrees, recomputation and stack, as far as the row's words have them."""
+    """Degrees, recomputation and stack, as far as the row's words give them."""
     words = " ".join(row.word(column) or "" for column in ("parallelism", "recompute"))
     keys: dict[str, Any] = {}
     for name, pattern in _DEGREES.items():
@@ -291,13 +291,13 @@ def _organisations() -> Mapping[str, list[str]]:
 
 
 def organisation(row: Row) -> str:
-    """Who trained a row's model: by the words of its id, model and source, else its source itself."""
+    """The organisation that trained a row's model: from the words of its id, model and source, otherwise the source itself."""
     found = (owner(row.word(column) or "") for column in ("id", "model", "source_title", "source"))
     return next((name for name in found if name), None) or row.word("source_title") or row.word("source") or row.id
 
 
 def owner(text: str) -> str | None:
-    """The organisation that a title or a name is of; None where no words tell."""
+    """The organisation named in a title or a name; None if there is none."""
     for name, words in _organisations().items():
         if any(re.search(rf"(?<![a-z0-9]){re.escape(word)}", text.lower()) for word in words):
             return name

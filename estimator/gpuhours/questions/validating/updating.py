@@ -1,4 +1,4 @@
-"""Everything that is learned on the published runs, written anew: ``gpuhours validate --update``."""
+"""Everything that is learned from the published runs, computed again: ``gpuhours validate --update``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gpuhours.run.conformal import curve, table, table_path
 from gpuhours.run.digest import digest
 
 WORSE = 0.005
-"""By how much the mean error of a source may rise, as a share."""
+"""Allowed increase of a source's mean error, as a share."""
 COVERED = (0.75, 0.88)
-"""Share of the rows left out that an 80 % range may hold."""
+"""Allowed coverage of an 80 % range over left-out rows."""
 
 
 def learned(found: Validation) -> dict[str, Any]:
-    """The content of ``bands.json``: ranges, what they were learned on, and which measured runs are alike."""
+    """The content of ``bands.json``: ranges, what they were learned on, and which measured runs are similar."""
     rows = samples(found.judged)
     cases = [one.case for one in found.judged if one.case is not None and one.error is not None and not one.average]
     return {
@@ -39,7 +39,7 @@ def learned(found: Validation) -> dict[str, Any]:
 
 
 def update(*, refit: bool = False) -> Validation:
-    """Learn the ranges on sources left out (``refit``: after refitting what each settled), store them, and judge again."""
+    """Learn the ranges with sources left out (``refit``: after refitting each source's constants), store them, and validate again."""
     if refit:
         update_refits()
         for known in (refits, software_without, accelerator_without):
@@ -55,12 +55,12 @@ def update(*, refit: bool = False) -> Validation:
 
 
 def errors_path() -> Path:
-    """The errors that were last stored, source by source."""
+    """The file of stored errors by source."""
     return Path(str(files("gpuhours"))) / "published" / "errors.json"
 
 
 def errors(found: Validation) -> dict[str, Any]:
-    """What a change has to be held against: errors and coverage over all rows and of every source, left out."""
+    """The reference for a change: errors and coverage over all rows and of every source, left out."""
     kept = ("predicted", "mape", "median_ape", "bias", "coverage_80", "median_width", "memory_mape")
     by = found.by()["source_title"]
     titled = {
@@ -75,8 +75,8 @@ def _rounded(value: Any) -> Any:
 
 
 def worse(found: Validation) -> list[str]:
-    """Sources whose left-out error, of steps or of memory, is ``WORSE`` or more above the stored one, or of which fewer steps are
-    predicted than were; a coverage that has left ``COVERED``; old and new."""
+    """Sources whose left-out error, of steps or of memory, exceeds the stored one by ``WORSE`` or more, or with fewer predicted steps than
+    before; a coverage outside ``COVERED``; old and new values."""
     stored, now = json.loads(errors_path().read_text(encoding="utf-8")), errors(found)
     worse_figures = []
     for title, old in stored.items():
@@ -89,7 +89,7 @@ def worse(found: Validation) -> list[str]:
                 worse_figures.append(f"{title}: {what} {before:.2%} -> {after:.2%}")
     covered = now["all"]["coverage_80"]
     if not COVERED[0] <= covered <= COVERED[1]:
-        worse_figures.append(f"range: holds {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
+        worse_figures.append(f"range: covers {stored['all']['coverage_80']:.1%} -> {covered:.1%} of the rows left out")
     return worse_figures
 
 

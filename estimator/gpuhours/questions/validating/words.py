@@ -1,4 +1,4 @@
-"""The words of a measured row, and what they mean here: which stack, which kernel, which node."""
+"""The words of a measured row and their meaning here: which stack, which kernel, which node."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KERNELS = (
     (r"(flash|fa)\D*2", "flash2"),
     (r"flash", "flash"),
 )
-"""Words for attention kernels, first match first; "flash" alone means the stack's own."""
+"""Patterns for attention kernels, first match wins; "flash" alone means the stack's own."""
 METHODS = (
     (r"2d|hybrid|usp|unified|double|a2a\W*p2p|loong", "hybrid"),
     (r"ulysses|a2a|all.?to.?all|heads?", "ulysses"),
     (r"all.?gather", "all-gather"),
 )
-"""Words for ways of sharing a sequence, first match first; every other one is a ring, and every published ring balances the mask."""
+"""Patterns for ways of splitting a sequence, first match wins; all others are a ring, and every published ring balances the mask."""
 NAMED = (
     (r"q-?lora", {"lora": "1", "dtype": "nf4"}),
     (r"\blora\b", {"lora": "1"}),
@@ -34,7 +34,7 @@ NAMED = (
     (r"8-?bit adam", {"optimizer": "adamw-8bit"}),
     (r"chunked (cross.?entropy|loss)|liger|cut cross", {"loss_blocks": "8"}),
 )
-"""What stands in a model's or recipe's name only -> the columns that it fills where they are blank; all that are found."""
+"""Patterns in a model's or recipe's name -> the blank columns that they fill; all matches apply."""
 OPTIMISERS = (
     (r"8-?bit|int8", "adamw-8bit"),
     (r"ada-?factor", "adafactor"),
@@ -46,7 +46,7 @@ OPTIMISERS = (
     (r"sgd", "sgd"),
     (r"unfused|not fused|foreach|for.?loop|adamw_torch$", "adamw-unfused"),
 )
-"""Words for optimisers -> ``hardware.optimisers``, first match first; every other one keeps and moves what AdamW does (LAMB does)."""
+"""Patterns for optimisers -> ``hardware.optimisers``, first match wins; all others have AdamW's state and traffic (LAMB does)."""
 NETWORKS = (
     (r"\bp5\b(?!en)", "efa-p5"),
     (r"\befa\b|\baws\b|p4d", "efa"),
@@ -54,17 +54,17 @@ NETWORKS = (
     (r"roce|ethernet|slingshot|\btcp\b|gpudirect-tcp", "ethernet"),
     (r"infiniband|\bib\b|\bndr\b|\bhdr\b|\bedr\b|\brdma\b", "infiniband"),
 )
-"""Words for what joins nodes -> ``hardware_specs/networks``, first match first."""
+"""Patterns for networks between nodes -> ``hardware_specs/networks``, first match wins."""
 
 
 def software_of(row: Row) -> tuple[Software, str]:
-    """The profile of the row's stack (``software.matching``), and a remark where the row does not say it by name."""
+    """The profile of the row's stack (``software.matching``), and a remark if the row does not name it."""
     matched = match(stack_of(row))
     return load_software(matched.profile), matched.remark
 
 
 def stack_stands_in(row: Row) -> bool:
-    """Whether the row's profile only stands for a stack that nobody measured."""
+    """Whether the row's profile only stands in for a stack that was not measured."""
     return match(stack_of(row)).stands_in
 
 
@@ -74,7 +74,7 @@ def stack_said(row: Row) -> bool:
 
 
 def with_named(row: Row) -> tuple[Row, str]:
-    """The row with its blank columns filled from its names (``NAMED``), and a remark on what was read there."""
+    """The row with blank columns filled from its names (``NAMED``), and a remark on what was read there."""
     text = f"{row.word('model_name') or ''} {row.word('framework') or ''}".lower()
     named: dict[str, str] = {}
     for words, cells in NAMED:
@@ -90,7 +90,7 @@ def with_named(row: Row) -> tuple[Row, str]:
 
 
 def stack_of(row: Row) -> StatedStack:
-    """What a row says of its stack."""
+    """What a row states about its stack."""
     year, sharding = row.number("year"), (row.word("sharding") or row.word("zero_stage") or "none").lower()
     split = (row.positive("tp") or 1) > 1 or (row.positive("pp") or 1) > 1
     early = re.search(
@@ -111,23 +111,23 @@ def stack_of(row: Row) -> StatedStack:
 
 
 def kernel_in(text: str) -> str | None:
-    """The attention kernel that a description means; "flash" where it does not say which."""
+    """The attention kernel that a description names; "flash" if it does not say which version."""
     return next((kernel for pattern, kernel in KERNELS if re.search(pattern, text.lower())), None)
 
 
 def method_in(text: str) -> str:
-    """The way of sharing a sequence that a description means, as ``layout.sequence_method`` writes it."""
+    """The way of splitting a sequence that a description names, as in ``layout.sequence_method``."""
     return next((method for pattern, method in METHODS if re.search(pattern, text.lower())), "zigzag")
 
 
 def optimiser_in(text: str) -> str:
-    """The optimiser that a description means, as ``training.optimizer`` writes it."""
+    """The optimiser that a description names, as in ``training.optimizer``."""
     return next((name for pattern, name in OPTIMISERS if re.search(pattern, text.lower())), "adamw")
 
 
 def gpus_in_node(text: str, usual: int) -> int | None:
-    """GPUs of a node, as a description says: the number before "GPU" or a chip's name; a number above the usual only where it is said
-    to be a node's."""
+    """GPUs per node according to a description: the number before "GPU" or a chip's name; a number above the usual only if it is said to be
+    a node's."""
     if "dgx-1" in text:
         return 8
     match = re.search(
@@ -140,7 +140,7 @@ def gpus_in_node(text: str, usual: int) -> int | None:
 
 
 def node_of(row: Row, accelerator: str) -> Node:
-    """The accelerator's usual node; the GPUs of a node where the row says so, and one host where all stand in it."""
+    """The accelerator's default node; with the row's GPUs per node if given, and one host if all GPUs are in it."""
     chip = load_accelerator(accelerator)
     node = load_node(chip.node, chip.path)
     text = (row.word("nodes_interconnect") or "").lower()
