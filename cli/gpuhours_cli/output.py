@@ -78,7 +78,7 @@ def finite(value: Any) -> Any:
 
 
 COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 """Characters that move the cursor, change the text direction or are invisible: never printed raw."""
 
 

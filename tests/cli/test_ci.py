@@ -152,6 +152,32 @@ def test_bad_input(
         review("main")
 
 
+def test_names_that_are_more_than_names(gpuhours_command: Command, repository: Path) -> None:
+    """Who opens a pull request names files and runs: none of it becomes markup, an option or a pattern, leads elsewhere or ends us."""
+    runs = repository / "runs"
+    names = [
+        b"`a` @all | <b>.yaml",
+        b"new\nline.yaml",
+        b"\x1b[31m.yaml",
+        b"--budget.yaml",
+        b":(exclude)*.yaml",
+        b"\xff.yaml",
+    ]
+    (runs / "elsewhere").symlink_to("/etc")
+    for name in names:
+        write(Path(os.fsdecode(os.fsencode(runs) + b"/" + name)))
+    committed(repository, "hostile")
+    for name in names:
+        write(Path(os.fsdecode(os.fsencode(runs) + b"/" + name)), software="nemo-2023", name="![x](y) @all")
+    ran = gpuhours_command("ci", "--base", "hostile")
+    assert ran.code == 0, ran.err
+    assert "now" in ran.out
+    for path in ("`` runs/`a` @all \\| <b>.yaml ``", "`runs/new\\nline.yaml`", "`runs/\\x1b[31m.yaml`", "`runs/:(exclude)*.yaml`",
+                 "`runs/\\udcff.yaml`"):  # fmt: skip
+        assert f"| {path} | was |" in ran.out
+    assert gpuhours_command("ci", "--base", "--output=x").code == 2
+
+
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 GH = """#!/usr/bin/env bash
 echo "$@" >> "$RUNNER_TEMP/gh"

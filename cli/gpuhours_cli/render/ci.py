@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from gpuhours.questions.estimating.estimates import Result
 from gpuhours.questions.reviewing import Review, ReviewedRun
 from gpuhours_cli.render import numbers
@@ -16,12 +19,12 @@ SHOWN = {"cost": "cost", "gpu_hours": "GPU-hours", "wall_clock": "wall-clock"}
 def markdown(review: Review) -> str:
     """The whole comment."""
     if not review.runs:
-        return f"{MARK}\nNo run file changed against `{review.base}`.\n"
+        return f"{MARK}\nNo run file changed against {code(review.base)}.\n"
     heads = ["run", "", *SHOWN.values(), "fits"]
     lines = [MARK, f"### {headline(review)}", "", row(heads), row(["---", "---", *("---:" for _ in SHOWN), "---"])]
     lines += [row(cells) for run in review.runs for cells in sides(run)]
     lines += ["", *verdicts(review)]
-    keys = [f"- `{run.path}`: {changes(run)}" for run in review.runs if run.inputs]
+    keys = [f"- {code(run.path)}: {changes(run)}" for run in review.runs if run.inputs]
     if keys:
         lines += ["<details><summary>What changed</summary>", "", *keys, "", "</details>"]
     return "\n".join(lines) + "\n"
@@ -43,7 +46,7 @@ def row(cells: list[str]) -> str:
 
 def sides(run: ReviewedRun) -> list[list[str]]:
     """One line for what is before, where it is there, and one for what is now."""
-    path = f"`{run.path}`"
+    path = code(run.path)
     if run.now is None:
         return [[path, "was", *amounts(run, now=False), ""], ["", "**deleted**", *("–" for _ in SHOWN), ""]]
     fits = {True: "yes", False: "**no**", None: "?"}
@@ -81,7 +84,7 @@ def signed(value: float) -> str:
 def verdicts(review: Review) -> list[str]:
     """What makes the check fail, or that nothing does."""
     unfit = [run.path for run in review.runs if run.now is not None and run.now.fits is False]
-    lines = [f"**`{path}` does not fit** its accelerators' memory." for path in unfit]
+    lines = [f"**{code(path)} does not fit** its accelerators' memory." for path in unfit]
     cost = review.total("cost")
     if review.budget is not None and cost is None:
         lines.append(f"**Budget** {money(review.budget)}: cannot be guaranteed, since a cost is not determined.")
@@ -96,7 +99,24 @@ def verdicts(review: Review) -> list[str]:
 
 def changes(run: ReviewedRun) -> str:
     """``data.tokens`` 1 T → 2 T, ..."""
-    return ", ".join(f"`{one.key}` {said(one.first)} → {said(one.second)}" for one in run.inputs)
+    return ", ".join(f"{code(one.key)} {value(one.first)} → {value(one.second)}" for one in run.inputs)
+
+
+def value(given: Any) -> str:
+    """An input in a few words, as code where they are more than words and numbers."""
+    text = said(given)
+    return text if re.fullmatch(r"[\w .,%−+-]*", text) else code(text)
+
+
+def code(text: str) -> str:
+    """A text as it is written, whatever it holds: who names a file cannot write into the comment.
+
+    >>> code("runs/`a` @b.yaml")
+    '`` runs/`a` @b.yaml ``'
+    """
+    line = text.replace("\r", "\\r").replace("\n", "\\n")
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"
 
 
 def answer(review: Review) -> str:

@@ -118,7 +118,9 @@ def review(
     ``base`` is a commit, branch or tag; the comparison is with its common ancestor with the checked-out commit, as in a pull request.
     ``paths`` (files or folders) restrict it; files that are not runs are skipped unless they are named.
     """
-    top = Path(git(folder or Path(), "rev-parse", "--show-toplevel").strip())
+    if base.startswith("-"):
+        raise EstimateError("This is not a commit, branch or tag.", "", f"--base {base}")
+    top = Path(git(folder or Path(), "rev-parse", "--show-toplevel").removesuffix("\n"))
     fork = git(top, "merge-base", base, "HEAD", hint=SHALLOW).strip()
     named = [str((Path(folder or Path()) / path).resolve()) for path in paths]
     changes = []
@@ -136,15 +138,23 @@ SHALLOW = "A shallow clone lacks older commits: fetch the base (actions/checkout
 
 
 def git(folder: Path, *words: str, hint: str = "") -> str:
-    """The output of git; raises its error message if it fails."""
+    """The output of git as text, also where a file name in it is not UTF-8; raises its error message if it fails."""
+    return git_bytes(folder, *words, hint=hint).decode("utf-8", errors="surrogateescape")
+
+
+def git_bytes(folder: Path, *words: str, hint: str = "") -> bytes:
+    """The output of git; paths are file names, not patterns."""
     try:
-        ran = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False
+        )
     except FileNotFoundError:
         raise EstimateError(
             "git is not installed.", "It is needed to read the runs of another commit.", "gpuhours ci"
         ) from None
     if ran.returncode:
-        raise EstimateError(" ".join(ran.stderr.split()) or "failed", hint, f"git {' '.join(words)}")
+        told = " ".join(ran.stderr.decode("utf-8", errors="replace").split())
+        raise EstimateError(told or "failed", hint, f"git {' '.join(words)}")
     return ran.stdout
 
 
@@ -160,11 +170,18 @@ def as_it_was(top: Path, fork: str, path: str, into: Path) -> Path | None:
     if not git(top, "ls-tree", "--name-only", fork, "--", path):
         return None
     folder = str(Path(path).parent)
-    words = ["git", "-C", str(top), "archive", fork, *([] if folder == "." else ["--", folder])]
-    archived = subprocess.run(words, capture_output=True, check=True).stdout
+    archived = git_bytes(top, "archive", fork, *([] if folder == "." else ["--", folder]))
     with tarfile.open(fileobj=io.BytesIO(archived)) as archive:
-        archive.extractall(into, filter="data")
+        archive.extractall(into, filter=inside)
     return into / path
+
+
+def inside(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """A member of an archive, unless it leads out of the folder, as a symbolic link may."""
+    try:
+        return tarfile.data_filter(member, folder)
+    except tarfile.FilterError:
+        return None
 
 
 def worked_out(path: Path | None, *, wanted: bool) -> Estimate | None:
