@@ -4,6 +4,7 @@ measurement."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,19 @@ LENGTH = 12
 def digest() -> str:
     """SHA-256 of constants (``hardware_specs``), software profiles, what is usual, learned ranges and remainders: names and bytes, in the
     order of names."""
+    hashed = hashlib.sha256()
+    for name, content in sorted(covered()):
+        hashed.update(name.encode() + b"\0" + content + b"\0")
+    return hashed.hexdigest()[:LENGTH]
+
+
+def by_file() -> dict[str, str]:
+    """The same file by file, so that a change names the file that made it."""
+    return {name: hashlib.sha256(content).hexdigest()[:LENGTH] for name, content in sorted(covered())}
+
+
+def covered() -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every file that the digest covers, with the ends of lines that git keeps."""
     ours, hardware = Path(str(files("gpuhours"))), Path(str(files("hardware_specs")))
     learned = [ours / "published" / name for name in ("bands.json", "memory_odds.json", "remainder.json")]
     named = [(f"hardware_specs/{path.relative_to(hardware).as_posix()}", path) for path in hardware.rglob("*.yaml")]
@@ -23,7 +37,4 @@ def digest() -> str:
         (path.relative_to(ours).as_posix(), path)
         for path in (*(ours / "software").rglob("*.yaml"), *(ours / "run").glob("*.yaml"), *learned)
     ]
-    hashed = hashlib.sha256()
-    for name, path in sorted(named):
-        hashed.update(name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
-    return hashed.hexdigest()[:LENGTH]
+    yield from ((name, path.read_bytes().replace(b"\r\n", b"\n")) for name, path in named)
