@@ -24,6 +24,7 @@ COUNTS = {
     "nvidia-smi": "driver",
     "max allocated": "allocated",
     "max_memory_allocated": "allocated",
+    "active memory": "allocated",
     "reserved": "reserved",
 }
 """Words in notes -> what the memory figure counts."""
