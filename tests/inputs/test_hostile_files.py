@@ -166,7 +166,7 @@ def test_a_word_where_other_code_has_a_share(gpuhours_command: Command, tmp_path
     )
     ran = gpuhours_command("import", str(path))
     assert ran.code == 2
-    assert "'{1' is no number" in ran.err
+    assert "'{1' is not a share" in ran.err
 
 
 def test_a_file_that_is_written_spells_out_what_is_not_seen(gpuhours_command: Command, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_no_figure_sees_its_own_claim(gpuhours_command: Command, tmp_path: Path)
     path.write_text(SIXTH.replace("claim: wall_clock}", "claim: wall_clock, given: [wall_clock]}"), encoding="utf-8")
     ran = gpuhours_command("reproduce", str(path))
     assert ran.code == 2
-    assert "may not start from its own claim" in ran.err
+    assert "may not use its own claim" in ran.err
 
 
 def test_no_figure_is_left_out() -> None:
@@ -233,10 +233,10 @@ ASSUMED = SIXTH.replace(
     "  software: fsdp-compile\n  assumptions:\n    data.epochs: {value: 1, reason: not stated, ORIGIN}\n",
 )
 CHEATS = [
-    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clock]"), "with what descends from it: data.epochs", id="made from the figure"),
+    pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clock]"), "using what is derived from it: data.epochs", id="made from the figure"),
     pytest.param(
         ASSUMED.replace("ORIGIN", "from: [hours]").replace("claims:", "claims:\n  hours: {value: 90 k, from: [wall_clock]}"),
-        "with what descends from it: data.epochs", id="through another figure",
+        "using what is derived from it: data.epochs", id="through another figure",
     ),
     pytest.param(ASSUMED.replace(", ORIGIN", ""), "does not say what it came from", id="of no origin"),
     pytest.param(
@@ -244,10 +244,10 @@ CHEATS = [
         "quotes the figure 'wall_clock'", id="a quoted figure",
     ),
     pytest.param(ASSUMED.replace("ORIGIN", "from: [wall_clok]"), "Did you mean 'wall_clock'", id="a misspelt origin"),
-    pytest.param(SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run holds none", id="a result in the run"),
+    pytest.param(SIXTH.replace("  software:", "  known: {days: 30}\n  software:"), "a document's run must not contain any", id="a result in the run"),
     pytest.param(
         SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {known.mfu: 40%}}"),
-        "a document's run holds none", id="a result in a setting",
+        "a document's run must not contain any", id="a result in a setting",
     ),
     pytest.param(
         SIXTH.replace("claim: wall_clock}", "claim: wall_clock, set: {hardware.gpus: 120}, from: [wall_clock]}"),

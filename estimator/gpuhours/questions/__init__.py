@@ -1,1 +1,1 @@
-"""What is asked of runs: estimate, plan, sweep, compare, validate, check, reproduce, measure, list."""
+"""The commands: estimate, plan, sweep, compare, validate, check, reproduce, measure, list."""

@@ -1,4 +1,4 @@
-"""``init``: a commented run file, from what is said already or from an example."""
+"""``init``: a commented run file, from given options or from an example."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from gpuhours.run.shortcuts import SHORTCUTS, keys
 from gpuhours.run.spec import Run, from_dict
 from gpuhours.software.matching import is_unknown
 
-HEAD = "# A run, for `gpuhours estimate FILE`. What is not said is assumed and listed; `gpuhours schema run` has every key.\n"
+HEAD = "# A run, for `gpuhours estimate FILE`. What is not stated is assumed and listed; `gpuhours schema run` lists all keys.\n"
 USUAL = {
     "model": "llama-3-8b", "data.tokens": "1T", "data.seq_len": 4096, "data.dataset_samples": "10M", "data.epochs": 1,
     "training.global_batch": 1024, "training.dtype": "bf16", "hardware.accelerator": "h100-sxm-80gb", "hardware.gpus": 64,
     "layout.tensor": 1, "layout.pipeline": 1, "layout.context": 1, "layout.expert": 1, "layout.microbatch": 1, "layout.sharding": "zero1",
     "layout.recompute": "none", "software": "megatron-core", "cost.price": "2.5 USD/hour", "cost.country": "France",
 }  # fmt: skip
-"""What stands in the file behind a #, to be filled in: every key that a shortcut sets, but those only some runs have."""
+"""Keys written behind a #, to be filled in: every key that a shortcut sets, except those for special kinds of runs."""
 WIDTH = 34
 ASKED = {
     "model": "Which model (a name, a size such as 7B, a config.json)", "tokens": "How many tokens", "seq_len": "Tokens in a sample",
-    "batch": "Samples a step, or with the word, tokens ('4M tokens')", "gpu": "Which GPU, or cloud instance", "gpus": "How many of them",
+    "batch": "Samples per step, or tokens with the unit ('4M tokens')", "gpu": "Which GPU, or cloud instance", "gpus": "How many of them",
     "precision": "Which precision", "software": "Which training stack", "country": "In which country",
 }  # fmt: skip
-"""What is asked of somebody who begins without options: shortcut -> question; no answer leaves it open."""
+"""Questions for someone who starts without options: shortcut -> question; an empty answer leaves it open."""
 
 
 def example_names() -> dict[str, Path]:
@@ -42,7 +42,7 @@ def example_names() -> dict[str, Path]:
 
 
 def example(name: str) -> str:
-    """The text of an example's file."""
+    """The contents of an example's file."""
     known = example_names()
     if name not in known:
         raise EstimateError(
@@ -63,7 +63,7 @@ def as_yaml(data: Mapping[str, Any]) -> str:
 
 
 def commented(shortcuts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """A run file of what is said, each key with what it is; beside them the usual ones, commented out."""
+    """A run file with the given keys, each explained; other usual keys are commented out."""
     data: dict[str, Any] = {}
     for key, value in (keys(shortcuts, {}) | dict(settings)).items():
         put(data, key, int(value) if isinstance(value, str) and value.isdigit() else value)
@@ -74,16 +74,16 @@ def commented(shortcuts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 
 def _names_are_known(run: Run) -> None:
-    """Raise where an accelerator or a stack has no one meaning, as an estimate of the file would."""
+    """Raise if an accelerator or a stack is ambiguous or unknown, as an estimate of the file would."""
     named = run.hardware.named
     if named is not None and find_instance(named) is None:
         load_accelerator(named)
     if run.software is not None:
-        is_unknown(run.software, run.year)  # raises where it is a slip of the pen
+        is_unknown(run.software, run.year)  # raises an error for a misspelling
 
 
 def _block(name: str, said: Any) -> Iterator[str]:
-    """One block: what is said, then what could be."""
+    """One block: given keys, then other usual ones."""
     usual = {key.partition(".")[2]: value for key, value in USUAL.items() if key.split(".")[0] == name}
     if "" in usual:
         yield from (
@@ -101,7 +101,7 @@ def _block(name: str, said: Any) -> Iterator[str]:
 
 
 def _line(path: str, said: Any, usual: Any, key: str, indent: str = "") -> str:
-    """``  gpus: 64     # How many.``; behind a # where nothing is said."""
+    """``  gpus: 64     # Number of GPUs.``; commented out if not given."""
     value = usual if said is None else said
     line = f"{'# ' if said is None else ''}{indent}{as_yaml({key: value}).strip()}"
     words = next((text for own, text in SHORTCUTS.values() if own == path), "")

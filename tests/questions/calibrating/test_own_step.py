@@ -49,7 +49,7 @@ def test_a_log_or_a_figure_and_no_site_beside_it() -> None:
     with pytest.raises(EstimateError, match="Both --observed and --log"):
         site_of_step(run, "step_time=7.5s", LOG)
     at = on_site(run, site_of_step(run, "step_time=7.5s", None))
-    with pytest.raises(EstimateError, match="has a site already"):
+    with pytest.raises(EstimateError, match="already has a site"):
         site_of_step(at, "step_time=7.5s", None)
 
 

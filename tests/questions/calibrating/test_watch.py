@@ -173,5 +173,5 @@ def test_a_log_that_was_begun_anew_is_said(tmp_path: Path, run: Run, seconds: fl
     watched = follow(log, run, every=0.1)
     next(watched)
     log.write_text(lines(1, 2, seconds), encoding="utf-8")
-    with pytest.raises(EstimateError, match="begun anew"):
+    with pytest.raises(EstimateError, match="was restarted"):
         next(watched)

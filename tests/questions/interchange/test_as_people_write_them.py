@@ -93,7 +93,7 @@ def test_a_script_takes_the_branches_that_its_variables_decide(tmp_path: Path, k
 def test_conditions(condition: str, holds: bool | None) -> None:
     found = arguments(f"N=3\nKIND=b\nif {condition}; then\n    A=--layers=1\nelse\n    B=--heads=2\nfi\n")
     first, second = {"layers": "1"}, {"heads": "2"}
-    listed = {f"if {condition}": "not decided by the file; read all the same: layers, heads"}
+    listed = {f"if {condition}": "not decided by the file, but read: layers, heads"}
     assert found == (first if holds else second if holds is False else {**first, **second, **listed})
 
 
@@ -143,7 +143,7 @@ def test_references_and_adapters_of_nemo(tmp_path: Path) -> None:
         unread(imported(tmp_path, "nemo.yaml", NEMO % "adapter", model__vocab=32000))
         == "model.peft.peft_scheme = adapter"
     )
-    with pytest.raises(EstimateError, match="how large the vocabulary is"):  # no merges are named: it is not GPT-2's
+    with pytest.raises(EstimateError, match="vocabulary size is missing"):  # no merges are named: it is not GPT-2's
         imported(tmp_path, "nemo.yaml", NEMO % "lora")
 
 
@@ -217,7 +217,7 @@ def test_deepspeeds_file_beside_accelerates(tmp_path: Path) -> None:
     both = imported(tmp_path, "a.yaml", text)
     assert both.data["layout"] == {"sharding": "zero3", "offload_parameters": True}
     assert (both.data["software"], len(both.origins)) == ("huggingface-deepspeed", 2)
-    assert unread(both) == "train_micro_batch_size_per_gpu = auto: left to the trainer"
+    assert unread(both) == "train_micro_batch_size_per_gpu = auto: decided by the trainer"
 
 
 NANOTRON = """
@@ -256,10 +256,10 @@ def test_nanotron(tmp_path: Path) -> None:
     ],
 )
 def test_another_codes_file_is_not_taken_for_one_that_is_read(tmp_path: Path, code: str, text: str) -> None:
-    with pytest.raises(EstimateError, match=f"is a file of {code}'s"):
+    with pytest.raises(EstimateError, match=f"is a file of {code}, which is not supported"):
         imported(tmp_path, "x.yaml", text)
 
 
 def test_toml_of_something_else_is_not_torchtitans(tmp_path: Path) -> None:
-    with pytest.raises(EstimateError, match="no arguments or keys"):
+    with pytest.raises(EstimateError, match="no known arguments or keys"):
         imported(tmp_path, "pyproject.toml", '[project]\nname = "x"\n')

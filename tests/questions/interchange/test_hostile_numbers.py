@@ -13,7 +13,7 @@ def test_a_stage_of_zero_that_there_is_not(gpuhours_command: Command, tmp_path: 
     path.write_text(f'{{"train_batch_size": 256, "zero_optimization": {{"stage": {stage}}}}}', encoding="utf-8")
     found = gpuhours_command("import", str(path))
     assert found.code == 2
-    assert "ZeRO has the stages 0 to 3" in found.err
+    assert "ZeRO has stages 0 to 3" in found.err
 
 
 def test_a_strategy_that_there_is_not(gpuhours_command: Command, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_a_vocabulary_is_its_tokenizers(tmp_path: Path) -> None:
     found = imported(tmp_path, "train.sh", MERGES)
     assert found.data["model"]["vocab"] == 51_200
     assert any("51,200" in one for one in found.open)
-    with pytest.raises(EstimateError, match="how large the vocabulary is"):
+    with pytest.raises(EstimateError, match="vocabulary size is missing"):
         imported(tmp_path, "train.sh", MEGATRON)
     assert imported(tmp_path, "train.sh", MEGATRON, model__vocab=50_304).data["model"]["vocab"] == 50_304
 

@@ -64,7 +64,7 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, ending: str) -> N
     _, told = process.communicate(timeout=100)
     assert process.returncode == 1
     assert told.startswith("Cannot write on: ")
-    assert told.endswith("File too large. Make room; --resume then continues.\n")
+    assert told.endswith("File too large. Free some space; --resume then continues.\n")
     assert 0 < path.stat().st_size < once.stat().st_size, "whole rows, of the last join that had room"
     assert not list(path.with_name(path.name + ".parts").glob("*.draft"))
     gpuhours.sweep(gpuhours.from_dict(RUN), VARY, output=path, block_rows=20, resume=True)
@@ -144,7 +144,7 @@ def test_a_file_of_another_job_is_not_resumed(tmp_path: Path, ending: str, conte
     else:
         path.write_bytes(b"\xff\x00nothing\n\x1b" * (content != "empty"))
     before = path.read_bytes()
-    with pytest.raises(EstimateError, match="no interrupted sweep to it"):
+    with pytest.raises(EstimateError, match="not from an interrupted sweep"):
         gpuhours.sweep(gpuhours.from_dict(RUN), {"layout.tensor": "1,2"}, output=path, resume=True)
     assert path.read_bytes() == before
 

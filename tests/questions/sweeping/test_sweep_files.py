@@ -155,7 +155,7 @@ def test_the_rest_of_something_else_is_not_continued(tmp_path: Path, left: bytes
     folder.mkdir()
     (folder / "manifest.json").write_bytes(left)
     (folder / "00000000.20").write_bytes(b"")
-    with pytest.raises(EstimateError, match="another one"):
+    with pytest.raises(EstimateError, match="a different one"):
         gpuhours.sweep(run(), VARY, output=tmp_path / "out.csv", block_rows=20, resume=True)
 
 

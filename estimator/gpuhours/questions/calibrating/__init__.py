@@ -1,4 +1,4 @@
-"""What a machine's own steps say: which shipped stack and network they are, how far the prediction was off, and what the range becomes."""
+"""Calibration from a machine's own steps: which stack and network they match, how far the prediction was off, and the resulting range."""
 
 from gpuhours.questions.calibrating.calibrating import Calibration, calibrate
 

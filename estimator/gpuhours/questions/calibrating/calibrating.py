@@ -1,4 +1,4 @@
-"""``gpuhours calibrate``: from measured steps to a site, judged by leaving each step out."""
+"""``gpuhours calibrate``: from measured steps to a site file, validated by leaving each step out."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ RUN_FILES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class StackCalibrated:
-    """The steps of one stated stack, and what they are likeliest to be of."""
+    """The steps of one stated stack, and the stack that best explains them."""
 
     steps: tuple[Observed, ...]
     choice: StackChoice
     before: tuple[float, ...]
-    """s, as the runs state their stack."""
+    """s, predicted with the stated stack."""
     after: tuple[float, ...]
-    """s, on what was chosen, with its factor."""
+    """s, predicted with the chosen stack and its factor."""
     left_out: tuple[float | None, ...]
-    """s of each step, chosen by the others; None where there are none."""
+    """s, each predicted with the choice from the other steps; None if there are no others."""
     low: tuple[float, ...]
-    """Of each step: the 80 % range before ..."""
+    """80 % range of each step before calibration ..."""
     high: tuple[float, ...]
     site_low: tuple[float, ...]
-    """... and at the site."""
+    """... and with it."""
     site_high: tuple[float, ...]
 
     @property
     def stated(self) -> Candidate:
-        """What the runs state."""
+        """The stated stack."""
         return self.steps[0].stated
 
     @property
     def changed(self) -> bool:
-        """Whether something else than what is stated was chosen."""
+        """Whether a different stack was chosen."""
         return self.choice.stack != self.stated
 
     @property
@@ -72,11 +72,11 @@ class StackCalibrated:
         if not self.changed:
             second = self.choice.runner_up
             near = "" if second is None or second[1] > 3 else f"; nearly as likely: {words(second[0])}"
-            return f"{many}: nothing else that ships is likelier, given that {self.stated.software} is stated{near}"
-        return f"{many}: {factor_words(self.choice.lead)} likelier than {words(self.stated)}, which is stated"
+            return f"{many}: no other included stack is likelier, given that {self.stated.software} is stated{near}"
+        return f"{many}: {factor_words(self.choice.lead)} likelier than {words(self.stated)}, the stated one"
 
     def met(self) -> StackMet:
-        """As the site's file holds it."""
+        """Its entry in the site file."""
         choice, traits = self.choice, self.steps[0].traits
         rows = zip(self.steps, self.before, self.after, self.left_out, strict=True)
         return StackMet(
@@ -95,21 +95,21 @@ class StackCalibrated:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the steps say, stack by stack."""
+    """The result, stack by stack."""
 
     stacks: tuple[StackCalibrated, ...]
     remarks: tuple[str, ...] = ()
 
     @property
     def site(self) -> Site:
-        """The file's content."""
+        """The contents of the site file."""
         from gpuhours.inputs.version import __version__
 
         made = f"gpuhours calibrate {__version__}, constants {digest()}, {datetime.date.today().isoformat()}"
         return Site(made=made, stacks=tuple(one.met() for one in self.stacks))
 
     def errors(self, which: str) -> list[float]:
-        """predicted / measured - 1 of every step: ``before``, ``after`` or ``left_out`` (where there are others to choose by)."""
+        """predicted / measured - 1 of every step: ``before``, ``after`` or ``left_out`` (if there are others to choose by)."""
         pairs = [
             (value, step.seconds)
             for one in self.stacks
@@ -144,7 +144,7 @@ class Calibration:
         return envelope("calibrate", content)
 
     def yaml(self) -> str:
-        """The site as a file."""
+        """The site as YAML."""
         import yaml
 
         kept = self.site.model_dump(mode="json", exclude_none=True, exclude={"name"})
@@ -154,13 +154,13 @@ class Calibration:
 
 def calibrate(files: Sequence[Path | str], run: Run | None = None) -> Calibration:
     """Measured steps -> a site. ``files``: run files that state ``known.step_time`` (or ``known.mfu``), tables of runs, and logs, each
-    after the run file that it is of, or of ``run``."""
+    after its run file, or of ``run``."""
     steps, remarks = observations(files, run)
     return calibrated(steps, remarks)
 
 
 def calibrated(steps: Sequence[Observed], remarks: Iterable[str] = ()) -> Calibration:
-    """The same from steps that are read."""
+    """The same for steps already read."""
     groups: dict[str, list[Observed]] = {}
     for one in steps:
         groups.setdefault(one.stated.software, []).append(one)
@@ -168,7 +168,7 @@ def calibrated(steps: Sequence[Observed], remarks: Iterable[str] = ()) -> Calibr
 
 
 def of_stack(steps: tuple[Observed, ...]) -> StackCalibrated:
-    """Steps that state one stack."""
+    """Calibrate the steps of one stated stack."""
     before = tuple(_needed(one, one.stated) for one in steps)
     choice = choose(steps, usual(steps, before))
     after = tuple(choice.factor * _needed(one, choice.stack) for one in steps)
@@ -187,7 +187,7 @@ def of_stack(steps: tuple[Observed, ...]) -> StackCalibrated:
 
 
 def _without(steps: tuple[Observed, ...], place: int) -> float | None:
-    """s of one step on what the others are likeliest to be of; None where there are no others."""
+    """s of one step on the stack chosen from the others; None if there are no others."""
     others = steps[:place] + steps[place + 1 :]
     if not others:
         return None
@@ -197,25 +197,25 @@ def _without(steps: tuple[Observed, ...], place: int) -> float | None:
 
 
 def usual(steps: Sequence[Observed], predicted: Sequence[float]) -> float:
-    """The error that is usual for such runs of a source that nobody has seen: ln."""
+    """ln of the typical error for such runs from a source not seen before."""
     return float(np.mean([usual_error(one.traits, time) for one, time in zip(steps, predicted, strict=True)]))
 
 
 def usual_error(traits: Traits, time: float, without: str = "") -> float:
-    """The same of one run; ``without``: as known without a system."""
+    """The same for one run; ``without``: excluding a system."""
     return curve("step", without).usual(features(traits, time, table()["world"], frozenset({without})))
 
 
 def _needed(one: Observed, stack: Candidate) -> float:
-    """s of a step; an error where its run cannot run as described."""
+    """s of a step; an error if its run is invalid as described."""
     prediction = one.predicted(stack)
     if prediction is None:
-        raise EstimateError("Its layout cannot run as described.", "`gpuhours estimate` says why.", one.name)
+        raise EstimateError("Its layout is invalid as described.", "`gpuhours estimate` says why.", one.name)
     return prediction
 
 
 def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[list[Observed], list[str]]:
-    """Every measured step of some files, and what is to be said of the reading."""
+    """Every measured step of some files, and remarks on reading them."""
     steps: list[Observed] = []
     remarks: list[str] = []
     last, unused = run, None
@@ -235,7 +235,7 @@ def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[l
             continue
         if last is None:
             raise EstimateError(
-                "Of which run is this log?",
+                "The run of this log is not given.",
                 f"Name its run file before it: gpuhours calibrate run.yaml {path}",
                 str(path),
             )
@@ -245,20 +245,20 @@ def observations(files: Sequence[Path | str], run: Run | None = None) -> tuple[l
         unused = None
     refuse_unmeasured(unused)
     if not steps:
-        raise EstimateError("There is no step to calibrate by.", "gpuhours calibrate run.yaml train.log -o site.yaml")
+        raise EstimateError("There is no measured step.", "gpuhours calibrate run.yaml train.log -o site.yaml")
     return steps, remarks
 
 
 def refuse_unmeasured(path: str | None) -> None:
-    """A run file without a measured step and without a log behind it says nothing."""
+    """Refuse a run file without a measured step and without a following log."""
     if path is not None:
         raise EstimateError(
-            "has no measured step.", "Write known.step_time (or known.mfu) in it, or name its log behind it.", path
+            "has no measured step.", "Write known.step_time (or known.mfu) in it, or name its log after it.", path
         )
 
 
 def read_run(path: Path | str) -> Run:
-    """A run file; its own site is left aside, since this makes one."""
+    """A run file without its own site, since this creates one."""
     source = read_yaml(path)
     data = beside(source.data, Path(path).parent)
     if isinstance(data, Mapping):
@@ -267,7 +267,7 @@ def read_run(path: Path | str) -> Run:
 
 
 def is_table(path: Path | str) -> bool:
-    """A CSV of runs, a row each, as ``validate --runs`` reads it; a CSV of one run's steps is a log."""
+    """Whether a file is a CSV of runs, one per row, as ``validate --runs`` reads it; a CSV of one run's steps is a log."""
     if not str(path).lower().endswith(".csv"):
         return False
     try:
@@ -300,12 +300,12 @@ def words(stack: Candidate) -> str:
 
 
 def title(stack: Candidate) -> str:
-    """What a stack is, in its profile's words."""
+    """The title of a stack's profile."""
     return load_software(stack.software).title
 
 
 def factor_words(lead: float) -> str:
-    """``12 times``; odds beyond a million are not told apart."""
+    """``12 times``; capped at a million."""
     return "a million times" if lead > math.log(1e6) else f"{math.exp(lead):,.3g} times"
 
 
@@ -315,10 +315,10 @@ def median_size(errors: Sequence[float]) -> float | None:
 
 
 def significant(value: float) -> float:
-    """Five digits: nobody measures more."""
+    """Five significant digits: no measurement has more."""
     return float(f"{value:.5g}")
 
 
 def finite(value: float) -> float | None:
-    """The value, or None where it is none."""
+    """The value, or None if it is not finite."""
     return value if math.isfinite(value) else None

@@ -1,25 +1,25 @@
-"""Which shipped profile and network a few steps are likeliest to be of, and how much of what remains carries over.
+"""Which included profile and network best explain a few steps, and how much of the residual carries over.
 
-The error model is that of sources left out: with u the error that is usual for such runs (``run.conformal``), r = ln(measured /
-predicted) of K steps of one machine on a candidate,
+The error model is that for left-out sources: with u the typical error for such runs (``run.conformal``), r = ln(measured / predicted)
+of K steps of one machine on a candidate,
 
-    r_i = b + e_i        b ~ N(0, (SHARED u)^2) common to the machine,  e_i ~ N(0, (OWN u)^2) of each step by itself
+    r_i = b + e_i        b ~ N(0, (SHARED u)^2) common to the machine,  e_i ~ N(0, (OWN u)^2) independent for each step
     ln L = -(NU + K) / 2 ln(1 + Q / NU)        Q = sum (r_i - m)^2 / e^2 + K m^2 / (e^2 + K b^2),  m the mean of r: Student's t, since
-                                               a source now and then is far off
-    choice = the largest ln L - penalty        0 for what is stated, FAMILY or OTHER for another profile of its family or of another
-                                               (NARROW more for one that was met on a single system), NETWORK for another network
+                                               a source is occasionally far off
+    choice = the largest ln L - penalty        0 for the stated stack, FAMILY or OTHER for another profile of its family or of another
+                                               (NARROW more for one measured on a single system), NETWORK for another network
 
-What is left is carried over as far as the steps agree (an empirical Bayes estimate), and not where it is no larger than what chance makes
-of K steps: a plain factor makes good sources worse, this one does not. Fewer than ``FULL`` steps count for less, and penalties for more
-(times FULL / K): of forty candidates one fits a single step by chance.
+The residual is carried over as far as the steps agree (an empirical Bayes estimate), and not if it is within what chance would give
+for K steps: a plain factor would make good sources worse, this one does not. Fewer than ``FULL`` steps have less weight, and penalties
+more (times FULL / K): among forty candidates one fits a single step by chance.
 
     v = (PRIOR (OWN u)^2 + sum (r_i - m)^2) / (PRIOR + K - 1)        w = min(1, K / FULL) K b^2 / (v + K b^2)
     ln factor = sign(r~) max(0, w |r~| - THRESHOLD sqrt(v / K))        r~ the median of r
-    own = d sqrt(v), shared = d b sqrt(1 - w)        d = max(1, FULL / K)^DOUBT, which keeps the range honest for one and two steps
+    own = d sqrt(v), shared = d b sqrt(1 - w)        d = max(1, FULL / K)^DOUBT, which keeps the range calibrated for one and two steps
 
-Error: ``tests/benchmarks/calibrate.py`` prints it, every open source left out of everything and three of its steps given: over 34 stacks
-of 22 systems the median of medians falls from 8.2 to 6.6 %, and two grow by more than a point. The constants lie on a plateau of that
-table: penalties from 3 to 6, thresholds from 0.5 to 1, shared from 0.3 to 0.8 do nearly the same.
+Error: printed by ``tests/benchmarks/calibrate.py``, with every open source left out of everything and three of its steps given: over 34
+stacks of 22 systems the median of medians falls from 8.2 to 6.6 %, and two rise by more than a point. The result is insensitive to the
+constants: penalties from 3 to 6, thresholds from 0.5 to 1, shared from 0.3 to 0.8 give nearly the same.
 Source: Efron and Morris 1975, Data analysis using Stein's estimator (JASA 70); Donoho and Johnstone 1994, Ideal spatial adaptation by
 wavelet shrinkage (Biometrika 81), for the threshold.
 """
@@ -45,22 +45,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StackChoice:
-    """What the steps are likeliest to be of."""
+    """The stack that best explains the steps."""
 
     stack: Candidate
     residuals: tuple[float, ...]
     """ln(measured / predicted) of every step on it."""
     factor: float
-    """What of them carries over."""
+    """The factor that carries over to other runs."""
     own: float
-    """What each step is off by itself: a standard deviation of logarithms."""
+    """Standard deviation in log of the error of each step by itself."""
     shared: float
-    """What all of them may still be off together."""
+    """Standard deviation in log of the error common to all."""
     usual: float
     lead: float
-    """How much likelier than what is stated, prior included: ln; 0 where that is chosen."""
+    """ln of how much likelier than the stated stack, prior included; 0 if that is chosen."""
     runner_up: tuple[Candidate, float] | None = None
-    """The next likeliest, and by how much less: ln."""
+    """The next likeliest, and ln of how much less likely."""
 
 
 def likelihood(residuals: Floats, usual: float) -> float:
@@ -77,7 +77,7 @@ def likelihood(residuals: Floats, usual: float) -> float:
 
 
 def carried(residuals: Floats, usual: float) -> tuple[float, float, float]:
-    """(ln of the factor that carries over, own and shared standard deviation behind it); see above.
+    """(ln of the factor that carries over, own and shared standard deviation); see above.
 
     >>> round(carried(np.array([0.20, 0.21, 0.19]), 0.07)[0], 2), carried(np.array([0.02, -0.03, 0.04]), 0.07)[0]
     (0.15, 0.0)
@@ -94,8 +94,8 @@ def carried(residuals: Floats, usual: float) -> tuple[float, float, float]:
 
 
 def candidates(stated: Candidate, crosses: bool) -> Iterator[tuple[Candidate, float]]:
-    """What steps may be of, each with its penalty; what is stated first. Networks only where steps cross one, and with the stated
-    profile alone: two wrong words at once are less likely than three steps can tell."""
+    """Candidate stacks, each with its penalty; the stated one first. Networks only if steps use one, and only with the stated profile: two
+    wrong statements at once are less likely than three steps can establish."""
     yield stated, 0.0
     family = load_software(stated.software).family
     for name in list_software():
@@ -107,7 +107,7 @@ def candidates(stated: Candidate, crosses: bool) -> Iterator[tuple[Candidate, fl
 
 
 def choose(steps: Sequence[Observed], usual: float) -> StackChoice:
-    """The likeliest stack of steps that state the same one; ``usual`` is the error that is usual for such runs."""
+    """The likeliest stack of steps that state the same one; ``usual`` is the typical error for such runs."""
     crosses = any(one.crosses for one in steps)
     residuals = {stack: _residuals(steps, stack) for stack, _ in candidates(steps[0].stated, crosses)}
     return chosen(residuals, dict(candidates(steps[0].stated, crosses)), usual)
@@ -116,7 +116,7 @@ def choose(steps: Sequence[Observed], usual: float) -> StackChoice:
 def chosen(
     residuals: Mapping[Candidate, Floats | None], penalties: Mapping[Candidate, float], usual: float
 ) -> StackChoice:
-    """The same from residuals that are known; the first is of what is stated."""
+    """The same from known residuals; the first is that of the stated stack."""
     scores = {
         stack: likelihood(residual, usual) - penalties[stack] * max(1.0, FULL / len(residual))
         for stack, residual in residuals.items()
@@ -139,7 +139,7 @@ def _alike(one: Floats | None, other: Floats) -> bool:
 
 
 def _residuals(steps: Sequence[Observed], stack: Candidate) -> Floats | None:
-    """ln(measured / predicted) of every step; None where one of them cannot run so."""
+    """ln(measured / predicted) of every step; None if one of them cannot run on the stack."""
     residuals = []
     for one in steps:
         predicted = one.predicted(stack)

@@ -1,5 +1,5 @@
-"""``--observed`` and ``--log``: one measured step beside the predicted one. What of it would have to be how much slower, and which other
-reading of the run explains it best."""
+"""``--observed`` and ``--log``: one measured step against the predicted one: the factor that each part would need, and which alternative
+description explains it best."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from gpuhours.run.evaluate import Outcome
 UNITS: Mapping[str, str] = {
     "step_time": "s", "mfu": "", "tokens_per_second": "", "tokens_per_second_per_gpu": "", "samples_per_second": "", "steps_per_second": "",
 }  # fmt: skip
-"""What can be observed, and the unit it is given in."""
+"""What can be observed, with its default unit."""
 UNSAID = 1.0
-"""Penalty of a recomputation that the run does not say (``choosing``)."""
+"""Penalty of a recomputation mode that the run does not state (``choosing``)."""
 SMALLEST_PART = 0.005
 """Share of a step below which a part is not shown."""
 MOST = 4
-"""Hypotheses that are kept."""
+"""Number of hypotheses kept."""
 
 
 def explained(estimate: Estimate, observed: str | None = None, log: Log | None = None) -> Estimate:
-    """An estimate with a measured step beside it: ``observed`` as KEY=VALUE, or a log of the run."""
+    """An estimate compared with a measured step: ``observed`` as KEY=VALUE, or a log of the run."""
     outcome = estimate.outcome
     if outcome.step is None or estimate.stages:
         raise EstimateError(
-            "There is no predicted step to hold it against.", "Give model, batch, accelerator and layout.", "--observed"
+            "There is no predicted step to compare with.", "Give model, batch, accelerator and layout.", "--observed"
         )
     if log is not None:
         one = observed_log(outcome.run, log)
@@ -54,7 +54,7 @@ def explained(estimate: Estimate, observed: str | None = None, log: Log | None =
 
 
 def step_range(estimate: Estimate) -> tuple[float, float]:
-    """s, 10th and 90th percentile of a predicted step: of the sample where there is one, else its band."""
+    """10th and 90th percentile of a predicted step in s: of the sample if there is one, otherwise of its error band."""
     assert estimate.outcome.step is not None
     time, result = float(estimate.outcome.step.time), estimate.results.get("step_time")
     if result is not None and result.low is not None and result.high is not None and result.basis == "predicted":
@@ -63,7 +63,7 @@ def step_range(estimate: Estimate) -> tuple[float, float]:
 
 
 def seconds_observed(outcome: Outcome, text: str) -> float:
-    """s of ``step_time=1.42s``, ``mfu=38%``, ``tokens_per_second=530k``."""
+    """Seconds per step from ``step_time=1.42s``, ``mfu=38%``, ``tokens_per_second=530k``."""
     name, equals, value = text.partition("=")
     name = name.strip()
     if not equals or not value.strip():
@@ -77,13 +77,13 @@ def seconds_observed(outcome: Outcome, text: str) -> float:
         raise EstimateError(str(error), "For example --observed step_time=1.42s", "--observed") from None
     if not SMALLEST <= number <= LARGEST or (name == "mfu" and number > 1):
         raise EstimateError(
-            f"{value.strip()} cannot be observed.", "It is positive, and an MFU at most 100%.", "--observed"
+            f"{value.strip()} is not a possible value.", "It must be positive, and an MFU at most 100%.", "--observed"
         )
     return seconds_from(outcome, name, number)
 
 
 def seconds_from(outcome: Outcome, name: str, number: float) -> float:
-    """s a step that an observation comes to."""
+    """Seconds per step implied by an observation."""
     assert outcome.step is not None
     batch, gpus = float(np.max(outcome.value("global_batch"))), float(np.max(outcome.value("gpus")))
     tokens = batch * float(np.max(outcome.value("tokens_per_sample") or 0.0))
@@ -95,7 +95,7 @@ def seconds_from(outcome: Outcome, name: str, number: float) -> float:
 
 
 def parts_of(outcome: Outcome, measured: float) -> Iterator[PartResidual]:
-    """Every part with the factor that alone would make the step what was measured, (part + residual) / part."""
+    """Every part with the factor that alone would give the measured step, (part + residual) / part."""
     assert outcome.step is not None
     time = float(outcome.step.time)
     for name, value in outcome.step.parts.items():
@@ -106,7 +106,7 @@ def parts_of(outcome: Outcome, measured: float) -> Iterator[PartResidual]:
 
 
 def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
-    """Other profiles, networks and (where the run leaves it open) recomputations, as ``choosing`` weighs them."""
+    """Alternative profiles, networks and (if the run leaves it open) recomputation modes, scored as in ``choosing``."""
     stated = one.stated
     base = one.predicted(stated)
     if base is None:
@@ -130,19 +130,19 @@ def hypotheses(one: ObservedRun) -> Iterator[Hypothesis]:
 
 
 def odds(lead: float) -> float:
-    """exp, as far as a float goes."""
+    """exp without overflow."""
     return math.exp(min(lead, 700.0))
 
 
 def said(stack: Candidate, stated: Candidate) -> tuple[str, str]:
-    """A stack in words, and how to set it."""
+    """A stack in words, and the option that sets it."""
     if stack.software != stated.software:
         return f"software {stack.software}", f"--software {stack.software}"
     return f"network {stack.network}", f"--set hardware.network.kind={stack.network}"
 
 
 def recomputed(one: ObservedRun) -> Iterator[tuple[Recompute, float]]:
-    """s under every recomputation that the run does not exclude by saying another."""
+    """Seconds per step under every recomputation mode that is compatible with the run."""
     layout = one.run.layout
     if layout is not None and "recompute" in layout.model_fields_set and "layout.recompute" not in one.run.assumptions:
         return

@@ -1,4 +1,4 @@
-"""Logs of training, read by a table of formats (``formats.yaml``): which tool wrote a log, and what each step took."""
+"""Training logs, read by a table of formats (``formats.yaml``): which tool wrote a log, and what each step took."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ SUFFIXES: Mapping[str, float] = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e
 TIMED: tuple[Quantity, ...] = (
     "step_time", "tokens_per_second", "tokens_per_second_per_gpu", "samples_per_second", "mfu",
 )  # fmt: skip
-"""What a step's time follows from, the plainest first."""
+"""Quantities from which a step's time follows, most direct first."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 WARM_UP, SHARE = 10, 10
-"""Readings left out at the start: one in ``SHARE``, at least one and at most ``WARM_UP`` (kernels are chosen, compiled and cached)."""
+"""Readings left out at the start: one in ``SHARE``, at least one and at most ``WARM_UP`` (kernels are selected, compiled and cached)."""
 MOST_BYTES, MOST_JSON = 500_000_000, 50_000_000
-"""Of a log that is read, and of one in JSON, which is held whole."""
+"""Limits for a log, and for one in JSON, which is loaded whole."""
 PIECE = 1_000_000
-"""Bytes that are read at a time."""
+"""Bytes read at a time."""
 LONGEST_LINE = 2000
-"""Characters of a line that are looked at: what stands in it is searched for in more than linear time."""
+"""Longest part of a line that is searched, in characters: the search takes more than linear time."""
 
 
 def _pattern(text: str) -> str:
@@ -56,14 +56,14 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class LoggedFigure(Section):
-    """Where a quantity stands in a line, and in which unit."""
+    """The position of a quantity in a line, and its unit."""
 
     find: Pattern
     unit: Literal["", "s", "ms", "%", "TFLOP/s", "GiB"] = ""
 
 
 class LogFormat(Section):
-    """How one tool writes a step."""
+    """The format in which one tool logs a step."""
 
     name: str
     also: str = ""
@@ -76,7 +76,7 @@ class LogFormat(Section):
 
     @functools.cached_property
     def begins(self) -> Callable[[str], object]:
-        """Whether a line is a step's of this tool."""
+        """Whether a line is a step of this tool."""
         return re.compile(self.line).search
 
     def read(self, line: str) -> dict[str, float]:
@@ -90,13 +90,13 @@ class LogFormat(Section):
 
 
 def timed(read: dict[str, float]) -> dict[str, float]:
-    """A rate of steps as their time: bars turn from s/it to it/s as they please."""
+    """Convert a rate of steps to a step time: progress bars switch between s/it and it/s."""
     rate = read.pop("step_rate", 0.0)
     return {**read, "step_time": 1 / rate} if rate > 0 and "step_time" not in read else read
 
 
 class Column(LoggedFigure):
-    """What a header of a table says."""
+    """The meaning of a header of a table."""
 
     quantity: Quantity
 
@@ -110,7 +110,7 @@ class Formats(Section):
 
 @functools.cache
 def formats() -> Formats:
-    """The table that comes with gpuhours."""
+    """The table of formats included in gpuhours."""
     return validated(Formats, read_yaml(Path(str(files("gpuhours.questions.calibrating"))) / "formats.yaml"))
 
 
@@ -127,19 +127,19 @@ def number(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class Log:
-    """What was read of one log."""
+    """The contents of one log."""
 
     path: str
     tool: str
     lines: tuple[Mapping[str, float], ...]
-    """Every step's line, in SI units."""
+    """The line of every step, in SI units."""
     counts: Literal["steps", "batches"] = "steps"
     average: bool = False
-    """One line about a whole run: warm-up and pauses are in it."""
+    """Whether it is one line about a whole run, including warm-up and pauses."""
     not_understood: tuple[str, ...] = ()
-    """Lines or columns with figures that nothing read."""
+    """Lines or columns with figures that were not understood."""
     skipped: int = field(default=0)
-    """Other lines."""
+    """Number of other lines."""
 
     def values(self, quantity: Quantity) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One quantity of every line that has it."""
@@ -147,33 +147,33 @@ class Log:
 
     @property
     def quantity(self) -> Quantity:
-        """What its steps' time follows from."""
+        """The quantity from which its steps' time follows."""
         counts = {name: sum(name in line for line in self.lines) for name in TIMED}
         most = max(counts.values(), default=0)
         return next(name for name in TIMED if counts[name] >= most / 2 and counts[name])
 
     def last(self, quantity: Quantity) -> float | None:
-        """A quantity as the last line with it says."""
+        """A quantity from the last line that has it."""
         values = self.values(quantity)
         return float(values[-1]) if len(values) else None
 
 
 @dataclass(frozen=True)
 class Steady:
-    """A quantity over the steps behind the warm-up."""
+    """A quantity over the steps after the warm-up."""
 
     value: float
-    """The median: a pause, an evaluation or a checkpoint moves it little."""
+    """The median: hardly affected by a pause, an evaluation or a checkpoint."""
     low: float
     high: float
     """10th and 90th percentile."""
     steps: int
     left_out: int
-    """Readings at the start."""
+    """Number of readings left out at the start."""
 
 
 def steady(values: np.ndarray[Any, np.dtype[np.float64]]) -> Steady:
-    """Median and spread behind the warm-up; a log of one or two lines is taken as it is."""
+    """Median and spread after the warm-up; a log of one or two lines is used whole."""
     left_out = 0 if len(values) < 3 else min(WARM_UP, max(1, len(values) // SHARE))
     kept = values[left_out:]
     low, high = np.quantile(kept, [0.1, 0.9])
@@ -181,7 +181,7 @@ def steady(values: np.ndarray[Any, np.dtype[np.float64]]) -> Steady:
 
 
 def read_log(path: Path | str) -> Log:
-    """A log, ``trainer_state.json`` or a CSV of steps, by what stands in it."""
+    """Read a log, ``trainer_state.json`` or a CSV of steps, recognised by its contents."""
     name = "standard input" if str(path) == PIPE else str(path)
     texts = texts_of(path)
     first = next(texts, "").lstrip("\ufeff")
@@ -195,7 +195,7 @@ def read_log(path: Path | str) -> Log:
 
 
 def texts_of(path: Path | str) -> Iterator[str]:
-    """A log piece by piece, so that a large one is never held whole; what is no UTF-8 in it is replaced: tools write what they like."""
+    """A log piece by piece, so that a large one is never in memory whole; invalid UTF-8 is replaced, since tools write anything."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     left = MOST_BYTES
     try:
@@ -211,7 +211,7 @@ def texts_of(path: Path | str) -> Iterator[str]:
 
 
 def joined(texts: Iterable[str], name: str) -> str:
-    """A JSON document whole."""
+    """The whole text of a JSON document."""
     found = ""
     for text in texts:
         found += text
@@ -221,7 +221,7 @@ def joined(texts: Iterable[str], name: str) -> str:
 
 
 def lines_of(texts: Iterable[str]) -> Iterator[str]:
-    """Lines without colours, cut where no tool's are so long; what a progress bar writes over itself is lines too."""
+    """Lines without colour codes, cut at a safe length; carriage returns of progress bars also end lines."""
     rest = ""
     for text in texts:
         *whole, rest = re.split(r"[\r\n]+", rest + text)
@@ -231,12 +231,12 @@ def lines_of(texts: Iterable[str]) -> Iterator[str]:
 
 
 def plain(line: str) -> str:
-    """A line as it is read."""
+    """A line without colour codes, cut to length."""
     return COLOUR.sub("", line[: 2 * LONGEST_LINE])[:LONGEST_LINE]
 
 
 def rows_of(texts: Iterable[str], name: str) -> Iterator[str]:
-    """Lines of a table, with their ends."""
+    """Lines of a table, including line ends."""
     rest = ""
     for text in texts:
         *whole, rest = (rest + text).split("\n")
@@ -247,12 +247,13 @@ def rows_of(texts: Iterable[str], name: str) -> Iterator[str]:
 
 
 def format_of(line: str) -> LogFormat | None:
-    """The tool that writes such a line."""
+    """The format of the tool that writes such a line."""
     return next((one for one in formats().lines if one.begins(line)), None)
 
 
 class LineReader:
-    """Lines of one log as they come: those of the tool that wrote most of them, a summary of a whole run only where no step has a line."""
+    """Reads lines of one log as they arrive: those of the tool that wrote most of them; a summary of the whole run only if no step has a
+    line."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -261,7 +262,7 @@ class LineReader:
         self.skipped = 0
 
     def feed(self, lines: Iterable[str]) -> None:
-        """Read on."""
+        """Process more lines."""
         for line in lines:
             one = format_of(line)
             read = one.read(line) if one is not None else {}
@@ -274,7 +275,7 @@ class LineReader:
 
     @property
     def log(self) -> Log | None:
-        """What was read; None where no step was."""
+        """What was read; None if no step was."""
         if not self.found:
             return None
         kinds = {one.name: one for one in formats().lines}
@@ -285,22 +286,22 @@ class LineReader:
         )
 
     def nothing(self) -> EstimateError:
-        """What to do about a log that no format reads."""
+        """The error for a log that no format matches."""
         known = ", ".join(dict.fromkeys(one.name.partition(",")[0] for one in formats().lines))
-        nearest = f" The nearest to one: {self.unread[0][:120]!r}." if self.unread else ""
+        nearest = f" The closest: {self.unread[0][:120]!r}." if self.unread else ""
         return EstimateError(
-            f"holds no step that is understood.{nearest}",
-            f"Read are {known}, trainer_state.json, and a CSV with a column like step_time_s or tokens_per_second.",
+            f"has no recognised step.{nearest}",
+            f"Supported: {known}, trainer_state.json, and a CSV with a column like step_time_s or tokens_per_second.",
             self.name,
         )
 
 
 FEW = 5
-"""Lines that were not understood that are kept."""
+"""Number of unrecognised lines that are kept."""
 
 
 def of_lines(lines: Iterable[str], name: str) -> Log:
-    """A log that is whole."""
+    """A complete log."""
     reader = LineReader(name)
     reader.feed(lines)
     if reader.log is None:
@@ -313,7 +314,7 @@ RATE = re.compile(r"(?i)\d *(?:ms|s/it|it/s)\b|tok(?:en)?s?[/_ ](?:per[_ ])?s|mf
 
 
 def puzzling(line: str) -> bool:
-    """Whether a line looks like a step's that no format reads: a step's number, and behind it a rate."""
+    """Whether a line looks like an unrecognised step: a step number followed by a rate."""
     step = STEP.search(line)
     return step is not None and RATE.search(line, step.end()) is not None
 
@@ -335,11 +336,11 @@ def trainer_lines(text: str, name: str) -> Iterator[str]:
 
 
 def columns_of(head: str) -> dict[str, Column]:
-    """Header -> what its column holds; the first rule that reads a quantity has it."""
+    """Header -> the meaning of its column; the first rule that matches a quantity wins."""
     columns: dict[str, Column] = {}
     try:
         names = [name.strip() for name in next(csv.reader([head]), ())]
-    except csv.Error:  # a cell longer than any header
+    except csv.Error:  # a cell longer than any plausible header
         return {}
     for rule in formats().columns:
         for name in names:
@@ -353,7 +354,7 @@ def columns_of(head: str) -> dict[str, Column]:
 
 
 def of_table(rows: Iterable[str], name: str) -> Log:
-    """A CSV with a step a row."""
+    """A CSV with one step per row."""
     try:
         return _of_table(csv.DictReader(rows), name)
     except csv.Error as error:

@@ -1,4 +1,4 @@
-"""A measured step beside the run that it is of: from a run file and a log, a run file that states it, or a row of a table."""
+"""A measured step with its run: from a run file and a log, a run file that states the step, or a row of a table."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from gpuhours.run.totals import solve
 from gpuhours.step import step
 
 APART = 0.05
-"""What a log and its run may differ by in tokens of a step before one of them must be wrong."""
+"""Tolerated relative difference between a log and its run in tokens per step."""
 
 
 ROUNDED = 0.005
-"""nanotron prints 1,024 samples as 1.02K: three digits, which a batch of a thousand and more may be off by."""
+"""nanotron prints 1,024 samples as 1.02K: with three digits, a batch above a thousand may be off by this share."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a step may have run on: a software profile, and a network where it is not what the run says."""
+    """A candidate stack: a software profile, and a network if it differs from the run's."""
 
     software: str
     network: str | None = None
@@ -46,22 +46,22 @@ class Observed(Protocol):
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
         ...
 
     @property
     def seconds(self) -> float:
-        """Measured s a step."""
+        """Measured s per step."""
         ...
 
     @property
     def of(self) -> str:
-        """Of which run, as a digest; empty for a row of a table."""
+        """Digest of its run; empty for a row of a table."""
         ...
 
     @property
     def stated(self) -> Candidate:
-        """What the run says it runs on, or what is taken where it says nothing."""
+        """The stack that the run states, or the default if it states none."""
         ...
 
     @property
@@ -71,22 +71,22 @@ class Observed(Protocol):
 
     @property
     def traits(self) -> Traits:
-        """What decides how well it is predicted."""
+        """The traits that determine how well it is predicted."""
         ...
 
     @property
     def crosses(self) -> bool:
-        """Whether it crosses a network between nodes."""
+        """Whether it uses a network between nodes."""
         ...
 
     def predicted(self, stack: Candidate) -> float | None:
-        """s a step; None where it cannot run so."""
+        """s per step; None if it cannot run on this stack."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedRun:
-    """A run's step."""
+    """A run's measured step."""
 
     run: Run
     seconds: float
@@ -96,19 +96,19 @@ class ObservedRun:
     log: Log | None = None
     resolved: Resolved = field(init=False)
     seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
-    """Its s on stacks that were asked for: each step is left out in turn, and the others asked again."""
+    """Cached predictions by stack: each step is left out in turn, and the others are predicted again."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolved", resolved_as_it_stands(on_usual_network(self.run), self.source))
 
     @property
     def of(self) -> str:
-        """The digest of the run as its file says it."""
+        """The digest of the run as described in its file."""
         return step_digest(self.run)
 
     @property
     def name(self) -> str:
-        """The run's name, and where its step stands."""
+        """The run's name, and the source of its step."""
         return self.source if self.run.name == "run" else f"{self.run.name} ({self.source})"
 
     @property
@@ -123,18 +123,18 @@ class ObservedRun:
 
     @property
     def traits(self) -> Traits:
-        """What decides how well it is predicted."""
+        """The traits that determine how well it is predicted."""
         traits = traits_of(self.resolved, self.said)
         assert traits is not None
         return traits
 
     @property
     def crosses(self) -> bool:
-        """More than one node."""
+        """Whether it uses more than one node."""
         return bool(np.max(self.resolved.workload.cluster.nodes) > 1)
 
     def predicted(self, stack: Candidate) -> float | None:
-        """s of the same run under another profile, and over another network; None where it cannot run so."""
+        """s per step of the same run with another profile or network; None if it cannot run."""
         if stack not in self.seen:
             self.seen[stack] = self._predicted(stack)
         return self.seen[stack]
@@ -147,7 +147,7 @@ class ObservedRun:
         return float(predicted.time) if bool(np.all(predicted.valid)) else None
 
     def on(self, stack: Candidate) -> Resolved:
-        """The run with its stack replaced; its network meets the share that is usual where the run says none, as in an estimate."""
+        """The run with its stack replaced; its network gets the typical share if the run states none, as in an estimate."""
         run, own = self.run, self.run.hardware.network
         if stack.network is not None and own is None:
             run = run.replaced("hardware.network", Interconnect(kind=stack.network))
@@ -166,13 +166,13 @@ class ObservedRow:
     row: Row
     case: Case
     without: str = ""
-    """The system that everything is known without: for judging how well this works."""
+    """The system that all constants exclude: for validating the calibration itself."""
     seen: dict[Candidate, float | None] = field(default_factory=dict, init=False, repr=False)
-    """Its s on stacks that were asked for."""
+    """Cached predictions by stack."""
 
     @property
     def of(self) -> str:
-        """A table does not say a run as a file does."""
+        """Empty: a table does not describe a run as a file does."""
         return ""
 
     @property
@@ -189,7 +189,7 @@ class ObservedRow:
 
     @property
     def stated(self) -> Candidate:
-        """What its words mean."""
+        """The stack that its words name."""
         return Candidate(self.case.software.name)
 
     @property
@@ -199,23 +199,23 @@ class ObservedRow:
 
     @property
     def traits(self) -> Traits:
-        """What decides how well it is predicted."""
+        """The traits that determine how well it is predicted."""
         return self.case.traits
 
     @property
     def crosses(self) -> bool:
-        """More than one node."""
+        """Whether it uses more than one node."""
         return self.case.gpus > self.case.node.gpus
 
     def predicted(self, stack: Candidate) -> float | None:
-        """s of the same row under another profile, and over another network; None where it cannot run so."""
+        """s per step of the same row with another profile or network; None if it cannot run."""
         if stack not in self.seen:
             (self.seen[stack],) = predicted_rows([self], stack)
         return self.seen[stack]
 
 
 def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float | None]:
-    """Many rows on one stack, in as few calls as there are kinds of them."""
+    """Predict many rows on one stack, in as few calls as possible."""
     cases: list[Case | str] = []
     for one in rows:
         row = one.row if stack.network is None else one.row.over(stack.network)
@@ -226,72 +226,72 @@ def predicted_rows(rows: Sequence[ObservedRow], stack: Candidate) -> list[float 
 
 
 def resolved_as_it_stands(run: Run, source: str) -> Resolved:
-    """The run with nothing of its layout left open; an error where its step cannot be predicted."""
+    """The run with its layout fully settled; an error if its step cannot be predicted."""
     if run.stages:
         raise EstimateError("A run of several stages has no single step.", "Give one stage a file of its own.", source)
     resolved = resolve(run.replaced("layout", as_it_stands(run.layout)))
     if resolved.missing:
         raise EstimateError(
-            f"The step cannot be predicted; not known: {', '.join(resolved.missing)}.",
-            "Say it in the run file.",
+            f"The step cannot be predicted; missing: {', '.join(resolved.missing)}.",
+            "Give it in the run file.",
             source,
         )
     return resolved
 
 
 def observed_run(run: Run, source: str) -> ObservedRun | None:
-    """A run file that states what its step takes: ``known.step_time`` or ``known.mfu``; None where it states neither."""
+    """A run file that states its step: ``known.step_time`` or ``known.mfu``; None if it states neither."""
     if run.known.step_time is None and run.known.mfu is None:
         return None
     seconds = evaluate(run).value("step_time")
     if seconds is None:
-        raise EstimateError("known.mfu makes no step time of it.", "Give known.step_time.", source)
+        raise EstimateError("No step time follows from known.mfu.", "Give known.step_time.", source)
     return ObservedRun(unknown(run), float(seconds), source)
 
 
 def unknown(run: Run) -> Run:
-    """The run without what is known of its results."""
+    """The run without its known results."""
     return run.replaced("known", Known(goodput=run.known.goodput))
 
 
 def observed_log(run: Run, log: Log) -> ObservedRun:
-    """A run's step as its log has it."""
+    """A run's step from its log."""
     run, noted = with_batch(unknown(run), log)
     resolved = resolved_as_it_stands(run, log.path)
     agree(resolved, log)
     middle = steady(seconds_of(log, run, resolved))
     remarks = [noted] if noted else []
     if log.average:
-        remarks.append("the average of a whole run: warm-up, evaluation and saves are in it")
+        remarks.append("the average over a whole run, including warm-up, evaluation and checkpoints")
     if log.counts == "batches" and passes(resolved) > 1:
-        remarks.append(f"{log.tool} counts batches: {passes(resolved):g} of them to a step")
+        remarks.append(f"{log.tool} counts batches: {passes(resolved):g} per step")
     if middle.steps < 3 and not log.average:
-        remarks.append(f"{middle.steps} line{'s' if middle.steps > 1 else ''} alone: warm-up may be in it")
+        remarks.append(f"{middle.steps} line{'s' if middle.steps > 1 else ''} only: warm-up may be included")
     remarks += [f"not understood: {text[:90]}" for text in log.not_understood[:3]]
     return ObservedRun(run, middle.value, log.path, middle, tuple(remarks), log)
 
 
 def with_batch(run: Run, log: Log) -> tuple[Run, str]:
-    """The run with the log's batch, where it states none."""
+    """The run with the log's batch, if it states none."""
     batch = log.last("batch")
     if batch is None or run.training.global_batch is not None or run.training.batch_tokens is not None:
         return run, ""
-    return run.replaced("training.global_batch", int(batch)), f"{batch:g} samples a step, as the log says"
+    return run.replaced("training.global_batch", int(batch)), f"{batch:g} samples per step, from the log"
 
 
 def passes(resolved: Resolved) -> float:
-    """Micro-batches that a rank sums up before it steps."""
+    """Micro-batches that a rank accumulates per step."""
     asked = resolved.workload
     return max(1.0, float(asked.global_batch) / float(asked.ranks.data * asked.layout.microbatch))
 
 
 def seconds_of(log: Log, run: Run, resolved: Resolved) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """s a step of every line: printed, or what its rate makes of the run's batch."""
+    """Seconds per step of every line: as printed, or derived from a rate and the run's batch."""
     quantity = log.quantity
     values = log.values(quantity)
     values = values[values > 0]
     if not len(values):
-        raise EstimateError(f"says 0 of {quantity.replace('_', ' ')}.", "", log.path)
+        raise EstimateError(f"has only zeros for {quantity.replace('_', ' ')}.", "", log.path)
     batch, tokens = float(resolved.workload.global_batch), float(resolved.tokens_per_sample or 0.0)
     gpus = float(resolved.workload.cluster.gpus)
     if quantity == "step_time":
@@ -300,21 +300,21 @@ def seconds_of(log: Log, run: Run, resolved: Resolved) -> np.ndarray[tuple[int],
         totals = solve(known_totals(run, resolved))
         flops, peak = totals.value("model_flops_per_step"), totals.value("peak")
         if flops is None or peak is None:
-            raise EstimateError("has MFU alone, and the run's FLOPs are not known.", "Give step_time.", log.path)
+            raise EstimateError("has only MFU, and the run's FLOPs are not known.", "Give step_time.", log.path)
         return float(flops) / (values * float(peak) * gpus)
     per_step = {"samples_per_second": batch, "tokens_per_second": batch * tokens}.get(quantity, batch * tokens / gpus)
     return per_step / values
 
 
 def agree(resolved: Resolved, log: Log) -> None:
-    """Raise where a log and the run beside it cannot be of one run: other batches, other tokens a step."""
+    """Raise if a log and its run cannot belong together: different batches, or different tokens per step."""
     batch, asked = log.last("batch"), resolved.workload
     stated = float(asked.global_batch)
     rounded = ROUNDED * stated if stated >= 1000 else 0.0
     if batch is not None and log.tool != "CSV" and abs(batch - stated) > rounded:
         raise EstimateError(
-            f"has {batch:g} samples a step, the run {stated:g}.",
-            "Give the log the run file it is of, or --set training.global_batch.", log.path,
+            f"has {batch:g} samples per step, the run {stated:g}.",
+            "Name the log's own run file, or --set training.global_batch.", log.path,
         )  # fmt: skip
     both = [line for line in log.lines if "step_time" in line and "tokens_per_second" in line]
     if not both or log.counts == "batches":
@@ -323,6 +323,6 @@ def agree(resolved: Resolved, log: Log) -> None:
     expected = stated * float(resolved.tokens_per_sample or 0.0)
     if expected and abs(np.log(tokens / expected)) > APART:
         raise EstimateError(
-            f"has {tokens:,.0f} tokens a step, the run {expected:,.0f}.",
-            "Give the log the run file it is of, or correct its global batch or length.", log.path,
+            f"has {tokens:,.0f} tokens per step, the run {expected:,.0f}.",
+            "Name the log's own run file, or correct its global batch or length.", log.path,
         )  # fmt: skip

@@ -1,5 +1,5 @@
-"""``--observed`` and ``--log``: one measured step of a run makes a site, as ``calibrate`` would of more. The run itself then takes what was
-measured; a sweep, a plan or a comparison, which change it, take what carries over to others."""
+"""``--observed`` and ``--log``: one measured step of a run gives a site calibration, as ``calibrate`` gives from more. The run itself then
+uses the measured step; a sweep, a plan or a comparison, which change it, use what carries over to other runs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gpuhours.run.spec import Run, at_site
 
 
 def with_step(run: Run, predicted: Estimate, observed: str | None, log: Path | None, *, best: bool = False) -> Estimate:
-    """The estimate of a run whose step was measured: its totals follow from that, and the predicted step stands beside it."""
+    """The estimate of a run with a measured step: its totals follow from that, with the predicted step for comparison."""
     read = None if log is None else read_log(log)
     if observed is not None and read is not None:
-        raise EstimateError("Both --observed and --log are given.", "Keep the one that is measured better.")
+        raise EstimateError("Both --observed and --log are given.", "Keep the more accurate one.")
     beside = explained(predicted, observed, read)
     assert beside.observed is not None
     if run.site is None:
@@ -36,19 +36,17 @@ def with_step(run: Run, predicted: Estimate, observed: str | None, log: Path | N
 
 
 def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | None:
-    """The site that one measured step of a run makes: ``observed`` as KEY=VALUE, or the run's log; None where neither is given.
+    """The calibration from one measured step of a run: ``observed`` as KEY=VALUE, or the run's log; None if neither is given.
 
-    Raises ``EstimateError`` where both are given, where the run has a site already, and where its step cannot be predicted.
+    Raises ``EstimateError`` if both are given, if the run already has a site, or if its step cannot be predicted.
     """
     if observed is None and log is None:
         return None
     if observed is not None and log is not None:
-        raise EstimateError("Both --observed and --log are given.", "Keep the one that is measured better.")
+        raise EstimateError("Both --observed and --log are given.", "Keep the more accurate one.")
     if run.site is not None:
-        raise EstimateError(
-            "The run has a site already, which is made of such steps.", "Leave out --site, or the step.", "--observed"
-        )
-    if run.stack is None:  # the usual one of its sample, as the other commands take it; not the best one
+        raise EstimateError("The run already has a site calibration.", "Leave out --site, or the step.", "--observed")
+    if run.stack is None:  # use the typical stack of its sample, as other commands do, not the best one
         run = run.replaced("software", settled(run).software)
     step = observed_log(run, read_log(log)) if log is not None else _stated(run, observed or "")
     site = calibrated([step]).site
@@ -57,15 +55,15 @@ def site_of_step(run: Run, observed: str | None, log: Path | None) -> Site | Non
 
 
 def on_site(run: Run, site: Site | None) -> Run:
-    """The run on what a site's steps are likeliest to be of; unchanged where there is none."""
+    """The run with the stack and network that the site's calibration chose; unchanged if there is none."""
     return run if site is None else at_site(run.replaced("site", site))
 
 
 def _stated(run: Run, observed: str) -> ObservedRun:
-    """A step as the user says it took."""
+    """A step as given by the user."""
     outcome = evaluate(unknown(run).replaced("layout", as_it_stands(run.layout)))
     if outcome.step is None:
         raise EstimateError(
-            "There is no predicted step to hold it against.", "Give model, batch, accelerator and layout.", "--observed"
+            "There is no predicted step to compare with.", "Give model, batch, accelerator and layout.", "--observed"
         )
     return ObservedRun(unknown(run), seconds_observed(outcome, observed), observed)

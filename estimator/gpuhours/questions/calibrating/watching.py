@@ -1,4 +1,4 @@
-"""``gpuhours watch``: the steps of a log as they come, beside what was predicted; what is left, and what it will have cost."""
+"""``gpuhours watch``: the steps of a growing log against the prediction; remaining time and cost."""
 
 from __future__ import annotations
 
@@ -36,45 +36,45 @@ from gpuhours.run.resolve import Resolved
 from gpuhours.run.spec import Run
 
 RECENT = 20
-"""Readings that say how fast it runs now."""
+"""Number of latest readings that determine the current pace."""
 MOST_TABLE = 50_000_000
-"""Characters of a table that is watched: it is read anew at every growth."""
+"""Maximum size in characters of a watched table: it is read again whenever it grows."""
 PATIENCE = 600.0
-"""s without a new line after which a log counts as ended, where its own pace is no slower."""
+"""s without a new line after which a log counts as ended, unless its own pace is slower."""
 SILENT = 20
-"""Steps' time without a new line, likewise: evaluations and saves take a few."""
+"""The same in steps: evaluations and checkpoints take several."""
 ENOUGH = 5
-"""Readings before it is judged."""
+"""Readings needed for a verdict."""
 Verdict = Literal["too early", "inside", "slower than predicted", "faster than predicted"]
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How a run goes."""
+    """The state of a run."""
 
     step: int | None
-    """The last that is logged."""
+    """The last logged step."""
     steps: int | None
-    """Of the whole run."""
+    """Steps of the whole run."""
     readings: int
     seen: float | None
-    """s a step: the median of the last readings, warm-up left out."""
+    """s per step: the median of the latest readings, without warm-up."""
     predicted: float
     low: float
     high: float
     verdict: Verdict
     remaining: float | None
-    """s to the end at that pace."""
+    """s to the end at the current pace."""
     cost: float | None
-    """USD to the end at that pace."""
+    """USD to the end at the current pace."""
     tool: str = ""
     not_understood: tuple[str, ...] = ()
     ended: str = ""
-    """Why it was not waited for, where nothing has been added for long."""
+    """Why watching stopped, if nothing was added for long."""
 
     @property
     def below(self) -> bool:
-        """Whether its throughput is below the predicted range."""
+        """Whether the throughput is below the predicted range."""
         return self.verdict == "slower than predicted"
 
     @property
@@ -96,7 +96,7 @@ class Progress:
 
 
 class Watch:
-    """A run that is being watched: what was predicted of it, against a log that grows."""
+    """A watched run: its prediction, compared with a growing log."""
 
     def __init__(self, run: Run) -> None:
         self.run = unknown(run)
@@ -104,7 +104,7 @@ class Watch:
         self.resolved: Resolved | None = None
 
     def seen(self, log: Log) -> Progress:
-        """How the run goes by what is logged so far."""
+        """The state of the run according to the log so far."""
         predicted, resolved = self._predicted(log)
         agree(resolved, log)
         seconds = seconds_of(log, self.run, resolved)
@@ -122,7 +122,7 @@ class Watch:
         )  # fmt: skip
 
     def _predicted(self, log: Log) -> tuple[Estimate, Resolved]:
-        """The run's estimate, worked out once: with the log's batch where it states none."""
+        """The run's estimate, cached: with the log's batch if the run states none."""
         if self.estimate is None or self.resolved is None:
             self.run, _ = with_batch(self.run, log)
             self.estimate = estimate(self.run)
@@ -134,26 +134,26 @@ class Watch:
         return self.estimate, self.resolved
 
     def _place(self, log: Log, found: Estimate) -> tuple[int | None, int | None]:
-        """(step, of how many): as the log says, else as the run says; batches are counted as steps."""
+        """(step, total steps): from the log, otherwise from the run; batches count as steps."""
         step, steps = log.last("step"), log.last("steps")
         planned = found.results.get("steps")
         if steps is None and planned is not None:
             steps = float(planned.value)
         if step is None or log.counts == "batches":
             return None, None if steps is None else int(steps)
-        step += log.values("step")[0] == 0  # counted from none: the last of 100 is 99
+        step += log.values("step")[0] == 0  # numbered from zero: the last of 100 is 99
         return int(step), None if steps is None else round(steps)
 
 
 def verdict(seconds: float, low: float, high: float) -> Verdict:
-    """Where a step lies beside its range."""
+    """The position of a step relative to its range."""
     if seconds > high:
         return "slower than predicted"
     return "faster than predicted" if seconds < low else "inside"
 
 
 def cost_of(found: Estimate, seconds: float | None) -> float | None:
-    """USD of some more seconds, at the price that the estimate takes."""
+    """USD for some more seconds, at the estimate's price."""
     cost, hours, gpus = (found.results.get(name) for name in ("cost", "gpu_hours", "gpus"))
     if seconds is None or cost is None or hours is None or gpus is None or not hours.value:
         return None
@@ -161,8 +161,8 @@ def cost_of(found: Estimate, seconds: float | None) -> float | None:
 
 
 def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0) -> Iterator[Progress]:
-    """The state after everything that is there, and (not ``once``) after every growth, until the last step, the end of a pipe, a pace
-    below the range, or a silence that no running job keeps."""
+    """The state after reading what is there, and (unless ``once``) after every growth, until the last step, the end of a pipe, a pace
+    below the range, or a silence too long for a running job."""
     watch, steps, shown = Watch(run), Steps("standard input" if str(path) == PIPE else str(path)), 0
     state: Progress | None = None
     for grown in growth(path, once=once, every=every):
@@ -186,7 +186,7 @@ def follow(path: Path | str, run: Run, *, once: bool = False, every: float = 2.0
 
 
 def silence(path: Path | str, state: Progress | None) -> str:
-    """Why a file is read as one that has ended: nothing was added for ``PATIENCE`` s and the time of ``SILENT`` steps; empty for one that
+    """The reason why a file is considered ended: nothing was added for ``PATIENCE`` s and the time of ``SILENT`` steps; empty for one that
     may grow, and for a pipe."""
     if str(path) == PIPE or not Path(path).is_file():
         return ""
@@ -202,7 +202,7 @@ def silence(path: Path | str, state: Progress | None) -> str:
 
 
 class Steps:
-    """A log as it is written: lines of a tool, or a table's rows."""
+    """A log while it is written: lines of a tool, or rows of a table."""
 
     def __init__(self, name: str) -> None:
         self.reader = LineReader(name)
@@ -211,7 +211,7 @@ class Steps:
         self.begun = False
 
     def feed(self, text: str) -> None:
-        """Read on; a line is read when it has its end."""
+        """Process more text; a line is read when it is complete."""
         if self.table or (not self.begun and is_table(self.rest + text)):
             self.table += self.rest + text
             self.rest = ""
@@ -226,7 +226,7 @@ class Steps:
         self.begun = self.begun or self.reader.log is not None
 
     def log(self, *, whole: bool) -> Log | None:
-        """What was read; ``whole`` where no more will come."""
+        """What was read; ``whole`` if no more will come."""
         if self.table:
             return of_table(io.StringIO(self.table), self.reader.name)
         if whole:
@@ -236,13 +236,13 @@ class Steps:
 
 
 def is_table(text: str) -> bool:
-    """A CSV of steps, its head and a row of it."""
+    """Whether the text is a CSV of steps, with a header and at least one row."""
     head, _, rows = text.partition("\n")
     return "," in head and bool(rows.strip()) and bool(columns_of(head))
 
 
 def growth(path: Path | str, *, once: bool, every: float) -> Iterator[Iterable[str]]:
-    """What a file holds, then what is added to it, each in pieces; a pipe to its end. A file that shrinks was begun anew."""
+    """The contents of a file, then its additions, each in pieces; a pipe to its end. A file that shrinks was restarted."""
     if once:
         yield texts_of(path)
     elif str(path) == PIPE:
@@ -254,14 +254,14 @@ def growth(path: Path | str, *, once: bool, every: float) -> Iterator[Iterable[s
                 while True:
                     time.sleep(every)
                     if Path(path).stat().st_size < file.tell():
-                        raise EstimateError("has been begun anew while it was watched.", "Watch it again.", str(path))
+                        raise EstimateError("was restarted while it was watched.", "Watch it again.", str(path))
                     yield iter(lambda: file.read(PIECE), "")
         except OSError as error:
             raise EstimateError(f"cannot be read: {error.strerror or error}", where=str(path)) from None
 
 
 def piped(every: float) -> Iterator[str]:
-    """Standard input, lines that come faster than ``every`` s put together."""
+    """Standard input, with lines that arrive within ``every`` s combined."""
     held, since = "", 0.0
     while line := sys.stdin.readline(PIECE):
         held += line

@@ -1,1 +1,1 @@
-"""Layouts of other people's training code: their files read into a run, and a run written as their files."""
+"""Conversion from and to the configuration files of training frameworks."""

@@ -23,7 +23,7 @@ STRATEGIES = ("FULL_SHARD", "SHARD_GRAD_OP", "NO_SHARD", "HYBRID_SHARD", "HYBRID
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys in an accelerate configuration."""
+    """The run's keys from an accelerate configuration."""
     keys = paired(theirs, TABLE)
     kind, precision = str(theirs.get("distributed_type") or "NO").upper(), theirs.get("mixed_precision")
     theirs.get("num_machines")
@@ -50,14 +50,14 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _sharded(theirs: ForeignFile) -> dict[str, Any]:
-    """FSDP1 names a strategy, FSDP2 whether weights are given up after the forward pass."""
+    """FSDP1 names a strategy, FSDP2 whether weights are resharded after the forward pass."""
     inside = "fsdp_config.fsdp_"
     strategy, again = theirs.get(f"{inside}sharding_strategy"), theirs.get(f"{inside}reshard_after_forward")
     theirs.get(f"{inside}version", f"{inside}auto_wrap_policy", f"{inside}transformer_layer_cls_to_wrap")
     number = positive(strategy)
     if number and number <= len(STRATEGIES):
         strategy = STRATEGIES[number - 1]
-    if isinstance(again, str) and again.upper() in STRATEGIES:  # accelerate reads a strategy there, too
+    if isinstance(again, str) and again.upper() in STRATEGIES:  # accelerate also accepts a strategy here
         strategy = again.upper()
     named = {
         "FULL_SHARD": "zero3",

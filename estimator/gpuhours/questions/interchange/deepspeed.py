@@ -25,12 +25,12 @@ TABLE = (
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys in a DeepSpeed configuration."""
+    """The run's keys from a DeepSpeed configuration."""
     keys = paired(theirs, TABLE)
     stage = theirs.get("zero_optimization.stage")
     if str(stage or 0) not in ("0", "1", "2", "3"):
         raise EstimateError(
-            f"There is no stage {str(stage)[:40]!r}.", "ZeRO has the stages 0 to 3.", "zero_optimization.stage"
+            f"Unknown ZeRO stage {str(stage)[:40]!r}.", "ZeRO has stages 0 to 3.", "zero_optimization.stage"
         )
     keys["layout.sharding"] = ("none", "zero1", "zero2", "zero3")[int(stage or 0)]
     device, weights = (

@@ -1,4 +1,4 @@
-"""``export``: a run, with the layout that is assumed where it has none, as the files of other training code."""
+"""``export``: a run, with an assumed layout if it has none, as files of a training framework."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ UNSAID = frozenset({
     "layout.data", "layout.vision", "layout.vision_gpus", "layout.sequence_parallel", "layout.schedule", "layout.sequence_method",
     "training.convention", "training.state", "hardware.gpus", "hardware.accelerator", "software",
 })  # fmt: skip
-"""Keys that follow from others, that only an estimate asks for, or that the reader of a file knows: not missed."""
+"""Keys that are derived from others, used only by an estimate, or implied by the file format: not reported as missing."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file's text, and the keys of the run that it has no place for."""
+    """A file's text, and the keys of the run that it cannot express."""
 
     code: str
     text: str
@@ -39,19 +39,17 @@ def export(run: Run, code: str) -> Exported:
     """A run as a file of ``code``: megatron, torchtitan, deepspeed, accelerate, nemo or axolotl."""
     if code not in CODES:
         hint = nearest(code, CODES) or f"There are {', '.join(CODES)}."
-        raise EstimateError(f"No training code {code!r} is written.", hint, "--to")
+        raise EstimateError(f"Export to {code!r} is not supported.", hint, "--to")
     values = dict(values_of(run))
     text = CODES[code].write(values)
     return Exported(code, text, tuple(_not_held(code, text, values)))
 
 
 def values_of(run: Run) -> Iterator[tuple[str, Any]]:
-    """Every key that a file could want, in the words of a run file, what is assumed included."""
-    resolved = estimate(run).outcome.resolved  # the layout that the screen shows, what is left open completed
+    """Every key that a file may need, with run-file spellings, assumptions included."""
+    resolved = estimate(run).outcome.resolved  # the layout shown on the screen, fully settled
     if resolved.layout is None or resolved.gpus is None or resolved.global_batch is None:
-        raise EstimateError(
-            "A layout needs to be known before it is written.", f"Not known: {', '.join(resolved.missing)}.", "export"
-        )
+        raise EstimateError("The layout cannot be determined.", f"Missing: {', '.join(resolved.missing)}.", "export")
     layout = resolved.layout.replaced(**{
         name: int(value) for name, value in resolved.layout if isinstance(value, np.ndarray | np.generic) and not isinstance(value, bool)
     })  # fmt: skip
@@ -84,7 +82,7 @@ def values_of(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _shape(run: Run) -> Iterator[tuple[str, Any]]:
-    """The decoder's fields; of a model of another kind its name alone."""
+    """The decoder's fields; for other kinds of models only the name."""
     from gpuhours.architecture.catalogue import names
     from gpuhours.architecture.decoder import Decoder
 
@@ -105,7 +103,7 @@ def _shape(run: Run) -> Iterator[tuple[str, Any]]:
 
 
 def _not_held(code: str, text: str, values: Mapping[str, Any]) -> Iterator[str]:
-    """Keys whose value does not come back when the file is read again."""
+    """Keys whose value is lost when the file is read back."""
     from gpuhours.questions.interchange.importing import reread
 
     again = reread(code, opened_text(code, text))

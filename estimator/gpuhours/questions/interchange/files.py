@@ -1,4 +1,4 @@
-"""Which training code a file belongs to, and how its text is taken apart and put together."""
+"""The framework that a file belongs to, and how its text is parsed and written."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from gpuhours.questions.interchange.keys import ForeignFile, flat, interpolated,
 NEMO_PATHS = {
     "num_nodes": "trainer", "devices": "trainer", "precision": "trainer", "max_steps": "trainer", "name": "model.optim",
 }  # fmt: skip
-"""Where NeMo's keys stand outside ``model``."""
+"""Paths of NeMo's keys outside ``model``."""
 
 
 @dataclass(frozen=True)
 class Code:
-    """Training code whose files are read and written."""
+    """A training framework whose files are read and written."""
 
     title: str
     ending: str
     read: Callable[[ForeignFile], dict[str, Any]]
     write: Callable[[Mapping[str, Any]], str]
     last: bool = False
-    """Keys are known by their last name, wherever they stand."""
+    """Whether keys are identified by their last part, wherever they are."""
 
 
 def _yaml(values: Mapping[str, Any]) -> str:
@@ -49,7 +49,7 @@ def _yaml(values: Mapping[str, Any]) -> str:
 
 
 def _toml(values: Mapping[str, Any]) -> str:
-    """Tables of plain values: all that torchtitan's files have."""
+    """Tables of plain values, which is all that torchtitan's files use."""
     lines = []
     for table, keys in nested(values).items():
         lines += ["", f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
@@ -57,7 +57,7 @@ def _toml(values: Mapping[str, Any]) -> str:
 
 
 def _shell(values: Mapping[str, Any]) -> str:
-    """Arguments as an array of a shell, and the line that starts them."""
+    """Arguments as a shell array, and the launch command."""
     machine = {name: values[name] for name in ("nnodes", "nproc_per_node") if name in values}
     said = {
         name: value
@@ -95,12 +95,12 @@ UNREAD: Mapping[str, set[str]] = {
     "LitGPT": {"lr_warmup_steps", "devices"}, "TRL": {"dataset_name", "model_name_or_path", "per_device_train_batch_size"},
     "MaxText": {"base_emb_dim"}, "ms-swift": {"train_type", "torch_dtype"},
 }  # fmt: skip
-"""Other code by keys that only its files have."""
-_READ = f"Files of {', '.join(code.title for code in CODES.values())} are read."
+"""Unsupported frameworks, recognised by keys that only their files have."""
+_READ = f"Supported: {', '.join(code.title for code in CODES.values())}."
 
 
 def opened(path: Path) -> tuple[str, dict[str, Any]]:
-    """The code a file belongs to, and its keys. ``model`` stands for a configuration of Hugging Face's."""
+    """The framework of a file, and its keys. ``model`` means a Hugging Face configuration."""
     text, ending = read_text(path), path.suffix.lower()
     if ending == ".toml":
         try:
@@ -110,7 +110,7 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
         except tomllib.TOMLDecodeError as error:
             raise EstimateError(f"is not TOML: {error}", where=str(path)) from None
         except ValueError:
-            raise EstimateError("holds a number of thousands of digits.", where=str(path)) from None
+            raise EstimateError("contains a number with thousands of digits.", where=str(path)) from None
         if {name.split(".", 1)[0] for name in keys} & {
             "parallelism",
             "training",
@@ -126,7 +126,7 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
     arguments = shell.arguments(text)
     if not arguments:
         raise EstimateError(
-            "holds no arguments or keys that are known.",
+            "contains no known arguments or keys.",
             _READ,
             str(path),
         )
@@ -134,12 +134,12 @@ def opened(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
-    """Whose keys they are, by those that only one of them has."""
+    """The framework of some keys, recognised by those that only it has."""
     last = {name.rsplit(".", 1)[-1] for name in keys}
     first = {name.split(".", 1)[0] for name in keys}
     for title, marks in UNREAD.items():
         if marks <= keys.keys() | first | last:
-            raise EstimateError(f"is a file of {title}'s, which is not read.", _READ, str(path))
+            raise EstimateError(f"is a file of {title}, which is not supported.", _READ, str(path))
     if {"model_type", "architectures", "_class_name"} & first and "base_model" not in first:
         return "model", {"model": str(path)}
     if "base_model" in first:
@@ -159,8 +159,8 @@ def _owner(keys: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     if last & {"tensor_model_parallel_size", "micro_batch_size", "num_layers", "hidden_size"}:
         return "megatron", keys
     raise EstimateError(
-        "has no key by which it could be theirs whose file it is.",
-        f"{_READ} A run of ours goes straight to `gpuhours estimate`.",
+        "has no key that identifies its framework.",
+        f"{_READ} A gpuhours run file goes directly to `gpuhours estimate`.",
         str(path),
     )
 

@@ -1,4 +1,4 @@
-"""``import``: other people's files -> a run, and what was not understood."""
+"""``import``: configuration files of training frameworks -> a run, and what was not understood."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ OPTIMISER_KEYS = {
     "megatron": ("optimizer",), "nemo": ("optim.name",), "torchtitan": ("optimizer.name",), "deepspeed": ("optimizer.type",),
     "accelerate": (), "nanotron": ("optimizer.optimizer_factory.name",), "axolotl": ("optimizer",), "llama-factory": ("optim",),
 }  # fmt: skip
-"""Where each code names the optimiser."""
+"""Key of the optimiser in each framework."""
 ORDER = ("name", "model", "data", "training", "hardware", "layout", "software")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """One file, whose it is, and what of it has no place in a run."""
+    """One file, its framework, and the parts that have no equivalent in a run."""
 
     file: str
     code: str
@@ -47,17 +47,17 @@ class Origin:
 
 @dataclass(frozen=True)
 class Imported:
-    """A run put together from files of other training code."""
+    """A run assembled from files of training frameworks."""
 
     data: Mapping[str, Any]
     run: Run
     origins: tuple[Origin, ...]
     open: tuple[str, ...]
-    """What the files leave open that a run needs, and what was read with a grain of salt."""
+    """What the files leave open that a run needs, and doubtful interpretations."""
 
     @property
     def yaml(self) -> str:
-        """The run as a file, what was not understood as comments below it."""
+        """The run as a file, with what was not understood as comments."""
         import yaml
 
         text = str(yaml.safe_dump(dict(self.data), sort_keys=False, default_flow_style=None, width=120))
@@ -81,8 +81,8 @@ class Imported:
 
 
 def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None = None) -> Imported:
-    """A run from files of training code (``files.CODES``) and a model's config.json; what
-    a later file says goes over what an earlier one does, and ``settings`` over all."""
+    """A run from files of training frameworks (``files.CODES``) and a model's config.json; later files override earlier ones, and
+    ``settings`` override all."""
     stated: dict[str, Any] = {}
     origins: list[Origin] = []
     models = []
@@ -112,7 +112,11 @@ def import_files(paths: Sequence[Path | str], settings: Mapping[str, Any] | None
                 (
                     *unknown,
                     *(f"{name} = {_short(value)}" for name, value in left),
-                    *(f"{name} = auto: left to the trainer" for name in theirs.automatic() if not without_effect(name)),
+                    *(
+                        f"{name} = auto: decided by the trainer"
+                        for name in theirs.automatic()
+                        if not without_effect(name)
+                    ),
                 ),
                 mute,
             )
@@ -130,7 +134,7 @@ BESIDE = "deepspeed_config.deepspeed_config_file"
 
 
 def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path]:
-    """The DeepSpeed file that accelerate's names, where it lies there and is not given: it is read as if it were."""
+    """The DeepSpeed file referenced by accelerate's, if it exists there and was not given: it is read as if it were given."""
     said = theirs.get(BESIDE)
     if said is None:
         return []
@@ -143,12 +147,12 @@ def _named_beside(path: Path, theirs: ForeignFile, given: set[str]) -> list[Path
 
 
 def reread(code: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's keys in a file's keys, before anything is worked out of them."""
+    """The run's keys from a file's keys, before anything is derived from them."""
     return read(code, ForeignFile(keys, last=CODES[code].last))
 
 
 def read(code: str, theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys in a file, its optimiser included."""
+    """The run's keys from a file, including its optimiser."""
     said = CODES[code].read(theirs)
     name = theirs.get(*OPTIMISER_KEYS[code])
     meant = None if name is None else optimiser_called(str(name))
@@ -156,7 +160,7 @@ def read(code: str, theirs: ForeignFile) -> dict[str, Any]:
 
 
 def optimiser_called(name: str) -> str | None:
-    """The optimiser that training code calls so: ``adamw_bnb_8bit``, ``distributed_fused_adam``, ``paged_adamw_8bit``."""
+    """The optimiser for a name in training code: ``adamw_bnb_8bit``, ``distributed_fused_adam``, ``paged_adamw_8bit``."""
     words = name.lower().replace("-", "_")
     special = next((one for one in ("galore", "adafactor", "muon", "soap", "lion") if one in words), None)
     if special is not None:
@@ -167,7 +171,7 @@ def optimiser_called(name: str) -> str | None:
 
 
 def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """DeepSpeed under a trainer of Hugging Face's is one stack of its own."""
+    """DeepSpeed under a Hugging Face trainer is a separate stack."""
     stacks = {str(found.get("software", "")), str(said.get("software", ""))}
     if "deepspeed" in stacks and any(one.startswith("huggingface") for one in stacks):
         return {**said, "software": "huggingface-deepspeed"}
@@ -175,7 +179,7 @@ def _beside(found: Mapping[str, Any], said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_shape(key: str) -> bool:
-    """A key that a model's configuration says better; adapters are not in it."""
+    """Whether a key is better taken from a model's configuration; adapters are not in it."""
     return key == "model" or (
         key.startswith("model.") and key not in ("model.trainable", "model.rank", "model.targets")
     )
@@ -187,13 +191,13 @@ def _short(value: Any) -> str:
 
 
 def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origin, ...]) -> list[str]:
-    """The vocabulary of a shape that leaves it to its tokenizer: GPT-2's where its merges are named, else it has to be said."""
+    """The vocabulary of a shape that leaves it to its tokenizer: GPT-2's if its merges are named, otherwise an error."""
     if "model.layers" not in found or "model.name" in found or "model.vocab" in found:
         return []
     if guessed is None:
         raise EstimateError(
-            "No file says how large the vocabulary is: it is the tokenizer's, padded.",
-            "Say it, as in --set model.vocab=128256 (Llama 3), 32000 (Llama 2), 51200 (GPT-2's at tensor 8), or name the config.json.",
+            "The vocabulary size is missing: it is the tokenizer's, padded.",
+            "Set it, as in --set model.vocab=128256 (Llama 3), 32000 (Llama 2), 51200 (GPT-2's at tensor 8), or name the config.json.",
             ", ".join(one.file for one in origins),
         )
     found["model.vocab"] = guessed
@@ -201,7 +205,7 @@ def _vocabulary(found: dict[str, Any], guessed: int | None, origins: tuple[Origi
 
 
 def _other_shape(stated: Mapping[str, Any], path: str) -> list[str]:
-    """What of a shape that other files say a model's configuration contradicts."""
+    """Contradictions between a model's configuration and the shape in other files."""
     from gpuhours.architecture.hugging_face.config import read_config
 
     own = read_config(Path(path))
@@ -214,20 +218,18 @@ def _other_shape(stated: Mapping[str, Any], path: str) -> list[str]:
 
 
 def _adapters_alone(found: dict[str, Any]) -> list[str]:
-    """Adapters whose model no file names as it is known here wait for one."""
+    """Set aside adapters whose model is not known by the name in the files."""
     about = [key for key in found if key.startswith("model.")]
     if "model" in found or not about or set(about) - {"model.trainable", "model.rank", "model.targets"}:
         return []
     said = {key: found.pop(key) for key in about}
     rank, targets = said.get("model.rank", 8), said.get("model.targets")
     beside = f" --set model.targets=[{','.join(targets)}]" if targets else ""
-    return [
-        f"adapters of rank {rank} on a model that is not known by that name: --model CONFIG.json --lora {rank}{beside}"
-    ]
+    return [f"adapters of rank {rank} on an unknown model: --model CONFIG.json --lora {rank}{beside}"]
 
 
 def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
-    """GPUs and the global batch worked out of what files say instead, then everything put at its key and validated."""
+    """Derive GPUs and global batch from what files state instead, then put everything at its key and validate it."""
     said = {
         key: found.pop(key, None)
         for key in (NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH, EVERY, VOCABULARY, UNPADDED)
@@ -245,16 +247,16 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
             found["training.global_batch"] = local * (int(gpus) // copy)
         elif local:
             remarks.append(
-                f"the global batch is {local} samples times the data-parallel ranks, and the files name no number of GPUs: --gpus N"
+                f"the global batch is {local} samples times the data-parallel ranks, and the number of GPUs is missing: --gpus N"
             )
         elif passes:
-            remarks.append(f"a step has {passes} passes of a micro-batch that no file names: --microbatch N")
+            remarks.append(f"a step has {passes} passes of a micro-batch of unknown size: --microbatch N")
     remarks += _vocabulary(found, said[VOCABULARY], origins)
     if said[UNPADDED] and said[UNPADDED] != found.get("model.vocab"):
         remarks.append(f"vocabulary {found['model.vocab']:,}: {said[UNPADDED]:,}, padded as Megatron pads it")
     if said[EVERY]:
         remarks.append(
-            f"one layer in {said[EVERY]} is computed again: set layout.recompute full and layout.recompute_layers to a stage's share"
+            f"one layer in {said[EVERY]} is recomputed: set layout.recompute full and layout.recompute_layers to a stage's share"
         )
     remarks += _adapters_alone(found)
     if not found:
@@ -265,7 +267,7 @@ def _finished(found: dict[str, Any], origins: tuple[Origin, ...]) -> Imported:
     data = {name: data[name] for name in (*ORDER, *(set(data) - set(ORDER))) if name in data}
     run = from_dict(data, "what the files say")
     if "model" not in data:
-        remarks.append("no file says the model's shape: --model NAME-OR-CONFIG.json or --params")
+        remarks.append("the model's shape is missing: --model NAME-OR-CONFIG.json or --params")
     if "accelerator" not in data.get("hardware", {}):
-        remarks.append("no file says the accelerator: --gpu h100-sxm-80gb")
+        remarks.append("the accelerator is missing: --gpu h100-sxm-80gb")
     return Imported(data, run, origins, tuple(remarks))

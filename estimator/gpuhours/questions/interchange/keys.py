@@ -1,4 +1,4 @@
-"""A foreign file as a flat list of keys, each remembered when it is read, and the table that pairs them with a run's keys."""
+"""A foreign configuration as a flat list of keys that tracks which were read, and the table that maps them to a run's keys."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.records import dataclass
 
 VOCABULARY = "vocabulary.of_tokenizer"
-"""The size of a vocabulary that follows from the tokenizer's files."""
+"""The vocabulary size implied by the tokenizer's files."""
 UNPADDED = "vocabulary.said"
-"""The size of a vocabulary before its padding."""
+"""The vocabulary size before padding."""
 NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "machine.nodes",
     "machine.per_node",
@@ -22,22 +22,22 @@ NODES, PER_NODE, RANKS, ACCUMULATION, LOCAL_BATCH = (
     "batch.passes",
     "batch.local",
 )
-"""What other files say and a run does not: it says GPUs and the global batch instead."""
+"""Quantities that other files state and a run does not: it states GPUs and the global batch instead."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """One of a run's keys and the names another file has for it, the first of which is written."""
+    """One of a run's keys and its names in another format, of which the first is written."""
 
     ours: str
     theirs: tuple[str, ...]
     read: Callable[[Any], Any] = lambda value: value
     write: Callable[[Any], Any] | None = lambda value: value
-    """None: another key of the file says it when it is written."""
+    """None: implied by another key when writing."""
 
 
 class ForeignFile:
-    """What a file of other code says, under flat names; what nobody asked for is left."""
+    """The keys of a foreign file, flattened; keys that were not read can be listed."""
 
     def __init__(self, keys: Mapping[str, Any], *, last: bool = False) -> None:
         self._keys: dict[str, tuple[str, Any]] = {}
@@ -49,7 +49,7 @@ class ForeignFile:
         self._known = set[str]()
 
     def get(self, *names: str) -> Any:
-        """The value of the first of ``names`` that is set; all count as read."""
+        """The value of the first of ``names`` that is set; all of them count as read."""
         first = None
         for name in names:
             path, value = self._keys.get(name, (name, None))
@@ -60,7 +60,7 @@ class ForeignFile:
         return first
 
     def names(self, name: str) -> bool:
-        """Whether a key says something, be it a variable that the file does not set."""
+        """Whether a key has a value, even if it is an unset variable."""
         return not silent(self._keys.get(name, (name, None))[1])
 
     def on(self, *names: str) -> bool:
@@ -68,48 +68,48 @@ class ForeignFile:
         return truth(self.get(*names)) is True
 
     def leave(self, name: str) -> None:
-        """Count a key as not understood after all, whatever its name: its value means nothing here."""
+        """Count a key as not understood: its value has no meaning here."""
         path, value = self._keys.get(name, (name, None))
         self._meaningless[path] = value
 
     def irrelevant(self, part: str) -> None:
-        """Everything below a part of the file that does nothing as the file stands."""
+        """Mark everything below a part of the file as read: it has no effect in this configuration."""
         self._read.update(path for path in self._all if f".{part}." in f".{path}.")
 
     def meaningless(self) -> Iterator[tuple[str, Any]]:
-        """Keys that are known, with values that are not: words, or variables that the file does not set."""
+        """Known keys whose values are not understood: text, or variables that the file does not set."""
         return iter(self._meaningless.items())
 
     def left(self) -> Iterator[tuple[str, Any]]:
-        """Keys that say something and that nobody read."""
+        """Keys with a value that were not read."""
         return ((path, value) for path, value in self._all.items() if path not in self._read and not silent(value))
 
     def automatic(self) -> Iterator[str]:
-        """Keys left to the trainer, but for those whose reader knows what it does then."""
+        """Keys set to auto, except those whose automatic value is known."""
         return (path for path, value in self._all.items() if value == "auto" and path not in self._known)
 
     def known(self, *names: str) -> None:
-        """What the trainer does with these where they are ``auto`` is known."""
+        """Mark keys whose automatic value is known."""
         self._known.update(names)
 
 
 def unset(value: Any) -> bool:
-    """No statement: absent, null, left to the trainer, to be filled in, or a variable that is not set in the file."""
+    """Whether a value states nothing: absent, null, auto, a placeholder, or a variable that the file does not set."""
     return value is None or value in ("auto", "null", "None", "", "???") or variable(value)
 
 
 def variable(value: Any) -> bool:
-    """A variable of a shell, or a reference of OmegaConf's, that the file does not set."""
+    """A shell variable, or an OmegaConf reference, that the file does not set."""
     return isinstance(value, str) and "$" in value
 
 
 def silent(value: Any) -> bool:
-    """What is off or empty says nothing."""
+    """Whether a value is off or empty."""
     return value is None or value is False or value in ("", [], {}, "auto", "null", "None", "???")
 
 
 def truth(value: Any) -> bool | None:
-    """``True`` for what switches on, ``False`` for off, None where nothing is said."""
+    """``True`` or ``False`` for a switch, None if unset."""
     if value is None or isinstance(value, bool):
         return value
     return str(value).lower() in {"true", "1", "yes", "on"}
@@ -125,7 +125,7 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def paired(theirs: ForeignFile, table: tuple[Key, ...]) -> dict[str, Any]:
-    """The run's keys that a table finds in a file."""
+    """The run's keys found in a file by a table."""
     values = {}
     for key in table:
         value = theirs.get(*key.theirs)
@@ -136,7 +136,7 @@ def paired(theirs: ForeignFile, table: tuple[Key, ...]) -> dict[str, Any]:
 
 
 def written(values: Mapping[str, Any], table: tuple[Key, ...]) -> dict[str, Any]:
-    """The other file's keys that a table has for a run's values."""
+    """The other format's keys for a run's values, by a table."""
     lines = {}
     for key in table:
         value = values.get(key.ours)
@@ -159,7 +159,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def positive(value: Any) -> int | None:
-    """A positive whole number; -1 and 0 are how files say nothing."""
+    """A positive whole number, otherwise None; files use -1 and 0 for unset."""
     try:
         number = int(str(value).replace("_", ""))
     except ValueError:
@@ -168,25 +168,25 @@ def positive(value: Any) -> int | None:
 
 
 def rate(value: Any, usual: float) -> float:
-    """A share as another file writes it; the usual one where it says none."""
+    """A share as written in another format; ``usual`` if unset."""
     try:
         share = float(usual if value is None else value)
-        if not 0 <= share <= 1:  # nor nan
+        if not 0 <= share <= 1:  # also excludes nan
             raise ValueError(share)
         return share
     except (TypeError, ValueError, OverflowError):
         raise EstimateError(
-            f"{str(value)[:60]!r} is no number.", "A share between 0 and 1, such as 0.1.", "dropout"
+            f"{str(value)[:60]!r} is not a share.", "A share between 0 and 1, such as 0.1.", "dropout"
         ) from None
 
 
 def above_one(value: Any) -> Any:
-    """A degree worth saying."""
+    """A degree, unless it is 1."""
     return value if value is not None and value > 1 else None
 
 
 def below_one(value: Any) -> Any:
-    """A share worth saying."""
+    """A share, unless it is 1."""
     return value if value is not None and value < 1 else None
 
 
@@ -213,17 +213,17 @@ NEUTRAL = re.compile(
     r"|ckpt_format|jobid|wait|kill_on_bad_exit|max_restarts|container\w*|persist_layer_norm|memory_efficient_layer_norm|gen_shape|use_reentrant)"
     r"([._]|$)"
 )
-"""Names that change what is learned, kept or reported, and nothing about what a step costs."""
+"""Keys that affect learning, checkpoints or reporting, but not the cost of a step."""
 
 
 COSTLY = re.compile(
     r"load_in_\dbit|checkpoint_activations|checkpoint_num_layers|split_rank|deepspeed_config_file|activation_checkpointing|offload"
 )
-"""Names that hold such a word and cost all the same."""
+"""Keys that match such a pattern but do affect cost."""
 
 
 def without_effect(path: str) -> bool:
-    """Whether a key is one of those.
+    """Whether a key does not affect the cost of a step.
 
     >>> without_effect("eval_steps"), without_effect("load_in_8bit")
     (True, False)
@@ -235,7 +235,7 @@ REFERENCE = re.compile(r"\$\{([^${}]*)\}")
 
 
 def interpolated(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """References of OmegaConf's put in: ``${model.seq_length}``, ``${.hidden_size}`` beside it, ``${multiply:4, ${.hidden_size}}``.
+    """Resolve OmegaConf references: ``${model.seq_length}``, relative ``${.hidden_size}``, ``${multiply:4, ${.hidden_size}}``.
 
     >>> interpolated({"model.h": 8, "model.f": "${multiply:4, ${.h}}", "model.n": "${training.model.h}", "name": "${user}"})
     {'model.h': 8, 'model.f': 32, 'model.n': 8, 'name': '${user}'}
@@ -260,7 +260,7 @@ def _put_in(one: re.Match[str], path: str, keys: Mapping[str, Any]) -> str:
 
 
 def _meant(said: str, path: str, keys: Mapping[str, Any], whole: str) -> Any:
-    """What one reference stands for; itself where nothing in the file does."""
+    """The value of a reference; the reference itself if the file does not define it."""
     if said.startswith("multiply:"):
         factors = [positive(one.strip()) for one in said.removeprefix("multiply:").split(",")]
         return math.prod(one for one in factors if one) if all(factors) else whole

@@ -18,12 +18,12 @@ TABLE = (
     Key("data.packed", ("packing",), lambda value: True if value in (True, "true") else None),
 )
 RANK, LENGTH = 8, 2048
-"""lora_rank and cutoff_len where a file does not say."""
+"""Defaults of lora_rank and cutoff_len."""
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys in a LLaMA-Factory configuration: checkpointed whole unless it is switched off, adapters on every product unless
-    they are named."""
+    """The run's keys from a LLaMA-Factory configuration: full checkpointing unless switched off, adapters on every product unless
+    targets are named."""
     keys = {"data.seq_len": LENGTH, **paired(theirs, TABLE)}
     theirs.get("stage", "do_train", "template", "flash_attn", "neat_packing", "pure_bf16", "lora_alpha", "lora_dropout")
     name = theirs.get("model_name_or_path")

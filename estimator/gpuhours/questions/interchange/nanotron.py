@@ -42,7 +42,7 @@ SCHEDULES = {"1f1b": "1f1b", "afab": "gpipe"}
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys in a nanotron configuration: Llama's and Qwen2's layers, ZeRO-1 or none, whole layers computed again or none."""
+    """The run's keys from a nanotron configuration: Llama's and Qwen2's layers, ZeRO-1 or none, full recomputation or none."""
     keys = {
         key: value
         for key, value in paired(theirs, TABLE).items()

@@ -1,4 +1,4 @@
-"""``--name value`` of a shell script: variables that it sets put in, sums worked out, branches that it does not take left out."""
+"""``--name value`` in a shell script: variables substituted, arithmetic evaluated, branches not taken skipped."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _PER_NODE = re.compile(r"^gpu:(?:\w+:)?(\d+)$")
 _BRANCH = re.compile(r";\s*(?=(?:then|else|elif|fi|esac|;)\b|;)")
 _THEN = re.compile(r"^(\s*(?:then|else))\s+(?=\S)", re.MULTILINE)
 _CASE = re.compile(r"^(\s*[\w.|*\"'-]+\))\s+(?=\S)")
-"""A pattern of ``case`` with what is done then on the same line."""
+"""A pattern of ``case`` with its command on the same line."""
 SLURM = {
     "nodes": ("SLURM_NNODES", "SLURM_JOB_NUM_NODES"),
     "gpus_per_node": ("SLURM_GPUS_PER_NODE", "SLURM_GPUS_ON_NODE"),
 }
-"""What the scheduler sets for its own directives."""
+"""Variables that the scheduler sets for its directives."""
 LONGEST_COUNT = 20
-"""Digits of a number that counts something."""
+"""Maximum digits of a count."""
 
 
 def arguments(text: str) -> dict[str, Any]:
-    """``--name value`` of a shell script, whatever the order, with variables that the script sets put in.
+    """``--name value`` pairs of a shell script, in any order, with the script's variables substituted.
 
     >>> arguments("TP=4\\ntorchrun --nproc_per_node=8 pretrain.py --tensor-model-parallel-size $TP --bf16")
     {'nproc_per_node': '8', 'tensor_model_parallel_size': '4', 'bf16': True}
@@ -61,9 +61,9 @@ def arguments(text: str) -> dict[str, Any]:
 
 
 def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator[str]:
-    """Logical lines: what follows a backslash joined, comments and documents within the script left out, a branch a line.
+    """Logical lines: continuation lines joined, comments and here-documents left out, one branch per line.
 
-    A directive of Slurm's is an argument, and sets the variables that Slurm does."""
+    Slurm directives count as arguments, and set the variables that Slurm sets."""
     plain = []
     until = None
     for line in text.splitlines():
@@ -83,7 +83,7 @@ def _lines(text: str, values: dict[str, Any], known: dict[str, str]) -> Iterator
 
 
 def _directive(text: str, values: dict[str, Any], known: dict[str, str]) -> None:
-    """Nodes and their GPUs; what else a scheduler is told moves no step."""
+    """Nodes and their GPUs; other scheduler options do not affect the step."""
     name, told = None, dict[str, Any]()
     for word in _words(text):
         short = word.startswith("-N")
@@ -99,32 +99,32 @@ def _directive(text: str, values: dict[str, Any], known: dict[str, str]) -> None
 
 @dataclass
 class _Branch:
-    """One ``if`` or ``case`` that is open."""
+    """One open ``if`` or ``case``."""
 
     read: bool
-    """Whether the branch that the script is in is read."""
+    """Whether the current branch is read."""
     before: bool = False
-    """Whether this one or one before it is surely taken."""
+    """Whether this or an earlier branch is certainly taken."""
     about: str = ""
-    """The word of a ``case``."""
+    """The subject of a ``case``."""
     condition: str = ""
-    """What the file does not decide, and what had been said before it."""
+    """The condition that the file does not decide; ``said`` are the values before it."""
     said: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Branches:
-    """Which branches of ``if`` and ``case`` a script takes, as far as its own variables decide; else all are read, and that is listed."""
+    """Which branches of ``if`` and ``case`` a script takes, if its own variables decide; otherwise all are read, and that is reported."""
 
     def __init__(self) -> None:
         self._open: list[_Branch] = []
 
     @property
     def taken(self) -> bool:
-        """Whether the line that comes is read."""
+        """Whether the next line is read."""
         return all(branch.read for branch in self._open)
 
     def turn(self, line: str, known: Mapping[str, str], values: dict[str, Any]) -> bool:
-        """Follow a line that opens, changes or ends a branch; False for any other."""
+        """Process a line that opens, changes or ends a branch; False for any other."""
         word, _, rest = line.strip().partition(" ")
         last = self._open[-1] if self._open else None
         if word == "if":
@@ -152,15 +152,15 @@ class _Branches:
         return True
 
     def _close(self, values: dict[str, Any]) -> None:
-        """End a branch; what it said is listed where the file does not decide whether it holds."""
+        """End a branch; report its values if the file does not decide whether it is taken."""
         branch = self._open.pop()
         moved = [name for name, value in values.items() if branch.said.get(name) != value and not without_effect(name)]
         if branch.condition and moved:
-            values[f"if {branch.condition}"] = f"not decided by the file; read all the same: {', '.join(moved[:3])}"
+            values[f"if {branch.condition}"] = f"not decided by the file, but read: {', '.join(moved[:3])}"
 
 
 def _decided(condition: str, known: Mapping[str, str]) -> bool | None:
-    """Whether a condition holds; None where the file does not say."""
+    """Whether a condition holds; None if the file does not determine it."""
     verdict: bool | None = None
     tests = re.split(r"\s(&&|\|\|)\s", condition.strip().removesuffix("then").strip().rstrip(";"))
     for joint, test in zip(["", *tests[1::2]], tests[::2], strict=True):
@@ -198,7 +198,7 @@ def _tested(words: list[str]) -> bool | None:
 
 
 def _taken(word: str, name: str | None, found: dict[str, Any]) -> str | None:
-    """Put one word where it belongs: a name, or the value of the name before it."""
+    """Assign one word: a name, or the value of the preceding name."""
     if word.startswith("--"):
         name, equals, value = word[2:].rstrip(")").partition("=")
         name = name.replace("-", "_")
@@ -218,7 +218,7 @@ def _words(line: str) -> list[str]:
 
 
 def _filled(text: str, known: Mapping[str, str]) -> str:
-    """Variables and sums of whole numbers put in."""
+    """Substitute variables and integer arithmetic."""
 
     def sum_of(match: re.Match[str]) -> str:
         inner = re.sub(r"[A-Za-z_]\w*", lambda name: known.get(name[0], name[0]), _filled(match[1], known))
@@ -234,11 +234,11 @@ OPERATORS = {
     ast.Div: operator.floordiv, ast.Mod: operator.mod,
 }  # fmt: skip
 LONGEST_SUM = 200
-"""Characters of a sum that is worked out."""
+"""Maximum length of an arithmetic expression in characters."""
 
 
 def sum_of_whole(text: str) -> int | None:
-    """Whole numbers under + - * / % and brackets, as a shell reckons; None for anything else.
+    """Integer arithmetic with + - * / % and brackets, with shell semantics; None for anything else.
 
     >>> sum_of_whole("8 * (2 + 1) / 5")
     4

@@ -40,7 +40,7 @@ ROTATIONS = {"allgather": "all-gather", "alltoall": "ring"}
 
 
 def read(theirs: ForeignFile) -> dict[str, Any]:
-    """The run's keys in a torchtitan file."""
+    """The run's keys from a torchtitan file."""
     keys = paired(theirs, TABLE)
     name, flavour = theirs.get("model.name"), theirs.get("model.flavor")
     if (str(name), str(flavour).lower()) in FLAVOURS:
@@ -62,7 +62,7 @@ def read(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
-    """FSDP2 gathers weights again for the backward pass, but for pipelines, unless it is told otherwise."""
+    """FSDP2 gathers weights again for the backward pass, except in pipelines, unless configured otherwise."""
     shards = theirs.get("parallelism.data_parallel_shard_degree", "training.data_parallel_shard_degree")
     copies = (
         positive(theirs.get("parallelism.data_parallel_replicate_degree", "training.data_parallel_replicate_degree"))
@@ -82,7 +82,8 @@ def _sharding(theirs: ForeignFile, stages: int) -> dict[str, Any]:
 
 
 def _recompute(theirs: ForeignFile) -> dict[str, Any]:
-    """``selective`` keeps the outputs of products; every n-th layer is ``full`` for a share of them, which only the model's depth tells."""
+    """``selective`` saves the outputs of products; every n-th layer is ``full`` for a share of the layers, which depends on the model's
+    depth."""
     mode, option = theirs.get("activation_checkpoint.mode"), theirs.get("activation_checkpoint.selective_ac_option")
     if mode == "selective" and positive(option):
         return {"recompute.every": int(option)}
@@ -90,8 +91,8 @@ def _recompute(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _numbers(theirs: ForeignFile) -> dict[str, Any]:
-    """FSDP2 casts the weights, which are fp32 where ``training.dtype`` does not make them and the optimiser's states 16 bit wide; float8
-    products are a converter or a quantisation."""
+    """FSDP2 casts the weights, which are fp32 unless ``training.dtype`` makes them and the optimiser's states 16-bit; float8 products come
+    from a converter or a quantisation."""
     converters = theirs.get("model.converters") or []
     weights, wide = theirs.get("training.dtype"), theirs.get("training.mixed_precision_param")
     eight = "float8" in str(converters) or theirs.on("float8.enable_float8_linear", "quantize.linear.float8.enable")
@@ -102,7 +103,7 @@ def _numbers(theirs: ForeignFile) -> dict[str, Any]:
 
 
 def _software(theirs: ForeignFile) -> str:
-    """Compiled where the model is, not the loss alone."""
+    """Compiled only if the model is, not just the loss."""
     parts = theirs.get("compile.components")
     compiled = theirs.on("compile.enable", "training.compile") and (not isinstance(parts, list) or "model" in parts)
     at_once = theirs.on("parallelism.enable_async_tensor_parallel", "experimental.enable_async_tensor_parallel")

@@ -1,4 +1,4 @@
-"""The constants of the links between GPUs, brought to the level at which collectives were timed (``kernels.collectives``)."""
+"""The constants of the links between GPUs, scaled to measured times of collectives (``kernels.collectives``)."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TIMES: Mapping[str, Callable[[Array, Group, Cluster], Array]] = {
 }  # fmt: skip
 RINGS = frozenset({"all_reduce", "all_gather", "reduce_scatter"})
 LARGE = 2**22
-"""Bytes from which a collective is bound by its links, not by the call."""
+"""Size in bytes from which a collective is limited by its links rather than by launch overhead."""
 SHARES = {"rings": "ring_share", "exchanges": "exchange_share", "in the switch": "switch_share"}
 
 
 def kind_of(one: CollectiveTime, node: Node, links: LinkConstants) -> str:
-    """Which share a collective's time rests on."""
+    """Which bandwidth share determines a collective's time."""
     if one.operation not in RINGS:
         return "exchanges"
     switched = one.operation == "all_reduce" and one.ranks >= SWITCH_RANKS and node.sharp
@@ -45,7 +45,7 @@ def kind_of(one: CollectiveTime, node: Node, links: LinkConstants) -> str:
 def link_levels(
     times: Sequence[CollectiveTime], accelerator: Accelerator, node: Node, source: str
 ) -> tuple[LinkConstants, list[Level]]:
-    """The links' constants with a factor on each share that was measured, and how far the profile was off before and after."""
+    """The links' constants with a factor on each measured share, and the profile's error before and after."""
     links, levels = accelerator.link_constants, []
     large = [one for one in times if one.bytes >= LARGE]
     for kind, share in SHARES.items():
@@ -72,13 +72,13 @@ def link_levels(
 
 
 def predicted_times(times: Sequence[CollectiveTime], accelerator: Accelerator, node: Node) -> Array:
-    """s of each collective on one node of an accelerator."""
+    """Predicted time in s of each collective on one node of an accelerator."""
     machine = Cluster(accelerator, node, node.gpus)
     return np.array([float(TIMES[one.operation](one.bytes, Group(one.ranks), machine)) for one in times])
 
 
 def with_links(accelerator: Accelerator, links: LinkConstants) -> Accelerator:
-    """The accelerator with other links."""
+    """The accelerator with other link constants."""
     from dataclasses import replace
 
     own = accelerator.kernels or KernelConstants()

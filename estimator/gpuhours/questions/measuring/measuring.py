@@ -1,4 +1,4 @@
-"""A profile of the GPU at hand: the constants of its generation, brought to the level that was measured on it."""
+"""A profile of this machine's GPU: the constants of its generation, scaled to the measured level."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from gpuhours.questions.measuring.links import link_levels
 
 @dataclass(frozen=True)
 class Measured:
-    """What ``gpuhours hardware measure`` found, and the profile that follows."""
+    """The result of ``gpuhours hardware measure``, and the profile derived from it."""
 
     accelerator: Accelerator
     device: Device
     levels: tuple[Level, ...]
     profile: dict[str, Any]
-    """What a YAML file of this accelerator holds, ``kernels`` as measured."""
+    """The contents of the accelerator's YAML file, with ``kernels`` as measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -55,15 +55,15 @@ class Measured:
         return envelope("hardware", content)
 
     def yaml(self) -> str:
-        """The profile as a file."""
+        """The profile as YAML."""
         import yaml
 
         return str(yaml.safe_dump(self.profile, sort_keys=False, allow_unicode=True, width=120))
 
 
 def measure(name: str | None = None, gpus: int | None = None) -> Measured:
-    """Measure the first GPU of this machine, and what joins it to the others of ``gpus`` (all that there are, up to eight); ``name`` of
-    its profile where the device's own name does not settle it."""
+    """Measure the first GPU of this machine, and its connections to the others of ``gpus`` (all available, up to eight); ``name`` of
+    its profile if the device's own name is ambiguous."""
     torch = torch_with_gpu()
     there = int(torch.cuda.device_count())
     asked = min(there, MOST_RANKS) if gpus is None else gpus
@@ -76,7 +76,7 @@ def measure(name: str | None = None, gpus: int | None = None) -> Measured:
 
 
 def recognised(found: Device) -> str:
-    """The profile a device's name means: the same model, then the nearest memory, form and multiprocessors."""
+    """The profile for a device's name: the same model, then the nearest memory, form and number of multiprocessors."""
     words = found.name.lower().replace("-", " ").split()
     parts = [load_accelerator(name) for name in list_accelerators() if name.split("-")[0] in words]
     if not parts:
@@ -91,10 +91,10 @@ def recognised(found: Device) -> str:
 
 
 def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
-    """The accelerator's constants at the measured level: one factor for products, one for copies, two for attention.
+    """The accelerator's constants scaled to the measured level: one factor for GEMMs, one for copies, two for attention.
 
-    The shape of each formula (tiles, splits, what an attention kernel wastes) belongs to the libraries and is kept; the level belongs
-    to the card, its power limit and its clock. 30 products settle it to 2 % (fits with A100, H100 and H200 exchanged).
+    The shape parameters of each formula (tiles, splits, waste of an attention kernel) depend on the libraries and are kept; the level
+    depends on the card, its power limit and its clock. 30 products determine it to 2 % (fits with A100, H100 and H200 exchanged).
     """
     today = datetime.date.today().isoformat()
     source = f"gpuhours hardware measure on {times.device.name}, PyTorch {times.device.torch}, {today} (random data)"
@@ -121,7 +121,7 @@ def fitted(times: KernelTimings, accelerator: Accelerator) -> Measured:
 
 
 def product_level(times: KernelTimings, accelerator: Accelerator, source: str) -> tuple[GemmConstants, Level]:
-    """E and rho of ``gemm_time`` times one factor."""
+    """E and rho of ``gemm_time``, multiplied by one factor."""
     m, n, k, t = np.array([(one.m, one.n, one.k, one.seconds) for one in times.products]).T
     base = accelerator.gemm_constants
 
@@ -145,7 +145,7 @@ def product_level(times: KernelTimings, accelerator: Accelerator, source: str) -
 def attention_levels(
     times: KernelTimings, kernel: str, accelerator: Accelerator, source: str
 ) -> tuple[AttentionConstants, list[Level]]:
-    """E of each direction times a factor of its own."""
+    """E of each direction, multiplied by its own factor."""
     base = accelerator.attention_constants(kernel)
     shapes = np.array([(one.batch, one.heads, one.length, one.head_dim) for one in times.attention], float).T
     passes: dict[str, AttentionPass] = {}
@@ -184,15 +184,15 @@ def attention_levels(
 
 
 def with_kernels(accelerator: Accelerator, **kernels: Any) -> Accelerator:
-    """The accelerator with other constants."""
+    """The accelerator with other kernel constants."""
     return replace(accelerator, kernels=KernelConstants(**kernels))
 
 
 def write(measured: Measured, path: Path) -> None:
-    """The profile as a file that ``accelerator:`` and ``gpuhours hardware show`` accept."""
+    """Write the profile as a file that ``accelerator:`` and ``gpuhours hardware show`` accept."""
     try:
         path.write_text(measured.yaml(), encoding="utf-8")
     except OSError as error:
         raise EstimateError(
-            f"cannot be written: {error.strerror}.", "Name a file in a folder that is there.", str(path)
+            f"cannot be written: {error.strerror}.", "Name a file in an existing folder.", str(path)
         ) from None

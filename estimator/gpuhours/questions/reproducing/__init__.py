@@ -1,4 +1,4 @@
-"""Published texts: what they state, what had to be supplied and from where, and whether their figures come out blind."""
+"""Published texts: what they state, what had to be assumed and from where, and whether blind predictions match their figures."""
 
 from gpuhours.questions.reproducing.document import Published as Published
 from gpuhours.questions.reproducing.findings import Finding as Finding

@@ -1,7 +1,7 @@
-"""A run predicted blind: everything that the text leaves open is drawn from what is usual, and all draws count alike.
+"""A blind prediction: everything that the text leaves open is sampled from common practice, and all draws have equal weight.
 
-A description with its own ranges and readings is a few runs; each is a sample of ``run.ensemble``, where stack, recomputation, layout,
-network, padding, stops, the step model's error and what remains beside the steps are drawn. Nothing is taken from the text's results.
+A description with its own ranges and readings gives a few runs; each is a sample of ``run.ensemble``, where stack, recomputation, layout,
+network, padding, stops, the step model's error and the remainder beyond the steps are drawn. None of the text's results is used.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from gpuhours.run.spec import Run
 from gpuhours.run.typical import kind_of, this_year
 
 MEMBERS = 9
-"""Runs that stand for a description with ranges and readings of its own."""
+"""Number of runs representing a description with ranges and readings."""
 MULTIPLES: Mapping[str, int] = {"data.text_tokens": 64, "data.seq_len": 64}
-"""What drawn lengths are rounded to: batches are padded to lengths that the kernels like."""
+"""Multiples to which drawn lengths are rounded: batches are padded to lengths that suit the kernels."""
 COUNTED = 64
-"""Values from here on are counts (of tokens, clips, parameters): whole."""
+"""Values from here on are counts (of tokens, clips, parameters) and rounded to whole numbers."""
 WHOLE = ("layout.", "hardware.gpus", "training.global_batch", "data.frames")
 
 Build = Callable[[Mapping[str, Any]], Run]
@@ -40,17 +40,17 @@ Build = Callable[[Mapping[str, Any]], Run]
 
 @dataclass(frozen=True)
 class Blind:
-    """All draws of a description: what each result is in each of them."""
+    """All draws of a description, by result."""
 
     values: Mapping[str, Draws]
     stack: tuple[str, ...]
     steps_alone: Draws
-    """GPU-hours of the steps, without stops and what remains beside them."""
+    """GPU-hours of the steps alone, without stops and remainder."""
     usual_goodput: float
-    """Median of productive over published time."""
+    """Median of productive time over published time."""
 
     def quantiles(self, result: str) -> tuple[float, float, float] | None:
-        """10th, 50th and 90th percentile; None where the description does not determine the result."""
+        """10th, 50th and 90th percentile; None if the description does not determine the result."""
         drawn = self.values.get(result)
         if drawn is None:
             return None
@@ -61,9 +61,9 @@ class Blind:
 def predict(
     data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build, organisation: str = ""
 ) -> Blind | None:
-    """The draws of a description; None where its step does not have to be predicted, or nothing that fits is described.
+    """The draws of a description; None if its step does not have to be predicted, or nothing that fits matches it.
 
-    What remains beside the steps was learned on published hours: those of ``organisation`` are left out.
+    The remainder beyond the steps was learned on published hours; those of ``organisation`` are left out.
     """
     runs = members(data, readings, build)
     samples = [sample for run in runs if (sample := ensemble(run, without(organisation, run))) is not None]
@@ -79,7 +79,7 @@ def predict(
 
 
 def without(organisation: str, run: Run) -> Remainder | None:
-    """What remains beside the steps, as other organisations' runs of the kind have it; None for what all have."""
+    """The remainder as learned from other organisations' runs of the kind; None for the general one."""
     if not organisation:
         return None
     resolved = resolve(run.replaced("layout", Layout()))
@@ -91,7 +91,7 @@ def without(organisation: str, run: Run) -> Remainder | None:
 
 
 def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Build) -> Iterator[Run]:
-    """The runs that a description with ranges and readings may mean, evenly over all of them."""
+    """The runs that a description with ranges and readings may mean, evenly distributed over these."""
     ranges = [key for key, one in data["assumptions"].items() if one.get("low") is not None]
     names = [*ranges, *readings]
     points = positions(len(names), MEMBERS - 1) if names else np.full((0, 1), 0.5)
@@ -109,7 +109,7 @@ def members(data: Mapping[str, Any], readings: Mapping[str, Reading], build: Bui
 
 
 def _value_at(key: str, entry: Mapping[str, Any], at: float) -> float:
-    """A value of an assumption's range, whole where it must be."""
+    """A value within an assumption's range, whole if it must be."""
     low, middle, high = (magnitude(entry[name]) for name in ("low", "value", "high"))
     value = float(spread_over(low, middle, high, np.asarray(at)))
     step = MULTIPLES.get(key, 1)
@@ -118,7 +118,7 @@ def _value_at(key: str, entry: Mapping[str, Any], at: float) -> float:
 
 
 def _values(one: Ensemble) -> dict[str, Draws]:
-    """Step time and MFU of every draw of a sample; hours and days where the steps are known."""
+    """Step time and MFU of every draw of a sample; hours and days if the number of steps is known."""
     known = one.outcome.value
     gpus, steps = float(np.max(one.outcome.resolved.gpus or 1.0)), known("steps")
     step = one.gpu_time * one.effective_goodput / gpus / float(steps or 1.0)

@@ -1,8 +1,8 @@
-"""What a figure must not be judged with: anything that was made from it.
+"""What a figure must not be judged with: anything derived from it.
 
-Every assumption, every other reading and every setting of a figure names the claims it was worked out ``from``, or the ``source`` outside
-of the text that it rests on. The walk goes from a figure over the keys it uses to the claims at their roots; a figure whose own claim is
-among them is refused, and so is an assumption that names nothing, or that quotes a claim's figure in its reason without naming it.
+Every assumption, reading and setting of a figure names the claims it was derived ``from``, or the external ``source`` it is based on. The
+search goes from a figure through the keys it uses to the claims at their roots; a figure whose own claim is among them is refused, and so
+is an assumption that names nothing, or that quotes a claim's figure in its reason without naming it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KNOWN = "known"
 
 
 def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> frozenset[str]:
-    """Everything that ``names`` descend from, themselves included: name -> what it was worked out from, all the way."""
+    """Everything that ``names`` are derived from, directly or indirectly, including themselves."""
     above: set[str] = set()
     queue = list(names)
     while queue:
@@ -33,7 +33,7 @@ def ancestors(names: Iterable[str], edges: Mapping[str, Iterable[str]]) -> froze
 
 
 def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ...]:
-    """The claims that a figure, worked out in the run ``name``, starts from or whose offspring it uses."""
+    """The claims that a figure, computed in the run ``name``, uses directly or through what is derived from them."""
     supplied = assumed(text, figure, name)
     used = {*figure.given, *figure.descends, *supplied, *profiles_claims(text, figure, name)}
     used |= {key for key in text.readings if not covered(key, figure.settings)}
@@ -41,14 +41,14 @@ def depends_on(text: Published, figure: AskedFigure, name: str) -> tuple[str, ..
 
 
 def edges(text: Published, supplied: Supplied) -> dict[str, tuple[str, ...]]:
-    """What each claim and each supplied key was worked out from."""
+    """What each claim and each assumed key was derived from."""
     descends = {name: claim.descends for name, claim in text.claims.items()}
     descends |= {key: reading.descends for key, reading in text.readings.items()}
     return descends | {key: tuple(entry.get("from") or ()) for key, entry in supplied.items()}
 
 
 def assumed(text: Published, figure: AskedFigure, name: str) -> dict[str, Mapping[str, Any]]:
-    """The assumptions that hold in a figure's run: those that its settings do not replace."""
+    """The assumptions in effect in a figure's run: those that its settings do not replace."""
     data = revised(text.run, text.runs[name]) if name else text.run
     own = dict(data.get("assumptions") or {})
     for stage in data.get("stages") or ():
@@ -57,12 +57,12 @@ def assumed(text: Published, figure: AskedFigure, name: str) -> dict[str, Mappin
 
 
 def covered(key: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a key, or the block it stands in, is set for this figure."""
+    """Whether a key, or the block that contains it, is set for this figure."""
     return any(key == name or key.startswith(f"{name}.") for name in settings)
 
 
 def profiles_claims(text: Published, figure: AskedFigure, name: str) -> Iterator[str]:
-    """The claims that constants of the run's software profile were settled on."""
+    """The claims that determined constants of the run's software profile."""
     data = revised(text.run, text.runs[name]) if name else text.run
     software = figure.settings.get("software", data.get("software"))
     if software is None:
@@ -75,13 +75,13 @@ def profiles_claims(text: Published, figure: AskedFigure, name: str) -> Iterator
 
 
 def settled_on(software: Software) -> frozenset[str]:
-    """The systems that decided any group of a profile's constants."""
+    """The systems that determined any group of a profile's constants."""
     groups = (getattr(software, group) for group in type(software).model_fields)
     return frozenset(system for group in groups for system in getattr(group, "settled_on", ()))
 
 
 def refuse(text: Published, where: str) -> None:
-    """Raise where a document would judge a figure with what was made from it."""
+    """Raise if a document would judge a figure with something derived from it."""
     for data in (text.run, *text.runs.values(), *(figure.settings for figure in text.figures)):
         _well_formed(data, where)
     runs = {"": text.run, **{name: revised(text.run, above) for name, above in text.runs.items()}}
@@ -97,13 +97,13 @@ def refuse(text: Published, where: str) -> None:
         for name in (figure.run, figure.over) if figure.over else (figure.run,):
             if figure.claim is not None and figure.claim in depends_on(text, figure, name):
                 raise EstimateError(
-                    f"{figure.label!r} is judged by {figure.claim!r} with what descends from it: {_path(text, figure, name)}.",
-                    "Supply that from a source outside of the text, leave it open, or take the claim away.", where,
+                    f"{figure.label!r} is compared with {figure.claim!r} using what is derived from it: {_path(text, figure, name)}.",
+                    "Take that from a source outside the text, leave it open, or remove the claim.", where,
                 )  # fmt: skip
 
 
 def _well_formed(data: Mapping[str, Any], where: str) -> None:
-    """Stages are mappings; assumptions are, and what each came from is a list of names."""
+    """Check that stages and assumptions are mappings, and origins lists of names."""
     stages = data.get("stages") or ()
     if not isinstance(stages, list | tuple) or not all(isinstance(stage, Mapping) for stage in stages):
         raise EstimateError("stages must be a list of mappings.", "See `gpuhours schema run`.", where)
@@ -124,7 +124,7 @@ def _well_formed(data: Mapping[str, Any], where: str) -> None:
 
 
 def _path(text: Published, figure: AskedFigure, name: str) -> str:
-    """Which of a figure's inputs lead back to its claim."""
+    """The inputs of a figure that lead back to its claim."""
     supplied = assumed(text, figure, name)
     walk = edges(text, supplied)
     inputs = [*figure.given, *supplied, *text.readings]
@@ -137,20 +137,20 @@ def _path(text: Published, figure: AskedFigure, name: str) -> str:
 
 
 def _no_results(data: Mapping[str, Any], text: Published, where: str) -> None:
-    """A run or a setting holds no result, neither under ``known`` nor where a claim stands that is to be judged."""
+    """Refuse a result in a run or a setting, under ``known`` or at the key of a claim that is to be judged."""
     said = keys_of({key: value for key, value in data.items() if key not in ("assumptions", "stages")})
     said |= set(data.get("assumptions") or ())
     for key in sorted(said):
         if key.split(".")[0] == KNOWN:
             raise EstimateError(
-                f"{key} is a result; a document's run holds none.",
+                f"{key} is a result; a document's run must not contain any.",
                 "State it under claims, and name it in given.",
                 where,
             )
 
 
 def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: str) -> None:
-    """An assumption names claims (or other assumptions) it came from, or a source outside, and hides no claim."""
+    """Check that an assumption names its claims (or other assumptions) or an external source, and does not hide a claim."""
     origins = tuple(entry.get("from") or ())
     known = {*text.claims, *text.readings, *(text.run.get("assumptions") or {})}
     for name in origins:
@@ -159,20 +159,20 @@ def _has_an_origin(key: str, entry: Mapping[str, Any], text: Published, where: s
     if not origins and not entry.get("source"):
         raise EstimateError(
             f"The assumption {key} does not say what it came from.",
-            "Name the figures of the text that it descends from (from: [..]), or a source outside of it (source: ..).",
+            "Name the figures of the text that it is derived from (from: [..]), or an external source (source: ..).",
             where,
         )
     words = f"{entry.get('reason', '')} {entry.get('source', '')}"
     for name, claim in text.claims.items():
         if quotes(words, claim.value) and name not in ancestors(origins, edges(text, {})):
             raise EstimateError(
-                f"The assumption {key} quotes the figure {name!r} ({claim.value}) and does not name it.",
-                f"Say from: [{name}], or rest it on something else.", where,
+                f"The assumption {key} quotes the figure {name!r} ({claim.value}) without naming it.",
+                f"Add from: [{name}], or base it on something else.", where,
             )  # fmt: skip
 
 
 def quotes(words: str, value: str | float) -> bool:
-    """Whether ``words`` hold a claim's figure with its unit: ``1.8M``, ``44.5 %``, ``3 months``."""
+    """Whether ``words`` contain a claim's figure with its unit: ``1.8M``, ``44.5 %``, ``3 months``."""
     match = re.match(r"\s*([\d.,]+)\s*([A-Za-z%]+)", str(value))
     if match is None:
         return False

@@ -1,8 +1,8 @@
-"""A published text as YAML: what it states, what had to be supplied and from where, and which figures to compute.
+"""A published text as YAML: what it states, what had to be assumed and from where, and which figures to compute.
 
-A document is a run file with further blocks. ``claims`` are the figures of the text, each with the words around it; ``figures`` says what
-to compute, and which *other* claims it may start from; ``open`` what the text leaves to one of a few readings; ``takes`` what has to be
-solved for where a prediction does not hold a figure. A figure never sees its own claim, nor what descends from it (``descent``).
+A document is a run file with further blocks. ``claims`` are the figures of the text, each with the surrounding words; ``figures`` lists
+what to compute, and which *other* claims it may use; ``open`` what the text leaves to one of a few readings; ``takes`` what to solve for if
+a prediction does not match a figure. A figure never uses its own claim, nor anything derived from it (``descent``).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class StatedFigure(Section):
 
     value: str | float
     unit: str = ""
-    """The unit to compare in; that of the result it stands for."""
+    """The unit of comparison; by default that of its result."""
     key: str = ""
-    """Where it stands in a run when another figure starts from it."""
+    """Its key in a run when another figure uses it."""
     words: tuple[str, ...] = ()
-    """What the text says around it: approximately, estimated, up to."""
+    """Qualifiers in the text: approximately, estimated, up to."""
     exact: bool = False
-    """A setting (512 GPUs), not a rounded measurement."""
+    """Whether it is a setting (512 GPUs) rather than a rounded measurement."""
     low: float | None = None
     high: float | None = None
-    """The ends of what is stated as a range."""
+    """The ends of a stated range."""
     where: str = ""
     descends: tuple[str, ...] = Field(default=(), alias="from")
-    """Other claims it was worked out from by whoever wrote the document."""
+    """Other claims from which the author of the document derived it."""
 
     @model_validator(mode="after")
     def _positive(self) -> StatedFigure:
@@ -49,7 +49,7 @@ class StatedFigure(Section):
         return self
 
     def measured(self, unit: str | None = None) -> Spread:
-        """The value in ``unit`` (or its own) and how exact its digits and words make it."""
+        """The value in ``unit`` (or its own) with the precision implied by its digits and words."""
         if self.low is not None and self.high is not None:
             return between(self.low, self.high)
         text = str(self.value)
@@ -57,7 +57,7 @@ class StatedFigure(Section):
             value = magnitude(self.value) if unit is None else parse(self.value, unit)
         except UnitError as error:
             raise EstimateError(
-                str(error), "The claim and the result it stands for are of one kind.", f"claims: {self.value}"
+                str(error), "The claim and its result must have the same dimension.", f"claims: {self.value}"
             ) from None
         duration = self.unit in {"s", "second", "day"}
         return spread(value, _digits(text), self.words, exact=self.exact, duration=duration)
@@ -69,31 +69,31 @@ class AskedFigure(Section):
     label: str
     result: str
     claim: str | None = None
-    """The claim it is held against; None where the text states nothing."""
+    """The claim to compare with; None if the text states nothing."""
     given: tuple[str, ...] = ()
-    """Claims it may start from."""
+    """Claims that it may use."""
     run: str = ""
-    """One of the document's ``runs``; the document's own where not given."""
+    """One of the document's ``runs``; the document's own run by default."""
     over: str = ""
     """Another of ``runs``: the figure is the ratio of this run's result to that one's."""
     settings: Mapping[str, Any] = Field(default_factory=dict, alias="set")
     """Keys of the run set for this figure only: another reading of the text."""
     descends: tuple[str, ...] = Field(default=(), alias="from")
-    """Claims that ``set`` was worked out from."""
+    """Claims from which ``set`` was derived."""
     headline: bool = False
-    """One of the figures that the text is read for: said in words below the table."""
+    """Whether it is a main figure of the text, summarised in words below the table."""
     note: str = ""
     not_modelled: str = ""
 
     @model_validator(mode="after")
     def _not_its_own_answer(self) -> AskedFigure:
         if self.claim is not None and self.claim in self.given:
-            raise ValueError(f"{self.label!r} may not start from its own claim {self.claim!r}")
+            raise ValueError(f"{self.label!r} may not use its own claim {self.claim!r}")
         return self
 
 
 class Reading(Section):
-    """A key that the text leaves to one of a few values, each as likely."""
+    """A key that the text leaves to one of a few values, considered equally likely."""
 
     among: tuple[Any, ...] = Field(min_length=2)
     reason: str
@@ -102,21 +102,21 @@ class Reading(Section):
 
 
 class Solve(Section):
-    """What a figure would take: one key is varied until the prediction holds what is stated."""
+    """What it would take to match a figure: one key is varied until the prediction matches the statement."""
 
     claim: str
     result: str
     words: str
-    """What is varied, in words: ``text tokens a pair, encoder on every rank``."""
+    """Description of what is varied: ``text tokens per pair, encoder on every rank``."""
     key: str
-    """The key to solve for; ``known.goodput`` is solved for every stack that was drawn."""
+    """The key to solve for; ``known.goodput`` is solved for every sampled stack."""
     least: float = Field(default=64, gt=0)
     most: float = Field(default=65536, gt=0)
     settings: Mapping[str, Any] = Field(default_factory=dict, alias="set")
 
 
 class Settles(Section):
-    """A system whose measured constants came from this text's own figures."""
+    """A system whose measured constants were determined from this text's own figures."""
 
     system: str
     claims: tuple[str, ...]
@@ -129,17 +129,17 @@ class Published(Section):
     title: str
     source: str
     organisation: str = ""
-    """Whose run it is, where published hours of its runs are known: what was learned from those is left out."""
+    """The organisation of the run: if published hours of its runs are known, what was learned from them is left out."""
     year: int | None = None
     run: Mapping[str, Any]
     runs: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-    """Other runs that the text speaks of, each laid over ``run``."""
+    """Other runs in the text, each an overlay over ``run``."""
     claims: Mapping[str, StatedFigure]
     figures: tuple[AskedFigure, ...]
     readings: Mapping[str, Reading] = Field(default_factory=dict, alias="open")
     takes: tuple[Solve, ...] = ()
     settles: tuple[Settles, ...] = ()
-    """Which of its figures decided constants of software profiles: a run on such a profile has seen them."""
+    """Figures of the text that determined constants of software profiles: runs on such a profile are not blind to them."""
 
     @model_validator(mode="after")
     def _names_exist(self) -> Published:

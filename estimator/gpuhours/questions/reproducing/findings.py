@@ -1,4 +1,4 @@
-"""What came out of a document: a finding per figure, what it would take, a verdict on the whole."""
+"""The results for a document: a finding per figure, what it would take, an overall verdict."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gpuhours.questions.reproducing.taking import Need
 from gpuhours.questions.verdicts import AGREES, CONTRADICTED, NOT_DETERMINED, of_whole
 
 TIMES = "times"
-"""Unit of one run's result over another's."""
+"""Unit of a ratio of results of two runs."""
 FITS = "fits"
 """Unit of a yes (1) or no (0)."""
 OPEN = 4.0
-"""A range wider than this factor from end to end leaves a figure open, even where it covers the published value."""
+"""A range with a larger ratio of its ends leaves a figure open, even if it contains the published value."""
 LEAST = 0.01
-"""What is stated is never meant more exactly than this."""
+"""Smallest relative tolerance of a stated value."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure: published, computed, verdict. ``low`` and ``high`` bound what was computed."""
+    """One figure: published, computed, verdict. ``low`` and ``high`` are the range of the computed value."""
 
     figure: str
     published: float | None
@@ -36,25 +36,25 @@ class Finding:
     high: float | None
     relative_error: float | None
     verdict: str | None
-    """None where nothing is published."""
+    """None if nothing is published."""
     reason: str
     stated: str = ""
-    """The words of the text where it states a range."""
+    """The text's wording, if it states a range."""
     stated_low: float | None = None
     stated_high: float | None = None
-    """The ends of what is published: its range, or what its digits and words leave open."""
+    """The range of the published value: as stated, or from its digits and words."""
     outside: float | None = None
-    """How far apart what is stated and what was computed are: the factor between their nearest ends, 1 where they meet."""
+    """Ratio of the nearest ends of the stated and the computed range, 1 if they overlap."""
     depends_on: tuple[str, ...] = ()
-    """The figures of the text that it starts from, or that what it assumes descends from; never its own."""
+    """The figures of the text that it uses, directly or through its assumptions; never its own."""
     basis: str = "computed"
-    """computed: follows from what is given; reconciled: from all figures, its own among them; predicted: the run blind, what is open
-    drawn from what is usual."""
+    """computed: follows from the given figures; reconciled: from all figures, including its own; predicted: blind, with open inputs
+    sampled from common practice."""
     headline: bool = False
     quantity: str = ""
-    """What ``check`` calls it, in a text that it read."""
+    """Its name in ``check``, for a text that was read."""
     possible: bool = True
-    """False where what it was computed from cannot be true together: no run can."""
+    """False if its inputs contradict each other: no run can match them."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Reproduction:
     figures: tuple[Finding, ...]
     assumptions: tuple[Assumption, ...]
     descent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Assumption -> the figures of the text that it descends from."""
+    """Assumption -> the figures of the text that it is derived from."""
     takes: tuple[Need, ...] = ()
     whole: str | None = None
-    """The verdict on the whole, where it is not that of its figures (a text that was checked)."""
+    """The overall verdict, if it does not follow from its figures (a text that was checked)."""
 
     @property
     def verdict(self) -> str:
-        """Of the whole text."""
+        """The verdict on the whole text."""
         return self.whole or of_whole(finding.verdict for finding in self.figures)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Reproduction:
 
 @dataclass(frozen=True)
 class Reproductions:
-    """Every document that was asked for."""
+    """Every requested document."""
 
     documents: tuple[Reproduction, ...]
 
@@ -101,7 +101,7 @@ class Reproductions:
 
 
 def judged(finding: Finding, stated: Spread | None, words: str = "") -> Finding:
-    """A finding beside what is stated: its spread, how far outside, the verdict. Without a statement there is none."""
+    """A finding compared with a statement: its range, how far outside it is, the verdict. No verdict without a statement."""
     if stated is None:
         return finding
     low, high = stated.low * (1 - LEAST), stated.high * (1 + LEAST)
@@ -124,7 +124,7 @@ def judged(finding: Finding, stated: Spread | None, words: str = "") -> Finding:
 
 
 def _gap_factor(low: float, high: float, below: float, above: float) -> float:
-    """The factor between the nearest ends of two ranges; 1 where they meet."""
+    """The ratio of the nearest ends of two ranges; 1 if they overlap."""
     if low <= above and below <= high:
         return 1.0
     return (low / above if low > above else below / high) if min(above, high) > 0 else math.inf

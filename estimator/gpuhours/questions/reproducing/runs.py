@@ -1,4 +1,4 @@
-"""The runs of a document: its own, the others it speaks of, and each as one figure asks for it."""
+"""The runs of a document: its own, the others in the text, and each as required by a figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gpuhours.run.spec import Run, from_source
 
 
 def described(text: Published, figure: AskedFigure, name: str, source: Source) -> dict[str, Any]:
-    """What a figure's run says: the document's run ``name``, the figure's settings, the claims it is given at their keys."""
+    """The description of a figure's run: the document's run ``name``, the figure's settings, and the given claims at their keys."""
     data = laid_out(text, name, figure.settings)
     for key, reading in text.readings.items():
         if not covered(key, figure.settings):
@@ -24,7 +24,7 @@ def described(text: Published, figure: AskedFigure, name: str, source: Source) -
         claim = text.claims[given]
         if not claim.key:
             raise EstimateError(
-                f"The claim {given!r} has no key to stand at in a run.",
+                f"The claim {given!r} has no key in a run.",
                 "Give it one: key: known.gpu_hours.",
                 source.name,
             )
@@ -33,7 +33,7 @@ def described(text: Published, figure: AskedFigure, name: str, source: Source) -
 
 
 def laid_out(text: Published, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The document's run ``name`` with keys set, its assumptions without where they came from: a run does not ask."""
+    """The document's run ``name`` with some keys set, and its assumptions without their origins, which a run does not have."""
     data = revised(text.run, text.runs[name]) if name else copy.deepcopy(dict(text.run))
     supplied = data.setdefault("assumptions", {})
     if not isinstance(supplied, dict) or not all(isinstance(entry, dict) for entry in supplied.values()):
@@ -51,13 +51,13 @@ def laid_out(text: Published, name: str, settings: Mapping[str, Any]) -> dict[st
 
 
 def as_run(text: Published, data: Mapping[str, Any], source: Source) -> Run:
-    """The run that is so described."""
+    """The run for a description."""
     places = {key[1:]: place for key, place in source.places.items() if key[:1] == ("run",)}
     return from_source(Source(source.name, {"name": text.name, **data}, places))
 
 
 def stated_ranges(text: Published, figure: AskedFigure, run: Run) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    """The ranges of the claims a figure starts from."""
+    """The ranges of the claims that a figure uses."""
     for name in figure.given:
         claim = text.claims[name]
         value = run.value(claim.key)

@@ -1,4 +1,5 @@
-"""What a figure would take: one open thing is varied until the blind prediction holds what the text states. Solved for, never assumed."""
+"""What it would take to match a figure: one open input is varied until the blind prediction matches the statement. Solved for, never
+assumed."""
 
 from __future__ import annotations
 
@@ -17,45 +18,45 @@ from gpuhours.questions.reproducing.document import Solve
 
 GOODPUT = "known.goodput"
 POINTS = 6
-"""Values of a key from least to most at which the prediction is worked out; between them it is read off a line in logarithms."""
+"""Number of values of a key, from least to most, at which the prediction is computed; interpolated linearly in log between them."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one key must be for a figure to be as stated."""
+    """The value of one key for which a figure would be as stated."""
 
     claim: str
     key: str
     words: str
     value: float | None
-    """Where the median of the prediction is what is stated; None where it never is."""
+    """Where the median of the prediction equals the stated value; None if it never does."""
     held_from: float | None
-    """The least from which the range of the prediction holds what is stated; None where it never does."""
+    """Smallest value for which the predicted range contains the stated value; None if it never does."""
     nearest: float
-    """The median that comes nearest to what is stated."""
+    """The median closest to the stated value."""
     nearest_high: float
-    """The 90th percentile there."""
+    """The 90th percentile at that point."""
     at: float
-    """The key there."""
+    """The key's value at that point."""
     usual: float | None = None
-    """What is usual for the key, where that is known."""
+    """The usual value of the key, if known."""
     most: float = math.inf
-    """The 90th percentile of what is assumed at the key, where a range is."""
+    """The 90th percentile of the key's assumed range, if there is one."""
 
     @property
     def reached(self) -> bool:
-        """Whether something between least and most brings the stated figure into the range."""
+        """Whether some value between least and most brings the stated figure into the range."""
         return self.value is not None or self.held_from is not None
 
     @property
     def plausible(self) -> bool:
-        """Whether what is assumed at the key reaches so far."""
+        """Whether the needed value is within the key's assumed range."""
         enough = [value for value in (self.value, self.held_from) if value is not None]
         return bool(enough) and min(enough) <= self.most
 
 
 def solve(task: Solve, stated: Spread, predict: Callable[[float], Blind | None]) -> Need:
-    """Scan a key, and read off where median and 90th percentile meet what is stated."""
+    """Scan a key, and find where the median and 90th percentile match the stated value."""
     step = MULTIPLES.get(task.key, 1)
     keys = [max(step, round(at / step) * step) for at in np.geomspace(task.least, task.most, POINTS)]
     solutions = [
@@ -74,7 +75,7 @@ def solve(task: Solve, stated: Spread, predict: Callable[[float], Blind | None])
 
 
 def crossing(points: list[tuple[float, float]], wanted: float) -> float | None:
-    """The first key at which a curve through ``points`` takes a value; None where it never does."""
+    """The first key at which a curve through ``points`` takes a value; None if it never does."""
     for (left, below), (right, above) in pairwise(points):
         if min(below, above) <= wanted <= max(below, above) and below != above:
             share = math.log(wanted / below) / math.log(above / below)
@@ -83,7 +84,7 @@ def crossing(points: list[tuple[float, float]], wanted: float) -> float | None:
 
 
 def goodput_needed(task: Solve, stated: Spread, blind: Blind) -> Iterator[Need]:
-    """For each stack that was drawn: the share of the stated GPU-hours that its steps alone take. Above 1 it cannot be."""
+    """For each sampled stack: the share of the stated GPU-hours that its steps alone take. Above 1 is impossible."""
     stacks = np.array(blind.stack)
     for name in sorted(set(blind.stack)):
         share = float(np.median(blind.steps_alone[stacks == name])) / stated.centre
@@ -94,7 +95,7 @@ def goodput_needed(task: Solve, stated: Spread, blind: Blind) -> Iterator[Need]:
 
 
 def varied(data: Mapping[str, Any], key: str, value: float) -> dict[str, Any]:
-    """A description with a key at a value, and no range there."""
+    """A description with a key set to a value, without a range."""
     changed = copy.deepcopy(dict(data))
     entry = changed["assumptions"].setdefault(key, {"reason": "solved for"})
     entry.pop("low", None), entry.pop("high", None)

@@ -1,4 +1,5 @@
-"""``gpuhours reproduce TEXT``: the figures of any text, each beside what the others make it. Reading and verdicts are ``check``'s."""
+"""``gpuhours reproduce TEXT``: each figure of any text against the value implied by the others. Reading and verdicts are those of
+``check``."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ from gpuhours.questions.verdicts import AGREES
 
 
 def reproduce_text(path: Path) -> list[Reproduction]:
-    """Each run of a text: its figures with ``check``'s verdicts, beside what the run's other figures alone make them."""
+    """For each run of a text: its figures with ``check``'s verdicts, and the values implied by the run's other figures alone."""
     checked = check(path)
     if not isinstance(checked, PaperCheck):
-        raise EstimateError("A table of runs is no document.", "Use gpuhours check.", str(path))
+        raise EstimateError("A table of runs is not a document.", "Use gpuhours check.", str(path))
     return [_reproduced(one, path) for one in checked.runs]
 
 
@@ -39,11 +40,11 @@ def _reproduced(found: Check, path: Path) -> Reproduction:
 
 
 def _figure(found: Check, one: Checked) -> Finding:
-    """A claim beside what the others make it without it."""
+    """A claim and the value that the other claims imply without it."""
     claim = one.claim
     others = without(found, one) if one.against else None
     alone = others is not None or one.verdict != AGREES
-    if not alone:  # the others leave it open: what all, itself among them, come to together
+    if not alone:  # the others leave it open: use the value reconciled from all, itself included
         others = Implied(claim.quantity, one.reconciled, one.reconciled_low, one.reconciled_high)
     value = None if others is None else others.value
     error = value / claim.value - 1 if value is not None and claim.value else None
@@ -57,7 +58,7 @@ def _figure(found: Check, one: Checked) -> Finding:
 
 
 def without(found: Check, one: Checked) -> Implied | None:
-    """What the other figures make a claim, itself left out; None where they leave it open."""
+    """The value that the other figures imply for a claim; None if they leave it open."""
     document = found.document
     rest = replace(document, claims=tuple(claim for claim in document.claims if claim is not one.claim))
     implied = check_document(rest).implied

@@ -1,4 +1,4 @@
-"""A document worked out: every figure computed from what it may start from, or predicted blind; then judged."""
+"""Evaluate a document: every figure computed from the claims that it may use, or predicted blind, then judged."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from gpuhours.run.samplable import foreseeable
 from gpuhours.run.spec import Run
 
 PREDICTED = frozenset({"gpu_hours", "wall_clock", "step_time", "mfu"})
-"""Results that hang on how fast the run is: predicted blind where nothing that is given settles them."""
+"""Results that depend on the run's speed: predicted blind if the given claims do not determine them."""
 
 
 def document_paths() -> dict[str, Path]:
-    """The documents that ship with gpuhours: name -> file."""
+    """The documents included in gpuhours: name -> file."""
     folder = Path(str(files("gpuhours") / "published" / "documents"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def reproduce(names: tuple[str, ...] = ()) -> Reproductions:
-    """Work out documents by name or path, and texts by path; all that ship when none is named."""
+    """Evaluate documents by name or path, and texts by path; all included ones if none is named."""
     known = document_paths()
     reproductions: list[Reproduction] = []
     for name in names or tuple(known):
@@ -85,13 +85,13 @@ def _supplied(text: Published, name: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _as_assumption(key: str, reading: Reading) -> Assumption:
-    """A reading as it stands in the list of assumptions."""
+    """A reading as an entry of the list of assumptions."""
     return Assumption(key, " or ".join(str(one) for one in reading.among), "", reading.reason, reading.source)
 
 
 @dataclass
 class Desk:
-    """One document on the table, and the estimates and blind predictions already made for it."""
+    """One document with the estimates and blind predictions computed so far."""
 
     text: Published
     source: Source
@@ -100,7 +100,7 @@ class Desk:
     estimates: dict[str, Estimate] = field(default_factory=dict)
 
     def blind(self, data: dict[str, Any], settings: Mapping[str, Any]) -> Blind | None:
-        """The blind prediction of a description, made once."""
+        """The blind prediction of a description, cached."""
         readings = {k: r for k, r in self.text.readings.items() if not descent.covered(k, settings)}
         key = json.dumps([data, sorted(readings)], default=str, sort_keys=True)
         if key not in self.made:
@@ -108,7 +108,7 @@ class Desk:
         return self.made[key]
 
     def estimate(self, figure: AskedFigure, name: str) -> Estimate:
-        """The estimate of a figure's run, made once."""
+        """The estimate of a figure's run, cached."""
         data = described(self.text, figure, name, self.source)
         run = as_run(self.text, data, self.source)
         uncertain = dict(stated_ranges(self.text, figure, run))
@@ -123,21 +123,21 @@ class Desk:
         return as_run(self.text, data, self.source)
 
     def needs(self, task: Any) -> list[Need]:
-        """What the figure of a task would take."""
+        """What it would take to match the figure of a task."""
         stated = self.text.claims[task.claim].measured(RESULTS[task.result].unit)
         data = laid_out(self.text, "", task.settings)
         if task.key == GOODPUT:
             blind = self.blind(data, task.settings)
             return [] if blind is None else list(goodput_needed(task, stated, blind))
         _, _, most = self.build(data).ranges().get(task.key, (0.0, 0.0, math.inf))
-        for one in data["assumptions"].values():  # the rest stays at its middle: the answer is one number
+        for one in data["assumptions"].values():  # everything else stays at its central value: the answer is one number
             one.pop("low", None), one.pop("high", None)
         need = solve(task, stated, lambda value: self.blind(varied(data, task.key, value), task.settings))
         return [replace(need, most=most)]
 
 
 def _finding(desk: Desk, figure: AskedFigure) -> Finding:
-    """One figure, computed from the run and the claims it may start from, then judged."""
+    """One figure, computed from the run and the claims that it may use, then judged."""
     text = desk.text
     claim = None if figure.claim is None else text.claims[figure.claim]
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
@@ -153,19 +153,22 @@ def _finding(desk: Desk, figure: AskedFigure) -> Finding:
 
 
 def _stated(claim: StatedFigure | None, shown: str, unit: str) -> tuple[Spread | None, str]:
-    """What a claim states, and its own words where it is a range."""
+    """The value of a claim, and its wording if it is a range."""
     if claim is None:
         return None, ""
     return claim.measured(shown if shown in ("", TIMES) else unit), "" if claim.low is None else str(claim.value)
 
 
 def _one(desk: Desk, figure: AskedFigure) -> Finding:
-    """A figure of one run: predicted blind where its step has to be, else what follows from what is given."""
+    """A figure of one run: predicted blind if its step has to be predicted, otherwise computed from the given claims."""
     data = described(desk.text, figure, figure.run, desk.source)
     run = as_run(desk.text, data, desk.source)
     unit = RESULTS[figure.result].unit if figure.result in RESULTS else ""
     if figure.result in PREDICTED and run.known.step_time is None and foreseeable(run):
-        if run.hardware.gpus is None and figure.result in ("wall_clock", "step_time"):  # on how many, nobody states
+        if run.hardware.gpus is None and figure.result in (
+            "wall_clock",
+            "step_time",
+        ):  # on a number of GPUs that nobody states
             return Finding(figure.label, None, unit, None, None, None, None, None, figure.note)
         blind = desk.blind(data, figure.settings)
         quantiles = None if blind is None else blind.quantiles(figure.result)
@@ -190,7 +193,7 @@ def _one(desk: Desk, figure: AskedFigure) -> Finding:
 
 
 def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
-    """One run's result over another's; its range from both predictions' as if they erred apart: sqrt(a^2 + b^2) in logarithms."""
+    """The ratio of two runs' results; its range assumes independent errors of both: sqrt(a^2 + b^2) in log."""
     above, below = (desk.estimate(figure, name).results.get(figure.result) for name in (figure.run, figure.over))
     if above is None or below is None:
         reason = figure.note or f"{figure.result} is not determined in both runs"
@@ -206,7 +209,8 @@ def _ratio(desk: Desk, figure: AskedFigure) -> Finding:
 
 
 def _explained(text: Published, figure: AskedFigure, found: Finding, needs: tuple[Need, ...]) -> Finding:
-    """A figure outside its prediction is open, not contradicted, where what is assumed of something the text leaves open reaches it."""
+    """A figure outside its prediction is open, not contradicted, if a plausible value of something that the text leaves open would match
+    it."""
     own = [need for need in needs if figure.headline and need.claim == figure.claim and need.key != GOODPUT]
     if found.verdict == CONTRADICTED and found.possible and any(need.plausible for need in own):
         reason = f"outside by a factor of {found.outside:.2f}; what the text leaves open could bring it inside"

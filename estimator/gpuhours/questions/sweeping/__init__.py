@@ -1,4 +1,4 @@
-"""What-if by the million: any input varied, every result a column."""
+"""Parameter sweeps of up to millions of rows: any input varied, every result a column."""
 
 from gpuhours.questions.sweeping.running import Sweep, sweep
 

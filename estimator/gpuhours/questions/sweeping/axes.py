@@ -1,4 +1,4 @@
-"""The varied keys of a run, validated once per value, each with an array axis of its own."""
+"""The varied keys of a run, with values validated once, each with an array axis of its own."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from gpuhours.run.spec import Run
 from gpuhours.software.matching import is_unknown
 
 ONE_BY_ONE = 1000
-"""Up to here each value goes through validation; of a longer list of plain numbers, its ends do."""
+"""Number of values up to which each is validated; for a longer list of plain numbers, only the extremes are."""
 
 
 @dataclass(frozen=True)
 class Varied:
-    """One key and its values, as the validated run holds them."""
+    """One key and its values, as in the validated run."""
 
     key: str
     values: tuple[Any, ...]
     apart: bool = False
-    """Each value decides what else the run is made of, so that no two can stand in one array."""
+    """Whether each value changes the run's structure, so that values cannot share an array."""
 
     @cached_property
     def numeric(self) -> bool:
-        """Numbers, switches and layout choices become arrays; words and blocks are tried one after another."""
+        """Whether values become arrays (numbers, switches, layout choices); text and blocks are tried one after another."""
         return not self.apart and all(isinstance(value, int | float) for value in self.values)
 
     @property
     def choice(self) -> type[IntEnum] | None:
-        """The enumeration that the values belong to."""
+        """The enumeration of the values, if any."""
         first = self.values[0]
         return type(first) if isinstance(first, IntEnum) else None
 
@@ -52,7 +52,7 @@ class Varied:
         return np.array(values, bool if isinstance(values[0], bool) else np.float64)
 
     def shown(self, chosen: slice = slice(None)) -> list[Any]:
-        """The values as a column of the result holds them: numbers in SI units, words as a user writes them."""
+        """The values as in a column of the result: numbers in SI units, words as a user writes them."""
         values = self.values[chosen]
         if self.choice:
             return [word(self.choice, value) for value in values]
@@ -62,7 +62,7 @@ class Varied:
 
     @cached_property
     def kind(self) -> type:
-        """What its column holds: bool, int, float or str."""
+        """The type of its column: bool, int, float or str."""
         plain = [value for value in self.values if value is not None]
         if self.choice or not all(isinstance(value, int | float) for value in plain):
             return str
@@ -78,7 +78,7 @@ def _label(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Axis:
-    """Keys that move together: one of a product, or several of a ``--zip``."""
+    """Keys that vary together: one of a product, or several of a ``--zip``."""
 
     members: tuple[Varied, ...]
 
@@ -94,11 +94,11 @@ class Axis:
 
 
 def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequence[str]] = ()) -> tuple[Axis, ...]:
-    """One axis per key in the order given; the keys of each group in ``together`` share the place of its first."""
+    """One axis per key in the order given; the keys of a group in ``together`` share the position of its first."""
     partner = {key: tuple(group) for group in together for key in group}
     for key in partner:
         if key not in vary:
-            raise EstimateError(f"--zip names {key!r}, which no --vary varies.", nearest(key, vary))
+            raise EstimateError(f"--zip names {key!r}, which is not varied.", nearest(key, vary))
     built: list[Axis] = []
     done: set[str] = set()
     for key in vary:
@@ -117,7 +117,7 @@ def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequenc
 
 
 def _members(run: Run, group: Mapping[str, Sequence[Any]]) -> tuple[Varied, ...]:
-    """The keys of one axis. Those of one model's shape are validated together: hidden must divide into heads."""
+    """The keys of one axis. Those of a model's shape are validated together: hidden must be divisible by heads."""
     shape = [key for key in group if key.startswith("model.")]
     together: dict[str, list[Any]] = {key: [] for key in shape}
     if len(shape) > 1:
@@ -134,12 +134,12 @@ def _members(run: Run, group: Mapping[str, Sequence[Any]]) -> tuple[Varied, ...]
 
 
 def _changes_structure(run: Run, key: str) -> bool:
-    """Keys by whose value a run chooses its model's structure or its software: ZeRO-3 without a named stack means FSDP."""
+    """Whether a key's value determines the model's structure or the software: ZeRO-3 without a named stack means FSDP."""
     return key.startswith("model.") or (key == "layout.sharding" and run.stack is None)
 
 
 def validated_values(run: Run, key: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    """The values as the run's own validation returns them; a bad one is the error that ``estimate`` gives."""
+    """The values as returned by the run's own validation; an invalid one raises the error that ``estimate`` gives."""
     plain = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     if len(values) <= ONE_BY_ONE or not plain:
         return tuple(_validated(run, key, value) for value in values)
@@ -151,7 +151,7 @@ def validated_values(run: Run, key: str, values: Sequence[Any]) -> tuple[Any, ..
 
 
 def _validated(run: Run, key: str, value: Any) -> Any:
-    """One value, through the validation of the block it stands in."""
+    """One value, validated by its block."""
     *parents, name = key.split(".")
     block: BaseModel = run
     for part in parents:
@@ -169,11 +169,11 @@ def _validated(run: Run, key: str, value: Any) -> Any:
 
 
 def _named(key: str, value: Any) -> None:
-    """A word that names a profile or a format must be one there is; the loader's own error says which are near."""
+    """Check that a text names a known profile or format; the loader's own error lists near names."""
     if value is None:
         return
     if key == "software":
-        is_unknown(value)  # raises where it is a slip of the pen
+        is_unknown(value)  # raises an error for a misspelling
     elif key == "hardware.accelerator":
         if find_instance(value) is None:
             load_accelerator(value)
@@ -188,7 +188,7 @@ def _known(kind: type[BaseModel]) -> str:
 
 
 def _inner(block: BaseModel, part: str, key: str) -> BaseModel:
-    """The block at ``part``; an empty one of its kind where the run has none."""
+    """The block at ``part``; an empty one of its type if the run has none."""
     if part not in type(block).model_fields:
         raise EstimateError("No such key.", nearest(part, type(block).model_fields) or _known(type(block)), key)
     inner = getattr(block, part)
@@ -204,7 +204,7 @@ def _inner(block: BaseModel, part: str, key: str) -> BaseModel:
 
 
 def with_blocks(run: Run, keys: Sequence[str]) -> Run:
-    """The run with an empty block for every key that stands in a block it does not have (``layout.tensor``)."""
+    """The run with an empty block for every key whose block is missing (``layout.tensor``)."""
     for key in keys:
         parents = key.split(".")[:-1]
         for depth in range(1, len(parents) + 1):

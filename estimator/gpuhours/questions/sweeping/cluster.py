@@ -1,4 +1,4 @@
-"""Blocks on a dask cluster: an existing scheduler, any number of workers, any of which may die."""
+"""Blocks on a dask cluster: an existing scheduler with any number of workers, which may die at any time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gpuhours.questions.sweeping.workers import AHEAD, Answer, Work
 from gpuhours.run.digest import digest
 
 PATIENCE = "30s"
-"""How long a scheduler may take to answer."""
+"""Time allowed for a scheduler to answer."""
 REFRESH = 2.0
-"""s between looks at how many workers there are."""
+"""s between checks of the number of workers."""
 
 
 def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> Iterator[Answer]:
-    """(number, work(number)) as they are done. Blocks of a worker that dies are given to another by the scheduler.
+    """(number, work(number)) as they complete. The scheduler reassigns blocks of a worker that dies.
 
-    Only a few blocks per worker thread are handed out at once, so neither scheduler nor this process holds many. Each task
+    Only a few blocks per worker thread are submitted at once, so that neither scheduler nor this process has many in memory. Each task
     carries the whole job (a few kB): nothing that a task needs can be lost with a worker.
     """
     distributed = _distributed()
@@ -55,7 +55,7 @@ def dask_answers(work: Work, numbers: Iterable[Any], scheduler: str | None) -> I
 
 
 def _distributed() -> Any:
-    """dask.distributed, which few people need."""
+    """dask.distributed, an optional dependency."""
     try:
         return import_module("distributed")
     except ImportError:
@@ -65,12 +65,12 @@ def _distributed() -> Any:
 
 
 def _window(client: Any) -> int:
-    """Blocks to have out at once, by the workers there are now: they come and go on a busy cluster."""
+    """Blocks to submit at once, by the current number of workers, which varies on a busy cluster."""
     return max(1, sum(client.nthreads().values())) * (1 + AHEAD)
 
 
 def _result(future: Any, scheduler: str) -> Answer:
-    """What a task came to; a scheduler that is gone cancels all of them."""
+    """The result of a task; if the scheduler is gone, all tasks are cancelled."""
     try:
         answer: Answer = future.result()
     except EstimateError:
@@ -78,13 +78,13 @@ def _result(future: Any, scheduler: str) -> Answer:
     except (asyncio.CancelledError, concurrent.futures.CancelledError, OSError) as error:
         raise EstimateError(
             f"The scheduler is gone: {error or type(error).__name__}.",
-            "Start it again; with -o and --resume the rows that are done are kept.", f"--scheduler {scheduler}",
+            "Start it again; with -o and --resume finished rows are kept.", f"--scheduler {scheduler}",
         ) from None  # fmt: skip
     return answer
 
 
 def stamp() -> str:
-    """What must be the same on all machines: the version, and the digest of its constants."""
+    """What must be identical on all machines: the version, and the digest of the constants."""
     from gpuhours.inputs.version import __version__
 
     return f"{__version__}, digest {digest()}"
@@ -94,7 +94,7 @@ def _answer(work: Work, number: Any, asked: str) -> Answer:
     if asked != stamp():
         raise EstimateError(
             f"A worker has gpuhours {stamp()}; here it is {asked}.",
-            "Install the same on all machines.",
+            "Install the same version on all machines.",
             "--engine dask",
         )
     return number, work(number)

@@ -1,4 +1,4 @@
-"""Who works out the blocks: this process, several of this machine, or a dask cluster. All give the same rows."""
+"""Where blocks are computed: in this process, in several processes on this machine, or on a dask cluster. All give the same rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping.workers import AHEAD, Answer, Work, Worker
 
 WORTH_PROCESSES = 8
-"""Blocks per process from which starting it (half a second) pays."""
+"""Blocks per process from which starting it (half a second) pays off."""
 
 
 def answers(work: Work, numbers: Iterable[Any], *, engine: str, scheduler: str | None, blocks: int) -> Iterator[Answer]:
-    """(number, work(number)) for every number, as they are done."""
+    """(number, work(number)) for every number, as they complete."""
     if engine == "dask":
         from gpuhours.questions.sweeping.cluster import dask_answers
 
@@ -33,9 +33,9 @@ def answers(work: Work, numbers: Iterable[Any], *, engine: str, scheduler: str |
 
 
 def process_answers(work: Work, numbers: Iterable[Any], processes: int) -> Iterator[Answer]:
-    """Blocks on several processes of this machine, a few ahead of what has been taken.
+    """Blocks on several processes of this machine, a few ahead of the consumer.
 
-    The processes are our own (``workers``), not ``multiprocessing``'s, which would run the caller's script again in each.
+    The processes are our own (``workers``) rather than ``multiprocessing``'s, which would run the caller's script again in each.
     """
     started = [Worker(work) for _ in range(processes)]
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
@@ -57,7 +57,7 @@ def process_answers(work: Work, numbers: Iterable[Any], processes: int) -> Itera
 
 
 def in_flight(submit: Callable[[Any], Future[Answer]], numbers: Iterable[Any], most: int) -> Iterator[Answer]:
-    """Answers as they are done, never more than ``most`` handed out."""
+    """Results as they complete, with at most ``most`` in flight."""
     left = iter(numbers)
     flying = {submit(number) for number in islice(left, most)}
     try:

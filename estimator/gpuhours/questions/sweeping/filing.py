@@ -1,4 +1,4 @@
-"""A sweep written to a file: block by block, continued where it was interrupted, byte for byte the same as made in one go."""
+"""A sweep written to a file block by block; after an interruption it continues, with the same bytes as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HEAD = 1000
-"""Rows of a finished file that are read back to be shown."""
+"""Rows of a finished file that are read back for display."""
 Workers = Callable[[Callable[[int], Any], Iterable[int]], Iterator[tuple[int, Any]]]
 Watch = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Makes a block's bytes where the block is worked out: they are what processes and clusters send back."""
+    """Encodes a block where it is computed: processes and clusters send back bytes."""
 
     job: Job
     format: Format
@@ -38,7 +38,7 @@ class Encoded:
 
 
 def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool, watch: Watch | None) -> int:
-    """Write every row that is kept; returns how many."""
+    """Write every selected row; returns their number."""
     form = format_of(path)
     stored = form if job.best is None else Format(form.suffix)
     work = Encoded(job, stored)
@@ -51,7 +51,7 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
         rows = _work_out(parts, work, workers, watch, job.grid.rows)
     except OSError as error:
         raise EstimateError(
-            f"Cannot write on: {error.strerror or error}.", "Make room; --resume then continues.", f"-o {path}"
+            f"Cannot write on: {error.strerror or error}.", "Free some space; --resume then continues.", f"-o {path}"
         ) from None
     finally:
         parts.release()
@@ -60,7 +60,7 @@ def to_file(job: Job, path: Path, workers: Workers, *, force: bool, resume: bool
 
 
 def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None, cases: int) -> int:
-    """Commit every missing block and publish the file now and then; on any interruption, what is there so far."""
+    """Commit every missing block and publish the file at intervals; on any interruption, publish what is finished."""
     rows = {number: count for number, (_, count) in parts.there().items()}
     ready, published = 0, 0
     if not parts.target.exists():
@@ -86,7 +86,7 @@ def _work_out(parts: Parts, work: Encoded, workers: Workers, watch: Watch | None
 
 
 def _manifest(job: Job) -> dict[str, Any]:
-    """What decides the rows of a sweep: a file is continued only where all of it is the same."""
+    """What determines the rows of a sweep: a file is only continued if all of it is the same."""
     from gpuhours.inputs.version import __version__
 
     values = {varied.key: hashlib.sha256(repr(varied.values).encode()).hexdigest() for varied in job.grid.varied}
@@ -103,17 +103,17 @@ def _manifest(job: Job) -> dict[str, Any]:
 
 
 def _check_first(parts: Parts, work: Encoded) -> None:
-    """Work out the first block that is there once more: figures or equations may have changed since."""
+    """Recompute the first finished block: figures or equations may have changed since."""
     there = parts.there()
     if there and work(min(there))[0] != there[min(there)][0].read_bytes():
         raise EstimateError(
-            "The rows written before the interruption come out differently now: a profile or gpuhours itself has changed.",
+            "The rows written before the interruption differ from those computed now: a profile or gpuhours itself has changed.",
             "--force starts anew.", f"-o {parts.target}",
         )  # fmt: skip
 
 
 def _finished(job: Job, path: Path, form: Format) -> int:
-    """``--resume`` of a file that is whole: nothing to do, if it is this sweep's."""
+    """``--resume`` of a complete file: nothing to do if it belongs to this sweep."""
     own = job.block(0) if job.best is None else None
     try:
         head = head_of(path, job)
@@ -122,11 +122,13 @@ def _finished(job: Job, path: Path, form: Format) -> int:
         TypeError,
         KeyError,
         OSError,
-    ):  # as pyarrow says that a file has other columns, or is none of its kind
+    ):  # pyarrow's errors for a file with other columns or of another kind
         head = job.schema.empty_table()
     same = 0 if own is None else min(len(own), len(head))
     if own is None or not same or not head.slice(0, same).equals(own.slice(0, same)):
-        raise EstimateError("The file exists, and no interrupted sweep to it.", "--force replaces it.", f"-o {path}")
+        raise EstimateError(
+            "The file exists, and is not from an interrupted sweep.", "--force overwrites it.", f"-o {path}"
+        )
     return rows_of(path)
 
 

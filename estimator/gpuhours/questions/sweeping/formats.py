@@ -1,4 +1,4 @@
-"""The three file formats: how a block is kept until the file is whole, and how blocks become the file."""
+"""The three file formats: how a block is stored until the file is complete, and how blocks are joined."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """``encode`` makes a block's bytes, ``join`` the file from them; both give the same bytes every time."""
+    """``encode`` gives a block's bytes, ``join`` the file; both are deterministic."""
 
     suffix: str
 
     def encode(self, table: pa.Table) -> bytes:
-        """A block as it lies in the parts folder: an Arrow stream."""
+        """A block as stored in the parts folder: an Arrow stream."""
         import pyarrow as pa
 
         sink = BytesIO()
@@ -32,11 +32,11 @@ class Format:
         return sink.getvalue()
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, target: Path) -> None:
-        """The file, from blocks in order."""
+        """Write the file from blocks in order."""
         self.write((decoded(part) for part in parts), schema, target)
 
     def write(self, tables: Iterable[pa.Table], schema: pa.Schema, target: Path) -> None:
-        """The file, from tables."""
+        """Write the file from tables."""
         raise NotImplementedError
 
 
@@ -49,7 +49,7 @@ def decoded(part: Path) -> pa.Table:
 
 
 class Parquet(Format):
-    """One row group per block; words in dictionaries, zstd."""
+    """One row group per block; strings dictionary-encoded, zstd."""
 
     def write(self, tables: Iterable[pa.Table], schema: pa.Schema, target: Path) -> None:
         """See ``Format.write``."""
@@ -63,7 +63,7 @@ class Parquet(Format):
 
 
 class Text(Format):
-    """Lines: a block lies in its folder as the lines it will be in the file."""
+    """Text lines: a block is stored as the lines that it contributes to the file."""
 
     def encode(self, table: pa.Table) -> bytes:
         """See ``Format.encode``."""
@@ -85,7 +85,7 @@ class Text(Format):
                 file.write(Text.encode(self, table))
 
     def header(self, schema: pa.Schema) -> bytes:
-        """What stands before the first row."""
+        """What precedes the first row."""
         return b""
 
     def lines(self, table: pa.Table) -> bytes:
@@ -94,7 +94,7 @@ class Text(Format):
 
 
 class Csv(Text):
-    """A header line, then numbers as short as they can be read back exactly; what is unknown is empty."""
+    """A header line, then the shortest numbers that round-trip; unknown values are empty."""
 
     def header(self, schema: pa.Schema) -> bytes:
         """See ``Text.header``."""
@@ -110,10 +110,10 @@ class Csv(Text):
 
 
 class JsonLines(Text):
-    """One object per row; what is unknown is null."""
+    """One object per row; unknown values are null."""
 
     def lines(self, table: pa.Table) -> bytes:
-        """See ``Text.lines``: the columns become text, and are joined between the names that stand before each."""
+        """See ``Text.lines``: columns are cast to text and joined with the names before each."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -147,6 +147,6 @@ def format_of(path: Path) -> Format:
     chosen = FORMATS.get(path.suffix.lower())
     if chosen is None:
         raise EstimateError(
-            f"{path.suffix or 'No extension'!r} is no format to write.", f"Name it {', '.join(FORMATS)}.", f"-o {path}"
+            f"{path.suffix or 'No extension'!r} is not a supported format.", f"Use {', '.join(FORMATS)}.", f"-o {path}"
         )
     return chosen

@@ -1,4 +1,4 @@
-"""All rows of a sweep as a grid: which row is which, and how a block of them becomes one run of arrays."""
+"""All rows of a sweep as a grid: the order of rows, and how a block of them becomes one run of arrays."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ GridBlock = tuple[slice, ...]
 """One slice per axis: the rows of a block are the product of its slices, the last axis fastest."""
 
 BLOCK_ROWS = 1 << 17
-"""Rows worked on at once: enough for the equations' overhead not to matter, few enough to stay in the caches."""
+"""Rows computed at once: enough to make the overhead per equation negligible, few enough to stay in the caches."""
 MOST_ROWS = 10**12
 SAMPLED = 64
-"""Rows up to which each is sampled as an estimate is: seconds. Of more each is one run of such a sample."""
+"""Number of rows up to which each gets its own sample, as in an estimate (takes seconds). With more rows, each is a single run of such a
+sample."""
 INNERMOST = ("data.", "model.", "layout.context", "layout.microbatch", "layout.tensor")
 """Keys that kernel times depend on, from outer to inner."""
 INNER_LENGTH = 64
-"""Points that the last array axis should have."""
+"""Desired length of the last array axis."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Grid:
     axes: tuple[Axis, ...]
     block_rows: int = BLOCK_ROWS
     said: Run | None = None
-    """The run as it was said, with nothing that it leaves open settled; None where that is all there is to a row, or rows are too many."""
+    """The run as given, without settling what it leaves open; None if there is nothing else to a row, or too many rows."""
 
     def __post_init__(self) -> None:
         if self.rows > MOST_ROWS:
@@ -51,7 +52,7 @@ class Grid:
 
     @property
     def rows(self) -> int:
-        """All of them."""
+        """Total number of rows."""
         return math.prod(self.shape)
 
     @property
@@ -61,7 +62,7 @@ class Grid:
 
     @property
     def _cut(self) -> tuple[int, int]:
-        """(the axis that blocks divide, points of it in a block): the axes after it are whole."""
+        """(the axis that blocks divide, points of it per block): the axes after it are not divided."""
         behind = 1
         for position in range(len(self.axes) - 1, -1, -1):
             if behind * self.shape[position] >= self.block_rows:
@@ -71,7 +72,7 @@ class Grid:
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         position, points = self._cut
         return math.prod(self.shape[:position]) * math.ceil(self.shape[position] / points) if self.axes else 1
 
@@ -91,7 +92,7 @@ class Grid:
         )
 
     def parts(self, block: GridBlock) -> Iterator[GridBlock]:
-        """The block in pieces that one call of the equations can take: words one at a time."""
+        """The block in pieces for one vectorised call each: non-numeric values one at a time."""
         choices = [
             [chosen] if axis.numeric else [slice(index, index + 1) for index in range(chosen.start, chosen.stop)]
             for axis, chosen in zip(self.axes, block, strict=True)
@@ -99,14 +100,14 @@ class Grid:
         return iter(itertools.product(*choices))
 
     def run_with(self, row: Mapping[str, Any]) -> Run:
-        """The single run of one row, from its columns: what ``estimate`` says of it, the row says."""
+        """The single run of one row, from its columns; its estimate equals the row."""
         run = self.said if self.sampled and self.said is not None else self.run
         for varied in self.varied:
             run = run.replaced(varied.key, varied.values[varied.shown().index(row[varied.key])])
         return run
 
     def said_at(self, part: GridBlock) -> Run:
-        """The run as it was said with the values of a part of one row."""
+        """The run as given, with the values of a part that is one row."""
         run = self.run if self.said is None else self.said
         for axis, chosen in zip(self.axes, part, strict=True):
             for member in axis.members:
@@ -115,28 +116,28 @@ class Grid:
 
     @property
     def sampled(self) -> bool:
-        """Whether each row is the median of its own sample, as an estimate is."""
+        """Whether each row is the median of its own sample, as in an estimate."""
         return self.said is not None and self.rows <= SAMPLED
 
     def piece(self, part: GridBlock) -> GridPiece:
-        """The run with the arrays of one piece in it."""
+        """The run with the arrays of one piece."""
         return GridPiece.of(self, part)
 
 
 @dataclass(frozen=True)
 class GridPiece:
-    """A run of arrays whose axes are not in row order, and the way back to it.
+    """A run of arrays whose axes are not in row order, with the mapping back to it.
 
     Every varied key has its own array axis, except that the last few may share one (see ``_order``).
     """
 
     run: Run
     order: tuple[int, ...]
-    """Axes of the grid in the order that the arrays have them."""
+    """Axes of the grid in array order."""
     lengths: tuple[int, ...]
     """Points per axis of the grid."""
     merged: int
-    """How many of the last of them share one array axis."""
+    """How many of the last axes share one array axis."""
 
     @classmethod
     def of(cls, grid: Grid, part: GridBlock) -> GridPiece:
@@ -151,7 +152,7 @@ class GridPiece:
         return cls(run, order, lengths, merged)
 
     def _laid_out(self, member: Varied, index: int, chosen: slice) -> Any:
-        """One key's values along its array axis; a word as it is."""
+        """One key's values along its array axis; a non-numeric value unchanged."""
         if not member.numeric:
             return member.values[chosen.start]
         own = [self.lengths[other] if other == index else 1 for other in self.order]
@@ -175,9 +176,9 @@ class GridPiece:
 
 
 def _order(grid: Grid, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """(axes from outer to inner, how many of the last share one array axis): the last array axis should be long, since NumPy's
-    loops run along it. A long axis is that by itself; else the axes that kernel times depend on are flattened, which costs
-    these times nothing: they are wanted for all combinations anyway."""
+    """(axes from outer to inner, how many of the last share one array axis): the last array axis should be long, since NumPy's loops run
+    along it. One long axis suffices; otherwise the axes that kernel times depend on are flattened, at no cost to these, which are
+    needed for all combinations anyway."""
     longest = max(range(len(lengths)), key=lambda index: lengths[index], default=None)
     if longest is not None and lengths[longest] >= INNER_LENGTH:
         return (*(index for index in range(len(lengths)) if index != longest), longest), 1
@@ -190,7 +191,7 @@ def _order(grid: Grid, lengths: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
 
 
 def _rank(axis: Axis) -> int:
-    """How far inside an axis belongs: 0 outermost."""
+    """How far inside an axis belongs: 0 is outermost."""
     ranks = [
         next((place + 1 for place, start in enumerate(INNERMOST) if member.key.startswith(start)), 0)
         for member in axis.members

@@ -1,4 +1,4 @@
-"""A sweep as one frozen, picklable value: any block of it can be worked out anywhere, with the same rows."""
+"""A sweep as one frozen, picklable value: any block of it can be computed anywhere, with the same rows."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Best:
-    """Which rows are kept: the ``most`` best of one result, or the front over two."""
+    """Which rows to keep: the ``most`` best by one result, or the Pareto front of two."""
 
     names: tuple[str, ...]
     signs: tuple[float, ...]
-    """1 where less is better, -1 where more is."""
+    """1 if smaller is better, -1 if larger is."""
     most: int | None = None
     """None: the Pareto front."""
 
     def keep(self, columns: tuple[Values, ...]) -> Values:
-        """Indices of the rows kept, best first (a front: by the first result); ties in row order, unknown values never."""
+        """Indices of the rows to keep, best first (a front: by the first result); ties in row order, unknown values never."""
         goals = [sign * np.asarray(column, float) for sign, column in zip(self.signs, columns, strict=True)]
         known = np.flatnonzero(np.all([~np.isnan(goal) for goal in goals], axis=0))
         if self.most is None:
@@ -48,7 +48,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that decides which rows come out."""
+    """Everything that determines the rows."""
 
     grid: Grid
     where: Where | None = None
@@ -57,7 +57,7 @@ class Job:
 
     @functools.cached_property
     def units(self) -> Mapping[str, str]:
-        """Every column: its unit, "" for a plain number."""
+        """Every column with its unit, "" for a plain number."""
         units = {varied.key: "" for varied in self.grid.varied}
         units |= {name: line.unit for name, line in RESULTS.items()}
         if self.breakdown:
@@ -73,7 +73,7 @@ class Job:
 
     @functools.cached_property
     def schema(self) -> pa.Schema:
-        """Varied keys, ``valid`` and ``reason``, results; each field's metadata holds its unit."""
+        """Varied keys, ``valid`` and ``reason``, results; each field's metadata has its unit."""
         import pyarrow as pa
 
         kinds = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
@@ -86,7 +86,7 @@ class Job:
         return pa.schema(fields)
 
     def block(self, number: int) -> pa.Table:
-        """The rows of one block that are kept, as a table."""
+        """The selected rows of one block, as a table."""
         import pyarrow as pa
 
         keep_freed_memory()
@@ -106,14 +106,14 @@ class Job:
         return self.reduced(ordered)
 
     def reduced(self, table: pa.Table) -> pa.Table:
-        """The best rows of a table whose rows are in order; all of them where nothing is asked for."""
+        """The best rows of a table with ordered rows; all of them if there is no goal."""
         if self.best is None:
             return table.combine_chunks()
         columns = tuple(table[name].to_numpy(zero_copy_only=False) for name in self.best.names)
         return table.take(np.asarray(self.best.keep(columns))).combine_chunks()
 
     def _chosen(self, piece: Rows) -> Values | None:
-        """Indices of the rows of a piece that are kept; None for all."""
+        """Indices of the selected rows of a piece; None for all."""
         if self.where is None and self.best is None:
             return None
         kept = np.ones(len(piece.position), bool)
@@ -173,7 +173,7 @@ class Job:
 
 
 def _reasons(piece: Rows, chosen: Values | None) -> pa.Array:
-    """Null for valid rows, the reason in words for others."""
+    """Null for valid rows, otherwise the reason."""
     import pyarrow as pa
 
     code = (piece.code if chosen is None else piece.code[chosen]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""The rows that no other row beats in both of two results."""
+"""The Pareto front of two results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Values = np.ndarray[Any, Any]
 
 
 def front(first: Values, second: Values) -> Values:
-    """Indices of the Pareto front when less of both is better, by ascending ``first``.
+    """Indices of the Pareto front if smaller is better for both, by ascending ``first``.
 
-    A row is on it when no row has less or equal of both and less of one. Sorted by (first, second), that is each row whose
-    ``second`` is below that of all before it; of rows equal in both the first is kept.
+    A row is on it if no other row is at most equal in both and smaller in one. Sorted by (first, second), these are the rows whose
+    ``second`` is below that of all before; of rows equal in both the first is kept.
     """
     if not len(first):
         return np.zeros(0, np.intp)

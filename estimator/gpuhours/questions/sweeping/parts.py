@@ -1,9 +1,9 @@
 """A file that grows block by block and survives being killed at any moment.
 
-Finished blocks lie in ``FILE.parts/``, each put there in one rename, so a block is whole or not there. ``FILE`` itself is always a
-complete file of the rows so far: it is joined from the blocks under another name and renamed over the old one, after the first
-block and then whenever the rows have doubled, so that all joins together cost at most about twice the last. The last join has every
-row and is the same whether or not the work was interrupted before; then the folder goes.
+Finished blocks are in ``FILE.parts/``, each moved there by one rename, so that a block is complete or absent. ``FILE`` itself is always a
+complete file of the rows so far: it is joined from the blocks under another name and renamed over the old one, after the first block and
+then whenever the rows have doubled, so that all joins together cost at most about twice the last. The last join has every row and is the
+same whether or not the work was interrupted; then the folder is removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MANIFEST, LOCK = "manifest.json", "lock"
 
 @dataclass(frozen=True)
 class Parts:
-    """The blocks of one file. ``reduce`` picks the rows that stay from all of them together; None keeps each as it is."""
+    """The blocks of one file. ``reduce`` selects rows from all blocks together; None keeps each as it is."""
 
     target: Path
     format: Format
@@ -36,15 +36,15 @@ class Parts:
     blocks: int
     reduce: Callable[[pa.Table], pa.Table] | None
     locks: list[int] = field(default_factory=list)
-    """Open files that say that this process writes here."""
+    """Open lock files of this process."""
 
     @property
     def folder(self) -> Path:
-        """Where finished blocks lie."""
+        """The folder of finished blocks."""
         return self.target.with_name(self.target.name + ".parts")
 
     def there(self) -> dict[int, tuple[Path, int]]:
-        """Finished blocks: number -> its file and its rows."""
+        """Finished blocks: number -> its file and its number of rows."""
         parts = {}
         for path in self.folder.iterdir():
             number, _, rows = path.name.partition(".")
@@ -53,19 +53,19 @@ class Parts:
         return parts
 
     def open(self, manifest: dict[str, Any], *, force: bool, resume: bool) -> None:
-        """Make the folder, or find it again; refuse to write over what is there unless told to."""
+        """Create or find the folder; refuse to overwrite existing files unless told to."""
         if self.folder.is_dir():
             self._alone()
         if resume and self.folder.is_dir():
             self._same(manifest)
             return
         if self.target.exists() and not force:
-            hint = "--force replaces it." + (" --resume continues it." if self.folder.is_dir() else "")
+            hint = "--force overwrites it." + (" --resume continues it." if self.folder.is_dir() else "")
             raise EstimateError("The file exists.", hint, f"-o {self.target}")
         if self.folder.is_dir() and not force:
             raise EstimateError(
                 "An earlier sweep to this file was not finished.",
-                "--resume continues it, --force starts anew.",
+                "--resume continues it, --force starts again.",
                 f"-o {self.target}",
             )
         try:
@@ -82,15 +82,15 @@ class Parts:
         self._alone()
 
     def _alone(self) -> None:
-        """Refuse to write where another process does; the lock goes with the process that holds it, however it ends."""
+        """Refuse to write where another process does; the lock disappears with its process, however that ends."""
         try:
             import fcntl
-        except ImportError:  # no such locks here
+        except ImportError:  # no such locks on this platform
             return
         try:
             held = os.open(self.folder / LOCK, os.O_CREAT | os.O_RDWR)
         except OSError:
-            return  # what cannot be written is told where it is written
+            return  # write errors are reported on writing
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -104,29 +104,29 @@ class Parts:
         self.locks.append(held)
 
     def _same(self, manifest: dict[str, Any]) -> None:
-        """Refuse to continue another sweep."""
+        """Refuse to continue a different sweep."""
         try:
             before = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             before = {}
-            if not self.there() and not self.target.exists():  # it ended before it had begun
+            if not self.there() and not self.target.exists():  # it ended before writing anything
                 _put(self.folder / MANIFEST, json.dumps(manifest, indent=1).encode())
                 return
         before = before if isinstance(before, dict) else {}
         changed = [name for name in manifest if before.get(name) != manifest[name]]
         if changed:
             raise EstimateError(
-                f"The sweep that was interrupted is another one: {', '.join(changed)} changed.",
+                f"The interrupted sweep was a different one: {', '.join(changed)} changed.",
                 "--force starts anew.",
                 f"-o {self.target}",
             )
 
     def commit(self, number: int, content: bytes, rows: int) -> None:
-        """Put one finished block there."""
+        """Store one finished block."""
         _put(self.folder / f"{number:08d}.{rows}", content)
 
     def publish(self, count: int) -> None:
-        """Make the file of the first ``count`` blocks, and put it in place in one rename."""
+        """Build the file of the first ``count`` blocks, and move it into place by one rename."""
         joined, there = self.folder / ("joined" + self.target.suffix), self.there()
         paths = [there[number][0] for number in range(count)]
         if self.reduce is None:
@@ -136,7 +136,7 @@ class Parts:
         os.replace(joined, self.target)
 
     def reduced(self, paths: Iterable[Path]) -> pa.Table:
-        """The rows that stay from several blocks, reduced as they are read."""
+        """The rows selected from several blocks, reduced while reading."""
         import pyarrow as pa
 
         assert self.reduce is not None
@@ -148,18 +148,18 @@ class Parts:
         return self.reduce(pa.concat_tables([kept, *waiting]))
 
     def close(self) -> None:
-        """Everything is in the file: the folder goes."""
+        """The file is complete: remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
 
     def release(self) -> None:
-        """Let others write here."""
+        """Release the lock."""
         while self.locks:
             os.close(self.locks.pop())
 
 
 def _put(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or not there."""
+    """Write a file atomically."""
     draft = path.with_name(path.name + ".draft")
     try:
         draft.write_bytes(content)

@@ -1,4 +1,4 @@
-"""From a block of the grid to rows: every varied key, every result, whether the row is valid, and if not why."""
+"""From a block of the grid to rows: every varied key, every result, whether the row is valid, and otherwise the reason."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ VALID, REASON, FITS = "valid", "reason", "fits"
 Values = np.ndarray[Any, Any]
 Spread = Callable[[Values], Values]
 FEW = 32
-"""Rows that are tried one by one when the equations refuse them together."""
+"""Rows tried one by one if the equations refuse them together."""
 SAMPLES = 14
-"""Rows tried, beside the first and the last, before more than ``FEW`` are refused at once."""
+"""Rows tried, besides the first and last, before more than ``FEW`` are refused at once."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one piece, not yet spread out: ask for a column to get it.
+    """The rows of one piece, expanded on demand, column by column.
 
-    ``position``  where each row stands in its block
+    ``position``  the index of each row in its block
     """
 
     position: Values
     columns: Mapping[str, Callable[[], Values]]
     choices: Mapping[str, tuple[Values, Spread]]
-    """The varied keys again: their values, and how one for each of them becomes one for each row."""
+    """The varied keys: their values, and a function that expands them to one value per row."""
     valid: Values
     reasons: tuple[str, ...]
-    """Reasons that ``code`` counts from 1; 0 is a valid row."""
+    """Reasons; ``code`` numbers them from 1, 0 is a valid row."""
     code: Values
 
     def column(self, name: str) -> Values:
-        """One column, flat, in row order; numbers of invalid rows mean nothing."""
+        """One column, flat, in row order; values of invalid rows are meaningless."""
         return self.columns[name]().reshape(-1)
 
 
@@ -56,7 +56,7 @@ def rows(grid: Grid, block: GridBlock, breakdown: bool = False) -> Iterator[Rows
 
 
 def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, breakdown: bool) -> Iterator[Rows]:
-    """One piece; where the equations refuse it, its halves, down to the single rows that are wrong."""
+    """One piece; if the equations refuse it, its halves, down to the single invalid rows."""
     inside = tuple(slice(p.start - b.start, p.stop - b.start) for p, b in zip(part, block, strict=True))
     position = numbers[inside].reshape(-1)
     if grid.sampled and len(position) > 1:
@@ -65,7 +65,7 @@ def _evaluated(grid: Grid, block: GridBlock, part: GridBlock, numbers: Values, b
         return
     piece = grid.piece(part)
     try:
-        with np.errstate(all="ignore"):  # rows that cannot run may divide by nothing; they are marked, not read
+        with np.errstate(all="ignore"):  # invalid rows may divide by zero; they are masked, not read
             outcome = centre(grid.said_at(part))[-1] if grid.sampled else evaluate(piece.run)
     except EstimateError as error:
         if len(position) == 1 or (len(position) > FEW and _everywhere(grid, part, error)):
@@ -86,9 +86,9 @@ def singles(part: GridBlock) -> Iterator[GridBlock]:
 
 
 def _everywhere(grid: Grid, part: GridBlock, error: EstimateError) -> bool:
-    """Whether the words of a piece are refused, not some of its numbers: every sampled row gets the very same message.
+    """Whether non-numeric values of a piece are refused rather than some of its numbers: every sampled row gives the same message.
 
-    Messages about numbers name them, so they differ from row to row.
+    Messages about numbers include them, so they differ from row to row.
     """
     rng = np.random.default_rng(0)
     first, last = [one.start for one in part], [one.stop - 1 for one in part]
@@ -105,7 +105,7 @@ def _everywhere(grid: Grid, part: GridBlock, error: EstimateError) -> bool:
 
 
 def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError) -> Rows:
-    """Rows that are no run: what ``estimate`` would say of them."""
+    """Rows that are not valid runs, with the error of ``estimate``."""
     count = len(position)
     message = f"{error.where}: {error.problem}".lstrip(": ")
     message = f"{message} {error.hint}".strip() if grid.sampled else message
@@ -116,7 +116,7 @@ def _refused(grid: Grid, part: GridBlock, position: Values, error: EstimateError
 def _worked_out(
     grid: Grid, part: GridBlock, position: Values, piece: GridPiece, outcome: Outcome, breakdown: bool
 ) -> Rows:
-    """Views on the results of one call."""
+    """Views of the results of one call."""
     inputs = choices(grid, part)
     columns = _inputs(inputs)
     for name, value in named_values(outcome, breakdown).items():
@@ -131,7 +131,7 @@ def _view(piece: GridPiece, value: Any) -> Callable[[], Values]:
 
 
 def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
-    """Every result that is determined, by name; with ``breakdown`` the seconds and bytes of each part too."""
+    """Every determined result, by name; with ``breakdown`` also the seconds and bytes of each part."""
     values = {name: one.value for name, one in results(outcome).items() if one is not None}
     if breakdown and outcome.step is not None and outcome.memory is not None:
         values |= {f"time.{part}": seconds for part, seconds in outcome.step.parts.items()}
@@ -140,7 +140,7 @@ def named_values(outcome: Outcome, breakdown: bool) -> dict[str, Any]:
 
 
 def invalid(outcome: Outcome) -> tuple[tuple[str, ...], Any]:
-    """Why rows are not valid: the reasons, and for each row the first that holds, counted from 1."""
+    """Why rows are invalid: the reasons, and for each row the first that applies, numbered from 1."""
     reasons = dict(outcome.step.reasons) if outcome.step is not None else {}
     for name, takes in SHARES.items():
         share = outcome.value(name)
@@ -160,7 +160,7 @@ def _inputs(chosen: Mapping[str, tuple[Values, Spread]]) -> dict[str, Callable[[
 
 
 def choices(grid: Grid, part: GridBlock) -> dict[str, tuple[Values, Spread]]:
-    """For every varied key of a piece its values, and how one for each of them becomes one for each row."""
+    """For every varied key of a piece its values, and a function that expands them to one value per row."""
     lengths = tuple(chosen.stop - chosen.start for chosen in part)
     columns: dict[str, tuple[Values, Spread]] = {}
     for index, (axis, chosen) in enumerate(zip(grid.axes, part, strict=True)):
@@ -172,5 +172,5 @@ def choices(grid: Grid, part: GridBlock) -> dict[str, tuple[Values, Spread]]:
 
 
 def _spread(lengths: tuple[int, ...], axis: int, values: Values) -> Values:
-    """Values along one axis, over all of them."""
+    """Broadcast values along one axis over all axes."""
     return np.broadcast_to(values.reshape([-1 if other == axis else 1 for other in range(len(lengths))]), lengths)

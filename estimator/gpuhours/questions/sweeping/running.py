@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_IN_MEMORY = 20_000_000
-"""Rows that are held without a file to write them to: about 5 GB."""
+"""Maximum number of rows in memory: about 5 GB."""
 WITHOUT_LAYOUT = 128
-"""Rows worked on at once where each has a layout to be found: hundreds are tried for every row."""
+"""Rows computed at once if each needs a search for its layout: hundreds of layouts are tried per row."""
 TOP = 10
-"""Rows kept where an objective is given and no number."""
+"""Rows kept by default if there is an objective."""
 SHOWN = 1000
-"""Rows in the JSON document where all of them are in a file."""
+"""Rows in the JSON document if all of them are in a file."""
 Watch = Callable[[int, int], None]
-"""Told (rows done, rows in all) after every block."""
+"""Called with (rows done, total rows) after every block."""
 
 
 def _library(name: str) -> Any:
-    """A library that not everybody has."""
+    """An optional dependency."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -58,7 +58,7 @@ def _library(name: str) -> Any:
 
 @dataclass(frozen=True, repr=False)
 class Sweep:
-    """The rows of a sweep. ``table`` is an Arrow table; in a file's case it is the file's own rows, memory-mapped or its head."""
+    """The rows of a sweep. ``table`` is an Arrow table; with a file it is the file's rows, memory-mapped, or its head."""
 
     job: Job
     table: pa.Table
@@ -68,7 +68,7 @@ class Sweep:
 
     @property
     def rows(self) -> int:
-        """Cases worked out."""
+        """Number of cases computed."""
         return self.job.grid.rows
 
     def __len__(self) -> int:
@@ -79,11 +79,11 @@ class Sweep:
         return f"<Sweep {self.job.grid.run.name}: {self.kept:,} of {self.rows:,} rows over {varied or 'nothing'}>"
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Any Arrow-speaking library (polars, pandas, DuckDB) takes a sweep as its table."""
+        """Arrow-compatible libraries (polars, pandas, DuckDB) accept a sweep as a table."""
         return self.table.__arrow_c_stream__(requested_schema)
 
     def to_arrow(self) -> pa.Table:
-        """The rows as an Arrow table; each field's metadata holds its unit."""
+        """The rows as an Arrow table; each field's metadata has its unit."""
         return self.table
 
     def to_pandas(self) -> Any:
@@ -94,12 +94,12 @@ class Sweep:
         return frame
 
     def to_polars(self) -> Any:
-        """The rows as a polars frame; ``to_arrow().schema`` has the units, which polars keeps nowhere."""
+        """The rows as a polars frame; units are only in ``to_arrow().schema``, since polars does not store them."""
         return _library("polars").from_arrow(self.table)
 
     @functools.cached_property
     def notes(self) -> tuple[str, ...]:
-        """A word where the accelerators swept are charged by different providers or on different terms: that alone may decide."""
+        """A note if the accelerators swept are charged by different providers or on different terms, which alone may decide."""
         run = self.job.grid.run
         names = [
             name for one in self.job.grid.varied if one.key == "hardware.accelerator" for name in one.values if name
@@ -115,7 +115,7 @@ class Sweep:
         if len(set(said.values())) < 2:
             return ()
         each = "; ".join(f"{name}: {words}" for name, words in said.items())
-        return (f"cost is of different offers ({each}); cost.provider and cost.terms choose alike",)
+        return (f"costs are from different offers ({each}); cost.provider and cost.terms make them comparable",)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document of ``gpuhours sweep --json``."""
@@ -136,7 +136,7 @@ class Sweep:
         return envelope("sweep", content)
 
     def _repr_html_(self) -> str:
-        """A notebook's view: the first rows, units under the names."""
+        """The view in a notebook: the first rows, with units under the names."""
         units = self.job.units
         names = [name for name in self.table.schema.names if self.table[name].null_count < len(self.table)]
         rows = [[row[name] for name in names] for row in self.table.slice(0, 20).to_pylist()]
@@ -163,13 +163,13 @@ def sweep(
     watch: Watch | None = None,
     block_rows: int = BLOCK_ROWS,
 ) -> Sweep:
-    """Work out a run for every combination of the varied keys.
+    """Estimate a run for every combination of the varied keys.
 
     ``vary``       key -> values: any iterable, or text such as ``"16..128:16"``
-    ``together``   groups of keys that move together instead of being combined
+    ``together``   groups of keys that vary together instead of being combined
     ``where``      a condition over inputs and results: ``"fits and mfu > 40%"``
     ``minimise`` or ``maximise`` with ``top``, or ``pareto`` (two results): only the best valid rows are kept
-    ``block_rows`` rows worked on and written at once
+    ``block_rows`` rows computed and written at once
     ``output``     a .csv, .parquet or .jsonl file, written block by block; ``resume`` continues it
     """
     job = make_job(run_of(run, {}), vary, together, where, (minimise, maximise, pareto, top), breakdown, block_rows)
@@ -198,7 +198,7 @@ def make_job(
     breakdown: bool = False,
     block_rows: int = BLOCK_ROWS,
 ) -> Job:
-    """Everything checked before any work starts."""
+    """Validate everything before any work starts."""
     if not vary:
         raise EstimateError("Nothing varies.", "For example: --vary layout.tensor=1,2,4,8", "--vary")
     if run.stages:
@@ -220,7 +220,7 @@ def make_job(
 
 
 def _settled(run: Run, vary: Collection[str]) -> Run:
-    """What the file leaves open settled once, for all rows; as it stands where only what varies makes it a run."""
+    """Settle once, for all rows, what the file leaves open; unchanged if it is only a run together with what varies."""
     try:
         base = settled(run)
     except EstimateError:
@@ -231,7 +231,7 @@ def _settled(run: Run, vary: Collection[str]) -> Run:
 
 
 def _without_chunks(found: Run, run: Run, vary: Collection[str]) -> Run:
-    """One chunk a stage and its schedule, where neither is stated: what was assumed for one pipeline forbids another."""
+    """One chunk per stage and the default schedule, if neither is stated: an assumption made for one pipeline may not suit another."""
     if found.layout is None or run.layout is None:
         return found
     stated = {f"layout.{name}" for name in run.layout.model_fields_set}.difference(vary)
@@ -244,11 +244,11 @@ def _without_chunks(found: Run, run: Run, vary: Collection[str]) -> Run:
 
 CHUNKS = frozenset({"layout.interleave", "layout.schedule"})
 CHUNKED = CHUNKS | {"layout.pipeline"}
-"""Keys that decide together whether chunks can be interleaved."""
+"""Keys that together determine whether chunks can be interleaved."""
 
 
 def _kinds(job: Job, text: str) -> dict[str, str | None]:
-    """What may stand in a condition: columns, and inputs of the run that stay the same."""
+    """What a condition may refer to: columns, and inputs of the run that are not varied."""
     import re
 
     kinds: dict[str, str | None] = {**job.units, FITS: "condition", VALID: "condition"}
@@ -261,7 +261,7 @@ def _kinds(job: Job, text: str) -> dict[str, str | None]:
 
 
 def _best(goal: tuple[str | None, str | None, Sequence[str] | None, int | None], names: list[str]) -> Best | None:
-    """Which rows are kept, from the options that say so."""
+    """Which rows to keep, from the options."""
     minimise, maximise, pareto, top = goal
     if sum(option is not None for option in (minimise, maximise, pareto)) > 1:
         raise EstimateError("One goal at a time: --minimise, --maximise or --pareto.")
@@ -293,7 +293,7 @@ def _best(goal: tuple[str | None, str | None, Sequence[str] | None, int | None],
 
 
 def in_memory(job: Job, engine: str, scheduler: str | None, watch: Watch | None) -> pa.Table:
-    """All rows that are kept, as one table."""
+    """All selected rows as one table."""
     import pyarrow as pa
 
     if job.best is None and job.where is None and job.grid.rows > MOST_IN_MEMORY:

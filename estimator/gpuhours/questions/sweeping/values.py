@@ -1,4 +1,4 @@
-"""What ``--vary KEY=SPEC`` means: ``a,b,c``, ``start..stop:step``, ``start..stop*factor``, with units."""
+"""The syntax of ``--vary KEY=SPEC``: ``a,b,c``, ``start..stop:step``, ``start..stop*factor``, with units."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"\s*(?P<number>[-+]?(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][-+
 
 
 def varied(text: str) -> tuple[str, tuple[Any, ...]]:
-    """``KEY=SPEC`` from the command line -> the key and its values as a user would write each."""
+    """``KEY=SPEC`` from the command line -> the key and its values as a user would write them."""
     key, equals, spec = text.partition("=")
     if not equals or not key.strip() or not spec.strip():
         raise EstimateError(f"--vary {text[:60]!r} is not KEY=SPEC.", EXAMPLE)
@@ -28,7 +28,7 @@ def varied(text: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def read(spec: str | Iterable[Any], key: str) -> tuple[Any, ...]:
-    """The values of a SPEC, or of any Python iterable; never none, never more than ``MOST_VALUES``."""
+    """The values of a SPEC, or of any Python iterable; at least one, at most ``MOST_VALUES``."""
     if isinstance(spec, str):
         if len(spec) > LONGEST_SPEC:
             raise EstimateError(f"A SPEC of {len(spec):,} characters is too long.", EXAMPLE, key)
@@ -49,20 +49,20 @@ def read(spec: str | Iterable[Any], key: str) -> tuple[Any, ...]:
 
 
 def _item(text: str, key: str) -> Iterable[Any]:
-    """One entry between commas: a value as YAML reads it, or a range."""
+    """One entry between commas: a YAML value, or a range."""
     if ".." in text:
         return _range(text, key)
     if not text.strip():
         raise EstimateError("There is an empty value between two commas.", EXAMPLE, key)
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # a date that is none, thousands of digits, of brackets
+    except (yaml.YAMLError, ValueError, RecursionError):  # an invalid date, thousands of digits or brackets
         value = text.strip()
     return [value if isinstance(value, int | float | str | bool) or value is None else text.strip()]
 
 
 def _range(text: str, key: str) -> list[Any]:
-    """``16..128:16`` and ``64..1024*2``; the stop belongs to it when a step lands on it."""
+    """``16..128:16`` and ``64..1024*2``; the stop is included if a step lands on it."""
     first, _, rest = text.partition("..")
     last, sign, by = rest.partition("*") if "*" in rest and ":" not in rest else rest.partition(":")
     start, stop, step = _part(first, text, key), _part(last, text, key), _part(by, text, key) if sign else (1, "")
@@ -76,7 +76,7 @@ def _range(text: str, key: str) -> list[Any]:
 
 
 def _part(text: str, whole: str, key: str) -> tuple[float, str]:
-    """A number and what follows it."""
+    """A number and its suffix."""
     match = _NUMBER.fullmatch(text)
     if match is None or ".." in match["suffix"]:
         raise EstimateError(f"{whole.strip()!r} is not a range.", EXAMPLE, key)
@@ -88,7 +88,7 @@ def _part(text: str, whole: str, key: str) -> tuple[float, str]:
 def _common_suffix(
     start: tuple[float, str], stop: tuple[float, str], step: tuple[float, str], text: str, key: str
 ) -> tuple[str, tuple[float, float, float]]:
-    """The unit that all three share; ``1B..70B`` and ``500M..2B`` are numbers, ``100..400 Gbit/s`` has one unit."""
+    """The unit common to all three; ``1B..70B`` and ``500M..2B`` are numbers, ``100..400 Gbit/s`` has one unit."""
     said = {part[1].strip() for part in (start, stop, step)} - {""}
     if len(said) <= 1:
         suffix = next((part[1] for part in (stop, start, step) if part[1].strip()), "")
@@ -105,7 +105,7 @@ def _plain(number: float) -> float:
 
 def _arithmetic(low: float, high: float, step: float, text: str, key: str) -> list[float]:
     if not step > 0 or not high >= low:
-        raise EstimateError(f"{text.strip()!r} goes nowhere: start <= stop and a step above 0.", EXAMPLE, key)
+        raise EstimateError(f"{text.strip()!r} is empty: it needs start <= stop and a step above 0.", EXAMPLE, key)
     _limit((high - low) / step + 1, key)
     count = math.floor((high - low) / step + 1e-9) + 1
     return [_clean(low + index * step) for index in range(count)]
@@ -113,7 +113,9 @@ def _arithmetic(low: float, high: float, step: float, text: str, key: str) -> li
 
 def _geometric(low: float, high: float, factor: float, text: str, key: str) -> list[float]:
     if not factor > 1 or not high >= low > 0:
-        raise EstimateError(f"{text.strip()!r} goes nowhere: 0 < start <= stop and a factor above 1.", EXAMPLE, key)
+        raise EstimateError(
+            f"{text.strip()!r} is empty: it needs 0 < start <= stop and a factor above 1.", EXAMPLE, key
+        )
     _limit(math.log(high / low) / math.log1p(factor - 1) + 1, key)
     count = math.floor(math.log(high / low) / math.log(factor) + 1e-9) + 1
     return [_clean(low * factor**index) for index in range(count)]
@@ -127,5 +129,5 @@ def _limit(count: float, key: str) -> None:
 
 
 def _clean(number: float) -> float:
-    """Without the dust of binary fractions: 0.1 + 2 x 0.1 is 0.3."""
+    """Round off binary fractions: 0.1 + 2 x 0.1 is 0.3."""
     return number if isinstance(number, int) else float(f"{number:.12g}")

@@ -5,7 +5,7 @@
     sum         = product { (+ -) product }  product = signed { (* /) signed }       signed = [ - ] power
     power       = atom [ "**" signed ]       atom = number [unit] | name | 'word' | ( condition )
 
-Numbers with a unit are converted to the unit of what they meet; a bare number is in that unit already.
+Numbers with a unit are converted to the unit of the other operand; a bare number is in that unit already.
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ Node = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Where:
-    """A condition, ready to be asked of arrays."""
+    """A condition, ready to be evaluated on arrays."""
 
     text: str
     tree: Node
 
     def __call__(self, column: Callable[[str], Any]) -> Any:
-        """True where it holds; what is not known (NaN) never does."""
+        """True where it holds; unknown values (NaN) never satisfy it."""
         try:
             with np.errstate(all="ignore"):
                 return np.asarray(_value(self.tree, column), bool)
         except TypeError:
-            raise EstimateError("Words are not computed with.", "", f"--where {self.text[:80]!r}") from None
+            raise EstimateError("Text cannot be used in arithmetic.", "", f"--where {self.text[:80]!r}") from None
 
     @property
     def names(self) -> frozenset[str]:
-        """The columns it asks for."""
+        """The columns that it refers to."""
         return frozenset(_names(self.tree))
 
 
 def _value(node: Node, column: Callable[[str], Any]) -> Any:
     kind = node[0]
     if kind == "number":
-        return np.float64(node[1])  # which divides by zero and overflows as columns do
+        return np.float64(node[1])  # a NumPy scalar, which divides by zero and overflows as columns do
     if kind == "word":
         return node[1]
     if kind == "column":
@@ -82,7 +82,7 @@ def _names(node: Node) -> list[str]:
 
 
 def where(text: str, units: Mapping[str, str | None]) -> Where:
-    """Read a condition; ``units`` holds every column that may stand in it: its unit, "" for plain, None for words."""
+    """Parse a condition; ``units`` maps every allowed column to its unit, "" for a plain number, None for text."""
     if len(text) > LONGEST:
         raise EstimateError(f"A condition of {len(text):,} characters is too long.", "", "--where")
     reader = _Reader(text, _tokens(text), units)
@@ -114,7 +114,7 @@ def _tokens(text: str) -> list[tuple[str, str, str]]:
 
 EXAMPLE = "For example: --where 'fits and mfu > 40% and wall_clock < 30 days'"
 TRUTH, WORD, BARE = object(), object(), object()
-"""Kinds of a value that are not units: a condition, a word, a number without a unit."""
+"""Kinds of a value that are not units: a condition, a text, a number without a unit."""
 
 
 class _Reader:
@@ -131,7 +131,7 @@ class _Reader:
         return EstimateError(problem[0].upper() + problem[1:] + ".", EXAMPLE, f"--where {self.text!r}")
 
     def took(self, *signs: str) -> str | None:
-        """The sign that stands here, if it is one of these; it is passed."""
+        """Consume and return the next operator if it is one of these."""
         if self.here is None or self.here[0] != "sign" or self.here[1] not in signs:
             return None
         self.position += 1
@@ -221,7 +221,7 @@ class _Reader:
         return self.name(text)
 
     def number(self, text: str, unit: str) -> tuple[Node, Any]:
-        """``70 GB`` keeps its unit until it is known what it is compared with; ``30B`` and ``40%`` are plain."""
+        """``70 GB`` keeps its unit until the other operand is known; ``30B`` and ``40%`` are plain."""
         try:
             return ("number", parse(f"{text}{unit}")), BARE
         except UnitError:
@@ -245,10 +245,10 @@ class _Reader:
         return ("column", text), WORD if unit is None else unit
 
     def alike(self, left: tuple[Node, Any], right: tuple[Node, Any], sign: str) -> tuple[Node, Node]:
-        """Both sides in the unit of the left; a bare number is in the other's unit."""
+        """Both sides in the unit of the left; a bare number takes the other's unit."""
         (first, kind), (second, other) = left, right
         if (kind is WORD) != (other is WORD) or (kind is TRUTH) != (other is TRUTH):
-            raise self.error(f"{sign!r} stands between a word or condition and a number")
+            raise self.error(f"{sign!r} cannot compare a text or condition with a number")
         if kind in (WORD, TRUTH):
             if sign not in ("==", "!="):
                 raise self.error(f"{sign!r} needs numbers")

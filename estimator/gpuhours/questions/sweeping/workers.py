@@ -1,6 +1,6 @@
-"""A process that works out blocks: it is told a number on its standard input and answers on its standard output.
+"""A worker process: it reads block numbers on standard input and writes blocks to standard output.
 
-When whoever started it is gone, even killed, its input ends and so does it.
+When its parent ends, even killed, its input is closed and it exits.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 from gpuhours.inputs.errors import EstimateError
 
 Work = Callable[[Any], Any]
-"""What makes a block out of its number."""
+"""A function from block number to block."""
 Answer = tuple[Any, Any]
 """A number and its block."""
 AHEAD = 3
-"""Blocks handed out per worker beyond the one it works on: keeps them busy, keeps memory flat."""
+"""Blocks queued per worker beyond the current one: keeps workers busy with little memory."""
 
 
 class Worker:
-    """The near end of one process."""
+    """The parent's side of one worker process."""
 
     def __init__(self, work: Work) -> None:
         self.process = subprocess.Popen(
@@ -36,7 +36,7 @@ class Worker:
         self._say(work)
 
     def __call__(self, number: Any) -> Any:
-        """Have one block worked out; blocks until it is."""
+        """Compute one block; waits for it."""
         self._say(number)
         assert self.process.stdout is not None
         try:
@@ -44,14 +44,14 @@ class Worker:
         except EOFError:
             raise EstimateError(
                 f"A working process ended (exit code {self.process.wait()}).",
-                "Too little memory? Try again with --resume.",
+                "It may have run out of memory; continue with --resume.",
             ) from None
         if not good:
             raise answer
         return answer
 
     def stop(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -64,18 +64,18 @@ class Worker:
             pickle.dump(message, self.process.stdin)
             self.process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer that does not come says so
+            pass  # the missing answer reports it
 
 
 def serve() -> None:
-    """The far end: the work first, then one number after another until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the near end's business
+    """The worker's side: receives the work first, then one number after another until none is left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
         work = pickle.load(sys.stdin.buffer)
     except (EOFError, pickle.UnpicklingError):
-        return  # the near end has gone before it said what to do
+        return  # the parent ended before sending the work
     while True:
         try:
             number = pickle.load(sys.stdin.buffer)
@@ -89,4 +89,4 @@ def serve() -> None:
             pickle.dump(answer, answers)
             answers.flush()
         except BrokenPipeError:
-            os._exit(1)  # nobody listens any more
+            os._exit(1)  # the parent is gone
