@@ -99,7 +99,7 @@ _ALL = (
     Quantity("energy", "energy", "Wh", 1.0, 1e14),
     Quantity("flops_per_energy", "model FLOPs per joule", "GFLOP/joule", 1e-6, 1e6),
     Quantity("gpu_power", "power per GPU", "watt", 10, 5000),
-    Quantity("power", "power of the machine", "watt", 1000, 1e11),
+    Quantity("power", "power of the machine", "watt", 100, 1e11),
     Quantity("pue", "PUE", "", 1.0, 3.0),
     Quantity("carbon", "carbon", "tCO2e", 1e-6, 1e8),
     Quantity("carbon_intensity", "carbon intensity", "kgCO2e/kWh", 0.001, 2.0),

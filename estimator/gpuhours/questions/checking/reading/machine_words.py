@@ -145,11 +145,14 @@ RULES_OF_MACHINES: tuple[Rule, ...] = (
     rule("large_rate", "flops_per_second", base=6),
     # energy, carbon, money
     rule("energy", "energy", base=1),
-    rule("power", "tdp", "tdp, thermal design power, rated, thermal, may draw, can draw, power limit, power cap, capped at, "
+    rule("power", "tdp", "tdp, thermal design power, rated, thermal, may draw, can draw, power limit, "
+          "power limited to, limited to, power cap, capped at, "
           "at most, at the most, maximum draw, peak draw", 0, 8),
     rule("power", "gpu_power", "per gpu, gpu, gpus, each, per device, per accelerator", 1, 8),
     rule("power", "gpu_power", base=9),
     rule("large_power", "power", base=2),
+    rule("power", "power", "wall meter, meter, meters, at the wall, at the plug, whole box, whole machine, whole rig, whole server, "
+          "system draws, box draws, machine draws", -1, 5),
     rule("bare percent", "pue", "pue, power usage effectiveness, power usage effect, usage effectiveness, overhead factor", -1, 8),
     rule("co2", "carbon", base=1),
     rule("money", "cost", base=4),

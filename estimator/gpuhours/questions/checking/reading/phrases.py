@@ -206,14 +206,18 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
     while _is_times(tokens, at) and type_at(tokens, at + 1) == "NUMBER" and tokens[at + 1].text.isdigit():
         sides.append(int(tokens[at + 1].text))
         at += 2
-    if type_at(tokens, at) == "MARK" and tokens[at].text == "=":
-        stop = tokens[at - 1].end
-        return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
+    if len(sides) == 2 and sides[1] in CONSUMER and sides[0] <= MOST_CONSUMER:
+        start, stop = tokens[first].start, tokens[at - 1].end
+        return [Figure("figure", text[start:stop], start, stop, value=float(sides[0]), digits=str(sides[0]), unit="gpu", word="GPUs",
+                       device=f"RTX {sides[1]}")], at  # fmt: skip
     if (
         len(sides) == 2
         and (pair := _batch_of(tokens, at - 1, at, text, (float(sides[0]), float(sides[1])))) is not None
     ):
         return pair
+    if type_at(tokens, at) == "MARK" and tokens[at].text == "=":
+        stop = tokens[at - 1].end
+        return [Item("word", text[tokens[first].start : stop], tokens[first].start, stop)], at
     at += type_at(tokens, at) == "TIMES"
     unit, end = unit_at(tokens, at)
     if (
@@ -247,5 +251,7 @@ def _dimensions(tokens: Sequence[Token], first: int, at: int, text: str) -> tupl
                    unit=unit.kind or "dims", per=unit.per, word=unit.word, device=unit.device)], end  # fmt: skip
 
 
+CONSUMER, MOST_CONSUMER = frozenset([2080, 3080, 3090, 4080, 4090, 5080, 5090]), 64
+"""``4x 4090``: cards that people call by their number alone, and how many of them anybody has."""
 SMALLEST_PICTURE = 64
 """Pixels of a side, below which three numbers are a patch."""

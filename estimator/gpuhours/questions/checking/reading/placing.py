@@ -129,6 +129,9 @@ def _by_words(items: Sequence[Item], index: int, unit: str, at: int, first: int,
         best = Place("flops_per_second_per_gpu", "each", 0.1)
     if figure.unit == "byte" and of_a_device(items, index):
         best = Place("memory_per_gpu", items[index - 1].text, 0.2)
+    behind = items[index + 1 : index + 4]
+    if [item.text.lower() for item in behind[:2]] == ["of", "which"] and isinstance(behind[-1], Figure):
+        last = index + 1  # 38 days of which 4 were lost
     barred = _barred(items, index, first, last)
     window = Window(items[first:last])
     for kind in kinds:

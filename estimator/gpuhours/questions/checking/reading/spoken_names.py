@@ -67,7 +67,8 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
     behind = items[index + 1] if index + 1 < len(items) else None
     word, follows = item.text.lower(), behind.text.lower() if behind is not None else ""
     if isinstance(item, Figure):
-        return _sized(item, word, follows)
+        article = items[index - 1].text.lower() if index else ""
+        return _sized(item, word, follows, alone=article in ("the", "our") and follows in TAKES_ON)
     if item.kind != "word":
         return None
     shown = f"{item.text} {behind.text}" if behind is not None else item.text
@@ -96,11 +97,33 @@ def spoken_at(items: Sequence[Item], index: int) -> Spoken | None:
     return Spoken("variant", word, item.text) if capital and alone and near != near.title() else None
 
 
-def _sized(figure: Figure, word: str, follows: str) -> Spoken | None:
-    """``the 3B model`` and ``15B parameter model``."""
+TAKES_ON = frozenset(
+    [
+        ":",
+        "was",
+        "took",
+        "takes",
+        "ran",
+        "runs",
+        "used",
+        "uses",
+        "needs",
+        "needed",
+        "saw",
+        "stopped",
+        "went",
+        "got",
+        "had",
+    ]
+)
+"""What stands behind ``the 410M`` where the model itself is left out."""
+
+
+def _sized(figure: Figure, word: str, follows: str, *, alone: bool = False) -> Spoken | None:
+    """``the 3B model``, ``15B parameter model`` and ``for the 410M:``."""
     if figure.scale not in ("b", "m", "t", "billion", "million") or figure.hedges or figure.per or figure.value < 1e6:
         return None
-    models = figure.unit in ("model", "parameter", "run") or (figure.unit == "" and follows in VARIED)
+    models = figure.unit in ("model", "parameter", "run") or (figure.unit == "" and (follows in VARIED or alone))
     return (
         Spoken("size", f"{figure.value:.3g}", f"{figure.digits}{figure.scale[0].upper()}", figure.value)
         if models

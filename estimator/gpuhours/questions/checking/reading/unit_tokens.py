@@ -29,7 +29,23 @@ FURTHER = frozenset(
 )
 """Words that may stand between a number and the time it counts."""
 OF_DEVICES = frozenset(
-    ["custom", "individual", "identical", "rented", "interconnected", "local", "physical", "older", "consumer"]
+    [
+        "useful",
+        "productive",
+        "effective",
+        "net",
+        "billed",
+        "paid",
+        "custom",
+        "individual",
+        "identical",
+        "rented",
+        "interconnected",
+        "local",
+        "physical",
+        "older",
+        "consumer",
+    ]
 )
 """Words that may stand between a number and the device it counts."""
 PEAK_WORDS = frozenset(

@@ -117,7 +117,7 @@ RULES: tuple[Rule, ...] = (
           "per gpu batch was", -0.8, 2, before=True),
     rule("sample sequence", "dataset_samples", base=7),
     rule("sample sequence", "dataset_samples", "dataset, corpus, collection, consists, comprising, million, curated", 4, 12),
-    rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, gbs, minibatch, batches, per iteration, "
+    rule("sample sequence bare", "global_batch", "batch, batch size, batchsize, bs, bsz, gbs, minibatch, batches, per iteration, "
           "per update, per step, a step, an update, "
           "each update", 0),
     rule("sample sequence bare", "microbatch",
