@@ -20,6 +20,9 @@ KINDS = {
     "video-language": "Video-language models",
     "contrastive": "Contrastive towers",
     "diffusion": "Diffusion transformers",
+    "two-stream": "Diffusion transformers of two streams",
+    "single-stream": "Diffusion transformers of one stream",
+    "self-distillation": "Self-distillation (student and teacher)",
     "encoder-decoder": "Encoder-decoders",
 }
 
