@@ -4,9 +4,12 @@
 of frames, clips and samples, and the equations between them.
 """
 
-from typing import Annotated
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import model_validator
 
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.durations import HOUR
@@ -14,6 +17,8 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.units import measured_in, whole
 from gpuhours.inputs.yaml_files import Section
 
+SIDES = re.compile(r"\s*(\d+)\s*[x×*]\s*(\d+)\s*")
+"""``480x832``: the two sides of a picture."""
 Hours = Annotated[float, measured_in("hour")]
 
 
@@ -101,7 +106,7 @@ class Data(Section):
     frames: Annotated[int, whole("frame")] | None = None
     """Frames per clip; 1 for an image."""
     resolution: Annotated[int, whole("pixel")] | None = None
-    """Width in pixels, and height unless ``height`` is given; the encoder's own image size by default."""
+    """Width in pixels, and height unless ``height`` is given (480x832 gives both); the encoder's own image size by default."""
     height: Annotated[int, whole("pixel")] | None = None
     tokens_per_frame: Annotated[float, measured_in("token", most=1e9)] | None = None
     """Tokens per frame that reach the language model, if they differ from what encoder and bridge give."""
@@ -129,6 +134,15 @@ class Data(Section):
     tokens: Annotated[float, measured_in("token")] | None = None
     """Tokens seen during the whole training."""
     steps: Annotated[float, measured_in("step")] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _both_sides(cls, value: Any) -> Any:
+        """``resolution: 480x832`` -> both sides; which is which changes no count of patches but where one does not divide."""
+        sides = SIDES.fullmatch(str(value.get("resolution", ""))) if isinstance(value, Mapping) else None
+        if sides is None or value.get("height") is not None:
+            return value
+        return {**value, "resolution": int(sides[2]), "height": int(sides[1])}
 
     @property
     def unpadded(self) -> "Data":

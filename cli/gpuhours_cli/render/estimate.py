@@ -142,7 +142,7 @@ def remark(estimate: Estimate, name: str, result: Result) -> RenderableType:
         batch = outcome.value("global_batch")
         tokens = outcome.value("tokens_per_sample")
         if batch is not None and tokens is not None:
-            return f"{numbers.count(batch)} samples, {numbers.count(batch * tokens)} tokens"
+            return f"{numbers.count(batch)} {'sample' if batch == 1 else 'samples'}, {numbers.count(batch * tokens)} tokens"
     if RESULTS[name].rests_on:
         return rate(estimate, name)
     if name == "mfu":

@@ -29,6 +29,7 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
     "batch": ("training.global_batch", "Samples per step, or '4M tokens'."),
     "seq_len": ("data.seq_len", "Tokens per sample."),
     "frames": ("data.frames", "Frames per clip."),
+    "resolution": ("data.resolution", "Pixels on a side of a picture or frame."),
     "tokens_per_frame": ("data.tokens_per_frame", "Tokens per frame."),
     "gpu": ("hardware.accelerator", "The accelerator, or a cloud instance."),
     "gpus": ("hardware.gpus", "Number of accelerators."),

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from gpuhours.data import Data
 from gpuhours.hardware.accelerators import load_accelerator
 from gpuhours.hardware.nodes import find_instance, load_node
 from gpuhours.hardware.number_formats import Precision
@@ -161,9 +162,14 @@ def _validated(run: Run, key: str, value: Any) -> Any:
         raise EstimateError("No such key.", nearest(name, kind.model_fields) or _known(kind), key)
     fields = {field: getattr(block, field) for field in block.model_fields_set}
     try:
-        valid = getattr(kind.model_validate({**fields, name: value}), name)
+        whole = kind.model_validate({**fields, name: value})
     except ValidationError as error:
         raise explained(error, kind, Source("--vary", {}), tuple(parents)) from None
+    more = whole.model_fields_set - fields.keys() - {name} if kind is Data else ()
+    if also := [f"data.{other}" for other in more]:
+        hint = f"Vary both together: --vary {key}=... --vary {also[0]}=... --zip {key},{also[0]}."
+        raise EstimateError(f"{str(value)[:40]!r} sets {also[0]} as well, and an axis is one key.", hint, key)
+    valid = getattr(whole, name)
     _named(key, valid)
     return valid
 
