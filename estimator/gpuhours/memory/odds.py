@@ -18,6 +18,8 @@ import numpy as np
 from gpuhours.inputs.arrays import Array
 from gpuhours.inputs.records import dataclass
 
+UNMET = ""
+"""The name of a stack that nobody has met, whatever profile stands in for it."""
 ENOUGH = 0.5
 """Probability from which a run is said to fit."""
 SAFE = 0.9

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpuhours.inputs.records import dataclass
-from gpuhours.memory.odds import ENOUGH, odds_of
+from gpuhours.memory.odds import ENOUGH, UNMET, odds_of
 from gpuhours.questions.envelope import envelope
 from gpuhours.questions.validating.at_site import at_pace, at_site
 from gpuhours.questions.validating.case import Case, case_of
@@ -242,7 +242,7 @@ def judge(
     new = features(case.traits, time or 1.0, table()["world"], frozenset({system}))
     low, high = curve("step", system).limits(new) if met is None else met.limits(curve("step").usual(new))
     least, most = curve("memory", system).limits(new)
-    odds = odds_of(case.software.name, system)
+    odds = odds_of(UNMET if case.traits.stands_in else case.software.name, system)
     chance = None if found.filled is None else float(odds.probability(found.filled))
     return Judged(
         row, case, measured, time, time and time * low, time and time * high, memory and memory * GIB, held, held and held * least,
