@@ -37,13 +37,18 @@ PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #1a1a1a; }}
-table {{ border-collapse: collapse; margin: 1em 0; }}
-th, td {{ border-bottom: 1px solid #ddd; padding: 0.25em 0.75em; text-align: left; }}
+:root {{ color-scheme: light dark; --text: #1a1a1a; --paper: #fff; --soft: #555; --line: #ddd; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --text: #e6e6e6; --paper: #16181c; --soft: #a8adb5; --line: #3a3f47; }} }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
+  color: var(--text); background: var(--paper); overflow-wrap: anywhere; }}
+table {{ display: block; overflow-x: auto; border-collapse: collapse; margin: 1em 0; overflow-wrap: normal; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: 0.25em 0.75em; text-align: left; vertical-align: top; }}
+td {{ white-space: nowrap; }}
 code {{ font-family: ui-monospace, monospace; white-space: pre; }}
-blockquote {{ color: #555; border-left: 3px solid #ccc; margin-left: 0; padding-left: 1em; }}
+blockquote {{ color: var(--soft); border-left: 3px solid var(--line); margin-left: 0; padding-left: 1em; }}
 </style>
 </head>
 <body>
@@ -124,7 +129,7 @@ def _document(found: Check) -> Iterator[str]:
         yield f"- **Would be contradicted** if {_escaped(doubt.condition)}: {doubt.statement}."
     yield ""
     yield "| figure | stated | together with the others | half = twice | verdict | place |"
-    yield "| --- | ---: | ---: | --- | --- | --- |"
+    yield "| --- | ---: | ---: | :---: | --- | --- |"
     for checked in found.claims:
         name = checked.claim.quantity
         together = "" if checked.reconciled is None else shown(name, checked.reconciled)
