@@ -24,7 +24,8 @@ def odds(estimate: Estimate, asked: Chances) -> RenderableType:
     said = [
         Text(f"{what} {chance:.0%}", "" if chance >= 0.5 else "bold red") for what, chance in rows if chance is not None
     ]
-    table.add_row("Chances", Text(" · ").join(said))
+    unasked = "not known: the GPU-hours, the time and the cost are not" if asked.by or asked.budget else "not known"
+    table.add_row("Chances", Text(" · ").join(said) if said else unasked)
     if asked.together is not None and len(said) > 1:
         table.add_row(
             "", f"all of it {asked.together:.0%}; what decides: {', '.join(asked.decide) or 'the step model'}"

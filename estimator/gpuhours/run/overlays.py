@@ -8,6 +8,7 @@ from typing import Any
 
 from gpuhours.inputs.errors import EstimateError
 from gpuhours.inputs.yaml_files import read_yaml_text, short
+from gpuhours.run.shortcuts import key_of
 
 MOST_STAGES = 32
 """Stages of a run, each of which is worked out as a run of its own: eight times as many as any published one has."""
@@ -103,11 +104,12 @@ def put(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """``KEY=VALUE`` from the command line; the value is read as YAML reads it. Raises ``EstimateError`` for another form."""
+    """``KEY=VALUE`` from the command line, a flag's name for its key; the value read as YAML. Raises ``EstimateError`` for another form."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise EstimateError(f"--set {text!r} is not KEY=VALUE.", "For example: --set layout.tensor=4")
+    key = key_of(key.strip())
     try:
-        return key.strip(), read_yaml_text(value, "--set").data if value.strip() else None
+        return key, read_yaml_text(value, "--set").data if value.strip() else None
     except EstimateError:
-        return key.strip(), value
+        return key, value

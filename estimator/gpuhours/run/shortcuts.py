@@ -53,8 +53,16 @@ SHORTCUTS: Mapping[str, tuple[str, str]] = {
 }
 """Each option with the key it sets and its help."""
 
+ADAPTERS = ("lora", "qlora")
+"""Shortcuts that set more than the key they stand beside."""
 MODELS = ("params", "model", "lora", "qlora")
 """Shortcuts that together say what is trained."""
+
+
+def key_of(name: str) -> str:
+    """The key that a flag's name means where a key is asked for, ``gpus`` -> ``hardware.gpus``; any other name as it is."""
+    plain = name.strip().removeprefix("--").replace("-", "_")
+    return SHORTCUTS[plain][0] if plain in SHORTCUTS and plain not in ADAPTERS else name
 
 
 def overlaid(source: Source, shortcuts: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Run:

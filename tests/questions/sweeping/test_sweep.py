@@ -14,6 +14,7 @@ from gpuhours.inputs.errors import EstimateError
 from gpuhours.questions.sweeping.pareto import front
 from gpuhours.questions.sweeping.values import read, varied
 from gpuhours.questions.sweeping.where import where
+from gpuhours.run.overlays import setting
 
 GPT = {
     "name": "a decoder",
@@ -415,3 +416,12 @@ def test_a_value_that_sets_two_keys_is_no_axis() -> None:
     assert both.results["tokens"].value < square.results["tokens"].value  # type: ignore[union-attr]
     with pytest.raises(EstimateError, match=r"data\.height as well"):
         gpuhours.sweep(square.run, {"data.resolution": ["480x832"]})
+
+
+def test_a_flag_s_name_is_its_key() -> None:
+    """``--vary gpus=`` and ``--set batch=`` as a user writes them beside ``--gpus`` and ``--batch``."""
+    run = gpuhours.estimate(model="llama-3-8b", gpu="h100-sxm-80gb", gpus=64, tokens="1B", batch=64).run
+    said, meant = (gpuhours.sweep(run, {key: [64, 128]}).to_arrow() for key in ("gpus", "hardware.gpus"))
+    assert said.equals(meant)
+    assert setting("--seq-len=8k") == ("data.seq_len", "8k")
+    assert setting("lora=16") == ("lora", 16)

@@ -164,8 +164,9 @@ def test_accelerators_of_different_price_lists_are_told(gpuhours_command: Comman
     path = tmp_path / "run.yaml"
     path.write_text("{model: {params: 1B}, data: {tokens: 1B, seq_len: 2048}, hardware: {gpus: 8}}", encoding="utf-8")
     swept = ("sweep", str(path), "--vary", "hardware.accelerator=h100-sxm-80gb,a100-sxm-80gb")
-    assert "costs are from different offers (h100-sxm-80gb: AWS on demand; a100-sxm-80gb: Lambda on demand)" in " ".join(
-        gpuhours_command(*swept).out.split()
+    assert (
+        "costs are from different offers (h100-sxm-80gb: AWS on demand; a100-sxm-80gb: Lambda on demand)"
+        in " ".join(gpuhours_command(*swept).out.split())
     )
     path.write_text(path.read_text(encoding="utf-8")[:-1] + ", cost: {provider: Lambda}}", encoding="utf-8")
     assert document(gpuhours_command(*swept, "--json").out)["notes"] == []

@@ -18,6 +18,7 @@ from gpuhours.inputs.errors import EstimateError, nearest
 from gpuhours.inputs.records import dataclass
 from gpuhours.inputs.yaml_files import Source, explained
 from gpuhours.layout.layout import word
+from gpuhours.run.shortcuts import key_of
 from gpuhours.run.spec import Run
 from gpuhours.software.matching import is_unknown
 
@@ -95,8 +96,11 @@ class Axis:
 
 
 def axes(run: Run, vary: Mapping[str, Sequence[Any]], together: Sequence[Sequence[str]] = ()) -> tuple[Axis, ...]:
-    """One axis per key in the order given; the keys of a group in ``together`` share the position of its first."""
-    partner = {key: tuple(group) for group in together for key in group}
+    """One axis per key in the order given, a flag's name for its key; the keys of a group in ``together`` share the position of its
+    first."""
+    vary = {key_of(key): values for key, values in vary.items()}
+    groups = [tuple(key_of(key) for key in group) for group in together]
+    partner = {key: group for group in groups for key in group}
     for key in partner:
         if key not in vary:
             raise EstimateError(f"--zip names {key!r}, which is not varied.", nearest(key, vary))
